@@ -1,0 +1,499 @@
+//! What a token may do: scopes on resources, and what an action requires.
+//!
+//! A token has an [`Access`]; an action of the host's has a [`Requirement`]; [`Access::allows`] is the only
+//! place where the two meet. What a scope includes ("write includes read") travels with the requirement,
+//! so a host can change it without touching a stored token.
+
+use std::fmt;
+
+use crate::text::{InvalidText, TextProblem};
+
+/// What a token may do: some scopes, or all, on some resources, or all.
+///
+/// An empty set allows nothing.
+///
+/// ```
+/// use app_tokens::{Access, Requirement};
+/// let access = Access::scopes(["files:read"])?.on_resources(["photos", "docs/*"])?;
+/// assert!(access.allows(&Requirement::one_of(&["files:read"]).on("docs/taxes")));
+/// assert!(!access.allows(&Requirement::one_of(&["files:read"]).on("music")));
+/// // A token that is bound to resources does nothing where none is named.
+/// assert!(!access.allows(&Requirement::one_of(&["files:read"])));
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Access {
+    scopes: Grant<Scope>,
+    resources: Grant<ResourcePattern>,
+}
+
+/// Everything, or just what is listed: sorted, each once.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Grant<T> {
+    /// Everything of its kind, also what is added later.
+    All,
+    /// Just these. None of them: nothing.
+    Only(Box<[T]>),
+}
+
+impl<T: Ord> Grant<T> {
+    /// Just these, sorted, each once.
+    pub fn only(items: impl IntoIterator<Item = T>) -> Grant<T> {
+        let mut items: Vec<T> = items.into_iter().collect();
+        items.sort_unstable();
+        items.dedup();
+        Grant::Only(items.into_boxed_slice())
+    }
+}
+
+impl Access {
+    /// The most scopes, and the most resources, that one token may list.
+    pub const MAX_LISTED: usize = 256;
+
+    /// Everything that its owner may do.
+    pub const fn full() -> Access {
+        Access { scopes: Grant::All, resources: Grant::All }
+    }
+
+    /// The named scopes on all resources.
+    ///
+    /// # Errors
+    /// [`InvalidText`] for a name that is no scope, or more than [`Access::MAX_LISTED`] of them.
+    pub fn scopes<S: AsScope>(scopes: impl IntoIterator<Item = S>) -> Result<Access, InvalidText> {
+        let scopes = checked(
+            scopes.into_iter().map(|scope| Scope::new(scope.scope_name())),
+            "list of scopes",
+        )?;
+        Ok(Access { scopes, resources: Grant::All })
+    }
+
+    /// The same scopes on the named resources only. A pattern that ends in `*` means every name that
+    /// begins with what stands before it.
+    ///
+    /// # Errors
+    /// [`InvalidText`] for a pattern that is none, or more than [`Access::MAX_LISTED`] of them.
+    pub fn on_resources<R: AsRef<str>>(
+        self,
+        patterns: impl IntoIterator<Item = R>,
+    ) -> Result<Access, InvalidText> {
+        let resources =
+            checked(patterns.into_iter().map(ResourcePattern::new), "list of resources")?;
+        Ok(Access { resources, ..self })
+    }
+
+    /// From the two halves, as a store reads them back.
+    pub const fn from_grants(scopes: Grant<Scope>, resources: Grant<ResourcePattern>) -> Access {
+        Access { scopes, resources }
+    }
+
+    /// Which scopes.
+    pub const fn granted_scopes(&self) -> &Grant<Scope> {
+        &self.scopes
+    }
+
+    /// On which resources.
+    pub const fn granted_resources(&self) -> &Grant<ResourcePattern> {
+        &self.resources
+    }
+
+    /// Whether this is enough for an action. The only such decision.
+    pub fn allows(&self, requirement: &Requirement<'_>) -> bool {
+        let Some(sufficient) = requirement.sufficient else {
+            return true;
+        };
+        let scope_granted = match &self.scopes {
+            Grant::All => true,
+            Grant::Only(scopes) => {
+                sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
+            }
+        };
+        let resource_granted = match (&self.resources, requirement.resource) {
+            (Grant::All, _) => true,
+            (Grant::Only(_), None) => false,
+            (Grant::Only(patterns), Some(name)) => {
+                patterns.iter().any(|pattern| pattern.matches(name))
+            }
+        };
+        scope_granted && resource_granted
+    }
+
+    /// Whether everything that `other` allows is allowed by this, too: the subset law of narrowing,
+    /// rotation and derived tokens.
+    pub fn includes(&self, other: &Access) -> bool {
+        let scopes_included = match (&self.scopes, &other.scopes) {
+            (Grant::All, _) => true,
+            (Grant::Only(_), Grant::All) => false,
+            (Grant::Only(mine), Grant::Only(theirs)) => theirs.iter().all(|s| mine.contains(s)),
+        };
+        let resources_included = match (&self.resources, &other.resources) {
+            (Grant::All, _) => true,
+            (Grant::Only(_), Grant::All) => false,
+            (Grant::Only(mine), Grant::Only(theirs)) => {
+                theirs.iter().all(|theirs| mine.iter().any(|mine| mine.includes(theirs)))
+            }
+        };
+        scopes_included && resources_included
+    }
+
+    /// Whether it allows nothing at all, because a set is empty.
+    pub fn is_empty(&self) -> bool {
+        matches!(&self.scopes, Grant::Only(scopes) if scopes.is_empty())
+            || matches!(&self.resources, Grant::Only(patterns) if patterns.is_empty())
+    }
+}
+
+/// The host's own enum of scopes.
+///
+/// ```
+/// use app_tokens::ScopeName;
+///
+/// #[derive(Clone, Copy)]
+/// enum Files { Read, Write }
+///
+/// impl ScopeName for Files {
+///     fn name(&self) -> &'static str {
+///         match self { Files::Read => "files:read", Files::Write => "files:write" }
+///     }
+///     fn included_in(&self) -> &'static [&'static str] {
+///         match self { Files::Read => &["files:write"], Files::Write => &[] }
+///     }
+/// }
+/// ```
+pub trait ScopeName {
+    /// The scope's name, by RFC 6749's `scope-token`.
+    fn name(&self) -> &'static str;
+
+    /// Every scope that includes this one. The list is complete: it is not followed further.
+    fn included_in(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// What names a scope where a token is given some: a [`ScopeName`], a [`Scope`] or a text.
+pub trait AsScope {
+    /// The scope's name.
+    fn scope_name(&self) -> &str;
+}
+
+impl<S: ScopeName> AsScope for S {
+    fn scope_name(&self) -> &str {
+        self.name()
+    }
+}
+
+impl AsScope for &str {
+    fn scope_name(&self) -> &str {
+        self
+    }
+}
+
+impl AsScope for String {
+    fn scope_name(&self) -> &str {
+        self
+    }
+}
+
+impl AsScope for Scope {
+    fn scope_name(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// What an action needs: one of some scopes, on a resource if there is one; or just any valid token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirement<'a> {
+    sufficient: Option<Sufficient<'a>>,
+    resource: Option<&'a str>,
+}
+
+/// Scope names of which each is enough. The first may stand apart, as a [`ScopeName`] gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sufficient<'a> {
+    first: Option<&'a str>,
+    others: &'a [&'a str],
+}
+
+impl<'a> Sufficient<'a> {
+    fn names(self) -> impl Iterator<Item = &'a str> {
+        self.first.into_iter().chain(self.others.iter().copied())
+    }
+}
+
+impl<'a> Requirement<'a> {
+    /// Any valid token will do, whatever its access: "who am I?".
+    pub const ANY_VALID_TOKEN: Requirement<'static> =
+        Requirement { sufficient: None, resource: None };
+
+    /// A scope of the host's enum, or one that includes it.
+    pub fn scope(scope: &impl ScopeName) -> Requirement<'static> {
+        let sufficient = Sufficient { first: Some(scope.name()), others: scope.included_in() };
+        Requirement { sufficient: Some(sufficient), resource: None }
+    }
+
+    /// Any one of these scopes: for a table of roles that is known only at run time. None of them means
+    /// that nothing but a token with all scopes is enough.
+    pub const fn one_of(names: &'a [&'a str]) -> Requirement<'a> {
+        Requirement { sufficient: Some(Sufficient { first: None, others: names }), resource: None }
+    }
+
+    /// … on this resource. Without it only tokens that are not bound to resources are enough.
+    pub const fn on(self, resource: &'a str) -> Requirement<'a> {
+        Requirement { sufficient: self.sufficient, resource: Some(resource) }
+    }
+
+    /// The scope that a client should ask for, as RFC 6750 3.1 has it in the challenge.
+    pub fn wanted_scope(&self) -> Option<&'a str> {
+        self.sufficient.and_then(|sufficient| sufficient.names().next())
+    }
+}
+
+impl<S: ScopeName> From<S> for Requirement<'static> {
+    fn from(scope: S) -> Requirement<'static> {
+        Requirement::scope(&scope)
+    }
+}
+
+/// The name of a scope: RFC 6749's `scope-token`, at most 128 characters.
+///
+/// Printable ASCII without space, `"` and `\`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Box<str>);
+
+impl Scope {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 128;
+
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    /// [`InvalidText`] if it is empty, too long or has a character that no scope may have.
+    pub fn new(name: impl AsRef<str>) -> Result<Scope, InvalidText> {
+        let name = name.as_ref();
+        // RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+        let allowed = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
+        check_name(name, Scope::MAX_CHARS, allowed).map_err(|p| InvalidText::new("scope", p))?;
+        Ok(Scope(name.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// The name of a resource, or, ending in `*`, of every resource whose name begins so.
+///
+/// 1 to 255 characters, no control characters. A `*` stands at the end only. A token that is bound to
+/// paths should name them with the separator, `docs/*`, since `docs*` takes `docs-private`, too.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ResourcePattern(Box<str>);
+
+impl ResourcePattern {
+    /// The longest pattern, in characters.
+    pub const MAX_CHARS: usize = 255;
+
+    /// Checks and takes a pattern.
+    ///
+    /// # Errors
+    /// [`InvalidText`] if it is empty, too long, or has a control character or an inner `*`.
+    pub fn new(pattern: impl AsRef<str>) -> Result<ResourcePattern, InvalidText> {
+        let pattern = pattern.as_ref();
+        let name = pattern.strip_suffix('*').unwrap_or(pattern);
+        let allowed = |c: char| !c.is_control() && c != '*';
+        let checked = match name {
+            "" if !pattern.is_empty() => Ok(()),
+            name => check_name(name, ResourcePattern::MAX_CHARS - 1, allowed),
+        };
+        checked.map_err(|problem| InvalidText::new("resource", problem))?;
+        Ok(ResourcePattern(pattern.into()))
+    }
+
+    /// The pattern.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether the resource with this name is meant. Compared byte for byte: a host that has several
+    /// names for one thing makes one of them first.
+    pub fn matches(&self, name: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => *self.0 == *name,
+        }
+    }
+
+    fn includes(&self, other: &ResourcePattern) -> bool {
+        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
+            (Some(mine), Some(theirs)) => theirs.starts_with(mine),
+            (Some(mine), None) => other.0.starts_with(mine),
+            (None, _) => self == other,
+        }
+    }
+}
+
+impl fmt::Display for ResourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ResourcePattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+fn checked<T: Ord>(
+    items: impl Iterator<Item = Result<T, InvalidText>>,
+    what: &'static str,
+) -> Result<Grant<T>, InvalidText> {
+    let max = Access::MAX_LISTED;
+    let items: Vec<T> = items.take(max + 1).collect::<Result<_, _>>()?;
+    if items.len() > max {
+        return Err(InvalidText::new(what, TextProblem::TooMany { max }));
+    }
+    Ok(Grant::only(items))
+}
+
+fn check_name(name: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), TextProblem> {
+    if name.is_empty() {
+        return Err(TextProblem::Empty);
+    }
+    if name.len() > 4 * max || name.chars().count() > max {
+        return Err(TextProblem::TooLong { max });
+    }
+    match name.chars().position(|c| !allowed(c)) {
+        Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy)]
+    enum Files {
+        Read,
+        Write,
+    }
+
+    impl ScopeName for Files {
+        fn name(&self) -> &'static str {
+            match self {
+                Files::Read => "files:read",
+                Files::Write => "files:write",
+            }
+        }
+        fn included_in(&self) -> &'static [&'static str] {
+            match self {
+                Files::Read => &["files:write"],
+                Files::Write => &[],
+            }
+        }
+    }
+
+    #[test]
+    fn write_implies_read_and_not_the_other_way_round() {
+        let write = Access::scopes([Files::Write]).unwrap();
+        let read = Access::scopes([Files::Read]).unwrap();
+        assert!(write.allows(&Files::Read.into()) && write.allows(&Files::Write.into()));
+        assert!(read.allows(&Files::Read.into()) && !read.allows(&Files::Write.into()));
+    }
+
+    #[test]
+    fn an_empty_set_allows_nothing_but_being_a_valid_token() {
+        let nothing = Access::scopes::<&str>([]).unwrap();
+        assert!(nothing.is_empty());
+        assert!(!nothing.allows(&Files::Read.into()));
+        assert!(nothing.allows(&Requirement::ANY_VALID_TOKEN));
+        let nowhere = Access::full().on_resources::<&str>([]).unwrap();
+        assert!(nowhere.is_empty());
+        assert!(!nowhere.allows(&Requirement::from(Files::Read).on("x")));
+    }
+
+    #[test]
+    fn an_unknown_scope_denies_and_an_empty_requirement_denies() {
+        let read = Access::scopes([Files::Read]).unwrap();
+        assert!(!read.allows(&Requirement::one_of(&["calendar:read"])));
+        assert!(!read.allows(&Requirement::one_of(&[])));
+        assert!(!read.allows(&Requirement::one_of(&["files:rea", "FILES:READ", "files:read "])));
+    }
+
+    #[test]
+    fn a_token_bound_to_resources_is_denied_where_no_resource_is_named() {
+        let bound = Access::full().on_resources(["a", "b/*"]).unwrap();
+        assert!(!bound.allows(&Files::Read.into()));
+        for (name, allowed) in
+            [("a", true), ("b/", true), ("b/c", true), ("b", false), ("ab", false)]
+        {
+            assert_eq!(bound.allows(&Requirement::from(Files::Read).on(name)), allowed, "{name}");
+        }
+    }
+
+    #[test]
+    fn illegal_names_are_refused() {
+        for bad in ["", "a b", "a\"b", "a\\b", "a\u{7f}", "ä", "a\nb"] {
+            assert!(Scope::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(Scope::new("x".repeat(129)).is_err());
+        for bad in ["", "a*b", "**", "a\0"] {
+            assert!(ResourcePattern::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(ResourcePattern::new("*").unwrap().matches("anything"));
+        let too_many = (0..257).map(|n| format!("s{n}"));
+        assert!(Access::scopes(too_many).is_err());
+    }
+
+    /// Every pair of accesses from a small universe: inclusion holds just where each action that the
+    /// one allows is allowed by the other.
+    #[test]
+    fn inclusion_is_the_subset_of_what_is_allowed() {
+        let scope_sets: [Option<&[&str]>; 4] = [None, Some(&[]), Some(&["r"]), Some(&["r", "w"])];
+        let resource_sets: [Option<&[&str]>; 6] =
+            [None, Some(&[]), Some(&["a"]), Some(&["a*"]), Some(&["a/*", "b"]), Some(&["*"])];
+        let mut all = Vec::new();
+        for scopes in scope_sets {
+            for resources in resource_sets {
+                let mut access =
+                    scopes.map_or(Access::full(), |s| Access::scopes(s.iter().copied()).unwrap());
+                if let Some(patterns) = resources {
+                    access = access.on_resources(patterns).unwrap();
+                }
+                all.push(access);
+            }
+        }
+        let names = ["a", "a/", "a/b", "ab", "b", "c", ""];
+        for mine in &all {
+            for theirs in &all {
+                if !mine.includes(theirs) {
+                    continue;
+                }
+                for scope in [["r"], ["w"], ["x"]] {
+                    for name in names {
+                        let requirement = Requirement::one_of(&scope).on(name);
+                        assert!(mine.allows(&requirement) || !theirs.allows(&requirement));
+                    }
+                    let unbound = Requirement::one_of(&scope);
+                    assert!(
+                        mine.allows(&unbound) || !theirs.allows(&unbound),
+                        "{mine:?} {theirs:?}"
+                    );
+                }
+            }
+        }
+        assert!(all.iter().all(|a| Access::full().includes(a) && a.includes(a)));
+    }
+}

@@ -1,0 +1,624 @@
+//! [`TokenAuthority`]: what happens to a token, in the order of its life.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rand_core::TryCryptoRng;
+
+use crate::blocking::Blocking;
+use crate::clock::{Clock, SystemClock};
+use crate::digest::Digest;
+use crate::error::{AuthError, DenialReason, Denied, Failed, IssueError, ManageError};
+use crate::event::{Event, Observer};
+use crate::issue::{Granted, IssuedToken, NewToken};
+use crate::key_ring::KeyRing;
+use crate::policy::{Policy, PolicyError};
+use crate::present::{Authenticated, Presented};
+use crate::record::{Actor, LastUse, RecordParts, Revocation, Status, StatusUnclear, TokenRecord};
+use crate::seal::{Sealer, WholeRow};
+use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
+use crate::store::{
+    Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Row, RuntimeFree,
+    TokenStore,
+};
+use crate::text::{InvalidText, Operator, Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::{ParseError, Token, TokenId};
+use crate::usage::{Noted, UsageFlusher, UsageLog};
+use crate::view::{TokenPage, TokenView};
+
+/// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
+///
+/// Made once and cloned; clones share the record of last uses.
+///
+/// ```
+/// use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, Requirement, TokenAuthority};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let tokens = TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, Policy::new("acme")?);
+/// # let tokens = tokens.blocking();
+/// let issued = tokens.issue(NewToken::new("alice", "My phone").scopes(["files:read"]))?;
+/// let caller = tokens.authenticate(issued.expose_secret())?.require(Requirement::one_of(&["files:read"]))?;
+/// assert_eq!(caller.owner().as_str(), "alice");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct TokenAuthority<S> {
+    store: S,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    policy: Policy,
+    sealer: Sealer,
+    clock: Box<dyn Clock>,
+    random: Mutex<Box<dyn RandomSource>>,
+    observer: Option<Box<dyn Observer>>,
+    usage: UsageLog,
+    /// Whether it was seen that the ring has the keys of all rows.
+    ring_is_complete: AtomicBool,
+}
+
+/// Whose act it is. Another owner's token is unknown to an owner.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
+    /// The token's owner, who has proved that he is: not by one of his tokens.
+    Owner(&'a Owner),
+    /// Somebody of the host's operators, by name.
+    Operator(&'a str),
+}
+
+/// How many times an id is drawn before the random source is taken for broken. With a million tokens a draw is taken once in a
+/// thousand million.
+const MAX_DRAWS: usize = 4;
+/// How many rows one step of a long deletion deletes.
+const PURGE_BATCH: u32 = 1000;
+
+impl TokenAuthority<MemoryStore> {
+    /// Tokens that live in this process only, for a first try and for tests.
+    ///
+    /// # Errors
+    /// [`SetupError`] for a text that is no prefix, or if the system has no randomness.
+    pub fn in_memory(prefix: impl AsRef<str>) -> Result<TokenAuthority<MemoryStore>, SetupError> {
+        Ok(TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, Policy::new(prefix)?))
+    }
+}
+
+/// Why there is no authority for a first try.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The prefix is none.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The system has no randomness.
+    #[error(transparent)]
+    Random(#[from] RandomSourceFailed),
+}
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Over a store, with the system's clock and random source and without an observer.
+    pub fn new(store: S, ring: KeyRing, policy: Policy) -> TokenAuthority<S> {
+        TokenAuthority::builder(store, ring, policy).build()
+    }
+
+    /// Over a store, with a clock, a random source or an observer of the host's.
+    pub fn builder(store: S, ring: KeyRing, policy: Policy) -> TokenAuthorityBuilder<S> {
+        TokenAuthorityBuilder {
+            store,
+            ring,
+            policy,
+            clock: Box::new(SystemClock),
+            random: Box::new(secret::system_source()),
+            observer: None,
+        }
+    }
+
+    /// Issues a token. Its text is in the answer and nowhere else: show it once.
+    ///
+    /// Ask for it only after the owner has proved who he is with more than a token (OWASP ASVS 5.0, 7.5.1); there is no way to
+    /// issue one with a token in hand.
+    ///
+    /// # Errors
+    /// [`IssueError`] for a text, a life or an access outside what is allowed, a limit that is reached, or a failure.
+    pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
+        let now = self.now();
+        let granted = new.grant(&self.shared.policy, now)?;
+        self.refuse_without_flusher()?;
+        self.refuse_with_missing_keys().await?;
+        for _ in 0..MAX_DRAWS {
+            let (token, row) = self.draw(&granted, now)?;
+            let insert = Insert {
+                row: row.clone().into(),
+                now,
+                limit: self.shared.policy.max_per_owner(),
+                unique_label: self.shared.policy.has_unique_labels(),
+                under: None,
+                supersede: None,
+            };
+            match self.insert(&insert).await? {
+                Inserted::Done => {
+                    let view = TokenView::new(row.record(), Some(Status::Active), None);
+                    let by = granted.issued_by.map_or(Actor::Owner, Actor::Operator);
+                    self.tell(&Event::Issued { token: &view, by: &by });
+                    return Ok(IssuedToken::new(token, view));
+                }
+                Inserted::IdTaken | Inserted::Stale => {}
+                Inserted::LabelTaken => return Err(IssueError::LabelTaken),
+                Inserted::LimitReached => {
+                    return Err(IssueError::LimitReached { limit: insert.limit.unwrap_or(0) });
+                }
+            }
+        }
+        Err(Failed::NoFreeId.into())
+    }
+
+    /// Whether a presented text is a good token. Nothing is written.
+    ///
+    /// # Errors
+    /// [`AuthError::NotOurs`] for a text without our form, which may be a password; [`AuthError::Denied`] for a token that is no
+    /// good; [`AuthError::Failed`] where it can't be told.
+    pub async fn authenticate<'p>(
+        &self,
+        presented: impl Into<Presented<'p>> + Send,
+    ) -> Result<Authenticated, AuthError> {
+        self.judge(presented.into(), None).await
+    }
+
+    /// The same, and the token must be this owner's: for HTTP Basic, where a user name stands beside it.
+    ///
+    /// # Errors
+    /// As for [`TokenAuthority::authenticate`]; another owner's token is denied.
+    pub async fn authenticate_as<'p>(
+        &self,
+        owner: &Owner,
+        presented: impl Into<Presented<'p>> + Send,
+    ) -> Result<Authenticated, AuthError> {
+        self.judge(presented.into(), Some(owner)).await
+    }
+
+    /// A page of the tokens that match, in order of id, dead ones too.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is.
+    pub async fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
+        self.flush_if_it_matters(filter).await?;
+        let now = self.now();
+        let rows = self.store.list(filter, page).await?;
+        let full = page.limit > 0 && rows.len() >= page.limit as usize;
+        let next = rows.last().filter(|_| full).map(Row::id);
+        let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
+        let tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
+        Ok(TokenPage { tokens, damaged, next })
+    }
+
+    /// One token.
+    ///
+    /// # Errors
+    /// [`ManageError::Unknown`] if there is none, it can't be read, or it isn't this owner's; [`ManageError::Failed`] if the store is.
+    pub async fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
+        by.actor()?;
+        let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
+        let view = self.view(row.whole().ok_or(ManageError::Unknown)?, self.now());
+        if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
+    }
+
+    /// Ends a token, and what was issued under it. Whoever presents it after this has returned is denied, on every host.
+    ///
+    /// Doing it again is no error, and the first instant and reason stay. Answers how many tokens it ended.
+    ///
+    /// # Errors
+    /// [`ManageError::Unknown`] if there is no such token or it isn't this owner's; [`ManageError::Failed`] if the store is: then it
+    /// must be asked again.
+    pub async fn revoke(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
+        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
+        let count = self.end(by.actor()?, &filter, reason).await?;
+        if count == 0 && self.store.list(&filter, Page::first(1)).await?.is_empty() {
+            return Err(ManageError::Unknown);
+        }
+        Ok(count)
+    }
+
+    /// Ends every token that matches, and what was issued under them; an owner's act ends his own only. Answers how many.
+    ///
+    /// For "sign out everywhere", a changed password, a disabled account, tokens unused since a date.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store is: then it must be asked again.
+    pub async fn revoke_matching(
+        &self,
+        by: By<'_>,
+        filter: &Filter,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
+        let actor = by.actor()?;
+        let Some(filter) = by.limit(filter.clone()) else {
+            return Ok(0);
+        };
+        self.flush_if_it_matters(&filter).await?;
+        Ok(self.end(actor, &filter, reason).await?)
+    }
+
+    /// Erases a token: revokes it, and what was issued under it, and deletes its row now. Answers how many rows it deleted.
+    ///
+    /// # Errors
+    /// [`ManageError::Unknown`] if there is no such token or it isn't this owner's; [`ManageError::Failed`] if the store is.
+    pub async fn forget(&self, by: By<'_>, id: TokenId) -> Result<u64, ManageError> {
+        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
+        match self.erase(by.actor()?, filter).await? {
+            0 => Err(ManageError::Unknown),
+            count => Ok(count),
+        }
+    }
+
+    /// Erases all tokens of an owner, in batches. If it fails in the middle, ask again: what is left is revoked already.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store is.
+    pub async fn forget_owner(&self, owner: &Owner, operator: &str) -> Result<u64, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        Ok(self.erase(actor, Filter::of_owner(owner)).await?)
+    }
+
+    /// Writes the last uses noted so far. A [`UsageFlusher`] does it from time to time.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is; what it did not take waits for the next time.
+    pub async fn flush_usage(&self) -> Result<(), Failed> {
+        let flushed = self.shared.usage.flush(&self.store).await.map_err(Failed::from);
+        if let Err(error) = &flushed {
+            self.tell(&Event::UsageNotWritten { error });
+        }
+        flushed.map(|_| ())
+    }
+
+    /// Attaches somebody who writes the last uses from time to time.
+    pub fn usage_flusher(&self) -> UsageFlusher<S>
+    where
+        S: Clone,
+    {
+        UsageFlusher::attach(self.clone())
+    }
+
+    /// Deletes the rows that have been dead for longer than the policy's retention, in batches. Answers how many.
+    ///
+    /// Once a day is enough; a token's end never waits for it.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is; what is deleted is deleted.
+    pub async fn purge(&self) -> Result<u64, Failed> {
+        if self.shared.policy.idle_timeout().is_some() {
+            self.flush_usage().await?;
+        }
+        let now = self.now();
+        let ended_by = now.saturating_sub(self.shared.policy.retention());
+        let idle = self.shared.policy.idle_timeout();
+        let unused_since = idle.map(|timeout| ended_by.saturating_sub(timeout));
+        let count = self.delete(&Purge::Dead(Dead { ended_by, unused_since, now })).await?;
+        if count > 0 {
+            self.tell(&Event::Purged { count });
+        }
+        Ok(count)
+    }
+
+    /// The same engine for hosts without a runtime.
+    pub fn blocking(&self) -> Blocking<'_, S>
+    where
+        S: RuntimeFree,
+    {
+        Blocking::new(self)
+    }
+
+    /// What the host allows.
+    pub fn policy(&self) -> &Policy {
+        &self.shared.policy
+    }
+
+    /// Where the tokens live.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+
+    pub(crate) fn usage(&self) -> &UsageLog {
+        &self.shared.usage
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.clock.now()
+    }
+
+    /// A new token and its sealed row.
+    fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, WholeRow), Failed> {
+        let (id, secret) = {
+            let mut random = self.shared.random.lock().unwrap_or_else(PoisonError::into_inner);
+            Secret::draw(&mut **random)?
+        };
+        let token = Token::compose(self.shared.policy.prefix(), id, &secret);
+        let row = self.shared.sealer.seal_new(RecordParts {
+            id,
+            digest: Digest::of(&token),
+            owner: granted.owner.clone(),
+            label: granted.label.clone(),
+            access: granted.access.clone(),
+            issued_by: granted.issued_by.clone(),
+            created_at: now,
+            expires: granted.expires,
+            family: id,
+            successor: None,
+            derived_from: None,
+            revocation: None,
+            last_use: None,
+            revision: 0,
+            key_id: self.shared.sealer.ring().active_id(),
+            seal: None,
+        });
+        Ok((token, row))
+    }
+
+    /// Inserts a row, and where the store can't say whether it did, looks and asks once more: with the same row, so that there is
+    /// never a second token.
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, Failed> {
+        let lost = match self.store.insert(insert).await {
+            Err(error) if error.certainty() == Certainty::Unknown => error,
+            answered => return Ok(answered?),
+        };
+        if self.is_there(&insert.row).await? {
+            return Ok(Inserted::Done);
+        }
+        match self.store.insert(insert).await {
+            // The first one came late, or an id that is taken was drawn.
+            Ok(Inserted::IdTaken) if self.is_there(&insert.row).await? => Ok(Inserted::Done),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(lost.into()),
+        }
+    }
+
+    async fn is_there(&self, row: &Row) -> Result<bool, Failed> {
+        let found = self.store.find(row.id()).await?;
+        let found = found.as_ref().and_then(Row::record).map(TokenRecord::digest);
+        Ok(found.is_some() && found == row.record().map(TokenRecord::digest))
+    }
+
+    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status, owner.
+    async fn judge(
+        &self,
+        presented: Presented<'_>,
+        expected: Option<&Owner>,
+    ) -> Result<Authenticated, AuthError> {
+        self.refuse_without_flusher()?;
+        let deny = |reason, id, token: Option<&TokenView>| {
+            let Presented { address, client, .. } = presented;
+            self.tell(&Event::Denied { id, reason, token, address, client });
+            AuthError::Denied(Denied::new(reason, id))
+        };
+        // The secret does not outlive this match: while the store is asked, only its digest is there.
+        let (id, digest) =
+            match Token::parse(presented.text, self.shared.policy.accepted_prefixes()) {
+                Ok(token) => (token.id(), Digest::of(&token)),
+                Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+                Err(error) => return Err(AuthError::NotOurs(error)),
+            };
+        let found = self.store.find(id).await?;
+        let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
+        let row = found.and_then(Row::into_whole);
+        let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
+        let secret_is_right = digest == *stored;
+        let Some(row) = row else {
+            return Err(deny(nothing, Some(id), None));
+        };
+        if !secret_is_right {
+            return Err(deny(DenialReason::WrongSecret, Some(id), None));
+        }
+        let now = self.now();
+        let status = self.status(&row, now)?;
+        let other_owner = expected.is_some_and(|expected| row.record().owner() != expected);
+        let reason =
+            DenialReason::from_status(status).or(other_owner.then_some(DenialReason::OtherOwner));
+        if let Some(reason) = reason {
+            let view = TokenView::new(row.record(), Some(status), None);
+            return Err(deny(reason, Some(id), Some(&view)));
+        }
+        self.note_use(&row, presented, now);
+        Ok(Authenticated::new(row))
+    }
+
+    /// The one rule of validity, with what this process knows of seal and use.
+    fn status(&self, row: &WholeRow, now: Timestamp) -> Result<Status, Failed> {
+        let seal = self.shared.sealer.check(row);
+        let idle_after = self.shared.policy.idle_timeout();
+        let id = row.record().id();
+        let own_use = idle_after.and_then(|_| self.shared.usage.pending(id)).map(|own| own.at);
+        Ok(row.record().status(seal, now, own_use, idle_after)?)
+    }
+
+    fn view(&self, row: &WholeRow, now: Timestamp) -> TokenView {
+        let own_use = self.shared.usage.pending(row.record().id());
+        TokenView::new(row.record(), self.status(row, now).ok(), own_use)
+    }
+
+    fn note_use(&self, row: &WholeRow, presented: Presented<'_>, now: Timestamp) {
+        let policy = &self.shared.policy;
+        let this = || LastUse {
+            at: now,
+            address: presented.address.filter(|_| policy.records_origin()),
+            client: presented.client.filter(|_| policy.records_origin()).map(clean_client),
+        };
+        let noted = self.shared.usage.note(row, now, policy.usage_interval(), this);
+        if self.shared.observer.is_none() {
+            return;
+        }
+        match noted {
+            Noted::Again | Noted::InNewInterval => {}
+            Noted::First => {
+                let address = presented.address;
+                self.tell(&Event::FirstUse { token: &self.view(row, now), address });
+            }
+            Noted::NewAddress(address) => {
+                self.tell(&Event::NewAddress { token: &self.view(row, now), address });
+            }
+        }
+    }
+
+    async fn end(&self, by: Actor, filter: &Filter, reason: Reason) -> Result<u64, Failed> {
+        let revocation = Revocation { at: self.now(), reason, by };
+        let count = self.store.revoke(filter, &revocation).await?;
+        if count > 0 {
+            let Revocation { reason, by, .. } = &revocation;
+            self.tell(&Event::Revoked { filter, count, reason, by });
+        }
+        Ok(count)
+    }
+
+    async fn erase(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
+        self.end(by.clone(), &filter, Reason::FORGOTTEN).await?;
+        let count = self.delete(&Purge::Matching(filter.clone())).await?;
+        if count > 0 {
+            self.tell(&Event::Forgotten { filter: &filter, count, by: &by });
+        }
+        Ok(count)
+    }
+
+    async fn delete(&self, purge: &Purge) -> Result<u64, Failed> {
+        let mut count = 0;
+        loop {
+            let deleted = self.store.purge(purge, PURGE_BATCH).await?;
+            count += deleted;
+            if deleted < u64::from(PURGE_BATCH) {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// A filter by last use must see the uses that this process has not written yet.
+    async fn flush_if_it_matters(&self, filter: &Filter) -> Result<(), Failed> {
+        if filter.last_used_before.is_some() { self.flush_usage().await } else { Ok(()) }
+    }
+
+    fn refuse_without_flusher(&self) -> Result<(), Failed> {
+        let needed = self.shared.policy.idle_timeout().is_some();
+        if needed && !self.shared.usage.has_flusher() { Err(Failed::NoFlusher) } else { Ok(()) }
+    }
+
+    /// Issues nothing beside rows whose key is missing: a ring that was made anew must not hide that the old one is lost.
+    async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
+        if self.shared.ring_is_complete.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let orphans = Filter {
+            revoked: Some(false),
+            except_key_ids: self.shared.sealer.ring().ids().collect(),
+            ..Filter::every_token()
+        };
+        let orphans = self.store.list(&orphans, Page::first(1)).await?;
+        if let Some(orphan) = orphans.first().and_then(Row::record) {
+            return Err(StatusUnclear::KeyMissing(orphan.key_id()).into());
+        }
+        self.shared.ring_is_complete.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn tell(&self, event: &Event<'_>) {
+        if let Some(observer) = &self.shared.observer {
+            let _a_panic_is_the_observers_own =
+                catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+        }
+    }
+}
+
+impl By<'_> {
+    fn actor(self) -> Result<Actor, InvalidText> {
+        match self {
+            By::Owner(_) => Ok(Actor::Owner),
+            By::Operator(name) => Operator::new(name).map(Actor::Operator),
+        }
+    }
+
+    fn may_see(self, owner: &Owner) -> bool {
+        match self {
+            By::Owner(acting) => acting == owner,
+            By::Operator(_) => true,
+        }
+    }
+
+    /// The part of a filter that he may act on; `None` if an owner named another.
+    fn limit(self, filter: Filter) -> Option<Filter> {
+        let By::Owner(acting) = self else {
+            return Some(filter);
+        };
+        let his = filter.owner.as_ref().is_none_or(|owner| owner == acting);
+        his.then(|| Filter { owner: Some(acting.clone()), ..filter })
+    }
+}
+
+/// A program's name for itself, cut to 200 characters and without control characters: it comes from outside and is shown in lists.
+fn clean_client(client: &str) -> Box<str> {
+    client.chars().filter(|c| !c.is_control()).take(200).collect::<String>().into()
+}
+
+impl<S> fmt::Debug for TokenAuthority<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAuthority")
+            .field("policy", &self.shared.policy)
+            .field("sealer", &self.shared.sealer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`TokenAuthority`] with a clock, a random source or an observer of the host's.
+#[must_use = "nothing is made before `build`"]
+pub struct TokenAuthorityBuilder<S> {
+    store: S,
+    ring: KeyRing,
+    policy: Policy,
+    clock: Box<dyn Clock>,
+    random: Box<dyn RandomSource>,
+    observer: Option<Box<dyn Observer>>,
+}
+
+impl<S: TokenStore> TokenAuthorityBuilder<S> {
+    /// Another clock than the system's: for tests.
+    pub fn clock(self, clock: impl Clock + 'static) -> TokenAuthorityBuilder<S> {
+        TokenAuthorityBuilder { clock: Box::new(clock), ..self }
+    }
+
+    /// Another random source than the system's. All clones share it. It must be fit for keys; one that was seeded from little is not.
+    pub fn random(self, source: impl TryCryptoRng + Send + 'static) -> TokenAuthorityBuilder<S> {
+        TokenAuthorityBuilder { random: Box::new(source), ..self }
+    }
+
+    /// Whoever hears of what happens: an audit log, a mail to the owner.
+    pub fn observer(self, observer: impl Observer + 'static) -> TokenAuthorityBuilder<S> {
+        TokenAuthorityBuilder { observer: Some(Box::new(observer)), ..self }
+    }
+
+    /// The authority.
+    pub fn build(self) -> TokenAuthority<S> {
+        let sealer = Sealer::new(self.ring, self.policy.realm());
+        TokenAuthority {
+            store: self.store,
+            shared: Arc::new(Shared {
+                policy: self.policy,
+                sealer,
+                clock: self.clock,
+                random: Mutex::new(self.random),
+                observer: self.observer,
+                usage: UsageLog::new(),
+                ring_is_complete: AtomicBool::new(false),
+            }),
+        }
+    }
+}
+
+impl<S> fmt::Debug for TokenAuthorityBuilder<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenAuthorityBuilder")
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! What is kept instead of the secret: [`Digest`]. Made and verified here; the only file that compares
+//! what was presented with what is stored.
+
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::token::Token;
+
+/// SHA-256 of a token's canonical text, whole, with a tag that names the scheme.
+///
+/// A token has 140 random bits, above the 112 at which NIST SP 800-63B (5.1.2, look-up secrets) allows a
+/// plain approved hash, so a slow password hash would add cost and no safety.
+#[derive(Clone, Copy)]
+pub struct Digest {
+    bytes: [u8; 32],
+}
+
+impl Digest {
+    /// The tag of plain SHA-256, the first byte of [`Digest::to_bytes`].
+    const SHA_256: u8 = 1;
+
+    /// What a presented secret is compared with where there is no row, so that the answer takes as long.
+    pub(crate) const OF_NO_TOKEN: Digest = Digest { bytes: [0; 32] };
+
+    /// The digest under which a token is stored.
+    pub fn of(token: &Token) -> Digest {
+        Digest { bytes: Sha256::digest(token.canonical()).into() }
+    }
+
+    /// Whether `token` is the one that this was made of; in constant time.
+    pub fn verify(&self, token: &Token) -> bool {
+        *self == Digest::of(token)
+    }
+
+    /// The stored form: the scheme's tag, then the 32 bytes.
+    pub fn to_bytes(&self) -> [u8; 33] {
+        let mut stored = [Digest::SHA_256; 33];
+        stored[1..].copy_from_slice(&self.bytes);
+        stored
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`InvalidDigest`] for an unknown scheme or a wrong length.
+    pub fn from_bytes(stored: &[u8]) -> Result<Digest, InvalidDigest> {
+        match stored {
+            [Digest::SHA_256, bytes @ ..] => {
+                Ok(Digest { bytes: bytes.try_into().map_err(|_| InvalidDigest)? })
+            }
+            _ => Err(InvalidDigest),
+        }
+    }
+}
+
+/// In constant time: four words cost less than thirty-two bytes and leak as little.
+impl PartialEq for Digest {
+    fn eq(&self, other: &Digest) -> bool {
+        constant_time_eq(&self.bytes, &other.bytes)
+    }
+}
+
+impl Eq for Digest {}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest(sha256 …)")
+    }
+}
+
+/// A stored digest of an unknown scheme or a wrong length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest that this version knows")]
+pub struct InvalidDigest;
+
+/// Compares 32 bytes as four words, without a branch on any of them.
+pub(crate) fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    let (one, _) = one.as_chunks::<8>();
+    let (other, _) = other.as_chunks::<8>();
+    let words = one.iter().zip(other);
+    let difference = words.fold(0, |difference, (one, other)| {
+        difference | (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other))
+    });
+    difference.ct_eq(&0).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> Token {
+        Token::parse_any_prefix(text).unwrap()
+    }
+
+    #[test]
+    fn a_digest_verifies_its_own_token_and_no_other() {
+        let one = token("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92");
+        let other = token("acme_2wwcysr5s4j36knjaay3s1vpv6sbaa4t6h2vpe0n92zve");
+        assert!(Digest::of(&one).verify(&one));
+        assert!(!Digest::of(&one).verify(&other));
+        assert!(!Digest::OF_NO_TOKEN.verify(&one));
+    }
+
+    #[test]
+    fn every_single_bit_counts() {
+        let digest = Digest::of(&token("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92"));
+        for bit in 0..256 {
+            let mut flipped = digest;
+            flipped.bytes[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(flipped, digest, "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn the_stored_form_reads_back_and_anything_else_is_refused() {
+        let digest = Digest::of(&token("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92"));
+        let stored = digest.to_bytes();
+        assert_eq!(Digest::from_bytes(&stored), Ok(digest));
+        assert_eq!(Digest::from_bytes(&[]), Err(InvalidDigest));
+        assert_eq!(Digest::from_bytes(&stored[..32]), Err(InvalidDigest));
+        assert_eq!(Digest::from_bytes(&[&stored[..], &[0]].concat()), Err(InvalidDigest));
+        assert_eq!(Digest::from_bytes(&[&[2], &stored[1..]].concat()), Err(InvalidDigest));
+    }
+}

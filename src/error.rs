@@ -1,0 +1,193 @@
+//! What can go wrong: a token is *not ours*, *denied* (one face, the reason inside) or the engine *failed*.
+
+use std::time::Duration;
+
+use crate::record::{Status, StatusUnclear};
+use crate::secret::RandomSourceFailed;
+use crate::store::StoreError;
+use crate::text::InvalidText;
+use crate::token::{ParseError, TokenId};
+
+/// Why a presented text did not authenticate.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The text has not the form of our tokens: it may be a password, and the host may try it as one.
+    #[error("not a token of this service: {0}")]
+    NotOurs(ParseError),
+    /// It has our form and is no good: HTTP 401. It must not be tried as anything else.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// It can't be told: HTTP 503. Clients keep the token.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+/// A text with our form that is no good. It looks the same whatever the reason; the reason is for the host's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token is not valid")]
+pub struct Denied {
+    reason: DenialReason,
+    id: Option<TokenId>,
+}
+
+impl Denied {
+    pub(crate) fn new(reason: DenialReason, id: Option<TokenId>) -> Denied {
+        Denied { reason, id }
+    }
+
+    /// Why: for logs, never for the client.
+    pub fn reason(&self) -> DenialReason {
+        self.reason
+    }
+
+    /// The id in the text, unless that was mistyped.
+    pub fn id(&self) -> Option<TokenId> {
+        self.id
+    }
+}
+
+/// Why a token was denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DenialReason {
+    /// The form is right and the checksum is not.
+    Mistyped,
+    /// There is no token with this id.
+    Unknown,
+    /// There is one, with another secret.
+    WrongSecret,
+    /// It was revoked.
+    Revoked,
+    /// Its row is not as the engine wrote it: somebody changed the database.
+    Tampered,
+    /// A rotation replaced it, and the overlap is over.
+    Superseded,
+    /// Its time is over.
+    Expired,
+    /// It was not used for longer than the idle time-out.
+    Idle,
+    /// It is good, and somebody else's than the host said.
+    OtherOwner,
+}
+
+impl DenialReason {
+    /// `None` for the one status that is no reason.
+    pub(crate) fn from_status(status: Status) -> Option<DenialReason> {
+        match status {
+            Status::Active => None,
+            Status::Idle => Some(DenialReason::Idle),
+            Status::Expired => Some(DenialReason::Expired),
+            Status::Superseded => Some(DenialReason::Superseded),
+            Status::Tampered => Some(DenialReason::Tampered),
+            Status::Revoked => Some(DenialReason::Revoked),
+        }
+    }
+}
+
+/// The engine can't do its work: HTTP 503, never 401.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failed {
+    /// The store failed, or can't say whether it did what it was told.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The random source failed.
+    #[error(transparent)]
+    Random(#[from] RandomSourceFailed),
+    /// A key is missing, or the clock is wrong.
+    #[error(transparent)]
+    Unclear(#[from] StatusUnclear),
+    /// The policy has an idle time-out and nobody writes the last use: tokens in use would be denied.
+    #[error("the policy has an idle time-out, but no usage flusher is attached")]
+    NoFlusher,
+    /// The ids that were drawn were all taken: the random source repeats itself.
+    #[error("no free token id was drawn: the random source repeats itself")]
+    NoFreeId,
+}
+
+/// A token is good and may not do this: HTTP 403. Clients keep the token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the token's access is not enough for this")]
+pub struct Forbidden {
+    wanted_scope: Option<Box<str>>,
+}
+
+impl Forbidden {
+    pub(crate) fn new(wanted_scope: Option<&str>) -> Forbidden {
+        Forbidden { wanted_scope: wanted_scope.map(Into::into) }
+    }
+
+    /// The scope to ask for, as RFC 6750 3.1 has it in the challenge.
+    pub fn wanted_scope(&self) -> Option<&str> {
+        self.wanted_scope.as_deref()
+    }
+}
+
+/// Why no token was issued.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The owner, label, operator or access is no good.
+    #[error(transparent)]
+    Invalid(#[from] InvalidText),
+    /// A life of less than a second, or an end that has passed.
+    #[error("the token would end as soon as it is made")]
+    NoLife,
+    /// A life past the policy's maximum.
+    #[error("the token may live for {} seconds at most", max.as_secs())]
+    LifeTooLong {
+        /// The longest life.
+        max: Duration,
+    },
+    /// An end after the year 9999.
+    #[error("the token would end after the year 9999")]
+    PastCalendar,
+    /// The policy doesn't allow tokens that never expire.
+    #[error("the token must have an end")]
+    NeverNotAllowed,
+    /// The owner has as many live tokens as he may.
+    #[error("there are {limit} tokens already, which is the limit: revoke one first")]
+    LimitReached {
+        /// How many.
+        limit: u32,
+    },
+    /// The owner has a live token with that label.
+    #[error("there is another token with that label")]
+    LabelTaken,
+    /// The engine can't do its work. If the failure is [`Certainty::Unknown`](crate::store::Certainty), a token that nobody holds may be in the list.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl From<StoreError> for IssueError {
+    fn from(error: StoreError) -> IssueError {
+        IssueError::Failed(error.into())
+    }
+}
+
+impl From<StoreError> for AuthError {
+    fn from(error: StoreError) -> AuthError {
+        AuthError::Failed(error.into())
+    }
+}
+
+/// Why an act on a token was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManageError {
+    /// There is no such token, or it isn't this owner's: the two look the same.
+    #[error("there is no such token")]
+    Unknown,
+    /// The operator's name is no good.
+    #[error(transparent)]
+    Invalid(#[from] InvalidText),
+    /// The engine can't do its work.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl From<StoreError> for ManageError {
+    fn from(error: StoreError) -> ManageError {
+        ManageError::Failed(error.into())
+    }
+}

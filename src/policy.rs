@@ -1,0 +1,359 @@
+//! What the host allows: data only.
+
+use std::time::Duration;
+
+use crate::token::{InvalidPrefix, Prefix};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What the host allows. Data only; [`TokenAuthority`](crate::TokenAuthority) acts by it.
+///
+/// | | default |
+/// |---|---|
+/// | life of a token that asks for none | 365 days |
+/// | longest life | none |
+/// | tokens that never expire | not allowed |
+/// | idle time-out | none |
+/// | overlap of a rotation | none |
+/// | a superseded token that is presented again | is reported |
+/// | live tokens per owner | 100 |
+/// | labels | need not be unique |
+/// | last use | noted once per 60 seconds |
+/// | dead rows | are kept for 90 days |
+/// | addresses and clients | are not recorded |
+///
+/// ```
+/// use std::time::Duration;
+/// use app_tokens::Policy;
+/// let policy = Policy::new("acme")?
+///     .with_max_life(Duration::from_secs(90 * 86_400))?
+///     .with_unique_labels();
+/// assert_eq!(policy.default_life(), policy.max_life().unwrap(), "the default life is cut to the longest");
+/// # Ok::<(), app_tokens::PolicyError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// The one that new tokens get first, then those that are accepted, too.
+    prefixes: Vec<Prefix>,
+    realm: Box<str>,
+    default_life: Duration,
+    max_life: Option<Duration>,
+    never_expiring: bool,
+    idle_timeout: Option<Duration>,
+    overlap: Duration,
+    reuse: Reuse,
+    max_per_owner: Option<u32>,
+    unique_labels: bool,
+    usage_interval: Duration,
+    retention: Duration,
+    record_origin: bool,
+}
+
+/// What happens when a superseded token is presented with its right secret: two hold it, or a client
+/// missed the rotation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// An event says so.
+    #[default]
+    Report,
+    /// And the whole family is revoked (RFC 9700, 4.14.2).
+    RevokeFamily,
+}
+
+impl Policy {
+    /// The defaults, for tokens with this prefix. The realm is the prefix, too.
+    ///
+    /// # Errors
+    /// [`PolicyError::Prefix`] for a text that is no prefix.
+    pub fn new(prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
+        let prefix = Prefix::new(prefix)?;
+        Ok(Policy {
+            prefixes: vec![prefix],
+            realm: prefix.as_str().into(),
+            default_life: 365 * DAY,
+            max_life: None,
+            never_expiring: false,
+            idle_timeout: None,
+            overlap: Duration::ZERO,
+            reuse: Reuse::Report,
+            max_per_owner: Some(100),
+            unique_labels: false,
+            usage_interval: Duration::from_secs(60),
+            retention: 90 * DAY,
+            record_origin: false,
+        })
+    }
+
+    /// Accepts tokens with this prefix, too: the brand's former name.
+    ///
+    /// # Errors
+    /// [`PolicyError::Prefix`] for a text that is no prefix.
+    pub fn with_former_prefix(mut self, prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
+        let prefix = Prefix::new(prefix)?;
+        if !self.prefixes.contains(&prefix) {
+            self.prefixes.push(prefix);
+        }
+        Ok(self)
+    }
+
+    /// Names the realm that the seals are bound to. Two tables or tenants that share a key ring need two realms, else a row of one
+    /// is good in the other. Once rows are sealed it must not change.
+    ///
+    /// # Errors
+    /// [`PolicyError::Realm`] unless it has 1 to 128 characters of printable ASCII without `"` and `\`.
+    pub fn with_realm(mut self, realm: &str) -> Result<Policy, PolicyError> {
+        let allowed = |c: u8| (c == b' ' || c.is_ascii_graphic()) && c != b'"' && c != b'\\';
+        if realm.trim().is_empty() || realm.len() > 128 || !realm.bytes().all(allowed) {
+            return Err(PolicyError::Realm);
+        }
+        self.realm = realm.into();
+        Ok(self)
+    }
+
+    /// The life of a token that asks for none.
+    ///
+    /// # Errors
+    /// [`PolicyError::Zero`] for less than a second; [`PolicyError::PastMaximum`] past the longest life.
+    pub fn with_default_life(mut self, life: Duration) -> Result<Policy, PolicyError> {
+        at_least_a_second(life, "default life")?;
+        if self.max_life.is_some_and(|max| life > max) {
+            return Err(PolicyError::PastMaximum);
+        }
+        self.default_life = life;
+        Ok(self)
+    }
+
+    /// The longest life. A longer default life is cut to it, and never-expiring tokens are off again.
+    ///
+    /// # Errors
+    /// [`PolicyError::Zero`] for less than a second.
+    pub fn with_max_life(mut self, max: Duration) -> Result<Policy, PolicyError> {
+        at_least_a_second(max, "maximum life")?;
+        self.max_life = Some(max);
+        self.default_life = self.default_life.min(max);
+        self.never_expiring = false;
+        Ok(self)
+    }
+
+    /// Allows tokens that never expire, where they are asked for by that word.
+    ///
+    /// # Errors
+    /// [`PolicyError::NeverWithMaximum`] where there is a longest life.
+    pub fn with_never_expiring(mut self) -> Result<Policy, PolicyError> {
+        if self.max_life.is_some() {
+            return Err(PolicyError::NeverWithMaximum);
+        }
+        self.never_expiring = true;
+        Ok(self)
+    }
+
+    /// Denies a token that was not used for so long. It needs a
+    /// [`UsageFlusher`](crate::usage::UsageFlusher): until one is attached, nothing is issued or authenticated.
+    ///
+    /// # Errors
+    /// [`PolicyError::IdleTooShort`] under a day.
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Result<Policy, PolicyError> {
+        if timeout < DAY {
+            return Err(PolicyError::IdleTooShort);
+        }
+        self.idle_timeout = Some(timeout);
+        Ok(self)
+    }
+
+    /// How long the old token lives on beside the new one after a rotation; zero ends it at once.
+    #[must_use]
+    pub fn with_overlap(self, overlap: Duration) -> Policy {
+        Policy { overlap, ..self }
+    }
+
+    /// What happens when a superseded token is presented again.
+    #[must_use]
+    pub fn with_reuse(self, reuse: Reuse) -> Policy {
+        Policy { reuse, ..self }
+    }
+
+    /// How many live tokens an owner may have.
+    ///
+    /// # Errors
+    /// [`PolicyError::Zero`] for none.
+    pub fn with_max_per_owner(mut self, max: u32) -> Result<Policy, PolicyError> {
+        if max == 0 {
+            return Err(PolicyError::Zero("limit per owner"));
+        }
+        self.max_per_owner = Some(max);
+        Ok(self)
+    }
+
+    /// Any number of live tokens per owner. Whoever has an owner's main password can then fill the store.
+    #[must_use]
+    pub fn with_no_limit_per_owner(self) -> Policy {
+        Policy { max_per_owner: None, ..self }
+    }
+
+    /// No two live tokens of an owner have the same label.
+    #[must_use]
+    pub fn with_unique_labels(self) -> Policy {
+        Policy { unique_labels: true, ..self }
+    }
+
+    /// How often a token's last use is noted at most. Zero notes every use.
+    #[must_use]
+    pub fn with_usage_interval(self, interval: Duration) -> Policy {
+        Policy { usage_interval: interval, ..self }
+    }
+
+    /// How long dead rows are kept, for lists, reuse detection and audits.
+    #[must_use]
+    pub fn with_retention(self, retention: Duration) -> Policy {
+        Policy { retention, ..self }
+    }
+
+    /// Keeps the address and the client of the last use. They are personal data.
+    #[must_use]
+    pub fn with_recorded_origin(self) -> Policy {
+        Policy { record_origin: true, ..self }
+    }
+
+    /// The prefix of new tokens.
+    pub fn prefix(&self) -> Prefix {
+        self.prefixes[0]
+    }
+
+    /// The accepted prefixes: that of new tokens first.
+    pub fn accepted_prefixes(&self) -> &[Prefix] {
+        &self.prefixes
+    }
+
+    /// What the seals are bound to.
+    pub fn realm(&self) -> &str {
+        &self.realm
+    }
+
+    /// The life of a token that asks for none.
+    pub fn default_life(&self) -> Duration {
+        self.default_life
+    }
+
+    /// The longest life, if there is one.
+    pub fn max_life(&self) -> Option<Duration> {
+        self.max_life
+    }
+
+    /// Whether tokens may never expire.
+    pub fn allows_never_expiring(&self) -> bool {
+        self.never_expiring
+    }
+
+    /// After how long without a use a token is denied.
+    pub fn idle_timeout(&self) -> Option<Duration> {
+        self.idle_timeout
+    }
+
+    /// How long a rotated token lives on.
+    pub fn overlap(&self) -> Duration {
+        self.overlap
+    }
+
+    /// What happens when a superseded token is presented again.
+    pub fn reuse(&self) -> Reuse {
+        self.reuse
+    }
+
+    /// How many live tokens an owner may have.
+    pub fn max_per_owner(&self) -> Option<u32> {
+        self.max_per_owner
+    }
+
+    /// Whether an owner's live labels differ.
+    pub fn has_unique_labels(&self) -> bool {
+        self.unique_labels
+    }
+
+    /// How often a token's last use is noted at most.
+    pub fn usage_interval(&self) -> Duration {
+        self.usage_interval
+    }
+
+    /// How long dead rows are kept.
+    pub fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    /// Whether the address and the client of the last use are kept.
+    pub fn records_origin(&self) -> bool {
+        self.record_origin
+    }
+}
+
+fn at_least_a_second(life: Duration, what: &'static str) -> Result<(), PolicyError> {
+    if life.as_secs() == 0 { Err(PolicyError::Zero(what)) } else { Ok(()) }
+}
+
+/// Why a policy was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The prefix is none.
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    /// The realm is none.
+    #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
+    Realm,
+    /// Something is zero that can't be.
+    #[error("the {0} must not be zero")]
+    Zero(&'static str),
+    /// The default life is longer than the longest.
+    #[error("the default life is longer than the maximum")]
+    PastMaximum,
+    /// There is a longest life, so nothing can live for ever.
+    #[error("tokens can't be never-expiring where there is a maximum life")]
+    NeverWithMaximum,
+    /// Under a day, weekends and flush intervals would end tokens that are in use.
+    #[error("an idle time-out is a day or more")]
+    IdleTooShort,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy() -> Policy {
+        Policy::new("acme").unwrap()
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_the_table() {
+        let policy = policy();
+        assert_eq!(policy.default_life(), 365 * DAY);
+        assert_eq!((policy.max_life(), policy.idle_timeout()), (None, None));
+        assert!(
+            !policy.allows_never_expiring()
+                && !policy.has_unique_labels()
+                && !policy.records_origin()
+        );
+        assert_eq!((policy.overlap(), policy.reuse()), (Duration::ZERO, Reuse::Report));
+        assert_eq!(policy.max_per_owner(), Some(100));
+        assert_eq!((policy.usage_interval().as_secs(), policy.retention()), (60, 90 * DAY));
+        assert_eq!(policy.realm(), "acme");
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let second = Duration::from_secs(1);
+        assert_eq!(policy().with_default_life(second / 2), Err(PolicyError::Zero("default life")));
+        assert_eq!(policy().with_max_life(Duration::ZERO), Err(PolicyError::Zero("maximum life")));
+        let strict = policy().with_max_life(DAY).unwrap();
+        assert_eq!(strict.clone().with_default_life(DAY + second), Err(PolicyError::PastMaximum));
+        assert_eq!(strict.clone().with_never_expiring(), Err(PolicyError::NeverWithMaximum));
+        assert_eq!(strict.default_life(), DAY);
+        let never = policy().with_never_expiring().unwrap().with_max_life(DAY).unwrap();
+        assert!(!never.allows_never_expiring());
+        assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
+        assert!(policy().with_idle_timeout(DAY).is_ok());
+        assert!(policy().with_max_per_owner(0).is_err());
+        for realm in ["", " ", "a\"b", "a\\b", "a\nb", "ä", &"x".repeat(129)] {
+            assert_eq!(policy().with_realm(realm), Err(PolicyError::Realm), "{realm:?}");
+        }
+    }
+}

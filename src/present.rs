@@ -1,0 +1,155 @@
+//! What arrives, [`Presented`], and what it becomes: [`Authenticated`], and after a requirement was met, [`Caller`].
+
+use std::fmt;
+use std::net::IpAddr;
+
+use crate::access::{Access, Requirement};
+use crate::error::Forbidden;
+use crate::record::TokenRecord;
+use crate::seal::WholeRow;
+use crate::text::{Label, Owner};
+use crate::token::TokenId;
+
+/// A text as a client presented it, and where from if the host says so. A `&str` alone will do.
+#[derive(Clone, Copy)]
+pub struct Presented<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) client: Option<&'a str>,
+}
+
+impl<'a> Presented<'a> {
+    /// A text from nowhere in particular.
+    pub const fn new(text: &'a str) -> Presented<'a> {
+        Presented { text, address: None, client: None }
+    }
+
+    /// … from this address, which the host has resolved behind its own proxies.
+    #[must_use]
+    pub const fn from_address(self, address: IpAddr) -> Presented<'a> {
+        Presented { address: Some(address), ..self }
+    }
+
+    /// … from this program, as it named itself.
+    #[must_use]
+    pub const fn from_client(self, client: &'a str) -> Presented<'a> {
+        Presented { client: Some(client), ..self }
+    }
+}
+
+impl<'a> From<&'a str> for Presented<'a> {
+    fn from(text: &'a str) -> Presented<'a> {
+        Presented::new(text)
+    }
+}
+
+impl<'a> From<&'a String> for Presented<'a> {
+    fn from(text: &'a String) -> Presented<'a> {
+        Presented::new(text)
+    }
+}
+
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented")
+            .field("address", &self.address)
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A token that is good. It doesn't tell whose it is before a scope was required.
+///
+/// ```compile_fail
+/// # fn f(authenticated: app_tokens::Authenticated) {
+/// println!("{}", authenticated.owner()); // require a scope first
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a token that is good may still not do this: require a scope"]
+pub struct Authenticated {
+    row: WholeRow,
+}
+
+impl Authenticated {
+    pub(crate) fn new(row: WholeRow) -> Authenticated {
+        Authenticated { row }
+    }
+
+    /// Who calls, if the token's access is enough.
+    ///
+    /// ```
+    /// # use app_tokens::{Authenticated, Caller, Forbidden, Requirement};
+    /// # fn f(authenticated: Authenticated) -> Result<Caller, Forbidden> {
+    /// authenticated.require(Requirement::one_of(&["files:read"]).on("photos/"))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Forbidden`] if it isn't.
+    pub fn require<'r>(self, requirement: impl Into<Requirement<'r>>) -> Result<Caller, Forbidden> {
+        let caller = Caller { row: self.row };
+        caller.require(requirement)?;
+        Ok(caller)
+    }
+
+    pub(crate) fn record(&self) -> &TokenRecord {
+        self.row.record()
+    }
+}
+
+impl fmt::Debug for Authenticated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Authenticated({})", self.record().id())
+    }
+}
+
+/// Who calls: the holder of a good token whose access was enough for what was required.
+#[derive(Clone)]
+pub struct Caller {
+    row: WholeRow,
+}
+
+impl Caller {
+    /// Whose token it is.
+    pub fn owner(&self) -> &Owner {
+        self.row.record().owner()
+    }
+
+    /// The token's public id.
+    pub fn id(&self) -> TokenId {
+        self.row.record().id()
+    }
+
+    /// What its owner calls the token.
+    pub fn label(&self) -> &Label {
+        self.row.record().label()
+    }
+
+    /// What the token may do.
+    pub fn access(&self) -> &Access {
+        self.row.record().access()
+    }
+
+    /// Asks again: an action may need two scopes.
+    ///
+    /// # Errors
+    /// [`Forbidden`] if the token's access is not enough.
+    pub fn require<'r>(&self, requirement: impl Into<Requirement<'r>>) -> Result<(), Forbidden> {
+        let requirement = requirement.into();
+        if self.access().allows(&requirement) {
+            return Ok(());
+        }
+        Err(Forbidden::new(requirement.wanted_scope()))
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("id", &self.id())
+            .field("owner", self.owner())
+            .field("access", self.access())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! Randomness into the two random parts of a token. The only file that draws randomness.
+
+use std::fmt;
+
+use getrandom::SysRng;
+use rand_core::TryCryptoRng;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::token::TokenId;
+
+/// The digits of an id: 50 bits.
+pub(crate) const ID_DIGITS: usize = 10;
+/// The digits of a secret: 140 bits.
+pub(crate) const SECRET_DIGITS: usize = 28;
+
+/// The secret half of a token: 28 base 32 digits, each below 32. Wiped when dropped, never shown.
+pub(crate) struct Secret([u8; SECRET_DIGITS]);
+
+impl Secret {
+    /// Draws the id and the secret of a new token in one call to `source`.
+    ///
+    /// Every digit has five bits of a random byte of its own, so all values are equally likely and
+    /// id and secret share nothing.
+    pub(crate) fn draw(
+        source: &mut dyn RandomSource,
+    ) -> Result<(TokenId, Secret), RandomSourceFailed> {
+        let mut digits = Zeroizing::new([0_u8; ID_DIGITS + SECRET_DIGITS]);
+        fill(source, &mut *digits)?;
+        digits.iter_mut().for_each(|digit| *digit &= 31);
+        let (id, secret) = digits.split_at(ID_DIGITS);
+        let mut drawn = Secret([0; SECRET_DIGITS]);
+        drawn.0.copy_from_slice(secret);
+        Ok((TokenId::from_digits(id), drawn))
+    }
+
+    /// The digits, for [`Token::compose`](crate::token::Token::compose) alone.
+    pub(crate) fn digits(&self) -> &[u8; SECRET_DIGITS] {
+        &self.0
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Draws a key of 32 bytes and an id for it from the system's source.
+///
+/// The id is random, too, so that a ring made anew by mistake can never be taken for the lost one.
+pub(crate) fn draw_key() -> Result<(u32, Zeroizing<[u8; 32]>), RandomSourceFailed> {
+    let mut id = [0_u8; 4];
+    let mut key = Zeroizing::new([0_u8; 32]);
+    fill(&mut SysRng, &mut id)?;
+    fill(&mut SysRng, &mut *key)?;
+    Ok((u32::from_le_bytes(id).max(1), key))
+}
+
+/// The system's random source, which the engine uses unless the host names another.
+pub(crate) fn system_source() -> impl RandomSource {
+    SysRng
+}
+
+/// Any [`TryCryptoRng`] with its error made printable.
+pub(crate) trait RandomSource: Send {
+    fn try_fill(&mut self, bytes: &mut [u8]) -> Result<(), RandomSourceFailed>;
+}
+
+impl<R: TryCryptoRng + Send> RandomSource for R {
+    fn try_fill(&mut self, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
+        self.try_fill_bytes(bytes).map_err(|error| RandomSourceFailed(error.to_string()))
+    }
+}
+
+/// The random source gave an error, or the same byte over and over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the random source failed: {0}")]
+pub struct RandomSourceFailed(String);
+
+fn fill(source: &mut dyn RandomSource, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
+    source.try_fill(bytes)?;
+    // A source that left the buffer as it was, or repeats one byte, is broken. Chance does so once
+    // in 2^248 for a key.
+    if bytes.len() >= 16 && bytes.iter().all(|byte| *byte == bytes[0]) {
+        return Err(RandomSourceFailed(String::from("it repeats one byte")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use std::collections::HashSet;
+    use std::convert::Infallible;
+
+    /// A source whose every byte is given by its position: for tests that want to know the digits.
+    pub(crate) struct Counting(pub(crate) u64);
+
+    impl rand_core::TryRng for Counting {
+        type Error = Infallible;
+        fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+            Ok(self.try_next_u64()? as u32)
+        }
+        fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+            // SplitMix64: enough to tell one draw from another.
+            self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mut z = self.0;
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            Ok(z ^ (z >> 31))
+        }
+        fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+            for chunk in bytes.chunks_mut(8) {
+                let word = self.try_next_u64()?.to_le_bytes();
+                chunk.copy_from_slice(&word[..chunk.len()]);
+            }
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Counting {}
+
+    struct Stuck;
+    impl RandomSource for Stuck {
+        fn try_fill(&mut self, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
+            bytes.fill(0x5a);
+            Ok(())
+        }
+    }
+
+    struct Failing;
+    impl RandomSource for Failing {
+        fn try_fill(&mut self, _: &mut [u8]) -> Result<(), RandomSourceFailed> {
+            Err(RandomSourceFailed(String::from("no entropy")))
+        }
+    }
+
+    #[test]
+    fn a_failing_and_a_stuck_source_are_errors() {
+        let failed = Secret::draw(&mut Failing).unwrap_err();
+        assert_eq!(failed.to_string(), "the random source failed: no entropy");
+        assert!(Secret::draw(&mut Stuck).is_err());
+    }
+
+    #[test]
+    fn no_two_draws_are_alike_and_every_digit_takes_every_value() {
+        let mut source = Counting(7);
+        let mut seen = HashSet::new();
+        let mut values = vec![HashSet::new(); SECRET_DIGITS];
+        for _ in 0..2000 {
+            let (id, secret) = Secret::draw(&mut source).unwrap();
+            assert!(seen.insert(*secret.digits()));
+            assert_ne!(id.as_u64(), TokenId::from_digits(&secret.digits()[..10]).as_u64());
+            for (place, digit) in secret.digits().iter().enumerate() {
+                values[place].insert(*digit);
+            }
+        }
+        assert!(values.iter().all(|v| v.len() == 32), "a digit that misses values loses entropy");
+    }
+
+    #[test]
+    fn keys_differ_and_have_a_non_zero_id() {
+        let (one, two) = (draw_key().unwrap(), draw_key().unwrap());
+        assert_ne!(*one.1, *two.1);
+        assert!(one.0 > 0 && two.0 > 0);
+    }
+}

@@ -1,0 +1,518 @@
+//! Where tokens live: the one trait that a host's own database implements, and what it is told.
+//!
+//! A store keeps rows. It never sees a token's text, never decides whether a token is valid, never reads a clock, and hands out
+//! dead rows, too. What it must promise stands on [`TokenStore`] in numbered clauses; the
+//! [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/) has a test for each.
+
+use std::error::Error;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::record::{LastUse, Revocation, TokenRecord};
+use crate::seal::KeyId;
+use crate::text::Owner;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+#[cfg(feature = "conformance")]
+#[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
+pub mod conformance;
+mod memory;
+
+pub use crate::seal::Row;
+pub use memory::MemoryStore;
+
+/// Where tokens live.
+///
+/// # The contract
+///
+/// **Dangerous** marks a clause whose breach lets somebody in, keeps somebody in or loses a token; any other is merely wrong or
+/// slow. *Live*, here, is a row without revocation and successor whose `expires` hasn't come at the call's `now`
+/// ([`TokenRecord::is_live`]).
+///
+/// **Every method**
+/// 1. It happens wholly or not at all. What was answered `Ok` is there for every later call, on every host, after every crash that
+///    the store is meant to survive. *Dangerous: a revocation that is forgotten.*
+/// 2. Every field of a row comes back exactly as it was given; rows of every state come back. *Dangerous: an `expires` that
+///    turns into `Never`.*
+/// 3. [`StoreError::not_done`] is said only where it is certain that nothing was changed; in doubt it is [`StoreError::unknown`].
+///    *Dangerous: a change that was said not to be done.*
+///
+/// **`insert`**
+/// 4. It creates. Where the id is taken it changes nothing and answers [`Inserted::IdTaken`]. *Dangerous: a row overwritten.*
+/// 5. With `under`: where that row is not there, has another owner or a revocation, it changes nothing and answers
+///    [`Inserted::Stale`]. *Dangerous: a token that outlives the one that made it.*
+/// 6. With `supersede`: in the same step the superseded row takes its new form and its revision goes up by one, but its last use
+///    stays. Where that row is not there, has a revocation or another revision than the form given, or
+///    [`TokenRecord::MAX_REVISION`], nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two successors, or none.*
+/// 7. With `supersede.replaces`: in the same step that row gets the revocation. Where it is not there, was used, or has a successor
+///    or a revocation, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in.*
+/// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family gets the
+///    revocation. *Dangerous: a token that outlives the one that made it.*
+/// 9. With `limit`: where the owner has that many live rows of other families, it answers [`Inserted::LimitReached`]. It holds
+///    however many calls run at once.
+/// 10. With `unique_label`: where a live row of this owner and of another family has the same label, byte for byte, it answers
+///     [`Inserted::LabelTaken`]. It holds however many calls run at once.
+///
+/// Where several of these refuse, the first in this order answers.
+///
+/// **`find`**
+/// 11. It gives the row with this id, whatever its state, or none. *Dangerous: an old copy, for instance from a cache or a lagging
+///     replica, in which a revoked token lives.*
+/// 12. A row that can't be read is [`Row::damaged`] and not an error, here and in `list`; it blocks no other row.
+///
+/// **`list`**
+/// 13. It gives the rows that the filter matches and whose id is greater than `page.after`, in order of id, at most `page.limit`.
+///
+/// **`replace`**
+/// 14. It replaces the row only where that has no revocation, the same revision as the form given, and one below
+///     [`TokenRecord::MAX_REVISION`]; the revision goes up by one. Else it changes nothing and answers [`Replaced::Stale`].
+///     *Dangerous: a revoked token revived, a change lost.*
+/// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
+/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`].
+///
+/// **`revoke`**
+/// 17. Every row without revocation that the filter matches gets the revocation, loses its seal, and its revision goes up by one, to
+///     [`TokenRecord::MAX_REVISION`] at most. So does every row of the same owner that is derived from the family of a matching
+///     row, revoked already or not. It answers how many. *Dangerous: a row left out.*
+/// 18. A row that has a revocation keeps it as it is. A row that can't be read is revoked like any other: nothing is decoded.
+///     *Dangerous: a damaged row that stops the others.*
+/// 19. No row escapes by being inserted or superseded meanwhile: an `insert` either was there before and is revoked, or comes after
+///     and sees the revocation. *Dangerous: a successor that lives on.*
+///
+/// **`touch`**
+/// 20. A use that is later than the stored one is stored; an earlier one changes nothing; an id that isn't there is passed over.
+///     Nothing else of the row changes, not its revision either. *Dangerous: a revocation written over.*
+///
+/// **`purge`**
+/// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. *Dangerous: a living row deleted.*
+///
+/// # Writing one
+///
+/// Derive the SQL from these clauses and from [`Filter`]'s public fields, and run the conformance suite over it. A plain look at
+/// how it is done: `src/store/memory.rs`, which is written to be read.
+pub trait TokenStore: Send + Sync {
+    /// Creates a row; may supersede one in the same step. Clauses 4 to 10.
+    fn insert(&self, insert: &Insert) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
+
+    /// The row with this id, whatever its state. Clauses 11 and 12.
+    fn find(&self, id: TokenId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
+
+    /// A page of the rows that match. Clauses 12 and 13.
+    fn list(
+        &self,
+        filter: &Filter,
+        page: Page,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// Compare-and-swap of one row. Clauses 14 to 16.
+    fn replace(
+        &self,
+        replace: &Replace,
+    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
+
+    /// Ends every row that matches, and what was issued under it. Clauses 17 to 19.
+    fn revoke(
+        &self,
+        filter: &Filter,
+        revocation: &Revocation,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Notes a batch of uses, forwards only. Clause 20.
+    fn touch(
+        &self,
+        uses: &[(TokenId, LastUse)],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Deletes a bounded batch of rows. Clause 21.
+    fn purge(
+        &self,
+        purge: &Purge,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+/// A store whose futures need no runtime: they are done at the first poll, or wake their waker from a thread of the store's own.
+/// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) asks for it.
+pub trait RuntimeFree: TokenStore {}
+
+/// What [`TokenStore::insert`] is told.
+#[derive(Clone, Debug)]
+pub struct Insert {
+    /// The new row.
+    pub row: Row,
+    /// The engine's present instant, for what is live.
+    pub now: Timestamp,
+    /// How many live rows the owner may have before this one.
+    pub limit: Option<u32>,
+    /// Whether the label must differ from the owner's live ones.
+    pub unique_label: bool,
+    /// The token under which this one is issued; it must be there and unrevoked.
+    pub under: Option<TokenId>,
+    /// The row that this one supersedes.
+    pub supersede: Option<Supersede>,
+}
+
+/// The row that a rotation supersedes, and what ends with it.
+#[derive(Clone, Debug)]
+pub struct Supersede {
+    /// Its new form, sealed. Its revision is still the one that is expected in the store.
+    pub row: Row,
+    /// Its unused successor, which the new row takes the place of.
+    pub replaces: Option<TokenId>,
+    /// Whether what was issued under its family ends, too.
+    pub ends_derived: bool,
+    /// What is written to the rows that end.
+    pub revocation: Revocation,
+}
+
+/// What became of an insert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It is there.
+    Done,
+    /// The id is taken.
+    IdTaken,
+    /// The row that it was to be issued under, to supersede or to replace, has changed.
+    Stale,
+    /// The owner has as many live rows as he may.
+    LimitReached,
+    /// The owner has a live row with that label.
+    LabelTaken,
+}
+
+/// What [`TokenStore::replace`] is told.
+#[derive(Clone, Debug)]
+pub struct Replace {
+    /// The new form, sealed. Its revision is still the one that is expected in the store.
+    pub row: Row,
+    /// The engine's present instant, for what is live.
+    pub now: Timestamp,
+    /// Whether the label must differ from the owner's other live ones.
+    pub unique_label: bool,
+}
+
+/// What became of a replacement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// It is done.
+    Done,
+    /// The row is gone, revoked or changed.
+    Stale,
+    /// The owner has another live row with that label.
+    LabelTaken,
+}
+
+/// Which rows: every fact that is given must hold. It has no default that would mean everything.
+///
+/// Its fields are public for stores, which should destructure it without `..`: a fact that a store overlooked would revoke or
+/// delete too much.
+///
+/// ```
+/// use app_tokens::{Owner, store::Filter};
+/// let alice = Owner::new("alice")?;
+/// let filter = Filter { revoked: Some(false), ..Filter::of_owner(&alice) };
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The token with this id.
+    pub id: Option<TokenId>,
+    /// Tokens of this owner.
+    pub owner: Option<Owner>,
+    /// Tokens of this family; a family is named together with its owner.
+    pub family: Option<TokenId>,
+    /// Any but this one.
+    pub except_id: Option<TokenId>,
+    /// Tokens sealed under this key.
+    pub key_id: Option<KeyId>,
+    /// Tokens sealed under any key but these.
+    pub except_key_ids: Vec<KeyId>,
+    /// Tokens with, or without, a revocation.
+    pub revoked: Option<bool>,
+    /// Tokens with, or without, a successor.
+    pub superseded: Option<bool>,
+    /// Tokens that expire before this instant; not those that never do.
+    pub expires_before: Option<Timestamp>,
+    /// Tokens made before this instant.
+    pub created_before: Option<Timestamp>,
+    /// Tokens last used before this instant; those that were never used count as used when they were made.
+    pub last_used_before: Option<Timestamp>,
+}
+
+impl Filter {
+    /// Every token of every owner.
+    pub const fn every_token() -> Filter {
+        Filter {
+            id: None,
+            owner: None,
+            family: None,
+            except_id: None,
+            key_id: None,
+            except_key_ids: Vec::new(),
+            revoked: None,
+            superseded: None,
+            expires_before: None,
+            created_before: None,
+            last_used_before: None,
+        }
+    }
+
+    /// One token.
+    pub fn of_id(id: TokenId) -> Filter {
+        Filter { id: Some(id), ..Filter::every_token() }
+    }
+
+    /// Every token of an owner.
+    pub fn of_owner(owner: &Owner) -> Filter {
+        Filter { owner: Some(owner.clone()), ..Filter::every_token() }
+    }
+
+    /// Every token of a line of rotations.
+    pub fn of_family(owner: &Owner, family: TokenId) -> Filter {
+        Filter { family: Some(family), ..Filter::of_owner(owner) }
+    }
+
+    /// Whether a record is meant. The reference for every store.
+    pub fn matches(&self, record: &TokenRecord) -> bool {
+        let last_used = record.last_use().map_or(record.created_at(), |last_use| last_use.at);
+        let expires_before = |limit| record.expires().at().is_some_and(|at| at < limit);
+        self.id.is_none_or(|id| record.id() == id)
+            && self.owner.as_ref().is_none_or(|owner| record.owner() == owner)
+            && self.family.is_none_or(|family| record.family() == family)
+            && self.except_id.is_none_or(|id| record.id() != id)
+            && self.key_id.is_none_or(|key_id| record.key_id() == key_id)
+            && !self.except_key_ids.contains(&record.key_id())
+            && self.revoked.is_none_or(|revoked| record.revocation().is_some() == revoked)
+            && self.superseded.is_none_or(|superseded| record.successor().is_some() == superseded)
+            && self.expires_before.is_none_or(expires_before)
+            && self.created_before.is_none_or(|limit| record.created_at() < limit)
+            && self.last_used_before.is_none_or(|limit| last_used < limit)
+    }
+}
+
+impl TokenRecord {
+    /// Whether the row counts for an owner's limit and unique labels: no revocation, no successor, and `expires` not come.
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.revocation().is_none() && self.successor().is_none() && !self.expires().has_come(now)
+    }
+}
+
+/// Where a page of a list begins, and how long it is at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows with greater ids only; `None` begins at the beginning.
+    pub after: Option<TokenId>,
+    /// How many rows at most.
+    pub limit: u32,
+}
+
+impl Page {
+    /// The first rows.
+    pub const fn first(limit: u32) -> Page {
+        Page { after: None, limit }
+    }
+}
+
+/// Which rows [`TokenStore::purge`] deletes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purge {
+    /// Rows that nobody needs any more.
+    Dead(Dead),
+    /// Rows that match, whatever their state: erasure.
+    Matching(Filter),
+}
+
+/// Rows that have been dead for long enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// Revoked or expired at this instant or before.
+    pub ended_by: Timestamp,
+    /// Or last used at this instant or before, where there is an idle time-out; a row that was never used counts as used when it
+    /// was made.
+    pub unused_since: Option<Timestamp>,
+    /// A row with a successor is spared while another row of its owner and family is unrevoked and hasn't expired at this
+    /// instant: its reuse would still tell.
+    pub now: Timestamp,
+}
+
+impl Purge {
+    /// Whether a record is to be deleted; `family_lives` says whether another row of its owner and family is unrevoked and
+    /// hasn't expired. The reference for every store.
+    pub fn selects(&self, record: &TokenRecord, family_lives: impl FnOnce() -> bool) -> bool {
+        match self {
+            Purge::Matching(filter) => filter.matches(record),
+            Purge::Dead(dead) => {
+                let revoked = record.revocation().is_some_and(|r| r.at <= dead.ended_by);
+                let expired = record.expires().has_come(dead.ended_by);
+                let last_used = record.last_use().map_or(record.created_at(), |last| last.at);
+                let idle = dead.unused_since.is_some_and(|since| last_used <= since);
+                (revoked || expired || idle) && !(record.successor().is_some() && family_lives())
+            }
+        }
+    }
+}
+
+/// A store could not do what it was told, or can't say whether it did.
+///
+/// Both are failures, never denials: the host answers 503 and nobody's client forgets a password.
+#[derive(Debug)]
+pub struct StoreError {
+    certainty: Certainty,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+/// What a failing store knows of what it was told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certainty {
+    /// Nothing was changed.
+    NotDone,
+    /// It may have been done or not, or be done yet: the answer was lost.
+    Unknown,
+}
+
+impl StoreError {
+    /// Nothing was changed. Say so only where it is certain.
+    pub fn not_done(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
+        StoreError { certainty: Certainty::NotDone, source: source.into() }
+    }
+
+    /// It may have been done or not.
+    pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
+        StoreError { certainty: Certainty::Unknown, source: source.into() }
+    }
+
+    /// Whether it is certain that nothing was changed.
+    pub fn certainty(&self) -> Certainty {
+        self.certainty
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.certainty {
+            Certainty::NotDone => write!(f, "the token store failed: {}", self.source),
+            Certainty::Unknown => {
+                write!(f, "the token store can't say whether it is done: {}", self.source)
+            }
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}
+
+impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        (**self).insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        (**self).find(id).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        (**self).list(filter, page).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        (**self).replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        (**self).revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        (**self).touch(uses).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        (**self).purge(purge, limit).await
+    }
+}
+
+impl<S: RuntimeFree + ?Sized> RuntimeFree for Arc<S> {}
+
+/// Any store, chosen at run time: `TokenAuthority<DynStore>` where the host reads from its configuration which one it is.
+///
+/// Each call costs one allocation more than with the store itself.
+///
+/// ```
+/// use app_tokens::store::{DynStore, MemoryStore};
+/// let store: DynStore = DynStore::new(MemoryStore::new());
+/// ```
+#[derive(Clone)]
+pub struct DynStore(Arc<dyn ErasedStore>);
+
+impl DynStore {
+    /// Hides which store it is.
+    pub fn new(store: impl TokenStore + 'static) -> DynStore {
+        DynStore(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for DynStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynStore")
+    }
+}
+
+impl TokenStore for DynStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.0.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.0.find(id).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.0.list(filter, page).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.0.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.0.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        self.0.touch(uses).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.0.purge(purge, limit).await
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`TokenStore`] with boxed futures, so that it can be a `dyn`.
+trait ErasedStore: Send + Sync {
+    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
+    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>>;
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>>;
+    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced>;
+    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64>;
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)]) -> Boxed<'a, ()>;
+    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64>;
+}
+
+impl<S: TokenStore> ErasedStore for S {
+    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted> {
+        Box::pin(TokenStore::insert(self, insert))
+    }
+    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>> {
+        Box::pin(TokenStore::find(self, id))
+    }
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>> {
+        Box::pin(TokenStore::list(self, filter, page))
+    }
+    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced> {
+        Box::pin(TokenStore::replace(self, replace))
+    }
+    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64> {
+        Box::pin(TokenStore::revoke(self, filter, revocation))
+    }
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)]) -> Boxed<'a, ()> {
+        Box::pin(TokenStore::touch(self, uses))
+    }
+    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64> {
+        Box::pin(TokenStore::purge(self, purge, limit))
+    }
+}

@@ -1,0 +1,347 @@
+//! [`MemoryStore`]: the reference. It is written to be read beside the contract on `TokenStore`.
+
+use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+
+use super::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    TokenStore,
+};
+use crate::record::{LastUse, Revocation, TokenRecord};
+use crate::text::Owner;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are one store.
+///
+/// Looking a token up takes one shard's read lock; every change takes all locks, so each happens at one instant.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Inner>);
+
+struct Inner {
+    /// Taken first by whoever changes or lists.
+    owners: Mutex<Owners>,
+    shards: [Shard; SHARDS],
+}
+
+/// The ids of each owner's rows, sorted.
+type Owners = HashMap<Owner, Vec<TokenId>>;
+type Rows = HashMap<TokenId, Row, BuildHasherDefault<IdHasher>>;
+
+/// Apart from the next, so that two threads don't wait for one cache line.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(RwLock<Rows>);
+
+const SHARDS: usize = 64;
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore(Arc::new(Inner {
+            owners: Mutex::default(),
+            shards: std::array::from_fn(|_| Shard::default()),
+        }))
+    }
+
+    fn lock(&self) -> Locked<'_> {
+        // The order is always the same, and a lookup holds one lock only: nobody waits in a circle. A panic
+        // can't leave a change half done, as each checks first and writes after, so a poisoned lock is good.
+        Locked {
+            owners: self.0.owners.lock().unwrap_or_else(PoisonError::into_inner),
+            shards: self
+                .0
+                .shards
+                .each_ref()
+                .map(|s| s.0.write().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+}
+
+impl TokenStore for MemoryStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        let Some(new) = insert.row.record() else {
+            return Err(StoreError::not_done("a damaged row can't be inserted"));
+        };
+        let mut rows = self.lock();
+        if rows.get(new.id()).is_some() {
+            return Ok(Inserted::IdTaken);
+        }
+        if let Some(parent) = insert.under {
+            let good = |parent: &TokenRecord| {
+                parent.owner() == new.owner() && parent.revocation().is_none()
+            };
+            if !rows.record(parent).is_some_and(good) {
+                return Ok(Inserted::Stale);
+            }
+        }
+        if let Some(supersede) = &insert.supersede {
+            let unused = |record: &TokenRecord| {
+                record.last_use().is_none()
+                    && record.successor().is_none()
+                    && record.revocation().is_none()
+            };
+            let replaceable =
+                supersede.replaces.is_none_or(|id| rows.record(id).is_some_and(unused));
+            if !rows.is_current(&supersede.row) || !replaceable {
+                return Ok(Inserted::Stale);
+            }
+        }
+        let live = rows.live_of_other_families(new, insert.now);
+        if insert.limit.is_some_and(|limit| live.len() >= limit as usize) {
+            return Ok(Inserted::LimitReached);
+        }
+        if insert.unique_label && live.iter().any(|record| record.label() == new.label()) {
+            return Ok(Inserted::LabelTaken);
+        }
+
+        if let Some(supersede) = &insert.supersede {
+            rows.swap(&supersede.row);
+            if let Some(replaced) = supersede.replaces {
+                rows.revoke(replaced, &supersede.revocation);
+            }
+            if supersede.ends_derived {
+                for id in rows.derived_from(new.owner(), &HashSet::from([new.family()])) {
+                    rows.revoke(id, &supersede.revocation);
+                }
+            }
+        }
+        rows.put(insert.row.clone());
+        Ok(Inserted::Done)
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        let shard = self.0.shards[shard_of(id)].0.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(shard.get(&id).cloned())
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let rows = self.lock();
+        // The smallest ids beyond the cursor: the heap's greatest goes when a smaller one comes.
+        let mut smallest = BinaryHeap::new();
+        for id in rows.matching(filter) {
+            if page.after.is_none_or(|after| id > after) {
+                smallest.push(id);
+                if smallest.len() > page.limit as usize {
+                    smallest.pop();
+                }
+            }
+        }
+        Ok(smallest.into_sorted_vec().into_iter().filter_map(|id| rows.get(id).cloned()).collect())
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        let mut rows = self.lock();
+        if !rows.is_current(&replace.row) {
+            return Ok(Replaced::Stale);
+        }
+        let label_taken = |new: &TokenRecord| {
+            let live = rows.live_of_other_families(new, replace.now);
+            live.iter().any(|record| record.label() == new.label())
+        };
+        if replace.unique_label && replace.row.record().is_some_and(label_taken) {
+            return Ok(Replaced::LabelTaken);
+        }
+        rows.swap(&replace.row);
+        Ok(Replaced::Done)
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        let mut rows = self.lock();
+        let matching: Vec<TokenId> = rows.matching(filter).collect();
+        let mut families: HashMap<Owner, HashSet<TokenId>> = HashMap::new();
+        for record in matching.iter().filter_map(|id| rows.record(*id)) {
+            families.entry(record.owner().clone()).or_default().insert(record.family());
+        }
+        let derived: Vec<TokenId> = families
+            .iter()
+            .flat_map(|(owner, families)| rows.derived_from(owner, families))
+            .collect();
+        let ended = matching.iter().chain(&derived).filter(|id| rows.revoke(**id, revocation));
+        Ok(ended.count() as u64)
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        let mut rows = self.lock();
+        for (id, last_use) in uses {
+            let later = |record: &TokenRecord| {
+                record.last_use().is_none_or(|stored| stored.at < last_use.at)
+            };
+            if rows.record(*id).is_some_and(later) {
+                rows.update(*id, |row| row.with_last_use(last_use.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        let mut rows = self.lock();
+        let candidates = match purge {
+            Purge::Matching(filter) => filter,
+            Purge::Dead(_) => &Filter::every_token(),
+        };
+        let dead: Vec<TokenId> = rows
+            .matching(candidates)
+            .filter_map(|id| rows.record(id))
+            .filter(|record| purge.selects(record, || rows.family_lives(record, purge)))
+            .take(limit as usize)
+            .map(TokenRecord::id)
+            .collect();
+        dead.iter().for_each(|id| rows.remove(*id));
+        Ok(dead.len() as u64)
+    }
+}
+
+impl RuntimeFree for MemoryStore {}
+
+impl Default for MemoryStore {
+    fn default() -> MemoryStore {
+        MemoryStore::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MemoryStore")
+    }
+}
+
+/// The whole store, while nobody else reads or changes it.
+struct Locked<'a> {
+    owners: MutexGuard<'a, Owners>,
+    shards: [RwLockWriteGuard<'a, Rows>; SHARDS],
+}
+
+impl Locked<'_> {
+    fn get(&self, id: TokenId) -> Option<&Row> {
+        self.shards[shard_of(id)].get(&id)
+    }
+
+    fn record(&self, id: TokenId) -> Option<&TokenRecord> {
+        self.get(id).and_then(Row::record)
+    }
+
+    fn put(&mut self, row: Row) {
+        let id = row.id();
+        if let Some(record) = row.record() {
+            let ids = self.owners.entry(record.owner().clone()).or_default();
+            if let Err(place) = ids.binary_search(&id) {
+                ids.insert(place, id);
+            }
+        }
+        self.shards[shard_of(id)].insert(id, row);
+    }
+
+    fn remove(&mut self, id: TokenId) {
+        let row = self.shards[shard_of(id)].remove(&id);
+        let Some(record) = row.as_ref().and_then(Row::record) else {
+            return;
+        };
+        if let Some(ids) = self.owners.get_mut(record.owner()) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.owners.remove(record.owner());
+            }
+        }
+    }
+
+    fn update(&mut self, id: TokenId, change: impl FnOnce(&Row) -> Row) {
+        if let Some(row) = self.shards[shard_of(id)].get_mut(&id) {
+            *row = change(row);
+        }
+    }
+
+    /// Whether a new form was made from the row as it is now, and may be written.
+    fn is_current(&self, new: &Row) -> bool {
+        let (Some(new), Some(old)) = (new.record(), self.record(new.id())) else {
+            return false;
+        };
+        old.revocation().is_none()
+            && old.revision() == new.revision()
+            && old.revision() < TokenRecord::MAX_REVISION
+    }
+
+    /// Writes a new form; the stored last use stays.
+    fn swap(&mut self, new: &Row) {
+        self.update(new.id(), |old| {
+            let new = new.with_next_revision();
+            match old.record().and_then(TokenRecord::last_use) {
+                Some(last_use) => new.with_last_use(last_use.clone()),
+                None => new,
+            }
+        });
+    }
+
+    fn revoke(&mut self, id: TokenId, revocation: &Revocation) -> bool {
+        let living = self.record(id).is_some_and(|record| record.revocation().is_none());
+        if living {
+            self.update(id, |row| row.with_revocation(revocation.clone()));
+        }
+        living
+    }
+
+    /// The ids of the rows that a filter matches, in no order; by the narrowest index that it allows.
+    fn matching(&self, filter: &Filter) -> impl Iterator<Item = TokenId> {
+        let (one, owned, all) = match filter {
+            Filter { id: Some(id), .. } => (Some(*id), None, None),
+            Filter { owner: Some(owner), .. } => (None, self.owners.get(owner), None),
+            _ => (None, None, Some(self.shards.iter().flat_map(|shard| shard.keys()))),
+        };
+        let owned = owned.into_iter().flatten().copied();
+        let candidates = one.into_iter().chain(owned).chain(all.into_iter().flatten().copied());
+        candidates.filter(|id| self.record(*id).is_some_and(|record| filter.matches(record)))
+    }
+
+    fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &TokenRecord> {
+        self.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
+    }
+
+    fn live_of_other_families(&self, new: &TokenRecord, now: Timestamp) -> Vec<&TokenRecord> {
+        let other = |record: &&TokenRecord| record.family() != new.family() && record.is_live(now);
+        self.of_owner(new.owner()).filter(other).collect()
+    }
+
+    fn derived_from(&self, owner: &Owner, families: &HashSet<TokenId>) -> Vec<TokenId> {
+        self.of_owner(owner)
+            .filter(|record| record.derived_from().is_some_and(|family| families.contains(&family)))
+            .map(TokenRecord::id)
+            .collect()
+    }
+
+    fn family_lives(&self, of: &TokenRecord, purge: &Purge) -> bool {
+        let Purge::Dead(dead) = purge else {
+            return false;
+        };
+        self.of_owner(of.owner()).any(|record| {
+            record.family() == of.family()
+                && record.id() != of.id()
+                && record.revocation().is_none()
+                && !record.expires().has_come(dead.now)
+        })
+    }
+}
+
+fn shard_of(id: TokenId) -> usize {
+    (id.as_u64() % SHARDS as u64) as usize
+}
+
+/// Ids are drawn at random and can't be chosen by whoever presents one, so one multiplication spreads them well enough.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+}

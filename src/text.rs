@@ -1,0 +1,211 @@
+//! The short texts that a host hands in: [`Owner`], [`Label`], [`Operator`], [`Reason`].
+//!
+//! Each is checked once, where it is made, and can't hold an illegal value afterwards.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a text was refused. It never repeats the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {what} {problem}")]
+pub struct InvalidText {
+    what: &'static str,
+    problem: TextProblem,
+}
+
+impl InvalidText {
+    /// What the text was meant to be: `"owner"`, `"label"`, `"scope"` and so on.
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// What is wrong with it.
+    pub fn problem(&self) -> &TextProblem {
+        &self.problem
+    }
+
+    pub(crate) fn new(what: &'static str, problem: TextProblem) -> InvalidText {
+        InvalidText { what, problem }
+    }
+}
+
+/// What is wrong with a text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextProblem {
+    /// Nothing, or nothing but white space.
+    #[error("is empty")]
+    Empty,
+    /// Longer than its limit.
+    #[error("is longer than {max} characters")]
+    TooLong {
+        /// The limit, in characters.
+        max: usize,
+    },
+    /// More items than a token may list.
+    #[error("has more than {max} items")]
+    TooMany {
+        /// The limit.
+        max: usize,
+    },
+    /// A character that it may not hold: a control character, a line separator, a bidirectional
+    /// override, or one outside the alphabet of its kind.
+    #[error("has a forbidden character at position {position}")]
+    ForbiddenCharacter {
+        /// Where, in characters, counted from 0.
+        position: usize,
+    },
+}
+
+/// Whose tokens they are: the host's own, stable account id.
+///
+/// 1 to 255 characters, no control characters, compared byte for byte. Take an id that is never given
+/// to somebody else; a login name that a later user may take over hands him the tokens, too.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner(Arc<str>);
+
+/// What the user calls a token: "My phone".
+///
+/// 1 to 128 characters, no control characters, no bidirectional overrides; white space around it is cut.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(Box<str>);
+
+/// Who acts when it isn't the owner: a person or a job of the host's operators.
+///
+/// 1 to 128 characters, no control characters; white space around it is cut.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Operator(Box<str>);
+
+/// Why a token was revoked: `"requested"`, `"password changed"`.
+///
+/// 1 to 128 characters, no control characters; white space around it is cut.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Reason(Cow<'static, str>);
+
+impl Reason {
+    /// Its owner, or an operator for him, asked for it.
+    pub const REQUESTED: Reason = Reason(Cow::Borrowed("requested"));
+    /// It was seen where it should not be.
+    pub const LEAKED: Reason = Reason(Cow::Borrowed("leaked"));
+    /// It was superseded, and presented again.
+    pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
+    /// A rotation replaced it before it was ever used, or ended what was issued under it.
+    pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
+    /// Its owner is being erased.
+    pub const FORGOTTEN: Reason = Reason(Cow::Borrowed("forgotten"));
+}
+
+macro_rules! text_type {
+    ($name:ident, $what:literal, $max:literal, $cut:expr) => {
+        impl $name {
+            /// The longest text allowed, in characters.
+            pub const MAX_CHARS: usize = $max;
+
+            /// Checks and takes a text.
+            ///
+            /// # Errors
+            /// [`InvalidText`] if it is empty, too long or has a forbidden character.
+            pub fn new(text: impl AsRef<str>) -> Result<$name, InvalidText> {
+                let cut: fn(&str) -> &str = $cut;
+                let text = cut(text.as_ref());
+                match problem_of(text, $max) {
+                    Some(problem) => Err(InvalidText::new($what, problem)),
+                    None => Ok($name(String::from(text).into())),
+                }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = InvalidText;
+            fn from_str(text: &str) -> Result<$name, InvalidText> {
+                $name::new(text)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+    };
+}
+
+text_type!(Owner, "owner", 255, |text| text);
+text_type!(Label, "label", 128, str::trim);
+text_type!(Operator, "operator", 128, str::trim);
+text_type!(Reason, "reason", 128, str::trim);
+
+fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
+    if text.trim().is_empty() {
+        return Some(TextProblem::Empty);
+    }
+    // No character takes more than four bytes, so a huge text is refused without counting it.
+    if text.len() > 4 * max || text.chars().count() > max {
+        return Some(TextProblem::TooLong { max });
+    }
+    text.chars()
+        .position(|c| c.is_control() || rearranges_lines(c))
+        .map(|position| TextProblem::ForbiddenCharacter { position })
+}
+
+/// Line and paragraph separators and the bidirectional controls, with which a label could make the
+/// rest of a list read as something else.
+fn rearranges_lines(c: char) -> bool {
+    matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_blank_long_and_control_texts_are_refused() {
+        assert_eq!(Label::new("").unwrap_err().problem(), &TextProblem::Empty);
+        assert_eq!(Label::new(" \u{a0} ").unwrap_err().problem(), &TextProblem::Empty);
+        assert_eq!(Owner::new("  ").unwrap_err().problem(), &TextProblem::Empty);
+        let too_long = TextProblem::TooLong { max: 128 };
+        assert_eq!(Label::new("é".repeat(129)).unwrap_err().problem(), &too_long);
+        assert_eq!(Label::new("x".repeat(10_000_000)).unwrap_err().problem(), &too_long);
+        for bad in ["a\0b", "a\nb", "a\u{7f}b", "a\u{85}b", "a\u{202e}b", "a\u{2028}b"] {
+            let forbidden = TextProblem::ForbiddenCharacter { position: 1 };
+            assert_eq!(Label::new(bad).unwrap_err().problem(), &forbidden, "{bad:?}");
+            assert_eq!(Owner::new(bad).unwrap_err().problem(), &forbidden, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_longest_text_is_taken_and_white_space_around_a_label_is_cut() {
+        assert_eq!(Label::new("é".repeat(128)).unwrap().as_str().chars().count(), 128);
+        assert_eq!(Label::new("  My phone\t").unwrap().as_str(), "My phone");
+        assert_eq!(
+            Owner::new(" a ").unwrap().as_str(),
+            " a ",
+            "an owner is an id, not a text to tidy"
+        );
+    }
+
+    #[test]
+    fn an_error_does_not_repeat_the_text() {
+        let error = Label::new("acme_secret\0").unwrap_err();
+        assert_eq!(error.to_string(), "the label has a forbidden character at position 11");
+        assert!(!format!("{error:?}").contains("acme"));
+    }
+}

@@ -1,0 +1,153 @@
+//! [`Timestamp`]: an instant in whole UTC seconds.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// An instant in whole UTC seconds, from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
+///
+/// It prints as RFC 3339 and parses from it. It has no time zone and no fraction; conversions cut a
+/// fraction off.
+///
+/// ```
+/// use app_tokens::Timestamp;
+/// let t: Timestamp = "2026-03-01T12:00:00Z".parse()?;
+/// assert_eq!(t.as_unix(), 1_772_366_400);
+/// assert_eq!(t.to_string(), "2026-03-01T12:00:00Z");
+/// # Ok::<(), app_tokens::OutOfCalendar>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// An instant outside the years 1970 to 9999, or a text that is no RFC 3339 instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an instant between 1970-01-01T00:00:00Z and 9999-12-31T23:59:59Z")]
+pub struct OutOfCalendar;
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const MIN: Timestamp = Timestamp(0);
+    /// 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
+    pub const MAX: Timestamp = Timestamp(253_402_300_799);
+
+    /// From seconds since 1970-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    /// [`OutOfCalendar`] before 1970 or after the year 9999.
+    pub const fn from_unix(seconds: i64) -> Result<Timestamp, OutOfCalendar> {
+        if seconds < Timestamp::MIN.0 || seconds > Timestamp::MAX.0 {
+            return Err(OutOfCalendar);
+        }
+        Ok(Timestamp(seconds))
+    }
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub const fn as_unix(self) -> i64 {
+        self.0
+    }
+
+    /// `self + by`, or nothing past the calendar's end. Fractions of a second are cut.
+    pub fn checked_add(self, by: Duration) -> Option<Timestamp> {
+        let seconds = self.0.checked_add_unsigned(by.as_secs())?;
+        Timestamp::from_unix(seconds).ok()
+    }
+
+    /// `self + by`, at most [`Timestamp::MAX`].
+    pub fn saturating_add(self, by: Duration) -> Timestamp {
+        self.checked_add(by).unwrap_or(Timestamp::MAX)
+    }
+
+    /// `self - by`, at least [`Timestamp::MIN`].
+    pub fn saturating_sub(self, by: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub_unsigned(by.as_secs()).max(Timestamp::MIN.0))
+    }
+
+    /// How long it is since `earlier`; zero if that is later.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_secs(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = OffsetDateTime::from(*self).format(&Rfc3339).map_err(|_| fmt::Error)?;
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = OutOfCalendar;
+    fn from_str(text: &str) -> Result<Timestamp, OutOfCalendar> {
+        OffsetDateTime::parse(text, &Rfc3339).map_err(|_| OutOfCalendar)?.try_into()
+    }
+}
+
+impl TryFrom<SystemTime> for Timestamp {
+    type Error = OutOfCalendar;
+    fn try_from(time: SystemTime) -> Result<Timestamp, OutOfCalendar> {
+        let since_epoch = time.duration_since(UNIX_EPOCH).map_err(|_| OutOfCalendar)?;
+        Timestamp::from_unix(since_epoch.as_secs().try_into().map_err(|_| OutOfCalendar)?)
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> SystemTime {
+        UNIX_EPOCH + timestamp.since(Timestamp::MIN)
+    }
+}
+
+impl TryFrom<OffsetDateTime> for Timestamp {
+    type Error = OutOfCalendar;
+    fn try_from(time: OffsetDateTime) -> Result<Timestamp, OutOfCalendar> {
+        Timestamp::from_unix(time.unix_timestamp())
+    }
+}
+
+impl From<Timestamp> for OffsetDateTime {
+    fn from(timestamp: Timestamp) -> OffsetDateTime {
+        OffsetDateTime::UNIX_EPOCH + timestamp.since(Timestamp::MIN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_the_calendar_print_and_parse_back() {
+        for t in [Timestamp::MIN, Timestamp::MAX] {
+            assert_eq!(t.to_string().parse(), Ok(t));
+            assert_eq!(Timestamp::try_from(SystemTime::from(t)), Ok(t));
+            assert_eq!(Timestamp::try_from(OffsetDateTime::from(t)), Ok(t));
+        }
+        assert_eq!(Timestamp::MAX.to_string(), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn nothing_outside_the_calendar_is_made() {
+        assert_eq!(Timestamp::from_unix(-1), Err(OutOfCalendar));
+        assert_eq!(Timestamp::from_unix(Timestamp::MAX.as_unix() + 1), Err(OutOfCalendar));
+        assert_eq!(Timestamp::MAX.checked_add(Duration::from_secs(1)), None);
+        assert_eq!(Timestamp::MIN.checked_add(Duration::MAX), None);
+        assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MIN.saturating_sub(Duration::MAX), Timestamp::MIN);
+        assert_eq!("1969-12-31T23:59:59Z".parse::<Timestamp>(), Err(OutOfCalendar));
+        assert_eq!("yesterday".parse::<Timestamp>(), Err(OutOfCalendar));
+        assert!(Timestamp::try_from(UNIX_EPOCH - Duration::from_secs(1)).is_err());
+    }
+
+    #[test]
+    fn an_offset_is_resolved_and_a_fraction_is_cut() {
+        let t: Timestamp = "2026-03-01T13:00:00.999+01:00".parse().unwrap();
+        assert_eq!(t.to_string(), "2026-03-01T12:00:00Z");
+    }
+}

@@ -1,0 +1,588 @@
+//! The text of a token: [`Token::compose`] and [`Token::parse`] side by side.
+//!
+//! ```text
+//! acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92
+//! ├──┘ ├────────┘├──────────────────────────┘├─────┘
+//! prefix   id          secret (140 bits)      checksum
+//! ```
+//!
+//! The id is public and may be logged, listed and stored in clear. The checksum is as secret as the
+//! secret, of which it is a function.
+
+use std::fmt;
+use std::str::FromStr;
+
+use zeroize::Zeroize;
+
+use crate::secret::{ID_DIGITS, SECRET_DIGITS, Secret};
+
+/// Crockford's base 32, in lower case: no i, l, o, u.
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const CHECKSUM_DIGITS: usize = 7;
+const BODY_DIGITS: usize = ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
+const MAX_CANONICAL: usize = Prefix::MAX_LEN + 1 + BODY_DIGITS;
+
+/// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
+///
+/// ```compile_fail
+/// # use app_tokens::token::{Prefix, Token};
+/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// let copy = token.clone(); // a secret has one place
+/// ```
+/// ```compile_fail
+/// # use app_tokens::token::{Prefix, Token};
+/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// println!("{token}"); // say `expose_secret` where it must be shown
+/// ```
+/// ```compile_fail
+/// # use app_tokens::token::{Prefix, Token};
+/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// assert!(token == token); // only digests are compared, in constant time
+/// ```
+pub struct Token {
+    text: [u8; MAX_CANONICAL],
+    prefix: Prefix,
+    id: TokenId,
+}
+
+impl Token {
+    /// The longest text that is looked at, in bytes.
+    pub const MAX_PRESENTED: usize = 128;
+
+    /// Writes a token's canonical text.
+    pub(crate) fn compose(prefix: Prefix, id: TokenId, secret: &Secret) -> Token {
+        let mut token = Token { text: [0; MAX_CANONICAL], prefix, id };
+        let (head, body) = token.parts_mut();
+        head.copy_from_slice(prefix.as_str().as_bytes());
+        for (place, digit) in body.iter_mut().zip(id.digits().iter().chain(secret.digits())) {
+            *place = ALPHABET[usize::from(*digit)];
+        }
+        let (random, checksum) = body.split_at_mut(ID_DIGITS + SECRET_DIGITS);
+        write_number(u64::from(prefix.checksum.extend(random).value()), checksum);
+        token
+    }
+
+    /// Reads a presented text: the canonical one, and what people make of it by hand.
+    ///
+    /// ASCII white space around it, upper case, `o` for `0`, `i` and `l` for `1` and single spaces or
+    /// hyphens between the characters of the body are accepted; nothing else is.
+    ///
+    /// # Errors
+    /// [`ParseError`] with the reason. It never repeats the text.
+    pub fn parse(presented: &str, accepted: &[Prefix]) -> Result<Token, ParseError> {
+        Token::read(presented, |head| accepted.iter().copied().find(|prefix| prefix.is(head)))
+    }
+
+    /// The same, whatever well-formed prefix the text has. For tools that look at tokens of others.
+    ///
+    /// # Errors
+    /// [`ParseError`] as for [`Token::parse`].
+    pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
+        Token::read(presented, |head| Prefix::new(head.to_ascii_lowercase()).ok())
+    }
+
+    fn read(
+        presented: &str,
+        accept: impl FnOnce(&str) -> Option<Prefix>,
+    ) -> Result<Token, ParseError> {
+        if presented.len() > Token::MAX_PRESENTED {
+            return Err(ParseError::TooLong);
+        }
+        let presented = presented.trim_ascii();
+        if presented.is_empty() {
+            return Err(ParseError::Empty);
+        }
+        let (head, body) = presented.rsplit_once('_').ok_or(ParseError::NoPrefix)?;
+        let prefix = accept(head).ok_or(ParseError::UnknownPrefix)?;
+
+        let mut token = Token { text: [0; MAX_CANONICAL], prefix, id: TokenId(0) };
+        let (canonical_head, canonical_body) = token.parts_mut();
+        canonical_head.copy_from_slice(prefix.as_str().as_bytes());
+        read_body(body, canonical_body)?;
+
+        let (random, checksum) = canonical_body.split_at(ID_DIGITS + SECRET_DIGITS);
+        if read_number(checksum) != u64::from(prefix.checksum.extend(random).value()) {
+            return Err(ParseError::Checksum);
+        }
+        let id = TokenId(read_number(&random[..ID_DIGITS]));
+        token.id = id;
+        Ok(token)
+    }
+
+    /// The brand before the last `_`.
+    pub fn prefix(&self) -> Prefix {
+        self.prefix
+    }
+
+    /// The public id: the only part that may be shown.
+    pub fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// The whole secret text. Show it to its holder once; never log, store or echo it.
+    pub fn expose_secret(&self) -> &str {
+        std::str::from_utf8(self.canonical()).unwrap_or_default()
+    }
+
+    /// The canonical bytes, for the digest.
+    pub(crate) fn canonical(&self) -> &[u8] {
+        &self.text[..self.prefix.len() + 1 + BODY_DIGITS]
+    }
+
+    /// The places of prefix and body in the text, with the `_` between them written.
+    fn parts_mut(&mut self) -> (&mut [u8], &mut [u8]) {
+        let (head, rest) = self.text.split_at_mut(self.prefix.len());
+        rest[0] = b'_';
+        (head, &mut rest[1..=BODY_DIGITS])
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        self.text.zeroize();
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({}_{}…)", self.prefix, self.id)
+    }
+}
+
+/// Why a text is no token. It never repeats the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseError {
+    /// Nothing, or nothing but white space.
+    #[error("the token is empty")]
+    Empty,
+    /// More than [`Token::MAX_PRESENTED`] bytes.
+    #[error("the token is longer than 128 bytes")]
+    TooLong,
+    /// There is no `_` that would end a prefix.
+    #[error("the token has no prefix")]
+    NoPrefix,
+    /// The text before the last `_` is none of the prefixes that are accepted here.
+    #[error("the token has a prefix that is not accepted here")]
+    UnknownPrefix,
+    /// A character of the body that is not in the alphabet.
+    #[error("the token has a character that no token has, at position {position} of its body")]
+    ForbiddenCharacter {
+        /// Where in the text after the last `_`, in bytes, counted from 0.
+        position: usize,
+    },
+    /// A space or hyphen at an end of the body, or two of them in a row.
+    #[error("the token has a misplaced separator, at position {position} of its body")]
+    MisplacedSeparator {
+        /// Where in the text after the last `_`, in bytes, counted from 0.
+        position: usize,
+    },
+    /// A body of more or fewer than 45 characters.
+    #[error("the token has a wrong number of characters")]
+    WrongLength,
+    /// The form is right and the checksum is not: some character was mistyped.
+    #[error("the token's checksum is wrong: it was mistyped or cut")]
+    Checksum,
+}
+
+/// Copies the body's characters in canonical form, without the separators between them.
+fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
+    let mut places = canonical.iter_mut();
+    let mut after_separator = true;
+    for (position, byte) in body.bytes().enumerate() {
+        match CANONICAL[usize::from(byte)] {
+            SEPARATOR if after_separator => {
+                return Err(ParseError::MisplacedSeparator { position });
+            }
+            SEPARATOR => after_separator = true,
+            FORBIDDEN => return Err(ParseError::ForbiddenCharacter { position }),
+            character => {
+                *places.next().ok_or(ParseError::WrongLength)? = character;
+                after_separator = false;
+            }
+        }
+    }
+    if places.next().is_some() {
+        return Err(ParseError::WrongLength);
+    }
+    if after_separator {
+        return Err(ParseError::MisplacedSeparator { position: body.len() - 1 });
+    }
+    Ok(())
+}
+
+/// Reads base 32 digits that are in canonical form, most significant first.
+fn read_number(canonical: &[u8]) -> u64 {
+    canonical.iter().fold(0, |number, c| number << 5 | u64::from(DIGIT[usize::from(*c)]))
+}
+
+/// Writes a number in base 32, most significant digit first, to the full width.
+fn write_number(mut number: u64, places: &mut [u8]) {
+    for place in places.iter_mut().rev() {
+        *place = ALPHABET[(number & 31) as usize];
+        number >>= 5;
+    }
+}
+
+const FORBIDDEN: u8 = 0;
+const SEPARATOR: u8 = b'-';
+
+/// For each byte the canonical character that it stands for, [`SEPARATOR`] or [`FORBIDDEN`].
+const CANONICAL: [u8; 256] = {
+    let mut table = [FORBIDDEN; 256];
+    let mut digit = 0;
+    while digit < 32 {
+        let character = ALPHABET[digit];
+        table[character as usize] = character;
+        table[character.to_ascii_uppercase() as usize] = character;
+        digit += 1;
+    }
+    table[b'o' as usize] = b'0';
+    table[b'O' as usize] = b'0';
+    table[b'i' as usize] = b'1';
+    table[b'I' as usize] = b'1';
+    table[b'l' as usize] = b'1';
+    table[b'L' as usize] = b'1';
+    table[b' ' as usize] = SEPARATOR;
+    table[b'-' as usize] = SEPARATOR;
+    table
+};
+
+/// For each canonical character its digit.
+const DIGIT: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut digit = 0;
+    while digit < 32 {
+        table[ALPHABET[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    table
+};
+
+/// The service's brand at the head of every token: `[a-z](_?[a-z0-9])+`, 2 to 16 characters.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix {
+    text: [u8; Prefix::MAX_LEN],
+    len: u8,
+    /// Over the prefix and its `_`, so that a token's check goes on from there.
+    checksum: Checksum,
+}
+
+impl Prefix {
+    /// The shortest prefix, in characters.
+    pub const MIN_LEN: usize = 2;
+    /// The longest prefix, in characters.
+    pub const MAX_LEN: usize = 16;
+
+    /// Checks and takes a prefix.
+    ///
+    /// # Errors
+    /// [`InvalidPrefix`] unless it matches `[a-z](_?[a-z0-9])+` and has 2 to 16 characters.
+    pub fn new(text: impl AsRef<str>) -> Result<Prefix, InvalidPrefix> {
+        let bytes = text.as_ref().as_bytes();
+        let length_fits = (Prefix::MIN_LEN..=Prefix::MAX_LEN).contains(&bytes.len());
+        let starts_well = bytes.first().is_some_and(u8::is_ascii_lowercase);
+        let goes_on_well = bytes
+            .iter()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_');
+        let underscores_single = !bytes.windows(2).any(|pair| pair == b"__");
+        let ends_well = bytes.last().is_some_and(|byte| *byte != b'_');
+        if !(length_fits && starts_well && goes_on_well && underscores_single && ends_well) {
+            return Err(InvalidPrefix);
+        }
+        let mut text = [0; Prefix::MAX_LEN];
+        text[..bytes.len()].copy_from_slice(bytes);
+        let checksum = Checksum::START.extend(bytes).extend(b"_");
+        Ok(Prefix { text, len: bytes.len() as u8, checksum })
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.len()]).unwrap_or_default()
+    }
+
+    fn is(&self, head: &str) -> bool {
+        head.as_bytes().eq_ignore_ascii_case(&self.text[..self.len()])
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = InvalidPrefix;
+    fn from_str(text: &str) -> Result<Prefix, InvalidPrefix> {
+        Prefix::new(text)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+/// A prefix that is not `[a-z](_?[a-z0-9])+` of 2 to 16 characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a prefix has 2 to 16 characters: a to z first, then a to z, 0 to 9 and single inner underscores"
+)]
+pub struct InvalidPrefix;
+
+/// The public half of a token's text: 50 random bits, ten characters.
+///
+/// It fits a signed 64-bit database column and a JavaScript number. It prints as its ten characters
+/// and parses from them, in upper case and with look-alikes, too.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenId(u64);
+
+impl TokenId {
+    /// The greatest id, `zzzzzzzzzz`.
+    pub const MAX: TokenId = TokenId((1 << 50) - 1);
+
+    /// From a number below 2^50.
+    ///
+    /// # Errors
+    /// [`InvalidTokenId`] if it is greater.
+    pub const fn from_u64(number: u64) -> Result<TokenId, InvalidTokenId> {
+        if number > TokenId::MAX.0 {
+            return Err(InvalidTokenId);
+        }
+        Ok(TokenId(number))
+    }
+
+    /// The number, below 2^50.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+
+    /// From ten digits below 32.
+    pub(crate) fn from_digits(digits: &[u8]) -> TokenId {
+        let number = digits.iter().fold(0, |number, digit| number << 5 | u64::from(*digit));
+        TokenId(number & TokenId::MAX.0)
+    }
+
+    fn digits(self) -> [u8; ID_DIGITS] {
+        std::array::from_fn(|place| (self.0 >> (5 * (ID_DIGITS - 1 - place)) & 31) as u8)
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = InvalidTokenId;
+    fn from_str(text: &str) -> Result<TokenId, InvalidTokenId> {
+        if text.len() != ID_DIGITS {
+            return Err(InvalidTokenId);
+        }
+        let mut canonical = [0; ID_DIGITS];
+        for (place, byte) in canonical.iter_mut().zip(text.bytes()) {
+            *place = CANONICAL[usize::from(byte)];
+        }
+        if canonical.iter().any(|c| matches!(*c, FORBIDDEN | SEPARATOR)) {
+            return Err(InvalidTokenId);
+        }
+        Ok(TokenId(read_number(&canonical)))
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.digits().map(|digit| ALPHABET[usize::from(digit)]);
+        f.pad(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenId({self})")
+    }
+}
+
+/// Not the id of a token: ten characters of Crockford's base 32, or a number below 2^50.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
+pub struct InvalidTokenId;
+
+/// CRC-32/ISO-HDLC, the one of zlib, gzip and PNG, so far as it has read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Checksum(u32);
+
+impl Checksum {
+    const START: Checksum = Checksum(!0);
+
+    /// Reads on, eight bytes a step: this runs on every login.
+    fn extend(self, bytes: &[u8]) -> Checksum {
+        let (eights, rest) = bytes.as_chunks::<8>();
+        let state = eights.iter().fold(self.0, |state, eight| {
+            let word = u64::from_le_bytes(*eight) ^ u64::from(state);
+            let tables = word.to_le_bytes().into_iter().zip(CRC.iter().rev());
+            tables.fold(0, |state, (byte, table)| state ^ table[usize::from(byte)])
+        });
+        Checksum(
+            rest.iter()
+                .fold(state, |state, byte| state >> 8 ^ CRC[0][usize::from(state as u8 ^ byte)]),
+        )
+    }
+
+    fn value(self) -> u32 {
+        !self.0
+    }
+}
+
+/// `CRC[n][b]` is what byte `b` leaves in the state when `n` more bytes have passed after it.
+static CRC: [[u32; 256]; 8] = {
+    let mut tables = [[0_u32; 256]; 8];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut state = byte as u32;
+        let mut bit = 0;
+        while bit < 8 {
+            state = if state & 1 == 1 { state >> 1 ^ 0xEDB8_8320 } else { state >> 1 };
+            bit += 1;
+        }
+        tables[0][byte] = state;
+        byte += 1;
+    }
+    let mut passed = 1;
+    while passed < 8 {
+        let mut byte = 0;
+        while byte < 256 {
+            let state = tables[passed - 1][byte];
+            tables[passed][byte] = state >> 8 ^ tables[0][(state & 0xff) as usize];
+            byte += 1;
+        }
+        passed += 1;
+    }
+    tables
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acme() -> Prefix {
+        Prefix::new("acme").unwrap()
+    }
+
+    const EXAMPLE: &str = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+
+    #[test]
+    fn the_checksum_is_the_one_of_zlib() {
+        assert_eq!(Checksum::START.extend(b"123456789").value(), 0xCBF4_3926);
+        assert_eq!(Checksum::START.extend(b"1234").extend(b"56789").value(), 0xCBF4_3926);
+        assert_eq!(Checksum::START.value(), 0);
+    }
+
+    #[test]
+    fn composed_text_parses_to_the_same_parts() {
+        let mut source = crate::secret::tests::Counting(1);
+        for prefix in ["a1", "acme", "my_app_token", "abcdefgh_1234567"] {
+            let prefix = Prefix::new(prefix).unwrap();
+            let (id, secret) = Secret::draw(&mut source).unwrap();
+            let token = Token::compose(prefix, id, &secret);
+            let parsed = Token::parse(token.expose_secret(), &[acme(), prefix]).unwrap();
+            assert_eq!(parsed.expose_secret(), token.expose_secret());
+            assert_eq!((parsed.id(), parsed.prefix()), (id, prefix));
+        }
+    }
+
+    #[test]
+    fn every_one_character_change_truncation_and_extension_is_refused() {
+        for place in 0..EXAMPLE.len() {
+            for byte in 0..=127_u8 {
+                let mut changed = EXAMPLE.as_bytes().to_vec();
+                let canonical_is_same = byte.eq_ignore_ascii_case(&changed[place])
+                    || (place > 4 && CANONICAL[usize::from(byte)] == changed[place]);
+                let blank_at_end = place == EXAMPLE.len() - 1 && byte.is_ascii_whitespace();
+                changed[place] = byte;
+                let changed = String::from_utf8(changed).unwrap();
+                let parsed = Token::parse(&changed, &[acme()]);
+                assert_eq!(parsed.is_ok(), canonical_is_same && !blank_at_end, "{changed:?}");
+            }
+        }
+        for end in 0..EXAMPLE.len() {
+            assert!(Token::parse(&EXAMPLE[..end], &[acme()]).is_err());
+            assert!(Token::parse(&EXAMPLE[end + 1..], &[acme()]).is_err());
+        }
+        for more in ["0", "_", "=", "\0", "\u{a0}", "-"] {
+            assert!(Token::parse(&format!("{EXAMPLE}{more}"), &[acme()]).is_err(), "{more:?}");
+            assert!(Token::parse(&format!("{more}{EXAMPLE}"), &[acme()]).is_err(), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn separators_are_single_and_between_characters_of_the_body() {
+        let parse = |text: &str| Token::parse(text, &[acme()]).map(|token| token.id());
+        assert!(parse("acme_askga-gkera 541e85krhxfcabpg2244em9e3f3p37q4h92").is_ok());
+        for (text, position) in [
+            ("acme_-askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", 0),
+            ("acme_askga--gkera541e85krhxfcabpg2244em9e3f3p37q4h92", 6),
+            ("acme_askga- gkera541e85krhxfcabpg2244em9e3f3p37q4h92", 6),
+            ("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92-", 45),
+        ] {
+            assert_eq!(parse(text), Err(ParseError::MisplacedSeparator { position }), "{text}");
+        }
+        assert_eq!(
+            parse("ac-me_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92"),
+            Err(ParseError::UnknownPrefix)
+        );
+    }
+
+    #[test]
+    fn length_is_checked_before_anything_else() {
+        let padded = format!("{EXAMPLE}{}", " ".repeat(128 - EXAMPLE.len()));
+        assert!(Token::parse(&padded, &[acme()]).is_ok());
+        assert_eq!(
+            Token::parse(&format!("{padded} "), &[acme()]).unwrap_err(),
+            ParseError::TooLong
+        );
+    }
+
+    #[test]
+    fn a_prefix_that_the_host_did_not_name_is_refused() {
+        let other = Prefix::new("other").unwrap();
+        assert_eq!(Token::parse(EXAMPLE, &[other]).unwrap_err(), ParseError::UnknownPrefix);
+        assert_eq!(Token::parse(EXAMPLE, &[]).unwrap_err(), ParseError::UnknownPrefix);
+        assert!(Token::parse_any_prefix(EXAMPLE).is_ok());
+        assert!(Token::parse_any_prefix(&EXAMPLE.to_uppercase()).is_ok());
+    }
+
+    #[test]
+    fn prefixes_follow_their_pattern() {
+        for good in ["ab", "a1", "a_b", "my_app_token", "abcdefgh_1234567"] {
+            assert_eq!(Prefix::new(good).unwrap().as_str(), good);
+        }
+        for bad in
+            ["", "a", "1a", "_a", "a_", "a__b", "Ab", "a-b", "ä1", "abcdefgh_12345678", "a b"]
+        {
+            assert_eq!(Prefix::new(bad), Err(InvalidPrefix), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_print_in_ten_characters_and_parse_back() {
+        for number in [0, 1, 31, 32, TokenId::MAX.as_u64()] {
+            let id = TokenId::from_u64(number).unwrap();
+            assert_eq!(id.to_string().len(), 10);
+            assert_eq!(id.to_string().parse(), Ok(id));
+            assert_eq!(id.to_string().to_uppercase().parse(), Ok(id));
+        }
+        assert_eq!(TokenId::MAX.to_string(), "zzzzzzzzzz");
+        assert!(TokenId::from_u64(1 << 50).is_err());
+        for bad in ["", "000000000", "00000000000", "000000000u", "00000-0000", "äaaaaaaaa"] {
+            assert!(bad.parse::<TokenId>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_prefix_and_id_and_nothing_of_the_secret() {
+        let token = Token::parse(EXAMPLE, &[acme()]).unwrap();
+        assert_eq!(format!("{token:?}"), "Token(acme_askgagkera…)");
+    }
+}

@@ -1,0 +1,221 @@
+//! Last use: noted in memory when a token authenticates, written in batches later.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::authority::TokenAuthority;
+use crate::error::Failed;
+use crate::record::{CLOCK_TOLERANCE, LastUse};
+use crate::seal::WholeRow;
+use crate::store::{StoreError, TokenStore};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Uses that are not written yet. Shared by all clones of an authority.
+pub(crate) struct UsageLog {
+    shards: [Shard; SHARDS],
+    flushers: AtomicUsize,
+}
+
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<HashMap<TokenId, LastUse>>);
+
+const SHARDS: usize = 64;
+/// If nobody flushes, at most about a million uses wait in memory; later ones of other tokens are not noted.
+const MAX_PER_SHARD: usize = 16_384;
+/// How many uses one call to the store carries.
+const BATCH: usize = 1000;
+
+/// What a use was, beside a use.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Noted {
+    /// One of many within the interval: nothing was noted.
+    Again,
+    /// The first in this interval.
+    InNewInterval,
+    /// The first of all.
+    First,
+    /// The first in this interval, from another address than the last one noted.
+    NewAddress(IpAddr),
+}
+
+impl UsageLog {
+    pub(crate) fn new() -> UsageLog {
+        UsageLog {
+            shards: std::array::from_fn(|_| Shard::default()),
+            flushers: AtomicUsize::new(0),
+        }
+    }
+
+    /// Notes a use of a token, once per interval. Within the interval the row itself answers: a row that came from the store
+    /// with what is stored, a row that stays in memory with what it saw.
+    pub(crate) fn note(
+        &self,
+        row: &WholeRow,
+        now: Timestamp,
+        interval: Duration,
+        this: impl FnOnce() -> LastUse,
+    ) -> Noted {
+        let record = row.record();
+        let since = now.saturating_sub(interval);
+        let believed_until = now.saturating_add(CLOCK_TOLERANCE);
+        let stored = record.last_use().filter(|stored| stored.at <= believed_until);
+        if stored.is_some_and(|stored| stored.at > since) || !row.note_seen(now, since) {
+            return Noted::Again;
+        }
+        let mut pending = self.shard(record.id());
+        let known = pending.get(&record.id()).or(stored);
+        if known.is_some_and(|known| known.at > since) {
+            return Noted::Again;
+        }
+        let this = this();
+        let noted = match (known, this.address) {
+            (None, _) => Noted::First,
+            (Some(known), Some(address)) if known.address.is_some_and(|a| a != address) => {
+                Noted::NewAddress(address)
+            }
+            (Some(_), _) => Noted::InNewInterval,
+        };
+        if pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id()) {
+            pending.insert(record.id(), this);
+        }
+        noted
+    }
+
+    /// The last use of a token that is not written yet.
+    pub(crate) fn pending(&self, id: TokenId) -> Option<LastUse> {
+        self.shard(id).get(&id).cloned()
+    }
+
+    /// Writes what was noted. What the store did not take is kept for the next time.
+    pub(crate) async fn flush(&self, store: &impl TokenStore) -> Result<u64, StoreError> {
+        let noted: Vec<(TokenId, LastUse)> = self
+            .shards
+            .iter()
+            .flat_map(|shard| {
+                let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+                pending.iter().map(|(id, last_use)| (*id, last_use.clone())).collect::<Vec<_>>()
+            })
+            .collect();
+        for batch in noted.chunks(BATCH) {
+            store.touch(batch).await?;
+            for (id, written) in batch {
+                let mut pending = self.shard(*id);
+                if pending.get(id).is_some_and(|pending| pending.at <= written.at) {
+                    pending.remove(id);
+                }
+            }
+        }
+        Ok(noted.len() as u64)
+    }
+
+    fn attach_flusher(&self) {
+        self.flushers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn detach_flusher(&self) {
+        self.flushers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_flusher(&self) -> bool {
+        self.flushers.load(Ordering::Relaxed) > 0
+    }
+
+    fn shard(&self, id: TokenId) -> MutexGuard<'_, HashMap<TokenId, LastUse>> {
+        let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
+        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for UsageLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UsageLog")
+    }
+}
+
+/// Whoever writes the last uses from time to time: a task, a thread, or the host's own schedule.
+///
+/// From [`TokenAuthority::usage_flusher`]. A policy with an idle time-out is refused while there is none, as the uses that keep
+/// tokens alive would be lost at every restart.
+#[must_use = "without a flusher the last use is never written: keep it, and call `flush` from time to time"]
+pub struct UsageFlusher<S: TokenStore + Clone> {
+    tokens: TokenAuthority<S>,
+}
+
+impl<S: TokenStore + Clone> UsageFlusher<S> {
+    pub(crate) fn attach(tokens: TokenAuthority<S>) -> UsageFlusher<S> {
+        tokens.usage().attach_flusher();
+        UsageFlusher { tokens }
+    }
+
+    /// Writes the uses noted so far. Call it every minute or so, and before the process ends.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is; what it did not take waits for the next time.
+    pub async fn flush(&self) -> Result<(), Failed> {
+        self.tokens.flush_usage().await
+    }
+}
+
+impl<S: TokenStore + Clone> Drop for UsageFlusher<S> {
+    fn drop(&mut self) {
+        self.tokens.usage().detach_flusher();
+    }
+}
+
+impl<S: TokenStore + Clone> fmt::Debug for UsageFlusher<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("UsageFlusher")
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
+    /// Writes them in a task of the tokio runtime, every `period`, until the task is stopped or dropped.
+    ///
+    /// A failure is an [`Event::UsageNotWritten`](crate::event::Event), and the next period tries again. Call it on a tokio
+    /// runtime with its time enabled.
+    pub fn spawn_every(self, period: Duration) -> FlushTask {
+        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+        // A period of zero would never let go of the processor.
+        let period = period.max(Duration::from_millis(1));
+        let task = tokio::spawn(async move {
+            while tokio::time::timeout(period, &mut stopped).await.is_err() {
+                let _told_the_observer = self.flush().await;
+            }
+            self.flush().await
+        });
+        FlushTask { task, stop }
+    }
+}
+
+/// The task of [`UsageFlusher::spawn_every`]. Dropping it makes the task write a last time and end.
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+#[must_use = "the task ends when this is dropped"]
+#[derive(Debug)]
+pub struct FlushTask {
+    task: tokio::task::JoinHandle<Result<(), Failed>>,
+    stop: tokio::sync::oneshot::Sender<()>,
+}
+
+#[cfg(feature = "tokio")]
+impl FlushTask {
+    /// Ends the task and waits until it has written a last time: for an orderly end of the process.
+    ///
+    /// # Errors
+    /// [`Failed`] if the last write failed.
+    pub async fn stop(self) -> Result<(), Failed> {
+        drop(self.stop);
+        match self.task.await {
+            Ok(flushed) => flushed,
+            Err(error) => Err(StoreError::unknown(error).into()),
+        }
+    }
+}
