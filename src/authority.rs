@@ -368,21 +368,26 @@ impl<S: TokenStore> TokenAuthority<S> {
             Err(error) if error.certainty() == Certainty::Unknown => error,
             answered => return Ok(answered?),
         };
-        if self.is_there(&insert.row).await? {
+        if self.is_there(&insert.row).await == Some(true) {
             return Ok(Inserted::Done);
         }
         match self.store.insert(insert).await {
-            // The first one came late, or an id that is taken was drawn.
-            Ok(Inserted::IdTaken) if self.is_there(&insert.row).await? => Ok(Inserted::Done),
+            // The first one came late, or the id that was drawn is taken.
+            Ok(Inserted::IdTaken) => match self.is_there(&insert.row).await {
+                Some(true) => Ok(Inserted::Done),
+                Some(false) => Ok(Inserted::IdTaken),
+                None => Err(lost.into()),
+            },
             Ok(answer) => Ok(answer),
             Err(_) => Err(lost.into()),
         }
     }
 
-    async fn is_there(&self, row: &Row) -> Result<bool, Failed> {
-        let found = self.store.find(row.id()).await?;
+    /// Whether the store has this very row; `None` if it can't say that either.
+    async fn is_there(&self, row: &Row) -> Option<bool> {
+        let found = self.store.find(row.id()).await.ok()?;
         let found = found.as_ref().and_then(Row::record).map(TokenRecord::digest);
-        Ok(found.is_some() && found == row.record().map(TokenRecord::digest))
+        Some(found.is_some() && found == row.record().map(TokenRecord::digest))
     }
 
     /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status, owner.

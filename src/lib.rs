@@ -1,5 +1,6 @@
 //! App passwords for your users.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
