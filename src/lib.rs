@@ -26,6 +26,8 @@ mod policy;
 mod present;
 pub mod usage;
 mod view;
+// -- how it arrives
+pub mod web;
 
 pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
 pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
