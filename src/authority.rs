@@ -163,7 +163,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         presented: impl Into<Presented<'p>> + Send,
     ) -> Result<Authenticated, AuthError> {
-        self.judge(presented.into(), None).await
+        let presented = presented.into();
+        let proven = self.prove(presented).await?;
+        Ok(self.admit(proven, presented))
     }
 
     /// The same, and the token must be this owner's: for HTTP Basic, where a user name stands beside it.
@@ -175,7 +177,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         owner: &Owner,
         presented: impl Into<Presented<'p>> + Send,
     ) -> Result<Authenticated, AuthError> {
-        self.judge(presented.into(), Some(owner)).await
+        let presented = presented.into();
+        let proven = self.prove(presented).await?;
+        if proven.owner() != owner {
+            return Err(self.turn_away(&proven, presented, DenialReason::OtherOwner).into());
+        }
+        Ok(self.admit(proven, presented))
     }
 
     /// A page of the tokens that match, in order of id, dead ones too.
@@ -390,17 +397,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         Some(found.is_some() && found == row.record().map(TokenRecord::digest))
     }
 
-    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status, owner.
-    async fn judge(
-        &self,
-        presented: Presented<'_>,
-        expected: Option<&Owner>,
-    ) -> Result<Authenticated, AuthError> {
+    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status. Whoever asks for it admits the
+    /// token or turns it away, after a look at its owner.
+    pub(crate) async fn prove(&self, presented: Presented<'_>) -> Result<Proven, AuthError> {
         self.refuse_without_flusher()?;
-        let deny = |reason, id, token: Option<&TokenView>| {
-            let Presented { address, client, .. } = presented;
-            self.tell(&Event::Denied { id, reason, token, address, client });
-            AuthError::Denied(Denied::new(reason, id))
+        let deny = |reason, id, view: Option<&TokenView>| {
+            AuthError::Denied(self.deny(presented, reason, id, view))
         };
         // The secret does not outlive this match: while the store is asked, only its digest is there.
         let (id, digest) =
@@ -422,15 +424,41 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let now = self.now();
         let status = self.status(&row, now)?;
-        let other_owner = expected.is_some_and(|expected| row.record().owner() != expected);
-        let reason =
-            DenialReason::from_status(status).or(other_owner.then_some(DenialReason::OtherOwner));
-        if let Some(reason) = reason {
+        if let Some(reason) = DenialReason::from_status(status) {
             let view = TokenView::new(row.record(), Some(status), None);
             return Err(deny(reason, Some(id), Some(&view)));
         }
-        self.note_use(&row, presented, now);
-        Ok(Authenticated::new(row))
+        Ok(Proven { row, now })
+    }
+
+    /// Lets a good token in, and notes its use.
+    pub(crate) fn admit(&self, proven: Proven, presented: Presented<'_>) -> Authenticated {
+        self.note_use(&proven.row, presented, proven.now);
+        Authenticated::new(proven.row)
+    }
+
+    /// Denies a good token for its owner's sake.
+    pub(crate) fn turn_away(
+        &self,
+        proven: &Proven,
+        presented: Presented<'_>,
+        reason: DenialReason,
+    ) -> Denied {
+        let view = TokenView::new(proven.row.record(), Some(Status::Active), None);
+        self.deny(presented, reason, Some(view.id()), Some(&view))
+    }
+
+    /// Every denial is told.
+    pub(crate) fn deny(
+        &self,
+        presented: Presented<'_>,
+        reason: DenialReason,
+        id: Option<TokenId>,
+        token: Option<&TokenView>,
+    ) -> Denied {
+        let Presented { address, client, .. } = presented;
+        self.tell(&Event::Denied { id, reason, token, address, client });
+        Denied::new(reason, id)
     }
 
     /// The one rule of validity, with what this process knows of seal and use.
@@ -533,6 +561,18 @@ impl<S: TokenStore> TokenAuthority<S> {
             let _a_panic_is_the_observers_own =
                 catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
+    }
+}
+
+/// A token that is good, and not let in yet.
+pub(crate) struct Proven {
+    row: WholeRow,
+    now: Timestamp,
+}
+
+impl Proven {
+    pub(crate) fn owner(&self) -> &Owner {
+        self.row.record().owner()
     }
 }
 

@@ -108,6 +108,8 @@ mod view;
 mod authority;
 pub mod error;
 mod blocking;
+// -- how it arrives
+pub mod web;
 
 pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};

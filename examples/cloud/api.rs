@@ -23,7 +23,10 @@ pub fn routes(cloud: &Cloud) -> Router {
     Router::new()
         .route("/api/tokens", get(list).post(create))
         .route("/api/tokens/{id}", delete(revoke))
-        .route("/api/{*path}", any(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here")))
+        .route(
+            "/api/{*path}",
+            any(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here")),
+        )
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this can't be done here")
         })
@@ -45,10 +48,14 @@ async fn create(
     SignedIn(owner): SignedIn,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))?;
+    let body =
+        body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))?;
     let wish: Wish = serde_json::from_slice(&body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
-    let issued = cloud.tokens.issue(new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?).await?;
+    let issued = cloud
+        .tokens
+        .issue(new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?)
+        .await?;
     let mut answer = describe(issued.view());
     answer["token"] = issued.expose_secret().into();
     Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
@@ -70,7 +77,8 @@ pub fn new_token(
     };
     let known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
     if scopes.is_empty() || !scopes.iter().all(known) {
-        let reason = "scopes are files:read and files:write, at least one; leave them out for full access";
+        let reason =
+            "scopes are files:read and files:write, at least one; leave them out for full access";
         return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
     }
     Ok(new.scopes(scopes))
@@ -136,7 +144,10 @@ impl FromRequestParts<Cloud> for SignedIn {
         }
         match signed_in(&parts.headers, cloud) {
             Some(owner) => Ok(SignedIn(owner)),
-            None => Err(Problem::new(StatusCode::UNAUTHORIZED, "the account's name and main password are needed")),
+            None => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "the account's name and main password are needed",
+            )),
         }
     }
 }
@@ -158,13 +169,22 @@ impl Problem {
     fn new(status: StatusCode, reason: &str) -> Problem {
         Problem { status, reason: reason.into() }
     }
+
+    /// What failed is for our log.
+    fn unavailable(failed: &Failed) -> Problem {
+        eprintln!("cloud: {failed}");
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "app passwords can't be reached right now; try again",
+        )
+    }
 }
 
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Problem {
         let status = match &error {
             IssueError::LimitReached { .. } | IssueError::LabelTaken => StatusCode::CONFLICT,
-            IssueError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
+            IssueError::Failed(failed) => return Problem::unavailable(failed),
             _ => StatusCode::BAD_REQUEST,
         };
         Problem::new(status, &error.to_string())
@@ -173,17 +193,16 @@ impl From<IssueError> for Problem {
 
 impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Problem {
-        let status = match &error {
-            ManageError::Failed(_) => StatusCode::SERVICE_UNAVAILABLE,
-            _ => StatusCode::NOT_FOUND,
-        };
-        Problem::new(status, &error.to_string())
+        match &error {
+            ManageError::Failed(failed) => Problem::unavailable(failed),
+            _ => Problem::new(StatusCode::NOT_FOUND, &error.to_string()),
+        }
     }
 }
 
 impl From<Failed> for Problem {
     fn from(error: Failed) -> Problem {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, &error.to_string())
+        Problem::unavailable(&error)
     }
 }
 
@@ -193,7 +212,8 @@ impl IntoResponse for Problem {
         let body = Json(json!({ "error": error, "reason": self.reason }));
         let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge = HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
+            let challenge =
+                HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         response

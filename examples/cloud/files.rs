@@ -62,7 +62,8 @@ type Folders = Arc<HashMap<Owner, DavHandler>>;
 
 pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Result<Router, Error> {
     let folder = |owner: &Owner| Ok((owner.clone(), folder_of(owner, files)?));
-    let folders: Folders = Arc::new(cloud.accounts.all().map(folder).collect::<Result<_, Error>>()?);
+    let folders: Folders =
+        Arc::new(cloud.accounts.all().map(folder).collect::<Result<_, Error>>()?);
     Ok(Router::new()
         .route("/dav", any(serve))
         .route("/dav/", any(serve))
@@ -84,11 +85,15 @@ async fn serve(
 }
 
 fn folder_of(owner: &Owner, files: Option<&Path>) -> Result<DavHandler, Error> {
-    let dav = DavHandler::builder().strip_prefix("/dav").principal(owner.as_str()).locksystem(MemLs::new());
+    let dav = DavHandler::builder()
+        .strip_prefix("/dav")
+        .principal(owner.as_str())
+        .locksystem(MemLs::new());
     let Some(files) = files else {
         return Ok(dav.filesystem(MemFs::new()).build_handler());
     };
     let folder = files.join(owner.as_str());
-    std::fs::create_dir_all(&folder).map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
+    std::fs::create_dir_all(&folder)
+        .map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
     Ok(dav.filesystem(LocalFs::new(folder, false, false, false)).build_handler())
 }

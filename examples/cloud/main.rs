@@ -93,7 +93,9 @@ async fn purge_daily(tokens: TokenAuthority<SqliteStore>) {
 /// Ctrl-C, or a service manager's SIGTERM.
 async fn told_to_stop() {
     #[cfg(unix)]
-    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}

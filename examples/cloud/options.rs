@@ -30,7 +30,8 @@ impl Options {
             match option.as_str() {
                 "--listen" => {
                     let value = value()?;
-                    listen = value.parse().map_err(|_| format!("--listen {value} is not ADDR:PORT"))?;
+                    listen =
+                        value.parse().map_err(|_| format!("--listen {value} is not ADDR:PORT"))?;
                 }
                 "--data" => data = Some(PathBuf::from(value()?)),
                 "--files" => files = Some(PathBuf::from(value()?)),
@@ -38,7 +39,8 @@ impl Options {
                 "--max-per-owner" => {
                     let value = value()?;
                     let number = value.parse().ok().filter(|number| *number > 0);
-                    max_per_owner = Some(number.ok_or(format!("--max-per-owner {value} is no number from 1"))?);
+                    max_per_owner =
+                        Some(number.ok_or(format!("--max-per-owner {value} is no number from 1"))?);
                 }
                 _ => return Err(format!("there is no option {option}")),
             }
@@ -46,7 +48,9 @@ impl Options {
         let data = data.ok_or("--data DIR is missing")?;
         let is_demo = users.is_empty();
         if is_demo && !listen.ip().is_loopback() {
-            return Err(format!("{listen} is open to others: give at least one --user NAME:PASSWORD"));
+            return Err(format!(
+                "{listen} is open to others: give at least one --user NAME:PASSWORD"
+            ));
         }
         if is_demo {
             users.push(("demo".into(), "demo".into()));
@@ -65,7 +69,9 @@ impl Options {
         };
         println!();
         println!("Create an app password on that page, or here:");
-        println!("  curl -u {sign_in} http://{address}/api/tokens -d '{{\"label\":\"My laptop\"}}'");
+        println!(
+            "  curl -u {sign_in} http://{address}/api/tokens -d '{{\"label\":\"My laptop\"}}'"
+        );
         println!("and use it with any WebDAV client:");
         println!("  TOKEN=cloud_...");
         println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
