@@ -25,7 +25,7 @@ use crate::store::{
 };
 use crate::text::{InvalidText, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
-use crate::token::{ParseError, Token, TokenId};
+use crate::token::{ParseError, ReadText, Token, TokenId};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
 use crate::view::{TokenPage, TokenView};
 
@@ -397,10 +397,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.tell(&Event::Denied { id, reason, token, address, client });
             AuthError::Denied(Denied::new(reason, id))
         };
-        // The secret does not outlive this match: while the store is asked, only its digest is there.
+        // No secret outlives this match: while the store is asked, only its digest is there.
         let (id, digest) =
-            match Token::parse(presented.text, self.shared.policy.accepted_prefixes()) {
-                Ok(token) => (token.id(), Digest::of(&token)),
+            match ReadText::read(presented.text, self.shared.policy.accepted_prefixes()) {
+                Ok(text) => (text.id(), Digest::of_canonical(text.canonical())),
                 Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
                 Err(error) => return Err(AuthError::NotOurs(error)),
             };

@@ -26,7 +26,12 @@ impl Digest {
 
     /// The digest under which a token is stored.
     pub fn of(token: &Token) -> Digest {
-        Digest { bytes: Sha256::digest(token.canonical()).into() }
+        Digest::of_canonical(token.canonical())
+    }
+
+    /// The same, of a token's canonical text.
+    pub(crate) fn of_canonical(text: &[u8]) -> Digest {
+        Digest { bytes: Sha256::digest(text).into() }
     }
 
     /// Whether `token` is the one that this was made of; in constant time.

@@ -100,12 +100,7 @@ impl Token {
         canonical_head.copy_from_slice(prefix.as_str().as_bytes());
         read_body(body, canonical_body)?;
 
-        let (random, checksum) = canonical_body.split_at(ID_DIGITS + SECRET_DIGITS);
-        if read_number(checksum) != u64::from(prefix.checksum.extend(random).value()) {
-            return Err(ParseError::Checksum);
-        }
-        let id = TokenId(read_number(&random[..ID_DIGITS]));
-        token.id = id;
+        token.id = read_id(canonical_body, prefix)?;
         Ok(token)
     }
 
@@ -146,6 +141,41 @@ impl Drop for Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Token({}_{}…)", self.prefix, self.id)
+    }
+}
+
+/// A presented text that was read. One that is canonical, as all are that no person typed, stays where it lies: nothing is
+/// copied that would have to be wiped.
+pub(crate) enum ReadText<'t> {
+    AsPresented { canonical: &'t str, id: TokenId },
+    Rewritten(Token),
+}
+
+impl<'t> ReadText<'t> {
+    /// Reads what [`Token::parse`] reads.
+    pub(crate) fn read(presented: &'t str, accepted: &[Prefix]) -> Result<ReadText<'t>, ParseError> {
+        for prefix in accepted {
+            if let Some(body) = prefix.canonical_body(presented) {
+                let id = read_id(body, *prefix)?;
+                return Ok(ReadText::AsPresented { canonical: presented, id });
+            }
+        }
+        Token::parse(presented, accepted).map(ReadText::Rewritten)
+    }
+
+    pub(crate) fn id(&self) -> TokenId {
+        match self {
+            ReadText::AsPresented { id, .. } => *id,
+            ReadText::Rewritten(token) => token.id,
+        }
+    }
+
+    /// The canonical bytes, for the digest.
+    pub(crate) fn canonical(&self) -> &[u8] {
+        match self {
+            ReadText::AsPresented { canonical, .. } => canonical.as_bytes(),
+            ReadText::Rewritten(token) => token.canonical(),
+        }
     }
 }
 
@@ -211,6 +241,15 @@ fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
     Ok(())
 }
 
+/// Reads the id of a body in canonical form, if its checksum is right.
+fn read_id(canonical_body: &[u8], prefix: Prefix) -> Result<TokenId, ParseError> {
+    let (random, checksum) = canonical_body.split_at(ID_DIGITS + SECRET_DIGITS);
+    if read_number(checksum) != u64::from(prefix.checksum.extend(random).value()) {
+        return Err(ParseError::Checksum);
+    }
+    Ok(TokenId(read_number(&random[..ID_DIGITS])))
+}
+
 /// Reads base 32 digits that are in canonical form, most significant first.
 fn read_number(canonical: &[u8]) -> u64 {
     canonical.iter().fold(0, |number, c| number << 5 | u64::from(DIGIT[usize::from(*c)]))
@@ -222,6 +261,12 @@ fn write_number(mut number: u64, places: &mut [u8]) {
         *place = ALPHABET[(number & 31) as usize];
         number >>= 5;
     }
+}
+
+/// Whether it is in the alphabet. Said without a table, so that the compiler asks for many characters at once.
+fn is_canonical(character: u8) -> bool {
+    let letter = character.is_ascii_lowercase() & !matches!(character, b'i' | b'l' | b'o' | b'u');
+    character.is_ascii_digit() | letter
 }
 
 const FORBIDDEN: u8 = 0;
@@ -303,6 +348,15 @@ impl Prefix {
 
     fn is(&self, head: &str) -> bool {
         head.as_bytes().eq_ignore_ascii_case(&self.text[..self.len()])
+    }
+
+    /// The body of a text that has this prefix and is canonical throughout.
+    fn canonical_body<'t>(&self, text: &'t str) -> Option<&'t [u8; BODY_DIGITS]> {
+        let (head, body) = text.as_bytes().split_last_chunk::<BODY_DIGITS>()?;
+        let head = head.strip_suffix(b"_")?;
+        let canonical = head == &self.text[..self.len()]
+            && body.iter().fold(true, |all, character| all & is_canonical(*character));
+        canonical.then_some(body)
     }
 
     fn len(&self) -> usize {
