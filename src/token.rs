@@ -18,8 +18,9 @@ use crate::secret::{ID_DIGITS, SECRET_DIGITS, Secret};
 
 /// Crockford's base 32, in lower case: no i, l, o, u.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;
 const CHECKSUM_DIGITS: usize = 7;
-const BODY_DIGITS: usize = ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
+const BODY_DIGITS: usize = RANDOM_DIGITS + CHECKSUM_DIGITS;
 const MAX_CANONICAL: usize = Prefix::MAX_LEN + 1 + BODY_DIGITS;
 
 /// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
@@ -54,11 +55,11 @@ impl Token {
         let mut token = Token { text: [0; MAX_CANONICAL], prefix, id };
         let (head, body) = token.parts_mut();
         head.copy_from_slice(prefix.as_str().as_bytes());
-        for (place, digit) in body.iter_mut().zip(id.digits().iter().chain(secret.digits())) {
+        let (random, checksum) = body.split_at_mut(RANDOM_DIGITS);
+        for (place, digit) in random.iter_mut().zip(id.digits().iter().chain(secret.digits())) {
             *place = ALPHABET[usize::from(*digit)];
         }
-        let (random, checksum) = body.split_at_mut(ID_DIGITS + SECRET_DIGITS);
-        write_number(u64::from(prefix.checksum.extend(random).value()), checksum);
+        write_number(prefix.checksum.with_random(random).value(), checksum);
         token
     }
 
@@ -243,8 +244,8 @@ fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
 
 /// Reads the id of a body in canonical form, if its checksum is right.
 fn read_id(canonical_body: &[u8], prefix: Prefix) -> Result<TokenId, ParseError> {
-    let (random, checksum) = canonical_body.split_at(ID_DIGITS + SECRET_DIGITS);
-    if read_number(checksum) != u64::from(prefix.checksum.extend(random).value()) {
+    let (random, checksum) = canonical_body.split_at(RANDOM_DIGITS);
+    if read_number(checksum) != prefix.checksum.with_random(random).value() {
         return Err(ParseError::Checksum);
     }
     Ok(TokenId(read_number(&random[..ID_DIGITS])))
@@ -309,7 +310,7 @@ const DIGIT: [u8; 256] = {
 pub struct Prefix {
     text: [u8; Prefix::MAX_LEN],
     len: u8,
-    /// Over the prefix and its `_`, so that a token's check goes on from there.
+    /// Over the prefix, its `_` and zero bytes where a token's random part will be.
     checksum: Checksum,
 }
 
@@ -337,7 +338,9 @@ impl Prefix {
         }
         let mut text = [0; Prefix::MAX_LEN];
         text[..bytes.len()].copy_from_slice(bytes);
-        let checksum = Checksum::START.extend(bytes).extend(b"_");
+        let place_of_random = &[0; RANDOM_DIGITS];
+        let head = bytes.iter().chain(b"_").chain(place_of_random);
+        let checksum = head.fold(Checksum::START, |checksum, byte| checksum.extend(*byte));
         Ok(Prefix { text, len: bytes.len() as u8, checksum })
     }
 
@@ -463,57 +466,52 @@ impl fmt::Debug for TokenId {
 #[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
 pub struct InvalidTokenId;
 
-/// CRC-32/ISO-HDLC, the one of zlib, gzip and PNG, so far as it has read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// The state of CRC-32/ISO-HDLC, the one of zlib, gzip and PNG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Checksum(u32);
 
 impl Checksum {
     const START: Checksum = Checksum(!0);
 
-    /// Reads on, eight bytes a step: this runs on every login.
-    fn extend(self, bytes: &[u8]) -> Checksum {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        let state = eights.iter().fold(self.0, |state, eight| {
-            let word = u64::from_le_bytes(*eight) ^ u64::from(state);
-            let tables = word.to_le_bytes().into_iter().zip(CRC.iter().rev());
-            tables.fold(0, |state, (byte, table)| state ^ table[usize::from(byte)])
-        });
-        Checksum(
-            rest.iter()
-                .fold(state, |state, byte| state >> 8 ^ CRC[0][usize::from(state as u8 ^ byte)]),
-        )
-    }
-
-    fn value(self) -> u32 {
-        !self.0
-    }
-}
-
-/// `CRC[n][b]` is what byte `b` leaves in the state when `n` more bytes have passed after it.
-static CRC: [[u32; 256]; 8] = {
-    let mut tables = [[0_u32; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut state = byte as u32;
+    const fn extend(self, byte: u8) -> Checksum {
+        let mut state = self.0 ^ byte as u32;
         let mut bit = 0;
         while bit < 8 {
             state = if state & 1 == 1 { state >> 1 ^ 0xEDB8_8320 } else { state >> 1 };
             bit += 1;
         }
-        tables[0][byte] = state;
-        byte += 1;
+        Checksum(state)
     }
-    let mut passed = 1;
-    while passed < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let state = tables[passed - 1][byte];
-            tables[passed][byte] = state >> 8 ^ tables[0][(state & 0xff) as usize];
-            byte += 1;
+
+    /// Puts the random part of a body in the place of as many zero bytes that were read last. A CRC is linear: what each
+    /// character changes is known beforehand and added by xor, and none waits for the one before it.
+    fn with_random(self, random: &[u8]) -> Checksum {
+        let places = random.iter().zip(&TRACES);
+        Checksum(places.fold(self.0, |state, (character, traces)| {
+            state ^ traces[usize::from(DIGIT[usize::from(*character)] & 31)]
+        }))
+    }
+
+    fn value(self) -> u64 {
+        u64::from(!self.0)
+    }
+}
+
+/// `TRACES[p][d]` is what digit `d` at place `p` of the random part leaves in the state when that part has been read.
+static TRACES: [[u32; 32]; RANDOM_DIGITS] = {
+    let mut traces = [[0; 32]; RANDOM_DIGITS];
+    let mut digit = 0;
+    while digit < 32 {
+        let mut state = Checksum(0).extend(ALPHABET[digit]);
+        let mut place = RANDOM_DIGITS;
+        while place > 0 {
+            place -= 1;
+            traces[place][digit] = state.0;
+            state = state.extend(0);
         }
-        passed += 1;
+        digit += 1;
     }
-    tables
+    traces
 };
 
 #[cfg(test)]
@@ -528,9 +526,12 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_zlib() {
-        assert_eq!(Checksum::START.extend(b"123456789").value(), 0xCBF4_3926);
-        assert_eq!(Checksum::START.extend(b"1234").extend(b"56789").value(), 0xCBF4_3926);
-        assert_eq!(Checksum::START.value(), 0);
+        let checksum = |text: &[u8]| text.iter().fold(Checksum::START, |sum, byte| sum.extend(*byte));
+        assert_eq!(checksum(b"123456789").value(), 0xCBF4_3926);
+        assert_eq!(checksum(b"").value(), 0);
+        let (head, random) = EXAMPLE.as_bytes().split_at(5);
+        let whole = checksum(&[head, &random[..RANDOM_DIGITS]].concat());
+        assert_eq!(acme().checksum.with_random(&random[..RANDOM_DIGITS]), whole);
     }
 
     #[test]
