@@ -25,7 +25,7 @@ use crate::store::{
 };
 use crate::text::{InvalidText, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
-use crate::token::{ParseError, ReadText, Token, TokenId};
+use crate::token::{ParseError, Token, TokenId};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
 use crate::view::{TokenPage, TokenView};
 
@@ -397,13 +397,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.tell(&Event::Denied { id, reason, token, address, client });
             AuthError::Denied(Denied::new(reason, id))
         };
-        // No secret outlives this match: while the store is asked, only its digest is there.
-        let (id, digest) =
-            match ReadText::read(presented.text, self.shared.policy.accepted_prefixes()) {
-                Ok(text) => (text.id(), Digest::of_canonical(text.canonical())),
-                Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
-                Err(error) => return Err(AuthError::NotOurs(error)),
-            };
+        let prefixes = self.shared.policy.accepted_prefixes();
+        let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
+            Ok(read) => read,
+            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+            Err(error) => return Err(AuthError::NotOurs(error)),
+        };
         let found = self.store.find(id).await?;
         let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
         let row = found.and_then(Row::into_whole);

@@ -96,11 +96,17 @@ impl Token {
         let (head, body) = presented.rsplit_once('_').ok_or(ParseError::NoPrefix)?;
         let prefix = accept(head).ok_or(ParseError::UnknownPrefix)?;
 
+        check_form(body)?;
+
         let mut token = Token { text: [0; MAX_CANONICAL], prefix, id: TokenId(0) };
         let (canonical_head, canonical_body) = token.parts_mut();
         canonical_head.copy_from_slice(prefix.as_str().as_bytes());
-        read_body(body, canonical_body)?;
-
+        let characters = body.bytes().map(|byte| CANONICAL[usize::from(byte)]);
+        for (place, character) in
+            canonical_body.iter_mut().zip(characters.filter(|c| *c != SEPARATOR))
+        {
+            *place = character;
+        }
         token.id = read_id(canonical_body, prefix)?;
         Ok(token)
     }
@@ -145,39 +151,18 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A presented text that was read. One that is canonical, as all are that no person typed, stays where it lies: nothing is
-/// copied that would have to be wiped.
-pub(crate) enum ReadText<'t> {
-    AsPresented { canonical: &'t str, id: TokenId },
-    Rewritten(Token),
-}
-
-impl<'t> ReadText<'t> {
-    /// Reads what [`Token::parse`] reads.
-    pub(crate) fn read(presented: &'t str, accepted: &[Prefix]) -> Result<ReadText<'t>, ParseError> {
-        for prefix in accepted {
-            if let Some(body) = prefix.canonical_body(presented) {
-                let id = read_id(body, *prefix)?;
-                return Ok(ReadText::AsPresented { canonical: presented, id });
-            }
-        }
-        Token::parse(presented, accepted).map(ReadText::Rewritten)
-    }
-
-    pub(crate) fn id(&self) -> TokenId {
-        match self {
-            ReadText::AsPresented { id, .. } => *id,
-            ReadText::Rewritten(token) => token.id,
+/// The id in a presented text that is canonical, as all are that no person typed; `None` for any other, which
+/// [`Token::parse`] reads. It copies nothing that would have to be wiped.
+pub(crate) fn id_in_canonical(
+    presented: &str,
+    accepted: &[Prefix],
+) -> Result<Option<TokenId>, ParseError> {
+    for prefix in accepted {
+        if let Some(body) = prefix.canonical_body(presented) {
+            return read_id(body, *prefix).map(Some);
         }
     }
-
-    /// The canonical bytes, for the digest.
-    pub(crate) fn canonical(&self) -> &[u8] {
-        match self {
-            ReadText::AsPresented { canonical, .. } => canonical.as_bytes(),
-            ReadText::Rewritten(token) => token.canonical(),
-        }
-    }
+    Ok(None)
 }
 
 /// Why a text is no token. It never repeats the text.
@@ -216,9 +201,9 @@ pub enum ParseError {
     Checksum,
 }
 
-/// Copies the body's characters in canonical form, without the separators between them.
-fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
-    let mut places = canonical.iter_mut();
+/// Looks whether a body is 45 characters of the alphabet, with single separators between them.
+fn check_form(body: &str) -> Result<(), ParseError> {
+    let mut characters = 0;
     let mut after_separator = true;
     for (position, byte) in body.bytes().enumerate() {
         match CANONICAL[usize::from(byte)] {
@@ -227,13 +212,14 @@ fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
             }
             SEPARATOR => after_separator = true,
             FORBIDDEN => return Err(ParseError::ForbiddenCharacter { position }),
-            character => {
-                *places.next().ok_or(ParseError::WrongLength)? = character;
+            _ if characters == BODY_DIGITS => return Err(ParseError::WrongLength),
+            _ => {
+                characters += 1;
                 after_separator = false;
             }
         }
     }
-    if places.next().is_some() {
+    if characters < BODY_DIGITS {
         return Err(ParseError::WrongLength);
     }
     if after_separator {
@@ -526,7 +512,8 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_zlib() {
-        let checksum = |text: &[u8]| text.iter().fold(Checksum::START, |sum, byte| sum.extend(*byte));
+        let checksum =
+            |text: &[u8]| text.iter().fold(Checksum::START, |sum, byte| sum.extend(*byte));
         assert_eq!(checksum(b"123456789").value(), 0xCBF4_3926);
         assert_eq!(checksum(b"").value(), 0);
         let (head, random) = EXAMPLE.as_bytes().split_at(5);
