@@ -99,7 +99,9 @@ pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Durati
     }
 }
 
-/// The value of a future that is ready at the first poll, as those over a store in memory are: no runtime is measured.
+/// The value of a future that is ready at the first poll, as those over a store in memory are: no runtime is measured. Inlined,
+/// so that the future lies where it is made, as in a host's own `async fn`.
+#[inline(always)]
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
