@@ -404,13 +404,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         let deny = |reason, id, view: Option<&TokenView>| {
             AuthError::Denied(self.deny(presented, reason, id, view))
         };
-        // The secret does not outlive this match: while the store is asked, only its digest is there.
-        let (id, digest) =
-            match Token::parse(presented.text, self.shared.policy.accepted_prefixes()) {
-                Ok(token) => (token.id(), Digest::of(&token)),
-                Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
-                Err(error) => return Err(AuthError::NotOurs(error)),
-            };
+        let prefixes = self.shared.policy.accepted_prefixes();
+        let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
+            Ok(read) => read,
+            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+            Err(error) => return Err(AuthError::NotOurs(error)),
+        };
         let found = self.store.find(id).await?;
         let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
         let row = found.and_then(Row::into_whole);

@@ -6,7 +6,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::token::Token;
+use crate::token::{self, ParseError, Prefix, Token, TokenId};
 
 /// SHA-256 of a token's canonical text, whole, with a tag that names the scheme.
 ///
@@ -26,7 +26,23 @@ impl Digest {
 
     /// The digest under which a token is stored.
     pub fn of(token: &Token) -> Digest {
-        Digest { bytes: Sha256::digest(token.canonical()).into() }
+        Digest::of_canonical(token.canonical())
+    }
+
+    /// The id in a presented text, and its digest. No secret outlives this.
+    pub(crate) fn of_presented(
+        text: &str,
+        accepted: &[Prefix],
+    ) -> Result<(TokenId, Digest), ParseError> {
+        if let Some(id) = token::id_in_canonical(text, accepted)? {
+            return Ok((id, Digest::of_canonical(text.as_bytes())));
+        }
+        let token = Token::parse(text, accepted)?;
+        Ok((token.id(), Digest::of(&token)))
+    }
+
+    fn of_canonical(text: &[u8]) -> Digest {
+        Digest { bytes: Sha256::digest(text).into() }
     }
 
     /// Whether `token` is the one that this was made of; in constant time.

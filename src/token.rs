@@ -18,8 +18,9 @@ use crate::secret::{ID_DIGITS, SECRET_DIGITS, Secret};
 
 /// Crockford's base 32, in lower case: no i, l, o, u.
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;
 const CHECKSUM_DIGITS: usize = 7;
-const BODY_DIGITS: usize = ID_DIGITS + SECRET_DIGITS + CHECKSUM_DIGITS;
+const BODY_DIGITS: usize = RANDOM_DIGITS + CHECKSUM_DIGITS;
 const MAX_CANONICAL: usize = Prefix::MAX_LEN + 1 + BODY_DIGITS;
 
 /// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
@@ -54,11 +55,11 @@ impl Token {
         let mut token = Token { text: [0; MAX_CANONICAL], prefix, id };
         let (head, body) = token.parts_mut();
         head.copy_from_slice(prefix.as_str().as_bytes());
-        for (place, digit) in body.iter_mut().zip(id.digits().iter().chain(secret.digits())) {
+        let (random, checksum) = body.split_at_mut(RANDOM_DIGITS);
+        for (place, digit) in random.iter_mut().zip(id.digits().iter().chain(secret.digits())) {
             *place = ALPHABET[usize::from(*digit)];
         }
-        let (random, checksum) = body.split_at_mut(ID_DIGITS + SECRET_DIGITS);
-        write_number(u64::from(prefix.checksum.extend(random).value()), checksum);
+        write_number(prefix.checksum.with_random(random).value(), checksum);
         token
     }
 
@@ -95,17 +96,18 @@ impl Token {
         let (head, body) = presented.rsplit_once('_').ok_or(ParseError::NoPrefix)?;
         let prefix = accept(head).ok_or(ParseError::UnknownPrefix)?;
 
+        check_form(body)?;
+
         let mut token = Token { text: [0; MAX_CANONICAL], prefix, id: TokenId(0) };
         let (canonical_head, canonical_body) = token.parts_mut();
         canonical_head.copy_from_slice(prefix.as_str().as_bytes());
-        read_body(body, canonical_body)?;
-
-        let (random, checksum) = canonical_body.split_at(ID_DIGITS + SECRET_DIGITS);
-        if read_number(checksum) != u64::from(prefix.checksum.extend(random).value()) {
-            return Err(ParseError::Checksum);
+        let characters = body.bytes().map(|byte| CANONICAL[usize::from(byte)]);
+        for (place, character) in
+            canonical_body.iter_mut().zip(characters.filter(|c| *c != SEPARATOR))
+        {
+            *place = character;
         }
-        let id = TokenId(read_number(&random[..ID_DIGITS]));
-        token.id = id;
+        token.id = read_id(canonical_body, prefix)?;
         Ok(token)
     }
 
@@ -149,6 +151,20 @@ impl fmt::Debug for Token {
     }
 }
 
+/// The id in a presented text that is canonical, as all are that no person typed; `None` for any other, which
+/// [`Token::parse`] reads. It copies nothing that would have to be wiped.
+pub(crate) fn id_in_canonical(
+    presented: &str,
+    accepted: &[Prefix],
+) -> Result<Option<TokenId>, ParseError> {
+    for prefix in accepted {
+        if let Some(body) = prefix.canonical_body(presented) {
+            return read_id(body, *prefix).map(Some);
+        }
+    }
+    Ok(None)
+}
+
 /// Why a text is no token. It never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
@@ -185,9 +201,9 @@ pub enum ParseError {
     Checksum,
 }
 
-/// Copies the body's characters in canonical form, without the separators between them.
-fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
-    let mut places = canonical.iter_mut();
+/// Looks whether a body is 45 characters of the alphabet, with single separators between them.
+fn check_form(body: &str) -> Result<(), ParseError> {
+    let mut characters = 0;
     let mut after_separator = true;
     for (position, byte) in body.bytes().enumerate() {
         match CANONICAL[usize::from(byte)] {
@@ -196,19 +212,29 @@ fn read_body(body: &str, canonical: &mut [u8]) -> Result<(), ParseError> {
             }
             SEPARATOR => after_separator = true,
             FORBIDDEN => return Err(ParseError::ForbiddenCharacter { position }),
-            character => {
-                *places.next().ok_or(ParseError::WrongLength)? = character;
+            _ if characters == BODY_DIGITS => return Err(ParseError::WrongLength),
+            _ => {
+                characters += 1;
                 after_separator = false;
             }
         }
     }
-    if places.next().is_some() {
+    if characters < BODY_DIGITS {
         return Err(ParseError::WrongLength);
     }
     if after_separator {
         return Err(ParseError::MisplacedSeparator { position: body.len() - 1 });
     }
     Ok(())
+}
+
+/// Reads the id of a body in canonical form, if its checksum is right.
+fn read_id(canonical_body: &[u8], prefix: Prefix) -> Result<TokenId, ParseError> {
+    let (random, checksum) = canonical_body.split_at(RANDOM_DIGITS);
+    if read_number(checksum) != prefix.checksum.with_random(random).value() {
+        return Err(ParseError::Checksum);
+    }
+    Ok(TokenId(read_number(&random[..ID_DIGITS])))
 }
 
 /// Reads base 32 digits that are in canonical form, most significant first.
@@ -222,6 +248,12 @@ fn write_number(mut number: u64, places: &mut [u8]) {
         *place = ALPHABET[(number & 31) as usize];
         number >>= 5;
     }
+}
+
+/// Whether it is in the alphabet. Said without a table, so that the compiler asks for many characters at once.
+fn is_canonical(character: u8) -> bool {
+    let letter = character.is_ascii_lowercase() & !matches!(character, b'i' | b'l' | b'o' | b'u');
+    character.is_ascii_digit() | letter
 }
 
 const FORBIDDEN: u8 = 0;
@@ -264,7 +296,7 @@ const DIGIT: [u8; 256] = {
 pub struct Prefix {
     text: [u8; Prefix::MAX_LEN],
     len: u8,
-    /// Over the prefix and its `_`, so that a token's check goes on from there.
+    /// Over the prefix, its `_` and zero bytes where a token's random part will be.
     checksum: Checksum,
 }
 
@@ -292,7 +324,9 @@ impl Prefix {
         }
         let mut text = [0; Prefix::MAX_LEN];
         text[..bytes.len()].copy_from_slice(bytes);
-        let checksum = Checksum::START.extend(bytes).extend(b"_");
+        let place_of_random = &[0; RANDOM_DIGITS];
+        let head = bytes.iter().chain(b"_").chain(place_of_random);
+        let checksum = head.fold(Checksum::START, |checksum, byte| checksum.extend(*byte));
         Ok(Prefix { text, len: bytes.len() as u8, checksum })
     }
 
@@ -303,6 +337,15 @@ impl Prefix {
 
     fn is(&self, head: &str) -> bool {
         head.as_bytes().eq_ignore_ascii_case(&self.text[..self.len()])
+    }
+
+    /// The body of a text that has this prefix and is canonical throughout.
+    fn canonical_body<'t>(&self, text: &'t str) -> Option<&'t [u8; BODY_DIGITS]> {
+        let (head, body) = text.as_bytes().split_last_chunk::<BODY_DIGITS>()?;
+        let head = head.strip_suffix(b"_")?;
+        let canonical = head == &self.text[..self.len()]
+            && body.iter().fold(true, |all, character| all & is_canonical(*character));
+        canonical.then_some(body)
     }
 
     fn len(&self) -> usize {
@@ -409,57 +452,52 @@ impl fmt::Debug for TokenId {
 #[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
 pub struct InvalidTokenId;
 
-/// CRC-32/ISO-HDLC, the one of zlib, gzip and PNG, so far as it has read.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// The state of CRC-32/ISO-HDLC, the one of zlib, gzip and PNG.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Checksum(u32);
 
 impl Checksum {
     const START: Checksum = Checksum(!0);
 
-    /// Reads on, eight bytes a step: this runs on every login.
-    fn extend(self, bytes: &[u8]) -> Checksum {
-        let (eights, rest) = bytes.as_chunks::<8>();
-        let state = eights.iter().fold(self.0, |state, eight| {
-            let word = u64::from_le_bytes(*eight) ^ u64::from(state);
-            let tables = word.to_le_bytes().into_iter().zip(CRC.iter().rev());
-            tables.fold(0, |state, (byte, table)| state ^ table[usize::from(byte)])
-        });
-        Checksum(
-            rest.iter()
-                .fold(state, |state, byte| state >> 8 ^ CRC[0][usize::from(state as u8 ^ byte)]),
-        )
-    }
-
-    fn value(self) -> u32 {
-        !self.0
-    }
-}
-
-/// `CRC[n][b]` is what byte `b` leaves in the state when `n` more bytes have passed after it.
-static CRC: [[u32; 256]; 8] = {
-    let mut tables = [[0_u32; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut state = byte as u32;
+    const fn extend(self, byte: u8) -> Checksum {
+        let mut state = self.0 ^ byte as u32;
         let mut bit = 0;
         while bit < 8 {
             state = if state & 1 == 1 { state >> 1 ^ 0xEDB8_8320 } else { state >> 1 };
             bit += 1;
         }
-        tables[0][byte] = state;
-        byte += 1;
+        Checksum(state)
     }
-    let mut passed = 1;
-    while passed < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let state = tables[passed - 1][byte];
-            tables[passed][byte] = state >> 8 ^ tables[0][(state & 0xff) as usize];
-            byte += 1;
+
+    /// Puts the random part of a body in the place of as many zero bytes that were read last. A CRC is linear: what each
+    /// character changes is known beforehand and added by xor, and none waits for the one before it.
+    fn with_random(self, random: &[u8]) -> Checksum {
+        let places = random.iter().zip(&TRACES);
+        Checksum(places.fold(self.0, |state, (character, traces)| {
+            state ^ traces[usize::from(DIGIT[usize::from(*character)] & 31)]
+        }))
+    }
+
+    fn value(self) -> u64 {
+        u64::from(!self.0)
+    }
+}
+
+/// `TRACES[p][d]` is what digit `d` at place `p` of the random part leaves in the state when that part has been read.
+static TRACES: [[u32; 32]; RANDOM_DIGITS] = {
+    let mut traces = [[0; 32]; RANDOM_DIGITS];
+    let mut digit = 0;
+    while digit < 32 {
+        let mut state = Checksum(0).extend(ALPHABET[digit]);
+        let mut place = RANDOM_DIGITS;
+        while place > 0 {
+            place -= 1;
+            traces[place][digit] = state.0;
+            state = state.extend(0);
         }
-        passed += 1;
+        digit += 1;
     }
-    tables
+    traces
 };
 
 #[cfg(test)]
@@ -474,9 +512,13 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_of_zlib() {
-        assert_eq!(Checksum::START.extend(b"123456789").value(), 0xCBF4_3926);
-        assert_eq!(Checksum::START.extend(b"1234").extend(b"56789").value(), 0xCBF4_3926);
-        assert_eq!(Checksum::START.value(), 0);
+        let checksum =
+            |text: &[u8]| text.iter().fold(Checksum::START, |sum, byte| sum.extend(*byte));
+        assert_eq!(checksum(b"123456789").value(), 0xCBF4_3926);
+        assert_eq!(checksum(b"").value(), 0);
+        let (head, random) = EXAMPLE.as_bytes().split_at(5);
+        let whole = checksum(&[head, &random[..RANDOM_DIGITS]].concat());
+        assert_eq!(acme().checksum.with_random(&random[..RANDOM_DIGITS]), whole);
     }
 
     #[test]

@@ -1,0 +1,128 @@
+//! Measures something of ours and its floor in turns, in one run, so that what the machine does meanwhile hits both.
+
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
+pub(crate) mod fixture;
+
+use std::hint::black_box;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// How long one turn is at least, and how many turns each side has.
+const TURN: Duration = Duration::from_micros(500);
+const TURNS: usize = 301;
+
+/// The ratio that was set as a goal.
+#[derive(Clone, Copy)]
+pub(crate) enum ToReach {
+    AtMost(f64),
+    AtLeast(f64),
+    /// No goal: the line is there to be read beside others.
+    Told,
+}
+
+/// The lines of one benchmark, printed as they come. Words on the command line pick the lines that hold one of them.
+pub(crate) struct Table {
+    wanted: Vec<String>,
+}
+
+impl Table {
+    pub(crate) fn new(title: &str) -> Table {
+        println!("\n{title}\n");
+        println!(
+            "| {:<72} | {:>9} | {:>9} | {:>6} | to reach |",
+            "what", "ours ns", "floor ns", "ratio"
+        );
+        println!(
+            "|{}|{}:|{}:|{}:|----------|",
+            "-".repeat(74),
+            "-".repeat(10),
+            "-".repeat(10),
+            "-".repeat(7)
+        );
+        Table { wanted: std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect() }
+    }
+
+    pub(crate) fn wants(&self, what: &str) -> bool {
+        self.wanted.is_empty() || self.wanted.iter().any(|word| what.contains(word.as_str()))
+    }
+
+    /// Both sides say how long so many calls took. The ratio is the median over the pairs of turns.
+    pub(crate) fn compare(
+        &self,
+        what: &str,
+        to_reach: ToReach,
+        mut ours: impl FnMut(u32) -> Duration,
+        mut floor: impl FnMut(u32) -> Duration,
+    ) {
+        if !self.wants(what) {
+            return;
+        }
+        let (our_calls, floor_calls) = (calls_per_turn(&mut ours), calls_per_turn(&mut floor));
+        let mut turns = Vec::with_capacity(TURNS);
+        for turn in 0..TURNS {
+            // Who begins changes, so that neither always finds the caches as the other left them.
+            let floor_first = turn % 2 == 0;
+            let before = floor_first.then(|| per_call(&mut floor, floor_calls));
+            let mine = per_call(&mut ours, our_calls);
+            turns.push((mine, before.unwrap_or_else(|| per_call(&mut floor, floor_calls))));
+        }
+        let ratio = median(turns.iter().map(|(ours, floor)| ours / floor));
+        let ours = median(turns.iter().map(|turn| turn.0));
+        let floor = median(turns.iter().map(|turn| turn.1));
+        self.line(what, ours, floor, ratio, to_reach);
+    }
+
+    pub(crate) fn line(&self, what: &str, ours: f64, floor: f64, ratio: f64, to_reach: ToReach) {
+        let goal = match to_reach {
+            ToReach::AtMost(most) => {
+                format!("<= {most}{}", if ratio > most { " MISSED" } else { "" })
+            }
+            ToReach::AtLeast(least) => {
+                format!(">= {least}{}", if ratio < least { " MISSED" } else { "" })
+            }
+            ToReach::Told => String::new(),
+        };
+        println!("| {what:<72} | {ours:>9.1} | {floor:>9.1} | {ratio:>6.3} | {goal:<8} |");
+    }
+}
+
+/// A side of a pair that calls `once` again and again.
+pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Duration {
+    move |calls| {
+        let start = Instant::now();
+        for _ in 0..calls {
+            black_box(once());
+        }
+        start.elapsed()
+    }
+}
+
+/// The value of a future that is ready at the first poll, as those over a store in memory are: no runtime is measured. Inlined,
+/// so that the future lies where it is made, as in a host's own `async fn`.
+#[inline(always)]
+pub(crate) fn ready<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the future is not ready at the first poll"),
+    }
+}
+
+pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn calls_per_turn(side: &mut impl FnMut(u32) -> Duration) -> u32 {
+    let mut calls = 1;
+    while side(calls) < TURN {
+        calls *= 2;
+    }
+    calls
+}
+
+fn per_call(side: &mut impl FnMut(u32) -> Duration, calls: u32) -> f64 {
+    side(calls).as_nanos() as f64 / f64::from(calls)
+}
