@@ -232,10 +232,21 @@ impl Row {
         }
     }
 
-    /// The row as it lies in the store after it was replaced: its revision is one higher.
+    /// The row with the next revision.
     #[must_use]
     pub fn with_next_revision(&self) -> Row {
         self.changed(|parts| parts.revision = next_revision(parts.revision))
+    }
+
+    /// The row as it lies in the store after it replaced `old`: its revision is one higher, its last use and revocation are those
+    /// of `old`.
+    #[must_use]
+    pub fn replacing(&self, old: &Row) -> Row {
+        self.changed(|parts| {
+            parts.last_use = old.record().and_then(TokenRecord::last_use).cloned();
+            parts.revocation = old.record().and_then(TokenRecord::revocation).cloned();
+            parts.revision = next_revision(parts.revision);
+        })
     }
 
     /// The row with another last use. Its revision stays.
