@@ -159,30 +159,34 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`AuthError::NotOurs`] for a text without our form, which may be a password; [`AuthError::Denied`] for a token that is no
     /// good; [`AuthError::Failed`] where it can't be told.
-    pub async fn authenticate<'p>(
+    pub fn authenticate<'p>(
         &self,
-        presented: impl Into<Presented<'p>> + Send,
-    ) -> Result<Authenticated, AuthError> {
+        presented: impl Into<Presented<'p>>,
+    ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
-        let proven = self.prove(presented).await?;
-        Ok(self.admit(proven, presented))
+        async move {
+            let proven = self.prove(presented).await?;
+            Ok(self.admit(proven, presented))
+        }
     }
 
     /// The same, and the token must be this owner's: for HTTP Basic, where a user name stands beside it.
     ///
     /// # Errors
     /// As for [`TokenAuthority::authenticate`]; another owner's token is denied.
-    pub async fn authenticate_as<'p>(
+    pub fn authenticate_as<'p>(
         &self,
         owner: &Owner,
-        presented: impl Into<Presented<'p>> + Send,
-    ) -> Result<Authenticated, AuthError> {
+        presented: impl Into<Presented<'p>>,
+    ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
-        let proven = self.prove(presented).await?;
-        if proven.owner() != owner {
-            return Err(self.turn_away(&proven, presented, DenialReason::OtherOwner).into());
+        async move {
+            let proven = self.prove(presented).await?;
+            if proven.owner() != owner {
+                return Err(self.turn_away(&proven, presented, DenialReason::OtherOwner).into());
+            }
+            Ok(self.admit(proven, presented))
         }
-        Ok(self.admit(proven, presented))
     }
 
     /// A page of the tokens that match, in order of id, dead ones too.
