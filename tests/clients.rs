@@ -60,12 +60,20 @@ fn rclone_syncs_and_checks_before_and_after_a_restart_and_is_refused_after_a_rev
     cloud.kill();
     let cloud = start();
     for how in [&basic, &bearer] {
-        run_well(home.path(), "rclone", &rclone(&["check", "--download", folder, &remote(&cloud, how)]));
+        run_well(
+            home.path(),
+            "rclone",
+            &rclone(&["check", "--download", folder, &remote(&cloud, how)]),
+        );
     }
     fs::remove_file(Path::new(folder).join("deep/er/2.txt")).unwrap();
     fs::write(Path::new(folder).join("new.txt"), "new").unwrap();
     run_well(home.path(), "rclone", &rclone(&["sync", folder, &remote(&cloud, &bearer)]));
-    run_well(home.path(), "rclone", &rclone(&["check", "--download", folder, &remote(&cloud, &basic)]));
+    run_well(
+        home.path(),
+        "rclone",
+        &rclone(&["check", "--download", folder, &remote(&cloud, &basic)]),
+    );
 
     assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{id}"), "").status, 204);
     for how in [&basic, &bearer] {

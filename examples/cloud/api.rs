@@ -7,7 +7,7 @@ use app_tokens::store::{Filter, Page};
 use app_tokens::web::{self, Accept};
 use app_tokens::{By, Grant, IssueError, ManageError, NewToken, Owner, Reason, TokenView};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
@@ -107,9 +107,9 @@ pub async fn all_of(cloud: &Cloud, owner: &Owner) -> Result<Vec<TokenView>, Fail
 async fn revoke(
     State(cloud): State<Cloud>,
     SignedIn(owner): SignedIn,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, Problem> {
-    let id = id.parse().map_err(|_| Problem::from(ManageError::Unknown))?;
+    let id = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or(ManageError::Unknown)?;
     cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -75,7 +75,7 @@ async fn run(options: Options) -> Result<(), Error> {
     tokio::spawn(purge_daily(tokens));
     tokio::select! {
         served = async { axum::serve(listener, app).await } => served?,
-        () = told_to_stop() => println!("stopping"),
+        () = told_to_stop() => {}
     }
     flusher.stop().await?;
     Ok(())

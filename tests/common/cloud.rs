@@ -34,7 +34,8 @@ impl Cloud {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {welcome}")).unwrap();
             welcome += &(line + "\n");
         }
-        let address = welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        let address =
+            welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
         Cloud { process, address, welcome }
     }
 
@@ -68,7 +69,8 @@ impl Cloud {
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let address = &self.address;
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
         if !body.is_empty() {
             head += &format!("Content-Length: {}\r\n", body.len());
         }
@@ -198,7 +200,8 @@ pub fn run(home: &Path, program: &str, arguments: &[&str]) -> Output {
 #[track_caller]
 pub fn run_well(home: &Path, program: &str, arguments: &[&str]) -> String {
     let output = run(home, program, arguments);
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{program} {arguments:?}\n{out}\n{err}");
     out.into_owned()
 }
