@@ -221,6 +221,7 @@ type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// That a request came through a [`TokenLayer`], and the realm of its challenges.
+#[cfg(feature = "axum")]
 #[derive(Clone)]
 pub(crate) struct Passed {
     pub(crate) realm: Arc<str>,
@@ -233,6 +234,7 @@ impl<S: TokenStore, D: Directory> Gate<S, D> {
         parts.extensions.remove::<Authenticated>();
         let entry = self.judge(parts).await?;
         parts.headers.remove(AUTHORIZATION);
+        #[cfg(feature = "axum")]
         parts.extensions.insert(Passed { realm: self.login.realm().clone() });
         if let Some(entry) = entry {
             entry(&mut parts.extensions);

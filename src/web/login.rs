@@ -226,7 +226,7 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
         &self.tokens
     }
 
-    #[cfg(feature = "tower")]
+    #[cfg(feature = "axum")]
     pub(crate) fn realm(&self) -> &Arc<str> {
         &self.realm
     }
