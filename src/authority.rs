@@ -386,45 +386,48 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status, owner.
-    async fn judge(
+    fn judge(
         &self,
         presented: Presented<'_>,
         expected: Option<&Owner>,
-    ) -> Result<Authenticated, AuthError> {
-        self.refuse_without_flusher()?;
-        let deny = |reason, id, token: Option<&TokenView>| {
-            let Presented { address, client, .. } = presented;
-            self.tell(&Event::Denied { id, reason, token, address, client });
-            AuthError::Denied(Denied::new(reason, id))
-        };
-        let prefixes = self.shared.policy.accepted_prefixes();
-        let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
-            Ok(read) => read,
-            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
-            Err(error) => return Err(AuthError::NotOurs(error)),
-        };
-        let found = self.store.find(id).await?;
-        let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
-        let row = found.and_then(Row::into_whole);
-        let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
-        let secret_is_right = digest == *stored;
-        let Some(row) = row else {
-            return Err(deny(nothing, Some(id), None));
-        };
-        if !secret_is_right {
-            return Err(deny(DenialReason::WrongSecret, Some(id), None));
+    ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
+        async move {
+            self.refuse_without_flusher()?;
+            let deny = |reason, id, token: Option<&TokenView>| {
+                let Presented { address, client, .. } = presented;
+                self.tell(&Event::Denied { id, reason, token, address, client });
+                AuthError::Denied(Denied::new(reason, id))
+            };
+            let prefixes = self.shared.policy.accepted_prefixes();
+            let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
+                Ok(read) => read,
+                Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+                Err(error) => return Err(AuthError::NotOurs(error)),
+            };
+            let found = self.store.find(id).await?;
+            let nothing =
+                if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
+            let row = found.and_then(Row::into_whole);
+            let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
+            let secret_is_right = digest == *stored;
+            let Some(row) = row else {
+                return Err(deny(nothing, Some(id), None));
+            };
+            if !secret_is_right {
+                return Err(deny(DenialReason::WrongSecret, Some(id), None));
+            }
+            let now = self.now();
+            let status = self.status(&row, now)?;
+            let other_owner = expected.is_some_and(|expected| row.record().owner() != expected);
+            let reason = DenialReason::from_status(status)
+                .or(other_owner.then_some(DenialReason::OtherOwner));
+            if let Some(reason) = reason {
+                let view = TokenView::new(row.record(), Some(status), None);
+                return Err(deny(reason, Some(id), Some(&view)));
+            }
+            self.note_use(&row, presented, now);
+            Ok(Authenticated::new(row))
         }
-        let now = self.now();
-        let status = self.status(&row, now)?;
-        let other_owner = expected.is_some_and(|expected| row.record().owner() != expected);
-        let reason =
-            DenialReason::from_status(status).or(other_owner.then_some(DenialReason::OtherOwner));
-        if let Some(reason) = reason {
-            let view = TokenView::new(row.record(), Some(status), None);
-            return Err(deny(reason, Some(id), Some(&view)));
-        }
-        self.note_use(&row, presented, now);
-        Ok(Authenticated::new(row))
     }
 
     /// The one rule of validity, with what this process knows of seal and use.
