@@ -351,7 +351,7 @@ mod tests {
 
         /// That somebody was denied, and that just this was told about it.
         #[track_caller]
-        fn denies(&self, outcome: Result<Authenticated, Refusal>, reason: DenialReason) {
+        fn denies(&self, outcome: &Result<Authenticated, Refusal>, reason: DenialReason) {
             let Err(Refusal::Denied(denied)) = outcome else { panic!("{outcome:?}") };
             assert_eq!(denied.reason(), reason);
             assert_eq!(self.told(), [format!("{reason:?} None None")]);
@@ -380,7 +380,7 @@ mod tests {
         for name in ["Bob", "Mallory", "u1", "alice", "Alice ", " Alice", "Alicе", "*", "\u{feff}"]
         {
             let outcome = world.basic(name, world.text()).await;
-            world.denies(outcome, DenialReason::OtherOwner);
+            world.denies(&outcome, DenialReason::OtherOwner);
             assert_eq!(world.asked(), [format!("resolve {name}"), String::from("may enter u1")]);
         }
     }
@@ -389,14 +389,14 @@ mod tests {
     async fn a_disabled_owner_is_denied_on_every_way_in() {
         let world = World::with("u1", false);
         for user in ["Alice", ""] {
-            world.denies(world.basic(user, world.text()).await, DenialReason::OwnerTurnedAway);
+            world.denies(&world.basic(user, world.text()).await, DenialReason::OwnerTurnedAway);
         }
         for scheme in ["Bearer", "token"] {
             let outcome = world.send(&format!("{scheme} {}", world.text())).await;
-            world.denies(outcome, DenialReason::OwnerTurnedAway);
+            world.denies(&outcome, DenialReason::OwnerTurnedAway);
         }
         // Under another's name, too, so that nothing depends on the order of the two questions.
-        world.denies(world.basic("Bob", world.text()).await, DenialReason::OwnerTurnedAway);
+        world.denies(&world.basic("Bob", world.text()).await, DenialReason::OwnerTurnedAway);
     }
 
     #[tokio::test]
@@ -412,11 +412,11 @@ mod tests {
     async fn the_directory_is_not_asked_about_a_token_that_is_no_good() {
         let world = World::new();
         let other = World::new();
-        world.denies(world.basic("Alice", other.text()).await, DenialReason::Unknown);
+        world.denies(&world.basic("Alice", other.text()).await, DenialReason::Unknown);
         let by = By::Operator("test");
         world.login.tokens().revoke(by, world.token.id(), Reason::LEAKED).await.unwrap();
-        world.denies(world.basic("Alice", world.text()).await, DenialReason::Revoked);
-        world.denies(world.bearer(world.text()).await, DenialReason::Revoked);
+        world.denies(&world.basic("Alice", world.text()).await, DenialReason::Revoked);
+        world.denies(&world.bearer(world.text()).await, DenialReason::Revoked);
         world.basic("Alice", "hunter2").await.unwrap_err();
         world.basic("Alice", "").await.unwrap_err();
         assert!(world.asked().is_empty());
@@ -462,7 +462,7 @@ mod tests {
             &format!("{text}{}", " ".repeat(200)),
         ] {
             let outcome = world.basic("Alice", mistyped).await;
-            world.denies(outcome, DenialReason::Mistyped);
+            world.denies(&outcome, DenialReason::Mistyped);
         }
         assert!(world.asked().is_empty());
     }
@@ -517,9 +517,9 @@ mod tests {
         let mistyped =
             format!("{}{}", &text[..text.len() - 1], if text.ends_with('0') { 1 } else { 0 });
         let outcome = world.basic(&mistyped, "").await;
-        world.denies(outcome, DenialReason::Mistyped);
+        world.denies(&outcome, DenialReason::Mistyped);
         let outcome = world.send(&mistyped).await;
-        world.denies(outcome, DenialReason::Mistyped);
+        world.denies(&outcome, DenialReason::Mistyped);
     }
 
     #[tokio::test]
