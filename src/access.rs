@@ -310,13 +310,14 @@ impl ResourcePattern {
     /// [`InvalidText`] if it is empty, too long, or has a control character or an inner `*`.
     pub fn new(pattern: impl AsRef<str>) -> Result<ResourcePattern, InvalidText> {
         let pattern = pattern.as_ref();
-        let name = pattern.strip_suffix('*').unwrap_or(pattern);
-        let allowed = |c: char| !c.is_control() && c != '*';
-        let checked = match name {
-            "" if !pattern.is_empty() => Ok(()),
-            name => check_name(name, ResourcePattern::MAX_CHARS - 1, allowed),
-        };
-        checked.map_err(|problem| InvalidText::new("resource", problem))?;
+        let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
+        let allowed = |c: char| !c.is_control();
+        check_name(pattern, ResourcePattern::MAX_CHARS, allowed)
+            .and_then(|()| match beginning.chars().position(|c| c == '*') {
+                Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
+                None => Ok(()),
+            })
+            .map_err(|problem| InvalidText::new("resource", problem))?;
         Ok(ResourcePattern(pattern.into()))
     }
 
@@ -452,6 +453,8 @@ mod tests {
         for bad in ["", "a*b", "**", "a\0"] {
             assert!(ResourcePattern::new(bad).is_err(), "{bad:?}");
         }
+        assert!(ResourcePattern::new("x".repeat(255)).is_ok());
+        assert!(ResourcePattern::new("x".repeat(255) + "*").is_err());
         assert!(ResourcePattern::new("*").unwrap().matches("anything"));
         let too_many = (0..257).map(|n| format!("s{n}"));
         assert!(Access::scopes(too_many).is_err());

@@ -163,7 +163,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         presented: impl Into<Presented<'p>>,
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
-        self.judge(presented.into(), None)
+        let presented = presented.into();
+        async move {
+            let proven = self.prove(presented).await?;
+            Ok(self.admit(proven, presented))
+        }
     }
 
     /// The same, and the token must be this owner's: for HTTP Basic, where a user name stands beside it.
@@ -175,7 +179,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         owner: &Owner,
         presented: impl Into<Presented<'p>>,
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
-        self.judge(presented.into(), Some(owner))
+        let presented = presented.into();
+        async move {
+            let proven = self.prove(presented).await?;
+            if proven.owner() != owner {
+                return Err(self.turn_away(&proven, presented, DenialReason::OtherOwner).into());
+            }
+            Ok(self.admit(proven, presented))
+        }
     }
 
     /// A page of the tokens that match, in order of id, dead ones too.
@@ -368,66 +379,89 @@ impl<S: TokenStore> TokenAuthority<S> {
             Err(error) if error.certainty() == Certainty::Unknown => error,
             answered => return Ok(answered?),
         };
-        if self.is_there(&insert.row).await? {
+        if self.is_there(&insert.row).await == Some(true) {
             return Ok(Inserted::Done);
         }
         match self.store.insert(insert).await {
-            // The first one came late, or an id that is taken was drawn.
-            Ok(Inserted::IdTaken) if self.is_there(&insert.row).await? => Ok(Inserted::Done),
+            // The first one came late, or the id that was drawn is taken.
+            Ok(Inserted::IdTaken) => match self.is_there(&insert.row).await {
+                Some(true) => Ok(Inserted::Done),
+                Some(false) => Ok(Inserted::IdTaken),
+                None => Err(lost.into()),
+            },
             Ok(answer) => Ok(answer),
             Err(_) => Err(lost.into()),
         }
     }
 
-    async fn is_there(&self, row: &Row) -> Result<bool, Failed> {
-        let found = self.store.find(row.id()).await?;
+    /// Whether the store has this very row; `None` if it can't say that either.
+    async fn is_there(&self, row: &Row) -> Option<bool> {
+        let found = self.store.find(row.id()).await.ok()?;
         let found = found.as_ref().and_then(Row::record).map(TokenRecord::digest);
-        Ok(found.is_some() && found == row.record().map(TokenRecord::digest))
+        Some(found.is_some() && found == row.record().map(TokenRecord::digest))
     }
 
-    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status, owner.
-    fn judge(
+    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status. Whoever asks for it admits the
+    /// token or turns it away, after a look at its owner.
+    pub(crate) async fn prove(&self, presented: Presented<'_>) -> Result<Proven, AuthError> {
+        self.refuse_without_flusher()?;
+        let deny = |reason, id, view: Option<&TokenView>| {
+            AuthError::Denied(self.deny(presented, reason, id, view))
+        };
+        let prefixes = self.shared.policy.accepted_prefixes();
+        let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
+            Ok(read) => read,
+            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+            Err(error) => return Err(AuthError::NotOurs(error)),
+        };
+        let found = self.store.find(id).await?;
+        let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
+        let row = found.and_then(Row::into_whole);
+        let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
+        let secret_is_right = digest == *stored;
+        let Some(row) = row else {
+            return Err(deny(nothing, Some(id), None));
+        };
+        if !secret_is_right {
+            return Err(deny(DenialReason::WrongSecret, Some(id), None));
+        }
+        let now = self.now();
+        let status = self.status(&row, now)?;
+        if let Some(reason) = DenialReason::from_status(status) {
+            let view = TokenView::new(row.record(), Some(status), None);
+            return Err(deny(reason, Some(id), Some(&view)));
+        }
+        Ok(Proven { row, now })
+    }
+
+    /// Lets a good token in, and notes its use.
+    pub(crate) fn admit(&self, proven: Proven, presented: Presented<'_>) -> Authenticated {
+        self.note_use(&proven.row, presented, proven.now);
+        Authenticated::new(proven.row)
+    }
+
+    /// Denies a good token for its owner's sake.
+    pub(crate) fn turn_away(
+        &self,
+        proven: &Proven,
+        presented: Presented<'_>,
+        reason: DenialReason,
+    ) -> Denied {
+        let view = TokenView::new(proven.row.record(), Some(Status::Active), None);
+        self.deny(presented, reason, Some(view.id()), Some(&view))
+    }
+
+    /// Every denial is told.
+    pub(crate) fn deny(
         &self,
         presented: Presented<'_>,
-        expected: Option<&Owner>,
-    ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
-        async move {
-            self.refuse_without_flusher()?;
-            let deny = |reason, id, token: Option<&TokenView>| {
-                let Presented { address, client, .. } = presented;
-                self.tell(&Event::Denied { id, reason, token, address, client });
-                AuthError::Denied(Denied::new(reason, id))
-            };
-            let prefixes = self.shared.policy.accepted_prefixes();
-            let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
-                Ok(read) => read,
-                Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
-                Err(error) => return Err(AuthError::NotOurs(error)),
-            };
-            let found = self.store.find(id).await?;
-            let nothing =
-                if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
-            let row = found.and_then(Row::into_whole);
-            let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
-            let secret_is_right = digest == *stored;
-            let Some(row) = row else {
-                return Err(deny(nothing, Some(id), None));
-            };
-            if !secret_is_right {
-                return Err(deny(DenialReason::WrongSecret, Some(id), None));
-            }
-            let now = self.now();
-            let status = self.status(&row, now)?;
-            let other_owner = expected.is_some_and(|expected| row.record().owner() != expected);
-            let reason = DenialReason::from_status(status)
-                .or(other_owner.then_some(DenialReason::OtherOwner));
-            if let Some(reason) = reason {
-                let view = TokenView::new(row.record(), Some(status), None);
-                return Err(deny(reason, Some(id), Some(&view)));
-            }
-            self.note_use(&row, presented, now);
-            Ok(Authenticated::new(row))
-        }
+        reason: DenialReason,
+        id: Option<TokenId>,
+        token: Option<&TokenView>,
+    ) -> Denied {
+        let Presented { address, client, .. } = presented;
+        self.tell(&Event::Denied { id, reason, token, address, client });
+        Denied::new(reason, id)
     }
 
     /// The one rule of validity, with what this process knows of seal and use.
@@ -530,6 +564,18 @@ impl<S: TokenStore> TokenAuthority<S> {
             let _a_panic_is_the_observers_own =
                 catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
         }
+    }
+}
+
+/// A token that is good, and not let in yet.
+pub(crate) struct Proven {
+    row: WholeRow,
+    now: Timestamp,
+}
+
+impl Proven {
+    pub(crate) fn owner(&self) -> &Owner {
+        self.row.record().owner()
     }
 }
 

@@ -133,7 +133,7 @@ impl<S> fmt::Debug for Blocking<'_, S> {
 }
 
 /// Waits for a future on this thread.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Unpark>) {

@@ -68,6 +68,8 @@ pub enum DenialReason {
     Idle,
     /// It is good, and somebody else's than the host said.
     OtherOwner,
+    /// It is good, and the host lets its owner in no more.
+    OwnerTurnedAway,
 }
 
 impl DenialReason {

@@ -42,7 +42,7 @@ impl KeyRing {
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         match KeyRing::load(path) {
-            Err(KeyRingError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(KeyRingError::File { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 create(path)?;
                 KeyRing::load(path)
             }
@@ -56,7 +56,7 @@ impl KeyRing {
     /// [`KeyRingError`] as for [`KeyRing::load_or_create`], and if there is no such file.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
-        let failed = |source| KeyRingError::File { path: path.into(), source };
+        let failed = |error| KeyRingError::File { path: path.into(), error };
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
         let mut text = Zeroizing::new(String::new());
@@ -144,12 +144,12 @@ impl fmt::Debug for KeyRing {
 #[non_exhaustive]
 pub enum KeyRingError {
     /// The file can't be read or written.
-    #[error("the key file {} can't be used", path.display())]
+    #[error("the key file {} can't be used: {error}", path.display())]
     File {
         /// Which file.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// Everybody may read the file, or its group may write it.
     #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
@@ -224,7 +224,7 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
 
 /// Writes a new ring to `path`, whole or not at all; leaves one alone that somebody wrote meanwhile.
 fn create(path: &Path) -> Result<(), KeyRingError> {
-    let failed = |source| KeyRingError::File { path: path.into(), source };
+    let failed = |error| KeyRingError::File { path: path.into(), error };
     let (id, key) = secret::draw_key()?;
     let text = Zeroizing::new(format!("{id}:{}\n", *Zeroizing::new(BASE64.encode(*key))));
 
@@ -257,7 +257,7 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
 fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata =
-        file.metadata().map_err(|source| KeyRingError::File { path: path.into(), source })?;
+        file.metadata().map_err(|error| KeyRingError::File { path: path.into(), error })?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o027 != 0 {
         return Err(KeyRingError::Exposed { path: path.into(), mode });
@@ -280,4 +280,147 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const TWO: &str = "ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    #[track_caller]
+    fn refused(text: &str) -> String {
+        let error = KeyRing::parse(text).unwrap_err();
+        let printed = format!("{error} {error:?}");
+        assert!(!printed.contains("AAECAw") && !printed.contains("ICEiIy"), "{printed}");
+        error.to_string()
+    }
+
+    #[test]
+    fn the_active_key_stands_first_and_every_key_is_found() {
+        let ring = KeyRing::parse(&format!(" 2:{TWO} ,\n1:{ONE}\n")).unwrap();
+        assert_eq!(ring.ids().map(KeyId::as_u32).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(ring.active_id().as_u32(), 2);
+        assert!(KeyId::new(1).is_some_and(|id| ring.key(id).is_some()));
+        assert!(KeyId::new(3).is_some_and(|id| ring.key(id).is_none()));
+        assert_eq!(format!("{ring:?}"), "KeyRing[KeyId(2), KeyId(1)]");
+        assert!(KeyRing::parse(&format!("1:{}", ONE.trim_end_matches('='))).is_ok());
+    }
+
+    #[test]
+    fn missing_malformed_short_weak_and_repeated_keys_are_refused() {
+        let empty = "the key ring is empty: it needs at least one ID:KEY";
+        assert_eq!(refused(""), empty);
+        assert_eq!(refused(" \n"), empty);
+        assert_eq!(refused(&format!("1:{ONE},")), empty);
+        for malformed in [
+            ONE,
+            "x:AA==",
+            ":AA==",
+            "-1:AA==",
+            "+1:AA==",
+            "0:AA==",
+            "4294967296:AA==",
+            "1",
+            "1:?",
+            "1:AA==BB",
+        ] {
+            assert!(
+                refused(malformed).ends_with("ID:KEY with a number from 1 and base64"),
+                "{malformed}"
+            );
+        }
+        assert_eq!(refused("1:"), "key 1 has 0 bytes; it needs at least 32");
+        assert_eq!(
+            refused("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg=="),
+            "key 1 has 31 bytes; it needs at least 32"
+        );
+        assert_eq!(
+            refused(&format!("7:{}=", "A".repeat(43))),
+            "key 7 is no random key: it repeats one byte"
+        );
+        let repeated = |id| format!("key {id} of the ring repeats the id or the bytes of another");
+        assert_eq!(refused(&format!("1:{ONE},1:{TWO}")), repeated(1));
+        assert_eq!(refused(&format!("1:{ONE},2:{ONE}")), repeated(2));
+        assert_eq!(refused(&"1".repeat(MAX_TEXT + 1)), "the key ring is longer than 64 KiB");
+    }
+
+    #[test]
+    fn a_file_is_made_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.key");
+        let made = KeyRing::load_or_create(&path).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        let loaded = KeyRing::load_or_create(&path).unwrap();
+        assert_eq!(loaded.active_id(), made.active_id());
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no draft is left");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn an_empty_or_broken_file_is_an_error_and_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.key");
+        for content in ["", "1:c2hvcnQ="] {
+            private(OpenOptions::new().write(true).create(true).truncate(true))
+                .open(&path)
+                .unwrap();
+            fs::write(&path, content).unwrap();
+            assert!(KeyRing::load_or_create(&path).is_err());
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        let missing = KeyRing::load_or_create(folder.path().join("no/such/folder/app.key"));
+        assert!(matches!(missing, Err(KeyRingError::File { .. })));
+        assert!(KeyRing::load_or_create(folder.path()).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.key");
+        drop(KeyRing::load_or_create(&path).unwrap());
+        for (mode, good) in [
+            (0o600, true),
+            (0o400, true),
+            (0o640, true),
+            (0o644, false),
+            (0o660, false),
+            (0o604, false),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(KeyRing::load(&path).is_ok(), good, "{mode:o}");
+        }
+        let error = KeyRing::load(&path).unwrap_err().to_string();
+        assert!(error.ends_with("is open to others (mode 604): chmod 600 it"), "{error}");
+    }
+
+    #[test]
+    fn processes_that_start_at_once_agree_on_one_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.key");
+        let ids: Vec<KeyId> = std::thread::scope(|scope| {
+            let starting: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| KeyRing::load_or_create(&path).unwrap().active_id()))
+                .collect();
+            starting.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+    }
+
+    #[test]
+    fn a_missing_variable_is_an_error() {
+        let error = KeyRing::from_env("APP_TOKENS_NO_SUCH_VARIABLE").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the environment variable APP_TOKENS_NO_SUCH_VARIABLE holds no key ring"
+        );
+    }
 }

@@ -1,47 +1,137 @@
-//! App passwords for your users.
+//! App passwords (app tokens, personal access tokens) for your users: a user creates one in account settings, sees it once, and a WebDAV, Git, calendar,
+//! package or command-line client uses it in place of the main password.
+//!
+//! ```text
+//! acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92
+//! ├──┘ ├────────┘├──────────────────────────┘├─────┘
+//! prefix   id          secret (140 bits)      checksum
+//! ```
+//!
+//! Only SHA-256 of it is kept, in a row that is sealed against whoever can write your database. You bring the store; [`MemoryStore`]
+#![cfg_attr(feature = "sqlite", doc = "and [`SqliteStore`](store::SqliteStore) are here.")]
+#![cfg_attr(not(feature = "sqlite"), doc = "is here, `SqliteStore` behind the feature `sqlite`.")]
+//!
+//! ```
+//! use app_tokens::{NewToken, Requirement, TokenAuthority};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # struct Block; impl Block { fn on<F: Future>(f: F) -> F::Output {
+//! #     match std::pin::pin!(f).poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+//! #         std::task::Poll::Ready(r) => r, _ => unreachable!() } } }
+//! # Block::on(async {
+//! let tokens = TokenAuthority::in_memory("acme")?;
+//! let issued = tokens.issue(NewToken::new("alice", "My phone").scopes(["files:read"])).await?;
+//! println!("shown once: {}", issued.expose_secret());
+//!
+//! let caller = tokens
+//!     .authenticate(issued.expose_secret()).await?         // 401 or 503, by type
+//!     .require(Requirement::one_of(&["files:read"]))?;     // 403
+//! assert_eq!(caller.owner().as_str(), "alice");
+//! # Ok(()) }) }
+//! ```
+//!
+//! # A token's life
+//!
+//! **Set up.** A [`TokenAuthority`] has a store, a [`KeyRing`] and a [`Policy`]. That is all state there is; it is made once and cloned.
+//!
+//! ```no_run
+//! # #[cfg(feature = "sqlite")] fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use app_tokens::{KeyRing, Policy, TokenAuthority, store::SqliteStore};
+//! let tokens = TokenAuthority::new(SqliteStore::open("app.db")?, KeyRing::load_or_create("app.key")?, Policy::new("acme")?);
+//! # Ok(()) }
+//! # #[cfg(not(feature = "sqlite"))] fn main() {}
+//! ```
+//!
+//! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label, and if you wish scopes, resources, an end. Ask for it only where the user has
+//! just proved who he is with more than a token. The [`IssuedToken`] shows the text once; it is wiped when dropped.
+//!
+//! **Present.** [`web`] reads the token from an `Authorization` header, by Basic or Bearer, and turns every outcome into a status.
+//!
+//! **Authenticate.** [`authenticate`](TokenAuthority::authenticate) answers [`Authenticated`], or an [`AuthError`]: *not ours* (it may be a password), *denied*
+//! (401; it looks the same whatever the reason), or *failed* (503; clients keep their token).
+//!
+//! **Require.** [`Authenticated`] tells nothing before a scope was [required](Authenticated::require); then it is a [`Caller`] with an owner. Your scopes are an enum of
+//! yours ([`ScopeName`]) or a table that you know at run time ([`Requirement::one_of`]).
+//!
+//! **List.** [`list`](TokenAuthority::list) and [`find`](TokenAuthority::find) give [`TokenView`]s: label, created, expires, last use, status; never a digest.
+//!
+//! **Revoke.** [`revoke`](TokenAuthority::revoke) ends one token, [`revoke_matching`](TokenAuthority::revoke_matching) all that a
+//! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host.
+//!
+//! **Look after.** A [`UsageFlusher`](usage::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
+//! [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
+//!
+//! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
+//!
+//! # Your own store
+//!
+//! Implement [`TokenStore`]: seven methods, whose contract stands there in numbered clauses. With the feature `conformance`,
+//! `store::conformance` makes a test of each clause.
+//!
+//! # Features
+//!
+//! None is on by default. Features add, never alter.
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
+//! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
+//! | `tower` | `web::TokenLayer`, for axum, tonic and other tower services |
+//! | `axum` | the extractor for `Authenticated`, and refusals as responses |
+//! | `tokio` | `UsageFlusher::spawn_every` |
+//! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod text;
-mod timestamp;
 // -- what a token is: pure, no clock, no input or output, no async
-mod access;
-mod digest;
-pub mod record;
-mod seal;
 mod secret;
 pub mod token;
+mod digest;
+mod text;
+mod timestamp;
+mod access;
+pub mod record;
+mod seal;
 // -- where it lives
 mod key_ring;
 pub mod store;
 // -- what happens to it
-mod authority;
-mod blocking;
+mod policy;
 mod clock;
-pub mod error;
+pub mod usage;
 pub mod event;
 mod issue;
-mod policy;
 mod present;
-pub mod usage;
 mod view;
+mod authority;
+pub mod error;
+mod blocking;
+// -- how it arrives
+pub mod web;
+
+pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
+pub use key_ring::{KeyRing, KeyRingError};
+pub use policy::{Policy, PolicyError, Reuse};
+pub use store::{MemoryStore, TokenStore};
+
+pub use error::{AuthError, Forbidden, IssueError, ManageError};
+pub use issue::{IssuedToken, NewToken};
+pub use present::{Authenticated, Caller, Presented};
+pub use view::{TokenPage, TokenView};
 
 pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
-pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use blocking::Blocking;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
-pub use error::{AuthError, Forbidden, IssueError, ManageError};
-pub use issue::{IssuedToken, NewToken};
-pub use key_ring::{KeyRing, KeyRingError};
-pub use policy::{Policy, PolicyError, Reuse};
-pub use present::{Authenticated, Caller, Presented};
 pub use rand_core;
 pub use seal::{KeyId, Seal};
 pub use secret::RandomSourceFailed;
-pub use store::{MemoryStore, TokenStore};
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;
-pub use view::{TokenPage, TokenView};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -103,12 +103,15 @@ impl Policy {
     /// # Errors
     /// [`PolicyError::Realm`] unless it has 1 to 128 characters of printable ASCII without `"` and `\`.
     pub fn with_realm(mut self, realm: &str) -> Result<Policy, PolicyError> {
-        let allowed = |c: u8| (c == b' ' || c.is_ascii_graphic()) && c != b'"' && c != b'\\';
-        if realm.trim().is_empty() || realm.len() > 128 || !realm.bytes().all(allowed) {
-            return Err(PolicyError::Realm);
-        }
+        Policy::check_realm(realm)?;
         self.realm = realm.into();
         Ok(self)
+    }
+
+    pub(crate) fn check_realm(realm: &str) -> Result<(), PolicyError> {
+        let allowed = |c: u8| (c == b' ' || c.is_ascii_graphic()) && c != b'"' && c != b'\\';
+        let fits = !realm.trim().is_empty() && realm.len() <= 128 && realm.bytes().all(allowed);
+        if fits { Ok(()) } else { Err(PolicyError::Realm) }
     }
 
     /// The life of a token that asks for none.

@@ -263,15 +263,9 @@ impl Locked<'_> {
             && old.revision() < TokenRecord::MAX_REVISION
     }
 
-    /// Writes a new form; the stored last use stays.
+    /// Writes a new form; last use and revocation stay.
     fn swap(&mut self, new: &Row) {
-        self.update(new.id(), |old| {
-            let new = new.with_next_revision();
-            match old.record().and_then(TokenRecord::last_use) {
-                Some(last_use) => new.with_last_use(last_use.clone()),
-                None => new,
-            }
-        });
+        self.update(new.id(), |old| new.replacing(old));
     }
 
     fn revoke(&mut self, id: TokenId, revocation: &Revocation) -> bool {

@@ -1,0 +1,106 @@
+//! A small file cloud. Its users sign in on a page, create app passwords, and use them with any WebDAV client.
+//!
+//! `cargo run --example cloud -- --data cloud-data`
+//!
+//! One idea each: `options` what is asked for, `accounts` who the users are, `files` WebDAV by app tokens, `api` JSON and
+//! `page` HTML by the main password.
+
+mod accounts;
+mod api;
+mod files;
+mod options;
+mod page;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use app_tokens::store::SqliteStore;
+use app_tokens::{KeyRing, Policy, TokenAuthority};
+use axum::Router;
+use tokio::net::TcpListener;
+
+use accounts::Accounts;
+use options::Options;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every part of the cloud shares.
+#[derive(Clone)]
+struct Cloud {
+    tokens: TokenAuthority<SqliteStore>,
+    accounts: Accounts,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloud: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    std::fs::create_dir_all(&options.data)
+        .map_err(|error| format!("{} can't be made: {error}", options.data.display()))?;
+    let store = SqliteStore::open(options.data.join("tokens.db"))?;
+    let ring = KeyRing::load_or_create(options.data.join("tokens.key"))?;
+    let policy = Policy::new("cloud")?;
+    let policy = match options.max_per_owner {
+        Some(max) => policy.with_max_per_owner(max)?,
+        None => policy.with_no_limit_per_owner(),
+    };
+    let tokens = TokenAuthority::new(store, ring, policy);
+    let cloud = Cloud { tokens: tokens.clone(), accounts: Accounts::new(&options.users) };
+
+    let app = Router::new()
+        .merge(files::routes(&cloud, options.files.as_deref())?)
+        .merge(api::routes(&cloud))
+        .merge(page::routes(&cloud)?);
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("{} can't be listened at: {error}", options.listen))?;
+    options.print_welcome(listener.local_addr()?);
+
+    let flusher = tokens.usage_flusher().spawn_every(Duration::from_secs(60));
+    tokio::spawn(purge_daily(tokens));
+    tokio::select! {
+        served = async { axum::serve(listener, app).await } => served?,
+        () = told_to_stop() => {}
+    }
+    flusher.stop().await?;
+    Ok(())
+}
+
+async fn purge_daily(tokens: TokenAuthority<SqliteStore>) {
+    loop {
+        if let Err(error) = tokens.purge().await {
+            eprintln!("purge: {error}");
+        }
+        tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    }
+}
+
+/// Ctrl-C, or a service manager's SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _stopped_either_way = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,47 @@
+//! Looks at token texts, one per line of standard input, and says what they are, one JSON object per line:
+//! `echo acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92 | cargo run -q --example inspect`
+//!
+//! Any well-formed prefix is accepted. The canonical text is the secret: keep what this prints as carefully as what it reads.
+
+use std::io::{self, BufRead as _, Write as _};
+
+use app_tokens::Digest;
+use app_tokens::token::Token;
+use serde_json::{Value, json};
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::stdout().lock();
+    let mut line = Vec::new();
+    while input.read_until(b'\n', &mut line)? > 0 {
+        writeln!(output, "{}", inspect(without_line_end(&line)))?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// Only the line's end is cut: white space around a token is for the parser to judge.
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+fn inspect(presented: &[u8]) -> Value {
+    let Ok(presented) = std::str::from_utf8(presented) else {
+        return json!({"valid": false, "reason": "the token is not UTF-8 text"});
+    };
+    match Token::parse_any_prefix(presented) {
+        Ok(token) => json!({
+            "valid": true,
+            "prefix": token.prefix().as_str(),
+            "id": token.id().to_string(),
+            "canonical": token.expose_secret(),
+            "digest": hex(&Digest::of(&token).to_bytes()[1..]),
+        }),
+        Err(error) => json!({"valid": false, "reason": error.to_string()}),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,106 @@
+//! Calls at the same moment, on real threads; and calls that are given up.
+
+use std::panic::resume_unwind;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use super::{Runner, Task};
+
+/// One of the calls of a race.
+pub(super) type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Makes the calls at the same moment, each on a thread of its own with the host's runner, and waits for their answers. The
+/// thread that waits isn't blocked, so a runtime of one thread goes on.
+pub(super) async fn at_once<T: Send + 'static>(runner: Runner, calls: Vec<Call<T>>) -> Vec<T> {
+    let start = Arc::new(Barrier::new(calls.len()));
+    let mut running = Vec::new();
+    for call in calls {
+        let start = Arc::clone(&start);
+        let ended = Arc::new(Ended::default());
+        let when_ended = TellWhenDropped(Arc::clone(&ended));
+        let thread = thread::spawn(move || {
+            let _when_ended = when_ended;
+            let answer = Arc::new(Mutex::new(None));
+            let place = Arc::clone(&answer);
+            start.wait();
+            run(
+                runner,
+                Box::pin(async move {
+                    let answer = call.await;
+                    *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(answer);
+                }),
+            );
+            answer.lock().unwrap_or_else(PoisonError::into_inner).take()
+        });
+        running.push((thread, ended));
+    }
+    let mut answers = Vec::new();
+    for (thread, ended) in running {
+        std::future::poll_fn(|context| ended.poll(context)).await;
+        match thread.join() {
+            Ok(answer) => answers.extend(answer),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+    answers
+}
+
+/// Runs a task and makes sure that the runner brought it to its end: else a runner that drops tasks would pass every test.
+pub(super) fn run(runner: Runner, task: Task) {
+    let finished = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&finished);
+    runner(Box::pin(async move {
+        task.await;
+        noted.store(true, Ordering::SeqCst);
+    }));
+    assert!(finished.load(Ordering::SeqCst), "the runner returned before its task was done");
+}
+
+/// Polls a call so many times, then drops it, as a host does whose client has gone. `None` if it was not done by then.
+pub(super) async fn given_up<F: Future>(polls: usize, call: F) -> Option<F::Output> {
+    let mut call = Box::pin(call);
+    let mut left = polls;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match call.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Whether a thread has ended, and who waits for it.
+#[derive(Default)]
+struct Ended(Mutex<(bool, Option<Waker>)>);
+
+impl Ended {
+    fn poll(&self, context: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// Dropped at the thread's end, by a panic too.
+struct TellWhenDropped(Arc<Ended>);
+
+impl Drop for TellWhenDropped {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.0 = true;
+        if let Some(waker) = state.1.take() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The rows that the clauses are tried on, and the calls that fail loudly. Made with the crate's public names only, so that the
+//! suite proves that they are enough to write a store.
+
+use std::fmt;
+
+use crate::access::Access;
+use crate::digest::Digest;
+use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::seal::{KeyId, Seal};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
+    TokenStore,
+};
+use crate::text::{Label, Operator, Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// An instant, so many seconds after the one at which every row is made.
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_772_366_400 + seconds).unwrap()
+}
+
+pub(super) fn id(number: u64) -> TokenId {
+    TokenId::from_u64(number).unwrap()
+}
+
+pub(super) fn owner(text: &str) -> Owner {
+    Owner::new(text).unwrap()
+}
+
+pub(super) fn label(text: &str) -> Label {
+    Label::new(text).unwrap()
+}
+
+pub(super) fn key(number: u32) -> KeyId {
+    KeyId::new(number).unwrap()
+}
+
+pub(super) fn digest(byte: u8) -> Digest {
+    let mut stored = [byte; 33];
+    stored[0] = 1;
+    Digest::from_bytes(&stored).unwrap()
+}
+
+pub(super) fn seal(byte: u8) -> Option<Seal> {
+    Some(Seal::from_bytes([byte; 32]))
+}
+
+pub(super) fn used(seconds: i64) -> LastUse {
+    LastUse { at: at(seconds), address: None, client: None }
+}
+
+pub(super) fn revocation(seconds: i64, reason: &str) -> Revocation {
+    let by = Actor::Operator(Operator::new("mallory").unwrap());
+    Revocation { at: at(seconds), reason: Reason::new(reason).unwrap(), by }
+}
+
+/// A live row that ends at 1000 seconds, first of its family.
+pub(super) fn row(number: u64, of: &str) -> RecordParts {
+    RecordParts {
+        id: id(number),
+        digest: digest(number as u8),
+        owner: owner(of),
+        label: label(&format!("token {number}")),
+        access: Access::full(),
+        issued_by: None,
+        created_at: at(0),
+        expires: Expires::At(at(1000)),
+        family: id(number),
+        successor: None,
+        derived_from: None,
+        revocation: None,
+        last_use: None,
+        revision: 0,
+        key_id: key(1),
+        seal: seal(number as u8),
+    }
+}
+
+/// A row that was issued under a family.
+pub(super) fn derived(number: u64, of: &str, family: u64) -> RecordParts {
+    RecordParts { derived_from: Some(id(family)), ..row(number, of) }
+}
+
+/// What a row is after a revocation.
+pub(super) fn ended(row: &RecordParts, revocation: &Revocation) -> RecordParts {
+    let revision = row.revision.saturating_add(1).min(TokenRecord::MAX_REVISION);
+    RecordParts { revocation: Some(revocation.clone()), seal: None, revision, ..row.clone() }
+}
+
+/// What a row is after its new form was written.
+pub(super) fn written(form: &RecordParts) -> RecordParts {
+    RecordParts { revision: form.revision + 1, ..form.clone() }
+}
+
+/// The plain insert of a row: no limit, no unique label, nothing under or superseded.
+pub(super) fn insert_of(row: &RecordParts) -> Insert {
+    Insert {
+        row: loaded(row),
+        now: at(0),
+        limit: None,
+        unique_label: false,
+        under: None,
+        supersede: None,
+    }
+}
+
+/// The rotation of a row: its successor, its new form, and the insert that writes both. The old one ends at 500 seconds.
+pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordParts, Insert) {
+    let new = RecordParts {
+        family: old.family,
+        derived_from: old.derived_from,
+        label: old.label.clone(),
+        ..row(number, old.owner.as_str())
+    };
+    let form = RecordParts {
+        successor: Some(new.id),
+        expires: Expires::At(at(500)),
+        seal: seal(number as u8 ^ 0xff),
+        ..old.clone()
+    };
+    let supersede = Supersede {
+        row: loaded(&form),
+        replaces: None,
+        ends_derived: false,
+        revocation: revocation(7, "rotated"),
+    };
+    let insert = Insert { supersede: Some(supersede), ..insert_of(&new) };
+    (new, form, insert)
+}
+
+pub(super) fn replace_of(form: &RecordParts) -> Replace {
+    Replace { row: loaded(form), now: at(0), unique_label: false }
+}
+
+pub(super) fn loaded(parts: &RecordParts) -> Row {
+    Row::new(TokenRecord::from_parts(parts.clone()))
+}
+
+/// Fails the test if a clause doesn't hold.
+#[track_caller]
+pub(super) fn hold(clause: u8, held: bool, wrong: impl fmt::Display) {
+    assert!(held, "clause {clause} of TokenStore is broken: {wrong}");
+}
+
+/// Fails the test if an answer isn't the one that a clause asks for.
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "what is compared is read here and nowhere else")]
+pub(super) fn answers<T: PartialEq + fmt::Debug>(clause: u8, what: &str, answer: T, right: T) {
+    hold(clause, answer == right, format_args!("{what} was answered {answer:?}, not {right:?}"));
+}
+
+/// What the store answered. An error is a failed test: nothing that the suite asks for is beyond a store that works.
+#[track_caller]
+pub(super) fn answered<T>(answer: Result<T, StoreError>) -> T {
+    match answer {
+        Ok(answer) => answer,
+        Err(error) => panic!("the store under test could not do what it was asked: {error}"),
+    }
+}
+
+pub(super) async fn insert<S: TokenStore>(store: &S, insert: &Insert) -> Inserted {
+    answered(store.insert(insert).await)
+}
+
+/// Puts a row there as it is.
+pub(super) async fn put<S: TokenStore>(store: &S, row: &RecordParts) {
+    let answer = insert(store, &insert_of(row)).await;
+    answers(4, "the plain insert of a new row", answer, Inserted::Done);
+}
+
+pub(super) async fn put_all<S: TokenStore>(store: &S, rows: &[RecordParts]) {
+    for row in rows {
+        put(store, row).await;
+    }
+}
+
+pub(super) async fn replace<S: TokenStore>(store: &S, replace: &Replace) -> Replaced {
+    answered(store.replace(replace).await)
+}
+
+pub(super) async fn revoke<S: TokenStore>(
+    store: &S,
+    filter: &Filter,
+    revocation: &Revocation,
+) -> u64 {
+    answered(store.revoke(filter, revocation).await)
+}
+
+pub(super) async fn touch<S: TokenStore>(store: &S, uses: &[(TokenId, LastUse)]) {
+    answered(store.touch(uses).await);
+}
+
+pub(super) async fn purge<S: TokenStore>(store: &S, purge: &Purge, limit: u32) -> u64 {
+    answered(store.purge(purge, limit).await)
+}
+
+pub(super) async fn list<S: TokenStore>(store: &S, filter: &Filter) -> Vec<Row> {
+    answered(store.list(filter, Page::first(10_000)).await)
+}
+
+/// The row with this id, which must be there and readable.
+pub(super) async fn stored<S: TokenStore>(store: &S, id: TokenId) -> RecordParts {
+    match parts_of(answered(store.find(id).await).as_ref()) {
+        Some(parts) => parts,
+        None => panic!("clause 11 of TokenStore is broken: find does not give row {id}"),
+    }
+}
+
+pub(super) fn parts_of(row: Option<&Row>) -> Option<RecordParts> {
+    row.and_then(Row::record).cloned().map(TokenRecord::into_parts)
+}
+
+/// Fails the test unless the store has just these rows, field for field, by `find` and by `list`.
+pub(super) async fn has<S: TokenStore>(clause: u8, store: &S, rows: &[RecordParts]) {
+    let mut expected: Vec<&RecordParts> = rows.iter().collect();
+    expected.sort_by_key(|row| row.id);
+    let listed = list(store, &Filter::every_token()).await;
+    let ids: Vec<TokenId> = listed.iter().map(Row::id).collect();
+    let expected_ids: Vec<TokenId> = expected.iter().map(|row| row.id).collect();
+    let wrong = format!("the store has the rows {ids:?}, and should have {expected_ids:?}");
+    hold(clause, ids == expected_ids, wrong);
+    for (right, listed) in expected.into_iter().zip(listed) {
+        is_row(clause, "list", parts_of(Some(&listed)).as_ref(), right);
+        is_row(clause, "find", Some(&stored(store, right.id).await), right);
+    }
+}
+
+/// Fails the test unless a row is the right one, field for field.
+#[track_caller]
+pub(super) fn is_row(clause: u8, method: &str, row: Option<&RecordParts>, right: &RecordParts) {
+    let id = right.id;
+    let Some(row) = row else {
+        panic!("clause {clause} of TokenStore is broken: {method} calls row {id} damaged");
+    };
+    if let Some(field) = first_difference(row, right) {
+        panic!(
+            "clause {clause} of TokenStore is broken: by {method}, row {id} has another {field} \
+             than it should\n  it is     {row:?}\n  should be {right:?}"
+        );
+    }
+}
+
+/// The name of the first field in which two rows differ. A new field that is not compared here is a compiler's error.
+fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static str> {
+    let RecordParts {
+        id,
+        digest,
+        owner,
+        label,
+        access,
+        issued_by,
+        created_at,
+        expires,
+        family,
+        successor,
+        derived_from,
+        revocation,
+        last_use,
+        revision,
+        key_id,
+        seal,
+    } = one;
+    let same = [
+        ("id", *id == other.id),
+        ("digest", *digest == other.digest),
+        ("owner", *owner == other.owner),
+        ("label", *label == other.label),
+        ("access", *access == other.access),
+        ("issued_by", *issued_by == other.issued_by),
+        ("created_at", *created_at == other.created_at),
+        ("expires", *expires == other.expires),
+        ("family", *family == other.family),
+        ("successor", *successor == other.successor),
+        ("derived_from", *derived_from == other.derived_from),
+        ("revocation", *revocation == other.revocation),
+        ("last_use", *last_use == other.last_use),
+        ("revision", *revision == other.revision),
+        ("key_id", *key_id == other.key_id),
+        ("seal", *seal == other.seal),
+    ];
+    same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
+}

@@ -1,0 +1,677 @@
+//! [`SqliteStore`]: tokens in an SQLite file. The statements stand in the order of the contract on `TokenStore`.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::{Path, absolute};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Statement, params, params_from_iter};
+
+mod open;
+mod reader;
+mod writer;
+
+pub use open::SqliteStoreError;
+
+use self::open::{open_memory, open_writer};
+use self::reader::Readers;
+use self::writer::{Failure, Statements, Writer, write_file, write_memory};
+use super::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    Supersede, TokenStore,
+};
+use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::digest::Digest;
+use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::seal::{KeyId, Seal};
+use crate::text::{InvalidText, Label, Operator, Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Tokens in an SQLite file. Clones are one store; needs no runtime.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("app.db");
+/// use app_tokens::store::SqliteStore;
+/// let store = SqliteStore::open(path)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The file
+/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. The file is
+/// switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own connections only. SQLite
+/// 3.37 or newer is needed, and a local file system. Several processes may have it open. While one has, neither move, replace nor
+/// copy the file: `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"` makes a copy.
+///
+/// # Durability
+/// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
+/// while another is being synced are committed together. What is deleted is overwritten (`secure_delete`), though not yet in the
+/// write-ahead log.
+///
+/// # Threads
+/// Looking up, and listing, runs on the caller's thread and never waits for a writer. A look-up takes a few microseconds, so an
+/// async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32 threads do, and
+/// closes it when it ends. Changes run on one thread of the store's, which ends when the last clone is dropped. They wait for the
+/// lock of another process for 5 seconds at most.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    readers: Readers,
+    /// Dropped last: who closes a file last also cleans up its write-ahead log.
+    writer: Writer,
+    /// For error messages.
+    name: Arc<str>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, and its tables where they are missing.
+    ///
+    /// # Errors
+    /// [`SqliteStoreError`] says what is wrong with the file.
+    pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
+        let path = path.as_ref();
+        let connection = open_writer(path, FIND)?;
+        let failed = |source| SqliteStoreError::Failed { path: path.into(), source };
+        // Threads open the file later on, when the process may have another working directory.
+        let path = absolute(path).map_err(|error| failed(error.into()))?;
+        let readers = Readers::open(&path).map_err(|error| SqliteStoreError::new(&path, error))?;
+        let name = Arc::<str>::from(path.to_string_lossy());
+        let writer = Writer::start(name.clone(), move |jobs| write_file(&connection, &jobs))
+            .map_err(|error| failed(error.into()))?;
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, name })))
+    }
+
+    /// A new database in memory, which ends with the store: for tests. One connection reads and writes.
+    ///
+    /// # Errors
+    /// [`SqliteStoreError`] if SQLite is too old, or there is no memory or thread.
+    pub fn in_memory() -> Result<SqliteStore, SqliteStoreError> {
+        let connection = Arc::new(Mutex::new(open_memory(FIND)?));
+        let readers = Readers::of_memory(connection.clone());
+        let name = Arc::<str>::from(":memory:");
+        let writer =
+            Writer::start(name.clone(), move |jobs| write_memory(&connection, &jobs)).map_err(
+                |error| SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() },
+            )?;
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, name })))
+    }
+
+    fn failure(&self, error: rusqlite::Error) -> StoreError {
+        StoreError::not_done(Failure::new(self.0.name.clone(), error))
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqliteStore").field(&self.0.name).finish()
+    }
+}
+
+impl TokenStore for SqliteStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        if insert.row.record().is_none() {
+            return Err(StoreError::not_done("a damaged row can't be inserted"));
+        }
+        let insert = insert.clone();
+        self.0.writer.write(move |statements| create(statements, &insert)).await
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.0.readers.find(FIND, look_up, id).map_err(|error| self.failure(error))
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let mut list = Query::new(LIST);
+        list.add_filter(filter);
+        list.add(AFTER_ID, [id_or_before_all(page.after)]);
+        list.add(IN_ORDER_OF_ID, [Value::from(page.limit)]);
+        let rows: rusqlite::Result<_> = self.0.readers.read(|connection| {
+            let mut statement = connection.prepare(&list.sql)?;
+            statement.query_and_then(params_from_iter(list.values), row_of)?.collect()
+        });
+        rows.map_err(|error| self.failure(error))
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        let replace = replace.clone();
+        self.0.writer.write(move |statements| exchange(statements, &replace)).await
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        let end_matching = revocation_of(REVOKE, filter, revocation, "");
+        let end_derived = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation, ")");
+        let end_both = move |statements: &mut Statements<'_>| {
+            // The derived rows first: whose families match is asked before any row has changed.
+            Ok(end_derived.execute(statements)? + end_matching.execute(statements)?)
+        };
+        self.0.writer.write(end_both).await
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        let uses = uses.to_vec();
+        self.0.writer.write(move |statements| note_uses(statements, &uses)).await
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        let mut delete = Query::new(DELETE);
+        match purge {
+            Purge::Matching(filter) => {
+                delete.add(MATCHING, []);
+                delete.add_filter(filter);
+            }
+            Purge::Dead(dead) => {
+                let unused_since = dead.unused_since.map(Timestamp::as_unix);
+                let times = [Some(dead.ended_by.as_unix()), unused_since, Some(dead.now.as_unix())];
+                delete.add(DEAD, times.map(Value::from));
+            }
+        }
+        delete.add(AT_MOST, [Value::from(limit)]);
+        self.0.writer.write(move |statements| delete.execute(statements)).await
+    }
+}
+
+impl RuntimeFree for SqliteStore {}
+
+// -- insert
+
+const ID_TAKEN: &str = "SELECT 1 FROM app_tokens WHERE id = ?1";
+const UNREVOKED_OF_OWNER: &str =
+    "SELECT 1 FROM app_tokens WHERE id = ?1 AND owner = ?2 AND revoked_at IS NULL";
+const CURRENT: &str = "
+    SELECT 1 FROM app_tokens
+    WHERE id = ?1 AND revoked_at IS NULL AND revision = ?2 AND revision < 9223372036854775807";
+const UNUSED: &str = "
+    SELECT 1 FROM app_tokens
+    WHERE id = ?1 AND last_used_at IS NULL AND successor IS NULL AND revoked_at IS NULL";
+const LIVE_OF_OTHER_FAMILIES: &str = "
+    SELECT count(*) FROM app_tokens
+    WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
+        AND (expires_at IS NULL OR expires_at > ?3)";
+const LABEL_TAKEN: &str = "
+    SELECT 1 FROM app_tokens
+    WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
+        AND (expires_at IS NULL OR expires_at > ?3) AND label = ?4";
+const CREATE: &str = "
+    INSERT INTO app_tokens (
+        id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
+        key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
+/// The same numbers as in [`CREATE`], so far as a new form changes the columns.
+const SWAP: &str = "
+    UPDATE app_tokens
+    SET digest = ?2, owner = ?3, label = ?4, scopes = ?5, resources = ?6, issued_by = ?7, created_at = ?8, expires_at = ?9,
+        family = ?10, successor = ?11, derived_from = ?12, key_id = ?13, seal = ?14, revision = revision + 1
+    WHERE id = ?1 AND revoked_at IS NULL AND revision = ?15 AND revision < 9223372036854775807";
+
+fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<Inserted> {
+    let Insert { row, now, limit, unique_label, under, supersede } = insert;
+    let Some(new) = row.record() else {
+        return Err(rusqlite::Error::InvalidQuery);
+    };
+    if statements.exists(ID_TAKEN, [stored(new.id())])? {
+        return Ok(Inserted::IdTaken);
+    }
+    if let Some(parent) = under
+        && !statements.exists(UNREVOKED_OF_OWNER, params![stored(*parent), new.owner().as_str()])?
+    {
+        return Ok(Inserted::Stale);
+    }
+    if let Some(supersede) = supersede
+        && !may_supersede(statements, supersede)?
+    {
+        return Ok(Inserted::Stale);
+    }
+    if let Some(limit) = limit {
+        let others = params![new.owner().as_str(), stored(new.family()), now.as_unix()];
+        if statements.count(LIVE_OF_OTHER_FAMILIES, others)? >= i64::from(*limit) {
+            return Ok(Inserted::LimitReached);
+        }
+    }
+    if *unique_label && label_is_taken(statements, new, *now)? {
+        return Ok(Inserted::LabelTaken);
+    }
+
+    if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
+        swap(statements, row)?;
+        let Revocation { at, reason, by } = revocation;
+        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
+        if let Some(replaced) = replaces {
+            statements.execute(REVOKE_ONE, params![at, reason, by, stored(*replaced)])?;
+        }
+        if *ends_derived {
+            let (owner, family) = (new.owner().as_str(), stored(new.family()));
+            statements.execute(REVOKE_DERIVED, params![at, reason, by, owner, family])?;
+        }
+    }
+    statements.execute(CREATE, params_from_iter(values_of(new)?))?;
+    Ok(Inserted::Done)
+}
+
+fn may_supersede(statements: &mut Statements<'_>, supersede: &Supersede) -> rusqlite::Result<bool> {
+    let Some(new_form) = supersede.row.record() else {
+        return Ok(false);
+    };
+    if !statements.exists(CURRENT, [stored(new_form.id()), revision_of(new_form)?])? {
+        return Ok(false);
+    }
+    match supersede.replaces {
+        Some(replaced) => statements.exists(UNUSED, [stored(replaced)]),
+        None => Ok(true),
+    }
+}
+
+fn label_is_taken(
+    statements: &mut Statements<'_>,
+    new: &TokenRecord,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let (owner, label) = (new.owner().as_str(), new.label().as_str());
+    statements.exists(LABEL_TAKEN, params![owner, stored(new.family()), now.as_unix(), label])
+}
+
+/// Writes a row's new form where the stored one has the expected revision. Last use and revocation stay.
+fn swap(statements: &mut Statements<'_>, row: &Row) -> rusqlite::Result<bool> {
+    let Some(new_form) = row.record() else {
+        return Ok(false);
+    };
+    let values = values_of(new_form)?.into_iter().take(15);
+    Ok(statements.execute(SWAP, params_from_iter(values))? == 1)
+}
+
+// -- find, list
+
+macro_rules! select_row {
+    () => {
+        "
+    SELECT id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
+        key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    FROM app_tokens"
+    };
+}
+
+const FIND: &str = concat!(select_row!(), " WHERE id = ?1");
+/// A row whose id was changed to a number that is none can't be named, and no token leads to it.
+const LIST: &str = concat!(select_row!(), " WHERE id <= 1125899906842623");
+const AFTER_ID: &str = " AND id > ?";
+const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
+
+fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Option<Row>> {
+    let mut rows = statement.query([stored(id)])?;
+    rows.next()?.map(row_of).transpose()
+}
+
+fn id_or_before_all(after: Option<TokenId>) -> Value {
+    Value::Integer(after.map_or(-1, stored))
+}
+
+// -- replace
+
+fn exchange(statements: &mut Statements<'_>, replace: &Replace) -> rusqlite::Result<Replaced> {
+    let Replace { row, now, unique_label } = replace;
+    let Some(new_form) = row.record() else {
+        return Ok(Replaced::Stale);
+    };
+    if !statements.exists(CURRENT, [stored(new_form.id()), revision_of(new_form)?])? {
+        return Ok(Replaced::Stale);
+    }
+    if *unique_label && label_is_taken(statements, new_form, *now)? {
+        return Ok(Replaced::LabelTaken);
+    }
+    Ok(if swap(statements, row)? { Replaced::Done } else { Replaced::Stale })
+}
+
+// -- revoke
+
+/// Decodes nothing, and takes a revision that was damaged for what it can be.
+macro_rules! revoke {
+    () => {
+        "
+    UPDATE app_tokens
+    SET revoked_at = ?, revoked_reason = ?, revoked_by = ?, seal = NULL,
+        revision = CASE WHEN revision < 0 THEN 0 WHEN revision < 9223372036854775807 THEN revision + 1 ELSE revision END
+    WHERE revoked_at IS NULL"
+    };
+}
+
+const REVOKE: &str = revoke!();
+const REVOKE_ONE: &str = concat!(revoke!(), " AND id = ?");
+const REVOKE_DERIVED: &str = concat!(revoke!(), " AND owner = ? AND derived_from = ?");
+/// Ends in an open parenthesis.
+const REVOKE_DERIVED_FROM_MATCHING: &str = concat!(
+    revoke!(),
+    " AND derived_from IS NOT NULL
+        AND (derived_from, owner) IN (SELECT family, owner FROM app_tokens WHERE TRUE"
+);
+
+fn revocation_of(
+    sql: &'static str,
+    filter: &Filter,
+    revocation: &Revocation,
+    end: &'static str,
+) -> Query {
+    let Revocation { at, reason, by } = revocation;
+    let mut query = Query::new(sql);
+    let reason = Value::Text(reason.to_string());
+    query.add("", [Value::Integer(at.as_unix()), reason, Value::Text(by.to_string())]);
+    query.add_filter(filter);
+    query.add(end, []);
+    query
+}
+
+// -- touch
+
+const TOUCH: &str = "
+    UPDATE app_tokens SET last_used_at = ?2, last_used_address = ?3, last_used_client = ?4
+    WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
+
+fn note_uses(statements: &mut Statements<'_>, uses: &[(TokenId, LastUse)]) -> rusqlite::Result<()> {
+    for (id, LastUse { at, address, client }) in uses {
+        let address = address.map(|address| address.to_string());
+        statements
+            .execute(TOUCH, params![stored(*id), at.as_unix(), address, client.as_deref()])?;
+    }
+    Ok(())
+}
+
+// -- purge
+
+/// Ends in an open parenthesis, which [`AT_MOST`] closes.
+const DELETE: &str = "DELETE FROM app_tokens WHERE id IN (";
+const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
+/// A comparison with NULL holds for no row: without an idle time-out its time is NULL.
+const DEAD: &str = "
+    SELECT id FROM app_tokens AS dead
+    WHERE (revoked_at <= ?1 OR expires_at <= ?1 OR coalesce(last_used_at, created_at) <= ?2)
+        AND NOT (successor IS NOT NULL AND EXISTS (
+            SELECT 1 FROM app_tokens AS other
+            WHERE other.owner = dead.owner AND other.family = dead.family AND other.id <> dead.id
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))";
+const AT_MOST: &str = " LIMIT ?)";
+
+// -- filter
+
+const WITH_ID: &str = " AND id = ?";
+const OF_OWNER: &str = " AND owner = ?";
+const OF_FAMILY: &str = " AND family = ?";
+const WITHOUT_ID: &str = " AND id <> ?";
+const UNDER_KEY: &str = " AND key_id = ?";
+const UNDER_OTHER_KEYS: &str = " AND key_id NOT IN (?";
+const AND_OTHER: &str = ", ?";
+const OTHERS_END: &str = ")";
+const REVOKED: &str = " AND revoked_at IS NOT NULL";
+const UNREVOKED: &str = " AND revoked_at IS NULL";
+const SUPERSEDED: &str = " AND successor IS NOT NULL";
+const UNSUPERSEDED: &str = " AND successor IS NULL";
+const EXPIRES_BEFORE: &str = " AND expires_at < ?";
+const CREATED_BEFORE: &str = " AND created_at < ?";
+const LAST_USED_BEFORE: &str = " AND coalesce(last_used_at, created_at) < ?";
+
+/// A statement that is put together from the constants above, and what is bound to it.
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    fn new(sql: &'static str) -> Query {
+        Query { sql: sql.into(), values: Vec::new() }
+    }
+
+    fn add(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) {
+        self.sql.push_str(sql);
+        self.values.extend(values);
+    }
+
+    /// What [`Filter::matches`] says.
+    fn add_filter(&mut self, filter: &Filter) {
+        let Filter {
+            id,
+            owner,
+            family,
+            except_id,
+            key_id,
+            except_key_ids,
+            revoked,
+            superseded,
+            expires_before,
+            created_before,
+            last_used_before,
+        } = filter;
+        let owner = owner.as_ref().map(|owner| Value::Text(owner.to_string()));
+        self.add_fact(WITH_ID, id.map(|id| stored(id).into()));
+        self.add_fact(OF_OWNER, owner);
+        self.add_fact(OF_FAMILY, family.map(|family| stored(family).into()));
+        self.add_fact(WITHOUT_ID, except_id.map(|id| stored(id).into()));
+        self.add_fact(UNDER_KEY, key_id.map(|key_id| key_id.as_u32().into()));
+        if let [first, others @ ..] = except_key_ids.as_slice() {
+            self.add(UNDER_OTHER_KEYS, [first.as_u32().into()]);
+            others.iter().for_each(|other| self.add(AND_OTHER, [other.as_u32().into()]));
+            self.add(OTHERS_END, []);
+        }
+        if let Some(revoked) = revoked {
+            self.add(if *revoked { REVOKED } else { UNREVOKED }, []);
+        }
+        if let Some(superseded) = superseded {
+            self.add(if *superseded { SUPERSEDED } else { UNSUPERSEDED }, []);
+        }
+        self.add_fact(EXPIRES_BEFORE, expires_before.map(|t| t.as_unix().into()));
+        self.add_fact(CREATED_BEFORE, created_before.map(|t| t.as_unix().into()));
+        self.add_fact(LAST_USED_BEFORE, last_used_before.map(|t| t.as_unix().into()));
+    }
+
+    fn add_fact(&mut self, sql: &'static str, value: Option<Value>) {
+        if value.is_some() {
+            self.add(sql, value);
+        }
+    }
+
+    fn execute(&self, statements: &Statements<'_>) -> rusqlite::Result<u64> {
+        let changed = statements.execute_once(&self.sql, params_from_iter(&self.values))?;
+        Ok(changed as u64)
+    }
+}
+
+// -- a row and its columns
+
+fn stored(id: TokenId) -> i64 {
+    // Below 2^50.
+    id.as_u64().cast_signed()
+}
+
+fn revision_of(record: &TokenRecord) -> rusqlite::Result<i64> {
+    let revision = record.revision();
+    i64::try_from(revision).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+}
+
+/// What [`CREATE`] binds. [`decode`] is its mirror.
+fn values_of(record: &TokenRecord) -> rusqlite::Result<[Value; 21]> {
+    let revision = revision_of(record)?;
+    let RecordParts {
+        id,
+        digest,
+        owner,
+        label,
+        access,
+        issued_by,
+        created_at,
+        expires,
+        family,
+        successor,
+        derived_from,
+        revocation,
+        last_use,
+        revision: _,
+        key_id,
+        seal,
+    } = record.clone().into_parts();
+    let (revoked_at, reason, by) = match revocation {
+        Some(Revocation { at, reason, by }) => (Some(at), Some(reason), Some(by)),
+        None => (None, None, None),
+    };
+    let (used_at, address, client) = match last_use {
+        Some(LastUse { at, address, client }) => (Some(at), address, client),
+        None => (None, None, None),
+    };
+    Ok([
+        stored(id).into(),
+        digest.to_bytes().to_vec().into(),
+        text(&owner),
+        text(&label),
+        lines(access.granted_scopes(), Scope::as_str),
+        lines(access.granted_resources(), ResourcePattern::as_str),
+        issued_by.as_ref().map(text).into(),
+        created_at.as_unix().into(),
+        expires.at().map(Timestamp::as_unix).into(),
+        stored(family).into(),
+        successor.map(stored).into(),
+        derived_from.map(stored).into(),
+        key_id.as_u32().into(),
+        seal.map(|seal| seal.to_bytes().to_vec()).into(),
+        revision.into(),
+        revoked_at.map(Timestamp::as_unix).into(),
+        reason.as_ref().map(text).into(),
+        by.as_ref().map(text).into(),
+        used_at.map(Timestamp::as_unix).into(),
+        address.as_ref().map(text).into(),
+        client.as_ref().map(text).into(),
+    ])
+}
+
+/// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
+fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let number: i64 = row.get(0)?;
+    let id = u64::try_from(number).ok().and_then(|number| TokenId::from_u64(number).ok());
+    let id = id.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))?;
+    Ok(decode(id, &Columns(row)).map_or_else(|| Row::damaged(id), Row::new))
+}
+
+/// `None` where any column can't be what [`values_of`] wrote.
+fn decode(id: TokenId, columns: &Columns<'_>) -> Option<TokenRecord> {
+    let scopes = columns.grant(4, |scope| Scope::new(scope))?;
+    let resources = columns.grant(5, |pattern| ResourcePattern::new(pattern))?;
+    let revocation = match (
+        columns.unless_null(15, Columns::time)?,
+        columns.unless_null(16, Columns::text)?,
+        columns.unless_null(17, Columns::text)?,
+    ) {
+        (None, None, None) => None,
+        (Some(at), Some(reason), Some(by)) => {
+            let reason = exact(reason, Reason::new)?;
+            Some(Revocation { at, reason, by: by.parse().ok()? })
+        }
+        _ => return None,
+    };
+    let last_use = match (
+        columns.unless_null(18, Columns::time)?,
+        columns.unless_null(19, Columns::address)?,
+        columns.unless_null(20, Columns::text)?,
+    ) {
+        (None, None, None) => None,
+        (Some(at), address, client) => Some(LastUse { at, address, client: client.map(Box::from) }),
+        _ => return None,
+    };
+    Some(TokenRecord::from_parts(RecordParts {
+        id,
+        digest: Digest::from_bytes(columns.bytes(1)?).ok()?,
+        owner: exact(columns.text(2)?, Owner::new)?,
+        label: exact(columns.text(3)?, Label::new)?,
+        access: Access::from_grants(scopes, resources),
+        issued_by: match columns.unless_null(6, Columns::text)? {
+            Some(operator) => Some(exact(operator, Operator::new)?),
+            None => None,
+        },
+        created_at: columns.time(7)?,
+        expires: columns.unless_null(8, Columns::time)?.map_or(Expires::Never, Expires::At),
+        family: columns.id(9)?,
+        successor: columns.unless_null(10, Columns::id)?,
+        derived_from: columns.unless_null(11, Columns::id)?,
+        revocation,
+        last_use,
+        revision: u64::try_from(columns.number(14)?).ok()?,
+        key_id: KeyId::new(u32::try_from(columns.number(12)?).ok()?)?,
+        seal: columns.unless_null(13, Columns::seal)?,
+    }))
+}
+
+fn text(text: &impl ToString) -> Value {
+    Value::Text(text.to_string())
+}
+
+/// NULL for everything, else the items, one a line. [`Columns::grant`] reads it.
+fn lines<T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Value {
+    match grant {
+        Grant::All => Value::Null,
+        Grant::Only(items) => Value::Text(items.iter().map(text).collect::<Vec<_>>().join("\n")),
+    }
+}
+
+/// A text that is stored just as it would be made: none that would be cut first.
+fn exact<'t, T: AsRef<str>>(
+    stored: &'t str,
+    make: fn(&'t str) -> Result<T, InvalidText>,
+) -> Option<T> {
+    make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
+}
+
+/// The columns of a row. `None` is a value that is not of the kind asked for.
+struct Columns<'r>(&'r rusqlite::Row<'r>);
+
+impl Columns<'_> {
+    fn number(&self, column: usize) -> Option<i64> {
+        self.0.get_ref(column).ok()?.as_i64().ok()
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        self.0.get_ref(column).ok()?.as_str().ok()
+    }
+
+    fn bytes(&self, column: usize) -> Option<&[u8]> {
+        self.0.get_ref(column).ok()?.as_blob().ok()
+    }
+
+    fn id(&self, column: usize) -> Option<TokenId> {
+        TokenId::from_u64(u64::try_from(self.number(column)?).ok()?).ok()
+    }
+
+    fn time(&self, column: usize) -> Option<Timestamp> {
+        Timestamp::from_unix(self.number(column)?).ok()
+    }
+
+    fn address(&self, column: usize) -> Option<IpAddr> {
+        self.text(column)?.parse().ok()
+    }
+
+    fn seal(&self, column: usize) -> Option<Seal> {
+        self.bytes(column)?.try_into().ok().map(Seal::from_bytes)
+    }
+
+    fn grant<T>(
+        &self,
+        column: usize,
+        make: fn(&str) -> Result<T, InvalidText>,
+    ) -> Option<Grant<T>> {
+        let items = match self.unless_null(column, Columns::text)? {
+            None => return Some(Grant::All),
+            Some("") => Box::default(),
+            Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
+        };
+        Some(Grant::Only(items))
+    }
+
+    /// `Some(None)` is NULL.
+    fn unless_null<'c, T>(
+        &'c self,
+        column: usize,
+        read: fn(&'c Self, usize) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.0.get_ref(column).ok()? {
+            ValueRef::Null => Some(None),
+            _ => read(self, column).map(Some),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Opening a file, and its schema.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+/// The schema, its version and what it means.
+const SCHEMA: &str = include_str!("../sqlite_schema.sql");
+/// The version that [`SCHEMA`] makes.
+const SCHEMA_VERSION: i64 = 1;
+
+const OUR_TABLES: &str = "SELECT lower(name) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema') ORDER BY 1";
+const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+
+const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
+/// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten.
+const WRITER_SETTINGS: &str = "
+    PRAGMA synchronous = FULL;
+    PRAGMA fullfsync = ON;
+    PRAGMA checkpoint_fullfsync = ON;
+    PRAGMA secure_delete = ON;";
+const READER_SETTINGS: &str = "PRAGMA query_only = ON";
+
+/// The first SQLite with STRICT tables.
+const OLDEST_SQLITE: i32 = 3_037_000;
+/// How long to wait for the lock of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// SQLite doesn't wait by itself where two connections switch a new file to WAL at once.
+const WAL_ATTEMPTS: u32 = 250;
+const WAL_PAUSE: Duration = Duration::from_millis(10);
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqliteStoreError {
+    /// The file is not there and can't be made, or can't be opened.
+    #[error(
+        "can't open {}: {source}; its directory must exist, and this process must be able to make files in it",
+        path.display()
+    )]
+    CantOpen {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// An empty path, or `:memory:`, for which there is [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
+    #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
+    NoFile(PathBuf),
+    /// The file is something else, or encrypted.
+    #[error("{} is not an SQLite database", .0.display())]
+    NotADatabase(PathBuf),
+    /// The file can be read and not written.
+    #[error("{} is read-only: this process must be able to write the file and its directory", .0.display())]
+    ReadOnly(PathBuf),
+    /// Another process held the file's lock for too long.
+    #[error("{} is locked by another process", .0.display())]
+    Locked(PathBuf),
+    /// The file's journal can't be a write-ahead log: it lies on a network file system, for instance.
+    #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
+    NoWriteAheadLog(PathBuf),
+    /// A newer version of this library made the tables.
+    #[error(
+        "the tables in {} have version {found}, and this program knows version {known}: run a newer version of it",
+        path.display()
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// There is a table `app_tokens` that this library did not make, or not so.
+    #[error("{} has a table named app_tokens that is not this library's: take another file", .0.display())]
+    ForeignTable(PathBuf),
+    /// The SQLite that this program is linked with has no STRICT tables.
+    #[error("SQLite {0} is too old: 3.37 or newer is needed")]
+    OldSqlite(&'static str),
+    /// Anything else: a damaged file, a full disk, no more threads.
+    #[error("can't use {}: {source}", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite or the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl SqliteStoreError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
+        let path = path.to_path_buf();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                SqliteStoreError::CantOpen { path, source: error.into() }
+            }
+            Some(ErrorCode::NotADatabase) => SqliteStoreError::NotADatabase(path),
+            Some(ErrorCode::ReadOnly) => SqliteStoreError::ReadOnly(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                SqliteStoreError::Locked(path)
+            }
+            _ => SqliteStoreError::Failed { path, source: error.into() },
+        }
+    }
+}
+
+/// Opens or makes the file, with its tables, for the thread that writes.
+pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, SqliteStoreError> {
+    if path.as_os_str().is_empty() || path == Path::new(":memory:") {
+        return Err(SqliteStoreError::NoFile(path.into()));
+    }
+    refuse_old_sqlite()?;
+    let failed = |error| SqliteStoreError::new(path, error);
+    let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+    if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+        return Err(SqliteStoreError::ReadOnly(path.into()));
+    }
+    if !switch_to_wal(&connection).map_err(failed)? {
+        return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
+    }
+    connection.execute_batch(WRITER_SETTINGS).map_err(failed)?;
+    make_or_check_tables(&connection, path, probe)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path, OpenFlags::empty())?;
+    connection.execute_batch(READER_SETTINGS)?;
+    Ok(connection)
+}
+
+/// A new database in memory, with its tables.
+pub(super) fn open_memory(probe: &str) -> Result<Connection, SqliteStoreError> {
+    refuse_old_sqlite()?;
+    let path = Path::new(":memory:");
+    let connection =
+        Connection::open_in_memory().map_err(|error| SqliteStoreError::new(path, error))?;
+    make_or_check_tables(&connection, path, probe)?;
+    Ok(connection)
+}
+
+fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(SqliteStoreError::OldSqlite(rusqlite::version()));
+    }
+    Ok(())
+}
+
+/// Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
+fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(WAL_PAUSE)?;
+    let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));
+    let is_busy =
+        |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+    let mut mode = switch();
+    for _ in 0..WAL_ATTEMPTS {
+        if !mode.as_ref().is_err_and(is_busy) {
+            break;
+        }
+        thread::sleep(WAL_PAUSE);
+        mode = switch();
+    }
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(mode? == "wal")
+}
+
+/// `probe` is a query that can be prepared on our table only.
+fn make_or_check_tables(
+    connection: &Connection,
+    path: &Path,
+    probe: &str,
+) -> Result<(), SqliteStoreError> {
+    let failed = |error| SqliteStoreError::new(path, error);
+    let foreign = || SqliteStoreError::ForeignTable(path.into());
+    connection.execute_batch(BEGIN).map_err(failed)?;
+    match our_tables(connection).map_err(failed)?.as_slice() {
+        [] => connection.execute_batch(SCHEMA).map_err(failed)?,
+        [_table, _schema] => {
+            let found = connection.query_row(FOUND_VERSION, [], |row| row.get(0));
+            let found: i64 = found.map_err(|_| foreign())?;
+            if found > SCHEMA_VERSION {
+                let (path, known) = (path.into(), SCHEMA_VERSION);
+                return Err(SqliteStoreError::NewerSchema { path, found, known });
+            }
+            if found < SCHEMA_VERSION || connection.prepare(probe).is_err() {
+                return Err(foreign());
+            }
+        }
+        _ => return Err(foreign()),
+    }
+    connection.execute_batch(COMMIT).map_err(failed)
+}
+
+fn our_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    connection.prepare(OUR_TABLES)?.query_map([], |row| row.get(0))?.collect()
+}

@@ -1,0 +1,204 @@
+//! Reading on the caller's own thread: a query takes three microseconds, a way to another thread and back more.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::task::{Context, Poll, Waker};
+
+use rusqlite::{Connection, Statement};
+
+use super::open::open_reader;
+use crate::store::Row;
+use crate::token::TokenId;
+
+/// How many connections all threads share.
+const SHARED: usize = 4;
+/// After how many look-ups a thread is worth a connection of its own; a thread that serves one request only isn't.
+const LOOKUPS_BEFORE_OWN: u32 = 8;
+/// The most threads that get one. The others share.
+const MAX_OWN: usize = 32;
+
+/// What a look-up runs on its statement.
+pub(super) type LookUp = fn(&mut Statement<'_>, TokenId) -> rusqlite::Result<Option<Row>>;
+
+/// The connections that read.
+pub(super) struct Readers {
+    shared: Box<[Arc<Mutex<Connection>>]>,
+    next: AtomicUsize,
+    /// The file; without one there is nothing that a thread could open for itself.
+    file: Option<Arc<OwnReaders>>,
+}
+
+/// What the threads with a connection of their own know of the store.
+struct OwnReaders {
+    path: Box<Path>,
+    count: AtomicUsize,
+}
+
+impl Readers {
+    /// Readers of a file.
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Readers> {
+        let open = |_| open_reader(path).map(Mutex::new).map(Arc::new);
+        let shared = (0..SHARED).map(open).collect::<Result<_, _>>()?;
+        let file = OwnReaders { path: path.into(), count: AtomicUsize::new(0) };
+        Ok(Readers { shared, next: AtomicUsize::new(0), file: Some(Arc::new(file)) })
+    }
+
+    /// The one connection of a database in memory.
+    pub(super) fn of_memory(connection: Arc<Mutex<Connection>>) -> Readers {
+        Readers { shared: Box::new([connection]), next: AtomicUsize::new(0), file: None }
+    }
+
+    /// Looks a row up, by this thread's own statement where it has one.
+    pub(super) fn find(
+        &self,
+        sql: &'static str,
+        look_up: LookUp,
+        id: TokenId,
+    ) -> rusqlite::Result<Option<Row>> {
+        let own = self.file.as_ref().and_then(|file| find_by_own(file, sql, look_up, id));
+        own.unwrap_or_else(|| self.read(|connection| look_up(&mut connection.prepare(sql)?, id)))
+    }
+
+    /// Reads by a connection that nobody uses at the moment, if there is one.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
+        for connection in &self.shared {
+            match connection.try_lock() {
+                Ok(free) => return read(&free),
+                Err(TryLockError::Poisoned(free)) => return read(&free.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len();
+        read(&self.shared[next].lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Readers {
+    /// Closes this thread's own connection. Other threads close theirs when they end or open another store.
+    fn drop(&mut self) {
+        drop(self.file.take());
+        let _the_thread_is_ending = OWN.try_with(forget_closed);
+    }
+}
+
+thread_local! {
+    static OWN: RefCell<Vec<Own>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a thread has of a store that it reads.
+struct Own {
+    file: Weak<OwnReaders>,
+    lookups: u32,
+    statement: Option<OwnStatement>,
+}
+
+/// `None` where this thread has no statement of its own (yet).
+fn find_by_own(
+    file: &Arc<OwnReaders>,
+    sql: &'static str,
+    look_up: LookUp,
+    id: TokenId,
+) -> Option<rusqlite::Result<Option<Row>>> {
+    let find = |own: &RefCell<Vec<Own>>| {
+        let mut all = own.try_borrow_mut().ok()?;
+        let Some(own) = all.iter_mut().find(|own| own.file.as_ptr() == Arc::as_ptr(file)) else {
+            drop(all);
+            forget_closed(own);
+            let first = Own { file: Arc::downgrade(file), lookups: 1, statement: None };
+            own.try_borrow_mut().ok()?.push(first);
+            return None;
+        };
+        if let Some(statement) = &mut own.statement {
+            return Some(statement.find(id));
+        }
+        own.lookups = own.lookups.wrapping_add(1);
+        if own.lookups % LOOKUPS_BEFORE_OWN == 0 {
+            own.statement = OwnStatement::open(file, sql, look_up);
+        }
+        None
+    };
+    OWN.try_with(find).ok().flatten()
+}
+
+fn forget_closed(own: &RefCell<Vec<Own>>) {
+    if let Ok(mut all) = own.try_borrow_mut() {
+        all.retain(|own| own.file.strong_count() > 0);
+    }
+}
+
+/// A connection together with a statement prepared on it.
+///
+/// rusqlite's statement borrows its connection and stays on its thread. What can hold both, without `unsafe`, is the frame of an
+/// async function: it answers a question whenever it is polled, and waits for the next.
+struct OwnStatement {
+    desk: Rc<Desk>,
+    clerk: Pin<Box<dyn Future<Output = Gone>>>,
+    _place: Place,
+}
+
+/// The clerk never leaves, unless the statement can't be prepared.
+type Gone = rusqlite::Result<Infallible>;
+
+#[derive(Default)]
+struct Desk {
+    question: Cell<Option<TokenId>>,
+    answer: Cell<Option<rusqlite::Result<Option<Row>>>>,
+}
+
+impl OwnStatement {
+    fn open(file: &Arc<OwnReaders>, sql: &'static str, look_up: LookUp) -> Option<OwnStatement> {
+        let _place = Place::take(file)?;
+        let connection = open_reader(&file.path).ok()?;
+        let desk = Rc::<Desk>::default();
+        let mut clerk: Pin<Box<dyn Future<Output = Gone>>> =
+            Box::pin(attend(desk.clone(), connection, sql, look_up));
+        let ready = clerk.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        ready.then_some(OwnStatement { desk, clerk, _place })
+    }
+
+    fn find(&mut self, id: TokenId) -> rusqlite::Result<Option<Row>> {
+        self.desk.question.set(Some(id));
+        match self.clerk.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => self.desk.answer.take().unwrap_or(Err(rusqlite::Error::InvalidQuery)),
+            Poll::Ready(gone) => gone.map(|never| match never {}),
+        }
+    }
+}
+
+async fn attend(
+    desk: Rc<Desk>,
+    connection: Connection,
+    sql: &'static str,
+    look_up: LookUp,
+) -> Gone {
+    let mut statement = connection.prepare(sql)?;
+    loop {
+        let id = poll_fn(|_| desk.question.take().map_or(Poll::Pending, Poll::Ready)).await;
+        desk.answer.set(Some(look_up(&mut statement, id)));
+    }
+}
+
+/// One of the [`MAX_OWN`] places, given back when it is dropped.
+struct Place(Weak<OwnReaders>);
+
+impl Place {
+    fn take(file: &Arc<OwnReaders>) -> Option<Place> {
+        let more = |count| (count < MAX_OWN).then_some(count + 1);
+        file.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Place(Arc::downgrade(file)))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.upgrade() {
+            file.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

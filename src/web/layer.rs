@@ -1,0 +1,304 @@
+//! [`TokenLayer`]: the whole way in, in front of any tower service.
+
+use std::fmt;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::{AUTHORIZATION, USER_AGENT};
+use http::request::Parts;
+use http::{Extensions, HeaderValue, Request, Response, StatusCode};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::answer::{Answer, Refusal};
+use super::credentials::Credentials;
+use super::login::{Directory, DirectoryError, Login, Origin};
+use crate::authority::TokenAuthority;
+use crate::present::Authenticated;
+use crate::store::TokenStore;
+
+/// Lets in requests that carry a good token, and answers the others itself.
+///
+/// What goes inward has an [`Authenticated`] among the request's extensions and no `Authorization` header any more, so that no
+/// inner service, log or upstream sees the token. Put it inside whatever answers requests that need no token (a CORS layer, a
+/// status page).
+///
+/// It works with axum routers, and with any other tower service whose response body can be made from a `String`.
+///
+/// ```
+/// use app_tokens::{Authenticated, Requirement, TokenAuthority};
+/// use app_tokens::web::{NameIsOwner, Refusal, TokenLayer};
+/// use axum::{Router, routing::get};
+///
+/// async fn download(token: Authenticated) -> Result<String, Refusal> {
+///     let caller = token.require(Requirement::one_of(&["files:read"]))?;
+///     Ok(format!("hello, {}", caller.owner()))
+/// }
+///
+/// let tokens = TokenAuthority::in_memory("acme")?;
+/// let app: Router = Router::new().route("/", get(download)).layer(TokenLayer::new(tokens, NameIsOwner));
+/// # Ok::<(), app_tokens::SetupError>(())
+/// ```
+///
+/// More ways of sending a token, and another realm, are the [`Login`]'s:
+/// `TokenLayer::from(Login::new(tokens, directory).accept(|accept| accept.bare_token()))`.
+pub struct TokenLayer<S, D> {
+    gate: Gate<S, D>,
+}
+
+impl<S: TokenStore, D: Directory> TokenLayer<S, D> {
+    /// Tokens of this authority, owned by accounts of this directory.
+    pub fn new(tokens: TokenAuthority<S>, directory: D) -> TokenLayer<S, D> {
+        TokenLayer::from(Login::new(tokens, directory))
+    }
+
+    /// Asks the host where the secret is no token: whether it is, say, the account's password. On yes the request goes inward with
+    /// the host's own extension, and without [`Authenticated`].
+    ///
+    /// A token that is denied is not asked about, nor is one that was mistyped: what begins with an accepted prefix, `_` and twenty
+    /// letters or digits can't be a password here. An error is HTTP 503.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{Credentials, NameIsOwner, TokenLayer}};
+    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> { Ok(false) }
+    /// #[derive(Clone)]
+    /// struct SignedIn(String);
+    ///
+    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NameIsOwner)
+    ///     .or_else(|login: Credentials<'static>| async move {
+    ///         let right = check_password(login.user(), login.expose_secret()).await?;
+    ///         Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
+    ///     });
+    /// # Ok::<(), app_tokens::SetupError>(())
+    /// ```
+    #[must_use]
+    pub fn or_else<F, E>(
+        mut self,
+        host: impl Fn(Credentials<'static>) -> F + Send + Sync + 'static,
+    ) -> TokenLayer<S, D>
+    where
+        F: Future<Output = Result<Option<E>, DirectoryError>> + Send + 'static,
+        E: Clone + Send + Sync + 'static,
+    {
+        self.gate.other_way = Some(Arc::new(move |credentials| {
+            let asked = host(credentials);
+            Box::pin(async move {
+                let found = asked.await?;
+                Ok(found.map(|entry| {
+                    Box::new(|extensions: &mut Extensions| {
+                        extensions.insert(entry);
+                    }) as Entry
+                }))
+            })
+        }));
+        self
+    }
+
+    /// Says from where a request comes: the address, as the host has resolved it behind its own proxies, and the program.
+    ///
+    /// Without it there is no address, and the program is the `User-Agent` where the policy records origins.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{NameIsOwner, Origin, TokenLayer}};
+    /// use axum::extract::ConnectInfo;
+    /// use std::net::SocketAddr;
+    ///
+    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NameIsOwner)
+    ///     .origin(|request| match request.extensions.get::<ConnectInfo<SocketAddr>>() {
+    ///         Some(ConnectInfo(peer)) => Origin::default().from_address(peer.ip()),
+    ///         None => Origin::default(),
+    ///     });
+    /// # Ok::<(), app_tokens::SetupError>(())
+    /// ```
+    #[must_use]
+    pub fn origin(
+        mut self,
+        origin: impl for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync + 'static,
+    ) -> TokenLayer<S, D> {
+        self.gate.origin = Some(Arc::new(origin));
+        self
+    }
+
+    /// Lets requests without any credentials inward, too, without [`Authenticated`]. Bad credentials are refused all the same.
+    #[must_use]
+    pub fn optional(mut self) -> TokenLayer<S, D> {
+        self.gate.optional = true;
+        self
+    }
+}
+
+impl<S: TokenStore, D: Directory> From<Login<S, D>> for TokenLayer<S, D> {
+    fn from(login: Login<S, D>) -> TokenLayer<S, D> {
+        let login = Arc::new(login);
+        TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
+    }
+}
+
+impl<I, S, D> Layer<I> for TokenLayer<S, D> {
+    type Service = TokenService<I, S, D>;
+
+    fn layer(&self, inner: I) -> TokenService<I, S, D> {
+        TokenService { inner, gate: self.gate.clone() }
+    }
+}
+
+impl<S, D> Clone for TokenLayer<S, D> {
+    fn clone(&self) -> TokenLayer<S, D> {
+        TokenLayer { gate: self.gate.clone() }
+    }
+}
+
+impl<S, D> fmt::Debug for TokenLayer<S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenLayer").field("login", &self.gate.login).finish_non_exhaustive()
+    }
+}
+
+/// A service behind a [`TokenLayer`].
+pub struct TokenService<I, S, D> {
+    inner: I,
+    gate: Gate<S, D>,
+}
+
+impl<I, S, D, B, R> Service<Request<B>> for TokenService<I, S, D>
+where
+    I: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
+    I::Future: Send,
+    S: TokenStore + 'static,
+    D: Directory + 'static,
+    B: Send + 'static,
+    R: From<String>,
+{
+    type Response = Response<R>;
+    type Error = I::Error;
+    type Future = BoxFuture<Result<Response<R>, I::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), I::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        // The one that was polled is ready; its clone may not be.
+        let next = self.inner.clone();
+        let mut inner = mem::replace(&mut self.inner, next);
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            match gate.open(&mut parts).await {
+                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Err(refusal) => Ok(gate.login.answer(&refusal).into_response()),
+            }
+        })
+    }
+}
+
+impl<I: Clone, S, D> Clone for TokenService<I, S, D> {
+    fn clone(&self) -> TokenService<I, S, D> {
+        TokenService { inner: self.inner.clone(), gate: self.gate.clone() }
+    }
+}
+
+impl<I, S, D> fmt::Debug for TokenService<I, S, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenService").field("login", &self.gate.login).finish_non_exhaustive()
+    }
+}
+
+struct Gate<S, D> {
+    login: Arc<Login<S, D>>,
+    other_way: Option<Arc<OtherWay>>,
+    origin: Option<Arc<OriginOf>>,
+    optional: bool,
+}
+
+type OtherWay =
+    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Entry>, DirectoryError>> + Send + Sync;
+/// Puts what the host's other way found among the request's extensions.
+type Entry = Box<dyn FnOnce(&mut Extensions) + Send>;
+type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// That a request came through a [`TokenLayer`], and the realm of its challenges.
+#[cfg(feature = "axum")]
+#[derive(Clone)]
+pub(crate) struct Passed {
+    pub(crate) realm: Arc<str>,
+}
+
+impl<S: TokenStore, D: Directory> Gate<S, D> {
+    /// Makes of a request what goes inward, or refuses it.
+    async fn open(&self, parts: &mut Parts) -> Result<(), Refusal> {
+        // Nothing that an outer layer found out counts behind this one.
+        parts.extensions.remove::<Authenticated>();
+        let entry = self.judge(parts).await?;
+        parts.headers.remove(AUTHORIZATION);
+        #[cfg(feature = "axum")]
+        parts.extensions.insert(Passed { realm: self.login.realm().clone() });
+        if let Some(entry) = entry {
+            entry(&mut parts.extensions);
+        }
+        Ok(())
+    }
+
+    async fn judge(&self, parts: &Parts) -> Result<Option<Entry>, Refusal> {
+        let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
+        let credentials = match self.login.credentials(values)? {
+            Some(credentials) => credentials,
+            None if self.optional => return Ok(None),
+            None => return Err(Refusal::NoCredentials),
+        };
+        let refusal = match self.login.enter(&credentials, self.origin_of(parts)).await {
+            Ok(token) => {
+                return Ok(Some(Box::new(|extensions: &mut Extensions| {
+                    extensions.insert(token);
+                })));
+            }
+            Err(refusal) => refusal,
+        };
+        let (Refusal::NotOurs, Some(other_way)) = (&refusal, &self.other_way) else {
+            return Err(refusal);
+        };
+        let entry = other_way(credentials.into_owned()).await.map_err(Refusal::Directory)?;
+        entry.map(Some).ok_or(refusal)
+    }
+
+    fn origin_of<'r>(&self, parts: &'r Parts) -> Origin<'r> {
+        if let Some(origin) = &self.origin {
+            return origin(parts);
+        }
+        if !self.login.tokens().policy().records_origin() {
+            return Origin::default();
+        }
+        let client = parts.headers.get(USER_AGENT).and_then(|client| client.to_str().ok());
+        client.map_or(Origin::default(), |client| Origin::default().from_client(client))
+    }
+}
+
+impl<S, D> Clone for Gate<S, D> {
+    fn clone(&self) -> Gate<S, D> {
+        Gate {
+            login: self.login.clone(),
+            other_way: self.other_way.clone(),
+            origin: self.origin.clone(),
+            optional: self.optional,
+        }
+    }
+}
+
+impl Answer {
+    /// As a response of the `http` crate.
+    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+    pub fn into_response<B: From<String>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().append(name, value);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,119 @@
+//! What several test files share.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use app_tokens::event::Event;
+use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::{
+    AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Owner, Policy,
+    Requirement, Timestamp, TokenAuthority, TokenStore,
+};
+
+pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+pub const OTHER_KEYS: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(1_772_366_400 + seconds).unwrap()
+}
+
+pub fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+pub fn ring() -> KeyRing {
+    KeyRing::parse(KEYS).unwrap()
+}
+
+pub fn policy() -> Policy {
+    Policy::new("acme").unwrap()
+}
+
+pub fn owner(name: &str) -> Owner {
+    Owner::new(name).unwrap()
+}
+
+/// An authority with a clock that stands at `at(0)` and an observer that writes down every event as text.
+pub struct Bench<S> {
+    pub tokens: TokenAuthority<S>,
+    pub clock: ManualClock,
+    pub heard: Heard,
+}
+
+#[derive(Clone, Default)]
+pub struct Heard(Arc<Mutex<Vec<String>>>);
+
+impl Heard {
+    /// What was heard since the last time, each as the first word of its `Debug`.
+    pub fn kinds(&self) -> Vec<String> {
+        let kind = |text: String| text.split([' ', '{']).next().unwrap_or_default().to_owned();
+        self.texts().into_iter().map(kind).collect()
+    }
+
+    /// What was heard since the last time, in full.
+    pub fn texts(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+pub fn bench(policy: Policy) -> Bench<MemoryStore> {
+    bench_over(MemoryStore::new(), policy)
+}
+
+pub fn bench_over<S: TokenStore>(store: S, policy: Policy) -> Bench<S> {
+    bench_with_ring(store, ring(), policy)
+}
+
+pub fn bench_with_ring<S: TokenStore>(store: S, ring: KeyRing, policy: Policy) -> Bench<S> {
+    let clock = ManualClock::at(at(0));
+    let heard = Heard::default();
+    let ears = heard.clone();
+    let tokens = TokenAuthority::builder(store, ring, policy)
+        .clock(clock.clone())
+        .observer(move |event: &Event<'_>| ears.0.lock().unwrap().push(format!("{event:?}")))
+        .build();
+    Bench { tokens, clock, heard }
+}
+
+impl<S: app_tokens::store::RuntimeFree> Bench<S> {
+    #[track_caller]
+    pub fn issue(&self, owner: &str) -> IssuedToken {
+        self.tokens.blocking().issue(NewToken::new(owner, "My phone")).unwrap()
+    }
+
+    #[track_caller]
+    pub fn assert_good(&self, text: &str) {
+        match self.tokens.blocking().authenticate(text) {
+            Ok(good) => drop(any(good)),
+            Err(error) => panic!("should authenticate: {error:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_denied(&self, text: &str, reason: app_tokens::error::DenialReason) {
+        match self.tokens.blocking().authenticate(text) {
+            Err(AuthError::Denied(denied)) => assert_eq!(denied.reason(), reason),
+            other => panic!("should be denied as {reason:?}: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn assert_failed(&self, text: &str) -> app_tokens::error::Failed {
+        match self.tokens.blocking().authenticate(text) {
+            Err(AuthError::Failed(failed)) => failed,
+            other => panic!("should be a failure: {other:?}"),
+        }
+    }
+
+    #[track_caller]
+    pub fn all_of(&self, name: &str) -> Vec<app_tokens::TokenView> {
+        let page = app_tokens::store::Page::first(1000);
+        self.tokens.blocking().list(&Filter::of_owner(&owner(name)), page).unwrap().tokens
+    }
+}
+
+pub fn any(good: Authenticated) -> app_tokens::Caller {
+    good.require(Requirement::ANY_VALID_TOKEN).unwrap()
+}

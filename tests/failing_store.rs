@@ -1,0 +1,264 @@
+//! A store that fails, stalls, answers late or says "unknown": a failure is never a denial, and never a second token.
+
+mod common;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use app_tokens::error::{DenialReason, Failed};
+use app_tokens::record::{LastUse, Revocation};
+use app_tokens::store::{
+    Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, TokenStore,
+};
+use app_tokens::{By, IssueError, ManageError, NewToken, Owner, Reason, TokenId};
+use common::*;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// It goes well.
+    None,
+    /// Nothing is done, and the store says so.
+    NotDone,
+    /// It is done, and the answer is lost.
+    DoneUnknown,
+    /// It is not done, and the store can't say.
+    LostUnknown,
+    /// It is not done now but just before the next call, and the store can't say.
+    Late,
+    /// There is never an answer.
+    Stalls,
+}
+
+#[derive(Clone, Default)]
+struct Faulty {
+    kept: MemoryStore,
+    script: Arc<Mutex<VecDeque<Fault>>>,
+    late: Arc<Mutex<Option<Insert>>>,
+}
+
+impl Faulty {
+    fn script(&self, faults: &[Fault]) {
+        *self.script.lock().unwrap() = faults.iter().copied().collect();
+    }
+
+    fn rows(&self) -> usize {
+        ready(self.kept.list(&Filter::every_token(), Page::first(100))).unwrap().len()
+    }
+
+    async fn next<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = self.late.lock().unwrap().take();
+        if let Some(late) = late {
+            self.kept.insert(&late).await?;
+        }
+        let fault = self.script.lock().unwrap().pop_front().unwrap_or(Fault::None);
+        match fault {
+            Fault::None => call.await,
+            Fault::NotDone => Err(StoreError::not_done("the disk is full")),
+            Fault::DoneUnknown => {
+                call.await?;
+                Err(StoreError::unknown("the connection is lost"))
+            }
+            Fault::LostUnknown | Fault::Late => Err(StoreError::unknown("the connection is lost")),
+            Fault::Stalls => std::future::pending().await,
+        }
+    }
+}
+
+impl TokenStore for Faulty {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        let comes_late = self.script.lock().unwrap().front() == Some(&Fault::Late);
+        let answer = self.next(self.kept.insert(insert)).await;
+        if comes_late {
+            *self.late.lock().unwrap() = Some(insert.clone());
+        }
+        answer
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.next(self.kept.find(id)).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.next(self.kept.list(filter, page)).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.next(self.kept.replace(replace)).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.next(self.kept.revoke(filter, revocation)).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        self.next(self.kept.touch(uses)).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.next(self.kept.purge(purge, limit)).await
+    }
+}
+
+impl RuntimeFree for Faulty {}
+
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    match poll_once(future) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("this should not wait"),
+    }
+}
+
+fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
+    std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// An authority over a faulty store, past the look at the keys that comes before the first issue.
+fn faulty() -> (Faulty, Bench<Faulty>) {
+    let store = Faulty::default();
+    let bench = bench_over(store.clone(), policy());
+    drop(bench.issue("somebody"));
+    (store, bench)
+}
+
+fn certainty(failed: &Failed) -> Certainty {
+    match failed {
+        Failed::Store(error) => error.certainty(),
+        other => panic!("should be the store's: {other:?}"),
+    }
+}
+
+#[test]
+fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
+    let (store, bench) = faulty();
+    let issued = bench.issue("alice");
+    let tokens = bench.tokens.blocking();
+    let alice = owner("alice");
+    for fault in [Fault::NotDone, Fault::LostUnknown] {
+        let script = || store.script(&[fault]);
+        script();
+        bench.assert_failed(issued.expose_secret());
+        script();
+        assert!(tokens.list(&Filter::every_token(), Page::first(1)).is_err());
+        script();
+        assert!(matches!(tokens.find(By::Owner(&alice), issued.id()), Err(ManageError::Failed(_))));
+        script();
+        let revoked = tokens.revoke(By::Owner(&alice), issued.id(), Reason::REQUESTED);
+        assert!(matches!(revoked, Err(ManageError::Failed(_))), "never a false \"revoked\"");
+        script();
+        assert!(
+            tokens
+                .revoke_matching(By::Owner(&alice), &Filter::every_token(), Reason::REQUESTED)
+                .is_err()
+        );
+        script();
+        assert!(tokens.forget(By::Owner(&alice), issued.id()).is_err());
+        script();
+        assert!(tokens.purge().is_err());
+    }
+    bench.assert_good(issued.expose_secret());
+}
+
+#[test]
+fn an_insert_that_was_not_done_issues_nothing() {
+    let (store, bench) = faulty();
+    store.script(&[Fault::NotDone]);
+    let error = bench.tokens.blocking().issue(NewToken::new("alice", "x")).unwrap_err();
+    let IssueError::Failed(failed) = &error else { panic!("{error:?}") };
+    assert_eq!(certainty(failed), Certainty::NotDone);
+    assert_eq!(error.to_string(), "the token store failed: the disk is full");
+    assert_eq!(store.rows(), 1);
+}
+
+#[test]
+fn a_lost_answer_is_looked_up_and_there_is_never_a_second_token() {
+    for lost in [
+        &[Fault::DoneUnknown][..], // done: found by its id
+        &[Fault::LostUnknown],     // not done: asked once more
+        &[Fault::Late],            // done while it is looked up
+        &[Fault::LostUnknown, Fault::None, Fault::DoneUnknown], // asked once more, and lost again
+    ] {
+        let (store, bench) = faulty();
+        store.script(lost);
+        match bench.tokens.blocking().issue(NewToken::new("alice", "x")) {
+            Ok(issued) => bench.assert_good(issued.expose_secret()),
+            Err(IssueError::Failed(failed)) => assert_eq!(certainty(&failed), Certainty::Unknown),
+            Err(other) => panic!("{lost:?}: {other:?}"),
+        }
+        assert_eq!(store.rows(), 2, "{lost:?}");
+        assert_eq!(bench.all_of("alice").len(), 1, "{lost:?}");
+    }
+}
+
+#[test]
+fn a_token_is_never_shown_that_may_not_be_stored() {
+    let (store, bench) = faulty();
+    for lost in [
+        &[Fault::LostUnknown, Fault::None, Fault::NotDone][..],
+        &[Fault::LostUnknown, Fault::NotDone, Fault::NotDone],
+        &[Fault::LostUnknown, Fault::NotDone, Fault::LostUnknown],
+    ] {
+        store.script(lost);
+        let error = bench.tokens.blocking().issue(NewToken::new("alice", "x")).unwrap_err();
+        let IssueError::Failed(failed) = &error else { panic!("{error:?}") };
+        assert_eq!(certainty(failed), Certainty::Unknown, "the first insert may still come");
+    }
+    assert_eq!(store.rows(), 1);
+}
+
+#[test]
+fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
+    let (store, bench) = faulty();
+    let issued = bench.issue("alice");
+    store.script(&[Fault::DoneUnknown]);
+    let alice: Owner = owner("alice");
+    let revoke =
+        || bench.tokens.blocking().revoke(By::Owner(&alice), issued.id(), Reason::REQUESTED);
+    assert!(matches!(revoke(), Err(ManageError::Failed(_))));
+    assert_eq!(revoke().unwrap(), 0);
+    bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_store_that_stalls_leaves_nothing_behind_when_the_caller_gives_up() {
+    let (store, bench) = faulty();
+    let issued = bench.issue("alice");
+    store.script(&[Fault::Stalls]);
+    assert!(poll_once(bench.tokens.authenticate(issued.expose_secret())).is_pending());
+    store.script(&[Fault::Stalls]);
+    assert!(poll_once(bench.tokens.issue(NewToken::new("alice", "x"))).is_pending());
+    bench.assert_good(issued.expose_secret());
+    assert_eq!(bench.all_of("alice").len(), 1);
+}
+
+#[test]
+fn a_flush_that_failed_is_heard_of_keeps_the_uses_and_fails_no_login() {
+    let (store, bench) = faulty();
+    let issued = bench.issue("alice");
+    bench.assert_good(issued.expose_secret());
+    bench.heard.texts();
+    store.script(&[Fault::NotDone]);
+    assert!(bench.tokens.blocking().flush_usage().is_err());
+    assert_eq!(bench.heard.kinds(), ["UsageNotWritten"]);
+    bench.assert_good(issued.expose_secret());
+    assert_eq!(bench.all_of("alice")[0].last_use().unwrap().at, at(0));
+    bench.tokens.blocking().flush_usage().unwrap();
+    let row = ready(store.kept.find(issued.id())).unwrap().unwrap();
+    assert_eq!(row.record().unwrap().last_use().unwrap().at, at(0));
+}
+
+#[test]
+fn text_that_is_no_token_never_reaches_the_store() {
+    let (store, bench) = faulty();
+    for text in [
+        "",
+        "hunter2",
+        "acme_x",
+        "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h93",
+        &"x".repeat(10_000),
+    ] {
+        store.script(&[Fault::NotDone]);
+        let error = bench.tokens.blocking().authenticate(text).unwrap_err();
+        assert!(!matches!(error, app_tokens::AuthError::Failed(_)), "{error:?}");
+        assert_eq!(store.script.lock().unwrap().len(), 1, "the store was asked");
+    }
+}

@@ -1,0 +1,271 @@
+//! Whoever can write the rows, but holds no key, can't make the engine accept anything that it didn't itself once seal.
+
+mod common;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use app_tokens::error::DenialReason;
+use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, Status, TokenRecord};
+use app_tokens::store::{
+    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    StoreError, TokenStore,
+};
+use app_tokens::token::Token;
+use app_tokens::{
+    Access, By, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Reason, Seal, TokenId,
+};
+use common::*;
+
+/// A store outside the process: what it hands out carries no mark, and its rows can be changed behind the engine's back.
+#[derive(Clone)]
+struct Outside {
+    kept: MemoryStore,
+    changed: Arc<Mutex<HashMap<TokenId, Row>>>,
+}
+
+impl Outside {
+    fn new() -> Outside {
+        Outside { kept: MemoryStore::new(), changed: Arc::default() }
+    }
+
+    /// The row as the database has it.
+    fn parts(&self, id: TokenId) -> RecordParts {
+        let row = ready(self.find(id)).unwrap().unwrap();
+        row.record().unwrap().clone().into_parts()
+    }
+
+    /// Writes a row as somebody with the database's password would.
+    fn write(&self, parts: RecordParts) {
+        let row = Row::new(TokenRecord::from_parts(parts));
+        self.changed.lock().unwrap().insert(row.id(), row);
+    }
+
+    fn change(&self, id: TokenId, change: impl FnOnce(&mut RecordParts)) {
+        let mut parts = self.parts(id);
+        change(&mut parts);
+        self.write(parts);
+    }
+
+    fn restore(&self) {
+        self.changed.lock().unwrap().clear();
+    }
+
+    fn loaded(&self, row: Row) -> Row {
+        if let Some(changed) = self.changed.lock().unwrap().get(&row.id()) {
+            return changed.clone();
+        }
+        match row.record() {
+            Some(record) => Row::new(record.clone()),
+            None => row,
+        }
+    }
+}
+
+impl TokenStore for Outside {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.kept.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        let planted = self.changed.lock().unwrap().get(&id).cloned();
+        Ok(self.kept.find(id).await?.or(planted).map(|row| self.loaded(row)))
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        Ok(self.kept.list(filter, page).await?.into_iter().map(|row| self.loaded(row)).collect())
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.kept.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.kept.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        self.kept.touch(uses).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.kept.purge(purge, limit).await
+    }
+}
+
+impl RuntimeFree for Outside {}
+
+fn ready<T>(future: impl Future<Output = T>) -> T {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(done) => done,
+        std::task::Poll::Pending => panic!("this store never waits"),
+    }
+}
+
+type Tampering = (&'static str, fn(&mut RecordParts));
+
+/// Every sealed field, changed in the way that would help an attacker most.
+const TAMPERINGS: &[Tampering] = &[
+    ("owner", |parts| parts.owner = Owner::new("root").unwrap()),
+    ("owner's case", |parts| parts.owner = Owner::new("Alice").unwrap()),
+    ("label", |parts| parts.label = Label::new("Backup").unwrap()),
+    ("scopes to all", |parts| parts.access = Access::full()),
+    ("scopes to more", |parts| {
+        parts.access = Access::scopes(["files:read", "files:write"]).unwrap()
+    }),
+    ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
+    ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),
+    ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
+    ("created at", |parts| parts.created_at = at(1)),
+    ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),
+    ("expires never", |parts| parts.expires = Expires::Never),
+    ("expires earlier", |parts| parts.expires = Expires::At(at(2))),
+    ("family", |parts| parts.family = TokenId::from_u64(1).unwrap()),
+    ("successor", |parts| parts.successor = Some(TokenId::from_u64(1).unwrap())),
+    ("derived from", |parts| parts.derived_from = Some(TokenId::from_u64(1).unwrap())),
+    ("no seal", |parts| parts.seal = None),
+    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes([0; 32]))),
+    ("one bit of the seal", |parts| {
+        let mut bytes = parts.seal.unwrap().to_bytes();
+        bytes[31] ^= 1;
+        parts.seal = Some(Seal::from_bytes(bytes));
+    }),
+    ("key id to another of the ring", |parts| parts.key_id = KeyId::new(2).unwrap()),
+];
+
+fn two_keys() -> KeyRing {
+    KeyRing::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
+}
+
+#[test]
+fn a_row_that_was_not_changed_authenticates_from_outside() {
+    let bench = bench_over(Outside::new(), policy());
+    bench.assert_good(bench.issue("alice").expose_secret());
+}
+
+#[test]
+fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list() {
+    let store = Outside::new();
+    let bench = bench_with_ring(store.clone(), two_keys(), policy());
+    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    let issued = bench.tokens.blocking().issue(new).unwrap();
+    for (what, tamper) in TAMPERINGS {
+        store.change(issued.id(), *tamper);
+        let error = bench.tokens.blocking().authenticate(issued.expose_secret()).unwrap_err();
+        assert!(format!("{error:?}").contains("Tampered"), "{what}: {error:?}");
+        let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(10)).unwrap();
+        assert_eq!(page.tokens[0].status(), Some(Status::Tampered), "{what}");
+        store.restore();
+        bench.assert_good(issued.expose_secret());
+    }
+}
+
+#[test]
+fn the_digest_of_another_token_in_a_row_lets_nobody_in() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let (hers, mallorys) = (bench.issue("alice"), bench.issue("mallory"));
+    let digest = store.parts(mallorys.id()).digest;
+    store.change(hers.id(), |parts| parts.digest = digest);
+    bench.assert_denied(hers.expose_secret(), DenialReason::WrongSecret);
+    bench.assert_good(mallorys.expose_secret());
+}
+
+#[test]
+fn a_row_inserted_with_a_self_made_digest_is_tampered() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let model = store.parts(bench.issue("alice").id());
+    let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+    let token = Token::parse_any_prefix(text).unwrap();
+    store.write(RecordParts { id: token.id(), digest: Digest::of(&token), ..model });
+    bench.assert_denied(text, DenialReason::Tampered);
+}
+
+#[test]
+fn swapped_rows_are_tampered() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let (hers, mallorys) = (bench.issue("alice"), bench.issue("mallory"));
+    let (her_row, mallorys_row) = (store.parts(hers.id()), store.parts(mallorys.id()));
+    // Her row with his secret, under his id: what he would need to enter as her.
+    store.write(RecordParts { id: mallorys.id(), digest: mallorys_row.digest, ..her_row });
+    bench.assert_denied(mallorys.expose_secret(), DenialReason::Tampered);
+}
+
+#[test]
+fn a_row_copied_from_another_realm_is_tampered() {
+    let (here, there) = (Outside::new(), Outside::new());
+    let bench = bench_over(here.clone(), policy());
+    let other = bench_over(there.clone(), policy().with_realm("other tenant").unwrap());
+    let foreign = other.issue("root");
+    here.write(there.parts(foreign.id()));
+    bench.assert_denied(foreign.expose_secret(), DenialReason::Tampered);
+}
+
+#[test]
+fn a_row_under_a_key_that_the_ring_lacks_is_a_failure_and_not_a_denial() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    store.change(issued.id(), |parts| parts.key_id = KeyId::new(9).unwrap());
+    let failed = bench.assert_failed(issued.expose_secret());
+    assert_eq!(failed.to_string(), "a token is sealed under key 9, which the key ring lacks");
+    assert_eq!(bench.all_of("alice")[0].status(), None, "one such row doesn't fail a list");
+}
+
+#[test]
+fn a_cleared_revocation_does_not_revive() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    let tokens = bench.tokens.blocking();
+    tokens.revoke(By::Owner(&owner("alice")), issued.id(), Reason::REQUESTED).unwrap();
+    store.change(issued.id(), |parts| parts.revocation = None);
+    bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
+}
+
+// What the seal doesn't promise, shown and not hidden.
+
+#[test]
+fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    let earlier = store.parts(issued.id());
+    let tokens = bench.tokens.blocking();
+    tokens.revoke(By::Owner(&owner("alice")), issued.id(), Reason::REQUESTED).unwrap();
+    bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
+    store.write(earlier);
+    bench.assert_good(issued.expose_secret());
+}
+
+#[test]
+fn he_can_revoke_and_change_last_use_but_not_into_the_future() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
+    let _flusher = bench.tokens.usage_flusher();
+    let issued = bench.issue("alice");
+    bench.clock.set(at(86_400));
+    let used = |seconds| Some(LastUse { at: at(seconds), address: None, client: None });
+    store.change(issued.id(), |parts| parts.last_use = used(1 << 30));
+    bench.assert_denied(issued.expose_secret(), DenialReason::Idle);
+    store.change(issued.id(), |parts| parts.last_use = used(86_400));
+    bench.assert_good(issued.expose_secret());
+    let revocation = Revocation { at: at(0), reason: Reason::REQUESTED, by: Actor::Engine };
+    store.change(issued.id(), |parts| parts.revocation = Some(revocation));
+    bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_damaged_row_is_denied_and_blocks_no_other() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let (damaged, good) = (bench.issue("alice"), bench.issue("alice"));
+    store.changed.lock().unwrap().insert(damaged.id(), Row::damaged(damaged.id()));
+    bench.assert_denied(damaged.expose_secret(), DenialReason::Tampered);
+    bench.assert_good(good.expose_secret());
+    let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(10)).unwrap();
+    assert_eq!(page.damaged, [damaged.id()]);
+    assert_eq!(page.tokens.len(), 1);
+    let tokens = bench.tokens.blocking();
+    assert_eq!(
+        tokens.revoke(By::Owner(&owner("alice")), damaged.id(), Reason::REQUESTED).unwrap(),
+        1
+    );
+}
