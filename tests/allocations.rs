@@ -1,0 +1,92 @@
+//! How often the way of a presented text asks for memory.
+
+#![expect(unsafe_code, reason = "an allocator that counts can't be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting for each thread.
+struct Counting;
+
+// SAFETY: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller keeps the contract of this method.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of this method.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations_of<T>(call: impl FnOnce() -> T) -> u64 {
+    let before = ALLOCATIONS.get();
+    let answer = call();
+    let after = ALLOCATIONS.get();
+    drop(answer);
+    after - before
+}
+
+fn authority() -> TokenAuthority<MemoryStore> {
+    TokenAuthority::in_memory("acme").unwrap()
+}
+
+fn issue(tokens: &TokenAuthority<MemoryStore>) -> String {
+    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    tokens.blocking().issue(new).unwrap().expose_secret().to_owned()
+}
+
+/// The second time: the first use of a token in an interval is noted, and that may ask for memory.
+#[track_caller]
+fn assert_allocates_nothing(tokens: &TokenAuthority<MemoryStore>, text: &str) {
+    let tokens = tokens.blocking();
+    let read = Requirement::one_of(&["files:read"]);
+    tokens.authenticate(text).unwrap().require(read).unwrap();
+    let count = allocations_of(|| tokens.authenticate(text).unwrap().require(read).unwrap());
+    assert_eq!(count, 0, "{text}");
+}
+
+#[test]
+fn a_good_token_allocates_nothing() {
+    let tokens = authority();
+    let text = issue(&tokens);
+    assert_allocates_nothing(&tokens, &text);
+}
+
+#[test]
+fn a_good_token_that_was_typed_by_hand_allocates_nothing() {
+    let tokens = authority();
+    let (head, body) = (String::from("ACME"), issue(&tokens)["acme".len()..].to_uppercase());
+    assert_allocates_nothing(&tokens, &format!(" {head}{body}\n"));
+}
+
+#[test]
+fn what_is_no_good_token_allocates_nothing() {
+    let tokens = authority();
+    let good = issue(&tokens);
+    let other = issue(&authority());
+    let mistyped = good.chars().rev().collect::<String>();
+    for text in ["", "correct horse battery staple", &other, &mistyped, &good[..20]] {
+        let tokens = tokens.blocking();
+        let count = allocations_of(|| tokens.authenticate(text).unwrap_err());
+        assert_eq!(count, 0, "{text:?}");
+    }
+}
+
+#[test]
+fn the_count_is_one_of_this_thread_and_true() {
+    assert_eq!(allocations_of(|| Box::new(7)), 1);
+    assert_eq!(allocations_of(|| vec![Box::new(7)]), 2);
+}
