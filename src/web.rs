@@ -31,11 +31,15 @@
 //!
 //! | | |
 //! |---|---|
-//! | `Basic` (RFC 7617) | user name and token; the name is compared with the token's owner |
+//! | `Basic` (RFC 7617) | user name and token; the name is compared with the token's owner, an empty one is none (`https://:TOKEN@host/`) |
 //! | `Bearer` (RFC 6750) | the token |
 //! | `token` | the same, a habit from GitHub |
 //! | no scheme, the token alone | as cargo does it; only by [`Accept::bare_token`] |
 //! | `Basic` with the token as user name | only by [`Accept::token_as_user_name`] |
+//!
+//! Basic without a user name is as good as Bearer, which has none. A user name that is a token or nearly one is refused, before any
+//! directory, event or error could hold it; so an account whose name begins with an accepted prefix, `_` and twenty letters or
+//! digits can't log in by Basic.
 //!
 //! # What is answered
 //!

@@ -5,19 +5,20 @@ use std::time::Duration;
 use app_tokens::error::Failed;
 use app_tokens::store::{Filter, Page};
 use app_tokens::web::{self, Accept};
-use app_tokens::{By, Grant, IssueError, ManageError, NewToken, Owner, Reason, TokenView};
+use app_tokens::{By, Grant, ManageError, NewToken, Owner, Reason, TokenView};
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Cloud;
+use crate::problem::Problem;
 
 pub fn routes(cloud: &Cloud) -> Router {
     Router::new()
@@ -156,66 +157,4 @@ fn signed_in(headers: &HeaderMap, cloud: &Cloud) -> Option<Owner> {
     let values = headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
     let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy())).ok()??;
     cloud.accounts.sign_in(credentials.user()?, credentials.expose_secret())
-}
-
-/// An error as JSON: `{"error": "Not Found", "reason": "…"}`.
-#[derive(Debug)]
-pub struct Problem {
-    status: StatusCode,
-    pub reason: String,
-}
-
-impl Problem {
-    fn new(status: StatusCode, reason: &str) -> Problem {
-        Problem { status, reason: reason.into() }
-    }
-
-    /// What failed is for our log.
-    fn unavailable(failed: &Failed) -> Problem {
-        eprintln!("cloud: {failed}");
-        Problem::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "app passwords can't be reached right now; try again",
-        )
-    }
-}
-
-impl From<IssueError> for Problem {
-    fn from(error: IssueError) -> Problem {
-        let status = match &error {
-            IssueError::LimitReached { .. } | IssueError::LabelTaken => StatusCode::CONFLICT,
-            IssueError::Failed(failed) => return Problem::unavailable(failed),
-            _ => StatusCode::BAD_REQUEST,
-        };
-        Problem::new(status, &error.to_string())
-    }
-}
-
-impl From<ManageError> for Problem {
-    fn from(error: ManageError) -> Problem {
-        match &error {
-            ManageError::Failed(failed) => Problem::unavailable(failed),
-            _ => Problem::new(StatusCode::NOT_FOUND, &error.to_string()),
-        }
-    }
-}
-
-impl From<Failed> for Problem {
-    fn from(error: Failed) -> Problem {
-        Problem::unavailable(&error)
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let error = self.status.canonical_reason();
-        let body = Json(json!({ "error": error, "reason": self.reason }));
-        let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            let challenge =
-                HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-        }
-        response
-    }
 }

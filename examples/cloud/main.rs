@@ -10,6 +10,7 @@ mod api;
 mod files;
 mod options;
 mod page;
+mod problem;
 
 use std::process::ExitCode;
 use std::time::Duration;

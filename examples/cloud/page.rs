@@ -14,6 +14,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use crate::problem::Problem;
 use crate::{Cloud, Error, api};
 
 /// A signed-in browser is a token, too: of an authority of its own, in memory, in a cookie.
@@ -91,7 +92,7 @@ async fn create(State(page): State<Page>, headers: HeaderMap, Form(wish): Form<W
         scope => Some(vec![scope.to_owned()]),
     };
     let issued = match api::new_token(&owner, &wish.label, wish.days, scopes) {
-        Ok(new) => page.cloud.tokens.issue(new).await.map_err(api::Problem::from),
+        Ok(new) => page.cloud.tokens.issue(new).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };
     match issued {
@@ -142,7 +143,7 @@ impl Page {
             }
         };
         let lines: String = tokens.iter().map(line).collect();
-        let list = if lines.is_empty() { EMPTY.into() } else { format!("{TABLE}{lines}</table>") };
+        let list = if lines.is_empty() { EMPTY.into() } else { format!("<div class=list>{TABLE}{lines}</table></div>") };
         let name = escape(owner.as_str());
         let who = format!(
             "<form method=post action=/sign-out class=who>{name} <button>Sign out</button></form>"

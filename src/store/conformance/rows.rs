@@ -281,3 +281,8 @@ fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static s
     ];
     same.into_iter().find(|(_, same)| !same).map(|(field, _)| field)
 }
+
+pub(super) async fn rows_of<S: TokenStore>(store: &S, who: &str) -> Vec<RecordParts> {
+    let rows = list(store, &Filter::of_owner(&owner(who))).await;
+    rows.iter().filter_map(|row| parts_of(Some(row))).collect()
+}

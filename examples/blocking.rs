@@ -1,0 +1,31 @@
+//! The same life from a plain `fn main`, on SQLite, and again after a restart: `cargo run --example blocking`
+
+use app_tokens::store::{Filter, Page, SqliteStore};
+use app_tokens::{KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+    let open = || -> Result<_, Box<dyn std::error::Error>> {
+        let store = SqliteStore::open(folder.path().join("app.db"))?;
+        let ring = KeyRing::load_or_create(folder.path().join("app.key"))?;
+        Ok(TokenAuthority::new(store, ring, Policy::new("acme")?))
+    };
+
+    let tokens = open()?;
+    let issued = tokens.blocking().issue(NewToken::new("alice", "Nightly backup"))?;
+    println!("shown once:       {}", issued.expose_secret());
+    drop(tokens);
+
+    let tokens = open()?;
+    let tokens = tokens.blocking();
+    let good = tokens.authenticate(issued.expose_secret())?;
+    println!("after a restart:  {:?}", good.require(Requirement::ANY_VALID_TOKEN)?);
+
+    tokens.flush_usage()?; // a host does this every minute
+    let mine = Filter::of_owner(&Owner::new("alice")?);
+    for line in tokens.list(&mine, Page::first(10))?.tokens {
+        let last_use = line.last_use().map(|last_use| last_use.at);
+        println!("in the list:      {}  \"{}\"  last used {last_use:?}", line.id(), line.label());
+    }
+    Ok(())
+}

@@ -1,0 +1,70 @@
+//! What goes wrong, as JSON with a reason.
+
+use app_tokens::error::Failed;
+use app_tokens::{IssueError, ManageError};
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// An error as JSON: `{"error": "Not Found", "reason": "…"}`.
+pub struct Problem {
+    pub status: StatusCode,
+    pub reason: String,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, reason: &str) -> Problem {
+        Problem { status, reason: reason.into() }
+    }
+
+    /// What failed is for our log.
+    fn unavailable(failed: &Failed) -> Problem {
+        eprintln!("cloud: {failed}");
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "app passwords can't be reached right now; try again",
+        )
+    }
+}
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Problem {
+        let status = match &error {
+            IssueError::LimitReached { .. } | IssueError::LabelTaken => StatusCode::CONFLICT,
+            IssueError::Failed(failed) => return Problem::unavailable(failed),
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Problem::new(status, &error.to_string())
+    }
+}
+
+impl From<ManageError> for Problem {
+    fn from(error: ManageError) -> Problem {
+        match &error {
+            ManageError::Failed(failed) => Problem::unavailable(failed),
+            _ => Problem::new(StatusCode::NOT_FOUND, &error.to_string()),
+        }
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(error: Failed) -> Problem {
+        Problem::unavailable(&error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let error = self.status.canonical_reason();
+        let body = Json(json!({ "error": error, "reason": self.reason }));
+        let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge =
+                HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}

@@ -1,0 +1,206 @@
+//! Clauses 1 to 3, which every method keeps.
+
+use std::sync::Arc;
+
+use super::population::population;
+use super::race::{Call, at_once, given_up};
+use super::rows::*;
+use super::{CALLS, ROUNDS, Runner};
+use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::store::{Filter, Inserted, Purge, Replaced, TokenStore};
+use crate::text::Operator;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Clause 2, at the limits of each field.
+pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
+    let full = RecordParts {
+        id: TokenId::MAX,
+        digest: digest(0xff),
+        owner: owner(&"𝕆".repeat(255)),
+        label: label(&"é".repeat(128)),
+        access: Access::scopes(["files:write", "files:read"])
+            .and_then(|access| access.on_resources(["photos", "docs/*", "*", "a, b", "ü'\"\\%_"]))
+            .unwrap(),
+        issued_by: Some(Operator::new("Eve, from support").unwrap()),
+        created_at: Timestamp::MAX,
+        expires: Expires::At(Timestamp::MAX),
+        family: id(0),
+        successor: Some(id(0)),
+        derived_from: Some(TokenId::MAX),
+        revocation: Some(revocation(1, "password changed")),
+        last_use: Some(LastUse {
+            at: Timestamp::MAX,
+            address: Some("2001:db8::ffff:1".parse().unwrap()),
+            client: Some("é".repeat(200).into()),
+        }),
+        revision: TokenRecord::MAX_REVISION,
+        key_id: key(u32::MAX),
+        seal: seal(0xff),
+    };
+    let bare = RecordParts {
+        id: id(0),
+        digest: digest(0),
+        owner: owner(" O'Hara; \"x\" % _ \\ "),
+        label: label("0"),
+        access: Access::from_grants(Grant::only([]), Grant::only([])),
+        created_at: Timestamp::MIN,
+        expires: Expires::At(Timestamp::MIN),
+        family: TokenId::MAX,
+        seal: None,
+        ..row(0, "x")
+    };
+    let never = RecordParts {
+        expires: Expires::Never,
+        access: Access::full(),
+        last_use: Some(LastUse {
+            at: Timestamp::MIN,
+            address: Some("::ffff:192.0.2.1".parse().unwrap()),
+            client: Some("".into()),
+        }),
+        ..row(1, "NULL")
+    };
+    let scopes_only = RecordParts {
+        access: Access::from_grants(Grant::only([Scope::new("*").unwrap()]), Grant::All),
+        last_use: Some(LastUse {
+            at: at(5),
+            address: Some("192.0.2.1".parse().unwrap()),
+            client: None,
+        }),
+        ..row(2, "alice")
+    };
+    let everything = ResourcePattern::new("*").unwrap();
+    let resources_only = RecordParts {
+        access: Access::from_grants(Grant::All, Grant::only([everything])),
+        ..row(3, "Alice")
+    };
+    let many = RecordParts {
+        access: Access::scopes((0..Access::MAX_LISTED).map(|n| format!("{n:0128}")))
+            .and_then(|access| {
+                access.on_resources((0..Access::MAX_LISTED).map(|n| format!("𝕆{n:0253}")))
+            })
+            .unwrap(),
+        ..row(4, "alice")
+    };
+    let rows = [full, bare, never, scopes_only, resources_only, many];
+    put_all(store, &rows).await;
+    has(2, store, &rows).await;
+    // Owners are told apart byte for byte.
+    let alices = list(store, &Filter::of_owner(&owner("alice"))).await;
+    hold(2, alices.len() == 2, "`alice` and `Alice` are not two owners");
+}
+
+/// Clause 2, for rows that are revoked, superseded, expired and used.
+pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
+    let mut rows = population();
+    for (number, by) in
+        [Actor::Owner, Actor::Engine, Actor::Operator(Operator::new("owner").unwrap())]
+            .into_iter()
+            .enumerate()
+    {
+        let revocation = Revocation { by, ..revocation(9, "x") };
+        rows.push(ended(&row(200 + number as u64, "alice"), &revocation));
+    }
+    put_all(store, &rows).await;
+    has(2, store, &rows).await;
+}
+
+/// Clause 1: a host drops the future of a call when its client has gone. Then the call is done or not, never by half, and the
+/// store goes on.
+pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
+    for polls in 0..12 {
+        let who = format!("owner {polls}");
+        let old = row(10 * polls, &who);
+        let child = derived(10 * polls + 1, &who, 10 * polls);
+        put_all(store, &[old.clone(), child.clone()]).await;
+
+        let (new, form, mut insert) = rotation(&old, 10 * polls + 2);
+        let supersede = insert.supersede.as_mut().unwrap();
+        supersede.ends_derived = true;
+        let child_ended = ended(&child, &supersede.revocation);
+        given_up(polls as usize, store.insert(&insert)).await;
+        let all_or_none =
+            [vec![old.clone(), child.clone()], vec![written(&form), child_ended, new.clone()]];
+        let rows = rows_of(store, &who).await;
+        hold(
+            1,
+            all_or_none.contains(&rows),
+            format_args!("a part of an insert is there: {rows:?}"),
+        );
+
+        let all = Filter::of_owner(&owner(&who));
+        let the_end = revocation(9, "given up");
+        given_up(polls as usize, store.revoke(&all, &the_end)).await;
+        let living =
+            rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
+        hold(1, living != 1, "a part of a revoke is done");
+        revoke(store, &all, &the_end).await;
+        let living =
+            rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
+        hold(1, living == 0, "after a call that was given up, the next one is not done");
+    }
+}
+
+/// Clause 3: an answer that was lost makes the engine ask again, so the second time must do no harm.
+pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: &S) {
+    let (old, other) = (row(1, "alice"), row(2, "alice"));
+    put_all(store, &[old.clone(), other.clone()]).await;
+
+    let (new, form, rotate) = rotation(&old, 3);
+    answers(6, "a rotation", insert(store, &rotate).await, Inserted::Done);
+    let old = written(&form);
+    answers(4, "the same rotation again", insert(store, &rotate).await, Inserted::IdTaken);
+    has(3, store, &[old.clone(), other.clone(), new.clone()]).await;
+
+    let form = RecordParts { label: label("renamed"), ..other.clone() };
+    answers(14, "a replace", replace(store, &replace_of(&form)).await, Replaced::Done);
+    let again = replace(store, &replace_of(&form)).await;
+    answers(14, "the same replace again", again, Replaced::Stale);
+    let other = written(&form);
+    has(3, store, &[old.clone(), other.clone(), new.clone()]).await;
+
+    touch(store, &[(new.id, used(9))]).await;
+    touch(store, &[(new.id, used(9))]).await;
+    let new = RecordParts { last_use: Some(used(9)), ..new };
+    has(3, store, &[old.clone(), other.clone(), new.clone()]).await;
+
+    let filter = Filter::of_id(other.id);
+    let first = revocation(20, "first");
+    answers(17, "a revoke", revoke(store, &filter, &first).await, 1);
+    let again = revoke(store, &filter, &revocation(30, "again")).await;
+    answers(18, "the same revoke again", again, 0);
+    has(3, store, &[old.clone(), ended(&other, &first), new.clone()]).await;
+
+    let erase = Purge::Matching(filter);
+    answers(21, "a purge", purge(store, &erase, 10).await, 1);
+    answers(21, "the same purge again", purge(store, &erase, 10).await, 0);
+    has(3, store, &[old, new]).await;
+}
+
+/// Clauses 1 and 11: what was answered is seen by every call that begins later, wherever it runs.
+pub async fn an_answer_is_seen_by_every_thread_at_once<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    let read = |row: TokenId| -> Call<Option<RecordParts>> {
+        let store = Arc::clone(store);
+        Box::pin(async move { parts_of(answered(store.find(row).await).as_ref()) })
+    };
+    for round in 0..ROUNDS {
+        let row = row(round, "alice");
+        let seen = at_once(runner, (0..CALLS).map(|_| read(row.id)).collect()).await;
+        hold(11, seen.iter().all(Option::is_none), "a row is there before its insert");
+        put(&**store, &row).await;
+        let seen = at_once(runner, (0..CALLS).map(|_| read(row.id)).collect()).await;
+        hold(
+            1,
+            seen.iter().flatten().count() == seen.len(),
+            "an insert is not seen by a later find",
+        );
+        revoke(&**store, &Filter::of_id(row.id), &revocation(9, "x")).await;
+        let seen = at_once(runner, (0..CALLS).map(|_| read(row.id)).collect()).await;
+        let revoked = |row: &RecordParts| row.revocation.is_some();
+        hold(11, seen.iter().flatten().all(revoked), "a find after a revoke gives the old row");
+    }
+}

@@ -1,0 +1,401 @@
+//! Clauses 4 to 10.
+
+use std::sync::Arc;
+
+use super::population::dead_at_100;
+use super::race::{Call, at_once};
+use super::rows::*;
+use super::{CALLS, ROUNDS, Runner};
+use crate::record::{Expires, RecordParts, TokenRecord};
+use crate::store::{Insert, Inserted, TokenStore};
+
+/// Clause 4.
+pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
+    let (first, revoked) = (row(1, "alice"), ended(&row(2, "alice"), &revocation(1, "x")));
+    let rows = [first, revoked];
+    put_all(store, &rows).await;
+    for number in [1, 2] {
+        let same = rows[number as usize - 1].clone();
+        let others = [
+            same,
+            row(number, "bob"),
+            RecordParts { label: label("other"), revision: 7, ..row(number, "alice") },
+        ];
+        for other in others {
+            let answer = insert(store, &insert_of(&other)).await;
+            answers(4, "an insert under an id that is taken", answer, Inserted::IdTaken);
+            has(4, store, &rows).await;
+        }
+    }
+    // Nor in a step that supersedes: then nothing of it is done.
+    let (_, _, mut rotate) = rotation(&rows[0], 3);
+    rotate.row = loaded(&row(2, "alice"));
+    answers(
+        4,
+        "a rotation to an id that is taken",
+        insert(store, &rotate).await,
+        Inserted::IdTaken,
+    );
+    has(4, store, &rows).await;
+}
+
+/// Clause 4, on threads.
+pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let call = |number: u64| {
+            let other =
+                RecordParts { label: label(&format!("call {number}")), ..row(round, "alice") };
+            insert_call(store, insert_of(&other))
+        };
+        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
+        let right = given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::IdTaken));
+        hold(
+            4,
+            right && done(&given) == 1,
+            format_args!("inserts of one id were answered {given:?}"),
+        );
+        let winner = given.iter().position(|answer| *answer == Inserted::Done).unwrap();
+        let there = stored(&**store, id(round)).await;
+        let wrong = "the row is not the one whose insert was answered Done";
+        hold(4, there.label == label(&format!("call {winner}")), wrong);
+    }
+}
+
+/// Clause 5.
+pub async fn insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner<S: TokenStore>(
+    store: &S,
+) {
+    let parent = row(1, "alice");
+    let bobs = row(2, "bob");
+    let revoked = ended(&row(3, "alice"), &revocation(1, "x"));
+    let mut rows = vec![parent, bobs, revoked];
+    put_all(store, &rows).await;
+    for (number, what) in
+        [(9, "a token that isn't there"), (2, "another owner's"), (3, "a revoked one")]
+    {
+        let under = Insert { under: Some(id(number)), ..insert_of(&derived(4, "alice", 1)) };
+        answers(
+            5,
+            &format!("an insert under {what}"),
+            insert(store, &under).await,
+            Inserted::Stale,
+        );
+        has(5, store, &rows).await;
+    }
+    let child = derived(4, "alice", 1);
+    let under = Insert { under: Some(id(1)), ..insert_of(&child) };
+    answers(5, "an insert under a live token", insert(store, &under).await, Inserted::Done);
+    rows.push(child);
+    has(5, store, &rows).await;
+}
+
+/// Clause 6.
+pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
+    let bystander = row(9, "alice");
+    let old = RecordParts { last_use: Some(used(5)), revision: 3, ..row(1, "alice") };
+    put_all(store, &[old.clone(), bystander.clone()]).await;
+
+    // The engine's form may be older than a use that was written meanwhile.
+    let (new, form, mut rotate) = rotation(&old, 2);
+    let stale_use = RecordParts { last_use: Some(used(1)), ..form.clone() };
+    rotate.supersede.as_mut().unwrap().row = loaded(&stale_use);
+    answers(6, "a rotation", insert(store, &rotate).await, Inserted::Done);
+    let mut rows = vec![written(&form), new.clone(), bystander.clone()];
+    has(6, store, &rows).await;
+
+    // The last use of a form is not written where there was none, either.
+    let (newer, form, mut rotate) = rotation(&new, 3);
+    let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
+    rotate.supersede.as_mut().unwrap().row = loaded(&made_up);
+    answers(6, "the next rotation", insert(store, &rotate).await, Inserted::Done);
+    rows[1] = written(&form);
+    rows.push(newer);
+    has(6, store, &rows).await;
+}
+
+/// Clause 6: where the row has changed since the engine read it.
+pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S) {
+    let changed = RecordParts { revision: 3, ..row(1, "alice") };
+    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(3, "alice") };
+    let rows = [changed.clone(), revoked.clone(), full.clone()];
+    put_all(store, &rows).await;
+    let refused = [
+        ("a row that isn't there", row(8, "alice")),
+        ("an older revision", RecordParts { revision: 2, ..changed.clone() }),
+        ("a revision to come", RecordParts { revision: 4, ..changed }),
+        ("a revoked row", revoked.clone()),
+        ("a revoked row, as it was before", RecordParts { revocation: None, ..revoked }),
+        ("a row at the greatest revision", full),
+    ];
+    for (what, old) in refused {
+        let (_, _, mut rotate) = rotation(&old, 9);
+        rotate.supersede.as_mut().unwrap().ends_derived = true;
+        let answer = insert(store, &rotate).await;
+        answers(6, &format!("a rotation of {what}"), answer, Inserted::Stale);
+        has(6, store, &rows).await;
+    }
+}
+
+/// Clause 6, on threads: of many rotations one succeeds, and there is one successor.
+pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let old = row(100 * round, &who);
+        put(&**store, &old).await;
+        let call = |number: u64| insert_call(store, rotation(&old, 100 * round + 1 + number).2);
+        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
+        let right = given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::Stale));
+        hold(
+            6,
+            right && done(&given) == 1,
+            format_args!("rotations of one row were answered {given:?}"),
+        );
+        let rows = rows_of(&**store, &who).await;
+        let successor = rows.iter().find(|row| row.id == old.id).and_then(|row| row.successor);
+        let wrong = format!("after many rotations at once these are there: {rows:?}");
+        hold(6, rows.len() == 2 && successor == Some(rows[1].id) && rows[0].revision == 1, wrong);
+    }
+}
+
+/// Clause 7.
+pub async fn supersede_ends_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
+    let (successor, form, _) = rotation(&row(1, "alice"), 2);
+    let old = written(&form);
+    put_all(store, &[old.clone(), successor.clone()]).await;
+    let (new, form, mut again) = rotation(&old, 3);
+    let supersede = again.supersede.as_mut().unwrap();
+    supersede.replaces = Some(successor.id);
+    let replaced = ended(&successor, &supersede.revocation);
+    answers(7, "a rotation that replaces", insert(store, &again).await, Inserted::Done);
+    has(7, store, &[written(&form), new, replaced]).await;
+}
+
+/// Clause 7: where the successor is gone, was used, has a successor or is revoked.
+pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
+    let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
+    let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
+    let rows = [
+        old.clone(),
+        RecordParts { last_use: Some(used(1)), ..of_the_family(2) },
+        RecordParts { successor: Some(id(4)), ..of_the_family(3) },
+        ended(&of_the_family(4), &revocation(1, "x")),
+    ];
+    put_all(store, &rows).await;
+    for (number, what) in
+        [(8, "is not there"), (2, "was used"), (3, "has a successor"), (4, "is revoked")]
+    {
+        let (_, _, mut again) = rotation(&old, 9);
+        again.supersede.as_mut().unwrap().replaces = Some(id(number));
+        let answer = insert(store, &again).await;
+        answers(7, &format!("the replacement of a successor that {what}"), answer, Inserted::Stale);
+        has(7, store, &rows).await;
+    }
+}
+
+/// Clauses 6 and 7, on threads: while the old token's rotation replaces the successor, that is rotated itself.
+pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let first = 100 * round;
+        let (successor, form, _) = rotation(&row(first, &who), first + 1);
+        let old = written(&form);
+        put_all(&**store, &[old.clone(), successor.clone()]).await;
+        let call = |number: u64| {
+            let new = first + 2 + number;
+            if number.is_multiple_of(2) {
+                return insert_call(store, rotation(&successor, new).2);
+            }
+            let mut again = rotation(&old, new).2;
+            again.supersede.as_mut().unwrap().replaces = Some(successor.id);
+            insert_call(store, again)
+        };
+        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
+        hold(7, done(&given) == 1, format_args!("of many rotations not one was done: {given:?}"));
+        let rows = rows_of(&**store, &who).await;
+        let live = rows.iter().filter(|row| row.successor.is_none() && row.revocation.is_none());
+        hold(
+            7,
+            live.count() == 1,
+            format_args!("there is not one living end of the line: {rows:?}"),
+        );
+    }
+}
+
+/// Clause 8.
+pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
+    let old = RecordParts { family: id(50), ..row(1, "alice") };
+    let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
+    let others = [
+        ended(&derived(4, "alice", 50), &revocation(1, "first")),
+        derived(5, "alice", 1),
+        derived(6, "bob", 50),
+        RecordParts { family: id(50), ..row(7, "alice") },
+        row(50, "carol"),
+    ];
+    put(store, &old).await;
+    put_all(store, &children).await;
+    put_all(store, &others).await;
+
+    let (new, form, with_overlap) = rotation(&old, 8);
+    answers(6, "a rotation", insert(store, &with_overlap).await, Inserted::Done);
+    let old = written(&form);
+    let mut rows: Vec<RecordParts> = others.to_vec();
+    rows.extend([old, new.clone()]);
+    has(8, store, &[&rows[..], &children].concat()).await;
+
+    let (newer, form, mut at_once) = rotation(&new, 9);
+    let supersede = at_once.supersede.as_mut().unwrap();
+    supersede.ends_derived = true;
+    let ended_children = children.map(|child| ended(&child, &supersede.revocation));
+    answers(6, "a rotation that ends derived", insert(store, &at_once).await, Inserted::Done);
+    rows.pop();
+    rows.extend([written(&form), newer]);
+    has(8, store, &[&rows[..], &ended_children].concat()).await;
+}
+
+/// Clause 9.
+pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
+    let limited =
+        |row: &RecordParts, limit| Insert { limit: Some(limit), now: at(100), ..insert_of(row) };
+    put_all(store, &dead_at_100("alice")).await;
+    put_all(store, &[row(20, "bob"), row(21, "Alice")]).await;
+    let answer = insert(store, &limited(&row(1, "alice"), 0)).await;
+    answers(9, "the first live row where none is allowed", answer, Inserted::LimitReached);
+    let ends_next = RecordParts { expires: Expires::At(at(101)), ..row(1, "alice") };
+    let answer = insert(store, &limited(&ends_next, 1)).await;
+    answers(9, "the first live row beside dead ones", answer, Inserted::Done);
+    for limit in [0, 1] {
+        let answer = insert(store, &limited(&row(2, "alice"), limit)).await;
+        answers(9, "an insert at or past the limit", answer, Inserted::LimitReached);
+    }
+    let same_family = RecordParts { family: id(1), ..row(2, "alice") };
+    let answer = insert(store, &limited(&same_family, 1)).await;
+    answers(9, "an insert beside its own family only", answer, Inserted::Done);
+    let answer = insert(store, &limited(&row(3, "alice"), u32::MAX)).await;
+    answers(9, "an insert under a limit that is far", answer, Inserted::Done);
+    let answer = insert(store, &limited(&row(4, "alice"), 3)).await;
+    answers(9, "a fourth live row where three are allowed", answer, Inserted::LimitReached);
+    let there = rows_of(store, "alice").await.len();
+    hold(9, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
+}
+
+/// Clause 9, on threads.
+pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let call = |number: u64| {
+            let plain = insert_of(&row(100 * round + number, &who));
+            insert_call(store, Insert { limit: Some(3), ..plain })
+        };
+        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
+        let right =
+            given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::LimitReached));
+        let there = rows_of(&**store, &who).await.len();
+        let wrong = format!("with a limit of 3, {there} rows are there after {given:?}");
+        hold(9, right && done(&given) == 3 && there == 3, wrong);
+    }
+}
+
+/// Clause 10.
+pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: TokenStore>(
+    store: &S,
+) {
+    let named =
+        |number, who: &str, text: &str| RecordParts { label: label(text), ..row(number, who) };
+    let unique = |row: &RecordParts| Insert { unique_label: true, now: at(100), ..insert_of(row) };
+    let dead = dead_at_100("alice").map(|row| RecordParts { label: label("Phone"), ..row });
+    put_all(store, &dead).await;
+    put(store, &named(20, "bob", "Phone")).await;
+    let answer = insert(store, &unique(&named(1, "alice", "Phone"))).await;
+    answers(10, "a label that only dead rows and others have", answer, Inserted::Done);
+    let answer = insert(store, &unique(&named(2, "alice", "Phone"))).await;
+    answers(10, "a label that a live row has", answer, Inserted::LabelTaken);
+    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the same.
+    for (number, text) in [(3, "phone"), (4, "Phone 2"), (5, "Ph_ne"), (6, "P%"), (7, "Рhone")] {
+        let answer = insert(store, &unique(&named(number, "alice", text))).await;
+        answers(10, &format!("the other label {text:?}"), answer, Inserted::Done);
+    }
+    let same_family = RecordParts { family: id(1), ..named(8, "alice", "Phone") };
+    let answer = insert(store, &unique(&same_family)).await;
+    answers(10, "the label of its own family", answer, Inserted::Done);
+    let answer = insert(store, &insert_of(&named(9, "alice", "Phone"))).await;
+    answers(10, "a label that need not be unique", answer, Inserted::Done);
+}
+
+/// Clause 10, on threads.
+pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let call = |number: u64| {
+            let named = RecordParts { label: label("Phone"), ..row(100 * round + number, &who) };
+            insert_call(store, Insert { unique_label: true, ..insert_of(&named) })
+        };
+        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
+        let right =
+            given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::LabelTaken));
+        let there = rows_of(&**store, &who).await.len();
+        let wrong = format!("{there} rows have one label after {given:?}");
+        hold(10, right && done(&given) == 1 && there == 1, wrong);
+    }
+}
+
+/// Clauses 4 to 10: where several refuse, the first in this order answers.
+pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
+    let there = row(1, "alice");
+    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    put_all(store, &[there.clone(), revoked.clone()]).await;
+    let (_, _, rotate) = rotation(&revoked, 3);
+    let refused = |row: &RecordParts| Insert {
+        row: loaded(row),
+        limit: Some(0),
+        unique_label: true,
+        ..insert_of(row)
+    };
+    let new = RecordParts { label: there.label.clone(), ..row(3, "alice") };
+    let taken = Insert { under: Some(revoked.id), ..refused(&there) };
+    answers(4, "an insert that all refuse", insert(store, &taken).await, Inserted::IdTaken);
+    let under = Insert { under: Some(revoked.id), ..refused(&new) };
+    answers(
+        5,
+        "an insert that `under` refuses first",
+        insert(store, &under).await,
+        Inserted::Stale,
+    );
+    let stale = Insert { supersede: rotate.supersede, ..refused(&new) };
+    answers(
+        6,
+        "an insert that `supersede` refuses first",
+        insert(store, &stale).await,
+        Inserted::Stale,
+    );
+    let answer = insert(store, &refused(&new)).await;
+    answers(9, "an insert that the limit refuses first", answer, Inserted::LimitReached);
+    let answer = insert(store, &Insert { limit: Some(2), ..refused(&new) }).await;
+    answers(10, "an insert that the label refuses", answer, Inserted::LabelTaken);
+    has(4, store, &[there, revoked]).await;
+}
+
+fn insert_call<S: TokenStore + 'static>(store: &Arc<S>, asked: Insert) -> Call<Inserted> {
+    let store = Arc::clone(store);
+    Box::pin(async move { insert(&*store, &asked).await })
+}
+
+fn done(given: &[Inserted]) -> usize {
+    given.iter().filter(|answer| **answer == Inserted::Done).count()
+}

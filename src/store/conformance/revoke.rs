@@ -1,0 +1,244 @@
+//! Clauses 17 to 19.
+
+use std::sync::Arc;
+
+use super::population::{FACTS, filters, matching, population};
+use super::race::{Call, at_once};
+use super::rows::*;
+use super::{CALLS, ROUNDS, Runner};
+use crate::record::{RecordParts, Revocation, TokenRecord};
+use crate::store::{Filter, Insert, Inserted, Purge, TokenStore};
+use crate::token::TokenId;
+
+/// Clause 17: every fact of a filter, against [`Filter::matches`]; what derives from a matching row's family; the count.
+pub async fn revoke_ends_what_the_filter_matches_and_what_derives_from_it<S: TokenStore>(
+    store: &S,
+) {
+    let rows = population();
+    for filter in filters().into_iter().take(FACTS) {
+        put_all(store, &rows).await;
+        let the_end = revocation(99, "the end");
+        let after: Vec<RecordParts> = rows
+            .iter()
+            .map(|row| {
+                let derives = matching(&rows, &filter).any(|parent| {
+                    parent.owner == row.owner && Some(parent.family) == row.derived_from
+                });
+                let meant = derives || filter.matches(&TokenRecord::from_parts(row.clone()));
+                if meant && row.revocation.is_none() { ended(row, &the_end) } else { row.clone() }
+            })
+            .collect();
+        let right = rows.iter().zip(&after).filter(|(before, after)| before != after).count();
+        let count = revoke(store, &filter, &the_end).await;
+        answers(17, &format!("the revoke by {filter:?}"), count, right as u64);
+        has(17, store, &after).await;
+        purge(store, &Purge::Matching(Filter::every_token()), 10_000).await;
+    }
+}
+
+/// Clause 17, for rows at the greatest revision.
+pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
+    let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(1, "alice") };
+    let below = RecordParts { revision: TokenRecord::MAX_REVISION - 1, ..row(2, "alice") };
+    put_all(store, &[full.clone(), below.clone()]).await;
+    let the_end = revocation(9, "x");
+    let count = revoke(store, &Filter::of_owner(&owner("alice")), &the_end).await;
+    answers(17, "the revoke of rows at the greatest revision", count, 2);
+    has(17, store, &[ended(&full, &the_end), ended(&below, &the_end)]).await;
+}
+
+/// Clause 18.
+pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
+    let (old, other) = (row(1, "alice"), row(2, "alice"));
+    put_all(store, &[old.clone(), other.clone()]).await;
+    let first = revocation(50, "first");
+    answers(17, "a revoke", revoke(store, &Filter::of_id(old.id), &first).await, 1);
+    // Not a later one, and not one that says it was earlier.
+    for (seconds, count) in [(60, 1), (40, 0)] {
+        let second = revocation(seconds, "second");
+        let filter = Filter::of_owner(&owner("alice"));
+        let answer = revoke(store, &filter, &second).await;
+        answers(18, "a revoke of what is revoked already, and perhaps another", answer, count);
+        has(18, store, &[ended(&old, &first), ended(&other, &revocation(60, "second"))]).await;
+    }
+}
+
+/// Clause 18. `damage` writes junk into a row.
+pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
+    store: &Arc<S>,
+    damage: impl Fn(Arc<S>, TokenId) -> D,
+) where
+    S: TokenStore,
+    D: Future<Output = ()>,
+{
+    let (one, other) = (row(1, "alice"), row(3, "alice"));
+    put_all(&**store, &[one.clone(), row(2, "alice"), other.clone(), derived(4, "alice", 2)]).await;
+    damage(Arc::clone(store), id(2)).await;
+    let the_end = revocation(9, "x");
+    let mine = Filter { except_id: Some(id(4)), ..Filter::of_owner(&owner("alice")) };
+    let count = revoke(&**store, &mine, &the_end).await;
+    answers(18, "the revoke of three rows, one damaged, and one that derives from it", count, 4);
+    answers(18, "the same revoke again", revoke(&**store, &mine, &the_end).await, 0);
+    for right in [ended(&one, &the_end), ended(&other, &the_end)] {
+        is_row(18, "find", Some(&stored(&**store, right.id).await), &right);
+    }
+    let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
+    let living = list(&**store, &living).await;
+    hold(18, living.is_empty(), format_args!("after the revoke of all, {living:?} live"));
+}
+
+/// Clause 17, on threads: the counts add up.
+pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let rows: Vec<_> = (0..10).map(|number| row(100 * round + number, &who)).collect();
+        put_all(&**store, &rows).await;
+        let call = |number: u64| {
+            let the_end = revocation(9, &format!("call {number}"));
+            revoke_call(store, Filter::of_owner(&owner(&who)), the_end)
+        };
+        let counts = at_once(runner, (0..CALLS).map(call).collect()).await;
+        let wrong = format!("revokes of the same 10 rows answered {counts:?}");
+        hold(17, counts.iter().sum::<u64>() == 10, wrong);
+        let there = rows_of(&**store, &who).await;
+        let once = there.iter().all(|row| row.revocation.is_some() && row.revision == 1);
+        hold(18, once, format_args!("a row was revoked twice: {there:?}"));
+    }
+}
+
+/// Clauses 14, 15, 18 and 20, on threads: a revocation stands against replaces, rotations and uses that run beside it.
+pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let first = 100 * round;
+        let old = row(first, &who);
+        put(&**store, &old).await;
+        let the_end = revocation(9, "the end");
+        let mut calls: Vec<Call<()>> = Vec::new();
+        for number in 0..CALLS {
+            let (store, old, the_end) = (Arc::clone(store), old.clone(), the_end.clone());
+            calls.push(Box::pin(async move {
+                for step in 0..4 {
+                    match number % 4 {
+                        0 => {
+                            revoke(&*store, &Filter::of_id(old.id), &the_end).await;
+                        }
+                        1 => {
+                            let form = RecordParts { revision: step, ..old.clone() };
+                            replace(&*store, &replace_of(&form)).await;
+                        }
+                        2 => {
+                            let form = RecordParts { revision: step, ..old.clone() };
+                            let new = first + 1 + 4 * number + step;
+                            insert(&*store, &rotation(&form, new).2).await;
+                        }
+                        _ => touch(&*store, &[(old.id, used(step as i64))]).await,
+                    }
+                }
+            }));
+        }
+        at_once(runner, calls).await;
+        let there = stored(&**store, old.id).await;
+        let ended = there.revocation == Some(the_end) && there.seal.is_none();
+        hold(18, ended, format_args!("a revocation was written over: {there:?}"));
+        let latest = there.last_use.as_ref().map(|last_use| last_use.at);
+        hold(20, latest == Some(at(3)), format_args!("a use was written over: {there:?}"));
+    }
+}
+
+/// Clause 19, on threads: a line of rotations is revoked, by owner or by family, while it goes on.
+pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..2 * ROUNDS {
+        let who = format!("owner {round}");
+        let first = row(1000 * round, &who);
+        put(&**store, &first).await;
+        let filter = match round % 2 {
+            0 => Filter::of_owner(&first.owner),
+            _ => Filter::of_family(&first.owner, first.family),
+        };
+        let (rotating, revoking) = (Arc::clone(store), Arc::clone(store));
+        let line: Call<()> = Box::pin(async move {
+            let mut newest = first;
+            for step in 1..200 {
+                let (new, _, rotate) = rotation(&newest, newest.id.as_u64() + 1);
+                match insert(&*rotating, &rotate).await {
+                    Inserted::Done => newest = new,
+                    Inserted::Stale => return,
+                    other => panic!("rotation {step} of a line was answered {other:?}"),
+                }
+            }
+        });
+        let the_end: Call<()> = Box::pin(async move {
+            // The line should have begun.
+            for _ in 0..round % 4 {
+                list(&*revoking, &filter).await;
+            }
+            revoke(&*revoking, &filter, &revocation(9, "the end")).await;
+            let living = list(&*revoking, &Filter { revoked: Some(false), ..filter }).await;
+            hold(19, living.is_empty(), format_args!("a successor escaped a revoke: {living:?}"));
+        });
+        at_once(runner, vec![line, the_end]).await;
+    }
+}
+
+/// Clauses 5 and 19, on threads: tokens are issued under a token while it, its family or its owner's tokens are revoked.
+pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..2 * ROUNDS {
+        let who = format!("owner {round}");
+        let first = 1000 * round;
+        let parent = RecordParts { family: id(first + 900), ..row(first, &who) };
+        put(&**store, &parent).await;
+        let filter = match round % 3 {
+            0 => Filter::of_owner(&parent.owner),
+            1 => Filter::of_family(&parent.owner, parent.family),
+            _ => Filter::of_id(parent.id),
+        };
+        let issue = |thread: u64| -> Call<()> {
+            let (store, who) = (Arc::clone(store), who.clone());
+            Box::pin(async move {
+                for step in 1..50 {
+                    let child = derived(first + 100 * thread + step, &who, first + 900);
+                    let under = Insert { under: Some(id(first)), ..insert_of(&child) };
+                    if insert(&*store, &under).await != Inserted::Done {
+                        return;
+                    }
+                }
+            })
+        };
+        let revoking = Arc::clone(store);
+        let all = Filter { revoked: Some(false), ..Filter::of_owner(&parent.owner) };
+        let the_end: Call<()> = Box::pin(async move {
+            for _ in 0..round % 4 {
+                list(&*revoking, &filter).await;
+            }
+            revoke(&*revoking, &filter, &revocation(9, "the end")).await;
+            let living = list(&*revoking, &all).await;
+            hold(19, living.is_empty(), format_args!("a derived row escaped a revoke: {living:?}"));
+        });
+        at_once(runner, vec![issue(1), issue(2), issue(3), the_end]).await;
+        let all = Filter { revoked: Some(false), ..Filter::of_owner(&owner(&who)) };
+        let living = list(&**store, &all).await;
+        hold(19, living.is_empty(), format_args!("a derived row came after a revoke: {living:?}"));
+    }
+}
+
+fn revoke_call<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    filter: Filter,
+    revocation: Revocation,
+) -> Call<u64> {
+    let store = Arc::clone(store);
+    Box::pin(async move { revoke(&*store, &filter, &revocation).await })
+}

@@ -1,0 +1,91 @@
+//! Clause 20.
+
+use std::sync::Arc;
+
+use super::population::population;
+use super::race::{Call, at_once};
+use super::rows::*;
+use super::{CALLS, ROUNDS, Runner};
+use crate::record::{LastUse, RecordParts};
+use crate::store::TokenStore;
+
+/// Clause 20.
+pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
+    let from = |seconds, address: Option<&str>, client: Option<&str>| LastUse {
+        at: at(seconds),
+        address: address.map(|address| address.parse().unwrap()),
+        client: client.map(Into::into),
+    };
+    let mut rows = [row(1, "alice"), row(2, "alice")];
+    put_all(store, &rows).await;
+    let steps = [
+        (from(10, Some("192.0.2.1"), Some("curl")), true),
+        (from(9, Some("192.0.2.2"), None), false),
+        (from(10, Some("192.0.2.3"), Some("rclone")), false),
+        (from(11, Some("2001:db8::1"), Some("rclone")), true),
+        (from(12, None, None), true),
+        (from(-5, None, Some("late")), false),
+    ];
+    for (last_use, is_later) in steps {
+        touch(store, &[(id(9), last_use.clone()), (id(1), last_use.clone())]).await;
+        if is_later {
+            rows[0].last_use = Some(last_use);
+        }
+        has(20, store, &rows).await;
+    }
+    // One batch may name a row twice, in either order.
+    touch(store, &[(id(2), used(30)), (id(2), used(31)), (id(1), used(31)), (id(1), used(30))])
+        .await;
+    rows.iter_mut().for_each(|row| row.last_use = Some(used(31)));
+    has(20, store, &rows).await;
+    touch(store, &[]).await;
+    has(20, store, &rows).await;
+}
+
+/// Clause 20, for rows of every state.
+pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
+    let mut rows = population();
+    put_all(store, &rows).await;
+    let uses: Vec<_> = rows.iter().map(|row| (row.id, used(9_999))).collect();
+    touch(store, &uses).await;
+    rows.iter_mut().for_each(|row| row.last_use = Some(used(9_999)));
+    has(20, store, &rows).await;
+}
+
+/// Clause 20, for a batch of the size that the engine writes.
+pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
+    let mut rows: Vec<_> = (0..20).map(|number| row(50 * number, "alice")).collect();
+    put_all(store, &rows).await;
+    let uses: Vec<_> = (0..1000).map(|number| (id(number), used(number as i64))).collect();
+    touch(store, &uses).await;
+    for row in &mut rows {
+        row.last_use = Some(used(row.id.as_u64() as i64));
+    }
+    has(20, store, &rows).await;
+}
+
+/// Clause 20, on threads.
+pub async fn uses_noted_at_once_end_with_the_latest<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let rows = [row(2 * round, "alice"), row(2 * round + 1, "alice")];
+        put_all(&**store, &rows).await;
+        let call = |number: u64| -> Call<()> {
+            let (store, mut ids) = (Arc::clone(store), rows.clone().map(|row| row.id));
+            // In another order on every second thread: rows that are locked one by one must not wait in a circle.
+            if number.is_multiple_of(2) {
+                ids.reverse();
+            }
+            Box::pin(async move {
+                touch(&*store, &ids.map(|id| (id, used(number as i64)))).await;
+            })
+        };
+        at_once(runner, (0..CALLS).rev().map(call).collect()).await;
+        for row in rows {
+            let right = RecordParts { last_use: Some(used(CALLS as i64 - 1)), ..row };
+            is_row(20, "find", Some(&stored(&**store, right.id).await), &right);
+        }
+    }
+}
