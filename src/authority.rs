@@ -165,8 +165,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
         async move {
-            let proven = self.prove(presented).await?;
-            Ok(self.admit(proven, presented))
+            let proven = self.prove(&presented).await?;
+            Ok(self.admit(proven, &presented))
         }
     }
 
@@ -181,11 +181,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
         async move {
-            let proven = self.prove(presented).await?;
+            let proven = self.prove(&presented).await?;
             if proven.owner() != owner {
-                return Err(self.turn_away(&proven, presented, DenialReason::OtherOwner).into());
+                return Err(self.turn_away(&proven, &presented, DenialReason::OtherOwner).into());
             }
-            Ok(self.admit(proven, presented))
+            Ok(self.admit(proven, &presented))
         }
     }
 
@@ -403,7 +403,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status. Whoever asks for it admits the
     /// token or turns it away, after a look at its owner.
-    pub(crate) async fn prove(&self, presented: Presented<'_>) -> Result<Proven, AuthError> {
+    pub(crate) async fn prove(&self, presented: &Presented<'_>) -> Result<Proven, AuthError> {
         self.refuse_without_flusher()?;
         let deny = |reason, id, view: Option<&TokenView>| {
             AuthError::Denied(self.deny(presented, reason, id, view))
@@ -435,7 +435,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Lets a good token in, and notes its use.
-    pub(crate) fn admit(&self, proven: Proven, presented: Presented<'_>) -> Authenticated {
+    pub(crate) fn admit(&self, proven: Proven, presented: &Presented<'_>) -> Authenticated {
         self.note_use(&proven.row, presented, proven.now);
         Authenticated::new(proven.row)
     }
@@ -444,7 +444,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(crate) fn turn_away(
         &self,
         proven: &Proven,
-        presented: Presented<'_>,
+        presented: &Presented<'_>,
         reason: DenialReason,
     ) -> Denied {
         let view = TokenView::new(proven.row.record(), Some(Status::Active), None);
@@ -454,12 +454,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Every denial is told.
     pub(crate) fn deny(
         &self,
-        presented: Presented<'_>,
+        presented: &Presented<'_>,
         reason: DenialReason,
         id: Option<TokenId>,
         token: Option<&TokenView>,
     ) -> Denied {
-        let Presented { address, client, .. } = presented;
+        let Presented { address, client, .. } = *presented;
         self.tell(&Event::Denied { id, reason, token, address, client });
         Denied::new(reason, id)
     }
@@ -478,7 +478,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         TokenView::new(row.record(), self.status(row, now).ok(), own_use)
     }
 
-    fn note_use(&self, row: &WholeRow, presented: Presented<'_>, now: Timestamp) {
+    fn note_use(&self, row: &WholeRow, presented: &Presented<'_>, now: Timestamp) {
         let policy = &self.shared.policy;
         let this = || LastUse {
             at: now,

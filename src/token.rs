@@ -60,7 +60,10 @@ impl Token {
         for (place, digit) in random.iter_mut().zip(secret.digits()) {
             *place = ALPHABET[usize::from(*digit)];
         }
-        write_number(prefix.checksum.with_random(random).value(), checksum);
+        write_number(
+            prefix.checksum.with_random(secret.digits().iter().copied()).value(),
+            checksum,
+        );
         token
     }
 
@@ -228,9 +231,9 @@ fn check_form(body: &str) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// Reads a number in base 32, most significant digit first.
-fn read_number(canonical: &[u8]) -> u64 {
-    canonical.iter().fold(0, |number, character| number << 5 | u64::from(digit_of(*character) & 31))
+/// Puts a number together from its digits, most significant first.
+fn number_from(digits: impl Iterator<Item = u8>) -> u64 {
+    digits.fold(0, |number, digit| number << 5 | u64::from(digit))
 }
 
 /// Writes a number in base 32, most significant digit first, to the full width.
@@ -338,15 +341,22 @@ impl Prefix {
         if head.strip_suffix(b"_") != Some(&self.text[..self.len()]) {
             return Ok(None);
         }
-        let all_bits = body.iter().fold(0, |bits, character| bits | digit_of(*character));
+        let mut all_bits = 0;
+        let mut read = |character: &u8| {
+            all_bits |= digit_of(*character);
+            digit_of(*character) & 31
+        };
+        let (random, checksum) = body.split_at(RANDOM_DIGITS);
+        let expected = self.checksum.with_random(random.iter().map(&mut read)).value();
+        let checksum = number_from(checksum.iter().map(&mut read));
         if all_bits > 31 {
             return Ok(None);
         }
-        let (random, checksum) = body.split_at(RANDOM_DIGITS);
-        if read_number(checksum) != self.checksum.with_random(random).value() {
+        if checksum != expected {
             return Err(ParseError::Checksum);
         }
-        Ok(Some(TokenId(read_number(&random[..ID_DIGITS]))))
+        let id = random[..ID_DIGITS].iter().map(|character| digit_of(*character) & 31);
+        Ok(Some(TokenId(number_from(id))))
     }
 
     fn len(&self) -> usize {
@@ -431,7 +441,7 @@ impl FromStr for TokenId {
         if canonical.iter().any(|c| matches!(*c, FORBIDDEN | SEPARATOR)) {
             return Err(InvalidTokenId);
         }
-        Ok(TokenId(read_number(&canonical)))
+        Ok(TokenId(number_from(canonical.into_iter().map(digit_of))))
     }
 }
 
@@ -472,11 +482,9 @@ impl Checksum {
 
     /// Puts the random part of a body in the place of as many zero bytes that were read last. A CRC is linear: what each
     /// character changes is known beforehand and added by xor, and none waits for the one before it.
-    fn with_random(self, random: &[u8]) -> Checksum {
-        let places = random.iter().zip(&TRACES);
-        Checksum(places.fold(self.0, |state, (character, traces)| {
-            state ^ traces[usize::from(digit_of(*character) & 31)]
-        }))
+    fn with_random(self, digits: impl Iterator<Item = u8>) -> Checksum {
+        let places = digits.zip(&TRACES);
+        Checksum(places.fold(self.0, |state, (digit, traces)| state ^ traces[usize::from(digit)]))
     }
 
     fn value(self) -> u64 {
@@ -519,7 +527,7 @@ mod tests {
         assert_eq!(checksum(b"").value(), 0);
         let (head, random) = EXAMPLE.as_bytes().split_at(5);
         let whole = checksum(&[head, &random[..RANDOM_DIGITS]].concat());
-        assert_eq!(acme().checksum.with_random(&random[..RANDOM_DIGITS]), whole);
+        assert_eq!(acme().checksum.with_random(random.iter().map(|c| digit_of(*c))), whole);
     }
 
     #[test]

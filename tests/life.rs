@@ -296,7 +296,7 @@ fn a_list_has_pages_in_order_and_every_token_once() {
     loop {
         let filter = Filter::of_owner(&owner("alice"));
         let page = bench.tokens.blocking().list(&filter, Page { after, limit: 10 }).unwrap();
-        listed.extend(page.tokens.iter().map(|view| view.id()));
+        listed.extend(page.tokens.iter().map(app_tokens::TokenView::id));
         pages += 1;
         after = page.next;
         if after.is_none() {

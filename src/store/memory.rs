@@ -3,6 +3,7 @@
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::{
@@ -16,47 +17,51 @@ use crate::token::TokenId;
 
 /// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are one store.
 ///
-/// Looking a token up takes one shard's read lock; every change takes all locks, so each happens at one instant.
+/// Looking a token up takes one lock, which threads that look up at the same time hardly ever share; every change takes all locks,
+/// so each happens at one instant.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
     /// Taken first by whoever changes or lists.
     owners: Mutex<Owners>,
-    shards: [Shard; SHARDS],
+    stripes: [Stripe; STRIPES],
 }
 
 /// The ids of each owner's rows, sorted.
 type Owners = HashMap<Owner, Vec<TokenId>>;
 type Rows = HashMap<TokenId, Row, BuildHasherDefault<IdHasher>>;
 
-/// Apart from the next, so that two threads don't wait for one cache line.
+/// All rows, behind a lock that few threads share: two that look up at once don't wait for one cache line. There is one map, and
+/// every stripe holds it, but while a change is made none does.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(RwLock<Rows>);
+struct Stripe(RwLock<Option<Arc<Rows>>>);
 
-const SHARDS: usize = 64;
+const STRIPES: usize = 32;
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
+        let rows = Arc::new(Rows::default());
         MemoryStore(Arc::new(Inner {
             owners: Mutex::default(),
-            shards: std::array::from_fn(|_| Shard::default()),
+            stripes: std::array::from_fn(|_| Stripe(RwLock::new(Some(rows.clone())))),
         }))
     }
 
     fn lock(&self) -> Locked<'_> {
         // The order is always the same, and a lookup holds one lock only: nobody waits in a circle. A panic
         // can't leave a change half done, as each checks first and writes after, so a poisoned lock is good.
-        Locked {
-            owners: self.0.owners.lock().unwrap_or_else(PoisonError::into_inner),
-            shards: self
-                .0
-                .shards
-                .each_ref()
-                .map(|s| s.0.write().unwrap_or_else(PoisonError::into_inner)),
-        }
+        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stripes = self
+            .0
+            .stripes
+            .each_ref()
+            .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
+        // The last stripe that lets go of the map gives it away.
+        let rows = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
+        Locked { owners, stripes, rows: rows.unwrap_or_default() }
     }
 }
 
@@ -113,8 +118,9 @@ impl TokenStore for MemoryStore {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        let shard = self.0.shards[shard_of(id)].0.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(shard.get(&id).cloned())
+        let stripe = &self.0.stripes[STRIPE.with(|stripe| *stripe)].0;
+        let rows = stripe.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(rows.as_ref().and_then(|rows| rows.get(&id).cloned()))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
@@ -208,15 +214,32 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
+thread_local! {
+    /// Which stripe this thread looks up in.
+    static STRIPE: usize = {
+        static THREADS: AtomicUsize = AtomicUsize::new(0);
+        THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES
+    };
+}
+
 /// The whole store, while nobody else reads or changes it.
 struct Locked<'a> {
+    rows: Rows,
+    stripes: [RwLockWriteGuard<'a, Option<Arc<Rows>>>; STRIPES],
     owners: MutexGuard<'a, Owners>,
-    shards: [RwLockWriteGuard<'a, Rows>; SHARDS],
+}
+
+/// Gives the map back to all stripes, also where a change panicked.
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let rows = Arc::new(std::mem::take(&mut self.rows));
+        self.stripes.iter_mut().for_each(|stripe| **stripe = Some(rows.clone()));
+    }
 }
 
 impl Locked<'_> {
     fn get(&self, id: TokenId) -> Option<&Row> {
-        self.shards[shard_of(id)].get(&id)
+        self.rows.get(&id)
     }
 
     fn record(&self, id: TokenId) -> Option<&TokenRecord> {
@@ -231,11 +254,11 @@ impl Locked<'_> {
                 ids.insert(place, id);
             }
         }
-        self.shards[shard_of(id)].insert(id, row);
+        self.rows.insert(id, row);
     }
 
     fn remove(&mut self, id: TokenId) {
-        let row = self.shards[shard_of(id)].remove(&id);
+        let row = self.rows.remove(&id);
         let Some(record) = row.as_ref().and_then(Row::record) else {
             return;
         };
@@ -248,7 +271,7 @@ impl Locked<'_> {
     }
 
     fn update(&mut self, id: TokenId, change: impl FnOnce(&Row) -> Row) {
-        if let Some(row) = self.shards[shard_of(id)].get_mut(&id) {
+        if let Some(row) = self.rows.get_mut(&id) {
             *row = change(row);
         }
     }
@@ -281,7 +304,7 @@ impl Locked<'_> {
         let (one, owned, all) = match filter {
             Filter { id: Some(id), .. } => (Some(*id), None, None),
             Filter { owner: Some(owner), .. } => (None, self.owners.get(owner), None),
-            _ => (None, None, Some(self.shards.iter().flat_map(|shard| shard.keys()))),
+            _ => (None, None, Some(self.rows.keys())),
         };
         let owned = owned.into_iter().flatten().copied();
         let candidates = one.into_iter().chain(owned).chain(all.into_iter().flatten().copied());
@@ -315,10 +338,6 @@ impl Locked<'_> {
                 && !record.expires().has_come(dead.now)
         })
     }
-}
-
-fn shard_of(id: TokenId) -> usize {
-    (id.as_u64() % SHARDS as u64) as usize
 }
 
 /// Ids are drawn at random and can't be chosen by whoever presents one, so one multiplication spreads them well enough.

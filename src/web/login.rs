@@ -192,9 +192,12 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
         let presented = Presented { text, address: origin.address, client: origin.client };
-        let proven = match self.tokens.prove(presented).await {
+        let proven = match self.tokens.prove(&presented).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self.tokens.deny(presented, DenialReason::Mistyped, None, None).into());
+                return Err(self
+                    .tokens
+                    .deny(&presented, DenialReason::Mistyped, None, None)
+                    .into());
             }
             proven => proven?,
         };
@@ -211,8 +214,8 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&proven, presented, reason).into()),
-            None => Ok(self.tokens.admit(proven, presented)),
+            Some(reason) => Err(self.tokens.turn_away(&proven, &presented, reason).into()),
+            None => Ok(self.tokens.admit(proven, &presented)),
         }
     }
 
