@@ -25,17 +25,17 @@ const MAX_CANONICAL: usize = Prefix::MAX_LEN + 1 + BODY_DIGITS;
 
 /// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// let copy = token.clone(); // a secret has one place
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// println!("{token}"); // say `expose_secret` where it must be shown
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0369
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// assert!(token == token); // only digests are compared, in constant time

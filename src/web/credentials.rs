@@ -1,4 +1,4 @@
-//! The `Authorization` header in: [`credentials`].
+//! The `Authorization` header in: [`credentials()`].
 
 use std::fmt;
 use std::ops::Range;
