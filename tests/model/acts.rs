@@ -64,11 +64,25 @@ pub(crate) enum Act {
     },
     ForgetOwner {
         owner: Owner,
-        operator: &'static str,
+        who: Who,
     },
     FlushUsage,
     Purge,
     SetClock(i64),
+}
+
+impl Act {
+    /// Whether it is done in the name of an operator without a name.
+    pub(crate) fn is_by_nobody(&self) -> bool {
+        match self {
+            Act::Find { who, .. }
+            | Act::Revoke { who, .. }
+            | Act::RevokeMatching { who, .. }
+            | Act::Forget { who, .. }
+            | Act::ForgetOwner { who, .. } => matches!(who, Who::Operator("")),
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -78,6 +92,25 @@ pub(crate) struct Wish {
     pub(crate) scopes: Option<&'static [&'static str]>,
     pub(crate) life: Life,
     pub(crate) operator: Option<&'static str>,
+}
+
+impl Wish {
+    /// The line in the list, if it is granted.
+    pub(crate) fn granted(&self, id: TokenId, now: Timestamp, end: Option<Timestamp>) -> Line {
+        let scopes = self.scopes.map(|names| Access::scopes(names.iter().copied()).unwrap());
+        Line {
+            id,
+            owner: self.owner.parse().unwrap(),
+            label: self.label.parse().unwrap(),
+            access: scopes.unwrap_or(Access::full()),
+            issued_by: self.operator.map(|name| name.parse().unwrap()),
+            created_at: now,
+            expires: end.map_or(Expires::Never, Expires::At),
+            revocation: None,
+            last_use: None,
+            status: Some(Status::Active),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -111,8 +144,12 @@ impl Who {
         }
     }
 
-    pub(crate) fn is_named(&self) -> bool {
-        !matches!(self, Who::Operator(""))
+    /// The operator's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Who::Owner(_) => "",
+            Who::Operator(name) => name,
+        }
     }
 
     pub(crate) fn actor(&self) -> Actor {
@@ -237,6 +274,35 @@ impl Line {
             status: view.status(),
         }
     }
+
+    pub(crate) fn end(&self) -> Option<i64> {
+        self.expires.at().map(Timestamp::as_unix)
+    }
+
+    /// When it was used, as far as that is written, or else made.
+    pub(crate) fn last_seen(&self) -> i64 {
+        self.last_use.as_ref().map_or(self.created_at, |last| last.at).as_unix()
+    }
+
+    /// What the facts of a filter mean. Each token is its own family, sealed under key 1, and has no successor.
+    pub(crate) fn is_meant_by(&self, filter: &Filter) -> bool {
+        let before = |limit: Timestamp, at: i64| at < limit.as_unix();
+        let keys = &filter.except_key_ids;
+        let contradicted = [
+            filter.id.is_some_and(|id| id != self.id),
+            filter.owner.as_ref().is_some_and(|owner| *owner != self.owner),
+            filter.family.is_some_and(|family| family != self.id),
+            filter.except_id == Some(self.id),
+            filter.key_id.is_some_and(|key| key.as_u32() != 1),
+            keys.iter().any(|key| key.as_u32() == 1),
+            filter.revoked.is_some_and(|revoked| revoked != self.revocation.is_some()),
+            filter.superseded == Some(true),
+            filter.expires_before.is_some_and(|t| !self.end().is_some_and(|end| before(t, end))),
+            filter.created_before.is_some_and(|t| !before(t, self.created_at.as_unix())),
+            filter.last_used_before.is_some_and(|t| !before(t, self.last_seen())),
+        ];
+        !contradicted.contains(&true)
+    }
 }
 
 const HOUR: i64 = 3600;
@@ -308,7 +374,9 @@ impl Draw {
                 Act::RevokeMatching { who: self.who(), filter, reason: self.reason() }
             }
             68..70 => Act::Forget { who: self.who(), id: self.id(texts) },
-            70..71 => Act::ForgetOwner { owner: self.owner(), operator: self.of(&OPERATORS) },
+            70..71 => {
+                Act::ForgetOwner { owner: self.owner(), who: Who::Operator(self.of(&OPERATORS)) }
+            }
             71..76 => Act::FlushUsage,
             76..80 => Act::Purge,
             _ => Act::SetClock(self.clock(model)),

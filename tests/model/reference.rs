@@ -1,19 +1,21 @@
 //! The engine's meaning, told a second time as plainly as it can be: every question is a scan of all rows. It knows nothing of
 //! digests, seals, locks, batches or indexes.
 
-use app_tokens::error::DenialReason;
-use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
-use app_tokens::store::Filter;
-use app_tokens::{Access, Owner, Reason, Requirement, Timestamp, TokenId};
+use std::net::IpAddr;
 
-use super::acts::{Act, Answer, Life, Line, Means, Rules, Told, Who, Wish};
+use app_tokens::error::DenialReason;
+use app_tokens::record::{Actor, LastUse, Revocation, Status};
+use app_tokens::store::Filter;
+use app_tokens::{Owner, Reason, Requirement, Timestamp, TokenId};
+
+use super::acts::{Answer, Life, Line, Means, Rules, Told, Who, Wish};
 
 pub(crate) struct Model {
     pub(crate) rules: Rules,
     /// Seconds since 1970.
     pub(crate) now: i64,
     pub(crate) rows: Vec<Row>,
-    told: Vec<Told>,
+    pub(crate) told: Vec<Told>,
 }
 
 pub(crate) struct Row {
@@ -23,63 +25,19 @@ pub(crate) struct Row {
     pub(crate) pending: Option<LastUse>,
 }
 
+impl Row {
+    fn last_use(&self) -> Option<LastUse> {
+        let written = self.line.last_use.as_ref();
+        let own = self.pending.as_ref().filter(|own| Some(own.at) > written.map(|last| last.at));
+        own.or(written).cloned()
+    }
+}
+
 /// How far clocks may be apart, in seconds.
 pub(crate) const TOLERANCE: i64 = 300;
 
 impl Model {
-    pub(crate) fn new(rules: Rules, now: i64) -> Model {
-        Model { rules, now, rows: Vec::new(), told: Vec::new() }
-    }
-
-    /// What the engine should answer, and what it should tell. `issued` is the id that it drew, if the act is to issue.
-    pub(crate) fn act(&mut self, act: &Act, issued: Option<TokenId>) -> (Answer, Vec<Told>) {
-        let answer = match act {
-            Act::Issue(wish) => self.issue(wish, issued),
-            Act::Authenticate { means, as_owner, address, client, scope, .. } => {
-                self.authenticate(*means, as_owner.as_ref(), (*address, *client), scope)
-            }
-            Act::List { filter, after, limit } => self.list(filter, *after, *limit),
-            Act::Find { who, id } => match self.visible(who, *id) {
-                _ if !who.is_named() => Answer::Invalid,
-                Some(row) => Answer::Found(self.line(row)),
-                None => Answer::Unknown,
-            },
-            Act::Revoke { who, id, reason } => match self.visible(who, *id) {
-                _ if !who.is_named() => Answer::Invalid,
-                Some(_) => Answer::Count(self.revoke(&Filter::of_id(*id), who, reason)),
-                None => Answer::Unknown,
-            },
-            Act::RevokeMatching { who, filter, reason } => match who.limit(filter) {
-                _ if !who.is_named() => Answer::Invalid,
-                Some(filter) => {
-                    self.write_uses_if(filter.last_used_before.is_some());
-                    Answer::Count(self.revoke(&filter, who, reason))
-                }
-                None => Answer::Count(0),
-            },
-            Act::Forget { who, id } => match self.visible(who, *id) {
-                _ if !who.is_named() => Answer::Invalid,
-                Some(_) => Answer::Count(self.forget(&Filter::of_id(*id), who)),
-                None => Answer::Unknown,
-            },
-            Act::ForgetOwner { owner, operator } => match Who::Operator(operator) {
-                who if who.is_named() => Answer::Count(self.forget(&Filter::of_owner(owner), &who)),
-                _ => Answer::Invalid,
-            },
-            Act::FlushUsage => {
-                self.write_uses_if(true);
-                Answer::Done
-            }
-            Act::Purge => self.purge(),
-            Act::SetClock(now) => {
-                self.now = *now;
-                Answer::Done
-            }
-        };
-        (answer, std::mem::take(&mut self.told))
-    }
-
-    fn issue(&mut self, wish: &Wish, issued: Option<TokenId>) -> Answer {
+    pub(crate) fn issue(&mut self, wish: &Wish, issued: Option<TokenId>) -> Answer {
         let Rules { max_life, never, .. } = self.rules;
         let expires = match wish.life {
             Life::Forever if never => None,
@@ -96,86 +54,62 @@ impl Model {
             }
             _ => {}
         }
-        let lives = |row: &&Row| {
-            row.line.owner.as_str() == wish.owner
-                && row.line.revocation.is_none()
-                && seconds(row.line.expires).is_none_or(|end| self.now < end)
-        };
-        let live: Vec<&Row> = self.rows.iter().filter(lives).collect();
+        let mine = self.rows.iter().map(|row| &row.line).filter(|l| l.owner.as_str() == wish.owner);
+        let lives = |l: &&Line| l.revocation.is_none() && !self.has_ended(l);
+        let live: Vec<&Line> = mine.filter(lives).collect();
         if self.rules.limit.is_some_and(|limit| live.len() >= limit as usize) {
             return Answer::Refused("limit reached");
         }
-        if self.rules.unique_labels && live.iter().any(|r| r.line.label.as_str() == wish.label) {
+        if self.rules.unique_labels && live.iter().any(|l| l.label.as_str() == wish.label) {
             return Answer::Refused("label taken");
         }
-        let Some(id) = issued else {
-            return Answer::Refused("nothing: it should have been issued");
-        };
-        let line = Line {
-            id,
-            owner: wish.owner.parse().unwrap(),
-            label: wish.label.parse().unwrap(),
-            access: wish
-                .scopes
-                .map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap()),
-            issued_by: wish.operator.map(|name| name.parse().unwrap()),
-            created_at: time(self.now),
-            expires: expires.map_or(Expires::Never, |end| Expires::At(time(end))),
-            revocation: None,
-            last_use: None,
-            status: Some(Status::Active),
-        };
-        let by = wish.operator.map_or(Actor::Owner, |name| Actor::Operator(name.parse().unwrap()));
+        // Where the engine refused, any id shows the difference.
+        let id = issued.unwrap_or(TokenId::MAX);
+        let line = wish.granted(id, time(self.now), expires.map(time));
+        let by = line.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
         self.told.push(Told::Issued(id, by));
         self.rows.push(Row { line: line.clone(), pending: None });
         Answer::Issued(line)
     }
 
-    fn authenticate(
+    pub(crate) fn authenticate(
         &mut self,
         means: Means,
         as_owner: Option<&Owner>,
-        (address, client): (Option<std::net::IpAddr>, Option<&str>),
+        (address, client): (Option<IpAddr>, Option<&str>),
         scope: &str,
     ) -> Answer {
-        let (id, reason, row) = match means {
-            Means::NotOurs => return Answer::NotOurs,
-            Means::Mistyped => (None, Some(DenialReason::Mistyped), None),
-            Means::Token { id, secret_is_right } => {
-                let row = self.rows.iter().position(|row| row.line.id == id);
-                match row {
-                    None => (Some(id), Some(DenialReason::Unknown), None),
-                    Some(_) if !secret_is_right => {
-                        (Some(id), Some(DenialReason::WrongSecret), None)
-                    }
-                    Some(row) => (Some(id), self.reason(&self.rows[row], as_owner), Some(row)),
-                }
+        let Means::Token { id, secret_is_right } = means else {
+            return match means {
+                Means::Mistyped => self.deny(None, DenialReason::Mistyped, false),
+                _ => Answer::NotOurs,
+            };
+        };
+        let Some(row) = self.rows.iter().position(|row| row.line.id == id) else {
+            return self.deny(Some(id), DenialReason::Unknown, false);
+        };
+        if !secret_is_right {
+            return self.deny(Some(id), DenialReason::WrongSecret, false);
+        }
+        let Line { owner, access, .. } = self.rows[row].line.clone();
+        let reason = match self.status(&self.rows[row]) {
+            None => return Answer::Failed,
+            Some(Status::Revoked) => DenialReason::Revoked,
+            Some(Status::Expired) => DenialReason::Expired,
+            Some(Status::Idle) => DenialReason::Idle,
+            _ if as_owner.is_some_and(|expected| *expected != owner) => DenialReason::OtherOwner,
+            _ => {
+                self.note_use(row, address, client);
+                let allowed = access.allows(&Requirement::one_of(&[scope]));
+                return Answer::Authenticated { owner, allowed };
             }
         };
-        if row.is_some_and(|row| self.status(&self.rows[row]).is_none()) {
-            return Answer::Failed;
-        }
-        if let Some(reason) = reason {
-            self.told.push(Told::Denied { id, reason, with_token: row.is_some() });
-            return Answer::Denied { id, reason };
-        }
-        let row = row.unwrap();
-        self.note_use(row, address, client);
-        let Line { owner, access, .. } = &self.rows[row].line;
-        let allowed = access.allows(&Requirement::one_of(&[scope]));
-        Answer::Authenticated { owner: owner.clone(), allowed }
+        self.deny(Some(id), reason, true)
     }
 
-    fn reason(&self, row: &Row, as_owner: Option<&Owner>) -> Option<DenialReason> {
-        match self.status(row)? {
-            Status::Revoked => Some(DenialReason::Revoked),
-            Status::Expired => Some(DenialReason::Expired),
-            Status::Idle => Some(DenialReason::Idle),
-            _ if as_owner.is_some_and(|owner| *owner != row.line.owner) => {
-                Some(DenialReason::OtherOwner)
-            }
-            _ => None,
-        }
+    fn deny(&mut self, id: Option<TokenId>, reason: DenialReason, with_token: bool) -> Answer {
+        self.told.push(Told::Denied { id, reason, with_token });
+        Answer::Denied { id, reason }
     }
 
     /// `None` where the clock is too far behind to tell.
@@ -187,7 +121,7 @@ impl Model {
         if self.now < created - TOLERANCE {
             return None;
         }
-        if seconds(row.line.expires).is_some_and(|end| self.now >= end) {
+        if self.has_ended(&row.line) {
             return Some(Status::Expired);
         }
         let written = row.line.last_use.as_ref().map(|last| last.at.as_unix());
@@ -198,11 +132,14 @@ impl Model {
         Some(if idle { Status::Idle } else { Status::Active })
     }
 
-    fn note_use(&mut self, row: usize, address: Option<std::net::IpAddr>, client: Option<&str>) {
+    fn has_ended(&self, line: &Line) -> bool {
+        line.end().is_some_and(|end| self.now >= end)
+    }
+
+    fn note_use(&mut self, row: usize, address: Option<IpAddr>, client: Option<&str>) {
         let (now, interval) = (self.now, self.rules.interval);
         let Row { line, pending } = &mut self.rows[row];
-        let recent = |last: &&LastUse| last.at.as_unix() > now - interval;
-        if pending.iter().chain(&line.last_use).any(|last| recent(&last)) {
+        if pending.iter().chain(&line.last_use).any(|last| last.at.as_unix() > now - interval) {
             return;
         }
         let origins = self.rules.origins;
@@ -219,10 +156,10 @@ impl Model {
         *pending = Some(this);
     }
 
-    fn list(&mut self, filter: &Filter, after: Option<TokenId>, limit: u32) -> Answer {
+    pub(crate) fn list(&mut self, filter: &Filter, after: Option<TokenId>, limit: u32) -> Answer {
         self.write_uses_if(filter.last_used_before.is_some());
         let beyond = |row: &&Row| after.is_none_or(|after| row.line.id > after);
-        let chosen = self.rows.iter().filter(|row| matches(filter, row)).filter(beyond);
+        let chosen = self.rows.iter().filter(|row| row.line.is_meant_by(filter)).filter(beyond);
         let mut lines: Vec<Line> = chosen.map(|row| self.line(row)).collect();
         lines.sort_by_key(|line| line.id);
         lines.truncate(limit as usize);
@@ -231,92 +168,60 @@ impl Model {
         Answer::Page { lines, next }
     }
 
-    fn line(&self, row: &Row) -> Line {
-        let later = row.pending.iter().chain(&row.line.last_use).max_by_key(|last| last.at);
-        // Of two uses in one second the written one is shown.
-        let last_use =
-            row.line.last_use.as_ref().filter(|w| later.is_some_and(|l| l.at == w.at)).or(later);
-        Line { last_use: last_use.cloned(), status: self.status(row), ..row.line.clone() }
+    pub(crate) fn line(&self, row: &Row) -> Line {
+        Line { last_use: row.last_use(), status: self.status(row), ..row.line.clone() }
     }
 
-    fn revoke(&mut self, filter: &Filter, who: &Who, reason: &Reason) -> u64 {
+    pub(crate) fn revoke(&mut self, filter: &Filter, who: &Who, reason: &Reason) -> u64 {
         let revocation = Revocation { at: time(self.now), reason: reason.clone(), by: who.actor() };
         let mut count = 0;
-        for row in self.rows.iter_mut().filter(|row| matches(filter, row)) {
+        for row in self.rows.iter_mut().filter(|row| row.line.is_meant_by(filter)) {
             if row.line.revocation.is_none() {
                 row.line.revocation = Some(revocation.clone());
                 count += 1;
             }
         }
-        if count > 0 {
-            self.told.push(Told::Revoked(count, reason.clone(), revocation.by));
-        }
-        count
+        self.tell_if(count, Told::Revoked(count, reason.clone(), revocation.by))
     }
 
-    fn forget(&mut self, filter: &Filter, who: &Who) -> u64 {
+    pub(crate) fn forget(&mut self, filter: &Filter, who: &Who) -> u64 {
         self.revoke(filter, who, &Reason::FORGOTTEN);
         let before = self.rows.len();
-        self.rows.retain(|row| !matches(filter, row));
+        self.rows.retain(|row| !row.line.is_meant_by(filter));
         let count = (before - self.rows.len()) as u64;
-        if count > 0 {
-            self.told.push(Told::Forgotten(count, who.actor()));
-        }
-        count
+        self.tell_if(count, Told::Forgotten(count, who.actor()))
     }
 
-    fn purge(&mut self) -> Answer {
+    pub(crate) fn purge(&mut self) -> u64 {
         let Rules { retention, idle, .. } = self.rules;
         self.write_uses_if(idle.is_some());
         let now = self.now;
         let before = self.rows.len();
         self.rows.retain(|Row { line, .. }| {
-            let last = line.last_use.as_ref().map_or(line.created_at, |last| last.at).as_unix();
             let revoked = line.revocation.as_ref().map(|revocation| revocation.at.as_unix());
-            let dead_since = [revoked, seconds(line.expires), idle.map(|idle| last + idle)];
+            let dead_since = [revoked, line.end(), idle.map(|idle| line.last_seen() + idle)];
             !dead_since.into_iter().flatten().any(|since| since + retention <= now)
         });
         let count = (before - self.rows.len()) as u64;
-        if count > 0 {
-            self.told.push(Told::Purged(count));
-        }
-        Answer::Count(count)
+        self.tell_if(count, Told::Purged(count))
     }
 
-    fn write_uses_if(&mut self, wanted: bool) {
+    pub(crate) fn write_uses_if(&mut self, wanted: bool) {
         for row in self.rows.iter_mut().filter(|_| wanted) {
-            let written = row.line.last_use.as_ref().map(|last| last.at);
-            let own = row.pending.take().filter(|own| Some(own.at) > written);
-            row.line.last_use = own.or(row.line.last_use.take());
+            row.line.last_use = row.last_use();
+            row.pending = None;
         }
     }
 
-    fn visible(&self, who: &Who, id: TokenId) -> Option<&Row> {
+    fn tell_if(&mut self, count: u64, told: Told) -> u64 {
+        self.told.extend((count > 0).then_some(told));
+        count
+    }
+
+    pub(crate) fn visible(&self, who: &Who, id: TokenId) -> Option<&Row> {
         let mine = |row: &&Row| row.line.id == id && who.may_see(&row.line.owner);
         self.rows.iter().find(mine)
     }
-}
-
-fn matches(filter: &Filter, Row { line, .. }: &Row) -> bool {
-    let last = line.last_use.as_ref().map_or(line.created_at, |last| last.at);
-    // Each token is its own family, sealed under key 1, and has no successor.
-    !(filter.id.is_some_and(|id| id != line.id)
-        || filter.owner.as_ref().is_some_and(|owner| *owner != line.owner)
-        || filter.family.is_some_and(|family| family != line.id)
-        || filter.except_id == Some(line.id)
-        || filter.key_id.is_some_and(|key| key.as_u32() != 1)
-        || filter.except_key_ids.iter().any(|key| key.as_u32() == 1)
-        || filter.revoked.is_some_and(|revoked| revoked != line.revocation.is_some())
-        || filter.superseded == Some(true)
-        || filter
-            .expires_before
-            .is_some_and(|t| seconds(line.expires).is_none_or(|end| end >= t.as_unix()))
-        || filter.created_before.is_some_and(|t| line.created_at >= t)
-        || filter.last_used_before.is_some_and(|t| last >= t))
-}
-
-fn seconds(expires: Expires) -> Option<i64> {
-    expires.at().map(Timestamp::as_unix)
 }
 
 fn time(seconds: i64) -> Timestamp {
