@@ -57,6 +57,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! What has to outlive the store, such as the directory of its file, is kept beside it in a [`Kept`].
+//!
 //! # What it can't show
 //!
 //! That a change outlives a crash (clause 1), and that an error which says [`not_done`](super::StoreError::not_done) is right
@@ -71,6 +73,7 @@
 mod any_call;
 mod find_and_list;
 mod insert;
+mod kept;
 mod population;
 mod purge;
 mod race;
@@ -82,6 +85,7 @@ mod touch;
 pub use any_call::*;
 pub use find_and_list::*;
 pub use insert::*;
+pub use kept::Kept;
 pub use purge::*;
 pub use replace::*;
 pub use revoke::*;
