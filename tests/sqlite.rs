@@ -761,7 +761,9 @@ fn any_sequence_of_changes_ends_as_in_the_reference() {
                         now: chance.time(),
                         limit: chance.maybe(4, |c| c.below(6) as u32),
                         unique_label: chance.one_in(2),
-                        under: chance.maybe(5, Chance::id),
+                        under: chance
+                            .maybe(5, |c| c.one_in(2))
+                            .and_then(|_| new_form(&mut chance, &memory)),
                         supersede: new_form(&mut chance, &memory).map(|row| Supersede {
                             row,
                             replaces: chance.maybe(3, Chance::id),

@@ -150,7 +150,7 @@ macro_rules! __conformance_tests {
             a_call_that_is_given_up_happens_wholly_or_not_at_all
             a_call_that_is_repeated_changes_nothing_more
             insert_creates_and_never_overwrites
-            insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner
+            insert_under_a_token_needs_it_current_and_of_the_same_owner
             supersede_writes_both_rows_in_one_step
             supersede_of_a_changed_row_changes_nothing
             supersede_ends_the_unused_successor_that_it_replaces
