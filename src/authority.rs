@@ -4,26 +4,30 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rand_core::TryCryptoRng;
 
+use crate::access::Access;
 use crate::blocking::Blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::digest::Digest;
-use crate::error::{AuthError, DenialReason, Denied, Failed, IssueError, ManageError};
-use crate::event::{Event, Observer};
-use crate::issue::{Granted, IssuedToken, NewToken};
+use crate::error::{AuthError, ChangeError, DenialReason, Denied, Failed, IssueError, ManageError};
+use crate::event::{self, Event, Observer};
+use crate::issue::{self, Granted, IssuedToken, NewToken, Rotation};
 use crate::key_ring::KeyRing;
-use crate::policy::{Policy, PolicyError};
-use crate::present::{Authenticated, Presented};
-use crate::record::{Actor, LastUse, RecordParts, Revocation, Status, StatusUnclear, TokenRecord};
-use crate::seal::{Sealer, WholeRow};
+use crate::policy::{Policy, PolicyError, Reuse};
+use crate::present::{Authenticated, Caller, Presented};
+use crate::record::{
+    Actor, Expires, LastUse, RecordParts, Revocation, Status, StatusUnclear, TokenRecord,
+};
+use crate::seal::{self, Intact, Sealer, WholeRow};
 use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
 use crate::store::{
-    Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Row, RuntimeFree,
-    TokenStore,
+    Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, Supersede, TokenStore,
 };
-use crate::text::{InvalidText, Operator, Owner, Reason};
+use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, Token, TokenId};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
@@ -73,6 +77,8 @@ pub enum By<'a> {
 /// How many times an id is drawn before the random source is taken for broken. With a million tokens a draw is taken once in a
 /// thousand million.
 const MAX_DRAWS: usize = 4;
+/// How many times a change is made again where somebody else was faster.
+const MAX_TRIES: usize = 8;
 /// How many rows one step of a long deletion deletes.
 const PURGE_BATCH: u32 = 1000;
 
@@ -127,31 +133,34 @@ impl<S: TokenStore> TokenAuthority<S> {
         let granted = new.grant(&self.shared.policy, now)?;
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
-        for _ in 0..MAX_DRAWS {
-            let (token, row) = self.draw(&granted, now)?;
-            let insert = Insert {
-                row: row.clone().into(),
-                now,
-                limit: self.shared.policy.max_per_owner(),
-                unique_label: self.shared.policy.has_unique_labels(),
-                under: None,
-                supersede: None,
-            };
-            match self.insert(&insert).await? {
-                Inserted::Done => {
-                    let view = TokenView::new(row.record(), Some(Status::Active), None);
-                    let by = granted.issued_by.map_or(Actor::Owner, Actor::Operator);
-                    self.tell(&Event::Issued { token: &view, by: &by });
-                    return Ok(IssuedToken::new(token, view));
-                }
-                Inserted::IdTaken | Inserted::Stale => {}
-                Inserted::LabelTaken => return Err(IssueError::LabelTaken),
-                Inserted::LimitReached => {
-                    return Err(IssueError::LimitReached { limit: insert.limit.unwrap_or(0) });
-                }
-            }
+        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        self.issue_granted(&granted, None, &by, now).await
+    }
+
+    /// Issues a token under the caller's: it may do no more, ends no later, and ends with it. Only a token that was not itself issued
+    /// under another can have any under it.
+    ///
+    /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
+    /// default life, or with the caller's token if that is sooner.
+    ///
+    /// # Errors
+    /// [`IssueError`] as for [`TokenAuthority::issue`], and where it would do or be more than the caller's token, or that has ended.
+    pub async fn issue_under(
+        &self,
+        caller: &Caller,
+        new: NewToken,
+    ) -> Result<IssuedToken, IssueError> {
+        let now = self.now();
+        self.refuse_without_flusher()?;
+        self.refuse_with_missing_keys().await?;
+        // As it is now: what the caller was let in with may have been narrowed since.
+        let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
+        let parent = parent.ok_or(IssueError::ParentChanged)?;
+        if self.status(&parent, now)? != Status::Active {
+            return Err(IssueError::ParentChanged);
         }
-        Err(Failed::NoFreeId.into())
+        let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
+        self.issue_granted(&granted, Some(parent.into()), &Actor::Owner, now).await
     }
 
     /// Whether a presented text is a good token. Nothing is written.
@@ -213,6 +222,133 @@ impl<S: TokenStore> TokenAuthority<S> {
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
         let view = self.view(row.whole().ok_or(ManageError::Unknown)?, self.now());
         if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
+    }
+
+    /// The tokens that expire within a period: for reminders. Page by page, like [`TokenAuthority::list`]; a page may be shorter than
+    /// asked for, as it leaves out what has ended already.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is.
+    pub async fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
+        let end = self.now().saturating_add(within).saturating_add(Duration::from_secs(1));
+        let filter = Filter {
+            revoked: Some(false),
+            superseded: Some(false),
+            expires_before: Some(end),
+            ..Filter::every_token()
+        };
+        let mut listed = self.list(&filter, page).await?;
+        listed.tokens.retain(|token| token.status() == Some(Status::Active));
+        Ok(listed)
+    }
+
+    /// Calls a token by another label.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or the label is no good or taken.
+    pub async fn rename(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        label: impl AsRef<str> + Send,
+    ) -> Result<TokenView, ChangeError> {
+        let label = Label::new(label)?;
+        let renamed = move |_: &TokenRecord, _| {
+            Ok(seal::Change { label: Some(label.clone()), ..seal::Change::default() })
+        };
+        self.change(by, id, event::Change::Renamed, renamed).await
+    }
+
+    /// Takes access away from a token. It can only take away.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or it would do more than now.
+    pub async fn narrow(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        access: Access,
+    ) -> Result<TokenView, ChangeError> {
+        let narrowed = move |record: &TokenRecord, _| {
+            if !record.access().includes(&access) {
+                return Err(ChangeError::MoreAccess);
+            }
+            Ok(seal::Change { access: Some(access.clone()), ..seal::Change::default() })
+        };
+        self.change(by, id, event::Change::Narrowed, narrowed).await
+    }
+
+    /// Moves a token's end, so far as the policy's longest life allows, counted from when it was made. Never let a token do this by itself.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more or was rotated, or the policy doesn't allow the end.
+    pub async fn extend(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        end: Expires,
+    ) -> Result<TokenView, ChangeError> {
+        let extended = move |record: &TokenRecord, now| {
+            // Its end is the overlap's. A later one would leave two ways in.
+            if record.successor().is_some() {
+                return Err(ChangeError::Rotated);
+            }
+            if record.derived_from().is_some() && end.is_later_than(record.expires()) {
+                return Err(ChangeError::Derived);
+            }
+            let end = issue::within(end, &self.shared.policy, record.created_at(), now)?;
+            Ok(seal::Change { expires: Some(end), ..seal::Change::default() })
+        };
+        self.change(by, id, event::Change::Extended, extended).await
+    }
+
+    /// Replaces a token by a new one of the same owner and label, in one step of the store: of several at once one succeeds, and no
+    /// crash leaves neither or both.
+    ///
+    /// The old one lives on during the overlap. As long as the new one is unused then, the old one may be rotated again, in case the
+    /// answer was lost: that takes the unused one's place. What was issued under the old one ends with it if there is no overlap.
+    /// Neither the limit nor a unique label stands in the way.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time.
+    pub async fn rotate(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        rotation: Rotation,
+    ) -> Result<IssuedToken, ChangeError> {
+        let actor = by.actor()?;
+        let now = self.now();
+        let (old, replaced) = self.rotatable(by, id, now).await?;
+        let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
+        let old = self.intact(&old)?;
+        let (granted, old_ends) = rotation.grant(old.record(), last, &self.shared.policy, now)?;
+        let superseded = |successor| seal::Change {
+            expires: Some(old_ends),
+            successor: Some(successor),
+            ..seal::Change::default()
+        };
+        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
+        let supersede = |successor| Supersede {
+            row: self.shared.sealer.reseal(old, superseded(successor)).into(),
+            replaces: replaced.as_ref().map(|row| row.record().id()),
+            ends_derived: old_ends.has_come(now),
+            revocation: revocation.clone(),
+        };
+        let unbound = |row: Row| Insert {
+            supersede: Some(supersede(row.id())),
+            row,
+            now,
+            limit: None,
+            unique_label: false,
+            under: None,
+        };
+        let (answer, issued) = self.draw_and_insert(&granted, now, unbound).await?;
+        if answer != Inserted::Done {
+            return Err(ChangeError::Conflict);
+        }
+        self.tell(&Event::Rotated { old: id, token: issued.view(), by: &actor });
+        Ok(issued)
     }
 
     /// Ends a token, and what was issued under it. Whoever presents it after this has returned is denied, on every host.
@@ -344,6 +480,138 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.shared.clock.now()
     }
 
+    /// A token that is good, on which somebody may act.
+    async fn active(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<WholeRow, ChangeError> {
+        let row = self.store.find(id).await?.and_then(Row::into_whole);
+        let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
+        match self.status(&row, now)? {
+            Status::Active => Ok(row),
+            ended => Err(ChangeError::NotActive(ended)),
+        }
+    }
+
+    /// What a good token's row may be sealed anew from.
+    fn intact<'r>(&self, row: &'r WholeRow) -> Result<Intact<'r>, Failed> {
+        self.shared.sealer.intact(row).map_err(|_| Failed::NotIntact)
+    }
+
+    /// A token that can be rotated, and its unused successor if it was rotated before.
+    async fn rotatable(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<(WholeRow, Option<WholeRow>), ChangeError> {
+        let old = self.active(by, id, now).await?;
+        let Some(successor) = old.record().successor() else {
+            return Ok((old, None));
+        };
+        // A use that this process has not written yet must reach the store before it can say that there was none.
+        self.flush_usage().await?;
+        let successor = self.active(by, successor, now).await.map_err(|error| match error {
+            ChangeError::Failed(failed) => ChangeError::Failed(failed),
+            _ => ChangeError::Rotated,
+        })?;
+        let record = successor.record();
+        if record.last_use().is_some() || record.successor().is_some() {
+            return Err(ChangeError::Rotated);
+        }
+        Ok((old, Some(successor)))
+    }
+
+    /// Compare-and-swap of a good token's row: what was found intact, and the change.
+    async fn change(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        kind: event::Change,
+        decide: impl Fn(&TokenRecord, Timestamp) -> Result<seal::Change, ChangeError> + Send,
+    ) -> Result<TokenView, ChangeError> {
+        let actor = by.actor()?;
+        for _ in 0..MAX_TRIES {
+            let now = self.now();
+            let old = self.active(by, id, now).await?;
+            let intact = self.intact(&old)?;
+            let new = self.shared.sealer.reseal(intact, decide(intact.record(), now)?);
+            let replace = Replace {
+                row: new.clone().into(),
+                now,
+                unique_label: kind == event::Change::Renamed
+                    && self.shared.policy.has_unique_labels(),
+            };
+            match self.replace(&replace).await? {
+                Replaced::Done => {
+                    let view = self.view(&new, now);
+                    self.tell(&Event::Changed { token: &view, change: kind, by: &actor });
+                    return Ok(view);
+                }
+                Replaced::LabelTaken => return Err(ChangeError::LabelTaken),
+                Replaced::Stale => {}
+            }
+        }
+        Err(ChangeError::Conflict)
+    }
+
+    /// Replaces a row, and where the store can't say whether it did, looks.
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, Failed> {
+        let lost = match self.store.replace(replace).await {
+            Err(error) if error.certainty() == Certainty::Unknown => error,
+            answered => return Ok(answered?),
+        };
+        let found = self.store.find(replace.row.id()).await.ok().flatten();
+        let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());
+        let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
+        if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
+    }
+
+    async fn issue_granted(
+        &self,
+        granted: &Granted,
+        under: Option<Row>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<IssuedToken, IssueError> {
+        let limit = self.shared.policy.max_per_owner();
+        let unique_label = self.shared.policy.has_unique_labels();
+        let as_asked =
+            |row| Insert { row, now, limit, unique_label, under: under.clone(), supersede: None };
+        let (answer, issued) = self.draw_and_insert(granted, now, as_asked).await?;
+        match answer {
+            Inserted::Done => {}
+            Inserted::LabelTaken => return Err(IssueError::LabelTaken),
+            Inserted::LimitReached => {
+                return Err(IssueError::LimitReached { limit: limit.unwrap_or(0) });
+            }
+            Inserted::Stale => return Err(IssueError::ParentChanged),
+            Inserted::IdTaken => return Err(Failed::NoFreeId.into()),
+        }
+        self.tell(&Event::Issued { token: issued.view(), by });
+        Ok(issued)
+    }
+
+    /// Draws a token, and draws again where its id is taken.
+    async fn draw_and_insert(
+        &self,
+        granted: &Granted,
+        now: Timestamp,
+        insert: impl Fn(Row) -> Insert,
+    ) -> Result<(Inserted, IssuedToken), Failed> {
+        for _ in 0..MAX_DRAWS {
+            let (token, row) = self.draw(granted, now)?;
+            let view = TokenView::new(row.record(), Some(Status::Active), None);
+            let answer = self.insert(&insert(row.into())).await?;
+            if answer != Inserted::IdTaken {
+                return Ok((answer, IssuedToken::new(token, view)));
+            }
+        }
+        Err(Failed::NoFreeId)
+    }
+
     /// A new token and its sealed row.
     fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, WholeRow), Failed> {
         let (id, secret) = {
@@ -360,9 +628,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             issued_by: granted.issued_by.clone(),
             created_at: now,
             expires: granted.expires,
-            family: id,
+            family: granted.family.unwrap_or(id),
             successor: None,
-            derived_from: None,
+            derived_from: granted.derived_from,
             revocation: None,
             last_use: None,
             revision: 0,
@@ -429,9 +697,26 @@ impl<S: TokenStore> TokenAuthority<S> {
         let status = self.status(&row, now)?;
         if let Some(reason) = DenialReason::from_status(status) {
             let view = TokenView::new(row.record(), Some(status), None);
+            if reason == DenialReason::Superseded {
+                self.reused(&view, now).await;
+            }
             return Err(deny(reason, Some(id), Some(&view)));
         }
         Ok(Proven { row, now })
+    }
+
+    /// A superseded token was presented with its right secret: two hold it, or a client missed the rotation. It is denied whatever
+    /// comes of this; a revocation that failed is tried again when it is presented the next time.
+    async fn reused(&self, token: &TokenView, now: Timestamp) {
+        if self.shared.policy.reuse() == Reuse::RevokeFamily {
+            let family =
+                Filter { revoked: Some(false), ..Filter::of_family(token.owner(), token.family()) };
+            let _failed_or_done_it_is_denied =
+                self.end(Actor::Engine, &family, Reason::REUSED).await;
+        }
+        if self.shared.usage.note_reuse(token.id(), now, self.shared.policy.usage_interval()) {
+            self.tell(&Event::Reused { token });
+        }
     }
 
     /// Lets a good token in, and notes its use.

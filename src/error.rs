@@ -102,6 +102,9 @@ pub enum Failed {
     /// The policy has an idle time-out and nobody writes the last use: tokens in use would be denied.
     #[error("the policy has an idle time-out, but no usage flusher is attached")]
     NoFlusher,
+    /// A row that was good a moment ago is not as the engine wrote it.
+    #[error("a token's row is not as it was written")]
+    NotIntact,
     /// The ids that were drawn were all taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
@@ -132,21 +135,21 @@ pub enum IssueError {
     /// The owner, label, operator or access is no good.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// A life of less than a second, or an end that has passed.
-    #[error("the token would end as soon as it is made")]
-    NoLife,
-    /// A life past the policy's maximum.
-    #[error("the token may live for {} seconds at most", max.as_secs())]
-    LifeTooLong {
-        /// The longest life.
-        max: Duration,
-    },
-    /// An end after the year 9999.
-    #[error("the token would end after the year 9999")]
-    PastCalendar,
-    /// The policy doesn't allow tokens that never expire.
-    #[error("the token must have an end")]
-    NeverNotAllowed,
+    /// The life is no good.
+    #[error(transparent)]
+    Life(#[from] LifeError),
+    /// It would be issued under a token that may not do so much.
+    #[error("the token may not do more than the one under which it is issued")]
+    MoreAccess,
+    /// It would be issued under a token that was itself issued under another.
+    #[error("a token that was issued under another can't have any under itself")]
+    NotUnderThis,
+    /// It would belong to somebody else than the token under which it is issued.
+    #[error("the token would belong to somebody else than the one under which it is issued")]
+    OtherOwner,
+    /// The token under which it would be issued has ended, or was changed, since it authenticated.
+    #[error("the token under which this one would be issued has changed")]
+    ParentChanged,
     /// The owner has as many live tokens as he may.
     #[error("there are {limit} tokens already, which is the limit: revoke one first")]
     LimitReached {
@@ -170,6 +173,69 @@ impl From<StoreError> for IssueError {
 impl From<StoreError> for AuthError {
     fn from(error: StoreError) -> AuthError {
         AuthError::Failed(error.into())
+    }
+}
+
+/// Why a token can't end when it was asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LifeError {
+    /// A life of less than a second, or an end that has passed.
+    #[error("the token would end as soon as it is made")]
+    NoLife,
+    /// A life past the policy's maximum, or past the end of the token under which it is issued.
+    #[error("the token may live for {} seconds at most", max.as_secs())]
+    TooLong {
+        /// The longest life.
+        max: Duration,
+    },
+    /// An end after the year 9999.
+    #[error("the token would end after the year 9999")]
+    PastCalendar,
+    /// The policy doesn't allow tokens that never expire.
+    #[error("the token must have an end")]
+    NeverNotAllowed,
+}
+
+/// Why a token was not changed or rotated.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// There is no such token, or it isn't this owner's: the two look the same.
+    #[error("there is no such token")]
+    Unknown,
+    /// It doesn't authenticate any more, so there is nothing to change.
+    #[error("the token is {0}")]
+    NotActive(Status),
+    /// The label, access or operator is no good.
+    #[error(transparent)]
+    Invalid(#[from] InvalidText),
+    /// It would do more than now. Issue another instead.
+    #[error("the token would do more than it does now")]
+    MoreAccess,
+    /// The life is no good.
+    #[error(transparent)]
+    Life(#[from] LifeError),
+    /// It was issued under another token, and would outlive that. Issue another instead.
+    #[error("a token that was issued under another can't be given a later end")]
+    Derived,
+    /// The owner has another live token with that label.
+    #[error("there is another token with that label")]
+    LabelTaken,
+    /// It was rotated already, and its successor is in use or has changed.
+    #[error("the token was rotated already")]
+    Rotated,
+    /// Somebody else changed it at the same time.
+    #[error("the token was changed by somebody else meanwhile: look again")]
+    Conflict,
+    /// The engine can't do its work.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+impl From<StoreError> for ChangeError {
+    fn from(error: StoreError) -> ChangeError {
+        ChangeError::Failed(error.into())
     }
 }
 

@@ -1,12 +1,12 @@
-//! What a host asks for, [`NewToken`], and what it shows once, [`IssuedToken`].
+//! What a host asks for, [`NewToken`] and [`Rotation`], and what it shows once, [`IssuedToken`].
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::access::{Access, AsScope};
-use crate::error::IssueError;
+use crate::error::{ChangeError, IssueError, LifeError};
 use crate::policy::Policy;
-use crate::record::Expires;
+use crate::record::{Expires, TokenRecord};
 use crate::text::{InvalidText, Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::{Token, TokenId};
@@ -29,7 +29,8 @@ use crate::view::TokenView;
 pub struct NewToken {
     owner: Result<Owner, InvalidText>,
     label: Result<Label, InvalidText>,
-    access: Result<Access, InvalidText>,
+    /// `None` is all that its owner, or the token under which it is issued, may do.
+    access: Result<Option<Access>, InvalidText>,
     issued_by: Result<Option<Operator>, InvalidText>,
     life: Life,
 }
@@ -48,7 +49,7 @@ impl NewToken {
         NewToken {
             owner: Owner::new(owner),
             label: Label::new(label),
-            access: Ok(Access::full()),
+            access: Ok(None),
             issued_by: Ok(None),
             life: Life::Default,
         }
@@ -58,22 +59,23 @@ impl NewToken {
     pub fn scopes<S: AsScope>(self, scopes: impl IntoIterator<Item = S>) -> NewToken {
         let granted = Access::scopes(scopes);
         let access = self.access.and_then(|access| {
-            Ok(Access::from_grants(
-                granted?.granted_scopes().clone(),
-                access.granted_resources().clone(),
-            ))
+            let resources = access.unwrap_or(Access::full()).granted_resources().clone();
+            Ok(Some(Access::from_grants(granted?.granted_scopes().clone(), resources)))
         });
         NewToken { access, ..self }
     }
 
     /// … only on these resources.
     pub fn on_resources<R: AsRef<str>>(self, patterns: impl IntoIterator<Item = R>) -> NewToken {
-        NewToken { access: self.access.and_then(|access| access.on_resources(patterns)), ..self }
+        let access = self
+            .access
+            .and_then(|access| access.unwrap_or(Access::full()).on_resources(patterns).map(Some));
+        NewToken { access, ..self }
     }
 
     /// … with this access.
     pub fn access(self, access: Access) -> NewToken {
-        NewToken { access: Ok(access), ..self }
+        NewToken { access: Ok(Some(access)), ..self }
     }
 
     /// … that ends after so long. Fractions of a second are cut.
@@ -101,10 +103,42 @@ impl NewToken {
         Ok(Granted {
             owner: self.owner?,
             label: self.label?,
-            access: self.access?,
+            access: self.access?.unwrap_or(Access::full()),
             issued_by: self.issued_by?,
             expires: self.life.end(policy, now)?,
+            family: None,
+            derived_from: None,
         })
+    }
+
+    /// The same under a parent: it does no more, and ends no later. Pure.
+    pub(crate) fn grant_under(
+        mut self,
+        parent: &TokenRecord,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<Granted, IssueError> {
+        if parent.derived_from().is_some() {
+            return Err(IssueError::NotUnderThis);
+        }
+        self.access = self.access.map(|access| access.or_else(|| Some(parent.access().clone())));
+        let by_default = matches!(self.life, Life::Default);
+        let mut granted = self.grant(policy, now)?;
+        if granted.owner != *parent.owner() {
+            return Err(IssueError::OtherOwner);
+        }
+        if !parent.access().includes(&granted.access) {
+            return Err(IssueError::MoreAccess);
+        }
+        if granted.expires.is_later_than(parent.expires()) {
+            if let Expires::At(end) = parent.expires()
+                && !by_default
+            {
+                return Err(LifeError::TooLong { max: end.since(now) }.into());
+            }
+            granted.expires = parent.expires();
+        }
+        Ok(Granted { derived_from: Some(parent.family()), ..granted })
     }
 }
 
@@ -115,26 +149,117 @@ pub(crate) struct Granted {
     pub(crate) access: Access,
     pub(crate) issued_by: Option<Operator>,
     pub(crate) expires: Expires,
+    /// The line of rotations that it goes on with; `None` begins one.
+    pub(crate) family: Option<TokenId>,
+    pub(crate) derived_from: Option<TokenId>,
+}
+
+/// What a rotation changes beside the secret: nothing, if no more is said.
+///
+/// ```
+/// use std::time::Duration;
+/// use app_tokens::Rotation;
+/// let rotation = Rotation::new().overlap(Duration::from_secs(3600));
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "it is only a wish until the token is rotated"]
+pub struct Rotation {
+    access: Option<Access>,
+    expires: Option<Expires>,
+    overlap: Option<Duration>,
+}
+
+impl Rotation {
+    /// A new secret, the same access and end, the policy's overlap.
+    pub fn new() -> Rotation {
+        Rotation::default()
+    }
+
+    /// … with less access.
+    pub fn narrowed_to(self, access: Access) -> Rotation {
+        Rotation { access: Some(access), ..self }
+    }
+
+    /// … with another end, which the policy must allow. For a person who asks, not for a client that rotates by itself.
+    pub fn expires(self, end: Expires) -> Rotation {
+        Rotation { expires: Some(end), ..self }
+    }
+
+    /// … during which the old token lives on for so long, or until its own end. Zero ends it at once.
+    pub fn overlap(self, overlap: Duration) -> Rotation {
+        Rotation { overlap: Some(overlap), ..self }
+    }
+
+    /// What the policy makes of it: the new token, and when the old one ends. Pure.
+    ///
+    /// `old` is the token that is rotated, `last` the one that has its access and end now: itself, or its unused successor.
+    pub(crate) fn grant(
+        &self,
+        old: &TokenRecord,
+        last: &TokenRecord,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Result<(Granted, Expires), ChangeError> {
+        let access = self.access.as_ref().unwrap_or(last.access());
+        if !last.access().includes(access) {
+            return Err(ChangeError::MoreAccess);
+        }
+        let expires = match self.expires {
+            Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
+                return Err(ChangeError::Derived);
+            }
+            Some(asked) => within(asked, policy, now, now)?,
+            None => last.expires(),
+        };
+        let overlap_ends = now.saturating_add(self.overlap.unwrap_or(policy.overlap()));
+        let old_ends = match old.expires() {
+            Expires::At(end) => Expires::At(end.min(overlap_ends)),
+            Expires::Never => Expires::At(overlap_ends),
+        };
+        let granted = Granted {
+            owner: old.owner().clone(),
+            label: last.label().clone(),
+            access: access.clone(),
+            issued_by: old.issued_by().cloned(),
+            expires,
+            family: Some(old.family()),
+            derived_from: old.derived_from(),
+        };
+        Ok((granted, old_ends))
+    }
+}
+
+/// An end that a person asks for, if the policy allows it for a token that was made at `created_at`. Pure.
+pub(crate) fn within(
+    end: Expires,
+    policy: &Policy,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<Expires, LifeError> {
+    let at = match end {
+        Expires::Never if policy.allows_never_expiring() => return Ok(Expires::Never),
+        Expires::Never => return Err(LifeError::NeverNotAllowed),
+        Expires::At(at) => at,
+    };
+    if at <= now {
+        return Err(LifeError::NoLife);
+    }
+    match policy.max_life() {
+        Some(max) if at.since(created_at) > max => Err(LifeError::TooLong { max }),
+        _ => Ok(end),
+    }
 }
 
 impl Life {
-    fn end(self, policy: &Policy, now: Timestamp) -> Result<Expires, IssueError> {
+    fn end(self, policy: &Policy, now: Timestamp) -> Result<Expires, LifeError> {
+        let after = |life| now.checked_add(life).ok_or(LifeError::PastCalendar);
         let end = match self {
-            Life::Default => {
-                now.checked_add(policy.default_life()).ok_or(IssueError::PastCalendar)?
-            }
-            Life::For(life) => now.checked_add(life).ok_or(IssueError::PastCalendar)?,
-            Life::Until(end) => end,
-            Life::Forever if policy.allows_never_expiring() => return Ok(Expires::Never),
-            Life::Forever => return Err(IssueError::NeverNotAllowed),
+            Life::Default => Expires::At(after(policy.default_life())?),
+            Life::For(life) => Expires::At(after(life)?),
+            Life::Until(end) => Expires::At(end),
+            Life::Forever => Expires::Never,
         };
-        if end <= now {
-            return Err(IssueError::NoLife);
-        }
-        match policy.max_life() {
-            Some(max) if end.since(now) > max => Err(IssueError::LifeTooLong { max }),
-            _ => Ok(Expires::At(end)),
-        }
+        within(end, policy, now, now)
     }
 }
 

@@ -116,8 +116,8 @@ pub use key_ring::{KeyRing, KeyRingError};
 pub use policy::{Policy, PolicyError, Reuse};
 pub use store::{MemoryStore, TokenStore};
 
-pub use error::{AuthError, Forbidden, IssueError, ManageError};
-pub use issue::{IssuedToken, NewToken};
+pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
+pub use issue::{IssuedToken, NewToken, Rotation};
 pub use present::{Authenticated, Caller, Presented};
 pub use view::{TokenPage, TokenView};
 

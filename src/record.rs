@@ -251,6 +251,15 @@ impl Expires {
         }
     }
 
+    /// Whether this is after the other; [`Expires::Never`] is after everything else.
+    pub fn is_later_than(self, other: Expires) -> bool {
+        match (self, other) {
+            (Expires::At(this), Expires::At(other)) => this > other,
+            (Expires::Never, other) => other != Expires::Never,
+            (Expires::At(_), Expires::Never) => false,
+        }
+    }
+
     /// The instant, if there is one.
     pub fn at(self) -> Option<Timestamp> {
         match self {

@@ -34,10 +34,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::access::Grant;
+use crate::access::{Access, Grant};
 use crate::digest::constant_time_eq;
 use crate::key_ring::KeyRing;
-use crate::record::{LastUse, RecordParts, Revocation, SealCheck, TokenRecord};
+use crate::record::{Expires, LastUse, RecordParts, Revocation, SealCheck, TokenRecord};
+use crate::text::Label;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -142,29 +143,80 @@ impl Sealer {
         &self.ring
     }
 
-    /// Seals the row of a token that was drawn just now.
+    /// Seals the row of a token that was drawn just now. A row that was read goes through [`Sealer::intact`].
     pub(crate) fn seal_new(&self, fresh: RecordParts) -> WholeRow {
-        let key = self.ring.active();
-        let mut record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..fresh });
-        let seal = key.seal(&self.realm, &record);
-        record.parts_mut().seal = Some(seal);
-        WholeRow::new(record, Some(self.mark))
+        self.seal(fresh)
     }
 
     /// Whether the row is as this engine wrote it, for this realm. A revoked row has no seal any more.
     pub(crate) fn check(&self, row: &WholeRow) -> SealCheck {
-        if row.mark == Some(self.mark) {
-            return SealCheck::Right;
-        }
         let record = row.record();
         let Some(seal) = record.seal() else {
             return SealCheck::Wrong;
         };
+        if row.mark == Some(self.mark) {
+            return SealCheck::Right;
+        }
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
         };
         if *seal == key.seal(&self.realm, record) { SealCheck::Right } else { SealCheck::Wrong }
     }
+
+    /// Proof that a row is as this engine wrote it, and not revoked.
+    ///
+    /// # Errors
+    /// What the look at the seal said; a revoked row is [`SealCheck::Wrong`], whatever else it has.
+    pub(crate) fn intact<'a>(&self, row: &'a WholeRow) -> Result<Intact<'a>, SealCheck> {
+        if row.record().revocation().is_some() {
+            return Err(SealCheck::Wrong);
+        }
+        match self.check(row) {
+            SealCheck::Right => Ok(Intact(row.record())),
+            wrong => Err(wrong),
+        }
+    }
+
+    /// Seals a row anew, under the active key: exactly what was found intact, and the change.
+    pub(crate) fn reseal(&self, intact: Intact<'_>, change: Change) -> WholeRow {
+        let Change { label, access, expires, successor } = change;
+        let old = intact.0.clone().into_parts();
+        self.seal(RecordParts {
+            label: label.unwrap_or(old.label),
+            access: access.unwrap_or(old.access),
+            expires: expires.unwrap_or(old.expires),
+            successor: successor.or(old.successor),
+            ..old
+        })
+    }
+
+    fn seal(&self, parts: RecordParts) -> WholeRow {
+        let key = self.ring.active();
+        let mut record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
+        let seal = key.seal(&self.realm, &record);
+        record.parts_mut().seal = Some(seal);
+        WholeRow::new(record, Some(self.mark))
+    }
+}
+
+/// A record whose row was found intact: the only thing that a new seal is made from. Else sealing again would bless what somebody
+/// else wrote.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intact<'a>(&'a TokenRecord);
+
+impl<'a> Intact<'a> {
+    pub(crate) fn record(self) -> &'a TokenRecord {
+        self.0
+    }
+}
+
+/// What a new seal may change of a row. Whose it is, its digest and its line never change.
+#[derive(Debug, Default)]
+pub(crate) struct Change {
+    pub(crate) label: Option<Label>,
+    pub(crate) access: Option<Access>,
+    pub(crate) expires: Option<Expires>,
+    pub(crate) successor: Option<TokenId>,
 }
 
 /// Names the [`Sealer`] that made or checked a row's seal.
@@ -401,11 +453,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::access::{Access, ResourcePattern, Scope};
+    use crate::access::{ResourcePattern, Scope};
     use crate::digest::Digest;
+    use crate::record::Actor;
     use crate::record::tests::{at, example};
-    use crate::record::{Actor, Expires};
-    use crate::text::{Label, Operator, Owner, Reason};
+    use crate::text::{Operator, Owner, Reason};
     use crate::token::Token;
 
     const ONE: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

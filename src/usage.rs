@@ -18,6 +18,8 @@ use crate::token::TokenId;
 /// Uses that are not written yet. Shared by all clones of an authority.
 pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
+    /// When the reuse of a superseded token was reported last.
+    reused: Mutex<HashMap<TokenId, Timestamp>>,
     flushers: AtomicUsize,
 }
 
@@ -48,6 +50,7 @@ impl UsageLog {
     pub(crate) fn new() -> UsageLog {
         UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
+            reused: Mutex::default(),
             flushers: AtomicUsize::new(0),
         }
     }
@@ -85,6 +88,22 @@ impl UsageLog {
             pending.insert(record.id(), this);
         }
         noted
+    }
+
+    /// Notes the reuse of a superseded token; says whether it was the first in this interval.
+    pub(crate) fn note_reuse(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
+        let mut reused = self.reused.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now.saturating_sub(interval);
+        if reused.get(&id).is_some_and(|at| *at > since && *at <= now) {
+            return false;
+        }
+        if reused.len() >= MAX_PER_SHARD {
+            reused.retain(|_, at| *at > since);
+        }
+        if reused.len() < MAX_PER_SHARD {
+            reused.insert(id, now);
+        }
+        true
     }
 
     /// The last use of a token that is not written yet.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use app_tokens::error::LifeError;
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, Page, RuntimeFree};
 use app_tokens::{
@@ -289,10 +290,10 @@ fn not_managed(error: &ManageError) -> Answer {
 fn refusal(error: &IssueError) -> &'static str {
     match error {
         IssueError::Invalid(_) => "invalid",
-        IssueError::NoLife => "no life",
-        IssueError::LifeTooLong { .. } => "life too long",
-        IssueError::PastCalendar => "past calendar",
-        IssueError::NeverNotAllowed => "never is not allowed",
+        IssueError::Life(LifeError::NoLife) => "no life",
+        IssueError::Life(LifeError::TooLong { .. }) => "life too long",
+        IssueError::Life(LifeError::PastCalendar) => "past calendar",
+        IssueError::Life(LifeError::NeverNotAllowed) => "never is not allowed",
         IssueError::LimitReached { .. } => "limit reached",
         IssueError::LabelTaken => "label taken",
         _ => "failed",
