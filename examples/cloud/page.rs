@@ -143,7 +143,11 @@ impl Page {
             }
         };
         let lines: String = tokens.iter().map(line).collect();
-        let list = if lines.is_empty() { EMPTY.into() } else { format!("<div class=list>{TABLE}{lines}</table></div>") };
+        let list = if lines.is_empty() {
+            EMPTY.into()
+        } else {
+            format!("<div class=list>{TABLE}{lines}</table></div>")
+        };
         let name = escape(owner.as_str());
         let who = format!(
             "<form method=post action=/sign-out class=who>{name} <button>Sign out</button></form>"

@@ -194,7 +194,10 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
         let presented = Presented { text, address: origin.address, client: origin.client };
         let proven = match self.tokens.prove(&presented).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self.tokens.deny(&presented, DenialReason::Mistyped, None, None).into());
+                return Err(self
+                    .tokens
+                    .deny(&presented, DenialReason::Mistyped, None, None)
+                    .into());
             }
             proven => proven?,
         };
