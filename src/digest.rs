@@ -42,7 +42,10 @@ impl Digest {
     }
 
     fn of_canonical(text: &[u8]) -> Digest {
-        Digest { bytes: Sha256::digest(text).into() }
+        // The hasher stays where it is, so that its drop wipes what it read.
+        let mut hasher = Sha256::new();
+        hasher.update(text);
+        Digest { bytes: hasher.finalize_reset().into() }
     }
 
     /// Whether `token` is the one that this was made of; in constant time.

@@ -142,13 +142,13 @@ impl Life {
 ///
 /// Not `Clone`, not printable, wiped when dropped.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
 /// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone")).await.unwrap();
 /// let copy = issued.clone(); // a token is shown once
 /// # }
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
 /// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone")).await.unwrap();
 /// println!("{issued}"); // say `expose_secret` where it is shown

@@ -60,7 +60,7 @@ impl fmt::Debug for Presented<'_> {
 
 /// A token that is good. It doesn't tell whose it is before a scope was required.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # fn f(authenticated: app_tokens::Authenticated) {
 /// println!("{}", authenticated.owner()); // require a scope first
 /// # }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use getrandom::SysRng;
 use rand_core::TryCryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::token::TokenId;
 
@@ -13,8 +13,10 @@ pub(crate) const ID_DIGITS: usize = 10;
 /// The digits of a secret: 140 bits.
 pub(crate) const SECRET_DIGITS: usize = 28;
 
-/// The secret half of a token: 28 base 32 digits, each below 32. Wiped when dropped, never shown.
-pub(crate) struct Secret([u8; SECRET_DIGITS]);
+/// The random digits of a new token, each below 32: ten of its id, then 28 of its secret. Wiped when dropped, never shown.
+///
+/// They lie on the heap, since whatever moves on the stack leaves copies behind that nobody wipes.
+pub(crate) struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
     /// Draws the id and the secret of a new token in one call to `source`.
@@ -24,24 +26,15 @@ impl Secret {
     pub(crate) fn draw(
         source: &mut dyn RandomSource,
     ) -> Result<(TokenId, Secret), RandomSourceFailed> {
-        let mut digits = Zeroizing::new([0_u8; ID_DIGITS + SECRET_DIGITS]);
-        fill(source, &mut *digits)?;
+        let mut digits = Zeroizing::new(vec![0; ID_DIGITS + SECRET_DIGITS].into_boxed_slice());
+        fill(source, &mut digits)?;
         digits.iter_mut().for_each(|digit| *digit &= 31);
-        let (id, secret) = digits.split_at(ID_DIGITS);
-        let mut drawn = Secret([0; SECRET_DIGITS]);
-        drawn.0.copy_from_slice(secret);
-        Ok((TokenId::from_digits(id), drawn))
+        Ok((TokenId::from_digits(&digits[..ID_DIGITS]), Secret(digits)))
     }
 
-    /// The digits, for [`Token::compose`](crate::token::Token::compose) alone.
-    pub(crate) fn digits(&self) -> &[u8; SECRET_DIGITS] {
+    /// The digits of id and secret, for [`Token::compose`](crate::token::Token::compose) alone.
+    pub(crate) fn digits(&self) -> &[u8] {
         &self.0
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.zeroize();
     }
 }
 
@@ -154,9 +147,11 @@ pub(crate) mod tests {
         let mut values = vec![HashSet::new(); SECRET_DIGITS];
         for _ in 0..2000 {
             let (id, secret) = Secret::draw(&mut source).unwrap();
-            assert!(seen.insert(*secret.digits()));
-            assert_ne!(id.as_u64(), TokenId::from_digits(&secret.digits()[..10]).as_u64());
-            for (place, digit) in secret.digits().iter().enumerate() {
+            let (of_id, of_secret) = secret.digits().split_at(ID_DIGITS);
+            assert!(seen.insert(of_secret.to_vec()));
+            assert_ne!(id, TokenId::from_digits(&of_secret[..ID_DIGITS]));
+            assert_eq!(id, TokenId::from_digits(of_id));
+            for (place, digit) in of_secret.iter().enumerate() {
                 values[place].insert(*digit);
             }
         }

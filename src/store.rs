@@ -34,7 +34,8 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 ///
 /// **Dangerous** marks a clause whose breach lets somebody in, keeps somebody in or loses a token; any other is merely wrong or
 /// slow. *Live*, here, is a row without revocation and successor whose `expires` hasn't come at the call's `now`
-/// ([`TokenRecord::is_live`]).
+/// ([`TokenRecord::is_live`]). *Current* is a row without revocation whose revision is that of the form given, and below
+/// [`TokenRecord::MAX_REVISION`].
 ///
 /// **Every method**
 /// 1. It happens wholly or not at all. What was answered `Ok` is there for every later call, on every host, after every crash that
@@ -46,11 +47,11 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 ///
 /// **`insert`**
 /// 4. It creates. Where the id is taken it changes nothing and answers [`Inserted::IdTaken`]. *Dangerous: a row overwritten.*
-/// 5. With `under`: where that row is not there, has another owner or a revocation, it changes nothing and answers
-///    [`Inserted::Stale`]. *Dangerous: a token that outlives the one that made it.*
+/// 5. With `under`: where that row is not there, has another owner or is not current, it changes nothing and answers
+///    [`Inserted::Stale`]. *Dangerous: a token that outlives the one that made it, or may do more.*
 /// 6. With `supersede`: in the same step the superseded row takes its new form and its revision goes up by one, but its last use
-///    stays. Where that row is not there, has a revocation or another revision than the form given, or
-///    [`TokenRecord::MAX_REVISION`], nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two successors, or none.*
+///    stays. Where that row is not there or not current, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two
+///    successors, or none.*
 /// 7. With `supersede.replaces`: in the same step that row gets the revocation. Where it is not there, was used, or has a successor
 ///    or a revocation, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in.*
 /// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family gets the
@@ -71,9 +72,8 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// 13. It gives the rows that the filter matches and whose id is greater than `page.after`, in order of id, at most `page.limit`.
 ///
 /// **`replace`**
-/// 14. It replaces the row only where that has no revocation, the same revision as the form given, and one below
-///     [`TokenRecord::MAX_REVISION`]; the revision goes up by one. Else it changes nothing and answers [`Replaced::Stale`].
-///     *Dangerous: a revoked token revived, a change lost.*
+/// 14. It replaces the row only where that is current; the revision goes up by one. Else it changes nothing and answers
+///     [`Replaced::Stale`]. *Dangerous: a revoked token revived, a change lost.*
 /// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
 /// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`].
 ///
@@ -153,8 +153,8 @@ pub struct Insert {
     pub limit: Option<u32>,
     /// Whether the label must differ from the owner's live ones.
     pub unique_label: bool,
-    /// The token under which this one is issued; it must be there and unrevoked.
-    pub under: Option<TokenId>,
+    /// The token under which this one is issued, as it was read: it must still be so.
+    pub under: Option<Row>,
     /// The row that this one supersedes.
     pub supersede: Option<Supersede>,
 }

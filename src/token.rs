@@ -1,4 +1,4 @@
-//! The text of a token: [`Token::compose`] and [`Token::parse`] side by side.
+//! The text of a token: `Token::compose` and [`Token::parse`] side by side.
 //!
 //! ```text
 //! acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92
@@ -12,7 +12,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 use crate::secret::{ID_DIGITS, SECRET_DIGITS, Secret};
 
@@ -25,23 +25,24 @@ const MAX_CANONICAL: usize = Prefix::MAX_LEN + 1 + BODY_DIGITS;
 
 /// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0599
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// let copy = token.clone(); // a secret has one place
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// println!("{token}"); // say `expose_secret` where it must be shown
 /// ```
-/// ```compile_fail
+/// ```compile_fail,E0369
 /// # use app_tokens::token::{Prefix, Token};
 /// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
 /// assert!(token == token); // only digests are compared, in constant time
 /// ```
 pub struct Token {
-    text: [u8; MAX_CANONICAL],
+    /// On the heap, since whatever moves on the stack leaves copies behind that nobody wipes.
+    text: Zeroizing<Box<[u8]>>,
     prefix: Prefix,
     id: TokenId,
 }
@@ -52,16 +53,17 @@ impl Token {
 
     /// Writes a token's canonical text.
     pub(crate) fn compose(prefix: Prefix, id: TokenId, secret: &Secret) -> Token {
-        let mut token = Token { text: [0; MAX_CANONICAL], prefix, id };
+        let mut token = Token::blank(prefix, id);
         let (head, body) = token.parts_mut();
         head.copy_from_slice(prefix.as_str().as_bytes());
         let (random, checksum) = body.split_at_mut(RANDOM_DIGITS);
-        let id = id.digits();
-        let digits = id.iter().chain(secret.digits()).copied();
-        for (place, digit) in random.iter_mut().zip(digits.clone()) {
-            *place = ALPHABET[usize::from(digit)];
+        for (place, digit) in random.iter_mut().zip(secret.digits()) {
+            *place = ALPHABET[usize::from(*digit)];
         }
-        write_number(prefix.checksum.with_random(digits).value(), checksum);
+        write_number(
+            prefix.checksum.with_random(secret.digits().iter().copied()).value(),
+            checksum,
+        );
         token
     }
 
@@ -100,7 +102,7 @@ impl Token {
 
         check_form(body)?;
 
-        let mut token = Token { text: [0; MAX_CANONICAL], prefix, id: TokenId(0) };
+        let mut token = Token::blank(prefix, TokenId(0));
         let (canonical_head, canonical_body) = token.parts_mut();
         canonical_head.copy_from_slice(prefix.as_str().as_bytes());
         let characters = body.bytes().map(|byte| CANONICAL[usize::from(byte)]);
@@ -134,17 +136,15 @@ impl Token {
         &self.text[..self.prefix.len() + 1 + BODY_DIGITS]
     }
 
+    fn blank(prefix: Prefix, id: TokenId) -> Token {
+        Token { text: Zeroizing::new(vec![0; MAX_CANONICAL].into_boxed_slice()), prefix, id }
+    }
+
     /// The places of prefix and body in the text, with the `_` between them written.
     fn parts_mut(&mut self) -> (&mut [u8], &mut [u8]) {
         let (head, rest) = self.text.split_at_mut(self.prefix.len());
         rest[0] = b'_';
         (head, &mut rest[1..=BODY_DIGITS])
-    }
-}
-
-impl Drop for Token {
-    fn drop(&mut self) {
-        self.text.zeroize();
     }
 }
 

@@ -1,6 +1,6 @@
 //! How tokens arrive over HTTP.
 //!
-//! Nothing here needs a web framework: [`credentials`] reads the `Authorization` header, [`Login`] asks the authority and the
+//! Nothing here needs a web framework: [`credentials()`] reads the `Authorization` header, [`Login`] asks the authority and the
 //! host's [`Directory`], and what comes of it, [`Authenticated`](crate::Authenticated) or a [`Refusal`], becomes a plain
 //! [`Answer`] of status, headers and body. With the feature `tower` there is `TokenLayer`, which does all of it for axum, hyper
 //! and others; with `axum` an extractor.

@@ -268,7 +268,7 @@ fn a_token_typed_by_hand_authenticates() {
     let issued = bench.issue("alice");
     let text = issued.expose_secret();
     let grouped: Vec<&str> =
-        text[5..].as_bytes().chunks(5).map(|g| std::str::from_utf8(g).unwrap()).collect();
+        text.as_bytes()[5..].chunks(5).map(|g| std::str::from_utf8(g).unwrap()).collect();
     bench.assert_good(&format!(" ACME_{} ", grouped.join("-").to_uppercase()));
     bench.assert_good(&format!("acme_{}", grouped.join(" ").replace('0', "O").replace('1', "l")));
 }
@@ -296,7 +296,7 @@ fn a_list_has_pages_in_order_and_every_token_once() {
     loop {
         let filter = Filter::of_owner(&owner("alice"));
         let page = bench.tokens.blocking().list(&filter, Page { after, limit: 10 }).unwrap();
-        listed.extend(page.tokens.iter().map(|view| view.id()));
+        listed.extend(page.tokens.iter().map(app_tokens::TokenView::id));
         pages += 1;
         after = page.next;
         if after.is_none() {

@@ -317,3 +317,592 @@ fn a_revocation_by_one_handle_is_seen_by_another_at_once() {
         assert_eq!(found(&there, id(number)).unwrap().revocation, Some(revocation()));
     }
 }
+
+#[test]
+fn eight_threads_open_one_new_file_at_once() {
+    for _ in 0..10 {
+        let file = File::new();
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let file = &file;
+                scope.spawn(move || insert(&file.open(), parts(number)));
+            }
+        });
+        assert_eq!(all(&file.open()).len(), 8);
+    }
+}
+
+#[test]
+fn dropping_the_last_clone_closes_the_file() {
+    let file = File::new();
+    let log = file.directory.path().join("app.db-wal");
+    let store = file.open();
+    let clone = store.clone();
+    insert(&store, parts(1));
+    (0..100).for_each(|_| assert!(found(&store, id(1)).is_some()));
+    drop(store);
+    assert!(found(&clone, id(1)).is_some() && log.exists());
+    drop(clone);
+    assert!(!log.exists(), "whoever closes the file last removes its write-ahead log");
+}
+
+#[test]
+fn a_thread_that_looked_up_often_closes_the_file_when_it_ends() {
+    let file = File::new();
+    let log = file.directory.path().join("app.db-wal");
+    let store = file.open();
+    insert(&store, parts(1));
+    let look_up = || (0..100).for_each(|_| assert!(found(&store, id(1)).is_some()));
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..40).map(|_| scope.spawn(look_up)).collect();
+        // The scope alone doesn't wait for what a thread does at its very end.
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    drop(store);
+    assert!(!log.exists());
+}
+
+#[test]
+fn a_store_beside_others_on_one_thread_reads_its_own_file() {
+    let files = [(); 3].map(|()| File::new());
+    let stores = files.each_ref().map(File::open);
+    for (number, store) in stores.iter().enumerate() {
+        insert(store, parts(number as u64));
+    }
+    for _ in 0..30 {
+        for (number, store) in stores.iter().enumerate() {
+            for other in 0..3 {
+                let there = found(store, id(other as u64)).is_some();
+                assert_eq!(there, number == other);
+            }
+        }
+    }
+}
+
+#[test]
+fn reading_waits_for_no_writer() {
+    let file = File::new();
+    let store = file.open();
+    insert(&store, parts(1));
+    let other_process = file.raw();
+    other_process.execute_batch("BEGIN IMMEDIATE; UPDATE app_tokens SET label = 'x'").unwrap();
+    for _ in 0..30 {
+        assert_eq!(found(&store, id(1)).unwrap().label.as_str(), "My phone");
+        assert_eq!(all(&store).len(), 1);
+    }
+    other_process.execute_batch("COMMIT").unwrap();
+    assert_eq!(found(&store, id(1)).unwrap().label.as_str(), "x");
+}
+
+#[test]
+fn the_hosts_own_tables_and_version_stay_as_they_are() {
+    let file = File::new();
+    let host = file.raw();
+    host.execute_batch(
+        "PRAGMA user_version = 41; PRAGMA application_id = 42;
+         CREATE TABLE users (name TEXT); INSERT INTO users VALUES ('alice');",
+    )
+    .unwrap();
+    let store = file.open();
+    insert(&store, parts(1));
+    drop(store);
+    let number = |sql| host.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(number("PRAGMA user_version"), 41);
+    assert_eq!(number("PRAGMA application_id"), 42);
+    assert_eq!(number("SELECT count(*) FROM users"), 1);
+    assert_eq!(number("SELECT count(*) FROM app_tokens"), 1);
+}
+
+// -- files that are no good
+
+#[track_caller]
+fn refusal(path: impl AsRef<Path>) -> SqliteStoreError {
+    SqliteStore::open(path).unwrap_err()
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_alone() {
+    let file = File::new();
+    drop(file.open());
+    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 2").unwrap();
+    let error = refusal(file.path());
+    assert!(matches!(error, SqliteStoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
+    assert!(error.to_string().contains("app.db have version 2, and this program knows version 1"));
+    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 1").unwrap();
+    file.open();
+}
+
+#[test]
+fn a_table_of_somebody_elses_is_refused_and_left_alone() {
+    for theirs in [
+        "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
+        "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
+        "CREATE VIEW app_tokens AS SELECT 1 AS id",
+        "CREATE TABLE app_tokens_schema (version INTEGER)",
+        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
+        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",
+        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER)",
+    ] {
+        let file = File::new();
+        file.raw().execute_batch(theirs).unwrap();
+        let tables = "SELECT group_concat(sql) FROM sqlite_master";
+        let before: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
+        let error = refusal(file.path());
+        assert!(matches!(error, SqliteStoreError::ForeignTable(_)), "{theirs}: {error}");
+        let after: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
+        assert_eq!(before, after);
+    }
+}
+
+#[test]
+fn what_is_no_database_is_refused_and_left_alone() {
+    let file = File::new();
+    let text = "nothing but text ".repeat(100);
+    fs::write(file.path(), &text).unwrap();
+    let error = refusal(file.path());
+    assert!(matches!(error, SqliteStoreError::NotADatabase(_)), "{error}");
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
+}
+
+#[test]
+fn a_path_that_leads_to_no_file_is_refused_with_advice() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = refusal(directory.path().join("missing/app.db"));
+    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
+    assert!(error.to_string().contains("missing/app.db"), "{error}");
+    let error = refusal(directory.path());
+    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
+    for no_file in ["", ":memory:"] {
+        let error = refusal(no_file);
+        assert!(error.to_string().contains("SqliteStore::in_memory()"), "{error}");
+    }
+}
+
+#[test]
+fn a_path_is_a_path_and_not_a_uri() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file:app.db?mode=memory");
+    insert(&SqliteStore::open(&path).unwrap(), parts(1));
+    assert_eq!(all(&SqliteStore::open(&path).unwrap()).len(), 1);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_file_that_can_not_be_written_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = File::new();
+    insert(&file.open(), parts(1));
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o400)).unwrap();
+    if fs::OpenOptions::new().write(true).open(file.path()).is_ok() {
+        eprintln!("SKIPPED: whoever runs this may write every file (root?)");
+        return;
+    }
+    let error = refusal(file.path());
+    assert!(matches!(error, SqliteStoreError::ReadOnly(_)), "{error}");
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
+    let error = refusal(file.path());
+    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(
+        matches!(error, SqliteStoreError::CantOpen { .. } | SqliteStoreError::ReadOnly(_)),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_corrupt_page_is_a_failure_and_says_which_file() {
+    let file = File::new();
+    let store = file.open();
+    (0..2000).for_each(|number| insert(&store, parts(number * 3)));
+    drop(store);
+    let mut bytes = fs::read(file.path()).unwrap();
+    bytes[8192..].iter_mut().for_each(|byte| *byte = 0xEE);
+    fs::write(file.path(), bytes).unwrap();
+    match SqliteStore::open(file.path()) {
+        Err(error) => assert!(error.to_string().contains("app.db"), "{error}"),
+        Ok(store) => {
+            let error = wait(store.list(&Filter::every_token(), Page::first(9))).unwrap_err();
+            assert!(error.to_string().contains("malformed"), "{error}");
+            assert!(error.to_string().contains("app.db"), "{error}");
+        }
+    }
+}
+
+// -- damaged rows
+
+/// What a hand can write into each column, and whether the row can still be read then.
+const DAMAGE: &[(&str, bool)] = &[
+    ("digest = x''", false),
+    ("digest = x'01'", false),
+    ("digest = zeroblob(33)", false),
+    ("digest = CAST(x'01' || zeroblob(32) AS BLOB)", true),
+    ("digest = CAST(x'02' || zeroblob(32) AS BLOB)", false),
+    ("owner = ''", false),
+    ("owner = 'mallory'", true),
+    ("owner = CAST(x'FFFE' AS TEXT)", false),
+    ("owner = printf('%.*c', 256, 'x')", false),
+    ("label = ' My phone'", false),
+    ("label = 'a' || char(10) || 'b'", false),
+    ("label = CAST(x'61006200' AS TEXT)", false),
+    ("scopes = NULL", true),
+    ("scopes = ''", true),
+    ("scopes = 'w' || char(10) || 'r'", true),
+    ("scopes = char(10)", false),
+    ("scopes = 'r' || char(10)", false),
+    ("scopes = 'r w'", false),
+    ("resources = 'a*b'", false),
+    ("resources = NULL", true),
+    ("issued_by = ''", false),
+    ("issued_by = 'somebody'", true),
+    ("created_at = -1", false),
+    ("created_at = 253402300800", false),
+    ("created_at = 9223372036854775807", false),
+    ("expires_at = NULL", true),
+    ("expires_at = 253402300799", true),
+    ("expires_at = -9223372036854775808", false),
+    ("family = -1", false),
+    ("family = 1125899906842624", false),
+    ("successor = -1", false),
+    ("derived_from = 9223372036854775807", false),
+    ("revision = -9223372036854775808", false),
+    ("revoked_reason = 'leaked'", false),
+    ("revoked_by = 'owner'", false),
+    ("last_used_at = -1", false),
+    ("last_used_at = NULL, last_used_client = 'x'", false),
+    ("last_used_at = 9, last_used_address = 'localhost'", false),
+    ("last_used_at = 9, last_used_client = CAST(x'FF' AS TEXT)", false),
+    ("key_id = 0", false),
+    ("key_id = -1", false),
+    ("key_id = 4294967296", false),
+    ("key_id = 4294967295", true),
+    ("seal = NULL", true),
+    ("seal = x''", false),
+    ("seal = zeroblob(32)", true),
+    ("seal = zeroblob(33)", false),
+];
+
+#[test]
+fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_revoked() {
+    let file = File::new();
+    let (store, raw) = (file.open(), file.raw());
+    raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+    let tokens = TokenAuthority::new(
+        store.clone(),
+        KeyRing::ephemeral().unwrap(),
+        Policy::new("acme").unwrap().with_no_limit_per_owner(),
+    );
+    let issue = || {
+        let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
+        let new = NewToken::new("alice", "My phone").access(access);
+        tokens.blocking().issue(new).unwrap()
+    };
+    let sound = issue();
+    for (damage, readable) in DAMAGE {
+        let token = issue();
+        let id = token.id();
+        let number = id.as_u64().cast_signed();
+        assert!(tokens.blocking().authenticate(token.expose_secret()).is_ok());
+        raw.execute(&format!("UPDATE app_tokens SET {damage} WHERE id = ?1"), [number]).unwrap();
+
+        assert_eq!(found(&store, id).is_some(), *readable, "{damage}");
+        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
+        assert!(tokens.blocking().authenticate(sound.expose_secret()).is_ok(), "{damage}");
+        let rows = all(&store);
+        assert_eq!(rows.iter().flatten().count(), 1 + usize::from(*readable), "{damage}");
+        assert_eq!(rows.len(), 2, "{damage}");
+
+        assert_eq!(wait(store.revoke(&Filter::of_id(id), &revocation())).unwrap(), 1, "{damage}");
+        let ended = "SELECT revoked_at, seal, revision FROM app_tokens WHERE id = ?1";
+        let ended =
+            raw.query_row(ended, [number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let (revoked_at, seal, revision): (i64, Option<Vec<u8>>, i64) = ended.unwrap();
+        assert_eq!((revoked_at, seal), (at(7).as_unix(), None), "{damage}");
+        assert_eq!(revision, i64::from(!damage.starts_with("revision")), "{damage}");
+        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
+        wait(store.purge(&Purge::Matching(Filter::of_id(id)), 9)).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_row_is_revoked_and_purged_with_the_others() {
+    let file = File::new();
+    let (store, raw) = (file.open(), file.raw());
+    raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+    (0..40).for_each(|number| insert(&store, parts(number)));
+    for (number, (damage, _)) in (0..).zip(DAMAGE.iter().filter(|(d, _)| !d.starts_with("owner"))) {
+        raw.execute(&format!("UPDATE app_tokens SET {damage} WHERE id = ?1"), [number]).unwrap();
+    }
+    assert_eq!(all(&store).len(), 40);
+    let of_alice = Filter::of_owner(&owner("alice"));
+    let unrevoked = Filter { revoked: Some(false), ..of_alice.clone() };
+    assert_eq!(wait(store.revoke(&of_alice, &revocation())).unwrap(), 40);
+    assert_eq!(listed(&store, &unrevoked, Page::first(99)).len(), 0);
+    assert_eq!(wait(store.purge(&Purge::Matching(of_alice), 99)).unwrap(), 40);
+    assert_eq!(all(&store).len(), 0);
+}
+
+#[test]
+fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+    let file = File::new();
+    let (store, raw) = (file.open(), file.raw());
+    raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+    (1..=4).for_each(|number| insert(&store, parts(number)));
+    raw.execute_batch(
+        "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2",
+    )
+    .unwrap();
+    assert_eq!(listed(&store, &Filter::every_token(), Page::first(2)).len(), 2);
+    assert_eq!(wait(store.revoke(&Filter::every_token(), &revocation())).unwrap(), 4);
+}
+
+// -- SQL and the reference
+
+#[test]
+fn a_list_by_sql_is_the_list_by_the_reference() {
+    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+    let (mut chance, mut matched) = (Chance(2), 0);
+    chance.fill(&memory, &sqlite, 200);
+    for _ in 0..4000 {
+        let filter = chance.filter();
+        let page = Page { after: chance.maybe(2, Chance::id), limit: chance.below(12) as u32 };
+        let rows = listed(&sqlite, &filter, page);
+        assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
+        matched += rows.len();
+    }
+    assert!(matched > 4000, "the filters must not be too narrow: {matched}");
+}
+
+#[test]
+fn each_fact_of_a_filter_alone_means_what_the_reference_says() {
+    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+    let mut chance = Chance(3);
+    chance.fill(&memory, &sqlite, 200);
+    for _ in 0..100 {
+        let any = Filter::every_token;
+        for filter in [
+            Filter { id: Some(chance.id()), ..any() },
+            Filter { owner: Some(chance.owner()), ..any() },
+            Filter { family: Some(chance.id()), ..any() },
+            Filter { except_id: Some(chance.id()), ..any() },
+            Filter { key_id: Some(chance.key_id()), ..any() },
+            Filter { except_key_ids: vec![chance.key_id(), chance.key_id()], ..any() },
+            Filter { revoked: Some(chance.one_in(2)), ..any() },
+            Filter { superseded: Some(chance.one_in(2)), ..any() },
+            Filter { expires_before: Some(chance.time()), ..any() },
+            Filter { created_before: Some(chance.time()), ..any() },
+            Filter { last_used_before: Some(chance.time()), ..any() },
+        ] {
+            let page = Page::first(99);
+            assert_eq!(
+                listed(&sqlite, &filter, page),
+                listed(&memory, &filter, page),
+                "{filter:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_revocation_by_sql_ends_what_the_reference_ends() {
+    let (mut chance, mut ended) = (Chance(4), 0);
+    for _ in 0..300 {
+        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+        chance.fill(&memory, &sqlite, 30);
+        for _ in 0..3 {
+            let (filter, revocation) = (chance.filter(), chance.revocation());
+            let count = wait(sqlite.revoke(&filter, &revocation)).unwrap();
+            assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap(), "{filter:?}");
+            assert_eq!(all(&sqlite), all(&memory), "{filter:?}");
+            ended += count;
+        }
+    }
+    assert!(ended > 1000, "the filters must not be too narrow: {ended}");
+}
+
+#[test]
+fn a_purge_by_sql_deletes_what_the_reference_deletes() {
+    let (mut chance, mut deleted) = (Chance(5), 0);
+    for _ in 0..300 {
+        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+        chance.fill(&memory, &sqlite, 30);
+        let purge = if chance.one_in(3) {
+            Purge::Matching(chance.filter())
+        } else {
+            let unused_since = chance.maybe(2, Chance::time);
+            Purge::Dead(Dead { ended_by: chance.time(), unused_since, now: chance.time() })
+        };
+        // In batches of two, so that the limit counts. Which rows go first is free: each batch is one that the reference may take.
+        let before = all(&memory);
+        let (mut in_batches, mut batch) = (0, 2);
+        while batch == 2 {
+            batch = wait(sqlite.purge(&purge, 2)).unwrap();
+            in_batches += batch;
+            assert_eq!(all(&sqlite).len() as u64, before.len() as u64 - in_batches);
+        }
+        while wait(memory.purge(&purge, 99)).unwrap() > 0 {}
+        assert_eq!(all(&sqlite), all(&memory), "{purge:?}");
+        deleted += in_batches;
+    }
+    assert!(deleted > 1000, "{deleted}");
+}
+
+#[test]
+fn any_sequence_of_changes_ends_as_in_the_reference() {
+    let mut chance = Chance(6);
+    let mut answers = BTreeMap::<String, u32>::new();
+    for _ in 0..150 {
+        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+        for _ in 0..60 {
+            let answer = match chance.below(8) {
+                0..4 => {
+                    let id = chance.id();
+                    let insert = Insert {
+                        row: row(chance.parts(id)),
+                        now: chance.time(),
+                        limit: chance.maybe(4, |c| c.below(6) as u32),
+                        unique_label: chance.one_in(2),
+                        under: chance
+                            .maybe(5, |c| c.one_in(2))
+                            .and_then(|_| new_form(&mut chance, &memory)),
+                        supersede: new_form(&mut chance, &memory).map(|row| Supersede {
+                            row,
+                            replaces: chance.maybe(3, Chance::id),
+                            ends_derived: chance.one_in(2),
+                            revocation: chance.revocation(),
+                        }),
+                    };
+                    let answer = wait(sqlite.insert(&insert)).unwrap();
+                    assert_eq!(answer, wait(memory.insert(&insert)).unwrap(), "{insert:?}");
+                    format!("insert {} {answer:?}", insert.supersede.is_some())
+                }
+                4 => {
+                    let Some(row) = new_form(&mut chance, &memory) else { continue };
+                    let replace =
+                        Replace { row, now: chance.time(), unique_label: chance.one_in(2) };
+                    let answer = wait(sqlite.replace(&replace)).unwrap();
+                    assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");
+                    format!("replace {answer:?}")
+                }
+                5 => {
+                    let count = chance.below(20);
+                    let uses: Vec<_> =
+                        (0..count).map(|_| (chance.id(), chance.last_use())).collect();
+                    wait(sqlite.touch(&uses)).unwrap();
+                    wait(memory.touch(&uses)).unwrap();
+                    "touch".into()
+                }
+                6 => {
+                    let (filter, revocation) = (chance.filter(), chance.revocation());
+                    let count = wait(sqlite.revoke(&filter, &revocation)).unwrap();
+                    assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap());
+                    "revoke".into()
+                }
+                _ => {
+                    let purge = Purge::Matching(chance.filter());
+                    let count = wait(sqlite.purge(&purge, 99)).unwrap();
+                    assert_eq!(count, wait(memory.purge(&purge, 99)).unwrap());
+                    "purge".into()
+                }
+            };
+            *answers.entry(answer).or_default() += 1;
+            assert_eq!(all(&sqlite), all(&memory));
+        }
+    }
+    assert_eq!(answers.len(), 10 + 3 + 3, "every answer was seen: {answers:?}");
+}
+
+/// A form made from a stored row, or from what was one. Last use and revocation are the store's.
+fn new_form(chance: &mut Chance, store: &MemoryStore) -> Option<Row> {
+    let id = chance.id();
+    let stored = found(store, id)?;
+    let revision = if chance.one_in(6) { stored.revision ^ 1 } else { stored.revision };
+    Some(row(RecordParts {
+        revision,
+        owner: stored.owner,
+        family: stored.family,
+        revocation: None,
+        last_use: None,
+        ..chance.parts(id)
+    }))
+}
+
+// -- many at once
+
+const LIMIT: u32 = 20;
+
+/// As many inserts as it takes to run against the limit, some of which are revoked again. Answers how many live on.
+fn hammer(store: &SqliteStore, first_id: u64) -> u64 {
+    let mut live = 0;
+    for number in first_id..first_id + 40 {
+        let limited = Insert { limit: Some(LIMIT), ..creation(parts(number)) };
+        match wait(store.insert(&limited)).unwrap() {
+            Inserted::Done if number % 2 == 0 => {
+                let ended = wait(store.revoke(&Filter::of_id(id(number)), &revocation())).unwrap();
+                assert_eq!(ended, 1);
+                assert!(found(store, id(number)).unwrap().revocation.is_some());
+            }
+            Inserted::Done => live += 1,
+            other => assert_eq!(other, Inserted::LimitReached),
+        }
+    }
+    live
+}
+
+fn live_rows(store: &SqliteStore) -> u64 {
+    let live = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
+    listed(store, &live, Page::first(999)).len() as u64
+}
+
+#[test]
+fn eight_threads_and_two_handles_keep_the_limit() {
+    let file = File::new();
+    let stores = [file.open(), file.open()];
+    let live: u64 = thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|n| {
+                let store = &stores[n % 2];
+                scope.spawn(move || hammer(store, n as u64 * 1000))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    assert_eq!((live, live_rows(&stores[0])), (u64::from(LIMIT), u64::from(LIMIT)));
+}
+
+const CHILD: &str = "APP_TOKENS_TEST_CHILD";
+
+#[test]
+fn four_processes_keep_the_limit() {
+    if let Some(child) = std::env::var_os(CHILD) {
+        let child = child.into_string().unwrap();
+        let (number, path) = child.split_once(' ').unwrap();
+        hammer(&SqliteStore::open(path).unwrap(), 1000 * number.parse::<u64>().unwrap());
+        return;
+    }
+    let file = File::new();
+    let children: Vec<_> = (0..4)
+        .map(|number| {
+            Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "four_processes_keep_the_limit"])
+                .env(CHILD, format!("{number} {}", file.path().display()))
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(live_rows(&file.open()), u64::from(LIMIT));
+}
+
+#[test]
+fn a_future_that_is_dropped_after_its_first_poll_is_done_nevertheless() {
+    let file = File::new();
+    let store = file.open();
+    let creation = creation(parts(1));
+    let mut future = Box::pin(store.insert(&creation));
+    let _sent = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    drop(future);
+    drop(store);
+    assert!(found(&file.open(), id(1)).is_some());
+}

@@ -106,7 +106,7 @@ const TAMPERINGS: &[Tampering] = &[
     ("label", |parts| parts.label = Label::new("Backup").unwrap()),
     ("scopes to all", |parts| parts.access = Access::full()),
     ("scopes to more", |parts| {
-        parts.access = Access::scopes(["files:read", "files:write"]).unwrap()
+        parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
     }),
     ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
     ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),

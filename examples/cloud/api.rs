@@ -118,7 +118,7 @@ async fn revoke(
 fn describe(token: &TokenView) -> Value {
     let scopes = match token.access().granted_scopes() {
         Grant::All => Value::Null,
-        Grant::Only(scopes) => scopes.iter().map(|scope| scope.as_str()).collect(),
+        Grant::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
     };
     json!({
         "id": token.id().to_string(),

@@ -160,7 +160,7 @@ fn line(token: &TokenView) -> String {
     let access = match token.access().granted_scopes() {
         Grant::All => "everything".into(),
         Grant::Only(scopes) => {
-            scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(", ")
+            scopes.iter().map(app_tokens::Scope::as_str).collect::<Vec<_>>().join(", ")
         }
     };
     let minute = |text: String| text.get(..16).unwrap_or(&text).replace('T', " ");

@@ -57,6 +57,8 @@
 //! # fn main() {}
 //! ```
 //!
+//! What has to outlive the store, such as the directory of its file, is kept beside it in a [`Kept`].
+//!
 //! # What it can't show
 //!
 //! That a change outlives a crash (clause 1), and that an error which says [`not_done`](super::StoreError::not_done) is right
@@ -71,6 +73,7 @@
 mod any_call;
 mod find_and_list;
 mod insert;
+mod kept;
 mod population;
 mod purge;
 mod race;
@@ -82,6 +85,7 @@ mod touch;
 pub use any_call::*;
 pub use find_and_list::*;
 pub use insert::*;
+pub use kept::Kept;
 pub use purge::*;
 pub use replace::*;
 pub use revoke::*;
@@ -146,7 +150,7 @@ macro_rules! __conformance_tests {
             a_call_that_is_given_up_happens_wholly_or_not_at_all
             a_call_that_is_repeated_changes_nothing_more
             insert_creates_and_never_overwrites
-            insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner
+            insert_under_a_token_needs_it_current_and_of_the_same_owner
             supersede_writes_both_rows_in_one_step
             supersede_of_a_changed_row_changes_nothing
             supersede_ends_the_unused_successor_that_it_replaces

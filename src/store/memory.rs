@@ -74,11 +74,9 @@ impl TokenStore for MemoryStore {
         if rows.get(new.id()).is_some() {
             return Ok(Inserted::IdTaken);
         }
-        if let Some(parent) = insert.under {
-            let good = |parent: &TokenRecord| {
-                parent.owner() == new.owner() && parent.revocation().is_none()
-            };
-            if !rows.record(parent).is_some_and(good) {
+        if let Some(parent) = &insert.under {
+            let stored = rows.record(parent.id());
+            if stored.map(TokenRecord::owner) != Some(new.owner()) || !rows.is_current(parent) {
                 return Ok(Inserted::Stale);
             }
         }

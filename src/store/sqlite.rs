@@ -180,11 +180,12 @@ impl RuntimeFree for SqliteStore {}
 // -- insert
 
 const ID_TAKEN: &str = "SELECT 1 FROM app_tokens WHERE id = ?1";
-const UNREVOKED_OF_OWNER: &str =
-    "SELECT 1 FROM app_tokens WHERE id = ?1 AND owner = ?2 AND revoked_at IS NULL";
 const CURRENT: &str = "
     SELECT 1 FROM app_tokens
     WHERE id = ?1 AND revoked_at IS NULL AND revision = ?2 AND revision < 9223372036854775807";
+const CURRENT_OF_OWNER: &str = "
+    SELECT 1 FROM app_tokens
+    WHERE id = ?1 AND revoked_at IS NULL AND revision = ?2 AND revision < 9223372036854775807 AND owner = ?3";
 const UNUSED: &str = "
     SELECT 1 FROM app_tokens
     WHERE id = ?1 AND last_used_at IS NULL AND successor IS NULL AND revoked_at IS NULL";
@@ -217,7 +218,7 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
         return Ok(Inserted::IdTaken);
     }
     if let Some(parent) = under
-        && !statements.exists(UNREVOKED_OF_OWNER, params![stored(*parent), new.owner().as_str()])?
+        && !is_current_of(statements, new.owner(), parent)?
     {
         return Ok(Inserted::Stale);
     }
@@ -250,6 +251,18 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
     }
     statements.execute(CREATE, params_from_iter(values_of(new)?))?;
     Ok(Inserted::Done)
+}
+
+fn is_current_of(
+    statements: &mut Statements<'_>,
+    owner: &Owner,
+    parent: &Row,
+) -> rusqlite::Result<bool> {
+    let Some(parent) = parent.record() else {
+        return Ok(false);
+    };
+    let parent = params![stored(parent.id()), revision_of(parent)?, owner.as_str()];
+    statements.exists(CURRENT_OF_OWNER, parent)
 }
 
 fn may_supersede(statements: &mut Statements<'_>, supersede: &Supersede) -> rusqlite::Result<bool> {

@@ -1,4 +1,4 @@
-//! The `Authorization` header in: [`credentials`].
+//! The `Authorization` header in: [`credentials()`].
 
 use std::fmt;
 use std::ops::Range;
@@ -528,6 +528,7 @@ mod tests {
             gives(encoded(format!("{TOKEN}:{beside}")), &lenient(), None, TOKEN);
         }
         gives(encoded(format!("{MISTYPED}:")), &lenient(), None, MISTYPED);
+        always_refused(encoded(format!("{}:", &TOKEN[5..])), TokenAsUserName);
     }
 
     #[test]

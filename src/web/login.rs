@@ -219,7 +219,7 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
         }
     }
 
-    /// What the client is told of a refusal: [`answer`] with this realm.
+    /// What the client is told of a refusal: [`answer()`] with this realm.
     pub fn answer(&self, refusal: &Refusal) -> Answer {
         answer(refusal, &self.realm)
     }

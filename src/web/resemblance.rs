@@ -94,15 +94,17 @@ mod tests {
 
     #[test]
     fn every_cut_that_leaves_much_of_the_secret_claims_to_be_a_token() {
-        for length in 5 + TELLING..=TOKEN.len() {
+        for length in 25..=TOKEN.len() {
             claims(&TOKEN[..length]);
         }
+        is_innocent(&TOKEN[..24]);
         claims(&format!("{TOKEN}{TOKEN}"));
     }
 
     #[test]
     fn dressed_up_tokens_claim_to_be_tokens() {
         claims(&TOKEN.to_uppercase());
+        claims(&TOKEN.to_uppercase()[..30]);
         claims(&format!("\"{TOKEN}\""));
         claims(&format!("DOMAIN\\{TOKEN}"));
         claims(&format!("token {TOKEN}@example.com"));

@@ -183,8 +183,8 @@ impl TokenStore for Wrapped {
                 return Ok(Inserted::Done);
             }
             InsertsUnderARevokedToken | InsertsUnderAnothersToken => {
-                if let Some(parent) = match insert.under {
-                    Some(parent) => self.parts(parent).await,
+                if let Some(parent) = match &insert.under {
+                    Some(parent) => self.parts(parent.id()).await,
                     None => None,
                 } && (parent.owner == new.owner) == (self.how == InsertsUnderARevokedToken)
                 {
@@ -522,8 +522,8 @@ mod caught {
         InsertsInTwoSteps: 1 a_call_that_is_given_up_happens_wholly_or_not_at_all;
         OverwritesOnInsert: 4 insert_creates_and_never_overwrites;
         CallsASecondInsertDone: 4 insert_creates_and_never_overwrites;
-        InsertsUnderARevokedToken: 5 insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner;
-        InsertsUnderAnothersToken: 5 insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner;
+        InsertsUnderARevokedToken: 5 insert_under_a_token_needs_it_current_and_of_the_same_owner;
+        InsertsUnderAnothersToken: 5 insert_under_a_token_needs_it_current_and_of_the_same_owner;
         SupersedesAnyRevision: 6 supersede_of_a_changed_row_changes_nothing;
         SupersedesWithTheFormsLastUse: 6 supersede_writes_both_rows_in_one_step;
         ReplacesAUsedSuccessor: 7 supersede_of_a_used_successor_changes_nothing;

@@ -65,18 +65,24 @@ pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
 }
 
 /// Clause 5.
-pub async fn insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner<S: TokenStore>(
-    store: &S,
-) {
+pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: TokenStore>(store: &S) {
     let parent = row(1, "alice");
     let bobs = row(2, "bob");
     let revoked = ended(&row(3, "alice"), &revocation(1, "x"));
-    let mut rows = vec![parent, bobs, revoked];
+    let changed = RecordParts { revision: 7, ..row(5, "alice") };
+    let mut rows = vec![parent.clone(), bobs.clone(), revoked.clone(), changed.clone()];
     put_all(store, &rows).await;
-    for (number, what) in
-        [(9, "a token that isn't there"), (2, "another owner's"), (3, "a revoked one")]
-    {
-        let under = Insert { under: Some(id(number)), ..insert_of(&derived(4, "alice", 1)) };
+    for (parent, what) in [
+        (row(9, "alice"), "a token that isn't there"),
+        (bobs, "another owner's"),
+        (revoked.clone(), "a revoked one"),
+        (
+            RecordParts { revocation: None, revision: 0, ..revoked },
+            "one that was revoked since it was read",
+        ),
+        (RecordParts { revision: 6, ..changed }, "one that was changed since it was read"),
+    ] {
+        let under = Insert { under: Some(loaded(&parent)), ..insert_of(&derived(4, "alice", 1)) };
         answers(
             5,
             &format!("an insert under {what}"),
@@ -86,7 +92,7 @@ pub async fn insert_under_a_token_needs_it_unrevoked_and_of_the_same_owner<S: To
         has(5, store, &rows).await;
     }
     let child = derived(4, "alice", 1);
-    let under = Insert { under: Some(id(1)), ..insert_of(&child) };
+    let under = Insert { under: Some(loaded(&parent)), ..insert_of(&child) };
     answers(5, "an insert under a live token", insert(store, &under).await, Inserted::Done);
     rows.push(child);
     has(5, store, &rows).await;
@@ -368,9 +374,9 @@ pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
         ..insert_of(row)
     };
     let new = RecordParts { label: there.label.clone(), ..row(3, "alice") };
-    let taken = Insert { under: Some(revoked.id), ..refused(&there) };
+    let taken = Insert { under: Some(loaded(&revoked)), ..refused(&there) };
     answers(4, "an insert that all refuse", insert(store, &taken).await, Inserted::IdTaken);
-    let under = Insert { under: Some(revoked.id), ..refused(&new) };
+    let under = Insert { under: Some(loaded(&revoked)), ..refused(&new) };
     answers(
         5,
         "an insert that `under` refuses first",

@@ -206,11 +206,11 @@ pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
             _ => Filter::of_id(parent.id),
         };
         let issue = |thread: u64| -> Call<()> {
-            let (store, who) = (Arc::clone(store), who.clone());
+            let (store, who, parent) = (Arc::clone(store), who.clone(), parent.clone());
             Box::pin(async move {
                 for step in 1..50 {
                     let child = derived(first + 100 * thread + step, &who, first + 900);
-                    let under = Insert { under: Some(id(first)), ..insert_of(&child) };
+                    let under = Insert { under: Some(loaded(&parent)), ..insert_of(&child) };
                     if insert(&*store, &under).await != Inserted::Done {
                         return;
                     }

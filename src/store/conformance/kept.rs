@@ -1,0 +1,53 @@
+//! [`Kept`]: a store, and what has to outlive it.
+
+use crate::record::{LastUse, Revocation};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    TokenStore,
+};
+use crate::token::TokenId;
+
+/// A store, and what has to outlive it: the directory of its file, a schema that is dropped in the end.
+///
+/// ```
+/// use app_tokens::{MemoryStore, store::conformance::Kept};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let directory = tempfile::tempdir()?;
+/// // A store of yours would open a file in it.
+/// let store = Kept { store: MemoryStore::new(), with: directory };
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Kept<S, W> {
+    /// The store. It is dropped first.
+    pub store: S,
+    /// What is kept with it.
+    pub with: W,
+}
+
+impl<S: TokenStore, W: Send + Sync> TokenStore for Kept<S, W> {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.store.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.store.find(id).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.store.list(filter, page).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.store.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.store.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        self.store.touch(uses).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.store.purge(purge, limit).await
+    }
+}
+
+impl<S: RuntimeFree, W: Send + Sync> RuntimeFree for Kept<S, W> {}

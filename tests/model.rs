@@ -1,0 +1,353 @@
+//! Sequences of acts, drawn from seeds, against the engine and against a model of it that scans a list. Whatever can be seen of
+//! an act must be the same: its answer, and what the observer hears.
+//!
+//! A failure prints its seed, and the acts up to the first that differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use app_tokens::event::Event;
+use app_tokens::store::{Filter, Page, RuntimeFree};
+use app_tokens::{
+    AuthError, IssueError, KeyRing, ManageError, ManualClock, MemoryStore, NewToken, Policy,
+    Presented, Requirement, Timestamp, TokenAuthority, TokenId,
+};
+
+#[path = "model/acts.rs"]
+mod acts;
+#[path = "model/reference.rs"]
+mod reference;
+#[path = "model/texts.rs"]
+mod texts;
+
+use acts::{Act, Answer, BEGINNING, Draw, Life, Line, Rules, Told, Wish};
+use reference::Model;
+
+#[test]
+fn the_engine_on_memory_does_as_the_model() {
+    let seen = run_sequences(10_000, MemoryStore::new);
+    assert_nothing_is_left_out(&seen);
+}
+
+/// Longest sequence, in acts.
+const LONGEST: usize = 60;
+
+/// How often each kind of answer and event was seen.
+type Seen = BTreeMap<String, u64>;
+
+/// Runs so many sequences, each on a store of its own, on as many threads as there are cores. `MODEL_SEED` in the environment
+/// runs one sequence alone.
+fn run_sequences<S: RuntimeFree + Clone>(count: u64, empty_store: impl Fn() -> S + Sync) -> Seen {
+    let seen = Mutex::new(Seen::new());
+    let run = |seed| {
+        let kinds = run_sequence(seed, empty_store());
+        let mut seen = seen.lock().unwrap();
+        kinds.into_iter().for_each(|kind| *seen.entry(kind).or_default() += 1);
+    };
+    if let Ok(seed) = std::env::var("MODEL_SEED") {
+        run(seed.parse().expect("a seed is a number"));
+        return seen.into_inner().unwrap();
+    }
+    let threads = thread::available_parallelism().map_or(2, usize::from) as u64;
+    thread::scope(|scope| {
+        let part = |first| (first..count).step_by(threads as usize).for_each(run);
+        let parts: Vec<_> = (0..threads).map(|first| scope.spawn(move || part(first))).collect();
+        for ended in parts.into_iter().map(thread::ScopedJoinHandle::join) {
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
+    });
+    seen.into_inner().unwrap()
+}
+
+/// A sequence that never gets anywhere proves nothing.
+#[track_caller]
+fn assert_nothing_is_left_out(seen: &Seen) {
+    if std::env::var("MODEL_SEED").is_ok() {
+        return;
+    }
+    for kind in [
+        "Issued",
+        "Refused(no life)",
+        "Refused(life too long)",
+        "Refused(past calendar)",
+        "Refused(never is not allowed)",
+        "Refused(limit reached)",
+        "Refused(label taken)",
+        "Authenticated(true)",
+        "Authenticated(false)",
+        "NotOurs",
+        "Denied(Mistyped)",
+        "Denied(Unknown)",
+        "Denied(WrongSecret)",
+        "Denied(Revoked)",
+        "Denied(Expired)",
+        "Denied(Idle)",
+        "Denied(OtherOwner)",
+        "Failed",
+        "Page",
+        "Found(Some(Active))",
+        "Found(Some(Idle))",
+        "Found(Some(Expired))",
+        "Found(Some(Revoked))",
+        "Found(None)",
+        "Count",
+        "Unknown",
+        "Invalid",
+        "FirstUse",
+        "NewAddress",
+        "Revoked",
+        "Forgotten",
+        "Purged",
+    ] {
+        let times = seen.get(kind).copied().unwrap_or(0);
+        assert!(times >= 50, "{kind} was seen in {times} sequences only: {seen:#?}");
+    }
+}
+
+/// Runs one sequence, and says what kinds of answers and events were seen in it.
+fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String> {
+    let mut draw = Draw(seed);
+    let rules = draw.rules();
+    let engine = Engine::new(store, &rules, draw.number());
+    // An idle time-out wants somebody who writes the uses.
+    let _flusher = rules.idle.map(|_| engine.tokens.usage_flusher());
+    let mut model = Model { rules, now: BEGINNING, rows: Vec::new(), told: Vec::new() };
+    let mut texts: Vec<(TokenId, String)> = Vec::new();
+    let mut done: Vec<Act> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for _ in 0..1 + draw.below(LONGEST) {
+        let act = draw.act(&model, &texts);
+        done.push(act.clone());
+        let (answer, issued) = engine.act(&act);
+        let told = engine.told();
+        let right = expected(&mut model, &act, issued.as_ref().map(|(id, _)| *id));
+        texts.extend(issued);
+        assert!(
+            (&answer, &told) == (&right.0, &right.1),
+            "MODEL_SEED={seed}, {:#?}\nafter {} acts: {done:#?}\nthe engine: {answer:#?}, {told:#?}\nthe model: {right:#?}",
+            model.rules,
+            done.len(),
+        );
+        seen.insert(answer.kind());
+        seen.extend(told.iter().map(Told::kind));
+    }
+    seen
+}
+
+/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if the act is to issue.
+fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, Vec<Told>) {
+    let answer = match act {
+        act if act.is_by_nobody() => Answer::Invalid,
+        Act::Issue(wish) => model.issue(wish, issued),
+        Act::Authenticate { means, as_owner, address, client, scope, .. } => {
+            model.authenticate(*means, as_owner.as_ref(), (*address, *client), scope)
+        }
+        Act::List { filter, after, limit } => model.list(filter, *after, *limit),
+        Act::Find { who, id } => match model.visible(who, *id) {
+            Some(row) => Answer::Found(model.line(row)),
+            None => Answer::Unknown,
+        },
+        Act::Revoke { who, id, reason } => match model.visible(who, *id) {
+            Some(_) => Answer::Count(model.revoke(&Filter::of_id(*id), who, reason)),
+            None => Answer::Unknown,
+        },
+        Act::RevokeMatching { who, filter, reason } => match who.limit(filter) {
+            Some(filter) => {
+                model.write_uses_if(filter.last_used_before.is_some());
+                Answer::Count(model.revoke(&filter, who, reason))
+            }
+            None => Answer::Count(0),
+        },
+        Act::Forget { who, id } => match model.visible(who, *id) {
+            Some(_) => Answer::Count(model.forget(&Filter::of_id(*id), who)),
+            None => Answer::Unknown,
+        },
+        Act::ForgetOwner { owner, who } => {
+            Answer::Count(model.forget(&Filter::of_owner(owner), who))
+        }
+        Act::FlushUsage => {
+            model.write_uses_if(true);
+            Answer::Done
+        }
+        Act::Purge => Answer::Count(model.purge()),
+        Act::SetClock(now) => {
+            model.now = *now;
+            Answer::Done
+        }
+    };
+    (answer, std::mem::take(&mut model.told))
+}
+
+/// The engine, with its answers in the model's words.
+struct Engine<S> {
+    tokens: TokenAuthority<S>,
+    clock: ManualClock,
+    told: Arc<Mutex<Vec<Told>>>,
+}
+
+impl<S: RuntimeFree> Engine<S> {
+    fn new(store: S, rules: &Rules, seed: u64) -> Engine<S> {
+        let clock = ManualClock::at(time(BEGINNING));
+        let told: Arc<Mutex<Vec<Told>>> = Arc::default();
+        let ears = Arc::clone(&told);
+        let ring = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+        let tokens = TokenAuthority::builder(store, ring, policy(rules))
+            .clock(clock.clone())
+            .random(Draw(seed))
+            .observer(move |event: &Event<'_>| ears.lock().unwrap().push(Told::of(event)))
+            .build();
+        Engine { tokens, clock, told }
+    }
+
+    /// What the observer heard of the last act.
+    fn told(&self) -> Vec<Told> {
+        std::mem::take(&mut self.told.lock().unwrap())
+    }
+
+    /// Does it; the token that it issued, if it did, is beside the answer.
+    fn act(&self, act: &Act) -> (Answer, Option<(TokenId, String)>) {
+        let tokens = self.tokens.blocking();
+        let answer = match act {
+            Act::Issue(wish) => match tokens.issue(new_token(wish)) {
+                Ok(issued) => {
+                    let token = (issued.id(), issued.expose_secret().to_owned());
+                    return (Answer::Issued(Line::of(issued.view())), Some(token));
+                }
+                Err(error) => Answer::Refused(refusal(&error)),
+            },
+            Act::Authenticate { text, as_owner, address, client, scope, .. } => {
+                let mut presented = Presented::new(text);
+                if let Some(address) = address {
+                    presented = presented.from_address(*address);
+                }
+                if let Some(client) = client {
+                    presented = presented.from_client(client);
+                }
+                let authenticated = match as_owner {
+                    Some(owner) => tokens.authenticate_as(owner, presented),
+                    None => tokens.authenticate(presented),
+                };
+                match authenticated {
+                    Ok(good) => {
+                        let allowed = good.clone().require(Requirement::one_of(&[scope])).is_ok();
+                        let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
+                        Answer::Authenticated { owner: caller.owner().clone(), allowed }
+                    }
+                    Err(AuthError::NotOurs(_)) => Answer::NotOurs,
+                    Err(AuthError::Denied(denied)) => {
+                        Answer::Denied { id: denied.id(), reason: denied.reason() }
+                    }
+                    Err(AuthError::Failed(_)) => Answer::Failed,
+                }
+            }
+            Act::List { filter, after, limit } => {
+                match tokens.list(filter, Page { after: *after, limit: *limit }) {
+                    Ok(page) => Answer::Page {
+                        lines: page.tokens.iter().map(Line::of).collect(),
+                        next: page.next,
+                    },
+                    Err(_) => Answer::Failed,
+                }
+            }
+            Act::Find { who, id } => match tokens.find(who.by(), *id) {
+                Ok(view) => Answer::Found(Line::of(&view)),
+                Err(error) => not_managed(&error),
+            },
+            Act::Revoke { who, id, reason } => {
+                counted(tokens.revoke(who.by(), *id, reason.clone()))
+            }
+            Act::RevokeMatching { who, filter, reason } => {
+                counted(tokens.revoke_matching(who.by(), filter, reason.clone()))
+            }
+            Act::Forget { who, id } => counted(tokens.forget(who.by(), *id)),
+            Act::ForgetOwner { owner, who } => counted(tokens.forget_owner(owner, who.name())),
+            Act::FlushUsage => tokens.flush_usage().map_or(Answer::Failed, |()| Answer::Done),
+            Act::Purge => tokens.purge().map_or(Answer::Failed, Answer::Count),
+            Act::SetClock(now) => {
+                self.clock.set(time(*now));
+                Answer::Done
+            }
+        };
+        (answer, None)
+    }
+}
+
+fn counted(count: Result<u64, ManageError>) -> Answer {
+    count.map_or_else(|error| not_managed(&error), Answer::Count)
+}
+
+fn not_managed(error: &ManageError) -> Answer {
+    match error {
+        ManageError::Unknown => Answer::Unknown,
+        ManageError::Invalid(_) => Answer::Invalid,
+        _ => Answer::Failed,
+    }
+}
+
+fn refusal(error: &IssueError) -> &'static str {
+    match error {
+        IssueError::Invalid(_) => "invalid",
+        IssueError::NoLife => "no life",
+        IssueError::LifeTooLong { .. } => "life too long",
+        IssueError::PastCalendar => "past calendar",
+        IssueError::NeverNotAllowed => "never is not allowed",
+        IssueError::LimitReached { .. } => "limit reached",
+        IssueError::LabelTaken => "label taken",
+        _ => "failed",
+    }
+}
+
+fn new_token(wish: &Wish) -> NewToken {
+    let mut new = NewToken::new(wish.owner, wish.label);
+    if let Some(scopes) = wish.scopes {
+        new = new.scopes(scopes.iter().copied());
+    }
+    if let Some(operator) = wish.operator {
+        new = new.issued_by(operator);
+    }
+    match wish.life {
+        Life::Default => new,
+        Life::For(seconds) => new.expires_in(duration(seconds)),
+        Life::Until(end) => new.expires_at(time(end)),
+        Life::Forever => new.never_expires(),
+    }
+}
+
+fn policy(rules: &Rules) -> Policy {
+    let mut policy = Policy::new("acme")
+        .and_then(|policy| policy.with_former_prefix("former"))
+        .and_then(|policy| policy.with_default_life(duration(rules.default_life)))
+        .unwrap()
+        .with_usage_interval(duration(rules.interval))
+        .with_retention(duration(rules.retention));
+    if let Some(max) = rules.max_life {
+        policy = policy.with_max_life(duration(max)).unwrap();
+    }
+    if rules.never {
+        policy = policy.with_never_expiring().unwrap();
+    }
+    if let Some(idle) = rules.idle {
+        policy = policy.with_idle_timeout(duration(idle)).unwrap();
+    }
+    policy = match rules.limit {
+        Some(limit) => policy.with_max_per_owner(limit).unwrap(),
+        None => policy.with_no_limit_per_owner(),
+    };
+    if rules.unique_labels {
+        policy = policy.with_unique_labels();
+    }
+    if rules.origins {
+        policy = policy.with_recorded_origin();
+    }
+    policy
+}
+
+fn duration(seconds: i64) -> Duration {
+    Duration::from_secs(seconds.try_into().unwrap())
+}
+
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(seconds).unwrap()
+}

@@ -1,0 +1,559 @@
+//! What is done in a sequence, and what can be seen of it; drawn from a seed.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+
+use app_tokens::error::DenialReason;
+use app_tokens::event::Event;
+use app_tokens::rand_core::{TryCryptoRng, TryRng};
+use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
+use app_tokens::store::Filter;
+use app_tokens::{Access, By, Label, Operator, Owner, Reason, Timestamp, TokenId, TokenView};
+
+use super::reference::{Model, TOLERANCE};
+use super::texts;
+
+/// What a policy says, in seconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) default_life: i64,
+    pub(crate) max_life: Option<i64>,
+    pub(crate) never: bool,
+    pub(crate) idle: Option<i64>,
+    pub(crate) limit: Option<u32>,
+    pub(crate) unique_labels: bool,
+    pub(crate) interval: i64,
+    pub(crate) retention: i64,
+    pub(crate) origins: bool,
+}
+
+/// One step of a sequence.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Issue(Wish),
+    Authenticate {
+        text: String,
+        means: Means,
+        as_owner: Option<Owner>,
+        address: Option<IpAddr>,
+        client: Option<&'static str>,
+        scope: &'static str,
+    },
+    List {
+        filter: Filter,
+        after: Option<TokenId>,
+        limit: u32,
+    },
+    Find {
+        who: Who,
+        id: TokenId,
+    },
+    Revoke {
+        who: Who,
+        id: TokenId,
+        reason: Reason,
+    },
+    RevokeMatching {
+        who: Who,
+        filter: Filter,
+        reason: Reason,
+    },
+    Forget {
+        who: Who,
+        id: TokenId,
+    },
+    ForgetOwner {
+        owner: Owner,
+        who: Who,
+    },
+    FlushUsage,
+    Purge,
+    SetClock(i64),
+}
+
+impl Act {
+    /// Whether it is done in the name of an operator without a name.
+    pub(crate) fn is_by_nobody(&self) -> bool {
+        match self {
+            Act::Find { who, .. }
+            | Act::Revoke { who, .. }
+            | Act::RevokeMatching { who, .. }
+            | Act::Forget { who, .. }
+            | Act::ForgetOwner { who, .. } => matches!(who, Who::Operator("")),
+            _ => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) owner: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) scopes: Option<&'static [&'static str]>,
+    pub(crate) life: Life,
+    pub(crate) operator: Option<&'static str>,
+}
+
+impl Wish {
+    /// The line in the list, if it is granted.
+    pub(crate) fn granted(&self, id: TokenId, now: Timestamp, end: Option<Timestamp>) -> Line {
+        let scopes = self.scopes.map(|names| Access::scopes(names.iter().copied()).unwrap());
+        Line {
+            id,
+            owner: self.owner.parse().unwrap(),
+            label: self.label.parse().unwrap(),
+            access: scopes.unwrap_or(Access::full()),
+            issued_by: self.operator.map(|name| name.parse().unwrap()),
+            created_at: now,
+            expires: end.map_or(Expires::Never, Expires::At),
+            revocation: None,
+            last_use: None,
+            status: Some(Status::Active),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Life {
+    Default,
+    For(i64),
+    Until(i64),
+    Forever,
+}
+
+/// What a presented text is, by how it was made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Means {
+    NotOurs,
+    Mistyped,
+    Token { id: TokenId, secret_is_right: bool },
+}
+
+/// Whose act it is.
+#[derive(Clone, Debug)]
+pub(crate) enum Who {
+    Owner(Owner),
+    Operator(&'static str),
+}
+
+impl Who {
+    pub(crate) fn by(&self) -> By<'_> {
+        match self {
+            Who::Owner(owner) => By::Owner(owner),
+            Who::Operator(name) => By::Operator(name),
+        }
+    }
+
+    /// The operator's name.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Who::Owner(_) => "",
+            Who::Operator(name) => name,
+        }
+    }
+
+    pub(crate) fn actor(&self) -> Actor {
+        match self {
+            Who::Owner(_) => Actor::Owner,
+            Who::Operator(name) => Actor::Operator(name.parse().unwrap()),
+        }
+    }
+
+    pub(crate) fn may_see(&self, owner: &Owner) -> bool {
+        !matches!(self, Who::Owner(acting) if acting != owner)
+    }
+
+    /// What of a filter is his; `None` if nothing can be.
+    pub(crate) fn limit(&self, filter: &Filter) -> Option<Filter> {
+        match self {
+            Who::Operator(_) => Some(filter.clone()),
+            Who::Owner(acting) if filter.owner.as_ref().is_some_and(|owner| owner != acting) => {
+                None
+            }
+            Who::Owner(acting) => Some(Filter { owner: Some(acting.clone()), ..filter.clone() }),
+        }
+    }
+}
+
+/// What an act is answered with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Answer {
+    Issued(Line),
+    Refused(&'static str),
+    Authenticated { owner: Owner, allowed: bool },
+    NotOurs,
+    Denied { id: Option<TokenId>, reason: DenialReason },
+    Failed,
+    Page { lines: Vec<Line>, next: Option<TokenId> },
+    Found(Line),
+    Count(u64),
+    Unknown,
+    Invalid,
+    Done,
+}
+
+impl Answer {
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Answer::Refused(why) => format!("Refused({why})"),
+            Answer::Authenticated { allowed, .. } => format!("Authenticated({allowed})"),
+            Answer::Denied { reason, .. } => format!("Denied({reason:?})"),
+            Answer::Found(line) => format!("Found({:?})", line.status),
+            other => first_word(other),
+        }
+    }
+}
+
+/// What the observer hears of an act.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Issued(TokenId, Actor),
+    FirstUse(TokenId, Option<IpAddr>),
+    NewAddress(TokenId, IpAddr),
+    Denied { id: Option<TokenId>, reason: DenialReason, with_token: bool },
+    Revoked(u64, Reason, Actor),
+    Forgotten(u64, Actor),
+    Purged(u64),
+    Other(String),
+}
+
+impl Told {
+    pub(crate) fn kind(&self) -> String {
+        first_word(self)
+    }
+
+    pub(crate) fn of(event: &Event<'_>) -> Told {
+        match event {
+            Event::Issued { token, by } => Told::Issued(token.id(), (*by).clone()),
+            Event::FirstUse { token, address } => Told::FirstUse(token.id(), *address),
+            Event::NewAddress { token, address } => Told::NewAddress(token.id(), *address),
+            Event::Denied { id, reason, token, .. } => {
+                Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
+            }
+            Event::Revoked { count, reason, by, .. } => {
+                Told::Revoked(*count, (*reason).clone(), (*by).clone())
+            }
+            Event::Forgotten { count, by, .. } => Told::Forgotten(*count, (*by).clone()),
+            Event::Purged { count } => Told::Purged(*count),
+            other => Told::Other(format!("{other:?}")),
+        }
+    }
+}
+
+fn first_word(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}").split([' ', '(']).next().unwrap_or_default().to_owned()
+}
+
+/// A token as a list shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Line {
+    pub(crate) id: TokenId,
+    pub(crate) owner: Owner,
+    pub(crate) label: Label,
+    pub(crate) access: Access,
+    pub(crate) issued_by: Option<Operator>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires: Expires,
+    pub(crate) revocation: Option<Revocation>,
+    pub(crate) last_use: Option<LastUse>,
+    pub(crate) status: Option<Status>,
+}
+
+impl Line {
+    pub(crate) fn of(view: &TokenView) -> Line {
+        Line {
+            id: view.id(),
+            owner: view.owner().clone(),
+            label: view.label().clone(),
+            access: view.access().clone(),
+            issued_by: view.issued_by().cloned(),
+            created_at: view.created_at(),
+            expires: view.expires(),
+            revocation: view.revocation().cloned(),
+            last_use: view.last_use().cloned(),
+            status: view.status(),
+        }
+    }
+
+    pub(crate) fn end(&self) -> Option<i64> {
+        self.expires.at().map(Timestamp::as_unix)
+    }
+
+    /// When it was used, as far as that is written, or else made.
+    pub(crate) fn last_seen(&self) -> i64 {
+        self.last_use.as_ref().map_or(self.created_at, |last| last.at).as_unix()
+    }
+
+    /// What the facts of a filter mean. Each token is its own family, sealed under key 1, and has no successor.
+    pub(crate) fn is_meant_by(&self, filter: &Filter) -> bool {
+        let before = |limit: Timestamp, at: i64| at < limit.as_unix();
+        let keys = &filter.except_key_ids;
+        let contradicted = [
+            filter.id.is_some_and(|id| id != self.id),
+            filter.owner.as_ref().is_some_and(|owner| *owner != self.owner),
+            filter.family.is_some_and(|family| family != self.id),
+            filter.except_id == Some(self.id),
+            filter.key_id.is_some_and(|key| key.as_u32() != 1),
+            keys.iter().any(|key| key.as_u32() == 1),
+            filter.revoked.is_some_and(|revoked| revoked != self.revocation.is_some()),
+            filter.superseded == Some(true),
+            filter.expires_before.is_some_and(|t| !self.end().is_some_and(|end| before(t, end))),
+            filter.created_before.is_some_and(|t| !before(t, self.created_at.as_unix())),
+            filter.last_used_before.is_some_and(|t| !before(t, self.last_seen())),
+        ];
+        !contradicted.contains(&true)
+    }
+}
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+/// 2026-03-01T12:00:00Z.
+pub(crate) const BEGINNING: i64 = 1_772_366_400;
+
+const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
+const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
+const OPERATORS: [&str; 4] = ["eve", "eve", "nightly job", ""];
+
+/// Draws the same from the same seed: SplitMix64. It is the engine's random source, too.
+pub(crate) struct Draw(pub(crate) u64);
+
+impl Draw {
+    pub(crate) fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        (self.number() % end as u64) as usize
+    }
+
+    pub(crate) fn of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
+
+    /// Once in so many times.
+    fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    pub(crate) fn rules(&mut self) -> Rules {
+        let max_life = self.of(&[None, None, Some(30 * DAY)]);
+        Rules {
+            default_life: self.of(&[30 * DAY, HOUR]),
+            max_life,
+            never: max_life.is_none() && self.once_in(2),
+            idle: self.of(&[None, None, Some(DAY), Some(3 * DAY)]),
+            limit: self.of(&[None, Some(1), Some(2), Some(4)]),
+            unique_labels: self.once_in(2),
+            interval: self.of(&[0, 60, 60, HOUR]),
+            retention: self.of(&[0, HOUR, 10 * DAY]),
+            origins: self.once_in(2),
+        }
+    }
+
+    /// The next act of a sequence. `texts` are those of all tokens that were ever issued in it.
+    pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
+        match self.below(100) {
+            0..18 => Act::Issue(self.wish(model)),
+            18..46 => self.authenticate(model, texts),
+            46..54 => {
+                let after = self.once_in(3).then(|| self.id(texts));
+                Act::List {
+                    filter: self.filter(model, texts),
+                    after,
+                    limit: self.of(&[0, 1, 2, 100, 100]),
+                }
+            }
+            54..59 => Act::Find { who: self.who(), id: self.id(texts) },
+            59..65 => Act::Revoke { who: self.who(), id: self.id(texts), reason: self.reason() },
+            65..68 => {
+                let filter = self.filter(model, texts);
+                Act::RevokeMatching { who: self.who(), filter, reason: self.reason() }
+            }
+            68..70 => Act::Forget { who: self.who(), id: self.id(texts) },
+            70..71 => {
+                Act::ForgetOwner { owner: self.owner(), who: Who::Operator(self.of(&OPERATORS)) }
+            }
+            71..76 => Act::FlushUsage,
+            76..80 => Act::Purge,
+            _ => Act::SetClock(self.clock(model)),
+        }
+    }
+
+    fn wish(&mut self, model: &Model) -> Wish {
+        let lives = [0, 1, 60, HOUR, DAY, 30 * DAY, 30 * DAY + 1, 400 * DAY, i64::MAX];
+        let life = match self.below(6) {
+            0..2 => Life::Default,
+            2..4 => Life::For(self.of(&lives)),
+            4 => Life::Until(self.instant(model)),
+            _ => Life::Forever,
+        };
+        Wish {
+            owner: self.of(&OWNERS),
+            label: self.of(&LABELS),
+            scopes: self.of(&[None, None, Some(&["r"]), Some(&["w", "r"]), Some(&[])]),
+            life,
+            operator: self.of(&[None, None, Some("eve")]),
+        }
+    }
+
+    fn authenticate(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
+        let (text, means) = self.presented(model, texts);
+        Act::Authenticate {
+            text,
+            means,
+            as_owner: self.once_in(2).then(|| self.owner()),
+            address: self
+                .of(&[None, Some("192.0.2.1"), Some("2001:db8::1")])
+                .map(|a| a.parse().unwrap()),
+            client: self.of(&[None, Some("rclone/1.70")]),
+            scope: self.of(&["r", "r", "w", "x"]),
+        }
+    }
+
+    fn presented(&mut self, model: &Model, texts: &[(TokenId, String)]) -> (String, Means) {
+        let unknown = || {
+            (
+                texts::compose("acme", TokenId::MAX, 5),
+                Means::Token { id: TokenId::MAX, secret_is_right: false },
+            )
+        };
+        if texts.is_empty() || self.once_in(20) {
+            return self.of(&[
+                unknown(),
+                (String::new(), Means::NotOurs),
+                ("correct horse battery staple".to_owned(), Means::NotOurs),
+                ("acme_".to_owned(), Means::NotOurs),
+                ("x".repeat(4000), Means::NotOurs),
+            ]);
+        }
+        let (id, text) = self.of(texts);
+        let right = Means::Token { id, secret_is_right: true };
+        let wrong = Means::Token { id, secret_is_right: false };
+        if self.once_in(4) {
+            return match self.below(7) {
+                0 => (texts::compose("acme", id, self.number()), wrong),
+                1 => (texts::with_prefix("former", &text), wrong),
+                2 => (texts::with_prefix("other", &text), Means::NotOurs),
+                3 => (texts::mistyped(&text, self.below(28)), Means::Mistyped),
+                4 => (text[..text.len() - 1].to_owned(), Means::NotOurs),
+                5 => (format!("{text}\u{a0}"), Means::NotOurs),
+                _ => (format!("{text}_"), Means::NotOurs),
+            };
+        }
+        // What a use is worth while the clock is behind one that is written is left open: nothing is said of it.
+        let row = model.rows.iter().find(|row| row.line.id == id);
+        let written = row.and_then(|row| row.line.last_use.as_ref()).map(|last| last.at.as_unix());
+        if written.is_some_and(|at| at > model.now + TOLERANCE) {
+            return unknown();
+        }
+        let by_hand = match self.below(6) {
+            0 => text.to_ascii_uppercase(),
+            1 => texts::grouped(&text),
+            2 => texts::look_alikes(&text),
+            3 => format!(" \t{text}\r\n"),
+            _ => text,
+        };
+        (by_hand, right)
+    }
+
+    fn filter(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Filter {
+        let owner = self.once_in(2).then(|| self.owner());
+        let family = (owner.is_some() && self.once_in(8)).then(|| self.id(texts));
+        let key = |number| app_tokens::KeyId::new(number).unwrap();
+        Filter {
+            id: self.once_in(8).then(|| self.id(texts)),
+            owner,
+            family,
+            except_id: self.once_in(6).then(|| self.id(texts)),
+            key_id: self.once_in(10).then(|| key(self.of(&[1, 2]))),
+            except_key_ids: self.of(&[vec![], vec![], vec![], vec![], vec![key(2)], vec![key(1)]]),
+            revoked: self.of(&[None, None, Some(true), Some(false)]),
+            superseded: self.of(&[None, None, None, None, Some(false), Some(true)]),
+            expires_before: self.once_in(5).then(|| self.timestamp(model)),
+            created_before: self.once_in(5).then(|| self.timestamp(model)),
+            last_used_before: self.once_in(4).then(|| self.timestamp(model)),
+        }
+    }
+
+    /// Forwards by steps that policies know, backwards now and then, or to the very instant at which something happens.
+    fn clock(&mut self, model: &Model) -> i64 {
+        let forwards = [1, 30, 59, 60, 61, 300, HOUR, HOUR, DAY - 1, DAY, DAY, 3 * DAY, 10 * DAY];
+        let backwards = [1, 60, TOLERANCE - 1, TOLERANCE, TOLERANCE + 1, HOUR, 2 * DAY];
+        match self.below(10) {
+            0..5 => model.now + self.of(&forwards),
+            5..7 => model.now - self.of(&backwards),
+            _ => self.instant(model),
+        }
+    }
+
+    /// One that matters to a row, or one second beside it.
+    fn instant(&mut self, model: &Model) -> i64 {
+        if model.rows.is_empty() {
+            return model.now;
+        }
+        let line = &model.rows[self.below(model.rows.len())].line;
+        let created = line.created_at.as_unix();
+        let last = line.last_use.as_ref().map_or(created, |last| last.at.as_unix());
+        let revoked =
+            line.revocation.as_ref().map_or(created, |revocation| revocation.at.as_unix());
+        let expires = line.expires.at().map_or(created, Timestamp::as_unix);
+        let idle = last + model.rules.idle.unwrap_or(0);
+        let dead = self.of(&[revoked, expires, idle]) + model.rules.retention;
+        let instant = self.of(&[
+            created - TOLERANCE,
+            last,
+            last + model.rules.interval,
+            expires,
+            expires,
+            idle,
+            dead,
+        ]);
+        instant + self.of(&[-1, 0, 0, 1])
+    }
+
+    fn timestamp(&mut self, model: &Model) -> Timestamp {
+        Timestamp::from_unix(self.instant(model)).unwrap()
+    }
+
+    /// A token that was issued once, or, seldom, none.
+    fn id(&mut self, texts: &[(TokenId, String)]) -> TokenId {
+        if texts.is_empty() || self.once_in(20) {
+            return TokenId::MAX;
+        }
+        texts[self.below(texts.len())].0
+    }
+
+    fn who(&mut self) -> Who {
+        if self.once_in(4) { Who::Operator(self.of(&OPERATORS)) } else { Who::Owner(self.owner()) }
+    }
+
+    fn owner(&mut self) -> Owner {
+        Owner::new(self.of(&OWNERS)).unwrap()
+    }
+
+    fn reason(&mut self) -> Reason {
+        self.of(&[Reason::REQUESTED, Reason::LEAKED, Reason::new("password changed").unwrap()])
+    }
+}
+
+impl TryRng for Draw {
+    type Error = Infallible;
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok(self.number() as u32)
+    }
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.number())
+    }
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        bytes
+            .chunks_mut(8)
+            .for_each(|chunk| chunk.copy_from_slice(&self.number().to_le_bytes()[..chunk.len()]));
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for Draw {}
