@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use app_tokens::error::DenialReason;
 use app_tokens::record::{LastUse, Revocation};
@@ -19,8 +19,8 @@ use app_tokens::{AuthError, Grant, Requirement, TokenAuthority, TokenId, TokenSt
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use harness::fixture::{SCOPE, Tokens, mix};
-use harness::{Table, ToReach, median, ready, timed};
+use harness::fixture::{SCOPE, Tokens};
+use harness::{Table, ToReach, arriving, median, ready, timed};
 
 fn main() {
     let table = Table::new("authenticate + require, in memory");
@@ -163,7 +163,6 @@ fn wrong_tokens(table: &Table) {
     );
 }
 
-/// The next token depends on the last answer, so that the processor can't fetch ahead.
 fn among_many(table: &Table) {
     if !table.wants("among") {
         return;
@@ -178,34 +177,9 @@ fn among_many(table: &Table) {
         table.compare(
             &format!("among {count} tokens / among 10,000"),
             ToReach::AtMost(4.0),
-            chained(&many),
-            chained(&few),
+            arriving(&many.texts, |text| authenticate(&many.authority, text).as_u64()),
+            arriving(&few.texts, |text| authenticate(&few.authority, text).as_u64()),
         );
-    }
-}
-
-/// Tokens arrive in a buffer that is warm, whatever the store's size: they are copied there before the time is taken.
-fn chained(tokens: &Tokens) -> impl FnMut(u32) -> Duration {
-    const BATCH: usize = 16;
-    let mut random = 0_u64;
-    let mut arrived = vec![String::new(); BATCH];
-    move |calls| {
-        let mut spent = Duration::ZERO;
-        for _ in 0..calls.div_ceil(BATCH as u32) {
-            for text in &mut arrived {
-                random += 1;
-                let place = mix(random) % tokens.texts.len() as u64;
-                text.clone_from(&tokens.texts[place as usize]);
-            }
-            let start = Instant::now();
-            let mut always_zero = 0;
-            for place in 0..BATCH {
-                let id = authenticate(&tokens.authority, &arrived[place + always_zero]);
-                always_zero = (black_box(id.as_u64()) >> 63) as usize;
-            }
-            spent += start.elapsed();
-        }
-        spent * calls / (calls.div_ceil(BATCH as u32) * BATCH as u32)
     }
 }
 

@@ -16,7 +16,29 @@ use crate::token::TokenId;
 /// Made from [`RecordParts`] and taken apart into them; what lies between is free to change.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenRecord {
-    parts: RecordParts,
+    id: TokenId,
+    digest: Digest,
+    owner: Owner,
+    label: Label,
+    access: Access,
+    created_at: Timestamp,
+    expires: Expires,
+    revision: u64,
+    key_id: KeyId,
+    seal: Option<Seal>,
+    last_use: Option<Box<LastUse>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few records have: apart, so that the others need no room for it.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Rare {
+    issued_by: Option<Operator>,
+    /// `None` where it is the record's own id.
+    family: Option<TokenId>,
+    successor: Option<TokenId>,
+    derived_from: Option<TokenId>,
+    revocation: Option<Revocation>,
 }
 
 /// A [`TokenRecord`] taken apart, for stores.
@@ -65,96 +87,141 @@ impl TokenRecord {
 
     /// Puts a record together.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
-        TokenRecord { parts }
+        let rare = Rare {
+            issued_by: parts.issued_by,
+            family: (parts.family != parts.id).then_some(parts.family),
+            successor: parts.successor,
+            derived_from: parts.derived_from,
+            revocation: parts.revocation,
+        };
+        TokenRecord {
+            id: parts.id,
+            digest: parts.digest,
+            owner: parts.owner,
+            label: parts.label,
+            access: parts.access,
+            created_at: parts.created_at,
+            expires: parts.expires,
+            revision: parts.revision,
+            key_id: parts.key_id,
+            seal: parts.seal,
+            last_use: parts.last_use.map(Box::new),
+            rare: (rare != Rare::default()).then(|| Box::new(rare)),
+        }
     }
 
     /// Takes it apart.
     pub fn into_parts(self) -> RecordParts {
-        self.parts
+        let rare = self.rare.map(|rare| *rare).unwrap_or_default();
+        RecordParts {
+            id: self.id,
+            digest: self.digest,
+            owner: self.owner,
+            label: self.label,
+            access: self.access,
+            issued_by: rare.issued_by,
+            created_at: self.created_at,
+            expires: self.expires,
+            family: rare.family.unwrap_or(self.id),
+            successor: rare.successor,
+            derived_from: rare.derived_from,
+            revocation: rare.revocation,
+            last_use: self.last_use.map(|last_use| *last_use),
+            revision: self.revision,
+            key_id: self.key_id,
+            seal: self.seal,
+        }
+    }
+
+    /// The record with some parts changed.
+    pub(crate) fn changed(self, change: impl FnOnce(&mut RecordParts)) -> TokenRecord {
+        let mut parts = self.into_parts();
+        change(&mut parts);
+        TokenRecord::from_parts(parts)
     }
 
     /// The public half of the token's text.
     pub fn id(&self) -> TokenId {
-        self.parts.id
+        self.id
     }
 
     /// What is kept instead of the secret.
     pub fn digest(&self) -> &Digest {
-        &self.parts.digest
+        &self.digest
     }
 
     /// Whose token it is.
     pub fn owner(&self) -> &Owner {
-        &self.parts.owner
+        &self.owner
     }
 
     /// What its owner calls it.
     pub fn label(&self) -> &Label {
-        &self.parts.label
+        &self.label
     }
 
     /// What it may do.
     pub fn access(&self) -> &Access {
-        &self.parts.access
+        &self.access
     }
 
     /// The operator who issued it for its owner.
     pub fn issued_by(&self) -> Option<&Operator> {
-        self.parts.issued_by.as_ref()
+        self.rare()?.issued_by.as_ref()
     }
 
     /// When it was issued.
     pub fn created_at(&self) -> Timestamp {
-        self.parts.created_at
+        self.created_at
     }
 
     /// When it ends.
     pub fn expires(&self) -> Expires {
-        self.parts.expires
+        self.expires
     }
 
     /// The id of the first token of its line of rotations.
     pub fn family(&self) -> TokenId {
-        self.parts.family
+        self.rare().and_then(|rare| rare.family).unwrap_or(self.id)
     }
 
     /// The token that superseded it.
     pub fn successor(&self) -> Option<TokenId> {
-        self.parts.successor
+        self.rare()?.successor
     }
 
     /// The family of the token under which it was issued.
     pub fn derived_from(&self) -> Option<TokenId> {
-        self.parts.derived_from
+        self.rare()?.derived_from
     }
 
     /// When, why and by whom it was revoked.
     pub fn revocation(&self) -> Option<&Revocation> {
-        self.parts.revocation.as_ref()
+        self.rare()?.revocation.as_ref()
     }
 
     /// When it was last used, so far as that has been written.
     pub fn last_use(&self) -> Option<&LastUse> {
-        self.parts.last_use.as_ref()
+        self.last_use.as_deref()
     }
 
     /// Counts the changes.
     pub fn revision(&self) -> u64 {
-        self.parts.revision
+        self.revision
     }
 
     /// The key of the ring under which it is sealed.
     pub fn key_id(&self) -> KeyId {
-        self.parts.key_id
+        self.key_id
     }
 
     /// The seal.
     pub fn seal(&self) -> Option<&Seal> {
-        self.parts.seal.as_ref()
+        self.seal.as_ref()
     }
 
-    pub(crate) fn parts_mut(&mut self) -> &mut RecordParts {
-        &mut self.parts
+    fn rare(&self) -> Option<&Rare> {
+        self.rare.as_deref()
     }
 
     /// Whether the token is good at `now`, and if not, why.
@@ -208,7 +275,7 @@ pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 /// Without the digest and the seal: nothing that a log should not have.
 impl fmt::Debug for TokenRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.parts, f)
+        fmt::Debug::fmt(&self.clone().into_parts(), f)
     }
 }
 

@@ -38,7 +38,7 @@ use crate::access::{Access, Grant};
 use crate::digest::constant_time_eq;
 use crate::key_ring::KeyRing;
 use crate::record::{Expires, LastUse, RecordParts, Revocation, SealCheck, TokenRecord};
-use crate::text::Label;
+use crate::text::{Label, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -192,10 +192,9 @@ impl Sealer {
 
     fn seal(&self, parts: RecordParts) -> WholeRow {
         let key = self.ring.active();
-        let mut record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
+        let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
         let seal = key.seal(&self.realm, &record);
-        record.parts_mut().seal = Some(seal);
-        WholeRow::new(record, Some(self.mark))
+        WholeRow::new(record.changed(|parts| parts.seal = Some(seal)), Some(self.mark))
     }
 }
 
@@ -317,14 +316,17 @@ impl Row {
         })
     }
 
+    /// The row with another copy of the same owner.
+    pub(crate) fn with_equal_owner(&self, owner: Owner) -> Row {
+        self.changed(|parts| parts.owner = owner)
+    }
+
     /// Keeps the mark: only what no seal covers is changed here.
     fn changed(&self, change: impl FnOnce(&mut RecordParts)) -> Row {
         let Some(row) = self.whole() else {
             return self.clone();
         };
-        let mut record = row.record().clone();
-        change(record.parts_mut());
-        WholeRow::new(record, row.mark).into()
+        WholeRow::new(row.record().clone().changed(change), row.mark).into()
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Timestamp`]: an instant in whole UTC seconds.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -20,7 +21,10 @@ use time::format_description::well_known::Rfc3339;
 /// # Ok::<(), app_tokens::OutOfCalendar>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(i64);
+pub struct Timestamp(
+    /// Seconds since 1970, and one more: so an `Option` or an `Expires` takes no room beside it.
+    NonZeroU64,
+);
 
 /// An instant outside the years 1970 to 9999, or a text that is no RFC 3339 instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,30 +33,29 @@ pub struct OutOfCalendar;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
-    pub const MIN: Timestamp = Timestamp(0);
+    pub const MIN: Timestamp = Timestamp(NonZeroU64::MIN);
     /// 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
-    pub const MAX: Timestamp = Timestamp(253_402_300_799);
+    pub const MAX: Timestamp = Timestamp(NonZeroU64::MIN.saturating_add(253_402_300_799));
 
     /// From seconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
     /// [`OutOfCalendar`] before 1970 or after the year 9999.
     pub const fn from_unix(seconds: i64) -> Result<Timestamp, OutOfCalendar> {
-        if seconds < Timestamp::MIN.0 || seconds > Timestamp::MAX.0 {
+        if seconds < 0 || seconds > Timestamp::MAX.as_unix() {
             return Err(OutOfCalendar);
         }
-        Ok(Timestamp(seconds))
+        Ok(Timestamp(NonZeroU64::MIN.saturating_add(seconds as u64)))
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
     pub const fn as_unix(self) -> i64 {
-        self.0
+        (self.0.get() - 1) as i64
     }
 
     /// `self + by`, or nothing past the calendar's end. Fractions of a second are cut.
     pub fn checked_add(self, by: Duration) -> Option<Timestamp> {
-        let seconds = self.0.checked_add_unsigned(by.as_secs())?;
-        Timestamp::from_unix(seconds).ok()
+        self.0.checked_add(by.as_secs()).map(Timestamp).filter(|sum| *sum <= Timestamp::MAX)
     }
 
     /// `self + by`, at most [`Timestamp::MAX`].
@@ -62,12 +65,13 @@ impl Timestamp {
 
     /// `self - by`, at least [`Timestamp::MIN`].
     pub fn saturating_sub(self, by: Duration) -> Timestamp {
-        Timestamp(self.0.saturating_sub_unsigned(by.as_secs()).max(Timestamp::MIN.0))
+        let left = NonZeroU64::new(self.0.get().saturating_sub(by.as_secs()));
+        left.map_or(Timestamp::MIN, Timestamp)
     }
 
     /// How long it is since `earlier`; zero if that is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        Duration::from_secs(self.0.saturating_sub(earlier.0).try_into().unwrap_or(0))
+        Duration::from_secs(self.0.get().saturating_sub(earlier.0.get()))
     }
 }
 

@@ -22,12 +22,14 @@ impl TokenView {
         status: Option<Status>,
         own_use: Option<LastUse>,
     ) -> TokenView {
-        let mut record = record.clone();
-        record.parts_mut().seal = None;
         let stored_at = record.last_use().map(|last_use| last_use.at);
-        if own_use.as_ref().map(|own_use| own_use.at) > stored_at {
-            record.parts_mut().last_use = own_use;
-        }
+        let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;
+        let record = record.clone().changed(|parts| {
+            parts.seal = None;
+            if own_use_is_later {
+                parts.last_use = own_use;
+            }
+        });
         TokenView { record, status }
     }
 

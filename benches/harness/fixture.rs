@@ -4,7 +4,7 @@ use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
 use std::convert::Infallible;
 
-use super::ready;
+use super::{mix, ready};
 
 pub(crate) const SCOPE: &str = "files:read";
 
@@ -73,10 +73,3 @@ impl TryRng for Seeded {
 }
 
 impl TryCryptoRng for Seeded {}
-
-/// The finalizer of SplitMix64: spreads a number over all bits.
-pub(crate) fn mix(mut z: u64) -> u64 {
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}

@@ -99,6 +99,36 @@ pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Durati
     }
 }
 
+/// A side of a pair that calls `once` with texts picked at random. They arrive in a buffer that is warm, however many there are:
+/// they are copied there before the time is taken. Each call waits for the last one's answer, which is below 2^63, so that the
+/// processor can't fetch ahead.
+pub(crate) fn arriving(
+    texts: &[String],
+    mut once: impl FnMut(&str) -> u64,
+) -> impl FnMut(u32) -> Duration {
+    const BATCH: u32 = 16;
+    let mut random = 0;
+    let mut arrived = vec![String::new(); BATCH as usize];
+    move |calls| {
+        let batches = calls.div_ceil(BATCH);
+        let mut spent = Duration::ZERO;
+        for _ in 0..batches {
+            for text in &mut arrived {
+                random += 1;
+                text.clone_from(&texts[(mix(random) % texts.len() as u64) as usize]);
+            }
+            let start = Instant::now();
+            let mut always_zero = 0;
+            for place in 0..arrived.len() {
+                let answer = once(&arrived[place + always_zero]);
+                always_zero = (black_box(answer) >> 63) as usize;
+            }
+            spent += start.elapsed();
+        }
+        spent * calls / (batches * BATCH)
+    }
+}
+
 /// The value of a future that is ready at the first poll, as those over a store in memory are: no runtime is measured. Inlined,
 /// so that the future lies where it is made, as in a host's own `async fn`.
 #[inline(always)]
@@ -125,4 +155,11 @@ fn calls_per_turn(side: &mut impl FnMut(u32) -> Duration) -> u32 {
 
 fn per_call(side: &mut impl FnMut(u32) -> Duration, calls: u32) -> f64 {
     side(calls).as_nanos() as f64 / f64::from(calls)
+}
+
+/// The finalizer of SplitMix64: spreads a number over all bits.
+pub(crate) fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
 }

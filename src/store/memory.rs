@@ -92,11 +92,11 @@ impl TokenStore for MemoryStore {
                 return Ok(Inserted::Stale);
             }
         }
-        let live = rows.live_of_other_families(new, insert.now);
-        if insert.limit.is_some_and(|limit| live.len() >= limit as usize) {
+        let live = || rows.live_of_other_families(new, insert.now);
+        if insert.limit.is_some_and(|limit| live().count() >= limit as usize) {
             return Ok(Inserted::LimitReached);
         }
-        if insert.unique_label && live.iter().any(|record| record.label() == new.label()) {
+        if insert.unique_label && live().any(|record| record.label() == new.label()) {
             return Ok(Inserted::LabelTaken);
         }
 
@@ -111,7 +111,7 @@ impl TokenStore for MemoryStore {
                 }
             }
         }
-        rows.put(insert.row.clone());
+        rows.put(&insert.row);
         Ok(Inserted::Done)
     }
 
@@ -142,8 +142,8 @@ impl TokenStore for MemoryStore {
             return Ok(Replaced::Stale);
         }
         let label_taken = |new: &TokenRecord| {
-            let live = rows.live_of_other_families(new, replace.now);
-            live.iter().any(|record| record.label() == new.label())
+            let mut live = rows.live_of_other_families(new, replace.now);
+            live.any(|record| record.label() == new.label())
         };
         if replace.unique_label && replace.row.record().is_some_and(label_taken) {
             return Ok(Replaced::LabelTaken);
@@ -244,15 +244,18 @@ impl Locked<'_> {
         self.get(id).and_then(Row::record)
     }
 
-    fn put(&mut self, row: Row) {
-        let id = row.id();
-        if let Some(record) = row.record() {
-            let ids = self.owners.entry(record.owner().clone()).or_default();
-            if let Err(place) = ids.binary_search(&id) {
-                ids.insert(place, id);
-            }
+    fn put(&mut self, row: &Row) {
+        let Some(record) = row.record() else {
+            return;
+        };
+        // The rows of one owner hold his name once.
+        let known = self.owners.get_key_value(record.owner());
+        let owner = known.map_or(record.owner(), |(owner, _)| owner).clone();
+        let ids = self.owners.entry(owner.clone()).or_default();
+        if let Err(place) = ids.binary_search(&record.id()) {
+            ids.insert(place, record.id());
         }
-        self.rows.insert(id, row);
+        self.rows.insert(record.id(), row.with_equal_owner(owner));
     }
 
     fn remove(&mut self, id: TokenId) {
@@ -313,9 +316,14 @@ impl Locked<'_> {
         self.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
     }
 
-    fn live_of_other_families(&self, new: &TokenRecord, now: Timestamp) -> Vec<&TokenRecord> {
-        let other = |record: &&TokenRecord| record.family() != new.family() && record.is_live(now);
-        self.of_owner(new.owner()).filter(other).collect()
+    fn live_of_other_families(
+        &self,
+        new: &TokenRecord,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &TokenRecord> {
+        let family = new.family();
+        self.of_owner(new.owner())
+            .filter(move |record| record.family() != family && record.is_live(now))
     }
 
     fn derived_from(&self, owner: &Owner, families: &HashSet<TokenId>) -> Vec<TokenId> {

@@ -1,0 +1,79 @@
+//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside `authenticate` and `require` in turns.
+//!
+//! Every rival's look-up is a `HashMap` of the standard library from what its crate names a token by to what it stores of it.
+
+#[path = "../../harness/mod.rs"]
+mod harness;
+
+use std::collections::HashMap;
+
+use app_tokens::Requirement;
+use latchkey::token::TokenHash;
+use prefixed_api_key::{PrefixedApiKey, PrefixedApiKeyController};
+use sha2::{Digest as _, Sha256};
+
+use harness::fixture::{SCOPE, Tokens};
+use harness::{Table, ToReach, arriving, ready};
+
+const COUNT: u64 = 100_000;
+
+fn main() {
+    let ours = Tokens::new(COUNT as usize, 10);
+    let authenticate = |text: &str| {
+        let authenticated = ready(ours.authority.authenticate(text)).unwrap();
+        authenticated.require(Requirement::one_of(&[SCOPE])).unwrap().id().as_u64()
+    };
+    let table = Table::new("authenticate + require / a rival's check, among 100,000 tokens");
+
+    let controller = PrefixedApiKeyController::configure()
+        .prefix(String::from("acme"))
+        .seam_defaults()
+        .finalize()
+        .unwrap();
+    let mut texts = Vec::new();
+    let mut stored = HashMap::new();
+    for owner in 0..COUNT {
+        let (key, hash) = controller.generate_key_and_hash();
+        stored.insert(key.short_token().to_owned(), (hash, owner));
+        texts.push(key.to_string());
+    }
+    table.compare(
+        "ours / prefixed-api-key 0.3",
+        ToReach::AtMost(0.6),
+        arriving(&ours.texts, authenticate),
+        arriving(&texts, |text| {
+            let key = PrefixedApiKey::from_string(text).unwrap();
+            let (hash, owner) = &stored[key.short_token()];
+            assert!(controller.check_hash(&key, hash));
+            *owner
+        }),
+    );
+
+    let mut random = latchkey::os_rng().unwrap();
+    let mut texts = Vec::new();
+    let mut stored = HashMap::new();
+    for owner in 0..COUNT {
+        let issued = latchkey::token::issue(&mut random);
+        stored.insert(issued.hash, owner);
+        texts.push(String::from(issued.token.expose_secret()));
+    }
+    table.compare(
+        "ours / latchkey 0.4, which has no id, key, expiry or scope",
+        ToReach::AtMost(1.0),
+        arriving(&ours.texts, authenticate),
+        arriving(&texts, |text| stored[&TokenHash::of(text).unwrap()]),
+    );
+
+    let stored: HashMap<[u8; 32], u64> =
+        (0..).zip(&ours.texts).map(|(owner, text)| (sha256(text), owner)).collect();
+    table.compare(
+        "ours / a plain SHA-256 that is looked up, with nothing else",
+        ToReach::Told,
+        arriving(&ours.texts, authenticate),
+        arriving(&ours.texts, |text| stored[&sha256(text)]),
+    );
+}
+
+fn sha256(text: &str) -> [u8; 32] {
+    Sha256::digest(text.as_bytes()).into()
+}
