@@ -1,5 +1,6 @@
 //! [`TokenAuthority`]: what happens to a token, in the order of its life.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,16 +13,19 @@ use crate::access::Access;
 use crate::blocking::Blocking;
 use crate::clock::{Clock, SystemClock};
 use crate::digest::Digest;
-use crate::error::{AuthError, ChangeError, DenialReason, Denied, Failed, IssueError, ManageError};
+use crate::error::{
+    AuthError, ChangeError, DenialReason, Denied, Failed, IssueError, ManageError, RetireError,
+};
 use crate::event::{self, Event, Observer};
 use crate::issue::{self, Granted, IssuedToken, NewToken, Rotation};
 use crate::key_ring::KeyRing;
+use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::policy::{Policy, PolicyError, Reuse};
 use crate::present::{Authenticated, Caller, Presented};
 use crate::record::{
-    Actor, Expires, LastUse, RecordParts, Revocation, Status, StatusUnclear, TokenRecord,
+    Actor, Expires, LastUse, RecordParts, Revocation, SealCheck, Status, StatusUnclear, TokenRecord,
 };
-use crate::seal::{self, Intact, Sealer, WholeRow};
+use crate::seal::{self, Intact, KeyId, Sealer, WholeRow};
 use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
 use crate::store::{
     Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
@@ -31,7 +35,7 @@ use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, Token, TokenId};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
-use crate::view::{TokenPage, TokenView};
+use crate::view::{ResealReport, TokenPage, TokenView};
 
 /// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
 ///
@@ -81,6 +85,8 @@ const MAX_DRAWS: usize = 4;
 const MAX_TRIES: usize = 8;
 /// How many rows one step of a long deletion deletes.
 const PURGE_BATCH: u32 = 1000;
+/// How many rows a walk through the whole store has in memory.
+const WALK_PAGE: u32 = 500;
 
 impl TokenAuthority<MemoryStore> {
     /// Tokens that live in this process only, for a first try and for tests.
@@ -392,6 +398,30 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.end(actor, &filter, reason).await?)
     }
 
+    /// Ends the tokens in a text that leaked: a log, a commit, a scanner's report. Finds them as they are written, in upper case,
+    /// grouped, and inside HTTP Basic's base64. Each one's full secret is checked, so nobody can end a token by its id alone; last
+    /// uses stay as they are.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store is; ask again, what was ended stays so.
+    pub async fn revoke_leaked(
+        &self,
+        text: &str,
+        operator: &str,
+    ) -> Result<LeakReport, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        let (tokens, is_cut) = leak::find_tokens(text, self.shared.policy.accepted_prefixes());
+        // The secrets do not outlive this line.
+        let digests: Vec<_> =
+            tokens.into_iter().map(|(at, token)| (at, token.id(), Digest::of(&token))).collect();
+        let mut leaks = Vec::new();
+        for (position, id, digest) in digests {
+            let outcome = self.end_leaked(id, digest, &actor).await?;
+            leaks.push(Leak { position, id, outcome });
+        }
+        Ok(LeakReport { leaks, is_cut })
+    }
+
     /// Erases a token: revokes it, and what was issued under it, and deletes its row now. Answers how many rows it deleted.
     ///
     /// # Errors
@@ -452,6 +482,55 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.tell(&Event::Purged { count });
         }
         Ok(count)
+    }
+
+    /// Seals anew, under the ring's active key, every row that another key of the ring seals. Row by row, so it may be stopped and
+    /// run again, while tokens are in use; a row that is changed at the same time is left for the next run.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is; what is moved is moved.
+    pub async fn reseal(&self) -> Result<ResealReport, Failed> {
+        self.move_rows(None).await
+    }
+
+    /// The same for rows under a key that is lost: their seals can't be checked, so **whatever somebody wrote into them becomes
+    /// good**. For once, after a look at the report, where the key file is gone for ever and nobody else could write the database.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store is; [`ManageError::KeyNotLost`] if the ring has the key.
+    pub async fn danger_reseal_without_proof(
+        &self,
+        lost: KeyId,
+        operator: &str,
+    ) -> Result<ResealReport, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        if self.shared.sealer.ring().ids().any(|id| id == lost) {
+            return Err(ManageError::KeyNotLost(lost));
+        }
+        Ok(self.move_rows(Some((lost, &actor))).await?)
+    }
+
+    /// How many unrevoked rows each key seals. A key that isn't here may be taken out of the ring.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store is.
+    pub async fn keys_in_use(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
+        self.count_by_key(Filter { revoked: Some(false), ..Filter::every_token() }).await
+    }
+
+    /// Whether a key may be taken out of the ring: refused while it seals a row that isn't revoked.
+    ///
+    /// # Errors
+    /// [`RetireError`] with how many there are.
+    pub async fn may_retire(&self, key_id: KeyId) -> Result<(), RetireError> {
+        if key_id == self.shared.sealer.ring().active_id() {
+            return Err(RetireError::Active);
+        }
+        let filter = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
+        match self.count_by_key(filter).await?.first() {
+            Some((_, rows)) => Err(RetireError::InUse { rows: *rows }),
+            None => Ok(()),
+        }
     }
 
     /// The same engine for hosts without a runtime.
@@ -796,6 +875,100 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(count)
     }
 
+    async fn end_leaked(
+        &self,
+        id: TokenId,
+        digest: Digest,
+        by: &Actor,
+    ) -> Result<LeakOutcome, Failed> {
+        let found = self.store.find(id).await?.and_then(Row::into_whole);
+        let stored = found.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
+        let secret_is_right = digest == *stored;
+        let Some(row) = found.filter(|_| secret_is_right) else {
+            return Ok(LeakOutcome::NoToken);
+        };
+        match self.status(&row, self.now()) {
+            Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
+                Ok(LeakOutcome::Ended(ended))
+            }
+            // Also where its seal can't be checked now: its secret is out.
+            Ok(Status::Active | Status::Idle | Status::Tampered) | Err(_) => {
+                self.end(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
+                Ok(LeakOutcome::Revoked)
+            }
+        }
+    }
+
+    async fn move_rows(&self, lost: Option<(KeyId, &Actor)>) -> Result<ResealReport, Failed> {
+        let sealer = &self.shared.sealer;
+        let under_other_keys = Filter {
+            revoked: Some(false),
+            except_key_ids: vec![sealer.ring().active_id()],
+            ..Filter::every_token()
+        };
+        let mut report = ResealReport::default();
+        let mut page = Page::first(WALK_PAGE);
+        loop {
+            let rows = self.store.list(&under_other_keys, page).await?;
+            for row in &rows {
+                self.move_row(row, lost.map(|(lost, _)| lost), &mut report).await?;
+            }
+            page.after = rows.last().map(Row::id);
+            if rows.len() < WALK_PAGE as usize {
+                break;
+            }
+        }
+        report.left = self.count_by_key(under_other_keys).await?;
+        if report.moved > 0 {
+            let trusted_by = lost.map(|(_, actor)| actor);
+            self.tell(&Event::Resealed { count: report.moved, trusted_by });
+        }
+        Ok(report)
+    }
+
+    async fn move_row(
+        &self,
+        row: &Row,
+        lost: Option<KeyId>,
+        report: &mut ResealReport,
+    ) -> Result<(), Failed> {
+        let Some(whole) = row.whole() else {
+            report.tampered.push(row.id());
+            return Ok(());
+        };
+        let is_trusted = lost == Some(whole.record().key_id());
+        let new = match self.shared.sealer.intact(whole) {
+            Ok(intact) => self.shared.sealer.reseal(intact, seal::Change::default()),
+            Err(_) if is_trusted => self.shared.sealer.danger_seal_without_proof(whole),
+            Err(SealCheck::KeyMissing) => return Ok(()),
+            Err(_) => {
+                report.tampered.push(row.id());
+                return Ok(());
+            }
+        };
+        let replace = Replace { row: new.into(), now: self.now(), unique_label: false };
+        if self.replace(&replace).await? == Replaced::Done {
+            report.moved += 1;
+            report.trusted.extend(is_trusted.then_some(row.id()));
+        }
+        Ok(())
+    }
+
+    async fn count_by_key(&self, filter: Filter) -> Result<Vec<(KeyId, u64)>, Failed> {
+        let mut counts = BTreeMap::new();
+        let mut page = Page::first(WALK_PAGE);
+        loop {
+            let rows = self.store.list(&filter, page).await?;
+            for record in rows.iter().filter_map(Row::record) {
+                *counts.entry(record.key_id()).or_insert(0) += 1;
+            }
+            page.after = rows.last().map(Row::id);
+            if rows.len() < WALK_PAGE as usize {
+                return Ok(counts.into_iter().collect());
+            }
+        }
+    }
+
     async fn erase(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.end(by.clone(), &filter, Reason::FORGOTTEN).await?;
         let count = self.delete(&Purge::Matching(filter.clone())).await?;
@@ -836,9 +1009,19 @@ impl<S: TokenStore> TokenAuthority<S> {
             except_key_ids: self.shared.sealer.ring().ids().collect(),
             ..Filter::every_token()
         };
-        let orphans = self.store.list(&orphans, Page::first(1)).await?;
-        if let Some(orphan) = orphans.first().and_then(Row::record) {
-            return Err(StatusUnclear::KeyMissing(orphan.key_id()).into());
+        let now = self.now();
+        let mut page = Page::first(WALK_PAGE);
+        loop {
+            let rows = self.store.list(&orphans, page).await?;
+            // One that has expired will not be missed.
+            let missed = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
+            if let Some(missed) = missed {
+                return Err(StatusUnclear::KeyMissing(missed.key_id()).into());
+            }
+            page.after = rows.last().map(Row::id);
+            if rows.len() < WALK_PAGE as usize {
+                break;
+            }
         }
         self.shared.ring_is_complete.store(true, Ordering::Relaxed);
         Ok(())

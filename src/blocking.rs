@@ -4,15 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
+use std::time::Duration;
 
+use crate::access::Access;
 use crate::authority::{By, TokenAuthority};
-use crate::error::{AuthError, Failed, IssueError, ManageError};
-use crate::issue::{IssuedToken, NewToken};
-use crate::present::{Authenticated, Presented};
+use crate::error::{AuthError, ChangeError, Failed, IssueError, ManageError, RetireError};
+use crate::issue::{IssuedToken, NewToken, Rotation};
+use crate::leak::LeakReport;
+use crate::present::{Authenticated, Caller, Presented};
+use crate::record::Expires;
+use crate::seal::KeyId;
 use crate::store::{Filter, Page, RuntimeFree};
 use crate::text::{Owner, Reason};
 use crate::token::TokenId;
-use crate::view::{TokenPage, TokenView};
+use crate::view::{ResealReport, TokenPage, TokenView};
 
 /// [`TokenAuthority`] with calls that wait, over a store that needs no runtime. From [`TokenAuthority::blocking`]; each method is
 /// the one of the same name there.
@@ -31,6 +36,14 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
     /// As there.
     pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         block_on(self.tokens.issue(new))
+    }
+
+    /// [`TokenAuthority::issue_under`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn issue_under(&self, caller: &Caller, new: NewToken) -> Result<IssuedToken, IssueError> {
+        block_on(self.tokens.issue_under(caller, new))
     }
 
     /// [`TokenAuthority::authenticate`].
@@ -72,6 +85,61 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.find(by, id))
     }
 
+    /// [`TokenAuthority::expiring`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
+        block_on(self.tokens.expiring(within, page))
+    }
+
+    /// [`TokenAuthority::rename`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rename(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        label: impl AsRef<str> + Send,
+    ) -> Result<TokenView, ChangeError> {
+        block_on(self.tokens.rename(by, id, label))
+    }
+
+    /// [`TokenAuthority::narrow`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn narrow(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        access: Access,
+    ) -> Result<TokenView, ChangeError> {
+        block_on(self.tokens.narrow(by, id, access))
+    }
+
+    /// [`TokenAuthority::extend`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn extend(&self, by: By<'_>, id: TokenId, end: Expires) -> Result<TokenView, ChangeError> {
+        block_on(self.tokens.extend(by, id, end))
+    }
+
+    /// [`TokenAuthority::rotate`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn rotate(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        rotation: Rotation,
+    ) -> Result<IssuedToken, ChangeError> {
+        block_on(self.tokens.rotate(by, id, rotation))
+    }
+
     /// [`TokenAuthority::revoke`].
     ///
     /// # Errors
@@ -91,6 +159,14 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         reason: Reason,
     ) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke_matching(by, filter, reason))
+    }
+
+    /// [`TokenAuthority::revoke_leaked`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn revoke_leaked(&self, text: &str, operator: &str) -> Result<LeakReport, ManageError> {
+        block_on(self.tokens.revoke_leaked(text, operator))
     }
 
     /// [`TokenAuthority::forget`].
@@ -123,6 +199,42 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
     /// As there.
     pub fn purge(&self) -> Result<u64, Failed> {
         block_on(self.tokens.purge())
+    }
+
+    /// [`TokenAuthority::reseal`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reseal(&self) -> Result<ResealReport, Failed> {
+        block_on(self.tokens.reseal())
+    }
+
+    /// [`TokenAuthority::danger_reseal_without_proof`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn danger_reseal_without_proof(
+        &self,
+        lost: KeyId,
+        operator: &str,
+    ) -> Result<ResealReport, ManageError> {
+        block_on(self.tokens.danger_reseal_without_proof(lost, operator))
+    }
+
+    /// [`TokenAuthority::keys_in_use`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn keys_in_use(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
+        block_on(self.tokens.keys_in_use())
+    }
+
+    /// [`TokenAuthority::may_retire`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn may_retire(&self, key_id: KeyId) -> Result<(), RetireError> {
+        block_on(self.tokens.may_retire(key_id))
     }
 }
 

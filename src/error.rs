@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::record::{Status, StatusUnclear};
+use crate::seal::KeyId;
 use crate::secret::RandomSourceFailed;
 use crate::store::StoreError;
 use crate::text::InvalidText;
@@ -249,6 +250,27 @@ pub enum ManageError {
     /// The operator's name is no good.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
+    /// The key that was called lost is in the ring: its rows can be checked, so nothing needs to be trusted.
+    #[error("key {0} is in the ring and not lost: reseal as usual")]
+    KeyNotLost(KeyId),
+    /// The engine can't do its work.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+}
+
+/// Why a key can't be taken out of the ring.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetireError {
+    /// It is the one that seals.
+    #[error("the key is the active one: make another active first")]
+    Active,
+    /// It seals rows that aren't revoked: they would all fail.
+    #[error("the key still seals {rows} rows: reseal first")]
+    InUse {
+        /// How many.
+        rows: u64,
+    },
     /// The engine can't do its work.
     #[error(transparent)]
     Failed(#[from] Failed),

@@ -86,6 +86,13 @@ pub enum Event<'a> {
         /// By whom.
         by: &'a Actor,
     },
+    /// Rows were sealed anew under the active key.
+    Resealed {
+        /// How many; never 0.
+        count: u64,
+        /// By whom, if their seals could not be checked, as the key is lost, and he trusted them.
+        trusted_by: Option<&'a Actor>,
+    },
     /// One or many tokens were revoked by one act.
     Revoked {
         /// Which.

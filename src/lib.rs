@@ -104,6 +104,7 @@ pub mod usage;
 pub mod event;
 mod issue;
 mod present;
+mod leak;
 mod view;
 mod authority;
 pub mod error;
@@ -113,13 +114,14 @@ pub mod web;
 
 pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};
-pub use policy::{Policy, PolicyError, Reuse};
+pub use policy::{Policy, PolicyConflict, PolicyError, Reuse};
 pub use store::{MemoryStore, TokenStore};
 
 pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
+pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Presented};
-pub use view::{TokenPage, TokenView};
+pub use view::{ResealReport, TokenPage, TokenView};
 
 pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
 pub use blocking::Blocking;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use crate::record::{Expires, Status};
+use crate::timestamp::Timestamp;
 use crate::token::{InvalidPrefix, Prefix};
+use crate::view::TokenView;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -286,6 +289,64 @@ impl Policy {
     /// Whether the address and the client of the last use are kept.
     pub fn records_origin(&self) -> bool {
         self.record_origin
+    }
+}
+
+/// What a policy would do to a token that was issued under another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyConflict {
+    /// Its idle time-out would deny the token from this instant, if it is not used before.
+    GoesIdle {
+        /// From when.
+        at: Timestamp,
+    },
+    /// It would not issue a token with so late an end. This one keeps its end all the same.
+    EndsTooLate {
+        /// The end that the policy would allow it.
+        latest: Timestamp,
+    },
+    /// It would not issue a token without an end. This one stays without all the same.
+    NeverExpires,
+}
+
+impl Policy {
+    /// What this policy, if it took the present one's place, would do to a token: a preview for an operator, over a list. Pure.
+    ///
+    /// A dead token has no conflicts.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use app_tokens::{NewToken, Policy, PolicyConflict, TokenAuthority};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let issued = tokens.blocking().issue(NewToken::new("alice", "My phone"))?;
+    /// let stricter = Policy::new("acme")?.with_max_life(Duration::from_secs(90 * 86_400))?;
+    /// let conflicts = stricter.conflicts_with(issued.view());
+    /// assert!(matches!(conflicts[..], [PolicyConflict::EndsTooLate { .. }]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn conflicts_with(&self, token: &TokenView) -> Vec<PolicyConflict> {
+        let mut conflicts = Vec::new();
+        if token.status() != Some(Status::Active) {
+            return conflicts;
+        }
+        let last_use = token.last_use().map_or(token.created_at(), |last_use| last_use.at);
+        let goes_idle = self.idle_timeout.and_then(|timeout| last_use.checked_add(timeout));
+        if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
+            conflicts.push(PolicyConflict::GoesIdle { at });
+        }
+        let latest = self.max_life.map(|max| token.created_at().saturating_add(max));
+        if let Some(latest) = latest
+            && token.expires().is_later_than(Expires::At(latest))
+        {
+            conflicts.push(PolicyConflict::EndsTooLate { latest });
+        }
+        if token.expires() == Expires::Never && !self.never_expiring {
+            conflicts.push(PolicyConflict::NeverExpires);
+        }
+        conflicts
     }
 }
 

@@ -136,6 +136,23 @@ impl Token {
         &self.text[..self.prefix.len() + 1 + BODY_DIGITS]
     }
 
+    /// How many bytes of a text the 45 characters of a body take there, with single separators between them; `None` if there are not
+    /// so many.
+    pub(crate) fn end_of_body(text: &[u8]) -> Option<usize> {
+        let mut characters = 0;
+        for (position, byte) in text.iter().take(2 * BODY_DIGITS).enumerate() {
+            match CANONICAL[usize::from(*byte)] {
+                FORBIDDEN => return None,
+                SEPARATOR => {}
+                _ => characters += 1,
+            }
+            if characters == BODY_DIGITS {
+                return Some(position + 1);
+            }
+        }
+        None
+    }
+
     fn blank(prefix: Prefix, id: TokenId) -> Token {
         Token { text: Zeroizing::new(vec![0; MAX_CANONICAL].into_boxed_slice()), prefix, id }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::access::Access;
 use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
+use crate::seal::KeyId;
 use crate::text::{Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -107,6 +108,19 @@ impl fmt::Debug for TokenView {
             .field("record", &self.record)
             .finish()
     }
+}
+
+/// What a reseal did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResealReport {
+    /// The tokens whose rows are sealed under the active key now, and were not before.
+    pub moved: u64,
+    /// The ids of those among them whose old seals could not be checked, as the key is lost.
+    pub trusted: Vec<TokenId>,
+    /// The ids of rows that are not as the engine wrote them. They were left alone; they never authenticate.
+    pub tampered: Vec<TokenId>,
+    /// How many rows each other key still seals. A key may be retired when it is not here.
+    pub left: Vec<(KeyId, u64)>,
 }
 
 /// A page of a list.
