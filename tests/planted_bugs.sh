@@ -1,0 +1,142 @@
+#!/usr/bin/env bash
+# Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the suite on each.
+# Run by hand: bash tests/planted_bugs.sh [WORD]      only bugs whose description has WORD
+# Fails if a bug survives, if a line to plant it in is not there any more, or if the suite fails without any bug.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+only=${1:-}
+suite=(--lib --test life --test tampering --test token_text --test conformance --test model --test sqlite)
+
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git ls-files -z | tar --null --files-from=- --create | tar --extract --directory "$copy"
+cd "$copy"
+export CARGO_TARGET_DIR=${PLANTED_TARGET_DIR:-$root/target/planted} CARGO_TERM_COLOR=never
+export CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0 RUSTFLAGS="--cap-lints allow"
+
+# Prints the failed tests of the suite, one a line; nothing if all passed.
+failed_tests() {
+    timeout 900 cargo test --no-fail-fast "${suite[@]}" >"$copy/output" 2>&1 && return 0
+    if grep -q '^error: could not compile' "$copy/output"; then
+        grep -m 3 -A 5 '^error' "$copy/output" >&2
+        echo "the planted line does not compile" >&2
+        exit 1
+    fi
+    awk '/^ +Running / { file = $2 == "unittests" ? "" : $2; sub("tests/", "", file); sub(".rs$", "::", file) }
+         /^test .* \.\.\. FAILED$/ { print file $2 }' "$copy/output"
+    if ! grep -q '^test .* FAILED$' "$copy/output"; then
+        echo "(the suite hung or crashed)"
+    fi
+}
+
+planted=0
+survived=0
+# plant DESCRIPTION FILE LINE BUGGY_LINE: both lines as they stand in the file, without what is before or after them.
+plant() {
+    local description=$1 file=$2 line=$3 bug=$4
+    [[ "$description" == *"$only"* ]] || return 0
+    local count
+    count=$(grep -cF -- "$line" "$file" || true)
+    if [ "$count" != 1 ]; then
+        echo "$count lines of $file have \"$line\": it should be one" >&2
+        exit 1
+    fi
+    cp "$file" "$copy/original"
+    local text
+    text=$(<"$file")
+    printf '%s\n' "${text/"$line"/"$bug"}" >"$file"
+    local found
+    found=$(failed_tests)
+    cat "$copy/original" >"$file"
+    planted=$((planted + 1))
+    if [ -z "$found" ]; then
+        survived=$((survived + 1))
+        printf '| %s | `%s` | **SURVIVED** |\n' "$description" "$file"
+        return 0
+    fi
+    # The three with the shortest names say most of what they found.
+    local names
+    names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 | paste -s -d ' ')
+    printf '| %s | `%s` | %s: `%s` |\n' "$description" "$file" "$(wc -l <<<"$found")" "${names// /\`, \`}"
+}
+
+echo "The suite without a bug …" >&2
+broken=$(failed_tests)
+if [ -n "$broken" ]; then
+    printf 'it fails without any bug:\n%s\n' "$broken" >&2
+    exit 1
+fi
+
+echo "| bug | where | found by how many tests, and some of them |"
+echo "|---|---|---|"
+plant "still valid at the instant of its expiry" src/record.rs \
+    "Expires::At(at) => now >= at," \
+    "Expires::At(at) => now > at,"
+plant "still valid at the instant at which it goes idle" src/record.rs \
+    ".is_some_and(|goes_idle| now >= goes_idle);" \
+    ".is_some_and(|goes_idle| now > goes_idle);"
+plant "the seal is looked at before the revocation" src/record.rs \
+    "if self.revocation().is_some() {" \
+    "if self.revocation().is_some() && seal == SealCheck::Right {"
+plant "the seal is not checked" src/seal.rs \
+    "if *seal == key.seal(&self.realm, record) { SealCheck::Right } else { SealCheck::Wrong }" \
+    "if *seal == key.seal(&self.realm, record) { SealCheck::Right } else { SealCheck::Right }"
+plant "the realm is not sealed" src/seal.rs \
+    "bytes.text(realm);" \
+    "bytes.text(&realm[..0]);"
+plant "a revocation leaves the seal" src/seal.rs \
+    "            parts.seal = None;" \
+    ""
+plant "any secret is right" src/authority.rs \
+    "let secret_is_right = digest == *stored;" \
+    "let secret_is_right = digest == *stored || true;"
+plant "only the first word of a digest is compared" src/digest.rs \
+    "let words = one.iter().zip(other);" \
+    "let words = one.iter().zip(other).take(1);"
+plant "the owner beside the token is not compared" src/authority.rs \
+    "if proven.owner() != owner {" \
+    "if false && proven.owner() != owner {"
+plant "an owner may see another's token" src/authority.rs \
+    "By::Owner(acting) => acting == owner," \
+    "By::Owner(acting) => acting == owner || true,"
+plant "an owner's act is not limited to his own tokens" src/authority.rs \
+    "his.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
+    "his.then(|| filter)"
+plant "one token more than the limit" src/store/memory.rs \
+    "live.len() >= limit as usize" \
+    "live.len() > limit as usize"
+plant "one token more than the limit, in SQL" src/store/sqlite.rs \
+    ">= i64::from(*limit)" \
+    "> i64::from(*limit)"
+plant "a use goes backwards" src/store/memory.rs \
+    "stored.at < last_use.at" \
+    "stored.at != last_use.at"
+plant "a new form is written whatever the revision" src/store/memory.rs \
+    "&& old.revision() == new.revision()" \
+    ""
+plant "what was issued under a revoked token lives on" src/store/memory.rs \
+    "matching.iter().chain(&derived).filter(" \
+    "matching.iter().filter("
+plant "a damaged revision stops a revoke, in SQL" src/store/sqlite.rs \
+    "CASE WHEN revision < 0 THEN 0 WHEN revision < 9223372036854775807 THEN revision + 1 ELSE revision END" \
+    "revision + 1"
+plant "the list shows the older of two uses" src/view.rs \
+    "if own_use.as_ref().map(|own_use| own_use.at) > stored_at {" \
+    "if own_use.as_ref().map(|own_use| own_use.at) < stored_at {"
+plant "a use is noted a second late" src/usage.rs \
+    "if known.is_some_and(|known| known.at > since) {" \
+    "if known.is_some_and(|known| known.at >= since) {"
+plant "dead rows are not kept" src/authority.rs \
+    "let ended_by = now.saturating_sub(self.shared.policy.retention());" \
+    "let ended_by = now;"
+plant "the prefix is read in lower case only" src/token.rs \
+    "head.as_bytes().eq_ignore_ascii_case(&self.text[..self.len()])" \
+    "*head.as_bytes() == self.text[..self.len()]"
+plant "the checksum is not compared" src/token.rs \
+    "if checksum != expected {" \
+    "if false {"
+
+echo
+echo "$planted bugs planted, $survived survived"
+[ "$survived" -eq 0 ]
