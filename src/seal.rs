@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::access::Grant;
+use crate::access::{Access, Grant};
 use crate::digest::constant_time_eq;
 use crate::key_ring::KeyRing;
 use crate::record::{LastUse, RecordParts, Revocation, SealCheck, TokenRecord};
@@ -265,9 +265,9 @@ impl Row {
         })
     }
 
-    /// The row with another copy of the same owner.
-    pub(crate) fn with_equal_owner(&self, owner: Owner) -> Row {
-        self.changed(|parts| parts.owner = owner)
+    /// The same row, holding copies of its owner and access that others hold, too.
+    pub(crate) fn sharing(&self, owner: Owner, access: Access) -> Row {
+        self.changed(|parts| (parts.owner, parts.access) = (owner, access))
     }
 
     /// Keeps the mark: only what no seal covers is changed here.
