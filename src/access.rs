@@ -5,6 +5,7 @@
 //! so a host can change it without touching a stored token.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::text::{InvalidText, TextProblem};
 
@@ -33,7 +34,7 @@ pub enum Grant<T> {
     /// Everything of its kind, also what is added later.
     All,
     /// Just these. None of them: nothing.
-    Only(Box<[T]>),
+    Only(Arc<[T]>),
 }
 
 impl<T: Ord> Grant<T> {
@@ -42,7 +43,7 @@ impl<T: Ord> Grant<T> {
         let mut items: Vec<T> = items.into_iter().collect();
         items.sort_unstable();
         items.dedup();
-        Grant::Only(items.into_boxed_slice())
+        Grant::Only(items.into())
     }
 }
 

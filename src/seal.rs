@@ -321,9 +321,9 @@ impl Row {
         })
     }
 
-    /// The row with another copy of the same owner.
-    pub(crate) fn with_equal_owner(&self, owner: Owner) -> Row {
-        self.changed(|parts| parts.owner = owner)
+    /// The same row, holding copies of its owner and access that others hold, too.
+    pub(crate) fn sharing(&self, owner: Owner, access: Access) -> Row {
+        self.changed(|parts| (parts.owner, parts.access) = (owner, access))
     }
 
     /// Keeps the mark: only what no seal covers is changed here.

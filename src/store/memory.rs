@@ -10,6 +10,7 @@ use super::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
     TokenStore,
 };
+use crate::access::Access;
 use crate::record::{LastUse, Revocation, TokenRecord};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -24,12 +25,18 @@ pub struct MemoryStore(Arc<Inner>);
 
 struct Inner {
     /// Taken first by whoever changes or lists.
-    owners: Mutex<Owners>,
+    index: Mutex<Index>,
     stripes: [Stripe; STRIPES],
 }
 
-/// The ids of each owner's rows, sorted.
-type Owners = HashMap<Owner, Vec<TokenId>>;
+#[derive(Default)]
+struct Index {
+    /// The ids of each owner's rows, sorted.
+    owners: HashMap<Owner, Vec<TokenId>>,
+    /// What many rows may do, so that they hold it once. A host has a handful; those beyond the limit are held by each row.
+    accesses: HashSet<Access>,
+}
+
 type Rows = HashMap<TokenId, Row, BuildHasherDefault<IdHasher>>;
 
 /// All rows, behind a lock that few threads share: two that look up at once don't wait for one cache line. There is one map, and
@@ -39,13 +46,14 @@ type Rows = HashMap<TokenId, Row, BuildHasherDefault<IdHasher>>;
 struct Stripe(RwLock<Option<Arc<Rows>>>);
 
 const STRIPES: usize = 32;
+const MAX_SHARED_ACCESSES: usize = 1000;
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
         let rows = Arc::new(Rows::default());
         MemoryStore(Arc::new(Inner {
-            owners: Mutex::default(),
+            index: Mutex::default(),
             stripes: std::array::from_fn(|_| Stripe(RwLock::new(Some(rows.clone())))),
         }))
     }
@@ -53,7 +61,7 @@ impl MemoryStore {
     fn lock(&self) -> Locked<'_> {
         // The order is always the same, and a lookup holds one lock only: nobody waits in a circle. A panic
         // can't leave a change half done, as each checks first and writes after, so a poisoned lock is good.
-        let owners = self.0.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
         let mut stripes = self
             .0
             .stripes
@@ -61,7 +69,7 @@ impl MemoryStore {
             .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
         // The last stripe that lets go of the map gives it away.
         let rows = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
-        Locked { owners, stripes, rows: rows.unwrap_or_default() }
+        Locked { index, stripes, rows: rows.unwrap_or_default() }
     }
 }
 
@@ -224,7 +232,7 @@ thread_local! {
 struct Locked<'a> {
     rows: Rows,
     stripes: [RwLockWriteGuard<'a, Option<Arc<Rows>>>; STRIPES],
-    owners: MutexGuard<'a, Owners>,
+    index: MutexGuard<'a, Index>,
 }
 
 /// Gives the map back to all stripes, also where a change panicked.
@@ -248,14 +256,18 @@ impl Locked<'_> {
         let Some(record) = row.record() else {
             return;
         };
-        // The rows of one owner hold his name once.
-        let known = self.owners.get_key_value(record.owner());
-        let owner = known.map_or(record.owner(), |(owner, _)| owner).clone();
-        let ids = self.owners.entry(owner.clone()).or_default();
+        let index = &mut *self.index;
+        let owner = index.owners.get_key_value(record.owner());
+        let owner = owner.map_or(record.owner(), |(known, _)| known).clone();
+        let ids = index.owners.entry(owner.clone()).or_default();
         if let Err(place) = ids.binary_search(&record.id()) {
             ids.insert(place, record.id());
         }
-        self.rows.insert(record.id(), row.with_equal_owner(owner));
+        let access = index.accesses.get(record.access()).unwrap_or(record.access()).clone();
+        if index.accesses.len() < MAX_SHARED_ACCESSES {
+            index.accesses.insert(access.clone());
+        }
+        self.rows.insert(record.id(), row.sharing(owner, access));
     }
 
     fn remove(&mut self, id: TokenId) {
@@ -263,10 +275,10 @@ impl Locked<'_> {
         let Some(record) = row.as_ref().and_then(Row::record) else {
             return;
         };
-        if let Some(ids) = self.owners.get_mut(record.owner()) {
+        if let Some(ids) = self.index.owners.get_mut(record.owner()) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
-                self.owners.remove(record.owner());
+                self.index.owners.remove(record.owner());
             }
         }
     }
@@ -304,7 +316,7 @@ impl Locked<'_> {
     fn matching(&self, filter: &Filter) -> impl Iterator<Item = TokenId> {
         let (one, owned, all) = match filter {
             Filter { id: Some(id), .. } => (Some(*id), None, None),
-            Filter { owner: Some(owner), .. } => (None, self.owners.get(owner), None),
+            Filter { owner: Some(owner), .. } => (None, self.index.owners.get(owner), None),
             _ => (None, None, Some(self.rows.keys())),
         };
         let owned = owned.into_iter().flatten().copied();
@@ -313,7 +325,7 @@ impl Locked<'_> {
     }
 
     fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &TokenRecord> {
-        self.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
+        self.index.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
     }
 
     fn live_of_other_families(

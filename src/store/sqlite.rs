@@ -670,7 +670,7 @@ impl Columns<'_> {
     ) -> Option<Grant<T>> {
         let items = match self.unless_null(column, Columns::text)? {
             None => return Some(Grant::All),
-            Some("") => Box::default(),
+            Some("") => Arc::default(),
             Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
         };
         Some(Grant::Only(items))
