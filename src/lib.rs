@@ -43,7 +43,8 @@
 //! ```
 //!
 //! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label, and if you wish scopes, resources, an end. Ask for it only where the user has
-//! just proved who he is with more than a token. The [`IssuedToken`] shows the text once; it is wiped when dropped.
+//! just proved who he is with more than a token. The [`IssuedToken`] shows the text once; it is wiped when dropped. With a token in
+//! hand only [`issue_under`](TokenAuthority::issue_under) makes another: one that may do no more, and ends with it.
 //!
 //! **Present.** [`web`] reads the token from an `Authorization` header, by Basic or Bearer, and turns every outcome into a status.
 //!
@@ -55,11 +56,16 @@
 //!
 //! **List.** [`list`](TokenAuthority::list) and [`find`](TokenAuthority::find) give [`TokenView`]s: label, created, expires, last use, status; never a digest.
 //!
+//! **Change.** [`rename`](TokenAuthority::rename), [`narrow`](TokenAuthority::narrow) and [`extend`](TokenAuthority::extend) change a good
+//! token's label, access and end. [`rotate`](TokenAuthority::rotate) replaces it by a new one, with an overlap if you wish.
+//! [`expiring`](TokenAuthority::expiring) lists what to remind its owners of.
+//!
 //! **Revoke.** [`revoke`](TokenAuthority::revoke) ends one token, [`revoke_matching`](TokenAuthority::revoke_matching) all that a
-//! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host.
+//! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
+//! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
 //!
 //! **Look after.** A [`UsageFlusher`](usage::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
-//! [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
+//! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
 //! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
 //!
