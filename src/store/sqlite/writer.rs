@@ -314,3 +314,182 @@ impl<T> Future for Answer<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::Certainty;
+
+    struct Unpark(thread::Thread);
+
+    impl Wake for Unpark {
+        fn wake(self: Arc<Unpark>) {
+            self.0.unpark();
+        }
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut future = std::pin::pin!(future);
+        loop {
+            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(output) => return output,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+
+    fn name() -> Arc<str> {
+        "app.db".into()
+    }
+
+    /// A job that adds a number, and its answer.
+    fn addition(number: i64, fails: bool) -> (Box<dyn Job>, Answer<Result<usize, StoreError>>) {
+        let change = move |statements: &mut Statements<'_>| {
+            let added = statements.execute("INSERT INTO numbers VALUES (?1)", [number])?;
+            if fails { Err(rusqlite::Error::InvalidQuery) } else { Ok(added) }
+        };
+        let (promise, answer) = promise();
+        (Box::new(Change { change: Some(change), outcome: None, promise, name: name() }), answer)
+    }
+
+    /// What becomes of additions that are committed together; `true` marks those that fail.
+    fn add_all(connection: &Connection, fail: &[bool]) -> Vec<Result<(), Certainty>> {
+        let (mut jobs, answers): (Vec<_>, Vec<_>) =
+            fail.iter().enumerate().map(|(n, fails)| addition(n as i64, *fails)).unzip();
+        let end = commit_together(&mut Statements::new(connection), &mut jobs);
+        jobs.into_iter().for_each(|job| job.answer(&end));
+        let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
+        answers.map(|answer| answer.map(|_| ()).map_err(|error| error.certainty())).collect()
+    }
+
+    fn numbers(connection: &Connection) -> String {
+        let all =
+            "SELECT coalesce(group_concat(n, ' '), '') FROM (SELECT n FROM numbers ORDER BY n)";
+        connection.query_row(all, [], |row| row.get(0)).unwrap()
+    }
+
+    fn memory(schema: &str) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(schema).unwrap();
+        connection
+    }
+
+    #[test]
+    fn a_change_that_fails_takes_none_of_those_committed_with_it_along() {
+        let connection = memory("CREATE TABLE numbers (n INTEGER)");
+        let answers = add_all(&connection, &[false, true, false]);
+        assert_eq!(answers, [Ok(()), Err(Certainty::NotDone), Ok(())]);
+        assert_eq!(numbers(&connection), "0 2");
+    }
+
+    #[test]
+    fn a_full_disk_is_not_done_and_says_so_and_the_next_change_is_tried_again() {
+        let connection = memory(
+            "CREATE TABLE numbers (n INTEGER); CREATE TABLE filled (x BLOB);
+             CREATE TRIGGER fill AFTER INSERT ON numbers WHEN NEW.n = 1 BEGIN INSERT INTO filled VALUES (zeroblob(100000)); END;
+             PRAGMA max_page_count = 10",
+        );
+        let lost = add_all(&connection, &[false, false, false]);
+        assert!(
+            lost.contains(&Err(Certainty::NotDone)) && !lost.contains(&Err(Certainty::Unknown))
+        );
+        let kept = lost.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(
+            numbers(&connection).split_whitespace().count(),
+            kept,
+            "what was lost is not there"
+        );
+        assert_eq!(add_all(&connection, &[false]), [Ok(())]);
+    }
+
+    #[test]
+    fn a_commit_that_a_lock_refuses_is_not_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connection = Connection::open(&path).unwrap();
+        // Without a write-ahead log a reader stands in a commit's way.
+        connection.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let reader = Connection::open(&path).unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM numbers").unwrap();
+        assert_eq!(add_all(&connection, &[false, false]), [Err(Certainty::NotDone); 2]);
+        reader.execute_batch("COMMIT").unwrap();
+        assert_eq!(numbers(&connection), "");
+        assert_eq!(add_all(&connection, &[false]), [Ok(())]);
+        assert_eq!(numbers(&reader), "0");
+    }
+
+    #[test]
+    fn a_commit_that_fails_otherwise_is_unknown() {
+        let connection = memory(
+            "PRAGMA foreign_keys = ON; CREATE TABLE known (n INTEGER PRIMARY KEY);
+             CREATE TABLE numbers (n INTEGER REFERENCES known DEFERRABLE INITIALLY DEFERRED)",
+        );
+        let answers = add_all(&connection, &[true, false]);
+        assert_eq!(answers, [Err(Certainty::NotDone), Err(Certainty::Unknown)]);
+        connection.execute_batch("INSERT INTO known VALUES (0)").unwrap();
+        assert_eq!(add_all(&connection, &[false]), [Ok(())], "it goes on");
+    }
+
+    #[test]
+    fn the_lock_of_another_process_is_not_done_and_names_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
+        connection.busy_timeout(Duration::ZERO).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (job, answer) = addition(1, false);
+        let mut jobs = [job];
+        let end = commit_together(&mut Statements::new(&connection), &mut jobs);
+        jobs.into_iter().for_each(|job| job.answer(&end));
+        let error = wait(answer).unwrap().unwrap_err();
+        assert_eq!(error.certainty(), Certainty::NotDone);
+        assert_eq!(error.to_string(), "the token store failed: app.db: database is locked");
+    }
+
+    #[test]
+    fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_done() {
+        let writer = Writer::start(name(), |jobs| drop(jobs.recv())).unwrap();
+        let lost = wait(writer.write(|_| Ok(()))).unwrap_err();
+        assert_eq!(lost.certainty(), Certainty::Unknown);
+        let refused = loop {
+            // The receiver goes a moment after the job.
+            let error = wait(writer.write(|_| Ok(()))).unwrap_err();
+            if error.certainty() == Certainty::NotDone {
+                break error;
+            }
+        };
+        assert!(refused.to_string().contains("has died"));
+    }
+
+    #[test]
+    fn the_thread_does_what_it_took_and_ends_when_the_writer_is_dropped() {
+        static ENDED: AtomicBool = AtomicBool::new(false);
+        let connection = Arc::new(Mutex::new(memory("CREATE TABLE numbers (n INTEGER)")));
+        let shared = connection.clone();
+        let writer = Writer::start(name(), move |jobs| {
+            write_memory(&shared, &jobs);
+            ENDED.store(true, Ordering::SeqCst);
+        })
+        .unwrap();
+        let mut futures: Vec<_> = (0..9)
+            .map(|n| {
+                Box::pin(writer.write(move |s| s.execute("INSERT INTO numbers VALUES (?1)", [n])))
+            })
+            .collect();
+        for future in &mut futures {
+            let _sent = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        }
+        drop(futures);
+        drop(writer);
+        assert!(ENDED.load(Ordering::SeqCst));
+        assert_eq!(numbers(&connection.lock().unwrap()), "0 1 2 3 4 5 6 7 8");
+    }
+}
