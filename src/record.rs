@@ -15,19 +15,20 @@ use crate::token::TokenId;
 ///
 /// Made from [`RecordParts`] and taken apart into them; what lies between is free to change.
 #[derive(Clone, PartialEq, Eq)]
+#[repr(C)] // In this order: what every authentication reads comes first, and so fewer lines of memory are waited for.
 pub struct TokenRecord {
-    id: TokenId,
     digest: Digest,
-    owner: Owner,
-    label: Label,
-    access: Access,
     created_at: Timestamp,
     expires: Expires,
+    rare: Option<Box<Rare>>,
+    last_use: Option<Box<LastUse>>,
+    access: Access,
+    id: TokenId,
+    owner: Owner,
+    label: Label,
     revision: u64,
     key_id: KeyId,
     seal: Option<Seal>,
-    last_use: Option<Box<LastUse>>,
-    rare: Option<Box<Rare>>,
 }
 
 /// What few records have: apart, so that the others need no room for it.

@@ -351,11 +351,12 @@ pub(crate) struct WholeRow {
     mark: Option<Mark>,
 }
 
+#[repr(C)] // In this order: `seen` lies beside what else every authentication reads.
 struct Shared {
-    record: TokenRecord,
     /// The last use that this process saw, in seconds since 1970: spares a row that stays in memory
     /// the look-up among the uses not yet written.
     seen: AtomicI64,
+    record: TokenRecord,
 }
 
 impl WholeRow {
