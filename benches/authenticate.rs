@@ -15,7 +15,7 @@ use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
 };
-use app_tokens::{AuthError, Grant, Requirement, TokenAuthority, TokenId, TokenStore};
+use app_tokens::{AuthError, Grant, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
@@ -278,7 +278,7 @@ impl TokenStore for Outside {
     async fn revoke(&self, _: &Filter, _: &Revocation) -> Result<u64, StoreError> {
         Err(StoreError::not_done("it is read only"))
     }
-    async fn touch(&self, _: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+    async fn touch(&self, _: &[(TokenId, LastUse)], _: Timestamp) -> Result<(), StoreError> {
         Err(StoreError::not_done("it is read only"))
     }
     async fn purge(&self, _: &Purge, _: u32) -> Result<u64, StoreError> {

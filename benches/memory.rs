@@ -94,7 +94,7 @@ fn use_once(tokens: &TokenAuthority<MemoryStore>) {
             .iter()
             .map(|row| (row.id(), LastUse { at, address: None, client: None }))
             .collect();
-        ready(tokens.store().touch(&uses)).unwrap();
+        ready(tokens.store().touch(&uses, at)).unwrap();
     }
 }
 

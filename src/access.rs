@@ -47,6 +47,21 @@ impl<T: Ord> Grant<T> {
     }
 }
 
+impl<T: Ord + Clone> Grant<T> {
+    fn listed(self, what: &'static str) -> Result<Grant<T>, InvalidText> {
+        let max = Access::MAX_LISTED;
+        match self {
+            Grant::Only(items) if items.len() > max => {
+                Err(InvalidText::new(what, TextProblem::TooMany { max }))
+            }
+            Grant::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
+                Ok(Grant::only(items.iter().cloned()))
+            }
+            listed => Ok(listed),
+        }
+    }
+}
+
 impl Access {
     /// The most scopes, and the most resources, that one token may list.
     pub const MAX_LISTED: usize = 256;
@@ -82,9 +97,18 @@ impl Access {
         Ok(Access { resources, ..self })
     }
 
-    /// From the two halves, as a store reads them back.
-    pub const fn from_grants(scopes: Grant<Scope>, resources: Grant<ResourcePattern>) -> Access {
-        Access { scopes, resources }
+    /// From the two halves, as a store reads them back. They are sorted, and each item is there once, whatever they were.
+    ///
+    /// # Errors
+    /// [`InvalidText`] for more than [`Access::MAX_LISTED`] items in one of them.
+    pub fn from_grants(
+        scopes: Grant<Scope>,
+        resources: Grant<ResourcePattern>,
+    ) -> Result<Access, InvalidText> {
+        Ok(Access {
+            scopes: scopes.listed("list of scopes")?,
+            resources: resources.listed("list of resources")?,
+        })
     }
 
     /// Which scopes.
@@ -99,18 +123,16 @@ impl Access {
 
     /// Whether this is enough for an action. The only such decision.
     pub fn allows(&self, requirement: &Requirement<'_>) -> bool {
-        let Some(sufficient) = requirement.sufficient else {
-            return true;
-        };
-        let scope_granted = match &self.scopes {
-            Grant::All => true,
-            Grant::Only(scopes) => {
+        let scope_granted = match (&self.scopes, requirement.sufficient) {
+            (Grant::All, _) | (_, None) => true,
+            (Grant::Only(scopes), Some(sufficient)) => {
                 sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
             }
         };
         let resource_granted = match (&self.resources, requirement.resource) {
             (Grant::All, _) => true,
-            (Grant::Only(_), None) => false,
+            // What needs no scope and names no resource is about nothing but the token itself.
+            (Grant::Only(_), None) => requirement.sufficient.is_none(),
             (Grant::Only(patterns), Some(name)) => {
                 patterns.iter().any(|pattern| pattern.matches(name))
             }
@@ -119,12 +141,23 @@ impl Access {
     }
 
     /// Whether everything that `other` allows is allowed by this, too: the subset law of narrowing,
-    /// rotation and derived tokens.
+    /// rotation and derived tokens. What a scope includes is the policy's to say
+    /// ([`Policy::with_scopes`](crate::Policy::with_scopes)); here each scope stands for itself.
     pub fn includes(&self, other: &Access) -> bool {
+        self.includes_by(other, &[])
+    }
+
+    /// The same, with what each of the host's scopes is included in.
+    pub(crate) fn includes_by(&self, other: &Access, inclusions: &[ScopeInclusion]) -> bool {
+        let is_granted = |mine: &[Scope], theirs: &Scope| {
+            let including = inclusions.iter().find(|(name, _)| *name == theirs.as_str());
+            let including = including.map_or(&[][..], |(_, included_in)| *included_in);
+            mine.iter().any(|mine| mine == theirs || including.contains(&mine.as_str()))
+        };
         let scopes_included = match (&self.scopes, &other.scopes) {
             (Grant::All, _) => true,
             (Grant::Only(_), Grant::All) => false,
-            (Grant::Only(mine), Grant::Only(theirs)) => theirs.iter().all(|s| mine.contains(s)),
+            (Grant::Only(mine), Grant::Only(theirs)) => theirs.iter().all(|s| is_granted(mine, s)),
         };
         let resources_included = match (&self.resources, &other.resources) {
             (Grant::All, _) => true,
@@ -142,6 +175,9 @@ impl Access {
             || matches!(&self.resources, Grant::Only(patterns) if patterns.is_empty())
     }
 }
+
+/// A scope's name, and those of the scopes that include it.
+pub(crate) type ScopeInclusion = (&'static str, &'static [&'static str]);
 
 /// The host's own enum of scopes.
 ///
@@ -443,6 +479,33 @@ mod tests {
         {
             assert_eq!(bound.allows(&Requirement::from(Files::Read).on(name)), allowed, "{name}");
         }
+    }
+
+    #[test]
+    fn a_resource_that_is_named_counts_also_where_any_valid_token_will_do() {
+        let bound = Access::full().on_resources(["photos"]).unwrap();
+        assert!(bound.allows(&Requirement::ANY_VALID_TOKEN.on("photos")));
+        assert!(!bound.allows(&Requirement::ANY_VALID_TOKEN.on("secrets")));
+        assert!(bound.allows(&Requirement::ANY_VALID_TOKEN));
+    }
+
+    #[test]
+    fn grants_from_outside_are_sorted_and_bounded() {
+        let scope = |name: &str| Scope::new(name).unwrap();
+        let unsorted = Grant::Only([scope("w"), scope("r"), scope("w")].into());
+        let access = Access::from_grants(unsorted, Grant::All).unwrap();
+        assert_eq!(access, Access::scopes(["r", "w"]).unwrap());
+        let many = Grant::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
+        assert!(Access::from_grants(many, Grant::All).is_err());
+    }
+
+    #[test]
+    fn a_wider_scope_includes_a_narrower_one_where_the_host_says_so() {
+        let write = Access::scopes([Files::Write]).unwrap();
+        let read = Access::scopes([Files::Read]).unwrap();
+        let inclusions = [Files::Read, Files::Write].map(|f| (f.name(), f.included_in()));
+        assert!(write.includes_by(&read, &inclusions) && !read.includes_by(&write, &inclusions));
+        assert!(!write.includes(&read));
     }
 
     #[test]

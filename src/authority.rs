@@ -23,7 +23,7 @@ use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::policy::{Policy, PolicyError, Reuse};
 use crate::present::{Authenticated, Caller, Presented};
 use crate::record::{
-    Actor, Expires, LastUse, RecordParts, Revocation, SealCheck, Status, StatusUnclear, TokenRecord,
+    Actor, Expires, LastUse, RecordParts, Revocation, SealCheck, Status, TokenRecord,
 };
 use crate::seal::{self, Intact, KeyId, Sealer, WholeRow};
 use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
@@ -162,7 +162,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         // As it is now: what the caller was let in with may have been narrowed since.
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
-        if self.status(&parent, now)? != Status::Active {
+        if self.status(&parent, now, self.own_use(caller.id()))? != Status::Active {
             return Err(IssueError::ParentChanged);
         }
         let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
@@ -236,11 +236,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`Failed`] if the store is.
     pub async fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
-        let end = self.now().saturating_add(within).saturating_add(Duration::from_secs(1));
+        let now = self.now();
         let filter = Filter {
             revoked: Some(false),
             superseded: Some(false),
-            expires_before: Some(end),
+            expires_from: Some(now.saturating_add(Duration::from_secs(1))),
+            expires_before: Some(now.saturating_add(within).saturating_add(Duration::from_secs(1))),
             ..Filter::every_token()
         };
         let mut listed = self.list(&filter, page).await?;
@@ -265,7 +266,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Renamed, renamed).await
     }
 
-    /// Takes access away from a token. It can only take away.
+    /// Takes access away from a token, and ends what was issued under it, which may do more. It can only take away.
     ///
     /// # Errors
     /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or it would do more than now.
@@ -276,7 +277,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         access: Access,
     ) -> Result<TokenView, ChangeError> {
         let narrowed = move |record: &TokenRecord, _| {
-            if !record.access().includes(&access) {
+            if !self.shared.policy.includes(record.access(), &access) {
                 return Err(ChangeError::MoreAccess);
             }
             Ok(seal::Change { access: Some(access.clone()), ..seal::Change::default() })
@@ -448,7 +449,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`Failed`] if the store is; what it did not take waits for the next time.
     pub async fn flush_usage(&self) -> Result<(), Failed> {
-        let flushed = self.shared.usage.flush(&self.store).await.map_err(Failed::from);
+        let flushed = self.shared.usage.flush(&self.store, self.now()).await.map_err(Failed::from);
         if let Err(error) = &flushed {
             self.tell(&Event::UsageNotWritten { error });
         }
@@ -476,7 +477,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         let now = self.now();
         let ended_by = now.saturating_sub(self.shared.policy.retention());
         let idle = self.shared.policy.idle_timeout();
-        let unused_since = idle.map(|timeout| ended_by.saturating_sub(timeout));
+        // Another host may have a use that it has not written yet.
+        let longest_flush =
+            Duration::from_secs(24 * 60 * 60).saturating_sub(self.shared.policy.retention());
+        let unused_since =
+            idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(longest_flush));
         let count = self.delete(&Purge::Dead(Dead { ended_by, unused_since, now })).await?;
         if count > 0 {
             self.tell(&Event::Purged { count });
@@ -566,9 +571,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         id: TokenId,
         now: Timestamp,
     ) -> Result<WholeRow, ChangeError> {
+        let own_use = self.own_use(id);
         let row = self.store.find(id).await?.and_then(Row::into_whole);
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
-        match self.status(&row, now)? {
+        match self.status(&row, now, own_use)? {
             Status::Active => Ok(row),
             ended => Err(ChangeError::NotActive(ended)),
         }
@@ -622,6 +628,12 @@ impl<S: TokenStore> TokenAuthority<S> {
                 now,
                 unique_label: kind == event::Change::Renamed
                     && self.shared.policy.has_unique_labels(),
+                // It may do more than the token may now.
+                ends_derived: (kind == event::Change::Narrowed).then(|| Revocation {
+                    at: now,
+                    reason: Reason::NARROWED,
+                    by: actor.clone(),
+                }),
             };
             match self.replace(&replace).await? {
                 Replaced::Done => {
@@ -761,6 +773,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
             Err(error) => return Err(AuthError::NotOurs(error)),
         };
+        // Before the row: a flush in between moves a use from here to there, and it must be seen in one of the two.
+        let own_use = self.own_use(id);
         let found = self.store.find(id).await?;
         let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
         let row = found.and_then(Row::into_whole);
@@ -773,7 +787,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(deny(DenialReason::WrongSecret, Some(id), None));
         }
         let now = self.now();
-        let status = self.status(&row, now)?;
+        let status = self.status(&row, now, own_use)?;
         if let Some(reason) = DenialReason::from_status(status) {
             let view = TokenView::new(row.record(), Some(status), None);
             if reason == DenialReason::Superseded {
@@ -828,18 +842,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         Denied::new(reason, id)
     }
 
+    /// The use of a token that this process has not written yet, where an idle time-out asks for it.
+    fn own_use(&self, id: TokenId) -> Option<Timestamp> {
+        self.shared.policy.idle_timeout()?;
+        self.shared.usage.pending(id).map(|own_use| own_use.at)
+    }
+
     /// The one rule of validity, with what this process knows of seal and use.
-    fn status(&self, row: &WholeRow, now: Timestamp) -> Result<Status, Failed> {
+    fn status(
+        &self,
+        row: &WholeRow,
+        now: Timestamp,
+        own_use: Option<Timestamp>,
+    ) -> Result<Status, Failed> {
         let seal = self.shared.sealer.check(row);
-        let idle_after = self.shared.policy.idle_timeout();
-        let id = row.record().id();
-        let own_use = idle_after.and_then(|_| self.shared.usage.pending(id)).map(|own| own.at);
-        Ok(row.record().status(seal, now, own_use, idle_after)?)
+        Ok(row.record().status(seal, now, own_use, self.shared.policy.idle_timeout())?)
     }
 
     fn view(&self, row: &WholeRow, now: Timestamp) -> TokenView {
         let own_use = self.shared.usage.pending(row.record().id());
-        TokenView::new(row.record(), self.status(row, now).ok(), own_use)
+        let own_use_at = own_use.as_ref().map(|own_use| own_use.at);
+        TokenView::new(row.record(), self.status(row, now, own_use_at).ok(), own_use)
     }
 
     fn note_use(&self, row: &WholeRow, presented: &Presented<'_>, now: Timestamp) {
@@ -887,7 +910,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(row) = found.filter(|_| secret_is_right) else {
             return Ok(LeakOutcome::NoToken);
         };
-        match self.status(&row, self.now()) {
+        match self.status(&row, self.now(), self.own_use(id)) {
             Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
                 Ok(LeakOutcome::Ended(ended))
             }
@@ -946,7 +969,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return Ok(());
             }
         };
-        let replace = Replace { row: new.into(), now: self.now(), unique_label: false };
+        let now = self.now();
+        let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
         if self.replace(&replace).await? == Replaced::Done {
             report.moved += 1;
             report.trusted.extend(is_trusted.then_some(row.id()));
@@ -1016,7 +1040,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             // One that has expired will not be missed.
             let missed = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
             if let Some(missed) = missed {
-                return Err(StatusUnclear::KeyMissing(missed.key_id()).into());
+                return Err(Failed::OrphanRow { id: missed.id(), key_id: missed.key_id() });
             }
             page.after = rows.last().map(Row::id);
             if rows.len() < WALK_PAGE as usize {

@@ -100,6 +100,17 @@ pub enum Failed {
     /// A key is missing, or the clock is wrong.
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
+    /// The store has a living row under a key that the ring lacks, so nothing is issued beside it: is the key file the right one?
+    /// Bring the key back, or revoke what is sealed under it.
+    #[error(
+        "token {id} is sealed under key {key_id}, which the key ring lacks: bring that key back, or revoke the tokens under it"
+    )]
+    OrphanRow {
+        /// One such token.
+        id: TokenId,
+        /// The key.
+        key_id: KeyId,
+    },
     /// The policy has an idle time-out and nobody writes the last use: tokens in use would be denied.
     #[error("the policy has an idle time-out, but no usage flusher is attached")]
     NoFlusher,

@@ -60,7 +60,7 @@ impl NewToken {
         let granted = Access::scopes(scopes);
         let access = self.access.and_then(|access| {
             let resources = access.unwrap_or(Access::full()).granted_resources().clone();
-            Ok(Some(Access::from_grants(granted?.granted_scopes().clone(), resources)))
+            Access::from_grants(granted?.granted_scopes().clone(), resources).map(Some)
         });
         NewToken { access, ..self }
     }
@@ -127,7 +127,7 @@ impl NewToken {
         if granted.owner != *parent.owner() {
             return Err(IssueError::OtherOwner);
         }
-        if !parent.access().includes(&granted.access) {
+        if !policy.includes(parent.access(), &granted.access) {
             return Err(IssueError::MoreAccess);
         }
         if granted.expires.is_later_than(parent.expires()) {
@@ -201,7 +201,7 @@ impl Rotation {
         now: Timestamp,
     ) -> Result<(Granted, Expires), ChangeError> {
         let access = self.access.as_ref().unwrap_or(last.access());
-        if !last.access().includes(access) {
+        if !policy.includes(last.access(), access) {
             return Err(ChangeError::MoreAccess);
         }
         let expires = match self.expires {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::access::{Access, ScopeInclusion, ScopeName};
 use crate::record::{Expires, Status};
 use crate::timestamp::Timestamp;
 use crate::token::{InvalidPrefix, Prefix};
@@ -50,6 +51,7 @@ pub struct Policy {
     usage_interval: Duration,
     retention: Duration,
     record_origin: bool,
+    scopes: Vec<ScopeInclusion>,
 }
 
 /// What happens when a superseded token is presented with its right secret: two hold it, or a client
@@ -85,6 +87,7 @@ impl Policy {
             usage_interval: Duration::from_secs(60),
             retention: 90 * DAY,
             record_origin: false,
+            scopes: Vec::new(),
         })
     }
 
@@ -203,7 +206,7 @@ impl Policy {
         Policy { unique_labels: true, ..self }
     }
 
-    /// How often a token's last use is noted at most. Zero notes every use.
+    /// How often a token's last use is noted at most. Zero notes every use; with an idle time-out the longest is a 24th of that.
     #[must_use]
     pub fn with_usage_interval(self, interval: Duration) -> Policy {
         Policy { usage_interval: interval, ..self }
@@ -213,6 +216,18 @@ impl Policy {
     #[must_use]
     pub fn with_retention(self, retention: Duration) -> Policy {
         Policy { retention, ..self }
+    }
+
+    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which includes which: a token to write may be
+    /// narrowed to one that reads.
+    #[must_use]
+    pub fn with_scopes(self, scopes: &[impl ScopeName]) -> Policy {
+        let scopes = scopes.iter().map(|scope| (scope.name(), scope.included_in())).collect();
+        Policy { scopes, ..self }
+    }
+
+    pub(crate) fn includes(&self, access: &Access, other: &Access) -> bool {
+        access.includes_by(other, &self.scopes)
     }
 
     /// Keeps the address and the client of the last use. They are personal data.
@@ -278,7 +293,9 @@ impl Policy {
 
     /// How often a token's last use is noted at most.
     pub fn usage_interval(&self) -> Duration {
-        self.usage_interval
+        // A use that is not noted would not keep a token alive.
+        let longest = self.idle_timeout.map_or(Duration::MAX, |timeout| timeout / 24);
+        self.usage_interval.min(longest)
     }
 
     /// How long dead rows are kept.

@@ -233,7 +233,7 @@ impl TokenRecord {
     /// # Errors
     /// [`StatusUnclear`] where the seal can't be checked, or where `now` is more than five minutes before the token
     /// was made: a missing key and a broken clock say nothing about a token.
-    pub fn status(
+    pub(crate) fn status(
         &self,
         seal: SealCheck,
         now: Timestamp,
@@ -271,7 +271,7 @@ impl TokenRecord {
 }
 
 /// How far clocks of one deployment may be apart.
-pub(crate) const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
 /// Without the digest and the seal: nothing that a log should not have.
 impl fmt::Debug for TokenRecord {
@@ -442,7 +442,7 @@ impl fmt::Display for Status {
 
 /// What the look at a row's seal said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SealCheck {
+pub(crate) enum SealCheck {
     /// The row is as the engine wrote it.
     Right,
     /// It is not, or has no seal.

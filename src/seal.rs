@@ -314,11 +314,15 @@ impl Row {
     /// The row after its revocation: without a seal, its revision one higher.
     #[must_use]
     pub fn with_revocation(&self, revocation: Revocation) -> Row {
-        self.changed(|parts| {
+        let revoked = self.changed(|parts| {
             parts.revocation = Some(revocation);
             parts.seal = None;
             parts.revision = next_revision(parts.revision);
-        })
+        });
+        match revoked.0 {
+            Content::Whole(row) => WholeRow { mark: None, ..row }.into(),
+            Content::Damaged(_) => revoked,
+        }
     }
 
     /// The same row, holding copies of its owner and access that others hold, too.
@@ -518,7 +522,8 @@ mod tests {
                 access: Access::from_grants(
                     scopes.unwrap_or(Grant::All),
                     resources.unwrap_or(Grant::All),
-                ),
+                )
+                .unwrap(),
                 issued_by: row["issued_by"].as_str().map(|name| Operator::new(name).unwrap()),
                 created_at: instant("created_at").unwrap(),
                 expires: instant("expires_at").map_or(Expires::Never, Expires::At),
@@ -594,6 +599,16 @@ mod tests {
     }
 
     #[test]
+    fn a_revocation_can_not_be_replaced_away() {
+        let sealer = sealer(ONE, "acme");
+        let before = Row::from(sealer.seal_new(example()));
+        let revocation = Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner };
+        let revived = before.with_revocation(revocation).replacing(&before);
+        assert_eq!(sealer.check(revived.whole().unwrap()), SealCheck::Wrong);
+        assert!(sealer.intact(revived.whole().unwrap()).is_err());
+    }
+
+    #[test]
     fn a_revision_saturates() {
         let greatest = RecordParts { revision: TokenRecord::MAX_REVISION, ..example() };
         let row = Row::new(TokenRecord::from_parts(greatest)).with_next_revision();
@@ -643,7 +658,7 @@ mod tests {
                     RecordParts {
                         owner: Owner::new(owner).unwrap(),
                         label: Label::new(label).unwrap(),
-                        access: Access::from_grants(scopes, resources),
+                        access: Access::from_grants(scopes, resources).unwrap(),
                         issued_by: issued_by.map(|name| Operator::new(name).unwrap()),
                         created_at: Timestamp::from_unix(created).unwrap(),
                         expires: expires.map_or(Expires::Never, |e| {
@@ -715,7 +730,7 @@ mod tests {
                 access: Access::from_grants(
                     bytes.grant(|name| Scope::new(name).unwrap()),
                     bytes.grant(|name| ResourcePattern::new(name).unwrap()),
-                ),
+                ).unwrap(),
                 issued_by: bytes.option(|bytes| Operator::new(bytes.text()).unwrap()),
                 created_at: bytes.instant(),
                 expires: bytes.option(Decoding::instant).map_or(Expires::Never, Expires::At),

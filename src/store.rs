@@ -22,6 +22,7 @@ mod memory;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+pub use crate::record::CLOCK_TOLERANCE;
 pub use crate::seal::Row;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
@@ -35,7 +36,9 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// **Dangerous** marks a clause whose breach lets somebody in, keeps somebody in or loses a token; any other is merely wrong or
 /// slow. *Live*, here, is a row without revocation and successor whose `expires` hasn't come at the call's `now`
 /// ([`TokenRecord::is_live`]). *Current* is a row without revocation whose revision is that of the form given, and below
-/// [`TokenRecord::MAX_REVISION`].
+/// [`TokenRecord::MAX_REVISION`]. A row *is revoked* where, if it has no revocation, it gets one, loses its seal, and its revision
+/// goes up by one, to [`TokenRecord::MAX_REVISION`] at most; a row that has a revocation keeps it as it is. No row or form that is
+/// handed in is damaged, and a form has the id, owner, family and `created_at` of the row that it is one of.
 ///
 /// **Every method**
 /// 1. It happens wholly or not at all. What was answered `Ok` is there for every later call, on every host, after every crash that
@@ -52,10 +55,10 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// 6. With `supersede`: in the same step the superseded row takes its new form and its revision goes up by one, but its last use
 ///    stays. Where that row is not there or not current, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two
 ///    successors, or none.*
-/// 7. With `supersede.replaces`: in the same step that row gets the revocation. Where it is not there, was used, or has a successor
+/// 7. With `supersede.replaces`: in the same step that row is revoked. Where it is not there, was used, or has a successor
 ///    or a revocation, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in.*
-/// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family gets the
-///    revocation. *Dangerous: a token that outlives the one that made it.*
+/// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family is
+///    revoked. *Dangerous: a token that outlives the one that made it.*
 /// 9. With `limit`: where the owner has that many live rows of other families, it answers [`Inserted::LimitReached`]. It holds
 ///    however many calls run at once.
 /// 10. With `unique_label`: where a live row of this owner and of another family has the same label, byte for byte, it answers
@@ -75,23 +78,24 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// 14. It replaces the row only where that is current; the revision goes up by one. Else it changes nothing and answers
 ///     [`Replaced::Stale`]. *Dangerous: a revoked token revived, a change lost.*
 /// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
-/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`].
+/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`]. With `ends_derived`, in the same step, every row
+///     of that owner that is derived from the row's family is revoked. *Dangerous: a token that may do more than the one that made it.*
 ///
 /// **`revoke`**
-/// 17. Every row without revocation that the filter matches gets the revocation, loses its seal, and its revision goes up by one, to
-///     [`TokenRecord::MAX_REVISION`] at most. So does every row of the same owner that is derived from the family of a matching
-///     row, revoked already or not. It answers how many. *Dangerous: a row left out.*
-/// 18. A row that has a revocation keeps it as it is. A row that can't be read is revoked like any other: nothing is decoded.
-///     *Dangerous: a damaged row that stops the others.*
+/// 17. Every row that the filter matches is revoked, and every row of the same owner that is derived from the family of a matching
+///     row, revoked already or not; but never the one that is `except_id`. It answers how many it revoked. *Dangerous: a row left out.*
+/// 18. A row that can't be read is revoked like any other: nothing is decoded. *Dangerous: a damaged row that stops the others.*
 /// 19. No row escapes by being inserted or superseded meanwhile: an `insert` either was there before and is revoked, or comes after
 ///     and sees the revocation. *Dangerous: a successor that lives on.*
 ///
 /// **`touch`**
-/// 20. A use that is later than the stored one is stored; an earlier one changes nothing; an id that isn't there is passed over.
+/// 20. A use that is later than the stored one is stored, and so is any where the stored one is more than five minutes
+///     ([`CLOCK_TOLERANCE`]) after `now`: a broken clock wrote it. Any other changes nothing; an id that isn't there is passed over.
 ///     Nothing else of the row changes, not its revision either. *Dangerous: a revocation written over.*
 ///
 /// **`purge`**
-/// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. *Dangerous: a living row deleted.*
+/// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. A row that was changed meanwhile and is not
+///     selected any more stays. *Dangerous: a living row deleted.*
 ///
 /// # Writing one
 ///
@@ -128,6 +132,7 @@ pub trait TokenStore: Send + Sync {
     fn touch(
         &self,
         uses: &[(TokenId, LastUse)],
+        now: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Deletes a bounded batch of rows. Clause 21.
@@ -196,6 +201,8 @@ pub struct Replace {
     pub now: Timestamp,
     /// Whether the label must differ from the owner's other live ones.
     pub unique_label: bool,
+    /// What is written to the rows that were issued under its family, if they end.
+    pub ends_derived: Option<Revocation>,
 }
 
 /// What became of a replacement.
@@ -226,9 +233,9 @@ pub struct Filter {
     pub id: Option<TokenId>,
     /// Tokens of this owner.
     pub owner: Option<Owner>,
-    /// Tokens of this family; a family is named together with its owner.
+    /// Tokens of this family. Name its owner, too: stores look up and lock by owner.
     pub family: Option<TokenId>,
-    /// Any but this one.
+    /// Any but this one: it is spared even if it was issued under a token that matches.
     pub except_id: Option<TokenId>,
     /// Tokens sealed under this key.
     pub key_id: Option<KeyId>,
@@ -240,9 +247,11 @@ pub struct Filter {
     pub superseded: Option<bool>,
     /// Tokens that expire before this instant; not those that never do.
     pub expires_before: Option<Timestamp>,
+    /// Tokens that expire at this instant or after it; not those that never do.
+    pub expires_from: Option<Timestamp>,
     /// Tokens made before this instant.
     pub created_before: Option<Timestamp>,
-    /// Tokens last used before this instant; those that were never used count as used when they were made.
+    /// Tokens last used before this instant; each counts as used when it was made.
     pub last_used_before: Option<Timestamp>,
 }
 
@@ -259,6 +268,7 @@ impl Filter {
             revoked: None,
             superseded: None,
             expires_before: None,
+            expires_from: None,
             created_before: None,
             last_used_before: None,
         }
@@ -281,8 +291,8 @@ impl Filter {
 
     /// Whether a record is meant. The reference for every store.
     pub fn matches(&self, record: &TokenRecord) -> bool {
-        let last_used = record.last_use().map_or(record.created_at(), |last_use| last_use.at);
         let expires_before = |limit| record.expires().at().is_some_and(|at| at < limit);
+        let expires_from = |limit| record.expires().at().is_some_and(|at| at >= limit);
         self.id.is_none_or(|id| record.id() == id)
             && self.owner.as_ref().is_none_or(|owner| record.owner() == owner)
             && self.family.is_none_or(|family| record.family() == family)
@@ -292,8 +302,9 @@ impl Filter {
             && self.revoked.is_none_or(|revoked| record.revocation().is_some() == revoked)
             && self.superseded.is_none_or(|superseded| record.successor().is_some() == superseded)
             && self.expires_before.is_none_or(expires_before)
+            && self.expires_from.is_none_or(expires_from)
             && self.created_before.is_none_or(|limit| record.created_at() < limit)
-            && self.last_used_before.is_none_or(|limit| last_used < limit)
+            && self.last_used_before.is_none_or(|limit| record.last_seen() < limit)
     }
 }
 
@@ -301,6 +312,11 @@ impl TokenRecord {
     /// Whether the row counts for an owner's limit and unique labels: no revocation, no successor, and `expires` not come.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revocation().is_none() && self.successor().is_none() && !self.expires().has_come(now)
+    }
+
+    /// When it was last used, so far as that is stored, and at least when it was made.
+    pub fn last_seen(&self) -> Timestamp {
+        self.last_use().map_or(self.created_at(), |last_use| last_use.at.max(self.created_at()))
     }
 }
 
@@ -334,8 +350,7 @@ pub enum Purge {
 pub struct Dead {
     /// Revoked or expired at this instant or before.
     pub ended_by: Timestamp,
-    /// Or last used at this instant or before, where there is an idle time-out; a row that was never used counts as used when it
-    /// was made.
+    /// Or last used, and made, at this instant or before, where there is an idle time-out.
     pub unused_since: Option<Timestamp>,
     /// A row with a successor is spared while another row of its owner and family is unrevoked and hasn't expired at this
     /// instant: its reuse would still tell.
@@ -351,8 +366,7 @@ impl Purge {
             Purge::Dead(dead) => {
                 let revoked = record.revocation().is_some_and(|r| r.at <= dead.ended_by);
                 let expired = record.expires().has_come(dead.ended_by);
-                let last_used = record.last_use().map_or(record.created_at(), |last| last.at);
-                let idle = dead.unused_since.is_some_and(|since| last_used <= since);
+                let idle = dead.unused_since.is_some_and(|since| record.last_seen() <= since);
                 (revoked || expired || idle) && !(record.successor().is_some() && family_lives())
             }
         }
@@ -427,8 +441,8 @@ impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         (**self).revoke(filter, revocation).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        (**self).touch(uses).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        (**self).touch(uses, now).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         (**self).purge(purge, limit).await
@@ -477,8 +491,8 @@ impl TokenStore for DynStore {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.0.revoke(filter, revocation).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        self.0.touch(uses).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.0.touch(uses, now).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.0.purge(purge, limit).await
@@ -494,7 +508,7 @@ trait ErasedStore: Send + Sync {
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>>;
     fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced>;
     fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64>;
-    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)]) -> Boxed<'a, ()>;
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()>;
     fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64>;
 }
 
@@ -514,8 +528,8 @@ impl<S: TokenStore> ErasedStore for S {
     fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64> {
         Box::pin(TokenStore::revoke(self, filter, revocation))
     }
-    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)]) -> Boxed<'a, ()> {
-        Box::pin(TokenStore::touch(self, uses))
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()> {
+        Box::pin(TokenStore::touch(self, uses, now))
     }
     fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64> {
         Box::pin(TokenStore::purge(self, purge, limit))

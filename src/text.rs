@@ -92,6 +92,8 @@ impl Reason {
     pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
     /// A rotation replaced it before it was ever used, or ended what was issued under it.
     pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
+    /// The token under which it was issued may do less now.
+    pub const NARROWED: Reason = Reason(Cow::Borrowed("narrowed"));
     /// Its owner is being erased.
     pub const FORGOTTEN: Reason = Reason(Cow::Borrowed("forgotten"));
 }

@@ -112,7 +112,11 @@ impl UsageLog {
     }
 
     /// Writes what was noted. What the store did not take is kept for the next time.
-    pub(crate) async fn flush(&self, store: &impl TokenStore) -> Result<u64, StoreError> {
+    pub(crate) async fn flush(
+        &self,
+        store: &impl TokenStore,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
         let noted: Vec<(TokenId, LastUse)> = self
             .shards
             .iter()
@@ -122,7 +126,7 @@ impl UsageLog {
             })
             .collect();
         for batch in noted.chunks(BATCH) {
-            store.touch(batch).await?;
+            store.touch(batch, now).await?;
             for (id, written) in batch {
                 let mut pending = self.shard(*id);
                 if pending.get(id).is_some_and(|pending| pending.at <= written.at) {

@@ -12,7 +12,7 @@ use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, TokenStore,
 };
-use app_tokens::{By, IssueError, ManageError, NewToken, Owner, Reason, TokenId};
+use app_tokens::{By, IssueError, ManageError, NewToken, Owner, Reason, Timestamp, TokenId};
 use common::*;
 
 /// What happens to a call.
@@ -91,8 +91,8 @@ impl TokenStore for Faulty {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.next(self.kept.revoke(filter, revocation)).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        self.next(self.kept.touch(uses)).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.next(self.kept.touch(uses, now)).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.next(self.kept.purge(purge, limit)).await

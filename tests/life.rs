@@ -160,8 +160,13 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
     let lost = before.issue("alice");
     let anew = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
     let error = anew.tokens.blocking().issue(NewToken::new("bob", "x")).unwrap_err();
-    assert_eq!(error.to_string(), "a token is sealed under key 1, which the key ring lacks");
-    assert_eq!(anew.assert_failed(lost.expose_secret()).to_string(), error.to_string());
+    let expected = format!(
+        "token {} is sealed under key 1, which the key ring lacks: bring that key back, or revoke the tokens under it",
+        lost.id()
+    );
+    assert_eq!(error.to_string(), expected);
+    let failed = anew.assert_failed(lost.expose_secret());
+    assert_eq!(failed.to_string(), "a token is sealed under key 1, which the key ring lacks");
     // A revoked row needs no key any more.
     anew.tokens.blocking().revoke(By::Operator("ops"), lost.id(), Reason::REQUESTED).unwrap();
     assert!(anew.tokens.blocking().issue(NewToken::new("bob", "x")).is_ok());

@@ -255,6 +255,7 @@ impl Chance {
             except_id: self.maybe(4, Chance::id),
             key_id: self.maybe(5, Chance::key_id),
             except_key_ids: (0..self.below(3)).map(|_| self.key_id()).collect(),
+            expires_from: self.maybe(8, Chance::time),
             revoked: self.maybe(3, |c| c.one_in(2)),
             superseded: self.maybe(3, |c| c.one_in(2)),
             expires_before: self.maybe(5, Chance::time),
@@ -777,8 +778,12 @@ fn any_sequence_of_changes_ends_as_in_the_reference() {
                 }
                 4 => {
                     let Some(row) = new_form(&mut chance, &memory) else { continue };
-                    let replace =
-                        Replace { row, now: chance.time(), unique_label: chance.one_in(2) };
+                    let replace = Replace {
+                        row,
+                        now: chance.time(),
+                        unique_label: chance.one_in(2),
+                        ends_derived: chance.maybe(3, Chance::revocation),
+                    };
                     let answer = wait(sqlite.replace(&replace)).unwrap();
                     assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");
                     format!("replace {answer:?}")
@@ -787,8 +792,9 @@ fn any_sequence_of_changes_ends_as_in_the_reference() {
                     let count = chance.below(20);
                     let uses: Vec<_> =
                         (0..count).map(|_| (chance.id(), chance.last_use())).collect();
-                    wait(sqlite.touch(&uses)).unwrap();
-                    wait(memory.touch(&uses)).unwrap();
+                    let now = chance.time();
+                    wait(sqlite.touch(&uses, now)).unwrap();
+                    wait(memory.touch(&uses, now)).unwrap();
                     "touch".into()
                 }
                 6 => {

@@ -13,7 +13,8 @@ use app_tokens::store::{
 };
 use app_tokens::token::Token;
 use app_tokens::{
-    Access, By, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Reason, Seal, TokenId,
+    Access, By, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Reason, Seal, Timestamp,
+    TokenId,
 };
 use common::*;
 
@@ -79,8 +80,8 @@ impl TokenStore for Outside {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.kept.revoke(filter, revocation).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        self.kept.touch(uses).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.kept.touch(uses, now).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.kept.purge(purge, limit).await

@@ -418,6 +418,7 @@ impl TokenStore for Away {
     fn touch(
         &self,
         _: &[(TokenId, LastUse)],
+        _: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         away()
     }

@@ -165,10 +165,13 @@ macro_rules! __conformance_tests {
             replace_is_a_compare_and_swap
             replace_leaves_last_use_and_revocation
             replace_keeps_labels_unique
+            replace_ends_what_was_issued_under_the_family
             revoke_ends_what_the_filter_matches_and_what_derives_from_it
+            revoke_spares_the_one_that_it_excepts
             revoke_saturates_the_revision
             the_first_revocation_stays
             touch_goes_forwards_only
+            touch_overwrites_a_use_far_in_the_future
             touch_changes_nothing_else
             touch_takes_a_thousand_uses
             purge_deletes_what_it_selects

@@ -11,7 +11,7 @@ use super::{
     TokenStore,
 };
 use crate::access::Access;
-use crate::record::{LastUse, Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -114,9 +114,7 @@ impl TokenStore for MemoryStore {
                 rows.revoke(replaced, &supersede.revocation);
             }
             if supersede.ends_derived {
-                for id in rows.derived_from(new.owner(), &HashSet::from([new.family()])) {
-                    rows.revoke(id, &supersede.revocation);
-                }
+                rows.end_derived(new, &supersede.revocation);
             }
         }
         rows.put(&insert.row);
@@ -157,6 +155,9 @@ impl TokenStore for MemoryStore {
             return Ok(Replaced::LabelTaken);
         }
         rows.swap(&replace.row);
+        if let (Some(revocation), Some(new)) = (&replace.ends_derived, replace.row.record()) {
+            rows.end_derived(new, revocation);
+        }
         Ok(Replaced::Done)
     }
 
@@ -170,16 +171,20 @@ impl TokenStore for MemoryStore {
         let derived: Vec<TokenId> = families
             .iter()
             .flat_map(|(owner, families)| rows.derived_from(owner, families))
+            .filter(|id| filter.except_id != Some(*id))
             .collect();
         let ended = matching.iter().chain(&derived).filter(|id| rows.revoke(**id, revocation));
         Ok(ended.count() as u64)
     }
 
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut rows = self.lock();
         for (id, last_use) in uses {
+            let believed_until = now.saturating_add(CLOCK_TOLERANCE);
             let later = |record: &TokenRecord| {
-                record.last_use().is_none_or(|stored| stored.at < last_use.at)
+                record
+                    .last_use()
+                    .is_none_or(|stored| stored.at < last_use.at || stored.at > believed_until)
             };
             if rows.record(*id).is_some_and(later) {
                 rows.update(*id, |row| row.with_last_use(last_use.clone()));
@@ -310,6 +315,12 @@ impl Locked<'_> {
             self.update(id, |row| row.with_revocation(revocation.clone()));
         }
         living
+    }
+
+    fn end_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
+        for id in self.derived_from(from.owner(), &HashSet::from([from.family()])) {
+            self.revoke(id, revocation);
+        }
     }
 
     /// The ids of the rows that a filter matches, in no order; by the narrowest index that it allows.

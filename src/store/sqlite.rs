@@ -23,7 +23,7 @@ use super::{
 };
 use crate::access::{Access, Grant, ResourcePattern, Scope};
 use crate::digest::Digest;
-use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::seal::{KeyId, Seal};
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
@@ -144,7 +144,8 @@ impl TokenStore for SqliteStore {
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         let end_matching = revocation_of(REVOKE, filter, revocation, "");
-        let end_derived = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation, ")");
+        let mut end_derived = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation, ")");
+        end_derived.add_fact(WITHOUT_ID, filter.except_id.map(|id| stored(id).into()));
         let end_both = move |statements: &mut Statements<'_>| {
             // The derived rows first: whose families match is asked before any row has changed.
             Ok(end_derived.execute(statements)? + end_matching.execute(statements)?)
@@ -152,9 +153,9 @@ impl TokenStore for SqliteStore {
         self.0.writer.write(end_both).await
     }
 
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let uses = uses.to_vec();
-        self.0.writer.write(move |statements| note_uses(statements, &uses)).await
+        self.0.writer.write(move |statements| note_uses(statements, &uses, now)).await
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
@@ -239,18 +240,28 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
 
     if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
         swap(statements, row)?;
-        let Revocation { at, reason, by } = revocation;
-        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
         if let Some(replaced) = replaces {
-            statements.execute(REVOKE_ONE, params![at, reason, by, stored(*replaced)])?;
+            let Revocation { at, reason, by } = revocation;
+            let values = params![at.as_unix(), reason.as_str(), by.to_string(), stored(*replaced)];
+            statements.execute(REVOKE_ONE, values)?;
         }
         if *ends_derived {
-            let (owner, family) = (new.owner().as_str(), stored(new.family()));
-            statements.execute(REVOKE_DERIVED, params![at, reason, by, owner, family])?;
+            end_derived(statements, new, revocation)?;
         }
     }
     statements.execute(CREATE, params_from_iter(values_of(new)?))?;
     Ok(Inserted::Done)
+}
+
+/// Revokes what was issued under a record's family.
+fn end_derived(
+    statements: &mut Statements<'_>,
+    from: &TokenRecord,
+    Revocation { at, reason, by }: &Revocation,
+) -> rusqlite::Result<()> {
+    let (owner, family) = (from.owner().as_str(), stored(from.family()));
+    let values = params![at.as_unix(), reason.as_str(), by.to_string(), owner, family];
+    statements.execute(REVOKE_DERIVED, values).map(drop)
 }
 
 fn is_current_of(
@@ -325,7 +336,7 @@ fn id_or_before_all(after: Option<TokenId>) -> Value {
 // -- replace
 
 fn exchange(statements: &mut Statements<'_>, replace: &Replace) -> rusqlite::Result<Replaced> {
-    let Replace { row, now, unique_label } = replace;
+    let Replace { row, now, unique_label, ends_derived } = replace;
     let Some(new_form) = row.record() else {
         return Ok(Replaced::Stale);
     };
@@ -335,7 +346,13 @@ fn exchange(statements: &mut Statements<'_>, replace: &Replace) -> rusqlite::Res
     if *unique_label && label_is_taken(statements, new_form, *now)? {
         return Ok(Replaced::LabelTaken);
     }
-    Ok(if swap(statements, row)? { Replaced::Done } else { Replaced::Stale })
+    if !swap(statements, row)? {
+        return Ok(Replaced::Stale);
+    }
+    if let Some(revocation) = ends_derived {
+        end_derived(statements, new_form, revocation)?;
+    }
+    Ok(Replaced::Done)
 }
 
 // -- revoke
@@ -380,13 +397,20 @@ fn revocation_of(
 
 const TOUCH: &str = "
     UPDATE app_tokens SET last_used_at = ?2, last_used_address = ?3, last_used_client = ?4
-    WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2)";
+    WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2 OR last_used_at > ?5)";
 
-fn note_uses(statements: &mut Statements<'_>, uses: &[(TokenId, LastUse)]) -> rusqlite::Result<()> {
+fn note_uses(
+    statements: &mut Statements<'_>,
+    uses: &[(TokenId, LastUse)],
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
     for (id, LastUse { at, address, client }) in uses {
         let address = address.map(|address| address.to_string());
-        statements
-            .execute(TOUCH, params![stored(*id), at.as_unix(), address, client.as_deref()])?;
+        statements.execute(
+            TOUCH,
+            params![stored(*id), at.as_unix(), address, client.as_deref(), believed_until],
+        )?;
     }
     Ok(())
 }
@@ -399,7 +423,7 @@ const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
 /// A comparison with NULL holds for no row: without an idle time-out its time is NULL.
 const DEAD: &str = "
     SELECT id FROM app_tokens AS dead
-    WHERE (revoked_at <= ?1 OR expires_at <= ?1 OR coalesce(last_used_at, created_at) <= ?2)
+    WHERE (revoked_at <= ?1 OR expires_at <= ?1 OR max(created_at, coalesce(last_used_at, created_at)) <= ?2)
         AND NOT (successor IS NOT NULL AND EXISTS (
             SELECT 1 FROM app_tokens AS other
             WHERE other.owner = dead.owner AND other.family = dead.family AND other.id <> dead.id
@@ -421,8 +445,9 @@ const UNREVOKED: &str = " AND revoked_at IS NULL";
 const SUPERSEDED: &str = " AND successor IS NOT NULL";
 const UNSUPERSEDED: &str = " AND successor IS NULL";
 const EXPIRES_BEFORE: &str = " AND expires_at < ?";
+const EXPIRES_FROM: &str = " AND expires_at >= ?";
 const CREATED_BEFORE: &str = " AND created_at < ?";
-const LAST_USED_BEFORE: &str = " AND coalesce(last_used_at, created_at) < ?";
+const LAST_USED_BEFORE: &str = " AND max(created_at, coalesce(last_used_at, created_at)) < ?";
 
 /// A statement that is put together from the constants above, and what is bound to it.
 struct Query {
@@ -452,6 +477,7 @@ impl Query {
             revoked,
             superseded,
             expires_before,
+            expires_from,
             created_before,
             last_used_before,
         } = filter;
@@ -473,6 +499,7 @@ impl Query {
             self.add(if *superseded { SUPERSEDED } else { UNSUPERSEDED }, []);
         }
         self.add_fact(EXPIRES_BEFORE, expires_before.map(|t| t.as_unix().into()));
+        self.add_fact(EXPIRES_FROM, expires_from.map(|t| t.as_unix().into()));
         self.add_fact(CREATED_BEFORE, created_before.map(|t| t.as_unix().into()));
         self.add_fact(LAST_USED_BEFORE, last_used_before.map(|t| t.as_unix().into()));
     }
@@ -593,7 +620,7 @@ fn decode(id: TokenId, columns: &Columns<'_>) -> Option<TokenRecord> {
         digest: Digest::from_bytes(columns.bytes(1)?).ok()?,
         owner: exact(columns.text(2)?, Owner::new)?,
         label: exact(columns.text(3)?, Label::new)?,
-        access: Access::from_grants(scopes, resources),
+        access: Access::from_grants(scopes, resources).ok()?,
         issued_by: match columns.unless_null(6, Columns::text)? {
             Some(operator) => Some(exact(operator, Operator::new)?),
             None => None,

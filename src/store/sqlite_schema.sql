@@ -57,4 +57,4 @@ CREATE INDEX app_tokens_under_key ON app_tokens (key_id) WHERE revoked_at IS NUL
 -- Reminders and clean-up: what ends, what ended, what lies idle.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;
 CREATE INDEX app_tokens_by_revocation ON app_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
-CREATE INDEX app_tokens_by_last_use ON app_tokens (coalesce(last_used_at, created_at));
+CREATE INDEX app_tokens_by_last_use ON app_tokens (max(created_at, coalesce(last_used_at, created_at)));

@@ -169,7 +169,12 @@ impl TokenStore for Wrapped {
                 let Some(supersede) = insert.supersede.take() else {
                     return self.inner.insert(&insert).await;
                 };
-                let replace = Replace { row: supersede.row, now: insert.now, unique_label: false };
+                let replace = Replace {
+                    row: supersede.row,
+                    now: insert.now,
+                    unique_label: false,
+                    ends_derived: None,
+                };
                 match self.inner.replace(&replace).await? {
                     Replaced::Done => pause().await,
                     _ => return Ok(Inserted::Stale),
@@ -413,7 +418,7 @@ impl TokenStore for Wrapped {
         }
     }
 
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut copies = Vec::new();
         for (id, last_use) in uses {
             copies.extend(self.parts(*id).await.map(|row| (row, last_use.clone())));
@@ -427,7 +432,7 @@ impl TokenStore for Wrapped {
                 Ok(())
             }
             TouchesAndBumpsTheRevision => {
-                self.inner.touch(uses).await?;
+                self.inner.touch(uses, now).await?;
                 for (row, _) in copies {
                     let there = self.parts(row.id).await.unwrap();
                     let revision = row.revision.saturating_add(1).min(TokenRecord::MAX_REVISION);
@@ -452,7 +457,7 @@ impl TokenStore for Wrapped {
                 }
                 Ok(())
             }
-            _ => self.inner.touch(uses).await,
+            _ => self.inner.touch(uses, now).await,
         }
     }
 

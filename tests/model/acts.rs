@@ -281,7 +281,8 @@ impl Line {
 
     /// When it was used, as far as that is written, or else made.
     pub(crate) fn last_seen(&self) -> i64 {
-        self.last_use.as_ref().map_or(self.created_at, |last| last.at).as_unix()
+        let last_use = self.last_use.as_ref().map_or(self.created_at, |last| last.at);
+        last_use.max(self.created_at).as_unix()
     }
 
     /// What the facts of a filter mean. Each token is its own family, sealed under key 1, and has no successor.
@@ -471,6 +472,7 @@ impl Draw {
             except_id: self.once_in(6).then(|| self.id(texts)),
             key_id: self.once_in(10).then(|| key(self.of(&[1, 2]))),
             except_key_ids: self.of(&[vec![], vec![], vec![], vec![], vec![key(2)], vec![key(1)]]),
+            expires_from: None,
             revoked: self.of(&[None, None, Some(true), Some(false)]),
             superseded: self.of(&[None, None, None, None, Some(false), Some(true)]),
             expires_before: self.once_in(5).then(|| self.timestamp(model)),

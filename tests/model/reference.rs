@@ -33,6 +33,8 @@ impl Row {
     }
 }
 
+const DAY: i64 = 86_400;
+
 /// How far clocks may be apart, in seconds.
 pub(crate) const TOLERANCE: i64 = 300;
 
@@ -137,7 +139,8 @@ impl Model {
     }
 
     fn note_use(&mut self, row: usize, address: Option<IpAddr>, client: Option<&str>) {
-        let (now, interval) = (self.now, self.rules.interval);
+        let longest = self.rules.idle.map_or(i64::MAX, |idle| idle / 24);
+        let (now, interval) = (self.now, self.rules.interval.min(longest));
         let Row { line, pending } = &mut self.rows[row];
         if pending.iter().chain(&line.last_use).any(|last| last.at.as_unix() > now - interval) {
             return;
@@ -199,16 +202,24 @@ impl Model {
         let before = self.rows.len();
         self.rows.retain(|Row { line, .. }| {
             let revoked = line.revocation.as_ref().map(|revocation| revocation.at.as_unix());
-            let dead_since = [revoked, line.end(), idle.map(|idle| line.last_seen() + idle)];
-            !dead_since.into_iter().flatten().any(|since| since + retention <= now)
+            let dead_since = [revoked, line.end()];
+            // Another host may have a use of the last day that it has not written.
+            let idle = idle.is_some_and(|i| line.last_seen() + i + retention.max(DAY) <= now);
+            !idle && !dead_since.into_iter().flatten().any(|since| since + retention <= now)
         });
         let count = (before - self.rows.len()) as u64;
         self.tell_if(count, Told::Purged(count))
     }
 
     pub(crate) fn write_uses_if(&mut self, wanted: bool) {
+        let believed = time(self.now + TOLERANCE);
         for row in self.rows.iter_mut().filter(|_| wanted) {
-            row.line.last_use = row.last_use();
+            let is_wrong = row.line.last_use.as_ref().is_some_and(|last| last.at > believed);
+            row.line.last_use = if is_wrong && row.pending.is_some() {
+                row.pending.clone()
+            } else {
+                row.last_use()
+            };
             row.pending = None;
         }
     }

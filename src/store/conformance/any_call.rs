@@ -44,7 +44,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         digest: digest(0),
         owner: owner(" O'Hara; \"x\" % _ \\ "),
         label: label("0"),
-        access: Access::from_grants(Grant::only([]), Grant::only([])),
+        access: Access::from_grants(Grant::only([]), Grant::only([])).unwrap(),
         created_at: Timestamp::MIN,
         expires: Expires::At(Timestamp::MIN),
         family: TokenId::MAX,
@@ -62,7 +62,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         ..row(1, "NULL")
     };
     let scopes_only = RecordParts {
-        access: Access::from_grants(Grant::only([Scope::new("*").unwrap()]), Grant::All),
+        access: Access::from_grants(Grant::only([Scope::new("*").unwrap()]), Grant::All).unwrap(),
         last_use: Some(LastUse {
             at: at(5),
             address: Some("192.0.2.1".parse().unwrap()),
@@ -72,7 +72,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     };
     let everything = ResourcePattern::new("*").unwrap();
     let resources_only = RecordParts {
-        access: Access::from_grants(Grant::All, Grant::only([everything])),
+        access: Access::from_grants(Grant::All, Grant::only([everything])).unwrap(),
         ..row(3, "Alice")
     };
     let many = RecordParts {

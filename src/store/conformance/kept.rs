@@ -5,6 +5,7 @@ use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
     TokenStore,
 };
+use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
 /// A store, and what has to outlive it: the directory of its file, a schema that is dropped in the end.
@@ -42,8 +43,8 @@ impl<S: TokenStore, W: Send + Sync> TokenStore for Kept<S, W> {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.store.revoke(filter, revocation).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        self.store.touch(uses).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.store.touch(uses, now).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.store.purge(purge, limit).await

@@ -88,6 +88,7 @@ pub(super) fn filters() -> Vec<Filter> {
             revoked: draw.of(&[None, None, Some(true), Some(false)]),
             superseded: draw.of(&[None, None, Some(true), Some(false)]),
             expires_before: draw.of(&[None, None, Some(50), Some(51), Some(501)]).map(at),
+            expires_from: draw.of(&[None, None, None, Some(50), Some(51), Some(501)]).map(at),
             created_before: draw.of(&[None, None, None, Some(0), Some(1)]).map(at),
             last_used_before: draw.of(&[None, None, None, Some(1), Some(30), Some(31)]).map(at),
         });

@@ -76,6 +76,30 @@ pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
 }
 
 /// Clause 16.
+pub async fn replace_ends_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
+    let old = row(1, "alice");
+    let mut rows = [
+        old.clone(),
+        derived(2, "alice", 1),
+        ended(&derived(3, "alice", 1), &revocation(1, "before")),
+        derived(4, "alice", 9),
+        derived(5, "bob", 1),
+    ];
+    put_all(store, &rows).await;
+    let end = revocation(7, "narrowed");
+    let stale = RecordParts { revision: 5, ..old.clone() };
+    let stale = Replace { ends_derived: Some(end.clone()), ..replace_of(&stale) };
+    answers(16, "a stale replace", replace(store, &stale).await, Replaced::Stale);
+    has(16, store, &rows).await;
+    let form = RecordParts { access: Access::scopes(["r"]).unwrap(), ..old };
+    let narrow = Replace { ends_derived: Some(end.clone()), ..replace_of(&form) };
+    answers(16, "a replace", replace(store, &narrow).await, Replaced::Done);
+    rows[0] = written(&form);
+    rows[1] = ended(&rows[1], &end);
+    has(16, store, &rows).await;
+}
+
+/// Clause 16.
 pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     let phone = |row: RecordParts| RecordParts { label: label("Phone"), ..row };
     let dead = dead_at_100("alice").map(phone);

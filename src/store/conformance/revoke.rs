@@ -37,6 +37,19 @@ pub async fn revoke_ends_what_the_filter_matches_and_what_derives_from_it<S: Tok
 }
 
 /// Clause 17, for rows at the greatest revision.
+/// Clause 17.
+pub async fn revoke_spares_the_one_that_it_excepts<S: TokenStore>(store: &S) {
+    let mut rows = [row(1, "alice"), derived(2, "alice", 1), derived(3, "alice", 1)];
+    put_all(store, &rows).await;
+    let all_but_2 = Filter { except_id: Some(id(2)), ..Filter::of_owner(&owner("alice")) };
+    let end = revocation(7, "the others");
+    hold(17, revoke(store, &all_but_2, &end).await == 2, "it should have ended two");
+    rows[0] = ended(&rows[0], &end);
+    rows[2] = ended(&rows[2], &end);
+    has(17, store, &rows).await;
+}
+
+/// Clause 17.
 pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(1, "alice") };
     let below = RecordParts { revision: TokenRecord::MAX_REVISION - 1, ..row(2, "alice") };
@@ -72,10 +85,12 @@ pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     D: Future<Output = ()>,
 {
     let (one, other) = (row(1, "alice"), row(3, "alice"));
-    put_all(&**store, &[one.clone(), row(2, "alice"), other.clone(), derived(4, "alice", 2)]).await;
+    // Made later than the filter asks for: it ends with what it derives from.
+    let child = RecordParts { created_at: at(50), ..derived(4, "alice", 2) };
+    put_all(&**store, &[one.clone(), row(2, "alice"), other.clone(), child]).await;
     damage(Arc::clone(store), id(2)).await;
     let the_end = revocation(9, "x");
-    let mine = Filter { except_id: Some(id(4)), ..Filter::of_owner(&owner("alice")) };
+    let mine = Filter { created_before: Some(at(50)), ..Filter::of_owner(&owner("alice")) };
     let count = revoke(&**store, &mine, &the_end).await;
     answers(18, "the revoke of three rows, one damaged, and one that derives from it", count, 4);
     answers(18, "the same revoke again", revoke(&**store, &mine, &the_end).await, 0);

@@ -130,7 +130,7 @@ pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordPa
 }
 
 pub(super) fn replace_of(form: &RecordParts) -> Replace {
-    Replace { row: loaded(form), now: at(0), unique_label: false }
+    Replace { row: loaded(form), now: at(0), unique_label: false, ends_derived: None }
 }
 
 pub(super) fn loaded(parts: &RecordParts) -> Row {
@@ -188,7 +188,7 @@ pub(super) async fn revoke<S: TokenStore>(
 }
 
 pub(super) async fn touch<S: TokenStore>(store: &S, uses: &[(TokenId, LastUse)]) {
-    answered(store.touch(uses).await);
+    answered(store.touch(uses, at(100_000)).await);
 }
 
 pub(super) async fn purge<S: TokenStore>(store: &S, purge: &Purge, limit: u32) -> u64 {

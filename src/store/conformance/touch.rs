@@ -42,6 +42,19 @@ pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     has(20, store, &rows).await;
 }
 
+/// Clause 20: a use that a broken clock wrote doesn't stay for ever.
+pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) {
+    let mut rows = [row(1, "alice"), row(2, "alice")];
+    put_all(store, &rows).await;
+    touch(store, &[(id(1), used(1301)), (id(2), used(1300))]).await;
+    // More than five minutes after 1000 seconds is 1301.
+    let uses = [(id(1), used(999)), (id(2), used(999))];
+    answered(store.touch(&uses, at(1000)).await);
+    rows[0].last_use = Some(used(999));
+    rows[1].last_use = Some(used(1300));
+    has(20, store, &rows).await;
+}
+
 /// Clause 20, for rows of every state.
 pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     let mut rows = population();
