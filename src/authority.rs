@@ -872,7 +872,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             address: presented.address.filter(|_| policy.records_origin()),
             client: presented.client.filter(|_| policy.records_origin()).map(clean_client),
         };
-        let noted = self.shared.usage.note(row, now, policy.usage_interval(), this);
+        let is_own = self.shared.sealer.has_marked(row);
+        let noted = self.shared.usage.note(row, is_own, now, policy.usage_interval(), this);
         if self.shared.observer.is_none() {
             return;
         }

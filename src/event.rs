@@ -1,6 +1,5 @@
 //! What an audit log hears, and a mail to the owner is written from.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use crate::error::{DenialReason, Failed};
@@ -135,10 +134,4 @@ pub enum Change {
     Narrowed,
     /// Its end moved.
     Extended,
-}
-
-impl fmt::Debug for dyn Observer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Observer")
-    }
 }

@@ -59,9 +59,11 @@ impl KeyRing {
         let failed = |error| KeyRingError::File { path: path.into(), error };
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
-        let mut text = Zeroizing::new(String::new());
-        file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(failed)?;
-        KeyRing::parse(&text)
+        // Room for all of it from the start: a buffer that grows leaves copies behind that nobody wipes.
+        let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
+        file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let text = std::str::from_utf8(&bytes);
+        KeyRing::parse(text.map_err(|_| KeyRingError::Malformed("that is not text".into()))?)
     }
 
     /// Reads the ring from an environment variable.
@@ -226,7 +228,10 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
 fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
     let (id, key) = secret::draw_key()?;
-    let text = Zeroizing::new(format!("{id}:{}\n", *Zeroizing::new(BASE64.encode(*key))));
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    text.push_str(&format!("{id}:"));
+    BASE64.encode_string(*key, &mut text);
+    text.push('\n');
 
     let mut draft = path.as_os_str().to_owned();
     draft.push(format!(".{id}.new"));

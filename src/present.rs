@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::access::{Access, Requirement};
 use crate::error::Forbidden;
-use crate::record::TokenRecord;
+use crate::record::{Expires, TokenRecord};
 use crate::seal::WholeRow;
 use crate::text::{Label, Owner};
 use crate::token::TokenId;
@@ -129,6 +129,11 @@ impl Caller {
     /// What the token may do.
     pub fn access(&self) -> &Access {
         self.row.record().access()
+    }
+
+    /// When the token ends: a session that is opened by it should not outlive it.
+    pub fn expires(&self) -> Expires {
+        self.row.record().expires()
     }
 
     /// Asks again: an action may need two scopes.

@@ -163,6 +163,11 @@ impl Sealer {
         if *seal == key.seal(&self.realm, record) { SealCheck::Right } else { SealCheck::Wrong }
     }
 
+    /// Whether this sealer made or checked the row, and nobody else uses it.
+    pub(crate) fn has_marked(&self, row: &WholeRow) -> bool {
+        row.mark == Some(self.mark)
+    }
+
     /// Proof that a row is as this engine wrote it, and not revoked.
     ///
     /// # Errors
@@ -372,13 +377,13 @@ impl WholeRow {
         &self.shared.record
     }
 
-    /// Notes a use; says whether this row object had seen none after `since`.
-    pub(crate) fn note_seen(&self, now: Timestamp, since: Timestamp) -> bool {
-        if self.shared.seen.load(Ordering::Relaxed) > since.as_unix() {
-            return false;
-        }
+    /// When this process saw it used last, in seconds since 1970.
+    pub(crate) fn seen(&self) -> i64 {
+        self.shared.seen.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_seen(&self, now: Timestamp) {
         self.shared.seen.store(now.as_unix(), Ordering::Relaxed);
-        true
     }
 }
 

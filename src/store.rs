@@ -425,7 +425,7 @@ impl Error for StoreError {
     }
 }
 
-impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
+impl<S: TokenStore> TokenStore for Arc<S> {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         (**self).insert(insert).await
     }
@@ -449,7 +449,7 @@ impl<S: TokenStore + ?Sized> TokenStore for Arc<S> {
     }
 }
 
-impl<S: RuntimeFree + ?Sized> RuntimeFree for Arc<S> {}
+impl<S: RuntimeFree> RuntimeFree for Arc<S> {}
 
 /// Any store, chosen at run time: `TokenAuthority<DynStore>` where the host reads from its configuration which one it is.
 ///

@@ -60,20 +60,31 @@ impl UsageLog {
     pub(crate) fn note(
         &self,
         row: &WholeRow,
+        is_own: bool,
         now: Timestamp,
         interval: Duration,
         this: impl FnOnce() -> LastUse,
     ) -> Noted {
         let record = row.record();
+        // A use in the future was noted by a broken clock, and answers nothing.
         let since = now.saturating_sub(interval);
-        let believed_until = now.saturating_add(CLOCK_TOLERANCE);
-        let stored = record.last_use().filter(|stored| stored.at <= believed_until);
-        if stored.is_some_and(|stored| stored.at > since) || !row.note_seen(now, since) {
+        let recent = since.as_unix() + 1..=now.saturating_add(CLOCK_TOLERANCE).as_unix();
+        let is_recent = |at: Timestamp| recent.contains(&at.as_unix());
+        let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
+        let stored = record.last_use().filter(is_believed);
+        if stored.is_some_and(|stored| is_recent(stored.at)) {
+            return Noted::Again;
+        }
+        // What a row has seen counts for the authority that keeps it only: another may share the store.
+        if is_own && recent.contains(&row.seen()) {
             return Noted::Again;
         }
         let mut pending = self.shard(record.id());
-        let known = pending.get(&record.id()).or(stored);
-        if known.is_some_and(|known| known.at > since) {
+        let known = pending.get(&record.id()).filter(is_believed).or(stored);
+        if is_own {
+            row.set_seen(now);
+        }
+        if known.is_some_and(|known| is_recent(known.at)) {
             return Noted::Again;
         }
         let this = this();
@@ -129,7 +140,7 @@ impl UsageLog {
             store.touch(batch, now).await?;
             for (id, written) in batch {
                 let mut pending = self.shard(*id);
-                if pending.get(id).is_some_and(|pending| pending.at <= written.at) {
+                if pending.get(id) == Some(written) {
                     pending.remove(id);
                 }
             }

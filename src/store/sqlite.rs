@@ -45,7 +45,8 @@ use crate::token::TokenId;
 /// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. The file is
 /// switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own connections only. SQLite
 /// 3.37 or newer is needed, and a local file system. Several processes may have it open. While one has, neither move, replace nor
-/// copy the file: `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"` makes a copy.
+/// copy the file: `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"` makes a copy. A new file is for
+/// its owner only (mode 0600).
 ///
 /// # Durability
 /// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
@@ -582,6 +583,18 @@ fn values_of(record: &TokenRecord) -> rusqlite::Result<[Value; 21]> {
     ])
 }
 
+fn text(text: &impl ToString) -> Value {
+    Value::Text(text.to_string())
+}
+
+/// NULL for everything, else the items, one a line. [`as_grant`] is its mirror.
+fn lines<T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Value {
+    match grant {
+        Grant::All => Value::Null,
+        Grant::Only(items) => Value::Text(items.iter().map(text).collect::<Vec<_>>().join("\n")),
+    }
+}
+
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let number: i64 = row.get(0)?;
@@ -592,12 +605,10 @@ fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
 
 /// `None` where any column can't be what [`values_of`] wrote.
 fn decode(id: TokenId, columns: &Columns<'_>) -> Option<TokenRecord> {
-    let scopes = columns.grant(4, |scope| Scope::new(scope))?;
-    let resources = columns.grant(5, |pattern| ResourcePattern::new(pattern))?;
     let revocation = match (
-        columns.unless_null(15, Columns::time)?,
-        columns.unless_null(16, Columns::text)?,
-        columns.unless_null(17, Columns::text)?,
+        columns.optional(15, as_time)?,
+        columns.optional(16, as_text)?,
+        columns.optional(17, as_text)?,
     ) {
         (None, None, None) => None,
         (Some(at), Some(reason), Some(by)) => {
@@ -607,47 +618,96 @@ fn decode(id: TokenId, columns: &Columns<'_>) -> Option<TokenRecord> {
         _ => return None,
     };
     let last_use = match (
-        columns.unless_null(18, Columns::time)?,
-        columns.unless_null(19, Columns::address)?,
-        columns.unless_null(20, Columns::text)?,
+        columns.optional(18, as_time)?,
+        columns.optional(19, as_address)?,
+        columns.optional(20, as_text)?,
     ) {
         (None, None, None) => None,
         (Some(at), address, client) => Some(LastUse { at, address, client: client.map(Box::from) }),
         _ => return None,
     };
+    let scopes = as_grant(columns.optional(4, as_text)?, |scope| Scope::new(scope))?;
+    let resources =
+        as_grant(columns.optional(5, as_text)?, |pattern| ResourcePattern::new(pattern))?;
     Some(TokenRecord::from_parts(RecordParts {
         id,
-        digest: Digest::from_bytes(columns.bytes(1)?).ok()?,
-        owner: exact(columns.text(2)?, Owner::new)?,
-        label: exact(columns.text(3)?, Label::new)?,
+        digest: Digest::from_bytes(columns.required(1, as_bytes)?).ok()?,
+        owner: exact(columns.required(2, as_text)?, Owner::new)?,
+        label: exact(columns.required(3, as_text)?, Label::new)?,
         access: Access::from_grants(scopes, resources).ok()?,
-        issued_by: match columns.unless_null(6, Columns::text)? {
+        issued_by: match columns.optional(6, as_text)? {
             Some(operator) => Some(exact(operator, Operator::new)?),
             None => None,
         },
-        created_at: columns.time(7)?,
-        expires: columns.unless_null(8, Columns::time)?.map_or(Expires::Never, Expires::At),
-        family: columns.id(9)?,
-        successor: columns.unless_null(10, Columns::id)?,
-        derived_from: columns.unless_null(11, Columns::id)?,
+        created_at: columns.required(7, as_time)?,
+        expires: columns.optional(8, as_time)?.map_or(Expires::Never, Expires::At),
+        family: columns.required(9, as_id)?,
+        successor: columns.optional(10, as_id)?,
+        derived_from: columns.optional(11, as_id)?,
         revocation,
         last_use,
-        revision: u64::try_from(columns.number(14)?).ok()?,
-        key_id: KeyId::new(u32::try_from(columns.number(12)?).ok()?)?,
-        seal: columns.unless_null(13, Columns::seal)?,
+        revision: u64::try_from(columns.required(14, as_number)?).ok()?,
+        key_id: KeyId::new(u32::try_from(columns.required(12, as_number)?).ok()?)?,
+        seal: columns.optional(13, as_seal)?,
     }))
 }
 
-fn text(text: &impl ToString) -> Value {
-    Value::Text(text.to_string())
+struct Columns<'r>(&'r rusqlite::Row<'r>);
+
+impl<'r> Columns<'r> {
+    fn required<T>(&self, column: usize, read: fn(ValueRef<'r>) -> Option<T>) -> Option<T> {
+        read(self.0.get_ref(column).ok()?)
+    }
+
+    /// `Some(None)` is NULL, `None` is neither that nor what was asked for.
+    fn optional<T>(&self, column: usize, read: fn(ValueRef<'r>) -> Option<T>) -> Option<Option<T>> {
+        match self.0.get_ref(column).ok()? {
+            ValueRef::Null => Some(None),
+            value => read(value).map(Some),
+        }
+    }
 }
 
-/// NULL for everything, else the items, one a line. [`Columns::grant`] reads it.
-fn lines<T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Value {
-    match grant {
-        Grant::All => Value::Null,
-        Grant::Only(items) => Value::Text(items.iter().map(text).collect::<Vec<_>>().join("\n")),
-    }
+fn as_number(value: ValueRef<'_>) -> Option<i64> {
+    value.as_i64().ok()
+}
+
+fn as_text(value: ValueRef<'_>) -> Option<&str> {
+    value.as_str().ok()
+}
+
+fn as_bytes(value: ValueRef<'_>) -> Option<&[u8]> {
+    value.as_blob().ok()
+}
+
+fn as_id(value: ValueRef<'_>) -> Option<TokenId> {
+    TokenId::from_u64(u64::try_from(as_number(value)?).ok()?).ok()
+}
+
+fn as_time(value: ValueRef<'_>) -> Option<Timestamp> {
+    Timestamp::from_unix(as_number(value)?).ok()
+}
+
+fn as_address(value: ValueRef<'_>) -> Option<IpAddr> {
+    as_text(value)?.parse().ok()
+}
+
+fn as_seal(value: ValueRef<'_>) -> Option<Seal> {
+    as_bytes(value)?.try_into().ok().map(Seal::from_bytes)
+}
+
+/// [`lines`] is its mirror.
+/// Sorted, each item once, as it is written.
+fn as_grant<T: Ord>(
+    lines: Option<&str>,
+    make: fn(&str) -> Result<T, InvalidText>,
+) -> Option<Grant<T>> {
+    let items: Arc<[T]> = match lines {
+        None => return Some(Grant::All),
+        Some("") => Arc::default(),
+        Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
+    };
+    items.is_sorted_by(|one, next| one < next).then_some(Grant::Only(items))
 }
 
 /// A text that is stored just as it would be made: none that would be cut first.
@@ -656,62 +716,4 @@ fn exact<'t, T: AsRef<str>>(
     make: fn(&'t str) -> Result<T, InvalidText>,
 ) -> Option<T> {
     make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
-}
-
-/// The columns of a row. `None` is a value that is not of the kind asked for.
-struct Columns<'r>(&'r rusqlite::Row<'r>);
-
-impl Columns<'_> {
-    fn number(&self, column: usize) -> Option<i64> {
-        self.0.get_ref(column).ok()?.as_i64().ok()
-    }
-
-    fn text(&self, column: usize) -> Option<&str> {
-        self.0.get_ref(column).ok()?.as_str().ok()
-    }
-
-    fn bytes(&self, column: usize) -> Option<&[u8]> {
-        self.0.get_ref(column).ok()?.as_blob().ok()
-    }
-
-    fn id(&self, column: usize) -> Option<TokenId> {
-        TokenId::from_u64(u64::try_from(self.number(column)?).ok()?).ok()
-    }
-
-    fn time(&self, column: usize) -> Option<Timestamp> {
-        Timestamp::from_unix(self.number(column)?).ok()
-    }
-
-    fn address(&self, column: usize) -> Option<IpAddr> {
-        self.text(column)?.parse().ok()
-    }
-
-    fn seal(&self, column: usize) -> Option<Seal> {
-        self.bytes(column)?.try_into().ok().map(Seal::from_bytes)
-    }
-
-    fn grant<T>(
-        &self,
-        column: usize,
-        make: fn(&str) -> Result<T, InvalidText>,
-    ) -> Option<Grant<T>> {
-        let items = match self.unless_null(column, Columns::text)? {
-            None => return Some(Grant::All),
-            Some("") => Arc::default(),
-            Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
-        };
-        Some(Grant::Only(items))
-    }
-
-    /// `Some(None)` is NULL.
-    fn unless_null<'c, T>(
-        &'c self,
-        column: usize,
-        read: fn(&'c Self, usize) -> Option<T>,
-    ) -> Option<Option<T>> {
-        match self.0.get_ref(column).ok()? {
-            ValueRef::Null => Some(None),
-            _ => read(self, column).map(Some),
-        }
-    }
 }

@@ -260,6 +260,10 @@ impl<S: TokenStore, D: Directory> Gate<S, D> {
         let (Refusal::NotOurs, Some(other_way)) = (&refusal, &self.other_way) else {
             return Err(refusal);
         };
+        // An empty password is nobody's: some directories take it for an anonymous login (RFC 4513, 5.1.2), and say yes.
+        if credentials.expose_secret().is_empty() {
+            return Err(refusal);
+        }
         let entry = other_way(credentials.into_owned()).await.map_err(Refusal::Directory)?;
         entry.map(Some).ok_or(refusal)
     }

@@ -142,13 +142,17 @@ impl Model {
         let longest = self.rules.idle.map_or(i64::MAX, |idle| idle / 24);
         let (now, interval) = (self.now, self.rules.interval.min(longest));
         let Row { line, pending } = &mut self.rows[row];
-        if pending.iter().chain(&line.last_use).any(|last| last.at.as_unix() > now - interval) {
+        // A use in the future was noted by a broken clock, and answers nothing.
+        let is_believed = |last: &&LastUse| last.at.as_unix() <= now + TOLERANCE;
+        let mut known = pending.iter().chain(&line.last_use).filter(is_believed);
+        if known.any(|last| last.at.as_unix() > now - interval) {
             return;
         }
         let origins = self.rules.origins;
         let client = client.filter(|_| origins).map(Into::into);
         let this = LastUse { at: time(now), address: address.filter(|_| origins), client };
-        let before = pending.as_ref().or(line.last_use.as_ref());
+        let before = pending.as_ref().filter(is_believed);
+        let before = before.or(line.last_use.as_ref().filter(is_believed));
         match (before.map(|before| before.address), this.address) {
             (None, _) => self.told.push(Told::FirstUse(line.id, address)),
             (Some(Some(before)), Some(this)) if before != this => {

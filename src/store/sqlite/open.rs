@@ -24,7 +24,7 @@ const WRITER_SETTINGS: &str = "
     PRAGMA fullfsync = ON;
     PRAGMA checkpoint_fullfsync = ON;
     PRAGMA secure_delete = ON;";
-const READER_SETTINGS: &str = "PRAGMA query_only = ON";
+const READER_SETTINGS: &str = "PRAGMA query_only = ON;";
 
 /// The first SQLite with STRICT tables.
 const OLDEST_SQLITE: i32 = 3_037_000;
@@ -117,6 +117,7 @@ pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, Sqlite
     }
     refuse_old_sqlite()?;
     let failed = |error| SqliteStoreError::new(path, error);
+    make_private(path);
     let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
     if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
         return Err(SqliteStoreError::ReadOnly(path.into()));
@@ -127,6 +128,16 @@ pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, Sqlite
     connection.execute_batch(WRITER_SETTINGS).map_err(failed)?;
     make_or_check_tables(&connection, path, probe)?;
     Ok(connection)
+}
+
+/// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none. What goes wrong
+/// here SQLite says better.
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _made_or_there = options.open(path);
 }
 
 /// A connection that only reads.

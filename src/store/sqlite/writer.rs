@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -151,7 +152,7 @@ pub(super) fn write_file(connection: &Connection, waiting: &Receiver<Box<dyn Job
     while let Ok(first) = waiting.recv() {
         let mut jobs = all_that_wait(first, waiting);
         let end = commit_together(&mut statements, &mut jobs);
-        jobs.into_iter().for_each(|job| job.answer(&end));
+        answer_all(jobs, &end);
     }
 }
 
@@ -162,7 +163,14 @@ pub(super) fn write_memory(connection: &Mutex<Connection>, waiting: &Receiver<Bo
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let end = commit_together(&mut Statements::new(&locked), &mut jobs);
         drop(locked);
-        jobs.into_iter().for_each(|job| job.answer(&end));
+        answer_all(jobs, &end);
+    }
+}
+
+/// A waker of the host's that panics must not end the one thread that writes.
+fn answer_all(jobs: Vec<Box<dyn Job>>, end: &End) {
+    for job in jobs {
+        let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(|| job.answer(end)));
     }
 }
 
@@ -362,7 +370,7 @@ mod tests {
         let (mut jobs, answers): (Vec<_>, Vec<_>) =
             fail.iter().enumerate().map(|(n, fails)| addition(n as i64, *fails)).unzip();
         let end = commit_together(&mut Statements::new(connection), &mut jobs);
-        jobs.into_iter().for_each(|job| job.answer(&end));
+        answer_all(jobs, &end);
         let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
         answers.map(|answer| answer.map(|_| ()).map_err(|error| error.certainty())).collect()
     }
@@ -448,7 +456,7 @@ mod tests {
         let (job, answer) = addition(1, false);
         let mut jobs = [job];
         let end = commit_together(&mut Statements::new(&connection), &mut jobs);
-        jobs.into_iter().for_each(|job| job.answer(&end));
+        answer_all(jobs.into(), &end);
         let error = wait(answer).unwrap().unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone);
         assert_eq!(error.to_string(), "the token store failed: app.db: database is locked");
