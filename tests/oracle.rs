@@ -327,6 +327,11 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
     let lost = KeyId::new(1).unwrap();
     let reseal = || after.tokens.blocking().danger_reseal_without_proof(lost, "ops").unwrap();
     assert_eq!(reseal().moved, 0);
+    // A row without a seal was revoked, or never sealed: no key is needed to see that.
+    store.change(issued.id(), |parts| parts.revocation = None);
+    let report = reseal();
+    assert_eq!((report.moved, report.tampered), (0, vec![issued.id()]));
+    after.assert_denied(issued.expose_secret(), DenialReason::Tampered);
 }
 
 #[test]
