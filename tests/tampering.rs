@@ -2,136 +2,13 @@
 
 mod common;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
-
 use app_tokens::error::DenialReason;
-use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, Status, TokenRecord};
-use app_tokens::store::{
-    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
-};
+use app_tokens::record::{Actor, LastUse, RecordParts, Revocation, Status};
+use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{
-    Access, By, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Reason, Seal, Timestamp,
-    TokenId,
-};
+use app_tokens::{By, Digest, KeyId, NewToken, Reason};
+use common::outside::{Outside, TAMPERINGS};
 use common::*;
-
-/// A store outside the process: what it hands out carries no mark, and its rows can be changed behind the engine's back.
-#[derive(Clone)]
-struct Outside {
-    kept: MemoryStore,
-    changed: Arc<Mutex<HashMap<TokenId, Row>>>,
-}
-
-impl Outside {
-    fn new() -> Outside {
-        Outside { kept: MemoryStore::new(), changed: Arc::default() }
-    }
-
-    /// The row as the database has it.
-    fn parts(&self, id: TokenId) -> RecordParts {
-        let row = ready(self.find(id)).unwrap().unwrap();
-        row.record().unwrap().clone().into_parts()
-    }
-
-    /// Writes a row as somebody with the database's password would.
-    fn write(&self, parts: RecordParts) {
-        let row = Row::new(TokenRecord::from_parts(parts));
-        self.changed.lock().unwrap().insert(row.id(), row);
-    }
-
-    fn change(&self, id: TokenId, change: impl FnOnce(&mut RecordParts)) {
-        let mut parts = self.parts(id);
-        change(&mut parts);
-        self.write(parts);
-    }
-
-    fn restore(&self) {
-        self.changed.lock().unwrap().clear();
-    }
-
-    fn loaded(&self, row: Row) -> Row {
-        if let Some(changed) = self.changed.lock().unwrap().get(&row.id()) {
-            return changed.clone();
-        }
-        match row.record() {
-            Some(record) => Row::new(record.clone()),
-            None => row,
-        }
-    }
-}
-
-impl TokenStore for Outside {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.kept.insert(insert).await
-    }
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        let planted = self.changed.lock().unwrap().get(&id).cloned();
-        Ok(self.kept.find(id).await?.or(planted).map(|row| self.loaded(row)))
-    }
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        Ok(self.kept.list(filter, page).await?.into_iter().map(|row| self.loaded(row)).collect())
-    }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.kept.replace(replace).await
-    }
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.kept.revoke(filter, revocation).await
-    }
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.kept.touch(uses, now).await
-    }
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.kept.purge(purge, limit).await
-    }
-}
-
-impl RuntimeFree for Outside {}
-
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match std::pin::pin!(future).poll(&mut context) {
-        std::task::Poll::Ready(done) => done,
-        std::task::Poll::Pending => panic!("this store never waits"),
-    }
-}
-
-type Tampering = (&'static str, fn(&mut RecordParts));
-
-/// Every sealed field, changed in the way that would help an attacker most.
-const TAMPERINGS: &[Tampering] = &[
-    ("owner", |parts| parts.owner = Owner::new("root").unwrap()),
-    ("owner's case", |parts| parts.owner = Owner::new("Alice").unwrap()),
-    ("label", |parts| parts.label = Label::new("Backup").unwrap()),
-    ("scopes to all", |parts| parts.access = Access::full()),
-    ("scopes to more", |parts| {
-        parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
-    }),
-    ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
-    ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),
-    ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
-    ("created at", |parts| parts.created_at = at(1)),
-    ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),
-    ("expires never", |parts| parts.expires = Expires::Never),
-    ("expires earlier", |parts| parts.expires = Expires::At(at(2))),
-    ("family", |parts| parts.family = TokenId::from_u64(1).unwrap()),
-    ("successor", |parts| parts.successor = Some(TokenId::from_u64(1).unwrap())),
-    ("derived from", |parts| parts.derived_from = Some(TokenId::from_u64(1).unwrap())),
-    ("no seal", |parts| parts.seal = None),
-    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes([0; 32]))),
-    ("one bit of the seal", |parts| {
-        let mut bytes = parts.seal.unwrap().to_bytes();
-        bytes[31] ^= 1;
-        parts.seal = Some(Seal::from_bytes(bytes));
-    }),
-    ("key id to another of the ring", |parts| parts.key_id = KeyId::new(2).unwrap()),
-];
-
-fn two_keys() -> KeyRing {
-    KeyRing::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
-}
 
 #[test]
 fn a_row_that_was_not_changed_authenticates_from_outside() {
@@ -258,7 +135,7 @@ fn a_damaged_row_is_denied_and_blocks_no_other() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let (damaged, good) = (bench.issue("alice"), bench.issue("alice"));
-    store.changed.lock().unwrap().insert(damaged.id(), Row::damaged(damaged.id()));
+    store.damage(damaged.id());
     bench.assert_denied(damaged.expose_secret(), DenialReason::Tampered);
     bench.assert_good(good.expose_secret());
     let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(10)).unwrap();

@@ -1,7 +1,10 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod outside;
+
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use app_tokens::event::Event;
@@ -25,6 +28,15 @@ pub fn secs(seconds: u64) -> Duration {
 
 pub fn ring() -> KeyRing {
     KeyRing::parse(KEYS).unwrap()
+}
+
+pub fn two_keys() -> KeyRing {
+    KeyRing::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
+}
+
+/// The same two, the other one active.
+pub fn two_keys_turned() -> KeyRing {
+    KeyRing::parse(&format!("{OTHER_KEYS},{KEYS}")).unwrap()
 }
 
 pub fn policy() -> Policy {
@@ -116,4 +128,25 @@ impl<S: app_tokens::store::RuntimeFree> Bench<S> {
 
 pub fn any(good: Authenticated) -> app_tokens::Caller {
     good.require(Requirement::ANY_VALID_TOKEN).unwrap()
+}
+
+pub fn ready<T>(future: impl Future<Output = T>) -> T {
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(done) => done,
+        Poll::Pending => panic!("this should not wait"),
+    }
+}
+
+/// The same id with another secret and a right checksum.
+pub fn same_id_other_secret(text: &str) -> String {
+    let (head, digit) = (&text[..43 - 1], &text[42..43]);
+    let random = format!("{}{}", head, if digit == "0" { "1" } else { "0" });
+    let crc = random.bytes().fold(!0_u32, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 * (crc & 1)))
+    });
+    let alphabet = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let digits = (0..7)
+        .rev()
+        .map(|place| char::from(alphabet[(u64::from(!crc) >> (5 * place) & 31) as usize]));
+    random.chars().chain(digits).collect()
 }

@@ -1,0 +1,175 @@
+//! A store outside the process: its rows carry no mark, and somebody with the database's password can change them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use app_tokens::store::{
+    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    StoreError, TokenStore,
+};
+use app_tokens::{Access, KeyId, Label, Operator, Owner, Seal, Timestamp, TokenId};
+
+use super::{at, ready};
+
+#[derive(Clone)]
+pub struct Outside {
+    pub kept: MemoryStore,
+    /// What stood in the rows that were changed; `None` where there was none.
+    before: Arc<Mutex<BTreeMap<TokenId, Option<RecordParts>>>>,
+    damaged: Arc<Mutex<HashSet<TokenId>>>,
+    meanwhile: Arc<Mutex<Option<Act>>>,
+}
+
+type Act = Box<dyn FnOnce() + Send>;
+
+impl Outside {
+    pub fn new() -> Outside {
+        Outside {
+            kept: MemoryStore::new(),
+            before: Arc::default(),
+            damaged: Arc::default(),
+            meanwhile: Arc::default(),
+        }
+    }
+
+    /// The row as the database has it.
+    #[track_caller]
+    pub fn parts(&self, id: TokenId) -> RecordParts {
+        self.stored(id).unwrap()
+    }
+
+    /// All rows as the database has them.
+    pub fn rows(&self) -> Vec<RecordParts> {
+        let rows = ready(self.kept.list(&Filter::every_token(), Page::first(10_000))).unwrap();
+        rows.iter().map(|row| row.record().unwrap().clone().into_parts()).collect()
+    }
+
+    /// Writes a row as somebody with the database's password would.
+    pub fn write(&self, parts: RecordParts) {
+        let id = parts.id;
+        self.before.lock().unwrap().entry(id).or_insert_with(|| self.stored(id));
+        self.put(id, Some(parts));
+    }
+
+    pub fn change(&self, id: TokenId, change: impl FnOnce(&mut RecordParts)) {
+        let mut parts = self.parts(id);
+        change(&mut parts);
+        self.write(parts);
+    }
+
+    /// Makes a row one that can't be read.
+    pub fn damage(&self, id: TokenId) {
+        self.damaged.lock().unwrap().insert(id);
+    }
+
+    /// Takes back what was written behind the engine's back.
+    pub fn restore(&self) {
+        self.damaged.lock().unwrap().clear();
+        let before = std::mem::take(&mut *self.before.lock().unwrap());
+        before.into_iter().for_each(|(id, parts)| self.put(id, parts));
+    }
+
+    /// What somebody else does between the engine's next look at a row and its write.
+    pub fn before_the_next_write(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Some(Box::new(act));
+    }
+
+    fn stored(&self, id: TokenId) -> Option<RecordParts> {
+        let row = ready(self.kept.find(id)).unwrap()?;
+        Some(row.record().unwrap().clone().into_parts())
+    }
+
+    fn put(&self, id: TokenId, parts: Option<RecordParts>) {
+        ready(self.kept.purge(&Purge::Matching(Filter::of_id(id)), 1)).unwrap();
+        let Some(parts) = parts else {
+            return;
+        };
+        let insert = Insert {
+            row: Row::new(TokenRecord::from_parts(parts)),
+            now: at(0),
+            limit: None,
+            unique_label: false,
+            under: None,
+            supersede: None,
+        };
+        assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
+    }
+
+    fn loaded(&self, row: Row) -> Row {
+        match row.record() {
+            Some(record) if !self.damaged.lock().unwrap().contains(&record.id()) => {
+                Row::new(record.clone())
+            }
+            _ => Row::damaged(row.id()),
+        }
+    }
+
+    fn let_others_act(&self) {
+        let act = self.meanwhile.lock().unwrap().take();
+        if let Some(act) = act {
+            act();
+        }
+    }
+}
+
+impl TokenStore for Outside {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.let_others_act();
+        self.kept.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        Ok(self.kept.find(id).await?.map(|row| self.loaded(row)))
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        Ok(self.kept.list(filter, page).await?.into_iter().map(|row| self.loaded(row)).collect())
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.let_others_act();
+        self.kept.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.kept.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.kept.touch(uses, now).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.kept.purge(purge, limit).await
+    }
+}
+
+impl RuntimeFree for Outside {}
+
+pub type Tampering = (&'static str, fn(&mut RecordParts));
+
+/// Every sealed field, changed in the way that would help an attacker most.
+pub const TAMPERINGS: &[Tampering] = &[
+    ("owner", |parts| parts.owner = Owner::new("root").unwrap()),
+    ("owner's case", |parts| parts.owner = Owner::new("Alice").unwrap()),
+    ("label", |parts| parts.label = Label::new("Backup").unwrap()),
+    ("scopes to all", |parts| parts.access = Access::full()),
+    ("scopes to more", |parts| {
+        parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
+    }),
+    ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
+    ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),
+    ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
+    ("created at", |parts| parts.created_at = at(1)),
+    ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),
+    ("expires never", |parts| parts.expires = Expires::Never),
+    ("expires earlier", |parts| parts.expires = Expires::At(at(2))),
+    ("family", |parts| parts.family = TokenId::from_u64(1).unwrap()),
+    ("successor", |parts| parts.successor = Some(TokenId::from_u64(1).unwrap())),
+    ("derived from", |parts| parts.derived_from = Some(TokenId::from_u64(1).unwrap())),
+    ("no seal", |parts| parts.seal = None),
+    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes([0; 32]))),
+    ("one bit of the seal", |parts| {
+        let mut bytes = parts.seal.map_or([0; 32], |seal| seal.to_bytes());
+        bytes[31] ^= 1;
+        parts.seal = Some(Seal::from_bytes(bytes));
+    }),
+    ("key id to another of the ring", |parts| {
+        parts.key_id = KeyId::new(3 - parts.key_id.as_u32()).unwrap();
+    }),
+];

@@ -1,0 +1,354 @@
+//! No signing oracle: an operation that writes a seal first proves the row that it read. It never blesses what somebody else wrote,
+//! and nothing revoked comes back.
+
+mod common;
+
+use app_tokens::error::DenialReason;
+use app_tokens::record::{Expires, RecordParts, Status};
+use app_tokens::store::{Filter, Page};
+use app_tokens::{
+    Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Label, ManageError,
+    NewToken, Reason, Rotation, Seal, TokenId,
+};
+use common::outside::{Outside, TAMPERINGS};
+use common::*;
+
+const OPS: By<'static> = By::Operator("ops");
+
+type Operation = (&'static str, fn(&Bench<Outside>, &Caller) -> Answer);
+
+/// What became of an operation, as far as this file asks.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    Done,
+    Refused(Status),
+    /// Refused as something that isn't there any more.
+    Gone,
+    Other(String),
+}
+
+/// Every operation that writes a seal.
+const OPERATIONS: &[Operation] = &[
+    ("rename", |bench, caller| changed(bench.tokens.blocking().rename(OPS, caller.id(), "x"))),
+    ("narrow", |bench, caller| {
+        let none = Access::scopes::<&str>([]).unwrap();
+        changed(bench.tokens.blocking().narrow(OPS, caller.id(), none))
+    }),
+    ("narrow to what it has", |bench, caller| {
+        let same = caller.access().clone();
+        changed(bench.tokens.blocking().narrow(OPS, caller.id(), same))
+    }),
+    ("extend", |bench, caller| changed(bench.tokens.blocking().extend(OPS, caller.id(), later()))),
+    ("rotate", |bench, caller| {
+        let rotation = Rotation::new();
+        changed(bench.tokens.blocking().rotate(OPS, caller.id(), rotation))
+    }),
+    ("rotate with an overlap", |bench, caller| {
+        let rotation = Rotation::new().overlap(secs(60));
+        changed(bench.tokens.blocking().rotate(OPS, caller.id(), rotation))
+    }),
+    ("issue under it", |bench, caller| {
+        let new = NewToken::new(caller.owner(), "child");
+        match bench.tokens.blocking().issue_under(caller, new) {
+            Ok(_) => Answer::Done,
+            Err(IssueError::ParentChanged) => Answer::Gone,
+            Err(other) => Answer::Other(format!("{other:?}")),
+        }
+    }),
+    ("reseal", |bench, caller| {
+        let tokens = bench_with_ring(bench.tokens.store().clone(), two_keys_turned(), policy());
+        let report = tokens.tokens.blocking().reseal().unwrap();
+        match (report.moved, &report.tampered[..]) {
+            (1, []) => Answer::Done,
+            (0, [id]) if *id == caller.id() => Answer::Refused(Status::Tampered),
+            (0, []) => Answer::Gone,
+            _ => Answer::Other(format!("{report:?}")),
+        }
+    }),
+];
+
+fn changed<T>(answer: Result<T, ChangeError>) -> Answer {
+    match answer {
+        Ok(_) => Answer::Done,
+        Err(ChangeError::NotActive(status)) => Answer::Refused(status),
+        Err(ChangeError::Unknown) => Answer::Gone,
+        Err(other) => Answer::Other(format!("{other:?}")),
+    }
+}
+
+/// Later than a token's end by itself.
+fn later() -> Expires {
+    Expires::At(at(400 * 86_400))
+}
+
+/// A token in a store outside, and who has authenticated with it.
+fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
+    let store = Outside::new();
+    let bench = bench_with_ring(store.clone(), two_keys(), policy());
+    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    let issued = bench.tokens.blocking().issue(new).unwrap();
+    let caller = any(bench.tokens.blocking().authenticate(issued.expose_secret()).unwrap());
+    bench.tokens.blocking().flush_usage().unwrap();
+    (store, bench, issued, caller)
+}
+
+fn revoke(bench: &Bench<Outside>, id: TokenId) {
+    assert_eq!(bench.tokens.blocking().revoke(OPS, id, Reason::REQUESTED).unwrap(), 1);
+}
+
+#[test]
+fn each_operation_is_done_on_a_row_that_nobody_changed() {
+    for (name, operation) in OPERATIONS {
+        let (store, bench, _, caller) = token();
+        let before = store.rows();
+        assert_eq!(operation(&bench, &caller), Answer::Done, "{name}");
+        assert_ne!(store.rows(), before, "{name} wrote nothing");
+    }
+}
+
+#[test]
+fn no_operation_blesses_a_changed_field() {
+    for (name, operation) in OPERATIONS {
+        for (what, tamper) in TAMPERINGS {
+            let (store, bench, issued, caller) = token();
+            store.change(issued.id(), *tamper);
+            let tampered = store.rows();
+            let answer = operation(&bench, &caller);
+            let refused = [Answer::Refused(Status::Tampered), Answer::Gone];
+            assert!(refused.contains(&answer), "{name}, {what}: {answer:?}");
+            assert_eq!(store.rows(), tampered, "{name} wrote something after {what}");
+            bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
+            store.restore();
+            bench.assert_good(issued.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn an_owner_of_his_own_making_changes_nothing_either() {
+    let (store, bench, issued, _) = token();
+    let root = owner("root");
+    store.change(issued.id(), |parts| parts.owner = root.clone());
+    let tampered = store.rows();
+    let tokens = bench.tokens.blocking();
+    let by = By::Owner(&root);
+    let answers = [
+        changed(tokens.rename(by, issued.id(), "x")),
+        changed(tokens.narrow(by, issued.id(), Access::full())),
+        changed(tokens.extend(by, issued.id(), Expires::At(at(100)))),
+        changed(tokens.rotate(by, issued.id(), Rotation::new())),
+    ];
+    assert!(answers.iter().all(|answer| *answer == Answer::Refused(Status::Tampered)));
+    assert_eq!(store.rows(), tampered);
+}
+
+#[test]
+fn a_damaged_row_is_unknown_to_every_operation_and_stays_as_it_is() {
+    for (name, operation) in OPERATIONS {
+        let (store, bench, issued, caller) = token();
+        let before = store.rows();
+        store.damage(issued.id());
+        let answer = operation(&bench, &caller);
+        let refused = [Answer::Refused(Status::Tampered), Answer::Gone];
+        assert!(refused.contains(&answer), "{name}: {answer:?}");
+        assert_eq!(store.rows(), before, "{name}");
+    }
+}
+
+type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
+
+/// How somebody might try to bring a revoked row back. An earlier version of the whole row isn't among them: that he can, while its
+/// key is in the ring.
+const UNREVOKINGS: &[Unrevoking] = &[
+    ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
+    ("the seal", Answer::Refused(Status::Revoked), |parts, before| parts.seal = before.seal),
+    ("no revocation", Answer::Refused(Status::Tampered), |parts, _| parts.revocation = None),
+    ("no revocation and a made-up seal", Answer::Refused(Status::Tampered), |parts, _| {
+        parts.revocation = None;
+        parts.seal = Some(Seal::from_bytes([7; 32]));
+    }),
+    (
+        "no revocation, the seal and a later end",
+        Answer::Refused(Status::Tampered),
+        |parts, before| {
+            parts.revocation = None;
+            parts.seal = before.seal;
+            parts.expires = Expires::Never;
+        },
+    ),
+];
+
+#[test]
+fn no_operation_brings_a_revoked_token_back() {
+    for (name, operation) in OPERATIONS {
+        for (what, right, unrevoke) in UNREVOKINGS {
+            let (store, bench, issued, caller) = token();
+            let before = store.parts(issued.id());
+            revoke(&bench, issued.id());
+            store.change(issued.id(), |parts| unrevoke(parts, &before));
+            let changed = store.rows();
+            let answer = operation(&bench, &caller);
+            assert!(answer == *right || answer == Answer::Gone, "{name}, {what}: {answer:?}");
+            assert_eq!(store.rows(), changed, "{name} wrote something after {what}");
+            assert!(bench.tokens.blocking().authenticate(issued.expose_secret()).is_err());
+            store.restore();
+            bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
+fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
+    for (name, operation) in OPERATIONS {
+        for (what, tamper) in TAMPERINGS {
+            let (store, bench, issued, caller) = token();
+            let read = store.parts(issued.id());
+            let (behind, id) = (store.clone(), issued.id());
+            // Somebody who can write the rows need not raise the revision.
+            store.before_the_next_write(move || behind.change(id, *tamper));
+            operation(&bench, &caller);
+            let tokens = bench.tokens.blocking();
+            let rows = tokens.list(&Filter::every_token(), Page::first(10)).unwrap().tokens;
+            assert!(!rows.is_empty());
+            for good in rows.iter().filter(|row| row.status() == Some(Status::Active)) {
+                let wrong = format!("{name}, {what}: {good:?}");
+                assert_eq!((good.owner(), good.issued_by()), (&read.owner, None), "{wrong}");
+                assert!(read.access.includes(good.access()), "{wrong}");
+                assert!(!good.expires().is_later_than(later()), "{wrong}");
+                let its_own = good.family() == read.family && good.derived_from().is_none();
+                assert!(its_own || good.derived_from() == Some(read.family), "{wrong}");
+                assert!(["My phone", "x", "child"].contains(&good.label().as_str()), "{wrong}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_revocation_between_look_and_write_stands() {
+    for (name, operation) in OPERATIONS {
+        let (store, bench, issued, caller) = token();
+        let (behind, id) = (bench.tokens.clone(), issued.id());
+        store.before_the_next_write(move || {
+            behind.blocking().revoke(OPS, id, Reason::LEAKED).unwrap();
+        });
+        let answer = operation(&bench, &caller);
+        assert_ne!(answer, Answer::Done, "{name}");
+        let [row] = &store.rows()[..] else { panic!("{name}: a token came after the revocation") };
+        assert_eq!(row.revocation.as_ref().unwrap().reason, Reason::LEAKED, "{name}");
+        assert_eq!(row.seal, None, "{name}");
+    }
+}
+
+// -- a second rotation reads two rows
+
+#[test]
+fn a_second_rotation_blesses_neither_the_old_token_nor_its_successor() {
+    for (what, tamper) in TAMPERINGS {
+        for tampered_is_old in [true, false] {
+            let (store, bench, old, _) = token();
+            let tokens = bench.tokens.blocking();
+            let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+            let successor = again().unwrap();
+            let tampered = if tampered_is_old { old.id() } else { successor.id() };
+            store.change(tampered, *tamper);
+            let rows = store.rows();
+            match again().unwrap_err() {
+                ChangeError::NotActive(Status::Tampered) if tampered_is_old => {}
+                ChangeError::Rotated if !tampered_is_old => {}
+                other => panic!("{what}: {other:?}"),
+            }
+            assert_eq!(store.rows(), rows, "{what}");
+            store.restore();
+            assert!(again().is_ok(), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_second_rotation_brings_no_revoked_successor_back() {
+    for (what, _, unrevoke) in UNREVOKINGS {
+        let (store, bench, old, _) = token();
+        let tokens = bench.tokens.blocking();
+        let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+        let successor = again().unwrap();
+        let before = store.parts(successor.id());
+        revoke(&bench, successor.id());
+        store.change(successor.id(), |parts| unrevoke(parts, &before));
+        let rows = store.rows();
+        assert!(matches!(again(), Err(ChangeError::Rotated)), "{what}");
+        assert_eq!(store.rows(), rows, "{what}");
+    }
+}
+
+#[test]
+fn a_successor_of_somebody_elses_making_is_not_taken_over() {
+    let (store, bench, old, _) = token();
+    let tokens = bench.tokens.blocking();
+    let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+    let successor = again().unwrap();
+    // A good row of another owner's, under the successor's id.
+    let foreign = store.parts(bench.issue("root").id());
+    store.write(RecordParts { id: successor.id(), ..foreign });
+    assert!(matches!(again(), Err(ChangeError::Rotated)));
+    bench.assert_denied(successor.expose_secret(), DenialReason::WrongSecret);
+}
+
+// -- reseal
+
+#[test]
+fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
+    let store = Outside::new();
+    let before = bench_with_ring(store.clone(), two_keys(), policy());
+    let (of_lost, other) = (before.issue("alice"), before.issue("bob"));
+    let kept_ring = bench_with_ring(store.clone(), two_keys_turned(), policy());
+    let of_kept = kept_ring.issue("carol");
+    store.change(of_lost.id(), |parts| parts.label = Label::new("somebody's").unwrap());
+    store.change(of_kept.id(), |parts| parts.label = Label::new("somebody's").unwrap());
+
+    let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
+    let tokens = after.tokens.blocking();
+    let lost = KeyId::new(1).unwrap();
+    let report = tokens.danger_reseal_without_proof(lost, "ops").unwrap();
+    let mut trusted = [of_lost.id(), other.id()];
+    trusted.sort_unstable();
+    assert_eq!((report.moved, &report.trusted[..]), (2, &trusted[..]));
+    assert_eq!(report.tampered, [of_kept.id()], "this key is there, so its rows are proven");
+    after.assert_good(other.expose_secret());
+    after.assert_denied(of_kept.expose_secret(), DenialReason::Tampered);
+    // As its documentation says: whatever was written into them has become good.
+    after.assert_good(of_lost.expose_secret());
+}
+
+#[test]
+fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
+    let (store, bench, issued, _) = token();
+    revoke(&bench, issued.id());
+    let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
+    let lost = KeyId::new(1).unwrap();
+    let reseal = || after.tokens.blocking().danger_reseal_without_proof(lost, "ops").unwrap();
+    assert_eq!(reseal().moved, 0);
+    // A row without a seal was revoked, or never sealed: no key is needed to see that.
+    store.change(issued.id(), |parts| parts.revocation = None);
+    let report = reseal();
+    assert_eq!((report.moved, report.tampered), (0, vec![issued.id()]));
+    after.assert_denied(issued.expose_secret(), DenialReason::Tampered);
+}
+
+#[test]
+fn only_a_key_that_the_ring_lacks_is_lost() {
+    let (store, bench, issued, _) = token();
+    store.change(issued.id(), |parts| parts.expires = Expires::Never);
+    for number in [1, 2] {
+        let key_id = KeyId::new(number).unwrap();
+        let refused = bench.tokens.blocking().danger_reseal_without_proof(key_id, "ops");
+        assert!(matches!(refused, Err(ManageError::KeyNotLost(id)) if id == key_id));
+    }
+    let nobody = bench.tokens.blocking().danger_reseal_without_proof(KeyId::new(9).unwrap(), "");
+    assert!(matches!(nobody, Err(ManageError::Invalid(_))));
+    bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
+}
+
+fn third_key_and(keys: &str) -> KeyRing {
+    let third = "3:QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
+    KeyRing::parse(&format!("{third},{keys}")).unwrap()
+}
