@@ -20,7 +20,9 @@ fn the_welcome_says_where_it_is_and_how_to_go_on() {
     let data = folder();
     let cloud = Cloud::start(data.path(), &[]);
     assert!(cloud.welcome.contains("demo account: user demo, password demo"), "{}", cloud.welcome);
-    for line in ["cloud is at http://127.0.0.1:", "curl -u demo:demo", "rclone lsf"] {
+    for line in
+        ["cloud is at http://127.0.0.1:", "/api/openapi.json", "curl -u demo:demo", "rclone lsf"]
+    {
         assert!(cloud.welcome.contains(line), "{line} is not in\n{}", cloud.welcome);
     }
     assert_eq!(cloud.api("demo:demo", "GET", "/api/tokens", "").status, 200);

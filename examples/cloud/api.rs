@@ -1,29 +1,34 @@
-//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists or ends tokens.
+//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists, changes or ends tokens.
+//!
+//! `openapi.json` says all of it; a test holds the two against each other.
 
 use std::time::Duration;
 
 use app_tokens::error::Failed;
 use app_tokens::store::{Filter, Page};
-use app_tokens::web::{self, Accept};
-use app_tokens::{By, Grant, ManageError, NewToken, Owner, Reason, TokenView};
+use app_tokens::{Grant, IssuedToken, NewToken, Owner, TokenView};
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, FromRequestParts, Path, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, delete, get};
+use axum::routing::{any, get, patch, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Cloud;
 use crate::problem::Problem;
+use crate::request::{SignedIn, parse, read};
+use crate::{change, end};
 
 pub fn routes(cloud: &Cloud) -> Router {
     Router::new()
-        .route("/api/tokens", get(list).post(create))
-        .route("/api/tokens/{id}", delete(revoke))
+        .route("/api/openapi.json", get(describe_routes))
+        .route("/api/tokens", get(list).post(create).delete(end::revoke_others))
+        .route("/api/tokens/{id}", patch(change::change).delete(end::revoke))
+        .route("/api/tokens/{id}/rotate", post(change::rotate))
         .route(
             "/api/{*path}",
             any(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here")),
@@ -33,6 +38,10 @@ pub fn routes(cloud: &Cloud) -> Router {
         })
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(cloud.clone())
+}
+
+async fn describe_routes() -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("openapi.json")).into_response()
 }
 
 /// What is asked for. An unknown field is refused: a mistyped `expires_in_days` must not make a token that lives for a year.
@@ -49,17 +58,9 @@ async fn create(
     SignedIn(owner): SignedIn,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let body =
-        body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))?;
-    let wish: Wish = serde_json::from_slice(&body)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))?;
-    let issued = cloud
-        .tokens
-        .issue(new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?)
-        .await?;
-    let mut answer = describe(issued.view());
-    answer["token"] = issued.expose_secret().into();
-    Ok((StatusCode::CREATED, [(CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+    let wish: Wish = parse(&read(body)?)?;
+    let new = new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?;
+    Ok(show_once(&cloud.tokens.issue(new).await?))
 }
 
 /// The token that is asked for: no scopes at all mean full access, an empty list is a mistake.
@@ -71,23 +72,32 @@ pub fn new_token(
 ) -> Result<NewToken, Problem> {
     let mut new = NewToken::new(owner, label);
     if let Some(days) = expires_in_days {
-        new = new.expires_in(Duration::from_secs(days.saturating_mul(86_400)));
+        new = new.expires_in(days_long(days));
     }
-    let Some(scopes) = scopes else {
-        return Ok(new);
-    };
-    let known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
-    if scopes.is_empty() || !scopes.iter().all(known) {
+    Ok(match scopes {
+        Some(scopes) => new.scopes(known(scopes)?),
+        None => new,
+    })
+}
+
+pub fn days_long(days: u64) -> Duration {
+    Duration::from_secs(days.saturating_mul(86_400))
+}
+
+/// Scopes that this cloud has, at least one.
+pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
+    let is_known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
+    if scopes.is_empty() || !scopes.iter().all(is_known) {
         let reason =
             "scopes are files:read and files:write, at least one; leave them out for full access";
         return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
     }
-    Ok(new.scopes(scopes))
+    Ok(scopes)
 }
 
 async fn list(State(cloud): State<Cloud>, SignedIn(owner): SignedIn) -> Result<Response, Problem> {
     let tokens: Vec<Value> = all_of(&cloud, &owner).await?.iter().map(describe).collect();
-    Ok(([(CACHE_CONTROL, "no-store")], Json(tokens)).into_response())
+    Ok(answer(StatusCode::OK, tokens.into()))
 }
 
 /// Every token of an owner, the newest first.
@@ -105,17 +115,19 @@ pub async fn all_of(cloud: &Cloud, owner: &Owner) -> Result<Vec<TokenView>, Fail
     Ok(all)
 }
 
-async fn revoke(
-    State(cloud): State<Cloud>,
-    SignedIn(owner): SignedIn,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<StatusCode, Problem> {
-    let id = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or(ManageError::Unknown)?;
-    cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await?;
-    Ok(StatusCode::NO_CONTENT)
+/// An answer about tokens, which no cache keeps.
+pub fn answer(status: StatusCode, body: Value) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-fn describe(token: &TokenView) -> Value {
+/// The only answer that has a token's text.
+pub fn show_once(issued: &IssuedToken) -> Response {
+    let mut shown = describe(issued.view());
+    shown["token"] = issued.expose_secret().into();
+    answer(StatusCode::CREATED, shown)
+}
+
+pub fn describe(token: &TokenView) -> Value {
     let scopes = match token.access().granted_scopes() {
         Grant::All => Value::Null,
         Grant::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
@@ -127,34 +139,8 @@ fn describe(token: &TokenView) -> Value {
         "created_at": token.created_at().to_string(),
         "expires_at": token.expires().at().map(|at| at.to_string()),
         "last_used_at": token.last_use().map(|last_use| last_use.at.to_string()),
+        "successor": token.successor().map(|id| id.to_string()),
         "revoked_at": token.revocation().map(|revocation| revocation.at.to_string()),
         "status": token.status().map_or("unknown", |status| status.as_str()),
     })
-}
-
-/// Whoever has shown the main password of an account.
-struct SignedIn(Owner);
-
-impl FromRequestParts<Cloud> for SignedIn {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
-        // A page of somebody else's may send a browser here, with the password that it remembers.
-        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "another site sent this"));
-        }
-        match signed_in(&parts.headers, cloud) {
-            Some(owner) => Ok(SignedIn(owner)),
-            None => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "the account's name and main password are needed",
-            )),
-        }
-    }
-}
-
-fn signed_in(headers: &HeaderMap, cloud: &Cloud) -> Option<Owner> {
-    let values = headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-    let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy())).ok()??;
-    cloud.accounts.sign_in(credentials.user()?, credentials.expose_secret())
 }

@@ -2,15 +2,19 @@
 //!
 //! `cargo run --example cloud -- --data cloud-data`
 //!
-//! One idea each: `options` what is asked for, `accounts` who the users are, `files` WebDAV by app tokens, `api` JSON and
-//! `page` HTML by the main password.
+//! One idea each: `options` what is asked for, `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
+//! password, and by the same password JSON: `api` makes and lists app passwords, `change` gives them another label, end, access or
+//! secret, `end` ends them (`request` and `problem`: what comes in, and what goes wrong). `openapi.json` describes that API; the cloud shows it at `/api/openapi.json`.
 
 mod accounts;
 mod api;
+mod change;
+mod end;
 mod files;
 mod options;
 mod page;
 mod problem;
+mod request;
 
 use std::process::ExitCode;
 use std::time::Duration;

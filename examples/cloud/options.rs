@@ -61,6 +61,7 @@ impl Options {
     pub fn print_welcome(&self, address: SocketAddr) {
         let name = &self.users[0].0;
         println!("cloud is at http://{address}/");
+        println!("its JSON API is described at http://{address}/api/openapi.json");
         let sign_in = if self.is_demo {
             println!("no --user was given, so there is a demo account: user demo, password demo");
             "demo:demo"

@@ -1,7 +1,7 @@
 //! What goes wrong, as JSON with a reason.
 
 use app_tokens::error::Failed;
-use app_tokens::{IssueError, ManageError};
+use app_tokens::{ChangeError, IssueError, ManageError};
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
@@ -22,6 +22,11 @@ impl Problem {
     /// What failed is for our log.
     fn unavailable(failed: &Failed) -> Problem {
         eprintln!("cloud: {failed}");
+        Problem::unclear()
+    }
+
+    /// It can't be told whether a token is good.
+    pub fn unclear() -> Problem {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "app passwords can't be reached right now; try again",
@@ -34,6 +39,21 @@ impl From<IssueError> for Problem {
         let status = match &error {
             IssueError::LimitReached { .. } | IssueError::LabelTaken => StatusCode::CONFLICT,
             IssueError::Failed(failed) => return Problem::unavailable(failed),
+            _ => StatusCode::BAD_REQUEST,
+        };
+        Problem::new(status, &error.to_string())
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Problem {
+        let status = match &error {
+            ChangeError::Unknown => StatusCode::NOT_FOUND,
+            ChangeError::NotActive(_)
+            | ChangeError::Rotated
+            | ChangeError::Conflict
+            | ChangeError::LabelTaken => StatusCode::CONFLICT,
+            ChangeError::Failed(failed) => return Problem::unavailable(failed),
             _ => StatusCode::BAD_REQUEST,
         };
         Problem::new(status, &error.to_string())

@@ -1,6 +1,8 @@
 //! Starts the cloud example as a process of its own, and talks to it.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod contract;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -84,9 +86,12 @@ impl Cloud {
         Answer::parse(&String::from_utf8_lossy(&answer))
     }
 
-    /// The JSON API with an account's main password.
+    /// The JSON API with an account's main password. Whatever it answers is as its OpenAPI file says.
+    #[track_caller]
     pub fn api(&self, account: &str, method: &str, path: &str, body: &str) -> Answer {
-        self.request(method, path, &[&basic(account)], body)
+        let answer = self.request(method, path, &[&basic(account)], body);
+        contract::hold(method, path, body, &answer);
+        answer
     }
 
     /// A new token's id and text.

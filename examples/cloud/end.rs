@@ -1,0 +1,57 @@
+//! Ending app passwords by JSON: one, or all but one.
+
+use app_tokens::record::Status;
+use app_tokens::store::Filter;
+use app_tokens::{By, ChangeError, ManageError, Reason};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::Cloud;
+use crate::api::answer;
+use crate::problem::Problem;
+use crate::request::{Named, SignedIn};
+
+pub async fn revoke(
+    State(cloud): State<Cloud>,
+    SignedIn(owner): SignedIn,
+    Named(id): Named,
+) -> Result<StatusCode, Problem> {
+    cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which one stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    except: String,
+}
+
+/// Ends every app password of the account but one. Without a good one that stays it ends none: nobody shall lose all by a slip.
+pub async fn revoke_others(
+    State(cloud): State<Cloud>,
+    SignedIn(owner): SignedIn,
+    kept: Result<Query<Kept>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let reason = "say which app password stays: ?except=ID, and nothing else";
+    let Query(kept) = kept.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, reason))?;
+    let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
+    let by = By::Owner(&owner);
+    let stays = cloud.tokens.find(by, kept).await?;
+    match stays.status() {
+        // During an overlap: it ends soon, and its successor would end now.
+        Some(Status::Active) if stays.successor().is_some() => {
+            return Err(ChangeError::Rotated.into());
+        }
+        Some(Status::Active) => {}
+        Some(ended) => return Err(ChangeError::NotActive(ended).into()),
+        None => return Err(Problem::unclear()),
+    }
+    let others = Filter { except_id: Some(kept), ..Filter::of_owner(&owner) };
+    let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
+    Ok(answer(StatusCode::OK, json!({ "revoked": revoked })))
+}

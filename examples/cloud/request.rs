@@ -1,0 +1,63 @@
+//! What a request to the JSON API says: who asks, about which app password, and a body.
+
+use app_tokens::web::{self, Accept};
+use app_tokens::{ManageError, Owner, TokenId};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+use serde::de::DeserializeOwned;
+
+use crate::Cloud;
+use crate::problem::Problem;
+
+/// Whoever has shown the main password of an account.
+pub struct SignedIn(pub Owner);
+
+impl FromRequestParts<Cloud> for SignedIn {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
+        // A page of somebody else's may send a browser here, with the password that it remembers.
+        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return Err(Problem::new(StatusCode::FORBIDDEN, "another site sent this"));
+        }
+        match signed_in(&parts.headers, cloud) {
+            Some(owner) => Ok(SignedIn(owner)),
+            None => Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "the account's name and main password are needed",
+            )),
+        }
+    }
+}
+
+fn signed_in(headers: &HeaderMap, cloud: &Cloud) -> Option<Owner> {
+    let values = headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
+    let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy())).ok()??;
+    cloud.accounts.sign_in(credentials.user()?, credentials.expose_secret())
+}
+
+/// The app password that the path names. What is no id names none.
+pub struct Named(pub TokenId);
+
+impl FromRequestParts<Cloud> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<Named, Problem> {
+        let id = Path::<String>::from_request_parts(parts, cloud).await;
+        let id = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or(ManageError::Unknown)?;
+        Ok(Named(id))
+    }
+}
+
+/// The body, within its limit.
+pub fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))
+}
+
+pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))
+}
