@@ -41,6 +41,7 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// handed in is damaged, and a form has the id, owner, family and `created_at` of the row that it is one of.
 ///
 /// **Every method**
+///
 /// 1. It happens wholly or not at all. What was answered `Ok` is there for every later call, on every host, after every crash that
 ///    the store is meant to survive. *Dangerous: a revocation that is forgotten.*
 /// 2. Every field of a row comes back exactly as it was given; rows of every state come back. *Dangerous: an `expires` that
@@ -49,6 +50,7 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 ///    *Dangerous: a change that was said not to be done.*
 ///
 /// **`insert`**
+///
 /// 4. It creates. Where the id is taken it changes nothing and answers [`Inserted::IdTaken`]. *Dangerous: a row overwritten.*
 /// 5. With `under`: where that row is not there, has another owner or is not current, it changes nothing and answers
 ///    [`Inserted::Stale`]. *Dangerous: a token that outlives the one that made it, or may do more.*
@@ -67,14 +69,17 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// Where several of these refuse, the first in this order answers.
 ///
 /// **`find`**
+///
 /// 11. It gives the row with this id, whatever its state, or none. *Dangerous: an old copy, for instance from a cache or a lagging
 ///     replica, in which a revoked token lives.*
 /// 12. A row that can't be read is [`Row::damaged`] and not an error, here and in `list`; it blocks no other row.
 ///
 /// **`list`**
+///
 /// 13. It gives the rows that the filter matches and whose id is greater than `page.after`, in order of id, at most `page.limit`.
 ///
 /// **`replace`**
+///
 /// 14. It replaces the row only where that is current; the revision goes up by one. Else it changes nothing and answers
 ///     [`Replaced::Stale`]. *Dangerous: a revoked token revived, a change lost.*
 /// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
@@ -82,6 +87,7 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 ///     of that owner that is derived from the row's family is revoked. *Dangerous: a token that may do more than the one that made it.*
 ///
 /// **`revoke`**
+///
 /// 17. Every row that the filter matches is revoked, and every row of the same owner that is derived from the family of a matching
 ///     row, revoked already or not; but never the one that is `except_id`. It answers how many it revoked. *Dangerous: a row left out.*
 /// 18. A row that can't be read is revoked like any other: nothing is decoded. *Dangerous: a damaged row that stops the others.*
@@ -89,11 +95,13 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 ///     and sees the revocation. *Dangerous: a successor that lives on.*
 ///
 /// **`touch`**
+///
 /// 20. A use that is later than the stored one is stored, and so is any where the stored one is more than five minutes
 ///     ([`CLOCK_TOLERANCE`]) after `now`: a broken clock wrote it. Any other changes nothing; an id that isn't there is passed over.
 ///     Nothing else of the row changes, not its revision either. *Dangerous: a revocation written over.*
 ///
 /// **`purge`**
+///
 /// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. A row that was changed meanwhile and is not
 ///     selected any more stays. *Dangerous: a living row deleted.*
 ///

@@ -29,15 +29,18 @@ pub fn routes(cloud: &Cloud) -> Router {
         .route("/api/tokens", get(list).post(create).delete(end::revoke_others))
         .route("/api/tokens/{id}", patch(change::change).delete(end::revoke))
         .route("/api/tokens/{id}/rotate", post(change::rotate))
-        .route(
-            "/api/{*path}",
-            any(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing here")),
-        )
+        .route("/api", any(nothing))
+        .route("/api/", any(nothing))
+        .route("/api/{*path}", any(nothing))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this can't be done here")
         })
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(cloud.clone())
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
 }
 
 async fn describe_routes() -> Response {

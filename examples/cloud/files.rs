@@ -93,7 +93,7 @@ fn folder_of(owner: &Owner, files: Option<&Path>) -> Result<DavHandler, Error> {
         return Ok(dav.filesystem(MemFs::new()).build_handler());
     };
     let folder = files.join(owner.as_str());
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| format!("{} can't be made: {error}", folder.display()))?;
+    crate::make_folder(files)?;
+    crate::make_folder(&folder)?;
     Ok(dav.filesystem(LocalFs::new(folder, false, false, false)).build_handler())
 }

@@ -11,11 +11,14 @@ mod api;
 mod change;
 mod end;
 mod files;
+mod html;
 mod options;
 mod page;
 mod problem;
 mod request;
+mod session;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use accounts::Accounts;
+use files::Files;
 use options::Options;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -38,8 +42,16 @@ struct Cloud {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+    // What is not UTF-8 is not echoed: it may be a password.
+    let arguments = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
+    let arguments: Result<Vec<String>, _> = arguments.collect();
+    let parsed = arguments.map_err(|_| "an argument is not UTF-8".to_owned());
+    let options = match parsed.and_then(|arguments| Options::parse(arguments.into_iter())) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::USAGE);
+            return ExitCode::SUCCESS;
+        }
         Err(problem) => {
             eprintln!("{problem}\n\n{}", options::USAGE);
             return ExitCode::from(2);
@@ -55,11 +67,10 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    std::fs::create_dir_all(&options.data)
-        .map_err(|error| format!("{} can't be made: {error}", options.data.display()))?;
+    make_folder(&options.data)?;
     let store = SqliteStore::open(options.data.join("tokens.db"))?;
     let ring = KeyRing::load_or_create(options.data.join("tokens.key"))?;
-    let policy = Policy::new("cloud")?;
+    let policy = Policy::new("cloud")?.with_scopes(&[Files::Read, Files::Write]);
     let policy = match options.max_per_owner {
         Some(max) => policy.with_max_per_owner(max)?,
         None => policy.with_no_limit_per_owner(),
@@ -84,6 +95,14 @@ async fn run(options: Options) -> Result<(), Error> {
     }
     flusher.stop().await?;
     Ok(())
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(format!("{} is not a folder", folder.display()).into());
+    }
+    std::fs::create_dir_all(folder)
+        .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
 }
 
 async fn purge_daily(tokens: TokenAuthority<SqliteStore>) {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use app_tokens::Owner;
+
 pub const USAGE: &str = "\
 usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR] [--max-per-owner N]
 
@@ -22,12 +24,19 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+    /// Nothing where help is asked for.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut files, mut max_per_owner, mut users) = (None, None, None, Vec::new());
         while let Some(option) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("{option} needs a value"));
+            let (option, joined) = match option.split_once('=') {
+                Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+                None => (option, None),
+            };
+            let value =
+                || joined.or_else(|| arguments.next()).ok_or(format!("{option} needs a value"));
             match option.as_str() {
+                "--help" | "-h" => return Ok(None),
                 "--listen" => {
                     let value = value()?;
                     listen =
@@ -35,7 +44,13 @@ impl Options {
                 }
                 "--data" => data = Some(PathBuf::from(value()?)),
                 "--files" => files = Some(PathBuf::from(value()?)),
-                "--user" => users.push(parse_user(&value()?)?),
+                "--user" => {
+                    let user = parse_user(&value()?)?;
+                    if users.iter().any(|(name, _)| *name == user.0) {
+                        return Err(format!("--user {} is given twice", user.0));
+                    }
+                    users.push(user);
+                }
                 "--max-per-owner" => {
                     let value = value()?;
                     let number = value.parse().ok().filter(|number| *number > 0);
@@ -46,6 +61,12 @@ impl Options {
             }
         }
         let data = data.ok_or("--data DIR is missing")?;
+        if files
+            .as_ref()
+            .is_some_and(|files: &PathBuf| data.starts_with(files) || files.starts_with(&data))
+        {
+            return Err("--files and --data overlap: the key file would be served".into());
+        }
         let is_demo = users.is_empty();
         if is_demo && !listen.ip().is_loopback() {
             return Err(format!(
@@ -55,11 +76,14 @@ impl Options {
         if is_demo {
             users.push(("demo".into(), "demo".into()));
         }
-        Ok(Options { listen, data, users, files, max_per_owner, is_demo })
+        Ok(Some(Options { listen, data, users, files, max_per_owner, is_demo }))
     }
 
     pub fn print_welcome(&self, address: SocketAddr) {
         let name = &self.users[0].0;
+        if !address.ip().is_loopback() {
+            println!("others can reach this without TLS: put a proxy with TLS in front of it");
+        }
         println!("cloud is at http://{address}/");
         println!("its JSON API is described at http://{address}/api/openapi.json");
         let sign_in = if self.is_demo {
@@ -89,8 +113,12 @@ fn parse_user(value: &str) -> Result<(String, String), String> {
     if name.is_empty() || name.starts_with('.') || !is_plain {
         return Err("--user: a name has letters, digits, and - _ . @ (no dot first)".into());
     }
+    Owner::new(name).map_err(|problem| format!("--user: {problem}"))?;
     if password.is_empty() {
         return Err(format!("--user {name}: the password is empty"));
+    }
+    if password.chars().any(char::is_control) {
+        return Err(format!("--user {name}: HTTP Basic can't carry a control character"));
     }
     Ok((name.into(), password.into()))
 }

@@ -1,42 +1,52 @@
 //! The settings page: sign in, create, see once, list, revoke. Plain HTML forms, no JavaScript.
 
-use std::time::Duration;
-
-use app_tokens::store::MemoryStore;
-use app_tokens::{By, Grant, NewToken, Owner, Reason, Requirement, TokenAuthority, TokenView};
+use app_tokens::{By, Grant, Owner, Reason, TokenView};
 use axum::Router;
-use axum::extract::{Form, Path, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, COOKIE, REFERRER_POLICY, SET_COOKIE,
-};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, Path, Request, State};
+use axum::http::header::SET_COOKIE;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
 
+use crate::html::{escape, html, problem};
 use crate::problem::Problem;
+use crate::session::{Sessions, is_from_another_site};
 use crate::{Cloud, Error, api};
 
-/// A signed-in browser is a token, too: of an authority of its own, in memory, in a cookie.
+/// A form as a browser sent it, if it can be read.
+type Sent<T> = Result<Form<T>, FormRejection>;
+
 #[derive(Clone)]
 struct Page {
     cloud: Cloud,
-    sessions: TokenAuthority<MemoryStore>,
+    sessions: Sessions,
 }
 
 pub fn routes(cloud: &Cloud) -> Result<Router, Error> {
-    let page = Page { cloud: cloud.clone(), sessions: TokenAuthority::in_memory("session")? };
+    let page = Page { cloud: cloud.clone(), sessions: Sessions::new()? };
     Ok(Router::new()
         .route("/", get(show))
         .route("/sign-in", post(sign_in))
         .route("/sign-out", post(sign_out))
         .route("/tokens", post(create))
         .route("/tokens/{id}/revoke", post(revoke))
+        .layer(middleware::from_fn(refuse_other_sites))
+        .fallback(async || html(StatusCode::NOT_FOUND, &problem("there is nothing here")))
         .with_state(page))
 }
 
+async fn refuse_other_sites(request: Request, next: Next) -> Response {
+    if request.method() == Method::POST && is_from_another_site(request.headers()) {
+        return html(StatusCode::FORBIDDEN, &problem("another site sent this"));
+    }
+    next.run(request).await
+}
+
 async fn show(State(page): State<Page>, headers: HeaderMap) -> Response {
-    match page.signed_in(&headers).await {
+    match page.sessions.owner(&headers).await {
         Some(owner) => page.settings(StatusCode::OK, &owner, "").await,
         None => html(StatusCode::OK, SIGN_IN),
     }
@@ -48,32 +58,23 @@ struct Login {
     password: String,
 }
 
-async fn sign_in(State(page): State<Page>, Form(login): Form<Login>) -> Response {
+async fn sign_in(State(page): State<Page>, login: Sent<Login>) -> Response {
+    let Ok(Form(login)) = login else {
+        return html(StatusCode::BAD_REQUEST, &problem("the form can't be read"));
+    };
     let Some(owner) = page.cloud.accounts.sign_in(&login.name, &login.password) else {
         let refused =
             "<p class=problem role=alert>That name and password don't belong together.</p>";
         return html(StatusCode::UNAUTHORIZED, &format!("{refused}{SIGN_IN}"));
     };
-    let session = NewToken::new(&owner, "browser").expires_in(Duration::from_secs(8 * 60 * 60));
-    match page.sessions.issue(session).await {
-        // Over TLS the cookie wants `Secure`, too.
-        Ok(session) => {
-            let cookie =
-                format!("session={}; HttpOnly; SameSite=Strict; Path=/", session.expose_secret());
-            ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response()
-        }
+    match page.sessions.begin(&owner).await {
+        Ok(cookie) => ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
         Err(error) => html(StatusCode::SERVICE_UNAVAILABLE, &problem(&error.to_string())),
     }
 }
 
 async fn sign_out(State(page): State<Page>, headers: HeaderMap) -> Response {
-    if let Ok(good) = page.sessions.authenticate(session_of(&headers)).await
-        && let Ok(session) = good.require(Requirement::ANY_VALID_TOKEN)
-    {
-        let _it_ends_by_itself_otherwise =
-            page.sessions.revoke(By::Owner(session.owner()), session.id(), Reason::REQUESTED).await;
-    }
-    ([(SET_COOKIE, "session=; Max-Age=0; Path=/")], Redirect::to("/")).into_response()
+    ([(SET_COOKIE, page.sessions.end(&headers).await)], Redirect::to("/")).into_response()
 }
 
 #[derive(Deserialize)]
@@ -83,9 +84,13 @@ struct Wish {
     access: String,
 }
 
-async fn create(State(page): State<Page>, headers: HeaderMap, Form(wish): Form<Wish>) -> Response {
-    let Some(owner) = page.signed_in(&headers).await else {
+async fn create(State(page): State<Page>, headers: HeaderMap, wish: Sent<Wish>) -> Response {
+    let Some(owner) = page.sessions.owner(&headers).await else {
         return Redirect::to("/").into_response();
+    };
+    let Ok(Form(wish)) = wish else {
+        let unread = problem("the form can't be read");
+        return page.settings(StatusCode::BAD_REQUEST, &owner, &unread).await;
     };
     let scopes = match wish.access.as_str() {
         "everything" => None,
@@ -108,33 +113,24 @@ async fn create(State(page): State<Page>, headers: HeaderMap, Form(wish): Form<W
             );
             page.settings(StatusCode::OK, &owner, &shown).await
         }
-        Err(refused) => {
-            page.settings(StatusCode::BAD_REQUEST, &owner, &problem(&refused.reason)).await
-        }
+        Err(refused) => page.settings(refused.status, &owner, &problem(&refused.reason)).await,
     }
 }
 
 async fn revoke(State(page): State<Page>, headers: HeaderMap, Path(id): Path<String>) -> Response {
-    let Some(owner) = page.signed_in(&headers).await else {
+    let Some(owner) = page.sessions.owner(&headers).await else {
         return Redirect::to("/").into_response();
     };
     if let Ok(id) = id.parse() {
         let revoked = page.cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await;
-        if let Err(error) = revoked {
-            return page
-                .settings(StatusCode::BAD_REQUEST, &owner, &problem(&error.to_string()))
-                .await;
+        if let Err(refused) = revoked.map_err(Problem::from) {
+            return page.settings(refused.status, &owner, &problem(&refused.reason)).await;
         }
     }
     Redirect::to("/").into_response()
 }
 
 impl Page {
-    async fn signed_in(&self, headers: &HeaderMap) -> Option<Owner> {
-        let good = self.sessions.authenticate(session_of(headers)).await.ok()?;
-        Some(good.require(Requirement::ANY_VALID_TOKEN).ok()?.owner().clone())
-    }
-
     async fn settings(&self, status: StatusCode, owner: &Owner, above: &str) -> Response {
         let tokens = match api::all_of(&self.cloud, owner).await {
             Ok(tokens) => tokens,
@@ -183,34 +179,6 @@ fn line(token: &TokenView) -> String {
     )
 }
 
-fn session_of(headers: &HeaderMap) -> &str {
-    let cookies = headers.get(COOKIE).and_then(|cookies| cookies.to_str().ok()).unwrap_or_default();
-    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("session=")).unwrap_or_default()
-}
-
-fn problem(text: &str) -> String {
-    format!("<p class=problem role=alert>That didn't work: {}.</p>", escape(text))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-        .replace('\'', "&#39;")
-}
-
-fn html(status: StatusCode, body: &str) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
-    let headers = [
-        (CACHE_CONTROL, "no-store"),
-        (CONTENT_SECURITY_POLICY, policy),
-        (REFERRER_POLICY, "no-referrer"),
-    ];
-    (status, headers, Html(format!("{HEAD}{body}"))).into_response()
-}
-
-const HEAD: &str = include_str!("page/head.html");
 const SIGN_IN: &str = include_str!("page/sign-in.html");
 const CREATE: &str = include_str!("page/create.html");
 const TABLE: &str = "<table><tr><th>Name<th>May do<th>Created (UTC)<th>Last used (UTC)<th>Expires (UTC)<th>Status<th>";

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::Cloud;
 use crate::problem::Problem;
+use crate::session::is_from_another_site;
 
 /// Whoever has shown the main password of an account.
 pub struct SignedIn(pub Owner);
@@ -20,7 +21,7 @@ impl FromRequestParts<Cloud> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
         // A page of somebody else's may send a browser here, with the password that it remembers.
-        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+        if is_from_another_site(&parts.headers) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "another site sent this"));
         }
         match signed_in(&parts.headers, cloud) {

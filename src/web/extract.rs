@@ -6,7 +6,7 @@ use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use super::answer::{Answer, Refusal, answer};
-use super::layer::Passed;
+use super::layer::{Passed, RealmMissing};
 use crate::error::Forbidden;
 use crate::present::Authenticated;
 
@@ -48,11 +48,13 @@ impl IntoResponse for Answer {
     }
 }
 
-/// With the realm `app tokens`, since a refusal doesn't know the layer's.
+/// A refusal doesn't know the realm, so the layer that it passes on its way out writes it in. Without a layer it is `app tokens`.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        IntoResponse::into_response(answer(&self, "app tokens"))
+        let mut response = IntoResponse::into_response(answer(&self, RealmMissing::REALM));
+        response.extensions_mut().insert(RealmMissing);
+        response
     }
 }
 

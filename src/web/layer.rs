@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{AUTHORIZATION, USER_AGENT};
+use http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
@@ -187,7 +187,13 @@ where
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
             match gate.open(&mut parts).await {
-                Ok(()) => inner.call(Request::from_parts(parts, body)).await,
+                Ok(()) => {
+                    let mut response = inner.call(Request::from_parts(parts, body)).await?;
+                    if response.extensions_mut().remove::<RealmMissing>().is_some() {
+                        RealmMissing::write(gate.login.realm(), &mut response);
+                    }
+                    Ok(response)
+                }
                 Err(refusal) => Ok(gate.login.answer(&refusal).into_response()),
             }
         })
@@ -219,6 +225,27 @@ type OtherWay =
 type Entry = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// That a refusal was made inside, where the realm is not known.
+#[derive(Clone, Copy)]
+pub(crate) struct RealmMissing;
+
+impl RealmMissing {
+    /// What stands there until then.
+    pub(crate) const REALM: &str = "app tokens";
+
+    fn write<R>(realm: &str, response: &mut Response<R>) {
+        let missing = format!("realm=\"{}\"", RealmMissing::REALM);
+        let realm = format!("realm=\"{realm}\"");
+        let challenges = response.headers_mut().iter_mut();
+        for (_, challenge) in challenges.filter(|(name, _)| *name == WWW_AUTHENTICATE) {
+            let written = challenge.to_str().map(|text| text.replace(&missing, &realm));
+            if let Some(written) = written.ok().and_then(|text| HeaderValue::try_from(text).ok()) {
+                *challenge = written;
+            }
+        }
+    }
+}
 
 /// That a request came through a [`TokenLayer`], and the realm of its challenges.
 #[cfg(feature = "axum")]

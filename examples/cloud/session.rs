@@ -1,0 +1,66 @@
+//! Who is signed in to the page: a session is a token, too, of an authority of its own, in memory, in a cookie.
+
+use std::time::Duration;
+
+use app_tokens::store::MemoryStore;
+use app_tokens::{
+    By, IssueError, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority,
+};
+use axum::http::header::COOKIE;
+use axum::http::{HeaderMap, HeaderValue};
+
+use crate::Error;
+
+const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
+
+#[derive(Clone)]
+pub struct Sessions(TokenAuthority<MemoryStore>);
+
+impl Sessions {
+    pub fn new() -> Result<Sessions, Error> {
+        // Signing in must not come to an end after a hundred times; a session that is over is forgotten at once.
+        let policy =
+            Policy::new("session")?.with_no_limit_per_owner().with_retention(Duration::ZERO);
+        Ok(Sessions(TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, policy)))
+    }
+
+    /// The cookie of a new session. Over TLS it wants `Secure`, too.
+    pub async fn begin(&self, owner: &Owner) -> Result<String, IssueError> {
+        self.0.purge().await?;
+        let session = self.0.issue(NewToken::new(owner, "browser").expires_in(LIFE)).await?;
+        Ok(format!("session={}; HttpOnly; SameSite=Strict; Path=/", session.expose_secret()))
+    }
+
+    pub async fn owner(&self, headers: &HeaderMap) -> Option<Owner> {
+        let good = self.0.authenticate(session_of(headers)).await.ok()?;
+        Some(good.require(Requirement::ANY_VALID_TOKEN).ok()?.owner().clone())
+    }
+
+    /// Ends the session; the answer is the cookie that wipes the browser's.
+    pub async fn end(&self, headers: &HeaderMap) -> &'static str {
+        if let Ok(good) = self.0.authenticate(session_of(headers)).await
+            && let Ok(session) = good.require(Requirement::ANY_VALID_TOKEN)
+        {
+            let by = By::Owner(session.owner());
+            let _it_ends_by_itself_otherwise =
+                self.0.revoke(by, session.id(), Reason::REQUESTED).await;
+        }
+        "session=; Max-Age=0; HttpOnly; SameSite=Strict; Path=/"
+    }
+}
+
+/// Whether another site made the browser send this. `SameSite=Strict` keeps the cookie from other sites, but not from other ports
+/// and names of this one, and no cookie rule keeps back a password that the browser remembers.
+pub fn is_from_another_site(headers: &HeaderMap) -> bool {
+    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    !matches!(from, None | Some(b"same-origin" | b"none"))
+}
+
+fn session_of(headers: &HeaderMap) -> &str {
+    // Cookies of others on this host may hold anything.
+    let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
+    let cookies = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
+    let mut sessions = cookies.filter_map(|cookie| cookie.strip_prefix(b"session="));
+    let session = sessions.find_map(|session| std::str::from_utf8(session).ok());
+    session.unwrap_or_default()
+}
