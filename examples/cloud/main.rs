@@ -3,8 +3,9 @@
 //! `cargo run --example cloud -- --data cloud-data`
 //!
 //! One idea each: `options` what is asked for, `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
-//! password, and by the same password JSON: `api` makes and lists app passwords, `change` gives them another label, end, access or
-//! secret, `end` ends them (`request` and `problem`: what comes in, and what goes wrong). `openapi.json` describes that API; the cloud shows it at `/api/openapi.json`.
+//! password. By that password JSON, too: `api` makes and lists app passwords, `change` gives them another label, end, access or
+//! secret, `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json` describes it, which the cloud
+//! shows at `/api/openapi.json`.
 
 mod accounts;
 mod api;
