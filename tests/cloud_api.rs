@@ -116,7 +116,7 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         (r#"{"scopes": []}"#, "scopes are files:read and files:write"),
         (r#"{"scopes": ["files:all"]}"#, "scopes are files:read and files:write"),
         (r#"{"scopes": ["files:read", "files:write"]}"#, "would do more than it does now"),
-        (r#"{"scopes": ["files:read"]}"#, "would do more than it does now"),
+        (r#"{"scopes": ["files:write"]}"#, "would do more than it does now"),
     ] {
         assert_refused(&change(&cloud, &id, body), 400, reason);
     }
