@@ -91,7 +91,7 @@ fn a_token_gets_another_label_end_and_access_and_stays_the_same_token() {
 fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
-    let wish = r#"{"label": "x", "scopes": ["files:write"]}"#;
+    let wish = r#"{"label": "x", "scopes": ["files:read"]}"#;
     let (id, _) = cloud.create(ALICE, wish);
     let before = list(&cloud);
     let one = "one change at a time: label, expires_in_days, expires_at or scopes";
