@@ -337,7 +337,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
-            replaces: replaced.as_ref().map(|row| row.record().id()),
+            replaces: replaced.clone().map(Row::from),
             ends_derived: old_ends.has_come(now),
             revocation: revocation.clone(),
         };
