@@ -139,8 +139,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let granted = new.grant(&self.shared.policy, now)?;
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
-        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
-        self.issue_granted(&granted, None, &by, now).await
+        self.issue_granted(&granted, None, now).await
     }
 
     /// Issues a token under the caller's: it may do no more, ends no later, and ends with it. Only a token that was not itself issued
@@ -166,7 +165,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(IssueError::ParentChanged);
         }
         let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
-        self.issue_granted(&granted, Some(parent.into()), &Actor::Owner, now).await
+        self.issue_granted(&granted, Some(parent.into()), now).await
     }
 
     /// Whether a presented text is a good token. Nothing is written.
@@ -652,7 +651,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         granted: &Granted,
         under: Option<Row>,
-        by: &Actor,
         now: Timestamp,
     ) -> Result<IssuedToken, IssueError> {
         let limit = self.shared.policy.max_per_owner();
@@ -669,7 +667,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             Inserted::Stale => return Err(IssueError::ParentChanged),
             Inserted::IdTaken => return Err(Failed::NoFreeId.into()),
         }
-        self.tell(&Event::Issued { token: issued.view(), by });
+        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        self.tell(&Event::Issued { token: issued.view(), by: &by });
         Ok(issued)
     }
 

@@ -484,6 +484,19 @@ fn a_derived_token_counts_for_limit_and_labels() {
 }
 
 #[test]
+fn what_an_operator_issues_under_a_token_says_so_in_list_and_event() {
+    let bench = bench(policy());
+    let parent = bench.issue("alice");
+    let caller = bench.caller(&parent);
+    bench.heard.texts();
+    let new = NewToken::new("alice", "child").issued_by("support");
+    let child = bench.tokens.blocking().issue_under(&caller, new).unwrap();
+    assert_eq!(child.view().issued_by().unwrap().as_str(), "support");
+    let [heard] = &bench.heard.texts()[..] else { panic!("one event") };
+    assert!(heard.contains("by: Operator(\"support\")"), "{heard}");
+}
+
+#[test]
 fn nothing_is_issued_under_a_token_that_has_ended_since_it_authenticated() {
     let idle = policy().with_idle_timeout(DAY).unwrap();
     for what in ["revoked", "rotated", "expired", "idle", "forgotten"] {
