@@ -139,8 +139,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let granted = new.grant(&self.shared.policy, now)?;
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
-        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
-        self.issue_granted(&granted, None, &by, now).await
+        self.issue_granted(&granted, None, now).await
     }
 
     /// Issues a token under the caller's: it may do no more, ends no later, and ends with it. Only a token that was not itself issued
@@ -166,7 +165,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(IssueError::ParentChanged);
         }
         let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
-        self.issue_granted(&granted, Some(parent.into()), &Actor::Owner, now).await
+        self.issue_granted(&granted, Some(parent.into()), now).await
     }
 
     /// Whether a presented text is a good token. Nothing is written.
@@ -338,7 +337,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
-            replaces: replaced.as_ref().map(|row| row.record().id()),
+            replaces: replaced.clone().map(Row::from),
             ends_derived: old_ends.has_come(now),
             revocation: revocation.clone(),
         };
@@ -664,7 +663,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         granted: &Granted,
         under: Option<Row>,
-        by: &Actor,
         now: Timestamp,
     ) -> Result<IssuedToken, IssueError> {
         let limit = self.shared.policy.max_per_owner();
@@ -681,7 +679,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             Inserted::Stale => return Err(IssueError::ParentChanged),
             Inserted::IdTaken => return Err(Failed::NoFreeId.into()),
         }
-        self.tell(&Event::Issued { token: issued.view(), by });
+        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        self.tell(&Event::Issued { token: issued.view(), by: &by });
         Ok(issued)
     }
 

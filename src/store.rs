@@ -57,8 +57,8 @@ pub use sqlite::{SqliteStore, SqliteStoreError};
 /// 6. With `supersede`: in the same step the superseded row takes its new form and its revision goes up by one, but its last use
 ///    stays. Where that row is not there or not current, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two
 ///    successors, or none.*
-/// 7. With `supersede.replaces`: in the same step that row is revoked. Where it is not there, was used, or has a successor
-///    or a revocation, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in.*
+/// 7. With `supersede.replaces`: in the same step that row is revoked. Where it is not there, not current, was used or has a
+///    successor, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in, or access that was taken away.*
 /// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family is
 ///    revoked. *Dangerous: a token that outlives the one that made it.*
 /// 9. With `limit`: where the owner has that many live rows of other families, it answers [`Inserted::LimitReached`]. It holds
@@ -177,8 +177,8 @@ pub struct Insert {
 pub struct Supersede {
     /// Its new form, sealed. Its revision is still the one that is expected in the store.
     pub row: Row,
-    /// Its unused successor, which the new row takes the place of.
-    pub replaces: Option<TokenId>,
+    /// Its unused successor, as it was read, which the new row takes the place of: it must still be so.
+    pub replaces: Option<Row>,
     /// Whether what was issued under its family ends, too.
     pub ends_derived: bool,
     /// What is written to the rows that end.

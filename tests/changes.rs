@@ -320,6 +320,26 @@ fn what_a_rotation_narrowed_stays_so_when_its_answer_was_lost() {
     assert_eq!(view.label().as_str(), "Renamed");
 }
 
+#[test]
+fn what_was_taken_from_a_successor_while_it_is_replaced_stays_taken() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let old = bench.issue("alice");
+    let lost = bench.rotate(&old, 100);
+    let (other_host, id) = (bench.tokens.clone(), lost.id());
+    let none = Access::scopes::<&str>([]).unwrap();
+    let taken = none.clone();
+    store.before_the_next_write(move || {
+        other_host.blocking().narrow(OPS, id, taken).unwrap();
+    });
+    match bench.tokens.blocking().rotate(OPS, old.id(), Rotation::new().overlap(secs(100))) {
+        Ok(new) => assert_eq!(bench.see(&new).access(), &none, "the narrowing was undone"),
+        Err(refused) => assert!(matches!(refused, ChangeError::Conflict), "{refused:?}"),
+    }
+    let new = bench.rotate(&old, 100);
+    assert_eq!(bench.see(&new).access(), &none);
+}
+
 fn of_many_rotations_without_overlap_at_once_one_succeeds(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
     for _ in 0..20 {
@@ -461,6 +481,19 @@ fn a_derived_token_counts_for_limit_and_labels() {
     assert!(matches!(under("My phone"), Err(IssueError::LabelTaken)));
     assert!(under("one").is_ok());
     assert!(matches!(under("two"), Err(IssueError::LimitReached { limit: 2 })));
+}
+
+#[test]
+fn what_an_operator_issues_under_a_token_says_so_in_list_and_event() {
+    let bench = bench(policy());
+    let parent = bench.issue("alice");
+    let caller = bench.caller(&parent);
+    bench.heard.texts();
+    let new = NewToken::new("alice", "child").issued_by("support");
+    let child = bench.tokens.blocking().issue_under(&caller, new).unwrap();
+    assert_eq!(child.view().issued_by().unwrap().as_str(), "support");
+    let [heard] = &bench.heard.texts()[..] else { panic!("one event") };
+    assert!(heard.contains("by: Operator(\"support\")"), "{heard}");
 }
 
 #[test]

@@ -767,7 +767,9 @@ fn any_sequence_of_changes_ends_as_in_the_reference() {
                             .and_then(|_| new_form(&mut chance, &memory)),
                         supersede: new_form(&mut chance, &memory).map(|row| Supersede {
                             row,
-                            replaces: chance.maybe(3, Chance::id),
+                            replaces: chance
+                                .maybe(3, |c| c.one_in(2))
+                                .and_then(|_| new_form(&mut chance, &memory)),
                             ends_derived: chance.one_in(2),
                             revocation: chance.revocation(),
                         }),

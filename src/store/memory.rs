@@ -89,14 +89,14 @@ impl TokenStore for MemoryStore {
             }
         }
         if let Some(supersede) = &insert.supersede {
-            let unused = |record: &TokenRecord| {
-                record.last_use().is_none()
-                    && record.successor().is_none()
-                    && record.revocation().is_none()
+            let unused =
+                |record: &TokenRecord| record.last_use().is_none() && record.successor().is_none();
+            let is_replaceable = |replaced: &Row| {
+                rows.is_current(replaced) && rows.record(replaced.id()).is_some_and(unused)
             };
-            let replaceable =
-                supersede.replaces.is_none_or(|id| rows.record(id).is_some_and(unused));
-            if !rows.is_current(&supersede.row) || !replaceable {
+            if !rows.is_current(&supersede.row)
+                || !supersede.replaces.as_ref().is_none_or(is_replaceable)
+            {
                 return Ok(Inserted::Stale);
             }
         }
@@ -110,8 +110,8 @@ impl TokenStore for MemoryStore {
 
         if let Some(supersede) = &insert.supersede {
             rows.swap(&supersede.row);
-            if let Some(replaced) = supersede.replaces {
-                rows.revoke(replaced, &supersede.revocation);
+            if let Some(replaced) = &supersede.replaces {
+                rows.revoke(replaced.id(), &supersede.revocation);
             }
             if supersede.ends_derived {
                 rows.end_derived(new, &supersede.revocation);

@@ -188,9 +188,10 @@ const CURRENT: &str = "
 const CURRENT_OF_OWNER: &str = "
     SELECT 1 FROM app_tokens
     WHERE id = ?1 AND revoked_at IS NULL AND revision = ?2 AND revision < 9223372036854775807 AND owner = ?3";
-const UNUSED: &str = "
+const CURRENT_AND_UNUSED: &str = "
     SELECT 1 FROM app_tokens
-    WHERE id = ?1 AND last_used_at IS NULL AND successor IS NULL AND revoked_at IS NULL";
+    WHERE id = ?1 AND revoked_at IS NULL AND revision = ?2 AND revision < 9223372036854775807
+        AND last_used_at IS NULL AND successor IS NULL";
 const LIVE_OF_OTHER_FAMILIES: &str = "
     SELECT count(*) FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
@@ -243,7 +244,8 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
         swap(statements, row)?;
         if let Some(replaced) = replaces {
             let Revocation { at, reason, by } = revocation;
-            let values = params![at.as_unix(), reason.as_str(), by.to_string(), stored(*replaced)];
+            let values =
+                params![at.as_unix(), reason.as_str(), by.to_string(), stored(replaced.id())];
             statements.execute(REVOKE_ONE, values)?;
         }
         if *ends_derived {
@@ -284,10 +286,13 @@ fn may_supersede(statements: &mut Statements<'_>, supersede: &Supersede) -> rusq
     if !statements.exists(CURRENT, [stored(new_form.id()), revision_of(new_form)?])? {
         return Ok(false);
     }
-    match supersede.replaces {
-        Some(replaced) => statements.exists(UNUSED, [stored(replaced)]),
-        None => Ok(true),
-    }
+    let Some(replaced) = &supersede.replaces else {
+        return Ok(true);
+    };
+    let Some(replaced) = replaced.record() else {
+        return Ok(false);
+    };
+    statements.exists(CURRENT_AND_UNUSED, [stored(replaced.id()), revision_of(replaced)?])
 }
 
 fn label_is_taken(

@@ -27,6 +27,7 @@ pub(crate) enum How {
     InsertsUnderAnothersToken,
     SupersedesAnyRevision,
     SupersedesWithTheFormsLastUse,
+    ReplacesAChangedSuccessor,
     ReplacesAUsedSuccessor,
     ForgetsToEndTheReplaced,
     ForgetsToEndTheDerived,
@@ -214,9 +215,9 @@ impl TokenStore for Wrapped {
                 return Ok(answer);
             }
             ReplacesAUsedSuccessor | ForgetsToEndTheReplaced => {
-                let replaces = insert.supersede.as_ref().and_then(|s| s.replaces);
+                let replaces = insert.supersede.as_ref().and_then(|s| s.replaces.as_ref());
                 let there = match replaces {
-                    Some(id) => self.parts(id).await,
+                    Some(replaced) => self.parts(replaced.id()).await,
                     None => None,
                 };
                 let used = there.as_ref().is_some_and(|row| row.last_use.is_some());
@@ -224,6 +225,14 @@ impl TokenStore for Wrapped {
                     && (used || self.how == ForgetsToEndTheReplaced)
                 {
                     supersede.replaces = None;
+                }
+            }
+            ReplacesAChangedSuccessor => {
+                if let Some(supersede) = &mut insert.supersede
+                    && let Some(replaced) = &supersede.replaces
+                    && let Some(there) = self.parts(replaced.id()).await
+                {
+                    supersede.replaces = Some(row(there));
                 }
             }
             ForgetsToEndTheDerived => {
@@ -532,6 +541,7 @@ mod caught {
         SupersedesAnyRevision: 6 supersede_of_a_changed_row_changes_nothing;
         SupersedesWithTheFormsLastUse: 6 supersede_writes_both_rows_in_one_step;
         ReplacesAUsedSuccessor: 7 supersede_of_a_used_successor_changes_nothing;
+        ReplacesAChangedSuccessor: 7 supersede_of_a_used_successor_changes_nothing;
         ForgetsToEndTheReplaced: 7 supersede_ends_the_unused_successor_that_it_replaces;
         ForgetsToEndTheDerived: 8 supersede_ends_what_was_issued_under_the_family;
         CountsTheExpiredAtTheInstant: 9 limit_counts_the_owners_live_rows_of_other_families;

@@ -177,13 +177,13 @@ pub async fn supersede_ends_the_unused_successor_that_it_replaces<S: TokenStore>
     put_all(store, &[old.clone(), successor.clone()]).await;
     let (new, form, mut again) = rotation(&old, 3);
     let supersede = again.supersede.as_mut().unwrap();
-    supersede.replaces = Some(successor.id);
+    supersede.replaces = Some(loaded(&successor));
     let replaced = ended(&successor, &supersede.revocation);
     answers(7, "a rotation that replaces", insert(store, &again).await, Inserted::Done);
     has(7, store, &[written(&form), new, replaced]).await;
 }
 
-/// Clause 7: where the successor is gone, was used, has a successor or is revoked.
+/// Clause 7: where the successor is gone, was used, has a successor, is revoked or was changed since it was read.
 pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
     let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
     let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
@@ -192,13 +192,21 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
         RecordParts { last_use: Some(used(1)), ..of_the_family(2) },
         RecordParts { successor: Some(id(4)), ..of_the_family(3) },
         ended(&of_the_family(4), &revocation(1, "x")),
+        RecordParts { revision: 7, ..of_the_family(5) },
     ];
     put_all(store, &rows).await;
-    for (number, what) in
-        [(8, "is not there"), (2, "was used"), (3, "has a successor"), (4, "is revoked")]
-    {
+    let refused = [
+        ("is not there", of_the_family(8)),
+        ("was used", rows[1].clone()),
+        ("was used since it was read", of_the_family(2)),
+        ("has a successor", rows[2].clone()),
+        ("is revoked", rows[3].clone()),
+        ("was revoked since it was read", RecordParts { revision: 1, ..of_the_family(4) }),
+        ("was changed since it was read", RecordParts { revision: 6, ..of_the_family(5) }),
+    ];
+    for (what, successor) in refused {
         let (_, _, mut again) = rotation(&old, 9);
-        again.supersede.as_mut().unwrap().replaces = Some(id(number));
+        again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
         let answer = insert(store, &again).await;
         answers(7, &format!("the replacement of a successor that {what}"), answer, Inserted::Stale);
         has(7, store, &rows).await;
@@ -222,7 +230,7 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
                 return insert_call(store, rotation(&successor, new).2);
             }
             let mut again = rotation(&old, new).2;
-            again.supersede.as_mut().unwrap().replaces = Some(successor.id);
+            again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
             insert_call(store, again)
         };
         let given = at_once(runner, (0..CALLS).map(call).collect()).await;
