@@ -19,13 +19,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = open()?;
     let tokens = tokens.blocking();
     let good = tokens.authenticate(issued.expose_secret())?;
-    println!("after a restart:  {:?}", good.require(Requirement::ANY_VALID_TOKEN)?);
+    let caller = good.require(Requirement::ANY_VALID_TOKEN)?;
+    println!("after a restart:  {} calls with \"{}\"", caller.owner(), caller.label());
 
     tokens.flush_usage()?; // a host does this every minute
     let mine = Filter::of_owner(&Owner::new("alice")?);
     for line in tokens.list(&mine, Page::first(10))?.tokens {
-        let last_use = line.last_use().map(|last_use| last_use.at);
-        println!("in the list:      {}  \"{}\"  last used {last_use:?}", line.id(), line.label());
+        let last_use = line.last_use().map_or("never".into(), |last_use| last_use.at.to_string());
+        println!("in the list:      {}  \"{}\"  last used {last_use}", line.id(), line.label());
     }
     Ok(())
 }

@@ -14,7 +14,11 @@ fn main() -> io::Result<()> {
     let mut output = io::stdout().lock();
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
-        writeln!(output, "{}", inspect(without_line_end(&line)))?;
+        match writeln!(output, "{}", inspect(without_line_end(&line))) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
+            written => written?,
+        }
         line.clear();
     }
     Ok(())

@@ -124,7 +124,7 @@ pub enum Failed {
 
 /// A token is good and may not do this: HTTP 403. Clients keep the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token's access is not enough for this")]
+#[error("the token's access is not enough for this{}", wanted_scope.as_deref().map(|scope| format!(": it needs {scope}")).unwrap_or_default())]
 pub struct Forbidden {
     wanted_scope: Option<Box<str>>,
 }

@@ -63,7 +63,9 @@ impl KeyRing {
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
-        KeyRing::parse(text.map_err(|_| KeyRingError::Malformed("that is not text".into()))?)
+        text.map_err(|_| KeyRingError::Malformed("what is not text".into()))
+            .and_then(KeyRing::parse)
+            .map_err(|error| KeyRingError::InFile { path: path.into(), error: Box::new(error) })
     }
 
     /// Reads the ring from an environment variable.
@@ -153,6 +155,14 @@ pub enum KeyRingError {
         /// What the system says.
         error: io::Error,
     },
+    /// The file holds no good ring.
+    #[error("the key file {}: {error}", path.display())]
+    InFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        error: Box<KeyRingError>,
+    },
     /// Everybody may read the file, or its group may write it.
     #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
     Exposed {
@@ -171,7 +181,7 @@ pub enum KeyRingError {
     #[error("the key ring is empty: it needs at least one ID:KEY")]
     Empty,
     /// An entry is not `ID:KEY` with a number from 1 and base64.
-    #[error("key {0} of the ring is not ID:KEY with a number from 1 and base64")]
+    #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
     Malformed(Box<str>),
     /// A key has too few bytes.
     #[error("key {id} has {bytes} bytes; it needs at least 32")]
@@ -206,11 +216,11 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
         return Err(KeyRingError::Empty);
     }
     let Some((id, key)) = entry.split_once(':') else {
-        return Err(KeyRingError::Malformed("without a colon".into()));
+        return Err(KeyRingError::Malformed("the one without a colon".into()));
     };
     let all_digits = !id.is_empty() && id.len() <= 10 && id.bytes().all(|b| b.is_ascii_digit());
     let Some(id) = id.parse().ok().filter(|_| all_digits).and_then(KeyId::new) else {
-        return Err(KeyRingError::Malformed("without a number".into()));
+        return Err(KeyRingError::Malformed("the one without a number".into()));
     };
     let key = Zeroizing::new(
         BASE64.decode(key).map_err(|_| KeyRingError::Malformed(id.to_string().into()))?,
@@ -263,6 +273,10 @@ fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
     use std::os::unix::fs::PermissionsExt as _;
     let metadata =
         file.metadata().map_err(|error| KeyRingError::File { path: path.into(), error })?;
+    if !metadata.is_file() {
+        let error = io::Error::other("it is not a file");
+        return Err(KeyRingError::File { path: path.into(), error });
+    }
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o027 != 0 {
         return Err(KeyRingError::Exposed { path: path.into(), mode });

@@ -910,7 +910,8 @@ fn another_owners_token_is_unknown_as_one_that_is_not_there() {
 
 #[test]
 fn a_token_that_has_ended_is_not_changed() {
-    let ends: [(Status, fn(&Bench<Outside>, &IssuedToken)); 5] = [
+    type End = fn(&Bench<Outside>, &IssuedToken);
+    let ends: [(Status, End); 5] = [
         (Status::Revoked, |bench, token| bench.revoke(token)),
         (Status::Superseded, |bench, token| drop(bench.rotate(token, 0))),
         (Status::Expired, |bench, _| bench.clock.set(at(365 * 86_400))),

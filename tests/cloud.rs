@@ -47,7 +47,7 @@ fn bad_options_are_explained() {
     );
     assert_eq!(
         refused(&["--data", "x", "--max-per-owner", "0"]),
-        "--max-per-owner 0 is no number from 1"
+        "--max-per-owner 0 is not a number from 1 up"
     );
     assert_eq!(refused(&["--data", "x", "--listen", "8080"]), "--listen 8080 is not ADDR:PORT");
     assert_eq!(

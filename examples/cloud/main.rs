@@ -85,7 +85,7 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(page::routes(&cloud)?);
     let listener = TcpListener::bind(options.listen)
         .await
-        .map_err(|error| format!("{} can't be listened at: {error}", options.listen))?;
+        .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
     options.print_welcome(listener.local_addr()?);
 
     let flusher = tokens.usage_flusher().spawn_every(Duration::from_secs(60));

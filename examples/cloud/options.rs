@@ -9,10 +9,10 @@ pub const USAGE: &str = "\
 usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR] [--max-per-owner N]
 
   --data DIR            where tokens and the key file live; made if it isn't there
-  --listen ADDR:PORT    where to listen; 127.0.0.1:8080 if not said, port 0 takes a free one
+  --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
-  --files DIR           where files live, a folder for each account; in memory if not said
-  --max-per-owner N     how many live app passwords an account may have; any number if not said";
+  --files DIR           where files live, a folder for each account; in memory by default
+  --max-per-owner N     how many live app passwords an account may have; any number by default";
 
 pub struct Options {
     pub listen: SocketAddr,
@@ -54,8 +54,10 @@ impl Options {
                 "--max-per-owner" => {
                     let value = value()?;
                     let number = value.parse().ok().filter(|number| *number > 0);
-                    max_per_owner =
-                        Some(number.ok_or(format!("--max-per-owner {value} is no number from 1"))?);
+                    max_per_owner = Some(
+                        number
+                            .ok_or(format!("--max-per-owner {value} is not a number from 1 up"))?,
+                    );
                 }
                 _ => return Err(format!("there is no option {option}")),
             }
