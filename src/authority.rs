@@ -899,18 +899,31 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     async fn move_rows(&self, lost: Option<(KeyId, &Actor)>) -> Result<ResealReport, Failed> {
-        let sealer = &self.shared.sealer;
+        let mut report = ResealReport::default();
+        let walked = self.move_each_row(lost.map(|(lost, _)| lost), &mut report).await;
+        // Also where the walk failed in the middle: what is moved is moved.
+        if report.moved > 0 {
+            let trusted_by = lost.map(|(_, actor)| actor);
+            self.tell(&Event::Resealed { count: report.moved, trusted_by });
+        }
+        walked.map(|()| report)
+    }
+
+    async fn move_each_row(
+        &self,
+        lost: Option<KeyId>,
+        report: &mut ResealReport,
+    ) -> Result<(), Failed> {
         let under_other_keys = Filter {
             revoked: Some(false),
-            except_key_ids: vec![sealer.ring().active_id()],
+            except_key_ids: vec![self.shared.sealer.ring().active_id()],
             ..Filter::every_token()
         };
-        let mut report = ResealReport::default();
         let mut page = Page::first(WALK_PAGE);
         loop {
             let rows = self.store.list(&under_other_keys, page).await?;
             for row in &rows {
-                self.move_row(row, lost.map(|(lost, _)| lost), &mut report).await?;
+                self.move_row(row, lost, report).await?;
             }
             page.after = rows.last().map(Row::id);
             if rows.len() < WALK_PAGE as usize {
@@ -918,11 +931,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
         report.left = self.count_by_key(under_other_keys).await?;
-        if report.moved > 0 {
-            let trusted_by = lost.map(|(_, actor)| actor);
-            self.tell(&Event::Resealed { count: report.moved, trusted_by });
-        }
-        Ok(report)
+        Ok(())
     }
 
     async fn move_row(

@@ -13,8 +13,8 @@ use app_tokens::store::{
     RuntimeFree, StoreError, TokenStore,
 };
 use app_tokens::{
-    Access, By, ChangeError, IssueError, IssuedToken, KeyId, ManageError, NewToken, Owner, Reason,
-    Reuse, Rotation, TokenId,
+    Access, By, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
+    Reason, Reuse, Rotation, TokenId,
 };
 use common::*;
 
@@ -411,6 +411,30 @@ fn a_report_of_a_leak_that_failed_in_the_middle_can_be_made_again() {
     bench.assert_good(other.expose_secret());
     assert_eq!(bench.tokens.blocking().revoke_leaked(&text, "x").unwrap().leaks.len(), 2);
     bench.assert_denied(other.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_again() {
+    for trusting in [false, true] {
+        let store = Faulty::default();
+        let before = bench_with_ring(store.clone(), two_keys(), policy());
+        let issued = [before.issue("alice"), before.issue("alice"), before.issue("alice")];
+        let ring = if trusting { KeyRing::parse(OTHER_KEYS).unwrap() } else { two_keys_turned() };
+        let after = bench_with_ring(store.clone(), ring, policy());
+        let tokens = after.tokens.blocking();
+        let reseal = || match trusting {
+            true => tokens.danger_reseal_without_proof(KeyId::new(1).unwrap(), "ops").ok(),
+            false => tokens.reseal().ok(),
+        };
+        // The list, one row, and the next fails.
+        store.script(&[Fault::None, Fault::None, Fault::NotDone]);
+        assert!(reseal().is_none());
+        let [heard] = &after.heard.texts()[..] else { panic!("nobody heard of what was moved") };
+        assert!(heard.starts_with("Resealed { count: 1"), "{heard}");
+        let report = reseal().unwrap();
+        assert_eq!((report.moved, report.left), (2, vec![]));
+        issued.iter().for_each(|token| after.assert_good(token.expose_secret()));
+    }
 }
 
 #[test]
