@@ -100,7 +100,7 @@ impl Outside {
         assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
     }
 
-    fn loaded(&self, row: Row) -> Row {
+    fn loaded(&self, row: &Row) -> Row {
         match row.record() {
             Some(record) if !self.damaged.lock().unwrap().contains(&record.id()) => {
                 Row::new(record.clone())
@@ -123,10 +123,10 @@ impl TokenStore for Outside {
         self.kept.insert(insert).await
     }
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        Ok(self.kept.find(id).await?.map(|row| self.loaded(row)))
+        Ok(self.kept.find(id).await?.map(|row| self.loaded(&row)))
     }
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        Ok(self.kept.list(filter, page).await?.into_iter().map(|row| self.loaded(row)).collect())
+        Ok(self.kept.list(filter, page).await?.iter().map(|row| self.loaded(row)).collect())
     }
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
         self.let_others_act();
