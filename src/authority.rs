@@ -142,8 +142,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, None, now).await
     }
 
-    /// Issues a token under the caller's: it may do no more, ends no later, and ends with it. Only a token that was not itself issued
-    /// under another can have any under it.
+    /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was not itself
+    /// issued under another can have any under it.
+    ///
+    /// It is measured by the caller's token as that is now. Where that is narrowed, or given a sooner end, later on, what was issued
+    /// under it stays as it is: revoke it, or rotate it without overlap, to end that, too.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.

@@ -628,6 +628,24 @@ fn a_derived_token_is_never_given_a_later_end() {
     assert_eq!(bench.see(&rotated).expires(), sooner);
 }
 
+/// Shown and not hidden: what a token has, it keeps until it is ended.
+#[test]
+fn what_was_issued_under_a_token_stays_as_it_is_when_that_is_narrowed_or_shortened() {
+    let bench = bench(policy());
+    let tokens = bench.tokens.blocking();
+    let parent = bench.issue("alice");
+    let child = bench.issue_under(&parent);
+    tokens.narrow(OPS, parent.id(), Access::scopes(["r"]).unwrap()).unwrap();
+    tokens.extend(OPS, parent.id(), Expires::At(at(100))).unwrap();
+    bench.clock.set(at(100));
+    bench.assert_denied(parent.expose_secret(), DenialReason::Expired);
+    let view = bench.see(&child);
+    assert_eq!((view.access(), view.status()), (&Access::full(), Some(Status::Active)));
+    // Also an expired token can be revoked, and ends it.
+    bench.revoke(&parent);
+    bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+}
+
 fn no_derived_token_outlives_a_rotation_that_runs_beside_it(store: impl RuntimeFree) {
     let bench = bench_over(store, policy().with_no_limit_per_owner());
     for _ in 0..10 {
@@ -908,9 +926,11 @@ fn another_owners_token_is_unknown_as_one_that_is_not_there() {
     }
 }
 
+type End = (Status, fn(&Bench<Outside>, &IssuedToken));
+
 #[test]
 fn a_token_that_has_ended_is_not_changed() {
-    let ends: [(Status, fn(&Bench<Outside>, &IssuedToken)); 5] = [
+    let ends: [End; 5] = [
         (Status::Revoked, |bench, token| bench.revoke(token)),
         (Status::Superseded, |bench, token| drop(bench.rotate(token, 0))),
         (Status::Expired, |bench, _| bench.clock.set(at(365 * 86_400))),
