@@ -124,7 +124,7 @@ fn certainty(failed: &Failed) -> Certainty {
 }
 
 fn failed<T>(answer: Result<T, ChangeError>) -> bool {
-    matches!(answer, Err(ChangeError::Failed(_)))
+    answer.is_err_and(|error| matches!(error, ChangeError::Failed(_)))
 }
 
 #[test]
