@@ -142,8 +142,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, None, now).await
     }
 
-    /// Issues a token under the caller's: it may do no more, ends no later, and ends with it. Only a token that was not itself issued
-    /// under another can have any under it.
+    /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was not itself
+    /// issued under another can have any under it.
+    ///
+    /// It is measured by the caller's token as that is now, and ends when that is narrowed or given a sooner end later on.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.
@@ -284,7 +286,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Narrowed, narrowed).await
     }
 
-    /// Moves a token's end, so far as the policy's longest life allows, counted from when it was made. Never let a token do this by itself.
+    /// Moves a token's end, so far as the policy's longest life allows, counted from when it was made. A sooner end also ends what was
+    /// issued under it. Never let a token do this by itself.
     ///
     /// # Errors
     /// [`ChangeError`] if the token is unknown, doesn't authenticate any more or was rotated, or the policy doesn't allow the end.
@@ -622,13 +625,15 @@ impl<S: TokenStore> TokenAuthority<S> {
             let old = self.active(by, id, now).await?;
             let intact = self.intact(&old)?;
             let new = self.shared.sealer.reseal(intact, decide(intact.record(), now)?);
+            let ends_sooner = old.record().expires().is_later_than(new.record().expires());
+            let is_less = kind == event::Change::Narrowed || ends_sooner;
             let replace = Replace {
                 row: new.clone().into(),
                 now,
                 unique_label: kind == event::Change::Renamed
                     && self.shared.policy.has_unique_labels(),
-                // It may do more than the token may now.
-                ends_derived: (kind == event::Change::Narrowed).then(|| Revocation {
+                // They may do more than the token may now, or outlive it.
+                ends_derived: is_less.then(|| Revocation {
                     at: now,
                     reason: Reason::NARROWED,
                     by: actor.clone(),
@@ -923,18 +928,31 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     async fn move_rows(&self, lost: Option<(KeyId, &Actor)>) -> Result<ResealReport, Failed> {
-        let sealer = &self.shared.sealer;
+        let mut report = ResealReport::default();
+        let walked = self.move_each_row(lost.map(|(lost, _)| lost), &mut report).await;
+        // Also where the walk failed in the middle: what is moved is moved.
+        if report.moved > 0 {
+            let trusted_by = lost.map(|(_, actor)| actor);
+            self.tell(&Event::Resealed { count: report.moved, trusted_by });
+        }
+        walked.map(|()| report)
+    }
+
+    async fn move_each_row(
+        &self,
+        lost: Option<KeyId>,
+        report: &mut ResealReport,
+    ) -> Result<(), Failed> {
         let under_other_keys = Filter {
             revoked: Some(false),
-            except_key_ids: vec![sealer.ring().active_id()],
+            except_key_ids: vec![self.shared.sealer.ring().active_id()],
             ..Filter::every_token()
         };
-        let mut report = ResealReport::default();
         let mut page = Page::first(WALK_PAGE);
         loop {
             let rows = self.store.list(&under_other_keys, page).await?;
             for row in &rows {
-                self.move_row(row, lost.map(|(lost, _)| lost), &mut report).await?;
+                self.move_row(row, lost, report).await?;
             }
             page.after = rows.last().map(Row::id);
             if rows.len() < WALK_PAGE as usize {
@@ -942,11 +960,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
         report.left = self.count_by_key(under_other_keys).await?;
-        if report.moved > 0 {
-            let trusted_by = lost.map(|(_, actor)| actor);
-            self.tell(&Event::Resealed { count: report.moved, trusted_by });
-        }
-        Ok(report)
+        Ok(())
     }
 
     async fn move_row(

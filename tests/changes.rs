@@ -628,6 +628,26 @@ fn a_derived_token_is_never_given_a_later_end() {
     assert_eq!(bench.see(&rotated).expires(), sooner);
 }
 
+#[test]
+fn what_was_issued_under_a_token_ends_when_that_is_narrowed_or_given_a_sooner_end() {
+    let bench = bench(policy());
+    let tokens = bench.tokens.blocking();
+    let parent = bench.issue("alice");
+    let (later, sooner) = (bench.issue_under(&parent), Expires::At(at(100)));
+    tokens.rename(OPS, parent.id(), "Another").unwrap();
+    tokens.extend(OPS, parent.id(), Expires::At(at(366 * 86_400))).unwrap();
+    bench.assert_good(later.expose_secret());
+    tokens.extend(OPS, parent.id(), sooner).unwrap();
+    bench.assert_denied(later.expose_secret(), DenialReason::Revoked);
+
+    let child = bench.issue_under(&parent);
+    tokens.narrow(OPS, parent.id(), Access::scopes(["r"]).unwrap()).unwrap();
+    bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+    let revocation = bench.see(&child).revocation().cloned().unwrap();
+    assert_eq!(revocation.reason, Reason::NARROWED);
+    bench.assert_good(parent.expose_secret());
+}
+
 fn no_derived_token_outlives_a_rotation_that_runs_beside_it(store: impl RuntimeFree) {
     let bench = bench_over(store, policy().with_no_limit_per_owner());
     for _ in 0..10 {
@@ -908,10 +928,11 @@ fn another_owners_token_is_unknown_as_one_that_is_not_there() {
     }
 }
 
+type End = (Status, fn(&Bench<Outside>, &IssuedToken));
+
 #[test]
 fn a_token_that_has_ended_is_not_changed() {
-    type End = fn(&Bench<Outside>, &IssuedToken);
-    let ends: [(Status, End); 5] = [
+    let ends: [End; 5] = [
         (Status::Revoked, |bench, token| bench.revoke(token)),
         (Status::Superseded, |bench, token| drop(bench.rotate(token, 0))),
         (Status::Expired, |bench, _| bench.clock.set(at(365 * 86_400))),

@@ -7,12 +7,15 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use app_tokens::error::{DenialReason, Failed};
-use app_tokens::record::{LastUse, Revocation};
+use app_tokens::record::{Expires, LastUse, Revocation, Status};
 use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, TokenStore,
 };
-use app_tokens::{By, IssueError, ManageError, NewToken, Owner, Reason, Timestamp, TokenId};
+use app_tokens::{
+    Access, By, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
+    Reason, Reuse, Rotation, Timestamp, TokenId,
+};
 use common::*;
 
 /// What happens to a call.
@@ -101,13 +104,6 @@ impl TokenStore for Faulty {
 
 impl RuntimeFree for Faulty {}
 
-fn ready<T>(future: impl Future<Output = T>) -> T {
-    match poll_once(future) {
-        Poll::Ready(done) => done,
-        Poll::Pending => panic!("this should not wait"),
-    }
-}
-
 fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
@@ -127,12 +123,17 @@ fn certainty(failed: &Failed) -> Certainty {
     }
 }
 
+fn failed<T>(answer: Result<T, ChangeError>) -> bool {
+    answer.is_err_and(|error| matches!(error, ChangeError::Failed(_)))
+}
+
 #[test]
 fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");
     let tokens = bench.tokens.blocking();
     let alice = owner("alice");
+    let caller = any(tokens.authenticate(issued.expose_secret()).unwrap());
     for fault in [Fault::NotDone, Fault::LostUnknown] {
         let script = || store.script(&[fault]);
         script();
@@ -154,8 +155,33 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
         assert!(tokens.forget(By::Owner(&alice), issued.id()).is_err());
         script();
         assert!(tokens.purge().is_err());
+        let by = By::Owner(&alice);
+        script();
+        assert!(failed(tokens.rename(by, issued.id(), "x")));
+        script();
+        assert!(failed(tokens.narrow(by, issued.id(), Access::full())));
+        script();
+        assert!(failed(tokens.extend(by, issued.id(), Expires::At(at(100)))));
+        script();
+        assert!(failed(tokens.rotate(by, issued.id(), Rotation::new())));
+        script();
+        let under = tokens.issue_under(&caller, NewToken::new("alice", "x"));
+        assert!(matches!(under, Err(IssueError::Failed(_))));
+        script();
+        assert!(tokens.expiring(DAY, Page::first(1)).is_err());
+        script();
+        assert!(tokens.revoke_leaked(issued.expose_secret(), "x").is_err());
+        script();
+        assert!(tokens.reseal().is_err());
+        script();
+        assert!(tokens.danger_reseal_without_proof(KeyId::new(9).unwrap(), "x").is_err());
+        script();
+        assert!(tokens.keys_in_use().is_err());
+        script();
+        assert!(tokens.may_retire(KeyId::new(9).unwrap()).is_err());
     }
     bench.assert_good(issued.expose_secret());
+    assert_eq!(store.rows(), 2);
 }
 
 #[test]
@@ -203,6 +229,212 @@ fn a_token_is_never_shown_that_may_not_be_stored() {
         assert_eq!(certainty(failed), Certainty::Unknown, "the first insert may still come");
     }
     assert_eq!(store.rows(), 1);
+}
+
+// -- lost answers of what comes later in a life
+
+const OPS: By<'static> = By::Operator("ops");
+
+/// What may happen to the store's insert, and to the looks and the second insert that follow. With whether the answer must be that
+/// nothing is known.
+const LOST_INSERTS: &[&[Fault]] = &[
+    &[Fault::DoneUnknown],
+    &[Fault::Late],
+    &[Fault::LostUnknown],
+    &[Fault::NotDone],
+    &[Fault::DoneUnknown, Fault::NotDone],
+    &[Fault::DoneUnknown, Fault::NotDone, Fault::NotDone],
+    &[Fault::DoneUnknown, Fault::NotDone, Fault::None, Fault::NotDone],
+    &[Fault::LostUnknown, Fault::NotDone],
+    &[Fault::LostUnknown, Fault::NotDone, Fault::NotDone],
+    &[Fault::LostUnknown, Fault::None, Fault::DoneUnknown],
+    &[Fault::LostUnknown, Fault::None, Fault::LostUnknown],
+    &[Fault::LostUnknown, Fault::None, Fault::Late],
+    &[Fault::Late, Fault::NotDone, Fault::NotDone],
+];
+
+/// Which of an owner's tokens would let somebody in.
+fn ways_in(bench: &Bench<Faulty>) -> Vec<TokenId> {
+    let all = bench.all_of("alice").into_iter();
+    all.filter(|row| row.status() == Some(Status::Active)).map(|row| row.id()).collect()
+}
+
+fn rotate(
+    bench: &Bench<Faulty>,
+    old: &IssuedToken,
+    overlap: u64,
+) -> Result<IssuedToken, ChangeError> {
+    let rotation = Rotation::new().overlap(secs(overlap));
+    bench.tokens.blocking().rotate(OPS, old.id(), rotation)
+}
+
+#[test]
+fn a_rotation_whose_answer_is_lost_leaves_one_way_in_and_shows_none_that_is_not_stored() {
+    for lost in LOST_INSERTS {
+        let (store, bench) = faulty();
+        let old = bench.issue("alice");
+        // The look at the old token goes well.
+        store.script(&[&[Fault::None], *lost].concat());
+        let answer = rotate(&bench, &old, 0);
+        store.script(&[]);
+        let ways = ways_in(&bench);
+        assert_eq!(ways.len(), 1, "{lost:?}");
+        match answer {
+            Ok(new) => {
+                bench.assert_good(new.expose_secret());
+                bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+            }
+            Err(ChangeError::Failed(failed)) => {
+                let not_done = **lost == [Fault::NotDone];
+                assert_eq!(certainty(&failed) == Certainty::NotDone, not_done, "{lost:?}");
+                if not_done {
+                    bench.assert_good(old.expose_secret());
+                }
+            }
+            Err(other) => panic!("{lost:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_rotation_with_an_overlap_can_be_asked_again_after_a_lost_answer() {
+    for lost in LOST_INSERTS {
+        for again in [false, true] {
+            let (store, bench) = faulty();
+            let old = bench.issue("alice");
+            let first = again.then(|| rotate(&bench, &old, 100).unwrap());
+            // The look at the old token, and at its successor, goes well.
+            let looks = vec![Fault::None; if again { 2 } else { 1 }];
+            store.script(&[&looks, *lost].concat());
+            let shown = rotate(&bench, &old, 100);
+            store.script(&[]);
+            assert!(ways_in(&bench).len() <= 2, "{lost:?}");
+            let new = rotate(&bench, &old, 100).unwrap();
+            let mut right = [old.id(), new.id()];
+            right.sort_unstable();
+            assert_eq!(ways_in(&bench), right, "{lost:?}");
+            for replaced in [first, shown.ok()].into_iter().flatten() {
+                bench.assert_denied(replaced.expose_secret(), DenialReason::Revoked);
+            }
+            bench.assert_good(new.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn a_token_issued_under_another_whose_answer_is_lost_is_there_once_or_not_at_all() {
+    for lost in LOST_INSERTS {
+        let (store, bench) = faulty();
+        let parent = bench.issue("alice");
+        let tokens = bench.tokens.blocking();
+        let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
+        store.script(&[&[Fault::None], *lost].concat());
+        let answer = tokens.issue_under(&caller, NewToken::new("alice", "x"));
+        store.script(&[]);
+        assert!(ways_in(&bench).len() <= 2, "{lost:?}");
+        match answer {
+            Ok(child) => bench.assert_good(child.expose_secret()),
+            Err(IssueError::Failed(_)) => {}
+            Err(other) => panic!("{lost:?}: {other:?}"),
+        }
+        tokens.revoke(OPS, parent.id(), Reason::REQUESTED).unwrap();
+        assert_eq!(ways_in(&bench), [], "{lost:?}");
+    }
+}
+
+#[test]
+fn a_change_whose_answer_is_lost_is_made_or_said_to_be_unknown() {
+    let (store, bench) = faulty();
+    let issued = bench.issue("alice");
+    let tokens = bench.tokens.blocking();
+    let label = || bench.all_of("alice")[0].label().to_string();
+    let rename = |label, lost: &[Fault]| {
+        // The look at the token goes well.
+        store.script(&[&[Fault::None], lost].concat());
+        let answer = tokens.rename(OPS, issued.id(), label);
+        store.script(&[]);
+        match answer {
+            Ok(view) => assert_eq!(view.label().as_str(), label),
+            Err(ChangeError::Failed(failed)) => return Some(certainty(&failed)),
+            Err(other) => panic!("{lost:?}: {other:?}"),
+        }
+        None
+    };
+    assert_eq!(rename("a", &[Fault::DoneUnknown]), None, "a look shows that it is done");
+    assert_eq!(label(), "a");
+    assert_eq!(rename("b", &[Fault::LostUnknown]), Some(Certainty::Unknown));
+    assert_eq!(rename("b", &[Fault::NotDone]), Some(Certainty::NotDone));
+    assert_eq!(label(), "a");
+    assert_eq!(rename("c", &[Fault::DoneUnknown, Fault::NotDone]), Some(Certainty::Unknown));
+    assert_eq!(label(), "c");
+    assert_eq!(rename("c", &[]), None, "and can be asked again");
+    bench.assert_good(issued.expose_secret());
+}
+
+#[test]
+fn a_successor_is_not_replaced_where_the_uses_of_this_process_can_not_be_written() {
+    let (store, bench) = faulty();
+    let old = bench.issue("alice");
+    let new = rotate(&bench, &old, 100).unwrap();
+    bench.assert_good(new.expose_secret());
+    store.script(&[Fault::None, Fault::NotDone]);
+    assert!(failed(rotate(&bench, &old, 100)));
+    assert!(matches!(rotate(&bench, &old, 100), Err(ChangeError::Rotated)));
+    bench.assert_good(new.expose_secret());
+}
+
+#[test]
+fn a_reuse_is_denied_and_reported_where_the_family_can_not_be_ended_and_ends_it_the_next_time() {
+    let store = Faulty::default();
+    let bench = bench_over(store.clone(), policy().with_reuse(Reuse::RevokeFamily));
+    let old = bench.issue("alice");
+    let new = rotate(&bench, &old, 0).unwrap();
+    bench.heard.texts();
+    for fault in [Fault::NotDone, Fault::LostUnknown] {
+        store.script(&[Fault::None, fault]);
+        bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+    }
+    assert_eq!(bench.heard.kinds(), ["Reused", "Denied", "Denied"]);
+    bench.assert_good(new.expose_secret());
+    bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+    bench.assert_denied(new.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_report_of_a_leak_that_failed_in_the_middle_can_be_made_again() {
+    let (store, bench) = faulty();
+    let (one, other) = (bench.issue("alice"), bench.issue("alice"));
+    let text = format!("{} {}", one.expose_secret(), other.expose_secret());
+    store.script(&[Fault::None, Fault::None, Fault::None, Fault::NotDone]);
+    assert!(bench.tokens.blocking().revoke_leaked(&text, "x").is_err());
+    bench.assert_denied(one.expose_secret(), DenialReason::Revoked);
+    bench.assert_good(other.expose_secret());
+    assert_eq!(bench.tokens.blocking().revoke_leaked(&text, "x").unwrap().leaks.len(), 2);
+    bench.assert_denied(other.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_again() {
+    for trusting in [false, true] {
+        let store = Faulty::default();
+        let before = bench_with_ring(store.clone(), two_keys(), policy());
+        let issued = [before.issue("alice"), before.issue("alice"), before.issue("alice")];
+        let ring = if trusting { KeyRing::parse(OTHER_KEYS).unwrap() } else { two_keys_turned() };
+        let after = bench_with_ring(store.clone(), ring, policy());
+        let tokens = after.tokens.blocking();
+        let reseal = || match trusting {
+            true => tokens.danger_reseal_without_proof(KeyId::new(1).unwrap(), "ops").ok(),
+            false => tokens.reseal().ok(),
+        };
+        // The list, one row, and the next fails.
+        store.script(&[Fault::None, Fault::None, Fault::NotDone]);
+        assert!(reseal().is_none());
+        let [heard] = &after.heard.texts()[..] else { panic!("nobody heard of what was moved") };
+        assert!(heard.starts_with("Resealed { count: 1"), "{heard}");
+        let report = reseal().unwrap();
+        assert_eq!((report.moved, report.left), (2, vec![]));
+        issued.iter().for_each(|token| after.assert_good(token.expose_secret()));
+    }
 }
 
 #[test]

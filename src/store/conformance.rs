@@ -140,6 +140,7 @@ macro_rules! __conformance_tests {
             [make = $make, runner = $runner] (|store| (&store, $damage))
             a_damaged_row_is_shown_as_damaged_and_blocks_no_other
             a_damaged_row_is_revoked_like_any_other
+            a_damaged_row_ends_with_a_rotation_like_any_other
         );
     };
     (make = $make:expr, runner = $runner:expr $(,)?) => {
@@ -183,10 +184,12 @@ macro_rules! __conformance_tests {
             of_many_inserts_of_one_id_one_is_done
             of_many_supersedes_of_one_row_one_is_done
             a_successor_is_not_both_replaced_and_superseded
+            no_derived_token_escapes_a_rotation_that_ends_them
             a_limit_holds_against_many_inserts_at_once
             a_label_is_taken_once_by_many_inserts_at_once
             of_many_replaces_of_one_revision_one_is_done
             a_label_is_taken_once_by_many_replaces_at_once
+            a_label_is_taken_once_by_inserts_and_replaces_at_once
             of_many_revokes_each_row_is_counted_once
             a_revocation_is_never_undone_by_what_runs_beside_it
             no_successor_escapes_a_revoke

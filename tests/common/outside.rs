@@ -49,7 +49,8 @@ impl Outside {
     pub fn write(&self, parts: RecordParts) {
         let id = parts.id;
         self.before.lock().unwrap().entry(id).or_insert_with(|| self.stored(id));
-        self.put(id, Some(parts));
+        self.remove(id);
+        self.put(parts);
     }
 
     pub fn change(&self, id: TokenId, change: impl FnOnce(&mut RecordParts)) {
@@ -67,7 +68,10 @@ impl Outside {
     pub fn restore(&self) {
         self.damaged.lock().unwrap().clear();
         let before = std::mem::take(&mut *self.before.lock().unwrap());
-        before.into_iter().for_each(|(id, parts)| self.put(id, parts));
+        for (id, parts) in before {
+            self.remove(id);
+            parts.into_iter().for_each(|parts| self.put(parts));
+        }
     }
 
     /// What somebody else does between the engine's next look at a row and its write.
@@ -80,11 +84,11 @@ impl Outside {
         Some(row.record().unwrap().clone().into_parts())
     }
 
-    fn put(&self, id: TokenId, parts: Option<RecordParts>) {
+    fn remove(&self, id: TokenId) {
         ready(self.kept.purge(&Purge::Matching(Filter::of_id(id)), 1)).unwrap();
-        let Some(parts) = parts else {
-            return;
-        };
+    }
+
+    fn put(&self, parts: RecordParts) {
         let insert = Insert {
             row: Row::new(TokenRecord::from_parts(parts)),
             now: at(0),

@@ -28,6 +28,9 @@ pub(crate) enum How {
     SupersedesAnyRevision,
     SupersedesWithTheFormsLastUse,
     ReplacesAChangedSuccessor,
+    LooksAtTheParentThenInserts,
+    InsertsAndReplacesWithTwoLocks,
+    RotatesPastADamagedRow,
     ReplacesAUsedSuccessor,
     ForgetsToEndTheReplaced,
     ForgetsToEndTheDerived,
@@ -240,6 +243,31 @@ impl TokenStore for Wrapped {
                     supersede.ends_derived = false;
                 }
             }
+            LooksAtTheParentThenInserts => {
+                let parent = match &insert.under {
+                    Some(parent) => self.parts(parent.id()).await,
+                    None => None,
+                };
+                if parent.is_some_and(|parent| parent.revision == 0) {
+                    insert.under = None;
+                    self.meet(4);
+                    self.meet(8);
+                } else if insert.supersede.is_some() {
+                    self.meet(4);
+                    let answer = self.inner.insert(&insert).await;
+                    self.meet(8);
+                    return answer;
+                }
+            }
+            RotatesPastADamagedRow if insert.supersede.is_some() => {
+                let damaged = self.damaged.lock().unwrap().clone();
+                let mine = self.all(&Filter::of_owner(&new.owner)).await;
+                let answer = self.inner.insert(&insert).await;
+                for row in mine.into_iter().filter(|row| damaged.contains(&row.id)) {
+                    self.force(row).await;
+                }
+                return answer;
+            }
             CountsTheExpiredAtTheInstant => {
                 insert.now = insert.now.saturating_sub(Duration::from_secs(1));
             }
@@ -271,7 +299,7 @@ impl TokenStore for Wrapped {
                     return Ok(Inserted::LabelTaken);
                 }
             }
-            LooksAtLabelsThenInserts if insert.unique_label => {
+            LooksAtLabelsThenInserts | InsertsAndReplacesWithTwoLocks if insert.unique_label => {
                 let mine = self.all(&Filter::of_owner(&new.owner)).await;
                 self.meet(8);
                 if mine.iter().any(|row| row.label == new.label) {
@@ -364,6 +392,7 @@ impl TokenStore for Wrapped {
                 return Ok(answer);
             }
             (ReplacesALabelThatIsTaken, _) => replace.unique_label = false,
+            (InsertsAndReplacesWithTwoLocks, _) if replace.unique_label => self.meet(8),
             _ => {}
         }
         self.inner.replace(&replace).await
@@ -573,6 +602,8 @@ mod caught {
         FindsAnOldCopy: 11 an_answer_is_seen_by_every_thread_at_once;
         CountsThenInserts: 9 a_limit_holds_against_many_inserts_at_once;
         LooksAtLabelsThenInserts: 10 a_label_is_taken_once_by_many_inserts_at_once;
+        InsertsAndReplacesWithTwoLocks: 16 a_label_is_taken_once_by_inserts_and_replaces_at_once;
+        LooksAtTheParentThenInserts: 8 no_derived_token_escapes_a_rotation_that_ends_them;
         ReplacesThenLooks: 14 of_many_replaces_of_one_revision_one_is_done;
         RevokesWhatItSawFirst: 19 no_successor_escapes_a_revoke;
         TouchesByAnOldCopy: 20 uses_noted_at_once_end_with_the_latest;
@@ -581,5 +612,6 @@ mod caught {
     caught! { damage:
         FailsOnADamagedRow: 12 a_damaged_row_is_shown_as_damaged_and_blocks_no_other;
         PassesOverADamagedRow: 18 a_damaged_row_is_revoked_like_any_other;
+        RotatesPastADamagedRow: 8 a_damaged_row_ends_with_a_rotation_like_any_other;
     }
 }

@@ -7,7 +7,8 @@ use super::race::{Call, at_once};
 use super::rows::*;
 use super::{CALLS, ROUNDS, Runner};
 use crate::record::{Expires, RecordParts, TokenRecord};
-use crate::store::{Insert, Inserted, TokenStore};
+use crate::store::{Filter, Insert, Inserted, Row, TokenStore};
+use crate::token::TokenId;
 
 /// Clause 4.
 pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
@@ -275,6 +276,75 @@ pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(stor
     rows.pop();
     rows.extend([written(&form), newer]);
     has(8, store, &[&rows[..], &ended_children].concat()).await;
+}
+
+/// Clauses 8 and 12. `damage` writes junk into a row.
+pub async fn a_damaged_row_ends_with_a_rotation_like_any_other<S, D>(
+    store: &Arc<S>,
+    damage: impl Fn(Arc<S>, TokenId) -> D,
+) where
+    S: TokenStore,
+    D: Future<Output = ()>,
+{
+    let old = row(1, "alice");
+    let child = derived(3, "alice", 1);
+    put_all(&**store, &[old.clone(), derived(2, "alice", 1), child.clone()]).await;
+    damage(Arc::clone(store), id(2)).await;
+    let (new, form, mut rotate) = rotation(&old, 4);
+    let supersede = rotate.supersede.as_mut().unwrap();
+    supersede.ends_derived = true;
+    let ended_child = ended(&child, &supersede.revocation);
+    let answer = insert(&**store, &rotate).await;
+    answers(8, "a rotation that ends derived rows, one of them damaged", answer, Inserted::Done);
+    for right in [&written(&form), &ended_child, &new] {
+        is_row(8, "find", Some(&stored(&**store, right.id).await), right);
+    }
+    let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
+    let living: Vec<TokenId> = list(&**store, &living).await.iter().map(Row::id).collect();
+    let wrong = format!("{living:?} live, and rows 1 and 4 should");
+    hold(8, living == [old.id, new.id], wrong);
+}
+
+/// Clauses 5 and 8, on threads: tokens are issued under a token while that is rotated without overlap.
+pub async fn no_derived_token_escapes_a_rotation_that_ends_them<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..2 * ROUNDS {
+        let who = format!("owner {round}");
+        let first = 1000 * round;
+        let parent = row(first, &who);
+        put(&**store, &parent).await;
+        let issue = |thread: u64| -> Call<()> {
+            let (store, who, parent) = (Arc::clone(store), who.clone(), parent.clone());
+            Box::pin(async move {
+                for step in 1..50 {
+                    let child = derived(first + 100 * thread + step, &who, first);
+                    let under = Insert { under: Some(loaded(&parent)), ..insert_of(&child) };
+                    if insert(&*store, &under).await != Inserted::Done {
+                        return;
+                    }
+                }
+            })
+        };
+        let mut rotate = rotation(&parent, first + 1).2;
+        rotate.supersede.as_mut().unwrap().ends_derived = true;
+        let rotating = Arc::clone(store);
+        let waits = round % 4;
+        let line: Call<()> = Box::pin(async move {
+            // The others should have begun.
+            for _ in 0..waits {
+                list(&*rotating, &Filter::of_id(rotate.row.id())).await;
+            }
+            let answer = insert(&*rotating, &rotate).await;
+            answers(6, "a rotation beside inserts under its token", answer, Inserted::Done);
+        });
+        at_once(runner, vec![issue(1), issue(2), issue(3), line]).await;
+        let rows = rows_of(&**store, &who).await;
+        let escaped =
+            rows.iter().find(|row| row.derived_from.is_some() && row.revocation.is_none());
+        hold(8, escaped.is_none(), format_args!("a derived row outlives a rotation: {escaped:?}"));
+    }
 }
 
 /// Clause 9.

@@ -8,7 +8,7 @@ use super::rows::*;
 use super::{CALLS, ROUNDS, Runner};
 use crate::access::Access;
 use crate::record::{Expires, LastUse, RecordParts, TokenRecord};
-use crate::store::{Replace, Replaced, TokenStore};
+use crate::store::{Insert, Inserted, Replace, Replaced, TokenStore};
 
 /// Clause 14.
 pub async fn replace_is_a_compare_and_swap<S: TokenStore>(store: &S) {
@@ -169,6 +169,37 @@ pub async fn a_label_is_taken_once_by_many_replaces_at_once<S: TokenStore + 'sta
         let named = there.iter().filter(|row| row.label == label("Phone")).count();
         let done = given.iter().filter(|answer| **answer == Replaced::Done).count();
         let wrong = format!("{named} rows have one label after {given:?}");
+        hold(16, done == 1 && named == 1, wrong);
+    }
+}
+
+/// Clauses 10 and 16, on threads: some rows are inserted with a label, and others take it.
+pub async fn a_label_is_taken_once_by_inserts_and_replaces_at_once<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    runner: Runner,
+) {
+    for round in 0..ROUNDS {
+        let who = format!("owner {round}");
+        let rows: Vec<_> = (0..CALLS).map(|number| row(100 * round + number, &who)).collect();
+        let call = |(number, row): (usize, &RecordParts)| -> Call<bool> {
+            let form = RecordParts { label: label("Phone"), ..row.clone() };
+            let store = Arc::clone(store);
+            if number % 2 == 0 {
+                let plain = insert_of(&form);
+                let unique = Insert { unique_label: true, ..plain };
+                return Box::pin(async move { insert(&*store, &unique).await == Inserted::Done });
+            }
+            let unique = Replace { unique_label: true, ..replace_of(&form) };
+            Box::pin(async move { replace(&*store, &unique).await == Replaced::Done })
+        };
+        for row in rows.iter().skip(1).step_by(2) {
+            put(&**store, row).await;
+        }
+        let given = at_once(runner, rows.iter().enumerate().map(call).collect()).await;
+        let there = rows_of(&**store, &who).await;
+        let named = there.iter().filter(|row| row.label == label("Phone")).count();
+        let done = given.iter().filter(|done| **done).count();
+        let wrong = format!("{named} rows have one label, and {done} were told so");
         hold(16, done == 1 && named == 1, wrong);
     }
 }
