@@ -1,0 +1,121 @@
+//! Threads that act on one owner's tokens at once, and rules that must hold in whatever order they came.
+//!
+//! The programs are drawn from a seed; the order in which the threads run can't be. A broken rule prints the seed and the whole
+//! history. `HISTORY_SEED` in the environment runs one seed, a thousand times.
+
+use app_tokens::MemoryStore;
+use app_tokens::store::{RuntimeFree, SqliteStore};
+
+#[path = "history/program.rs"]
+mod program;
+#[path = "history/rules.rs"]
+mod rules;
+#[path = "history/stores.rs"]
+mod stores;
+
+use program::{History, run};
+use rules::{Broken, broken_rules};
+use stores::{Shaken, Wrong, WrongStore};
+
+#[test]
+fn histories_on_memory_keep_the_rules() {
+    assert_rules(0..4000, |_| vec![MemoryStore::new()]);
+}
+
+#[test]
+fn histories_of_two_authorities_on_memory_keep_the_rules() {
+    assert_rules(10_000..12_000, |_| {
+        let store = MemoryStore::new();
+        vec![store.clone(), store]
+    });
+}
+
+#[test]
+fn histories_on_sqlite_in_memory_keep_the_rules() {
+    assert_rules(20_000..20_400, |_| vec![SqliteStore::in_memory().unwrap()]);
+}
+
+#[test]
+fn histories_of_two_handles_on_one_sqlite_file_keep_the_rules() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_rules(30_000..30_100, |seed| {
+        let path = directory.path().join(format!("{seed}.db"));
+        vec![SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()]
+    });
+}
+
+fn assert_rules<S: RuntimeFree + Clone>(
+    seeds: std::ops::Range<u64>,
+    stores: impl Fn(u64) -> Vec<S>,
+) {
+    let seeds: Vec<u64> = match std::env::var("HISTORY_SEED") {
+        Ok(seed) => vec![seed.parse().expect("a seed is a number"); 1000],
+        Err(_) => seeds.collect(),
+    };
+    for seed in seeds {
+        let history = run_shaken(seed, stores(seed));
+        let broken = broken_rules(&history);
+        if let Some(Broken { rule, how }) = broken.first() {
+            panic!("{}\nIt is broken that {rule}: {how}", written_out(&history));
+        }
+    }
+}
+
+fn run_shaken<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History {
+    let shaken = stores.into_iter().enumerate();
+    run(seed, shaken.map(|(number, store)| Shaken::new(store, seed + number as u64)).collect())
+}
+
+fn written_out(history: &History) -> String {
+    let mut text = format!("HISTORY_SEED={}, {:?}\n", history.seed, history.setting);
+    for event in &history.events {
+        let (span, deed) = (event.span, &event.deed);
+        text += &format!(
+            "{}-{} at {}-{}, thread {} on {}: {deed:?}\n",
+            span.start, span.end, span.before, span.after, event.thread, event.on
+        );
+    }
+    text
+}
+
+// -- a store that is wrong breaks a rule
+
+/// Runs histories on a store that is wrong until one breaks this rule.
+#[track_caller]
+fn assert_caught(wrong: Wrong, rule: &str) {
+    for seed in 0..3000 {
+        let store = WrongStore::new(wrong);
+        let history = run_shaken(seed, vec![store.clone(), store]);
+        if broken_rules(&history).iter().any(|broken| broken.rule == rule) {
+            return;
+        }
+    }
+    panic!("no history broke the rule that {rule}");
+}
+
+macro_rules! caught {
+    ($($wrong:ident: $rule:ident;)*) => {
+        mod caught {
+            $(
+                #[test]
+                #[allow(non_snake_case, reason = "named after the wrong store")]
+                fn $wrong() {
+                    super::assert_caught(super::Wrong::$wrong, super::rules::$rule);
+                }
+            )*
+        }
+    };
+}
+
+caught! {
+    AnswersARevokeBeforeItIsDone: DENIED_AFTER_ITS_END;
+    ForgetsTheDerivedOnRevoke: DENIED_AFTER_ITS_END;
+    FindsAnOldCopy: DENIED_AFTER_ITS_END;
+    SupersedesAnyRevision: ONE_WINNER;
+    ReplacesAnyRevision: CHANGES_STAY;
+    ForgetsToEndTheReplaced: ONE_WAY_IN;
+    InsertsUnderAnEndedToken: DENIED_AFTER_ITS_END;
+    CountsThenInserts: LIMIT;
+    LooksAtLabelsThenRenames: LABELS;
+    TouchesBackwards: USES_GO_FORWARDS;
+}

@@ -1,0 +1,273 @@
+//! A store whose calls meet, and stores that break the contract where only a race shows it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use app_tokens::record::{LastUse, RecordParts, Revocation, TokenRecord};
+use app_tokens::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+};
+use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
+
+use super::program::Draw;
+
+/// Any store; before and after some of its calls the thread lets others go first, so that what the engine does between two calls
+/// is cut in two.
+#[derive(Clone)]
+pub(crate) struct Shaken<S> {
+    inner: S,
+    draws: Arc<AtomicU64>,
+}
+
+impl<S> Shaken<S> {
+    pub(crate) fn new(inner: S, seed: u64) -> Shaken<S> {
+        Shaken { inner, draws: Arc::new(AtomicU64::new(seed)) }
+    }
+
+    fn shake(&self) {
+        let number = Draw(self.draws.fetch_add(1, Relaxed)).number();
+        (0..(number % 8).saturating_sub(4)).for_each(|_| thread::yield_now());
+    }
+
+    async fn shaken<T>(&self, call: impl Future<Output = T>) -> T {
+        self.shake();
+        let answer = call.await;
+        self.shake();
+        answer
+    }
+}
+
+impl<S: RuntimeFree> RuntimeFree for Shaken<S> {}
+
+impl<S: TokenStore> TokenStore for Shaken<S> {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.shaken(self.inner.insert(insert)).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.shaken(self.inner.find(id)).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.shaken(self.inner.list(filter, page)).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.shaken(self.inner.replace(replace)).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.shaken(self.inner.revoke(filter, revocation)).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        self.shaken(self.inner.touch(uses)).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.shaken(self.inner.purge(purge, limit)).await
+    }
+}
+
+/// In which way a store is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// A queue in front of the database.
+    AnswersARevokeBeforeItIsDone,
+    ForgetsTheDerivedOnRevoke,
+    /// A cache in front of the database.
+    FindsAnOldCopy,
+    SupersedesAnyRevision,
+    ReplacesAnyRevision,
+    ForgetsToEndTheReplaced,
+    InsertsUnderAnEndedToken,
+    CountsThenInserts,
+    LooksAtLabelsThenRenames,
+    TouchesBackwards,
+}
+
+use Wrong::*;
+
+/// A `MemoryStore` that goes wrong.
+#[derive(Clone)]
+pub(crate) struct WrongStore(Arc<Inner>);
+
+struct Inner {
+    right: MemoryStore,
+    wrong: Wrong,
+    /// Held during each call: what is wrong is the one thing only.
+    gate: Mutex<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    calls: u64,
+    waiting: VecDeque<(u64, Filter, Revocation)>,
+    copies: BTreeMap<TokenId, (u64, Option<Row>)>,
+}
+
+impl WrongStore {
+    pub(crate) fn new(wrong: Wrong) -> WrongStore {
+        let right = MemoryStore::new();
+        WrongStore(Arc::new(Inner { right, wrong, gate: Mutex::default() }))
+    }
+}
+
+impl Inner {
+    /// Begins a call: what waited long enough is done first.
+    fn call(&self, gate: &mut Gate) {
+        gate.calls += 1;
+        while gate.waiting.front().is_some_and(|(due, ..)| *due <= gate.calls) {
+            if let Some((_, filter, revocation)) = gate.waiting.pop_front() {
+                at_once(self.right.revoke(&filter, &revocation)).unwrap();
+            }
+        }
+    }
+
+    fn find(&self, id: TokenId) -> Option<Row> {
+        at_once(self.right.find(id)).unwrap()
+    }
+
+    /// Writes a row as it is, over whatever is there.
+    fn force(&self, parts: RecordParts) {
+        let this = Purge::Matching(Filter::of_id(parts.id));
+        at_once(self.right.purge(&this, 1)).unwrap();
+        let row = Row::new(TokenRecord::from_parts(parts));
+        let now = Timestamp::MIN;
+        let bare =
+            Insert { row, now, limit: None, unique_label: false, under: None, supersede: None };
+        at_once(self.right.insert(&bare)).unwrap();
+    }
+
+    /// A new form with the revision that is there.
+    fn with_the_stored_revision(&self, form: &Row) -> Row {
+        let stored = self.find(form.id());
+        let revision = stored.as_ref().and_then(Row::record).map(TokenRecord::revision);
+        let parts = parts(form);
+        let revision = revision.unwrap_or(parts.revision);
+        Row::new(TokenRecord::from_parts(RecordParts { revision, ..parts }))
+    }
+
+    fn live(&self, row: &Row, now: Timestamp) -> Vec<RecordParts> {
+        let new = parts(row);
+        let rows = at_once(self.right.list(&Filter::of_owner(&new.owner), Page::first(1000)));
+        let live = |row: &Row| row.record().is_some_and(|record| record.is_live(now));
+        let others = rows.unwrap().into_iter().filter(live).map(|row| parts(&row));
+        others.filter(|other| other.family != new.family).collect()
+    }
+}
+
+impl TokenStore for WrongStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        let mut insert = insert.clone();
+        if self.0.wrong == CountsThenInserts {
+            let live = self.0.live(&insert.row, insert.now).len();
+            if insert.limit.take().is_some_and(|limit| live >= limit as usize) {
+                return Ok(Inserted::LimitReached);
+            }
+            thread::yield_now();
+        }
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        match (self.0.wrong, &mut insert) {
+            (SupersedesAnyRevision, Insert { supersede: Some(supersede), .. }) => {
+                supersede.row = self.0.with_the_stored_revision(&supersede.row);
+            }
+            (ForgetsToEndTheReplaced, Insert { supersede: Some(supersede), .. }) => {
+                supersede.replaces = None;
+            }
+            (InsertsUnderAnEndedToken, Insert { under, .. }) => *under = None,
+            _ => {}
+        }
+        at_once(self.0.right.insert(&insert))
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        let found = self.0.find(id);
+        if self.0.wrong != FindsAnOldCopy {
+            return Ok(found);
+        }
+        let calls = gate.calls;
+        let copy = gate.copies.entry(id).or_insert((calls, found.clone()));
+        if copy.0 + 4 < calls {
+            *copy = (calls, found);
+        }
+        Ok(copy.1.clone())
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.0.call(&mut self.0.gate.lock().unwrap());
+        at_once(self.0.right.list(filter, page))
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        let mut replace = replace.clone();
+        if self.0.wrong == LooksAtLabelsThenRenames && replace.unique_label {
+            let label = parts(&replace.row).label;
+            if self.0.live(&replace.row, replace.now).iter().any(|other| other.label == label) {
+                return Ok(Replaced::LabelTaken);
+            }
+            replace.unique_label = false;
+            thread::yield_now();
+        }
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        if self.0.wrong == ReplacesAnyRevision {
+            replace.row = self.0.with_the_stored_revision(&replace.row);
+        }
+        at_once(self.0.right.replace(&replace))
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        let rows = at_once(self.0.right.list(&Filter::every_token(), Page::first(1000))).unwrap();
+        let means = |row: &&Row| row.record().is_some_and(|record| filter.matches(record));
+        match self.0.wrong {
+            AnswersARevokeBeforeItIsDone => {
+                let due = gate.calls + 4;
+                gate.waiting.push_back((due, filter.clone(), revocation.clone()));
+                Ok(rows.iter().filter(means).count() as u64)
+            }
+            ForgetsTheDerivedOnRevoke => {
+                let count = at_once(self.0.right.revoke(filter, revocation));
+                rows.iter().filter(|row| !means(row)).for_each(|row| self.0.force(parts(row)));
+                count
+            }
+            _ => at_once(self.0.right.revoke(filter, revocation)),
+        }
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        if self.0.wrong != TouchesBackwards {
+            return at_once(self.0.right.touch(uses));
+        }
+        for (id, last_use) in uses {
+            if let Some(row) = self.0.find(*id) {
+                self.0.force(RecordParts { last_use: Some(last_use.clone()), ..parts(&row) });
+            }
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.0.call(&mut self.0.gate.lock().unwrap());
+        at_once(self.0.right.purge(purge, limit))
+    }
+}
+
+impl RuntimeFree for WrongStore {}
+
+fn parts(row: &Row) -> RecordParts {
+    row.record().unwrap().clone().into_parts()
+}
+
+/// A `MemoryStore` never waits.
+fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a MemoryStore waits"),
+    }
+}
