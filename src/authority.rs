@@ -157,13 +157,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         caller: &Caller,
         new: NewToken,
     ) -> Result<IssuedToken, IssueError> {
-        let now = self.now();
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
         // As it is now: what the caller was let in with may have been narrowed since.
+        let own_use = self.own_use(caller.id());
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
-        if self.status(&parent, now, self.own_use(caller.id()))? != Status::Active {
+        let now = self.now();
+        if self.status(&parent, now, own_use)? != Status::Active {
             return Err(IssueError::ParentChanged);
         }
         let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
@@ -211,12 +212,23 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Failed`] if the store is.
     pub async fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
         self.flush_if_it_matters(filter).await?;
-        let now = self.now();
-        let rows = self.store.list(filter, page).await?;
+        let (mut rows, mut tokens);
+        let mut tries = 0;
+        loop {
+            let flushes = self.shared.usage.flushes();
+            rows = self.store.list(filter, page).await?;
+            // Read after the rows: one that was made meanwhile was not made in the future.
+            let now = self.now();
+            tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
+            // A use that was written in between may be in neither.
+            tries += 1;
+            if flushes == self.shared.usage.flushes() || tries == MAX_TRIES {
+                break;
+            }
+        }
         let full = page.limit > 0 && rows.len() >= page.limit as usize;
         let next = rows.last().filter(|_| full).map(Row::id);
         let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
-        let tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
         Ok(TokenPage { tokens, damaged, next })
     }
 
@@ -226,8 +238,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`ManageError::Unknown`] if there is none, it can't be read, or it isn't this owner's; [`ManageError::Failed`] if the store is.
     pub async fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
         by.actor()?;
+        // Before the row: a flush in between moves a use from here to there, and it must be seen in one of the two.
+        let own_use = self.shared.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
-        let view = self.view(row.whole().ok_or(ManageError::Unknown)?, self.now());
+        let view = self.view_with(row.whole().ok_or(ManageError::Unknown)?, own_use, self.now());
         if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 
@@ -327,8 +341,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
         let actor = by.actor()?;
-        let now = self.now();
-        let (old, replaced) = self.rotatable(by, id, now).await?;
+        let (old, replaced, now) = self.rotatable(by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
         let (granted, old_ends) = rotation.grant(old.record(), last, &self.shared.policy, now)?;
@@ -566,18 +579,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.shared.clock.now()
     }
 
-    /// A token that is good, on which somebody may act.
-    async fn active(
+    /// A token's row, and this process's own use of it, for somebody who may see it.
+    async fn read(
         &self,
         by: By<'_>,
         id: TokenId,
-        now: Timestamp,
-    ) -> Result<WholeRow, ChangeError> {
+    ) -> Result<(WholeRow, Option<Timestamp>), ChangeError> {
         let own_use = self.own_use(id);
         let row = self.store.find(id).await?.and_then(Row::into_whole);
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
-        match self.status(&row, now, own_use)? {
-            Status::Active => Ok(row),
+        Ok((row, own_use))
+    }
+
+    /// Nothing is changed of a token that doesn't authenticate any more.
+    fn refuse_ended(
+        &self,
+        row: &WholeRow,
+        own_use: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        match self.status(row, now, own_use)? {
+            Status::Active => Ok(()),
             ended => Err(ChangeError::NotActive(ended)),
         }
     }
@@ -587,28 +609,34 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.shared.sealer.intact(row).map_err(|_| Failed::NotIntact)
     }
 
-    /// A token that can be rotated, and its unused successor if it was rotated before.
+    /// A token that can be rotated at the instant given with it, and its unused successor if it was rotated before.
     async fn rotatable(
         &self,
         by: By<'_>,
         id: TokenId,
-        now: Timestamp,
-    ) -> Result<(WholeRow, Option<WholeRow>), ChangeError> {
-        let old = self.active(by, id, now).await?;
+    ) -> Result<(WholeRow, Option<WholeRow>, Timestamp), ChangeError> {
+        let (old, own_use) = self.read(by, id).await?;
         let Some(successor) = old.record().successor() else {
-            return Ok((old, None));
+            let now = self.now();
+            self.refuse_ended(&old, own_use, now)?;
+            return Ok((old, None, now));
         };
         // A use that this process has not written yet must reach the store before it can say that there was none.
         self.flush_usage().await?;
-        let successor = self.active(by, successor, now).await.map_err(|error| match error {
-            ChangeError::Failed(failed) => ChangeError::Failed(failed),
-            _ => ChangeError::Rotated,
-        })?;
-        let record = successor.record();
-        if record.last_use().is_some() || record.successor().is_some() {
-            return Err(ChangeError::Rotated);
+        let found = self.read(by, successor).await;
+        let now = self.now();
+        self.refuse_ended(&old, own_use, now)?;
+        let unused = found.and_then(|(successor, own_use)| {
+            self.refuse_ended(&successor, own_use, now)?;
+            let record = successor.record();
+            let is_unused = record.last_use().is_none() && record.successor().is_none();
+            is_unused.then_some(successor).ok_or(ChangeError::Rotated)
+        });
+        match unused {
+            Ok(successor) => Ok((old, Some(successor), now)),
+            Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
+            Err(_) => Err(ChangeError::Rotated),
         }
-        Ok((old, Some(successor)))
     }
 
     /// Compare-and-swap of a good token's row: what was found intact, and the change.
@@ -621,8 +649,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<TokenView, ChangeError> {
         let actor = by.actor()?;
         for _ in 0..MAX_TRIES {
+            let (old, own_use) = self.read(by, id).await?;
             let now = self.now();
-            let old = self.active(by, id, now).await?;
+            self.refuse_ended(&old, own_use, now)?;
             let intact = self.intact(&old)?;
             let new = self.shared.sealer.reseal(intact, decide(intact.record(), now)?);
             let ends_sooner = old.record().expires().is_later_than(new.record().expires());
@@ -864,7 +893,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     fn view(&self, row: &WholeRow, now: Timestamp) -> TokenView {
-        let own_use = self.shared.usage.pending(row.record().id());
+        self.view_with(row, self.shared.usage.pending(row.record().id()), now)
+    }
+
+    fn view_with(&self, row: &WholeRow, own_use: Option<LastUse>, now: Timestamp) -> TokenView {
         let own_use_at = own_use.as_ref().map(|own_use| own_use.at);
         TokenView::new(row.record(), self.status(row, now, own_use_at).ok(), own_use)
     }
@@ -909,13 +941,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         digest: Digest,
         by: &Actor,
     ) -> Result<LeakOutcome, Failed> {
+        let own_use = self.own_use(id);
         let found = self.store.find(id).await?.and_then(Row::into_whole);
         let stored = found.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
         let secret_is_right = digest == *stored;
         let Some(row) = found.filter(|_| secret_is_right) else {
             return Ok(LeakOutcome::NoToken);
         };
-        match self.status(&row, self.now(), self.own_use(id)) {
+        match self.status(&row, self.now(), own_use) {
             Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
                 Ok(LeakOutcome::Ended(ended))
             }

@@ -21,6 +21,9 @@ pub(crate) struct UsageLog {
     /// When the reuse of a superseded token was reported last.
     reused: Mutex<HashMap<TokenId, Timestamp>>,
     flushers: AtomicUsize,
+    /// How often uses were taken out, having been written. Whoever reads a row first and its use here after must see it unchanged, or
+    /// the use may have passed him by.
+    flushes: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
             reused: Mutex::default(),
             flushers: AtomicUsize::new(0),
+            flushes: AtomicUsize::new(0),
         }
     }
 
@@ -138,6 +142,7 @@ impl UsageLog {
             .collect();
         for batch in noted.chunks(BATCH) {
             store.touch(batch, now).await?;
+            self.flushes.fetch_add(1, Ordering::SeqCst);
             for (id, written) in batch {
                 let mut pending = self.shard(*id);
                 if pending.get(id) == Some(written) {
@@ -146,6 +151,10 @@ impl UsageLog {
             }
         }
         Ok(noted.len() as u64)
+    }
+
+    pub(crate) fn flushes(&self) -> usize {
+        self.flushes.load(Ordering::SeqCst)
     }
 
     fn attach_flusher(&self) {

@@ -182,6 +182,10 @@ impl<'h> Check<'h> {
                 end(token.born.surely_before(span), &[Revoked])
             }
             Deed::Rotate { id: old, overlap: 0, answer: Ok(_) } => derived(*old, true, &[Revoked]),
+            // What is issued under it at the same time may come after it, and may then do no more.
+            Deed::Narrow { id: old, answer: Ok(_), .. } => {
+                derived(*old, first.born.surely_before(span), &[Revoked])
+            }
             Deed::Authenticate { id: reused, answer: Err(Refusal::Ended(Superseded)) }
                 if self.history.setting.reuse_ends_family =>
             {
