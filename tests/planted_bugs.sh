@@ -1,12 +1,19 @@
 #!/usr/bin/env bash
 # Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the suite on each.
-# Run by hand: bash tests/planted_bugs.sh [WORD]      only bugs whose description has WORD
+# Run by hand: bash tests/planted_bugs.sh [PATTERN]      only bugs whose description matches
 # Fails if a bug survives, if a line to plant it in is not there any more, or if the suite fails without any bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 only=${1:-}
-suite=(--lib --test life --test tampering --test oracle --test token_text --test conformance --test model --test sqlite)
+# All but the tests that talk to programs or look at memory.
+suite=(--lib)
+for file in tests/*.rs; do
+    case $(basename "$file" .rs) in
+        allocations | clients | cloud* | wiped) ;;
+        *) suite+=(--test "$(basename "$file" .rs)") ;;
+    esac
+done
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
@@ -36,7 +43,7 @@ survived=0
 # plant DESCRIPTION FILE LINE BUGGY_LINE: both lines as they stand in the file, without what is before or after them.
 plant() {
     local description=$1 file=$2 line=$3 bug=$4
-    [[ "$description" == *"$only"* ]] || return 0
+    [[ "$description" =~ $only ]] || return 0
     local count
     count=$(grep -cF -- "$line" "$file" || true)
     if [ "$count" != 1 ]; then
