@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use app_tokens::store::conformance;
 
+#[path = "conformance/sqlite.rs"]
+mod sqlite;
 #[path = "conformance/wrong_store.rs"]
 mod wrong_store;
 
@@ -16,37 +18,6 @@ mod dyn_over_memory {
     use app_tokens::MemoryStore;
     use app_tokens::store::DynStore;
     super::conformance::tests!(make = || async { DynStore::new(MemoryStore::new()) });
-}
-
-mod sqlite_in_memory {
-    use app_tokens::store::SqliteStore;
-    super::conformance::tests!(make = || async { SqliteStore::in_memory().unwrap() });
-}
-
-mod sqlite_on_a_file {
-    use std::fs;
-    use std::path::PathBuf;
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use app_tokens::store::SqliteStore;
-
-    /// Emptied at the start of a run, so that nothing piles up.
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("conformance");
-        let _it_may_not_be_there = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&folder).unwrap();
-        folder
-    });
-    static FILES: AtomicU32 = AtomicU32::new(0);
-
-    async fn empty_store() -> SqliteStore {
-        let number = FILES.fetch_add(1, Ordering::Relaxed);
-        SqliteStore::open(FOLDER.join(format!("{number}.db"))).unwrap()
-    }
-
-    // How each column of a row is damaged stands in `sqlite.rs`.
-    super::conformance::tests!(make = empty_store);
 }
 
 /// The runner, the damage and the wrapper of the wrong stores, on a store that is right.
