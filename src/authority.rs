@@ -210,13 +210,23 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Failed`] if the store is.
     pub async fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
         self.flush_if_it_matters(filter).await?;
-        let now = self.now();
-        let rows = self.store.list(filter, page).await?;
-        let full = page.limit > 0 && rows.len() >= page.limit as usize;
-        let next = rows.last().filter(|_| full).map(Row::id);
-        let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
-        let tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
-        Ok(TokenPage { tokens, damaged, next })
+        let mut tries = 0;
+        loop {
+            let gone = self.shared.usage.gone();
+            let rows = self.store.list(filter, page).await?;
+            // Not before: a row may be younger than that.
+            let now = self.now();
+            let full = page.limit > 0 && rows.len() >= page.limit as usize;
+            let next = rows.last().filter(|_| full).map(Row::id);
+            let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
+            let whole = rows.iter().filter_map(Row::whole);
+            let tokens = whole.map(|row| self.view(row, now)).collect();
+            tries += 1;
+            // A use that was written since the rows were read would be missing.
+            if gone == self.shared.usage.gone() || tries == MAX_TRIES {
+                return Ok(TokenPage { tokens, damaged, next });
+            }
+        }
     }
 
     /// One token.
@@ -225,9 +235,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`ManageError::Unknown`] if there is none, it can't be read, or it isn't this owner's; [`ManageError::Failed`] if the store is.
     pub async fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
         by.actor()?;
-        let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
-        let view = self.view(row.whole().ok_or(ManageError::Unknown)?, self.now());
-        if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
+        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
+        let found = self.list(&filter, Page::first(1)).await?;
+        found.tokens.into_iter().next().ok_or(ManageError::Unknown)
     }
 
     /// The tokens that expire within a period: for reminders. Page by page, like [`TokenAuthority::list`]; a page may be shorter than

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ use crate::token::TokenId;
 /// Uses that are not written yet. Shared by all clones of an authority.
 pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
+    /// How many uses have gone from here into the store.
+    gone: AtomicU64,
     /// When the reuse of a superseded token was reported last.
     reused: Mutex<HashMap<TokenId, Timestamp>>,
     flushers: AtomicUsize,
@@ -50,6 +52,7 @@ impl UsageLog {
     pub(crate) fn new() -> UsageLog {
         UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
+            gone: AtomicU64::new(0),
             reused: Mutex::default(),
             flushers: AtomicUsize::new(0),
         }
@@ -111,6 +114,12 @@ impl UsageLog {
         self.shard(id).get(&id).cloned()
     }
 
+    /// How many uses have gone into the store so far. Where it is the same before a row was read and after its use was looked up
+    /// here, the use was seen in one of the two.
+    pub(crate) fn gone(&self) -> u64 {
+        self.gone.load(Ordering::SeqCst)
+    }
+
     /// Writes what was noted. What the store did not take is kept for the next time.
     pub(crate) async fn flush(&self, store: &impl TokenStore) -> Result<u64, StoreError> {
         let noted: Vec<(TokenId, LastUse)> = self
@@ -124,6 +133,7 @@ impl UsageLog {
         for batch in noted.chunks(BATCH) {
             store.touch(batch).await?;
             for (id, written) in batch {
+                self.gone.fetch_add(1, Ordering::SeqCst);
                 let mut pending = self.shard(*id);
                 if pending.get(id).is_some_and(|pending| pending.at <= written.at) {
                     pending.remove(id);
