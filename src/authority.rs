@@ -156,11 +156,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         caller: &Caller,
         new: NewToken,
     ) -> Result<IssuedToken, IssueError> {
-        let now = self.now();
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
         // As it is now: what the caller was let in with may have been narrowed since.
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
+        let now = self.now();
         let parent = parent.ok_or(IssueError::ParentChanged)?;
         if self.status(&parent, now)? != Status::Active {
             return Err(IssueError::ParentChanged);
@@ -334,8 +334,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
         let actor = by.actor()?;
-        let now = self.now();
-        let (old, replaced) = self.rotatable(by, id, now).await?;
+        let (old, replaced, now) = self.rotatable(by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
         let (granted, old_ends) = rotation.grant(old.record(), last, &self.shared.policy, now)?;
@@ -569,17 +568,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.shared.clock.now()
     }
 
-    /// A token that is good, on which somebody may act.
-    async fn active(
-        &self,
-        by: By<'_>,
-        id: TokenId,
-        now: Timestamp,
-    ) -> Result<WholeRow, ChangeError> {
+    /// A token that is good, on which somebody may act, and the instant at which it is.
+    async fn active(&self, by: By<'_>, id: TokenId) -> Result<(WholeRow, Timestamp), ChangeError> {
         let row = self.store.find(id).await?.and_then(Row::into_whole);
+        // Not before: at an instant that was read earlier, a token that was superseded since would still be good.
+        let now = self.now();
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
         match self.status(&row, now)? {
-            Status::Active => Ok(row),
+            Status::Active => Ok((row, now)),
             ended => Err(ChangeError::NotActive(ended)),
         }
     }
@@ -594,15 +590,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         by: By<'_>,
         id: TokenId,
-        now: Timestamp,
-    ) -> Result<(WholeRow, Option<WholeRow>), ChangeError> {
-        let old = self.active(by, id, now).await?;
+    ) -> Result<(WholeRow, Option<WholeRow>, Timestamp), ChangeError> {
+        let (old, now) = self.active(by, id).await?;
         let Some(successor) = old.record().successor() else {
-            return Ok((old, None));
+            return Ok((old, None, now));
         };
         // A use that this process has not written yet must reach the store before it can say that there was none.
         self.flush_usage().await?;
-        let successor = self.active(by, successor, now).await.map_err(|error| match error {
+        let (successor, _) = self.active(by, successor).await.map_err(|error| match error {
             ChangeError::Failed(failed) => ChangeError::Failed(failed),
             _ => ChangeError::Rotated,
         })?;
@@ -610,7 +605,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if record.last_use().is_some() || record.successor().is_some() {
             return Err(ChangeError::Rotated);
         }
-        Ok((old, Some(successor)))
+        Ok((old, Some(successor), now))
     }
 
     /// Compare-and-swap of a good token's row: what was found intact, and the change.
@@ -623,8 +618,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<TokenView, ChangeError> {
         let actor = by.actor()?;
         for _ in 0..MAX_TRIES {
-            let now = self.now();
-            let old = self.active(by, id, now).await?;
+            let (old, now) = self.active(by, id).await?;
             let intact = self.intact(&old)?;
             let new = self.shared.sealer.reseal(intact, decide(intact.record(), now)?);
             let replace = Replace {
