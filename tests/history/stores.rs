@@ -59,8 +59,8 @@ impl<S: TokenStore> TokenStore for Shaken<S> {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.shaken(self.inner.revoke(filter, revocation)).await
     }
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
-        self.shaken(self.inner.touch(uses)).await
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.shaken(self.inner.touch(uses, now)).await
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.shaken(self.inner.purge(purge, limit)).await
@@ -238,11 +238,11 @@ impl TokenStore for WrongStore {
         }
     }
 
-    async fn touch(&self, uses: &[(TokenId, LastUse)]) -> Result<(), StoreError> {
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
         if self.0.wrong != TouchesBackwards {
-            return at_once(self.0.right.touch(uses));
+            return at_once(self.0.right.touch(uses, now));
         }
         for (id, last_use) in uses {
             if let Some(row) = self.0.find(*id) {
