@@ -587,13 +587,14 @@ impl Draw {
             30..38 => Step::IssueUnder(number, self.of(&LABELS)),
             38..44 => Step::Rename(number, self.of(&LABELS)),
             44..50 => Step::Narrow(number, self.of(&SCOPES)),
-            50..66 => Step::Rotate(number, self.of(&[None, Some(0), Some(10), Some(HOUR)])),
+            50..66 => Step::Rotate(number, self.of(&[None, Some(0), Some(10), Some(240)])),
             66..71 => Step::Flush,
             71..75 => Step::Reseal,
             75..81 => Step::List,
             81..84 => Step::Purge,
             84..88 if clock_moves => {
-                let long = setting.idle.map_or(HOUR, |idle| idle / 2);
+                // Within what clocks may be apart; beyond it, the engine takes the clock for a broken one.
+                let long = setting.idle.map_or(240, |idle| idle / 2);
                 Step::Advance(self.of(&[1, 1, 10, long]))
             }
             _ if gentle => Step::Authenticate(number),
