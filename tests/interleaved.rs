@@ -1,0 +1,158 @@
+//! Orders of calls that concurrent histories found, fixed: what somebody else does just before, or just after, the store reads.
+
+mod common;
+
+use std::sync::{Arc, Mutex};
+
+use app_tokens::error::{ChangeError, DenialReason};
+use app_tokens::record::{LastUse, Revocation, Status};
+use app_tokens::store::{
+    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    StoreError, TokenStore,
+};
+use app_tokens::{By, IssueError, NewToken, Rotation, Timestamp, TokenId};
+use common::*;
+
+/// A store beside whose next read somebody else acts.
+#[derive(Clone, Default)]
+struct Interleaved {
+    kept: MemoryStore,
+    before: Arc<Mutex<Option<Act>>>,
+    after: Arc<Mutex<Option<Act>>>,
+}
+
+type Act = Box<dyn FnOnce() + Send>;
+
+impl Interleaved {
+    fn before_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
+        *self.before.lock().unwrap() = Some(Box::new(act));
+    }
+
+    fn after_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
+        *self.after.lock().unwrap() = Some(Box::new(act));
+    }
+
+    async fn read<T>(&self, read: impl Future<Output = T>) -> T {
+        let (before, after) =
+            (self.before.lock().unwrap().take(), self.after.lock().unwrap().take());
+        before.into_iter().for_each(|act| act());
+        let rows = read.await;
+        after.into_iter().for_each(|act| act());
+        rows
+    }
+}
+
+impl TokenStore for Interleaved {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.kept.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.read(self.kept.find(id)).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.read(self.kept.list(filter, page)).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.kept.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.kept.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.kept.touch(uses, now).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.kept.purge(purge, limit).await
+    }
+}
+
+impl RuntimeFree for Interleaved {}
+
+const OPS: By<'static> = By::Operator("ops");
+
+#[test]
+fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    bench.assert_good(issued.expose_secret());
+    let same = bench.tokens.clone();
+    store.after_the_next_read(move || same.blocking().flush_usage().unwrap());
+    assert_eq!(bench.all_of("alice")[0].last_use().unwrap().at, at(0));
+}
+
+#[test]
+fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    bench.assert_good(issued.expose_secret());
+    let same = bench.tokens.clone();
+    store.after_the_next_read(move || same.blocking().flush_usage().unwrap());
+    let view = bench.tokens.blocking().find(OPS, issued.id()).unwrap();
+    assert_eq!(view.last_use().unwrap().at, at(0));
+}
+
+#[test]
+fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
+    let _flusher = bench.tokens.usage_flusher();
+    let tokens = bench.tokens.blocking();
+    let issued = bench.issue("alice");
+    bench.clock.advance(DAY - secs(1));
+    let caller = any(tokens.authenticate(issued.expose_secret()).unwrap());
+    bench.clock.advance(secs(1));
+    let flush = || {
+        let same = bench.tokens.clone();
+        move || same.blocking().flush_usage().unwrap()
+    };
+    store.after_the_next_read(flush());
+    assert!(tokens.issue_under(&caller, NewToken::new("alice", "Script")).is_ok());
+}
+
+#[test]
+fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy());
+    let old = bench.issue("alice");
+    let new = Arc::new(Mutex::new(None));
+    let (same, clock, id, first) =
+        (bench.tokens.clone(), bench.clock.clone(), old.id(), Arc::clone(&new));
+    store.before_the_next_read(move || {
+        clock.advance(secs(1));
+        *first.lock().unwrap() = Some(same.blocking().rotate(OPS, id, Rotation::new()).unwrap());
+    });
+    let second = bench.tokens.blocking().rotate(OPS, old.id(), Rotation::new());
+    assert!(matches!(second, Err(ChangeError::NotActive(Status::Superseded))), "{second:?}");
+    bench.assert_good(new.lock().unwrap().as_ref().unwrap().expose_secret());
+    bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+}
+
+#[test]
+fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy());
+    let tokens = bench.tokens.blocking();
+    let old = bench.issue("alice");
+    let caller = any(tokens.authenticate(old.expose_secret()).unwrap());
+    let (same, clock, id) = (bench.tokens.clone(), bench.clock.clone(), old.id());
+    store.before_the_next_read(move || {
+        clock.advance(secs(1));
+        drop(same.blocking().rotate(OPS, id, Rotation::new()).unwrap());
+    });
+    let derived = tokens.issue_under(&caller, NewToken::new("alice", "Script"));
+    assert!(matches!(derived, Err(IssueError::ParentChanged)), "{derived:?}");
+}
+
+#[test]
+fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
+    let store = Interleaved::default();
+    let bench = bench_over(store.clone(), policy());
+    let (same, clock) = (bench.tokens.clone(), bench.clock.clone());
+    store.before_the_next_read(move || {
+        clock.advance(secs(600));
+        drop(same.blocking().issue(NewToken::new("alice", "Young")).unwrap());
+    });
+    assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Active));
+}
