@@ -560,6 +560,20 @@ mod tests {
     }
 
     #[test]
+    fn a_revoked_row_is_never_intact_whatever_seal_and_mark_it_has() {
+        let sealer = sealer(ONE, "acme");
+        let row = sealer.seal_new(example());
+        assert!(sealer.intact(&row).is_ok() && sealer.intact(&loaded(&row)).is_ok());
+        let revocation = Revocation { at: at(5), reason: Reason::REQUESTED, by: Actor::Engine };
+        let revoked = row.record().clone().changed(|parts| parts.revocation = Some(revocation));
+        for mark in [None, row.mark] {
+            let revoked = WholeRow::new(revoked.clone(), mark);
+            assert_eq!(sealer.check(&revoked), SealCheck::Right, "a revocation is not sealed");
+            assert_eq!(sealer.intact(&revoked).unwrap_err(), SealCheck::Wrong);
+        }
+    }
+
+    #[test]
     fn a_mark_of_another_sealer_is_worth_nothing() {
         let foreign = sealer(TWO, "acme").seal_new(example());
         let forged = WholeRow::new(foreign.record().clone(), foreign.mark);
