@@ -80,6 +80,29 @@ pub(crate) enum Deed {
     Advance,
 }
 
+impl Deed {
+    /// What was done, and whether it was refused.
+    pub(crate) fn kind(&self) -> String {
+        let refusal = match self {
+            Deed::Issue { answer, .. }
+            | Deed::IssueUnder { answer, .. }
+            | Deed::Rename { answer, .. }
+            | Deed::Narrow { answer, .. }
+            | Deed::Rotate { answer, .. } => answer.as_ref().err(),
+            Deed::Authenticate { answer, .. } => answer.as_ref().err(),
+            Deed::Revoke { answer, .. } | Deed::Forget { answer, .. } => answer.as_ref().err(),
+            Deed::List { answer } => answer.as_ref().err(),
+            Deed::Flush { answer } | Deed::Purge { answer } | Deed::Reseal { answer } => {
+                answer.as_ref().err()
+            }
+            Deed::Advance => None,
+        };
+        let text = format!("{self:?}");
+        let what = text.split(' ').next().unwrap_or_default();
+        refusal.map_or(format!("{what} ok"), |refusal| format!("{what} {refusal:?}"))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Which {
     One(TokenId),
@@ -595,7 +618,7 @@ impl Draw {
             84..88 if clock_moves => {
                 // Within what clocks may be apart; beyond it, the engine takes the clock for a broken one.
                 let long = setting.idle.map_or(240, |idle| idle / 2);
-                Step::Advance(self.of(&[1, 1, 10, long]))
+                Step::Advance(self.of(&[1, 10, long]))
             }
             _ if gentle => Step::Authenticate(number),
             88..92 => Step::RevokeOne(number),
