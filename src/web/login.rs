@@ -229,7 +229,7 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
         &self.tokens
     }
 
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "tower")]
     pub(crate) fn realm(&self) -> &Arc<str> {
         &self.realm
     }
