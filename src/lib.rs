@@ -20,7 +20,8 @@
 //! #         std::task::Poll::Ready(r) => r, _ => unreachable!() } } }
 //! # Block::on(async {
 //! let tokens = TokenAuthority::in_memory("acme")?;
-//! let issued = tokens.issue(NewToken::new("alice", "My phone").scopes(["files:read"])).await?;
+//! let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+//! let issued = tokens.issue(new).await?;
 //! println!("shown once: {}", issued.expose_secret());
 //!
 //! let caller = tokens
@@ -37,7 +38,11 @@
 //! ```no_run
 //! # #[cfg(feature = "sqlite")] fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use app_tokens::{KeyRing, Policy, TokenAuthority, store::SqliteStore};
-//! let tokens = TokenAuthority::new(SqliteStore::open("app.db")?, KeyRing::load_or_create("app.key")?, Policy::new("acme")?);
+//! let tokens = TokenAuthority::new(
+//!     SqliteStore::open("app.db")?,
+//!     KeyRing::load_or_create("app.key")?,
+//!     Policy::new("acme")?,
+//! );
 //! # Ok(()) }
 //! # #[cfg(not(feature = "sqlite"))] fn main() {}
 //! ```
