@@ -3,17 +3,19 @@
 //!
 //! A failure prints its seed, and the acts up to the first that differs.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use app_tokens::error::LifeError;
+use app_tokens::error::{Failed, LifeError, RetireError};
 use app_tokens::event::Event;
-use app_tokens::store::{Filter, Page, RuntimeFree};
+use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    AuthError, IssueError, KeyRing, ManageError, ManualClock, MemoryStore, NewToken, Policy,
-    Presented, Requirement, Timestamp, TokenAuthority, TokenId,
+    AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
+    ManualClock, MemoryStore, NewToken, Policy, Presented, Requirement, ResealReport, Reuse,
+    Rotation, Timestamp, TokenAuthority, TokenId, TokenPage,
 };
 
 #[path = "model/acts.rs"]
@@ -23,13 +25,18 @@ mod reference;
 #[path = "model/texts.rs"]
 mod texts;
 
-use acts::{Act, Answer, BEGINNING, Draw, Life, Line, Rules, Told, Wish};
-use reference::Model;
+use acts::{Act, Answer, BEGINNING, Change, Draw, Life, Line, Rules, Told, Wish};
+use reference::{ACTIVE, Model, Verdict};
 
 #[test]
 fn the_engine_on_memory_does_as_the_model() {
     let seen = run_sequences(10_000, MemoryStore::new);
     assert_nothing_is_left_out(&seen);
+}
+
+#[test]
+fn the_engine_on_sqlite_does_as_the_model() {
+    run_sequences(500, || SqliteStore::in_memory().unwrap());
 }
 
 /// Longest sequence, in acts.
@@ -76,6 +83,30 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(never is not allowed)",
         "Refused(limit reached)",
         "Refused(label taken)",
+        "Refused(more access)",
+        "Refused(not under this)",
+        "Refused(other owner)",
+        "Refused(parent changed)",
+        "Refused(rotated)",
+        "Refused(derived)",
+        "Refused(active)",
+        "Refused(in use)",
+        "NotActive(Idle)",
+        "NotActive(Expired)",
+        "NotActive(Superseded)",
+        "NotActive(Revoked)",
+        "Leaks(None)",
+        "Leaks(Some(NoToken))",
+        "Leaks(Some(Revoked))",
+        "Leaks(Some(Ended(Revoked)))",
+        "Leaks(Some(Ended(Superseded)))",
+        "Keys",
+        "Denied(Superseded)",
+        "Found(Some(Superseded))",
+        "Rotated",
+        "Reused",
+        "Changed",
+        "Resealed",
         "Authenticated(true)",
         "Authenticated(false)",
         "NotOurs",
@@ -114,7 +145,7 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
     let engine = Engine::new(store, &rules, draw.number());
     // An idle time-out wants somebody who writes the uses.
     let _flusher = rules.idle.map(|_| engine.tokens.usage_flusher());
-    let mut model = Model { rules, now: BEGINNING, rows: Vec::new(), told: Vec::new() };
+    let mut model = Model::new(rules);
     let mut texts: Vec<(TokenId, String)> = Vec::new();
     let mut done: Vec<Act> = Vec::new();
     let mut seen = BTreeSet::new();
@@ -137,30 +168,37 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
     seen
 }
 
-/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if the act is to issue.
+/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if it did.
 fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, Vec<Told>) {
+    // Where the engine refused, any id shows the difference.
+    let new = issued.unwrap_or(TokenId::MAX);
     let answer = match act {
         act if act.is_by_nobody() => Answer::Invalid,
-        Act::Issue(wish) => model.issue(wish, issued),
+        Act::Issue(wish) => either(model.issue(wish, None, new)),
+        Act::IssueUnder(caller, wish) => either(model.issue(wish, Some(*caller), new)),
         Act::Authenticate { means, as_owner, address, client, scope, .. } => {
             model.authenticate(*means, as_owner.as_ref(), (*address, *client), scope)
         }
         Act::List { filter, after, limit } => model.list(filter, *after, *limit),
         Act::Find { who, id } => match model.visible(who, *id) {
-            Some(row) => Answer::Found(model.line(row)),
+            Some(row) => Answer::Found(Box::new(model.line(row))),
             None => Answer::Unknown,
         },
+        Act::Expiring(within, limit) => model.expiring(*within, *limit),
+        Act::Change { who, id, change } => either(model.change(who, *id, change)),
+        Act::Rotate { who, id, turn } => either(model.rotate(who, *id, turn, new)),
         Act::Revoke { who, id, reason } => match model.visible(who, *id) {
-            Some(_) => Answer::Count(model.revoke(&Filter::of_id(*id), who, reason)),
+            Some(_) => Answer::Count(model.revoke(&Filter::of_id(*id), who.actor(), reason)),
             None => Answer::Unknown,
         },
         Act::RevokeMatching { who, filter, reason } => match who.limit(filter) {
             Some(filter) => {
                 model.write_uses_if(filter.last_used_before.is_some());
-                Answer::Count(model.revoke(&filter, who, reason))
+                Answer::Count(model.revoke(&filter, who.actor(), reason))
             }
             None => Answer::Count(0),
         },
+        Act::RevokeLeaked(_, found, who) => model.revoke_leaked(found, who),
         Act::Forget { who, id } => match model.visible(who, *id) {
             Some(_) => Answer::Count(model.forget(&Filter::of_id(*id), who)),
             None => Answer::Unknown,
@@ -173,6 +211,15 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
             Answer::Done
         }
         Act::Purge => Answer::Count(model.purge()),
+        Act::Reseal(to) => model.reseal(*to),
+        Act::KeysInUse => model.keys_in_use(),
+        Act::MayRetire(key) => match model.keys_in_use() {
+            _ if *key == ACTIVE => Answer::Refused("active"),
+            Answer::Keys(keys) if keys.iter().any(|(used, _)| used == key) => {
+                Answer::Refused("in use")
+            }
+            _ => Answer::Done,
+        },
         Act::SetClock(now) => {
             model.now = *now;
             Answer::Done
@@ -181,25 +228,45 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
     (answer, std::mem::take(&mut model.told))
 }
 
+fn either(verdict: Verdict) -> Answer {
+    verdict.unwrap_or_else(|refusal| refusal)
+}
+
+const KEYS: [&str; 2] = [
+    "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+    "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+];
+
 /// The engine, with its answers in the model's words.
 struct Engine<S> {
     tokens: TokenAuthority<S>,
+    /// The same store, with the other key active.
+    other: TokenAuthority<S>,
+    callers: RefCell<BTreeMap<TokenId, Caller>>,
     clock: ManualClock,
     told: Arc<Mutex<Vec<Told>>>,
 }
 
-impl<S: RuntimeFree> Engine<S> {
+impl<S: RuntimeFree + Clone> Engine<S> {
     fn new(store: S, rules: &Rules, seed: u64) -> Engine<S> {
         let clock = ManualClock::at(time(BEGINNING));
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let ears = Arc::clone(&told);
-        let ring = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-        let tokens = TokenAuthority::builder(store, ring, policy(rules))
-            .clock(clock.clone())
-            .random(Draw(seed))
-            .observer(move |event: &Event<'_>| ears.lock().unwrap().push(Told::of(event)))
-            .build();
-        Engine { tokens, clock, told }
+        let over = |store, keys, seed| {
+            let ears = Arc::clone(&told);
+            TokenAuthority::builder(store, KeyRing::parse(keys).unwrap(), policy(rules))
+                .clock(clock.clone())
+                .random(Draw(seed))
+                .observer(move |event: &Event<'_>| ears.lock().unwrap().push(Told::of(event)))
+                .build()
+        };
+        let other = over(store.clone(), KEYS[1], seed);
+        Engine {
+            tokens: over(store, KEYS[0], seed),
+            other,
+            callers: RefCell::default(),
+            clock,
+            told,
+        }
     }
 
     /// What the observer heard of the last act.
@@ -212,12 +279,16 @@ impl<S: RuntimeFree> Engine<S> {
         let tokens = self.tokens.blocking();
         let answer = match act {
             Act::Issue(wish) => match tokens.issue(new_token(wish)) {
-                Ok(issued) => {
-                    let token = (issued.id(), issued.expose_secret().to_owned());
-                    return (Answer::Issued(Line::of(issued.view())), Some(token));
-                }
-                Err(error) => Answer::Refused(refusal(&error)),
+                Ok(issued) => return shown(&issued),
+                Err(error) => refused(&error),
             },
+            Act::IssueUnder(caller, wish) => {
+                let callers = self.callers.borrow();
+                match tokens.issue_under(&callers[caller], new_token(wish)) {
+                    Ok(issued) => return shown(&issued),
+                    Err(error) => refused(&error),
+                }
+            }
             Act::Authenticate { text, as_owner, address, client, scope, .. } => {
                 let mut presented = Presented::new(text);
                 if let Some(address) = address {
@@ -234,7 +305,9 @@ impl<S: RuntimeFree> Engine<S> {
                     Ok(good) => {
                         let allowed = good.clone().require(Requirement::one_of(&[scope])).is_ok();
                         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-                        Answer::Authenticated { owner: caller.owner().clone(), allowed }
+                        let owner = caller.owner().clone();
+                        self.callers.borrow_mut().insert(caller.id(), caller);
+                        Answer::Authenticated { owner, allowed }
                     }
                     Err(AuthError::NotOurs(_)) => Answer::NotOurs,
                     Err(AuthError::Denied(denied)) => {
@@ -244,16 +317,46 @@ impl<S: RuntimeFree> Engine<S> {
                 }
             }
             Act::List { filter, after, limit } => {
-                match tokens.list(filter, Page { after: *after, limit: *limit }) {
-                    Ok(page) => Answer::Page {
-                        lines: page.tokens.iter().map(Line::of).collect(),
-                        next: page.next,
-                    },
-                    Err(_) => Answer::Failed,
+                listed(tokens.list(filter, Page { after: *after, limit: *limit }))
+            }
+            Act::Expiring(within, limit) => {
+                listed(tokens.expiring(duration(*within), Page::first(*limit)))
+            }
+            Act::Change { who, id, change } => {
+                let changed = match change {
+                    Change::Label(label) => tokens.rename(who.by(), *id, label),
+                    Change::Access(access) => tokens.narrow(who.by(), *id, access.clone()),
+                    Change::End(end) => tokens.extend(who.by(), *id, *end),
+                };
+                match changed {
+                    Ok(view) => Answer::Found(Box::new(Line::of(&view))),
+                    Err(error) => unchanged(&error),
                 }
             }
+            Act::Rotate { who, id, turn } => {
+                let mut rotation = Rotation::new();
+                if let Some(access) = &turn.access {
+                    rotation = rotation.narrowed_to(access.clone());
+                }
+                if let Some(end) = turn.end {
+                    rotation = rotation.expires(end);
+                }
+                if let Some(overlap) = turn.overlap {
+                    rotation = rotation.overlap(duration(overlap));
+                }
+                match tokens.rotate(who.by(), *id, rotation) {
+                    Ok(issued) => return shown(&issued),
+                    Err(error) => unchanged(&error),
+                }
+            }
+            Act::RevokeLeaked(text, _, who) => match tokens.revoke_leaked(text, who.name()) {
+                Ok(report) => {
+                    Answer::Leaks(report.leaks.iter().map(|leak| (leak.id, leak.outcome)).collect())
+                }
+                Err(error) => not_managed(&error),
+            },
             Act::Find { who, id } => match tokens.find(who.by(), *id) {
-                Ok(view) => Answer::Found(Line::of(&view)),
+                Ok(view) => Answer::Found(Box::new(Line::of(&view))),
                 Err(error) => not_managed(&error),
             },
             Act::Revoke { who, id, reason } => {
@@ -266,6 +369,26 @@ impl<S: RuntimeFree> Engine<S> {
             Act::ForgetOwner { owner, who } => counted(tokens.forget_owner(owner, who.name())),
             Act::FlushUsage => tokens.flush_usage().map_or(Answer::Failed, |()| Answer::Done),
             Act::Purge => tokens.purge().map_or(Answer::Failed, Answer::Count),
+            Act::Reseal(to) => {
+                let by = if *to == ACTIVE { &self.tokens } else { &self.other };
+                match by.blocking().reseal() {
+                    Ok(ResealReport { moved, trusted, tampered, left })
+                        if trusted.is_empty() && tampered.is_empty() && left.is_empty() =>
+                    {
+                        Answer::Count(moved)
+                    }
+                    _ => Answer::Failed,
+                }
+            }
+            Act::KeysInUse => tokens.keys_in_use().map_or(Answer::Failed, |keys| {
+                Answer::Keys(keys.iter().map(|(key, rows)| (key.as_u32(), *rows)).collect())
+            }),
+            Act::MayRetire(key) => match tokens.may_retire(KeyId::new(*key).unwrap()) {
+                Ok(()) => Answer::Done,
+                Err(RetireError::Active) => Answer::Refused("active"),
+                Err(RetireError::InUse { .. }) => Answer::Refused("in use"),
+                Err(_) => Answer::Failed,
+            },
             Act::SetClock(now) => {
                 self.clock.set(time(*now));
                 Answer::Done
@@ -287,16 +410,55 @@ fn not_managed(error: &ManageError) -> Answer {
     }
 }
 
-fn refusal(error: &IssueError) -> &'static str {
-    match error {
+fn shown(issued: &IssuedToken) -> (Answer, Option<(TokenId, String)>) {
+    let token = (issued.id(), issued.expose_secret().to_owned());
+    (Answer::Issued(Box::new(Line::of(issued.view()))), Some(token))
+}
+
+fn listed(page: Result<TokenPage, Failed>) -> Answer {
+    let lines = |page: TokenPage| Answer::Page {
+        lines: page.tokens.iter().map(Line::of).collect(),
+        next: page.next,
+    };
+    page.map_or(Answer::Failed, lines)
+}
+
+fn refused(error: &IssueError) -> Answer {
+    Answer::Refused(match error {
         IssueError::Invalid(_) => "invalid",
-        IssueError::Life(LifeError::NoLife) => "no life",
-        IssueError::Life(LifeError::TooLong { .. }) => "life too long",
-        IssueError::Life(LifeError::PastCalendar) => "past calendar",
-        IssueError::Life(LifeError::NeverNotAllowed) => "never is not allowed",
+        IssueError::Life(life) => refused_life(*life),
+        IssueError::MoreAccess => "more access",
+        IssueError::NotUnderThis => "not under this",
+        IssueError::OtherOwner => "other owner",
+        IssueError::ParentChanged => "parent changed",
         IssueError::LimitReached { .. } => "limit reached",
         IssueError::LabelTaken => "label taken",
-        _ => "failed",
+        _ => return Answer::Failed,
+    })
+}
+
+fn unchanged(error: &ChangeError) -> Answer {
+    Answer::Refused(match error {
+        ChangeError::Unknown => return Answer::Unknown,
+        ChangeError::NotActive(status) => return Answer::NotActive(*status),
+        ChangeError::Invalid(_) => return Answer::Invalid,
+        ChangeError::MoreAccess => "more access",
+        ChangeError::Life(life) => refused_life(*life),
+        ChangeError::Derived => "derived",
+        ChangeError::LabelTaken => "label taken",
+        ChangeError::Rotated => "rotated",
+        ChangeError::Conflict => "conflict",
+        _ => return Answer::Failed,
+    })
+}
+
+fn refused_life(error: LifeError) -> &'static str {
+    match error {
+        LifeError::NoLife => "no life",
+        LifeError::TooLong { .. } => "life too long",
+        LifeError::PastCalendar => "past calendar",
+        LifeError::NeverNotAllowed => "never is not allowed",
+        _ => "another reason",
     }
 }
 
@@ -342,7 +504,10 @@ fn policy(rules: &Rules) -> Policy {
     if rules.origins {
         policy = policy.with_recorded_origin();
     }
-    policy
+    if rules.reuse_ends_family {
+        policy = policy.with_reuse(Reuse::RevokeFamily);
+    }
+    policy.with_overlap(duration(rules.overlap))
 }
 
 fn duration(seconds: i64) -> Duration {

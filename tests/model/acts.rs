@@ -8,9 +8,11 @@ use app_tokens::event::Event;
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::store::Filter;
-use app_tokens::{Access, By, Label, Operator, Owner, Reason, Timestamp, TokenId, TokenView};
+use app_tokens::{
+    Access, By, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
+};
 
-use super::reference::{Model, TOLERANCE};
+use super::reference::{Model, Row, TOLERANCE};
 use super::texts;
 
 /// What a policy says, in seconds.
@@ -25,12 +27,16 @@ pub(crate) struct Rules {
     pub(crate) interval: i64,
     pub(crate) retention: i64,
     pub(crate) origins: bool,
+    pub(crate) overlap: i64,
+    pub(crate) reuse_ends_family: bool,
 }
 
 /// One step of a sequence.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Issue(Wish),
+    /// With what the holder of this token was let in with the last time.
+    IssueUnder(TokenId, Wish),
     Authenticate {
         text: String,
         means: Means,
@@ -48,6 +54,18 @@ pub(crate) enum Act {
         who: Who,
         id: TokenId,
     },
+    /// Within so many seconds.
+    Expiring(i64, u32),
+    Change {
+        who: Who,
+        id: TokenId,
+        change: Change,
+    },
+    Rotate {
+        who: Who,
+        id: TokenId,
+        turn: Turn,
+    },
     Revoke {
         who: Who,
         id: TokenId,
@@ -58,6 +76,8 @@ pub(crate) enum Act {
         filter: Filter,
         reason: Reason,
     },
+    /// A text, and the tokens in it, each with whether its secret is right.
+    RevokeLeaked(String, Vec<(TokenId, bool)>, Who),
     Forget {
         who: Who,
         id: TokenId,
@@ -68,7 +88,37 @@ pub(crate) enum Act {
     },
     FlushUsage,
     Purge,
+    /// Under this key, by an authority whose active one it is.
+    Reseal(u32),
+    KeysInUse,
+    MayRetire(u32),
     SetClock(i64),
+}
+
+/// What of a token is changed.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Label(Label),
+    Access(Access),
+    End(Expires),
+}
+
+impl Change {
+    pub(crate) fn kind(&self) -> event::Change {
+        match self {
+            Change::Label(_) => event::Change::Renamed,
+            Change::Access(_) => event::Change::Narrowed,
+            Change::End(_) => event::Change::Extended,
+        }
+    }
+}
+
+/// What a rotation asks for beside a new secret.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    pub(crate) access: Option<Access>,
+    pub(crate) end: Option<Expires>,
+    pub(crate) overlap: Option<i64>,
 }
 
 impl Act {
@@ -76,6 +126,9 @@ impl Act {
     pub(crate) fn is_by_nobody(&self) -> bool {
         match self {
             Act::Find { who, .. }
+            | Act::Change { who, .. }
+            | Act::Rotate { who, .. }
+            | Act::RevokeLeaked(_, _, who)
             | Act::Revoke { who, .. }
             | Act::RevokeMatching { who, .. }
             | Act::Forget { who, .. }
@@ -106,6 +159,9 @@ impl Wish {
             issued_by: self.operator.map(|name| name.parse().unwrap()),
             created_at: now,
             expires: end.map_or(Expires::Never, Expires::At),
+            family: id,
+            successor: None,
+            derived_from: None,
             revocation: None,
             last_use: None,
             status: Some(Status::Active),
@@ -178,15 +234,28 @@ impl Who {
 /// What an act is answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
-    Issued(Line),
+    Issued(Box<Line>),
     Refused(&'static str),
-    Authenticated { owner: Owner, allowed: bool },
+    Authenticated {
+        owner: Owner,
+        allowed: bool,
+    },
     NotOurs,
-    Denied { id: Option<TokenId>, reason: DenialReason },
+    Denied {
+        id: Option<TokenId>,
+        reason: DenialReason,
+    },
     Failed,
-    Page { lines: Vec<Line>, next: Option<TokenId> },
-    Found(Line),
+    Page {
+        lines: Vec<Line>,
+        next: Option<TokenId>,
+    },
+    Found(Box<Line>),
     Count(u64),
+    /// Doesn't authenticate any more, so there is nothing to change.
+    NotActive(Status),
+    Leaks(Vec<(TokenId, LeakOutcome)>),
+    Keys(Vec<(u32, u64)>),
     Unknown,
     Invalid,
     Done,
@@ -199,6 +268,10 @@ impl Answer {
             Answer::Authenticated { allowed, .. } => format!("Authenticated({allowed})"),
             Answer::Denied { reason, .. } => format!("Denied({reason:?})"),
             Answer::Found(line) => format!("Found({:?})", line.status),
+            Answer::NotActive(status) => format!("NotActive({status:?})"),
+            Answer::Leaks(leaks) => {
+                format!("Leaks({:?})", leaks.first().map(|(_, outcome)| outcome))
+            }
             other => first_word(other),
         }
     }
@@ -211,6 +284,10 @@ pub(crate) enum Told {
     FirstUse(TokenId, Option<IpAddr>),
     NewAddress(TokenId, IpAddr),
     Denied { id: Option<TokenId>, reason: DenialReason, with_token: bool },
+    Rotated { old: TokenId, new: TokenId, by: Actor },
+    Reused(TokenId),
+    Changed(TokenId, event::Change, Actor),
+    Resealed(u64),
     Revoked(u64, Reason, Actor),
     Forgotten(u64, Actor),
     Purged(u64),
@@ -230,6 +307,14 @@ impl Told {
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
+            Event::Rotated { old, token, by } => {
+                Told::Rotated { old: *old, new: token.id(), by: (*by).clone() }
+            }
+            Event::Reused { token } => Told::Reused(token.id()),
+            Event::Changed { token, change, by } => {
+                Told::Changed(token.id(), *change, (*by).clone())
+            }
+            Event::Resealed { count, trusted_by: None } => Told::Resealed(*count),
             Event::Revoked { count, reason, by, .. } => {
                 Told::Revoked(*count, (*reason).clone(), (*by).clone())
             }
@@ -254,6 +339,9 @@ pub(crate) struct Line {
     pub(crate) issued_by: Option<Operator>,
     pub(crate) created_at: Timestamp,
     pub(crate) expires: Expires,
+    pub(crate) family: TokenId,
+    pub(crate) successor: Option<TokenId>,
+    pub(crate) derived_from: Option<TokenId>,
     pub(crate) revocation: Option<Revocation>,
     pub(crate) last_use: Option<LastUse>,
     pub(crate) status: Option<Status>,
@@ -269,6 +357,9 @@ impl Line {
             issued_by: view.issued_by().cloned(),
             created_at: view.created_at(),
             expires: view.expires(),
+            family: view.family(),
+            successor: view.successor(),
+            derived_from: view.derived_from(),
             revocation: view.revocation().cloned(),
             last_use: view.last_use().cloned(),
             status: view.status(),
@@ -285,20 +376,21 @@ impl Line {
         last_use.max(self.created_at).as_unix()
     }
 
-    /// What the facts of a filter mean. Each token is its own family, sealed under key 1, and has no successor.
-    pub(crate) fn is_meant_by(&self, filter: &Filter) -> bool {
+    /// What the facts of a filter mean for a row that this key seals.
+    pub(crate) fn is_meant_by(&self, filter: &Filter, key: u32) -> bool {
         let before = |limit: Timestamp, at: i64| at < limit.as_unix();
         let keys = &filter.except_key_ids;
         let contradicted = [
             filter.id.is_some_and(|id| id != self.id),
             filter.owner.as_ref().is_some_and(|owner| *owner != self.owner),
-            filter.family.is_some_and(|family| family != self.id),
+            filter.family.is_some_and(|family| family != self.family),
             filter.except_id == Some(self.id),
-            filter.key_id.is_some_and(|key| key.as_u32() != 1),
-            keys.iter().any(|key| key.as_u32() == 1),
+            filter.key_id.is_some_and(|other| other.as_u32() != key),
+            keys.iter().any(|other| other.as_u32() == key),
             filter.revoked.is_some_and(|revoked| revoked != self.revocation.is_some()),
-            filter.superseded == Some(true),
+            filter.superseded.is_some_and(|superseded| superseded != self.successor.is_some()),
             filter.expires_before.is_some_and(|t| !self.end().is_some_and(|end| before(t, end))),
+            filter.expires_from.is_some_and(|t| self.end().is_none_or(|end| before(t, end))),
             filter.created_before.is_some_and(|t| !before(t, self.created_at.as_unix())),
             filter.last_used_before.is_some_and(|t| !before(t, self.last_seen())),
         ];
@@ -352,12 +444,14 @@ impl Draw {
             interval: self.of(&[0, 60, 60, HOUR]),
             retention: self.of(&[0, HOUR, 10 * DAY]),
             origins: self.once_in(2),
+            overlap: self.of(&[0, 60, HOUR]),
+            reuse_ends_family: self.once_in(2),
         }
     }
 
     /// The next act of a sequence. `texts` are those of all tokens that were ever issued in it.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
-        match self.below(100) {
+        match self.below(144) {
             0..18 => Act::Issue(self.wish(model)),
             18..46 => self.authenticate(model, texts),
             46..54 => {
@@ -380,8 +474,100 @@ impl Draw {
             }
             71..76 => Act::FlushUsage,
             76..80 => Act::Purge,
+            80..93 if !model.entered.is_empty() => self.issue_under(model),
+            80..100 => {
+                let (who, id) = self.who_and_id(model, texts);
+                Act::Change { who, id, change: self.change(model) }
+            }
+            100..114 => {
+                let (who, id) = self.who_and_id(model, texts);
+                Act::Rotate { who, id, turn: self.turn(model) }
+            }
+            114..116 => self.leak(texts),
+            116..118 => Act::Reseal(self.of(&[1, 2])),
+            118..119 => Act::KeysInUse,
+            119..122 => Act::MayRetire(self.of(&[1, 2])),
+            122..124 => Act::Expiring(self.of(&[0, 1, HOUR, 30 * DAY]), self.of(&[0, 1, 100, 100])),
             _ => Act::SetClock(self.clock(model)),
         }
+    }
+
+    /// Mostly within what the caller may ask for.
+    fn issue_under(&mut self, model: &Model) -> Act {
+        let caller = self.of(&model.entered);
+        let mut wish = self.wish(model);
+        let row = model.rows.iter().find(|row| row.line.id == caller);
+        if let Some(row) = row.filter(|_| !self.once_in(4)) {
+            let mut owners = OWNERS.into_iter();
+            wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
+            wish.scopes = self.of(&[None, None, wish.scopes]);
+            wish.life = self.of(&[Life::Default, Life::Default, wish.life]);
+        }
+        Act::IssueUnder(caller, wish)
+    }
+
+    /// Mostly the owner of a token of his own that lives.
+    fn who_and_id(&mut self, model: &Model, texts: &[(TokenId, String)]) -> (Who, TokenId) {
+        let lives = |row: &&Row| row.line.revocation.is_none();
+        let living: Vec<&Line> = model.rows.iter().filter(lives).map(|row| &row.line).collect();
+        if living.is_empty() || self.once_in(4) {
+            return (self.who(), self.id(texts));
+        }
+        let newest = living.len() - 1;
+        let place = if self.once_in(3) { newest } else { self.below(living.len()) };
+        let Line { id, owner, .. } = living[place];
+        let who = if self.once_in(4) { self.who() } else { Who::Owner(owner.clone()) };
+        (who, *id)
+    }
+
+    fn change(&mut self, model: &Model) -> Change {
+        match self.below(3) {
+            0 => Change::Label(self.of(&LABELS).parse().unwrap()),
+            1 => Change::Access(self.access()),
+            _ => Change::End(self.end(model)),
+        }
+    }
+
+    fn turn(&mut self, model: &Model) -> Turn {
+        Turn {
+            access: self.once_in(4).then(|| self.access()),
+            end: self.once_in(4).then(|| self.end(model)),
+            overlap: self.of(&[None, None, Some(0), Some(60), Some(HOUR), Some(400 * DAY)]),
+        }
+    }
+
+    fn access(&mut self) -> Access {
+        let scopes: Option<&[&str]> = self.of(&[None, Some(&["r"]), Some(&["w", "r"]), Some(&[])]);
+        scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
+    }
+
+    fn end(&mut self, model: &Model) -> Expires {
+        let after = |seconds| Expires::At(Timestamp::from_unix(model.now + seconds).unwrap());
+        match self.below(6) {
+            0 => Expires::Never,
+            1 => Expires::At(self.timestamp(model)),
+            _ => after(self.of(&[60, HOUR, DAY, 20 * DAY, 30 * DAY, 30 * DAY + 1])),
+        }
+    }
+
+    /// A text with some tokens in it, right ones and wrong ones.
+    fn leak(&mut self, texts: &[(TokenId, String)]) -> Act {
+        let (mut leaked, mut found) = (String::from("see: "), Vec::new());
+        for _ in 0..self.below(4) * usize::from(!texts.is_empty()) {
+            let (id, text) = self.of(texts);
+            let right = !self.once_in(4);
+            let text = if right { text } else { texts::compose("acme", id, self.number()) };
+            leaked += &match self.below(3) {
+                0 => text.to_ascii_uppercase(),
+                1 => texts::grouped(&text),
+                _ => text,
+            };
+            leaked.push('\n');
+            if !right || !found.contains(&(id, true)) {
+                found.push((id, right));
+            }
+        }
+        Act::RevokeLeaked(leaked, found, Who::Operator(self.of(&OPERATORS)))
     }
 
     fn wish(&mut self, model: &Model) -> Wish {
@@ -431,7 +617,9 @@ impl Draw {
                 ("x".repeat(4000), Means::NotOurs),
             ]);
         }
-        let (id, text) = self.of(texts);
+        // The newest one more often: it is still alive.
+        let newest = self.once_in(3).then(|| texts.last().cloned()).flatten();
+        let (id, text) = newest.unwrap_or_else(|| self.of(texts));
         let right = Means::Token { id, secret_is_right: true };
         let wrong = Means::Token { id, secret_is_right: false };
         if self.once_in(4) {
@@ -472,7 +660,7 @@ impl Draw {
             except_id: self.once_in(6).then(|| self.id(texts)),
             key_id: self.once_in(10).then(|| key(self.of(&[1, 2]))),
             except_key_ids: self.of(&[vec![], vec![], vec![], vec![], vec![key(2)], vec![key(1)]]),
-            expires_from: None,
+            expires_from: self.once_in(10).then(|| self.timestamp(model)),
             revoked: self.of(&[None, None, Some(true), Some(false)]),
             superseded: self.of(&[None, None, None, None, Some(false), Some(true)]),
             expires_before: self.once_in(5).then(|| self.timestamp(model)),

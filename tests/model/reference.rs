@@ -1,14 +1,14 @@
 //! The engine's meaning, told a second time as plainly as it can be: every question is a scan of all rows. It knows nothing of
-//! digests, seals, locks, batches or indexes.
+//! digests, locks, batches or indexes, and of seals only which key made them.
 
 use std::net::IpAddr;
 
 use app_tokens::error::DenialReason;
-use app_tokens::record::{Actor, LastUse, Revocation, Status};
+use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::store::Filter;
-use app_tokens::{Owner, Reason, Requirement, Timestamp, TokenId};
+use app_tokens::{LeakOutcome, Owner, Reason, Requirement, Timestamp, TokenId};
 
-use super::acts::{Answer, Life, Line, Means, Rules, Told, Who, Wish};
+use super::acts::{Answer, BEGINNING, Change, Life, Line, Means, Rules, Told, Turn, Who, Wish};
 
 pub(crate) struct Model {
     pub(crate) rules: Rules,
@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub(crate) now: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) told: Vec<Told>,
+    /// Whoever was let in once: he may ask for more later on.
+    pub(crate) entered: Vec<TokenId>,
 }
 
 pub(crate) struct Row {
@@ -23,9 +25,17 @@ pub(crate) struct Row {
     pub(crate) line: Line,
     /// A use that was noted and isn't written yet.
     pub(crate) pending: Option<LastUse>,
+    /// When its reuse was told last.
+    pub(crate) reused: Option<i64>,
+    /// The number of the key that seals it.
+    pub(crate) key: u32,
 }
 
 impl Row {
+    pub(crate) fn is_meant_by(&self, filter: &Filter) -> bool {
+        self.line.is_meant_by(filter, self.key)
+    }
+
     fn last_use(&self) -> Option<LastUse> {
         let written = self.line.last_use.as_ref();
         let own = self.pending.as_ref().filter(|own| Some(own.at) > written.map(|last| last.at));
@@ -34,44 +44,91 @@ impl Row {
 }
 
 const DAY: i64 = 86_400;
+/// The key under which the engine seals.
+pub(crate) const ACTIVE: u32 = 1;
 
 /// How far clocks may be apart, in seconds.
 pub(crate) const TOLERANCE: i64 = 300;
 
+/// An answer, or a refusal.
+pub(crate) type Verdict = Result<Answer, Answer>;
+
+fn refuse<T>(why: &'static str) -> Result<T, Answer> {
+    Err(Answer::Refused(why))
+}
+
+fn refuse_if(refused: bool, why: &'static str) -> Result<(), Answer> {
+    if refused { refuse(why) } else { Ok(()) }
+}
+
 impl Model {
-    pub(crate) fn issue(&mut self, wish: &Wish, issued: Option<TokenId>) -> Answer {
-        let Rules { max_life, never, .. } = self.rules;
-        let expires = match wish.life {
-            Life::Forever if never => None,
-            Life::Forever => return Answer::Refused("never is not allowed"),
+    pub(crate) fn new(rules: Rules) -> Model {
+        let (rows, told, entered) = (Vec::new(), Vec::new(), Vec::new());
+        Model { rules, now: BEGINNING, rows, told, entered }
+    }
+
+    pub(crate) fn issue(&mut self, wish: &Wish, under: Option<TokenId>, new: TokenId) -> Verdict {
+        let parent = match under.map(|id| self.good(&Who::Operator("the engine"), id)) {
+            None => None,
+            Some(Ok(row)) => Some(self.rows[row].line.clone()),
+            Some(Err(Answer::Failed)) => return Err(Answer::Failed),
+            Some(Err(_)) => return refuse("parent changed"),
+        };
+        refuse_if(parent.as_ref().is_some_and(|p| p.derived_from.is_some()), "not under this")?;
+        let end = match wish.life {
+            Life::Forever => None,
             Life::Default => Some(self.now + self.rules.default_life),
             Life::For(seconds) => Some(self.now.saturating_add(seconds)),
             Life::Until(end) => Some(end),
         };
-        match expires {
-            Some(end) if end > Timestamp::MAX.as_unix() => return Answer::Refused("past calendar"),
-            Some(end) if end <= self.now => return Answer::Refused("no life"),
-            Some(end) if max_life.is_some_and(|max| end - self.now > max) => {
-                return Answer::Refused("life too long");
+        self.refuse_end(end, self.now)?;
+        let mut line = wish.granted(new, time(self.now), end.map(time));
+        if let Some(parent) = parent {
+            refuse_if(line.owner != parent.owner, "other owner")?;
+            if wish.scopes.is_none() {
+                line.access = parent.access.clone();
             }
-            _ => {}
+            refuse_if(!parent.access.includes(&line.access), "more access")?;
+            if line.expires.is_later_than(parent.expires) {
+                refuse_if(!matches!(wish.life, Life::Default), "life too long")?;
+                line.expires = parent.expires;
+            }
+            line.derived_from = Some(parent.family);
         }
-        let mine = self.rows.iter().map(|row| &row.line).filter(|l| l.owner.as_str() == wish.owner);
-        let lives = |l: &&Line| l.revocation.is_none() && !self.has_ended(l);
-        let live: Vec<&Line> = mine.filter(lives).collect();
-        if self.rules.limit.is_some_and(|limit| live.len() >= limit as usize) {
-            return Answer::Refused("limit reached");
-        }
-        if self.rules.unique_labels && live.iter().any(|l| l.label.as_str() == wish.label) {
-            return Answer::Refused("label taken");
-        }
-        // Where the engine refused, any id shows the difference.
-        let id = issued.unwrap_or(TokenId::MAX);
-        let line = wish.granted(id, time(self.now), expires.map(time));
+        let live = self.live_of_other_families(&line).len();
+        refuse_if(self.rules.limit.is_some_and(|limit| live >= limit as usize), "limit reached")?;
+        self.refuse_label(&line)?;
         let by = line.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
-        self.told.push(Told::Issued(id, by));
-        self.rows.push(Row { line: line.clone(), pending: None });
-        Answer::Issued(line)
+        self.told.push(Told::Issued(new, by));
+        self.add(line)
+    }
+
+    fn add(&mut self, line: Line) -> Verdict {
+        self.rows.push(Row { line: line.clone(), pending: None, reused: None, key: ACTIVE });
+        Ok(Answer::Issued(Box::new(line)))
+    }
+
+    /// Whether a token that was made at `created` may end then.
+    fn refuse_end(&self, end: Option<i64>, created: i64) -> Result<(), Answer> {
+        refuse_if(end.is_none() && !self.rules.never, "never is not allowed")?;
+        let Some(end) = end else {
+            return Ok(());
+        };
+        refuse_if(end > Timestamp::MAX.as_unix(), "past calendar")?;
+        refuse_if(end <= self.now, "no life")?;
+        refuse_if(self.rules.max_life.is_some_and(|max| end - created > max), "life too long")
+    }
+
+    fn refuse_label(&self, new: &Line) -> Result<(), Answer> {
+        let same = |other: &&Line| other.label == new.label;
+        let taken = self.live_of_other_families(new).iter().any(same);
+        refuse_if(self.rules.unique_labels && taken, "label taken")
+    }
+
+    fn live_of_other_families(&self, line: &Line) -> Vec<&Line> {
+        let lines = self.rows.iter().map(|row| &row.line);
+        let others = lines.filter(|l| l.owner == line.owner && l.family != line.family);
+        others.filter(|l| l.successor.is_none() && self.lives(l)).collect()
     }
 
     pub(crate) fn authenticate(
@@ -93,15 +150,20 @@ impl Model {
         if !secret_is_right {
             return self.deny(Some(id), DenialReason::WrongSecret, false);
         }
-        let Line { owner, access, .. } = self.rows[row].line.clone();
+        let Line { owner, access, family, .. } = self.rows[row].line.clone();
         let reason = match self.status(&self.rows[row]) {
             None => return Answer::Failed,
             Some(Status::Revoked) => DenialReason::Revoked,
             Some(Status::Expired) => DenialReason::Expired,
+            Some(Status::Superseded) => {
+                self.reuse(row, &Filter::of_family(&owner, family));
+                DenialReason::Superseded
+            }
             Some(Status::Idle) => DenialReason::Idle,
             _ if as_owner.is_some_and(|expected| *expected != owner) => DenialReason::OtherOwner,
             _ => {
                 self.note_use(row, address, client);
+                self.entered.push(id);
                 let allowed = access.allows(&Requirement::one_of(&[scope]));
                 return Answer::Authenticated { owner, allowed };
             }
@@ -124,7 +186,8 @@ impl Model {
             return None;
         }
         if self.has_ended(&row.line) {
-            return Some(Status::Expired);
+            let superseded = row.line.successor.is_some();
+            return Some(if superseded { Status::Superseded } else { Status::Expired });
         }
         let written = row.line.last_use.as_ref().map(|last| last.at.as_unix());
         let believed = written.filter(|at| *at <= self.now + TOLERANCE).unwrap_or(created);
@@ -134,14 +197,34 @@ impl Model {
         Some(if idle { Status::Idle } else { Status::Active })
     }
 
+    fn lives(&self, line: &Line) -> bool {
+        line.revocation.is_none() && !self.has_ended(line)
+    }
+
     fn has_ended(&self, line: &Line) -> bool {
         line.end().is_some_and(|end| self.now >= end)
     }
 
+    fn interval(&self) -> i64 {
+        self.rules.interval.min(self.rules.idle.map_or(i64::MAX, |idle| idle / 24))
+    }
+
+    /// A superseded token was presented.
+    fn reuse(&mut self, row: usize, family: &Filter) {
+        let Line { id, .. } = self.rows[row].line;
+        if self.rules.reuse_ends_family {
+            self.revoke(family, Actor::Engine, &Reason::REUSED);
+        }
+        let since = self.now - self.interval();
+        if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now) {
+            self.rows[row].reused = Some(self.now);
+            self.told.push(Told::Reused(id));
+        }
+    }
+
     fn note_use(&mut self, row: usize, address: Option<IpAddr>, client: Option<&str>) {
-        let longest = self.rules.idle.map_or(i64::MAX, |idle| idle / 24);
-        let (now, interval) = (self.now, self.rules.interval.min(longest));
-        let Row { line, pending } = &mut self.rows[row];
+        let (now, interval) = (self.now, self.interval());
+        let Row { line, pending, .. } = &mut self.rows[row];
         // A use in the future was noted by a broken clock, and answers nothing.
         let is_believed = |last: &&LastUse| last.at.as_unix() <= now + TOLERANCE;
         let mut known = pending.iter().chain(&line.last_use).filter(is_believed);
@@ -166,7 +249,7 @@ impl Model {
     pub(crate) fn list(&mut self, filter: &Filter, after: Option<TokenId>, limit: u32) -> Answer {
         self.write_uses_if(filter.last_used_before.is_some());
         let beyond = |row: &&Row| after.is_none_or(|after| row.line.id > after);
-        let chosen = self.rows.iter().filter(|row| row.line.is_meant_by(filter)).filter(beyond);
+        let chosen = self.rows.iter().filter(|row| row.is_meant_by(filter)).filter(beyond);
         let mut lines: Vec<Line> = chosen.map(|row| self.line(row)).collect();
         lines.sort_by_key(|line| line.id);
         lines.truncate(limit as usize);
@@ -179,22 +262,169 @@ impl Model {
         Line { last_use: row.last_use(), status: self.status(row), ..row.line.clone() }
     }
 
-    pub(crate) fn revoke(&mut self, filter: &Filter, who: &Who, reason: &Reason) -> u64 {
-        let revocation = Revocation { at: time(self.now), reason: reason.clone(), by: who.actor() };
+    /// What expires within so many seconds.
+    pub(crate) fn expiring(&mut self, within: i64, limit: u32) -> Answer {
+        let filter = Filter {
+            revoked: Some(false),
+            superseded: Some(false),
+            expires_from: Some(time(self.now + 1)),
+            expires_before: Some(time(self.now + within + 1)),
+            ..Filter::every_token()
+        };
+        let mut page = self.list(&filter, None, limit);
+        if let Answer::Page { lines, .. } = &mut page {
+            lines.retain(|line| line.status == Some(Status::Active));
+        }
+        page
+    }
+
+    /// The place of a good token's row, or the answer to whoever would act on it.
+    fn good(&self, who: &Who, id: TokenId) -> Result<usize, Answer> {
+        let mine = |row: &Row| row.line.id == id && who.may_see(&row.line.owner);
+        let row = self.rows.iter().position(mine).ok_or(Answer::Unknown)?;
+        match self.status(&self.rows[row]) {
+            Some(Status::Active) => Ok(row),
+            Some(ended) => Err(Answer::NotActive(ended)),
+            None => Err(Answer::Failed),
+        }
+    }
+
+    pub(crate) fn change(&mut self, who: &Who, id: TokenId, change: &Change) -> Verdict {
+        let row = self.good(who, id)?;
+        let old = self.rows[row].line.clone();
+        let mut new = old.clone();
+        match change {
+            Change::Label(label) => {
+                new.label = label.clone();
+                self.refuse_label(&new)?;
+            }
+            Change::Access(access) => {
+                refuse_if(!old.access.includes(access), "more access")?;
+                new.access = access.clone();
+            }
+            Change::End(end) => {
+                refuse_if(old.successor.is_some(), "rotated")?;
+                let later = end.is_later_than(old.expires);
+                refuse_if(old.derived_from.is_some() && later, "derived")?;
+                new.expires = *end;
+                self.refuse_end(new.end(), old.created_at.as_unix())?;
+            }
+        }
+        if matches!(change, Change::Access(_)) || old.expires.is_later_than(new.expires) {
+            self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
+        }
+        self.rows[row].line = new;
+        self.rows[row].key = ACTIVE;
+        self.told.push(Told::Changed(id, change.kind(), who.actor()));
+        Ok(Answer::Found(Box::new(self.line(&self.rows[row]))))
+    }
+
+    pub(crate) fn rotate(&mut self, who: &Who, id: TokenId, turn: &Turn, new: TokenId) -> Verdict {
+        let successor = self.visible(who, id).and_then(|row| row.line.successor);
+        self.write_uses_if(successor.is_some());
+        let row = self.good(who, id)?;
+        let last = match successor.map(|successor| self.good(who, successor)) {
+            None => row,
+            Some(Ok(last)) => last,
+            Some(Err(Answer::Failed)) => return Err(Answer::Failed),
+            Some(Err(_)) => return refuse("rotated"),
+        };
+        let (old, was) = (self.rows[row].line.clone(), self.rows[last].line.clone());
+        let used = was.last_use.is_some() || was.successor.is_some();
+        refuse_if(last != row && used, "rotated")?;
+        let access = turn.access.clone().unwrap_or(was.access.clone());
+        refuse_if(!was.access.includes(&access), "more access")?;
+        let expires = turn.end.unwrap_or(was.expires);
+        if let Some(end) = turn.end {
+            let later = end.is_later_than(was.expires);
+            refuse_if(old.derived_from.is_some() && later, "derived")?;
+            self.refuse_end(end.at().map(Timestamp::as_unix), self.now)?;
+        }
+        let overlap = self.now + turn.overlap.unwrap_or(self.rules.overlap);
+        let old_ends = old.end().map_or(overlap, |end| end.min(overlap));
+        let revocation = self.revocation(who.actor(), &Reason::ROTATED);
+        if old_ends <= self.now {
+            self.end_derived(&old, &revocation);
+        }
+        if last != row {
+            self.rows[last].line.revocation = Some(revocation);
+        }
+        self.rows[row].line.expires = Expires::At(time(old_ends));
+        self.rows[row].line.successor = Some(new);
+        self.rows[row].key = ACTIVE;
+        self.told.push(Told::Rotated { old: id, new, by: who.actor() });
+        let (created_at, status) = (time(self.now), Some(Status::Active));
+        self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
+    }
+
+    fn revocation(&self, by: Actor, reason: &Reason) -> Revocation {
+        Revocation { at: time(self.now), reason: reason.clone(), by }
+    }
+
+    fn end_derived(&mut self, from: &Line, revocation: &Revocation) {
+        for Row { line, .. } in &mut self.rows {
+            if line.derived_from == Some(from.family) && line.revocation.is_none() {
+                line.revocation = Some(revocation.clone());
+            }
+        }
+    }
+
+    pub(crate) fn revoke(&mut self, filter: &Filter, by: Actor, reason: &Reason) -> u64 {
+        let revocation = self.revocation(by.clone(), reason);
+        let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
+        let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
+        let families: Vec<_> = meant_rows.map(|(row, _)| Some(row.line.family)).collect();
         let mut count = 0;
-        for row in self.rows.iter_mut().filter(|row| row.line.is_meant_by(filter)) {
-            if row.line.revocation.is_none() {
-                row.line.revocation = Some(revocation.clone());
+        for (Row { line, .. }, meant) in self.rows.iter_mut().zip(meant) {
+            let derived =
+                families.contains(&line.derived_from) && filter.except_id != Some(line.id);
+            if (meant || derived) && line.revocation.is_none() {
+                line.revocation = Some(revocation.clone());
                 count += 1;
             }
         }
-        self.tell_if(count, Told::Revoked(count, reason.clone(), revocation.by))
+        self.tell_if(count, Told::Revoked(count, reason.clone(), by))
+    }
+
+    /// What becomes of tokens in a text, each with whether its secret is right.
+    pub(crate) fn revoke_leaked(&mut self, found: &[(TokenId, bool)], who: &Who) -> Answer {
+        let mut leaks = Vec::new();
+        for (id, secret_is_right) in found {
+            let row = self.rows.iter().find(|row| row.line.id == *id && *secret_is_right);
+            let outcome = match row.map(|row| self.status(row)) {
+                None => LeakOutcome::NoToken,
+                Some(Some(ended @ (Status::Revoked | Status::Expired | Status::Superseded))) => {
+                    LeakOutcome::Ended(ended)
+                }
+                Some(_) => {
+                    self.revoke(&Filter::of_id(*id), who.actor(), &Reason::LEAKED);
+                    LeakOutcome::Revoked
+                }
+            };
+            leaks.push((*id, outcome));
+        }
+        Answer::Leaks(leaks)
+    }
+
+    pub(crate) fn reseal(&mut self, to: u32) -> Answer {
+        let others = |row: &&mut Row| row.line.revocation.is_none() && row.key != to;
+        let moved = self.rows.iter_mut().filter(others).map(|row| row.key = to).count() as u64;
+        Answer::Count(self.tell_if(moved, Told::Resealed(moved)))
+    }
+
+    /// How many rows each key seals.
+    pub(crate) fn keys_in_use(&self) -> Answer {
+        let rows = |key| {
+            let sealed = |row: &&Row| row.key == key && row.line.revocation.is_none();
+            (key, self.rows.iter().filter(sealed).count() as u64)
+        };
+        Answer::Keys([1, 2].map(rows).into_iter().filter(|(_, rows)| *rows > 0).collect())
     }
 
     pub(crate) fn forget(&mut self, filter: &Filter, who: &Who) -> u64 {
-        self.revoke(filter, who, &Reason::FORGOTTEN);
+        self.revoke(filter, who.actor(), &Reason::FORGOTTEN);
         let before = self.rows.len();
-        self.rows.retain(|row| !row.line.is_meant_by(filter));
+        self.rows.retain(|row| !row.is_meant_by(filter));
         let count = (before - self.rows.len()) as u64;
         self.tell_if(count, Told::Forgotten(count, who.actor()))
     }
@@ -204,12 +434,22 @@ impl Model {
         self.write_uses_if(idle.is_some());
         let now = self.now;
         let before = self.rows.len();
+        let living: Vec<(TokenId, TokenId)> = self
+            .rows
+            .iter()
+            .filter(|r| self.lives(&r.line))
+            .map(|r| (r.line.family, r.line.id))
+            .collect();
         self.rows.retain(|Row { line, .. }| {
             let revoked = line.revocation.as_ref().map(|revocation| revocation.at.as_unix());
             let dead_since = [revoked, line.end()];
             // Another host may have a use of the last day that it has not written.
             let idle = idle.is_some_and(|i| line.last_seen() + i + retention.max(DAY) <= now);
-            !idle && !dead_since.into_iter().flatten().any(|since| since + retention <= now)
+            let dead =
+                idle || dead_since.into_iter().flatten().any(|since| since + retention <= now);
+            // Its reuse would still tell.
+            let others = living.iter().any(|(family, id)| *family == line.family && *id != line.id);
+            !dead || line.successor.is_some() && others
         });
         let count = (before - self.rows.len()) as u64;
         self.tell_if(count, Told::Purged(count))
