@@ -42,7 +42,7 @@ pub struct Leak {
 /// What became of a leaked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeakOutcome {
-    /// It was good, and is revoked.
+    /// It was good, or only idle, tampered or of a missing key, and is revoked.
     Revoked,
     /// It had ended before.
     Ended(Status),
@@ -106,10 +106,12 @@ fn basic_credentials(text: &str) -> impl Iterator<Item = Range<usize>> {
     words.filter_map(move |(word, _)| {
         let after = &bytes[word + 5..];
         // One space in a header; a quote, a colon or an escape in what quotes one.
-        let gap = after.iter().take(4).position(is_base64)?;
-        let length = after[gap..].iter().take_while(|byte| is_base64(byte)).count();
+        // The word's own letters are base64 too: without a gap, a text of nothing but that word would be read again at each.
+        let gap = after.iter().take(4).position(is_base64).filter(|gap| *gap > 0)?;
+        let encoded = after[gap..].iter().take(MAX_ENCODED);
+        let length = encoded.take_while(|byte| is_base64(byte)).count();
         let start = word + 5 + gap;
-        (length >= MIN_ENCODED).then_some(start..start + length.min(MAX_ENCODED))
+        (length >= MIN_ENCODED).then_some(start..start + length)
     })
 }
 
@@ -180,6 +182,10 @@ mod tests {
         assert_eq!(find(&underscores), []);
         let nearly = "acme_".repeat(200_000);
         assert_eq!(find(&nearly), []);
+        // Every word of it stands before megabytes of base64.
+        let words = "basic".repeat(LeakReport::MAX_TEXT / 5);
+        assert_eq!(find(&words), []);
+        assert_eq!(basic_credentials(&words).count(), 0);
     }
 
     #[test]

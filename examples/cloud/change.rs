@@ -27,7 +27,7 @@ enum Change {
     ExpiresInDays(u64),
     /// RFC 3339.
     ExpiresAt(String),
-    /// Part of what it had. The engine compares names: `files:write` alone can't be narrowed to `files:read`.
+    /// Part of what it had, as the policy's scopes include one another.
     Scopes(Vec<String>),
 }
 
