@@ -129,8 +129,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Issues a token. Its text is in the answer and nowhere else: show it once.
     ///
-    /// Ask for it only after the owner has proved who he is with more than a token (OWASP ASVS 5.0, 7.5.1); there is no way to
-    /// issue one with a token in hand.
+    /// Ask for it only after the owner has proved who he is with more than a token (OWASP ASVS 5.0, 7.5.1); with a
+    /// token in hand there is only [`issue_under`](AppTokens::issue_under).
     ///
     /// # Errors
     /// [`IssueError`] for a text, a life or an access outside what is allowed, a limit that is reached, or a failure.
@@ -329,8 +329,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// crash leaves neither or both.
     ///
     /// The old one lives on during the overlap. As long as the new one is unused then, the old one may be rotated again, in case the
-    /// answer was lost: that takes the unused one's place. What was issued under the old one ends with it if there is no overlap.
-    /// Neither the limit nor a unique label stands in the way.
+    /// answer was lost: that takes the unused one's place. What was issued under the old one ends if there is no overlap, or if the new
+    /// one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
     ///
     /// # Errors
     /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time.
@@ -345,6 +345,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
         let (granted, old_ends) = rotation.grant(old.record(), last, &self.shared.policy, now)?;
+        // They may do more than the line may from now on, or outlive it.
+        let is_less = !self.shared.policy.includes(&granted.access, last.access())
+            || last.expires().is_later_than(granted.expires);
         let superseded = |successor| seal::Change {
             expires: Some(old_ends),
             successor: Some(successor),
@@ -354,7 +357,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            ends_derived: old_ends.has_come(now),
+            ends_derived: is_less || old_ends.has_come(now),
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {

@@ -597,6 +597,29 @@ fn a_derived_token_ends_with_the_token_under_which_it_was_issued(store: impl Run
 }
 
 #[test]
+fn a_rotation_that_takes_access_or_time_ends_what_was_derived_in_spite_of_its_overlap() {
+    let bench = bench(policy());
+    let overlap = || Rotation::new().overlap(secs(100));
+    let less = [
+        overlap().narrowed_to(Access::scopes(["r"]).unwrap()),
+        overlap().expires(Expires::At(at(500))),
+    ];
+    for rotation in less {
+        let parent = bench.issue("alice");
+        let child = bench.issue_under(&parent);
+        let _new = bench.tokens.blocking().rotate(OPS, parent.id(), rotation).unwrap();
+        bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+        bench.assert_good(parent.expose_secret());
+    }
+    // The same access and a later end take nothing.
+    let parent = bench.issue_for(1000);
+    let child = bench.issue_under(&parent);
+    let same = overlap().narrowed_to(Access::full()).expires(Expires::At(at(2000)));
+    let _new = bench.tokens.blocking().rotate(OPS, parent.id(), same).unwrap();
+    bench.assert_good(child.expose_secret());
+}
+
+#[test]
 fn ending_a_derived_token_leaves_its_parent() {
     let bench = bench(policy());
     let parent = bench.issue("alice");

@@ -343,7 +343,8 @@ impl Model {
         let overlap = self.now + turn.overlap.unwrap_or(self.rules.overlap);
         let old_ends = old.end().map_or(overlap, |end| end.min(overlap));
         let revocation = self.revocation(who.actor(), &Reason::ROTATED);
-        if old_ends <= self.now {
+        let is_less = !access.includes(&was.access) || was.expires.is_later_than(expires);
+        if is_less || old_ends <= self.now {
             self.end_derived(&old, &revocation);
         }
         if last != row {
