@@ -130,7 +130,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Issues a token. Its text is in the answer and nowhere else: show it once.
     ///
     /// Ask for it only after the owner has proved who he is with more than a token (OWASP ASVS 5.0, 7.5.1); with a
-    /// token in hand there is only [`issue_under`](AppTokens::issue_under).
+    /// token in hand there is only [`issue_under`](Self::issue_under).
     ///
     /// # Errors
     /// [`IssueError`] for a text, a life or an access outside what is allowed, a limit that is reached, or a failure.
