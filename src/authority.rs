@@ -145,7 +145,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was not itself
     /// issued under another can have any under it.
     ///
-    /// It is measured by the caller's token as that is now, and ends when that is narrowed or given a sooner end later on.
+    /// It is measured by the caller's token as that is now, and ends when that is narrowed or given a sooner end later on. It doesn't
+    /// end when that merely goes idle.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.
@@ -329,7 +330,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// crash leaves neither or both.
     ///
     /// The old one lives on during the overlap. As long as the new one is unused then, the old one may be rotated again, in case the
-    /// answer was lost: that takes the unused one's place. What was issued under the old one ends if there is no overlap, or if the new
+    /// answer was lost: that takes the unused one's place. A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if the new
     /// one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
     ///
     /// # Errors
@@ -346,8 +347,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         let old = self.intact(&old)?;
         let (granted, old_ends) = rotation.grant(old.record(), last, &self.shared.policy, now)?;
         // They may do more than the line may from now on, or outlive it.
-        let is_less = !self.shared.policy.includes(&granted.access, last.access())
-            || last.expires().is_later_than(granted.expires);
+        let policy = &self.shared.policy;
+        let is_less = [old.record(), last]
+            .iter()
+            .any(|than| issue::is_less(&granted.access, granted.expires, than, policy));
         let superseded = |successor| seal::Change {
             expires: Some(old_ends),
             successor: Some(successor),
@@ -397,7 +400,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(count)
     }
 
-    /// Ends every token that matches, and what was issued under them; an owner's act ends his own only. Answers how many.
+    /// Ends every token that matches, and what was issued under them, but never the one that the filter's `except_id` names; an owner's
+    /// act ends his own only. Answers how many.
     ///
     /// For "sign out everywhere", a changed password, a disabled account, tokens unused since a date.
     ///
@@ -517,10 +521,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// The same for rows under a key that is lost: their seals can't be checked, so **whatever somebody wrote into them becomes
-    /// good**. For once, after a look at the report, where the key file is gone for ever and nobody else could write the database.
+    /// good**. For once, after [`reseal`](Self::reseal) has said how many rows are left under that key, where the key file is gone for
+    /// ever and nobody else could write the database.
     ///
     /// # Errors
-    /// [`ManageError::Failed`] if the store is; [`ManageError::KeyNotLost`] if the ring has the key.
+    /// [`ManageError::Failed`] if the store is; [`Event::Resealed`] names the rows that were trusted before that, and the next run the
+    /// rest; [`ManageError::KeyNotLost`] if the ring has the key.
     pub async fn danger_reseal_without_proof(
         &self,
         lost: KeyId,
@@ -657,8 +663,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.refuse_ended(&old, own_use, now)?;
             let intact = self.intact(&old)?;
             let new = self.shared.sealer.reseal(intact, decide(intact.record(), now)?);
-            let ends_sooner = old.record().expires().is_later_than(new.record().expires());
-            let is_less = kind == event::Change::Narrowed || ends_sooner;
+            let (access, expires) = (new.record().access(), new.record().expires());
+            let is_less = issue::is_less(access, expires, old.record(), &self.shared.policy);
             let replace = Replace {
                 row: new.clone().into(),
                 now,
@@ -967,9 +973,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = ResealReport::default();
         let walked = self.move_each_row(lost.map(|(lost, _)| lost), &mut report).await;
         // Also where the walk failed in the middle: what is moved is moved.
-        if report.moved > 0 {
+        if report.moved > 0 || !report.trusted.is_empty() {
+            let ResealReport { moved: count, trusted, .. } = &report;
             let trusted_by = lost.map(|(_, actor)| actor);
-            self.tell(&Event::Resealed { count: report.moved, trusted_by });
+            self.tell(&Event::Resealed { count: *count, trusted, trusted_by });
         }
         walked.map(|()| report)
     }
@@ -1024,10 +1031,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let now = self.now();
         let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
-        if self.replace(&replace).await? == Replaced::Done {
-            report.moved += 1;
-            report.trusted.extend(is_trusted.then_some(row.id()));
+        let replaced = self.replace(&replace).await;
+        // Named also where the store can't say whether it took it.
+        if is_trusted && !matches!(replaced, Ok(Replaced::Stale)) {
+            report.trusted.push(row.id());
         }
+        report.moved += u64::from(replaced? == Replaced::Done);
         Ok(())
     }
 

@@ -228,6 +228,12 @@ pub enum ChangeError {
     /// The life is no good.
     #[error(transparent)]
     Life(#[from] LifeError),
+    /// The old token would live on for longer than the policy allows.
+    #[error("the old token may live on for {} seconds at most", max.as_secs())]
+    OverlapTooLong {
+        /// The longest overlap.
+        max: Duration,
+    },
     /// It was issued under another token, and would outlive that. Issue another instead.
     #[error("a token that was issued under another can't be given a later end")]
     Derived,
@@ -277,7 +283,9 @@ pub enum RetireError {
     #[error("the key is the active one: make another active first")]
     Active,
     /// It seals rows that aren't revoked: they would all fail.
-    #[error("the key still seals {rows} rows: reseal first")]
+    #[error(
+        "the key still seals {rows} rows: reseal first, and revoke those that its report calls tampered"
+    )]
     InUse {
         /// How many.
         rows: u64,

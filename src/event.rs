@@ -87,9 +87,11 @@ pub enum Event<'a> {
     },
     /// Rows were sealed anew under the active key.
     Resealed {
-        /// How many; never 0.
+        /// How many.
         count: u64,
-        /// By whom, if their seals could not be checked, as the key is lost, and he trusted them.
+        /// Those whose old seals could not be checked, as the key is lost. Where the store failed, the last may not have been sealed.
+        trusted: &'a [TokenId],
+        /// By whom they were trusted.
         trusted_by: Option<&'a Actor>,
     },
     /// One or many tokens were revoked by one act.

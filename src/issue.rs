@@ -185,7 +185,7 @@ impl Rotation {
         Rotation { expires: Some(end), ..self }
     }
 
-    /// … during which the old token lives on for so long, or until its own end. Zero ends it at once.
+    /// … during which the old token lives on for so long, or until its own end; the policy has a maximum. Zero ends it at once.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
@@ -200,8 +200,11 @@ impl Rotation {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<(Granted, Expires), ChangeError> {
-        let access = self.access.as_ref().unwrap_or(last.access());
-        if !policy.includes(last.access(), access) {
+        // Either may have been narrowed since the first rotation.
+        let both = [old.access(), last.access()];
+        let less = if policy.includes(both[0], both[1]) { both[1] } else { both[0] };
+        let access = self.access.as_ref().unwrap_or(less);
+        if !both.iter().all(|held| policy.includes(held, access)) {
             return Err(ChangeError::MoreAccess);
         }
         let expires = match self.expires {
@@ -211,7 +214,11 @@ impl Rotation {
             Some(asked) => within(asked, policy, now, now)?,
             None => last.expires(),
         };
-        let overlap_ends = now.saturating_add(self.overlap.unwrap_or(policy.overlap()));
+        let overlap = self.overlap.unwrap_or(policy.overlap());
+        if overlap > policy.max_overlap() {
+            return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
+        }
+        let overlap_ends = now.saturating_add(overlap);
         let old_ends = match old.expires() {
             Expires::At(end) => Expires::At(end.min(overlap_ends)),
             Expires::Never => Expires::At(overlap_ends),
@@ -227,6 +234,17 @@ impl Rotation {
         };
         Ok((granted, old_ends))
     }
+}
+
+/// Whether a token that has this access and end from now on has less than it had: then what was issued under it may do more, or
+/// outlive it. Pure.
+pub(crate) fn is_less(
+    access: &Access,
+    expires: Expires,
+    than: &TokenRecord,
+    policy: &Policy,
+) -> bool {
+    !policy.includes(access, than.access()) || than.expires().is_later_than(expires)
 }
 
 /// An end that a person asks for, if the policy allows it for a token that was made at `created_at`. Pure.

@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | longest life | none |
 /// | tokens that never expire | not allowed |
 /// | idle time-out | none |
-/// | overlap of a rotation | none |
+/// | overlap of a rotation | none; 7 days at most where one is asked for |
 /// | a superseded token that is presented again | is reported |
 /// | live tokens per owner | 100 |
 /// | labels | need not be unique |
@@ -45,6 +45,7 @@ pub struct Policy {
     never_expiring: bool,
     idle_timeout: Option<Duration>,
     overlap: Duration,
+    max_overlap: Duration,
     reuse: Reuse,
     max_per_owner: Option<u32>,
     unique_labels: bool,
@@ -81,6 +82,7 @@ impl Policy {
             never_expiring: false,
             idle_timeout: None,
             overlap: Duration::ZERO,
+            max_overlap: 7 * DAY,
             reuse: Reuse::Report,
             max_per_owner: Some(100),
             unique_labels: false,
@@ -127,7 +129,7 @@ impl Policy {
     pub fn with_default_life(mut self, life: Duration) -> Result<Policy, PolicyError> {
         at_least_a_second(life, "default life")?;
         if self.max_life.is_some_and(|max| life > max) {
-            return Err(PolicyError::PastMaximum);
+            return Err(PolicyError::PastMaximum("default life"));
         }
         self.default_life = life;
         Ok(self)
@@ -170,10 +172,25 @@ impl Policy {
         Ok(self)
     }
 
-    /// How long the old token lives on beside the new one after a rotation; zero ends it at once.
+    /// How long the old token lives on beside the new one after a rotation that doesn't say; zero ends it at once.
+    ///
+    /// # Errors
+    /// [`PolicyError::PastMaximum`] past the longest overlap.
+    pub fn with_overlap(mut self, overlap: Duration) -> Result<Policy, PolicyError> {
+        if overlap > self.max_overlap {
+            return Err(PolicyError::PastMaximum("overlap"));
+        }
+        self.overlap = overlap;
+        Ok(self)
+    }
+
+    /// The longest overlap that a rotation may ask for. A longer default is cut to it. Old tokens in their overlap don't count towards
+    /// the limit per owner, so this is also how long a rotated token can stand beside it.
     #[must_use]
-    pub fn with_overlap(self, overlap: Duration) -> Policy {
-        Policy { overlap, ..self }
+    pub fn with_max_overlap(mut self, max: Duration) -> Policy {
+        self.max_overlap = max;
+        self.overlap = self.overlap.min(max);
+        self
     }
 
     /// What happens when a superseded token is presented again.
@@ -271,9 +288,14 @@ impl Policy {
         self.idle_timeout
     }
 
-    /// How long a rotated token lives on.
+    /// How long a rotated token lives on, if the rotation doesn't say.
     pub fn overlap(&self) -> Duration {
         self.overlap
+    }
+
+    /// How long a rotated token may live on.
+    pub fn max_overlap(&self) -> Duration {
+        self.max_overlap
     }
 
     /// What happens when a superseded token is presented again.
@@ -330,7 +352,8 @@ pub enum PolicyConflict {
 impl Policy {
     /// What this policy, if it took the present one's place, would do to a token: a preview for an operator, over a list. Pure.
     ///
-    /// A dead token has no conflicts.
+    /// A dead token has no conflicts. A changed realm (every seal is wrong) and a prefix that is no longer accepted (the text is not ours)
+    /// are not seen: no row has either. A last use that a broken clock wrote is believed.
     ///
     /// ```
     /// use std::time::Duration;
@@ -350,6 +373,7 @@ impl Policy {
             return conflicts;
         }
         let last_use = token.last_use().map_or(token.created_at(), |last_use| last_use.at);
+        let last_use = last_use.max(token.created_at());
         let goes_idle = self.idle_timeout.and_then(|timeout| last_use.checked_add(timeout));
         if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
             conflicts.push(PolicyConflict::GoesIdle { at });
@@ -384,9 +408,9 @@ pub enum PolicyError {
     /// Something is zero that can't be.
     #[error("the {0} must not be zero")]
     Zero(&'static str),
-    /// The default life is longer than the longest.
-    #[error("the default life is longer than the maximum")]
-    PastMaximum,
+    /// A default is longer than the longest.
+    #[error("the {0} is longer than the maximum")]
+    PastMaximum(&'static str),
     /// There is a longest life, so nothing can live for ever.
     #[error("tokens can't be never-expiring where there is a maximum life")]
     NeverWithMaximum,
@@ -413,8 +437,8 @@ mod tests {
                 && !policy.has_unique_labels()
                 && !policy.records_origin()
         );
-        assert_eq!((policy.overlap(), policy.reuse()), (Duration::ZERO, Reuse::Report));
-        assert_eq!(policy.max_per_owner(), Some(100));
+        assert_eq!((policy.overlap(), policy.max_overlap()), (Duration::ZERO, 7 * DAY));
+        assert_eq!((policy.reuse(), policy.max_per_owner()), (Reuse::Report, Some(100)));
         assert_eq!((policy.usage_interval().as_secs(), policy.retention()), (60, 90 * DAY));
         assert_eq!(policy.realm(), "acme");
     }
@@ -425,7 +449,13 @@ mod tests {
         assert_eq!(policy().with_default_life(second / 2), Err(PolicyError::Zero("default life")));
         assert_eq!(policy().with_max_life(Duration::ZERO), Err(PolicyError::Zero("maximum life")));
         let strict = policy().with_max_life(DAY).unwrap();
-        assert_eq!(strict.clone().with_default_life(DAY + second), Err(PolicyError::PastMaximum));
+        assert_eq!(
+            strict.clone().with_default_life(DAY + second),
+            Err(PolicyError::PastMaximum("default life"))
+        );
+        assert_eq!(policy().with_overlap(8 * DAY), Err(PolicyError::PastMaximum("overlap")));
+        let short = policy().with_overlap(7 * DAY).unwrap().with_max_overlap(DAY);
+        assert_eq!((short.overlap(), short.max_overlap()), (DAY, DAY));
         assert_eq!(strict.clone().with_never_expiring(), Err(PolicyError::NeverWithMaximum));
         assert_eq!(strict.default_life(), DAY);
         let never = policy().with_never_expiring().unwrap().with_max_life(DAY).unwrap();

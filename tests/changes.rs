@@ -114,7 +114,7 @@ fn rotated_without_overlap_the_old_one_ends_at_once_and_its_successor_works(
 }
 
 fn with_an_overlap_both_work_until_its_end_to_the_second(store: impl RuntimeFree) {
-    let bench = bench_over(store, policy().with_overlap(secs(100)));
+    let bench = bench_over(store, policy().with_overlap(secs(100)).unwrap());
     let old = bench.issue("alice");
     bench.clock.set(at(50));
     // The policy's, if no more is said.
@@ -318,6 +318,60 @@ fn what_a_rotation_narrowed_stays_so_when_its_answer_was_lost() {
     let view = bench.see(&new);
     assert_eq!((view.access(), view.expires()), (&read, Expires::At(at(500))));
     assert_eq!(view.label().as_str(), "Renamed");
+}
+
+#[test]
+fn what_was_taken_from_either_in_the_overlap_stays_taken_when_it_is_rotated_again() {
+    let (read, write) = (Access::scopes(["r"]).unwrap(), Access::scopes(["w"]).unwrap());
+    let again = || Rotation::new().overlap(secs(100));
+    let bench = bench(policy());
+    let narrowed = |token: &IssuedToken, access: &Access| {
+        bench.tokens.blocking().narrow(OPS, token.id(), access.clone()).unwrap();
+    };
+    let old = bench.issue("alice");
+    let lost = bench.rotate(&old, 100);
+    narrowed(&old, &read);
+    let new = bench.rotate(&old, 100);
+    assert_eq!(bench.see(&new).access(), &read, "the successor had more");
+    // Neither is within the other.
+    let old = bench.issue("alice");
+    let lost_too = bench.rotate(&old, 100);
+    narrowed(&old, &read);
+    narrowed(&lost_too, &write);
+    for asked in [again(), again().narrowed_to(read), again().narrowed_to(write)] {
+        assert!(matches!(bench.refused(&old, asked), ChangeError::MoreAccess));
+    }
+    let none = Access::scopes::<&str>([]).unwrap();
+    let new = bench.tokens.blocking().rotate(OPS, old.id(), again().narrowed_to(none.clone()));
+    assert_eq!(bench.see(&new.unwrap()).access(), &none);
+    for ended in [lost, lost_too] {
+        bench.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+    }
+}
+
+#[test]
+fn what_was_issued_under_the_wider_of_both_ends_when_the_line_gets_the_narrower() {
+    let bench = bench(policy());
+    let old = bench.issue("alice");
+    let read = Access::scopes(["r"]).unwrap();
+    let narrowed = Rotation::new().overlap(secs(100)).narrowed_to(read);
+    let _lost = bench.tokens.blocking().rotate(OPS, old.id(), narrowed).unwrap();
+    // In the overlap the old one may still do more, and so may its child.
+    let child = bench.issue_under(&old);
+    let _new = bench.rotate(&old, 50);
+    bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn no_overlap_is_longer_than_the_policy_allows() {
+    let bench = bench(policy().with_max_overlap(secs(100)));
+    let old = bench.issue("alice");
+    for seconds in [101, u64::MAX] {
+        let refused = bench.refused(&old, Rotation::new().overlap(secs(seconds)));
+        assert_eq!(refused.to_string(), "the old token may live on for 100 seconds at most");
+    }
+    let _new = bench.rotate(&old, 100);
+    assert_eq!(bench.see(&old).expires(), Expires::At(at(100)));
 }
 
 #[test]

@@ -182,8 +182,12 @@ fn a_bad_wish_to_rotate_is_refused_and_the_token_stays() {
     }
     assert_eq!(list(&cloud).len(), 1);
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
-    id_and_token(&rotate(&cloud, &id, r#"{"overlap_seconds": 18446744073709551615}"#));
-    assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207, "until its own end at most");
+    for seconds in ["604801", "18446744073709551615"] {
+        let body = format!(r#"{{"overlap_seconds": {seconds}}}"#);
+        assert_refused(&rotate(&cloud, &id, &body), 400, "live on for 604800 seconds at most");
+    }
+    id_and_token(&rotate(&cloud, &id, r#"{"overlap_seconds": 604800}"#));
+    assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
 }
 
 #[test]

@@ -89,6 +89,9 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(parent changed)",
         "Refused(rotated)",
         "Refused(derived)",
+        "Refused(overlap too long)",
+        "Refused(key not lost)",
+        "Trusted",
         "Refused(active)",
         "Refused(in use)",
         "NotActive(Idle)",
@@ -212,6 +215,7 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
         }
         Act::Purge => Answer::Count(model.purge()),
         Act::Reseal(to) => model.reseal(*to),
+        Act::Trust { lost, only, who } => either(model.trust(*lost, *only, who)),
         Act::KeysInUse => model.keys_in_use(),
         Act::MayRetire(key) => match model.keys_in_use() {
             _ if *key == ACTIVE => Answer::Refused("active"),
@@ -242,6 +246,9 @@ struct Engine<S> {
     tokens: TokenAuthority<S>,
     /// The same store, with the other key active.
     other: TokenAuthority<S>,
+    /// The same, each with one of the keys lost.
+    without_other: TokenAuthority<S>,
+    without_active: TokenAuthority<S>,
     callers: RefCell<BTreeMap<TokenId, Caller>>,
     clock: ManualClock,
     told: Arc<Mutex<Vec<Told>>>,
@@ -251,7 +258,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
     fn new(store: S, rules: &Rules, seed: u64) -> Engine<S> {
         let clock = ManualClock::at(time(BEGINNING));
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let over = |store, keys, seed| {
+        let over = |store, keys: &str, seed| {
             let ears = Arc::clone(&told);
             TokenAuthority::builder(store, KeyRing::parse(keys).unwrap(), policy(rules))
                 .clock(clock.clone())
@@ -260,7 +267,11 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 .build()
         };
         let other = over(store.clone(), KEYS[1], seed);
+        let without = |keys: &str| over(store.clone(), &keys[..keys.find(',').unwrap()], seed);
+        let (without_other, without_active) = (without(KEYS[0]), without(KEYS[1]));
         Engine {
+            without_other,
+            without_active,
             tokens: over(store, KEYS[0], seed),
             other,
             callers: RefCell::default(),
@@ -380,6 +391,22 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     _ => Answer::Failed,
                 }
             }
+            Act::Trust { lost, only, who } => {
+                let by = if *only == ACTIVE { &self.without_other } else { &self.without_active };
+                let lost = KeyId::new(*lost).unwrap();
+                match by.blocking().danger_reseal_without_proof(lost, who.name()) {
+                    Ok(ResealReport { moved, trusted, tampered, left })
+                        if tampered.is_empty()
+                            && left.is_empty()
+                            && moved == trusted.len() as u64 =>
+                    {
+                        Answer::Trusted(trusted)
+                    }
+                    Err(ManageError::KeyNotLost(_)) => Answer::Refused("key not lost"),
+                    Err(error) => not_managed(&error),
+                    _ => Answer::Failed,
+                }
+            }
             Act::KeysInUse => tokens.keys_in_use().map_or(Answer::Failed, |keys| {
                 Answer::Keys(keys.iter().map(|(key, rows)| (key.as_u32(), *rows)).collect())
             }),
@@ -444,6 +471,7 @@ fn unchanged(error: &ChangeError) -> Answer {
         ChangeError::Invalid(_) => return Answer::Invalid,
         ChangeError::MoreAccess => "more access",
         ChangeError::Life(life) => refused_life(*life),
+        ChangeError::OverlapTooLong { .. } => "overlap too long",
         ChangeError::Derived => "derived",
         ChangeError::LabelTaken => "label taken",
         ChangeError::Rotated => "rotated",
@@ -482,7 +510,9 @@ fn policy(rules: &Rules) -> Policy {
     let mut policy = Policy::new("acme")
         .and_then(|policy| policy.with_former_prefix("former"))
         .and_then(|policy| policy.with_default_life(duration(rules.default_life)))
+        .and_then(|policy| policy.with_overlap(duration(rules.overlap)))
         .unwrap()
+        .with_max_overlap(duration(rules.max_overlap))
         .with_usage_interval(duration(rules.interval))
         .with_retention(duration(rules.retention));
     if let Some(max) = rules.max_life {
@@ -507,7 +537,7 @@ fn policy(rules: &Rules) -> Policy {
     if rules.reuse_ends_family {
         policy = policy.with_reuse(Reuse::RevokeFamily);
     }
-    policy.with_overlap(duration(rules.overlap))
+    policy
 }
 
 fn duration(seconds: i64) -> Duration {

@@ -107,6 +107,7 @@ pub fn fits(schema: &'static Value, value: &Value) -> Result<(), String> {
             "const" => value == rule,
             "enum" => rule.as_array().unwrap().contains(value),
             "minimum" => value.as_i64().is_none_or(|number| number >= rule.as_i64().unwrap()),
+            "maximum" => value.as_i64().is_none_or(|number| number <= rule.as_i64().unwrap()),
             "minLength" => length.is_none_or(|length| length >= rule.as_u64().unwrap()),
             "maxLength" => length.is_none_or(|length| length <= rule.as_u64().unwrap()),
             "minItems" => items.clone().count() as u64 >= rule.as_u64().unwrap(),

@@ -284,8 +284,8 @@ fn policy(setting: &Setting) -> Policy {
     let mut policy = Policy::new("acme")
         .and_then(|policy| policy.with_max_per_owner(setting.limit))
         .and_then(|policy| policy.with_default_life(seconds(100 * 24 * HOUR)))
+        .and_then(|policy| policy.with_overlap(seconds(setting.overlap)))
         .unwrap()
-        .with_overlap(seconds(setting.overlap))
         .with_usage_interval(seconds(setting.interval))
         .with_retention(seconds(setting.retention));
     if setting.unique_labels {

@@ -28,6 +28,7 @@ pub(crate) struct Rules {
     pub(crate) retention: i64,
     pub(crate) origins: bool,
     pub(crate) overlap: i64,
+    pub(crate) max_overlap: i64,
     pub(crate) reuse_ends_family: bool,
 }
 
@@ -90,6 +91,12 @@ pub(crate) enum Act {
     Purge,
     /// Under this key, by an authority whose active one it is.
     Reseal(u32),
+    /// `danger_reseal_without_proof` of this key, by an authority that has only that one.
+    Trust {
+        lost: u32,
+        only: u32,
+        who: Who,
+    },
     KeysInUse,
     MayRetire(u32),
     SetClock(i64),
@@ -129,6 +136,7 @@ impl Act {
             | Act::Change { who, .. }
             | Act::Rotate { who, .. }
             | Act::RevokeLeaked(_, _, who)
+            | Act::Trust { who, .. }
             | Act::Revoke { who, .. }
             | Act::RevokeMatching { who, .. }
             | Act::Forget { who, .. }
@@ -256,6 +264,7 @@ pub(crate) enum Answer {
     NotActive(Status),
     Leaks(Vec<(TokenId, LeakOutcome)>),
     Keys(Vec<(u32, u64)>),
+    Trusted(Vec<TokenId>),
     Unknown,
     Invalid,
     Done,
@@ -283,11 +292,20 @@ pub(crate) enum Told {
     Issued(TokenId, Actor),
     FirstUse(TokenId, Option<IpAddr>),
     NewAddress(TokenId, IpAddr),
-    Denied { id: Option<TokenId>, reason: DenialReason, with_token: bool },
-    Rotated { old: TokenId, new: TokenId, by: Actor },
+    Denied {
+        id: Option<TokenId>,
+        reason: DenialReason,
+        with_token: bool,
+    },
+    Rotated {
+        old: TokenId,
+        new: TokenId,
+        by: Actor,
+    },
     Reused(TokenId),
     Changed(TokenId, event::Change, Actor),
-    Resealed(u64),
+    /// How many, and which of them were trusted, by whom.
+    Resealed(u64, Option<(Vec<TokenId>, Actor)>),
     Revoked(u64, Reason, Actor),
     Forgotten(u64, Actor),
     Purged(u64),
@@ -314,7 +332,10 @@ impl Told {
             Event::Changed { token, change, by } => {
                 Told::Changed(token.id(), *change, (*by).clone())
             }
-            Event::Resealed { count, trusted_by: None } => Told::Resealed(*count),
+            Event::Resealed { count, trusted, trusted_by } => {
+                let trusted_by = trusted_by.cloned();
+                Told::Resealed(*count, trusted_by.map(|actor| (trusted.to_vec(), actor)))
+            }
             Event::Revoked { count, reason, by, .. } => {
                 Told::Revoked(*count, (*reason).clone(), (*by).clone())
             }
@@ -364,6 +385,11 @@ impl Line {
             last_use: view.last_use().cloned(),
             status: view.status(),
         }
+    }
+
+    /// Whether one with this access and end has less.
+    pub(crate) fn is_more(&self, access: &Access, expires: Expires) -> bool {
+        !access.includes(&self.access) || self.expires.is_later_than(expires)
     }
 
     pub(crate) fn end(&self) -> Option<i64> {
@@ -445,13 +471,14 @@ impl Draw {
             retention: self.of(&[0, HOUR, 10 * DAY]),
             origins: self.once_in(2),
             overlap: self.of(&[0, 60, HOUR]),
+            max_overlap: self.of(&[500 * DAY, 7 * DAY, 60]),
             reuse_ends_family: self.once_in(2),
         }
     }
 
     /// The next act of a sequence. `texts` are those of all tokens that were ever issued in it.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
-        match self.below(144) {
+        match self.below(147) {
             0..18 => Act::Issue(self.wish(model)),
             18..46 => self.authenticate(model, texts),
             46..54 => {
@@ -487,6 +514,10 @@ impl Draw {
             116..118 => Act::Reseal(self.of(&[1, 2])),
             118..119 => Act::KeysInUse,
             119..122 => Act::MayRetire(self.of(&[1, 2])),
+            144..147 => {
+                let (lost, only) = self.of(&[(1, 2), (2, 1), (1, 1)]);
+                Act::Trust { lost, only, who: Who::Operator(self.of(&OPERATORS)) }
+            }
             122..124 => Act::Expiring(self.of(&[0, 1, HOUR, 30 * DAY]), self.of(&[0, 1, 100, 100])),
             _ => Act::SetClock(self.clock(model)),
         }

@@ -310,7 +310,7 @@ impl Model {
                 self.refuse_end(new.end(), old.created_at.as_unix())?;
             }
         }
-        if matches!(change, Change::Access(_)) || old.expires.is_later_than(new.expires) {
+        if old.is_more(&new.access, new.expires) {
             self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
         }
         self.rows[row].line = new;
@@ -332,19 +332,22 @@ impl Model {
         let (old, was) = (self.rows[row].line.clone(), self.rows[last].line.clone());
         let used = was.last_use.is_some() || was.successor.is_some();
         refuse_if(last != row && used, "rotated")?;
-        let access = turn.access.clone().unwrap_or(was.access.clone());
-        refuse_if(!was.access.includes(&access), "more access")?;
+        let less = if old.access.includes(&was.access) { &was.access } else { &old.access };
+        let access = turn.access.as_ref().unwrap_or(less).clone();
+        let within = old.access.includes(&access) && was.access.includes(&access);
+        refuse_if(!within, "more access")?;
         let expires = turn.end.unwrap_or(was.expires);
         if let Some(end) = turn.end {
             let later = end.is_later_than(was.expires);
             refuse_if(old.derived_from.is_some() && later, "derived")?;
             self.refuse_end(end.at().map(Timestamp::as_unix), self.now)?;
         }
-        let overlap = self.now + turn.overlap.unwrap_or(self.rules.overlap);
+        let overlap = turn.overlap.unwrap_or(self.rules.overlap.min(self.rules.max_overlap));
+        refuse_if(overlap > self.rules.max_overlap, "overlap too long")?;
+        let overlap = self.now + overlap;
         let old_ends = old.end().map_or(overlap, |end| end.min(overlap));
         let revocation = self.revocation(who.actor(), &Reason::ROTATED);
-        let is_less = !access.includes(&was.access) || was.expires.is_later_than(expires);
-        if is_less || old_ends <= self.now {
+        if [&old, &was].iter().any(|than| than.is_more(&access, expires)) || old_ends <= self.now {
             self.end_derived(&old, &revocation);
         }
         if last != row {
@@ -410,7 +413,22 @@ impl Model {
     pub(crate) fn reseal(&mut self, to: u32) -> Answer {
         let others = |row: &&mut Row| row.line.revocation.is_none() && row.key != to;
         let moved = self.rows.iter_mut().filter(others).map(|row| row.key = to).count() as u64;
-        Answer::Count(self.tell_if(moved, Told::Resealed(moved)))
+        Answer::Count(self.tell_if(moved, Told::Resealed(moved, None)))
+    }
+
+    /// By an authority that has no other key than `to`.
+    pub(crate) fn trust(&mut self, lost: u32, to: u32, who: &Who) -> Verdict {
+        refuse_if(lost == to, "key not lost")?;
+        let others = |row: &&mut Row| row.line.revocation.is_none() && row.key == lost;
+        let mut trusted: Vec<TokenId> = Vec::new();
+        for row in self.rows.iter_mut().filter(others) {
+            row.key = to;
+            trusted.push(row.line.id);
+        }
+        trusted.sort();
+        let moved = trusted.len() as u64;
+        self.tell_if(moved, Told::Resealed(moved, Some((trusted.clone(), who.actor()))));
+        Ok(Answer::Trusted(trusted))
     }
 
     /// How many rows each key seals.
