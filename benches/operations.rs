@@ -8,11 +8,15 @@ use std::time::{Duration, Instant};
 use app_tokens::record::Expires;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, By, KeyRing, MemoryStore, NewToken, Owner, Policy, Reason, Requirement, Rotation,
-    Timestamp, TokenAuthority, TokenId,
+    Access, By, KeyRing, LeakOutcome, MemoryStore, NewToken, Owner, Policy, Reason, Requirement,
+    Rotation, Timestamp, TokenAuthority, TokenId,
 };
 
 const TOKENS: usize = 10_000;
+const KEYS: [&str; 2] = [
+    "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
+    "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+];
 
 fn main() {
     // `cargo test --benches` asks for a list; there is nothing to list.
@@ -32,9 +36,14 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-fn measure<S: RuntimeFree>(store: S, calls: usize) -> Vec<(&'static str, Duration)> {
-    let policy = Policy::new("acme").unwrap().with_overlap(Duration::from_secs(3600));
-    let tokens = TokenAuthority::new(store, KeyRing::ephemeral().unwrap(), policy);
+fn measure<S: RuntimeFree + Clone>(store: S, calls: usize) -> Vec<(&'static str, Duration)> {
+    let policy = Policy::new("acme")
+        .and_then(|policy| policy.with_overlap(Duration::from_secs(3600)))
+        .unwrap()
+        .with_retention(Duration::ZERO);
+    let over =
+        |keys| TokenAuthority::new(store.clone(), KeyRing::parse(keys).unwrap(), policy.clone());
+    let (tokens, under_new_key) = (over(KEYS[0]), over(KEYS[1]));
     let tokens = tokens.blocking();
     let issue =
         |n: usize| tokens.issue(NewToken::new(format!("owner {}", n / 10), "Label")).unwrap();
@@ -73,6 +82,14 @@ fn measure<S: RuntimeFree>(store: S, calls: usize) -> Vec<(&'static str, Duratio
             drop(tokens.issue_under(&caller, NewToken::new(caller.owner(), "Derived")).unwrap());
         }),
     ));
+    lines.push((
+        "expiring, a page of 100",
+        median(calls.min(100), || {
+            let page = tokens.expiring(Duration::from_secs(400 * 86_400), Page::first(100));
+            assert_eq!(page.unwrap().tokens.len(), 100);
+        }),
+    ));
+    lines.push(("reseal, each row", each(|| under_new_key.blocking().reseal().unwrap().moved)));
     let operator = By::Operator("bench");
     lines.push(("find", median(calls, || drop(tokens.find(operator, ids[one_more()]).unwrap()))));
     lines.push((
@@ -127,7 +144,27 @@ fn measure<S: RuntimeFree>(store: S, calls: usize) -> Vec<(&'static str, Duratio
             tokens.forget(operator, ids[one_more()]).unwrap();
         }),
     ));
+    // These are still good; the very first was forgotten last.
+    let mut leaked = filled[1..=1000].iter();
+    lines.push((
+        "revoke_leaked, one token in 1 KB of text",
+        median(calls.min(1000), || {
+            let text = format!("{:.>500} {} {:.>500}", "", leaked.next().unwrap(), "");
+            let report = tokens.revoke_leaked(&text, "scanner").unwrap();
+            assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
+        }),
+    ));
+    tokens.revoke_matching(operator, &Filter::every_token(), Reason::REQUESTED).unwrap();
+    lines.push(("purge, each row", each(|| tokens.purge().unwrap())));
     lines
+}
+
+/// What a long call took for each of the rows that it counts.
+fn each(call: impl FnOnce() -> u64) -> Duration {
+    let start = Instant::now();
+    let rows = call();
+    assert!(rows > TOKENS as u64 / 2, "{rows} rows are too few");
+    start.elapsed() / u32::try_from(rows).unwrap()
 }
 
 fn median(calls: usize, mut call: impl FnMut()) -> Duration {
