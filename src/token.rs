@@ -9,7 +9,9 @@
 //! The id is public and may be logged, listed and stored in clear. The checksum is as secret as the
 //! secret, of which it is a function.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
 use zeroize::Zeroizing;
@@ -406,6 +408,28 @@ impl fmt::Debug for Prefix {
     "a prefix has 2 to 16 characters: a to z first, then a to z, 0 to 9 and single inner underscores"
 )]
 pub struct InvalidPrefix;
+
+/// What is known of each token.
+pub(crate) type IdMap<V> = HashMap<TokenId, V, BuildHasherDefault<IdHasher>>;
+
+/// Ids are drawn at random and can't be chosen by whoever presents one, so one multiplication spreads them well enough.
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 ^= self.0 >> 32;
+    }
+}
 
 /// The public half of a token's text: 50 random bits, ten characters.
 ///

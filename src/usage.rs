@@ -1,6 +1,5 @@
 //! Last use: noted in memory when a token authenticates, written in batches later.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,13 +12,13 @@ use crate::record::{CLOCK_TOLERANCE, LastUse};
 use crate::seal::WholeRow;
 use crate::store::{StoreError, TokenStore};
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
+use crate::token::{IdMap, TokenId};
 
 /// Uses that are not written yet. Shared by all clones of an authority.
 pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
     /// When the reuse of a superseded token was reported last.
-    reused: Mutex<HashMap<TokenId, Timestamp>>,
+    reused: Mutex<IdMap<Timestamp>>,
     flushers: AtomicUsize,
     /// How often uses were taken out, having been written. Whoever reads a row first and its use here after must see it unchanged, or
     /// the use may have passed him by.
@@ -28,7 +27,7 @@ pub(crate) struct UsageLog {
 
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<HashMap<TokenId, LastUse>>);
+struct Shard(Mutex<IdMap<LastUse>>);
 
 const SHARDS: usize = 64;
 /// If nobody flushes, at most about a million uses wait in memory; later ones of other tokens are not noted.
@@ -169,7 +168,7 @@ impl UsageLog {
         self.flushers.load(Ordering::Relaxed) > 0
     }
 
-    fn shard(&self, id: TokenId) -> MutexGuard<'_, HashMap<TokenId, LastUse>> {
+    fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {
         let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

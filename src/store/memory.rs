@@ -2,7 +2,6 @@
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
 
@@ -14,7 +13,7 @@ use crate::access::Access;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
+use crate::token::{IdMap, TokenId};
 
 /// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are one store.
 ///
@@ -37,7 +36,7 @@ struct Index {
     accesses: HashSet<Access>,
 }
 
-type Rows = HashMap<TokenId, Row, BuildHasherDefault<IdHasher>>;
+type Rows = IdMap<Row>;
 
 /// All rows, behind a lock that few threads share: two that look up at once don't wait for one cache line. There is one map, and
 /// every stripe holds it, but while a change is made none does.
@@ -366,24 +365,5 @@ impl Locked<'_> {
                 && record.revocation().is_none()
                 && !record.expires().has_come(dead.now)
         })
-    }
-}
-
-/// Ids are drawn at random and can't be chosen by whoever presents one, so one multiplication spreads them well enough.
-#[derive(Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        self.0 ^= self.0 >> 32;
     }
 }
