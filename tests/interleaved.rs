@@ -5,74 +5,16 @@ mod common;
 use std::sync::{Arc, Mutex};
 
 use app_tokens::error::{ChangeError, DenialReason};
-use app_tokens::record::{LastUse, Revocation, Status};
-use app_tokens::store::{
-    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
-};
-use app_tokens::{By, IssueError, NewToken, Rotation, Timestamp, TokenId};
+use app_tokens::record::Status;
+use app_tokens::{By, IssueError, NewToken, Rotation};
+use common::outside::Outside;
 use common::*;
-
-/// A store beside whose next read somebody else acts.
-#[derive(Clone, Default)]
-struct Interleaved {
-    kept: MemoryStore,
-    before: Arc<Mutex<Option<Act>>>,
-    after: Arc<Mutex<Option<Act>>>,
-}
-
-type Act = Box<dyn FnOnce() + Send>;
-
-impl Interleaved {
-    fn before_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
-        *self.before.lock().unwrap() = Some(Box::new(act));
-    }
-
-    fn after_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
-        *self.after.lock().unwrap() = Some(Box::new(act));
-    }
-
-    async fn read<T>(&self, read: impl Future<Output = T>) -> T {
-        let (before, after) =
-            (self.before.lock().unwrap().take(), self.after.lock().unwrap().take());
-        before.into_iter().for_each(|act| act());
-        let rows = read.await;
-        after.into_iter().for_each(|act| act());
-        rows
-    }
-}
-
-impl TokenStore for Interleaved {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.kept.insert(insert).await
-    }
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(self.kept.find(id)).await
-    }
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.read(self.kept.list(filter, page)).await
-    }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.kept.replace(replace).await
-    }
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.kept.revoke(filter, revocation).await
-    }
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.kept.touch(uses, now).await
-    }
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.kept.purge(purge, limit).await
-    }
-}
-
-impl RuntimeFree for Interleaved {}
 
 const OPS: By<'static> = By::Operator("ops");
 
 #[test]
 fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
     bench.assert_good(issued.expose_secret());
@@ -83,7 +25,7 @@ fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
 
 #[test]
 fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
     bench.assert_good(issued.expose_secret());
@@ -95,7 +37,7 @@ fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
 
 #[test]
 fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
     let _flusher = bench.tokens.usage_flusher();
     let tokens = bench.tokens.blocking();
@@ -113,7 +55,7 @@ fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
 
 #[test]
 fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let old = bench.issue("alice");
     let new = Arc::new(Mutex::new(None));
@@ -131,7 +73,7 @@ fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
 
 #[test]
 fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let tokens = bench.tokens.blocking();
     let old = bench.issue("alice");
@@ -147,7 +89,7 @@ fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
 
 #[test]
 fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
-    let store = Interleaved::default();
+    let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let (same, clock) = (bench.tokens.clone(), bench.clock.clone());
     store.before_the_next_read(move || {

@@ -1,4 +1,5 @@
-//! A store outside the process: its rows carry no mark, and somebody with the database's password can change them.
+//! A store outside the process: its rows carry no mark, somebody with the database's password can change them, and somebody else
+//! can act just before or after a call of the engine's.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -18,10 +19,13 @@ pub struct Outside {
     /// What stood in the rows that were changed; `None` where there was none.
     before: Arc<Mutex<BTreeMap<TokenId, Option<RecordParts>>>>,
     damaged: Arc<Mutex<HashSet<TokenId>>>,
-    meanwhile: Arc<Mutex<Option<Act>>>,
+    before_write: Meanwhile,
+    before_read: Meanwhile,
+    after_read: Meanwhile,
 }
 
-type Act = Box<dyn FnOnce() + Send>;
+/// What somebody else does once.
+type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 impl Outside {
     pub fn new() -> Outside {
@@ -29,7 +33,9 @@ impl Outside {
             kept: MemoryStore::new(),
             before: Arc::default(),
             damaged: Arc::default(),
-            meanwhile: Arc::default(),
+            before_write: Arc::default(),
+            before_read: Arc::default(),
+            after_read: Arc::default(),
         }
     }
 
@@ -76,7 +82,17 @@ impl Outside {
 
     /// What somebody else does between the engine's next look at a row and its write.
     pub fn before_the_next_write(&self, act: impl FnOnce() + Send + 'static) {
-        *self.meanwhile.lock().unwrap() = Some(Box::new(act));
+        *self.before_write.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// What somebody else does just before the engine's next look.
+    pub fn before_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
+        *self.before_read.lock().unwrap() = Some(Box::new(act));
+    }
+
+    /// What somebody else does before the engine has seen what it read.
+    pub fn after_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
+        *self.after_read.lock().unwrap() = Some(Box::new(act));
     }
 
     fn stored(&self, id: TokenId) -> Option<RecordParts> {
@@ -109,27 +125,34 @@ impl Outside {
         }
     }
 
-    fn let_others_act(&self) {
-        let act = self.meanwhile.lock().unwrap().take();
-        if let Some(act) = act {
-            act();
-        }
+    async fn read<T>(&self, read: impl Future<Output = T>) -> T {
+        let after = self.after_read.lock().unwrap().take();
+        let_act(&self.before_read);
+        let rows = read.await;
+        after.into_iter().for_each(|act| act());
+        rows
     }
+}
+
+fn let_act(somebody_else: &Meanwhile) {
+    let act = somebody_else.lock().unwrap().take();
+    act.into_iter().for_each(|act| act());
 }
 
 impl TokenStore for Outside {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.let_others_act();
+        let_act(&self.before_write);
         self.kept.insert(insert).await
     }
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        Ok(self.kept.find(id).await?.map(|row| self.loaded(&row)))
+        Ok(self.read(self.kept.find(id)).await?.map(|row| self.loaded(&row)))
     }
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        Ok(self.kept.list(filter, page).await?.iter().map(|row| self.loaded(row)).collect())
+        let rows = self.read(self.kept.list(filter, page)).await?;
+        Ok(rows.iter().map(|row| self.loaded(row)).collect())
     }
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.let_others_act();
+        let_act(&self.before_write);
         self.kept.replace(replace).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {

@@ -547,7 +547,7 @@ macro_rules! caught {
     };
     (@one $how:ident, $clause:literal, $test:ident, |$store:ident| $call:expr) => {
         #[test]
-        #[allow(non_snake_case, reason = "named after the wrong store")]
+        #[expect(non_snake_case, reason = "named after the wrong store")]
         fn $how() {
             assert_caught($clause, How::$how, |$store| Box::pin(async move { $call.await }));
         }
