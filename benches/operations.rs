@@ -25,8 +25,8 @@ fn main() {
     }
     println!("{:<42}{:>14}{:>14}", "median of one call, in microseconds", "memory", "SQLite file");
     let folder = tempfile::tempdir().unwrap();
-    let memory = measure(MemoryStore::new(), 2000);
-    let file = measure(SqliteStore::open(folder.path().join("bench.db")).unwrap(), 200);
+    let memory = measure(&MemoryStore::new(), 2000);
+    let file = measure(&SqliteStore::open(folder.path().join("bench.db")).unwrap(), 200);
     for ((what, memory), (_, file)) in memory.iter().zip(&file) {
         println!("{what:<42}{:>14.2}{:>14.2}", micros(*memory), micros(*file));
     }
@@ -36,7 +36,7 @@ fn micros(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e6
 }
 
-fn measure<S: RuntimeFree + Clone>(store: S, calls: usize) -> Vec<(&'static str, Duration)> {
+fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str, Duration)> {
     let policy = Policy::new("acme")
         .and_then(|policy| policy.with_overlap(Duration::from_secs(3600)))
         .unwrap()
