@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,6 +33,7 @@ use crate::store::{
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, Token, TokenId};
+use crate::transaction::{HeldBack, InTransaction};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
 use crate::view::{ResealReport, TokenPage, TokenView};
 
@@ -56,6 +56,8 @@ use crate::view::{ResealReport, TokenPage, TokenView};
 pub struct TokenAuthority<S> {
     store: S,
     shared: Arc<Shared>,
+    /// In a transaction of the host's: what is told after its commit.
+    held_back: Option<Arc<HeldBack>>,
 }
 
 struct Shared {
@@ -63,7 +65,7 @@ struct Shared {
     sealer: Sealer,
     clock: Box<dyn Clock>,
     random: Mutex<Box<dyn RandomSource>>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Arc<dyn Observer>>,
     usage: UsageLog,
     /// Whether it was seen that the ring has the keys of all rows.
     ring_is_complete: AtomicBool,
@@ -562,6 +564,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// The same engine inside an open transaction of the host's, in the same tables: `transaction` is a store over it, as
+    /// `store::SqliteTransaction` and `store::PostgresTransaction` are.
+    pub fn in_transaction<T: TokenStore>(&self, transaction: T) -> InTransaction<T> {
+        let (shared, held_back) = (self.shared.clone(), Some(Arc::default()));
+        InTransaction::new(TokenAuthority { store: transaction, shared, held_back })
+    }
+
     /// The same engine for hosts without a runtime.
     pub fn blocking(&self) -> Blocking<'_, S>
     where
@@ -578,6 +587,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Where the tokens live.
     pub fn store(&self) -> &S {
         &self.store
+    }
+
+    pub(crate) fn held_back(&self) -> Option<&HeldBack> {
+        self.held_back.as_deref()
+    }
+
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        self.shared.observer.clone()
     }
 
     pub(crate) fn usage(&self) -> &UsageLog {
@@ -1077,7 +1094,12 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// A filter by last use must see the uses that this process has not written yet.
     async fn flush_if_it_matters(&self, filter: &Filter) -> Result<(), Failed> {
-        if filter.last_used_before.is_some() { self.flush_usage().await } else { Ok(()) }
+        match self.held_back {
+            _ if filter.last_used_before.is_none() => Ok(()),
+            None => self.flush_usage().await,
+            // The host may roll it back: they stay to be written again.
+            Some(_) => Ok(self.shared.usage.write(&self.store, self.now()).await?),
+        }
     }
 
     fn refuse_without_flusher(&self) -> Result<(), Failed> {
@@ -1114,9 +1136,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     fn tell(&self, event: &Event<'_>) {
-        if let Some(observer) = &self.shared.observer {
-            let _a_panic_is_the_observers_own =
-                catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+        match &self.held_back {
+            Some(held_back) => held_back.push(event),
+            None => event::tell(self.shared.observer.as_deref(), event),
         }
     }
 }
@@ -1180,7 +1202,7 @@ pub struct TokenAuthorityBuilder<S> {
     policy: Policy,
     clock: Box<dyn Clock>,
     random: Box<dyn RandomSource>,
-    observer: Option<Box<dyn Observer>>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl<S: TokenStore> TokenAuthorityBuilder<S> {
@@ -1196,7 +1218,7 @@ impl<S: TokenStore> TokenAuthorityBuilder<S> {
 
     /// Whoever hears of what happens: an audit log, a mail to the owner.
     pub fn observer(self, observer: impl Observer + 'static) -> TokenAuthorityBuilder<S> {
-        TokenAuthorityBuilder { observer: Some(Box::new(observer)), ..self }
+        TokenAuthorityBuilder { observer: Some(Arc::new(observer)), ..self }
     }
 
     /// The authority.
@@ -1213,6 +1235,7 @@ impl<S: TokenStore> TokenAuthorityBuilder<S> {
                 usage: UsageLog::new(),
                 ring_is_complete: AtomicBool::new(false),
             }),
+            held_back: None,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::seal::KeyId;
 use crate::store::{Filter, Page, RuntimeFree};
 use crate::text::{Owner, Reason};
 use crate::token::TokenId;
+use crate::transaction::InTransaction;
 use crate::view::{ResealReport, TokenPage, TokenView};
 
 /// [`TokenAuthority`] with calls that wait, over a store that needs no runtime. From [`TokenAuthority::blocking`]; each method is
@@ -241,6 +242,52 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
 impl<S> fmt::Debug for Blocking<'_, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Blocking")
+    }
+}
+
+/// [`InTransaction`] with calls that wait. From [`InTransaction::blocking`]; each method is the one of the same name there.
+pub struct BlockingInTransaction<'a, T> {
+    tokens: &'a InTransaction<T>,
+}
+
+impl<'a, T: RuntimeFree> BlockingInTransaction<'a, T> {
+    pub(crate) fn new(tokens: &'a InTransaction<T>) -> BlockingInTransaction<'a, T> {
+        BlockingInTransaction { tokens }
+    }
+
+    /// [`InTransaction::issue`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
+        block_on(self.tokens.issue(new))
+    }
+
+    /// [`InTransaction::revoke`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn revoke(&self, by: By<'_>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
+        block_on(self.tokens.revoke(by, id, reason))
+    }
+
+    /// [`InTransaction::revoke_matching`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn revoke_matching(
+        &self,
+        by: By<'_>,
+        filter: &Filter,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
+        block_on(self.tokens.revoke_matching(by, filter, reason))
+    }
+}
+
+impl<T> fmt::Debug for BlockingInTransaction<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BlockingInTransaction")
     }
 }
 

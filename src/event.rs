@@ -1,6 +1,7 @@
 //! What an audit log hears, and a mail to the owner is written from.
 
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{DenialReason, Failed};
 use crate::record::Actor;
@@ -20,6 +21,14 @@ pub trait Observer: Send + Sync {
 impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     fn observe(&self, event: &Event<'_>) {
         self(event);
+    }
+}
+
+/// A panic in the observer is its own.
+pub(crate) fn tell(observer: Option<&dyn Observer>, event: &Event<'_>) {
+    if let Some(observer) = observer {
+        let _a_panic_is_the_observers_own =
+            catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
     }
 }
 

@@ -118,6 +118,7 @@ mod present;
 mod leak;
 mod view;
 mod authority;
+mod transaction;
 pub mod error;
 mod blocking;
 // -- how it arrives
@@ -135,7 +136,7 @@ pub use present::{Authenticated, Caller, Presented};
 pub use view::{ResealReport, TokenPage, TokenView};
 
 pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
-pub use blocking::Blocking;
+pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
 pub use rand_core;
@@ -144,6 +145,7 @@ pub use secret::RandomSourceFailed;
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;
+pub use transaction::{InTransaction, UnsentEvents};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -125,20 +125,25 @@ impl UsageLog {
         self.shard(id).get(&id).cloned()
     }
 
+    /// Writes what was noted, and keeps it all the same.
+    pub(crate) async fn write(
+        &self,
+        store: &impl TokenStore,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for batch in self.noted().chunks(BATCH) {
+            store.touch(batch, now).await?;
+        }
+        Ok(())
+    }
+
     /// Writes what was noted. What the store did not take is kept for the next time.
     pub(crate) async fn flush(
         &self,
         store: &impl TokenStore,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let noted: Vec<(TokenId, LastUse)> = self
-            .shards
-            .iter()
-            .flat_map(|shard| {
-                let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
-                pending.iter().map(|(id, last_use)| (*id, last_use.clone())).collect::<Vec<_>>()
-            })
-            .collect();
+        let noted = self.noted();
         for batch in noted.chunks(BATCH) {
             store.touch(batch, now).await?;
             self.flushes.fetch_add(1, Ordering::SeqCst);
@@ -150,6 +155,14 @@ impl UsageLog {
             }
         }
         Ok(noted.len() as u64)
+    }
+
+    fn noted(&self) -> Vec<(TokenId, LastUse)> {
+        let of_shard = |shard: &Shard| {
+            let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.iter().map(|(id, last_use)| (*id, last_use.clone())).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
     }
 
     pub(crate) fn flushes(&self) -> usize {

@@ -1,0 +1,80 @@
+//! The engine inside a transaction of the host's: what is done, and who hears of it when.
+
+mod common;
+
+use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::{By, ManageError, NewToken, Reason};
+use common::*;
+
+const OPS: By<'static> = By::Operator("ops");
+
+#[test]
+fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
+    let store = MemoryStore::new();
+    let bench = bench_over(store.clone(), policy());
+    let old = bench.issue("alice");
+    bench.heard.texts();
+    let within = bench.tokens.in_transaction(store);
+    let issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
+    assert_eq!(within.blocking().revoke(OPS, old.id(), Reason::REQUESTED).unwrap(), 1);
+    let all = Filter::of_owner(&owner("alice"));
+    assert_eq!(within.blocking().revoke_matching(OPS, &all, Reason::REQUESTED).unwrap(), 1);
+    let events = within.into_events();
+    assert_eq!(bench.heard.texts(), [""; 0]);
+    let shown = format!("{events:?}");
+    assert!(shown.starts_with("[Issued") && !shown.contains(issued.expose_secret()), "{shown}");
+    events.send();
+    assert_eq!(bench.heard.kinds(), ["Issued", "Revoked", "Revoked"]);
+}
+
+#[test]
+fn nobody_hears_of_what_was_rolled_back() {
+    let bench = bench(policy());
+    let within = bench.tokens.in_transaction(MemoryStore::new());
+    let _issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
+    drop(within.into_events());
+    let within = bench.tokens.in_transaction(MemoryStore::new());
+    let _issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
+    drop(within);
+    assert_eq!(bench.heard.texts(), [""; 0]);
+}
+
+#[test]
+fn an_act_outside_is_told_at_once_while_a_transaction_is_open() {
+    let store = MemoryStore::new();
+    let bench = bench_over(store.clone(), policy());
+    let within = bench.tokens.in_transaction(store);
+    let _inside = within.blocking().issue(NewToken::new("alice", "Inside")).unwrap();
+    let _outside = bench.issue("alice");
+    assert_eq!(bench.heard.kinds(), ["Issued"]);
+    within.into_events().send();
+    assert_eq!(bench.heard.kinds(), ["Issued"]);
+}
+
+#[test]
+fn a_use_that_only_the_transaction_wrote_is_not_forgotten() {
+    let (kept, rolled_back) = (MemoryStore::new(), MemoryStore::new());
+    let bench = bench_over(kept, policy());
+    let token = bench.issue("alice");
+    bench.assert_good(token.expose_secret());
+    let within = bench.tokens.in_transaction(rolled_back);
+    let unused = Filter { last_used_before: Some(at(1)), ..Filter::of_owner(&owner("alice")) };
+    within.blocking().revoke_matching(OPS, &unused, Reason::REQUESTED).unwrap();
+    drop(within);
+    bench.tokens.blocking().flush_usage().unwrap();
+    let row = ready(app_tokens::TokenStore::find(bench.tokens.store(), token.id())).unwrap();
+    assert!(row.unwrap().record().unwrap().last_use().is_some());
+}
+
+#[test]
+fn rules_hold_inside_too() {
+    let store = MemoryStore::new();
+    let bench = bench_over(store.clone(), policy().with_max_per_owner(1).unwrap());
+    let token = bench.issue("alice");
+    let within = bench.tokens.in_transaction(store);
+    assert!(within.blocking().issue(NewToken::new("alice", "One more")).is_err());
+    let bob = owner("bob");
+    let others = within.blocking().revoke(By::Owner(&bob), token.id(), Reason::REQUESTED);
+    assert!(matches!(others, Err(ManageError::Unknown)), "{others:?}");
+    bench.assert_good(token.expose_secret());
+}
