@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""Three PostgreSQL nodes that replicate synchronously to a quorum, two `cloud` processes under load, and the primary dies.
+
+    python3 tests/cluster.py [ROUNDS]
+
+By hand, not by `cargo test`: it wants some minutes and PostgreSQL's programs. Nothing acknowledged may be lost; while there is no
+primary the answer is 503, never 401 for a good token, and never 2xx for a revoked one. Afterwards: what a primary that was cut off
+can still say. Any breach ends it with status 1.
+"""
+
+import base64, collections, http.client, json, os, pathlib, random, shutil, socket, subprocess, sys, tempfile, threading, time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ACCOUNT = "alice", "her secret"
+BREACHES = []
+
+
+def breach(what):
+    BREACHES.append(what)
+    print("BREACH:", what, flush=True)
+
+
+def programs(name):
+    found = shutil.which(name) or max(map(str, pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default=None)
+    return found or sys.exit(f"{name} is not installed: PostgreSQL's server programs are needed")
+
+
+def run(*command, **options):
+    """PostgreSQL refuses to run as root."""
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    done = subprocess.run([*as_user, *map(str, command)], capture_output=True, text=True, cwd="/", **options)
+    if done.returncode:
+        raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Node:
+    """One server; the first is made anew, the others are copies that follow it."""
+
+    def __init__(self, folder, name, follow=None):
+        self.name, self.port, self.data = name, free_port(), folder / name
+        if follow is None:
+            run(programs("initdb"), "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+            settings = ["wal_level=replica", "max_wal_senders=10", "hot_standby=on", "synchronous_commit=on", "shared_buffers=16MB"]
+            self.configure(*settings, "listen_addresses='127.0.0.1'", f"unix_socket_directories='{folder}'")
+        else:
+            source = f"host=127.0.0.1 port={follow.port} user=postgres application_name={name}"
+            run(programs("pg_basebackup"), "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", source)
+        self.configure(f"port={self.port}")
+        run(programs("pg_ctl"), "-D", self.data, "-w", "-l", folder / f"{name}.log", "start")
+
+    def configure(self, *settings):
+        text = "".join(f"{setting}\n" for setting in settings)
+        run("tee", "-a", self.data / "postgresql.auto.conf", input=text)
+
+    def reload(self, *settings):
+        self.configure(*settings)
+        run(programs("pg_ctl"), "-D", self.data, "reload")
+
+    def sql(self, statement):
+        return run(programs("psql"), "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-Atqc", statement, "postgres")
+
+    def kill(self):
+        run(programs("pg_ctl"), "-D", self.data, "-m", "immediate", "-w", "stop")
+
+    def promote(self, follower):
+        run(programs("pg_ctl"), "-D", self.data, "-w", "promote")
+        source = f"host=127.0.0.1 port={self.port} user=postgres application_name={follower.name}"
+        follower.reload(f"primary_conninfo='{source}'")
+        self.reload(f"synchronous_standby_names='ANY 1 ({follower.name})'")
+
+
+class Cluster:
+    def __init__(self, folder):
+        self.first = Node(folder, "n1")
+        self.nodes = [self.first, Node(folder, "n2", self.first), Node(folder, "n3", self.first)]
+        self.first.reload("synchronous_standby_names='ANY 1 (n2,n3)'")
+        until(lambda: self.first.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'") == "2")
+
+    def furthest(self):
+        """Of the two standbys one has everything that was acknowledged: the one that received more."""
+        received = lambda node: int(node.sql("SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint"))
+        return sorted(self.nodes[1:], key=received, reverse=True)
+
+    def stop(self):
+        for node in self.nodes:
+            try:
+                node.kill()
+            except RuntimeError:
+                pass  # it is dead already
+
+
+def until(holds, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return
+        time.sleep(0.1)
+    sys.exit("it took too long")
+
+
+class Cloud:
+    def __init__(self, folder, name, nodes):
+        hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+        url = f"postgres://postgres@{hosts}/postgres?target_session_attrs=read-write&connect_timeout=2"
+        data = folder / name
+        data.mkdir()
+        # All hosts have the same keys.
+        if (folder / "tokens.key").exists():
+            shutil.copy(folder / "tokens.key", data / "tokens.key")
+        binary = ROOT / "target/debug/examples/cloud"
+        command = [binary, "--data", data, "--listen", "127.0.0.1:0", "--user", ":".join(ACCOUNT), "--store", f"postgres:{url}"]
+        self.log = open(folder / f"{name}.log", "w")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.address = None
+        for line in self.process.stdout:
+            if "cloud is at" in line:
+                self.address = line.split("http://")[1].split("/")[0]
+                break
+        self.address or sys.exit(f"the cloud did not start: {(folder / f'{name}.log').read_text()}")
+        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        shutil.copy(data / "tokens.key", folder / "tokens.key")
+
+    def ask(self, method, path, user, password, body=None, seconds=10):
+        """The status, 0 where there was no answer, and the JSON."""
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        connection = http.client.HTTPConnection(self.address, timeout=seconds)
+        try:
+            connection.request(method, path, body and json.dumps(body), {"Authorization": f"Basic {login}", "Depth": "1"})
+            answer = connection.getresponse()
+            text = answer.read()
+            return answer.status, json.loads(text) if text.startswith(b"{") else None
+        except (OSError, http.client.HTTPException):
+            return 0, None
+        finally:
+            connection.close()
+
+    def issue(self, **options):
+        return self.ask("POST", "/api/tokens", *ACCOUNT, {"label": "load"}, **options)
+
+    def revoke(self, token, **options):
+        return self.ask("DELETE", f"/api/tokens/{token['id']}", *ACCOUNT, **options)[0]
+
+    def enter(self, token):
+        return self.ask("PROPFIND", "/dav/", ACCOUNT[0], token["token"])[0]
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Load:
+    """Issues, enters and revokes until it is stopped, and knows what was acknowledged."""
+
+    def __init__(self, clouds):
+        self.clouds, self.lock, self.stopped = clouds, threading.Lock(), threading.Event()
+        self.good, self.revoked, self.unclear = [], [], 0
+        self.statuses = collections.Counter()
+        self.threads = [threading.Thread(target=self.run, args=(number,)) for number in range(6)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, number):
+        draw = random.Random(number)
+        while not self.stopped.is_set():
+            cloud = draw.choice(self.clouds)
+            what = draw.choice(["issue", "enter", "enter", "enter again", "revoke"])
+            status = getattr(self, what.replace(" ", "_"))(cloud, draw)
+            if status is not None:
+                with self.lock:
+                    self.statuses[what, status] += 1
+            if status not in (None, 200, 201, 207, 401):
+                time.sleep(0.05)
+
+    def issue(self, cloud, draw):
+        status, token = cloud.issue()
+        with self.lock:
+            if status == 201:
+                self.good.append(token)
+            elif status != 503:
+                self.unclear += 1
+        return status
+
+    def enter(self, cloud, draw):
+        """A token that nobody has tried to revoke."""
+        with self.lock:
+            token = self.good and draw.choice(self.good)
+        if not token:
+            return None
+        status = cloud.enter(token)
+        with self.lock:
+            still_good = token in self.good
+        if status == 401 and still_good:
+            breach(f"401 for the good token {token['id']}")
+        return status
+
+    def enter_again(self, cloud, draw):
+        with self.lock:
+            token = self.revoked and draw.choice(self.revoked)
+        if not token:
+            return None
+        status = cloud.enter(token)
+        if 200 <= status < 300:
+            breach(f"{status} for the revoked token {token['id']}")
+        return status
+
+    def revoke(self, cloud, draw):
+        with self.lock:
+            if len(self.good) < 20:
+                return None
+            token = self.good.pop(draw.randrange(len(self.good)))
+        status = cloud.revoke(token)
+        with self.lock:
+            if status == 200:
+                self.revoked.append(token)
+            else:
+                self.unclear += 1
+        return status
+
+    def stop(self):
+        self.stopped.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def kill_the_primary(folder):
+    cluster = Cluster(folder)
+    clouds = [Cloud(folder, name, cluster.nodes) for name in ("a", "b")]
+    load = Load(clouds)
+    try:
+        time.sleep(4)
+        before = len(load.good), len(load.revoked)
+        cluster.first.kill()
+        time.sleep(3)
+        with load.lock:
+            outage = +load.statuses
+        primary, follower = cluster.furthest()
+        primary.promote(follower)
+        promoted = time.monotonic()
+        for cloud in clouds:
+            until(lambda: cloud.issue()[0] == 201)
+        reconnected = time.monotonic() - promoted
+        time.sleep(4)
+    finally:
+        load.stop()
+    lost = [token["id"] for token in load.good if any(cloud.enter(token) != 207 for cloud in clouds)]
+    alive = [token["id"] for token in load.revoked if any(cloud.enter(token) != 401 for cloud in clouds)]
+    for what, ids in (("acknowledged and not good", lost), ("revoked and not denied", alive)):
+        if ids:
+            breach(f"{len(ids)} tokens are {what}: {ids[:5]}")
+    print(f"  issued and good {len(load.good)} ({before[0]} before the primary died), revoked {len(load.revoked)} ({before[1]}), "
+          f"answers lost {load.unclear}; both hosts write again {reconnected:.1f} s after the promotion")
+    print("  answers till the promotion:", ", ".join(f"{what} {status}: {n}" for (what, status), n in sorted(outage.items())))
+    if not any(status == 503 for _, status in outage):
+        breach("there was no outage")
+    for one in clouds + [cluster]:
+        one.stop()
+
+
+def cut_the_primary_off(folder):
+    """It lives, its standbys can't reach it, and one of them is promoted: as behind a broken switch."""
+    cluster = Cluster(folder)
+    old = cluster.first
+    here, there = Cloud(folder, "a", [old]), Cloud(folder, "b", cluster.nodes)
+    status, token = here.issue()
+    assert status == 201, status
+    assert there.enter(token) == 207
+    there.stop()
+    hba = (old.data / "pg_hba.conf").read_text() if os.geteuid() else run("cat", old.data / "pg_hba.conf")
+    run("tee", old.data / "pg_hba.conf", input="host replication all all reject\nlocal replication all reject\n" + hba)
+    old.reload()
+    old.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
+    new, follower = cluster.furthest()
+    new.promote(follower)
+    there = Cloud(folder, "c", [new])
+    until(lambda: there.issue()[0] == 201)
+    assert there.revoke(token) == 200
+    if there.enter(token) != 401:
+        breach("the new primary lets the revoked token in")
+    print(f"  the new primary denies the token that was revoked there; the one that was cut off answers {here.enter(token)}")
+    status, _ = here.issue(seconds=4)
+    print(f"  it acknowledges no new token: {status or 'no answer in 4 seconds'}")
+    if status == 201:
+        breach("a primary that was cut off acknowledged a token")
+    other = there.issue()[1]
+    print(f"  a token made at the new primary is unknown to it: {here.enter(other)}")
+    old.kill()
+    status = here.enter(token)
+    print(f"  once it is fenced (stopped), its host answers {status}")
+    if status != 503:
+        breach(f"{status} without a database")
+    for one in (here, there, cluster):
+        one.stop()
+
+
+def main():
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    subprocess.run(["cargo", "build", "--quiet", "--example", "cloud"], cwd=ROOT, check=True)
+    for number in range(rounds + 1):
+        cut = number == rounds
+        print("a primary that was cut off:" if cut else f"round {number + 1} of {rounds}: the primary dies", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            os.chmod(folder, 0o777)
+            (cut_the_primary_off if cut else kill_the_primary)(pathlib.Path(folder))
+    print(f"{len(BREACHES)} breaches")
+    sys.exit(1 if BREACHES else 0)
+
+
+if __name__ == "__main__":
+    main()
