@@ -144,6 +144,15 @@ plant "a token can be narrowed to more than it may" src/authority.rs \
 plant "a rotated token can be extended" src/authority.rs \
     "if record.successor().is_some() {" \
     "if false {"
+plant "a second rotation takes the wider access of both" src/issue.rs \
+    "{ both[1] } else { both[0] }" \
+    "{ both[0] } else { both[1] }"
+plant "an overlap is as long as anybody likes" src/issue.rs \
+    "if overlap > policy.max_overlap() {" \
+    "if false {"
+plant "what may do more than a narrowed token lives on" src/issue.rs \
+    "!policy.includes(access, than.access()) || than" \
+    "than"
 plant "what was issued under a rotated token lives on" src/authority.rs \
     "ends_derived: old_ends.has_come(now)," \
     "ends_derived: false,"
