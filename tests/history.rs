@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use app_tokens::MemoryStore;
 use app_tokens::store::{RuntimeFree, SqliteStore};
 
+mod common;
 #[path = "history/program.rs"]
 mod program;
 #[path = "history/rules.rs"]
@@ -15,7 +16,7 @@ mod rules;
 #[path = "history/stores.rs"]
 mod stores;
 
-use program::{History, run};
+use program::{Event, History, run};
 use rules::{Broken, broken_rules};
 use stores::{Shaken, Wrong, WrongStore};
 
@@ -88,7 +89,7 @@ fn assert_rules<S: RuntimeFree + Clone>(
         if let Some(Broken { rule, how }) = broken.first() {
             panic!("{}\nIt is broken that {rule}: {how}", written_out(&history));
         }
-        let kinds = history.events.iter().map(|event| event.deed.kind());
+        let kinds = history.events.iter().map(Event::kind);
         kinds.for_each(|kind| *seen.entry(kind).or_default() += 1);
     }
     seen
@@ -102,10 +103,10 @@ fn run_shaken<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History {
 fn written_out(history: &History) -> String {
     let mut text = format!("HISTORY_SEED={}, {:?}\n", history.seed, history.setting);
     for event in &history.events {
-        let (span, deed) = (event.span, &event.deed);
+        let Event { span, thread, on, deed, answer, reports } = event;
         text += &format!(
-            "{}-{} at {}-{}, thread {} on {}: {deed:?}\n",
-            span.start, span.end, span.before, span.after, event.thread, event.on
+            "{}-{} at {}-{}, thread {thread} on {on}: {deed:?}: {answer:?}, {reports} reports\n",
+            span.start, span.end, span.before, span.after
         );
     }
     text
