@@ -28,24 +28,45 @@ fn histories_on_memory_keep_the_rules() {
         "Issue LimitReached",
         "Issue LabelTaken",
         "IssueUnder ok",
+        "IssueUnder LabelTaken",
+        "IssueUnder LimitReached",
         "IssueUnder ParentChanged",
         "IssueUnder NotUnderThis",
         "Authenticate ok",
         "Authenticate Ended(Unknown)",
         "Authenticate Ended(Revoked)",
         "Authenticate Ended(Superseded)",
+        "Authenticate Ended(Superseded), reported",
+        "Authenticate Ended(Expired)",
         "Authenticate Ended(Idle)",
         "Rename ok",
         "Rename LabelTaken",
         "Narrow ok",
         "Narrow MoreAccess",
+        "Extend ok",
+        "Extend NoLife",
+        "Extend Rotated",
+        "Extend Derived",
         "Rotate ok",
         "Rotate Conflict",
         "Rotate Rotated",
+        "Rotate MoreAccess",
+        "Rotate NoLife",
+        "Rotate Derived",
         "Rotate Ended(Superseded)",
-        "Revoke ok",
-        "Forget ok",
-        "Forget Ended(Unknown)",
+        "RevokeOne ok",
+        "RevokeFamily ok",
+        "RevokeOthers ok",
+        "RevokeAll ok",
+        "Leak ok",
+        "Leak Ended(Revoked)",
+        "Leak Ended(Unknown)",
+        "ForgetOne ok",
+        "ForgetOne Ended(Unknown)",
+        "ForgetAll ok",
+        "Intrude Ended(Unknown)",
+        "Purge ok",
+        "Reseal ok",
     ] {
         let times = seen.get(kind).copied().unwrap_or(0);
         assert!(times >= 10, "{kind} was seen {times} times only: {seen:#?}");
@@ -150,6 +171,15 @@ caught! {
     ForgetsToEndTheReplaced: ONE_WAY_IN;
     InsertsUnderAnEndedToken: DENIED_AFTER_ITS_END;
     CountsThenInserts: LIMIT;
+    CountsEveryOwner: LIMIT;
     LooksAtLabelsThenRenames: LABELS;
     TouchesBackwards: USES_GO_FORWARDS;
+    TouchesNothing: USED_STAYS;
+    ForgetsTheDerivedOnRotate: WITHIN_ANOTHER;
+    ForgetsTheDerivedOnReplace: WITHIN_ANOTHER;
+    RevokesTheExceptedToo: GOOD_BEFORE_ITS_END;
+    RevokesWhoeverOwnsIt: STRANGERS;
+    ListsWhoeverOwnsIt: STRANGERS;
+    ListsAllButTheLast: LISTS_ARE_WHOLE;
+    AnswersStaleAtTimes: REFUSALS;
 }

@@ -25,7 +25,7 @@ const OWNERS: [&str; 2] = ["alice", "bob"];
 const LABELS: [&str; 4] = ["Phone", "Backup", "NAS", "Mail"];
 const SCOPES: [Scopes; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
 /// Some that the clock comes to, the default one, and later ones.
-const ENDS: [i64; 6] = [5, 200, 13 * HOUR, 50 * DAY, 100 * DAY, 200 * DAY];
+const ENDS: [i64; 6] = [5, 5, 200, 50 * DAY, 100 * DAY, 200 * DAY];
 
 type Scopes = &'static [&'static str];
 
@@ -190,6 +190,7 @@ impl Event {
         let what = what.split([' ', '(']).next().unwrap_or_default();
         match &self.answer {
             Ok(_) => format!("{what} ok"),
+            Err(refusal) if self.reports > 0 => format!("{what} {refusal:?}, reported"),
             Err(refusal) => format!("{what} {refusal:?}"),
         }
     }
@@ -685,7 +686,7 @@ impl Draw {
 
     fn step(&mut self, setting: &Setting, gentle: bool, clock_moves: bool) -> Deed<usize> {
         // Mostly one of the first tokens, so that the threads meet.
-        let token = if self.once_in(4) { self.below(20) } else { self.below(3) };
+        let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
         match self.below(110) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
             6..14 => Deed::IssueUnder { token, label: self.of(&LABELS) },

@@ -79,8 +79,17 @@ pub(crate) enum Wrong {
     ForgetsToEndTheReplaced,
     InsertsUnderAnEndedToken,
     CountsThenInserts,
+    CountsEveryOwner,
     LooksAtLabelsThenRenames,
     TouchesBackwards,
+    TouchesNothing,
+    ForgetsTheDerivedOnRotate,
+    ForgetsTheDerivedOnReplace,
+    RevokesTheExceptedToo,
+    RevokesWhoeverOwnsIt,
+    ListsWhoeverOwnsIt,
+    ListsAllButTheLast,
+    AnswersStaleAtTimes,
 }
 
 use Wrong::*;
@@ -145,9 +154,9 @@ impl Inner {
         Row::new(TokenRecord::from_parts(RecordParts { revision, ..parts }))
     }
 
-    fn live(&self, row: &Row, now: Timestamp) -> Vec<RecordParts> {
+    fn live(&self, row: &Row, of: &Filter, now: Timestamp) -> Vec<RecordParts> {
         let new = parts(row);
-        let rows = ready(self.right.list(&Filter::of_owner(&new.owner), Page::first(1000)));
+        let rows = ready(self.right.list(of, Page::first(1000)));
         let live = |row: &Row| row.record().is_some_and(|record| record.is_live(now));
         let others = rows.unwrap().into_iter().filter(live).map(|row| parts(&row));
         others.filter(|other| other.family != new.family).collect()
@@ -157,8 +166,13 @@ impl Inner {
 impl TokenStore for WrongStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         let mut insert = insert.clone();
-        if self.0.wrong == CountsThenInserts {
-            let live = self.0.live(&insert.row, insert.now).len();
+        let counted = match self.0.wrong {
+            CountsThenInserts => Some(Filter::of_owner(&parts(&insert.row).owner)),
+            CountsEveryOwner => Some(Filter::every_token()),
+            _ => None,
+        };
+        if let Some(counted) = counted {
+            let live = self.0.live(&insert.row, &counted, insert.now).len();
             if insert.limit.take().is_some_and(|limit| live >= limit as usize) {
                 return Ok(Inserted::LimitReached);
             }
@@ -172,6 +186,12 @@ impl TokenStore for WrongStore {
             }
             (ForgetsToEndTheReplaced, Insert { supersede: Some(supersede), .. }) => {
                 supersede.replaces = None;
+            }
+            (ForgetsTheDerivedOnRotate, Insert { supersede: Some(supersede), .. }) => {
+                supersede.ends_derived = false;
+            }
+            (AnswersStaleAtTimes, Insert { supersede: Some(_), .. }) if gate.calls % 2 == 0 => {
+                return Ok(Inserted::Stale);
             }
             (InsertsUnderAnEndedToken, Insert { under, .. }) => *under = None,
             _ => {}
@@ -196,14 +216,21 @@ impl TokenStore for WrongStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.0.call(&mut self.0.gate.lock().unwrap());
-        ready(self.0.right.list(filter, page))
+        let whoever = Filter { owner: None, ..filter.clone() };
+        let filter = if self.0.wrong == ListsWhoeverOwnsIt { &whoever } else { filter };
+        let mut rows = ready(self.0.right.list(filter, page))?;
+        if self.0.wrong == ListsAllButTheLast && rows.len() > 3 {
+            rows.pop();
+        }
+        Ok(rows)
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
         let mut replace = replace.clone();
         if self.0.wrong == LooksAtLabelsThenRenames && replace.unique_label {
-            let label = parts(&replace.row).label;
-            if self.0.live(&replace.row, replace.now).iter().any(|other| other.label == label) {
+            let RecordParts { label, owner, .. } = parts(&replace.row);
+            let his = self.0.live(&replace.row, &Filter::of_owner(&owner), replace.now);
+            if his.iter().any(|other| other.label == label) {
                 return Ok(Replaced::LabelTaken);
             }
             replace.unique_label = false;
@@ -211,8 +238,10 @@ impl TokenStore for WrongStore {
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        if self.0.wrong == ReplacesAnyRevision {
-            replace.row = self.0.with_the_stored_revision(&replace.row);
+        match self.0.wrong {
+            ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
+            ForgetsTheDerivedOnReplace => replace.ends_derived = None,
+            _ => {}
         }
         ready(self.0.right.replace(&replace))
     }
@@ -233,6 +262,14 @@ impl TokenStore for WrongStore {
                 rows.iter().filter(|row| !means(row)).for_each(|row| self.0.force(parts(row)));
                 count
             }
+            RevokesTheExceptedToo => {
+                let all = Filter { except_id: None, ..filter.clone() };
+                ready(self.0.right.revoke(&all, revocation))
+            }
+            RevokesWhoeverOwnsIt => {
+                let whoever = Filter { owner: None, ..filter.clone() };
+                ready(self.0.right.revoke(&whoever, revocation))
+            }
             _ => ready(self.0.right.revoke(filter, revocation)),
         }
     }
@@ -240,8 +277,10 @@ impl TokenStore for WrongStore {
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        if self.0.wrong != TouchesBackwards {
-            return ready(self.0.right.touch(uses, now));
+        match self.0.wrong {
+            TouchesBackwards => {}
+            TouchesNothing => return Ok(()),
+            _ => return ready(self.0.right.touch(uses, now)),
         }
         for (id, last_use) in uses {
             if let Some(row) = self.0.find(*id) {
