@@ -176,7 +176,7 @@ impl TokenStore for WrongStore {
             if insert.limit.take().is_some_and(|limit| live >= limit as usize) {
                 return Ok(Inserted::LimitReached);
             }
-            thread::yield_now();
+            dawdle();
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
@@ -190,7 +190,9 @@ impl TokenStore for WrongStore {
             (ForgetsTheDerivedOnRotate, Insert { supersede: Some(supersede), .. }) => {
                 supersede.ends_derived = false;
             }
-            (AnswersStaleAtTimes, Insert { supersede: Some(_), .. }) if gate.calls % 2 == 0 => {
+            (AnswersStaleAtTimes, Insert { supersede: Some(_), .. })
+                if gate.calls.is_multiple_of(2) =>
+            {
                 return Ok(Inserted::Stale);
             }
             (InsertsUnderAnEndedToken, Insert { under, .. }) => *under = None,
@@ -234,7 +236,7 @@ impl TokenStore for WrongStore {
                 return Ok(Replaced::LabelTaken);
             }
             replace.unique_label = false;
-            thread::yield_now();
+            dawdle();
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
@@ -300,4 +302,9 @@ impl RuntimeFree for WrongStore {}
 
 fn parts(row: &Row) -> RecordParts {
     row.record().unwrap().clone().into_parts()
+}
+
+/// Long enough for another thread to do the same.
+fn dawdle() {
+    (0..10).for_each(|_| thread::yield_now());
 }
