@@ -122,6 +122,10 @@ impl<'h> Check<'h> {
         }
     }
 
+    fn break_by(&mut self, event: &Event, rule: &'static str, broken: bool) {
+        self.break_if(broken, rule, || format!("{event:?}"));
+    }
+
     fn family(&self, id: TokenId) -> TokenId {
         self.tokens[&id].made.family()
     }
@@ -203,102 +207,86 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a revocation of all others spared a token of its line, which then may live on without those above it.
+    /// Whether a revocation of all others may have spared a derived token, which lives on without those above it then.
     fn is_spared(&self, token: &TokenView) -> bool {
-        self.history.events.iter().any(|event| {
+        let spared = |event: &Event| {
             matches!(event.deed, Deed::Revoke { token: spared, reach: Reach::Others }
                 if self.family(spared) == token.family())
-        })
+        };
+        token.derived_from().is_some() && self.history.events.iter().any(spared)
     }
 
     /// Whether and how an event ends a token.
     fn end_by(&self, token: &Known<'h>, event: &Event) -> Option<End> {
         let (made, span, done) = (token.made, event.span, event.answer.is_ok());
         let id = made.id();
-        let end = |sure, reasons| Some(End { span, sure, from: None, reasons });
+        let end =
+            |maybe: bool, sure, reasons| maybe.then_some(End { span, sure, from: None, reasons });
         // What is issued under `parent` is ended with it, whichever came first: after it nothing is issued under it. Under another
         // token of that family something may be.
+        let first = self.first_of_line(id, None);
         let derived = |parent: TokenId, done: bool| {
-            let first = self.first_of_line(id, None);
-            let concerned = made.derived_from() == Some(self.family(parent));
+            let is_under = made.derived_from() == Some(self.family(parent));
             let was_there = first.origin == Origin::Under(parent) || first.born.surely_before(span);
-            let maybe = concerned && first.born.maybe_before(span);
-            maybe.then_some(End { span, sure: done && was_there, from: None, reasons: &[Revoked] })
+            end(is_under && first.born.maybe_before(span), done && was_there, &[Revoked])
         };
-        // The same where the parent lives on with less.
-        let derived_of_less = |parent: TokenId, (maybe, sure): (bool, bool)| {
-            let there = self.first_of_line(id, None).born.surely_before(span);
-            if maybe { derived(parent, sure && there) } else { None }
+        // The same where the parent lives on with less, and something may be issued under it later.
+        let derived_of_less = |parent: TokenId| {
+            let (maybe, sure) = self.takes_away(parent, event);
+            derived(parent, sure && first.born.surely_before(span)).filter(|_| maybe)
         };
         // A successor can't escape, nor can what is being issued under a token that was there.
         let all = |done: bool, spared, reasons| {
             let born = self.eldest(id, spared).born;
-            if born.maybe_before(span) {
-                end(done && born.surely_before(span), reasons)
-            } else {
-                None
-            }
+            end(born.maybe_before(span), done && born.surely_before(span), reasons)
         };
-        let is_of_family =
-            |family| [Some(made.family()), made.derived_from()].contains(&Some(family));
-        let is_his = |named: TokenId| self.tokens[&named].made.owner() == made.owner();
+        let is_of_family = |of: TokenId| {
+            [Some(made.family()), made.derived_from()].contains(&Some(self.family(of)))
+        };
+        let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
-            Deed::Revoke { token: named, reach: Reach::One }
-            | Deed::Leak { token: named, is_right: true }
-                if named == id =>
-            {
-                end(done, &[Revoked])
+            // What fails in between may have revoked, and not deleted.
+            Deed::Forget { token, reach: Reach::One } if token == id => {
+                end(true, done, &[Revoked, Unknown])
             }
-            Deed::Revoke { token: named, reach: Reach::One }
-            | Deed::Leak { token: named, is_right: true } => derived(named, done),
-            Deed::Revoke { token: named, reach: Reach::Family }
-                if is_of_family(self.family(named)) =>
-            {
-                all(done && !self.is_spared(made), None, &[Revoked])
-            }
-            Deed::Revoke { token: spared, reach: Reach::Others }
-                if is_his(spared) && spared != id =>
-            {
-                all(done, Some(spared), &[Revoked])
-            }
-            Deed::Revoke { token: named, reach: Reach::All } if is_his(named) => {
-                all(done, None, &[Revoked])
-            }
-            Deed::Forget { token: named, reach: Reach::One } if named == id => {
-                end(done, &[Revoked, Unknown])
-            }
-            Deed::Forget { token: named, reach: Reach::One } => derived(named, done),
-            Deed::Forget { token: named, .. } if is_his(named) => {
-                all(done, None, &[Revoked, Unknown])
-            }
-            Deed::Rotate { token: old, turn } if done => {
-                let overlap = self.overlap(turn);
-                if old == id {
-                    let from = (span.before + overlap, span.after + overlap);
-                    let from = (overlap > 0).then_some(from);
-                    return Some(End { span, sure: true, from, reasons: &[Superseded] });
-                }
-                // The unused successor of the same token gives way.
-                if token.origin == (Origin::Rotated { old }) {
-                    let is_new = token.born.is(span);
-                    let gives_way = end(token.born.surely_before(span), &[Revoked]);
-                    return gives_way.filter(|_| !is_new);
-                }
-                if overlap == 0 {
-                    return derived(old, true);
-                }
-                derived_of_less(old, self.takes_away(old, event))
-            }
-            Deed::Change { token: parent, .. } if done => {
-                derived_of_less(parent, self.takes_away(parent, event))
-            }
-            Deed::Authenticate { token: reused }
+            Deed::Forget { token, reach: Reach::One } => derived(token, done),
+            Deed::Forget { token, .. } if is_his(token) => all(done, None, &[Revoked, Unknown]),
+            Deed::Authenticate { token }
                 if self.history.setting.reuse_ends_family
-                    && event.answer.as_ref().err() == Some(&Refusal::Ended(Superseded))
-                    && is_of_family(self.family(reused)) =>
+                    && is_reuse(event)
+                    && is_of_family(token) =>
             {
                 all(!self.is_spared(made), None, &[Revoked])
             }
+            _ if !done => None,
+            Deed::Revoke { token, reach: Reach::One } | Deed::Leak { token, is_right: true } => {
+                if token == id {
+                    end(true, true, &[Revoked])
+                } else {
+                    derived(token, true)
+                }
+            }
+            Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
+                all(!self.is_spared(made), None, &[Revoked])
+            }
+            Deed::Revoke { token, reach: Reach::Others } if is_his(token) && token != id => {
+                all(true, Some(token), &[Revoked])
+            }
+            Deed::Revoke { token, reach: Reach::All } if is_his(token) => {
+                all(true, None, &[Revoked])
+            }
+            Deed::Rotate { token: old, turn } if old == id => {
+                let overlap = self.overlap(turn);
+                let from = (span.before + overlap, span.after + overlap);
+                let from = (overlap > 0).then_some(from);
+                Some(End { span, sure: true, from, reasons: &[Superseded] })
+            }
+            // The unused successor of the same token gives way.
+            Deed::Rotate { token: old, .. } if token.origin == (Origin::Rotated { old }) => {
+                end(!token.born.is(span), token.born.surely_before(span), &[Revoked])
+            }
+            Deed::Rotate { token: old, turn } if self.overlap(turn) == 0 => derived(old, true),
+            Deed::Rotate { token, .. } | Deed::Change { token, .. } => derived_of_less(token),
             _ => None,
         }
     }
@@ -326,9 +314,8 @@ impl<'h> Check<'h> {
                         || self.own_ends(*id).before(span, less_time).0
                 });
                 // Later on it has the end of its overlap.
-                let is_first = !self
-                    .successors(id)
-                    .any(|other| other != new.id() && self.tokens[&other].born.maybe_before(span));
+                let is_first =
+                    !self.other_winners(id, span).any(|(_, other)| other.span.maybe_before(span));
                 let sure = self.accesses(id).before(span, less_access).1
                     || is_first && self.own_ends(id).before(span, less_time).1;
                 (maybe, sure)
@@ -366,11 +353,9 @@ impl<'h> Check<'h> {
 
     /// Whether a row may have been deleted.
     fn maybe_gone(&self, id: TokenId, span: Span) -> bool {
-        let purged = self
-            .history
-            .events
-            .iter()
-            .any(|event| matches!(event.deed, Deed::Purge) && event.span.maybe_before(span));
+        let purges =
+            |event: &Event| matches!(event.deed, Deed::Purge) && event.span.maybe_before(span);
+        let purged = self.history.events.iter().any(purges);
         self.maybe_ended(id, span, Some(Unknown)) || purged && self.maybe_ended(id, span, None)
     }
 
@@ -419,15 +404,15 @@ impl<'h> Check<'h> {
                 };
                 let is_derived = self.tokens[&token].made.derived_from().is_some();
                 let (_, later) = self.own_ends(token).before(span, |was| *was < end);
-                self.break_if(is_derived && later, WITHIN_ANOTHER, || format!("{event:?}"));
+                self.break_by(event, WITHIN_ANOTHER, is_derived && later);
             }
             Deed::Rotate { token, turn } => {
                 self.good(token, event);
                 self.rotated(token, turn, &event.tokens()[0], event);
             }
-            Deed::Intrude { .. } => self.break_if(true, STRANGERS, || format!("{event:?}")),
+            Deed::Intrude { .. } => self.break_by(event, STRANGERS, true),
             Deed::Leak { is_right, .. } => {
-                self.break_if(!is_right, LEAKS, || format!("{event:?}"));
+                self.break_by(event, LEAKS, !is_right);
             }
             Deed::List { owner } => self.listed(owner, event),
             _ => {}
@@ -457,7 +442,7 @@ impl<'h> Check<'h> {
         let id = match event.deed {
             Deed::Leak { is_right: false, .. } | Deed::Intrude { .. } => {
                 let unknown = *refusal == Refusal::Ended(Unknown);
-                return self.break_if(!unknown, STRANGERS, || format!("{event:?}"));
+                return self.break_by(event, STRANGERS, !unknown);
             }
             Deed::Issue { .. } => None,
             Deed::IssueUnder { token, .. }
@@ -467,14 +452,14 @@ impl<'h> Check<'h> {
             | Deed::Revoke { token, reach: Reach::One }
             | Deed::Leak { token, .. }
             | Deed::Forget { token, reach: Reach::One } => Some(token),
-            _ => return self.break_if(true, NOTHING_FAILS, || format!("{event:?}")),
+            _ => return self.break_by(event, NOTHING_FAILS, true),
         };
         let explained = match (refusal, id) {
             (Refusal::LimitReached, _) => return self.limit_was_reached(event),
             (Refusal::LabelTaken, _) => return self.label_was_taken(id, event),
             (Refusal::Ended(reason), Some(id)) => return self.ended(id, *reason, event),
             (Refusal::Failed(_), _) | (_, None) => {
-                return self.break_if(true, NOTHING_FAILS, || format!("{event:?}"));
+                return self.break_by(event, NOTHING_FAILS, true);
             }
             (Refusal::Conflict | Refusal::ParentChanged, Some(id)) => {
                 self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
@@ -510,7 +495,7 @@ impl<'h> Check<'h> {
                 }
             }
         };
-        self.break_if(!explained, REFUSALS, || format!("{event:?}"));
+        self.break_by(event, REFUSALS, !explained);
     }
 
     fn maybe_out_of_use(&self, id: TokenId, span: Span) -> bool {
@@ -543,7 +528,7 @@ impl<'h> Check<'h> {
 
     fn issued(&mut self, label: &str, parent: Option<TokenId>, event: &Event) {
         let new = &event.tokens()[0];
-        self.break_if(new.label().as_str() != label, CHANGES_STAY, || format!("{event:?}"));
+        self.break_by(event, CHANGES_STAY, new.label().as_str() != label);
         let Some(parent) = parent else {
             return;
         };
@@ -553,15 +538,16 @@ impl<'h> Check<'h> {
         let outlives = ends.current(event.span).all(|end| end_of(new) > *end);
         let family = self.family(parent);
         let is_within = !outlives && new.derived_from() == Some(family);
-        self.break_if(!is_within, WITHIN_ANOTHER, || format!("{event:?}"));
+        self.break_by(event, WITHIN_ANOTHER, !is_within);
     }
 
     fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
         let span = event.span;
         let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
-        let overlaps = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(turn) > 0);
-        let two_winners = !overlaps(event) && others.iter().any(|(_, other)| !overlaps(other));
-        self.break_if(two_winners, ONE_WINNER, || format!("{event:?}"));
+        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(turn) == 0);
+        let two_winners =
+            ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
+        self.break_by(event, ONE_WINNER, two_winners);
         for (replaced, at) in &others {
             // What this process let in before is a use; what another one did is known when it was written. A third rotation may
             // have taken the place before the use.
@@ -586,10 +572,10 @@ impl<'h> Check<'h> {
             |id: &TokenId| self.own_ends(*id).maybe_by(span).any(|end| *end == end_of(new));
         let as_asked = turn.scopes.is_none_or(|scopes| *new.access() == access(scopes))
             && turn.end.map_or(measures.iter().any(has_end), |end| end_of(new) == end);
-        self.break_if(!as_asked, CHANGES_STAY, || format!("{event:?}"));
+        self.break_by(event, CHANGES_STAY, !as_asked);
         let is_later = |id: &TokenId| self.own_ends(*id).before(span, |was| *was < end_of(new)).1;
         let outlives = new.derived_from().is_some() && measures.iter().all(is_later);
-        self.break_if(outlives, WITHIN_ANOTHER, || format!("{event:?}"));
+        self.break_by(event, WITHIN_ANOTHER, outlives);
         // Of what the last one had, nothing is lost.
         let last = match &others[..] {
             [] => old,
@@ -638,7 +624,7 @@ impl<'h> Check<'h> {
             Deed::Change { change: Change::Rename(label), .. } => {
                 (label, id.map(|id| self.family(id)))
             }
-            _ => return self.break_if(true, LABELS, || format!("{event:?}")),
+            _ => return self.break_by(event, LABELS, true),
         };
         let has_it = |token: &Known<'_>| {
             let id = token.made.id();
@@ -648,7 +634,7 @@ impl<'h> Check<'h> {
                 && !self.surely_ended(id, event.span)
         };
         let taken = self.history.setting.unique_labels && self.tokens.values().any(has_it);
-        self.break_if(!taken, LABELS, || format!("{event:?}"));
+        self.break_by(event, LABELS, !taken);
     }
 
     /// Whether a token is of the owner for whom something is issued or changed.
@@ -664,12 +650,8 @@ impl<'h> Check<'h> {
 
     /// Reported once an interval by each authority, and never without cause.
     fn reuse(&mut self, event: &Event) {
-        let is_reuse = |event: &Event| {
-            matches!(event.deed, Deed::Authenticate { .. })
-                && event.answer.as_ref().err() == Some(&Refusal::Ended(Superseded))
-        };
         let uncalled = event.reports > usize::from(is_reuse(event));
-        self.break_if(uncalled, REUSE, || format!("{event:?}"));
+        self.break_by(event, REUSE, uncalled);
         if !is_reuse(event) {
             return;
         }
@@ -799,7 +781,7 @@ impl<'h> Check<'h> {
             (self.history.setting.limit as usize, self.history.setting.unique_labels);
         for (place, line) in live.iter().enumerate() {
             let his = live[..=place].iter().filter(|other| other.owner() == line.owner());
-            self.break_if(his.clone().count() > limit, LIMIT, || format!("{event:?}"));
+            self.break_by(event, LIMIT, his.clone().count() > limit);
             for other in his.filter(|other| other.id() != line.id()) {
                 let of_one_family = line.family() == other.family();
                 let how = || format!("{} and {} in {event:?}", line.id(), other.id());
@@ -927,6 +909,12 @@ const END_OF_TIME: Span =
 /// Whether it counts for limit and unique labels.
 fn is_live(token: &TokenView, now: i64) -> bool {
     token.revocation().is_none() && token.successor().is_none() && now < end_of(token)
+}
+
+/// Whether a superseded token was presented.
+fn is_reuse(event: &Event) -> bool {
+    matches!(event.deed, Deed::Authenticate { .. })
+        && matches!(event.answer, Err(Refusal::Ended(Superseded)))
 }
 
 fn asked_end(event: &Event) -> Option<i64> {
