@@ -18,6 +18,7 @@ use app_tokens::{
 
 use super::common;
 
+/// 2026-03-01T12:00:00Z.
 const BEGINNING: i64 = 1_772_366_400;
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
@@ -317,6 +318,15 @@ impl<S: RuntimeFree + Clone> World<S> {
         let held = self.held.lock().unwrap();
         held[number % held.len()].clone()
     }
+
+    /// Puts a new token where every thread finds it.
+    fn hold(&self, issued: &IssuedToken) -> Answer {
+        let view = issued.view().clone();
+        let (owner, text) = (view.owner().clone(), issued.expose_secret().to_owned());
+        let held = Held { id: view.id(), family: view.family(), owner, text };
+        self.held.lock().unwrap().push(held);
+        Ok(Shown::Tokens(vec![view]))
+    }
 }
 
 fn policy(setting: &Setting) -> Policy {
@@ -365,17 +375,16 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 self.note(Deed::Issue { owner, label }, || world.hold(&tokens.issue(new)?));
             }
             Deed::IssueUnder { token, label } => {
-                let Held { id, owner, text, .. } = world.held(token);
-                let new = NewToken::new(owner, label);
-                if let Some(caller) = self.authenticate(id, &text) {
-                    self.note(Deed::IssueUnder { token: id, label }, || {
+                let held = world.held(token);
+                let new = NewToken::new(&held.owner, label);
+                if let Some(caller) = self.authenticate(&held) {
+                    self.note(Deed::IssueUnder { token: held.id, label }, || {
                         world.hold(&tokens.issue_under(&caller, new)?)
                     });
                 }
             }
             Deed::Authenticate { token } => {
-                let Held { id, text, .. } = world.held(token);
-                let _the_caller_does_nothing = self.authenticate(id, &text);
+                let _the_caller_does_nothing = self.authenticate(&world.held(token));
             }
             Deed::Change { token, change } => {
                 let Held { id, owner, .. } = world.held(token);
@@ -459,12 +468,12 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         }
     }
 
-    fn authenticate(&mut self, id: TokenId, text: &str) -> Option<Caller> {
+    fn authenticate(&mut self, held: &Held) -> Option<Caller> {
         let tokens = self.tokens.clone();
         let mut let_in = None;
-        self.note(Deed::Authenticate { token: id }, || {
-            let caller = common::any(tokens.blocking().authenticate(text)?);
-            assert_eq!(caller.id(), id);
+        self.note(Deed::Authenticate { token: held.id }, || {
+            let caller = common::any(tokens.blocking().authenticate(&held.text)?);
+            assert_eq!((caller.id(), caller.owner()), (held.id, &held.owner));
             let access = caller.access().clone();
             let_in = Some(caller);
             Ok(Shown::Access(access))
@@ -510,17 +519,6 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let span = Span { start, end: self.world.stamp(), before, after };
         let (thread, on, reports) = (self.number, self.on, REPORTS.take());
         self.events.push(Event { span, thread, on, deed, answer, reports });
-    }
-}
-
-impl<S> World<S> {
-    /// Puts a new token where every thread finds it.
-    fn hold(&self, issued: &IssuedToken) -> Answer {
-        let view = issued.view().clone();
-        let (owner, text) = (view.owner().clone(), issued.expose_secret().to_owned());
-        let held = Held { id: view.id(), family: view.family(), owner, text };
-        self.held.lock().unwrap().push(held);
-        Ok(Shown::Tokens(vec![view]))
     }
 }
 
