@@ -1,28 +1,34 @@
 //! What the threads of a history do, drawn from a seed, and what they write down of it.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use app_tokens::error::{ChangeError, DenialReason};
-use app_tokens::record::Status;
+use app_tokens::error::{DenialReason, Failed, LifeError};
+use app_tokens::event::Event as Heard;
+use app_tokens::record::{Expires, Status};
 use app_tokens::store::{Filter, Page, RuntimeFree};
 use app_tokens::{
-    Access, AuthError, By, Caller, Clock, IssueError, KeyRing, LeakOutcome, ManageError, NewToken,
-    Owner, Policy, Reason, Requirement, Reuse, Rotation, Timestamp, TokenAuthority, TokenId,
-    TokenView,
+    Access, AuthError, By, Caller, ChangeError, Clock, IssueError, IssuedToken, KeyRing,
+    LeakOutcome, ManageError, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp,
+    TokenAuthority, TokenId, TokenView,
 };
+
+use super::common;
 
 /// 2026-03-01T12:00:00Z.
 const BEGINNING: i64 = 1_772_366_400;
 const HOUR: i64 = 3600;
-const KEYS: [&str; 2] = [
-    "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
-    "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-];
+const DAY: i64 = 24 * HOUR;
+const OWNERS: [&str; 2] = ["alice", "bob"];
 const LABELS: [&str; 4] = ["Phone", "Backup", "NAS", "Mail"];
-const SCOPES: [&[&str]; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
+const SCOPES: [Scopes; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
+/// Some that the clock comes to, the default one, and later ones.
+const ENDS: [i64; 6] = [5, 5, 200, 50 * DAY, 100 * DAY, 200 * DAY];
+
+type Scopes = &'static [&'static str];
 
 /// The policy, and what else is the same for all threads. Times are seconds.
 #[derive(Clone, Debug)]
@@ -37,14 +43,14 @@ pub(crate) struct Setting {
     pub(crate) authorities: usize,
 }
 
-/// Everything that was done, in no order.
+/// Everything that was done, in the order of its beginning.
 pub(crate) struct History {
     pub(crate) seed: u64,
     pub(crate) setting: Setting,
     pub(crate) events: Vec<Event>,
 }
 
-/// One call.
+/// One call, or what one call did to one of several tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) span: Span,
@@ -52,6 +58,9 @@ pub(crate) struct Event {
     /// Which of the authorities was called.
     pub(crate) on: usize,
     pub(crate) deed: Deed,
+    pub(crate) answer: Answer,
+    /// How often the observer heard of a reuse meanwhile.
+    pub(crate) reports: usize,
 }
 
 /// When a call began and ended: by one counter for all threads, and by the engine's clock.
@@ -63,51 +72,93 @@ pub(crate) struct Span {
     pub(crate) after: i64,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum Deed {
-    Issue { answer: Result<Line, Refusal>, label: &'static str },
-    IssueUnder { parent: TokenId, answer: Result<Line, Refusal>, label: &'static str },
-    Authenticate { id: TokenId, answer: Result<Access, Refusal> },
-    Rename { id: TokenId, label: &'static str, answer: Result<Line, Refusal> },
-    Narrow { id: TokenId, access: Access, answer: Result<Line, Refusal> },
-    Rotate { id: TokenId, overlap: i64, answer: Result<Line, Refusal> },
-    Revoke { which: Which, answer: Result<u64, Refusal> },
-    Forget { which: Which, answer: Result<u64, Refusal> },
-    List { answer: Result<Vec<Line>, Refusal> },
-    Flush { answer: Result<(), Refusal> },
-    Purge { answer: Result<(), Refusal> },
-    Reseal { answer: Result<(), Refusal> },
-    Advance,
-}
-
-impl Deed {
-    /// What was done, and whether it was refused.
-    pub(crate) fn kind(&self) -> String {
-        let refusal = match self {
-            Deed::Issue { answer, .. }
-            | Deed::IssueUnder { answer, .. }
-            | Deed::Rename { answer, .. }
-            | Deed::Narrow { answer, .. }
-            | Deed::Rotate { answer, .. } => answer.as_ref().err(),
-            Deed::Authenticate { answer, .. } => answer.as_ref().err(),
-            Deed::Revoke { answer, .. } | Deed::Forget { answer, .. } => answer.as_ref().err(),
-            Deed::List { answer } => answer.as_ref().err(),
-            Deed::Flush { answer } | Deed::Purge { answer } | Deed::Reseal { answer } => {
-                answer.as_ref().err()
-            }
-            Deed::Advance => None,
-        };
-        let text = format!("{self:?}");
-        let what = text.split(' ').next().unwrap_or_default();
-        refusal.map_or(format!("{what} ok"), |refusal| format!("{what} {refusal:?}"))
-    }
+/// What was done to a token. In a program a number stands for it: which one is known when it is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Deed<Token = TokenId> {
+    Issue {
+        owner: &'static str,
+        label: &'static str,
+    },
+    IssueUnder {
+        token: Token,
+        label: &'static str,
+    },
+    Authenticate {
+        token: Token,
+    },
+    Change {
+        token: Token,
+        change: Change,
+    },
+    Rotate {
+        token: Token,
+        turn: Turn,
+    },
+    Revoke {
+        token: Token,
+        reach: Reach,
+    },
+    /// It stood in a text that leaked, together with the two next ones, with its own secret or another.
+    Leak {
+        token: Token,
+        is_right: bool,
+    },
+    /// Only `Reach::One` and `Reach::All`.
+    Forget {
+        token: Token,
+        reach: Reach,
+    },
+    /// An act by the other owner.
+    Intrude {
+        token: Token,
+        way: usize,
+    },
+    /// Of one owner, or of all.
+    List {
+        owner: Option<&'static str>,
+    },
+    Flush,
+    Purge,
+    Reseal,
+    Advance {
+        seconds: i64,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Which {
-    One(TokenId),
-    Family(TokenId),
+pub(crate) enum Change {
+    Rename(&'static str),
+    Narrow(Scopes),
+    Extend(i64),
+}
+
+/// What a rotation is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    pub(crate) scopes: Option<Scopes>,
+    pub(crate) end: Option<i64>,
+    pub(crate) overlap: Option<i64>,
+}
+
+/// How far an act goes from the token that it names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reach {
+    One,
+    Family,
+    /// All of its owner but itself.
+    Others,
+    /// All of its owner.
     All,
+}
+
+pub(crate) type Answer = Result<Shown, Refusal>;
+
+#[derive(Clone, Debug)]
+pub(crate) enum Shown {
+    Nothing,
+    /// What an authenticated token may do.
+    Access(Access),
+    Tokens(Vec<TokenView>),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -119,69 +170,47 @@ pub(crate) enum Refusal {
     ParentChanged,
     NotUnderThis,
     MoreAccess,
+    Derived,
+    /// The end that was asked for has come.
+    NoLife,
     LimitReached,
     LabelTaken,
     /// Whatever should never happen.
     Failed(String),
 }
 
-/// A token as it was shown.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    pub(crate) id: TokenId,
-    pub(crate) label: String,
-    pub(crate) access: Access,
-    pub(crate) expires: i64,
-    pub(crate) family: TokenId,
-    pub(crate) successor: Option<TokenId>,
-    pub(crate) derived_from: Option<TokenId>,
-    pub(crate) revocation: Option<String>,
-    pub(crate) last_use: Option<i64>,
-    pub(crate) status: Option<Status>,
-}
-
-impl Line {
-    fn of(view: &TokenView) -> Line {
-        Line {
-            id: view.id(),
-            label: view.label().as_str().to_owned(),
-            access: view.access().clone(),
-            expires: view.expires().at().map_or(i64::MAX, Timestamp::as_unix),
-            family: view.family(),
-            successor: view.successor(),
-            derived_from: view.derived_from(),
-            revocation: view.revocation().map(|revocation| format!("{revocation:?}")),
-            last_use: view.last_use().map(|last| last.at.as_unix()),
-            status: view.status(),
+impl Event {
+    /// What was done, and whether it was refused.
+    pub(crate) fn kind(&self) -> String {
+        let what = match self.deed {
+            Deed::Change { change, .. } => format!("{change:?}"),
+            Deed::Revoke { reach, .. } => format!("Revoke{reach:?}"),
+            Deed::Forget { reach, .. } => format!("Forget{reach:?}"),
+            deed => format!("{deed:?}"),
+        };
+        let what = what.split([' ', '(']).next().unwrap_or_default();
+        match &self.answer {
+            Ok(_) => format!("{what} ok"),
+            Err(refusal) if self.reports > 0 => format!("{what} {refusal:?}, reported"),
+            Err(refusal) => format!("{what} {refusal:?}"),
         }
     }
 
-    /// Whether it counts for limit and unique labels.
-    pub(crate) fn is_live(&self, now: i64) -> bool {
-        self.revocation.is_none() && self.successor.is_none() && now < self.expires
+    pub(crate) fn tokens(&self) -> &[TokenView] {
+        match &self.answer {
+            Ok(Shown::Tokens(tokens)) => tokens,
+            _ => &[],
+        }
     }
 }
 
-/// One step of a thread's program. A number stands for a token: which one is known when it is done.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    Issue(&'static str),
-    IssueUnder(usize, &'static str),
-    Authenticate(usize),
-    Rename(usize, &'static str),
-    Narrow(usize, &'static [&'static str]),
-    Rotate(usize, Option<i64>),
-    RevokeOne(usize),
-    RevokeFamily(usize),
-    RevokeLeaked(usize),
-    RevokeAll,
-    ForgetOne(usize),
-    ForgetAll,
-    List,
-    Flush,
-    Purge,
-    Reseal,
-    Advance(i64),
+pub(crate) fn access(scopes: Scopes) -> Access {
+    Access::scopes(scopes.iter().copied()).unwrap()
+}
+
+/// The second at which it ends.
+pub(crate) fn end_of(token: &TokenView) -> i64 {
+    token.expires().at().map_or(i64::MAX, Timestamp::as_unix)
 }
 
 /// Runs the programs of a seed, each on a thread of its own; one authority over each store.
@@ -192,14 +221,16 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
     let world = World::new(&setting, stores);
     let _flushers: Vec<_> = world.authorities.iter().map(TokenAuthority::usage_flusher).collect();
     let mut first = Thread::of(&world, 0);
-    (0..2 + draw.below(2)).for_each(|number| first.act(Step::Issue(LABELS[number])));
+    for (owner, label) in [("alice", "Phone"), ("alice", "Backup"), ("bob", "Phone")] {
+        first.act(Deed::Issue { owner, label });
+    }
     if draw.once_in(2) {
-        first.act(Step::IssueUnder(0, "Mail"));
+        first.act(Deed::IssueUnder { token: 0, label: "Mail" });
     }
     let start = Barrier::new(programs.len());
     let mut events = first.events;
     thread::scope(|scope| {
-        let run = |(number, program): (usize, &Vec<Step>)| {
+        let run = |(number, program): (usize, &Vec<Deed<usize>>)| {
             let mut thread = Thread::of(&world, number + 1);
             start.wait();
             program.iter().for_each(|step| thread.act(*step));
@@ -215,12 +246,12 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
     // In the end, without a race: what is in the list, who is let in, and what of it was noted.
     for on in 0..world.authorities.len() {
         let mut last = Thread::of(&world, on);
-        last.act(Step::List);
+        last.act(Deed::List { owner: None });
         let held = world.held.lock().unwrap().len();
-        (0..held).for_each(|number| last.act(Step::Authenticate(number)));
-        last.act(Step::Flush);
-        last.act(Step::List);
-        last.act(Step::Reseal);
+        (0..held).for_each(|token| last.act(Deed::Authenticate { token }));
+        last.act(Deed::Flush);
+        last.act(Deed::List { owner: None });
+        last.act(Deed::Reseal);
         events.extend(last.events);
     }
     events.sort_by_key(|event| event.span.start);
@@ -232,7 +263,6 @@ struct World<S> {
     clock: Ticks,
     stamps: AtomicU64,
     held: Mutex<Vec<Held>>,
-    alice: Owner,
 }
 
 /// A token as its holder has it.
@@ -240,6 +270,7 @@ struct World<S> {
 struct Held {
     id: TokenId,
     family: TokenId,
+    owner: Owner,
     text: String,
 }
 
@@ -253,20 +284,29 @@ impl Clock for Ticks {
     }
 }
 
+thread_local! {
+    /// How often the observer, who hears on the thread that calls, was told of a reuse.
+    static REPORTS: Cell<usize> = const { Cell::new(0) };
+}
+
 impl<S: RuntimeFree + Clone> World<S> {
     fn new(setting: &Setting, stores: Vec<S>) -> World<S> {
         let clock = Ticks(Arc::new(AtomicI64::new(BEGINNING)));
-        let over = |(store, keys): (S, &&str)| {
-            TokenAuthority::builder(store, KeyRing::parse(keys).unwrap(), policy(setting))
+        let rings = [common::two_keys, common::two_keys_turned];
+        let over = |(store, ring): (S, &fn() -> KeyRing)| {
+            TokenAuthority::builder(store, ring(), policy(setting))
                 .clock(clock.clone())
+                .observer(|heard: &Heard<'_>| {
+                    let is_reuse = matches!(heard, Heard::Reused { .. });
+                    REPORTS.set(REPORTS.get() + usize::from(is_reuse));
+                })
                 .build()
         };
         World {
-            authorities: stores.into_iter().zip(KEYS.iter().cycle()).map(over).collect(),
+            authorities: stores.into_iter().zip(rings.iter().cycle()).map(over).collect(),
             clock,
             stamps: AtomicU64::new(0),
             held: Mutex::default(),
-            alice: "alice".parse().unwrap(),
         }
     }
 
@@ -278,12 +318,21 @@ impl<S: RuntimeFree + Clone> World<S> {
         let held = self.held.lock().unwrap();
         held[number % held.len()].clone()
     }
+
+    /// Puts a new token where every thread finds it.
+    fn hold(&self, issued: &IssuedToken) -> Answer {
+        let view = issued.view().clone();
+        let (owner, text) = (view.owner().clone(), issued.expose_secret().to_owned());
+        let held = Held { id: view.id(), family: view.family(), owner, text };
+        self.held.lock().unwrap().push(held);
+        Ok(Shown::Tokens(vec![view]))
+    }
 }
 
 fn policy(setting: &Setting) -> Policy {
-    let mut policy = Policy::new("acme")
-        .and_then(|policy| policy.with_max_per_owner(setting.limit))
-        .and_then(|policy| policy.with_default_life(seconds(100 * 24 * HOUR)))
+    let mut policy = common::policy()
+        .with_max_per_owner(setting.limit)
+        .and_then(|policy| policy.with_default_life(seconds(100 * DAY)))
         .and_then(|policy| policy.with_overlap(seconds(setting.overlap)))
         .unwrap()
         .with_usage_interval(seconds(setting.interval))
@@ -316,137 +365,105 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         Thread { world, tokens, number, on, events: Vec::new() }
     }
 
-    fn act(&mut self, step: Step) {
-        let tokens = self.tokens.clone();
-        let tokens = tokens.blocking();
+    fn act(&mut self, step: Deed<usize>) {
+        let authority = self.tokens.clone();
+        let tokens = authority.blocking();
         let world = self.world;
-        let by = By::Owner(&world.alice);
-        let new =
-            |label| NewToken::new("alice", label).access(Access::scopes(["r", "w", "x"]).unwrap());
         match step {
-            Step::Issue(label) => self.note(|thread| {
-                let issued = tokens.issue(new(label)).map_err(|error| refused_issue(&error));
-                Deed::Issue { label, answer: issued.map(|issued| thread.hold(&issued)) }
-            }),
-            Step::IssueUnder(number, label) => {
-                let parent = world.held(number);
-                let Some(caller) = self.authenticate(&parent) else {
-                    return;
-                };
-                self.note(|thread| {
-                    let issued = tokens.issue_under(&caller, NewToken::new("alice", label));
-                    let issued = issued.map_err(|error| refused_issue(&error));
-                    let answer = issued.map(|issued| thread.hold(&issued));
-                    Deed::IssueUnder { parent: parent.id, label, answer }
-                });
+            Deed::Issue { owner, label } => {
+                let new = NewToken::new(owner, label).access(access(SCOPES[0]));
+                self.note(Deed::Issue { owner, label }, || world.hold(&tokens.issue(new)?));
             }
-            Step::Authenticate(number) => {
-                let held = world.held(number);
-                let _the_caller_does_nothing = self.authenticate(&held);
-            }
-            Step::Rename(number, label) => {
-                let id = world.held(number).id;
-                self.note(|_| {
-                    let renamed = tokens.rename(by, id, label);
-                    let answer = renamed.map(|view| Line::of(&view));
-                    Deed::Rename { id, label, answer: answer.map_err(|e| refused_change(&e)) }
-                });
-            }
-            Step::Narrow(number, scopes) => {
-                let id = world.held(number).id;
-                let access = Access::scopes(scopes.iter().copied()).unwrap();
-                self.note(|_| {
-                    let narrowed = tokens.narrow(by, id, access.clone());
-                    let answer = narrowed.map(|view| Line::of(&view));
-                    Deed::Narrow { id, access, answer: answer.map_err(|e| refused_change(&e)) }
-                });
-            }
-            Step::Rotate(number, overlap) => {
-                let id = world.held(number).id;
-                let mut rotation = Rotation::new();
-                if let Some(overlap) = overlap {
-                    rotation = rotation.overlap(seconds(overlap));
+            Deed::IssueUnder { token, label } => {
+                let held = world.held(token);
+                let new = NewToken::new(&held.owner, label);
+                if let Some(caller) = self.authenticate(&held) {
+                    self.note(Deed::IssueUnder { token: held.id, label }, || {
+                        world.hold(&tokens.issue_under(&caller, new)?)
+                    });
                 }
-                let by_policy = tokens_overlap(&self.tokens);
-                self.note(|thread| {
-                    let rotated =
-                        tokens.rotate(by, id, rotation).map_err(|error| refused_change(&error));
-                    let answer = rotated.map(|issued| thread.hold(&issued));
-                    Deed::Rotate { id, overlap: overlap.unwrap_or(by_policy), answer }
+            }
+            Deed::Authenticate { token } => {
+                let _the_caller_does_nothing = self.authenticate(&world.held(token));
+            }
+            Deed::Change { token, change } => {
+                let Held { id, owner, .. } = world.held(token);
+                let by = By::Owner(&owner);
+                self.note(Deed::Change { token: id, change }, || {
+                    let changed = match change {
+                        Change::Rename(label) => tokens.rename(by, id, label),
+                        Change::Narrow(scopes) => tokens.narrow(by, id, access(scopes)),
+                        Change::Extend(end) => tokens.extend(by, id, until(end)),
+                    };
+                    Ok(Shown::Tokens(vec![changed?]))
                 });
             }
-            Step::RevokeOne(number) => {
-                let id = world.held(number).id;
-                self.note(|_| {
-                    let answer = counted(tokens.revoke(by, id, Reason::REQUESTED));
-                    Deed::Revoke { which: Which::One(id), answer }
+            Deed::Rotate { token, turn } => {
+                let Held { id, owner, .. } = world.held(token);
+                self.note(Deed::Rotate { token: id, turn }, || {
+                    world.hold(&tokens.rotate(By::Owner(&owner), id, turn.rotation())?)
                 });
             }
-            Step::RevokeFamily(number) => {
-                let family = world.held(number).family;
-                let filter = Filter::of_family(&world.alice, family);
-                self.note(|_| {
-                    let answer = counted(tokens.revoke_matching(by, &filter, Reason::REQUESTED));
-                    Deed::Revoke { which: Which::Family(family), answer }
-                });
-            }
-            Step::RevokeLeaked(number) => {
-                let Held { id, text, .. } = world.held(number);
-                self.note(|_| {
-                    let report = tokens.revoke_leaked(&format!("token={text};"), "scanner");
-                    let outcome = report.map_err(|error| unmanaged(&error)).map(|report| {
-                        let [leak] = &report.leaks[..] else {
-                            return Err(Refusal::Failed(format!("{report:?}")));
-                        };
-                        match leak.outcome {
-                            LeakOutcome::Revoked => Ok(1),
-                            LeakOutcome::Ended(status) => Err(ended(status)),
-                            LeakOutcome::NoToken => Err(Refusal::Ended(DenialReason::Unknown)),
+            Deed::Revoke { token, reach } => {
+                let Held { id, family, owner, .. } = world.held(token);
+                let (by, why) = (By::Owner(&owner), Reason::REQUESTED);
+                self.note(Deed::Revoke { token: id, reach }, || {
+                    let all = Filter::of_owner(&owner);
+                    done(match reach {
+                        Reach::One => tokens.revoke(by, id, why),
+                        Reach::Family => {
+                            tokens.revoke_matching(by, &Filter::of_family(&owner, family), why)
                         }
-                    });
-                    Deed::Revoke { which: Which::One(id), answer: outcome.and_then(|it| it) }
-                });
-            }
-            Step::RevokeAll => self.note(|_| {
-                let filter = Filter::of_owner(&world.alice);
-                let answer = counted(tokens.revoke_matching(by, &filter, Reason::REQUESTED));
-                Deed::Revoke { which: Which::All, answer }
-            }),
-            Step::ForgetOne(number) => {
-                let id = world.held(number).id;
-                self.note(|_| {
-                    let answer = counted(tokens.forget(by, id));
-                    Deed::Forget { which: Which::One(id), answer }
-                });
-            }
-            Step::ForgetAll => self.note(|_| {
-                let answer = counted(tokens.forget_owner(&world.alice, "ops"));
-                Deed::Forget { which: Which::All, answer }
-            }),
-            Step::List => self.note(|_| {
-                let page = tokens.list(&Filter::of_owner(&world.alice), Page::first(1000));
-                let answer =
-                    page.map_err(|error| Refusal::Failed(error.to_string())).and_then(|page| {
-                        match &page.damaged[..] {
-                            [] => Ok(page.tokens.iter().map(Line::of).collect()),
-                            damaged => Err(Refusal::Failed(format!("damaged rows: {damaged:?}"))),
+                        Reach::Others => {
+                            let others = Filter { except_id: Some(id), ..all };
+                            tokens.revoke_matching(By::Operator("ops"), &others, why)
                         }
-                    });
-                Deed::List { answer }
-            }),
-            Step::Flush => self.note(|_| Deed::Flush { answer: done(tokens.flush_usage()) }),
-            Step::Purge => self.note(|_| Deed::Purge { answer: done(tokens.purge()) }),
-            Step::Reseal => self.note(|_| {
-                let answer = tokens.reseal().map_err(|error| Refusal::Failed(error.to_string()));
-                let answer = answer.and_then(|report| match &report.tampered[..] {
-                    [] => Ok(()),
-                    tampered => Err(Refusal::Failed(format!("tampered rows: {tampered:?}"))),
+                        Reach::All => tokens.revoke_matching(by, &all, why),
+                    })
                 });
-                Deed::Reseal { answer }
+            }
+            Deed::Leak { token, is_right } => self.leak(token, is_right),
+            Deed::Forget { token, reach } => {
+                let Held { id, owner, .. } = world.held(token);
+                self.note(Deed::Forget { token: id, reach }, || {
+                    done(match reach {
+                        Reach::One => tokens.forget(By::Owner(&owner), id),
+                        _ => tokens.forget_owner(&owner, "ops"),
+                    })
+                });
+            }
+            Deed::Intrude { token, way } => {
+                let Held { id, owner, .. } = world.held(token);
+                let other = OWNERS.iter().find(|other| **other != owner.as_str()).unwrap();
+                let other = common::owner(other);
+                let by = By::Owner(&other);
+                self.note(Deed::Intrude { token: id, way }, || match way {
+                    0 => done(tokens.rename(by, id, "Mine")),
+                    1 => done(tokens.narrow(by, id, access(&[]))),
+                    2 => done(tokens.extend(by, id, until(BEGINNING + HOUR))),
+                    3 => done(tokens.rotate(by, id, Rotation::new())),
+                    4 => done(tokens.revoke(by, id, Reason::REQUESTED)),
+                    5 => done(tokens.forget(by, id)),
+                    6 => done(tokens.find(by, id)),
+                    _ => match tokens.revoke_matching(by, &Filter::of_id(id), Reason::REQUESTED)? {
+                        0 => Err(Refusal::Ended(DenialReason::Unknown)),
+                        _ => Ok(Shown::Nothing),
+                    },
+                });
+            }
+            Deed::List { owner } => self.note(Deed::List { owner }, || {
+                let filter = owner
+                    .map_or(Filter::every_token(), |owner| Filter::of_owner(&common::owner(owner)));
+                let page = tokens.list(&filter, Page::first(1000))?;
+                none_of(&page.damaged)?;
+                Ok(Shown::Tokens(page.tokens))
             }),
-            Step::Advance(by) => self.note(|_| {
-                world.clock.0.fetch_add(by, SeqCst);
-                Deed::Advance
+            Deed::Flush => self.note(Deed::Flush, || done(tokens.flush_usage())),
+            Deed::Purge => self.note(Deed::Purge, || done(tokens.purge())),
+            Deed::Reseal => self.note(Deed::Reseal, || none_of(&tokens.reseal()?.tampered)),
+            Deed::Advance { seconds } => self.note(Deed::Advance { seconds }, || {
+                world.clock.0.fetch_add(seconds, SeqCst);
+                Ok(Shown::Nothing)
             }),
         }
     }
@@ -454,95 +471,163 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
     fn authenticate(&mut self, held: &Held) -> Option<Caller> {
         let tokens = self.tokens.clone();
         let mut let_in = None;
-        self.note(|_| {
-            let answer = match tokens.blocking().authenticate(&held.text) {
-                Ok(good) => {
-                    let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-                    assert_eq!((caller.id(), caller.owner().as_str()), (held.id, "alice"));
-                    let access = caller.access().clone();
-                    let_in = Some(caller);
-                    Ok(access)
-                }
-                Err(AuthError::Denied(denied)) => Err(Refusal::Ended(denied.reason())),
-                Err(error) => Err(Refusal::Failed(error.to_string())),
-            };
-            Deed::Authenticate { id: held.id, answer }
+        self.note(Deed::Authenticate { token: held.id }, || {
+            let caller = common::any(tokens.blocking().authenticate(&held.text)?);
+            assert_eq!((caller.id(), caller.owner()), (held.id, &held.owner));
+            let access = caller.access().clone();
+            let_in = Some(caller);
+            Ok(Shown::Access(access))
         });
         let_in
     }
 
-    /// Does it between two stamps.
-    fn note(&mut self, act: impl FnOnce(&mut Self) -> Deed) {
-        let start = self.world.stamp();
-        let before = self.world.clock.now().as_unix();
-        let deed = act(self);
-        let after = self.world.clock.now().as_unix();
-        let span = Span { start, end: self.world.stamp(), before, after };
-        self.events.push(Event { span, thread: self.number, on: self.on, deed });
+    /// Three tokens in one text; one secret or two are wrong.
+    fn leak(&mut self, token: usize, is_right: bool) {
+        let held = self.world.held.lock().unwrap();
+        let leaked = [0, 1, 2].map(|next| {
+            let is_right = is_right == (next != 1);
+            (held[(token + next) % held.len()].clone(), is_right)
+        });
+        drop(held);
+        let texts = leaked.each_ref().map(|(held, is_right)| {
+            if *is_right { held.text.clone() } else { common::same_id_other_secret(&held.text) }
+        });
+        let tokens = self.tokens.clone();
+        let mut report = Ok(Vec::new());
+        self.note(Deed::Leak { token: leaked[0].0.id, is_right }, || {
+            let found = tokens.blocking().revoke_leaked(&texts.join("\n"), "scanner");
+            report = found.map(|found| found.leaks).map_err(Refusal::from);
+            Ok(Shown::Nothing)
+        });
+        let call = self.events.pop().unwrap();
+        for (number, (held, is_right)) in leaked.iter().enumerate() {
+            let answer = report.clone().and_then(|leaks| match leaks.get(number) {
+                Some(leak) if leak.id == held.id && leaks.len() == 3 => became(leak.outcome),
+                _ => Err(Refusal::Failed(format!("{leaks:?}"))),
+            });
+            let deed = Deed::Leak { token: held.id, is_right: *is_right };
+            self.events.push(Event { deed, answer, ..call.clone() });
+        }
     }
 
-    /// Puts a new token where every thread finds it.
-    fn hold(&self, issued: &app_tokens::IssuedToken) -> Line {
-        let line = Line::of(issued.view());
-        let text = issued.expose_secret().to_owned();
-        self.world.held.lock().unwrap().push(Held { id: line.id, family: line.family, text });
-        line
+    /// Does it between two stamps.
+    fn note(&mut self, deed: Deed, act: impl FnOnce() -> Answer) {
+        let start = self.world.stamp();
+        let before = self.world.clock.now().as_unix();
+        let answer = act();
+        let after = self.world.clock.now().as_unix();
+        let span = Span { start, end: self.world.stamp(), before, after };
+        let (thread, on, reports) = (self.number, self.on, REPORTS.take());
+        self.events.push(Event { span, thread, on, deed, answer, reports });
     }
 }
 
-fn tokens_overlap<S: RuntimeFree>(tokens: &TokenAuthority<S>) -> i64 {
-    tokens.policy().overlap().as_secs().cast_signed()
+impl Turn {
+    fn rotation(self) -> Rotation {
+        let mut rotation = Rotation::new();
+        if let Some(scopes) = self.scopes {
+            rotation = rotation.narrowed_to(access(scopes));
+        }
+        if let Some(end) = self.end {
+            rotation = rotation.expires(until(end));
+        }
+        if let Some(overlap) = self.overlap {
+            rotation = rotation.overlap(seconds(overlap));
+        }
+        rotation
+    }
+}
+
+fn until(end: i64) -> Expires {
+    Expires::At(Timestamp::from_unix(end).unwrap())
 }
 
 fn seconds(seconds: i64) -> Duration {
     Duration::from_secs(seconds.cast_unsigned())
 }
 
-fn done<T, E: ToString>(answer: Result<T, E>) -> Result<(), Refusal> {
-    answer.map(|_| ()).map_err(|error| Refusal::Failed(error.to_string()))
+fn done<T, E: Into<Refusal>>(answer: Result<T, E>) -> Answer {
+    answer.map(|_| Shown::Nothing).map_err(Into::into)
 }
 
-fn counted(answer: Result<u64, ManageError>) -> Result<u64, Refusal> {
-    answer.map_err(|error| unmanaged(&error))
+/// Rows that should not be there.
+fn none_of(ids: &[TokenId]) -> Answer {
+    if ids.is_empty() {
+        return Ok(Shown::Nothing);
+    }
+    Err(Refusal::Failed(format!("damaged or tampered: {ids:?}")))
 }
 
-fn unmanaged(error: &ManageError) -> Refusal {
-    match error {
-        ManageError::Unknown => Refusal::Ended(DenialReason::Unknown),
-        other => Refusal::Failed(other.to_string()),
+fn became(outcome: LeakOutcome) -> Answer {
+    match outcome {
+        LeakOutcome::Revoked => Ok(Shown::Nothing),
+        LeakOutcome::Ended(status) => Err(status.into()),
+        LeakOutcome::NoToken => Err(Refusal::Ended(DenialReason::Unknown)),
     }
 }
 
-fn ended(status: Status) -> Refusal {
-    match status {
-        Status::Active => Refusal::Failed("ended, and active".into()),
-        Status::Idle => Refusal::Ended(DenialReason::Idle),
-        Status::Expired => Refusal::Ended(DenialReason::Expired),
-        Status::Superseded => Refusal::Ended(DenialReason::Superseded),
-        Status::Tampered => Refusal::Ended(DenialReason::Tampered),
-        Status::Revoked => Refusal::Ended(DenialReason::Revoked),
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Refusal {
+        Refusal::Ended(match status {
+            Status::Active => return Refusal::Failed("ended, and active".into()),
+            Status::Idle => DenialReason::Idle,
+            Status::Expired => DenialReason::Expired,
+            Status::Superseded => DenialReason::Superseded,
+            Status::Tampered => DenialReason::Tampered,
+            Status::Revoked => DenialReason::Revoked,
+        })
     }
 }
 
-fn refused_issue(error: &IssueError) -> Refusal {
-    match error {
-        IssueError::NotUnderThis => Refusal::NotUnderThis,
-        IssueError::ParentChanged => Refusal::ParentChanged,
-        IssueError::LimitReached { .. } => Refusal::LimitReached,
-        IssueError::LabelTaken => Refusal::LabelTaken,
-        other => Refusal::Failed(other.to_string()),
+impl From<Failed> for Refusal {
+    fn from(error: Failed) -> Refusal {
+        Refusal::Failed(error.to_string())
     }
 }
 
-fn refused_change(error: &ChangeError) -> Refusal {
-    match error {
-        ChangeError::Unknown => Refusal::Ended(DenialReason::Unknown),
-        ChangeError::NotActive(status) => ended(*status),
-        ChangeError::MoreAccess => Refusal::MoreAccess,
-        ChangeError::LabelTaken => Refusal::LabelTaken,
-        ChangeError::Rotated => Refusal::Rotated,
-        ChangeError::Conflict => Refusal::Conflict,
-        other => Refusal::Failed(other.to_string()),
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Refusal {
+        match error {
+            AuthError::Denied(denied) => Refusal::Ended(denied.reason()),
+            other => Refusal::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<ManageError> for Refusal {
+    fn from(error: ManageError) -> Refusal {
+        match error {
+            ManageError::Unknown => Refusal::Ended(DenialReason::Unknown),
+            other => Refusal::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<IssueError> for Refusal {
+    fn from(error: IssueError) -> Refusal {
+        match error {
+            IssueError::NotUnderThis => Refusal::NotUnderThis,
+            IssueError::ParentChanged => Refusal::ParentChanged,
+            IssueError::LimitReached { .. } => Refusal::LimitReached,
+            IssueError::LabelTaken => Refusal::LabelTaken,
+            other => Refusal::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<ChangeError> for Refusal {
+    fn from(error: ChangeError) -> Refusal {
+        match error {
+            ChangeError::Unknown => Refusal::Ended(DenialReason::Unknown),
+            ChangeError::NotActive(status) => status.into(),
+            ChangeError::MoreAccess => Refusal::MoreAccess,
+            ChangeError::Life(LifeError::NoLife) => Refusal::NoLife,
+            ChangeError::Derived => Refusal::Derived,
+            ChangeError::LabelTaken => Refusal::LabelTaken,
+            ChangeError::Rotated => Refusal::Rotated,
+            ChangeError::Conflict => Refusal::Conflict,
+            other => Refusal::Failed(other.to_string()),
+        }
     }
 }
 
@@ -571,25 +656,21 @@ impl Draw {
     }
 
     fn setting(&mut self, authorities: usize) -> Setting {
-        let idle = self.once_in(4).then_some(24 * HOUR);
+        let idle = self.once_in(4).then_some(DAY);
         Setting {
             limit: self.of(&[3, 4, 5, 100]),
             unique_labels: self.once_in(2),
             interval: self.of(&[0, 60]),
             idle,
             // An idle row must not be deleted while a use of it is on its way.
-            retention: if idle.is_none() {
-                self.of(&[0, 5, 90 * 24 * HOUR])
-            } else {
-                90 * 24 * HOUR
-            },
+            retention: if idle.is_none() { self.of(&[0, 5, 90 * DAY]) } else { 90 * DAY },
             overlap: self.of(&[0, 0, 10]),
             reuse_ends_family: self.once_in(4),
             authorities,
         }
     }
 
-    fn programs(&mut self, setting: &Setting) -> Vec<Vec<Step>> {
+    fn programs(&mut self, setting: &Setting) -> Vec<Vec<Deed<usize>>> {
         // Where all is revoked at once, little else is seen.
         let gentle = self.once_in(2);
         let clock_moves = self.once_in(2);
@@ -601,33 +682,50 @@ impl Draw {
             .collect()
     }
 
-    fn step(&mut self, setting: &Setting, gentle: bool, clock_moves: bool) -> Step {
+    fn step(&mut self, setting: &Setting, gentle: bool, clock_moves: bool) -> Deed<usize> {
         // Mostly one of the first tokens, so that the threads meet.
-        let number = if self.once_in(4) { self.below(20) } else { self.below(3) };
-        match self.below(100) {
-            0..24 => Step::Authenticate(number),
-            24..30 => Step::Issue(self.of(&LABELS)),
-            30..38 => Step::IssueUnder(number, self.of(&LABELS)),
-            38..44 => Step::Rename(number, self.of(&LABELS)),
-            44..50 => Step::Narrow(number, self.of(&SCOPES)),
-            50..66 => Step::Rotate(number, self.of(&[None, Some(0), Some(10), Some(240)])),
-            66..71 => Step::Flush,
-            71..75 => Step::Reseal,
-            75..81 => Step::List,
-            81..84 => Step::Purge,
-            84..88 if clock_moves => {
+        let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
+        match self.below(110) {
+            0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
+            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS) },
+            14..32 => Deed::Change { token, change: self.change() },
+            32..48 => Deed::Rotate { token, turn: self.turn() },
+            48..53 => Deed::Flush,
+            53..57 => Deed::Reseal,
+            57..63 => Deed::List { owner: self.of(&[None, Some("alice"), Some("bob")]) },
+            63..66 => Deed::Purge,
+            66..70 => Deed::Intrude { token, way: self.below(8) },
+            70..75 if clock_moves => {
                 // Within what clocks may be apart; beyond it, the engine takes the clock for a broken one.
                 let long = setting.idle.map_or(240, |idle| idle / 2);
-                Step::Advance(self.of(&[1, 10, long]))
+                Deed::Advance { seconds: self.of(&[1, 10, long]) }
             }
-            _ if gentle => Step::Authenticate(number),
-            88..92 => Step::RevokeOne(number),
-            92 => Step::RevokeFamily(number),
-            93..95 => Step::RevokeLeaked(number),
-            95 => Step::RevokeAll,
-            96..98 => Step::ForgetOne(number),
-            98 => Step::ForgetAll,
-            _ => Step::Authenticate(number),
+            75..88 if !gentle => match self.below(13) {
+                0..4 => Deed::Revoke { token, reach: Reach::One },
+                4 => Deed::Revoke { token, reach: Reach::Family },
+                5 => Deed::Revoke { token, reach: Reach::Others },
+                6 => Deed::Revoke { token, reach: Reach::All },
+                7..10 => Deed::Leak { token, is_right: self.once_in(2) },
+                10..12 => Deed::Forget { token, reach: Reach::One },
+                _ => Deed::Forget { token, reach: Reach::All },
+            },
+            _ => Deed::Authenticate { token },
+        }
+    }
+
+    fn change(&mut self) -> Change {
+        match self.below(3) {
+            0 => Change::Rename(self.of(&LABELS)),
+            1 => Change::Narrow(self.of(&SCOPES)),
+            _ => Change::Extend(BEGINNING + self.of(&ENDS)),
+        }
+    }
+
+    fn turn(&mut self) -> Turn {
+        Turn {
+            scopes: self.once_in(4).then(|| self.of(&SCOPES)),
+            end: self.once_in(4).then(|| BEGINNING + self.of(&ENDS)),
+            overlap: self.of(&[None, Some(0), Some(10), Some(240)]),
         }
     }
 }

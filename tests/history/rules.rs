@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 
 use app_tokens::error::DenialReason::{self, Expired, Idle, Revoked, Superseded, Unknown};
 use app_tokens::record::Status;
-use app_tokens::{Access, TokenId};
+use app_tokens::{Access, TokenId, TokenView};
 
-use super::program::{Deed, Event, History, Line, Refusal, Span, Which};
+use super::program::{
+    Change, Deed, Event, History, Reach, Refusal, Shown, Span, Turn, access, end_of,
+};
 
 pub(crate) const DENIED_AFTER_ITS_END: &str = "a token is denied after its end";
 pub(crate) const GOOD_BEFORE_ITS_END: &str =
@@ -19,9 +21,13 @@ pub(crate) const ONE_WINNER: &str = "of rotations without overlap one succeeds";
 pub(crate) const ONE_WAY_IN: &str = "a family has one token without a successor";
 pub(crate) const USED_STAYS: &str = "a successor that was used is not replaced";
 pub(crate) const CHANGES_STAY: &str = "a change is not lost";
+pub(crate) const WITHIN_ANOTHER: &str = "a token has no more than the one that it came from";
 pub(crate) const LIMIT: &str = "the limit holds, and only it refuses";
 pub(crate) const LABELS: &str = "labels are unique where they must be, and only then refused";
-pub(crate) const CONFLICTS: &str = "a conflict has somebody on the other side";
+pub(crate) const REFUSALS: &str = "a refusal has a cause";
+pub(crate) const STRANGERS: &str = "another owner's token is unknown";
+pub(crate) const LEAKS: &str = "a leak proves the whole secret";
+pub(crate) const REUSE: &str = "a reuse is reported, once an interval";
 pub(crate) const USES_GO_FORWARDS: &str = "a last use goes forwards only";
 pub(crate) const LISTS_ARE_WHOLE: &str = "a list has every token once, and revocations stay";
 pub(crate) const NOTHING_FAILS: &str = "nothing fails";
@@ -51,11 +57,15 @@ impl Span {
     fn maybe_before(self, other: Span) -> bool {
         self.start < other.end
     }
+
+    fn is(self, other: Span) -> bool {
+        self.start == other.start
+    }
 }
 
-/// A token, and what made it.
+/// A token as it was made, when, and by what.
 struct Known<'h> {
-    line: &'h Line,
+    made: &'h TokenView,
     born: Span,
     origin: Origin,
 }
@@ -88,13 +98,15 @@ impl<'h> Check<'h> {
     fn of(history: &'h History) -> Check<'h> {
         let mut tokens = BTreeMap::new();
         for event in &history.events {
-            let (line, origin) = match &event.deed {
-                Deed::Issue { answer: Ok(line), .. } => (line, Origin::Issued),
-                Deed::IssueUnder { parent, answer: Ok(line), .. } => (line, Origin::Under(*parent)),
-                Deed::Rotate { id, answer: Ok(line), .. } => (line, Origin::Rotated { old: *id }),
+            let origin = match event.deed {
+                Deed::Issue { .. } => Origin::Issued,
+                Deed::IssueUnder { token, .. } => Origin::Under(token),
+                Deed::Rotate { token, .. } => Origin::Rotated { old: token },
                 _ => continue,
             };
-            tokens.insert(line.id, Known { line, born: event.span, origin });
+            for made in event.tokens() {
+                tokens.insert(made.id(), Known { made, born: event.span, origin });
+            }
         }
         let mut check = Check { history, tokens, ends: BTreeMap::new(), broken: Vec::new() };
         for (id, token) in &check.tokens {
@@ -110,98 +122,213 @@ impl<'h> Check<'h> {
         }
     }
 
+    fn break_by(&mut self, event: &Event, rule: &'static str, broken: bool) {
+        self.break_if(broken, rule, || format!("{event:?}"));
+    }
+
+    fn family(&self, id: TokenId) -> TokenId {
+        self.tokens[&id].made.family()
+    }
+
+    // -- what a token was made with and changed to
+
+    fn written<T>(
+        &self,
+        id: TokenId,
+        made: impl Fn(&'h TokenView) -> T,
+        changed: impl Fn(Change) -> Option<T>,
+    ) -> Written<T> {
+        let token = &self.tokens[&id];
+        let changes = self.history.events.iter().filter_map(|event| match event.deed {
+            Deed::Change { token, change } if token == id && event.answer.is_ok() => {
+                Some((event.span, changed(change)?))
+            }
+            _ => None,
+        });
+        Written(std::iter::once((token.born, made(token.made))).chain(changes).collect())
+    }
+
+    fn labels(&self, id: TokenId) -> Written<&'h str> {
+        let changed = |change| match change {
+            Change::Rename(label) => Some(label),
+            _ => None,
+        };
+        self.written(id, |made| made.label().as_str(), changed)
+    }
+
+    fn accesses(&self, id: TokenId) -> Written<Access> {
+        let changed = |change| match change {
+            Change::Narrow(scopes) => Some(access(scopes)),
+            _ => None,
+        };
+        self.written(id, |made| made.access().clone(), changed)
+    }
+
+    /// Its own ends; that of an overlap isn't among them.
+    fn own_ends(&self, id: TokenId) -> Written<i64> {
+        let changed = |change| match change {
+            Change::Extend(end) => Some(end),
+            _ => None,
+        };
+        self.written(id, end_of, changed)
+    }
+
+    /// The tokens that a rotation of this one made.
+    fn successors(&self, id: TokenId) -> impl Iterator<Item = TokenId> {
+        let of_it = move |token: &&Known<'_>| token.origin == (Origin::Rotated { old: id });
+        self.tokens.values().filter(of_it).map(|token| token.made.id())
+    }
+
+    /// A token, and those that a rotation of it may measure the new one by.
+    fn it_and_successors(&self, id: TokenId, but: Option<TokenId>) -> Vec<TokenId> {
+        let others = self.successors(id).filter(|successor| Some(*successor) != but);
+        std::iter::once(id).chain(others).collect()
+    }
+
     // -- when a token ends
 
-    /// The first token of its line of rotations.
-    fn first_of_line(&self, mut id: TokenId) -> &Known<'h> {
+    /// What it came from by rotation, as far as no `spared` one is met.
+    fn first_of_line(&self, mut id: TokenId, spared: Option<TokenId>) -> &Known<'h> {
         loop {
             let token = &self.tokens[&id];
             match token.origin {
-                Origin::Rotated { old } => id = old,
+                Origin::Rotated { old } if Some(old) != spared => id = old,
                 _ => return token,
             }
         }
     }
 
-    /// The token with which its line began, and if that was issued under another, the line of that.
-    fn eldest(&self, id: TokenId) -> &Known<'h> {
-        let first = self.first_of_line(id);
+    /// What it came from in any way, as far as no `spared` one is met.
+    fn eldest(&self, id: TokenId, spared: Option<TokenId>) -> &Known<'h> {
+        let first = self.first_of_line(id, spared);
         match first.origin {
-            Origin::Under(parent) => self.first_of_line(parent),
+            Origin::Under(parent) if Some(parent) != spared => self.first_of_line(parent, spared),
             _ => first,
         }
     }
 
+    /// Whether a revocation of all others may have spared a derived token, which lives on without those above it then.
+    fn is_spared(&self, token: &TokenView) -> bool {
+        let spared = |event: &Event| {
+            matches!(event.deed, Deed::Revoke { token: spared, reach: Reach::Others }
+                if self.family(spared) == token.family())
+        };
+        token.derived_from().is_some() && self.history.events.iter().any(spared)
+    }
+
     /// Whether and how an event ends a token.
     fn end_by(&self, token: &Known<'h>, event: &Event) -> Option<End> {
-        let (id, line, span) = (token.line.id, token.line, event.span);
-        let first = self.first_of_line(id);
-        let eldest = self.eldest(id);
-        let end = |sure, reasons| Some(End { span, sure, from: None, reasons });
+        let (made, span, done) = (token.made, event.span, event.answer.is_ok());
+        let id = made.id();
+        let end =
+            |maybe: bool, sure, reasons| maybe.then_some(End { span, sure, from: None, reasons });
         // What is issued under `parent` is ended with it, whichever came first: after it nothing is issued under it. Under another
         // token of that family something may be.
-        let derived = |parent: TokenId, done: bool, reasons| {
-            if line.derived_from != self.family(parent) || !first.born.maybe_before(span) {
-                return None;
-            }
+        let first = self.first_of_line(id, None);
+        let derived = |parent: TokenId, done: bool| {
+            let is_under = made.derived_from() == Some(self.family(parent));
             let was_there = first.origin == Origin::Under(parent) || first.born.surely_before(span);
-            end(done && was_there, reasons)
+            end(is_under && first.born.maybe_before(span), done && was_there, &[Revoked])
+        };
+        // The same where the parent lives on with less, and something may be issued under it later.
+        let derived_of_less = |parent: TokenId| {
+            let (maybe, sure) = self.takes_away(parent, event);
+            derived(parent, sure && first.born.surely_before(span)).filter(|_| maybe)
         };
         // A successor can't escape, nor can what is being issued under a token that was there.
-        let all = |done: bool, reasons| {
-            let maybe = eldest.born.maybe_before(span);
-            if maybe { end(done && eldest.born.surely_before(span), reasons) } else { None }
+        let all = |done: bool, spared, reasons| {
+            let born = self.eldest(id, spared).born;
+            end(born.maybe_before(span), done && born.surely_before(span), reasons)
         };
-        match &event.deed {
-            Deed::Revoke { which, answer } => match *which {
-                Which::One(ended) if ended == id => end(answer.is_ok(), &[Revoked]),
-                Which::One(ended) => derived(ended, answer.is_ok(), &[Revoked]),
-                Which::Family(family)
-                    if [Some(line.family), line.derived_from].contains(&Some(family)) =>
-                {
-                    all(answer.is_ok(), &[Revoked])
+        let is_of_family = |of: TokenId| {
+            [Some(made.family()), made.derived_from()].contains(&Some(self.family(of)))
+        };
+        let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
+        match event.deed {
+            // What fails in between may have revoked, and not deleted.
+            Deed::Forget { token, reach: Reach::One } if token == id => {
+                end(true, done, &[Revoked, Unknown])
+            }
+            Deed::Forget { token, reach: Reach::One } => derived(token, done),
+            Deed::Forget { token, .. } if is_his(token) => all(done, None, &[Revoked, Unknown]),
+            Deed::Authenticate { token }
+                if self.history.setting.reuse_ends_family
+                    && is_reuse(event)
+                    && is_of_family(token) =>
+            {
+                all(!self.is_spared(made), None, &[Revoked])
+            }
+            _ if !done => None,
+            Deed::Revoke { token, reach: Reach::One } | Deed::Leak { token, is_right: true } => {
+                if token == id {
+                    end(true, true, &[Revoked])
+                } else {
+                    derived(token, true)
                 }
-                Which::Family(_) => None,
-                Which::All => all(answer.is_ok(), &[Revoked]),
-            },
-            Deed::Forget { which, answer } => match *which {
-                Which::One(ended) if ended == id => end(answer.is_ok(), &[Revoked, Unknown]),
-                Which::One(ended) => derived(ended, answer.is_ok(), &[Revoked]),
-                Which::Family(_) => None,
-                Which::All => all(answer.is_ok(), &[Revoked, Unknown]),
-            },
-            Deed::Rotate { id: old, overlap, answer: Ok(_) } if *old == id => {
+            }
+            Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
+                all(!self.is_spared(made), None, &[Revoked])
+            }
+            Deed::Revoke { token, reach: Reach::Others } if is_his(token) && token != id => {
+                all(true, Some(token), &[Revoked])
+            }
+            Deed::Revoke { token, reach: Reach::All } if is_his(token) => {
+                all(true, None, &[Revoked])
+            }
+            Deed::Rotate { token: old, turn } if old == id => {
+                let overlap = self.overlap(turn);
                 let from = (span.before + overlap, span.after + overlap);
-                let from = (*overlap > 0).then_some(from);
+                let from = (overlap > 0).then_some(from);
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
-            Deed::Rotate { id: old, answer: Ok(new), .. }
-                if token.origin == (Origin::Rotated { old: *old }) && new.id != id =>
-            {
-                end(token.born.surely_before(span), &[Revoked])
+            Deed::Rotate { token: old, .. } if token.origin == (Origin::Rotated { old }) => {
+                end(!token.born.is(span), token.born.surely_before(span), &[Revoked])
             }
-            Deed::Rotate { id: old, overlap: 0, answer: Ok(_) } => derived(*old, true, &[Revoked]),
-            // Here something may be issued under the same token after it.
-            Deed::Narrow { id: parent, answer: Ok(_), .. } => {
-                derived(*parent, first.born.surely_before(span), &[Revoked])
-            }
-            Deed::Authenticate { id: reused, answer: Err(Refusal::Ended(Superseded)) }
-                if self.history.setting.reuse_ends_family =>
-            {
-                let family = self.family(*reused);
-                if Some(line.family) == family || line.derived_from == family {
-                    all(true, &[Revoked])
-                } else {
-                    None
-                }
-            }
+            Deed::Rotate { token: old, turn } if self.overlap(turn) == 0 => derived(old, true),
+            Deed::Rotate { token, .. } | Deed::Change { token, .. } => derived_of_less(token),
             _ => None,
         }
     }
 
-    fn family(&self, id: TokenId) -> Option<TokenId> {
-        self.tokens.get(&id).map(|token| token.line.family)
+    fn overlap(&self, turn: Turn) -> i64 {
+        turn.overlap.unwrap_or(self.history.setting.overlap)
+    }
+
+    /// Whether a change or a rotation left a token, or the new one, with less than there was: maybe, and surely.
+    fn takes_away(&self, id: TokenId, event: &Event) -> (bool, bool) {
+        let span = event.span;
+        match event.deed {
+            Deed::Change { change: Change::Narrow(scopes), .. } => {
+                self.accesses(id).before(span, |was| !access(scopes).includes(was))
+            }
+            Deed::Change { change: Change::Extend(end), .. } => {
+                self.own_ends(id).before(span, |was| *was > end)
+            }
+            Deed::Rotate { .. } => {
+                let new = &event.tokens()[0];
+                let less_access = |was: &Access| !new.access().includes(was);
+                let less_time = |was: &i64| *was > end_of(new);
+                let maybe = self.it_and_successors(id, Some(new.id())).iter().any(|id| {
+                    self.accesses(*id).before(span, less_access).0
+                        || self.own_ends(*id).before(span, less_time).0
+                });
+                // Later on it has the end of its overlap.
+                let is_first =
+                    !self.other_winners(id, span).any(|(_, other)| other.span.maybe_before(span));
+                let sure = self.accesses(id).before(span, less_access).1
+                    || is_first && self.own_ends(id).before(span, less_time).1;
+                (maybe, sure)
+            }
+            _ => (false, false),
+        }
+    }
+
+    /// Whether its own end has come: maybe, and surely.
+    fn expired(&self, id: TokenId, span: Span) -> (bool, bool) {
+        let ends = self.own_ends(id);
+        let maybe = ends.current(span).any(|end| span.after >= *end);
+        (maybe, ends.current(span).all(|end| span.before >= *end))
     }
 
     /// What surely ended it before a call, if anything did.
@@ -211,26 +338,24 @@ impl<'h> Check<'h> {
                 && end.span.surely_before(span)
                 && end.from.is_none_or(|(_, surely)| span.before >= surely)
         };
-        span.before >= self.tokens[&id].line.expires || self.ends[&id].iter().any(over)
+        self.expired(id, span).1 || self.ends[&id].iter().any(over)
     }
 
     fn maybe_ended(&self, id: TokenId, span: Span, reason: Option<DenialReason>) -> bool {
+        let (expired, _) = self.expired(id, span);
         let over = |end: &End| {
             reason.is_none_or(|reason| end.reasons.contains(&reason))
                 && end.span.maybe_before(span)
-                && end.from.is_none_or(|(maybe, _)| span.after >= maybe)
+                && (expired || end.from.is_none_or(|(maybe, _)| span.after >= maybe))
         };
-        let expired = span.after >= self.tokens[&id].line.expires;
-        let expired = expired && reason.is_none_or(|reason| reason == Expired);
-        expired || self.ends[&id].iter().any(over)
+        expired && reason.is_none_or(|reason| reason == Expired) || self.ends[&id].iter().any(over)
     }
 
     /// Whether a row may have been deleted.
     fn maybe_gone(&self, id: TokenId, span: Span) -> bool {
-        let purged =
-            self.history.events.iter().any(|event| {
-                matches!(event.deed, Deed::Purge { .. }) && event.span.maybe_before(span)
-            });
+        let purges =
+            |event: &Event| matches!(event.deed, Deed::Purge) && event.span.maybe_before(span);
+        let purged = self.history.events.iter().any(purges);
         self.maybe_ended(id, span, Some(Unknown)) || purged && self.maybe_ended(id, span, None)
     }
 
@@ -243,15 +368,56 @@ impl<'h> Check<'h> {
         let lately = |used: Span| {
             used.surely_before(span) && used.before - setting.interval + idle > span.after
         };
-        let used = self.history.events.iter().any(|event| {
-            matches!(&event.deed, Deed::Authenticate { id: used, answer: Ok(_) } if *used == id)
-                && lately(event.span)
-        });
+        let used = self.uses(id).any(|event| lately(event.span));
         // What another process saw and has not written is not known.
         span.after >= self.tokens[&id].born.before + idle && (!used || setting.authorities > 1)
     }
 
+    fn uses(&self, id: TokenId) -> impl Iterator<Item = &'h Event> {
+        let of_it =
+            move |event: &&Event| matches!(event.deed, Deed::Authenticate { token } if token == id);
+        self.history.events.iter().filter(of_it).filter(|event| event.answer.is_ok())
+    }
+
     // -- what each call says
+
+    fn event(&mut self, event: &Event) {
+        let span = event.span;
+        self.reuse(event);
+        if let Some(refusal) = event.answer.as_ref().err() {
+            return self.refused(refusal, event);
+        }
+        match event.deed {
+            Deed::Issue { label, .. } => self.issued(label, None, event),
+            Deed::IssueUnder { token, label } => self.issued(label, Some(token), event),
+            Deed::Authenticate { token } => {
+                self.good(token, event);
+                if let Ok(Shown::Access(access)) = &event.answer {
+                    self.access_is_current(token, access, event);
+                }
+            }
+            Deed::Change { token, change } => {
+                self.good(token, event);
+                self.is_current(&event.tokens()[0], event);
+                let Change::Extend(end) = change else {
+                    return;
+                };
+                let is_derived = self.tokens[&token].made.derived_from().is_some();
+                let (_, later) = self.own_ends(token).before(span, |was| *was < end);
+                self.break_by(event, WITHIN_ANOTHER, is_derived && later);
+            }
+            Deed::Rotate { token, turn } => {
+                self.good(token, event);
+                self.rotated(token, turn, &event.tokens()[0], event);
+            }
+            Deed::Intrude { .. } => self.break_by(event, STRANGERS, true),
+            Deed::Leak { is_right, .. } => {
+                self.break_by(event, LEAKS, !is_right);
+            }
+            Deed::List { owner } => self.listed(owner, event),
+            _ => {}
+        }
+    }
 
     fn good(&mut self, id: TokenId, event: &Event) {
         let ended = self.surely_ended(id, event.span);
@@ -262,9 +428,8 @@ impl<'h> Check<'h> {
         let span = event.span;
         let explained = match reason {
             Unknown => self.maybe_gone(id, span),
-            Expired => span.after >= self.tokens[&id].line.expires,
             Idle => self.maybe_idle(id, span),
-            Revoked | Superseded => self.maybe_ended(id, span, Some(reason)),
+            Expired | Revoked | Superseded => self.maybe_ended(id, span, Some(reason)),
             _ => false,
         };
         self.break_if(!explained, GOOD_BEFORE_ITS_END, || {
@@ -272,330 +437,310 @@ impl<'h> Check<'h> {
         });
     }
 
-    fn event(&mut self, event: &Event) {
-        match &event.deed {
-            Deed::Issue { answer, label } => self.issued(answer, label, None, event),
-            Deed::IssueUnder { parent, answer, label } => {
-                self.issued(answer, label, Some(*parent), event);
-            }
-            Deed::Authenticate { id, answer } => match answer {
-                Ok(access) => {
-                    self.good(*id, event);
-                    self.access_is_current(*id, access, event);
-                }
-                Err(refusal) => self.refused(*id, refusal, event),
-            },
-            Deed::Rename { id, answer, .. } | Deed::Narrow { id, answer, .. } => match answer {
-                Ok(line) => {
-                    self.good(*id, event);
-                    self.access_is_current(*id, &line.access, event);
-                    self.label_is_current(*id, &line.label, event);
-                }
-                Err(refusal) => self.refused(*id, refusal, event),
-            },
-            Deed::Rotate { id, overlap, answer } => match answer {
-                Ok(line) => {
-                    self.good(*id, event);
-                    self.rotated(*id, *overlap, line, event);
-                }
-                Err(refusal) => self.refused(*id, refusal, event),
-            },
-            Deed::Revoke { which: Which::One(id), answer }
-            | Deed::Forget { which: Which::One(id), answer } => {
-                if let Err(refusal) = answer {
-                    self.refused(*id, refusal, event);
-                }
-            }
-            Deed::Revoke { answer, .. } | Deed::Forget { answer, .. } => {
-                self.nothing_fails(answer, event);
-            }
-            Deed::Flush { answer } | Deed::Purge { answer } | Deed::Reseal { answer } => {
-                self.nothing_fails(answer, event);
-            }
-            Deed::List { answer } => {
-                self.nothing_fails(answer, event);
-                self.listed(answer.as_deref().unwrap_or_default(), event);
-            }
-            Deed::Advance => {}
-        }
-    }
-
-    fn nothing_fails<T>(&mut self, answer: &Result<T, Refusal>, event: &Event) {
-        self.break_if(answer.is_err(), NOTHING_FAILS, || format!("{event:?}"));
-    }
-
-    fn refused(&mut self, id: TokenId, refusal: &Refusal, event: &Event) {
+    fn refused(&mut self, refusal: &Refusal, event: &Event) {
         let span = event.span;
-        match refusal {
-            Refusal::Ended(reason) => self.ended(id, *reason, event),
-            Refusal::Failed(_) => self.break_if(true, NOTHING_FAILS, || format!("{event:?}")),
-            Refusal::Conflict | Refusal::ParentChanged => {
-                let explained = self.maybe_ended(id, span, None)
-                    || self.maybe_gone(id, span)
-                    || self.maybe_idle(id, span)
-                    || self.somebody_changed(id, span);
-                self.break_if(!explained, CONFLICTS, || format!("{event:?}"));
+        let id = match event.deed {
+            Deed::Leak { is_right: false, .. } | Deed::Intrude { .. } => {
+                let unknown = *refusal == Refusal::Ended(Unknown);
+                return self.break_by(event, STRANGERS, !unknown);
             }
-            Refusal::Rotated => {
-                let explained = self.successors(id).any(|successor| {
-                    self.maybe_ended(successor, span, None)
-                        || self.maybe_idle(successor, span)
+            Deed::Issue { .. } => None,
+            Deed::IssueUnder { token, .. }
+            | Deed::Authenticate { token }
+            | Deed::Change { token, .. }
+            | Deed::Rotate { token, .. }
+            | Deed::Revoke { token, reach: Reach::One }
+            | Deed::Leak { token, .. }
+            | Deed::Forget { token, reach: Reach::One } => Some(token),
+            _ => return self.break_by(event, NOTHING_FAILS, true),
+        };
+        let explained = match (refusal, id) {
+            (Refusal::LimitReached, _) => return self.limit_was_reached(event),
+            (Refusal::LabelTaken, _) => return self.label_was_taken(id, event),
+            (Refusal::Ended(reason), Some(id)) => return self.ended(id, *reason, event),
+            (Refusal::Failed(_), _) | (_, None) => {
+                return self.break_by(event, NOTHING_FAILS, true);
+            }
+            (Refusal::Conflict | Refusal::ParentChanged, Some(id)) => {
+                self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
+            }
+            (Refusal::Rotated, Some(id)) => {
+                let is_extended = matches!(event.deed, Deed::Change { .. });
+                self.successors(id).any(|successor| {
+                    is_extended && self.tokens[&successor].born.maybe_before(span)
+                        || self.maybe_out_of_use(successor, span)
                         || self.somebody_changed(successor, span)
                         || self.maybe_used(successor, span)
-                });
-                self.break_if(!explained, CONFLICTS, || format!("{event:?}"));
+                })
             }
-            Refusal::MoreAccess => {
-                let Deed::Narrow { access: asked, .. } = &event.deed else {
-                    return;
-                };
-                let birth = &self.tokens[&id].line.access;
-                let forbids =
-                    |(at, to): &(Span, &Access)| at.maybe_before(span) && !to.includes(asked);
-                let explained = !birth.includes(asked) || self.narrowed(id).iter().any(forbids);
-                self.break_if(!explained, CHANGES_STAY, || format!("{event:?}"));
+            (Refusal::NotUnderThis, Some(id)) => self.tokens[&id].made.derived_from().is_some(),
+            (Refusal::NoLife, _) => asked_end(event).is_some_and(|end| end <= span.after),
+            (Refusal::Derived, Some(id)) => {
+                let is_later = |than: &i64| asked_end(event).is_some_and(|end| end > *than);
+                self.tokens[&id].made.derived_from().is_some()
+                    && self
+                        .it_and_successors(id, None)
+                        .iter()
+                        .any(|id| self.own_ends(*id).before(span, is_later).0)
             }
-            Refusal::LabelTaken => self.label_was_taken(Some(id), event),
-            Refusal::LimitReached | Refusal::NotUnderThis => {
-                self.break_if(true, NOTHING_FAILS, || format!("{event:?}"));
-            }
-        }
-    }
-
-    fn issued(
-        &mut self,
-        answer: &Result<Line, Refusal>,
-        label: &str,
-        parent: Option<TokenId>,
-        event: &Event,
-    ) {
-        let line = match (answer, parent) {
-            (Ok(line), _) => line,
-            (Err(Refusal::LimitReached), _) => {
-                let span = event.span;
-                let maybe_live = |token: &&Known<'_>| {
-                    let id = token.line.id;
-                    let superseded = |event: &Event| {
-                        matches!(event.deed, Deed::Rotate { id: old, answer: Ok(_), .. } if old == id)
-                            && event.span.surely_before(span)
-                    };
-                    token.born.maybe_before(span)
-                        && !self.surely_ended(id, span)
-                        && !self.history.events.iter().any(superseded)
-                };
-                let live = self.tokens.values().filter(maybe_live).count();
-                let early = live < self.history.setting.limit as usize;
-                self.break_if(early, LIMIT, || format!("at most {live} live tokens: {event:?}"));
-                return;
-            }
-            (Err(Refusal::LabelTaken), _) => return self.label_was_taken(None, event),
-            (Err(Refusal::NotUnderThis), Some(parent)) => {
-                let is_derived = self.tokens[&parent].line.derived_from.is_some();
-                return self.break_if(!is_derived, NOTHING_FAILS, || format!("{event:?}"));
-            }
-            (Err(refusal), Some(parent)) => return self.refused(parent, refusal, event),
-            (Err(_), None) => {
-                return self.break_if(true, NOTHING_FAILS, || format!("{event:?}"));
+            (Refusal::MoreAccess, Some(id)) => {
+                let measures = self.it_and_successors(id, None);
+                let accesses = measures.iter().map(|id| self.accesses(*id)).collect::<Vec<_>>();
+                let had = || accesses.iter().flat_map(|accesses| accesses.maybe_by(span));
+                match asked_access(event) {
+                    Some(asked) => had().any(|had| !had.includes(&asked)),
+                    // Neither is within the other.
+                    None => had()
+                        .any(|one| had().any(|other| !one.includes(other) && !other.includes(one))),
+                }
             }
         };
-        self.break_if(line.label != label, CHANGES_STAY, || format!("{event:?}"));
-        if let Some(parent) = parent {
-            self.good(parent, event);
-            self.access_is_current(parent, &line.access, event);
-            let family = self.family(parent);
-            let later = line.expires > self.tokens[&parent].line.expires;
-            self.break_if(later || line.derived_from != family, NOTHING_FAILS, || {
-                format!("{event:?}")
-            });
-        }
+        self.break_by(event, REFUSALS, !explained);
     }
 
-    fn rotated(&mut self, old: TokenId, overlap: i64, new: &Line, event: &Event) {
-        let span = event.span;
-        let mut other_winners = Vec::new();
-        for other in &self.history.events {
-            let Deed::Rotate { id, overlap: its, answer: Ok(line) } = &other.deed else {
-                continue;
-            };
-            if *id == old && line.id != new.id {
-                other_winners.push((*its, line.id, other.span));
-            }
-        }
-        let two_winners = overlap == 0 && other_winners.iter().any(|(its, ..)| *its == 0);
-        self.break_if(two_winners, ONE_WINNER, || format!("{event:?}"));
-        for (_, replaced, at) in &other_winners {
-            // What this process let in before is a use; what another one did is known when it was written. A third rotation may
-            // have taken the place before the use.
-            let third = other_winners
-                .iter()
-                .any(|(_, other, at)| other != replaced && at.maybe_before(span));
-            let used = self.history.events.iter().any(|other| {
-                matches!(&other.deed, Deed::Authenticate { id, answer: Ok(_) } if id == replaced)
-                    && other.span.surely_before(span)
-                    && other.on == event.on
-            });
-            self.break_if(used && !third, USED_STAYS, || format!("{replaced} was used: {event:?}"));
-            if at.surely_before(span) {
-                // It gave way to this one at the latest, so every change of it came before.
-                let lost = self.narrowed(*replaced).iter().any(|(_, to)| !to.includes(&new.access));
-                self.break_if(lost, CHANGES_STAY, || format!("{replaced} was narrowed: {event:?}"));
-            }
-        }
-        if other_winners.is_empty() {
-            self.access_is_current(old, &new.access, event);
-            self.label_is_current(old, &new.label, event);
-        } else if let [(_, replaced, at)] = other_winners[..]
-            && at.surely_before(span)
-        {
-            let lost = self.overwritten_in_the_end(replaced, &new.label);
-            self.break_if(lost, CHANGES_STAY, || format!("{replaced} was renamed: {event:?}"));
-        }
-    }
-
-    fn label_was_taken(&mut self, own: Option<TokenId>, event: &Event) {
-        let label = match event.deed {
-            Deed::Issue { label, .. }
-            | Deed::IssueUnder { label, .. }
-            | Deed::Rename { label, .. } => label,
-            _ => return,
-        };
-        let family = own.and_then(|id| self.family(id));
-        let span = event.span;
-        let has_it = |token: &Known<'_>| {
-            let id = token.line.id;
-            let had_it = |(at, had): &(Span, &str)| *had == label && at.maybe_before(span);
-            self.labels(id).iter().any(had_it)
-                && Some(token.line.family) != family
-                && !self.surely_ended(id, span)
-        };
-        let taken = self.history.setting.unique_labels && self.tokens.values().any(has_it);
-        self.break_if(!taken, LABELS, || format!("{event:?}"));
-    }
-
-    // -- changes
-
-    fn narrowed(&self, id: TokenId) -> Vec<(Span, &'h Access)> {
-        let narrowed = |event: &'h Event| match &event.deed {
-            Deed::Narrow { id: other, access, answer: Ok(_) } if *other == id => {
-                Some((event.span, access))
-            }
-            _ => None,
-        };
-        self.history.events.iter().filter_map(narrowed).collect()
-    }
-
-    /// The labels that it had, beginning with the one that it was made with.
-    fn labels(&self, id: TokenId) -> Vec<(Span, &'h str)> {
-        let token = &self.tokens[&id];
-        let made = (token.born, token.line.label.as_str());
-        let renamed = |event: &'h Event| match &event.deed {
-            Deed::Rename { id: other, label, answer: Ok(_) } if *other == id => {
-                Some((event.span, *label))
-            }
-            _ => None,
-        };
-        let renamed = self.history.events.iter().filter_map(renamed);
-        std::iter::once(made).chain(renamed).collect()
-    }
-
-    fn successors(&self, id: TokenId) -> impl Iterator<Item = TokenId> {
-        let of_it = move |token: &&Known<'_>| token.origin == (Origin::Rotated { old: id });
-        self.tokens.values().filter(of_it).map(|token| token.line.id)
+    fn maybe_out_of_use(&self, id: TokenId, span: Span) -> bool {
+        self.maybe_ended(id, span, None) || self.maybe_gone(id, span) || self.maybe_idle(id, span)
     }
 
     /// Whether a token, or its unused successor, was changed while a call ran.
     fn somebody_changed(&self, id: TokenId, span: Span) -> bool {
-        let concurrent = |other: Span| other.maybe_before(span) && span.maybe_before(other);
+        let its = self.it_and_successors(id, None);
         self.history.events.iter().any(|event| {
-            let changed = match &event.deed {
-                Deed::Rename { id: other, answer: Ok(_), .. }
-                | Deed::Narrow { id: other, answer: Ok(_), .. }
-                | Deed::Rotate { id: other, answer: Ok(_), .. } => *other,
-                Deed::Reseal { .. } => return concurrent(event.span),
-                _ => return false,
-            };
-            let its = changed == id || self.successors(id).any(|successor| successor == changed);
-            its && concurrent(event.span) && event.span.start != span.start
+            let concurrent = event.span.maybe_before(span) && span.maybe_before(event.span);
+            concurrent
+                && !event.span.is(span)
+                && match event.deed {
+                    Deed::Change { token, .. } | Deed::Rotate { token, .. } => {
+                        event.answer.is_ok() && its.contains(&token)
+                    }
+                    Deed::Reseal => true,
+                    _ => false,
+                }
         }) || self.successors(id).any(|successor| {
             self.maybe_ended(successor, span, None) || self.maybe_used(successor, span)
         })
     }
 
     fn maybe_used(&self, id: TokenId, span: Span) -> bool {
-        self.history.events.iter().any(|event| {
-            matches!(&event.deed, Deed::Authenticate { id: used, answer: Ok(_) }
-                | Deed::Rotate { id: used, answer: Ok(_), .. } if *used == id)
-                && event.span.maybe_before(span)
-        })
+        self.uses(id).any(|event| event.span.maybe_before(span))
+            || self.successors(id).any(|other| self.tokens[&other].born.maybe_before(span))
+    }
+
+    fn issued(&mut self, label: &str, parent: Option<TokenId>, event: &Event) {
+        let new = &event.tokens()[0];
+        self.break_by(event, CHANGES_STAY, new.label().as_str() != label);
+        let Some(parent) = parent else {
+            return;
+        };
+        self.good(parent, event);
+        self.access_is_current(parent, new.access(), event);
+        let ends = self.own_ends(parent);
+        let outlives = ends.current(event.span).all(|end| end_of(new) > *end);
+        let family = self.family(parent);
+        let is_within = !outlives && new.derived_from() == Some(family);
+        self.break_by(event, WITHIN_ANOTHER, !is_within);
+    }
+
+    fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
+        let span = event.span;
+        let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
+        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(turn) == 0);
+        let two_winners =
+            ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
+        self.break_by(event, ONE_WINNER, two_winners);
+        for (replaced, at) in &others {
+            // What this process let in before is a use; what another one did is known when it was written. A third rotation may
+            // have taken the place before the use.
+            let third =
+                others.iter().any(|(other, at)| other != replaced && at.span.maybe_before(span));
+            let used = self
+                .uses(*replaced)
+                .any(|other| other.span.surely_before(span) && other.on == event.on);
+            self.break_if(used && !third, USED_STAYS, || format!("{replaced} was used: {event:?}"));
+            if at.span.surely_before(span) {
+                // It gave way to this one at the latest, so every change of it came before.
+                let lost =
+                    self.accesses(*replaced).0.iter().any(|(_, to)| !to.includes(new.access()));
+                self.break_if(lost, CHANGES_STAY, || format!("{replaced} was narrowed: {event:?}"));
+            }
+        }
+        let narrowed = self.accesses(old);
+        let lost = narrowed.surely_by(span).any(|to| !to.includes(new.access()));
+        self.break_if(lost, CHANGES_STAY, || format!("{old} was narrowed: {event:?}"));
+        let measures = self.it_and_successors(old, Some(new.id()));
+        let has_end =
+            |id: &TokenId| self.own_ends(*id).maybe_by(span).any(|end| *end == end_of(new));
+        let as_asked = turn.scopes.is_none_or(|scopes| *new.access() == access(scopes))
+            && turn.end.map_or(measures.iter().any(has_end), |end| end_of(new) == end);
+        self.break_by(event, CHANGES_STAY, !as_asked);
+        let is_later = |id: &TokenId| self.own_ends(*id).before(span, |was| *was < end_of(new)).1;
+        let outlives = new.derived_from().is_some() && measures.iter().all(is_later);
+        self.break_by(event, WITHIN_ANOTHER, outlives);
+        // Of what the last one had, nothing is lost.
+        let last = match &others[..] {
+            [] => old,
+            [(replaced, at)] if at.span.surely_before(span) => *replaced,
+            _ => return,
+        };
+        let later = if last == old { span } else { END_OF_TIME };
+        let label = self.labels(last).current(later).any(|label| *label == new.label().as_str());
+        let end =
+            turn.end.is_some() || self.own_ends(last).current(later).any(|end| *end == end_of(new));
+        let may_do = turn.scopes.is_some()
+            || last != old
+            || self.accesses(last).current(later).any(|access| access == new.access());
+        self.break_if(!(label && end && may_do), CHANGES_STAY, || {
+            format!("{last} was changed: {event:?}")
+        });
+    }
+
+    /// The other rotations of a token that succeeded, and what they made.
+    fn other_winners(&self, old: TokenId, but: Span) -> impl Iterator<Item = (TokenId, &'h Event)> {
+        let of_it = move |event: &&Event| {
+            matches!(event.deed, Deed::Rotate { token, .. } if token == old) && !event.span.is(but)
+        };
+        let rotations = self.history.events.iter().filter(of_it);
+        rotations.filter_map(|event| Some((event.tokens().first()?.id(), event)))
+    }
+
+    fn limit_was_reached(&mut self, event: &Event) {
+        let span = event.span;
+        let maybe_live = |token: &&Known<'_>| {
+            let id = token.made.id();
+            let mut successors = self.successors(id);
+            self.is_of(token.made, event)
+                && token.born.maybe_before(span)
+                && !self.surely_ended(id, span)
+                && !successors.any(|successor| self.tokens[&successor].born.surely_before(span))
+        };
+        let live = self.tokens.values().filter(maybe_live).count();
+        let early = live < self.history.setting.limit as usize;
+        self.break_if(early, LIMIT, || format!("at most {live} live tokens: {event:?}"));
+    }
+
+    fn label_was_taken(&mut self, id: Option<TokenId>, event: &Event) {
+        let (label, family) = match event.deed {
+            Deed::Issue { label, .. } | Deed::IssueUnder { label, .. } => (label, None),
+            Deed::Change { change: Change::Rename(label), .. } => {
+                (label, id.map(|id| self.family(id)))
+            }
+            _ => return self.break_by(event, LABELS, true),
+        };
+        let has_it = |token: &Known<'_>| {
+            let id = token.made.id();
+            self.is_of(token.made, event)
+                && self.labels(id).maybe_by(event.span).any(|had| *had == label)
+                && Some(token.made.family()) != family
+                && !self.surely_ended(id, event.span)
+        };
+        let taken = self.history.setting.unique_labels && self.tokens.values().any(has_it);
+        self.break_by(event, LABELS, !taken);
+    }
+
+    /// Whether a token is of the owner for whom something is issued or changed.
+    fn is_of(&self, token: &TokenView, event: &Event) -> bool {
+        match event.deed {
+            Deed::Issue { owner, .. } => token.owner().as_str() == owner,
+            Deed::IssueUnder { token: his, .. } | Deed::Change { token: his, .. } => {
+                token.owner() == self.tokens[&his].made.owner()
+            }
+            _ => false,
+        }
+    }
+
+    /// Reported once an interval by each authority, and never without cause.
+    fn reuse(&mut self, event: &Event) {
+        let uncalled = event.reports > usize::from(is_reuse(event));
+        self.break_by(event, REUSE, uncalled);
+        if !is_reuse(event) {
+            return;
+        }
+        let (span, interval) = (event.span, self.history.setting.interval);
+        let mut others = self.history.events.iter().filter(|other| {
+            let same = match (other.deed, event.deed) {
+                (Deed::Authenticate { token }, Deed::Authenticate { token: reused }) => {
+                    token == reused && other.on == event.on
+                }
+                _ => false,
+            };
+            same && other.reports > 0 && !other.span.is(span)
+        });
+        if event.reports == 0 {
+            let reported = others.any(|other| {
+                other.span.maybe_before(span) && span.before - other.span.after < interval
+            });
+            self.break_if(!reported, REUSE, || format!("nobody heard of {event:?}"));
+        } else {
+            // Of two at once, the later one by the clock may be noted first.
+            let stood = |clock: [i64; 3]| clock.iter().all(|second| *second == span.after);
+            let twice = others.any(|other| {
+                let Span { before, after, .. } = other.span;
+                let in_order =
+                    other.span.surely_before(span) || stood([before, after, span.before]);
+                in_order && span.after - before < interval
+            });
+            self.break_if(twice, REUSE, || format!("reported once more: {event:?}"));
+        }
     }
 
     /// An access that was read is what a token was made with or narrowed to, and no more than it surely was narrowed to before.
     fn access_is_current(&mut self, id: TokenId, seen: &Access, event: &Event) {
-        let span = event.span;
-        let made_with = &self.tokens[&id].line.access;
-        let narrowed = self.narrowed(id);
-        let too_much = narrowed.iter().any(|(at, to)| at.surely_before(span) && !to.includes(seen));
-        let from_nowhere = seen != made_with
-            && !narrowed.iter().any(|(at, to)| at.maybe_before(span) && *to == seen);
-        self.break_if(too_much || from_nowhere, CHANGES_STAY, || {
+        let accesses = self.accesses(id);
+        let too_much = accesses.surely_by(event.span).any(|to| !to.includes(seen));
+        let is_known = accesses.current(event.span).any(|to| to == seen);
+        self.break_if(too_much || !is_known, CHANGES_STAY, || {
             format!("{id} had {seen:?} for {event:?}")
         });
     }
 
-    /// A label that was read is the last one, as far as that is sure.
-    fn label_is_current(&mut self, id: TokenId, seen: &str, event: &Event) {
-        let span = event.span;
-        let labels = self.labels(id);
-        let current = |(at, _): &&(Span, &str)| {
-            let overwritten =
-                |(later, _): &(Span, &str)| at.surely_before(*later) && later.surely_before(span);
-            at.maybe_before(span) && !labels.iter().any(overwritten)
-        };
-        let is_known = labels.iter().filter(current).any(|(_, label)| *label == seen);
-        self.break_if(!is_known, CHANGES_STAY, || format!("{id} was {seen:?} for {event:?}"));
-    }
-
-    /// Whether a token surely had another label when all was done.
-    fn overwritten_in_the_end(&self, id: TokenId, label: &str) -> bool {
-        let labels = self.labels(id);
-        let last =
-            |(at, _): &&(Span, &str)| !labels.iter().any(|(later, _)| at.surely_before(*later));
-        !labels.iter().filter(last).any(|(_, last)| *last == label)
+    /// What was read is what was written last, as far as that is sure.
+    fn is_current(&mut self, seen: &TokenView, event: &Event) {
+        let (id, span) = (seen.id(), event.span);
+        self.access_is_current(id, seen.access(), event);
+        let label = self.labels(id).current(span).any(|label| *label == seen.label().as_str());
+        // A superseded one has the end of its overlap.
+        let end = seen.successor().is_some()
+            || self.own_ends(id).current(span).any(|end| *end == end_of(seen));
+        self.break_if(!label || !end, CHANGES_STAY, || format!("{seen:?} for {event:?}"));
     }
 
     // -- lists
 
-    fn listed(&mut self, lines: &[Line], event: &Event) {
+    fn listed(&mut self, owner: Option<&str>, event: &Event) {
         let span = event.span;
+        let lines = event.tokens();
+        let is_meant =
+            |token: &TokenView| owner.is_none_or(|owner| token.owner().as_str() == owner);
         for line in lines {
-            if !self.tokens.contains_key(&line.id) {
-                self.break_if(true, LISTS_ARE_WHOLE, || format!("{} is unknown", line.id));
+            let id = line.id();
+            self.break_if(!is_meant(line), STRANGERS, || format!("{line:?} in {event:?}"));
+            if !self.tokens.contains_key(&id) {
+                self.break_if(true, LISTS_ARE_WHOLE, || format!("{id} is unknown"));
                 continue;
             }
-            match line.status {
-                Some(Status::Active) => self.good(line.id, event),
-                Some(Status::Idle) => self.ended(line.id, Idle, event),
-                Some(Status::Expired) => self.ended(line.id, Expired, event),
-                Some(Status::Superseded) => self.ended(line.id, Superseded, event),
-                Some(Status::Revoked) => self.ended(line.id, Revoked, event),
+            match line.status() {
+                Some(Status::Active) => self.good(id, event),
+                Some(Status::Idle) => self.ended(id, Idle, event),
+                Some(Status::Expired) => self.ended(id, Expired, event),
+                Some(Status::Superseded) => self.ended(id, Superseded, event),
+                Some(Status::Revoked) => self.ended(id, Revoked, event),
                 Some(Status::Tampered) | None => {
                     self.break_if(true, GOOD_BEFORE_ITS_END, || format!("{line:?}"));
                 }
             }
-            self.access_is_current(line.id, &line.access, event);
-            self.label_is_current(line.id, &line.label, event);
-            let successor_is_its = line.successor.is_none_or(|successor| {
+            self.is_current(line, event);
+            let successor_is_its = line.successor().is_none_or(|successor| {
                 self.tokens.get(&successor).is_some_and(|successor| {
-                    successor.origin == (Origin::Rotated { old: line.id })
+                    successor.origin == (Origin::Rotated { old: id })
                         && successor.born.maybe_before(span)
                 })
             });
-            let born_later = !self.tokens[&line.id].born.maybe_before(span);
-            let forgotten = |other: &Event| {
-                matches!(other.deed, Deed::Forget { which: Which::One(id), answer: Ok(_) } if id == line.id)
+            let born_later = !self.tokens[&id].born.maybe_before(span);
+            let forgotten = self.history.events.iter().any(|other| {
+                matches!(other.deed, Deed::Forget { token, reach: Reach::One } if token == id)
+                    && other.answer.is_ok()
                     && other.span.surely_before(span)
-            };
-            let forgotten = self.history.events.iter().any(forgotten);
+            });
             self.break_if(!successor_is_its || born_later || forgotten, LISTS_ARE_WHOLE, || {
                 format!("{line:?} in {event:?}")
             });
@@ -603,115 +748,187 @@ impl<'h> Check<'h> {
         let missing: Vec<TokenId> = self
             .tokens
             .values()
-            .filter(|token| token.born.surely_before(span))
-            .map(|token| token.line.id)
-            .filter(|id| lines.iter().all(|line| line.id != *id) && !self.maybe_gone(*id, span))
+            .filter(|token| is_meant(token.made) && token.born.surely_before(span))
+            .map(|token| token.made.id())
+            .filter(|id| lines.iter().all(|line| line.id() != *id) && !self.maybe_gone(*id, span))
             .collect();
         self.break_if(!missing.is_empty(), LISTS_ARE_WHOLE, || {
             format!("{missing:?} are not in {event:?}")
         });
-        self.live_lines(lines, event);
+        self.one_instant(lines, event);
     }
 
     /// A list shows one instant.
-    fn live_lines(&mut self, lines: &[Line], event: &Event) {
-        let live: Vec<&Line> = lines.iter().filter(|line| line.is_live(event.span.after)).collect();
-        let limit = self.history.setting.limit as usize;
-        self.break_if(live.len() > limit, LIMIT, || format!("more than {limit}: {event:?}"));
+    fn one_instant(&mut self, lines: &[TokenView], event: &Event) {
+        let now = event.span.after;
+        let living = |line: &&TokenView| line.revocation().is_none() && now < end_of(line);
+        for derived in lines.iter().filter(living) {
+            let Some(family) = derived.derived_from() else {
+                continue;
+            };
+            let above = lines.iter().any(|line| {
+                line.family() == family
+                    && line.revocation().is_none()
+                    && line.access().includes(derived.access())
+                    && end_of(line) >= end_of(derived)
+            });
+            let above = above || self.is_spared(derived);
+            self.break_if(!above, WITHIN_ANOTHER, || format!("{derived:?} in {event:?}"));
+        }
+        let live: Vec<&TokenView> =
+            lines.iter().filter(|line| is_live(line, now) && !self.came_back(line.id())).collect();
+        let (limit, unique_labels) =
+            (self.history.setting.limit as usize, self.history.setting.unique_labels);
         for (place, line) in live.iter().enumerate() {
-            for other in &live[..place] {
-                let of_one_family = line.family == other.family;
-                self.break_if(of_one_family, ONE_WAY_IN, || {
-                    format!("{} and {} in {event:?}", line.id, other.id)
-                });
-                let alike = self.history.setting.unique_labels && line.label == other.label;
-                self.break_if(alike && !of_one_family, LABELS, || {
-                    format!("{} and {} in {event:?}", line.id, other.id)
-                });
+            let his = live[..=place].iter().filter(|other| other.owner() == line.owner());
+            self.break_by(event, LIMIT, his.clone().count() > limit);
+            for other in his.filter(|other| other.id() != line.id()) {
+                let of_one_family = line.family() == other.family();
+                let how = || format!("{} and {} in {event:?}", line.id(), other.id());
+                self.break_if(of_one_family, ONE_WAY_IN, how);
+                let alike = unique_labels && line.label() == other.label();
+                self.break_if(alike && !of_one_family, LABELS, how);
             }
         }
+    }
+
+    /// Whether a token's end may have come, and another may have taken its place, while it was given a later one.
+    fn came_back(&self, id: TokenId) -> bool {
+        let Known { origin, born, .. } = self.tokens[&id];
+        let ended = |id, span: Span| self.own_ends(id).before(span, |end| span.after >= *end).0;
+        let extended = self.history.events.iter().any(|event| {
+            matches!(event.deed, Deed::Change { token, change: Change::Extend(_) } if token == id)
+                && event.answer.is_ok()
+                && ended(id, event.span)
+        });
+        extended
+            || matches!(origin, Origin::Rotated { old } if ended(old, born) || self.came_back(old))
     }
 
     /// A family that nobody ended has just one way in when all is done.
     fn families(&mut self) {
-        let lists = self.history.events.iter().rev();
-        let last = lists.filter_map(|event| match &event.deed {
-            Deed::List { answer: Ok(lines) } => Some((event.span, lines)),
-            _ => None,
-        });
-        let Some((span, lines)) = last.into_iter().next() else {
+        let is_list = |event: &&Event| matches!(event.deed, Deed::List { .. });
+        let Some(last) = self.history.events.iter().rfind(is_list) else {
             return;
         };
-        for token in self.tokens.values().filter(|token| token.line.family == token.line.id) {
-            let family = token.line.family;
-            let mut members = self.tokens.values().filter(|member| member.line.family == family);
-            let unended = members.all(|member| {
-                let id = member.line.id;
-                let rotation = |end: &End| {
-                    let others = self.history.events.iter().any(|event| {
-                        event.span.start == end.span.start
-                            && matches!(event.deed, Deed::Rotate { id: old, .. }
-                                if self.family(old) == Some(family))
-                    });
-                    !others
-                };
-                span.after < member.line.expires && !self.ends[&id].iter().any(rotation)
+        let is_rotation = |end: &End, family| {
+            self.history.events.iter().any(|event| {
+                event.span.is(end.span)
+                    && matches!(event.deed, Deed::Rotate { token, .. } if self.family(token) == family)
+            })
+        };
+        let mut broken = Vec::new();
+        for family in self.tokens.keys().filter(|id| self.family(**id) == **id) {
+            let mut members = self.tokens.keys().filter(|member| self.family(**member) == *family);
+            let unended = members.all(|id| {
+                self.own_ends(*id).0.iter().all(|(_, end)| last.span.after < *end)
+                    && self.ends[id].iter().all(|end| is_rotation(end, *family))
             });
-            let ways = lines
-                .iter()
-                .filter(|line| line.family == family && line.is_live(span.after))
-                .count();
+            let its =
+                |line: &&TokenView| line.family() == *family && is_live(line, last.span.after);
+            let ways = last.tokens().iter().filter(its).count();
             if unended && ways != 1 {
                 let how = format!("family {family} has {ways} ways in");
-                self.broken.push(Broken { rule: ONE_WAY_IN, how });
+                broken.push(Broken { rule: ONE_WAY_IN, how });
             }
         }
+        self.broken.append(&mut broken);
     }
 
     /// From one list to a later one, and from a use to a list.
     fn lists(&mut self) {
-        let lists: Vec<(&Event, &Vec<Line>)> = self
-            .history
-            .events
-            .iter()
-            .filter_map(|event| match &event.deed {
-                Deed::List { answer: Ok(lines) } => Some((event, lines)),
-                _ => None,
-            })
-            .collect();
+        let history = self.history;
+        let lists =
+            || history.events.iter().filter(|event| matches!(event.deed, Deed::List { .. }));
+        let setting = &history.setting;
         // A use that is hours ahead of a flush that is on its way is not believed by the store.
-        let jumps = self.history.setting.idle.is_some();
-        for (later, lines) in &lists {
-            for line in *lines {
-                let earlier = lists.iter().filter(|(list, _)| list.span.surely_before(later.span));
-                for (list, before) in
-                    earlier.flat_map(|(list, lines)| lines.iter().map(move |line| (list, line)))
-                {
-                    if before.id != line.id {
-                        continue;
-                    }
-                    let back = list.on == later.on && before.last_use > line.last_use;
-                    let revived =
-                        before.revocation.is_some() && before.revocation != line.revocation;
-                    self.break_if(back && !jumps, USES_GO_FORWARDS, || {
-                        format!("{before:?}, {line:?}")
-                    });
-                    self.break_if(revived, LISTS_ARE_WHOLE, || format!("{before:?}, {line:?}"));
+        let jumps = setting.idle.is_some();
+        let own_notes = setting.authorities == 1 || setting.interval == 0;
+        for (later, line) in
+            lists().flat_map(|list| list.tokens().iter().map(move |line| (list, line)))
+        {
+            let used_at = |line: &TokenView| line.last_use().map(|last| last.at.as_unix());
+            let earlier = lists().filter(|list| list.span.surely_before(later.span));
+            for (list, before) in
+                earlier.flat_map(|list| list.tokens().iter().map(move |line| (list, line)))
+            {
+                if before.id() != line.id() {
+                    continue;
                 }
-                let own_notes =
-                    self.history.setting.authorities == 1 || self.history.setting.interval == 0;
-                let missed = own_notes && self.history.events.iter().any(|event| {
-                    matches!(&event.deed, Deed::Authenticate { id, answer: Ok(_) } if *id == line.id)
-                        && event.on == later.on
-                        && event.span.surely_before(later.span)
-                        && line.last_use.is_none_or(|at| {
-                            at + self.history.setting.interval.max(1) <= event.span.before
-                        })
-                });
-                self.break_if(missed && !jumps, USES_GO_FORWARDS, || {
-                    format!("{line:?} in {later:?}")
-                });
+                let how = || format!("{before:?}, {line:?}");
+                let back = list.on == later.on && used_at(before) > used_at(line);
+                self.break_if(back && !jumps, USES_GO_FORWARDS, how);
+                let revived =
+                    before.revocation().is_some() && before.revocation() != line.revocation();
+                self.break_if(revived, LISTS_ARE_WHOLE, how);
             }
+            let missed = own_notes
+                && self.uses(line.id()).any(|event| {
+                    let noted = used_at(line)
+                        .is_some_and(|at| at + setting.interval.max(1) > event.span.before);
+                    event.on == later.on && event.span.surely_before(later.span) && !noted
+                });
+            self.break_if(missed && !jumps, USES_GO_FORWARDS, || format!("{line:?} in {later:?}"));
         }
+    }
+}
+
+/// What stood in a field of a token: each value, and when it was written.
+struct Written<T>(Vec<(Span, T)>);
+
+impl<T> Written<T> {
+    /// What may stand there during a call: written before its end, and not surely written over before its beginning.
+    fn current(&self, span: Span) -> impl Iterator<Item = &T> {
+        let written_over = move |at: &Span| {
+            self.0.iter().any(|(later, _)| at.surely_before(*later) && later.surely_before(span))
+        };
+        let may_stand = move |(at, _): &&(Span, T)| at.maybe_before(span) && !written_over(at);
+        self.0.iter().filter(may_stand).map(|(_, value)| value)
+    }
+
+    /// Whether something holds of what stood there before this call wrote: maybe, and surely.
+    fn before(self, span: Span, holds: impl Fn(&T) -> bool) -> (bool, bool) {
+        let others = Written(self.0.into_iter().filter(|(at, _)| !at.is(span)).collect());
+        let maybe = others.current(span).any(&holds);
+        (maybe, others.current(span).all(holds))
+    }
+
+    fn maybe_by(&self, span: Span) -> impl Iterator<Item = &T> {
+        self.0.iter().filter(move |(at, _)| at.maybe_before(span)).map(|(_, value)| value)
+    }
+
+    fn surely_by(&self, span: Span) -> impl Iterator<Item = &T> {
+        self.0.iter().filter(move |(at, _)| at.surely_before(span)).map(|(_, value)| value)
+    }
+}
+
+/// After every call.
+const END_OF_TIME: Span =
+    Span { start: u64::MAX, end: u64::MAX, before: i64::MAX, after: i64::MAX };
+
+/// Whether it counts for limit and unique labels.
+fn is_live(token: &TokenView, now: i64) -> bool {
+    token.revocation().is_none() && token.successor().is_none() && now < end_of(token)
+}
+
+/// Whether a superseded token was presented.
+fn is_reuse(event: &Event) -> bool {
+    matches!(event.deed, Deed::Authenticate { .. })
+        && matches!(event.answer, Err(Refusal::Ended(Superseded)))
+}
+
+fn asked_end(event: &Event) -> Option<i64> {
+    match event.deed {
+        Deed::Change { change: Change::Extend(end), .. } => Some(end),
+        Deed::Rotate { turn, .. } => turn.end,
+        _ => None,
+    }
+}
+
+fn asked_access(event: &Event) -> Option<Access> {
+    match event.deed {
+        Deed::Change { change: Change::Narrow(scopes), .. } => Some(access(scopes)),
+        Deed::Rotate { turn, .. } => turn.scopes.map(access),
+        _ => None,
     }
 }

@@ -1,10 +1,8 @@
 //! A store whose calls meet, and stores that break the contract where only a race shows it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use app_tokens::record::{LastUse, RecordParts, Revocation, TokenRecord};
@@ -13,6 +11,7 @@ use app_tokens::store::{
 };
 use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 
+use super::common::ready;
 use super::program::Draw;
 
 /// Any store; before and after some of its calls the thread lets others go first, so that what the engine does between two calls
@@ -80,8 +79,17 @@ pub(crate) enum Wrong {
     ForgetsToEndTheReplaced,
     InsertsUnderAnEndedToken,
     CountsThenInserts,
+    CountsEveryOwner,
     LooksAtLabelsThenRenames,
     TouchesBackwards,
+    TouchesNothing,
+    ForgetsTheDerivedOnRotate,
+    ForgetsTheDerivedOnReplace,
+    RevokesTheExceptedToo,
+    RevokesWhoeverOwnsIt,
+    ListsWhoeverOwnsIt,
+    ListsAllButTheLast,
+    AnswersStaleAtTimes,
 }
 
 use Wrong::*;
@@ -117,24 +125,24 @@ impl Inner {
         gate.calls += 1;
         while gate.waiting.front().is_some_and(|(due, ..)| *due <= gate.calls) {
             if let Some((_, filter, revocation)) = gate.waiting.pop_front() {
-                at_once(self.right.revoke(&filter, &revocation)).unwrap();
+                ready(self.right.revoke(&filter, &revocation)).unwrap();
             }
         }
     }
 
     fn find(&self, id: TokenId) -> Option<Row> {
-        at_once(self.right.find(id)).unwrap()
+        ready(self.right.find(id)).unwrap()
     }
 
     /// Writes a row as it is, over whatever is there.
     fn force(&self, parts: RecordParts) {
         let this = Purge::Matching(Filter::of_id(parts.id));
-        at_once(self.right.purge(&this, 1)).unwrap();
+        ready(self.right.purge(&this, 1)).unwrap();
         let row = Row::new(TokenRecord::from_parts(parts));
         let now = Timestamp::MIN;
         let bare =
             Insert { row, now, limit: None, unique_label: false, under: None, supersede: None };
-        at_once(self.right.insert(&bare)).unwrap();
+        ready(self.right.insert(&bare)).unwrap();
     }
 
     /// A new form with the revision that is there.
@@ -146,9 +154,9 @@ impl Inner {
         Row::new(TokenRecord::from_parts(RecordParts { revision, ..parts }))
     }
 
-    fn live(&self, row: &Row, now: Timestamp) -> Vec<RecordParts> {
+    fn live(&self, row: &Row, of: &Filter, now: Timestamp) -> Vec<RecordParts> {
         let new = parts(row);
-        let rows = at_once(self.right.list(&Filter::of_owner(&new.owner), Page::first(1000)));
+        let rows = ready(self.right.list(of, Page::first(1000)));
         let live = |row: &Row| row.record().is_some_and(|record| record.is_live(now));
         let others = rows.unwrap().into_iter().filter(live).map(|row| parts(&row));
         others.filter(|other| other.family != new.family).collect()
@@ -158,12 +166,17 @@ impl Inner {
 impl TokenStore for WrongStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         let mut insert = insert.clone();
-        if self.0.wrong == CountsThenInserts {
-            let live = self.0.live(&insert.row, insert.now).len();
+        let counted = match self.0.wrong {
+            CountsThenInserts => Some(Filter::of_owner(&parts(&insert.row).owner)),
+            CountsEveryOwner => Some(Filter::every_token()),
+            _ => None,
+        };
+        if let Some(counted) = counted {
+            let live = self.0.live(&insert.row, &counted, insert.now).len();
             if insert.limit.take().is_some_and(|limit| live >= limit as usize) {
                 return Ok(Inserted::LimitReached);
             }
-            thread::yield_now();
+            dawdle();
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
@@ -174,10 +187,18 @@ impl TokenStore for WrongStore {
             (ForgetsToEndTheReplaced, Insert { supersede: Some(supersede), .. }) => {
                 supersede.replaces = None;
             }
+            (ForgetsTheDerivedOnRotate, Insert { supersede: Some(supersede), .. }) => {
+                supersede.ends_derived = false;
+            }
+            (AnswersStaleAtTimes, Insert { supersede: Some(_), .. })
+                if gate.calls.is_multiple_of(2) =>
+            {
+                return Ok(Inserted::Stale);
+            }
             (InsertsUnderAnEndedToken, Insert { under, .. }) => *under = None,
             _ => {}
         }
-        at_once(self.0.right.insert(&insert))
+        ready(self.0.right.insert(&insert))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
@@ -197,31 +218,40 @@ impl TokenStore for WrongStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.0.call(&mut self.0.gate.lock().unwrap());
-        at_once(self.0.right.list(filter, page))
+        let whoever = Filter { owner: None, ..filter.clone() };
+        let filter = if self.0.wrong == ListsWhoeverOwnsIt { &whoever } else { filter };
+        let mut rows = ready(self.0.right.list(filter, page))?;
+        if self.0.wrong == ListsAllButTheLast && rows.len() > 3 {
+            rows.pop();
+        }
+        Ok(rows)
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
         let mut replace = replace.clone();
         if self.0.wrong == LooksAtLabelsThenRenames && replace.unique_label {
-            let label = parts(&replace.row).label;
-            if self.0.live(&replace.row, replace.now).iter().any(|other| other.label == label) {
+            let RecordParts { label, owner, .. } = parts(&replace.row);
+            let his = self.0.live(&replace.row, &Filter::of_owner(&owner), replace.now);
+            if his.iter().any(|other| other.label == label) {
                 return Ok(Replaced::LabelTaken);
             }
             replace.unique_label = false;
-            thread::yield_now();
+            dawdle();
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        if self.0.wrong == ReplacesAnyRevision {
-            replace.row = self.0.with_the_stored_revision(&replace.row);
+        match self.0.wrong {
+            ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
+            ForgetsTheDerivedOnReplace => replace.ends_derived = None,
+            _ => {}
         }
-        at_once(self.0.right.replace(&replace))
+        ready(self.0.right.replace(&replace))
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        let rows = at_once(self.0.right.list(&Filter::every_token(), Page::first(1000))).unwrap();
+        let rows = ready(self.0.right.list(&Filter::every_token(), Page::first(1000))).unwrap();
         let means = |row: &&Row| row.record().is_some_and(|record| filter.matches(record));
         match self.0.wrong {
             AnswersARevokeBeforeItIsDone => {
@@ -230,19 +260,29 @@ impl TokenStore for WrongStore {
                 Ok(rows.iter().filter(means).count() as u64)
             }
             ForgetsTheDerivedOnRevoke => {
-                let count = at_once(self.0.right.revoke(filter, revocation));
+                let count = ready(self.0.right.revoke(filter, revocation));
                 rows.iter().filter(|row| !means(row)).for_each(|row| self.0.force(parts(row)));
                 count
             }
-            _ => at_once(self.0.right.revoke(filter, revocation)),
+            RevokesTheExceptedToo => {
+                let all = Filter { except_id: None, ..filter.clone() };
+                ready(self.0.right.revoke(&all, revocation))
+            }
+            RevokesWhoeverOwnsIt => {
+                let whoever = Filter { owner: None, ..filter.clone() };
+                ready(self.0.right.revoke(&whoever, revocation))
+            }
+            _ => ready(self.0.right.revoke(filter, revocation)),
         }
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        if self.0.wrong != TouchesBackwards {
-            return at_once(self.0.right.touch(uses, now));
+        match self.0.wrong {
+            TouchesBackwards => {}
+            TouchesNothing => return Ok(()),
+            _ => return ready(self.0.right.touch(uses, now)),
         }
         for (id, last_use) in uses {
             if let Some(row) = self.0.find(*id) {
@@ -254,7 +294,7 @@ impl TokenStore for WrongStore {
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.0.call(&mut self.0.gate.lock().unwrap());
-        at_once(self.0.right.purge(purge, limit))
+        ready(self.0.right.purge(purge, limit))
     }
 }
 
@@ -264,10 +304,7 @@ fn parts(row: &Row) -> RecordParts {
     row.record().unwrap().clone().into_parts()
 }
 
-/// A `MemoryStore` never waits.
-fn at_once<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("a MemoryStore waits"),
-    }
+/// Long enough for another thread to do the same.
+fn dawdle() {
+    (0..10).for_each(|_| thread::yield_now());
 }
