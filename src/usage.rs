@@ -108,7 +108,8 @@ impl UsageLog {
     pub(crate) fn note_reuse(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
         let mut reused = self.reused.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(interval);
-        if reused.get(&id).is_some_and(|at| *at > since && *at <= now) {
+        let believed = now.saturating_add(CLOCK_TOLERANCE);
+        if reused.get(&id).is_some_and(|at| *at > since && *at <= believed) {
             return false;
         }
         if reused.len() >= MAX_PER_SHARD {

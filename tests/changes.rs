@@ -1069,6 +1069,19 @@ fn no_reuse_is_reported_in_the_overlap_or_without_the_secret() {
 }
 
 #[test]
+fn a_clock_that_is_a_little_behind_reports_no_reuse_twice() {
+    let bench = bench(policy());
+    let old = bench.issue("alice");
+    let _new = bench.rotate(&old, 0);
+    bench.heard.texts();
+    for seconds in [10, 9, 10] {
+        bench.clock.set(at(seconds));
+        bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+    }
+    assert_eq!(bench.heard.kinds(), ["Reused", "Denied", "Denied", "Denied"]);
+}
+
+#[test]
 fn a_reuse_ends_the_whole_family_where_the_host_opted_in() {
     let bench = bench(policy().with_reuse(Reuse::RevokeFamily));
     let first = bench.issue("alice");

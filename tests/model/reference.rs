@@ -216,7 +216,7 @@ impl Model {
             self.revoke(family, Actor::Engine, &Reason::REUSED);
         }
         let since = self.now - self.interval();
-        if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now) {
+        if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now + TOLERANCE) {
             self.rows[row].reused = Some(self.now);
             self.told.push(Told::Reused(id));
         }
