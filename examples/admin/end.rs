@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use app_tokens::store::{Filter, Page};
-use app_tokens::{By, Clock as _, Owner, SystemClock, TokenId, TokenView};
+use app_tokens::store::Filter;
+use app_tokens::{By, Clock as _, Owner, SystemClock, TokenId, TokenPage, TokenView};
 
+use crate::look::each_page;
 use crate::options::{Forget, Revoke, Setting};
 use crate::print::{Listing, note, say};
 use crate::problem::{Exit, Problem};
@@ -31,7 +32,8 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         return print_doomed(setting, &opened, &filter).await;
     }
     if wish.id.is_none() && !wish.yes {
-        let count = doomed(&opened, &filter).await?.count();
+        let doomed = doomed(&opened, &filter).await?;
+        let count = doomed.tokens.len() + doomed.damaged.len();
         ask(format_args!("End {count} tokens?"), count)?;
     }
     let by = By::Operator(who.as_str());
@@ -46,65 +48,43 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     }
 }
 
-/// What a revocation would end: what matches, and what was issued under that.
-#[derive(Default)]
-struct Doomed {
-    tokens: Vec<TokenView>,
-    damaged: Vec<TokenId>,
-}
-
-impl Doomed {
-    fn count(&self) -> usize {
-        self.tokens.len() + self.damaged.len()
-    }
-}
-
-async fn doomed(opened: &Opened, filter: &Filter) -> Result<Doomed, Problem> {
-    let mut doomed = Doomed::default();
+/// What a revocation would end: what matches and is not revoked yet, and what was issued under whatever matches, so far as that can
+/// be read.
+async fn doomed(opened: &Opened, filter: &Filter) -> Result<TokenPage, Problem> {
+    let mut doomed = TokenPage { tokens: Vec::new(), damaged: Vec::new(), next: None };
+    let living = Filter { revoked: Some(false), ..filter.clone() };
+    each_page(opened, &living, |page| {
+        doomed.tokens.extend(page.tokens);
+        doomed.damaged.extend(page.damaged);
+        Ok(())
+    })
+    .await?;
     let mut families = BTreeSet::new();
-    each_page(opened, filter, |tokens, damaged| {
-        families.extend(tokens.iter().map(|token| (token.owner().clone(), token.family())));
-        doomed.tokens.extend(tokens.into_iter().filter(|token| token.revocation().is_none()));
-        doomed.damaged.extend(damaged);
+    each_page(opened, filter, |page| {
+        families.extend(page.tokens.iter().map(|token| (token.owner().clone(), token.family())));
+        Ok(())
     })
     .await?;
     let known: BTreeSet<TokenId> = doomed.tokens.iter().map(TokenView::id).collect();
     let owners: BTreeSet<Owner> = families.iter().map(|(owner, _)| owner.clone()).collect();
     for owner in owners {
+        let is_derived = |token: &TokenView| {
+            let from = token.derived_from().map(|family| (owner.clone(), family));
+            from.is_some_and(|from| families.contains(&from)) && !known.contains(&token.id())
+        };
         let his = Filter { revoked: Some(false), ..Filter::of_owner(&owner) };
-        each_page(opened, &his, |tokens, _| {
-            let is_derived = |token: &TokenView| {
-                let from = token.derived_from().map(|family| (owner.clone(), family));
-                from.is_some_and(|from| families.contains(&from)) && !known.contains(&token.id())
-            };
-            doomed.tokens.extend(tokens.into_iter().filter(is_derived));
+        each_page(opened, &his, |page| {
+            doomed.tokens.extend(page.tokens.into_iter().filter(is_derived));
+            Ok(())
         })
         .await?;
     }
     Ok(doomed)
 }
 
-async fn each_page(
-    opened: &Opened,
-    filter: &Filter,
-    mut take: impl FnMut(Vec<TokenView>, Vec<TokenId>),
-) -> Result<(), Problem> {
-    let mut page = Page::first(500);
-    loop {
-        let listed = opened.tokens.list(filter, page).await?;
-        take(listed.tokens, listed.damaged);
-        page.after = listed.next;
-        if listed.next.is_none() {
-            return Ok(());
-        }
-    }
-}
-
 async fn print_doomed(setting: &Setting, opened: &Opened, filter: &Filter) -> Result<(), Problem> {
-    let doomed = doomed(opened, filter).await?;
     let mut listing = Listing::new(setting.json, opened.unclear);
-    doomed.tokens.iter().try_for_each(|token| listing.token(token))?;
-    doomed.damaged.iter().try_for_each(|id| listing.damaged(*id))?;
+    listing.page(&doomed(opened, filter).await?)?;
     match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to revoke")),
         count => {
@@ -122,9 +102,11 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
         (None, Some(owner)) => {
             if !wish.yes {
                 let mut count = 0;
-                let all = Filter::of_owner(owner);
-                each_page(&opened, &all, |some, damaged| count += some.len() + damaged.len())
-                    .await?;
+                each_page(&opened, &Filter::of_owner(owner), |page| {
+                    count += page.tokens.len() + page.damaged.len();
+                    Ok(())
+                })
+                .await?;
                 ask(format_args!("Erase {count} tokens of {owner}?"), count)?;
             }
             opened.tokens.forget_owner(owner, who.as_str()).await?

@@ -44,23 +44,27 @@ pub async fn list(setting: &Setting, wish: &List) -> Result<(), Problem> {
         filter.expires_from = Some(now.saturating_add(second));
         filter.expires_before = Some(now.saturating_add(within.0).saturating_add(second));
     }
-    match print_matching(&opened, &filter, setting.json).await? {
+    let mut listing = Listing::new(setting.json, opened.unclear);
+    each_page(&opened, &filter, |page| listing.page(&page)).await?;
+    match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "no token matches")),
         _ => Ok(()),
     }
 }
 
-/// Prints what matches, page by page, and says how much that was.
-async fn print_matching(opened: &Opened, filter: &Filter, json: bool) -> Result<u64, Problem> {
-    let mut listing = Listing::new(json, opened.unclear);
+/// Takes what matches page by page, however much that is.
+pub async fn each_page(
+    opened: &Opened,
+    filter: &Filter,
+    mut take: impl FnMut(TokenPage) -> Result<(), Problem>,
+) -> Result<(), Problem> {
     let mut page = Page::first(PAGE);
     loop {
-        let TokenPage { tokens, damaged, next } = opened.tokens.list(filter, page).await?;
-        tokens.iter().try_for_each(|token| listing.token(token))?;
-        damaged.into_iter().try_for_each(|id| listing.damaged(id))?;
-        page.after = next;
-        if next.is_none() {
-            return listing.end();
+        let listed = opened.tokens.list(filter, page).await?;
+        page.after = listed.next;
+        take(listed)?;
+        if page.after.is_none() {
+            return Ok(());
         }
     }
 }

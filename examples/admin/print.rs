@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write as _};
 
 use app_tokens::record::Expires;
-use app_tokens::{Grant, Timestamp, TokenId, TokenView};
+use app_tokens::{Grant, Timestamp, TokenId, TokenPage, TokenView};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -26,7 +26,7 @@ pub struct Listing {
     out: BufWriter<Stdout>,
     json: bool,
     unclear: &'static str,
-    pub count: u64,
+    count: u64,
 }
 
 impl Listing {
@@ -34,7 +34,12 @@ impl Listing {
         Listing { out: BufWriter::new(io::stdout()), json, unclear, count: 0 }
     }
 
-    pub fn token(&mut self, token: &TokenView) -> Result<(), Problem> {
+    pub fn page(&mut self, page: &TokenPage) -> Result<(), Problem> {
+        page.tokens.iter().try_for_each(|token| self.token(token))?;
+        page.damaged.iter().try_for_each(|id| self.damaged(*id))
+    }
+
+    fn token(&mut self, token: &TokenView) -> Result<(), Problem> {
         if self.json {
             return self.item(&describe(token, self.unclear));
         }
@@ -49,7 +54,7 @@ impl Listing {
     }
 
     /// A row that can't be read. It never authenticates.
-    pub fn damaged(&mut self, id: TokenId) -> Result<(), Problem> {
+    fn damaged(&mut self, id: TokenId) -> Result<(), Problem> {
         if self.json {
             return self.item(&json!({ "id": id.to_string(), "status": "damaged" }));
         }
