@@ -120,7 +120,9 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
 }
 
 pub async fn purge(setting: &Setting) -> Result<(), Problem> {
-    let opened = setting.open(Needs::Policy).await?;
+    // By another host's idle time-out it would delete tokens that are in use.
+    let opened = setting.open(Needs::Seals).await?;
+    opened.refuse_other_realm().await?;
     say(format_args!("deleted {}", opened.tokens.purge().await?))
 }
 

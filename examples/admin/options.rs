@@ -22,7 +22,7 @@ const AFTER_HELP: &str = "\
 What each command needs, beside --store:
   list, show, revoke,     nothing; with --policy and the keys seals are checked, without them the
   forget, keys in-use     status of whatever isn't revoked is \"unchecked\"
-  purge, leaked           --policy
+  leaked                  --policy
   keys new, schema        nothing, and no store
   all others              --policy and the keys
 

@@ -19,7 +19,7 @@ const KEYS_VARIABLE: &str = "APP_TOKENS_KEYS";
 pub enum Needs {
     /// Facts of the rows.
     Store,
-    /// Prefix, retention.
+    /// The prefix.
     Policy,
     /// Seals: the keys, and the realm, which is the policy's.
     Seals,
@@ -106,12 +106,11 @@ impl Opened {
         }
     }
 
-    /// A token that is sealed for another realm than the host's would be good for nobody. Looks at the first rows.
+    /// With another host's policy file a new token would be good for nobody, and a purge would go by wrong times. Looks at the first rows.
     pub async fn refuse_other_realm(&self) -> Result<(), Problem> {
         let filter = Filter { revoked: Some(false), ..Filter::every_token() };
         let seen = self.tokens.list(&filter, Page::first(100)).await?.tokens;
-        let is_foreign = |status| status == Some(Status::Tampered);
-        if seen.is_empty() || seen.iter().any(|token| !is_foreign(token.status())) {
+        if seen.is_empty() || seen.iter().any(|token| token.status() != Some(Status::Tampered)) {
             return Ok(());
         }
         Err(Problem::failed(format_args!(
