@@ -2,12 +2,12 @@
 
 #[path = "common/cloud.rs"]
 mod cloud;
+mod common;
 #[path = "common/host.rs"]
 mod host;
 
 use std::fs;
 use std::process::Stdio;
-use std::time::Duration;
 
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::SqliteStore;
@@ -16,10 +16,9 @@ use app_tokens::{
     TokenAuthority, TokenId,
 };
 use cloud::{Cloud, basic, bearer, has};
+use common::DAY;
 use host::{Host, Ran};
 use serde_json::Value;
-
-const DAY: Duration = Duration::from_secs(86_400);
 
 fn phone() -> NewToken {
     NewToken::new("alice", "My phone")
@@ -279,6 +278,7 @@ fn verify_says_why_a_token_is_no_good_and_exits_with_5() {
         (&expired, "it has expired"),
         (&idle, "it was not used for longer"),
         (unknown.expose_secret(), "there is no such token"),
+        (&common::same_id_other_secret(&good), "it has another secret"),
         (foreign.expose_secret(), "prefix that is not accepted"),
         (&mistyped, "its checksum is wrong"),
         ("", "the token is empty"),
