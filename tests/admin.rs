@@ -920,6 +920,10 @@ fn a_reader_that_hangs_up_is_no_error_and_no_panic() {
         assert_eq!(output.status.code(), Some(0), "{how:?}: {err}");
         assert!(!err.contains("panicked"), "{how:?}: {err}");
     }
+    let verify = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys", "verify"];
+    let mut process = host.command(&verify).spawn().unwrap();
+    drop((process.stdout.take(), process.stdin.take()));
+    assert_eq!(process.wait().unwrap().code(), Some(5), "no good token by that");
     let mut command = host.command(&["--store", &store, "show", "0000000000"]);
     let mut process = command.spawn().unwrap();
     drop(process.stderr.take());

@@ -77,12 +77,12 @@ pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
 
 pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     let moved = Arc::new(AtomicU64::new(0));
-    let counting = Counting { store: setting.store().await?, moved: moved.clone() };
-    let opened = setting.open_over(DynStore::new(counting), Needs::Seals)?;
+    let counting = |store| DynStore::new(Counting { store, moved: moved.clone() });
+    let opened = setting.open_through(Needs::Seals, counting).await?;
     let report = watched(opened.tokens.reseal(), &moved).await?;
-    say_report(&report, setting.json)?;
+    let said = say_report(&report, setting.json);
     if report.left.is_empty() {
-        return Ok(());
+        return said;
     }
     let left: u64 = report.left.iter().map(|(_, rows)| rows).sum();
     Err(Problem::failed(format_args!(

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
-use app_tokens::{LeakOutcome, LeakReport, TokenId};
+use app_tokens::{LeakOutcome, LeakReport, Operator, TokenId};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::options::Setting;
 use crate::print::say;
 use crate::problem::{Exit, Problem};
-use crate::setting::Needs;
+use crate::setting::{Needs, Opened};
 
 /// How much is looked through at once, in bytes.
 const WINDOW: usize = 1024 * 1024;
@@ -22,25 +22,33 @@ pub async fn leaked(setting: &Setting) -> Result<(), Problem> {
     let who = setting.operator()?;
     // The keys aren't needed: who shows the right secret of a token has it.
     let opened = setting.open(Needs::Policy).await?;
+    let mut found = Found::default();
+    let looked = look_through(&opened, &who, &mut found).await;
+    // What was ended is said also where it failed in the middle.
+    let said = found.say(setting.json);
+    looked.and(said)
+}
+
+async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Result<(), Problem> {
     let mut input = io::stdin().lock();
     let mut window = Zeroizing::new(Vec::with_capacity(WINDOW));
-    let (mut passed, mut found) = (0, Found::default());
+    let mut passed = 0;
     loop {
         let room = WINDOW - window.len();
         input.by_ref().take(room as u64).read_to_end(&mut window)?;
         let report = opened.tokens.revoke_leaked(&readable(&window), who.as_str()).await?;
-        let last = report.leaks.last().map(|leak| leak.position.end);
-        let is_cut = report.is_cut;
-        found.add(report, passed);
-        let done = match last {
-            Some(last) if is_cut => last,
-            _ if window.len() < WINDOW => break,
-            _ => WINDOW - OVERLAP,
+        let is_last = window.len() < WINDOW && !report.is_cut;
+        let done = match report.leaks.last() {
+            Some(last) if report.is_cut => last.position.end,
+            _ => window.len().saturating_sub(OVERLAP),
         };
+        found.add(report, passed);
+        if is_last {
+            return Ok(());
+        }
         window.drain(..done);
         passed += done;
     }
-    found.say(setting.json)
 }
 
 /// With the same positions, whatever the bytes are: tokens are ASCII.

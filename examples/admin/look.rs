@@ -105,8 +105,9 @@ pub async fn verify(setting: &Setting) -> Result<(), Problem> {
         Err(AuthError::Denied(denied)) => Some(words_for(denied.reason()).to_owned()),
         Err(AuthError::Failed(failed)) => return Err(failed.into()),
     };
-    answer(setting, &opened, token.as_ref(), why.as_deref())?;
-    why.map_or(Ok(()), |why| Err(Problem::new(Exit::Denied, why)))
+    let said = answer(setting, &opened, token.as_ref(), why.as_deref());
+    // Also where nobody reads it: it must not exit as if the token were good.
+    why.map_or(said, |why| Err(Problem::new(Exit::Denied, why)))
 }
 
 fn answer(
