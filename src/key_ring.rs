@@ -117,6 +117,26 @@ impl KeyRing {
         Ok(KeyRing { keys: SealingKey::new(id, &*key).into_iter().collect() })
     }
 
+    /// A new ring of one key, as text: for a secrets manager, or for the end of a ring that is rolled out, behind a comma. Its id is
+    /// random, as that of [`KeyRing::load_or_create`]. The text is the key: wipe it.
+    ///
+    /// # Errors
+    /// [`RandomSourceFailed`] if the system has no randomness.
+    ///
+    /// ```
+    /// use app_tokens::KeyRing;
+    /// let ring = KeyRing::parse(&KeyRing::new_text()?)?;
+    /// # Ok::<(), app_tokens::KeyRingError>(())
+    /// ```
+    pub fn new_text() -> Result<String, RandomSourceFailed> {
+        let (id, key) = secret::draw_key()?;
+        // Room for all of it from the start, as where it is read.
+        let mut text = String::with_capacity(128);
+        text.push_str(&format!("{id}:"));
+        BASE64.encode_string(*key, &mut text);
+        Ok(text)
+    }
+
     /// The id of the key that seals.
     pub fn active_id(&self) -> KeyId {
         self.active().id()
@@ -237,14 +257,11 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
 /// Writes a new ring to `path`, whole or not at all; leaves one alone that somebody wrote meanwhile.
 fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
-    let (id, key) = secret::draw_key()?;
-    let mut text = Zeroizing::new(String::with_capacity(128));
-    text.push_str(&format!("{id}:"));
-    BASE64.encode_string(*key, &mut text);
+    let mut text = Zeroizing::new(KeyRing::new_text()?);
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}.new", text.split(':').next().unwrap_or_default()));
     text.push('\n');
 
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{id}.new"));
     let draft = PathBuf::from(draft);
     let mut file =
         private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(failed)?;

@@ -3,6 +3,7 @@
 #[path = "common/cloud.rs"]
 mod cloud;
 
+use std::fs;
 use std::process::Command;
 
 use cloud::{Cloud, basic, bearer};
@@ -55,6 +56,67 @@ fn bad_options_are_explained() {
         "0.0.0.0:0 is open to others: give at least one --user NAME:PASSWORD"
     );
     assert_eq!(refused(&["--frobnicate"]), "there is no option --frobnicate");
+    let with = |options: &[&str]| refused(&[&["--data", "x"], options].concat());
+    assert_eq!(
+        with(&["--policy", "p.toml", "--max-per-owner", "3"]),
+        "--max-per-owner stands in the file where there is --policy"
+    );
+    assert_eq!(with(&["--store", "mysql:x"]), "--store: a store is sqlite:PATH or postgres:URL");
+    assert_eq!(
+        with(&["--store", "postgres://app:hunter2@db/app"]),
+        "--store: a password is no argument, as others can read it: put the store into APP_TOKENS_STORE"
+    );
+    assert_eq!(
+        with(&["--files", "f", "--store", "sqlite:f/alice/tokens.db"]),
+        "--files and --store overlap: the tokens' rows would be served"
+    );
+}
+
+#[test]
+fn the_policy_file_and_the_store_that_are_named_are_used() {
+    let data = folder();
+    let policy = data.path().join("policy.toml");
+    let scopes = "[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n";
+    fs::write(
+        &policy,
+        format!("prefix = 'acme'\nmax_life = '9 days'\nmax_per_owner = 2\n{scopes}"),
+    )
+    .unwrap();
+    let store = format!("sqlite:{}", data.path().join("elsewhere.db").display());
+    let options = ["--user", ALICE, "--policy", policy.to_str().unwrap(), "--store", &store];
+    let cloud = Cloud::start(data.path(), &options);
+    assert!(cloud.welcome.contains("TOKEN=acme_..."), "{}", cloud.welcome);
+    let create = |wish: &str| cloud.api(ALICE, "POST", "/api/tokens", wish).status;
+    assert_eq!(create(r#"{"label": "x", "expires_in_days": 10}"#), 400);
+    let (_, token) = cloud.create(ALICE, r#"{"label": "x", "expires_in_days": 9}"#);
+    assert!(token.starts_with("acme_"));
+    assert_eq!(create(r#"{"label": "x"}"#), 201);
+    assert_eq!(create(r#"{"label": "x"}"#), 409);
+    assert!(data.path().join("elsewhere.db").exists() && !data.path().join("tokens.db").exists());
+}
+
+#[test]
+fn a_policy_or_a_store_that_it_cannot_use_is_explained() {
+    let data = folder();
+    let policy = data.path().join("policy.toml");
+    let start = |options: &[&str]| {
+        let mut binary = Command::new(cloud::example("cloud"));
+        binary.args(["--listen", "127.0.0.1:0", "--data"]).arg(data.path()).args(options);
+        let output = binary.output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let policy_option = ["--policy", policy.to_str().unwrap()];
+    assert!(start(&policy_option).contains("policy.toml: No such file"));
+    fs::write(&policy, "prefix = 'cloud'\nmax_lief = '9 days'").unwrap();
+    let error = start(&policy_option);
+    assert!(error.contains("line 2") && error.contains("unknown field `max_lief`"), "{error}");
+    for scopes in ["", "[scopes]\n'files:read' = []\n'files:write' = []"] {
+        fs::write(&policy, format!("prefix = 'cloud'\n{scopes}")).unwrap();
+        assert!(start(&policy_option).contains("must have the [scopes] of"));
+    }
+    let error = start(&["--store", "postgres://app@db/app"]);
+    assert_eq!(error, "cloud: this build has no PostgreSQL store yet: only sqlite:PATH\n");
 }
 
 // -- the JSON API
@@ -306,7 +368,7 @@ fn each_account_has_its_own_files() {
         let answer = cloud.request("GET", path, &[&bearer(&his)], "");
         assert!(answer.status >= 400 && !answer.body.contains("hers"), "{path}: {}", answer.status);
     }
-    assert_eq!(std::fs::read_to_string(files.path().join("alice/note")).unwrap(), "hers");
+    assert_eq!(fs::read_to_string(files.path().join("alice/note")).unwrap(), "hers");
 }
 
 // -- restarts
@@ -348,12 +410,12 @@ fn a_lost_key_is_503_and_nothing_is_issued_until_it_is_back() {
     let (_, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
     drop(cloud);
     let key = data.path().join("tokens.key");
-    std::fs::rename(&key, data.path().join("elsewhere")).unwrap();
+    fs::rename(&key, data.path().join("elsewhere")).unwrap();
     let cloud = Cloud::with_alice_and_bob(data.path());
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 503, "clients keep their token");
     assert_eq!(cloud.api(ALICE, "POST", "/api/tokens", r#"{"label": "y"}"#).status, 503);
     drop(cloud);
-    std::fs::rename(data.path().join("elsewhere"), &key).unwrap();
+    fs::rename(data.path().join("elsewhere"), &key).unwrap();
     let cloud = Cloud::with_alice_and_bob(data.path());
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
     cloud.create(ALICE, r#"{"label": "y"}"#);

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --example cloud -- --data cloud-data`
 //!
-//! One idea each: `options` what is asked for, `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
+//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by `policy_file`, as `store_choice` is also shared with
+//! the operator's tool in `../admin`), `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
 //! password. By that password JSON, too: `api` makes and lists app passwords, `change` gives them another label, end, access or
 //! secret, `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json` describes it, which the cloud
 //! shows at `/api/openapi.json`.
@@ -15,15 +16,19 @@ mod files;
 mod html;
 mod options;
 mod page;
+#[path = "../policy_file/mod.rs"]
+mod policy_file;
 mod problem;
 mod request;
 mod session;
+#[path = "../store_choice/mod.rs"]
+mod store_choice;
 
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use app_tokens::store::SqliteStore;
+use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
 use axum::Router;
 use tokio::net::TcpListener;
@@ -31,13 +36,15 @@ use tokio::net::TcpListener;
 use accounts::Accounts;
 use files::Files;
 use options::Options;
+use policy_file::PolicyFile;
+use store_choice::StoreChoice;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// What every part of the cloud shares.
 #[derive(Clone)]
 struct Cloud {
-    tokens: TokenAuthority<SqliteStore>,
+    tokens: TokenAuthority<DynStore>,
     accounts: Accounts,
 }
 
@@ -69,13 +76,11 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Error> {
     make_folder(&options.data)?;
-    let store = SqliteStore::open(options.data.join("tokens.db"))?;
+    let under_data = || StoreChoice::Sqlite(options.data.join("tokens.db"));
+    let store = options.store.clone().unwrap_or_else(under_data).open().await?;
     let ring = KeyRing::load_or_create(options.data.join("tokens.key"))?;
-    let policy = Policy::new("cloud")?.with_scopes(&[Files::Read, Files::Write]);
-    let policy = match options.max_per_owner {
-        Some(max) => policy.with_max_per_owner(max)?,
-        None => policy.with_no_limit_per_owner(),
-    };
+    let policy = policy(&options)?;
+    let prefix = policy.prefix();
     let tokens = TokenAuthority::new(store, ring, policy);
     let cloud = Cloud { tokens: tokens.clone(), accounts: Accounts::new(&options.users) };
 
@@ -86,7 +91,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
-    options.print_welcome(listener.local_addr()?);
+    options.print_welcome(listener.local_addr()?, prefix.as_str());
 
     let flusher = tokens.usage_flusher().spawn_every(Duration::from_secs(60));
     tokio::spawn(purge_daily(tokens));
@@ -98,6 +103,22 @@ async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
+/// The file's, or the one that is built in.
+fn policy(options: &Options) -> Result<Policy, Error> {
+    let PolicyFile { policy, .. } = match &options.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(include_str!("policy.toml"))?,
+    };
+    // What the tokens' scopes mean is in this program, and the operator's tool must know no others.
+    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write]) {
+        return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
+    }
+    Ok(match options.max_per_owner {
+        Some(max) => policy.with_max_per_owner(max)?,
+        None => policy,
+    })
+}
+
 fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.exists() && !folder.is_dir() {
         return Err(format!("{} is not a folder", folder.display()).into());
@@ -106,7 +127,7 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
         .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
 }
 
-async fn purge_daily(tokens: TokenAuthority<SqliteStore>) {
+async fn purge_daily(tokens: TokenAuthority<DynStore>) {
     loop {
         if let Err(error) = tokens.purge().await {
             eprintln!("purge: {error}");

@@ -1,24 +1,31 @@
 //! What is asked for on the command line, and what is printed in return.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use app_tokens::Owner;
 
+use crate::store_choice::StoreChoice;
+
 pub const USAGE: &str = "\
-usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR] [--max-per-owner N]
+usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR]
+             [--store sqlite:PATH|postgres:URL] [--policy FILE | --max-per-owner N]
 
   --data DIR            where tokens and the key file live; made if it isn't there
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
   --files DIR           where files live, a folder for each account; in memory by default
-  --max-per-owner N     how many live app passwords an account may have; any number by default";
+  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, where a URL may hold a password
+  --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
+  --max-per-owner N     how many live app passwords an account may have; any number by default, and the file's if there is one";
 
 pub struct Options {
     pub listen: SocketAddr,
     pub data: PathBuf,
     pub users: Vec<(String, String)>,
     pub files: Option<PathBuf>,
+    pub store: Option<StoreChoice>,
+    pub policy: Option<PathBuf>,
     pub max_per_owner: Option<u32>,
     is_demo: bool,
 }
@@ -27,7 +34,8 @@ impl Options {
     /// Nothing where help is asked for.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let (mut data, mut files, mut max_per_owner, mut users) = (None, None, None, Vec::new());
+        let (mut data, mut files, mut users) = (None, None, Vec::new());
+        let (mut store, mut policy, mut max_per_owner) = (None, None, None);
         while let Some(option) = arguments.next() {
             let (option, joined) = match option.split_once('=') {
                 Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
@@ -43,6 +51,8 @@ impl Options {
                         value.parse().map_err(|_| format!("--listen {value} is not ADDR:PORT"))?;
                 }
                 "--data" => data = Some(PathBuf::from(value()?)),
+                "--store" => store = Some(value()?),
+                "--policy" => policy = Some(PathBuf::from(value()?)),
                 "--files" => files = Some(PathBuf::from(value()?)),
                 "--user" => {
                     let user = parse_user(&value()?)?;
@@ -63,11 +73,21 @@ impl Options {
             }
         }
         let data = data.ok_or("--data DIR is missing")?;
-        if files
-            .as_ref()
-            .is_some_and(|files: &PathBuf| data.starts_with(files) || files.starts_with(&data))
-        {
+        let store = StoreChoice::told(store.as_deref()).map_err(|why| format!("--store: {why}"))?;
+        if policy.is_some() && max_per_owner.is_some() {
+            return Err("--max-per-owner stands in the file where there is --policy".into());
+        }
+        let served = |kept: &Path| {
+            let overlap = |files: &PathBuf| kept.starts_with(files) || files.starts_with(kept);
+            files.as_ref().is_some_and(overlap)
+        };
+        if served(&data) {
             return Err("--files and --data overlap: the key file would be served".into());
+        }
+        if let Some(StoreChoice::Sqlite(path)) = &store
+            && served(path)
+        {
+            return Err("--files and --store overlap: the tokens' rows would be served".into());
         }
         let is_demo = users.is_empty();
         if is_demo && !listen.ip().is_loopback() {
@@ -78,10 +98,10 @@ impl Options {
         if is_demo {
             users.push(("demo".into(), "demo".into()));
         }
-        Ok(Some(Options { listen, data, users, files, max_per_owner, is_demo }))
+        Ok(Some(Options { listen, data, users, files, store, policy, max_per_owner, is_demo }))
     }
 
-    pub fn print_welcome(&self, address: SocketAddr) {
+    pub fn print_welcome(&self, address: SocketAddr, prefix: &str) {
         let name = &self.users[0].0;
         if !address.ip().is_loopback() {
             println!("others can reach this without TLS: put a proxy with TLS in front of it");
@@ -100,7 +120,7 @@ impl Options {
             "  curl -u {sign_in} http://{address}/api/tokens -d '{{\"label\":\"My laptop\"}}'"
         );
         println!("and use it with any WebDAV client:");
-        println!("  TOKEN=cloud_...");
+        println!("  TOKEN={prefix}_...");
         println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
         println!(
             "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,user={name},pass=$(rclone obscure $TOKEN):\""

@@ -23,7 +23,7 @@ pub struct Cloud {
 impl Cloud {
     /// Starts it on a free port and waits until it says where it is.
     pub fn start(data: &Path, options: &[&str]) -> Cloud {
-        let mut process = Command::new(binary())
+        let mut process = Command::new(example("cloud"))
             .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(options)
@@ -168,21 +168,22 @@ pub fn bearer(token: &str) -> String {
     format!("Authorization: Bearer {token}")
 }
 
-/// The example's binary, built as the tests are.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
+/// The binary of the cloud, or of its operator's tool, built as the tests are.
+pub fn example(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
         let target = test.ancestors().nth(3).unwrap();
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--example", "cloud", "--target-dir"])
+            .args(["build", "--quiet", "--example", "cloud", "--example", "admin", "--target-dir"])
             .arg(target)
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
             .unwrap();
-        assert!(built.success(), "the cloud example doesn't build");
-        target.join("debug/examples").join(format!("cloud{}", std::env::consts::EXE_SUFFIX))
-    })
+        assert!(built.success(), "the examples don't build");
+        target.join("debug/examples")
+    });
+    folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX))
 }
 
 /// Whether a program is there that a test needs. Without it the test is skipped, loudly; under `CI=true` it fails.

@@ -1,0 +1,104 @@
+//! What got out is ended: every token in a text, however long that is.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read as _};
+
+use app_tokens::{LeakOutcome, LeakReport, Operator, TokenId};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use crate::options::Setting;
+use crate::print::say;
+use crate::problem::{Exit, Problem};
+use crate::setting::{Needs, Opened};
+
+/// How much is looked through at once, in bytes.
+const WINDOW: usize = 1024 * 1024;
+/// How much of that is looked through once more with what follows, as a token may lie across the end. Longer than any header
+/// that is looked at.
+const OVERLAP: usize = 16 * 1024;
+
+pub async fn leaked(setting: &Setting) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    // The keys aren't needed: who shows the right secret of a token has it.
+    let opened = setting.open(Needs::Policy).await?;
+    let mut found = Found::default();
+    let looked = look_through(&opened, &who, &mut found).await;
+    // What was ended is said also where it failed in the middle.
+    let said = found.say(setting.json);
+    looked.and(said)
+}
+
+async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Result<(), Problem> {
+    let mut input = io::stdin().lock();
+    let mut window = Zeroizing::new(Vec::with_capacity(WINDOW));
+    let mut passed = 0;
+    loop {
+        let room = WINDOW - window.len();
+        input.by_ref().take(room as u64).read_to_end(&mut window)?;
+        let report = opened.tokens.revoke_leaked(&readable(&window), who.as_str()).await?;
+        let is_last = window.len() < WINDOW && !report.is_cut;
+        let done = match report.leaks.last() {
+            Some(last) if report.is_cut => last.position.end,
+            _ => window.len().saturating_sub(OVERLAP),
+        };
+        found.add(report, passed);
+        if is_last {
+            return Ok(());
+        }
+        window.drain(..done);
+        passed += done;
+    }
+}
+
+/// With the same positions, whatever the bytes are: tokens are ASCII.
+fn readable(bytes: &[u8]) -> Zeroizing<String> {
+    let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
+    let mut text = Zeroizing::new(String::with_capacity(bytes.len()));
+    text.extend(bytes.iter().map(ascii));
+    text
+}
+
+/// Each token once, with where it stands first.
+#[derive(Default)]
+struct Found {
+    seen: BTreeSet<(TokenId, bool)>,
+    leaks: Vec<(usize, TokenId, LeakOutcome)>,
+}
+
+impl Found {
+    fn add(&mut self, report: LeakReport, passed: usize) {
+        for leak in report.leaks {
+            if self.seen.insert((leak.id, leak.outcome != LeakOutcome::NoToken)) {
+                self.leaks.push((passed + leak.position.start, leak.id, leak.outcome));
+            }
+        }
+    }
+
+    fn say(self, json: bool) -> Result<(), Problem> {
+        let is_token = self.leaks.iter().any(|(_, _, outcome)| *outcome != LeakOutcome::NoToken);
+        if json {
+            let leaks = self.leaks.iter().map(|(at, id, outcome)| {
+                json!({ "at": at, "id": id.to_string(), "outcome": words_for(*outcome) })
+            });
+            say(leaks.collect::<Value>())?;
+        } else {
+            self.leaks.iter().try_for_each(|(at, id, outcome)| {
+                say(format_args!("byte {at}: {id} {}", words_for(*outcome)))
+            })?;
+        }
+        if is_token {
+            Ok(())
+        } else {
+            Err(Problem::new(Exit::Unknown, "there is no token of ours in it"))
+        }
+    }
+}
+
+fn words_for(outcome: LeakOutcome) -> String {
+    match outcome {
+        LeakOutcome::Revoked => "revoked".into(),
+        LeakOutcome::Ended(status) => format!("had ended: {status}"),
+        LeakOutcome::NoToken => "no such token, or not its secret".into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! New tokens. The token alone is written to standard output; all else to standard error.
+
+use std::io::{self, Write as _};
+
+use app_tokens::error::LifeError;
+use app_tokens::record::Expires;
+use app_tokens::{
+    By, ChangeError, Clock as _, IssuedToken, NewToken, Reason, ResourcePattern, Rotation, Scope,
+    SystemClock,
+};
+
+use crate::options::{Issue, Rotate, Setting};
+use crate::policy_file::period::End;
+use crate::print::{end_of, note};
+use crate::problem::{Exit, Problem};
+use crate::setting::{Needs, Opened};
+
+pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    let opened = setting.open(Needs::Seals).await?;
+    opened.refuse_unknown_scopes(&wish.access.scopes)?;
+    opened.refuse_other_realm().await?;
+    let mut new = NewToken::new(&wish.owner, &wish.label).issued_by(&who);
+    if !wish.access.scopes.is_empty() {
+        new = new.scopes(wish.access.scopes.iter().cloned());
+    }
+    if !wish.access.resources.is_empty() {
+        new = new.on_resources(wish.access.resources.iter().map(ResourcePattern::as_str));
+    }
+    new = match wish.expires.map(end).transpose()? {
+        Some(Expires::At(at)) => new.expires_at(at),
+        Some(Expires::Never) => new.never_expires(),
+        None => new,
+    };
+    let issued = opened.tokens.issue(new).await?;
+    let id = issued.view().id();
+    if let Err(error) = hand_over(&issued) {
+        // Nobody holds it, and nobody ever will.
+        opened.tokens.revoke(By::Operator(who.as_str()), id, Reason::REQUESTED).await?;
+        let lost = format!("the token could not be written ({error}), and was revoked again");
+        return Err(Problem::failed(lost));
+    }
+    note(format_args!("issued {id} for {}: {}", wish.owner, end_of(issued.view().expires())));
+    Ok(())
+}
+
+pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    let opened = setting.open(Needs::Seals).await?;
+    let mut rotation = Rotation::new();
+    if let Some(overlap) = wish.overlap {
+        rotation = rotation.overlap(overlap.0);
+    }
+    if let Some(asked) = wish.expires {
+        rotation = rotation.expires(end(asked)?);
+    }
+    let old = wish.token.id;
+    let issued = opened.tokens.rotate(By::Operator(who.as_str()), old, rotation).await?;
+    let id = issued.view().id();
+    hand_over(&issued).map_err(|error| {
+        Problem::failed(format_args!(
+            "the new token {id} could not be written ({error}): while {old} lives on, rotate that again, else issue another"
+        ))
+    })?;
+    note(format_args!(
+        "{old} is rotated; the new one is {id} and {}",
+        end_of(issued.view().expires())
+    ));
+    Ok(())
+}
+
+pub fn end(asked: End) -> Result<Expires, Problem> {
+    let seen = asked.seen_from(SystemClock.now());
+    seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
+}
+
+fn hand_over(issued: &IssuedToken) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", issued.expose_secret())?;
+    out.flush()
+}
+
+impl Opened {
+    /// A mistyped scope would make a token that can do nothing.
+    pub fn refuse_unknown_scopes(&self, wished: &[Scope]) -> Result<(), Problem> {
+        let is_known = |scope: &&Scope| self.scopes.contains(&scope.as_str());
+        if self.scopes.is_empty() || wished.iter().all(|scope| is_known(&scope)) {
+            return Ok(());
+        }
+        let known = self.scopes.join(", ");
+        Err(Problem::new(Exit::Refused, format_args!("the policy file's scopes are {known}")))
+    }
+}
