@@ -144,11 +144,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, None, now).await
     }
 
-    /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was not itself
-    /// issued under another can have any under it.
+    /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was neither itself
+    /// issued under another nor rotated already can have any under it.
     ///
-    /// It is measured by the caller's token as that is now, and ends when that is narrowed or given a sooner end later on. It doesn't
-    /// end when that merely goes idle.
+    /// It is measured by the caller's token as that is now, and belongs to its whole line of rotations: it ends when any token of the
+    /// line is revoked, narrowed or given a sooner end later on, though not with an unused successor whose place another takes. It
+    /// doesn't end when that merely goes idle.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.
@@ -167,7 +168,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
         let now = self.now();
-        if self.status(&parent, now, own_use)? != Status::Active {
+        let is_current = parent.record().successor().is_none();
+        if self.status(&parent, now, own_use)? != Status::Active || !is_current {
             return Err(IssueError::ParentChanged);
         }
         let granted = new.grant_under(self.intact(&parent)?.record(), &self.shared.policy, now)?;
@@ -284,7 +286,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Renamed, renamed).await
     }
 
-    /// Takes access away from a token, and ends what was issued under it, which may do more. It can only take away.
+    /// Takes access away from a token, and ends what was issued under its line, which may do more. It can only take away; to take
+    /// nothing ends nothing.
     ///
     /// # Errors
     /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or it would do more than now.
@@ -331,12 +334,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Replaces a token by a new one of the same owner and label, in one step of the store: of several at once one succeeds, and no
     /// crash leaves neither or both.
     ///
-    /// The old one lives on during the overlap. As long as the new one is unused then, the old one may be rotated again, in case the
+    /// The old one lives on during the overlap, at most until the new one's end. As long as the new one is unused then, the old one may be rotated again, in case the
     /// answer was lost: that takes the unused one's place. A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if the new
     /// one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time.
+    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time; and
+    /// if the new one would do more, end later or overlap longer than it may.
     pub async fn rotate(
         &self,
         by: By<'_>,
@@ -358,11 +362,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: Some(successor),
             ..seal::Change::default()
         };
+        let ended_derived = is_less || old_ends.has_come(now);
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            ends_derived: is_less || old_ends.has_come(now),
+            ends_derived: ended_derived,
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {
@@ -377,7 +382,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         if answer != Inserted::Done {
             return Err(ChangeError::Conflict);
         }
-        self.tell(&Event::Rotated { old: id, token: issued.view(), by: &actor });
+        let replaced = replaced.map(|row| row.record().id());
+        let token = issued.view();
+        self.tell(&Event::Rotated { old: id, replaced, ended_derived, token, by: &actor });
         Ok(issued)
     }
 
@@ -697,7 +704,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             match self.replace(&replace).await? {
                 Replaced::Done => {
                     let view = self.view(&new, now);
-                    self.tell(&Event::Changed { token: &view, change: kind, by: &actor });
+                    self.tell(&Event::Changed {
+                        token: &view,
+                        change: kind,
+                        ended_derived: is_less,
+                        by: &actor,
+                    });
                     return Ok(view);
                 }
                 Replaced::LabelTaken => return Err(ChangeError::LabelTaken),
@@ -987,15 +999,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     async fn move_rows(&self, lost: Option<(KeyId, &Actor)>) -> Result<ResealReport, Failed> {
-        let mut report = ResealReport::default();
-        let walked = self.move_each_row(lost.map(|(lost, _)| lost), &mut report).await;
-        // Also where the walk failed in the middle: what is moved is moved.
-        if report.moved > 0 || !report.trusted.is_empty() {
-            let ResealReport { moved: count, trusted, .. } = &report;
-            let trusted_by = lost.map(|(_, actor)| actor);
-            self.tell(&Event::Resealed { count: *count, trusted, trusted_by });
-        }
-        walked.map(|()| report)
+        let trusted_by = lost.map(|(_, actor)| actor);
+        let mut moving = Moving { tokens: self, report: ResealReport::default(), trusted_by };
+        self.move_each_row(lost.map(|(lost, _)| lost), &mut moving.report).await?;
+        Ok(moving.report.clone())
     }
 
     async fn move_each_row(
@@ -1046,12 +1053,18 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return Ok(());
             }
         };
+        // Its revision was changed by hand: nothing can replace it.
+        if whole.record().revision() >= TokenRecord::MAX_REVISION {
+            report.tampered.push(row.id());
+            return Ok(());
+        }
         let now = self.now();
         let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
+        // Named before: the store may not say whether it took it, or the caller give up.
+        report.trusted.extend(is_trusted.then_some(row.id()));
         let replaced = self.replace(&replace).await;
-        // Named also where the store can't say whether it took it.
-        if is_trusted && !matches!(replaced, Ok(Replaced::Stale)) {
-            report.trusted.push(row.id());
+        if is_trusted && matches!(replaced, Ok(Replaced::Stale)) {
+            report.trusted.pop();
         }
         report.moved += u64::from(replaced? == Replaced::Done);
         Ok(())
@@ -1139,6 +1152,23 @@ impl<S: TokenStore> TokenAuthority<S> {
         match &self.held_back {
             Some(held_back) => held_back.push(event),
             None => event::tell(self.shared.observer.as_deref(), event),
+        }
+    }
+}
+
+/// Tells what was moved, however the walk ends: what is moved is moved.
+struct Moving<'a, S: TokenStore> {
+    tokens: &'a TokenAuthority<S>,
+    report: ResealReport,
+    trusted_by: Option<&'a Actor>,
+}
+
+impl<S: TokenStore> Drop for Moving<'_, S> {
+    fn drop(&mut self) {
+        let (trusted_by, ResealReport { moved: count, trusted, .. }) =
+            (self.trusted_by, &self.report);
+        if *count > 0 || !trusted.is_empty() {
+            self.tokens.tell(&Event::Resealed { count: *count, trusted, trusted_by });
         }
     }
 }

@@ -159,7 +159,7 @@ pub enum IssueError {
     /// It would belong to somebody else than the token under which it is issued.
     #[error("the token would belong to somebody else than the one under which it is issued")]
     OtherOwner,
-    /// The token under which it would be issued has ended, or was changed, since it authenticated.
+    /// The token under which it would be issued has ended, or was rotated or changed, since it authenticated.
     #[error("the token under which this one would be issued has changed")]
     ParentChanged,
     /// The owner has as many live tokens as he may.
@@ -225,6 +225,9 @@ pub enum ChangeError {
     /// It would do more than now. Issue another instead.
     #[error("the token would do more than it does now")]
     MoreAccess,
+    /// The token and its unused successor were narrowed, neither to a part of the other: say what the new one may do, within both.
+    #[error("the token and its unused successor were narrowed apart: say what the new one may do")]
+    NarrowedApart,
     /// The life is no good.
     #[error(transparent)]
     Life(#[from] LifeError),

@@ -75,6 +75,10 @@ pub enum Event<'a> {
     Rotated {
         /// The old token.
         old: TokenId,
+        /// Its unused successor, which the new one took the place of: it is revoked.
+        replaced: Option<TokenId>,
+        /// Whether what was issued under the line is revoked.
+        ended_derived: bool,
         /// The new one.
         token: &'a TokenView,
         /// By whom.
@@ -91,12 +95,14 @@ pub enum Event<'a> {
         token: &'a TokenView,
         /// What was changed.
         change: Change,
+        /// Whether what was issued under its line is revoked.
+        ended_derived: bool,
         /// By whom.
         by: &'a Actor,
     },
     /// Rows were sealed anew under the active key.
     Resealed {
-        /// How many.
+        /// How many; 0 only where `trusted` names rows.
         count: u64,
         /// Those whose old seals could not be checked, as the key is lost. Where the store failed, the last may not have been sealed.
         trusted: &'a [TokenId],

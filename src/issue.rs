@@ -170,7 +170,8 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A new secret, the same access and end, the policy's overlap.
+    /// A new secret, the same access and end, the policy's overlap. Where it takes an unused successor's place: the smaller access of
+    /// both, and the successor's label and end.
     pub fn new() -> Rotation {
         Rotation::default()
     }
@@ -185,7 +186,8 @@ impl Rotation {
         Rotation { expires: Some(end), ..self }
     }
 
-    /// … during which the old token lives on for so long, or until its own end; the policy has a maximum. Zero ends it at once.
+    /// … during which the old token lives on for so long, or until its own end or the new one's; the policy has a maximum. Zero ends it
+    /// at once.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
@@ -202,11 +204,11 @@ impl Rotation {
     ) -> Result<(Granted, Expires), ChangeError> {
         // Either may have been narrowed since the first rotation.
         let both = [old.access(), last.access()];
-        let less = if policy.includes(both[0], both[1]) { both[1] } else { both[0] };
-        let access = self.access.as_ref().unwrap_or(less);
-        if !both.iter().all(|held| policy.includes(held, access)) {
-            return Err(ChangeError::MoreAccess);
-        }
+        let within_both = |asked: &&Access| both.iter().all(|held| policy.includes(held, asked));
+        let access = match &self.access {
+            Some(asked) => Some(asked).filter(within_both).ok_or(ChangeError::MoreAccess)?,
+            None => both.into_iter().find(within_both).ok_or(ChangeError::NarrowedApart)?,
+        };
         let expires = match self.expires {
             Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
                 return Err(ChangeError::Derived);
@@ -219,10 +221,9 @@ impl Rotation {
             return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
         }
         let overlap_ends = now.saturating_add(overlap);
-        let old_ends = match old.expires() {
-            Expires::At(end) => Expires::At(end.min(overlap_ends)),
-            Expires::Never => Expires::At(overlap_ends),
-        };
+        // Nor does it outlive the new one.
+        let ends = [old.expires().at(), expires.at()].into_iter().flatten();
+        let old_ends = Expires::At(ends.fold(overlap_ends, Timestamp::min));
         let granted = Granted {
             owner: old.owner().clone(),
             label: last.label().clone(),

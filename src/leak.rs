@@ -98,23 +98,45 @@ fn in_clear(text: &str, accepted: &[Prefix]) -> Vec<(Range<usize>, Token)> {
     found
 }
 
-/// Where base64 stands after the word `Basic`, as it does in a header, a curl trace, a log line.
-fn basic_credentials(text: &str) -> impl Iterator<Item = Range<usize>> {
+/// Where base64 stands after the word `Basic`, as it does in a header, a curl trace, a log line, with whatever quotes or escapes in
+/// between. Each byte is looked at a bounded number of times.
+fn basic_credentials(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-    let words = bytes.windows(5).enumerate().filter(|(_, w)| w.eq_ignore_ascii_case(b"basic"));
-    words.filter_map(move |(word, _)| {
-        let after = &bytes[word + 5..];
-        // One space in a header; a quote, a colon or an escape in what quotes one.
-        // The word's own letters are base64 too: without a gap, a text of nothing but that word would be read again at each.
-        let gap = after.iter().take(4).position(is_base64).filter(|gap| *gap > 0)?;
-        let encoded = after[gap..].iter().take(MAX_ENCODED);
-        let length = encoded.take_while(|byte| is_base64(byte)).count();
-        let start = word + 5 + gap;
-        (length >= MIN_ENCODED).then_some(start..start + length)
-    })
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let words =
+        bytes.windows(5).enumerate().filter(|(_, word)| word.eq_ignore_ascii_case(b"basic"));
+    for after in words.map(|(word, _)| word + 5) {
+        // The word's own letters are base64, too: a text of nothing else would be read again at each.
+        if found.last().is_some_and(|last| after < last.end) {
+            continue;
+        }
+        let Some(run) = (after + 1..after + MAX_GAP).find_map(|start| credentials_at(bytes, start))
+        else {
+            continue;
+        };
+        // An escaped space or tab before it is base64 itself.
+        for escape in ["", "20", "u0020", "t"] {
+            if text[run.clone()].starts_with(escape) {
+                found.push(run.start + escape.len()..run.end);
+            }
+        }
+    }
+    found
 }
 
+/// Base64 that begins here and is long enough for a token.
+fn credentials_at(bytes: &[u8], start: usize) -> Option<Range<usize>> {
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    let is_gap = |byte: &u8| !is_base64(byte) || b"+=".contains(byte);
+    if !is_gap(bytes.get(start - 1)?) || is_gap(bytes.get(start)?) {
+        return None;
+    }
+    let run = bytes[start..].iter().take(MAX_ENCODED).take_while(|byte| is_base64(byte)).count();
+    (run >= MIN_ENCODED).then_some(start..start + run)
+}
+
+/// The most that stands between the word and what it announces.
+const MAX_GAP: usize = 64;
 /// The shortest token takes this many characters of base64 at least.
 const MIN_ENCODED: usize = 64;
 /// More than any header holds.
@@ -162,6 +184,16 @@ mod tests {
                 format!("authorization: basic {}", encoded.trim_end_matches('=')),
                 format!("{{\"auth\":\"Basic {encoded}\"}}"),
                 format!("BASIC: {encoded}\r\n"),
+                format!("Basic{}{encoded}", " ".repeat(60)),
+                format!("{{\"Basic\": \"{encoded}\"}} {{\\\"basic\\\": \\\"x"),
+                format!("auth=Basic%20{encoded}&x=1"),
+                format!("auth=Basic+{encoded}"),
+                format!("\"Basic\\u0020{encoded}\""),
+                format!("Basic\\t{encoded}\\n"),
+                format!("<b>Basic</b> {encoded}"),
+                format!("Basic&nbsp;{encoded}"),
+                format!("\x1b[1mBasic\x1b[0m {encoded}\x1b[0m"),
+                format!("basic\r\n    {encoded}"),
             ] {
                 let found = find(&text);
                 assert_eq!(found.len(), 1, "{text}");
@@ -183,9 +215,23 @@ mod tests {
         let nearly = "acme_".repeat(200_000);
         assert_eq!(find(&nearly), []);
         // Every word of it stands before megabytes of base64.
-        let words = "basic".repeat(LeakReport::MAX_TEXT / 5);
+        let words = "basic".repeat(100_000);
+        assert_eq!(basic_credentials(&words), []);
         assert_eq!(find(&words), []);
-        assert_eq!(basic_credentials(&words).count(), 0);
+        // Each of these could announce the whole rest.
+        for words in ["basic+", "basic =", "Basic 20"] {
+            let text = words.repeat(100_000);
+            let read: usize = basic_credentials(&text).into_iter().map(|run| run.len()).sum();
+            assert!(read <= text.len(), "{read} bytes of {words}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_hides_no_token_and_no_more_is_decoded_than_a_header_holds() {
+        let long = format!("Basic {}", ENCODE.encode(format!("{}:{ONE}", "x".repeat(5000))));
+        assert_eq!(find(&long)[0].0, ONE);
+        let endless = format!("Basic {}", "A".repeat(1_000_000));
+        assert_eq!(basic_credentials(&endless), [6..6 + MAX_ENCODED]);
     }
 
     #[test]

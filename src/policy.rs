@@ -237,10 +237,22 @@ impl Policy {
 
     /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which includes which: a token to write may be
     /// narrowed to one that reads.
-    #[must_use]
-    pub fn with_scopes(self, scopes: &[impl ScopeName]) -> Policy {
-        let scopes = scopes.iter().map(|scope| (scope.name(), scope.included_in())).collect();
-        Policy { scopes, ..self }
+    ///
+    /// # Errors
+    /// [`PolicyError::ScopeLeftOut`] where reading is included in writing, writing in administering, and reading not in that: narrowed,
+    /// a token could do more.
+    pub fn with_scopes(mut self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
+        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.included_in())).collect();
+        for (scope, included_in) in &self.scopes {
+            for (_, more) in self.scopes.iter().filter(|(name, _)| included_in.contains(name)) {
+                let left_out =
+                    more.iter().find(|more| *more != scope && !included_in.contains(more));
+                if let Some(including) = left_out {
+                    return Err(PolicyError::ScopeLeftOut { scope, including });
+                }
+            }
+        }
+        Ok(self)
     }
 
     pub(crate) fn includes(&self, access: &Access, other: &Access) -> bool {
@@ -414,6 +426,16 @@ pub enum PolicyError {
     /// There is a longest life, so nothing can live for ever.
     #[error("tokens can't be never-expiring where there is a maximum life")]
     NeverWithMaximum,
+    /// A scope includes another, but not all that this includes.
+    #[error(
+        "the scope {including} includes one that includes {scope}, so it must include {scope}, too"
+    )]
+    ScopeLeftOut {
+        /// What is left out.
+        scope: &'static str,
+        /// Where it is.
+        including: &'static str,
+    },
     /// Under a day, weekends and flush intervals would end tokens that are in use.
     #[error("an idle time-out is a day or more")]
     IdleTooShort,
@@ -425,6 +447,21 @@ mod tests {
 
     fn policy() -> Policy {
         Policy::new("acme").unwrap()
+    }
+
+    struct Named(&'static str, &'static [&'static str]);
+
+    const READ: Named = Named("read", &["write"]);
+    const WRITE: Named = Named("write", &["admin"]);
+    const ADMIN: Named = Named("admin", &[]);
+
+    impl ScopeName for Named {
+        fn name(&self) -> &'static str {
+            self.0
+        }
+        fn included_in(&self) -> &'static [&'static str] {
+            self.1
+        }
     }
 
     #[test]
@@ -463,6 +500,12 @@ mod tests {
         assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
         assert!(policy().with_idle_timeout(DAY).is_ok());
         assert!(policy().with_max_per_owner(0).is_err());
+        let left_out = PolicyError::ScopeLeftOut { scope: "read", including: "admin" };
+        assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
+        let read = Named("read", &["write", "admin"]);
+        assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());
+        let same = [Named("one", &["other"]), Named("other", &["one"])];
+        assert!(policy().with_scopes(&same).is_ok(), "two names for one thing");
         for realm in ["", " ", "a\"b", "a\\b", "a\nb", "ä", &"x".repeat(129)] {
             assert_eq!(policy().with_realm(realm), Err(PolicyError::Realm), "{realm:?}");
         }

@@ -117,7 +117,7 @@ pub struct ResealReport {
     pub moved: u64,
     /// The ids of those among them whose old seals could not be checked, as the key is lost.
     pub trusted: Vec<TokenId>,
-    /// The ids of rows that are not as the engine wrote them. They were left alone; they never authenticate.
+    /// The ids of rows that are not as the engine wrote them, or can't be read. They were left alone; they never authenticate.
     pub tampered: Vec<TokenId>,
     /// How many rows each other key still seals. A key may be retired when it is not here.
     pub left: Vec<(KeyId, u64)>,

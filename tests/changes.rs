@@ -12,7 +12,7 @@ use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
     ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement, Reuse,
-    Rotation, TokenId, TokenView,
+    Rotation, ScopeName, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
@@ -263,12 +263,15 @@ fn a_successor_that_was_rotated_revoked_or_has_expired_is_not_replaced() {
     for what in ["rotated", "revoked", "expired", "forgotten"] {
         let bench = bench(policy());
         let old = bench.issue("alice");
-        let rotation = Rotation::new().overlap(secs(100)).expires(Expires::At(at(50)));
-        let new = bench.tokens.blocking().rotate(OPS, old.id(), rotation).unwrap();
+        let new = bench.rotate(&old, 100);
         match what {
             "rotated" => drop(bench.rotate(&new, 100)),
             "revoked" => bench.revoke(&new),
-            "expired" => bench.clock.set(at(50)),
+            "expired" => {
+                let sooner = Expires::At(at(50));
+                bench.tokens.blocking().extend(OPS, new.id(), sooner).unwrap();
+                bench.clock.set(at(50));
+            }
             _ => assert_eq!(bench.tokens.blocking().forget(OPS, new.id()).unwrap(), 1),
         }
         let rows = bench.all_of("alice").len();
@@ -338,8 +341,10 @@ fn what_was_taken_from_either_in_the_overlap_stays_taken_when_it_is_rotated_agai
     let lost_too = bench.rotate(&old, 100);
     narrowed(&old, &read);
     narrowed(&lost_too, &write);
-    for asked in [again(), again().narrowed_to(read), again().narrowed_to(write)] {
-        assert!(matches!(bench.refused(&old, asked), ChangeError::MoreAccess));
+    assert!(matches!(bench.refused(&old, again()), ChangeError::NarrowedApart));
+    for asked in [read, write] {
+        let refused = bench.refused(&old, again().narrowed_to(asked));
+        assert!(matches!(refused, ChangeError::MoreAccess), "{refused:?}");
     }
     let none = Access::scopes::<&str>([]).unwrap();
     let new = bench.tokens.blocking().rotate(OPS, old.id(), again().narrowed_to(none.clone()));
@@ -356,18 +361,110 @@ fn what_was_issued_under_the_wider_of_both_ends_when_the_line_gets_the_narrower(
     let read = Access::scopes(["r"]).unwrap();
     let narrowed = Rotation::new().overlap(secs(100)).narrowed_to(read);
     let _lost = bench.tokens.blocking().rotate(OPS, old.id(), narrowed).unwrap();
-    // In the overlap the old one may still do more, and so may its child.
+    // In the overlap the old one may still do more, and so would its child.
+    let caller = bench.caller(&old);
+    let refused = bench.tokens.blocking().issue_under(&caller, NewToken::new("alice", "Script"));
+    assert!(matches!(refused, Err(IssueError::ParentChanged)), "{refused:?}");
+}
+
+#[test]
+fn what_a_policy_includes_counts_in_a_second_rotation() {
+    let bench = bench(policy().with_scopes(&[Files::Read, Files::Write]).unwrap());
+    let (read, write) = (Access::scopes(["read"]).unwrap(), Access::scopes(["write"]).unwrap());
+    let again = || Rotation::new().overlap(secs(100));
+    let wish = || NewToken::new("alice", "x").access(write.clone());
+    // Narrowed to a part by the policy's table: the smaller of both.
+    let old = bench.tokens.blocking().issue(wish()).unwrap();
+    let lost = bench.rotate(&old, 100);
+    bench.tokens.blocking().narrow(OPS, lost.id(), read.clone()).unwrap();
+    let new = bench.tokens.blocking().rotate(OPS, old.id(), again()).unwrap();
+    assert_eq!(bench.see(&new).access(), &read);
+    // More by the table is not less: what was issued under it stays.
+    let parent = bench.tokens.blocking().issue(wish()).unwrap();
+    let child = bench.issue_under(&parent);
+    let both = Access::scopes(["read", "write"]).unwrap();
+    let same = again().narrowed_to(both);
+    let _new = bench.tokens.blocking().rotate(OPS, parent.id(), same).unwrap();
+    bench.assert_good(child.expose_secret());
+}
+
+#[derive(Clone, Copy)]
+enum Files {
+    Read,
+    Write,
+}
+
+impl ScopeName for Files {
+    fn name(&self) -> &'static str {
+        match self {
+            Files::Read => "read",
+            Files::Write => "write",
+        }
+    }
+    fn included_in(&self) -> &'static [&'static str] {
+        match self {
+            Files::Read => &["write"],
+            Files::Write => &[],
+        }
+    }
+}
+
+#[test]
+fn a_rotation_to_a_sooner_end_ends_the_old_one_by_then() {
+    let bench = bench(policy());
+    let old = bench.issue("alice");
+    let sooner = Rotation::new().overlap(secs(1000)).expires(Expires::At(at(50)));
+    let new = bench.tokens.blocking().rotate(OPS, old.id(), sooner).unwrap();
+    bench.clock.set(at(49));
+    bench.assert_good(old.expose_secret());
+    bench.clock.set(at(50));
+    bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+    bench.assert_denied(new.expose_secret(), DenialReason::Expired);
+}
+
+#[test]
+fn a_second_rotation_to_a_sooner_end_ends_what_was_derived() {
+    let bench = bench(policy());
+    let old = bench.issue("alice");
     let child = bench.issue_under(&old);
-    let _new = bench.rotate(&old, 50);
+    let _lost = bench.rotate(&old, 100);
+    let sooner = Rotation::new().overlap(secs(100)).expires(Expires::At(at(500)));
+    let _new = bench.tokens.blocking().rotate(OPS, old.id(), sooner).unwrap();
     bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn what_ends_with_a_change_is_heard_of() {
+    let bench = bench(policy());
+    let old = bench.issue("alice");
+    let lost = bench.rotate(&old, 100);
+    bench.heard.texts();
+    let _new = bench.rotate(&old, 100);
+    let heard = bench.heard.texts();
+    assert!(heard[0].contains(&format!("replaced: Some({:?})", lost.id())), "{heard:?}");
+    for (scopes, ends) in [(["r", "w"], true), (["r", "w"], false)] {
+        let access = Access::scopes(scopes).unwrap();
+        bench.tokens.blocking().narrow(OPS, old.id(), access).unwrap();
+        let heard = bench.heard.texts();
+        assert!(heard[0].contains(&format!("ended_derived: {ends}")), "{heard:?}");
+    }
+}
+
+#[test]
+fn narrowing_to_the_same_access_ends_nothing() {
+    let bench = bench(policy());
+    let parent = bench.issue("alice");
+    let child = bench.issue_under(&parent);
+    bench.tokens.blocking().narrow(OPS, parent.id(), Access::full()).unwrap();
+    bench.assert_good(child.expose_secret());
 }
 
 #[test]
 fn no_overlap_is_longer_than_the_policy_allows() {
     let bench = bench(policy().with_max_overlap(secs(100)));
     let old = bench.issue("alice");
-    for seconds in [101, u64::MAX] {
-        let refused = bench.refused(&old, Rotation::new().overlap(secs(seconds)));
+    for overlap in [secs(100) + secs(1) / 2, secs(101), secs(u64::MAX)] {
+        let refused = bench.refused(&old, Rotation::new().overlap(overlap));
         assert_eq!(refused.to_string(), "the old token may live on for 100 seconds at most");
     }
     let _new = bench.rotate(&old, 100);

@@ -448,6 +448,24 @@ fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_
 }
 
 #[test]
+fn rows_trusted_by_a_call_that_was_given_up_are_named() {
+    let store = Faulty::default();
+    let before = bench_with_ring(store.clone(), two_keys(), policy());
+    let issued = [before.issue("alice"), before.issue("alice")];
+    let after = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
+    let lost = KeyId::new(1).unwrap();
+    // The list and one row; then there is no answer, and nobody waits for one.
+    store.script(&[Fault::None, Fault::None, Fault::Stalls]);
+    assert!(poll_once(after.tokens.danger_reseal_without_proof(lost, "ops")).is_pending());
+    let given_up = after.heard.texts();
+    after.tokens.blocking().danger_reseal_without_proof(lost, "ops").unwrap();
+    let heard = [given_up, after.heard.texts()].concat();
+    for token in &issued {
+        assert!(heard.iter().any(|text| text.contains(&token.id().to_string())), "{heard:?}");
+    }
+}
+
+#[test]
 fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");

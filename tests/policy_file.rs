@@ -81,7 +81,8 @@ fn every_key_is_obeyed() {
         .with_max_overlap(DAY);
     let built = built.with_reuse(Reuse::RevokeFamily).with_max_per_owner(7).unwrap();
     let built = built.with_unique_labels().with_usage_interval(Duration::from_secs(300));
-    let built = built.with_retention(365 * DAY).with_recorded_origin().with_scopes(&SCOPES);
+    let built =
+        built.with_retention(365 * DAY).with_recorded_origin().with_scopes(&SCOPES).unwrap();
     assert_eq!(read, built);
     let never = Policy::new("acme").unwrap().with_never_expiring().unwrap();
     assert_eq!(self::read("prefix = 'acme'\nnever_expiring = true"), never);
@@ -89,7 +90,8 @@ fn every_key_is_obeyed() {
 
 #[test]
 fn the_clouds_file_is_its_policy_and_shows_every_key() {
-    let built = Policy::new("cloud").unwrap().with_no_limit_per_owner().with_scopes(&SCOPES);
+    let built =
+        Policy::new("cloud").unwrap().with_no_limit_per_owner().with_scopes(&SCOPES).unwrap();
     let file = PolicyFile::parse(OF_CLOUD).unwrap();
     assert_eq!((file.policy, file.scopes), (built, vec!["files:read", "files:write"]));
     // What stands there as a comment is right, too.

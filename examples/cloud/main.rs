@@ -110,7 +110,7 @@ fn policy(options: &Options) -> Result<Policy, Error> {
         None => PolicyFile::parse(include_str!("policy.toml"))?,
     };
     // What the tokens' scopes mean is in this program, and the operator's tool must know no others.
-    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write]) {
+    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write])? {
         return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
     }
     Ok(match options.max_per_owner {

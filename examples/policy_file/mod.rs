@@ -101,7 +101,8 @@ impl Keys {
         let scopes = named(&self.scopes)?;
         let policy = self.without_scopes().map_err(|error| error.to_string())?;
         let names = scopes.iter().map(ScopeName::name).collect();
-        Ok(PolicyFile { policy: policy.with_scopes(&scopes), scopes: names })
+        let policy = policy.with_scopes(&scopes).map_err(|error| error.to_string())?;
+        Ok(PolicyFile { policy, scopes: names })
     }
 
     fn without_scopes(self) -> Result<Policy, app_tokens::PolicyError> {

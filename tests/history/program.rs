@@ -620,7 +620,7 @@ impl From<ChangeError> for Refusal {
         match error {
             ChangeError::Unknown => Refusal::Ended(DenialReason::Unknown),
             ChangeError::NotActive(status) => status.into(),
-            ChangeError::MoreAccess => Refusal::MoreAccess,
+            ChangeError::MoreAccess | ChangeError::NarrowedApart => Refusal::MoreAccess,
             ChangeError::Life(LifeError::NoLife) => Refusal::NoLife,
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,

@@ -277,8 +277,9 @@ impl<'h> Check<'h> {
             }
             Deed::Rotate { token: old, turn } if old == id => {
                 let overlap = self.overlap(turn);
-                let from = (span.before + overlap, span.after + overlap);
-                let from = (overlap > 0).then_some(from);
+                // Nor does it outlive the new one.
+                let over = |now| end_of(&event.tokens()[0]).min(now + overlap);
+                let from = (overlap > 0).then_some((over(span.before), over(span.after)));
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
@@ -462,7 +463,9 @@ impl<'h> Check<'h> {
                 return self.break_by(event, NOTHING_FAILS, true);
             }
             (Refusal::Conflict | Refusal::ParentChanged, Some(id)) => {
-                self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
+                let was_rotated = *refusal == Refusal::ParentChanged
+                    && self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span));
+                was_rotated || self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
             }
             (Refusal::Rotated, Some(id)) => {
                 let is_extended = matches!(event.deed, Deed::Change { .. });
@@ -537,7 +540,9 @@ impl<'h> Check<'h> {
         let ends = self.own_ends(parent);
         let outlives = ends.current(event.span).all(|end| end_of(new) > *end);
         let family = self.family(parent);
-        let is_within = !outlives && new.derived_from() == Some(family);
+        let was_rotated =
+            self.successors(parent).any(|new| self.tokens[&new].born.surely_before(event.span));
+        let is_within = !outlives && !was_rotated && new.derived_from() == Some(family);
         self.break_by(event, WITHIN_ANOTHER, !is_within);
     }
 

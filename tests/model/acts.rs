@@ -299,11 +299,14 @@ pub(crate) enum Told {
     },
     Rotated {
         old: TokenId,
+        replaced: Option<TokenId>,
+        ended_derived: bool,
         new: TokenId,
         by: Actor,
     },
     Reused(TokenId),
-    Changed(TokenId, event::Change, Actor),
+    /// Which, what of it, and whether what was issued under it ended.
+    Changed(TokenId, event::Change, bool, Actor),
     /// How many, and which of them were trusted, by whom.
     Resealed(u64, Option<(Vec<TokenId>, Actor)>),
     Revoked(u64, Reason, Actor),
@@ -325,12 +328,16 @@ impl Told {
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
-            Event::Rotated { old, token, by } => {
-                Told::Rotated { old: *old, new: token.id(), by: (*by).clone() }
-            }
+            Event::Rotated { old, replaced, ended_derived, token, by } => Told::Rotated {
+                old: *old,
+                replaced: *replaced,
+                ended_derived: *ended_derived,
+                new: token.id(),
+                by: (*by).clone(),
+            },
             Event::Reused { token } => Told::Reused(token.id()),
-            Event::Changed { token, change, by } => {
-                Told::Changed(token.id(), *change, (*by).clone())
+            Event::Changed { token, change, ended_derived, by } => {
+                Told::Changed(token.id(), *change, *ended_derived, (*by).clone())
             }
             Event::Resealed { count, trusted, trusted_by } => {
                 let trusted_by = trusted_by.cloned();
@@ -514,11 +521,11 @@ impl Draw {
             116..118 => Act::Reseal(self.of(&[1, 2])),
             118..119 => Act::KeysInUse,
             119..122 => Act::MayRetire(self.of(&[1, 2])),
-            144..147 => {
+            122..124 => Act::Expiring(self.of(&[0, 1, HOUR, 30 * DAY]), self.of(&[0, 1, 100, 100])),
+            124..127 => {
                 let (lost, only) = self.of(&[(1, 2), (2, 1), (1, 1)]);
                 Act::Trust { lost, only, who: Who::Operator(self.of(&OPERATORS)) }
             }
-            122..124 => Act::Expiring(self.of(&[0, 1, HOUR, 30 * DAY]), self.of(&[0, 1, 100, 100])),
             _ => Act::SetClock(self.clock(model)),
         }
     }
@@ -568,7 +575,8 @@ impl Draw {
     }
 
     fn access(&mut self) -> Access {
-        let scopes: Option<&[&str]> = self.of(&[None, Some(&["r"]), Some(&["w", "r"]), Some(&[])]);
+        let scopes: Option<&[&str]> =
+            self.of(&[None, Some(&["r"]), Some(&["w"]), Some(&["w", "r"]), Some(&[])]);
         scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
     }
 

@@ -70,6 +70,9 @@ impl Model {
     pub(crate) fn issue(&mut self, wish: &Wish, under: Option<TokenId>, new: TokenId) -> Verdict {
         let parent = match under.map(|id| self.good(&Who::Operator("the engine"), id)) {
             None => None,
+            Some(Ok(row)) if self.rows[row].line.successor.is_some() => {
+                return refuse("parent changed");
+            }
             Some(Ok(row)) => Some(self.rows[row].line.clone()),
             Some(Err(Answer::Failed)) => return Err(Answer::Failed),
             Some(Err(_)) => return refuse("parent changed"),
@@ -310,12 +313,13 @@ impl Model {
                 self.refuse_end(new.end(), old.created_at.as_unix())?;
             }
         }
-        if old.is_more(&new.access, new.expires) {
+        let ended_derived = old.is_more(&new.access, new.expires);
+        if ended_derived {
             self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
         }
         self.rows[row].line = new;
         self.rows[row].key = ACTIVE;
-        self.told.push(Told::Changed(id, change.kind(), who.actor()));
+        self.told.push(Told::Changed(id, change.kind(), ended_derived, who.actor()));
         Ok(Answer::Found(Box::new(self.line(&self.rows[row]))))
     }
 
@@ -333,6 +337,7 @@ impl Model {
         let used = was.last_use.is_some() || was.successor.is_some();
         refuse_if(last != row && used, "rotated")?;
         let less = if old.access.includes(&was.access) { &was.access } else { &old.access };
+        refuse_if(turn.access.is_none() && !was.access.includes(less), "narrowed apart")?;
         let access = turn.access.as_ref().unwrap_or(less).clone();
         let within = old.access.includes(&access) && was.access.includes(&access);
         refuse_if(!within, "more access")?;
@@ -345,18 +350,22 @@ impl Model {
         let overlap = turn.overlap.unwrap_or(self.rules.overlap.min(self.rules.max_overlap));
         refuse_if(overlap > self.rules.max_overlap, "overlap too long")?;
         let overlap = self.now + overlap;
-        let old_ends = old.end().map_or(overlap, |end| end.min(overlap));
+        let new_end = expires.at().map_or(i64::MAX, Timestamp::as_unix);
+        let old_ends = old.end().unwrap_or(i64::MAX).min(overlap).min(new_end);
         let revocation = self.revocation(who.actor(), &Reason::ROTATED);
-        if [&old, &was].iter().any(|than| than.is_more(&access, expires)) || old_ends <= self.now {
+        let is_less = [&old, &was].iter().any(|than| than.is_more(&access, expires));
+        let ended_derived = is_less || old_ends <= self.now;
+        if ended_derived {
             self.end_derived(&old, &revocation);
         }
-        if last != row {
+        let replaced = (last != row).then_some(was.id);
+        if replaced.is_some() {
             self.rows[last].line.revocation = Some(revocation);
         }
         self.rows[row].line.expires = Expires::At(time(old_ends));
         self.rows[row].line.successor = Some(new);
         self.rows[row].key = ACTIVE;
-        self.told.push(Told::Rotated { old: id, new, by: who.actor() });
+        self.told.push(Told::Rotated { old: id, replaced, ended_derived, new, by: who.actor() });
         let (created_at, status) = (time(self.now), Some(Status::Active));
         self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
     }
