@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use app_tokens::record::Expires;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, By, KeyRing, LeakOutcome, MemoryStore, NewToken, Owner, Policy, Reason, Requirement,
-    Rotation, Timestamp, TokenAuthority, TokenId,
+    Access, By, KeyId, KeyRing, LeakOutcome, MemoryStore, NewToken, Owner, Policy, Reason,
+    Requirement, Rotation, Timestamp, TokenAuthority, TokenId,
 };
 
 const TOKENS: usize = 10_000;
@@ -25,7 +25,7 @@ fn main() {
     }
     println!("{:<42}{:>14}{:>14}", "median of one call, in microseconds", "memory", "SQLite file");
     let folder = tempfile::tempdir().unwrap();
-    let memory = measure(&MemoryStore::new(), 2000);
+    let memory = measure(&MemoryStore::new(), 1000);
     let file = measure(&SqliteStore::open(folder.path().join("bench.db")).unwrap(), 200);
     for ((what, memory), (_, file)) in memory.iter().zip(&file) {
         println!("{what:<42}{:>14.2}{:>14.2}", micros(*memory), micros(*file));
@@ -43,135 +43,99 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         .with_retention(Duration::ZERO);
     let over =
         |keys| TokenAuthority::new(store.clone(), KeyRing::parse(keys).unwrap(), policy.clone());
-    let (tokens, under_new_key) = (over(KEYS[0]), over(KEYS[1]));
-    let tokens = tokens.blocking();
-    let issue =
-        |n: usize| tokens.issue(NewToken::new(format!("owner {}", n / 10), "Label")).unwrap();
-    // One owner has ten: the limit of a hundred is never near.
-    let filled: Vec<String> = (0..TOKENS).map(|n| issue(n).expose_secret().to_owned()).collect();
-    let ids: Vec<TokenId> = filled.iter().map(|text| text[5..15].parse().unwrap()).collect();
-    let owners: Vec<Owner> =
-        (0..TOKENS).map(|n| Owner::new(format!("owner {}", n / 10)).unwrap()).collect();
-
-    let mut next = TOKENS;
-    let mut at = 0;
-    let mut one_more = || {
-        at += 1;
-        at % TOKENS
-    };
-    let mut lines = Vec::new();
-    lines.push((
-        "issue",
-        median(calls, || {
-            next += 1;
-            drop(issue(next * 10));
-        }),
-    ));
-    lines.push((
-        "authenticate + require",
-        median(calls, || {
-            let good = tokens.authenticate(&filled[one_more()]).unwrap();
-            drop(good.require(Requirement::ANY_VALID_TOKEN).unwrap());
-        }),
-    ));
-    let caller = tokens.authenticate(&filled[0]).unwrap();
-    let caller = caller.require(Requirement::ANY_VALID_TOKEN).unwrap();
-    lines.push((
-        "issue_under",
-        median(calls.min(80), || {
-            drop(tokens.issue_under(&caller, NewToken::new(caller.owner(), "Derived")).unwrap());
-        }),
-    ));
-    lines.push((
-        "expiring, a page of 100",
-        median(calls.min(100), || {
-            let page = tokens.expiring(Duration::from_secs(400 * 86_400), Page::first(100));
-            assert_eq!(page.unwrap().tokens.len(), 100);
-        }),
-    ));
-    lines.push(("reseal, each row", each(|| under_new_key.blocking().reseal().unwrap().moved)));
+    let authority = over(KEYS[0]);
+    let tokens = authority.blocking();
     let operator = By::Operator("bench");
-    lines.push(("find", median(calls, || drop(tokens.find(operator, ids[one_more()]).unwrap()))));
-    lines.push((
-        "list one owner's ten",
-        median(calls, || {
-            let mine = Filter::of_owner(&owners[one_more()]);
-            drop(tokens.list(&mine, Page::first(100)).unwrap());
-        }),
-    ));
-    lines.push((
-        "rename",
-        median(calls, || {
-            drop(tokens.rename(operator, ids[one_more()], "Another").unwrap());
-        }),
-    ));
-    let narrow = Access::scopes(["files:read"]).unwrap();
-    lines.push((
-        "narrow",
-        median(calls, || {
-            drop(tokens.narrow(operator, ids[one_more()], narrow.clone()).unwrap());
-        }),
-    ));
-    lines.push((
-        "extend",
-        median(calls, || {
-            let end = Expires::At(Timestamp::MAX);
-            drop(tokens.extend(operator, ids[one_more()], end).unwrap());
-        }),
-    ));
-    lines.push((
-        "rotate",
-        median(calls, || {
-            drop(tokens.rotate(operator, ids[one_more()], Rotation::new()).unwrap());
-        }),
-    ));
-    lines.push((
-        "revoke",
-        median(calls, || {
-            tokens.revoke(operator, ids[one_more()], Reason::REQUESTED).unwrap();
-        }),
-    ));
-    lines.push((
-        "revoke_matching, one owner's",
-        median(calls, || {
-            let mine = Filter::of_owner(&owners[one_more()]);
-            tokens.revoke_matching(operator, &mine, Reason::REQUESTED).unwrap();
-        }),
-    ));
-    lines.push((
-        "forget",
-        median(calls, || {
-            tokens.forget(operator, ids[one_more()]).unwrap();
-        }),
-    ));
-    // These are still good; the very first was forgotten last.
-    let mut leaked = filled[1..=1000].iter();
-    lines.push((
-        "revoke_leaked, one token in 1 KB of text",
-        median(calls.min(1000), || {
-            let text = format!("{:.>500} {} {:.>500}", "", leaked.next().unwrap(), "");
-            let report = tokens.revoke_leaked(&text, "scanner").unwrap();
-            assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
-        }),
-    ));
+    let new = |n: usize| NewToken::new(format!("owner {}", n / 10), "Label");
+    // One owner has ten: the limit of a hundred is never near.
+    let texts: Vec<String> =
+        (0..TOKENS).map(|n| String::from(tokens.issue(new(n)).unwrap().expose_secret())).collect();
+    let ids: Vec<TokenId> = texts.iter().map(|text| text[5..15].parse().unwrap()).collect();
+    let owner = |n: usize| Owner::new(format!("owner {n}")).unwrap();
+    let caller = |text| {
+        let good = tokens.authenticate(text).unwrap();
+        good.require(Requirement::ANY_VALID_TOKEN).unwrap()
+    };
+
+    // Each operation that ends tokens has its own thousand, from the fourth on; the others share the first three.
+    let mut lines = Vec::new();
+    let mut line = |what, calls, call: &mut dyn FnMut(usize)| {
+        lines.push((what, median(calls, call)));
+    };
+    line("issue", calls, &mut |n| drop(tokens.issue(new(10 * (TOKENS + n))).unwrap()));
+    line("authenticate + require", calls, &mut |n| drop(caller(&texts[n])));
+    let parent = caller(&texts[0]);
+    line("issue_under", 80, &mut |_| {
+        drop(tokens.issue_under(&parent, NewToken::new(parent.owner(), "Derived")).unwrap());
+    });
+    line("find", calls, &mut |n| drop(tokens.find(operator, ids[n]).unwrap()));
+    line("list one owner's ten", calls, &mut |n| {
+        let mine = Filter::of_owner(&owner(1 + n % 900));
+        assert_eq!(tokens.list(&mine, Page::first(100)).unwrap().tokens.len(), 10);
+    });
+    line("expiring, a page of 100", 100, &mut |_| {
+        let page = tokens.expiring(Duration::from_secs(400 * 86_400), Page::first(100));
+        assert_eq!(page.unwrap().tokens.len(), 100);
+    });
+    line("rename", calls, &mut |n| drop(tokens.rename(operator, ids[n], "Another").unwrap()));
+    let access = Access::scopes(["files:read"]).unwrap();
+    line("narrow", calls, &mut |n| {
+        drop(tokens.narrow(operator, ids[1000 + n], access.clone()).unwrap());
+    });
+    line("extend", calls, &mut |n| {
+        drop(tokens.extend(operator, ids[n], Expires::At(Timestamp::MAX)).unwrap());
+    });
+    line("rotate", calls, &mut |n| {
+        drop(tokens.rotate(operator, ids[3000 + n], Rotation::new()).unwrap());
+    });
+    line("revoke", calls, &mut |n| {
+        assert_eq!(tokens.revoke(operator, ids[4000 + n], Reason::REQUESTED).unwrap(), 1);
+    });
+    line("revoke_matching, one owner's ten", 100, &mut |n| {
+        let mine = Filter::of_owner(&owner(500 + n));
+        assert_eq!(tokens.revoke_matching(operator, &mine, Reason::REQUESTED).unwrap(), 10);
+    });
+    line("forget", calls, &mut |n| {
+        assert_eq!(tokens.forget(operator, ids[6000 + n]).unwrap(), 1);
+    });
+    line("forget_owner, ten rows", 100, &mut |n| {
+        assert_eq!(tokens.forget_owner(&owner(700 + n), "bench").unwrap(), 10);
+    });
+    line("revoke_leaked, one token in 1 KB of text", calls, &mut |n| {
+        let text = format!("{:.>500} {} {:.>500}", "", texts[8000 + n], "");
+        let report = tokens.revoke_leaked(&text, "scanner").unwrap();
+        assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
+    });
+
+    // Long calls, once: what they take for each row.
+    let mut each = |what, call: &mut dyn FnMut() -> u64| {
+        let start = Instant::now();
+        let rows = call();
+        assert!(rows >= 1000, "{what}: {rows} rows are too few");
+        lines.push((what, start.elapsed() / u32::try_from(rows).unwrap()));
+    };
+    texts[1000..3000].iter().for_each(|text| drop(caller(text)));
+    each("flush_usage, each of 2,000", &mut || {
+        tokens.flush_usage().unwrap();
+        2000
+    });
+    each("keys_in_use, each row", &mut || tokens.keys_in_use().unwrap()[0].1);
+    each("reseal, each row", &mut || over(KEYS[1]).blocking().reseal().unwrap().moved);
+    each("danger_reseal_without_proof, each row", &mut || {
+        let without = over(KEYS[0].split(',').next().unwrap());
+        let lost = KeyId::new(2).unwrap();
+        without.blocking().danger_reseal_without_proof(lost, "bench").unwrap().moved
+    });
     tokens.revoke_matching(operator, &Filter::every_token(), Reason::REQUESTED).unwrap();
-    lines.push(("purge, each row", each(|| tokens.purge().unwrap())));
+    each("purge, each row", &mut || tokens.purge().unwrap());
     lines
 }
 
-/// What a long call took for each of the rows that it counts.
-fn each(call: impl FnOnce() -> u64) -> Duration {
-    let start = Instant::now();
-    let rows = call();
-    assert!(rows > TOKENS as u64 / 2, "{rows} rows are too few");
-    start.elapsed() / u32::try_from(rows).unwrap()
-}
-
-fn median(calls: usize, mut call: impl FnMut()) -> Duration {
+fn median(calls: usize, call: &mut dyn FnMut(usize)) -> Duration {
     let mut times: Vec<Duration> = (0..calls)
-        .map(|_| {
+        .map(|n| {
             let start = Instant::now();
-            call();
+            call(n);
             start.elapsed()
         })
         .collect();

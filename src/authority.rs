@@ -334,9 +334,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Replaces a token by a new one of the same owner and label, in one step of the store: of several at once one succeeds, and no
     /// crash leaves neither or both.
     ///
-    /// The old one lives on during the overlap, at most until the new one's end. As long as the new one is unused then, the old one may be rotated again, in case the
-    /// answer was lost: that takes the unused one's place. A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if the new
-    /// one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
+    /// The old one lives on during the overlap, at most until the new one's end. As long as the new one is unused then, the old one may
+    /// be rotated again, in case the answer was lost: that takes the unused one's place, with the smaller access of both, and its label.
+    /// A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if
+    /// the new one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
     ///
     /// # Errors
     /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time; and

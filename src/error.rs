@@ -171,7 +171,8 @@ pub enum IssueError {
     /// The owner has a live token with that label.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// The engine can't do its work. If the failure is [`Certainty::Unknown`](crate::store::Certainty), a token that nobody holds may be in the list.
+    /// The engine can't do its work. If the failure is [`Certainty::Unknown`](crate::store::Certainty), a token that nobody holds may be
+    /// in the list.
     #[error(transparent)]
     Failed(#[from] Failed),
 }

@@ -185,7 +185,7 @@ impl Policy {
     }
 
     /// The longest overlap that a rotation may ask for. A longer default is cut to it. Old tokens in their overlap don't count towards
-    /// the limit per owner, so this is also how long a rotated token can stand beside it.
+    /// the limit per owner, so this is also for how long there may be more of them than that.
     #[must_use]
     pub fn with_max_overlap(mut self, max: Duration) -> Policy {
         self.max_overlap = max;
@@ -199,7 +199,7 @@ impl Policy {
         Policy { reuse, ..self }
     }
 
-    /// How many live tokens an owner may have.
+    /// How many live tokens an owner may have. A line of rotations counts once, also while old tokens of it live on in their overlap.
     ///
     /// # Errors
     /// [`PolicyError::Zero`] for none.
@@ -365,7 +365,7 @@ impl Policy {
     /// What this policy, if it took the present one's place, would do to a token: a preview for an operator, over a list. Pure.
     ///
     /// A dead token has no conflicts. A changed realm (every seal is wrong) and a prefix that is no longer accepted (the text is not ours)
-    /// are not seen: no row has either. A last use that a broken clock wrote is believed.
+    /// are not seen: no row has either. A last use that a broken clock wrote in the future is believed, so such a token may go idle sooner than foretold.
     ///
     /// ```
     /// use std::time::Duration;

@@ -137,7 +137,7 @@ plant "a use is noted a second late" src/usage.rs \
     "let recent = since.as_unix()..="
 plant "a token may be changed whatever its status" src/authority.rs \
     "ended => Err(ChangeError::NotActive(ended))," \
-    "_ => Ok(row),"
+    "_ => Ok(()),"
 plant "a token can be narrowed to more than it may" src/authority.rs \
     "if !self.shared.policy.includes(record.access(), &access) {" \
     "if false {"
