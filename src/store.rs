@@ -27,7 +27,7 @@ pub use crate::seal::Row;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlite::{SqliteStore, SqliteStoreError};
+pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
 
 /// Where tokens live.
 ///

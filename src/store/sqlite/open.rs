@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// The schema, its version and what it means.
-const SCHEMA: &str = include_str!("../sqlite_schema.sql");
-/// The version that [`SCHEMA`] makes.
-const SCHEMA_VERSION: i64 = 1;
+/// What makes each version of the schema of the one before, the first of nothing. Each step notes its version itself.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../sqlite_schema.sql")];
 
 const OUR_TABLES: &str = "SELECT lower(name) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema') ORDER BY 1";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
 /// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten.
@@ -58,9 +57,18 @@ pub enum SqliteStoreError {
     /// The file can be read and not written.
     #[error("{} is read-only: this process must be able to write the file and its directory", .0.display())]
     ReadOnly(PathBuf),
-    /// Another process held the file's lock for too long.
-    #[error("{} is locked by another process", .0.display())]
+    /// Another process, or another connection of this one, held the file's lock for too long.
+    #[error("{} is locked: another process or connection has a transaction open on it", .0.display())]
     Locked(PathBuf),
+    /// The file's pages contradict each other.
+    #[error(
+        "{} is damaged: keep a copy of it, then repair it with `sqlite3 .recover` or restore a backup",
+        .0.display()
+    )]
+    Damaged(PathBuf),
+    /// There is no room for the tables.
+    #[error("{} has no room to grow: the disk is full, or a limit of this process's is reached", .0.display())]
+    DiskFull(PathBuf),
     /// The file's journal can't be a write-ahead log: it lies on a network file system, for instance.
     #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
     NoWriteAheadLog(PathBuf),
@@ -80,10 +88,16 @@ pub enum SqliteStoreError {
     /// There is a table `app_tokens` that this library did not make, or not so.
     #[error("{} has a table named app_tokens that is not this library's: take another file", .0.display())]
     ForeignTable(PathBuf),
+    /// The tables are missing or of an older version, and a [`SqliteTransaction`](super::SqliteTransaction) doesn't make any.
+    #[error(
+        "{} has no table app_tokens, or an older one: open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
+        .0.display()
+    )]
+    NotMigrated(PathBuf),
     /// The SQLite that this program is linked with has no STRICT tables.
     #[error("SQLite {0} is too old: 3.37 or newer is needed")]
     OldSqlite(&'static str),
-    /// Anything else: a damaged file, a full disk, no more threads.
+    /// Anything else: a disk that fails, no more threads.
     #[error("can't use {}: {source}", path.display())]
     Failed {
         /// The file.
@@ -101,6 +115,8 @@ impl SqliteStoreError {
                 SqliteStoreError::CantOpen { path, source: error.into() }
             }
             Some(ErrorCode::NotADatabase) => SqliteStoreError::NotADatabase(path),
+            Some(ErrorCode::DatabaseCorrupt) => SqliteStoreError::Damaged(path),
+            Some(ErrorCode::DiskFull) => SqliteStoreError::DiskFull(path),
             Some(ErrorCode::ReadOnly) => SqliteStoreError::ReadOnly(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 SqliteStoreError::Locked(path)
@@ -126,7 +142,7 @@ pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, Sqlite
         return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
     }
     connection.execute_batch(WRITER_SETTINGS).map_err(failed)?;
-    make_or_check_tables(&connection, path, probe)?;
+    make_or_check_tables(&connection, path, MIGRATIONS, probe)?;
     Ok(connection)
 }
 
@@ -153,7 +169,7 @@ pub(super) fn open_memory(probe: &str) -> Result<Connection, SqliteStoreError> {
     let path = Path::new(":memory:");
     let connection =
         Connection::open_in_memory().map_err(|error| SqliteStoreError::new(path, error))?;
-    make_or_check_tables(&connection, path, probe)?;
+    make_or_check_tables(&connection, path, MIGRATIONS, probe)?;
     Ok(connection)
 }
 
@@ -189,31 +205,57 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode? == "wal")
 }
 
-/// `probe` is a query that can be prepared on our table only.
+/// Brings the tables to the newest version in one step. `probe` is a query that can be prepared on our table only.
 fn make_or_check_tables(
     connection: &Connection,
     path: &Path,
+    migrations: &[&str],
     probe: &str,
 ) -> Result<(), SqliteStoreError> {
     let failed = |error| SqliteStoreError::new(path, error);
-    let foreign = || SqliteStoreError::ForeignTable(path.into());
-    connection.execute_batch(BEGIN).map_err(failed)?;
-    match our_tables(connection).map_err(failed)?.as_slice() {
-        [] => connection.execute_batch(SCHEMA).map_err(failed)?,
-        [_table, _schema] => {
-            let found = connection.query_row(FOUND_VERSION, [], |row| row.get(0));
-            let found: i64 = found.map_err(|_| foreign())?;
-            if found > SCHEMA_VERSION {
-                let (path, known) = (path.into(), SCHEMA_VERSION);
-                return Err(SqliteStoreError::NewerSchema { path, found, known });
-            }
-            if found < SCHEMA_VERSION || connection.prepare(probe).is_err() {
-                return Err(foreign());
-            }
+    let migrate = || {
+        let found = found_version(connection, path, migrations.len())?;
+        for step in &migrations[found..] {
+            connection.execute_batch(step).map_err(failed)?;
         }
-        _ => return Err(foreign()),
+        connection.prepare(probe).map_err(|error| foreign_or_failed(path, error))?;
+        connection.execute_batch(COMMIT).map_err(failed)
+    };
+    connection.execute_batch(BEGIN).map_err(failed)?;
+    migrate().inspect_err(|_| {
+        let _gone_already = connection.execute_batch(ROLLBACK);
+    })
+}
+
+/// Which version the tables have, of those that are known; 0 where there are none.
+pub(super) fn found_version(
+    connection: &Connection,
+    path: &Path,
+    newest: usize,
+) -> Result<usize, SqliteStoreError> {
+    let foreign = || SqliteStoreError::ForeignTable(path.into());
+    let tables = our_tables(connection).map_err(|error| SqliteStoreError::new(path, error))?;
+    if tables.is_empty() {
+        return Ok(0);
     }
-    connection.execute_batch(COMMIT).map_err(failed)
+    if tables.len() != 2 {
+        return Err(foreign());
+    }
+    let found = connection.query_row(FOUND_VERSION, [], |row| row.get(0));
+    let found: i64 = found.map_err(|error| foreign_or_failed(path, error))?;
+    let known = newest.cast_signed() as i64;
+    if found > known {
+        return Err(SqliteStoreError::NewerSchema { path: path.into(), found, known });
+    }
+    usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(foreign)
+}
+
+/// A statement that can't be prepared on a table, or a version that is no number, means that the table is not ours.
+fn foreign_or_failed(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
+    match error.sqlite_error_code() {
+        None | Some(ErrorCode::Unknown) => SqliteStoreError::ForeignTable(path.into()),
+        Some(_) => SqliteStoreError::new(path, error),
+    }
 }
 
 fn our_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
