@@ -205,24 +205,34 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode? == "wal")
 }
 
-/// Brings the tables to the newest version in one step. `probe` is a query that can be prepared on our table only.
+/// Brings the tables to the newest version, in one transaction. Where they have it, nothing is written, so that nobody who has the
+/// file's lock for long keeps a process from starting. `probe` is a query that can be prepared on our table only.
 fn make_or_check_tables(
     connection: &Connection,
     path: &Path,
     migrations: &[&str],
     probe: &str,
 ) -> Result<(), SqliteStoreError> {
+    if found_version(connection, path, migrations.len())? < migrations.len() {
+        migrate(connection, path, migrations)?;
+    }
+    connection.prepare(probe).map(drop).map_err(|error| foreign_or_failed(path, error))
+}
+
+fn migrate(
+    connection: &Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), SqliteStoreError> {
     let failed = |error| SqliteStoreError::new(path, error);
-    let migrate = || {
+    let run_steps = || {
+        // Another process may have run some meanwhile.
         let found = found_version(connection, path, migrations.len())?;
-        for step in &migrations[found..] {
-            connection.execute_batch(step).map_err(failed)?;
-        }
-        connection.prepare(probe).map_err(|error| foreign_or_failed(path, error))?;
-        connection.execute_batch(COMMIT).map_err(failed)
+        let mut steps = migrations[found..].iter().chain([&COMMIT]);
+        steps.try_for_each(|step| connection.execute_batch(step)).map_err(failed)
     };
     connection.execute_batch(BEGIN).map_err(failed)?;
-    migrate().inspect_err(|_| {
+    run_steps().inspect_err(|_| {
         let _gone_already = connection.execute_batch(ROLLBACK);
     })
 }
@@ -260,4 +270,91 @@ fn foreign_or_failed(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
 
 fn our_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     connection.prepare(OUR_TABLES)?.query_map([], |row| row.get(0))?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROBE: &str = "SELECT id FROM app_tokens";
+    const NEXT: &str = "
+        ALTER TABLE app_tokens ADD COLUMN note TEXT NOT NULL DEFAULT 'none';
+        UPDATE app_tokens_schema SET version = 2;";
+    const AFTER_NEXT: &str = "
+        CREATE TABLE app_tokens_notes (note TEXT); UPDATE app_tokens_schema SET version = 3;";
+    const BROKEN: &str = "CREATE TABLE half (way TEXT); CREATE TABLE half (way TEXT);";
+    const ROW: &str = "
+        INSERT INTO app_tokens (id, digest, owner, label, created_at, family, revision, key_id)
+        VALUES (1, x'01', 'alice', 'phone', 1, 1, 0, 1)";
+
+    fn steps(more: &[&'static str]) -> Vec<&'static str> {
+        MIGRATIONS.iter().chain(more).copied().collect()
+    }
+
+    fn with_migrations(
+        connection: &Connection,
+        more: &[&'static str],
+    ) -> Result<(), SqliteStoreError> {
+        make_or_check_tables(connection, Path::new("app.db"), &steps(more), PROBE)
+    }
+
+    fn version(connection: &Connection) -> usize {
+        found_version(connection, Path::new("app.db"), 9).unwrap()
+    }
+
+    #[test]
+    fn an_older_schema_is_brought_to_the_newest_and_keeps_its_rows() {
+        let connection = Connection::open_in_memory().unwrap();
+        with_migrations(&connection, &[]).unwrap();
+        assert_eq!(version(&connection), MIGRATIONS.len());
+        connection.execute_batch(ROW).unwrap();
+        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
+        assert_eq!(version(&connection), 3);
+        let note = "SELECT note FROM app_tokens WHERE id = 1";
+        let note: String = connection.query_row(note, [], |row| row.get(0)).unwrap();
+        assert_eq!(note, "none");
+        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
+        let error = with_migrations(&connection, &[NEXT]).unwrap_err();
+        assert!(matches!(error, SqliteStoreError::NewerSchema { found: 3, known: 2, .. }));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_everything_as_it_was() {
+        let connection = Connection::open_in_memory().unwrap();
+        with_migrations(&connection, &[]).unwrap();
+        let error = with_migrations(&connection, &[NEXT, BROKEN]).unwrap_err();
+        assert!(error.to_string().contains("half"), "{error}");
+        assert_eq!(version(&connection), 1);
+        assert!(connection.prepare("SELECT note FROM app_tokens").is_err());
+        with_migrations(&connection, &[NEXT]).unwrap();
+        assert_eq!(version(&connection), 2);
+    }
+
+    #[test]
+    fn of_many_that_migrate_one_file_at_once_each_step_is_run_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connect = || {
+            let connection = open(&path, OpenFlags::SQLITE_OPEN_CREATE).unwrap();
+            assert!(switch_to_wal(&connection).unwrap());
+            connection
+        };
+        with_migrations(&connect(), &[]).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| with_migrations(&connect(), &[NEXT, AFTER_NEXT]).unwrap());
+            }
+        });
+        assert_eq!(version(&connect()), 3);
+    }
+
+    #[test]
+    fn each_step_notes_its_own_version() {
+        let connection = Connection::open_in_memory().unwrap();
+        for (version, step) in (1..).zip(MIGRATIONS) {
+            connection.execute_batch(step).unwrap();
+            assert_eq!(self::version(&connection), version);
+        }
+        with_migrations(&connection, &[]).unwrap();
+    }
 }
