@@ -1,25 +1,19 @@
 //! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that means what the reference says.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::task::{Context, Waker};
+use std::thread;
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Row, SqliteStore,
-    SqliteStoreError, Supersede, TokenStore,
+    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Row, SqliteStore, Supersede,
+    TokenStore,
 };
-use app_tokens::token::Token;
 use app_tokens::{
-    Access, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Policy, Reason, Seal,
-    Timestamp, TokenAuthority, TokenId,
+    Access, KeyId, KeyRing, Label, NewToken, Operator, Owner, Policy, Reason, Seal, Timestamp,
+    TokenAuthority, TokenId,
 };
-use rusqlite::Connection;
-use tempfile::TempDir;
 
 #[path = "common/rows.rs"]
 mod rows;
@@ -294,121 +288,6 @@ fn the_hosts_own_tables_and_version_stay_as_they_are() {
     assert_eq!(number("PRAGMA application_id"), 42);
     assert_eq!(number("SELECT count(*) FROM users"), 1);
     assert_eq!(number("SELECT count(*) FROM app_tokens"), 1);
-}
-
-// -- files that are no good
-
-#[track_caller]
-fn refusal(path: impl AsRef<Path>) -> SqliteStoreError {
-    SqliteStore::open(path).unwrap_err()
-}
-
-#[test]
-fn a_newer_schema_is_refused_and_left_alone() {
-    let file = File::new();
-    drop(file.open());
-    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 2").unwrap();
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("app.db have version 2, and this program knows version 1"));
-    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 1").unwrap();
-    file.open();
-}
-
-#[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
-    for theirs in [
-        "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
-        "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
-        "CREATE VIEW app_tokens AS SELECT 1 AS id",
-        "CREATE TABLE app_tokens_schema (version INTEGER)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER)",
-    ] {
-        let file = File::new();
-        file.raw().execute_batch(theirs).unwrap();
-        let tables = "SELECT group_concat(sql) FROM sqlite_master";
-        let before: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
-        let error = refusal(file.path());
-        assert!(matches!(error, SqliteStoreError::ForeignTable(_)), "{theirs}: {error}");
-        let after: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
-        assert_eq!(before, after);
-    }
-}
-
-#[test]
-fn what_is_no_database_is_refused_and_left_alone() {
-    let file = File::new();
-    let text = "nothing but text ".repeat(100);
-    fs::write(file.path(), &text).unwrap();
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::NotADatabase(_)), "{error}");
-    assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
-}
-
-#[test]
-fn a_path_that_leads_to_no_file_is_refused_with_advice() {
-    let directory = tempfile::tempdir().unwrap();
-    let error = refusal(directory.path().join("missing/app.db"));
-    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
-    assert!(error.to_string().contains("missing/app.db"), "{error}");
-    let error = refusal(directory.path());
-    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
-    for no_file in ["", ":memory:"] {
-        let error = refusal(no_file);
-        assert!(error.to_string().contains("SqliteStore::in_memory()"), "{error}");
-    }
-}
-
-#[test]
-fn a_path_is_a_path_and_not_a_uri() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file:app.db?mode=memory");
-    insert(&SqliteStore::open(&path).unwrap(), parts(1));
-    assert_eq!(all(&SqliteStore::open(&path).unwrap()).len(), 1);
-}
-
-#[test]
-#[cfg(unix)]
-fn a_file_that_can_not_be_written_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let file = File::new();
-    insert(&file.open(), parts(1));
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o400)).unwrap();
-    if fs::OpenOptions::new().write(true).open(file.path()).is_ok() {
-        eprintln!("SKIPPED: whoever runs this may write every file (root?)");
-        return;
-    }
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::ReadOnly(_)), "{error}");
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
-    let error = refusal(file.path());
-    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(
-        matches!(error, SqliteStoreError::CantOpen { .. } | SqliteStoreError::ReadOnly(_)),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_corrupt_page_is_a_failure_and_says_which_file() {
-    let file = File::new();
-    let store = file.open();
-    (0..2000).for_each(|number| insert(&store, parts(number * 3)));
-    drop(store);
-    let mut bytes = fs::read(file.path()).unwrap();
-    bytes[8192..].iter_mut().for_each(|byte| *byte = 0xEE);
-    fs::write(file.path(), bytes).unwrap();
-    match SqliteStore::open(file.path()) {
-        Err(error) => assert!(error.to_string().contains("app.db"), "{error}"),
-        Ok(store) => {
-            let error = wait(store.list(&Filter::every_token(), Page::first(9))).unwrap_err();
-            assert!(error.to_string().contains("malformed"), "{error}");
-            assert!(error.to_string().contains("app.db"), "{error}");
-        }
-    }
 }
 
 // -- damaged rows

@@ -90,9 +90,10 @@ impl Readers {
     ) -> rusqlite::Result<Option<Row>> {
         self.watch.recall()?;
         let own = self.file.as_ref().and_then(|file| find_by_own(file, sql, look_up, id));
-        own.unwrap_or_else(|| {
+        let found = own.unwrap_or_else(|| {
             self.shared.read(|connection| look_up(&mut connection.prepare(sql)?, id))
-        })
+        });
+        found.map_err(|error| self.watch.explain(error))
     }
 
     /// Reads what is soon read.
@@ -101,7 +102,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.watch.recall()?;
-        self.shared.read(read)
+        self.shared.read(read).map_err(|error| self.watch.explain(error))
     }
 
     /// Reads what may take long, one after the other, on a thread that is kept for that.
@@ -118,7 +119,8 @@ impl Readers {
             Some(walker) => _ = walker.send(walk),
             None => walk(),
         }
-        answer.await.unwrap_or(Err(rusqlite::Error::InvalidQuery))
+        let answer = answer.await.unwrap_or(Err(rusqlite::Error::InvalidQuery));
+        answer.map_err(|error| self.watch.explain(error))
     }
 }
 

@@ -58,6 +58,11 @@ impl Watch {
         self.recall()
     }
 
+    /// An error, or what is behind it: SQLite hardly ever says that a file is gone.
+    pub(super) fn explain(&self, error: rusqlite::Error) -> rusqlite::Error {
+        self.look().err().unwrap_or(error)
+    }
+
     /// What the last look saw.
     pub(super) fn recall(&self) -> rusqlite::Result<()> {
         if self.0.is_gone.load(Ordering::Relaxed) { Err(gone()) } else { Ok(()) }
