@@ -1,7 +1,7 @@
 //! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that means what the reference says.
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::task::{Context, Waker};
 use std::thread;
 
@@ -434,6 +434,48 @@ fn a_list_by_sql_is_the_list_by_the_reference() {
     assert!(matched > 4000, "the filters must not be too narrow: {matched}");
 }
 
+/// A list without an owner is put together in one way where an index gives few rows, and in another where it gives many.
+#[test]
+fn a_list_among_many_rows_is_the_list_by_the_reference() {
+    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+    let mut chance = Chance(7);
+    for number in 0..5000 {
+        // The times spread, so that some filters match a few rows only.
+        let expires = Expires::At(at(chance.below(5000) as i64));
+        let parts = RecordParts { expires, ..chance.parts(id(number * 3)) };
+        [insert(&memory, parts.clone()), insert(&sqlite, parts)];
+    }
+    let any = Filter::every_token;
+    let unrevoked = || Filter { revoked: Some(false), ..any() };
+    for filter in [
+        unrevoked(),
+        Filter { key_id: Some(KeyId::new(1).unwrap()), ..unrevoked() },
+        Filter { key_id: Some(KeyId::new(9).unwrap()), ..unrevoked() },
+        Filter { except_key_ids: vec![KeyId::new(1).unwrap()], ..unrevoked() },
+        Filter { except_key_ids: vec![chance.key_id(), KeyId::new(2).unwrap()], ..unrevoked() },
+        Filter {
+            except_key_ids: [1, 2, u32::MAX].map(|key| KeyId::new(key).unwrap()).to_vec(),
+            ..unrevoked()
+        },
+        Filter { expires_before: Some(at(100)), ..unrevoked() },
+        Filter { expires_before: Some(at(4000)), superseded: Some(false), ..unrevoked() },
+        Filter { expires_from: Some(at(10)), expires_before: Some(at(900)), ..any() },
+        Filter { expires_from: Some(at(4999)), ..any() },
+        Filter { last_used_before: Some(at(-1)), ..any() },
+        Filter { last_used_before: Some(at(8)), ..unrevoked() },
+    ] {
+        let mut page = Page::first(700);
+        loop {
+            let rows = listed(&sqlite, &filter, page);
+            assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
+            page.after = rows.last().and_then(Option::as_ref).map(|row| row.id);
+            if rows.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn each_fact_of_a_filter_alone_means_what_the_reference_says() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
@@ -640,28 +682,109 @@ fn eight_threads_and_two_handles_keep_the_limit() {
 
 const CHILD: &str = "APP_TOKENS_TEST_CHILD";
 
+/// In a child process: its number, and the file.
+fn as_child() -> Option<(u64, SqliteStore)> {
+    let child = std::env::var(CHILD).ok()?;
+    let (number, path) = child.split_once(' ').unwrap();
+    Some((number.parse().unwrap(), SqliteStore::open(path).unwrap()))
+}
+
+/// Runs a test again in four processes at once, which do their part of it on a file. Answers what they said.
+fn in_four_processes(test: &str, file: &File) -> String {
+    let children = (0..4).map(|number| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, format!("{number} {}", file.path().display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    let children: Vec<_> = children.collect();
+    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    let said = |output: Output| {
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    outputs.map(said).collect()
+}
+
 #[test]
 fn four_processes_keep_the_limit() {
-    if let Some(child) = std::env::var_os(CHILD) {
-        let child = child.into_string().unwrap();
-        let (number, path) = child.split_once(' ').unwrap();
-        hammer(&SqliteStore::open(path).unwrap(), 1000 * number.parse::<u64>().unwrap());
+    if let Some((number, store)) = as_child() {
+        hammer(&store, 1000 * number);
         return;
     }
     let file = File::new();
-    let children: Vec<_> = (0..4)
-        .map(|number| {
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "four_processes_keep_the_limit"])
-                .env(CHILD, format!("{number} {}", file.path().display()))
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
+    in_four_processes("four_processes_keep_the_limit", &file);
     assert_eq!(live_rows(&file.open()), u64::from(LIMIT));
+}
+
+/// How many tokens four processes rotate at once.
+const ROTATED: u64 = 100;
+
+#[test]
+fn of_rotations_by_four_processes_one_succeeds() {
+    if let Some((number, store)) = as_child() {
+        for old in 0..ROTATED {
+            let successor = 1000 * (number + 1) + old;
+            match wait(store.insert(&superseding(old, successor))).unwrap() {
+                Inserted::Done => println!("done {old}"),
+                answer => assert_eq!(answer, Inserted::Stale),
+            }
+        }
+        return;
+    }
+    let file = File::new();
+    let store = file.open();
+    (0..ROTATED).for_each(|old| insert(&store, parts(old)));
+    let said = in_four_processes("of_rotations_by_four_processes_one_succeeds", &file);
+    let mut done: Vec<&str> = said.lines().filter(|line| line.starts_with("done ")).collect();
+    done.sort_unstable();
+    assert_eq!(done.len() as u64, ROTATED);
+    done.dedup();
+    assert_eq!(done.len() as u64, ROTATED, "each once");
+    for old in 0..ROTATED {
+        let old = found(&store, id(old)).unwrap();
+        let family = Filter::of_family(&old.owner, old.family);
+        let live = listed(&store, &Filter { superseded: Some(false), ..family }, Page::first(9));
+        assert_eq!(live.len(), 1, "one way in");
+        assert_eq!(live[0].as_ref().map(|row| row.id), old.successor);
+    }
+}
+
+/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the while.
+#[test]
+fn nothing_escapes_a_revocation_by_another_process() {
+    const LINES: u64 = 200;
+    let of_line = |line| Filter::of_family(&owner("alice"), id(line));
+    if let Some((number, store)) = as_child() {
+        for line in 0..LINES {
+            match number {
+                0 => _ = wait(store.insert(&superseding(line, 1000 + line))).unwrap(),
+                1 => {
+                    let child = RecordParts { derived_from: Some(id(line)), ..parts(2000 + line) };
+                    let under = Some(row(parts(line)));
+                    wait(store.insert(&Insert { under, ..creation(child) })).map(drop).unwrap();
+                }
+                2 => _ = wait(store.revoke(&of_line(line), &revocation())).unwrap(),
+                _ => {
+                    // Those that were there all the time are in every list, once.
+                    let all = listed(&store, &Filter::every_token(), Page::first(9999));
+                    let ids = all.iter().flatten().map(|row| row.id.as_u64());
+                    assert!(ids.filter(|id| *id < LINES).eq(0..LINES));
+                }
+            }
+        }
+        return;
+    }
+    let file = File::new();
+    let store = file.open();
+    (0..LINES).for_each(|line| insert(&store, parts(line)));
+    in_four_processes("nothing_escapes_a_revocation_by_another_process", &file);
+    let rows: Vec<_> = all(&store).into_iter().flatten().collect();
+    let left: Vec<_> = rows.iter().filter(|row| row.revocation.is_none()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(rows.len() as u64 > LINES, "some came before the revocation");
 }
 
 #[test]

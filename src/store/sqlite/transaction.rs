@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 use super::failure::Failure;
 use super::open::{MIGRATIONS, SqliteStoreError, found_version};
@@ -98,13 +98,15 @@ impl<'c> SqliteTransaction<'c> {
     pub fn commit(self) -> Result<(), StoreError> {
         let connection = self.open()?;
         let commit = if self.is_inner { COMMIT_INNER } else { COMMIT };
-        let done =
-            connection.execute_batch(commit).map_err(|error| match error.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::DatabaseBusy) => {
+        let done = connection.execute_batch(commit).map_err(|error| {
+            match error.sqlite_error_code() {
+                // A lock, or a foreign key of the host's, refuses before anything is written.
+                Some(ErrorCode::DatabaseBusy | ErrorCode::ConstraintViolation) => {
                     StoreError::not_done(self.failure(error))
                 }
                 _ => StoreError::unknown(self.failure(error)),
-            });
+            }
+        });
         drop(connection);
         // Where that failed, what is dropped now is rolled back.
         done
