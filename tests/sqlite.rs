@@ -443,7 +443,8 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
         // The times spread, so that some filters match a few rows only.
         let expires = Expires::At(at(chance.below(5000) as i64));
         let parts = RecordParts { expires, ..chance.parts(id(number * 3)) };
-        [insert(&memory, parts.clone()), insert(&sqlite, parts)];
+        insert(&memory, parts.clone());
+        insert(&sqlite, parts);
     }
     let any = Filter::every_token;
     let unrevoked = || Filter { revoked: Some(false), ..any() };

@@ -126,7 +126,7 @@ impl<'c> SqliteTransaction<'c> {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        read(&*self.open()?).map_err(|error| StoreError::not_done(self.failure(error)))
+        read(*self.open()?).map_err(|error| StoreError::not_done(self.failure(error)))
     }
 
     fn write<T>(
