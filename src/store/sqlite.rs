@@ -51,22 +51,35 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The file
-/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. The file is
-/// switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own connections only. SQLite
-/// 3.37 or newer is needed, and a local file system. Several processes may have it open. While one has, neither move, replace nor
-/// copy the file: `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"` makes a copy. A new file is for
-/// its owner only (mode 0600).
+/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. They are made
+/// where they are missing and migrated where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a
+/// host that would rather run it by itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is
+/// one of this store's own connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only
+/// (mode 0600).
+///
+/// Several processes may have it open. While one has, neither move, replace nor copy the file, its `-wal` or its `-shm`: `VACUUM INTO`
+/// or `sqlite3 app.db ".backup copy.db"` makes a copy. On Unix a file that was nevertheless moved, deleted or replaced is noticed
+/// before and after each change, and within a second by look-ups; every call fails until it is back, or the store is opened anew.
 ///
 /// # Durability
 /// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
-/// while another is being synced are committed together. What is deleted is overwritten (`secure_delete`), though not yet in the
-/// write-ahead log.
+/// while another is being synced are committed together; one that fails, for instance because it alone is too big for the disk, fails
+/// alone. A commit that fails in the middle of writing is [`Unknown`](super::Certainty::Unknown): a crash may yet bring it back.
+/// What is deleted is overwritten (`secure_delete`), though not yet in the write-ahead log.
+///
+/// # Failures
+/// A full disk, a lock that is held for longer than 5 seconds, a file that became read-only: each fails the calls that it concerns
+/// and says so, and the store goes on by itself when the cause is gone. A damaged file fails whatever reads the damaged part, and
+/// denies nobody: [`SqliteStoreError`] says what a start is refused for.
 ///
 /// # Threads
-/// Looking up, and listing, runs on the caller's thread and never waits for a writer. A look-up takes a few microseconds, so an
-/// async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32 threads do, and
-/// closes it when it ends. Changes run on one thread of the store's, which ends when the last clone is dropped. They wait for the
-/// lock of another process for 5 seconds at most.
+/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A look-up takes a few
+/// microseconds, so an async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32
+/// threads do, and closes it when it ends. Other lists, which may walk through the whole table, run one after the other on a thread
+/// of the store's that the first of them starts. Changes run on another one. Both end when the last clone is dropped.
+///
+/// # In the host's own transaction
+/// [`SqliteTransaction`] issues and revokes on a connection of the host's, together with what else that writes.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 

@@ -39,7 +39,8 @@ CREATE TABLE app_tokens (
     CHECK (last_used_at IS NOT NULL OR (last_used_address IS NULL AND last_used_client IS NULL))
 ) STRICT;
 
--- Every index ends in the id, as the rowid does in SQLite: rows come out of it in order of id.
+-- Every index ends in the id, as the rowid does in SQLite: rows come out of it in order of id. Searched without an index, from one
+-- end of the table to the other, are: every token, every unrevoked one, and what a host asks by `created_at` alone.
 
 -- An owner's list.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner);
