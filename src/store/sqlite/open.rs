@@ -349,6 +349,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_synced_and_what_is_deleted_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let (writer, reader) = (open_writer(&path, PROBE).unwrap(), open_reader(&path).unwrap());
+        let setting = |connection: &Connection, name: &str| -> String {
+            let value = connection.pragma_query_value(None, name, |row| row.get(0));
+            let value: rusqlite::types::Value = value.unwrap();
+            format!("{value:?}")
+        };
+        for (name, value) in [
+            ("journal_mode", r#"Text("wal")"#),
+            ("synchronous", "Integer(2)"),
+            ("fullfsync", "Integer(1)"),
+            ("checkpoint_fullfsync", "Integer(1)"),
+            ("secure_delete", "Integer(1)"),
+            ("busy_timeout", "Integer(5000)"),
+        ] {
+            assert_eq!(setting(&writer, name), value, "{name}");
+        }
+        assert_eq!(setting(&reader, "query_only"), "Integer(1)");
+        assert!(reader.execute_batch("DELETE FROM app_tokens").is_err());
+    }
+
+    #[test]
     fn each_step_notes_its_own_version() {
         let connection = Connection::open_in_memory().unwrap();
         for (version, step) in (1..).zip(MIGRATIONS) {

@@ -13,7 +13,7 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Statement, ffi};
 
 use super::open::open_reader;
 use super::watch::Watch;
@@ -119,9 +119,14 @@ impl Readers {
             Some(walker) => _ = walker.send(walk),
             None => walk(),
         }
-        let answer = answer.await.unwrap_or(Err(rusqlite::Error::InvalidQuery));
+        let answer = answer.await.unwrap_or_else(|| Err(panicked()));
         answer.map_err(|error| self.watch.explain(error))
     }
+}
+
+fn panicked() -> rusqlite::Error {
+    let code = ffi::Error::new(ffi::SQLITE_ABORT);
+    rusqlite::Error::SqliteFailure(code, Some("the thread that lists has panicked".into()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it lives as long as the thread")]
@@ -270,5 +275,57 @@ impl Drop for Place {
         if let Some(file) = self.0.upgrade() {
             file.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::blocking::block_on;
+
+    fn readers() -> Readers {
+        Readers::of_memory(Arc::new(Mutex::new(Connection::open_in_memory().unwrap())))
+    }
+
+    fn thread_name(_: &Connection) -> rusqlite::Result<Option<String>> {
+        Ok(thread::current().name().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_walk_runs_on_a_thread_of_the_stores() {
+        let readers = readers();
+        let own = thread::current().name().map(str::to_owned);
+        assert_eq!(readers.read(thread_name).unwrap(), own);
+        let walked = block_on(readers.walk(thread_name)).unwrap();
+        assert_eq!(walked.as_deref(), Some("app-tokens-list"));
+    }
+
+    #[test]
+    fn a_walk_that_panics_fails_alone() {
+        let readers = readers();
+        let error = block_on(readers.walk::<()>(|_| panic!("on purpose"))).unwrap_err();
+        assert_eq!(error.to_string(), "the thread that lists has panicked");
+        assert!(block_on(readers.walk(thread_name)).is_ok());
+    }
+
+    #[test]
+    fn dropping_the_readers_waits_for_the_walk_that_runs() {
+        let readers = readers();
+        let (started, has_started) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let mut walk = Box::pin(readers.walk(move |_| {
+            started.send(()).unwrap();
+            may_go_on.recv().map_err(|_| rusqlite::Error::InvalidQuery)
+        }));
+        let polled = walk.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "the caller's thread is free meanwhile");
+        has_started.recv().unwrap();
+        go_on.send(()).unwrap();
+        drop(walk);
+        let shared = Arc::downgrade(&readers.shared);
+        drop(readers);
+        assert!(shared.upgrade().is_none(), "nothing has the file open any more");
     }
 }
