@@ -551,6 +551,18 @@ fn a_purge_by_sql_deletes_what_the_reference_deletes() {
     assert!(deleted > 1000, "{deleted}");
 }
 
+/// A batch that is not full tells the engine that nothing is left.
+#[test]
+fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
+    let store = SqliteStore::in_memory().unwrap();
+    for number in 0..10 {
+        insert(&store, RecordParts { revocation: Some(revocation()), ..parts(number) });
+    }
+    let dead = Dead { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
+    let batches = [(); 4].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
+    assert_eq!(batches, [4, 4, 2, 0]);
+}
+
 #[test]
 fn any_sequence_of_changes_ends_as_in_the_reference() {
     let mut chance = Chance(6);

@@ -383,6 +383,32 @@ mod tests {
     }
 
     #[test]
+    #[cfg(unix)]
+    fn a_commit_into_a_file_that_was_moved_meanwhile_is_unknown_and_the_next_is_not_done() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connection = Connection::open(&path).unwrap();
+        let schema = "PRAGMA journal_mode = WAL; CREATE TABLE numbers (n INTEGER)";
+        connection.execute_batch(schema).unwrap();
+        let watch = Watch::of(&path).unwrap();
+        let mut certainties = Vec::new();
+        for _ in 0..2 {
+            let (here, away) = (path.clone(), directory.path().join("away"));
+            let change = move |_: &mut Statements<'_>| {
+                _ = std::fs::rename(&here, &away);
+                Ok(())
+            };
+            let (promise, answer) = promise();
+            let change = Change { change, outcome: None, promise, name: name() };
+            let mut jobs: Vec<Box<dyn Job>> = vec![Box::new(change)];
+            let ends = commit_all(&mut Statements::new(&connection), &watch, &mut jobs);
+            answer_all(jobs, ends);
+            certainties.push(wait(answer).unwrap().unwrap_err().certainty());
+        }
+        assert_eq!(certainties, [Certainty::Unknown, Certainty::NotDone]);
+    }
+
+    #[test]
     fn the_lock_of_another_process_is_not_done_and_names_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
