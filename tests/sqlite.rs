@@ -555,12 +555,12 @@ fn a_purge_by_sql_deletes_what_the_reference_deletes() {
 #[test]
 fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     let store = SqliteStore::in_memory().unwrap();
-    for number in 0..10 {
-        insert(&store, RecordParts { revocation: Some(revocation()), ..parts(number) });
-    }
+    insert(&store, RecordParts { revocation: Some(revocation()), ..parts(0) });
+    (1..3).for_each(|expired| insert(&store, parts(expired)));
+    (3..7).for_each(|idle| insert(&store, RecordParts { expires: Expires::Never, ..parts(idle) }));
     let dead = Dead { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
-    let batches = [(); 4].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
-    assert_eq!(batches, [4, 4, 2, 0]);
+    let batches = [(); 3].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
+    assert_eq!(batches, [4, 3, 0]);
 }
 
 #[test]
