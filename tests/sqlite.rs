@@ -458,6 +458,10 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
             except_key_ids: [1, 2, u32::MAX].map(|key| KeyId::new(key).unwrap()).to_vec(),
             ..unrevoked()
         },
+        Filter {
+            except_key_ids: (1..=1000).map(|key| KeyId::new(key).unwrap()).collect(),
+            ..unrevoked()
+        },
         Filter { expires_before: Some(at(100)), ..unrevoked() },
         Filter { expires_before: Some(at(4000)), superseded: Some(false), ..unrevoked() },
         Filter { expires_from: Some(at(10)), expires_before: Some(at(900)), ..any() },

@@ -351,6 +351,8 @@ const COUNT_END: &str = " LIMIT ?)";
 /// As many candidates as are looked up one by one and put in order for each page. Where there are more, they lie so close in the
 /// table that a page is soon full on a walk in order of id.
 const FEW: i64 = 2000;
+/// SQLite puts 500 selects together at most.
+const MOST_KEYS: usize = 400;
 
 fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Option<Row>> {
     let mut rows = statement.query([stored(id)])?;
@@ -386,32 +388,41 @@ fn candidates(filter: &Filter) -> Option<Query> {
     if filter.id.is_some() || filter.owner.is_some() || filter.family.is_some() {
         return None;
     }
-    let any = Filter::every_token;
-    if filter.revoked == Some(false) {
-        if let Some(key_id) = filter.key_id {
-            let mut ids = Query::new(UNDER_ONE_KEY);
-            ids.add("", [key_id.as_u32().into()]);
-            return Some(ids);
-        }
-        let mut keys: Vec<u32> = filter.except_key_ids.iter().map(|key| key.as_u32()).collect();
-        keys.sort_unstable();
-        if let ([first, ..], [.., last]) = (keys.as_slice(), keys.as_slice()) {
-            let mut ids = Query::new(UNDER_SMALLER_KEYS);
-            ids.add("", [Value::from(*first)]);
-            keys.windows(2)
-                .for_each(|two| ids.add(OR_KEYS_BETWEEN, two.iter().map(|key| Value::from(*key))));
-            ids.add(OR_GREATER_KEYS, [Value::from(*last)]);
-            return Some(ids);
-        }
+    if filter.revoked == Some(false)
+        && (filter.key_id.is_some() || !filter.except_key_ids.is_empty())
+    {
+        return under_keys(filter.key_id, &filter.except_key_ids);
     }
     let (expires_before, expires_from) = (filter.expires_before, filter.expires_from);
     let by_one_index = if expires_before.is_some() || expires_from.is_some() {
-        Filter { expires_before, expires_from, ..any() }
+        Filter { expires_before, expires_from, ..Filter::every_token() }
     } else {
-        Filter { last_used_before: Some(filter.last_used_before?), ..any() }
+        Filter { last_used_before: Some(filter.last_used_before?), ..Filter::every_token() }
     };
     let mut ids = Query::new(MATCHING);
     ids.add_filter(&by_one_index);
+    Some(ids)
+}
+
+/// The ids of unrevoked rows under one key, or under any but some: before, between and after these.
+fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
+    if let Some(key_id) = key_id {
+        let mut ids = Query::new(UNDER_ONE_KEY);
+        ids.add("", [key_id.as_u32().into()]);
+        return Some(ids);
+    }
+    let mut keys: Vec<u32> = except.iter().map(|key| key.as_u32()).collect();
+    keys.sort_unstable();
+    let (first, last) = (*keys.first()?, *keys.last()?);
+    if keys.len() > MOST_KEYS {
+        return None;
+    }
+    let mut ids = Query::new(UNDER_SMALLER_KEYS);
+    ids.add("", [first.into()]);
+    for two in keys.windows(2) {
+        ids.add(OR_KEYS_BETWEEN, two.iter().map(|key| (*key).into()));
+    }
+    ids.add(OR_GREATER_KEYS, [last.into()]);
     Some(ids)
 }
 

@@ -55,7 +55,7 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// and `commit` say that there is no transaction any more.
 ///
 /// It needs the tables, which it doesn't make, and leaves the connection's settings as they are: how durable a commit is, and how
-/// long it waits for a lock, are the host's choice. rusqlite's own `Transaction` can't be taken: it may not be shared by threads, as
+/// long it waits for a lock, are the host's choice. Whether the file is still in its place is not looked at. rusqlite's own `Transaction` can't be taken: it may not be shared by threads, as
 /// a [`TokenStore`] must.
 ///
 /// # Threads
