@@ -32,19 +32,18 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("app.db");
-/// use app_tokens::store::{Filter, SqliteStore, SqliteTransaction, TokenStore};
-/// # use app_tokens::{Owner, Timestamp, record::{Actor, Revocation}};
+/// use app_tokens::store::{SqliteStore, SqliteTransaction};
+/// use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
 /// let store = SqliteStore::open(&path)?; // makes the tables
 /// let mut connection = rusqlite::Connection::open(&path)?;
-/// # let revocation = Revocation { at: Timestamp::MIN, reason: "closed".parse()?, by: Actor::Owner };
+/// connection.execute_batch("CREATE TABLE users (name TEXT)")?;
 ///
 /// let transaction = SqliteTransaction::begin(&mut connection)?;
-/// transaction.with(|connection| connection.execute("CREATE TABLE users (name TEXT)", []))?;
-/// # let ended =
-/// transaction.revoke(&Filter::of_owner(&Owner::new("alice")?), &revocation)
-/// # ;
-/// # std::pin::pin!(ended).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+/// transaction.with(|connection| connection.execute("INSERT INTO users VALUES ('alice')", []))?;
+/// let tokens = TokenAuthority::new(&transaction, KeyRing::ephemeral()?, Policy::new("acme")?);
+/// let issued = tokens.blocking().issue(NewToken::new("alice", "My phone"))?;
 /// transaction.commit()?;
+/// println!("shown once: {}", issued.expose_secret());
 /// # Ok(())
 /// # }
 /// ```
