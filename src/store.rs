@@ -27,7 +27,7 @@ pub use crate::seal::Row;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlite::{SqliteStore, SqliteStoreError};
+pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
 
 /// Where tokens live.
 ///
@@ -433,31 +433,46 @@ impl Error for StoreError {
     }
 }
 
-impl<S: TokenStore> TokenStore for Arc<S> {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        (**self).insert(insert).await
-    }
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        (**self).find(id).await
-    }
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        (**self).list(filter, page).await
-    }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        (**self).replace(replace).await
-    }
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        (**self).revoke(filter, revocation).await
-    }
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        (**self).touch(uses, now).await
-    }
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        (**self).purge(purge, limit).await
-    }
+macro_rules! also_behind {
+    ($pointer:ty) => {
+        impl<S: TokenStore> TokenStore for $pointer {
+            async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+                (**self).insert(insert).await
+            }
+            async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+                (**self).find(id).await
+            }
+            async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+                (**self).list(filter, page).await
+            }
+            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+                (**self).replace(replace).await
+            }
+            async fn revoke(
+                &self,
+                filter: &Filter,
+                revocation: &Revocation,
+            ) -> Result<u64, StoreError> {
+                (**self).revoke(filter, revocation).await
+            }
+            async fn touch(
+                &self,
+                uses: &[(TokenId, LastUse)],
+                now: Timestamp,
+            ) -> Result<(), StoreError> {
+                (**self).touch(uses, now).await
+            }
+            async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+                (**self).purge(purge, limit).await
+            }
+        }
+
+        impl<S: RuntimeFree> RuntimeFree for $pointer {}
+    };
 }
 
-impl<S: RuntimeFree> RuntimeFree for Arc<S> {}
+also_behind!(Arc<S>);
+also_behind!(&S);
 
 /// Any store, chosen at run time: `TokenAuthority<DynStore>` where the host reads from its configuration which one it is.
 ///

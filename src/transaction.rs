@@ -19,7 +19,23 @@ use crate::view::TokenView;
 ///
 /// What is done here counts once the host has committed: only then is a token good, or denied everywhere. If a call fails, roll back.
 /// Nothing is asked again here where an answer was lost, and nobody hears of anything before the
-/// [events](InTransaction::into_events) are sent.
+/// [events](InTransaction::into_events) are sent. `store::SqliteTransaction` and `store::PostgresTransaction` show it whole:
+///
+/// ```
+/// # use app_tokens::{MemoryStore, NewToken, TokenAuthority};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tokens = TokenAuthority::in_memory("acme")?;
+/// # let transaction = MemoryStore::new();
+/// // let transaction = … of the host's, with whatever else is to be done in it
+/// let within = tokens.in_transaction(&transaction);
+/// let issued = within.blocking().issue(NewToken::new("alice", "First"))?;
+/// let events = within.into_events();
+/// // transaction.commit()?;
+/// events.send();
+/// println!("shown once: {}", issued.expose_secret());
+/// # Ok(())
+/// # }
+/// ```
 pub struct InTransaction<T> {
     tokens: TokenAuthority<T>,
 }

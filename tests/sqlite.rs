@@ -1,148 +1,24 @@
 //! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that means what the reference says.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
+use std::process::{Command, Output, Stdio};
+use std::task::{Context, Waker};
+use std::thread;
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Row, SqliteStore,
-    SqliteStoreError, Supersede, TokenStore,
+    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Row, SqliteStore, Supersede,
+    TokenStore,
 };
-use app_tokens::token::Token;
 use app_tokens::{
-    Access, Digest, KeyId, KeyRing, Label, NewToken, Operator, Owner, Policy, Reason, Seal,
-    Timestamp, TokenAuthority, TokenId,
+    Access, KeyId, KeyRing, Label, NewToken, Operator, Owner, Policy, Reason, Seal, Timestamp,
+    TokenAuthority, TokenId,
 };
-use rusqlite::Connection;
-use tempfile::TempDir;
 
-// -- rows and files
+#[path = "common/rows.rs"]
+mod rows;
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Unpark>) {
-        self.0.unpark();
-    }
-}
-
-fn wait<F: Future>(future: F) -> F::Output {
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut future = std::pin::pin!(future);
-    loop {
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
-    }
-}
-
-struct File {
-    directory: TempDir,
-}
-
-impl File {
-    fn new() -> File {
-        File { directory: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("app.db")
-    }
-
-    #[track_caller]
-    fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path()).unwrap()
-    }
-
-    /// Past the store, as whoever can write the file.
-    #[track_caller]
-    fn raw(&self) -> Connection {
-        Connection::open(self.path()).unwrap()
-    }
-}
-
-const NOW: i64 = 1_772_366_400;
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_unix(NOW + seconds).unwrap()
-}
-
-fn id(number: u64) -> TokenId {
-    TokenId::from_u64(number).unwrap()
-}
-
-fn owner(name: &str) -> Owner {
-    Owner::new(name).unwrap()
-}
-
-fn digest() -> Digest {
-    let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
-    Digest::of(&Token::parse_any_prefix(text).unwrap())
-}
-
-fn parts(number: u64) -> RecordParts {
-    RecordParts {
-        id: id(number),
-        digest: digest(),
-        owner: owner("alice"),
-        label: Label::new("My phone").unwrap(),
-        access: Access::full(),
-        issued_by: None,
-        created_at: at(0),
-        expires: Expires::At(at(1000)),
-        family: id(number),
-        successor: None,
-        derived_from: None,
-        revocation: None,
-        last_use: None,
-        revision: 0,
-        key_id: KeyId::new(1).unwrap(),
-        seal: Some(Seal::from_bytes([7; 32])),
-    }
-}
-
-fn row(parts: RecordParts) -> Row {
-    Row::new(TokenRecord::from_parts(parts))
-}
-
-fn creation(parts: RecordParts) -> Insert {
-    let row = row(parts);
-    Insert { row, now: at(0), limit: None, unique_label: false, under: None, supersede: None }
-}
-
-fn revocation() -> Revocation {
-    Revocation { at: at(7), reason: Reason::LEAKED, by: Actor::Engine }
-}
-
-#[track_caller]
-fn insert(store: &impl TokenStore, parts: RecordParts) {
-    assert_eq!(wait(store.insert(&creation(parts))).unwrap(), Inserted::Done);
-}
-
-/// Every row, in order of id.
-#[track_caller]
-fn all(store: &impl TokenStore) -> Vec<Option<RecordParts>> {
-    listed(store, &Filter::every_token(), Page::first(u32::MAX))
-}
-
-#[track_caller]
-fn listed(store: &impl TokenStore, filter: &Filter, page: Page) -> Vec<Option<RecordParts>> {
-    let rows = wait(store.list(filter, page)).unwrap();
-    rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
-}
-
-#[track_caller]
-fn found(store: &impl TokenStore, id: TokenId) -> Option<RecordParts> {
-    let row = wait(store.find(id)).unwrap()?;
-    assert_eq!(row.id(), id);
-    row.record().cloned().map(TokenRecord::into_parts)
-}
+use rows::*;
 
 // -- chance
 
@@ -414,121 +290,6 @@ fn the_hosts_own_tables_and_version_stay_as_they_are() {
     assert_eq!(number("SELECT count(*) FROM app_tokens"), 1);
 }
 
-// -- files that are no good
-
-#[track_caller]
-fn refusal(path: impl AsRef<Path>) -> SqliteStoreError {
-    SqliteStore::open(path).unwrap_err()
-}
-
-#[test]
-fn a_newer_schema_is_refused_and_left_alone() {
-    let file = File::new();
-    drop(file.open());
-    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 2").unwrap();
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("app.db have version 2, and this program knows version 1"));
-    file.raw().execute_batch("UPDATE app_tokens_schema SET version = 1").unwrap();
-    file.open();
-}
-
-#[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
-    for theirs in [
-        "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
-        "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
-        "CREATE VIEW app_tokens AS SELECT 1 AS id",
-        "CREATE TABLE app_tokens_schema (version INTEGER)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER)",
-    ] {
-        let file = File::new();
-        file.raw().execute_batch(theirs).unwrap();
-        let tables = "SELECT group_concat(sql) FROM sqlite_master";
-        let before: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
-        let error = refusal(file.path());
-        assert!(matches!(error, SqliteStoreError::ForeignTable(_)), "{theirs}: {error}");
-        let after: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
-        assert_eq!(before, after);
-    }
-}
-
-#[test]
-fn what_is_no_database_is_refused_and_left_alone() {
-    let file = File::new();
-    let text = "nothing but text ".repeat(100);
-    fs::write(file.path(), &text).unwrap();
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::NotADatabase(_)), "{error}");
-    assert_eq!(fs::read_to_string(file.path()).unwrap(), text);
-}
-
-#[test]
-fn a_path_that_leads_to_no_file_is_refused_with_advice() {
-    let directory = tempfile::tempdir().unwrap();
-    let error = refusal(directory.path().join("missing/app.db"));
-    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
-    assert!(error.to_string().contains("missing/app.db"), "{error}");
-    let error = refusal(directory.path());
-    assert!(matches!(error, SqliteStoreError::CantOpen { .. }), "{error}");
-    for no_file in ["", ":memory:"] {
-        let error = refusal(no_file);
-        assert!(error.to_string().contains("SqliteStore::in_memory()"), "{error}");
-    }
-}
-
-#[test]
-fn a_path_is_a_path_and_not_a_uri() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file:app.db?mode=memory");
-    insert(&SqliteStore::open(&path).unwrap(), parts(1));
-    assert_eq!(all(&SqliteStore::open(&path).unwrap()).len(), 1);
-}
-
-#[test]
-#[cfg(unix)]
-fn a_file_that_can_not_be_written_is_refused() {
-    use std::os::unix::fs::PermissionsExt as _;
-    let file = File::new();
-    insert(&file.open(), parts(1));
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o400)).unwrap();
-    if fs::OpenOptions::new().write(true).open(file.path()).is_ok() {
-        eprintln!("SKIPPED: whoever runs this may write every file (root?)");
-        return;
-    }
-    let error = refusal(file.path());
-    assert!(matches!(error, SqliteStoreError::ReadOnly(_)), "{error}");
-    fs::set_permissions(file.path(), fs::Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
-    let error = refusal(file.path());
-    fs::set_permissions(file.directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    assert!(
-        matches!(error, SqliteStoreError::CantOpen { .. } | SqliteStoreError::ReadOnly(_)),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_corrupt_page_is_a_failure_and_says_which_file() {
-    let file = File::new();
-    let store = file.open();
-    (0..2000).for_each(|number| insert(&store, parts(number * 3)));
-    drop(store);
-    let mut bytes = fs::read(file.path()).unwrap();
-    bytes[8192..].iter_mut().for_each(|byte| *byte = 0xEE);
-    fs::write(file.path(), bytes).unwrap();
-    match SqliteStore::open(file.path()) {
-        Err(error) => assert!(error.to_string().contains("app.db"), "{error}"),
-        Ok(store) => {
-            let error = wait(store.list(&Filter::every_token(), Page::first(9))).unwrap_err();
-            assert!(error.to_string().contains("malformed"), "{error}");
-            assert!(error.to_string().contains("app.db"), "{error}");
-        }
-    }
-}
-
 // -- damaged rows
 
 /// What a hand can write into each column, and whether the row can still be read then.
@@ -673,6 +434,53 @@ fn a_list_by_sql_is_the_list_by_the_reference() {
     assert!(matched > 4000, "the filters must not be too narrow: {matched}");
 }
 
+/// A list without an owner is put together in one way where an index gives few rows, and in another where it gives many.
+#[test]
+fn a_list_among_many_rows_is_the_list_by_the_reference() {
+    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
+    let mut chance = Chance(7);
+    for number in 0..5000 {
+        // The times spread, so that some filters match a few rows only.
+        let expires = Expires::At(at(chance.below(5000) as i64));
+        let parts = RecordParts { expires, ..chance.parts(id(number * 3)) };
+        insert(&memory, parts.clone());
+        insert(&sqlite, parts);
+    }
+    let any = Filter::every_token;
+    let unrevoked = || Filter { revoked: Some(false), ..any() };
+    for filter in [
+        unrevoked(),
+        Filter { key_id: Some(KeyId::new(1).unwrap()), ..unrevoked() },
+        Filter { key_id: Some(KeyId::new(9).unwrap()), ..unrevoked() },
+        Filter { except_key_ids: vec![KeyId::new(1).unwrap()], ..unrevoked() },
+        Filter { except_key_ids: vec![chance.key_id(), KeyId::new(2).unwrap()], ..unrevoked() },
+        Filter {
+            except_key_ids: [1, 2, u32::MAX].map(|key| KeyId::new(key).unwrap()).to_vec(),
+            ..unrevoked()
+        },
+        Filter {
+            except_key_ids: (1..=1000).map(|key| KeyId::new(key).unwrap()).collect(),
+            ..unrevoked()
+        },
+        Filter { expires_before: Some(at(100)), ..unrevoked() },
+        Filter { expires_before: Some(at(4000)), superseded: Some(false), ..unrevoked() },
+        Filter { expires_from: Some(at(10)), expires_before: Some(at(900)), ..any() },
+        Filter { expires_from: Some(at(4999)), ..any() },
+        Filter { last_used_before: Some(at(-1)), ..any() },
+        Filter { last_used_before: Some(at(8)), ..unrevoked() },
+    ] {
+        let mut page = Page::first(700);
+        loop {
+            let rows = listed(&sqlite, &filter, page);
+            assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
+            page.after = rows.last().and_then(Option::as_ref).map(|row| row.id);
+            if rows.is_empty() {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn each_fact_of_a_filter_alone_means_what_the_reference_says() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
@@ -745,6 +553,18 @@ fn a_purge_by_sql_deletes_what_the_reference_deletes() {
         deleted += in_batches;
     }
     assert!(deleted > 1000, "{deleted}");
+}
+
+/// A batch that is not full tells the engine that nothing is left.
+#[test]
+fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
+    let store = SqliteStore::in_memory().unwrap();
+    insert(&store, RecordParts { revocation: Some(revocation()), ..parts(0) });
+    (1..3).for_each(|expired| insert(&store, parts(expired)));
+    (3..7).for_each(|idle| insert(&store, RecordParts { expires: Expires::Never, ..parts(idle) }));
+    let dead = Dead { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
+    let batches = [(); 3].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
+    assert_eq!(batches, [4, 3, 0]);
 }
 
 #[test]
@@ -879,28 +699,109 @@ fn eight_threads_and_two_handles_keep_the_limit() {
 
 const CHILD: &str = "APP_TOKENS_TEST_CHILD";
 
+/// In a child process: its number, and the file.
+fn as_child() -> Option<(u64, SqliteStore)> {
+    let child = std::env::var(CHILD).ok()?;
+    let (number, path) = child.split_once(' ').unwrap();
+    Some((number.parse().unwrap(), SqliteStore::open(path).unwrap()))
+}
+
+/// Runs a test again in four processes at once, which do their part of it on a file. Answers what they said.
+fn in_four_processes(test: &str, file: &File) -> String {
+    let children = (0..4).map(|number| {
+        Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--nocapture"])
+            .env(CHILD, format!("{number} {}", file.path().display()))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    });
+    let children: Vec<_> = children.collect();
+    let outputs = children.into_iter().map(|child| child.wait_with_output().unwrap());
+    let said = |output: Output| {
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    outputs.map(said).collect()
+}
+
 #[test]
 fn four_processes_keep_the_limit() {
-    if let Some(child) = std::env::var_os(CHILD) {
-        let child = child.into_string().unwrap();
-        let (number, path) = child.split_once(' ').unwrap();
-        hammer(&SqliteStore::open(path).unwrap(), 1000 * number.parse::<u64>().unwrap());
+    if let Some((number, store)) = as_child() {
+        hammer(&store, 1000 * number);
         return;
     }
     let file = File::new();
-    let children: Vec<_> = (0..4)
-        .map(|number| {
-            Command::new(std::env::current_exe().unwrap())
-                .args(["--exact", "four_processes_keep_the_limit"])
-                .env(CHILD, format!("{number} {}", file.path().display()))
-                .spawn()
-                .unwrap()
-        })
-        .collect();
-    for mut child in children {
-        assert!(child.wait().unwrap().success());
-    }
+    in_four_processes("four_processes_keep_the_limit", &file);
     assert_eq!(live_rows(&file.open()), u64::from(LIMIT));
+}
+
+/// How many tokens four processes rotate at once.
+const ROTATED: u64 = 100;
+
+#[test]
+fn of_rotations_by_four_processes_one_succeeds() {
+    if let Some((number, store)) = as_child() {
+        for old in 0..ROTATED {
+            let successor = 1000 * (number + 1) + old;
+            match wait(store.insert(&superseding(old, successor))).unwrap() {
+                Inserted::Done => println!("done {old}"),
+                answer => assert_eq!(answer, Inserted::Stale),
+            }
+        }
+        return;
+    }
+    let file = File::new();
+    let store = file.open();
+    (0..ROTATED).for_each(|old| insert(&store, parts(old)));
+    let said = in_four_processes("of_rotations_by_four_processes_one_succeeds", &file);
+    let mut done: Vec<&str> = said.lines().filter(|line| line.starts_with("done ")).collect();
+    done.sort_unstable();
+    assert_eq!(done.len() as u64, ROTATED);
+    done.dedup();
+    assert_eq!(done.len() as u64, ROTATED, "each once");
+    for old in 0..ROTATED {
+        let old = found(&store, id(old)).unwrap();
+        let family = Filter::of_family(&old.owner, old.family);
+        let live = listed(&store, &Filter { superseded: Some(false), ..family }, Page::first(9));
+        assert_eq!(live.len(), 1, "one way in");
+        assert_eq!(live[0].as_ref().map(|row| row.id), old.successor);
+    }
+}
+
+/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the while.
+#[test]
+fn nothing_escapes_a_revocation_by_another_process() {
+    const LINES: u64 = 200;
+    let of_line = |line| Filter::of_family(&owner("alice"), id(line));
+    if let Some((number, store)) = as_child() {
+        for line in 0..LINES {
+            match number {
+                0 => _ = wait(store.insert(&superseding(line, 1000 + line))).unwrap(),
+                1 => {
+                    let child = RecordParts { derived_from: Some(id(line)), ..parts(2000 + line) };
+                    let under = Some(row(parts(line)));
+                    wait(store.insert(&Insert { under, ..creation(child) })).map(drop).unwrap();
+                }
+                2 => _ = wait(store.revoke(&of_line(line), &revocation())).unwrap(),
+                _ => {
+                    // Those that were there all the time are in every list, once.
+                    let all = listed(&store, &Filter::every_token(), Page::first(9999));
+                    let ids = all.iter().flatten().map(|row| row.id.as_u64());
+                    assert!(ids.filter(|id| *id < LINES).eq(0..LINES));
+                }
+            }
+        }
+        return;
+    }
+    let file = File::new();
+    let store = file.open();
+    (0..LINES).for_each(|line| insert(&store, parts(line)));
+    in_four_processes("nothing_escapes_a_revocation_by_another_process", &file);
+    let rows: Vec<_> = all(&store).into_iter().flatten().collect();
+    let left: Vec<_> = rows.iter().filter(|row| row.revocation.is_none()).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(rows.len() as u64 > LINES, "some came before the revocation");
 }
 
 #[test]

@@ -6,17 +6,26 @@ use std::path::{Path, absolute};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Statement, params, params_from_iter};
+use rusqlite::{Connection, Statement, params, params_from_iter};
 
+mod failure;
 mod open;
+#[cfg(test)]
+mod plans;
 mod reader;
+mod transaction;
+mod watch;
+mod worker;
 mod writer;
 
 pub use open::SqliteStoreError;
+pub use transaction::SqliteTransaction;
 
+use self::failure::Failure;
 use self::open::{open_memory, open_writer};
 use self::reader::Readers;
-use self::writer::{Failure, Statements, Writer, write_file, write_memory};
+use self::watch::Watch;
+use self::writer::{Statements, Writer, write_file, write_memory};
 use super::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
     Supersede, TokenStore,
@@ -42,22 +51,35 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The file
-/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. The file is
-/// switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own connections only. SQLite
-/// 3.37 or newer is needed, and a local file system. Several processes may have it open. While one has, neither move, replace nor
-/// copy the file: `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"` makes a copy. A new file is for
-/// its owner only (mode 0600).
+/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. They are made
+/// where they are missing and migrated where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a
+/// host that would rather run it by itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is
+/// one of this store's own connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only
+/// (mode 0600).
+///
+/// Several processes may have it open. While one has, neither move, replace nor copy the file, its `-wal` or its `-shm`: `VACUUM INTO`
+/// or `sqlite3 app.db ".backup copy.db"` makes a copy. On Unix a file that was nevertheless moved, deleted or replaced is noticed
+/// before and after each change, and within a second by look-ups; every call fails until it is back, or the store is opened anew.
 ///
 /// # Durability
 /// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
-/// while another is being synced are committed together. What is deleted is overwritten (`secure_delete`), though not yet in the
-/// write-ahead log.
+/// while another is being synced are committed together; one that fails, for instance because it alone is too big for the disk, fails
+/// alone. A commit that fails in the middle of writing is [`Unknown`](super::Certainty::Unknown): a crash may yet bring it back.
+/// What is deleted is overwritten (`secure_delete`), though not yet in the write-ahead log.
+///
+/// # Failures
+/// A full disk, a lock that is held for longer than 5 seconds, a file that became read-only: each fails the calls that it concerns
+/// and says so, and the store goes on by itself when the cause is gone. A damaged file fails whatever reads the damaged part, and
+/// denies nobody: [`SqliteStoreError`] says what a start is refused for.
 ///
 /// # Threads
-/// Looking up, and listing, runs on the caller's thread and never waits for a writer. A look-up takes a few microseconds, so an
-/// async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32 threads do, and
-/// closes it when it ends. Changes run on one thread of the store's, which ends when the last clone is dropped. They wait for the
-/// lock of another process for 5 seconds at most.
+/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A look-up takes a few
+/// microseconds, so an async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32
+/// threads do, and closes it when it ends. Other lists, which may walk through the whole table, run one after the other on a thread
+/// of the store's that the first of them starts. Changes run on another one. Both end when the last clone is dropped.
+///
+/// # In the host's own transaction
+/// [`SqliteTransaction`] issues and revokes on a connection of the host's, together with what else that writes.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -70,6 +92,10 @@ struct Inner {
 }
 
 impl SqliteStore {
+    /// The SQL that makes each version of the tables of the one before, the first of nothing, for a host that runs its migrations
+    /// itself. Each notes its version in `app_tokens_schema` and belongs in a transaction. [`SqliteStore::open`] runs what is missing.
+    pub const MIGRATIONS: &'static [&'static str] = open::MIGRATIONS;
+
     /// Opens the file, or makes it, and its tables where they are missing.
     ///
     /// # Errors
@@ -80,10 +106,13 @@ impl SqliteStore {
         let failed = |source| SqliteStoreError::Failed { path: path.into(), source };
         // Threads open the file later on, when the process may have another working directory.
         let path = absolute(path).map_err(|error| failed(error.into()))?;
-        let readers = Readers::open(&path).map_err(|error| SqliteStoreError::new(&path, error))?;
+        let watch = Watch::of(&path).map_err(|error| failed(error.into()))?;
+        let readers = Readers::open(&path, watch.clone())
+            .map_err(|error| SqliteStoreError::new(&path, error))?;
         let name = Arc::<str>::from(path.to_string_lossy());
-        let writer = Writer::start(name.clone(), move |jobs| write_file(&connection, &jobs))
-            .map_err(|error| failed(error.into()))?;
+        let writer =
+            Writer::start(name.clone(), move |jobs| write_file(&connection, &watch, &jobs))
+                .map_err(|error| failed(error.into()))?;
         Ok(SqliteStore(Arc::new(Inner { readers, writer, name })))
     }
 
@@ -115,9 +144,6 @@ impl fmt::Debug for SqliteStore {
 
 impl TokenStore for SqliteStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        if insert.row.record().is_none() {
-            return Err(StoreError::not_done("a damaged row can't be inserted"));
-        }
         let insert = insert.clone();
         self.0.writer.write(move |statements| create(statements, &insert)).await
     }
@@ -127,14 +153,12 @@ impl TokenStore for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let mut list = Query::new(LIST);
-        list.add_filter(filter);
-        list.add(AFTER_ID, [id_or_before_all(page.after)]);
-        list.add(IN_ORDER_OF_ID, [Value::from(page.limit)]);
-        let rows: rusqlite::Result<_> = self.0.readers.read(|connection| {
-            let mut statement = connection.prepare(&list.sql)?;
-            statement.query_and_then(params_from_iter(list.values), row_of)?.collect()
-        });
+        let rows = if filter.id.is_some() || filter.owner.is_some() {
+            self.0.readers.read(|connection| rows_of(connection, filter, page))
+        } else {
+            let filter = filter.clone();
+            self.0.readers.walk(move |connection| rows_of(connection, &filter, page)).await
+        };
         rows.map_err(|error| self.failure(error))
     }
 
@@ -144,14 +168,8 @@ impl TokenStore for SqliteStore {
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        let end_matching = revocation_of(REVOKE, filter, revocation, "");
-        let mut end_derived = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation, ")");
-        end_derived.add_fact(WITHOUT_ID, filter.except_id.map(|id| stored(id).into()));
-        let end_both = move |statements: &mut Statements<'_>| {
-            // The derived rows first: whose families match is asked before any row has changed.
-            Ok(end_derived.execute(statements)? + end_matching.execute(statements)?)
-        };
-        self.0.writer.write(end_both).await
+        let (filter, revocation) = (filter.clone(), revocation.clone());
+        self.0.writer.write(move |statements| end_matching(statements, &filter, &revocation)).await
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
@@ -160,20 +178,8 @@ impl TokenStore for SqliteStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let mut delete = Query::new(DELETE);
-        match purge {
-            Purge::Matching(filter) => {
-                delete.add(MATCHING, []);
-                delete.add_filter(filter);
-            }
-            Purge::Dead(dead) => {
-                let unused_since = dead.unused_since.map(Timestamp::as_unix);
-                let times = [Some(dead.ended_by.as_unix()), unused_since, Some(dead.now.as_unix())];
-                delete.add(DEAD, times.map(Value::from));
-            }
-        }
-        delete.add(AT_MOST, [Value::from(limit)]);
-        self.0.writer.write(move |statements| delete.execute(statements)).await
+        let purge = purge.clone();
+        self.0.writer.write(move |statements| deletion(&purge, limit).execute(statements)).await
     }
 }
 
@@ -215,7 +221,9 @@ const SWAP: &str = "
 fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<Inserted> {
     let Insert { row, now, limit, unique_label, under, supersede } = insert;
     let Some(new) = row.record() else {
-        return Err(rusqlite::Error::InvalidQuery);
+        return Err(rusqlite::Error::ToSqlConversionFailure(
+            "a damaged row can't be inserted".into(),
+        ));
     };
     if statements.exists(ID_TAKEN, [stored(new.id())])? {
         return Ok(Inserted::IdTaken);
@@ -329,14 +337,93 @@ const FIND: &str = concat!(select_row!(), " WHERE id = ?1");
 const LIST: &str = concat!(select_row!(), " WHERE id <= 1125899906842623");
 const AFTER_ID: &str = " AND id > ?";
 const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
+const AMONG: &str = " AND id IN (";
+const AMONG_END: &str = ")";
+const UNDER_ONE_KEY: &str = "SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id = ?";
+const UNDER_SMALLER_KEYS: &str =
+    "SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id < ?";
+const OR_KEYS_BETWEEN: &str =
+    " UNION ALL SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id > ? AND key_id < ?";
+const OR_GREATER_KEYS: &str =
+    " UNION ALL SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id > ?";
+const COUNT: &str = "SELECT count(*) FROM (";
+const COUNT_END: &str = " LIMIT ?)";
+/// As many candidates as are looked up one by one and put in order for each page. Where there are more, they lie so close in the
+/// table that a page is soon full on a walk in order of id.
+const FEW: i64 = 2000;
+/// SQLite puts 500 selects together at most.
+const MOST_KEYS: usize = 400;
 
 fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Option<Row>> {
     let mut rows = statement.query([stored(id)])?;
     rows.next()?.map(row_of).transpose()
 }
 
-fn id_or_before_all(after: Option<TokenId>) -> Value {
-    Value::Integer(after.map_or(-1, stored))
+fn rows_of(connection: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Row>> {
+    let few = match candidates(filter) {
+        Some(candidates) if candidates.are_few(connection)? => Some(candidates),
+        _ => None,
+    };
+    let list = list_of(filter, page, few);
+    let mut statement = connection.prepare(&list.sql)?;
+    statement.query_and_then(params_from_iter(list.values), row_of)?.collect()
+}
+
+fn list_of(filter: &Filter, page: Page, candidates: Option<Query>) -> Query {
+    let mut list = Query::new(LIST);
+    if let Some(candidates) = candidates {
+        list.add(AMONG, []);
+        list.append(candidates);
+        list.add(AMONG_END, []);
+    }
+    list.add_filter(filter);
+    list.add(AFTER_ID, [Value::Integer(page.after.map_or(-1, stored))]);
+    list.add(IN_ORDER_OF_ID, [Value::from(page.limit)]);
+    list
+}
+
+/// The ids of rows among which all that match are, by an index that is not in order of id. `None` where there is none, or where the
+/// rows come out of an index, or the table, in order anyhow.
+fn candidates(filter: &Filter) -> Option<Query> {
+    if filter.id.is_some() || filter.owner.is_some() || filter.family.is_some() {
+        return None;
+    }
+    if filter.revoked == Some(false)
+        && (filter.key_id.is_some() || !filter.except_key_ids.is_empty())
+    {
+        return under_keys(filter.key_id, &filter.except_key_ids);
+    }
+    let (expires_before, expires_from) = (filter.expires_before, filter.expires_from);
+    let by_one_index = if expires_before.is_some() || expires_from.is_some() {
+        Filter { expires_before, expires_from, ..Filter::every_token() }
+    } else {
+        Filter { last_used_before: Some(filter.last_used_before?), ..Filter::every_token() }
+    };
+    let mut ids = Query::new(MATCHING);
+    ids.add_filter(&by_one_index);
+    Some(ids)
+}
+
+/// The ids of unrevoked rows under one key, or under any but some: before, between and after these.
+fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
+    if let Some(key_id) = key_id {
+        let mut ids = Query::new(UNDER_ONE_KEY);
+        ids.add("", [key_id.as_u32().into()]);
+        return Some(ids);
+    }
+    let mut keys: Vec<u32> = except.iter().map(|key| key.as_u32()).collect();
+    keys.sort_unstable();
+    let (first, last) = (*keys.first()?, *keys.last()?);
+    if keys.len() > MOST_KEYS {
+        return None;
+    }
+    let mut ids = Query::new(UNDER_SMALLER_KEYS);
+    ids.add("", [first.into()]);
+    for two in keys.windows(2) {
+        ids.add(OR_KEYS_BETWEEN, two.iter().map(|key| (*key).into()));
+    }
+    ids.add(OR_GREATER_KEYS, [last.into()]);
+    Some(ids)
 }
 
 // -- replace
@@ -377,25 +464,36 @@ macro_rules! revoke {
 const REVOKE: &str = revoke!();
 const REVOKE_ONE: &str = concat!(revoke!(), " AND id = ?");
 const REVOKE_DERIVED: &str = concat!(revoke!(), " AND owner = ? AND derived_from = ?");
-/// Ends in an open parenthesis.
+/// Ends in an open parenthesis, which [`MATCHING_END`] closes.
 const REVOKE_DERIVED_FROM_MATCHING: &str = concat!(
     revoke!(),
     " AND derived_from IS NOT NULL
         AND (derived_from, owner) IN (SELECT family, owner FROM app_tokens WHERE TRUE"
 );
+const MATCHING_END: &str = ")";
 
-fn revocation_of(
-    sql: &'static str,
+fn end_matching(
+    statements: &Statements<'_>,
     filter: &Filter,
     revocation: &Revocation,
-    end: &'static str,
-) -> Query {
+) -> rusqlite::Result<u64> {
+    // The derived rows first: whose families match is asked before any row has changed.
+    let derived = revocation_of_derived(filter, revocation).execute(statements)?;
+    Ok(derived + revocation_of(REVOKE, filter, revocation).execute(statements)?)
+}
+
+fn revocation_of_derived(filter: &Filter, revocation: &Revocation) -> Query {
+    let mut query = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
+    query.add(MATCHING_END, []);
+    query.add_fact(WITHOUT_ID, filter.except_id.map(|id| stored(id).into()));
+    query
+}
+
+fn revocation_of(sql: &'static str, filter: &Filter, revocation: &Revocation) -> Query {
     let Revocation { at, reason, by } = revocation;
     let mut query = Query::new(sql);
-    let reason = Value::Text(reason.to_string());
-    query.add("", [Value::Integer(at.as_unix()), reason, Value::Text(by.to_string())]);
+    query.add("", [Value::Integer(at.as_unix()), text(reason), text(by)]);
     query.add_filter(filter);
-    query.add(end, []);
     query
 }
 
@@ -426,15 +524,41 @@ fn note_uses(
 /// Ends in an open parenthesis, which [`AT_MOST`] closes.
 const DELETE: &str = "DELETE FROM app_tokens WHERE id IN (";
 const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
-/// A comparison with NULL holds for no row: without an idle time-out its time is NULL.
+/// Three ways to be dead, each by its own index whatever ANALYZE has counted, and each row once. A comparison with NULL holds for no
+/// row: without an idle time-out its time is NULL.
 const DEAD: &str = "
-    SELECT id FROM app_tokens AS dead
-    WHERE (revoked_at <= ?1 OR expires_at <= ?1 OR max(created_at, coalesce(last_used_at, created_at)) <= ?2)
-        AND NOT (successor IS NOT NULL AND EXISTS (
+    SELECT id FROM (
+        SELECT id, owner, family, successor FROM app_tokens WHERE revoked_at <= ?1
+        UNION ALL
+        SELECT id, owner, family, successor FROM app_tokens
+        WHERE expires_at <= ?1 AND (revoked_at IS NULL OR revoked_at > ?1)
+        UNION ALL
+        SELECT id, owner, family, successor FROM app_tokens
+        WHERE max(created_at, coalesce(last_used_at, created_at)) <= ?2
+            AND (revoked_at IS NULL OR revoked_at > ?1) AND (expires_at IS NULL OR expires_at > ?1)
+    ) AS dead
+    WHERE NOT (successor IS NOT NULL AND EXISTS (
             SELECT 1 FROM app_tokens AS other
             WHERE other.owner = dead.owner AND other.family = dead.family AND other.id <> dead.id
                 AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))";
 const AT_MOST: &str = " LIMIT ?)";
+
+fn deletion(purge: &Purge, limit: u32) -> Query {
+    let mut delete = Query::new(DELETE);
+    match purge {
+        Purge::Matching(filter) => {
+            delete.add(MATCHING, []);
+            delete.add_filter(filter);
+        }
+        Purge::Dead(dead) => {
+            let unused_since = dead.unused_since.map(Timestamp::as_unix);
+            let times = [Some(dead.ended_by.as_unix()), unused_since, Some(dead.now.as_unix())];
+            delete.add(DEAD, times.map(Value::from));
+        }
+    }
+    delete.add(AT_MOST, [Value::from(limit)]);
+    delete
+}
 
 // -- filter
 
@@ -514,6 +638,23 @@ impl Query {
         if value.is_some() {
             self.add(sql, value);
         }
+    }
+
+    fn append(&mut self, other: Query) {
+        self.sql.push_str(&other.sql);
+        self.values.extend(other.values);
+    }
+
+    /// Whether the rows are [`FEW`].
+    fn are_few(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        let one_more = Value::Integer(FEW + 1);
+        let values = params_from_iter(self.values.iter().chain([&one_more]));
+        connection.query_row(&self.count(), values, |row| Ok(row.get::<_, i64>(0)? <= FEW))
+    }
+
+    /// Counts the rows, but only so far.
+    fn count(&self) -> String {
+        format!("{COUNT}{}{COUNT_END}", self.sql)
     }
 
     fn execute(&self, statements: &Statements<'_>) -> rusqlite::Result<u64> {

@@ -1,18 +1,23 @@
-//! Reading on the caller's own thread: a query takes three microseconds, a way to another thread and back more.
+//! Reading on the caller's own thread: a query takes three microseconds, a way to another thread and back more. What may walk through
+//! a whole table has a thread of its own.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, Statement, ffi};
 
 use super::open::open_reader;
+use super::watch::Watch;
+use super::worker::{Worker, promise};
 use crate::store::Row;
 use crate::token::TokenId;
 
@@ -28,30 +33,52 @@ pub(super) type LookUp = fn(&mut Statement<'_>, TokenId) -> rusqlite::Result<Opt
 
 /// The connections that read.
 pub(super) struct Readers {
-    shared: Box<[Arc<Mutex<Connection>>]>,
-    next: AtomicUsize,
+    /// Started by the first walk; `None` where the system has no more threads. Ends before the connections that it reads by.
+    walker: OnceLock<Option<Worker<Walk>>>,
+    shared: Arc<Shared>,
     /// The file; without one there is nothing that a thread could open for itself.
     file: Option<Arc<OwnReaders>>,
+    watch: Watch,
 }
+
+/// The connections that all threads share.
+struct Shared {
+    connections: Box<[Arc<Mutex<Connection>>]>,
+    next: AtomicUsize,
+}
+
+/// A long read, and how it is answered.
+type Walk = Box<dyn FnOnce() + Send>;
 
 /// What the threads with a connection of their own know of the store.
 struct OwnReaders {
     path: Box<Path>,
+    watch: Watch,
     count: AtomicUsize,
 }
 
 impl Readers {
     /// Readers of a file.
-    pub(super) fn open(path: &Path) -> rusqlite::Result<Readers> {
+    pub(super) fn open(path: &Path, watch: Watch) -> rusqlite::Result<Readers> {
         let open = |_| open_reader(path).map(Mutex::new).map(Arc::new);
-        let shared = (0..SHARED).map(open).collect::<Result<_, _>>()?;
-        let file = OwnReaders { path: path.into(), count: AtomicUsize::new(0) };
-        Ok(Readers { shared, next: AtomicUsize::new(0), file: Some(Arc::new(file)) })
+        let connections = (0..SHARED).map(open).collect::<Result<_, _>>()?;
+        let count = AtomicUsize::new(0);
+        let file = OwnReaders { path: path.into(), watch: watch.clone(), count };
+        Ok(Readers::by(connections, Some(Arc::new(file)), watch))
     }
 
     /// The one connection of a database in memory.
     pub(super) fn of_memory(connection: Arc<Mutex<Connection>>) -> Readers {
-        Readers { shared: Box::new([connection]), next: AtomicUsize::new(0), file: None }
+        Readers::by(Box::new([connection]), None, Watch::of_nothing())
+    }
+
+    fn by(
+        connections: Box<[Arc<Mutex<Connection>>]>,
+        file: Option<Arc<OwnReaders>>,
+        watch: Watch,
+    ) -> Readers {
+        let shared = Arc::new(Shared { connections, next: AtomicUsize::new(0) });
+        Readers { walker: OnceLock::new(), shared, file, watch }
     }
 
     /// Looks a row up, by this thread's own statement where it has one.
@@ -61,21 +88,52 @@ impl Readers {
         look_up: LookUp,
         id: TokenId,
     ) -> rusqlite::Result<Option<Row>> {
+        self.watch.recall()?;
         let own = self.file.as_ref().and_then(|file| find_by_own(file, sql, look_up, id));
-        own.unwrap_or_else(|| self.read(|connection| look_up(&mut connection.prepare(sql)?, id)))
+        let found = own.unwrap_or_else(|| {
+            self.shared.read(|connection| look_up(&mut connection.prepare(sql)?, id))
+        });
+        found.map_err(|error| self.watch.explain(error))
     }
 
-    /// Reads by a connection that nobody uses at the moment, if there is one.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
-        for connection in &self.shared {
-            match connection.try_lock() {
-                Ok(free) => return read(&free),
-                Err(TryLockError::Poisoned(free)) => return read(&free.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
-            }
+    /// Reads what is soon read.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        self.watch.recall()?;
+        self.shared.read(read).map_err(|error| self.watch.explain(error))
+    }
+
+    /// Reads what may take long, one after the other, on a thread that is kept for that.
+    pub(super) async fn walk<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> rusqlite::Result<T> {
+        self.watch.recall()?;
+        let (promise, answer) = promise();
+        let shared = self.shared.clone();
+        let walk: Walk = Box::new(move || promise.keep(shared.read(read)));
+        let start = || Worker::start("app-tokens-list", walk_all).ok();
+        match self.walker.get_or_init(start) {
+            Some(walker) => _ = walker.send(walk),
+            None => walk(),
         }
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shared.len();
-        read(&self.shared[next].lock().unwrap_or_else(PoisonError::into_inner))
+        let answer = answer.await.unwrap_or_else(|| Err(panicked()));
+        answer.map_err(|error| self.watch.explain(error))
+    }
+}
+
+fn panicked() -> rusqlite::Error {
+    let code = ffi::Error::new(ffi::SQLITE_ABORT);
+    rusqlite::Error::SqliteFailure(code, Some("the thread that lists has panicked".into()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it lives as long as the thread")]
+fn walk_all(walks: Receiver<Walk>) {
+    for walk in walks.iter() {
+        // A waker of the host's that panics must not end the thread.
+        let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(walk));
     }
 }
 
@@ -84,6 +142,21 @@ impl Drop for Readers {
     fn drop(&mut self) {
         drop(self.file.take());
         let _the_thread_is_ending = OWN.try_with(forget_closed);
+    }
+}
+
+impl Shared {
+    /// Reads by a connection that nobody uses at the moment, if there is one.
+    fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
+        for connection in &self.connections {
+            match connection.try_lock() {
+                Ok(free) => return read(&free),
+                Err(TryLockError::Poisoned(free)) => return read(&free.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
+        read(&self.connections[next].lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -155,6 +228,8 @@ impl OwnStatement {
     fn open(file: &Arc<OwnReaders>, sql: &'static str, look_up: LookUp) -> Option<OwnStatement> {
         let _place = Place::take(file)?;
         let connection = open_reader(&file.path).ok()?;
+        // Else it may be another file by now.
+        file.watch.look().ok()?;
         let desk = Rc::<Desk>::default();
         let mut clerk: Pin<Box<dyn Future<Output = Gone>>> =
             Box::pin(attend(desk.clone(), connection, sql, look_up));
@@ -200,5 +275,57 @@ impl Drop for Place {
         if let Some(file) = self.0.upgrade() {
             file.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::blocking::block_on;
+
+    fn readers() -> Readers {
+        Readers::of_memory(Arc::new(Mutex::new(Connection::open_in_memory().unwrap())))
+    }
+
+    fn thread_name(_: &Connection) -> rusqlite::Result<Option<String>> {
+        Ok(thread::current().name().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_walk_runs_on_a_thread_of_the_stores() {
+        let readers = readers();
+        let own = thread::current().name().map(str::to_owned);
+        assert_eq!(readers.read(thread_name).unwrap(), own);
+        let walked = block_on(readers.walk(thread_name)).unwrap();
+        assert_eq!(walked.as_deref(), Some("app-tokens-list"));
+    }
+
+    #[test]
+    fn a_walk_that_panics_fails_alone() {
+        let readers = readers();
+        let error = block_on(readers.walk::<()>(|_| panic!("on purpose"))).unwrap_err();
+        assert_eq!(error.to_string(), "the thread that lists has panicked");
+        assert!(block_on(readers.walk(thread_name)).is_ok());
+    }
+
+    #[test]
+    fn dropping_the_readers_waits_for_the_walk_that_runs() {
+        let readers = readers();
+        let (started, has_started) = std::sync::mpsc::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel();
+        let mut walk = Box::pin(readers.walk(move |_| {
+            started.send(()).unwrap();
+            may_go_on.recv().map_err(|_| rusqlite::Error::InvalidQuery)
+        }));
+        let polled = walk.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending(), "the caller's thread is free meanwhile");
+        has_started.recv().unwrap();
+        go_on.send(()).unwrap();
+        drop(walk);
+        let shared = Arc::downgrade(&readers.shared);
+        drop(readers);
+        assert!(shared.upgrade().is_none(), "nothing has the file open any more");
     }
 }

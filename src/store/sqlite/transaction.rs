@@ -1,0 +1,199 @@
+//! [`SqliteTransaction`]: tokens within a transaction of the host's.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::failure::Failure;
+use super::open::{MIGRATIONS, SqliteStoreError, found_version};
+use super::writer::Statements;
+use super::{FIND, create, deletion, end_matching, exchange, look_up, note_uses, rows_of};
+use crate::record::{LastUse, Revocation};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    TokenStore,
+};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+const BEGIN_INNER: &str = "SAVEPOINT app_tokens_transaction";
+const COMMIT_INNER: &str = "RELEASE app_tokens_transaction";
+const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_tokens_transaction";
+
+/// Tokens within a transaction on the host's own connection: a user and his first token, or his end and that of his tokens, are
+/// written together or not at all.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("app.db");
+/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// use app_tokens::store::{SqliteStore, SqliteTransaction};
+/// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
+/// let tokens = TokenAuthority::new(SqliteStore::open(&path)?, ring, policy); // makes the tables
+/// let mut connection = rusqlite::Connection::open(&path)?;
+/// connection.execute_batch("CREATE TABLE users (name TEXT)")?;
+///
+/// let transaction = SqliteTransaction::begin(&mut connection)?;
+/// transaction.with(|connection| connection.execute("INSERT INTO users VALUES ('alice')", []))?;
+/// let within = tokens.in_transaction(&transaction);
+/// let issued = within.blocking().issue(NewToken::new("alice", "My phone"))?;
+/// let events = within.into_events();
+/// transaction.commit()?;
+/// events.send();
+/// println!("shown once: {}", issued.expose_secret());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that it answered holds before it is committed,
+/// and nobody else can write to the file until then, so it should be short. Nothing is tried again. A call that fails leaves the
+/// transaction as it was before that call; where SQLite itself rolled everything back (a full disk, for instance), every later call
+/// and `commit` say that there is no transaction any more.
+///
+/// It needs the tables, which it doesn't make, and leaves the connection's settings as they are: how durable a commit is, and how
+/// long it waits for a lock, are the host's choice. Whether the file is still in its place is not looked at. rusqlite's own
+/// `Transaction` can't be taken: it may not be shared by threads, as a [`TokenStore`] must.
+///
+/// # Threads
+/// Every call runs on the caller's thread, one at a time.
+pub struct SqliteTransaction<'c> {
+    connection: Mutex<&'c mut Connection>,
+    /// Whether the host has a transaction open around this one.
+    is_inner: bool,
+    name: Arc<str>,
+}
+
+impl<'c> SqliteTransaction<'c> {
+    /// Begins one that may write at once; or, where the host has one open, one within that.
+    ///
+    /// # Errors
+    /// [`SqliteStoreError`] where the file is locked, or has not the tables that this version knows.
+    pub fn begin(
+        connection: &'c mut Connection,
+    ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
+        let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
+        let (path, name) = (PathBuf::from(path), Arc::<str>::from(path));
+        let failed = |error| SqliteStoreError::new(&path, error);
+        let is_inner = !connection.is_autocommit();
+        let begin = if is_inner { BEGIN_INNER } else { BEGIN };
+        connection.execute_batch(begin).map_err(failed)?;
+        let transaction = SqliteTransaction { connection: Mutex::new(connection), is_inner, name };
+        check_tables(&transaction.lock(), &path)?;
+        Ok(transaction)
+    }
+
+    /// Runs the host's own statements in it. They must not end it.
+    pub fn with<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
+        run(&self.lock())
+    }
+
+    /// Makes what was done in it hold: at once, or with the transaction around it.
+    ///
+    /// # Errors
+    /// [`StoreError`] where SQLite can't, and it is rolled back; or where it can't say whether it did.
+    pub fn commit(self) -> Result<(), StoreError> {
+        let connection = self.open()?;
+        let commit = if self.is_inner { COMMIT_INNER } else { COMMIT };
+        let done = connection.execute_batch(commit).map_err(|error| {
+            match error.sqlite_error_code() {
+                // A lock, or a foreign key of the host's, refuses before anything is written.
+                Some(ErrorCode::DatabaseBusy | ErrorCode::ConstraintViolation) => {
+                    StoreError::not_done(self.failure(error))
+                }
+                _ => StoreError::unknown(self.failure(error)),
+            }
+        });
+        drop(connection);
+        // Where that failed, what is dropped now is rolled back.
+        done
+    }
+
+    fn lock(&self) -> MutexGuard<'_, &'c mut Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, if the transaction is still open. Else every statement would be one of its own.
+    fn open(&self) -> Result<MutexGuard<'_, &'c mut Connection>, StoreError> {
+        let connection = self.lock();
+        if connection.is_autocommit() { Err(StoreError::not_done(Over)) } else { Ok(connection) }
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        read(*self.open()?).map_err(|error| StoreError::not_done(self.failure(error)))
+    }
+
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.read(|connection| Statements::new(connection).wholly(change)?)
+    }
+
+    fn failure(&self, error: rusqlite::Error) -> Failure {
+        Failure::new(self.name.clone(), error)
+    }
+}
+
+impl Drop for SqliteTransaction<'_> {
+    fn drop(&mut self) {
+        let connection = self.lock();
+        let rollback = if self.is_inner { ROLLBACK_INNER } else { ROLLBACK };
+        let _committed_or_gone_already = connection.execute_batch(rollback);
+    }
+}
+
+impl fmt::Debug for SqliteTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqliteTransaction").field(&self.name).finish()
+    }
+}
+
+impl TokenStore for SqliteTransaction<'_> {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.write(|statements| create(statements, insert))
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.read(|connection| look_up(&mut connection.prepare(FIND)?, id))
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.read(|connection| rows_of(connection, filter, page))
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.write(|statements| exchange(statements, replace))
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.write(|statements| end_matching(statements, filter, revocation))
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.write(|statements| note_uses(statements, uses, now))
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.write(|statements| deletion(purge, limit).execute(statements))
+    }
+}
+
+impl RuntimeFree for SqliteTransaction<'_> {}
+
+fn check_tables(connection: &Connection, path: &Path) -> Result<(), SqliteStoreError> {
+    let found = found_version(connection, path, MIGRATIONS.len())?;
+    if found < MIGRATIONS.len() { Err(SqliteStoreError::NotMigrated(path.into())) } else { Ok(()) }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the transaction is over: SQLite has rolled it back, or the host has ended it")]
+struct Over;

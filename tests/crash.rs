@@ -1,0 +1,484 @@
+//! What was answered is there after a crash. A child process issues, rotates, revokes and seals anew on several threads, and says so
+//! on a pipe after each answer; then it is killed at a random moment, and the file must hold all that it said.
+//!
+//! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+use std::env;
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use app_tokens::record::Status;
+use app_tokens::record::{LastUse, Revocation};
+use app_tokens::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, SqliteStore,
+    SqliteTransaction, StoreError,
+};
+use app_tokens::token::Token;
+use app_tokens::{
+    AuthError, By, ChangeError, IssueError, IssuedToken, NewToken, Owner, Reason, Requirement,
+    Rotation, Timestamp, TokenAuthority, TokenId, TokenStore,
+};
+use common::{policy, ready, two_keys, two_keys_turned};
+use rusqlite::Connection;
+
+/// Whoever acts, each for an owner of his own.
+const WORKERS: usize = 4;
+const ROUNDS: u64 = 20;
+
+// -- what is done, and said
+
+/// What is known of a token, as it is said on the pipe: one character, then the token's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// It must authenticate.
+    Good = b'+' as isize,
+    /// It must be denied.
+    Dead = b'-' as isize,
+    /// It is being rotated: either it or its successor is the one way in.
+    Rotating = b'~' as isize,
+    /// It is being ended: it may be good or dead.
+    Ending = b'?' as isize,
+}
+
+impl Mark {
+    fn read(line: &str) -> Option<(Mark, &str)> {
+        let (mark, text) = line.split_at_checked(1)?;
+        let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
+        let mark = all.into_iter().find(|known| char::from(*known as u8).to_string() == mark)?;
+        Some((mark, text))
+    }
+}
+
+/// Where what is done is said: a line at once, or not at all.
+struct Voice<W>(Mutex<W>);
+
+impl<W: Write> Voice<W> {
+    fn say(&self, mark: Mark, text: &str) {
+        self.write(&format!("{}{text}\n", char::from(mark as u8)));
+    }
+
+    /// Nothing should fail before the end.
+    fn complain(&self, error: &dyn Display) {
+        self.write(&format!("!{error}\n"));
+    }
+
+    fn write(&self, line: &str) {
+        let mut out = self.0.lock().unwrap();
+        let _nobody_listens_any_more = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+/// Works on several threads until a store fails, or this process is killed. `round` makes the owners and what they do.
+fn work<S: RuntimeFree + Clone>(store: &S, round: u64, voice: &Voice<impl Write + Send>) {
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let (tokens, is_over) = (authority(store), &is_over);
+            let owner = owner(round, worker);
+            let chance = Chance(round * 1000 + worker as u64);
+            scope.spawn(move || {
+                let mut worker = Worker { tokens, owner, chance, voice, good: Vec::new() };
+                while !is_over.load(Ordering::Relaxed) {
+                    if let Err(error) = worker.act() {
+                        voice.complain(&error);
+                        is_over.store(true, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        scope.spawn(|| {
+            let (one, other) = (authority(store), authority_turned(store));
+            while !is_over.load(Ordering::Relaxed) {
+                let sealed = one.blocking().reseal().and_then(|_| other.blocking().reseal());
+                let Ok(report) = sealed.map_err(|error| voice.complain(&error)) else { return };
+                report
+                    .tampered
+                    .iter()
+                    .for_each(|id| voice.complain(&format!("{id} is tampered with")));
+            }
+        });
+    });
+}
+
+fn authority<S: RuntimeFree + Clone>(store: &S) -> TokenAuthority<S> {
+    TokenAuthority::new(store.clone(), two_keys(), policy())
+}
+
+/// With the other key active.
+fn authority_turned<S: RuntimeFree + Clone>(store: &S) -> TokenAuthority<S> {
+    TokenAuthority::new(store.clone(), two_keys_turned(), policy())
+}
+
+fn owner(round: u64, worker: usize) -> Owner {
+    Owner::new(format!("{round}-{worker}")).unwrap()
+}
+
+/// Deletes what a round has made, so that the next one has as much to do.
+fn forget<S: RuntimeFree + Clone>(store: &S, round: u64) {
+    for worker in 0..WORKERS {
+        authority(store).blocking().forget_owner(&owner(round, worker), "test").unwrap();
+    }
+}
+
+struct Worker<'w, S, W> {
+    tokens: TokenAuthority<S>,
+    owner: Owner,
+    chance: Chance,
+    voice: &'w Voice<W>,
+    good: Vec<Held>,
+}
+
+/// A token, and what was issued under it.
+struct Held {
+    token: IssuedToken,
+    under: Vec<IssuedToken>,
+}
+
+impl Held {
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        [&self.token].into_iter().chain(&self.under).map(IssuedToken::expose_secret)
+    }
+}
+
+type Acted = Result<(), Box<dyn std::error::Error>>;
+
+impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
+    fn act(&mut self) -> Acted {
+        let place = self.chance.below(6);
+        if place >= self.good.len() {
+            return self.issue();
+        }
+        match self.chance.below(4) {
+            0 => self.issue_under(place),
+            1 => self.revoke(place),
+            _ => self.rotate(place),
+        }
+    }
+
+    fn issue(&mut self) -> Acted {
+        let token = self.tokens.blocking().issue(NewToken::new(self.owner.as_str(), "phone"))?;
+        self.voice.say(Mark::Good, token.expose_secret());
+        self.good.push(Held { token, under: Vec::new() });
+        Ok(())
+    }
+
+    fn issue_under(&mut self, place: usize) -> Acted {
+        let parent = &mut self.good[place];
+        let caller = self.tokens.blocking().authenticate(parent.token.expose_secret())?;
+        let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
+        let new = NewToken::new(self.owner.as_str(), "under");
+        match self.tokens.blocking().issue_under(&caller, new) {
+            Ok(token) => {
+                self.voice.say(Mark::Good, token.expose_secret());
+                parent.under.push(token);
+                Ok(())
+            }
+            // It was sealed anew meanwhile.
+            Err(IssueError::ParentChanged) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn revoke(&mut self, place: usize) -> Acted {
+        let held = self.good.swap_remove(place);
+        held.texts().for_each(|text| self.voice.say(Mark::Ending, text));
+        let by = By::Owner(&self.owner);
+        self.tokens.blocking().revoke(by, held.token.id(), Reason::REQUESTED)?;
+        held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
+        Ok(())
+    }
+
+    /// Without overlap: what was issued under the old one ends with it.
+    fn rotate(&mut self, place: usize) -> Acted {
+        let held = &mut self.good[place];
+        self.voice.say(Mark::Rotating, held.token.expose_secret());
+        let under = held.under.iter().map(IssuedToken::expose_secret);
+        under.clone().for_each(|text| self.voice.say(Mark::Ending, text));
+        let by = By::Owner(&self.owner);
+        match self.tokens.blocking().rotate(by, held.token.id(), Rotation::new()) {
+            Ok(token) => {
+                held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
+                self.voice.say(Mark::Good, token.expose_secret());
+                *held = Held { token, under: Vec::new() };
+                Ok(())
+            }
+            // It was sealed anew meanwhile: nothing has changed.
+            Err(ChangeError::Conflict) => {
+                held.texts().for_each(|text| self.voice.say(Mark::Good, text));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The same numbers in every run (splitmix64).
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut number = self.0;
+        number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((number ^ number >> 31) % limit as u64) as usize
+    }
+}
+
+// -- what must hold
+
+/// What was said last of each token.
+#[derive(Default)]
+struct Said {
+    marks: BTreeMap<String, Mark>,
+    complaints: Vec<String>,
+}
+
+impl Said {
+    /// The end of a line that was being written when the process ended is nothing.
+    fn hear(&mut self, line: &str) {
+        let Some(line) = line.strip_suffix('\n') else {
+            return;
+        };
+        match Mark::read(line) {
+            Some((mark, text)) => _ = self.marks.insert(text.to_owned(), mark),
+            None => self.complaints.extend(line.strip_prefix('!').map(str::to_owned)),
+        }
+    }
+
+    /// What is wrong in a store after a crash; nothing, it should be.
+    fn faults<S: RuntimeFree + Clone>(&self, store: &S) -> Vec<String> {
+        let tokens = authority(store);
+        let (rows, mut faults) = sound_rows(&tokens);
+        let lives = living(&rows);
+        for (text, mark) in &self.marks {
+            let id = Token::parse_any_prefix(text).unwrap().id();
+            let is_good = match tokens.blocking().authenticate(text.as_str()) {
+                Ok(_) => true,
+                Err(AuthError::Denied(_)) => false,
+                Err(error) => {
+                    faults.push(format!("{id} was {mark:?} and can't be told: {error}"));
+                    continue;
+                }
+            };
+            let ways_in =
+                rows.get(&id).and_then(|row| lives.get(&row.family)).copied().unwrap_or(0);
+            let holds = match mark {
+                Mark::Good => is_good && ways_in == 1,
+                Mark::Dead => !is_good && ways_in <= 1,
+                Mark::Rotating => ways_in == 1,
+                Mark::Ending => true,
+            };
+            if !holds {
+                faults.push(format!("{id} was {mark:?}, is good: {is_good}, ways in: {ways_in}"));
+            }
+        }
+        faults
+    }
+}
+
+struct Known {
+    family: TokenId,
+    is_active: bool,
+}
+
+/// Every row of the store, by id, and which of them are half written.
+fn sound_rows<S: RuntimeFree + Clone>(
+    tokens: &TokenAuthority<S>,
+) -> (HashMap<TokenId, Known>, Vec<String>) {
+    let (mut rows, mut faults) = (HashMap::new(), Vec::new());
+    let mut page = Page::first(500);
+    loop {
+        let listed = tokens.blocking().list(&Filter::every_token(), page).unwrap();
+        faults.extend(listed.damaged.iter().map(|id| format!("the row of {id} is damaged")));
+        for token in &listed.tokens {
+            let status = token.status();
+            if !matches!(status, Some(Status::Active | Status::Revoked | Status::Superseded)) {
+                faults.push(format!("{} is {status:?}", token.id()));
+            }
+            let is_active = status == Some(Status::Active);
+            rows.insert(token.id(), Known { family: token.family(), is_active });
+        }
+        page.after = listed.next;
+        if listed.next.is_none() {
+            return (rows, faults);
+        }
+    }
+}
+
+/// How many tokens are active in each family.
+fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
+    let mut lives = HashMap::new();
+    for row in rows.values().filter(|row| row.is_active) {
+        *lives.entry(row.family).or_insert(0) += 1;
+    }
+    lives
+}
+
+// -- SQLite: the process that writes is killed
+
+const CHILD: &str = "APP_TOKENS_TEST_CHILD";
+
+/// Starts the test again as a child, which works until it is killed.
+fn start(test: &str, path: &Path, round: u64) -> Child {
+    Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, format!("{round} {}", path.display()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// In the child, the file and the round.
+fn as_child() -> Option<(PathBuf, u64)> {
+    let told = env::var(CHILD).ok()?;
+    let (round, path) = told.split_once(' ').unwrap();
+    Some((path.into(), round.parse().unwrap()))
+}
+
+/// Lets a child work, kills it after so many words, and hears it out.
+fn crash(mut child: Child, after: usize) -> Said {
+    let mut said = Said::default();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    let mut words = 0;
+    while out.read_line(&mut line).unwrap() > 0 {
+        said.hear(&line);
+        line.clear();
+        words += 1;
+        if words == after {
+            child.kill().unwrap();
+        }
+    }
+    assert!(!child.wait().unwrap().success() && words >= after, "it was not killed");
+    said
+}
+
+fn rounds() -> u64 {
+    env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+}
+
+#[track_caller]
+fn assert_sound(path: &Path) {
+    let check = "SELECT group_concat(integrity_check) FROM pragma_integrity_check";
+    let found: String =
+        Connection::open(path).unwrap().query_row(check, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok");
+}
+
+#[test]
+fn what_a_killed_process_said_holds_in_sqlite() {
+    if let Some((path, round)) = as_child() {
+        work(&SqliteStore::open(path).unwrap(), round, &Voice(Mutex::new(io::stdout())));
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("app.db");
+    let (mut chance, mut marks) = (Chance(1), [0; 4]);
+    for round in 0..rounds() {
+        let child = start("what_a_killed_process_said_holds_in_sqlite", &path, round);
+        let said = crash(child, 10 + chance.below(500));
+        assert_eq!(said.complaints, Vec::<String>::new(), "round {round}");
+        // The first to open it brings back what was committed, as the next child would.
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(said.faults(&store), Vec::<String>::new(), "round {round}");
+        assert_sound(&path);
+        forget(&store, round);
+        for mark in said.marks.values() {
+            let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
+            all.iter()
+                .zip(&mut marks)
+                .filter(|(known, _)| *known == mark)
+                .for_each(|(_, n)| *n += 1);
+        }
+    }
+    println!("good, dead, in rotation, ending: {marks:?}");
+    assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
+}
+
+// -- that it finds a fault
+
+/// Answers before it has committed: every call is right, and seen by every other call, but only every so often a commit makes them hold.
+#[derive(Clone)]
+struct CommitsNowAndThen(Arc<Mutex<(Connection, u32)>>);
+
+impl CommitsNowAndThen {
+    const CALLS: u32 = 16;
+
+    fn open(path: &Path) -> CommitsNowAndThen {
+        drop(SqliteStore::open(path).unwrap());
+        CommitsNowAndThen(Arc::new(Mutex::new((Connection::open(path).unwrap(), 0))))
+    }
+
+    fn call<T>(
+        &self,
+        call: impl FnOnce(&SqliteTransaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let (connection, calls) = &mut *self.0.lock().unwrap();
+        if *calls % Self::CALLS == 0 {
+            let end = if connection.is_autocommit() { "" } else { "COMMIT;" };
+            connection.execute_batch(&format!("{end} BEGIN IMMEDIATE")).unwrap();
+        }
+        *calls += 1;
+        let inner = SqliteTransaction::begin(connection).unwrap();
+        let answer = call(&inner)?;
+        inner.commit()?;
+        Ok(answer)
+    }
+}
+
+impl RuntimeFree for CommitsNowAndThen {}
+
+impl TokenStore for CommitsNowAndThen {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.call(|store| ready(store.insert(insert)))
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.call(|store| ready(store.find(id)))
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.call(|store| ready(store.list(filter, page)))
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.call(|store| ready(store.replace(replace)))
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.call(|store| ready(store.revoke(filter, revocation)))
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.call(|store| ready(store.touch(uses, now)))
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.call(|store| ready(store.purge(purge, limit)))
+    }
+}
+
+#[test]
+fn a_store_that_answers_before_it_commits_is_found_out() {
+    if let Some((path, round)) = as_child() {
+        work(&CommitsNowAndThen::open(&path), round, &Voice(Mutex::new(io::stdout())));
+        return;
+    }
+    let mut chance = Chance(2);
+    let mut faults = Vec::new();
+    for round in 0..ROUNDS {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let child = start("a_store_that_answers_before_it_commits_is_found_out", &path, round);
+        let said = crash(child, 10 + chance.below(300));
+        assert_eq!(said.complaints, Vec::<String>::new(), "it is wrong in this only");
+        faults.extend(said.faults(&SqliteStore::open(&path).unwrap()));
+    }
+    assert!(faults.len() >= 10, "only these were found: {faults:?}");
+    for mark in ["was Good, is good: false", "was Dead, is good: true"] {
+        assert!(faults.iter().any(|fault| fault.contains(mark)), "none {mark}: {faults:?}");
+    }
+}

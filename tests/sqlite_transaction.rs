@@ -1,0 +1,211 @@
+//! `SqliteTransaction`: tokens within a transaction of the host's.
+
+use app_tokens::error::DenialReason;
+use app_tokens::store::{
+    Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TokenStore, conformance,
+};
+use app_tokens::{AuthError, By, KeyRing, NewToken, Policy, Reason, TokenAuthority};
+use rusqlite::Connection;
+
+#[path = "common/rows.rs"]
+mod rows;
+
+use rows::*;
+
+/// The contract, within one transaction that is never committed.
+mod contract {
+    use super::*;
+
+    conformance::tests!(
+        make = || async {
+            let connection = Connection::open_in_memory().unwrap();
+            SqliteStore::MIGRATIONS.iter().for_each(|step| connection.execute_batch(step).unwrap());
+            SqliteTransaction::begin(Box::leak(Box::new(connection))).unwrap()
+        }
+    );
+}
+
+/// A file with our tables and one of the host's.
+fn file_of_a_host() -> (File, SqliteStore, Connection) {
+    let file = File::new();
+    let (store, host) = (file.open(), file.raw());
+    host.execute_batch("CREATE TABLE users (name TEXT)").unwrap();
+    (file, store, host)
+}
+
+fn add_user(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.execute("INSERT INTO users VALUES ('alice')", [])
+}
+
+fn users(connection: &Connection) -> i64 {
+    connection.query_row("SELECT count(*) FROM users", [], |row| row.get(0)).unwrap()
+}
+
+fn authority<S: TokenStore>(store: S) -> TokenAuthority<S> {
+    let ring = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    TokenAuthority::new(store, ring, Policy::new("acme").unwrap())
+}
+
+#[test]
+fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before() {
+    let (_file, store, mut host) = file_of_a_host();
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    transaction.with(add_user).unwrap();
+    let inside = authority(&transaction);
+    let issued = inside.blocking().issue(NewToken::new("alice", "My phone")).unwrap();
+    assert!(inside.blocking().authenticate(issued.expose_secret()).is_ok());
+    let outside = authority(store);
+    let outside = outside.blocking();
+    assert!(outside.authenticate(issued.expose_secret()).is_err(), "nobody else sees it yet");
+    transaction.commit().unwrap();
+    assert!(outside.authenticate(issued.expose_secret()).is_ok());
+    assert_eq!(users(&host), 1);
+}
+
+#[test]
+fn what_is_not_committed_leaves_nothing() {
+    let (_file, store, mut host) = file_of_a_host();
+    insert(&store, parts(1));
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    transaction.with(add_user).unwrap();
+    insert(&transaction, parts(2));
+    assert_eq!(wait(transaction.revoke(&Filter::every_token(), &revocation())).unwrap(), 2);
+    drop(transaction);
+    assert!(host.is_autocommit());
+    assert_eq!(users(&host), 0);
+    assert_eq!(all(&store), [Some(parts(1))]);
+    insert(&store, parts(3));
+}
+
+#[test]
+fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
+    let (_file, store, mut host) = file_of_a_host();
+    add_user(&host).unwrap();
+    let tokens = authority(store);
+    let tokens = tokens.blocking();
+    let issued = tokens.issue(NewToken::new("alice", "My phone")).unwrap();
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    transaction.with(|connection| connection.execute("DELETE FROM users", [])).unwrap();
+    let by = By::Operator("closing the account");
+    authority(&transaction).blocking().revoke(by, issued.id(), Reason::REQUESTED).unwrap();
+    assert!(tokens.authenticate(issued.expose_secret()).is_ok());
+    transaction.commit().unwrap();
+    match tokens.authenticate(issued.expose_secret()) {
+        Err(AuthError::Denied(denied)) => assert_eq!(denied.reason(), DenialReason::Revoked),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn within_a_transaction_of_the_hosts_own_the_outer_one_decides() {
+    for (inner, outer, kept) in [(true, "COMMIT", 1), (false, "COMMIT", 0), (true, "ROLLBACK", 0)] {
+        let (_file, store, mut host) = file_of_a_host();
+        host.execute_batch("BEGIN IMMEDIATE").unwrap();
+        add_user(&host).unwrap();
+        let transaction = SqliteTransaction::begin(&mut host).unwrap();
+        insert(&transaction, parts(1));
+        if inner {
+            transaction.commit().unwrap();
+        } else {
+            drop(transaction);
+        }
+        assert!(!host.is_autocommit(), "the host's own goes on");
+        host.execute_batch(outer).unwrap();
+        assert_eq!(all(&store).len(), kept);
+        assert_eq!(users(&host), i64::from(outer == "COMMIT"));
+    }
+}
+
+#[test]
+fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
+    let (_file, store, mut host) = file_of_a_host();
+    insert(&store, parts(1));
+    host.execute_batch(
+        "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+    )
+    .unwrap();
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    insert(&transaction, parts(2));
+    // The row that it supersedes is written first.
+    let error = wait(transaction.insert(&superseding(1, 3))).unwrap_err();
+    assert_eq!(error.certainty(), Certainty::NotDone);
+    assert!(error.to_string().contains("app.db: not this one"), "{error}");
+    assert_eq!(found(&transaction, id(1)), Some(parts(1)), "nothing of it is left");
+    transaction.commit().unwrap();
+    assert_eq!(all(&store).len(), 2);
+}
+
+#[test]
+fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
+    let (_file, store, mut host) = file_of_a_host();
+    host.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
+    )
+    .unwrap();
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    insert(&transaction, parts(1));
+    let error = wait(transaction.insert(&creation(parts(2)))).unwrap_err();
+    assert_eq!(error.certainty(), Certainty::NotDone);
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    for error in [
+        wait(transaction.insert(&creation(parts(3)))).unwrap_err(),
+        wait(transaction.find(id(1))).unwrap_err(),
+        transaction.commit().unwrap_err(),
+    ] {
+        assert_eq!(error.certainty(), Certainty::NotDone);
+        assert!(error.to_string().contains("the transaction is over"), "{error}");
+    }
+    assert_eq!(all(&store).len(), 0);
+}
+
+#[test]
+fn a_commit_that_can_not_be_made_is_rolled_back() {
+    let (_file, store, mut host) = file_of_a_host();
+    host.execute_batch(
+        "PRAGMA foreign_keys = ON; CREATE TABLE teams (id INTEGER PRIMARY KEY);
+         CREATE TABLE members (team INTEGER REFERENCES teams DEFERRABLE INITIALLY DEFERRED)",
+    )
+    .unwrap();
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    insert(&transaction, parts(1));
+    transaction.with(|host| host.execute("INSERT INTO members VALUES (7)", [])).unwrap();
+    let error = transaction.commit().unwrap_err();
+    assert_eq!(error.certainty(), Certainty::NotDone);
+    assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
+    assert!(host.is_autocommit());
+    assert_eq!(all(&store).len(), 0);
+}
+
+#[test]
+fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
+    let mut host = Connection::open_in_memory().unwrap();
+    let error = SqliteTransaction::begin(&mut host).unwrap_err();
+    assert!(matches!(error, SqliteStoreError::NotMigrated(_)), "{error}");
+    assert!(error.to_string().contains("SqliteStore::MIGRATIONS"), "{error}");
+    assert!(host.is_autocommit());
+    SqliteStore::MIGRATIONS.iter().for_each(|step| host.execute_batch(step).unwrap());
+    host.execute_batch("UPDATE app_tokens_schema SET version = 99").unwrap();
+    let error = SqliteTransaction::begin(&mut host).unwrap_err();
+    assert!(matches!(error, SqliteStoreError::NewerSchema { found: 99, .. }), "{error}");
+    assert!(host.is_autocommit());
+}
+
+#[test]
+fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
+    let (file, _store, mut host) = file_of_a_host();
+    let other = file.raw();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    host.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let error = SqliteTransaction::begin(&mut host).unwrap_err();
+    assert!(matches!(error, SqliteStoreError::Locked(_)), "{error}");
+    drop(other);
+    insert(&SqliteTransaction::begin(&mut host).unwrap(), parts(1));
+}
+
+#[test]
+fn tables_made_by_the_hosts_own_migration_are_a_stores() {
+    let file = File::new();
+    let host = file.raw();
+    SqliteStore::MIGRATIONS.iter().for_each(|step| host.execute_batch(step).unwrap());
+    insert(&file.open(), parts(1));
+}
