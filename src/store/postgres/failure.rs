@@ -1,0 +1,107 @@
+//! What goes wrong between here and the server, and what it means.
+
+use std::error::Error;
+use std::{fmt, io};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::store::TableName;
+
+/// What PostgreSQL, or the pool, said, and what to do about it.
+#[derive(Debug)]
+pub(super) struct Failure {
+    said: String,
+    advice: Option<String>,
+    source: Box<dyn Error + Send + Sync>,
+}
+
+impl Failure {
+    pub(super) fn new(table: &TableName, error: tokio_postgres::Error) -> Failure {
+        let advice = error.code().and_then(|code| advice_on(code, table));
+        let said = error.as_db_error().map_or_else(|| in_full(&error), said_by_server);
+        Failure { said, advice, source: error.into() }
+    }
+
+    pub(super) fn of_pool(error: PoolError) -> Failure {
+        let (said, advice) = match &error {
+            PoolError::Timeout(TimeoutType::Wait) => (
+                "every connection of the pool is in use, and none came back in time".into(),
+                Some("make the pool larger, or look for who keeps one".into()),
+            ),
+            PoolError::Backend(error) => {
+                let said = error.as_db_error().map_or_else(|| in_full(error), said_by_server);
+                (format!("can't connect: {said}"), None)
+            }
+            error => (error.to_string(), None),
+        };
+        Failure { said, advice, source: error.into() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PostgreSQL: ")?;
+        f.write_str(&self.said)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.source)
+    }
+}
+
+fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
+    if *code == SqlState::UNDEFINED_TABLE {
+        return Some(format!("run PostgresStore::migrate, or its schema, for {table}"));
+    }
+    if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        let advice = "the pool must lead to the primary server, and not be read-only";
+        return Some(advice.into());
+    }
+    (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
+        format!("the role must select, insert, update and delete in {table} and {table}_owners")
+    })
+}
+
+/// What the server said, and its SQLSTATE: never its detail, which may quote a row.
+fn said_by_server(error: &DbError) -> String {
+    format!("{} ({})", error.message(), error.code().code())
+}
+
+/// An error with what is behind it.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let behind = error.to_string();
+        if !text.ends_with(&behind) {
+            text = format!("{text}: {behind}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// The connection is gone, or about to go.
+pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let is_fatal = |error: &DbError| {
+        matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    };
+    error.is_closed()
+        || error.as_db_error().is_some_and(is_fatal)
+        || error.source().is_some_and(|source| source.is::<io::Error>())
+}
+
+/// The server itself says that what it was told is undone, and goes on.
+pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some() && !is_lost(error)
+}
+
+/// Nothing was done, and the next time it may be.
+pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
+    let gave_way = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
+}
