@@ -2,6 +2,14 @@
 
 #[path = "conformance/postgres.rs"]
 mod conformance;
+#[path = "common/chance.rs"]
+mod chance;
+#[path = "postgres/lost.rs"]
+mod lost;
+#[path = "common/proxy.rs"]
+mod proxy;
+#[path = "postgres/reference.rs"]
+mod reference;
 #[path = "common/postgres.rs"]
 mod server;
 

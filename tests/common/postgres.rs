@@ -174,6 +174,15 @@ impl Database<'_> {
         store
     }
 
+    /// A store in tables that no other has.
+    pub async fn store_in_new_tables(&self) -> PostgresStore {
+        static TABLES: AtomicU32 = AtomicU32::new(0);
+        let table = format!("table_{}", TABLES.fetch_add(1, Ordering::Relaxed));
+        let store = PostgresStore::new(self.pool()).with_table(table.parse().unwrap());
+        store.migrate().await.unwrap();
+        store
+    }
+
     /// Past the store, as whoever can write the database.
     pub async fn raw(&self) -> Client {
         connect(&self.config()).await
