@@ -13,10 +13,10 @@
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
 //!   `supersede.replaces`, the lowest id first: against deadlocks. [`STANDING`]. Then the first of these that holds is the answer:
 //!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`CREATE`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, [`REVOKE_DERIVED`].
+//!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it answers 0 if `ends_derived`.
 //! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`STANDING`],
-//!   and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] if `ends_derived`.
-//! - *revoke*: [`REVOKE`] until both of its numbers are 0.
+//!   and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it answers 0 if `ends_derived`.
+//! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
 //! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached; after a
 //!   [`PURGE_DEAD`] that didn't reach it, [`PURGE_OWNERS`].
@@ -134,7 +134,8 @@ pub const REVOKE_ONE: &str = concat!(
     "WHERE revoked_at IS NULL AND id = $4"
 );
 
-/// Revokes what was issued under a family.
+/// Revokes what was issued under a family, so far as it was committed when this began. Run it again until it answers 0: it may have
+/// waited for a rotation, whose new row it doesn't see yet.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -142,11 +143,19 @@ pub const REVOKE_ONE: &str = concat!(
 /// | `$4` | text | the owner |
 /// | `$5` | bigint | the family |
 /// | `$6` | bigint | the id of a row that is spared: the new one; -1 for none |
+///
+/// | column | type | |
+/// |---|---|---|
+/// | 0 | bigint | how many such rows there were without a revocation |
 pub const REVOKE_DERIVED: &str = concat!(
     "
-    ",
+    WITH ended AS (
+        ",
     revoke!("$1", "$2", "$3"),
-    "WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6"
+    "    WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6
+    )
+    SELECT count(*) FROM app_tokens
+    WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6"
 );
 
 // -- find, list
@@ -225,8 +234,8 @@ pub const LIST: &str = concat!(
 // -- revoke
 
 /// Revokes the rows that a filter matches, and what was issued under their families, so far as they were committed when it began.
-/// A row that another transaction is changing is waited for and looked at again. Run it again until it answers 0 and 0: what came
-/// while it waited is seen then, and nothing can come after, as the rows that it revoked are locked.
+/// A row that another transaction is changing is waited for and looked at again. Run it again until it found 0: what came while it
+/// waited is seen then, and nothing can come after, as the rows that it revoked are locked.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -238,7 +247,7 @@ pub const LIST: &str = concat!(
 /// | column | type | |
 /// |---|---|---|
 /// | 0 | bigint | how many rows it revoked |
-/// | 1 | bigint | how many matching rows without a revocation there were |
+/// | 1 | bigint | how many it found: 0 only where none of them was without a revocation |
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (
@@ -259,7 +268,9 @@ pub const REVOKE: &str = concat!(
         WHERE app_tokens.id = meant.id AND revoked_at IS NULL
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM ended), (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND ",
+    SELECT (SELECT count(*) FROM ended),
+        (SELECT count(*) FROM app_tokens JOIN meant ON app_tokens.id = meant.id WHERE revoked_at IS NULL)
+            + (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND ",
     filter!(),
     ")"
 );

@@ -122,7 +122,7 @@ impl Change for Revoke<'_> {
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
             count += ended;
-            if (ended, found) == (0, 0) {
+            if found == 0 {
                 return Ok(count.cast_unsigned());
             }
         }
@@ -313,7 +313,8 @@ impl Within<'_> {
             (&family, Type::INT8),
             (&except_id, Type::INT8),
         ];
-        self.execute(REVOKE_DERIVED, &parameters).await.map(drop)
+        while self.query_one(REVOKE_DERIVED, &parameters).await?.try_get::<_, i64>(0)? > 0 {}
+        Ok(())
     }
 
     async fn counts(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(i64, i64), Error> {
