@@ -4,10 +4,14 @@
 mod conformance;
 #[path = "common/chance.rs"]
 mod chance;
+#[path = "postgres/errors.rs"]
+mod errors;
 #[path = "postgres/lost.rs"]
 mod lost;
 #[path = "common/proxy.rs"]
 mod proxy;
+#[path = "postgres/races.rs"]
+mod races;
 #[path = "postgres/reference.rs"]
 mod reference;
 #[path = "common/postgres.rs"]

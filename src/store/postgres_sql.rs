@@ -113,7 +113,7 @@ macro_rules! revoke {
             ", revoked_by = ",
             $by,
             ",
-        revision = CASE WHEN revision < 0 THEN 0 WHEN revision < 9223372036854775807 THEN revision + 1 ELSE revision END
+        revision = CASE revision WHEN 9223372036854775807 THEN revision ELSE greatest(revision + 1, 0) END
     "
         )
     };

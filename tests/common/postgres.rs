@@ -93,7 +93,7 @@ impl Server {
 
     fn try_up(&self) -> bool {
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 -c shared_buffers=32MB",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 -c shared_buffers=32MB -c log_line_prefix=%d:",
             self.port,
             self.directory.display()
         );
@@ -181,6 +181,13 @@ impl Database<'_> {
         let store = PostgresStore::new(self.pool()).with_table(table.parse().unwrap());
         store.migrate().await.unwrap();
         store
+    }
+
+    /// How many lines of the server's log about this database have this text.
+    pub fn log(&self, text: &str) -> usize {
+        let log = fs::read_to_string(self.server.directory.join("log")).unwrap();
+        let prefix = format!("{}:", self.name);
+        log.lines().filter(|line| line.starts_with(&prefix) && line.contains(text)).count()
     }
 
     /// Past the store, as whoever can write the database.
