@@ -16,6 +16,10 @@ mod races;
 mod reference;
 #[path = "common/postgres.rs"]
 mod server;
+#[path = "postgres/tables.rs"]
+mod tables;
+#[path = "postgres/within.rs"]
+mod within;
 
 use app_tokens::store::PostgresStore;
 use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority};

@@ -26,6 +26,66 @@ use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
 /// Tokens in a PostgreSQL database, over the host's own pool of connections. Clones are one store.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use app_tokens::store::PostgresStore;
+/// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+/// use tokio_postgres::{Config, NoTls};
+///
+/// let mut config: Config = "host=db.example dbname=app user=app target_session_attrs=read-write".parse()?;
+/// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
+/// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
+/// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+/// // In place of `NoTls` a connector of `tokio-postgres-rustls` or `postgres-native-tls`, unless it is the same machine.
+/// let pool = Pool::builder(Manager::from_config(config, NoTls, fast))
+///     .runtime(Runtime::Tokio1)
+///     .wait_timeout(Some(Duration::from_secs(5)))
+///     .create_timeout(Some(Duration::from_secs(5)))
+///     .build()?;
+/// let store = PostgresStore::new(pool);
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The tables
+/// The database may be the host's own: the tables are `app_tokens`, `app_tokens_owners` (one row for each owner, to be locked) and
+/// `app_tokens_schema`, or those of [`with_table`](PostgresStore::with_table), and no other is looked at. It must be encoded in UTF-8.
+/// PostgreSQL 12 or newer is needed; the tests run against 15. Databases that speak its protocol and are something else, distributed
+/// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
+///
+/// # The pool
+/// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
+/// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
+/// done. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip.
+///
+/// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
+/// good there**.
+///
+/// Behind PgBouncer all is well in session mode. In transaction mode it must know of prepared statements (1.21 or newer, with
+/// `max_prepared_statements`); in statement mode there are no transactions, and no store.
+///
+/// # Durability
+/// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
+/// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
+/// revocation outlives the primary, too.
+///
+/// # Costs
+/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one. A change is a
+/// transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with unique
+/// labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters, which
+/// PostgreSQL can't hold: U+FFFD stands for each.
+///
+/// # What is lost
+/// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call
+/// whose future is dropped is rolled back, or was committed; the connection can be used again.
+///
+/// # Transactions of the host's
+/// [`within`](PostgresStore::within) does the same within the host's own transaction.
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool,

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use app_tokens::record::{LastUse, RecordParts};
+use app_tokens::record::{LastUse, RecordParts, TokenRecord};
 use app_tokens::store::{
     Certainty, Filter, Insert, Page, PostgresStore, Purge, Replace, StoreError, Supersede,
     TokenStore,
@@ -134,7 +134,7 @@ impl Call {
 
 async fn rows_of(store: &PostgresStore, rows: &Rows) -> Vec<Option<RecordParts>> {
     let rows = store.list(&rows.filter(), Page::first(99)).await.unwrap();
-    rows.iter().map(|row| row.record().cloned().map(|record| record.into_parts())).collect()
+    rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
 }
 
 /// Rows with this number, before a call and after it.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use app_tokens::record::{LastUse, RecordParts};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Supersede, TokenStore,
+    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, Supersede,
+    TokenStore,
 };
 use tokio_postgres::Client;
 
@@ -236,7 +237,7 @@ fn calls_take_their_locks_in_one_order() {
                 // An id that is drawn is new: nobody waits for it.
                 let new = 1_000_000 * seed + step;
                 let rows = store.list(&everything, Page::first(40)).await.unwrap();
-                let ids: Vec<_> = rows.iter().map(|row| row.id()).collect();
+                let ids: Vec<_> = rows.iter().map(Row::id).collect();
                 if ids.len() < 12 {
                     store.insert(&creation(parts(new))).await.unwrap();
                     continue;

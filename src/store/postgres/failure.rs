@@ -92,7 +92,7 @@ pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
     };
     error.is_closed()
         || error.as_db_error().is_some_and(is_fatal)
-        || error.source().is_some_and(|source| source.is::<io::Error>())
+        || error.source().is_some_and(<dyn Error>::is::<io::Error>)
 }
 
 /// The server itself says that what it was told is undone, and goes on.

@@ -12,6 +12,7 @@ use crate::store::postgres_sql::*;
 use crate::store::{
     Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede, TableName,
 };
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -406,7 +407,7 @@ impl<'f> Facts<'f> {
         let key = |key_id: KeyId| i64::from(key_id.as_u32());
         Facts {
             id: id.map(number),
-            owner: owner.as_ref().map(|owner| owner.as_str()),
+            owner: owner.as_ref().map(Owner::as_str),
             family: family.map(number),
             except_id: except_id.map(number),
             key_id: key_id.map(key),
