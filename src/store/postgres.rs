@@ -14,8 +14,9 @@ mod within;
 pub use migrate::PostgresStoreError;
 pub use transaction::PostgresTransaction;
 
-use self::failure::{Failure, is_lost, is_refused, is_worth_another_try};
+use self::failure::{Failure, Problem, is_refused};
 use self::within::{Change, PurgeAtMost, Revoke, Touch, Within, row_of};
+use super::columns::number;
 use super::postgres_sql::FIND;
 use super::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
@@ -118,20 +119,16 @@ impl PostgresStore {
         let mut attempt = 1;
         loop {
             let mut client = self.client().await?;
-            let error = match self.change_by(&mut client, change).await {
+            let problem = match self.change_by(&mut client, change).await {
                 Ok(answer) => return Ok(answer),
-                Err(Unmade::BeforeCommit(error)) => error,
-                Err(Unmade::ByCommit(error)) if is_refused(&error) => error,
+                Err(Unmade::BeforeCommit(problem)) => problem,
+                Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
                 Err(Unmade::ByCommit(error)) => {
-                    discard_if_lost(client, &error);
+                    drop(Object::take(client));
                     return Err(StoreError::unknown(Failure::new(&self.table, error)));
                 }
             };
-            discard_if_lost(client, &error);
-            if attempt == ATTEMPTS || !is_worth_another_try(&error) {
-                return Err(StoreError::not_done(Failure::new(&self.table, error)));
-            }
-            attempt += 1;
+            self.may_try_again(&mut attempt, client, problem)?;
         }
     }
 
@@ -141,9 +138,9 @@ impl PostgresStore {
         change: &C,
     ) -> Result<C::Answer, Unmade> {
         let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(Unmade::BeforeCommit)?;
+        let transaction = begin.start().await.map_err(Problem::from)?;
         let within = Within { client: transaction.client(), table: &self.table };
-        let answer = change.make(&within).await.map_err(Unmade::BeforeCommit)?;
+        let answer = change.make(&within).await?;
         transaction.commit().await.map_err(Unmade::ByCommit)?;
         Ok(answer)
     }
@@ -158,16 +155,29 @@ impl PostgresStore {
                     Within { client: &client, table: &self.table }.list(filter, page).await
                 }
             };
-            let error = match seen {
+            match seen {
                 Ok(rows) => return Ok(rows),
-                Err(error) => error,
-            };
-            discard_if_lost(client, &error);
-            if attempt == ATTEMPTS || !is_worth_another_try(&error) {
-                return Err(StoreError::not_done(Failure::new(&self.table, error)));
+                Err(problem) => self.may_try_again(&mut attempt, client, problem)?,
             }
-            attempt += 1;
         }
+    }
+
+    /// After a call with which nothing was done.
+    fn may_try_again(
+        &self,
+        attempt: &mut u32,
+        client: Client,
+        problem: Problem,
+    ) -> Result<(), StoreError> {
+        if problem.is_lost() {
+            // The pool would hand it out again until it has heard of its end.
+            drop(Object::take(client));
+        }
+        if *attempt == ATTEMPTS || !problem.is_worth_another_try() {
+            return Err(problem.not_done(&self.table));
+        }
+        *attempt += 1;
+        Ok(())
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
@@ -175,23 +185,23 @@ impl PostgresStore {
     }
 }
 
-/// Where an error came from. Until COMMIT was sent nothing is done.
+/// Where a problem arose. Until COMMIT was sent nothing is done.
 enum Unmade {
-    BeforeCommit(tokio_postgres::Error),
+    BeforeCommit(Problem),
     ByCommit(tokio_postgres::Error),
 }
 
+impl From<Problem> for Unmade {
+    fn from(problem: Problem) -> Unmade {
+        Unmade::BeforeCommit(problem)
+    }
+}
+
+/// At one row, or through a page.
 #[derive(Clone, Copy)]
 enum Look<'l> {
     At(TokenId),
     Through(&'l Filter, Page),
-}
-
-/// The pool would hand it out again until it has heard of its end.
-fn discard_if_lost(client: Client, error: &tokio_postgres::Error) {
-    if is_lost(error) {
-        drop(Object::take(client));
-    }
 }
 
 impl fmt::Debug for PostgresStore {
@@ -202,9 +212,6 @@ impl fmt::Debug for PostgresStore {
 
 impl TokenStore for PostgresStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        if insert.row.record().is_none() {
-            return Err(StoreError::not_done("a damaged row can't be inserted"));
-        }
         self.change(insert).await
     }
 
@@ -234,12 +241,8 @@ impl TokenStore for PostgresStore {
     }
 }
 
-async fn look_up(
-    client: &Client,
-    sql: &str,
-    id: TokenId,
-) -> Result<Vec<Row>, tokio_postgres::Error> {
-    let id = super::columns::number(id);
+async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
+    let id = number(id);
     let statement = client.prepare_cached(sql).await?;
     let found = match client.query_opt(&statement, &[&id]).await {
         Err(error) if is_outdated(&error) => {

@@ -13,9 +13,9 @@
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
 //!   `supersede.replaces`, the lowest id first: against deadlocks. [`STANDING`]. Then the first of these that holds is the answer:
 //!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`CREATE`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it answers 0 if `ends_derived`.
+//!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `ends_derived`.
 //! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`STANDING`],
-//!   and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it answers 0 if `ends_derived`.
+//!   and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it found 0 if `ends_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
 //! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached; after a
@@ -134,7 +134,7 @@ pub const REVOKE_ONE: &str = concat!(
     "WHERE revoked_at IS NULL AND id = $4"
 );
 
-/// Revokes what was issued under a family, so far as it was committed when this began. Run it again until it answers 0: it may have
+/// Revokes what was issued under a family, so far as it was committed when this began. Run it again until it found 0: it may have
 /// waited for a rotation, whose new row it doesn't see yet.
 ///
 /// | parameter | type | |
@@ -146,15 +146,17 @@ pub const REVOKE_ONE: &str = concat!(
 ///
 /// | column | type | |
 /// |---|---|---|
-/// | 0 | bigint | how many such rows there were without a revocation |
+/// | 0 | bigint | how many it revoked |
+/// | 1 | bigint | how many it found without a revocation |
 pub const REVOKE_DERIVED: &str = concat!(
     "
     WITH ended AS (
         ",
     revoke!("$1", "$2", "$3"),
     "    WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6
+        RETURNING 1
     )
-    SELECT count(*) FROM app_tokens
+    SELECT (SELECT count(*) FROM ended), count(*) FROM app_tokens
     WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6"
 );
 

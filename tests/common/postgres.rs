@@ -183,11 +183,12 @@ impl Database<'_> {
         store
     }
 
-    /// How many lines of the server's log about this database have this text.
-    pub fn log(&self, text: &str) -> usize {
+    /// What the server's log says about this database from the first line that has this text; empty without one.
+    pub fn log_from(&self, text: &str) -> String {
         let log = fs::read_to_string(self.server.directory.join("log")).unwrap();
         let prefix = format!("{}:", self.name);
-        log.lines().filter(|line| line.starts_with(&prefix) && line.contains(text)).count()
+        let is_meant = |line: &&str| line.starts_with(&prefix) && line.contains(text);
+        log.lines().skip_while(|line| !is_meant(line)).take(40).collect::<Vec<_>>().join("\n")
     }
 
     /// Past the store, as whoever can write the database.

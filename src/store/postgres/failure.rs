@@ -6,7 +6,7 @@ use std::{fmt, io};
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
-use crate::store::TableName;
+use crate::store::{StoreError, TableName};
 
 /// What PostgreSQL, or the pool, said, and what to do about it.
 #[derive(Debug)]
@@ -85,8 +85,41 @@ fn in_full(error: &dyn Error) -> String {
     text
 }
 
-/// The connection is gone, or about to go.
-pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
+/// Why a call was not made, or not to its end.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Postgres(tokio_postgres::Error),
+    /// Found on this side.
+    Here(&'static str),
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Problem {
+        Problem::Postgres(error)
+    }
+}
+
+impl Problem {
+    /// Nothing was changed.
+    pub(super) fn not_done(self, table: &TableName) -> StoreError {
+        match self {
+            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, error)),
+            Problem::Here(why) => StoreError::not_done(why),
+        }
+    }
+
+    /// The connection is gone, or about to go.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_lost(error))
+    }
+
+    /// Nothing was done, and the next time it may be.
+    pub(super) fn is_worth_another_try(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
+    }
+}
+
+fn is_lost(error: &tokio_postgres::Error) -> bool {
     let is_fatal = |error: &DbError| {
         matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
     };
@@ -95,13 +128,12 @@ pub(super) fn is_lost(error: &tokio_postgres::Error) -> bool {
         || error.source().is_some_and(<dyn Error>::is::<io::Error>)
 }
 
-/// The server itself says that what it was told is undone, and goes on.
-pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
-    error.as_db_error().is_some() && !is_lost(error)
-}
-
-/// Nothing was done, and the next time it may be.
 pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
     let gave_way = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
+}
+
+/// The server itself says that what it was told is undone, and goes on.
+pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some() && !is_lost(error)
 }

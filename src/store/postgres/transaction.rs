@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 
 use super::PostgresStore;
-use super::failure::Failure;
+use super::failure::Problem;
 use super::within::{Change, PurgeAtMost, Revoke, Touch, Within};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
@@ -42,8 +42,7 @@ impl PostgresStore {
     ) -> Result<PostgresTransaction<'t>, StoreError> {
         let level = transaction.query_typed_one(ISOLATION, &[]).await;
         let level = level.and_then(|row| row.try_get::<_, String>(0));
-        let level =
-            level.map_err(|error| StoreError::not_done(Failure::new(&self.table, error)))?;
+        let level = level.map_err(|error| Problem::from(error).not_done(&self.table))?;
         if level != "read committed" {
             let wrong = format!("the transaction is at {level}, and must be at read committed");
             return Err(StoreError::not_done(wrong));
@@ -62,16 +61,15 @@ impl PostgresTransaction<'_> {
         let _turn = self.turn.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
         let answer = change.make(&self.as_within()).await;
-        unfinished.0 = None;
-        answer.map_err(|error| self.failure(error))
+        // An error of the server's has ended the transaction already.
+        if !matches!(answer, Err(Problem::Here(_))) {
+            unfinished.0 = None;
+        }
+        answer.map_err(|problem| problem.not_done(&self.table))
     }
 
     fn as_within(&self) -> Within<'_> {
         Within { client: self.transaction.client(), table: &self.table }
-    }
-
-    fn failure(&self, error: tokio_postgres::Error) -> StoreError {
-        StoreError::not_done(Failure::new(&self.table, error))
     }
 }
 
@@ -90,20 +88,17 @@ impl Drop for Unfinished<'_> {
 
 impl TokenStore for PostgresTransaction<'_> {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        if insert.row.record().is_none() {
-            return Err(StoreError::not_done("a damaged row can't be inserted"));
-        }
         self.change(insert).await
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         let _turn = self.turn.lock().await;
-        self.as_within().find(id).await.map_err(|error| self.failure(error))
+        self.as_within().find(id).await.map_err(|problem| problem.not_done(&self.table))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let _turn = self.turn.lock().await;
-        self.as_within().list(filter, page).await.map_err(|error| self.failure(error))
+        self.as_within().list(filter, page).await.map_err(|problem| problem.not_done(&self.table))
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 
+use super::failure::Problem;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::seal::KeyId;
 use crate::store::columns::number;
@@ -26,8 +27,10 @@ pub(super) struct Within<'t> {
 pub(super) trait Change: Sync {
     type Answer: Send;
 
-    fn make(&self, within: &Within<'_>)
-    -> impl Future<Output = Result<Self::Answer, Error>> + Send;
+    fn make(
+        &self,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 }
 
 /// What [`TokenStore::revoke`](crate::TokenStore::revoke) is told.
@@ -45,10 +48,10 @@ type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 impl Change for Insert {
     type Answer = Inserted;
 
-    async fn make(&self, within: &Within<'_>) -> Result<Inserted, Error> {
+    async fn make(&self, within: &Within<'_>) -> Result<Inserted, Problem> {
         let Insert { row, now, limit, unique_label, under, supersede } = self;
         let Some(new) = row.record() else {
-            return Ok(Inserted::Stale);
+            return Err(Problem::Here("a damaged row can't be inserted"));
         };
         if limit.is_some() || *unique_label {
             within.lock_owner(new).await?;
@@ -87,7 +90,7 @@ impl Change for Insert {
 impl Change for Replace {
     type Answer = Replaced;
 
-    async fn make(&self, within: &Within<'_>) -> Result<Replaced, Error> {
+    async fn make(&self, within: &Within<'_>) -> Result<Replaced, Problem> {
         let Replace { row, now, unique_label, ends_derived } = self;
         let Some(new_form) = row.record() else {
             return Ok(Replaced::Stale);
@@ -112,20 +115,21 @@ impl Change for Replace {
 impl Change for Revoke<'_> {
     type Answer = u64;
 
-    async fn make(&self, within: &Within<'_>) -> Result<u64, Error> {
+    async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let Revoke(filter, Revocation { at, reason, by }) = self;
         let filter = Facts::of(filter);
         let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
         let revocation: [Parameter<'_>; 3] =
             [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT)];
         let parameters = [&filter.parameters()[..], &revocation].concat();
-        let mut count = 0;
+        let (mut count, mut patience) = (0, Patience::default());
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
             count += ended;
             if found == 0 {
                 return Ok(count.cast_unsigned());
             }
+            patience.after(ended)?;
         }
     }
 }
@@ -133,7 +137,7 @@ impl Change for Revoke<'_> {
 impl Change for Touch<'_> {
     type Answer = ();
 
-    async fn make(&self, within: &Within<'_>) -> Result<(), Error> {
+    async fn make(&self, within: &Within<'_>) -> Result<(), Problem> {
         let Touch(uses, now) = self;
         let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
         for uses in each_id_once(uses) {
@@ -159,10 +163,10 @@ impl Change for Touch<'_> {
 impl Change for PurgeAtMost<'_> {
     type Answer = u64;
 
-    async fn make(&self, within: &Within<'_>) -> Result<u64, Error> {
+    async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let PurgeAtMost(purge, limit) = self;
         let limit = i64::from(*limit);
-        let mut count = 0;
+        let (mut count, mut patience) = (0, Patience::default());
         loop {
             let left = limit - count;
             let (deleted, found) = match purge {
@@ -189,6 +193,7 @@ impl Change for PurgeAtMost<'_> {
             if deleted == found || count == limit {
                 break;
             }
+            patience.after(deleted)?;
         }
         if matches!(purge, Purge::Dead(_)) && count < limit {
             within.execute(PURGE_OWNERS, &[]).await?;
@@ -198,12 +203,12 @@ impl Change for PurgeAtMost<'_> {
 }
 
 impl Within<'_> {
-    pub(super) async fn find(&self, id: TokenId) -> Result<Option<Row>, Error> {
+    pub(super) async fn find(&self, id: TokenId) -> Result<Option<Row>, Problem> {
         let found = self.query(FIND, &[(&number(id), Type::INT8)]).await?;
         found.first().map_or(Ok(None), row_of)
     }
 
-    pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Error> {
+    pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
         let filter = Facts::of(filter);
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
@@ -211,7 +216,7 @@ impl Within<'_> {
         rows.iter().filter_map(|row| row_of(row).transpose()).collect()
     }
 
-    async fn lock_owner(&self, record: &TokenRecord) -> Result<(), Error> {
+    async fn lock_owner(&self, record: &TokenRecord) -> Result<(), Problem> {
         let owner = record.owner().as_str();
         self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
     }
@@ -222,7 +227,7 @@ impl Within<'_> {
         new: &TokenRecord,
         under: Option<&Row>,
         supersede: Option<&Supersede>,
-    ) -> Result<bool, Error> {
+    ) -> Result<bool, Problem> {
         let of_owner: fn(&Current, &TokenRecord) -> bool =
             |row, new| row.owner.as_deref() == Some(new.owner().as_str());
         let any: fn(&Current, &TokenRecord) -> bool = |_, _| true;
@@ -248,7 +253,7 @@ impl Within<'_> {
         Ok(are_current)
     }
 
-    async fn lock_current(&self, record: &TokenRecord) -> Result<Option<Current>, Error> {
+    async fn lock_current(&self, record: &TokenRecord) -> Result<Option<Current>, Problem> {
         let columns = Columns::of(record);
         let parameters: [Parameter<'_>; 2] =
             [(&columns.id, Type::INT8), (&columns.revision, Type::INT8)];
@@ -259,7 +264,7 @@ impl Within<'_> {
         rows.first().map(read).transpose()
     }
 
-    async fn standing(&self, new: &TokenRecord, now: Timestamp) -> Result<Standing, Error> {
+    async fn standing(&self, new: &TokenRecord, now: Timestamp) -> Result<Standing, Problem> {
         let (owner, label) = (new.owner().as_str(), new.label().as_str());
         let (id, family, now) = (number(new.id()), number(new.family()), now.as_unix());
         let parameters: [Parameter<'_>; 5] = [
@@ -278,23 +283,24 @@ impl Within<'_> {
     }
 
     /// Writes the new form of a row that is locked and current. Last use and revocation stay.
-    async fn swap(&self, row: &Row) -> Result<(), Error> {
+    async fn swap(&self, row: &Row) -> Result<(), Problem> {
         let Some(new_form) = row.record() else {
             return Ok(());
         };
         let columns = storable(new_form);
-        self.execute(SWAP, &parameters(&columns)[..15]).await.map(drop)
+        self.execute_on_one(SWAP, &parameters(&columns)[..15]).await
     }
 
+    /// Revokes a row that is locked and current.
     async fn revoke_one(
         &self,
         id: TokenId,
         Revocation { at, reason, by }: &Revocation,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Problem> {
         let (at, reason, by, id) = (at.as_unix(), reason.as_str(), by.to_string(), number(id));
         let parameters: [Parameter<'_>; 4] =
             [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT), (&id, Type::INT8)];
-        self.execute(REVOKE_ONE, &parameters).await.map(drop)
+        self.execute_on_one(REVOKE_ONE, &parameters).await
     }
 
     /// Revokes what was issued under a record's family.
@@ -303,7 +309,7 @@ impl Within<'_> {
         from: &TokenRecord,
         Revocation { at, reason, by }: &Revocation,
         except_id: i64,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Problem> {
         let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
         let (owner, family) = (from.owner().as_str(), number(from.family()));
         let parameters: [Parameter<'_>; 6] = [
@@ -314,11 +320,25 @@ impl Within<'_> {
             (&family, Type::INT8),
             (&except_id, Type::INT8),
         ];
-        while self.query_one(REVOKE_DERIVED, &parameters).await?.try_get::<_, i64>(0)? > 0 {}
-        Ok(())
+        let mut patience = Patience::default();
+        loop {
+            let (ended, found) = self.counts(REVOKE_DERIVED, &parameters).await?;
+            if found == 0 {
+                return Ok(());
+            }
+            patience.after(ended)?;
+        }
     }
 
-    async fn counts(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(i64, i64), Error> {
+    /// Changes a row that is there for certain.
+    async fn execute_on_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(), Problem> {
+        match self.execute(sql, parameters).await? {
+            0 => Err(Problem::Here(OBSTRUCTED)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn counts(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(i64, i64), Problem> {
         let row = self.query_one(sql, parameters).await?;
         Ok((row.try_get(0)?, row.try_get(1)?))
     }
@@ -327,22 +347,37 @@ impl Within<'_> {
         &self,
         sql: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<tokio_postgres::Row, Error> {
-        self.client.query_typed_one(&self.table.in_sql(sql), parameters).await
+    ) -> Result<tokio_postgres::Row, Problem> {
+        Ok(self.client.query_typed_one(&self.table.in_sql(sql), parameters).await?)
     }
 
     async fn query(
         &self,
         sql: &str,
         parameters: &[Parameter<'_>],
-    ) -> Result<Vec<tokio_postgres::Row>, Error> {
-        self.client.query_typed(&self.table.in_sql(sql), parameters).await
+    ) -> Result<Vec<tokio_postgres::Row>, Problem> {
+        Ok(self.client.query_typed(&self.table.in_sql(sql), parameters).await?)
     }
 
-    async fn execute(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Error> {
-        self.client.execute_typed(&self.table.in_sql(sql), parameters).await
+    async fn execute(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Problem> {
+        Ok(self.client.execute_typed(&self.table.in_sql(sql), parameters).await?)
     }
 }
+
+/// A change is made again where it found rows that another transaction was changing. Rows that no pass ever changes are held by
+/// something else.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    fn after(&mut self, changed: i64) -> Result<(), Problem> {
+        self.0 = if changed == 0 { self.0 + 1 } else { 0 };
+        if self.0 == MOST_PASSES { Err(Problem::Here(OBSTRUCTED)) } else { Ok(()) }
+    }
+}
+
+const MOST_PASSES: u32 = 100;
+const OBSTRUCTED: &str = "PostgreSQL shows rows of the tokens' table and does not change them: has it a trigger, a rule or row-level security?";
 
 /// A row that is current.
 struct Current {
@@ -478,9 +513,9 @@ fn parameters<'c>(columns: &'c Columns<'_>) -> [Parameter<'c>; 21] {
 }
 
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
-pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Error> {
-    let text = |column| Ok::<_, Error>(row.try_get::<_, Option<&str>>(column)?.map(Into::into));
-    let bytes = |column| Ok::<_, Error>(row.try_get::<_, Option<&[u8]>>(column)?.map(Into::into));
+pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
+    let text = |column| Ok::<_, Problem>(row.try_get::<_, Option<&str>>(column)?.map(Into::into));
+    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<&[u8]>>(column)?.map(Into::into));
     let columns = Columns {
         id: row.try_get(0)?,
         digest: bytes(1)?,
