@@ -66,8 +66,9 @@ use crate::token::TokenId;
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
 ///
-/// Behind PgBouncer all is well in session mode. In transaction mode it must know of prepared statements (1.21 or newer, with
-/// `max_prepared_statements`); in statement mode there are no transactions, and no store.
+/// PgBouncer was not tried. In session mode nothing is different; in transaction mode it must know of prepared statements (1.21 or
+/// newer, with `max_prepared_statements`), and the options above belong into its own settings; in statement mode there are no
+/// transactions, and no store.
 ///
 /// # Durability
 /// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
@@ -125,7 +126,7 @@ impl PostgresStore {
                 Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
                 Err(Unmade::ByCommit(error)) => {
                     drop(Object::take(client));
-                    return Err(StoreError::unknown(Failure::new(&self.table, error)));
+                    return Err(StoreError::unknown(Failure::new(&self.table, &error)));
                 }
             };
             self.may_try_again(&mut attempt, client, problem)?;
@@ -181,7 +182,7 @@ impl PostgresStore {
     }
 
     async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(error)))
+        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
     }
 }
 

@@ -21,6 +21,9 @@
 //! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached; after a
 //!   [`PURGE_DEAD`] that didn't reach it, [`PURGE_OWNERS`].
 //!
+//! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
+//! is changed are a trigger's, a rule's or row-level security's doing: an error.
+//!
 //! # Errors
 //! An error of any statement before COMMIT was sent is [`StoreError::not_done`](super::StoreError::not_done); one of COMMIT is
 //! [`StoreError::unknown`](super::StoreError::unknown), unless the server itself says `ERROR`. SQLSTATE 40P01 (a deadlock) and 40001

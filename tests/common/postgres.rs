@@ -49,6 +49,18 @@ impl Server {
 
     /// A server of the test's own, to be stopped and started.
     pub fn start() -> Option<Server> {
+        let mut server = Server::without_data()?;
+        let data = server.data();
+        let data = data.to_str().unwrap();
+        let settings =
+            ["--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-A", "trust"];
+        server.run("initdb", &[&["-D", data], &settings[..]].concat());
+        server.find_port();
+        Some(server)
+    }
+
+    /// What a server needs but its data.
+    fn without_data() -> Option<Server> {
         let Some(programs) = programs() else {
             // Past the test's captured output.
             let loudly = "\nSKIPPED: every test with PostgreSQL, as initdb is not installed (apt-get install postgresql)\n";
@@ -71,20 +83,18 @@ impl Server {
         watchdog.process_group(0);
         as_user(&mut watchdog, user);
         let watchdog = watchdog.spawn().unwrap();
-        let mut server = Server { directory, port: 0, user, programs, watchdog };
-        let data = server.data();
-        let data = data.to_str().unwrap();
-        let settings =
-            ["--encoding=UTF8", "--no-locale", "--no-sync", "-U", "postgres", "-A", "trust"];
-        server.run("initdb", &[&["-D", data], &settings[..]].concat());
+        Some(Server { directory, port: 0, user, programs, watchdog })
+    }
+
+    fn find_port(&mut self) {
         // Another process may take the port before the server does.
         for _ in 0..5 {
-            server.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            if server.try_up() {
-                return Some(server);
+            self.port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            if self.try_up() {
+                return;
             }
         }
-        panic!("{}", fs::read_to_string(server.directory.join("log")).unwrap_or_default());
+        panic!("{}", fs::read_to_string(self.directory.join("log")).unwrap_or_default());
     }
 
     pub fn up(&self) {
@@ -101,6 +111,16 @@ impl Server {
         let data = self.data();
         let [data, log] = [&data, &log].map(|path| path.to_str().unwrap());
         self.try_run("pg_ctl", &["-D", data, "-w", "-l", log, "-o", &options, "start"])
+    }
+
+    /// A hot standby of this server.
+    pub fn standby(&self) -> Server {
+        let mut standby = Server::without_data().unwrap();
+        let (from, data) = (self.port.to_string(), standby.data());
+        let from = ["-h", "127.0.0.1", "-p", &from, "-U", "postgres", "-R", "-c", "fast"];
+        standby.run("pg_basebackup", &[&["-D", data.to_str().unwrap()], &from[..]].concat());
+        standby.find_port();
+        standby
     }
 
     /// Ends every connection and the server.

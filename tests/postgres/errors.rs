@@ -57,6 +57,43 @@ fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
 }
 
 #[test]
+fn a_standby_is_a_failure_for_changes() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        database.store().await.insert(&creation(parts(1))).await.unwrap();
+        let standby = Server::needed().standby();
+        let store = PostgresStore::new(pool_to(standby.config(&database.name)));
+        // It may be some time behind, at the beginning too; a look-up there is never an error.
+        let _found_or_not_yet = store.find(id(2)).await.unwrap();
+        let errors = vec![
+            store.insert(&creation(parts(2))).await.unwrap_err(),
+            store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err(),
+        ];
+        assert_fails(errors, "(25006); the pool must lead to the primary server");
+    });
+}
+
+#[test]
+fn an_error_says_what_the_server_said_and_never_quotes_a_row() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        store.insert(&creation(parts(1))).await.unwrap();
+        let host = "ALTER TABLE app_tokens ADD CONSTRAINT calm CHECK (revoked_at IS NULL)";
+        raw.batch_execute(host).await.unwrap();
+        let error = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            said += &format!("{error} {error:?}");
+            source = error.source();
+        }
+        assert!(said.contains("violates check constraint \"calm\" (23514)"), "{said}");
+        assert!(!said.contains("My phone") && !said.contains("x01"), "{said}");
+    });
+}
+
+#[test]
 fn a_role_without_the_right_to_write_says_so() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;

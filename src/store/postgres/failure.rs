@@ -8,34 +8,29 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::{StoreError, TableName};
 
-/// What PostgreSQL, or the pool, said, and what to do about it.
+/// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
 #[derive(Debug)]
 pub(super) struct Failure {
     said: String,
     advice: Option<String>,
-    source: Box<dyn Error + Send + Sync>,
 }
 
 impl Failure {
-    pub(super) fn new(table: &TableName, error: tokio_postgres::Error) -> Failure {
-        let advice = error.code().and_then(|code| advice_on(code, table));
-        let said = error.as_db_error().map_or_else(|| in_full(&error), said_by_server);
-        Failure { said, advice, source: error.into() }
+    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> Failure {
+        Failure { said: said(error), advice: error.code().and_then(|code| advice_on(code, table)) }
     }
 
-    pub(super) fn of_pool(error: PoolError) -> Failure {
-        let (said, advice) = match &error {
-            PoolError::Timeout(TimeoutType::Wait) => (
-                "every connection of the pool is in use, and none came back in time".into(),
-                Some("make the pool larger, or look for who keeps one".into()),
-            ),
+    pub(super) fn of_pool(error: &PoolError) -> Failure {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => Failure {
+                said: "every connection of the pool is in use, and none came back in time".into(),
+                advice: Some("make the pool larger, or look for who keeps one".into()),
+            },
             PoolError::Backend(error) => {
-                let said = error.as_db_error().map_or_else(|| in_full(error), said_by_server);
-                (format!("can't connect: {said}"), None)
+                Failure { said: format!("can't connect: {}", said(error)), advice: None }
             }
-            error => (error.to_string(), None),
-        };
-        Failure { said, advice, source: error.into() }
+            error => Failure { said: error.to_string(), advice: None },
+        }
     }
 }
 
@@ -47,11 +42,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.source)
-    }
-}
+impl Error for Failure {}
 
 fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     if *code == SqlState::UNDEFINED_TABLE {
@@ -66,13 +57,11 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     })
 }
 
-/// What the server said, and its SQLSTATE: never its detail, which may quote a row.
-fn said_by_server(error: &DbError) -> String {
-    format!("{} ({})", error.message(), error.code().code())
-}
-
-/// An error with what is behind it.
-fn in_full(error: &dyn Error) -> String {
+/// The server's message and SQLSTATE; or what happened on the way to it, with what is behind that.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -103,7 +92,7 @@ impl Problem {
     /// Nothing was changed.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {
-            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, error)),
+            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, &error)),
             Problem::Here(why) => StoreError::not_done(why),
         }
     }

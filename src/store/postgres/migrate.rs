@@ -71,14 +71,14 @@ impl PostgresStore {
             let error = match self.try_to_migrate().await {
                 Err(NotMigrated::Postgres(error)) => error,
                 Err(NotMigrated::Pool(error)) => {
-                    return Err(PostgresStoreError::NoConnection(Failure::of_pool(error).into()));
+                    return Err(PostgresStoreError::NoConnection(Failure::of_pool(&error).into()));
                 }
                 Err(NotMigrated::Because(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             };
             let is_done_by_another = error.code().is_some_and(|code| MADE_MEANWHILE.contains(code));
             if attempt == ATTEMPTS || !(is_done_by_another || is_worth_another_try(&error)) {
-                return Err(self.explain(error));
+                return Err(self.explain(&error));
             }
             attempt += 1;
         }
@@ -133,7 +133,7 @@ impl PostgresStore {
         error.into()
     }
 
-    fn explain(&self, error: tokio_postgres::Error) -> PostgresStoreError {
+    fn explain(&self, error: &tokio_postgres::Error) -> PostgresStoreError {
         match error.code() {
             Some(code) if *code == SqlState::INVALID_SCHEMA_NAME => {
                 PostgresStoreError::NoSchema(self.table.clone())
