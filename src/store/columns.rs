@@ -17,7 +17,7 @@ use crate::token::TokenId;
 ///
 /// ```
 /// use app_tokens::store::{Columns, Row};
-/// # fn round_trip(record: app_tokens::TokenRecord) {
+/// # fn round_trip(record: app_tokens::record::TokenRecord) {
 /// let row = Columns::of(&record).into_row();
 /// assert_eq!(row.as_ref().and_then(Row::record), Some(&record));
 /// # }

@@ -8,7 +8,7 @@
 //! # Transactions
 //! [`FIND`] and [`LIST`] run alone. Every other call is one transaction at **READ COMMITTED**, in which each statement sees what was
 //! committed before it began; a stricter level breaks the contract, as it shows the past. In it the statements run one after the
-//! other, in this order; `?` may stop there, and whatever was answered then, the transaction may be committed:
+//! other, in this order. A refusal ends the call early: nothing is written by then, so that the transaction may be committed or not.
 //!
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
 //!   `supersede.replaces`, the lowest id first: against deadlocks. [`STANDING`]. Then the first of these that holds is the answer:
