@@ -85,6 +85,8 @@
 //!
 //! | feature | adds |
 //! |---|---|
+//! | `postgres` | `store::PostgresStore`, over a pool of `deadpool-postgres` |
+//! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
 //! | `tower` | `web::TokenLayer`, for axum, tonic and other tower services |

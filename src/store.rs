@@ -18,16 +18,28 @@ use crate::token::TokenId;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
+mod columns;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres-sql")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres-sql")))]
+pub mod postgres_sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod table;
 
 pub use crate::record::CLOCK_TOLERANCE;
 pub use crate::seal::Row;
+pub use columns::Columns;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
+pub use table::{InvalidTableName, TableName};
 
 /// Where tokens live.
 ///

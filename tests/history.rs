@@ -6,18 +6,21 @@
 use std::collections::BTreeMap;
 
 use app_tokens::store::{Filter, Purge, RuntimeFree, SqliteStore};
-use app_tokens::{MemoryStore, TokenStore};
+use app_tokens::{MemoryStore, TokenStore as _};
 
 mod common;
 #[path = "history/program.rs"]
 mod program;
 #[path = "history/rules.rs"]
 mod rules;
+#[path = "common/postgres.rs"]
+mod server;
 #[path = "history/stores.rs"]
 mod stores;
 
 use program::{Event, History, run};
 use rules::{Broken, broken_rules};
+use server::{Blocked, RUNTIME, Server};
 use stores::{Shaken, Wrong, WrongStore};
 
 #[test]
@@ -100,6 +103,18 @@ fn histories_of_two_handles_on_one_sqlite_file_keep_the_rules() {
         let all = Purge::Matching(Filter::every_token());
         runtime.block_on(handles[0].purge(&all, 1000)).unwrap();
         handles.to_vec()
+    });
+}
+
+#[test]
+fn histories_of_two_pools_on_postgres_keep_the_rules() {
+    let Some(server) = Server::shared() else { return };
+    let database = RUNTIME.block_on(server.database());
+    let stores = [(); 2].map(|()| RUNTIME.block_on(database.store()));
+    assert_rules(0..150, || {
+        let every_token = Purge::Matching(Filter::every_token());
+        RUNTIME.block_on(stores[0].purge(&every_token, u32::MAX)).unwrap();
+        stores.iter().cloned().map(Blocked).collect()
     });
 }
 

@@ -22,11 +22,14 @@ use app_tokens::{
 mod acts;
 #[path = "model/reference.rs"]
 mod reference;
+#[path = "common/postgres.rs"]
+mod server;
 #[path = "model/texts.rs"]
 mod texts;
 
 use acts::{Act, Answer, BEGINNING, Change, Draw, Life, Line, Rules, Told, Wish};
 use reference::{ACTIVE, Model, Verdict};
+use server::{Blocked, RUNTIME, Server};
 
 #[test]
 fn the_engine_on_memory_does_as_the_model() {
@@ -37,6 +40,13 @@ fn the_engine_on_memory_does_as_the_model() {
 #[test]
 fn the_engine_on_sqlite_does_as_the_model() {
     run_sequences(500, || SqliteStore::in_memory().unwrap());
+}
+
+#[test]
+fn the_engine_on_postgres_does_as_the_model() {
+    let Some(server) = Server::shared() else { return };
+    let database = RUNTIME.block_on(server.database());
+    run_sequences(60, || Blocked(RUNTIME.block_on(database.store_in_new_tables())));
 }
 
 /// Longest sequence, in acts.

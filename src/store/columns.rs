@@ -1,0 +1,210 @@
+//! [`Columns`]: a record as the columns of an SQL table, one codec for every such store.
+
+use std::borrow::Cow;
+
+use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::digest::Digest;
+use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::seal::{KeyId, Row, Seal};
+use crate::text::{InvalidText, Label, Operator, Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// A record as the columns of an SQL table: whole numbers, texts and bytes, for stores of your own.
+///
+/// [`Columns::of`] is what to write, [`Columns::into_row`] makes a row of what was read. Times are seconds since 1970. Every column
+/// but the id may be NULL when it is read, so that a damaged row is [`Row::damaged`] and no error.
+///
+/// ```
+/// use app_tokens::store::{Columns, Row};
+/// # fn round_trip(record: app_tokens::record::TokenRecord) {
+/// let row = Columns::of(&record).into_row();
+/// assert_eq!(row.as_ref().and_then(Row::record), Some(&record));
+/// # }
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Columns<'r> {
+    /// The token's id, the key of the row: at most 2^50 - 1.
+    pub id: i64,
+    /// The scheme's tag, then the digest.
+    pub digest: Option<Cow<'r, [u8]>>,
+    /// Whose token it is; compared byte for byte.
+    pub owner: Option<Cow<'r, str>>,
+    /// What its owner calls it; compared byte for byte.
+    pub label: Option<Cow<'r, str>>,
+    /// NULL for every scope, else those that it has, one a line; empty for none.
+    pub scopes: Option<Cow<'r, str>>,
+    /// NULL for every resource, else the patterns, one a line; empty for none.
+    pub resources: Option<Cow<'r, str>>,
+    /// The operator who issued it; NULL where that was the owner himself.
+    pub issued_by: Option<Cow<'r, str>>,
+    /// When it was issued.
+    pub created_at: Option<i64>,
+    /// When it ends; NULL for never.
+    pub expires_at: Option<i64>,
+    /// The id of the first token of its line of rotations.
+    pub family: Option<i64>,
+    /// The id of the token that superseded it.
+    pub successor: Option<i64>,
+    /// The family of the token under which it was issued.
+    pub derived_from: Option<i64>,
+    /// The key of the ring under which it is sealed.
+    pub key_id: Option<i64>,
+    /// The seal, 32 bytes; NULL once it is revoked.
+    pub seal: Option<Cow<'r, [u8]>>,
+    /// Counts the changes.
+    pub revision: Option<i64>,
+    /// When it was revoked.
+    pub revoked_at: Option<i64>,
+    /// Why.
+    pub revoked_reason: Option<Cow<'r, str>>,
+    /// By whom: `owner`, `engine` or `operator NAME`.
+    pub revoked_by: Option<Cow<'r, str>>,
+    /// When it was last used.
+    pub last_used_at: Option<i64>,
+    /// From which address.
+    pub last_used_address: Option<Cow<'r, str>>,
+    /// By which program.
+    pub last_used_client: Option<Cow<'r, str>>,
+}
+
+impl<'r> Columns<'r> {
+    /// What to write of a record. [`Columns::into_row`] is its mirror.
+    pub fn of(record: &'r TokenRecord) -> Columns<'r> {
+        let (revocation, last_use) = (record.revocation(), record.last_use());
+        Columns {
+            id: number(record.id()),
+            digest: Some(record.digest().to_bytes().to_vec().into()),
+            owner: Some(record.owner().as_str().into()),
+            label: Some(record.label().as_str().into()),
+            scopes: lines(record.access().granted_scopes(), Scope::as_str),
+            resources: lines(record.access().granted_resources(), ResourcePattern::as_str),
+            issued_by: record.issued_by().map(|operator| operator.as_str().into()),
+            created_at: Some(record.created_at().as_unix()),
+            expires_at: record.expires().at().map(Timestamp::as_unix),
+            family: Some(number(record.family())),
+            successor: record.successor().map(number),
+            derived_from: record.derived_from().map(number),
+            key_id: Some(record.key_id().as_u32().into()),
+            seal: record.seal().map(|seal| seal.to_bytes().to_vec().into()),
+            revision: Some(record.revision().try_into().unwrap_or(i64::MAX)),
+            revoked_at: revocation.map(|revocation| revocation.at.as_unix()),
+            revoked_reason: revocation.map(|revocation| revocation.reason.as_str().into()),
+            revoked_by: revocation.map(|revocation| revocation.by.to_string().into()),
+            last_used_at: last_use.map(|last_use| last_use.at.as_unix()),
+            last_used_address: last_use
+                .and_then(|last_use| last_use.address)
+                .map(|address| address.to_string().into()),
+            last_used_client: last_use
+                .and_then(|last_use| last_use.client.as_deref())
+                .map(Cow::Borrowed),
+        }
+    }
+
+    /// The row that these are, damaged where any of them can't be what [`Columns::of`] wrote. `None` where not even the id is one:
+    /// no token leads to such a row.
+    pub fn into_row(self) -> Option<Row> {
+        let id = as_id(self.id)?;
+        Some(self.decode(id).map_or_else(|| Row::damaged(id), Row::new))
+    }
+
+    fn decode(self, id: TokenId) -> Option<TokenRecord> {
+        let revocation = match (self.revoked_at, &self.revoked_reason, &self.revoked_by) {
+            (None, None, None) => None,
+            (Some(at), Some(reason), Some(by)) => Some(Revocation {
+                at: as_time(at)?,
+                reason: exact(reason, Reason::new)?,
+                by: by.parse().ok()?,
+            }),
+            _ => return None,
+        };
+        let last_use = match (self.last_used_at, &self.last_used_address, &self.last_used_client) {
+            (None, None, None) => None,
+            (Some(at), address, client) => Some(LastUse {
+                at: as_time(at)?,
+                address: some(address.as_ref(), |address| address.parse().ok())?,
+                client: client.as_deref().map(Box::from),
+            }),
+            _ => return None,
+        };
+        let scopes = as_grant(self.scopes.as_deref(), |scope| Scope::new(scope))?;
+        let resources =
+            as_grant(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
+        Some(TokenRecord::from_parts(RecordParts {
+            id,
+            digest: Digest::from_bytes(&self.digest?).ok()?,
+            owner: exact(&self.owner?, Owner::new)?,
+            label: exact(&self.label?, Label::new)?,
+            access: Access::from_grants(scopes, resources).ok()?,
+            issued_by: some(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
+            created_at: as_time(self.created_at?)?,
+            expires: some(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
+            family: as_id(self.family?)?,
+            successor: some(self.successor, as_id)?,
+            derived_from: some(self.derived_from, as_id)?,
+            revocation,
+            last_use,
+            revision: self.revision?.try_into().ok()?,
+            key_id: KeyId::new(self.key_id?.try_into().ok()?)?,
+            seal: some(self.seal, |seal| Some(Seal::from_bytes((*seal).try_into().ok()?)))?,
+        }))
+    }
+}
+
+/// Without the digest and the seal: nothing that a log should not have.
+impl std::fmt::Debug for Columns<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Columns").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// An id as a column has it.
+pub(super) fn number(id: TokenId) -> i64 {
+    // Below 2^50.
+    id.as_u64().cast_signed()
+}
+
+fn as_id(number: i64) -> Option<TokenId> {
+    TokenId::from_u64(number.try_into().ok()?).ok()
+}
+
+fn as_time(seconds: i64) -> Option<Timestamp> {
+    Timestamp::from_unix(seconds).ok()
+}
+
+/// NULL stays NULL; the outer `None` is a value that is no good.
+fn some<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+    match value {
+        Some(value) => read(value).map(Some),
+        None => Some(None),
+    }
+}
+
+/// NULL for everything, else the items, one a line: none is empty or holds a line's end. [`as_grant`] is its mirror.
+fn lines<'r, T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
+    match grant {
+        Grant::All => None,
+        Grant::Only(items) => Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into()),
+    }
+}
+
+/// Sorted, each item once, as it is written.
+fn as_grant<T: Ord>(
+    lines: Option<&str>,
+    make: fn(&str) -> Result<T, InvalidText>,
+) -> Option<Grant<T>> {
+    let items: Vec<T> = match lines {
+        None => return Some(Grant::All),
+        Some("") => Vec::new(),
+        Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
+    };
+    items.is_sorted_by(|one, next| one < next).then(|| Grant::Only(items.into()))
+}
+
+/// A text that is stored just as it would be made: none that would be cut first.
+fn exact<'t, T: AsRef<str>>(
+    stored: &'t str,
+    make: fn(&'t str) -> Result<T, InvalidText>,
+) -> Option<T> {
+    make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
+}

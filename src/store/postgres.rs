@@ -1,0 +1,264 @@
+//! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
+
+use std::fmt;
+
+use deadpool_postgres::{Client, Object, Pool};
+use tokio_postgres::IsolationLevel;
+use tokio_postgres::error::SqlState;
+
+mod failure;
+mod migrate;
+mod transaction;
+mod within;
+
+pub use migrate::PostgresStoreError;
+pub use transaction::PostgresTransaction;
+
+use self::failure::{Failure, Problem, is_refused};
+use self::within::{Change, PurgeAtMost, Revoke, Touch, Within, row_of};
+use super::columns::number;
+use super::postgres_sql::FIND;
+use super::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
+    TokenStore,
+};
+use crate::record::{LastUse, Revocation};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Tokens in a PostgreSQL database, over the host's own pool of connections. Clones are one store.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use app_tokens::store::PostgresStore;
+/// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+/// use tokio_postgres::{Config, NoTls};
+///
+/// let mut config: Config = "host=db.example dbname=app user=app target_session_attrs=read-write".parse()?;
+/// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
+/// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
+/// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+/// // In place of `NoTls` a connector of `tokio-postgres-rustls` or `postgres-native-tls`, unless it is the same machine.
+/// let pool = Pool::builder(Manager::from_config(config, NoTls, fast))
+///     .runtime(Runtime::Tokio1)
+///     .wait_timeout(Some(Duration::from_secs(5)))
+///     .create_timeout(Some(Duration::from_secs(5)))
+///     .build()?;
+/// let store = PostgresStore::new(pool);
+/// store.migrate().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # The tables
+/// The database may be the host's own: the tables are `app_tokens`, `app_tokens_owners` (one row for each owner, to be locked) and
+/// `app_tokens_schema`, or those of [`with_table`](PostgresStore::with_table), and no other is looked at. It must be encoded in UTF-8.
+/// PostgreSQL 12 or newer is needed; the tests run against 15. Databases that speak its protocol and are something else, distributed
+/// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
+///
+/// # The pool
+/// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
+/// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
+/// done. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip.
+///
+/// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
+/// good there**.
+///
+/// PgBouncer was not tried. In session mode nothing is different; in transaction mode it must know of prepared statements (1.21 or
+/// newer, with `max_prepared_statements`), and the options above belong into its own settings; in statement mode there are no
+/// transactions, and no store.
+///
+/// # Durability
+/// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
+/// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
+/// revocation outlives the primary, too.
+///
+/// # Costs
+/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one. A change is a
+/// transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with unique
+/// labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters, which
+/// PostgreSQL can't hold: U+FFFD stands for each.
+///
+/// # What is lost
+/// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call
+/// whose future is dropped is rolled back, or was committed; the connection can be used again.
+///
+/// # Transactions of the host's
+/// [`within`](PostgresStore::within) does the same within the host's own transaction.
+#[derive(Clone)]
+pub struct PostgresStore {
+    pool: Pool,
+    table: TableName,
+}
+
+/// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
+const ATTEMPTS: u32 = 5;
+
+impl PostgresStore {
+    /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
+    /// yet.
+    pub fn new(pool: Pool) -> PostgresStore {
+        PostgresStore { pool, table: TableName::default() }
+    }
+
+    /// The same, in other tables: several realms, tenants or applications in one database.
+    #[must_use]
+    pub fn with_table(self, table: TableName) -> PostgresStore {
+        PostgresStore { table, ..self }
+    }
+
+    /// The statements that make the tables, for the host's own migrations. [`migrate`](PostgresStore::migrate) finds them then.
+    pub fn schema(&self) -> String {
+        self.table.in_sql(super::postgres_sql::SCHEMA).into_owned()
+    }
+
+    /// Makes a change in a transaction of its own.
+    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let mut client = self.client().await?;
+            let problem = match self.change_by(&mut client, change).await {
+                Ok(answer) => return Ok(answer),
+                Err(Unmade::BeforeCommit(problem)) => problem,
+                Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
+                Err(Unmade::ByCommit(error)) => {
+                    drop(Object::take(client));
+                    return Err(StoreError::unknown(Failure::new(&self.table, &error)));
+                }
+            };
+            self.may_try_again(&mut attempt, client, problem)?;
+        }
+    }
+
+    async fn change_by<C: Change>(
+        &self,
+        client: &mut Client,
+        change: &C,
+    ) -> Result<C::Answer, Unmade> {
+        let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(Problem::from)?;
+        let within = Within { client: transaction.client(), table: &self.table };
+        let answer = change.make(&within).await?;
+        transaction.commit().await.map_err(Unmade::ByCommit)?;
+        Ok(answer)
+    }
+
+    async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let client = self.client().await?;
+            let seen = match look {
+                Look::At(id) => look_up(&client, &self.table.in_sql(FIND), id).await,
+                Look::Through(filter, page) => {
+                    Within { client: &client, table: &self.table }.list(filter, page).await
+                }
+            };
+            match seen {
+                Ok(rows) => return Ok(rows),
+                Err(problem) => self.may_try_again(&mut attempt, client, problem)?,
+            }
+        }
+    }
+
+    /// After a call with which nothing was done.
+    fn may_try_again(
+        &self,
+        attempt: &mut u32,
+        client: Client,
+        problem: Problem,
+    ) -> Result<(), StoreError> {
+        if problem.is_lost() {
+            // The pool would hand it out again until it has heard of its end.
+            drop(Object::take(client));
+        }
+        if *attempt == ATTEMPTS || !problem.is_worth_another_try() {
+            return Err(problem.not_done(&self.table));
+        }
+        *attempt += 1;
+        Ok(())
+    }
+
+    async fn client(&self) -> Result<Client, StoreError> {
+        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    }
+}
+
+/// Where a problem arose. Until COMMIT was sent nothing is done.
+enum Unmade {
+    BeforeCommit(Problem),
+    ByCommit(tokio_postgres::Error),
+}
+
+impl From<Problem> for Unmade {
+    fn from(problem: Problem) -> Unmade {
+        Unmade::BeforeCommit(problem)
+    }
+}
+
+/// At one row, or through a page.
+#[derive(Clone, Copy)]
+enum Look<'l> {
+    At(TokenId),
+    Through(&'l Filter, Page),
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresStore").field(&self.table).finish()
+    }
+}
+
+impl TokenStore for PostgresStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.change(insert).await
+    }
+
+    /// One round trip, once the statement is prepared on the connection.
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        Ok(self.read(Look::At(id)).await?.pop())
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.read(Look::Through(filter, page)).await
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.change(replace).await
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.change(&Revoke(filter, revocation)).await
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.change(&Touch(uses, now)).await
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.change(&PurgeAtMost(purge, limit)).await
+    }
+}
+
+async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
+    let id = number(id);
+    let statement = client.prepare_cached(sql).await?;
+    let found = match client.query_opt(&statement, &[&id]).await {
+        Err(error) if is_outdated(&error) => {
+            client.statement_cache.remove(sql, &[]);
+            let statement = client.prepare_cached(sql).await?;
+            client.query_opt(&statement, &[&id]).await?
+        }
+        found => found?,
+    };
+    let row = found.as_ref().map(row_of).transpose()?;
+    Ok(row.flatten().into_iter().collect())
+}
+
+/// The table was altered since the statement was prepared, or the server, or a pooler before it, has forgotten it.
+fn is_outdated(error: &tokio_postgres::Error) -> bool {
+    let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
+    error.code().is_some_and(|code| outdated.contains(code))
+}

@@ -1,0 +1,128 @@
+//! What goes wrong between here and the server, and what it means.
+
+use std::error::Error;
+use std::{fmt, io};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::store::{StoreError, TableName};
+
+/// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
+#[derive(Debug)]
+pub(super) struct Failure {
+    said: String,
+    advice: Option<String>,
+}
+
+impl Failure {
+    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> Failure {
+        Failure { said: said(error), advice: error.code().and_then(|code| advice_on(code, table)) }
+    }
+
+    pub(super) fn of_pool(error: &PoolError) -> Failure {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => Failure {
+                said: "every connection of the pool is in use, and none came back in time".into(),
+                advice: Some("make the pool larger, or look for who keeps one".into()),
+            },
+            PoolError::Backend(error) => {
+                Failure { said: format!("can't connect: {}", said(error)), advice: None }
+            }
+            error => Failure { said: error.to_string(), advice: None },
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PostgreSQL: ")?;
+        f.write_str(&self.said)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+impl Error for Failure {}
+
+fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
+    if *code == SqlState::UNDEFINED_TABLE {
+        return Some(format!("run PostgresStore::migrate, or its schema, for {table}"));
+    }
+    if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        let advice = "the pool must lead to the primary server, and not be read-only";
+        return Some(advice.into());
+    }
+    (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
+        format!("the role must select, insert, update and delete in {table} and {table}_owners")
+    })
+}
+
+/// The server's message and SQLSTATE; or what happened on the way to it, with what is behind that.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let behind = error.to_string();
+        if !text.ends_with(&behind) {
+            text = format!("{text}: {behind}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Why a call was not made, or not to its end.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Postgres(tokio_postgres::Error),
+    /// Found on this side.
+    Here(&'static str),
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Problem {
+        Problem::Postgres(error)
+    }
+}
+
+impl Problem {
+    /// Nothing was changed.
+    pub(super) fn not_done(self, table: &TableName) -> StoreError {
+        match self {
+            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, &error)),
+            Problem::Here(why) => StoreError::not_done(why),
+        }
+    }
+
+    /// The connection is gone, or about to go.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_lost(error))
+    }
+
+    /// Nothing was done, and the next time it may be.
+    pub(super) fn is_worth_another_try(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
+    }
+}
+
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let is_fatal = |error: &DbError| {
+        matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    };
+    error.is_closed()
+        || error.as_db_error().is_some_and(is_fatal)
+        || error.source().is_some_and(<dyn Error>::is::<io::Error>)
+}
+
+pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
+    let gave_way = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
+}
+
+/// The server itself says that what it was told is undone, and goes on.
+pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some() && !is_lost(error)
+}

@@ -1,0 +1,125 @@
+//! [`PostgresTransaction`]: the store within the host's own transaction.
+
+use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use tokio::sync::Mutex;
+use tokio_postgres::Transaction;
+
+use super::PostgresStore;
+use super::failure::Problem;
+use super::within::{Change, PurgeAtMost, Revoke, Touch, Within};
+use crate::record::{LastUse, Revocation};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
+    TokenStore,
+};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// The tokens of a [`PostgresStore`] within a transaction of the host's: what is done here is done when the host commits, and with
+/// what else the host does in it. From [`PostgresStore::within`].
+///
+/// Nothing is committed and nothing is tried again. An error that the server reports ends the transaction: the host rolls it back.
+/// So does a call whose future is dropped in the middle. Until the host commits, other calls for the same owner wait.
+pub struct PostgresTransaction<'t> {
+    transaction: &'t Transaction<'t>,
+    table: TableName,
+    /// One call after the other, also where the host makes several at once.
+    turn: Mutex<()>,
+}
+
+impl PostgresStore {
+    /// The same tokens within the host's transaction, which must be at READ COMMITTED: PostgreSQL's default.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it is at another level, where a revocation would miss what was committed since it began, or if it is
+    /// broken.
+    pub async fn within<'t>(
+        &self,
+        transaction: &'t Transaction<'t>,
+    ) -> Result<PostgresTransaction<'t>, StoreError> {
+        let level = transaction.query_typed_one(ISOLATION, &[]).await;
+        let level = level.and_then(|row| row.try_get::<_, String>(0));
+        let level = level.map_err(|error| Problem::from(error).not_done(&self.table))?;
+        if level != "read committed" {
+            let wrong = format!("the transaction is at {level}, and must be at read committed");
+            return Err(StoreError::not_done(wrong));
+        }
+        Ok(PostgresTransaction { transaction, table: self.table.clone(), turn: Mutex::new(()) })
+    }
+}
+
+const ISOLATION: &str = "SELECT current_setting('transaction_isolation')";
+/// Fails, so that nothing can be committed after it.
+const GIVEN_UP: &str =
+    "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
+
+impl PostgresTransaction<'_> {
+    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
+        let _turn = self.turn.lock().await;
+        let mut unfinished = Unfinished(Some(self.transaction));
+        let answer = change.make(&self.as_within()).await;
+        // An error of the server's has ended the transaction already.
+        if !matches!(answer, Err(Problem::Here(_))) {
+            unfinished.0 = None;
+        }
+        answer.map_err(|problem| problem.not_done(&self.table))
+    }
+
+    fn as_within(&self) -> Within<'_> {
+        Within { client: self.transaction.client(), table: &self.table }
+    }
+}
+
+/// A call that is dropped before its end takes the transaction with it: it might be done by half.
+struct Unfinished<'t>(Option<&'t Transaction<'t>>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(transaction) = self.0 {
+            // The first poll sends it, before anything that the host sends afterwards.
+            let _sent = pin!(transaction.batch_execute(GIVEN_UP))
+                .poll(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+impl TokenStore for PostgresTransaction<'_> {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.change(insert).await
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        let _turn = self.turn.lock().await;
+        self.as_within().find(id).await.map_err(|problem| problem.not_done(&self.table))
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let _turn = self.turn.lock().await;
+        self.as_within().list(filter, page).await.map_err(|problem| problem.not_done(&self.table))
+    }
+
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.change(replace).await
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.change(&Revoke(filter, revocation)).await
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.change(&Touch(uses, now)).await
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.change(&PurgeAtMost(purge, limit)).await
+    }
+}
+
+impl fmt::Debug for PostgresTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PostgresTransaction").field(&self.table).finish()
+    }
+}

@@ -1,0 +1,543 @@
+//! What each call does within a transaction, or by itself.
+
+use std::collections::BTreeMap;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::failure::Problem;
+use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::seal::KeyId;
+use crate::store::columns::number;
+use crate::store::postgres_sql::*;
+use crate::store::{
+    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede, TableName,
+};
+use crate::text::Owner;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// A connection, for every change in a transaction at READ COMMITTED, and the table that is meant.
+pub(super) struct Within<'t> {
+    pub(super) client: &'t Client,
+    pub(super) table: &'t TableName,
+}
+
+/// A call of the contract that changes something, as statements of one transaction.
+pub(super) trait Change: Sync {
+    type Answer: Send;
+
+    fn make(
+        &self,
+        within: &Within<'_>,
+    ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
+}
+
+/// What [`TokenStore::revoke`](crate::TokenStore::revoke) is told.
+pub(super) struct Revoke<'c>(pub(super) &'c Filter, pub(super) &'c Revocation);
+
+/// What [`TokenStore::touch`](crate::TokenStore::touch) is told.
+pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Timestamp);
+
+/// What [`TokenStore::purge`](crate::TokenStore::purge) is told.
+pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
+
+/// A value to bind, and its type: so the server plans each statement for its values, and nothing is prepared beforehand.
+type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
+
+impl Change for Insert {
+    type Answer = Inserted;
+
+    async fn make(&self, within: &Within<'_>) -> Result<Inserted, Problem> {
+        let Insert { row, now, limit, unique_label, under, supersede } = self;
+        let Some(new) = row.record() else {
+            return Err(Problem::Here("a damaged row can't be inserted"));
+        };
+        if limit.is_some() || *unique_label {
+            within.lock_owner(new).await?;
+        }
+        let are_current = within.lock_all_current(new, under.as_ref(), supersede.as_ref()).await?;
+        let standing = within.standing(new, *now).await?;
+        if standing.id_taken {
+            return Ok(Inserted::IdTaken);
+        }
+        if !are_current {
+            return Ok(Inserted::Stale);
+        }
+        if limit.is_some_and(|limit| standing.live >= i64::from(limit)) {
+            return Ok(Inserted::LimitReached);
+        }
+        if *unique_label && standing.label_taken {
+            return Ok(Inserted::LabelTaken);
+        }
+        let columns = storable(new);
+        if within.execute(CREATE, &parameters(&columns)).await? == 0 {
+            return Ok(Inserted::IdTaken);
+        }
+        if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
+            within.swap(row).await?;
+            if let Some(replaced) = replaces {
+                within.revoke_one(replaced.id(), revocation).await?;
+            }
+            if *ends_derived {
+                within.revoke_derived(new, revocation, number(new.id())).await?;
+            }
+        }
+        Ok(Inserted::Done)
+    }
+}
+
+impl Change for Replace {
+    type Answer = Replaced;
+
+    async fn make(&self, within: &Within<'_>) -> Result<Replaced, Problem> {
+        let Replace { row, now, unique_label, ends_derived } = self;
+        let Some(new_form) = row.record() else {
+            return Ok(Replaced::Stale);
+        };
+        if *unique_label {
+            within.lock_owner(new_form).await?;
+        }
+        if within.lock_current(new_form).await?.is_none() {
+            return Ok(Replaced::Stale);
+        }
+        if *unique_label && within.standing(new_form, *now).await?.label_taken {
+            return Ok(Replaced::LabelTaken);
+        }
+        within.swap(row).await?;
+        if let Some(revocation) = ends_derived {
+            within.revoke_derived(new_form, revocation, NO_ID).await?;
+        }
+        Ok(Replaced::Done)
+    }
+}
+
+impl Change for Revoke<'_> {
+    type Answer = u64;
+
+    async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
+        let Revoke(filter, Revocation { at, reason, by }) = self;
+        let filter = Facts::of(filter);
+        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
+        let revocation: [Parameter<'_>; 3] =
+            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT)];
+        let parameters = [&filter.parameters()[..], &revocation].concat();
+        let (mut count, mut patience) = (0, Patience::default());
+        loop {
+            let (ended, found) = within.counts(REVOKE, &parameters).await?;
+            count += ended;
+            if found == 0 {
+                return Ok(count.cast_unsigned());
+            }
+            patience.after(ended)?;
+        }
+    }
+}
+
+impl Change for Touch<'_> {
+    type Answer = ();
+
+    async fn make(&self, within: &Within<'_>) -> Result<(), Problem> {
+        let Touch(uses, now) = self;
+        let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
+        for uses in each_id_once(uses) {
+            let ids: Vec<i64> = uses.keys().copied().map(number).collect();
+            let times: Vec<i64> = uses.values().map(|last_use| last_use.at.as_unix()).collect();
+            let addresses: Vec<Option<String>> =
+                uses.values().map(|last_use| last_use.address.map(|a| a.to_string())).collect();
+            let clients: Vec<Option<String>> =
+                uses.values().map(|last_use| last_use.client.as_deref().map(without_nul)).collect();
+            let parameters: [Parameter<'_>; 5] = [
+                (&ids, Type::INT8_ARRAY),
+                (&times, Type::INT8_ARRAY),
+                (&addresses, Type::TEXT_ARRAY),
+                (&clients, Type::TEXT_ARRAY),
+                (&believed_until, Type::INT8),
+            ];
+            within.execute(TOUCH, &parameters).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Change for PurgeAtMost<'_> {
+    type Answer = u64;
+
+    async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
+        let PurgeAtMost(purge, limit) = self;
+        let limit = i64::from(*limit);
+        let (mut count, mut patience) = (0, Patience::default());
+        loop {
+            let left = limit - count;
+            let (deleted, found) = match purge {
+                Purge::Matching(filter) => {
+                    let filter = Facts::of(filter);
+                    let parameters =
+                        [&filter.parameters()[..], &[(&left as _, Type::INT8)]].concat();
+                    within.counts(PURGE_MATCHING, &parameters).await?
+                }
+                Purge::Dead(dead) => {
+                    let ended_by = dead.ended_by.as_unix();
+                    let unused_since = dead.unused_since.map(Timestamp::as_unix);
+                    let now = dead.now.as_unix();
+                    let parameters: [Parameter<'_>; 4] = [
+                        (&ended_by, Type::INT8),
+                        (&unused_since, Type::INT8),
+                        (&now, Type::INT8),
+                        (&left, Type::INT8),
+                    ];
+                    within.counts(PURGE_DEAD, &parameters).await?
+                }
+            };
+            count += deleted;
+            if deleted == found || count == limit {
+                break;
+            }
+            patience.after(deleted)?;
+        }
+        if matches!(purge, Purge::Dead(_)) && count < limit {
+            within.execute(PURGE_OWNERS, &[]).await?;
+        }
+        Ok(count.cast_unsigned())
+    }
+}
+
+impl Within<'_> {
+    pub(super) async fn find(&self, id: TokenId) -> Result<Option<Row>, Problem> {
+        let found = self.query(FIND, &[(&number(id), Type::INT8)]).await?;
+        found.first().map_or(Ok(None), row_of)
+    }
+
+    pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
+        let filter = Facts::of(filter);
+        let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
+        let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
+        let rows = self.query(LIST, &[&filter.parameters()[..], &page].concat()).await?;
+        rows.iter().filter_map(|row| row_of(row).transpose()).collect()
+    }
+
+    async fn lock_owner(&self, record: &TokenRecord) -> Result<(), Problem> {
+        let owner = record.owner().as_str();
+        self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
+    }
+
+    /// Locks every row that an insert needs current, in order of id, and says whether all of them are what they must be.
+    async fn lock_all_current(
+        &self,
+        new: &TokenRecord,
+        under: Option<&Row>,
+        supersede: Option<&Supersede>,
+    ) -> Result<bool, Problem> {
+        let of_owner: fn(&Current, &TokenRecord) -> bool =
+            |row, new| row.owner.as_deref() == Some(new.owner().as_str());
+        let any: fn(&Current, &TokenRecord) -> bool = |_, _| true;
+        let unused: fn(&Current, &TokenRecord) -> bool = |row, _| row.is_unused;
+        let replaces = supersede.and_then(|supersede| supersede.replaces.as_ref());
+        let mut needed: Vec<_> = [
+            under.map(|row| (row, of_owner)),
+            supersede.map(|supersede| (&supersede.row, any)),
+            replaces.map(|row| (row, unused)),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        needed.sort_by_key(|(row, _)| row.id());
+        let mut are_current = true;
+        for (row, is_fit) in needed {
+            let current = match row.record() {
+                Some(record) => self.lock_current(record).await?,
+                None => None,
+            };
+            are_current &= current.is_some_and(|current| is_fit(&current, new));
+        }
+        Ok(are_current)
+    }
+
+    async fn lock_current(&self, record: &TokenRecord) -> Result<Option<Current>, Problem> {
+        let columns = Columns::of(record);
+        let parameters: [Parameter<'_>; 2] =
+            [(&columns.id, Type::INT8), (&columns.revision, Type::INT8)];
+        let rows = self.query(LOCK_CURRENT, &parameters).await?;
+        let read = |row: &tokio_postgres::Row| {
+            Ok(Current { owner: row.try_get(0)?, is_unused: row.try_get(1)? })
+        };
+        rows.first().map(read).transpose()
+    }
+
+    async fn standing(&self, new: &TokenRecord, now: Timestamp) -> Result<Standing, Problem> {
+        let (owner, label) = (new.owner().as_str(), new.label().as_str());
+        let (id, family, now) = (number(new.id()), number(new.family()), now.as_unix());
+        let parameters: [Parameter<'_>; 5] = [
+            (&id, Type::INT8),
+            (&owner, Type::TEXT),
+            (&family, Type::INT8),
+            (&now, Type::INT8),
+            (&label, Type::TEXT),
+        ];
+        let row = self.query_one(STANDING, &parameters).await?;
+        Ok(Standing {
+            id_taken: row.try_get(0)?,
+            live: row.try_get(1)?,
+            label_taken: row.try_get(2)?,
+        })
+    }
+
+    /// Writes the new form of a row that is locked and current. Last use and revocation stay.
+    async fn swap(&self, row: &Row) -> Result<(), Problem> {
+        let Some(new_form) = row.record() else {
+            return Ok(());
+        };
+        let columns = storable(new_form);
+        self.execute_on_one(SWAP, &parameters(&columns)[..15]).await
+    }
+
+    /// Revokes a row that is locked and current.
+    async fn revoke_one(
+        &self,
+        id: TokenId,
+        Revocation { at, reason, by }: &Revocation,
+    ) -> Result<(), Problem> {
+        let (at, reason, by, id) = (at.as_unix(), reason.as_str(), by.to_string(), number(id));
+        let parameters: [Parameter<'_>; 4] =
+            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT), (&id, Type::INT8)];
+        self.execute_on_one(REVOKE_ONE, &parameters).await
+    }
+
+    /// Revokes what was issued under a record's family.
+    async fn revoke_derived(
+        &self,
+        from: &TokenRecord,
+        Revocation { at, reason, by }: &Revocation,
+        except_id: i64,
+    ) -> Result<(), Problem> {
+        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
+        let (owner, family) = (from.owner().as_str(), number(from.family()));
+        let parameters: [Parameter<'_>; 6] = [
+            (&at, Type::INT8),
+            (&reason, Type::TEXT),
+            (&by, Type::TEXT),
+            (&owner, Type::TEXT),
+            (&family, Type::INT8),
+            (&except_id, Type::INT8),
+        ];
+        let mut patience = Patience::default();
+        loop {
+            let (ended, found) = self.counts(REVOKE_DERIVED, &parameters).await?;
+            if found == 0 {
+                return Ok(());
+            }
+            patience.after(ended)?;
+        }
+    }
+
+    /// Changes a row that is there for certain.
+    async fn execute_on_one(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(), Problem> {
+        match self.execute(sql, parameters).await? {
+            0 => Err(Problem::Here(OBSTRUCTED)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn counts(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<(i64, i64), Problem> {
+        let row = self.query_one(sql, parameters).await?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
+    }
+
+    async fn query_one(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<tokio_postgres::Row, Problem> {
+        Ok(self.client.query_typed_one(&self.table.in_sql(sql), parameters).await?)
+    }
+
+    async fn query(
+        &self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+    ) -> Result<Vec<tokio_postgres::Row>, Problem> {
+        Ok(self.client.query_typed(&self.table.in_sql(sql), parameters).await?)
+    }
+
+    async fn execute(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<u64, Problem> {
+        Ok(self.client.execute_typed(&self.table.in_sql(sql), parameters).await?)
+    }
+}
+
+/// A change is made again where it found rows that another transaction was changing. Rows that no pass ever changes are held by
+/// something else.
+#[derive(Default)]
+struct Patience(u32);
+
+impl Patience {
+    fn after(&mut self, changed: i64) -> Result<(), Problem> {
+        self.0 = if changed == 0 { self.0 + 1 } else { 0 };
+        if self.0 == MOST_PASSES { Err(Problem::Here(OBSTRUCTED)) } else { Ok(()) }
+    }
+}
+
+const MOST_PASSES: u32 = 100;
+const OBSTRUCTED: &str = "PostgreSQL shows rows of the tokens' table and does not change them: has it a trigger, a rule or row-level security?";
+
+/// A row that is current.
+struct Current {
+    owner: Option<String>,
+    is_unused: bool,
+}
+
+/// What stands in a new row's way.
+struct Standing {
+    id_taken: bool,
+    live: i64,
+    label_taken: bool,
+}
+
+/// No row has this id.
+const NO_ID: i64 = -1;
+
+/// Batches in which no id is twice: what comes later is looked at after what came before it.
+fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>> {
+    let mut batches: Vec<BTreeMap<TokenId, &LastUse>> = Vec::new();
+    for (id, last_use) in uses {
+        match batches.iter_mut().find(|batch| !batch.contains_key(id)) {
+            Some(batch) => drop(batch.insert(*id, last_use)),
+            None => batches.push(BTreeMap::from([(*id, last_use)])),
+        }
+    }
+    batches
+}
+
+/// A filter's facts, as [`FILTER`] binds them.
+struct Facts<'f> {
+    id: Option<i64>,
+    owner: Option<&'f str>,
+    family: Option<i64>,
+    except_id: Option<i64>,
+    key_id: Option<i64>,
+    except_key_ids: Vec<i64>,
+    revoked: Option<bool>,
+    superseded: Option<bool>,
+    expires_before: Option<i64>,
+    expires_from: Option<i64>,
+    created_before: Option<i64>,
+    last_used_before: Option<i64>,
+}
+
+impl<'f> Facts<'f> {
+    fn of(filter: &'f Filter) -> Facts<'f> {
+        let Filter {
+            id,
+            owner,
+            family,
+            except_id,
+            key_id,
+            except_key_ids,
+            revoked,
+            superseded,
+            expires_before,
+            expires_from,
+            created_before,
+            last_used_before,
+        } = filter;
+        let key = |key_id: KeyId| i64::from(key_id.as_u32());
+        Facts {
+            id: id.map(number),
+            owner: owner.as_ref().map(Owner::as_str),
+            family: family.map(number),
+            except_id: except_id.map(number),
+            key_id: key_id.map(key),
+            except_key_ids: except_key_ids.iter().copied().map(key).collect(),
+            revoked: *revoked,
+            superseded: *superseded,
+            expires_before: expires_before.map(Timestamp::as_unix),
+            expires_from: expires_from.map(Timestamp::as_unix),
+            created_before: created_before.map(Timestamp::as_unix),
+            last_used_before: last_used_before.map(Timestamp::as_unix),
+        }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 12] {
+        [
+            (&self.id, Type::INT8),
+            (&self.owner, Type::TEXT),
+            (&self.family, Type::INT8),
+            (&self.except_id, Type::INT8),
+            (&self.key_id, Type::INT8),
+            (&self.except_key_ids, Type::INT8_ARRAY),
+            (&self.revoked, Type::BOOL),
+            (&self.superseded, Type::BOOL),
+            (&self.expires_before, Type::INT8),
+            (&self.expires_from, Type::INT8),
+            (&self.created_before, Type::INT8),
+            (&self.last_used_before, Type::INT8),
+        ]
+    }
+}
+
+/// A record's columns, as PostgreSQL can hold them.
+fn storable(record: &TokenRecord) -> Columns<'_> {
+    let columns = Columns::of(record);
+    let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
+    Columns { last_used_client, ..columns }
+}
+
+/// PostgreSQL's texts hold no NUL. What a program calls itself is the only text of ours that could; the engine hands in none.
+fn without_nul(client: &str) -> String {
+    client.replace('\0', "\u{fffd}")
+}
+
+fn parameters<'c>(columns: &'c Columns<'_>) -> [Parameter<'c>; 21] {
+    [
+        (&columns.id, Type::INT8),
+        (&columns.digest, Type::BYTEA),
+        (&columns.owner, Type::TEXT),
+        (&columns.label, Type::TEXT),
+        (&columns.scopes, Type::TEXT),
+        (&columns.resources, Type::TEXT),
+        (&columns.issued_by, Type::TEXT),
+        (&columns.created_at, Type::INT8),
+        (&columns.expires_at, Type::INT8),
+        (&columns.family, Type::INT8),
+        (&columns.successor, Type::INT8),
+        (&columns.derived_from, Type::INT8),
+        (&columns.key_id, Type::INT8),
+        (&columns.seal, Type::BYTEA),
+        (&columns.revision, Type::INT8),
+        (&columns.revoked_at, Type::INT8),
+        (&columns.revoked_reason, Type::TEXT),
+        (&columns.revoked_by, Type::TEXT),
+        (&columns.last_used_at, Type::INT8),
+        (&columns.last_used_address, Type::TEXT),
+        (&columns.last_used_client, Type::TEXT),
+    ]
+}
+
+/// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
+pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
+    let text = |column| Ok::<_, Problem>(row.try_get::<_, Option<&str>>(column)?.map(Into::into));
+    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<&[u8]>>(column)?.map(Into::into));
+    let columns = Columns {
+        id: row.try_get(0)?,
+        digest: bytes(1)?,
+        owner: text(2)?,
+        label: text(3)?,
+        scopes: text(4)?,
+        resources: text(5)?,
+        issued_by: text(6)?,
+        created_at: row.try_get(7)?,
+        expires_at: row.try_get(8)?,
+        family: row.try_get(9)?,
+        successor: row.try_get(10)?,
+        derived_from: row.try_get(11)?,
+        key_id: row.try_get(12)?,
+        seal: bytes(13)?,
+        revision: row.try_get(14)?,
+        revoked_at: row.try_get(15)?,
+        revoked_reason: text(16)?,
+        revoked_by: text(17)?,
+        last_used_at: row.try_get(18)?,
+        last_used_address: text(19)?,
+        last_used_client: text(20)?,
+    };
+    Ok(columns.into_row())
+}

@@ -1,0 +1,53 @@
+//! The contract on `PostgresStore`: in its own tables, and in others of another schema.
+
+use std::sync::Arc;
+
+use app_tokens::TokenId;
+use app_tokens::store::conformance::{Kept, Task};
+use app_tokens::store::{PostgresStore, TableName};
+
+use crate::server::{RUNTIME, Server};
+
+/// With the database that it is in.
+type InDatabase = Kept<PostgresStore, tokio_postgres::Client>;
+
+fn on_runtime(task: Task) {
+    RUNTIME.block_on(task);
+}
+
+async fn empty_store(table: &str) -> InDatabase {
+    let database = Server::needed().database().await;
+    let raw = database.raw().await;
+    let table: TableName = table.parse().unwrap();
+    if let Some((schema, _)) = table.as_str().split_once('.') {
+        raw.batch_execute(&format!("CREATE SCHEMA {schema}")).await.unwrap();
+    }
+    let store = PostgresStore::new(database.pool()).with_table(table);
+    store.migrate().await.unwrap();
+    Kept { store, with: raw }
+}
+
+async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
+    let junk = format!("UPDATE {table} SET digest = '\\x00' WHERE id = $1");
+    assert_eq!(store.with.execute(&junk, &[&id.as_u64().cast_signed()]).await.unwrap(), 1);
+}
+
+mod in_its_own_tables {
+    use super::*;
+
+    app_tokens::store::conformance::tests!(
+        make = || empty_store("app_tokens"),
+        runner = on_runtime,
+        damage = |store, id| damage(store, id, "app_tokens"),
+    );
+}
+
+mod in_other_tables {
+    use super::*;
+
+    app_tokens::store::conformance::tests!(
+        make = || empty_store("auth.my_app_tokens_1"),
+        runner = on_runtime,
+        damage = |store, id| damage(store, id, "auth.my_app_tokens_1"),
+    );
+}

@@ -1,0 +1,41 @@
+//! What `PostgresStore` promises beyond the contract.
+
+#[path = "conformance/postgres.rs"]
+mod conformance;
+#[path = "common/chance.rs"]
+mod chance;
+#[path = "postgres/errors.rs"]
+mod errors;
+#[path = "postgres/lost.rs"]
+mod lost;
+#[path = "common/proxy.rs"]
+mod proxy;
+#[path = "postgres/races.rs"]
+mod races;
+#[path = "postgres/reference.rs"]
+mod reference;
+#[path = "common/postgres.rs"]
+mod server;
+#[path = "postgres/tables.rs"]
+mod tables;
+#[path = "postgres/within.rs"]
+mod within;
+
+use app_tokens::store::PostgresStore;
+use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority};
+
+use server::{RUNTIME, Server};
+
+#[test]
+fn a_token_goes_through_a_real_database() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store: PostgresStore = database.store().await;
+        let tokens =
+            TokenAuthority::new(store, KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
+        let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+        let good = tokens.authenticate(issued.expose_secret()).await.unwrap();
+        let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
+        assert_eq!(caller.owner().as_str(), "alice");
+    });
+}

@@ -1,0 +1,451 @@
+//! What goes wrong on the server's side, said clearly; and rows that somebody damaged.
+
+use std::time::Duration;
+
+use app_tokens::record::{LastUse, RecordParts};
+use app_tokens::store::{
+    Certainty, Filter, Insert, Inserted, Page, PostgresStore, Purge, StoreError, TokenStore,
+    postgres_sql,
+};
+use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
+use deadpool_postgres::{Manager, Pool, Runtime};
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::chance::*;
+use crate::server::{RUNTIME, Server, pool_to};
+
+/// Every call fails, with nothing done, and says this.
+#[track_caller]
+fn assert_fails(errors: Vec<StoreError>, text: &str) {
+    for error in errors {
+        assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
+
+/// What goes wrong with a look-up, a list and a change.
+async fn errors(store: &PostgresStore) -> Vec<StoreError> {
+    vec![
+        store.find(id(1)).await.unwrap_err(),
+        store.list(&Filter::every_token(), Page::first(1)).await.unwrap_err(),
+        store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err(),
+    ]
+}
+
+#[test]
+fn a_database_without_the_tables_says_what_to_do() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = PostgresStore::new(database.pool());
+        let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); run PostgresStore::migrate, or its schema, for app_tokens";
+        assert_fails(errors(&store).await, advice);
+    });
+}
+
+#[test]
+fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        database.store().await.insert(&creation(parts(1))).await.unwrap();
+        let mut config = database.config();
+        config.options("-c default_transaction_read_only=on");
+        let store = PostgresStore::new(pool_to(config));
+        assert!(store.find(id(1)).await.unwrap().is_some());
+        let error = store.insert(&creation(parts(2))).await.unwrap_err();
+        assert_fails(vec![error], "(25006); the pool must lead to the primary server");
+    });
+}
+
+#[test]
+fn a_standby_is_a_failure_for_changes() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        database.store().await.insert(&creation(parts(1))).await.unwrap();
+        let standby = Server::needed().standby();
+        let store = PostgresStore::new(pool_to(standby.config(&database.name)));
+        // It may be some time behind, at the beginning too; a look-up there is never an error.
+        let _found_or_not_yet = store.find(id(2)).await.unwrap();
+        let errors = vec![
+            store.insert(&creation(parts(2))).await.unwrap_err(),
+            store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err(),
+        ];
+        assert_fails(errors, "(25006); the pool must lead to the primary server");
+    });
+}
+
+#[test]
+fn an_error_says_what_the_server_said_and_never_quotes_a_row() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        store.insert(&creation(parts(1))).await.unwrap();
+        let host = "ALTER TABLE app_tokens ADD CONSTRAINT calm CHECK (revoked_at IS NULL)";
+        raw.batch_execute(host).await.unwrap();
+        let error = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
+        let mut said = format!("{error} {error:?}");
+        let mut source = std::error::Error::source(&error);
+        while let Some(error) = source {
+            said += &format!("{error} {error:?}");
+            source = error.source();
+        }
+        assert!(said.contains("violates check constraint \"calm\" (23514)"), "{said}");
+        assert!(!said.contains("My phone") && !said.contains("x01"), "{said}");
+    });
+}
+
+#[test]
+fn a_role_without_the_right_to_write_says_so() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        let name = format!("reader_{}", database.name);
+        let grant = format!(
+            "CREATE ROLE {name} LOGIN; GRANT SELECT ON app_tokens, app_tokens_schema TO {name}"
+        );
+        database.raw().await.batch_execute(&grant).await.unwrap();
+        store.insert(&creation(parts(1))).await.unwrap();
+        let mut config = database.config();
+        config.user(&name);
+        let reader = PostgresStore::new(pool_to(config));
+        assert!(reader.find(id(1)).await.unwrap().is_some());
+        let error = reader.insert(&creation(parts(2))).await.unwrap_err();
+        assert_fails(
+            vec![error],
+            "(42501); the role must select, insert, update and delete in app_tokens",
+        );
+    });
+}
+
+#[test]
+fn a_pool_whose_connections_are_all_in_use_is_a_failure_and_no_wait_for_ever() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        drop(database.store().await);
+        let manager = Manager::new(database.config(), NoTls);
+        let pool = Pool::builder(manager)
+            .max_size(1)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_millis(50)))
+            .build()
+            .unwrap();
+        let store = PostgresStore::new(pool.clone());
+        let taken = pool.get().await.unwrap();
+        assert_fails(errors(&store).await, "every connection of the pool is in use");
+        drop(taken);
+        assert!(store.find(id(1)).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let limit = format!("CREATE ROLE {0} LOGIN CONNECTION LIMIT 0", database.name);
+        database.raw().await.batch_execute(&limit).await.unwrap();
+        let mut config = database.config();
+        config.user(&database.name);
+        let store = PostgresStore::new(pool_to(config));
+        assert_fails(errors(&store).await, "can't connect: too many connections for role");
+        let mut nobody = Config::new();
+        nobody.host("127.0.0.1").port(1).user("postgres");
+        let store = PostgresStore::new(pool_to(nobody));
+        assert_fails(errors(&store).await, "can't connect: ");
+        let error = store.migrate().await.unwrap_err();
+        assert!(error.to_string().contains("can't connect: "), "{error}");
+    });
+}
+
+/// The host's own limits on time end a call with nothing done.
+#[test]
+fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        database.store().await.insert(&creation(parts(1))).await.unwrap();
+        for (setting, code) in
+            [("lock_timeout=20ms", "(55P03)"), ("statement_timeout=20ms", "(57014)")]
+        {
+            let mut config = database.config();
+            config.options(format!("-c {setting}"));
+            let store = PostgresStore::new(pool_to(config));
+            let raw = database.raw().await;
+            raw.batch_execute("BEGIN; SELECT FROM app_tokens FOR UPDATE").await.unwrap();
+            let error = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
+            assert_fails(vec![error], code);
+            raw.batch_execute("COMMIT").await.unwrap();
+        }
+    });
+}
+
+/// "cached plan must not change result type".
+#[test]
+fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        store.insert(&creation(parts(1))).await.unwrap();
+        assert!(store.find(id(1)).await.unwrap().is_some());
+        for other in ["varchar", "text"] {
+            let alter = format!("ALTER TABLE app_tokens ALTER issued_by TYPE {other}");
+            raw.batch_execute(&alter).await.unwrap();
+            let found = store.find(id(1)).await.unwrap().unwrap();
+            assert_eq!(found.record().unwrap().clone().into_parts(), parts(1));
+        }
+        // As behind a pooler that forgets them.
+        let one = Manager::new(database.config(), NoTls);
+        let one = Pool::builder(one).max_size(1).build().unwrap();
+        let store = PostgresStore::new(one.clone());
+        for _ in 0..3 {
+            assert!(store.find(id(1)).await.unwrap().is_some());
+            one.get().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_stricter_level_than_the_stores_is_not_taken_over_from_the_host() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let mut config = database.config();
+        config.options("-c default_transaction_isolation=serializable");
+        drop(database.store().await);
+        let store = PostgresStore::new(pool_to(config));
+        let insert = async |number| {
+            let insert = Insert { limit: Some(4), ..creation(parts(number)) };
+            store.insert(&insert).await.unwrap()
+        };
+        let all = tokio::join!(insert(1), insert(2), insert(3), insert(4), insert(5), insert(6));
+        let all = [all.0, all.1, all.2, all.3, all.4, all.5];
+        let done = all.iter().filter(|one| **one == Inserted::Done).count();
+        assert_eq!(done, 4);
+    });
+}
+
+/// The only text that may hold one.
+#[test]
+fn a_nul_in_the_name_of_a_program_is_replaced() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        let last_use = |text: &str| LastUse { at: at(5), address: None, client: Some(text.into()) };
+        let given = RecordParts { last_use: Some(last_use("a\0b")), ..parts(1) };
+        store.insert(&creation(given)).await.unwrap();
+        store.insert(&creation(parts(2))).await.unwrap();
+        store.touch(&[(id(2), last_use("a\0b"))], at(9)).await.unwrap();
+        for number in [1, 2] {
+            let found = store.find(id(number)).await.unwrap().unwrap();
+            assert_eq!(found.record().unwrap().last_use(), Some(&last_use("a\u{fffd}b")));
+        }
+    });
+}
+
+// -- damaged rows
+
+/// What a hand can write into each column, and whether the row can still be read then.
+const DAMAGE: &[(&str, bool)] = &[
+    ("digest = ''", false),
+    ("digest = '\\x01'", false),
+    ("digest = NULL", false),
+    ("digest = decode('02' || repeat('00', 32), 'hex')", false),
+    ("digest = decode('01' || repeat('00', 32), 'hex')", true),
+    ("owner = ''", false),
+    ("owner = NULL", false),
+    ("owner = 'mallory'", true),
+    ("owner = repeat('x', 256)", false),
+    ("label = ' My phone'", false),
+    ("label = NULL", false),
+    ("label = E'a\\nb'", false),
+    ("scopes = NULL", true),
+    ("scopes = ''", true),
+    ("scopes = E'w\\nr'", false),
+    ("scopes = E'\\n'", false),
+    ("scopes = E'r\\n'", false),
+    ("scopes = E'r\\nr'", false),
+    ("scopes = 'r w'", false),
+    ("resources = 'a*b'", false),
+    ("resources = NULL", true),
+    ("issued_by = ''", false),
+    ("issued_by = 'somebody'", true),
+    ("created_at = NULL", false),
+    ("created_at = -1", false),
+    ("created_at = 253402300800", false),
+    ("expires_at = NULL", true),
+    ("expires_at = 253402300799", true),
+    ("expires_at = -9223372036854775808", false),
+    ("family = NULL", false),
+    ("family = -1", false),
+    ("family = 1125899906842624", false),
+    ("successor = -1", false),
+    ("derived_from = 9223372036854775807", false),
+    ("revision = NULL", false),
+    ("revision = -9223372036854775808", false),
+    ("revoked_reason = 'leaked'", false),
+    ("revoked_by = 'owner'", false),
+    ("last_used_at = -1", false),
+    ("last_used_at = NULL, last_used_client = 'x'", false),
+    ("last_used_at = 9, last_used_address = 'localhost'", false),
+    ("key_id = NULL", false),
+    ("key_id = 0", false),
+    ("key_id = -1", false),
+    ("key_id = 4294967296", false),
+    ("key_id = 4294967295", true),
+    ("seal = NULL", true),
+    ("seal = ''", false),
+    ("seal = decode(repeat('00', 32), 'hex')", true),
+    ("seal = decode(repeat('00', 33), 'hex')", false),
+];
+
+/// What would keep the damage out.
+const WITHOUT_CHECKS: &str = "
+    DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = 'app_tokens'::regclass AND contype = 'c' LOOP
+            EXECUTE format('ALTER TABLE app_tokens DROP CONSTRAINT %I', name);
+        END LOOP;
+        FOR name IN SELECT attname FROM pg_attribute WHERE attrelid = 'app_tokens'::regclass AND attnotnull AND attnum > 0 AND attname <> 'id' LOOP
+            EXECUTE format('ALTER TABLE app_tokens ALTER %I DROP NOT NULL', name);
+        END LOOP;
+    END $$";
+
+#[test]
+fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_revoked() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        raw.batch_execute(WITHOUT_CHECKS).await.unwrap();
+        let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
+        let tokens = TokenAuthority::new(store.clone(), KeyRing::ephemeral().unwrap(), policy);
+        let issue = async || {
+            let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
+            tokens.issue(NewToken::new("alice", "My phone").access(access)).await.unwrap()
+        };
+        let sound = issue().await;
+        for (damage, readable) in DAMAGE {
+            let token = issue().await;
+            let number = token.id().as_u64().cast_signed();
+            assert!(tokens.authenticate(token.expose_secret()).await.is_ok());
+            let write = format!("UPDATE app_tokens SET {damage} WHERE id = $1");
+            raw.execute(&write, &[&number]).await.unwrap();
+
+            let found = store.find(token.id()).await.unwrap().unwrap();
+            assert_eq!(found.record().is_some(), *readable, "{damage}");
+            assert!(tokens.authenticate(token.expose_secret()).await.is_err(), "{damage}");
+            assert!(tokens.authenticate(sound.expose_secret()).await.is_ok(), "{damage}");
+            let rows = store.list(&Filter::every_token(), Page::first(9)).await.unwrap();
+            assert_eq!(rows.len(), 2, "{damage}");
+
+            let count = store.revoke(&Filter::of_id(token.id()), &revocation()).await.unwrap();
+            assert_eq!(count, 1, "{damage}");
+            let ended = "SELECT revoked_at, seal, revision FROM app_tokens WHERE id = $1";
+            let ended = raw.query_one(ended, &[&number]).await.unwrap();
+            assert_eq!(ended.get::<_, i64>(0), at(7).as_unix(), "{damage}");
+            assert_eq!(ended.get::<_, Option<Vec<u8>>>(1), None, "{damage}");
+            let revision = i64::from(!damage.starts_with("revision"));
+            assert_eq!(ended.get::<_, i64>(2), revision, "{damage}");
+            assert!(tokens.authenticate(token.expose_secret()).await.is_err(), "{damage}");
+            store.purge(&Purge::Matching(Filter::of_id(token.id())), 9).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        raw.batch_execute(WITHOUT_CHECKS).await.unwrap();
+        for number in 1..=4 {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        let change = "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2";
+        raw.batch_execute(change).await.unwrap();
+        let rows = store.list(&Filter::every_token(), Page::first(2)).await.unwrap();
+        assert_eq!(rows.len(), 2);
+        assert_eq!(store.revoke(&Filter::every_token(), &revocation()).await.unwrap(), 4);
+    });
+}
+
+/// A hundred thousand rows, and nothing that is about some of them reads them all.
+#[test]
+fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        let fill = format!(
+            "INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id, seal, revoked_at, revoked_reason, revoked_by)
+             SELECT n, '\\x01', 'owner ' || n / 20, 'label', {0}, {0} + n, n, CASE WHEN n % 50 = 0 THEN n - 1 END, 0, 1 + (n < 100)::int, NULL,
+                CASE WHEN n % 3 = 0 THEN {0} END, CASE WHEN n % 3 = 0 THEN 'x' END, CASE WHEN n % 3 = 0 THEN 'owner' END
+             FROM generate_series(0, 99999) AS n; ANALYZE app_tokens",
+            at(0).as_unix()
+        );
+        raw.batch_execute(&fill).await.unwrap();
+        let mine = Filter::of_owner(&owner("owner 7"));
+        let revoked = store.revoke(&mine, &revocation()).await.unwrap();
+        assert!(revoked > 10);
+        let key = |filter| Filter { key_id: KeyId::new(2), revoked: Some(false), ..filter };
+        let expiring = Filter {
+            expires_from: Some(at(9)),
+            expires_before: Some(at(50)),
+            ..Filter::every_token()
+        };
+        for filter in [
+            mine,
+            Filter::of_id(id(77)),
+            Filter::of_family(&owner("owner 7"), id(147)),
+            key(Filter::every_token()),
+            expiring,
+        ] {
+            let values = literals(&filter);
+            let page = ["-1", "100"].map(String::from);
+            let revocation = ["7", "'x'", "'owner'"].map(String::from);
+            for (sql, more) in [
+                (postgres_sql::LIST, &page[..]),
+                (postgres_sql::REVOKE, &revocation[..]),
+                (postgres_sql::PURGE_MATCHING, &page[1..]),
+            ] {
+                assert_by_index(&raw, sql, &[&values[..], more].concat()).await;
+            }
+        }
+        let standing = ["1", "'owner 7'", "1", "1", "'label'"].map(String::from);
+        assert_by_index(&raw, postgres_sql::STANDING, &standing).await;
+        let one = ["1", "0"].map(String::from);
+        assert_by_index(&raw, postgres_sql::LOCK_CURRENT, &one).await;
+        assert_by_index(&raw, postgres_sql::FIND, &one).await;
+        let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
+        assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
+        let uses = ["'{1,2,3}'", "'{1,2,3}'", "'{a,b,c}'", "'{a,b,c}'", "9"].map(String::from);
+        assert_by_index(&raw, postgres_sql::TOUCH, &uses).await;
+    });
+}
+
+/// A filter's values, as SQL writes them.
+fn literals(filter: &Filter) -> Vec<String> {
+    let number = |number: Option<i64>| number.map_or("NULL".into(), |number| number.to_string());
+    let instant = |at: Option<Timestamp>| number(at.map(Timestamp::as_unix));
+    let is = |is: Option<bool>| is.map_or("NULL".into(), |is| is.to_string());
+    let one = |id: Option<TokenId>| number(id.map(|id| id.as_u64().cast_signed()));
+    vec![
+        one(filter.id),
+        filter.owner.as_ref().map_or("NULL".into(), |owner| format!("'{owner}'")),
+        one(filter.family),
+        one(filter.except_id),
+        number(filter.key_id.map(|key| key.as_u32().into())),
+        "'{}'".into(),
+        is(filter.revoked),
+        is(filter.superseded),
+        instant(filter.expires_before),
+        instant(filter.expires_from),
+        instant(filter.created_before),
+        instant(filter.last_used_before),
+    ]
+}
+
+/// The plan for these values reads no table from its beginning to its end.
+async fn assert_by_index(raw: &Client, sql: &str, values: &[String]) {
+    let mut sql = format!("EXPLAIN {sql}");
+    for (number, value) in values.iter().enumerate().rev() {
+        sql = sql.replace(&format!("${}", number + 1), value);
+    }
+    let plan = raw.query(&sql, &[]).await.unwrap();
+    let plan: Vec<String> = plan.iter().map(|line| line.get(0)).collect();
+    let scans = plan.iter().any(|line| line.contains("Seq Scan on app_tokens"));
+    assert!(!scans, "{sql}\n{}", plan.join("\n"));
+}

@@ -1,0 +1,420 @@
+//! Connections that are lost: never a half, never a "done" that isn't, never a "not done" that is.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use app_tokens::record::{LastUse, RecordParts, TokenRecord};
+use app_tokens::store::{
+    Certainty, Filter, Insert, Page, PostgresStore, Purge, Replace, StoreError, Supersede,
+    TokenStore,
+};
+use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
+
+use crate::chance::*;
+use crate::proxy::{Cut, Proxy};
+use crate::server::{Database, RUNTIME, Server, pool_to};
+
+/// A database, a store that is connected to it, and one whose way there can be cut.
+struct Ways {
+    direct: PostgresStore,
+    through: PostgresStore,
+    proxy: Proxy,
+    _database: Database<'static>,
+}
+
+async fn ways() -> Ways {
+    let database = Server::needed().database().await;
+    let direct = database.store().await;
+    let proxy = Proxy::start(&database).await;
+    let through = PostgresStore::new(pool_to(proxy.config(&database)));
+    // The statement that is prepared on each connection.
+    through.find(id(0)).await.unwrap();
+    Ways { direct, through, proxy, _database: database }
+}
+
+fn authority(store: PostgresStore) -> TokenAuthority<PostgresStore> {
+    let key = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+    TokenAuthority::new(store, key, Policy::new("acme").unwrap())
+}
+
+#[test]
+fn authenticate_is_one_round_trip() {
+    RUNTIME.block_on(async {
+        let ways = ways().await;
+        let tokens = authority(ways.through.clone());
+        let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+        for _ in 0..3 {
+            let before = ways.proxy.round_trips();
+            good(&tokens, issued.expose_secret()).await;
+            assert_eq!(ways.proxy.round_trips() - before, 1);
+        }
+        // Nor does an unknown one cost more.
+        assert_eq!(tokens.forget(By::Operator("x"), issued.id()).await.unwrap(), 1);
+        let before = ways.proxy.round_trips();
+        tokens.authenticate(issued.expose_secret()).await.unwrap_err();
+        assert_eq!(ways.proxy.round_trips() - before, 1);
+    });
+}
+
+/// The rows that the calls are tried on, of an owner with this number; the ids are his alone.
+struct Rows {
+    old: RecordParts,
+    child: RecordParts,
+    new: RecordParts,
+}
+
+impl Rows {
+    fn of(number: u64) -> Rows {
+        let who = owner(&format!("owner {number}"));
+        let of = |place: u64| RecordParts { owner: who.clone(), ..parts(10 * number + place) };
+        let old = of(1);
+        let child = RecordParts {
+            derived_from: Some(old.family),
+            label: "Child".parse().unwrap(),
+            ..of(2)
+        };
+        let new = RecordParts { family: old.family, ..of(3) };
+        Rows { old, child, new }
+    }
+
+    fn filter(&self) -> Filter {
+        Filter::of_owner(&self.old.owner)
+    }
+
+    fn form(&self) -> RecordParts {
+        RecordParts { successor: Some(self.new.id), ..self.old.clone() }
+    }
+
+    fn rotation(&self) -> Insert {
+        let supersede = Supersede {
+            row: row(self.form()),
+            replaces: None,
+            ends_derived: true,
+            revocation: revocation(),
+        };
+        let insert = creation(self.new.clone());
+        Insert { limit: Some(9), unique_label: true, supersede: Some(supersede), ..insert }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Call {
+    Insert,
+    Replace,
+    Revoke,
+    Touch,
+    Purge,
+}
+
+impl Call {
+    /// `true` where it answered what it answers when it is done.
+    async fn make(self, store: &PostgresStore, rows: &Rows) -> Result<bool, StoreError> {
+        let client = Some("rclone".into());
+        let last_use = LastUse { at: at(5), address: None, client };
+        let replace = Replace {
+            row: row(RecordParts { label: "x".parse().unwrap(), ..rows.old.clone() }),
+            now: at(0),
+            unique_label: true,
+            ends_derived: Some(revocation()),
+        };
+        Ok(match self {
+            Call::Insert => {
+                store.insert(&rows.rotation()).await? == app_tokens::store::Inserted::Done
+            }
+            Call::Replace => store.replace(&replace).await? == app_tokens::store::Replaced::Done,
+            Call::Revoke => store.revoke(&rows.filter(), &revocation()).await? == 2,
+            Call::Touch => {
+                let uses = [(rows.old.id, last_use.clone()), (rows.child.id, last_use)];
+                store.touch(&uses, at(9)).await.map(|()| true)?
+            }
+            Call::Purge => store.purge(&Purge::Matching(rows.filter()), 9).await? == 2,
+        })
+    }
+}
+
+async fn rows_of(store: &PostgresStore, rows: &Rows) -> Vec<Option<RecordParts>> {
+    let rows = store.list(&rows.filter(), Page::first(99)).await.unwrap();
+    rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
+}
+
+/// Rows with this number, before a call and after it.
+async fn undone_and_done(
+    store: &PostgresStore,
+    call: Call,
+    number: u64,
+) -> [Vec<Option<RecordParts>>; 2] {
+    let rows = Rows::of(number);
+    store.insert(&creation(rows.old.clone())).await.unwrap();
+    store.insert(&creation(rows.child.clone())).await.unwrap();
+    let before = rows_of(store, &rows).await;
+    assert!(call.make(store, &rows).await.unwrap());
+    let after = rows_of(store, &rows).await;
+    assert_ne!(before, after);
+    store.purge(&Purge::Matching(rows.filter()), 9).await.unwrap();
+    store.insert(&creation(rows.old.clone())).await.unwrap();
+    store.insert(&creation(rows.child.clone())).await.unwrap();
+    [before, after]
+}
+
+/// Each call, cut at each of its round trips, before the server heard it and after.
+#[test]
+fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
+    RUNTIME.block_on(async {
+        let ways = ways().await;
+        let mut number = 0;
+        for call in [Call::Insert, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
+            let (mut unknown, mut cuts) = (Vec::new(), 0);
+            'cuts: for after in 0.. {
+                for heard in [false, true] {
+                    number += 1;
+                    let [undone, done] = undone_and_done(&ways.direct, call, number).await;
+                    let rows = Rows::of(number);
+                    ways.proxy.cut(Cut { after, heard });
+                    let answer = call.make(&ways.through, &rows).await;
+                    if !ways.proxy.was_cut() {
+                        break 'cuts;
+                    }
+                    cuts += 1;
+                    let what = format!("{call:?} cut after {after}, heard {heard}: {answer:?}");
+                    let there = settled(&ways.direct, &rows, &done).await;
+                    match answer {
+                        Ok(answer) => assert!(answer && there == done, "{what}"),
+                        Err(error) => {
+                            assert_eq!(error.certainty(), Certainty::Unknown, "{what}");
+                            assert_eq!(there, if heard { done } else { undone }, "{what}");
+                            unknown.push((after, heard));
+                        }
+                    }
+                }
+            }
+            // The last round trip is COMMIT; whatever is cut before it is tried again.
+            let commit = cuts / 2 - 1;
+            assert_eq!(unknown, [(commit, false), (commit, true)], "{call:?}");
+            assert!(commit >= 2, "{call:?}");
+        }
+    });
+}
+
+/// What is there once the server has heard that its client is gone: a COMMIT that it never got is rolled back then.
+async fn settled(
+    store: &PostgresStore,
+    rows: &Rows,
+    done: &[Option<RecordParts>],
+) -> Vec<Option<RecordParts>> {
+    let there = rows_of(store, rows).await;
+    if there == done {
+        return there;
+    }
+    // Waits for the locks of what is left of the cut transaction.
+    store
+        .replace(&Replace {
+            row: row(RecordParts { revision: 77, ..rows.old.clone() }),
+            now: at(0),
+            unique_label: true,
+            ends_derived: None,
+        })
+        .await
+        .unwrap();
+    rows_of(store, rows).await
+}
+
+#[test]
+fn a_look_up_that_is_cut_anywhere_is_made_again() {
+    RUNTIME.block_on(async {
+        let ways = ways().await;
+        ways.direct.insert(&creation(parts(1))).await.unwrap();
+        let mut cuts = 0;
+        for heard in [false, true] {
+            for after in 0..2 {
+                ways.proxy.cut(Cut { after, heard });
+                let found = ways.through.find(id(1)).await.unwrap().unwrap();
+                assert_eq!(found.record().unwrap().owner(), &owner("alice"));
+                cuts += u32::from(ways.proxy.was_cut());
+            }
+            ways.proxy.cut(Cut { after: 0, heard });
+            let listed = ways.through.list(&Filter::every_token(), Page::first(9)).await.unwrap();
+            assert_eq!(listed.len(), 1);
+            assert!(ways.proxy.was_cut());
+        }
+        assert!(cuts >= 2);
+    });
+}
+
+/// The engine over a way that is cut: a token that is shown is there, and there is one; what is said to be revoked is.
+#[test]
+fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
+    RUNTIME.block_on(async {
+        let ways = ways().await;
+        let (here, there) = (authority(ways.through.clone()), authority(ways.direct.clone()));
+        drop(here.issue(NewToken::new("somebody", "x")).await.unwrap());
+        let (mut number, mut cuts) = (0, 0);
+        for after in 0..12 {
+            for heard in [false, true] {
+                number += 1;
+                let name = format!("owner {number}");
+                let alice = owner(&name);
+                let by = By::Owner(&alice);
+                let live = async || {
+                    let all = there.list(&Filter::of_owner(&alice), Page::first(9)).await.unwrap();
+                    all.tokens.iter().filter(|t| t.revocation().is_none()).count()
+                };
+                ways.proxy.cut(Cut { after, heard });
+                let issued = here.issue(NewToken::new(&*name, "x")).await.unwrap();
+                cuts += u32::from(ways.proxy.was_cut());
+                good(&there, issued.expose_secret()).await;
+                assert_eq!(live().await, 1, "after {after}, heard {heard}");
+
+                ways.proxy.cut(Cut { after, heard });
+                let rotated = here.rotate(by, issued.id(), Rotation::new()).await;
+                cuts += u32::from(ways.proxy.was_cut());
+                let id = match &rotated {
+                    Ok(rotated) => {
+                        good(&there, rotated.expose_secret()).await;
+                        there.authenticate(issued.expose_secret()).await.unwrap_err();
+                        rotated.id()
+                    }
+                    // The rotation was done, and its answer lost: the token is there, and nobody has it.
+                    Err(_) => issued.id(),
+                };
+
+                ways.proxy.cut(Cut { after, heard });
+                let revoked = here.revoke(by, id, Reason::REQUESTED).await;
+                cuts += u32::from(ways.proxy.was_cut());
+                if revoked.is_ok() {
+                    let text =
+                        rotated.as_ref().map_or(issued.expose_secret(), |t| t.expose_secret());
+                    there.authenticate(text).await.unwrap_err();
+                }
+            }
+        }
+        assert!(cuts > 30, "{cuts}");
+    });
+}
+
+async fn good(tokens: &TokenAuthority<PostgresStore>, text: &str) {
+    tokens.authenticate(text).await.unwrap().require(Requirement::ANY_VALID_TOKEN).unwrap();
+}
+
+#[test]
+fn connections_that_die_all_the_time_break_nothing() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        let is_over = AtomicBool::new(false);
+        let victims = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let killer = async {
+            let mut killed = 0;
+            while !is_over.load(Ordering::SeqCst) {
+                killed += raw.query(victims, &[]).await.unwrap().len();
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            killed
+        };
+        let work = async {
+            let mut known = Vec::new();
+            for number in 1..250 {
+                let id = id(number);
+                let inserted = store.insert(&creation(parts(number))).await;
+                let revoked = store.revoke(&Filter::of_id(id), &revocation()).await;
+                known.push((id, inserted.map_err(|e| e.certainty()), revoked.map_err(|e| e.certainty())));
+            }
+            is_over.store(true, Ordering::SeqCst);
+            known
+        };
+        let (killed, known) = tokio::join!(killer, work);
+        assert!(killed > 20, "{killed}");
+        let calm = database.store().await;
+        for (id, inserted, revoked) in known {
+            let found = calm.find(id).await.unwrap();
+            let is_revoked = found.as_ref().map(|row| row.record().unwrap().revocation().is_some());
+            match (inserted, revoked) {
+                (Ok(_), Ok(count)) => {
+                    assert!(is_revoked == Some(true) && count == 1, "{id}: {is_revoked:?} {count}");
+                }
+                (Err(Certainty::NotDone), _) => assert_eq!(is_revoked, None, "{id}"),
+                (_, Ok(1)) => assert_eq!(is_revoked, Some(true), "{id}"),
+                (Ok(_), Err(Certainty::NotDone)) => assert_eq!(is_revoked, Some(false), "{id}"),
+                _ => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn a_server_that_was_started_anew_between_calls_is_found_again() {
+    RUNTIME.block_on(async {
+        let server = Server::start().unwrap_or_else(|| std::process::exit(0));
+        let database = server.database().await;
+        let store = database.store().await;
+        let tokens = authority(store.clone());
+        let issued = tokens.issue(NewToken::new("alice", "x")).await.unwrap();
+        for _ in 0..3 {
+            // Several connections lie idle in the pool.
+            let looks = || tokens.authenticate(issued.expose_secret());
+            let (a, b, c) = tokio::join!(looks(), looks(), looks());
+            assert!(a.is_ok() && b.is_ok() && c.is_ok());
+            server.down();
+            let error = store.find(issued.id()).await.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            assert!(error.to_string().contains("can't connect"), "{error}");
+            let error = store.revoke(&Filter::of_id(issued.id()), &revocation()).await.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            server.up();
+            good(&tokens, issued.expose_secret()).await;
+        }
+        let revoked = tokens.revoke(By::Operator("x"), issued.id(), Reason::REQUESTED).await;
+        assert_eq!(revoked.unwrap(), 1);
+    });
+}
+
+/// A host drops the future of a call when its client has gone; the connection goes back to the pool.
+#[test]
+fn a_call_that_is_given_up_anywhere_leaves_a_connection_that_can_be_used() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let direct = database.store().await;
+        let one = deadpool_postgres::Manager::new(database.config(), tokio_postgres::NoTls);
+        let one = deadpool_postgres::Pool::builder(one).max_size(1).build().unwrap();
+        let store = PostgresStore::new(one);
+        let mut number = 0;
+        for call in [Call::Insert, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
+            let mut given_up = 0;
+            for polls in 0.. {
+                number += 1;
+                let [undone, done] = undone_and_done(&direct, call, number).await;
+                let rows = Rows::of(number);
+                if polled(polls, call.make(&store, &rows)).await.is_some() {
+                    break;
+                }
+                given_up += 1;
+                // The next call on the same connection is its own, and sees what became of the last one.
+                let there = rows_of(&store, &rows).await;
+                assert!(there == done || there == undone, "{call:?} {polls}");
+                assert_eq!(
+                    rows_of(&direct, &rows).await,
+                    there,
+                    "{call:?} {polls}: nothing is left open"
+                );
+            }
+            assert!(given_up > 2, "{call:?}");
+        }
+    });
+}
+
+/// Polls a call so many times, then drops it.
+async fn polled<T>(times: usize, call: impl Future<Output = T>) -> Option<T> {
+    let mut call = Box::pin(call);
+    let mut left = times;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return std::task::Poll::Ready(None);
+        }
+        left -= 1;
+        match call.as_mut().poll(context) {
+            std::task::Poll::Ready(done) => std::task::Poll::Ready(Some(done)),
+            std::task::Poll::Pending if left == 0 => std::task::Poll::Ready(None),
+            std::task::Poll::Pending => std::task::Poll::Pending,
+        }
+    })
+    .await
+}

@@ -1,0 +1,368 @@
+//! What happens between two transactions that meet, each meeting arranged.
+
+use std::time::Duration;
+
+use app_tokens::record::{LastUse, RecordParts};
+use app_tokens::store::{
+    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, Supersede,
+    TokenStore,
+};
+use tokio_postgres::Client;
+
+use crate::chance::*;
+use crate::server::{Database, RUNTIME, Server};
+
+/// Waits until so many of the database's connections wait for a lock.
+async fn until_waiting(raw: &Client, count: i64) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while raw.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != count {}
+}
+
+fn derived(number: u64, family: u64) -> RecordParts {
+    RecordParts { derived_from: Some(id(family)), ..parts(number) }
+}
+
+fn rotation(old: &RecordParts, number: u64, ends_derived: bool) -> Insert {
+    let new = RecordParts { family: old.family, derived_from: old.derived_from, ..parts(number) };
+    let form = RecordParts { successor: Some(new.id), ..old.clone() };
+    let supersede =
+        Supersede { row: row(form), replaces: None, ends_derived, revocation: revocation() };
+    Insert { supersede: Some(supersede), ..creation(new) }
+}
+
+async fn living(store: &PostgresStore) -> Vec<u64> {
+    let filter = Filter { revoked: Some(false), ..Filter::every_token() };
+    let rows = store.list(&filter, Page::first(99)).await.unwrap();
+    rows.iter().map(|row| row.id().as_u64()).collect()
+}
+
+async fn begun() -> (Database<'static>, PostgresStore, Client, deadpool_postgres::Client) {
+    let database = Server::needed().database().await;
+    let store = database.store().await;
+    let (raw, other) = (database.raw().await, database.pool().get().await.unwrap());
+    (database, store, raw, other)
+}
+
+#[test]
+fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        let parent = parts(1);
+        store.insert(&creation(parent.clone())).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let issue = Insert { under: Some(row(parent)), ..creation(derived(2, 1)) };
+        assert_eq!(within.insert(&issue).await.unwrap(), Inserted::Done);
+        let filter = Filter::of_id(id(1));
+        let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
+        let issuing = async {
+            until_waiting(&raw, 1).await;
+            transaction.commit().await.unwrap();
+        };
+        let (count, ()) = tokio::join!(revoking, issuing);
+        assert_eq!((count, living(&store).await), (2, vec![]));
+    });
+}
+
+/// The row that was waited for no longer matches, and the one that took its place was not there when the revocation began.
+#[test]
+fn a_successor_made_while_the_revocation_waits_is_revoked() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        store.insert(&creation(parts(1))).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let rotated = within.insert(&rotation(&parts(1), 2, false)).await.unwrap();
+        assert_eq!(rotated, Inserted::Done);
+        let filter = Filter { superseded: Some(false), ..Filter::of_owner(&owner("alice")) };
+        let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
+        let rotating = async {
+            until_waiting(&raw, 1).await;
+            transaction.commit().await.unwrap();
+        };
+        let (count, ()) = tokio::join!(revoking, rotating);
+        assert_eq!((count, living(&store).await), (1, vec![1]));
+    });
+}
+
+/// Found by the histories: the derived token was being rotated itself.
+#[test]
+fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
+    RUNTIME.block_on(async {
+        for is_revoked_meanwhile in [false, true] {
+            for by_replace in [false, true] {
+                let (_database, store, raw, mut other) = begun().await;
+                let (parent, child) = (parts(1), derived(2, 1));
+                store.insert(&creation(parent.clone())).await.unwrap();
+                store.insert(&creation(child.clone())).await.unwrap();
+                let transaction = other.transaction().await.unwrap();
+                let within = store.within(&transaction).await.unwrap();
+                let rotated = within.insert(&rotation(&child, 3, false)).await.unwrap();
+                assert_eq!(rotated, Inserted::Done);
+                if is_revoked_meanwhile {
+                    within.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
+                }
+                let ending = async {
+                    if by_replace {
+                        let replace = Replace {
+                            row: row(parent.clone()),
+                            now: at(0),
+                            unique_label: false,
+                            ends_derived: Some(revocation()),
+                        };
+                        assert_eq!(store.replace(&replace).await.unwrap(), Replaced::Done);
+                    } else {
+                        let insert = rotation(&parent, 4, true);
+                        assert_eq!(store.insert(&insert).await.unwrap(), Inserted::Done);
+                    }
+                };
+                let rotating = async {
+                    until_waiting(&raw, 1).await;
+                    transaction.commit().await.unwrap();
+                };
+                tokio::join!(ending, rotating);
+                let left = if by_replace { vec![1] } else { vec![1, 4] };
+                assert_eq!(living(&store).await, left, "{is_revoked_meanwhile} {by_replace}");
+            }
+        }
+    });
+}
+
+/// As above, where the parent has been revoked already, and only what derives from it is left to end.
+#[test]
+fn what_was_issued_under_a_revoked_token_and_is_rotated_meanwhile_ends() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        let (parent, child) = (parts(1), derived(2, 1));
+        let parent = RecordParts { revocation: Some(revocation()), seal: None, ..parent };
+        store.insert(&creation(parent)).await.unwrap();
+        store.insert(&creation(child.clone())).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        within.insert(&rotation(&child, 3, false)).await.unwrap();
+        within.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
+        let filter = Filter::of_id(id(1));
+        let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
+        let rotating = async {
+            until_waiting(&raw, 1).await;
+            transaction.commit().await.unwrap();
+        };
+        let (count, ()) = tokio::join!(revoking, rotating);
+        assert_eq!((count, living(&store).await), (1, vec![]));
+    });
+}
+
+#[test]
+fn a_purge_that_waited_deletes_the_rest_and_nothing_that_lives_again() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        for number in 1..=6 {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let mine = Purge::Matching(Filter {
+            last_used_before: Some(at(1)),
+            ..Filter::of_owner(&owner("alice"))
+        });
+        assert_eq!(within.purge(&mine, 3).await.unwrap(), 3);
+        let last_use = LastUse { at: at(2), address: None, client: None };
+        within.touch(&[(id(4), last_use)], at(9)).await.unwrap();
+        let purging = async { store.purge(&mine, 3).await.unwrap() };
+        let committing = async {
+            until_waiting(&raw, 1).await;
+            transaction.commit().await.unwrap();
+        };
+        let (count, ()) = tokio::join!(purging, committing);
+        assert_eq!((count, living(&store).await), (2, vec![4]));
+    });
+}
+
+#[test]
+fn an_insert_that_waited_for_another_of_its_id_answers_that_it_is_taken_and_does_nothing() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        store.insert(&creation(parts(1))).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        within.insert(&creation(RecordParts { owner: owner("bob"), ..parts(2) })).await.unwrap();
+        let rotate = rotation(&parts(1), 2, true);
+        let rotating = async { store.insert(&rotate).await.unwrap() };
+        let committing = async {
+            until_waiting(&raw, 1).await;
+            transaction.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(rotating, committing);
+        assert_eq!(answer, Inserted::IdTaken);
+        let old = store.find(id(1)).await.unwrap().unwrap();
+        assert_eq!(old.record().unwrap().clone().into_parts(), parts(1));
+    });
+}
+
+#[test]
+fn a_call_that_a_deadlock_ends_is_made_again() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        for number in [1, 2] {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        // Ours is the one that gives way.
+        other.batch_execute("SET deadlock_timeout = '1min'").await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let label = "UPDATE app_tokens SET label = 'x' WHERE id = ";
+        transaction.batch_execute(&format!("{label} 2")).await.unwrap();
+        let filter = Filter::of_owner(&owner("alice"));
+        let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
+        let crossing = async {
+            until_waiting(&raw, 1).await;
+            transaction.batch_execute(&format!("{label} 1")).await.unwrap();
+            transaction.commit().await.unwrap();
+        };
+        let (count, ()) = tokio::join!(revoking, crossing);
+        assert_eq!((count, living(&store).await), (2, vec![]));
+    });
+}
+
+/// Calls that change many rows, all at once on the same ones: none waits for another in a circle. (Where a row comes meanwhile, or
+/// ends with another, it is locked after the others, whatever its id: there a deadlock can come, and is tried again.)
+#[test]
+fn calls_take_their_locks_in_one_order() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        for number in 0..60 {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        let work = async |seed: u64| {
+            let mut chance = Chance(seed);
+            for _ in 0..60 {
+                let old = parts(chance.below(60));
+                match chance.below(8) {
+                    0 | 1 => {
+                        let few = Filter { except_id: Some(old.id), ..Filter::every_token() };
+                        store.revoke(&few, &revocation()).await.map(drop)
+                    }
+                    2 => {
+                        let all = Purge::Matching(Filter::every_token());
+                        store.purge(&all, 1).await.map(drop)
+                    }
+                    3..6 => {
+                        let uses = (0..60).rev().map(|number| (id(number), chance.last_use()));
+                        store.touch(&uses.collect::<Vec<_>>(), at(9)).await
+                    }
+                    _ => {
+                        let (row, now, ends_derived) = (row(old), at(0), None);
+                        let replace = Replace { row, now, unique_label: true, ends_derived };
+                        store.replace(&replace).await.map(drop)
+                    }
+                }
+                .unwrap();
+            }
+        };
+        let all = async { tokio::join!(work(1), work(2), work(3), work(4), work(5), work(6)) };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+        assert_eq!(database.log_from("deadlock detected"), "");
+    });
+}
+
+/// Every call at once, and rows that come meanwhile: whatever PostgreSQL ends for a deadlock's sake is made again.
+#[test]
+fn no_call_fails_because_of_another() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        let everything = Filter::every_token();
+        let work = async |seed: u64| {
+            let mut chance = Chance(seed);
+            for step in 0..60 {
+                let new = 1000 * seed + step;
+                let rows = store.list(&everything, Page::first(40)).await.unwrap();
+                let ids: Vec<_> = rows.iter().map(Row::id).collect();
+                if ids.len() < 12 {
+                    let derived_from = ids.first().copied();
+                    let few = RecordParts { derived_from, ..parts(new) };
+                    store.insert(&creation(few)).await.unwrap();
+                    continue;
+                }
+                let old = rows[chance.below(ids.len() as u64) as usize].record().unwrap();
+                let old = old.clone().into_parts();
+                match chance.below(5) {
+                    0 => store.revoke(&Filter::of_id(old.id), &revocation()).await.map(drop),
+                    1 => store.purge(&Purge::Matching(everything.clone()), 5).await.map(drop),
+                    2 => {
+                        let uses = ids.iter().rev().map(|id| (*id, chance.last_use()));
+                        store.touch(&uses.collect::<Vec<_>>(), at(9)).await
+                    }
+                    _ => {
+                        let rotate = rotation(&old, new, true);
+                        let rotate = Insert { limit: Some(99), unique_label: true, ..rotate };
+                        store.insert(&rotate).await.map(drop)
+                    }
+                }
+                .unwrap();
+            }
+        };
+        let all = async { tokio::join!(work(1), work(2), work(3), work(4), work(5), work(6)) };
+        tokio::time::timeout(Duration::from_secs(100), all).await.expect("nobody waits for ever");
+    });
+}
+
+/// Something of the host's keeps a row as it is: a failure, and no endless loop, also within the host's transaction.
+#[test]
+fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        for number in [1, 2] {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        let trigger = "
+            CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+            CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON app_tokens FOR EACH ROW WHEN (OLD.id = 2) EXECUTE FUNCTION keep()";
+        raw.batch_execute(trigger).await.unwrap();
+        let mine = Filter::of_owner(&owner("alice"));
+        let errors = [
+            store.revoke(&mine, &revocation()).await.unwrap_err(),
+            store.purge(&Purge::Matching(mine), 9).await.unwrap_err(),
+            store.insert(&rotation(&parts(2), 3, false)).await.unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("has it a trigger"), "{error}");
+        }
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        within.insert(&rotation(&parts(2), 3, false)).await.unwrap_err();
+        let _rolled_back = transaction.commit().await;
+        assert_eq!(living(&store).await, [1, 2]);
+    });
+}
+
+#[test]
+fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        let count = async || -> i64 {
+            raw.query_one("SELECT count(*) FROM app_tokens_owners", &[]).await.unwrap().get(0)
+        };
+        for number in 0..20 {
+            let name = owner(&format!("owner {}", number / 2));
+            let insert = creation(RecordParts { owner: name, ..parts(number) });
+            store.insert(&Insert { limit: Some(9), ..insert }).await.unwrap();
+        }
+        assert_eq!(count().await, 10);
+        let dead = |now| {
+            let (ended_by, unused_since) = (at(1000), None);
+            Purge::Dead(app_tokens::store::Dead { ended_by, unused_since, now })
+        };
+        // One is in the middle of an insert; his lock holds, and nobody waits for him.
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let insert = creation(RecordParts { owner: owner("owner 3"), ..parts(99) });
+        let insert = Insert { limit: Some(9), ..insert };
+        assert_eq!(within.insert(&insert).await.unwrap(), Inserted::Done);
+        assert_eq!(store.purge(&dead(at(0)), 99).await.unwrap(), 20);
+        assert_eq!(count().await, 1);
+        transaction.commit().await.unwrap();
+        assert_eq!(store.purge(&dead(at(0)), 99).await.unwrap(), 1);
+        assert_eq!(count().await, 0);
+    });
+}
