@@ -145,8 +145,8 @@ plant "a rotated token can be extended" src/authority.rs \
     "if record.successor().is_some() {" \
     "if false {"
 plant "a second rotation takes the wider access of both" src/issue.rs \
-    "{ both[1] } else { both[0] }" \
-    "{ both[0] } else { both[1] }"
+    "None => both.into_iter().find(within_both)" \
+    "None => Some(both[0])"
 plant "an overlap is as long as anybody likes" src/issue.rs \
     "if overlap > policy.max_overlap() {" \
     "if false {"
