@@ -154,8 +154,8 @@ plant "what may do more than a narrowed token lives on" src/issue.rs \
     "!policy.includes(access, than.access()) || than" \
     "than"
 plant "what was issued under a rotated token lives on" src/authority.rs \
-    "ends_derived: is_less || old_ends.has_come(now)," \
-    "ends_derived: is_less,"
+    "let ended_derived = is_less || old_ends.has_come(now);" \
+    "let ended_derived = is_less;"
 plant "a leak is believed by its id" src/authority.rs \
     "let Some(row) = found.filter(|_| secret_is_right) else {" \
     "let Some(row) = found else {"
