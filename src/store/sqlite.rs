@@ -540,7 +540,11 @@ const DEAD: &str = "
     WHERE NOT (successor IS NOT NULL AND EXISTS (
             SELECT 1 FROM app_tokens AS other
             WHERE other.owner = dead.owner AND other.family = dead.family AND other.id <> dead.id
-                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))";
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))
+        AND NOT EXISTS (
+            SELECT 1 FROM app_tokens AS other
+            WHERE other.owner = dead.owner AND other.derived_from = dead.family AND other.id <> dead.id
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3))";
 const AT_MOST: &str = " LIMIT ?)";
 
 fn deletion(purge: &Purge, limit: u32) -> Query {

@@ -191,6 +191,7 @@ fn a_deletion_is_searched_by_an_index() {
             "app_tokens_by_expiry (expires_at<?)",
             "app_tokens_by_last_use (<expr><?)",
             "app_tokens_of_family (family=?",
+            "app_tokens_derived (derived_from=? AND owner=?)",
         ];
         databases.assert_searches("the dead", &deletion(&Purge::Dead(dead), 9).sql, &indexes);
     }
