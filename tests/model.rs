@@ -100,7 +100,6 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(rotated)",
         "Refused(derived)",
         "Refused(overlap too long)",
-        "Refused(narrowed apart)",
         "Refused(key not lost)",
         "Trusted",
         "Refused(active)",
