@@ -7,6 +7,7 @@ use super::open::open_memory;
 use super::*;
 use crate::record::Actor;
 use crate::store::Dead;
+use crate::text::Reason;
 
 /// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every fiftieth derived.
 const FILL: &str = "
