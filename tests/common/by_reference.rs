@@ -36,14 +36,14 @@ pub fn a_list_by_sql_is_the_list_by_the_reference<S: TokenStore>(
     let (memory, stored) = (MemoryStore::new(), empty());
     let (mut chance, mut matched) = (Chance(2), 0);
     chance.fill(&memory, &stored, 200);
-    for _ in 0..15 * rounds {
+    for _ in 0..10 * rounds {
         let filter = chance.filter();
         let page = Page { after: chance.maybe(2, Chance::id), limit: chance.below(12) as u32 };
         let rows = listed(&stored, &filter, page);
         assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
         matched += rows.len();
     }
-    assert!(matched as u64 > 15 * rounds, "the filters must not be too narrow: {matched}");
+    assert!(matched as u64 > 10 * rounds, "the filters must not be too narrow: {matched}");
 }
 
 pub fn each_fact_of_a_filter_alone_means_what_the_reference_says<S: TokenStore>(

@@ -6,7 +6,7 @@ use crate::by_reference;
 use crate::chance::wait;
 use crate::server::{Blocked, RUNTIME, Server};
 
-by_reference::tests!(emptied(), 100);
+by_reference::tests!(emptied(), 150);
 
 /// The same store each time, emptied.
 fn emptied() -> impl Fn() -> Blocked<PostgresStore> {
