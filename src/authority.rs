@@ -149,7 +149,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// It is measured by the caller's token as that is now, and belongs to its whole line of rotations: it ends when any token of the
     /// line is revoked, narrowed or given a sooner end later on, though not with an unused successor whose place another takes. It
-    /// doesn't end when that merely goes idle.
+    /// doesn't end when that merely goes idle, and can still be revoked through it: [`purge`](Self::purge) leaves the line there.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.
@@ -496,7 +496,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         UsageFlusher::attach(self.clone())
     }
 
-    /// Deletes the rows that have been dead for longer than the policy's retention, in batches. Answers how many.
+    /// Deletes the rows that have been dead for longer than the policy's retention, in batches. Answers how many. A line of rotations
+    /// stays while a token that was issued under it lives, as that is revoked through it.
     ///
     /// Once a day is enough; a token's end never waits for it.
     ///

@@ -115,7 +115,7 @@ pub use table::{InvalidTableName, TableName};
 /// **`purge`**
 ///
 /// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. A row that was changed meanwhile and is not
-///     selected any more stays. *Dangerous: a living row deleted.*
+///     selected any more stays. *Dangerous: a living row deleted, or one without which clause 17 no longer reaches a living row.*
 ///
 /// # Writing one
 ///
@@ -372,24 +372,43 @@ pub struct Dead {
     pub ended_by: Timestamp,
     /// Or last used, and made, at this instant or before, where there is an idle time-out.
     pub unused_since: Option<Timestamp>,
-    /// A row with a successor is spared while another row of its owner and family is unrevoked and hasn't expired at this
-    /// instant: its reuse would still tell.
+    /// A row is spared while another one of its owner lives, unrevoked and not expired at this instant, that is derived from its
+    /// family: a revocation reaches that one through it. With a successor it is spared for one of its own family, too: its reuse
+    /// would still tell.
     pub now: Timestamp,
 }
 
 impl Purge {
-    /// Whether a record is to be deleted; `family_lives` says whether another row of its owner and family is unrevoked and
-    /// hasn't expired. The reference for every store.
-    pub fn selects(&self, record: &TokenRecord, family_lives: impl FnOnce() -> bool) -> bool {
+    /// Whether a record is to be deleted, as long as there are `others`: all rows of its owner, and whatever else. The reference for
+    /// every store.
+    pub fn selects<'r>(
+        &self,
+        record: &TokenRecord,
+        others: impl IntoIterator<Item = &'r TokenRecord>,
+    ) -> bool {
         match self {
             Purge::Matching(filter) => filter.matches(record),
             Purge::Dead(dead) => {
                 let revoked = record.revocation().is_some_and(|r| r.at <= dead.ended_by);
                 let expired = record.expires().has_come(dead.ended_by);
                 let idle = dead.unused_since.is_some_and(|since| record.last_seen() <= since);
-                (revoked || expired || idle) && !(record.successor().is_some() && family_lives())
+                (revoked || expired || idle)
+                    && !others.into_iter().any(|other| dead.spares(record, other))
             }
         }
+    }
+}
+
+impl Dead {
+    /// Whether a row stays for another one's sake.
+    fn spares(&self, record: &TokenRecord, other: &TokenRecord) -> bool {
+        let is_derived = other.derived_from() == Some(record.family());
+        let is_of_its_line = record.successor().is_some() && other.family() == record.family();
+        (is_derived || is_of_its_line)
+            && other.id() != record.id()
+            && other.owner() == record.owner()
+            && other.revocation().is_none()
+            && !other.expires().has_come(self.now)
     }
 }
 

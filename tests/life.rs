@@ -442,6 +442,45 @@ fn an_idle_token_is_purged_when_retention_has_passed_since_it_went_idle() {
     assert_eq!(bench.tokens.blocking().purge().unwrap(), 1);
 }
 
+/// Else no revocation of the parent, or of its family, would reach what was issued under it.
+#[test]
+fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
+    let bench = bench(policy().with_idle_timeout(DAY).unwrap().with_retention(DAY));
+    let _flusher = bench.tokens.usage_flusher();
+    let tokens = bench.tokens.blocking();
+    let parent = bench.issue("alice");
+    let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
+    let child = tokens.issue_under(&caller, NewToken::new("alice", "Script")).unwrap();
+    for hour in 1..=60 {
+        bench.clock.set(at(hour * 3600));
+        bench.assert_good(child.expose_secret());
+        assert_eq!(tokens.purge().unwrap(), 0, "after {hour} hours");
+    }
+    bench.assert_denied(parent.expose_secret(), DenialReason::Idle);
+    tokens.revoke(By::Operator("ops"), parent.id(), Reason::REQUESTED).unwrap();
+    bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+    bench.clock.set(at((60 + 24) * 3600));
+    assert_eq!(tokens.purge().unwrap(), 2, "nothing holds it any more");
+}
+
+/// A revocation of all others ends the parent and spares the child that asked for it; a second one must still find it.
+#[test]
+fn a_revoked_token_is_kept_while_what_was_issued_under_it_was_spared() {
+    let bench = bench(policy().with_retention(DAY));
+    let (tokens, ops) = (bench.tokens.blocking(), By::Operator("ops"));
+    let parent = bench.issue("alice");
+    let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
+    let child = tokens.issue_under(&caller, NewToken::new("alice", "Script")).unwrap();
+    let others = Filter { except_id: Some(child.id()), ..Filter::of_owner(&owner("alice")) };
+    assert_eq!(tokens.revoke_matching(ops, &others, Reason::REQUESTED).unwrap(), 1);
+    bench.clock.set(at(10 * 86_400));
+    assert_eq!(tokens.purge().unwrap(), 0);
+    bench.assert_good(child.expose_secret());
+    let family = Filter::of_family(&owner("alice"), parent.id());
+    assert_eq!(tokens.revoke_matching(ops, &family, Reason::REQUESTED).unwrap(), 1);
+    bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
+}
+
 // -- last use
 
 #[test]

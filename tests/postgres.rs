@@ -2,6 +2,8 @@
 
 #[path = "conformance/postgres.rs"]
 mod conformance;
+#[path = "common/by_reference.rs"]
+mod by_reference;
 #[path = "common/chance.rs"]
 mod chance;
 #[path = "postgres/errors.rs"]

@@ -5,152 +5,21 @@ use std::process::{Command, Output, Stdio};
 use std::task::{Context, Waker};
 use std::thread;
 
-use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use app_tokens::record::{Expires, LastUse, RecordParts};
 use app_tokens::store::{
-    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Row, SqliteStore, Supersede,
-    TokenStore,
+    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, SqliteStore, TokenStore,
 };
-use app_tokens::{
-    Access, KeyId, KeyRing, Label, NewToken, Operator, Owner, Policy, Reason, Seal, Timestamp,
-    TokenAuthority, TokenId,
-};
+use app_tokens::{Access, KeyId, KeyRing, Label, NewToken, Policy, TokenAuthority, TokenId};
 
-#[path = "common/rows.rs"]
-mod rows;
+#[path = "common/by_reference.rs"]
+mod by_reference;
+#[path = "common/chance.rs"]
+mod chance;
+#[path = "common/file.rs"]
+mod file;
 
-use rows::*;
-
-// -- chance
-
-/// The same numbers in every run (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut number = self.0;
-        number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (number ^ number >> 31) % limit
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn maybe<T>(&mut self, n: u64, make: impl FnOnce(&mut Chance) -> T) -> Option<T> {
-        self.one_in(n).then(|| make(self))
-    }
-
-    fn of<T: Clone>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize].clone()
-    }
-
-    /// Few, so that rows have something in common; both ends of the range among them.
-    fn id(&mut self) -> TokenId {
-        let few = self.below(40);
-        if few == 39 { TokenId::MAX } else { id(few) }
-    }
-
-    fn time(&mut self) -> Timestamp {
-        match self.below(14) {
-            0 => Timestamp::MIN,
-            1 => Timestamp::MAX,
-            seconds => at(seconds as i64),
-        }
-    }
-
-    fn owner(&mut self) -> Owner {
-        owner(self.of(&["alice", "Alice", " bob ", "zoë", "%", "a'b\"c"]))
-    }
-
-    fn key_id(&mut self) -> KeyId {
-        KeyId::new(self.of(&[1, 2, u32::MAX])).unwrap()
-    }
-
-    fn access(&mut self) -> Access {
-        let scopes: Option<&[&str]> =
-            self.of(&[None, Some(&[]), Some(&["r"]), Some(&["r", "w;x"])]);
-        let resources: Option<&[&str]> =
-            self.of(&[None, Some(&[]), Some(&["*"]), Some(&["a b", "c\u{2028}d", "e,*"])]);
-        let access =
-            scopes.map_or(Access::full(), |scopes| Access::scopes(scopes.iter().copied()).unwrap());
-        match resources {
-            Some(resources) => access.on_resources(resources).unwrap(),
-            None => access,
-        }
-    }
-
-    fn revocation(&mut self) -> Revocation {
-        let operator = Actor::Operator(Operator::new("owner").unwrap());
-        let own = Reason::new("lost, “stolen”").unwrap();
-        Revocation {
-            at: self.time(),
-            reason: self.of(&[Reason::REQUESTED, own]),
-            by: self.of(&[Actor::Owner, Actor::Engine, operator]),
-        }
-    }
-
-    fn last_use(&mut self) -> LastUse {
-        let addresses = ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"];
-        LastUse {
-            at: self.time(),
-            address: self.maybe(2, |c| c.of(&addresses).parse().unwrap()),
-            client: self.maybe(2, |c| c.of(&["", "rclone/1.70", "a\0b\nc"]).into()),
-        }
-    }
-
-    fn parts(&mut self, id: TokenId) -> RecordParts {
-        let revocation = self.maybe(3, Chance::revocation);
-        RecordParts {
-            id,
-            digest: digest(),
-            owner: self.owner(),
-            label: Label::new(self.of(&["phone", "Phone", "péage", "x"])).unwrap(),
-            access: self.access(),
-            issued_by: self.maybe(3, |_| Operator::new("o'brien").unwrap()),
-            created_at: self.time(),
-            expires: if self.one_in(4) { Expires::Never } else { Expires::At(self.time()) },
-            family: if self.one_in(2) { id } else { self.id() },
-            successor: self.maybe(3, Chance::id),
-            derived_from: self.maybe(3, Chance::id),
-            seal: self.maybe(2, |c| Seal::from_bytes([c.below(256) as u8; 32])),
-            revocation,
-            last_use: self.maybe(2, Chance::last_use),
-            revision: self.of(&[0, 1, TokenRecord::MAX_REVISION - 1, TokenRecord::MAX_REVISION]),
-            key_id: self.key_id(),
-        }
-    }
-
-    /// Each fact is asked for now and then.
-    fn filter(&mut self) -> Filter {
-        Filter {
-            id: self.maybe(8, Chance::id),
-            owner: self.maybe(3, Chance::owner),
-            family: self.maybe(5, Chance::id),
-            except_id: self.maybe(4, Chance::id),
-            key_id: self.maybe(5, Chance::key_id),
-            except_key_ids: (0..self.below(3)).map(|_| self.key_id()).collect(),
-            expires_from: self.maybe(8, Chance::time),
-            revoked: self.maybe(3, |c| c.one_in(2)),
-            superseded: self.maybe(3, |c| c.one_in(2)),
-            expires_before: self.maybe(5, Chance::time),
-            created_before: self.maybe(5, Chance::time),
-            last_used_before: self.maybe(5, Chance::time),
-        }
-    }
-
-    /// The same rows in both.
-    fn fill(&mut self, one: &impl TokenStore, other: &impl TokenStore, rows: u64) {
-        for _ in 0..rows {
-            let id = self.id();
-            let creation = creation(self.parts(id));
-            let answers =
-                [wait(one.insert(&creation)).unwrap(), wait(other.insert(&creation)).unwrap()];
-            assert_eq!(answers[0], answers[1]);
-        }
-    }
-}
+use chance::*;
+use file::File;
 
 // -- files
 
@@ -167,6 +36,7 @@ fn every_field_of_every_kind_of_row_survives_a_reopen() {
         owner: owner(&"é".repeat(255)),
         label: Label::new("€".repeat(128)).unwrap(),
         access: Access::scopes((0..256).map(|n| format!("{n:0>128}"))).unwrap(),
+        last_use: Some(LastUse { at: at(1), address: None, client: Some("a\0b\nc".into()) }),
         ..parts(TokenId::MAX.as_u64())
     };
     insert(&store, longest.clone());
@@ -419,20 +289,7 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
 
 // -- SQL and the reference
 
-#[test]
-fn a_list_by_sql_is_the_list_by_the_reference() {
-    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-    let (mut chance, mut matched) = (Chance(2), 0);
-    chance.fill(&memory, &sqlite, 200);
-    for _ in 0..4000 {
-        let filter = chance.filter();
-        let page = Page { after: chance.maybe(2, Chance::id), limit: chance.below(12) as u32 };
-        let rows = listed(&sqlite, &filter, page);
-        assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
-        matched += rows.len();
-    }
-    assert!(matched > 4000, "the filters must not be too narrow: {matched}");
-}
+by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 
 /// A list without an owner is put together in one way where an index gives few rows, and in another where it gives many.
 #[test]
@@ -481,80 +338,6 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
     }
 }
 
-#[test]
-fn each_fact_of_a_filter_alone_means_what_the_reference_says() {
-    let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-    let mut chance = Chance(3);
-    chance.fill(&memory, &sqlite, 200);
-    for _ in 0..100 {
-        let any = Filter::every_token;
-        for filter in [
-            Filter { id: Some(chance.id()), ..any() },
-            Filter { owner: Some(chance.owner()), ..any() },
-            Filter { family: Some(chance.id()), ..any() },
-            Filter { except_id: Some(chance.id()), ..any() },
-            Filter { key_id: Some(chance.key_id()), ..any() },
-            Filter { except_key_ids: vec![chance.key_id(), chance.key_id()], ..any() },
-            Filter { revoked: Some(chance.one_in(2)), ..any() },
-            Filter { superseded: Some(chance.one_in(2)), ..any() },
-            Filter { expires_before: Some(chance.time()), ..any() },
-            Filter { created_before: Some(chance.time()), ..any() },
-            Filter { last_used_before: Some(chance.time()), ..any() },
-        ] {
-            let page = Page::first(99);
-            assert_eq!(
-                listed(&sqlite, &filter, page),
-                listed(&memory, &filter, page),
-                "{filter:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_revocation_by_sql_ends_what_the_reference_ends() {
-    let (mut chance, mut ended) = (Chance(4), 0);
-    for _ in 0..300 {
-        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-        chance.fill(&memory, &sqlite, 30);
-        for _ in 0..3 {
-            let (filter, revocation) = (chance.filter(), chance.revocation());
-            let count = wait(sqlite.revoke(&filter, &revocation)).unwrap();
-            assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap(), "{filter:?}");
-            assert_eq!(all(&sqlite), all(&memory), "{filter:?}");
-            ended += count;
-        }
-    }
-    assert!(ended > 1000, "the filters must not be too narrow: {ended}");
-}
-
-#[test]
-fn a_purge_by_sql_deletes_what_the_reference_deletes() {
-    let (mut chance, mut deleted) = (Chance(5), 0);
-    for _ in 0..300 {
-        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-        chance.fill(&memory, &sqlite, 30);
-        let purge = if chance.one_in(3) {
-            Purge::Matching(chance.filter())
-        } else {
-            let unused_since = chance.maybe(2, Chance::time);
-            Purge::Dead(Dead { ended_by: chance.time(), unused_since, now: chance.time() })
-        };
-        // In batches of two, so that the limit counts. Which rows go first is free: each batch is one that the reference may take.
-        let before = all(&memory);
-        let (mut in_batches, mut batch) = (0, 2);
-        while batch > 0 {
-            batch = wait(sqlite.purge(&purge, 2)).unwrap();
-            in_batches += batch;
-            assert_eq!(all(&sqlite).len() as u64, before.len() as u64 - in_batches);
-        }
-        while wait(memory.purge(&purge, 99)).unwrap() > 0 {}
-        assert_eq!(all(&sqlite), all(&memory), "{purge:?}");
-        deleted += in_batches;
-    }
-    assert!(deleted > 1000, "{deleted}");
-}
-
 /// A batch that is not full tells the engine that nothing is left.
 #[test]
 fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
@@ -565,93 +348,6 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     let dead = Dead { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
     let batches = [(); 3].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
     assert_eq!(batches, [4, 3, 0]);
-}
-
-#[test]
-fn any_sequence_of_changes_ends_as_in_the_reference() {
-    let mut chance = Chance(6);
-    let mut answers = BTreeMap::<String, u32>::new();
-    for _ in 0..150 {
-        let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
-        for _ in 0..60 {
-            let answer = match chance.below(8) {
-                0..4 => {
-                    let id = chance.id();
-                    let insert = Insert {
-                        row: row(chance.parts(id)),
-                        now: chance.time(),
-                        limit: chance.maybe(4, |c| c.below(6) as u32),
-                        unique_label: chance.one_in(2),
-                        under: chance
-                            .maybe(5, |c| c.one_in(2))
-                            .and_then(|_| new_form(&mut chance, &memory)),
-                        supersede: new_form(&mut chance, &memory).map(|row| Supersede {
-                            row,
-                            replaces: chance
-                                .maybe(3, |c| c.one_in(2))
-                                .and_then(|_| new_form(&mut chance, &memory)),
-                            ends_derived: chance.one_in(2),
-                            revocation: chance.revocation(),
-                        }),
-                    };
-                    let answer = wait(sqlite.insert(&insert)).unwrap();
-                    assert_eq!(answer, wait(memory.insert(&insert)).unwrap(), "{insert:?}");
-                    format!("insert {} {answer:?}", insert.supersede.is_some())
-                }
-                4 => {
-                    let Some(row) = new_form(&mut chance, &memory) else { continue };
-                    let replace = Replace {
-                        row,
-                        now: chance.time(),
-                        unique_label: chance.one_in(2),
-                        ends_derived: chance.maybe(3, Chance::revocation),
-                    };
-                    let answer = wait(sqlite.replace(&replace)).unwrap();
-                    assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");
-                    format!("replace {answer:?}")
-                }
-                5 => {
-                    let count = chance.below(20);
-                    let uses: Vec<_> =
-                        (0..count).map(|_| (chance.id(), chance.last_use())).collect();
-                    let now = chance.time();
-                    wait(sqlite.touch(&uses, now)).unwrap();
-                    wait(memory.touch(&uses, now)).unwrap();
-                    "touch".into()
-                }
-                6 => {
-                    let (filter, revocation) = (chance.filter(), chance.revocation());
-                    let count = wait(sqlite.revoke(&filter, &revocation)).unwrap();
-                    assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap());
-                    "revoke".into()
-                }
-                _ => {
-                    let purge = Purge::Matching(chance.filter());
-                    let count = wait(sqlite.purge(&purge, 99)).unwrap();
-                    assert_eq!(count, wait(memory.purge(&purge, 99)).unwrap());
-                    "purge".into()
-                }
-            };
-            *answers.entry(answer).or_default() += 1;
-            assert_eq!(all(&sqlite), all(&memory));
-        }
-    }
-    assert_eq!(answers.len(), 10 + 3 + 3, "every answer was seen: {answers:?}");
-}
-
-/// A form made from a stored row, or from what was one. Last use and revocation are the store's.
-fn new_form(chance: &mut Chance, store: &MemoryStore) -> Option<Row> {
-    let id = chance.id();
-    let stored = found(store, id)?;
-    let revision = if chance.one_in(6) { stored.revision ^ 1 } else { stored.revision };
-    Some(row(RecordParts {
-        revision,
-        owner: stored.owner,
-        family: stored.family,
-        revocation: None,
-        last_use: None,
-        ..chance.parts(id)
-    }))
 }
 
 // -- many at once

@@ -12,9 +12,12 @@ use app_tokens::store::{
 use app_tokens::{AuthError, IssueError, KeyRing, NewToken, Policy, TokenAuthority};
 use rusqlite::Connection;
 
+#[path = "common/file.rs"]
+mod file;
 #[path = "common/rows.rs"]
 mod rows;
 
+use file::File;
 use rows::*;
 
 // -- files that are no good

@@ -7,9 +7,12 @@ use app_tokens::store::{
 use app_tokens::{AuthError, By, KeyRing, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
 
+#[path = "common/file.rs"]
+mod file;
 #[path = "common/rows.rs"]
 mod rows;
 
+use file::File;
 use rows::*;
 
 /// The contract, within one transaction that is never committed.

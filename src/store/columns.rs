@@ -87,7 +87,7 @@ impl<'r> Columns<'r> {
             derived_from: record.derived_from().map(number),
             key_id: Some(record.key_id().as_u32().into()),
             seal: record.seal().map(|seal| seal.to_bytes().to_vec().into()),
-            revision: Some(record.revision().try_into().unwrap_or(i64::MAX)),
+            revision: Some(revision(record)),
             revoked_at: revocation.map(|revocation| revocation.at.as_unix()),
             revoked_reason: revocation.map(|revocation| revocation.reason.as_str().into()),
             revoked_by: revocation.map(|revocation| revocation.by.to_string().into()),
@@ -164,7 +164,12 @@ pub(super) fn number(id: TokenId) -> i64 {
     id.as_u64().cast_signed()
 }
 
-fn as_id(number: i64) -> Option<TokenId> {
+/// A revision as a column has it.
+pub(super) fn revision(record: &TokenRecord) -> i64 {
+    record.revision().try_into().unwrap_or(i64::MAX)
+}
+
+pub(super) fn as_id(number: i64) -> Option<TokenId> {
     TokenId::from_u64(number.try_into().ok()?).ok()
 }
 

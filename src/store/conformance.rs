@@ -176,6 +176,7 @@ macro_rules! __conformance_tests {
             touch_changes_nothing_else
             touch_takes_a_thousand_uses
             purge_deletes_what_it_selects
+            purge_spares_a_family_from_which_a_living_row_derives
             purge_deletes_no_more_than_its_limit
         );
         $crate::store::conformance::tests!(@each

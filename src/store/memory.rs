@@ -201,7 +201,7 @@ impl TokenStore for MemoryStore {
         let dead: Vec<TokenId> = rows
             .matching(candidates)
             .filter_map(|id| rows.record(id))
-            .filter(|record| purge.selects(record, || rows.family_lives(record, purge)))
+            .filter(|record| purge.selects(record, rows.of_owner(record.owner())))
             .take(limit as usize)
             .map(TokenRecord::id)
             .collect();
@@ -353,17 +353,5 @@ impl Locked<'_> {
             .filter(|record| record.derived_from().is_some_and(|family| families.contains(&family)))
             .map(TokenRecord::id)
             .collect()
-    }
-
-    fn family_lives(&self, of: &TokenRecord, purge: &Purge) -> bool {
-        let Purge::Dead(dead) = purge else {
-            return false;
-        };
-        self.of_owner(of.owner()).any(|record| {
-            record.family() == of.family()
-                && record.id() != of.id()
-                && record.revocation().is_none()
-                && !record.expires().has_come(dead.now)
-        })
     }
 }

@@ -349,7 +349,11 @@ macro_rules! dead {
             AND NOT (successor IS NOT NULL AND EXISTS (
                 SELECT FROM app_tokens AS other
                 WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family AND other.id <> app_tokens.id
-                    AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3)))"
+                    AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3)))
+            AND NOT EXISTS (
+                SELECT FROM app_tokens AS other
+                WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family AND other.id <> app_tokens.id
+                    AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3))"
     };
 }
 

@@ -1,12 +1,12 @@
 //! [`SqliteStore`]: tokens in an SQLite file. The statements stand in the order of the contract on `TokenStore`.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, absolute};
 use std::sync::{Arc, Mutex};
 
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Statement, params, params_from_iter};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Statement, ToSql, params, params_from_iter};
 
 mod failure;
 mod open;
@@ -26,15 +26,14 @@ use self::open::{open_memory, open_writer};
 use self::reader::Readers;
 use self::watch::Watch;
 use self::writer::{Statements, Writer, write_file, write_memory};
+use super::columns::{as_id, number, revision};
 use super::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    Supersede, TokenStore,
+    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    StoreError, Supersede, TokenStore,
 };
-use crate::access::{Access, Grant, ResourcePattern, Scope};
-use crate::digest::Digest;
-use crate::record::{CLOCK_TOLERANCE, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::seal::{KeyId, Seal};
-use crate::text::{InvalidText, Label, Operator, Owner, Reason};
+use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::seal::KeyId;
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -225,7 +224,7 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
             "a damaged row can't be inserted".into(),
         ));
     };
-    if statements.exists(ID_TAKEN, [stored(new.id())])? {
+    if statements.exists(ID_TAKEN, [number(new.id())])? {
         return Ok(Inserted::IdTaken);
     }
     if let Some(parent) = under
@@ -239,7 +238,7 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
         return Ok(Inserted::Stale);
     }
     if let Some(limit) = limit {
-        let others = params![new.owner().as_str(), stored(new.family()), now.as_unix()];
+        let others = params![new.owner().as_str(), number(new.family()), now.as_unix()];
         if statements.count(LIVE_OF_OTHER_FAMILIES, others)? >= i64::from(*limit) {
             return Ok(Inserted::LimitReached);
         }
@@ -253,14 +252,14 @@ fn create(statements: &mut Statements<'_>, insert: &Insert) -> rusqlite::Result<
         if let Some(replaced) = replaces {
             let Revocation { at, reason, by } = revocation;
             let values =
-                params![at.as_unix(), reason.as_str(), by.to_string(), stored(replaced.id())];
+                params![at.as_unix(), reason.as_str(), by.to_string(), number(replaced.id())];
             statements.execute(REVOKE_ONE, values)?;
         }
         if *ends_derived {
             end_derived(statements, new, revocation)?;
         }
     }
-    statements.execute(CREATE, params_from_iter(values_of(new)?))?;
+    statements.execute(CREATE, parameters(&Columns::of(new)))?;
     Ok(Inserted::Done)
 }
 
@@ -270,7 +269,7 @@ fn end_derived(
     from: &TokenRecord,
     Revocation { at, reason, by }: &Revocation,
 ) -> rusqlite::Result<()> {
-    let (owner, family) = (from.owner().as_str(), stored(from.family()));
+    let (owner, family) = (from.owner().as_str(), number(from.family()));
     let values = params![at.as_unix(), reason.as_str(), by.to_string(), owner, family];
     statements.execute(REVOKE_DERIVED, values).map(drop)
 }
@@ -283,7 +282,7 @@ fn is_current_of(
     let Some(parent) = parent.record() else {
         return Ok(false);
     };
-    let parent = params![stored(parent.id()), revision_of(parent)?, owner.as_str()];
+    let parent = params![number(parent.id()), revision(parent), owner.as_str()];
     statements.exists(CURRENT_OF_OWNER, parent)
 }
 
@@ -291,7 +290,7 @@ fn may_supersede(statements: &mut Statements<'_>, supersede: &Supersede) -> rusq
     let Some(new_form) = supersede.row.record() else {
         return Ok(false);
     };
-    if !statements.exists(CURRENT, [stored(new_form.id()), revision_of(new_form)?])? {
+    if !statements.exists(CURRENT, [number(new_form.id()), revision(new_form)])? {
         return Ok(false);
     }
     let Some(replaced) = &supersede.replaces else {
@@ -300,7 +299,7 @@ fn may_supersede(statements: &mut Statements<'_>, supersede: &Supersede) -> rusq
     let Some(replaced) = replaced.record() else {
         return Ok(false);
     };
-    statements.exists(CURRENT_AND_UNUSED, [stored(replaced.id()), revision_of(replaced)?])
+    statements.exists(CURRENT_AND_UNUSED, [number(replaced.id()), revision(replaced)])
 }
 
 fn label_is_taken(
@@ -309,7 +308,7 @@ fn label_is_taken(
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
     let (owner, label) = (new.owner().as_str(), new.label().as_str());
-    statements.exists(LABEL_TAKEN, params![owner, stored(new.family()), now.as_unix(), label])
+    statements.exists(LABEL_TAKEN, params![owner, number(new.family()), now.as_unix(), label])
 }
 
 /// Writes a row's new form where the stored one has the expected revision. Last use and revocation stay.
@@ -317,8 +316,8 @@ fn swap(statements: &mut Statements<'_>, row: &Row) -> rusqlite::Result<bool> {
     let Some(new_form) = row.record() else {
         return Ok(false);
     };
-    let values = values_of(new_form)?.into_iter().take(15);
-    Ok(statements.execute(SWAP, params_from_iter(values))? == 1)
+    let columns = Columns::of(new_form);
+    Ok(statements.execute(SWAP, &parameters(&columns)[..15])? == 1)
 }
 
 // -- find, list
@@ -355,7 +354,7 @@ const FEW: i64 = 2000;
 const MOST_KEYS: usize = 400;
 
 fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Option<Row>> {
-    let mut rows = statement.query([stored(id)])?;
+    let mut rows = statement.query([number(id)])?;
     rows.next()?.map(row_of).transpose()
 }
 
@@ -377,7 +376,7 @@ fn list_of(filter: &Filter, page: Page, candidates: Option<Query>) -> Query {
         list.add(AMONG_END, []);
     }
     list.add_filter(filter);
-    list.add(AFTER_ID, [Value::Integer(page.after.map_or(-1, stored))]);
+    list.add(AFTER_ID, [Value::Integer(page.after.map_or(-1, number))]);
     list.add(IN_ORDER_OF_ID, [Value::from(page.limit)]);
     list
 }
@@ -433,7 +432,7 @@ fn exchange(statements: &mut Statements<'_>, replace: &Replace) -> rusqlite::Res
     let Some(new_form) = row.record() else {
         return Ok(Replaced::Stale);
     };
-    if !statements.exists(CURRENT, [stored(new_form.id()), revision_of(new_form)?])? {
+    if !statements.exists(CURRENT, [number(new_form.id()), revision(new_form)])? {
         return Ok(Replaced::Stale);
     }
     if *unique_label && label_is_taken(statements, new_form, *now)? {
@@ -485,7 +484,7 @@ fn end_matching(
 fn revocation_of_derived(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
     query.add(MATCHING_END, []);
-    query.add_fact(WITHOUT_ID, filter.except_id.map(|id| stored(id).into()));
+    query.add_fact(WITHOUT_ID, filter.except_id.map(|id| number(id).into()));
     query
 }
 
@@ -513,7 +512,7 @@ fn note_uses(
         let address = address.map(|address| address.to_string());
         statements.execute(
             TOUCH,
-            params![stored(*id), at.as_unix(), address, client.as_deref(), believed_until],
+            params![number(*id), at.as_unix(), address, client.as_deref(), believed_until],
         )?;
     }
     Ok(())
@@ -540,7 +539,11 @@ const DEAD: &str = "
     WHERE NOT (successor IS NOT NULL AND EXISTS (
             SELECT 1 FROM app_tokens AS other
             WHERE other.owner = dead.owner AND other.family = dead.family AND other.id <> dead.id
-                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))";
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3)))
+        AND NOT EXISTS (
+            SELECT 1 FROM app_tokens AS other
+            WHERE other.owner = dead.owner AND other.derived_from = dead.family AND other.id <> dead.id
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > ?3))";
 const AT_MOST: &str = " LIMIT ?)";
 
 fn deletion(purge: &Purge, limit: u32) -> Query {
@@ -612,10 +615,10 @@ impl Query {
             last_used_before,
         } = filter;
         let owner = owner.as_ref().map(|owner| Value::Text(owner.to_string()));
-        self.add_fact(WITH_ID, id.map(|id| stored(id).into()));
+        self.add_fact(WITH_ID, id.map(|id| number(id).into()));
         self.add_fact(OF_OWNER, owner);
-        self.add_fact(OF_FAMILY, family.map(|family| stored(family).into()));
-        self.add_fact(WITHOUT_ID, except_id.map(|id| stored(id).into()));
+        self.add_fact(OF_FAMILY, family.map(|family| number(family).into()));
+        self.add_fact(WITHOUT_ID, except_id.map(|id| number(id).into()));
         self.add_fact(UNDER_KEY, key_id.map(|key_id| key_id.as_u32().into()));
         if let [first, others @ ..] = except_key_ids.as_slice() {
             self.add(UNDER_OTHER_KEYS, [first.as_u32().into()]);
@@ -665,201 +668,73 @@ impl Query {
 
 // -- a row and its columns
 
-fn stored(id: TokenId) -> i64 {
-    // Below 2^50.
-    id.as_u64().cast_signed()
-}
-
-fn revision_of(record: &TokenRecord) -> rusqlite::Result<i64> {
-    let revision = record.revision();
-    i64::try_from(revision).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-}
-
-/// What [`CREATE`] binds. [`decode`] is its mirror.
-fn values_of(record: &TokenRecord) -> rusqlite::Result<[Value; 21]> {
-    let revision = revision_of(record)?;
-    let RecordParts {
-        id,
-        digest,
-        owner,
-        label,
-        access,
-        issued_by,
-        created_at,
-        expires,
-        family,
-        successor,
-        derived_from,
-        revocation,
-        last_use,
-        revision: _,
-        key_id,
-        seal,
-    } = record.clone().into_parts();
-    let (revoked_at, reason, by) = match revocation {
-        Some(Revocation { at, reason, by }) => (Some(at), Some(reason), Some(by)),
-        None => (None, None, None),
-    };
-    let (used_at, address, client) = match last_use {
-        Some(LastUse { at, address, client }) => (Some(at), address, client),
-        None => (None, None, None),
-    };
-    Ok([
-        stored(id).into(),
-        digest.to_bytes().to_vec().into(),
-        text(&owner),
-        text(&label),
-        lines(access.granted_scopes(), Scope::as_str),
-        lines(access.granted_resources(), ResourcePattern::as_str),
-        issued_by.as_ref().map(text).into(),
-        created_at.as_unix().into(),
-        expires.at().map(Timestamp::as_unix).into(),
-        stored(family).into(),
-        successor.map(stored).into(),
-        derived_from.map(stored).into(),
-        key_id.as_u32().into(),
-        seal.map(|seal| seal.to_bytes().to_vec()).into(),
-        revision.into(),
-        revoked_at.map(Timestamp::as_unix).into(),
-        reason.as_ref().map(text).into(),
-        by.as_ref().map(text).into(),
-        used_at.map(Timestamp::as_unix).into(),
-        address.as_ref().map(text).into(),
-        client.as_ref().map(text).into(),
-    ])
-}
-
 fn text(text: &impl ToString) -> Value {
     Value::Text(text.to_string())
 }
 
-/// NULL for everything, else the items, one a line. [`as_grant`] is its mirror.
-fn lines<T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Value {
-    match grant {
-        Grant::All => Value::Null,
-        Grant::Only(items) => Value::Text(items.iter().map(text).collect::<Vec<_>>().join("\n")),
-    }
+/// What [`CREATE`] binds.
+fn parameters<'c>(columns: &'c Columns<'_>) -> [&'c dyn ToSql; 21] {
+    [
+        &columns.id,
+        &columns.digest,
+        &columns.owner,
+        &columns.label,
+        &columns.scopes,
+        &columns.resources,
+        &columns.issued_by,
+        &columns.created_at,
+        &columns.expires_at,
+        &columns.family,
+        &columns.successor,
+        &columns.derived_from,
+        &columns.key_id,
+        &columns.seal,
+        &columns.revision,
+        &columns.revoked_at,
+        &columns.revoked_reason,
+        &columns.revoked_by,
+        &columns.last_used_at,
+        &columns.last_used_address,
+        &columns.last_used_client,
+    ]
 }
 
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
-    let number: i64 = row.get(0)?;
-    let id = u64::try_from(number).ok().and_then(|number| TokenId::from_u64(number).ok());
-    let id = id.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))?;
-    Ok(decode(id, &Columns(row)).map_or_else(|| Row::damaged(id), Row::new))
+    let id = row.get(0)?;
+    let read = match columns_of(id, row) {
+        Some(columns) => columns.into_row(),
+        None => as_id(id).map(Row::damaged),
+    };
+    read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
 }
 
-/// `None` where any column can't be what [`values_of`] wrote.
-fn decode(id: TokenId, columns: &Columns<'_>) -> Option<TokenRecord> {
-    let revocation = match (
-        columns.optional(15, as_time)?,
-        columns.optional(16, as_text)?,
-        columns.optional(17, as_text)?,
-    ) {
-        (None, None, None) => None,
-        (Some(at), Some(reason), Some(by)) => {
-            let reason = exact(reason, Reason::new)?;
-            Some(Revocation { at, reason, by: by.parse().ok()? })
-        }
-        _ => return None,
-    };
-    let last_use = match (
-        columns.optional(18, as_time)?,
-        columns.optional(19, as_address)?,
-        columns.optional(20, as_text)?,
-    ) {
-        (None, None, None) => None,
-        (Some(at), address, client) => Some(LastUse { at, address, client: client.map(Box::from) }),
-        _ => return None,
-    };
-    let scopes = as_grant(columns.optional(4, as_text)?, |scope| Scope::new(scope))?;
-    let resources =
-        as_grant(columns.optional(5, as_text)?, |pattern| ResourcePattern::new(pattern))?;
-    Some(TokenRecord::from_parts(RecordParts {
+/// `None` where a text is not UTF-8, which SQLite keeps, or a column is of another type.
+fn columns_of<'r>(id: i64, row: &'r rusqlite::Row<'_>) -> Option<Columns<'r>> {
+    let number = |column| row.get_ref(column).ok()?.as_i64_or_null().ok();
+    let text = |column| Some(row.get_ref(column).ok()?.as_str_or_null().ok()?.map(Cow::Borrowed));
+    let bytes = |column| Some(row.get_ref(column).ok()?.as_blob_or_null().ok()?.map(Cow::Borrowed));
+    Some(Columns {
         id,
-        digest: Digest::from_bytes(columns.required(1, as_bytes)?).ok()?,
-        owner: exact(columns.required(2, as_text)?, Owner::new)?,
-        label: exact(columns.required(3, as_text)?, Label::new)?,
-        access: Access::from_grants(scopes, resources).ok()?,
-        issued_by: match columns.optional(6, as_text)? {
-            Some(operator) => Some(exact(operator, Operator::new)?),
-            None => None,
-        },
-        created_at: columns.required(7, as_time)?,
-        expires: columns.optional(8, as_time)?.map_or(Expires::Never, Expires::At),
-        family: columns.required(9, as_id)?,
-        successor: columns.optional(10, as_id)?,
-        derived_from: columns.optional(11, as_id)?,
-        revocation,
-        last_use,
-        revision: u64::try_from(columns.required(14, as_number)?).ok()?,
-        key_id: KeyId::new(u32::try_from(columns.required(12, as_number)?).ok()?)?,
-        seal: columns.optional(13, as_seal)?,
-    }))
-}
-
-struct Columns<'r>(&'r rusqlite::Row<'r>);
-
-impl<'r> Columns<'r> {
-    fn required<T>(&self, column: usize, read: fn(ValueRef<'r>) -> Option<T>) -> Option<T> {
-        read(self.0.get_ref(column).ok()?)
-    }
-
-    /// `Some(None)` is NULL, `None` is neither that nor what was asked for.
-    fn optional<T>(&self, column: usize, read: fn(ValueRef<'r>) -> Option<T>) -> Option<Option<T>> {
-        match self.0.get_ref(column).ok()? {
-            ValueRef::Null => Some(None),
-            value => read(value).map(Some),
-        }
-    }
-}
-
-fn as_number(value: ValueRef<'_>) -> Option<i64> {
-    value.as_i64().ok()
-}
-
-fn as_text(value: ValueRef<'_>) -> Option<&str> {
-    value.as_str().ok()
-}
-
-fn as_bytes(value: ValueRef<'_>) -> Option<&[u8]> {
-    value.as_blob().ok()
-}
-
-fn as_id(value: ValueRef<'_>) -> Option<TokenId> {
-    TokenId::from_u64(u64::try_from(as_number(value)?).ok()?).ok()
-}
-
-fn as_time(value: ValueRef<'_>) -> Option<Timestamp> {
-    Timestamp::from_unix(as_number(value)?).ok()
-}
-
-fn as_address(value: ValueRef<'_>) -> Option<IpAddr> {
-    as_text(value)?.parse().ok()
-}
-
-fn as_seal(value: ValueRef<'_>) -> Option<Seal> {
-    as_bytes(value)?.try_into().ok().map(Seal::from_bytes)
-}
-
-/// [`lines`] is its mirror.
-/// Sorted, each item once, as it is written.
-fn as_grant<T: Ord>(
-    lines: Option<&str>,
-    make: fn(&str) -> Result<T, InvalidText>,
-) -> Option<Grant<T>> {
-    let items: Arc<[T]> = match lines {
-        None => return Some(Grant::All),
-        Some("") => Arc::default(),
-        Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
-    };
-    items.is_sorted_by(|one, next| one < next).then_some(Grant::Only(items))
-}
-
-/// A text that is stored just as it would be made: none that would be cut first.
-fn exact<'t, T: AsRef<str>>(
-    stored: &'t str,
-    make: fn(&'t str) -> Result<T, InvalidText>,
-) -> Option<T> {
-    make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
+        digest: bytes(1)?,
+        owner: text(2)?,
+        label: text(3)?,
+        scopes: text(4)?,
+        resources: text(5)?,
+        issued_by: text(6)?,
+        created_at: number(7)?,
+        expires_at: number(8)?,
+        family: number(9)?,
+        successor: number(10)?,
+        derived_from: number(11)?,
+        key_id: number(12)?,
+        seal: bytes(13)?,
+        revision: number(14)?,
+        revoked_at: number(15)?,
+        revoked_reason: text(16)?,
+        revoked_by: text(17)?,
+        last_used_at: number(18)?,
+        last_used_address: text(19)?,
+        last_used_client: text(20)?,
+    })
 }

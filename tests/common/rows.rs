@@ -1,17 +1,14 @@
-//! Rows, and files to keep them in, for the tests of what SQLite does.
+//! Rows, and calls of any store that needs no runtime.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use app_tokens::record::{Actor, Expires, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, Insert, Inserted, Page, Row, SqliteStore, Supersede, TokenStore};
+use app_tokens::store::{Filter, Insert, Inserted, Page, Row, Supersede, TokenStore};
 use app_tokens::token::Token;
 use app_tokens::{Access, Digest, KeyId, Label, Owner, Reason, Seal, Timestamp, TokenId};
-use rusqlite::Connection;
-use tempfile::TempDir;
 
 struct Unpark(Thread);
 
@@ -29,31 +26,6 @@ pub fn wait<F: Future>(future: F) -> F::Output {
             Poll::Ready(output) => return output,
             Poll::Pending => thread::park(),
         }
-    }
-}
-
-pub struct File {
-    pub directory: TempDir,
-}
-
-impl File {
-    pub fn new() -> File {
-        File { directory: tempfile::tempdir().unwrap() }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.directory.path().join("app.db")
-    }
-
-    #[track_caller]
-    pub fn open(&self) -> SqliteStore {
-        SqliteStore::open(self.path()).unwrap()
-    }
-
-    /// Past the store, as whoever can write the file.
-    #[track_caller]
-    pub fn raw(&self) -> Connection {
-        Connection::open(self.path()).unwrap()
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) enum How {
     TouchesByAnOldCopy,
     PurgesPastTheLimit,
     PurgesAFamilyThatLives,
+    PurgesWhatALivingRowDerivesFrom,
     PurgesAnInstantEarly,
 }
 
@@ -502,13 +503,15 @@ impl TokenStore for Wrapped {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         match (self.how, purge) {
             (PurgesPastTheLimit, _) => self.inner.purge(purge, limit.saturating_add(1)).await,
-            (PurgesAFamilyThatLives, Purge::Dead(_)) => {
+            (PurgesAFamilyThatLives | PurgesWhatALivingRowDerivesFrom, Purge::Dead(_)) => {
+                let all = self.all(&Filter::every_token()).await;
+                let all: Vec<_> = all.into_iter().map(TokenRecord::from_parts).collect();
+                let derived = self.how == PurgesAFamilyThatLives;
+                let seen = all.iter().filter(|row| row.derived_from().is_some() == derived);
                 let mut count = 0;
-                for row in self.all(&Filter::every_token()).await {
-                    if purge.selects(&TokenRecord::from_parts(row.clone()), || false) {
-                        let this = Purge::Matching(Filter::of_id(row.id));
-                        count += self.inner.purge(&this, 1).await?;
-                    }
+                for row in all.iter().filter(|row| purge.selects(row, seen.clone())) {
+                    let this = Purge::Matching(Filter::of_id(row.id()));
+                    count += self.inner.purge(&this, 1).await?;
                 }
                 Ok(count)
             }
@@ -595,6 +598,7 @@ mod caught {
         TouchesAndBumpsTheRevision: 20 touch_changes_nothing_else;
         PurgesPastTheLimit: 21 purge_deletes_no_more_than_its_limit;
         PurgesAFamilyThatLives: 21 purge_deletes_what_it_selects;
+        PurgesWhatALivingRowDerivesFrom: 21 purge_spares_a_family_from_which_a_living_row_derives;
         PurgesAnInstantEarly: 21 purge_deletes_what_it_selects;
     }
 

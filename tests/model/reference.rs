@@ -462,12 +462,8 @@ impl Model {
         self.write_uses_if(idle.is_some());
         let now = self.now;
         let before = self.rows.len();
-        let living: Vec<(TokenId, TokenId)> = self
-            .rows
-            .iter()
-            .filter(|r| self.lives(&r.line))
-            .map(|r| (r.line.family, r.line.id))
-            .collect();
+        let lines = self.rows.iter().map(|row| &row.line);
+        let living: Vec<Line> = lines.filter(|line| self.lives(line)).cloned().collect();
         self.rows.retain(|Row { line, .. }| {
             let revoked = line.revocation.as_ref().map(|revocation| revocation.at.as_unix());
             let dead_since = [revoked, line.end()];
@@ -475,9 +471,12 @@ impl Model {
             let idle = idle.is_some_and(|i| line.last_seen() + i + retention.max(DAY) <= now);
             let dead =
                 idle || dead_since.into_iter().flatten().any(|since| since + retention <= now);
-            // Its reuse would still tell.
-            let others = living.iter().any(|(family, id)| *family == line.family && *id != line.id);
-            !dead || line.successor.is_some() && others
+            // Its reuse would still tell, or a revocation reaches the other through it.
+            let others = living.iter().any(|other| {
+                other.family == line.family && other.id != line.id && line.successor.is_some()
+                    || other.derived_from == Some(line.family)
+            });
+            !dead || others
         });
         let count = (before - self.rows.len()) as u64;
         self.tell_if(count, Told::Purged(count))

@@ -1,186 +1,19 @@
 //! SQL that means what the reference says.
 
-use std::collections::BTreeMap;
+use app_tokens::store::{Filter, PostgresStore, Purge, TokenStore};
 
-use app_tokens::store::{
-    Dead, Filter, Insert, MemoryStore, Page, PostgresStore, Purge, Replace, Supersede, TokenStore,
-};
+use crate::by_reference;
+use crate::chance::wait;
+use crate::server::{Blocked, RUNTIME, Server};
 
-use crate::chance::*;
-use crate::server::Server;
+by_reference::tests!(emptied(), 150);
 
-fn store() -> PostgresStore {
-    wait(async { Server::needed().database().await.store().await })
-}
-
-/// The same store without rows.
-fn emptied(store: &PostgresStore) -> &PostgresStore {
-    wait(store.purge(&Purge::Matching(Filter::every_token()), u32::MAX)).unwrap();
-    store
-}
-
-#[test]
-fn a_list_by_sql_is_the_list_by_the_reference() {
-    let database = store();
-    let (memory, postgres) = (MemoryStore::new(), emptied(&database));
-    let (mut chance, mut matched) = (Chance(2), 0);
-    chance.fill(&memory, postgres, 200);
-    for _ in 0..1500 {
-        let filter = chance.filter();
-        let page = Page { after: chance.maybe(2, Chance::id), limit: chance.below(12) as u32 };
-        let rows = listed(postgres, &filter, page);
-        assert_eq!(rows, listed(&memory, &filter, page), "{filter:?} {page:?}");
-        matched += rows.len();
+/// The same store each time, emptied.
+fn emptied() -> impl Fn() -> Blocked<PostgresStore> {
+    let store = RUNTIME.block_on(async { Server::needed().database().await.store().await });
+    let store = Blocked(store);
+    move || {
+        wait(store.purge(&Purge::Matching(Filter::every_token()), u32::MAX)).unwrap();
+        store.clone()
     }
-    assert!(matched > 1500, "the filters must not be too narrow: {matched}");
-}
-
-#[test]
-fn each_fact_of_a_filter_alone_means_what_the_reference_says() {
-    let database = store();
-    let (memory, postgres) = (MemoryStore::new(), emptied(&database));
-    let mut chance = Chance(3);
-    chance.fill(&memory, postgres, 200);
-    for _ in 0..100 {
-        let any = Filter::every_token;
-        for filter in [
-            Filter { id: Some(chance.id()), ..any() },
-            Filter { owner: Some(chance.owner()), ..any() },
-            Filter { family: Some(chance.id()), ..any() },
-            Filter { except_id: Some(chance.id()), ..any() },
-            Filter { key_id: Some(chance.key_id()), ..any() },
-            Filter { except_key_ids: vec![chance.key_id(), chance.key_id()], ..any() },
-            Filter { revoked: Some(chance.one_in(2)), ..any() },
-            Filter { superseded: Some(chance.one_in(2)), ..any() },
-            Filter { expires_before: Some(chance.time()), ..any() },
-            Filter { created_before: Some(chance.time()), ..any() },
-            Filter { last_used_before: Some(chance.time()), ..any() },
-        ] {
-            let page = Page::first(99);
-            assert_eq!(
-                listed(postgres, &filter, page),
-                listed(&memory, &filter, page),
-                "{filter:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn a_revocation_by_sql_ends_what_the_reference_ends() {
-    let database = store();
-    let (mut chance, mut ended) = (Chance(4), 0);
-    for _ in 0..100 {
-        let (memory, postgres) = (MemoryStore::new(), emptied(&database));
-        chance.fill(&memory, postgres, 30);
-        for _ in 0..3 {
-            let (filter, revocation) = (chance.filter(), chance.revocation());
-            let count = wait(postgres.revoke(&filter, &revocation)).unwrap();
-            assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap(), "{filter:?}");
-            assert_eq!(all(postgres), all(&memory), "{filter:?}");
-            ended += count;
-        }
-    }
-    assert!(ended > 300, "the filters must not be too narrow: {ended}");
-}
-
-#[test]
-fn a_purge_by_sql_deletes_what_the_reference_deletes() {
-    let database = store();
-    let (mut chance, mut deleted) = (Chance(5), 0);
-    for _ in 0..100 {
-        let (memory, postgres) = (MemoryStore::new(), emptied(&database));
-        chance.fill(&memory, postgres, 30);
-        let purge = if chance.one_in(3) {
-            Purge::Matching(chance.filter())
-        } else {
-            let unused_since = chance.maybe(2, Chance::time);
-            Purge::Dead(Dead { ended_by: chance.time(), unused_since, now: chance.time() })
-        };
-        // In batches of two, so that the limit counts. Which rows go first is free: each batch is one that the reference may take.
-        let before = all(&memory);
-        let (mut in_batches, mut batch) = (0, 2);
-        while batch > 0 {
-            batch = wait(postgres.purge(&purge, 2)).unwrap();
-            in_batches += batch;
-            assert_eq!(all(postgres).len() as u64, before.len() as u64 - in_batches);
-        }
-        while wait(memory.purge(&purge, 99)).unwrap() > 0 {}
-        assert_eq!(all(postgres), all(&memory), "{purge:?}");
-        deleted += in_batches;
-    }
-    assert!(deleted > 300, "{deleted}");
-}
-
-#[test]
-fn any_sequence_of_changes_ends_as_in_the_reference() {
-    let database = store();
-    let mut chance = Chance(6);
-    let mut answers = BTreeMap::<String, u32>::new();
-    for _ in 0..150 {
-        let (memory, postgres) = (MemoryStore::new(), emptied(&database));
-        for _ in 0..60 {
-            let answer = match chance.below(8) {
-                0..4 => {
-                    let id = chance.id();
-                    let insert = Insert {
-                        row: row(chance.parts(id)),
-                        now: chance.time(),
-                        limit: chance.maybe(4, |c| c.below(6) as u32),
-                        unique_label: chance.one_in(2),
-                        under: chance
-                            .maybe(5, |c| c.one_in(2))
-                            .and_then(|_| new_form(&mut chance, &memory)),
-                        supersede: new_form(&mut chance, &memory).map(|row| Supersede {
-                            row,
-                            replaces: chance
-                                .maybe(3, |c| c.one_in(2))
-                                .and_then(|_| new_form(&mut chance, &memory)),
-                            ends_derived: chance.one_in(2),
-                            revocation: chance.revocation(),
-                        }),
-                    };
-                    let answer = wait(postgres.insert(&insert)).unwrap();
-                    assert_eq!(answer, wait(memory.insert(&insert)).unwrap(), "{insert:?}");
-                    format!("insert {} {answer:?}", insert.supersede.is_some())
-                }
-                4 => {
-                    let Some(row) = new_form(&mut chance, &memory) else { continue };
-                    let replace = Replace {
-                        row,
-                        now: chance.time(),
-                        unique_label: chance.one_in(2),
-                        ends_derived: chance.maybe(3, Chance::revocation),
-                    };
-                    let answer = wait(postgres.replace(&replace)).unwrap();
-                    assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");
-                    format!("replace {answer:?}")
-                }
-                5 => {
-                    let count = chance.below(20);
-                    let uses: Vec<_> =
-                        (0..count).map(|_| (chance.id(), chance.last_use())).collect();
-                    let now = chance.time();
-                    wait(postgres.touch(&uses, now)).unwrap();
-                    wait(memory.touch(&uses, now)).unwrap();
-                    "touch".into()
-                }
-                6 => {
-                    let (filter, revocation) = (chance.filter(), chance.revocation());
-                    let count = wait(postgres.revoke(&filter, &revocation)).unwrap();
-                    assert_eq!(count, wait(memory.revoke(&filter, &revocation)).unwrap());
-                    "revoke".into()
-                }
-                _ => {
-                    let purge = Purge::Matching(chance.filter());
-                    let count = wait(postgres.purge(&purge, 99)).unwrap();
-                    assert_eq!(count, wait(memory.purge(&purge, 99)).unwrap());
-                    "purge".into()
-                }
-            };
-            *answers.entry(answer).or_default() += 1;
-            assert_eq!(all(postgres), all(&memory));
-        }
-    }
-    assert_eq!(answers.len(), 10 + 3 + 3, "every answer was seen: {answers:?}");
 }

@@ -32,6 +32,12 @@ pub(super) fn population() -> Vec<RecordParts> {
                 &revocation(50, "superseded, then revoked"),
             ),
             derived(first + 10, who, first + 9),
+            RecordParts { successor: Some(id(first + 12)), ..row(first + 11, who) },
+            RecordParts {
+                family: id(first + 11),
+                last_use: Some(used(40)),
+                ..row(first + 12, who)
+            },
         ]);
     }
     rows

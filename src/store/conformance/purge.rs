@@ -14,33 +14,47 @@ pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     let rows = population();
     let mut purges: Vec<Purge> = filters().into_iter().take(FACTS).map(Purge::Matching).collect();
     for ended_by in [-100, 0, 10, 19, 20, 49, 50, 999, 1000, 5000] {
-        for (unused_since, now) in
-            [(None, 100), (None, 5000), (Some(-10), 100), (Some(0), 60), (Some(30), 100)]
-        {
+        for (unused_since, now) in [
+            (None, 100),
+            (None, 5000),
+            (Some(-10), 100),
+            (Some(0), 60),
+            (Some(30), 999),
+            (Some(30), 1000),
+        ] {
             let unused_since = unused_since.map(at);
             purges.push(Purge::Dead(Dead { ended_by: at(ended_by), unused_since, now: at(now) }));
         }
     }
     put_all(store, &rows).await;
+    let records: Vec<_> = rows.iter().cloned().map(TokenRecord::from_parts).collect();
     for asked in purges {
-        let selected = |row: &RecordParts| {
-            let family_lives = || {
-                let Purge::Dead(dead) = &asked else { return false };
-                rows.iter().any(|other| {
-                    (&other.owner, other.family) == (&row.owner, row.family)
-                        && other.id != row.id
-                        && other.revocation.is_none()
-                        && !other.expires.has_come(dead.now)
-                })
-            };
-            asked.selects(&TokenRecord::from_parts(row.clone()), family_lives)
-        };
+        let selected =
+            |row: &RecordParts| asked.selects(&TokenRecord::from_parts(row.clone()), &records);
         let (gone, left): (Vec<RecordParts>, _) = rows.iter().cloned().partition(selected);
         let count = purge(store, &asked, 10_000).await;
         answers(21, &format!("{asked:?}"), count, gone.len() as u64);
         has(21, store, &left).await;
         put_all(store, &gone).await;
     }
+}
+
+/// Clause 21: what was issued under an idle token is revoked through it.
+pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore>(store: &S) {
+    let in_use = |row| RecordParts { last_use: Some(used(900)), ..row };
+    let child = in_use(derived(3, "alice", 1));
+    // The family 1 has two rows, of which none has a successor. The family 4 has a child of its number with another owner.
+    let (first, second) = (row(1, "alice"), RecordParts { family: id(1), ..row(2, "alice") });
+    let (alone, not_its) = (row(4, "alice"), in_use(derived(5, "bob", 4)));
+    put_all(store, &[first.clone(), second.clone(), child.clone(), not_its.clone(), alone]).await;
+    let idle =
+        |now| Purge::Dead(Dead { ended_by: at(0), unused_since: Some(at(800)), now: at(now) });
+    answers(21, "a purge beside a living derived row", purge(store, &idle(999), 9).await, 1);
+    has(21, store, &[first, second, child, not_its]).await;
+    let by_family = Filter::of_family(&owner("alice"), id(1));
+    let ended_rows = revoke(store, &by_family, &revocation(950, "requested")).await;
+    answers(17, "the revocation of an idle family with a derived row", ended_rows, 3);
+    answers(21, "a purge beside a revoked derived row", purge(store, &idle(999), 9).await, 2);
 }
 
 /// Clause 21.

@@ -7,6 +7,7 @@ use super::open::open_memory;
 use super::*;
 use crate::record::Actor;
 use crate::store::Dead;
+use crate::text::Reason;
 
 /// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every fiftieth derived.
 const FILL: &str = "
@@ -191,6 +192,7 @@ fn a_deletion_is_searched_by_an_index() {
             "app_tokens_by_expiry (expires_at<?)",
             "app_tokens_by_last_use (<expr><?)",
             "app_tokens_of_family (family=?",
+            "app_tokens_derived (derived_from=? AND owner=?)",
         ];
         databases.assert_searches("the dead", &deletion(&Purge::Dead(dead), 9).sql, &indexes);
     }
