@@ -16,6 +16,8 @@ mod races;
 mod reference;
 #[path = "common/postgres.rs"]
 mod server;
+#[path = "postgres/standby.rs"]
+mod standby;
 #[path = "postgres/tables.rs"]
 mod tables;
 #[path = "postgres/within.rs"]

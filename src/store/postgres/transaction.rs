@@ -22,7 +22,8 @@ use crate::token::TokenId;
 /// what else the host does in it. From [`PostgresStore::within`].
 ///
 /// Nothing is committed and nothing is tried again. An error that the server reports ends the transaction: the host rolls it back.
-/// So does a call whose future is dropped in the middle. Until the host commits, other calls for the same owner wait.
+/// So does a call whose future is dropped in the middle. Until the host commits, other calls for the same owner wait. The COMMIT is
+/// the host's: without an answer to it, and where it was cancelled while it waited for a synchronous standby, nobody knows what holds.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,
