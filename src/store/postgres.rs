@@ -202,6 +202,7 @@ impl Lent {
 impl Deref for Lent {
     type Target = Client;
 
+    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref(&self) -> &Client {
         self.0.as_ref().expect("there until it is given back")
     }

@@ -9,7 +9,6 @@ use app_tokens::store::{
     TokenStore,
 };
 use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
-use tokio_postgres::Client;
 
 use crate::chance::*;
 use crate::proxy::{Cut, Proxy};
@@ -373,7 +372,7 @@ fn a_server_that_was_started_anew_between_calls_is_found_again() {
 fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
-        let (direct, raw) = (database.store().await, database.raw().await);
+        let direct = database.store().await;
         let one = deadpool_postgres::Manager::new(database.config(), tokio_postgres::NoTls);
         let one = deadpool_postgres::Pool::builder(one).max_size(1).build().unwrap();
         let store = PostgresStore::new(one);
@@ -388,7 +387,8 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
                     break;
                 }
                 given_up += 1;
-                nothing_is_open(&raw).await;
+                // Until the server has heard what callers that gave up had sent.
+                database.is_quiet().await;
                 let there = rows_of(&direct, &rows).await;
                 assert!(there == done || there == undone, "{call:?} {polls}");
                 assert_eq!(rows_of(&store, &rows).await, there, "{call:?} {polls}");
@@ -396,12 +396,6 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
             assert!(given_up > 2, "{call:?}");
         }
     });
-}
-
-/// Waits until the server has heard what the callers that gave up had sent.
-async fn nothing_is_open(raw: &Client) {
-    let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
-    while raw.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0 {}
 }
 
 /// Polls a call so many times, then drops it.
