@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "common/chance.rs"]
 mod chance;
+#[path = "postgres/engine_within.rs"]
+mod engine_within;
 #[path = "postgres/errors.rs"]
 mod errors;
 #[path = "postgres/lost.rs"]
