@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
-use deadpool_postgres::{Client, Object, Pool};
+use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::error::SqlState;
 
 mod failure;
@@ -61,7 +63,8 @@ use crate::token::TokenId;
 /// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
 /// done. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip.
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
+/// the pool at most, so that those that wait leave the rest to look-ups.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
@@ -95,6 +98,8 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
+    /// Changes may wait, for a lock or a standby. Half of the pool is left for look-ups, so that logins don't wait with them.
+    turns: Arc<Semaphore>,
 }
 
 /// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
@@ -104,7 +109,8 @@ impl PostgresStore {
     /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
     /// yet.
     pub fn new(pool: Pool) -> PostgresStore {
-        PostgresStore { pool, table: TableName::default() }
+        let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
+        PostgresStore { pool, table: TableName::default(), turns }
     }
 
     /// The same, in other tables: several realms, tenants or applications in one database.
@@ -120,6 +126,7 @@ impl PostgresStore {
 
     /// Makes a change in a transaction of its own.
     async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
+        let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
             let lent = Lent(Some(self.client().await?));
@@ -178,6 +185,18 @@ impl PostgresStore {
         }
         *attempt += 1;
         Ok(())
+    }
+
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let turn = self.turns.acquire();
+        let turn = match self.pool.timeouts().wait {
+            Some(wait) => tokio::time::timeout(wait, turn).await.map_err(|_| {
+                let none_came_back = PoolError::Timeout(TimeoutType::Wait);
+                StoreError::not_done(Failure::of_pool(&none_came_back))
+            })?,
+            None => turn.await,
+        };
+        turn.map_err(StoreError::not_done)
     }
 
     async fn client(&self) -> Result<Client, StoreError> {

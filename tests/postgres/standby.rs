@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use app_tokens::record::TokenRecord;
-use app_tokens::store::{Filter, PostgresStore, TokenStore};
-use deadpool_postgres::{Manager, Pool};
+use app_tokens::store::{Certainty, Filter, PostgresStore, TokenStore};
+use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, NoTls};
 
 use crate::chance::*;
@@ -64,13 +64,18 @@ impl Bereft<'_> {
         self.admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     }
 
-    /// One connection, on which nothing must take long.
-    fn hasty_pool(&self) -> Pool {
+    /// On its connections nothing must take long, nor may it take long to get one.
+    fn hasty_pool(&self, size: usize) -> Pool {
         let mut config = self.database.config();
         config.options(
             "-c statement_timeout=100ms -c lock_timeout=100ms -c idle_in_transaction_session_timeout=100ms",
         );
-        Pool::builder(Manager::new(config, NoTls)).max_size(1).build().unwrap()
+        Pool::builder(Manager::new(config, NoTls))
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_millis(100)))
+            .build()
+            .unwrap()
     }
 }
 
@@ -84,7 +89,7 @@ fn no_time_out_makes_a_change_an_answered_one_that_no_standby_has() {
     RUNTIME.block_on(async {
         let Some(server) = Server::start() else { return };
         let bereft = Bereft::of(&server).await;
-        let store = PostgresStore::new(bereft.hasty_pool());
+        let store = PostgresStore::new(bereft.hasty_pool(1));
         let (filter, revocation) = (Filter::of_id(id(1)), revocation());
         let revoke = store.revoke(&filter, &revocation);
         tokio::pin!(revoke);
@@ -103,7 +108,7 @@ fn a_change_that_is_given_up_while_it_waits_for_a_standby_is_in_nobodys_way() {
     RUNTIME.block_on(async {
         let Some(server) = Server::start() else { return };
         let bereft = Bereft::of(&server).await;
-        let store = PostgresStore::new(bereft.hasty_pool());
+        let store = PostgresStore::new(bereft.hasty_pool(1));
         let (filter, revocation) = (Filter::of_id(id(1)), revocation());
         tokio::select! {
             answer = store.revoke(&filter, &revocation) => panic!("{answer:?}"),
@@ -115,5 +120,35 @@ fn a_change_that_is_given_up_while_it_waits_for_a_standby_is_in_nobodys_way() {
         while !is_revoked(&store).await {
             tokio::task::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn changes_that_wait_for_a_standby_leave_connections_to_look_ups() {
+    RUNTIME.block_on(async {
+        let Some(server) = Server::start() else { return };
+        let bereft = Bereft::of(&server).await;
+        let store = PostgresStore::new(bereft.hasty_pool(4));
+        let (filter, revocation) = (Filter::of_id(id(1)), revocation());
+        let insert = creation(parts(2));
+        let waiting =
+            async { tokio::join!(store.revoke(&filter, &revocation), store.insert(&insert)) };
+        let meanwhile = async {
+            bereft.has_waited_long().await;
+            // A third one is told that it has no turn, and not done.
+            let error = store.revoke(&Filter::of_id(id(3)), &revocation).await.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            assert!(
+                error.to_string().contains("every connection of the pool is in use"),
+                "{error}"
+            );
+            for _ in 0..20 {
+                assert!(!is_revoked(&store).await);
+            }
+            bereft.goes_on_alone().await;
+        };
+        let ((revoked, inserted), ()) = tokio::join!(waiting, meanwhile);
+        assert_eq!(revoked.unwrap(), 1);
+        inserted.unwrap();
     });
 }
