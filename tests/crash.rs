@@ -2,7 +2,7 @@
 //! on a pipe after each answer; then it is killed at a random moment, and the store must hold all that it said. On PostgreSQL the
 //! server is stopped in the middle, too.
 //!
-//! `ROUNDS=500 cargo test --test crash` for more than the usual rounds.
+//! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
 
 mod common;
 #[path = "common/postgres.rs"]
@@ -36,8 +36,6 @@ use server::{Blocked, RUNTIME, Server, pool_to};
 /// Whoever acts, each for an owner of his own.
 const WORKERS: usize = 4;
 const ROUNDS: u64 = 20;
-/// A server takes some seconds to come back.
-const ROUNDS_OF_SERVERS: u64 = 5;
 
 // -- what is done, and said
 
@@ -350,8 +348,8 @@ fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize
     assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
 }
 
-fn rounds(usual: u64) -> u64 {
-    env::var("ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
+fn rounds() -> u64 {
+    env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
 /// Hears everything that is said, and after so many words lets it end.
@@ -409,7 +407,7 @@ fn what_a_killed_process_said_holds_in_sqlite() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
-    crashes(rounds(ROUNDS), |round, after| {
+    crashes(rounds(), |round, after| {
         let test = "what_a_killed_process_said_holds_in_sqlite";
         let said = kill_child(test, path.to_str().unwrap(), round, after);
         // The first to open it brings back what was committed, as the next child would.
@@ -430,7 +428,7 @@ fn what_a_killed_process_said_holds_in_postgres() {
     let database = RUNTIME.block_on(server.database());
     let store = Blocked(RUNTIME.block_on(database.store()));
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", server.port(), database.name);
-    crashes(rounds(ROUNDS), |round, after| {
+    crashes(rounds(), |round, after| {
         let said = kill_child("what_a_killed_process_said_holds_in_postgres", &url, round, after);
         // The server ends what it had heard of.
         RUNTIME.block_on(database.is_quiet());
@@ -438,23 +436,26 @@ fn what_a_killed_process_said_holds_in_postgres() {
     });
 }
 
+/// Lets a store be used until its server crashes after so many words, and brings that up again.
+fn crash_server(server: &Server, store: &Blocked<PostgresStore>, round: u64, after: usize) -> Said {
+    let (hear, say) = io::pipe().unwrap();
+    let work = || work(store, round, &Voice(Mutex::new(say)));
+    let said = thread::scope(|scope| {
+        scope.spawn(work);
+        hear_out(hear, after, || server.crash())
+    });
+    let of_the_store = |complaint: &String| complaint.contains("PostgreSQL: ");
+    assert!(said.complaints.iter().all(of_the_store), "{:?}", said.complaints);
+    server.up();
+    said
+}
+
 #[test]
 fn what_was_said_before_a_server_crashed_holds_in_postgres() {
     let Some(server) = Server::start_durable() else { return };
     let database = RUNTIME.block_on(server.database());
     let store = Blocked(RUNTIME.block_on(database.store()));
-    crashes(rounds(ROUNDS_OF_SERVERS), |round, after| {
-        let (hear, say) = io::pipe().unwrap();
-        let work = || work(&store, round, &Voice(Mutex::new(say)));
-        let said = thread::scope(|scope| {
-            scope.spawn(work);
-            hear_out(hear, after, || server.crash())
-        });
-        let of_the_store = |complaint: &String| complaint.contains("PostgreSQL: ");
-        assert!(said.complaints.iter().all(of_the_store), "{:?}", said.complaints);
-        server.up();
-        (said, store.clone())
-    });
+    crashes(rounds(), |round, after| (crash_server(&server, &store, round, after), store.clone()));
 }
 
 // -- that it finds a fault
@@ -533,4 +534,21 @@ fn a_store_that_answers_before_it_commits_is_found_out() {
     for mark in ["was Good, is good: false", "was Dead, is good: true"] {
         assert!(faults.iter().any(|fault| fault.contains(mark)), "none {mark}: {faults:?}");
     }
+}
+
+/// As the documentation of `PostgresStore` says of it.
+#[test]
+fn a_server_that_answers_before_its_log_is_written_is_found_out() {
+    let Some(server) = Server::start_durable() else { return };
+    let database = RUNTIME.block_on(server.database());
+    let careful = Blocked(RUNTIME.block_on(database.store()));
+    let mut config = database.config();
+    config.options("-c synchronous_commit=off");
+    let careless = Blocked(PostgresStore::new(pool_to(config)));
+    let mut faults = Vec::new();
+    for round in 0..5 {
+        faults.extend(crash_server(&server, &careless, round, 300).faults(&careful));
+    }
+    let is_revived = |fault: &String| fault.contains("was Dead, is good: true");
+    assert!(faults.iter().any(is_revived), "no revocation was lost: {faults:?}");
 }
