@@ -115,8 +115,14 @@ fn a_policy_or_a_store_that_it_cannot_use_is_explained() {
         fs::write(&policy, format!("prefix = 'cloud'\n{scopes}")).unwrap();
         assert!(start(&policy_option).contains("must have the [scopes] of"));
     }
-    let error = start(&["--store", "postgres://app@db/app"]);
-    assert_eq!(error, "cloud: this build has no PostgreSQL store yet: only sqlite:PATH\n");
+    for (url, why) in [
+        ("postgres://app@127.0.0.1:1/app", "cloud: PostgreSQL: can't connect: "),
+        ("postgres://app@127.0.0.1/app?sslmode=require", "cloud: this example has no TLS: "),
+        ("postgres:nothing", "cloud: not a URL that PostgreSQL's driver knows: "),
+    ] {
+        let error = start(&["--store", url]);
+        assert!(error.starts_with(why), "{error}");
+    }
 }
 
 // -- the JSON API

@@ -1,16 +1,19 @@
 //! What was answered is there after a crash. A child process issues, rotates, revokes and seals anew on several threads, and says so
-//! on a pipe after each answer; then it is killed at a random moment, and the file must hold all that it said.
+//! on a pipe after each answer; then it is killed at a random moment, and the store must hold all that it said. On PostgreSQL the
+//! server is stopped in the middle, too.
 //!
 //! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
 
 mod common;
+#[path = "common/postgres.rs"]
+mod server;
 
 use std::collections::{BTreeMap, HashMap};
 use std::env;
 use std::fmt::Display;
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -18,8 +21,8 @@ use std::thread;
 use app_tokens::record::Status;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, SqliteStore,
-    SqliteTransaction, StoreError,
+    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
+    SqliteStore, SqliteTransaction, StoreError,
 };
 use app_tokens::token::Token;
 use app_tokens::{
@@ -28,6 +31,7 @@ use app_tokens::{
 };
 use common::{policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;
+use server::{Blocked, RUNTIME, Server, pool_to};
 
 /// Whoever acts, each for an owner of his own.
 const WORKERS: usize = 4;
@@ -323,47 +327,68 @@ fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
     lives
 }
 
-// -- SQLite: the process that writes is killed
+// -- crashes
 
-const CHILD: &str = "APP_TOKENS_TEST_CHILD";
-
-/// Starts the test again as a child, which works until it is killed.
-fn start(test: &str, path: &Path, round: u64) -> Child {
-    Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(CHILD, format!("{round} {}", path.display()))
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
+/// Crash after crash, each after so many words and followed by a look at what is there.
+fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize) -> (Said, S)) {
+    let (mut chance, mut marks) = (Chance(1), [0; 4]);
+    for round in 0..rounds {
+        let (said, store) = crash(round, 10 + chance.below(500));
+        assert_eq!(said.faults(&store), Vec::<String>::new(), "round {round}");
+        forget(&store, round);
+        for mark in said.marks.values() {
+            let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
+            all.iter()
+                .zip(&mut marks)
+                .filter(|(known, _)| *known == mark)
+                .for_each(|(_, n)| *n += 1);
+        }
+    }
+    println!("{rounds} rounds; good, dead, in rotation, ending: {marks:?}");
+    assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
 }
 
-/// In the child, the file and the round.
-fn as_child() -> Option<(PathBuf, u64)> {
-    let told = env::var(CHILD).ok()?;
-    let (round, path) = told.split_once(' ').unwrap();
-    Some((path.into(), round.parse().unwrap()))
+fn rounds() -> u64 {
+    env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
-/// Lets a child work, kills it after so many words, and hears it out.
-fn crash(mut child: Child, after: usize) -> Said {
-    let mut said = Said::default();
-    let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    let mut words = 0;
+/// Hears everything that is said, and after so many words lets it end.
+fn hear_out(out: impl Read, after: usize, mut end: impl FnMut()) -> Said {
+    let (mut said, mut words) = (Said::default(), 0);
+    let (mut out, mut line) = (BufReader::new(out), String::new());
     while out.read_line(&mut line).unwrap() > 0 {
         said.hear(&line);
         line.clear();
         words += 1;
         if words == after {
-            child.kill().unwrap();
+            end();
         }
     }
-    assert!(!child.wait().unwrap().success() && words >= after, "it was not killed");
+    assert!(words >= after, "it ended by itself: {:?}", said.complaints);
     said
 }
 
-fn rounds() -> u64 {
-    env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
+const CHILD: &str = "APP_TOKENS_TEST_CHILD";
+
+/// Starts a test again as a child, which works until it is killed after so many words.
+fn kill_child(test: &str, place: &str, round: u64, after: usize) -> Said {
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, format!("{round} {place}"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = hear_out(child.stdout.take().unwrap(), after, || child.kill().unwrap());
+    assert!(!child.wait().unwrap().success(), "it was not killed");
+    assert_eq!(said.complaints, Vec::<String>::new(), "round {round}");
+    said
+}
+
+/// In the child, where the store is, and the round.
+fn as_child() -> Option<(String, u64)> {
+    let told = env::var(CHILD).ok()?;
+    let (round, place) = told.split_once(' ').unwrap();
+    Some((place.into(), round.parse().unwrap()))
 }
 
 #[track_caller]
@@ -382,26 +407,55 @@ fn what_a_killed_process_said_holds_in_sqlite() {
     }
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
-    let (mut chance, mut marks) = (Chance(1), [0; 4]);
-    for round in 0..rounds() {
-        let child = start("what_a_killed_process_said_holds_in_sqlite", &path, round);
-        let said = crash(child, 10 + chance.below(500));
-        assert_eq!(said.complaints, Vec::<String>::new(), "round {round}");
+    crashes(rounds(), |round, after| {
+        let test = "what_a_killed_process_said_holds_in_sqlite";
+        let said = kill_child(test, path.to_str().unwrap(), round, after);
         // The first to open it brings back what was committed, as the next child would.
         let store = SqliteStore::open(&path).unwrap();
-        assert_eq!(said.faults(&store), Vec::<String>::new(), "round {round}");
         assert_sound(&path);
-        forget(&store, round);
-        for mark in said.marks.values() {
-            let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
-            all.iter()
-                .zip(&mut marks)
-                .filter(|(known, _)| *known == mark)
-                .for_each(|(_, n)| *n += 1);
-        }
+        (said, store)
+    });
+}
+
+#[test]
+fn what_a_killed_process_said_holds_in_postgres() {
+    if let Some((url, round)) = as_child() {
+        let store = Blocked(PostgresStore::new(pool_to(url.parse().unwrap())));
+        work(&store, round, &Voice(Mutex::new(io::stdout())));
+        return;
     }
-    println!("good, dead, in rotation, ending: {marks:?}");
-    assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
+    let Some(server) = Server::shared() else { return };
+    let database = RUNTIME.block_on(server.database());
+    let store = Blocked(RUNTIME.block_on(database.store()));
+    let url = format!("postgres://postgres@127.0.0.1:{}/{}", server.port(), database.name);
+    crashes(rounds(), |round, after| {
+        let said = kill_child("what_a_killed_process_said_holds_in_postgres", &url, round, after);
+        // The server ends what it had heard of.
+        RUNTIME.block_on(database.is_quiet());
+        (said, store.clone())
+    });
+}
+
+/// Lets a store be used until its server crashes after so many words, and brings that up again.
+fn crash_server(server: &Server, store: &Blocked<PostgresStore>, round: u64, after: usize) -> Said {
+    let (hear, say) = io::pipe().unwrap();
+    let work = || work(store, round, &Voice(Mutex::new(say)));
+    let said = thread::scope(|scope| {
+        scope.spawn(work);
+        hear_out(hear, after, || server.crash())
+    });
+    let of_the_store = |complaint: &String| complaint.contains("PostgreSQL: ");
+    assert!(said.complaints.iter().all(of_the_store), "{:?}", said.complaints);
+    server.up();
+    said
+}
+
+#[test]
+fn what_was_said_before_a_server_crashed_holds_in_postgres() {
+    let Some(server) = Server::start_durable() else { return };
+    let database = RUNTIME.block_on(server.database());
+    let store = Blocked(RUNTIME.block_on(database.store()));
+    crashes(rounds(), |round, after| (crash_server(&server, &store, round, after), store.clone()));
 }
 
 // -- that it finds a fault
@@ -464,7 +518,7 @@ impl TokenStore for CommitsNowAndThen {
 #[test]
 fn a_store_that_answers_before_it_commits_is_found_out() {
     if let Some((path, round)) = as_child() {
-        work(&CommitsNowAndThen::open(&path), round, &Voice(Mutex::new(io::stdout())));
+        work(&CommitsNowAndThen::open(path.as_ref()), round, &Voice(Mutex::new(io::stdout())));
         return;
     }
     let mut chance = Chance(2);
@@ -472,13 +526,29 @@ fn a_store_that_answers_before_it_commits_is_found_out() {
     for round in 0..ROUNDS {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
-        let child = start("a_store_that_answers_before_it_commits_is_found_out", &path, round);
-        let said = crash(child, 10 + chance.below(300));
-        assert_eq!(said.complaints, Vec::<String>::new(), "it is wrong in this only");
+        let test = "a_store_that_answers_before_it_commits_is_found_out";
+        let said = kill_child(test, path.to_str().unwrap(), round, 10 + chance.below(300));
         faults.extend(said.faults(&SqliteStore::open(&path).unwrap()));
     }
     assert!(faults.len() >= 10, "only these were found: {faults:?}");
     for mark in ["was Good, is good: false", "was Dead, is good: true"] {
         assert!(faults.iter().any(|fault| fault.contains(mark)), "none {mark}: {faults:?}");
     }
+}
+
+/// As the documentation of `PostgresStore` says of it.
+#[test]
+fn a_server_that_answers_before_its_log_is_written_is_found_out() {
+    let Some(server) = Server::start_durable() else { return };
+    let database = RUNTIME.block_on(server.database());
+    let careful = Blocked(RUNTIME.block_on(database.store()));
+    let mut config = database.config();
+    config.options("-c synchronous_commit=off");
+    let careless = Blocked(PostgresStore::new(pool_to(config)));
+    let mut faults = Vec::new();
+    for round in 0..5 {
+        faults.extend(crash_server(&server, &careless, round, 300).faults(&careful));
+    }
+    let is_revived = |fault: &String| fault.contains("was Dead, is good: true");
+    assert!(faults.iter().any(is_revived), "no revocation was lost: {faults:?}");
 }

@@ -6,6 +6,8 @@ mod conformance;
 mod by_reference;
 #[path = "common/chance.rs"]
 mod chance;
+#[path = "postgres/engine_within.rs"]
+mod engine_within;
 #[path = "postgres/errors.rs"]
 mod errors;
 #[path = "postgres/lost.rs"]
@@ -18,6 +20,8 @@ mod races;
 mod reference;
 #[path = "common/postgres.rs"]
 mod server;
+#[path = "postgres/standby.rs"]
+mod standby;
 #[path = "postgres/tables.rs"]
 mod tables;
 #[path = "postgres/within.rs"]

@@ -3,8 +3,12 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
-use app_tokens::store::{DynStore, SqliteStore};
+use app_tokens::store::{DynStore, PostgresStore, SqliteStore, postgres_sql};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::{Config, NoTls};
 
 /// `sqlite:PATH` or `postgres:URL`. Not printable: a URL may hold a password.
 #[derive(Clone)]
@@ -16,7 +20,7 @@ pub enum StoreChoice {
 /// Where the store may be named, too. Other users of the machine don't see it there, so its URL may hold a password.
 pub const VARIABLE: &str = "APP_TOKENS_STORE";
 
-const NO_POSTGRES: &str = "this build has no PostgreSQL store yet: only sqlite:PATH";
+type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreChoice {
     /// What the argument says, or else the environment.
@@ -31,24 +35,37 @@ impl StoreChoice {
         }
     }
 
-    /// Opens it; an SQLite file that isn't there is made.
-    pub async fn open(&self) -> Result<DynStore, Box<dyn std::error::Error + Send + Sync>> {
+    /// Opens it; an SQLite file, or PostgreSQL's tables, that aren't there are made.
+    pub async fn open(&self) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) => Ok(DynStore::new(SqliteStore::open(path)?)),
-            StoreChoice::Postgres(_) => Err(NO_POSTGRES.into()),
+            StoreChoice::Postgres(url) => {
+                let store = PostgresStore::new(pool(url)?);
+                store.migrate().await?;
+                Ok(DynStore::new(store))
+            }
         }
     }
 
-    /// Opens what is there: a mistyped path shall not make an empty store.
-    pub async fn open_existing(
-        &self,
-    ) -> Result<DynStore, Box<dyn std::error::Error + Send + Sync>> {
+    /// Opens what is there: a mistyped path or database shall not become an empty store.
+    pub async fn open_existing(&self) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) if !path.try_exists()? => {
-                Err(format!("there is no file {}: the host makes it", path.display()).into())
+                return Err(
+                    format!("there is no file {}: the host makes it", path.display()).into()
+                );
             }
-            _ => self.open().await,
+            StoreChoice::Sqlite(_) => {}
+            StoreChoice::Postgres(url) => {
+                let client = pool(url)?.get().await?;
+                let there = "SELECT to_regclass('app_tokens') IS NOT NULL";
+                if !client.query_one(there, &[]).await?.try_get(0)? {
+                    return Err("there is no table app_tokens in this database: the host makes it, or `admin schema postgres | psql`".into());
+                }
+            }
         }
+        // Tables that are there are only looked at: this program may be too old for them.
+        self.open().await
     }
 
     /// Everybody on the machine may read a process's arguments.
@@ -81,9 +98,35 @@ impl FromStr for StoreChoice {
 pub fn schema(kind: &str) -> Result<&'static str, String> {
     match kind {
         "sqlite" => Ok(include_str!("../../src/store/sqlite_schema.sql")),
-        "postgres" => Err(NO_POSTGRES.into()),
+        "postgres" => Ok(postgres_sql::SCHEMA),
         _ => Err("there is a schema for sqlite and for postgres".into()),
     }
+}
+
+/// To the primary server, and with an end to every wait.
+fn pool(url: &str) -> Result<Pool, Error> {
+    let patience = Duration::from_secs(5);
+    // What the driver says would quote a part of the URL.
+    let config = url.parse::<Config>();
+    let mut config = config.map_err(|_| "not a URL that PostgreSQL's driver knows: postgres://user@host/database, or host=... dbname=...")?;
+    if config.get_ssl_mode() == SslMode::Require {
+        return Err("this example has no TLS: write a connector into it in place of NoTls, or use a socket or a tunnel".into());
+    }
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite).tcp_user_timeout(patience);
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(patience);
+    }
+    if config.get_options().is_none() {
+        config.options("-c lock_timeout=5s -c statement_timeout=10s");
+    }
+    let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    // Where the server is another machine: a connector of tokio-postgres-rustls or postgres-native-tls here.
+    Ok(Pool::builder(Manager::from_config(config, NoTls, fast))
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(patience))
+        // All hosts that the URL names, one after the other.
+        .create_timeout(Some(3 * patience))
+        .build()?)
 }
 
 /// In `postgres://user:password@host/`, in `?password=`, or in a list of `key=value`.

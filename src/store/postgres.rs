@@ -1,9 +1,11 @@
 //! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use deadpool_postgres::{Client, Object, Pool};
-use tokio_postgres::IsolationLevel;
+use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::error::SqlState;
 
 mod failure;
@@ -61,7 +63,8 @@ use crate::token::TokenId;
 /// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
 /// done. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip.
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
+/// the pool at most, so that those that wait leave the rest to look-ups.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
@@ -73,7 +76,9 @@ use crate::token::TokenId;
 /// # Durability
 /// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
 /// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
-/// revocation outlives the primary, too.
+/// revocation outlives the primary, too: where no standby answers, the call waits, whatever the time-outs, and until then nobody
+/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it. **A COMMIT that waits must not be
+/// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
 ///
 /// # Costs
 /// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one. A change is a
@@ -83,8 +88,9 @@ use crate::token::TokenId;
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call
-/// whose future is dropped is rolled back, or was committed; the connection can be used again.
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
+/// whose future is dropped is rolled back, or committed; its connection is closed, as the server may still be busy with it, and the
+/// pool makes another. The server itself notices when it is done waiting, for a lock or a standby.
 ///
 /// # Transactions of the host's
 /// [`within`](PostgresStore::within) does the same within the host's own transaction.
@@ -92,6 +98,8 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
+    /// Changes may wait, for a lock or a standby. Half of the pool is left for look-ups, so that logins don't wait with them.
+    turns: Arc<Semaphore>,
 }
 
 /// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
@@ -101,7 +109,8 @@ impl PostgresStore {
     /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
     /// yet.
     pub fn new(pool: Pool) -> PostgresStore {
-        PostgresStore { pool, table: TableName::default() }
+        let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
+        PostgresStore { pool, table: TableName::default(), turns }
     }
 
     /// The same, in other tables: several realms, tenants or applications in one database.
@@ -117,32 +126,32 @@ impl PostgresStore {
 
     /// Makes a change in a transaction of its own.
     async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
+        let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
-            let mut client = self.client().await?;
-            let problem = match self.change_by(&mut client, change).await {
-                Ok(answer) => return Ok(answer),
+            let lent = Lent(Some(self.client().await?));
+            let problem = match self.change_by(&lent, change).await {
+                Ok(answer) => {
+                    lent.give_back();
+                    return Ok(answer);
+                }
                 Err(Unmade::BeforeCommit(problem)) => problem,
                 Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
                 Err(Unmade::ByCommit(error)) => {
-                    drop(Object::take(client));
                     return Err(StoreError::unknown(Failure::new(&self.table, &error)));
                 }
             };
-            self.may_try_again(&mut attempt, client, problem)?;
+            if !problem.is_lost() && lent.batch_execute(ROLLBACK).await.is_ok() {
+                lent.give_back();
+            }
+            self.may_try_again(&mut attempt, problem)?;
         }
     }
 
-    async fn change_by<C: Change>(
-        &self,
-        client: &mut Client,
-        change: &C,
-    ) -> Result<C::Answer, Unmade> {
-        let begin = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(Problem::from)?;
-        let within = Within { client: transaction.client(), table: &self.table };
-        let answer = change.make(&within).await?;
-        transaction.commit().await.map_err(Unmade::ByCommit)?;
+    async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
+        client.batch_execute(BEGIN).await.map_err(Problem::from)?;
+        let answer = change.make(&Within { client, table: &self.table }).await?;
+        client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
         Ok(answer)
     }
 
@@ -158,22 +167,19 @@ impl PostgresStore {
             };
             match seen {
                 Ok(rows) => return Ok(rows),
-                Err(problem) => self.may_try_again(&mut attempt, client, problem)?,
+                Err(problem) => {
+                    if problem.is_lost() {
+                        // The pool would hand it out again until it has heard of its end.
+                        drop(Object::take(client));
+                    }
+                    self.may_try_again(&mut attempt, problem)?;
+                }
             }
         }
     }
 
     /// After a call with which nothing was done.
-    fn may_try_again(
-        &self,
-        attempt: &mut u32,
-        client: Client,
-        problem: Problem,
-    ) -> Result<(), StoreError> {
-        if problem.is_lost() {
-            // The pool would hand it out again until it has heard of its end.
-            drop(Object::take(client));
-        }
+    fn may_try_again(&self, attempt: &mut u32, problem: Problem) -> Result<(), StoreError> {
         if *attempt == ATTEMPTS || !problem.is_worth_another_try() {
             return Err(problem.not_done(&self.table));
         }
@@ -181,8 +187,49 @@ impl PostgresStore {
         Ok(())
     }
 
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let turn = self.turns.acquire();
+        let turn = match self.pool.timeouts().wait {
+            Some(wait) => tokio::time::timeout(wait, turn).await.map_err(|_| {
+                let none_came_back = PoolError::Timeout(TimeoutType::Wait);
+                StoreError::not_done(Failure::of_pool(&none_came_back))
+            })?,
+            None => turn.await,
+        };
+        turn.map_err(StoreError::not_done)
+    }
+
     async fn client(&self) -> Result<Client, StoreError> {
         self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    }
+}
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+const ROLLBACK: &str = "ROLLBACK";
+const COMMIT: &str = "COMMIT";
+
+/// A connection in the middle of a change. Unless it is given back it is closed, and the pool makes another: where the caller has
+/// given up, the server may still be waiting, and whoever used the connection next would wait with it.
+struct Lent(Option<Client>);
+
+impl Lent {
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Deref for Lent {
+    type Target = Client;
+
+    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    fn deref(&self) -> &Client {
+        self.0.as_ref().expect("there until it is given back")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
     }
 }
 

@@ -31,6 +31,7 @@ pub struct Server {
     port: u16,
     user: Option<(u32, u32)>,
     programs: PathBuf,
+    settings: &'static str,
     /// Stops the server and removes its folder when this process lets go of its standard input.
     watchdog: Child,
 }
@@ -49,7 +50,16 @@ impl Server {
 
     /// A server of the test's own, to be stopped and started.
     pub fn start() -> Option<Server> {
-        let mut server = Server::without_data()?;
+        Server::with_settings("-c fsync=off")
+    }
+
+    /// One that waits for the disk, to be crashed and started.
+    pub fn start_durable() -> Option<Server> {
+        Server::with_settings("-c fsync=on")
+    }
+
+    fn with_settings(settings: &'static str) -> Option<Server> {
+        let mut server = Server::without_data(settings)?;
         let data = server.data();
         let data = data.to_str().unwrap();
         let settings =
@@ -60,7 +70,7 @@ impl Server {
     }
 
     /// What a server needs but its data.
-    fn without_data() -> Option<Server> {
+    fn without_data(settings: &'static str) -> Option<Server> {
         let Some(programs) = programs() else {
             // Past the test's captured output.
             let loudly = "\nSKIPPED: every test with PostgreSQL, as initdb is not installed (apt-get install postgresql)\n";
@@ -83,7 +93,7 @@ impl Server {
         watchdog.process_group(0);
         as_user(&mut watchdog, user);
         let watchdog = watchdog.spawn().unwrap();
-        Some(Server { directory, port: 0, user, programs, watchdog })
+        Some(Server { directory, port: 0, user, programs, settings, watchdog })
     }
 
     fn find_port(&mut self) {
@@ -103,9 +113,10 @@ impl Server {
 
     fn try_up(&self) -> bool {
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=300 -c shared_buffers=32MB -c log_line_prefix=%d:",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 {} -c max_connections=300 -c shared_buffers=32MB -c log_line_prefix=%d:",
             self.port,
-            self.directory.display()
+            self.directory.display(),
+            self.settings
         );
         let log = self.directory.join("log");
         let data = self.data();
@@ -115,7 +126,7 @@ impl Server {
 
     /// A hot standby of this server.
     pub fn standby(&self) -> Server {
-        let mut standby = Server::without_data().unwrap();
+        let mut standby = Server::without_data(self.settings).unwrap();
         let (from, data) = (self.port.to_string(), standby.data());
         let from = ["-h", "127.0.0.1", "-p", &from, "-U", "postgres", "-R", "-c", "fast"];
         standby.run("pg_basebackup", &[&["-D", data.to_str().unwrap()], &from[..]].concat());
@@ -125,7 +136,16 @@ impl Server {
 
     /// Ends every connection and the server.
     pub fn down(&self) {
-        self.run("pg_ctl", &["-D", self.data().to_str().unwrap(), "-w", "-m", "fast", "stop"]);
+        self.stop("fast");
+    }
+
+    /// Ends it as a crash does: what it had not written is read from its log when it comes up.
+    pub fn crash(&self) {
+        self.stop("immediate");
+    }
+
+    fn stop(&self, mode: &str) {
+        self.run("pg_ctl", &["-D", self.data().to_str().unwrap(), "-w", "-m", mode, "stop"]);
     }
 
     fn data(&self) -> PathBuf {
@@ -209,6 +229,15 @@ impl Database<'_> {
         let prefix = format!("{}:", self.name);
         let is_meant = |line: &&str| line.starts_with(&prefix) && line.contains(text);
         log.lines().skip_while(|line| !is_meant(line)).take(40).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Waits until no transaction is open, also of clients that are gone.
+    pub async fn is_quiet(&self) {
+        let raw = self.raw().await;
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
+        while raw.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Past the store, as whoever can write the database.

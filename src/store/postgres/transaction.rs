@@ -21,8 +21,32 @@ use crate::token::TokenId;
 /// The tokens of a [`PostgresStore`] within a transaction of the host's: what is done here is done when the host commits, and with
 /// what else the host does in it. From [`PostgresStore::within`].
 ///
-/// Nothing is committed and nothing is tried again. An error that the server reports ends the transaction: the host rolls it back.
-/// So does a call whose future is dropped in the middle. Until the host commits, other calls for the same owner wait.
+/// ```no_run
+/// # async fn example(pool: deadpool_postgres::Pool) -> Result<(), Box<dyn std::error::Error>> {
+/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// # use app_tokens::store::PostgresStore;
+/// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
+/// let store = PostgresStore::new(pool.clone());
+/// let tokens = TokenAuthority::new(store.clone(), ring, policy);
+///
+/// let mut client = pool.get().await?;
+/// let transaction = client.transaction().await?;
+/// transaction.execute("INSERT INTO users VALUES ('alice')", &[]).await?;
+/// let inside = store.within(&transaction).await?;
+/// let within = tokens.in_transaction(&inside);
+/// let issued = within.issue(NewToken::new("alice", "My phone")).await?;
+/// let events = within.into_events();
+/// transaction.commit().await?;
+/// events.send();
+/// println!("shown once: {}", issued.expose_secret());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Nothing is committed and nothing is tried again. A refusal, a limit that is reached for instance, leaves the transaction as it is;
+/// an error that the server reports ends it, and so does a call whose future is dropped in the middle. **The host rolls it back
+/// then**: its COMMIT would be no error, and commit nothing. Until the host commits, other calls for the same owner wait. A COMMIT
+/// without an answer, or cancelled while it waits for a synchronous standby, may or may not hold.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,

@@ -1,0 +1,154 @@
+//! A COMMIT that waits for a synchronous standby. Where that wait is cancelled PostgreSQL answers "committed", with a warning that
+//! nobody hears; so no time-out may cancel it.
+
+use std::time::Duration;
+
+use app_tokens::record::TokenRecord;
+use app_tokens::store::{Certainty, Filter, PostgresStore, TokenStore};
+use deadpool_postgres::{Manager, Pool, Runtime};
+use tokio_postgres::{Client, NoTls};
+
+use crate::chance::*;
+use crate::server::{Database, RUNTIME, Server};
+
+/// A server whose standby is gone: what is written waits until [`goes_on_alone`](Bereft::goes_on_alone).
+struct Bereft<'s> {
+    database: Database<'s>,
+    admin: Client,
+}
+
+/// For longer than anything may take.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE wait_event = 'SyncRep' AND clock_timestamp() - query_start > interval '300 ms'";
+const END_WAITING: &str =
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+
+impl Bereft<'_> {
+    /// With a row that is good.
+    async fn of(server: &Server) -> Bereft<'_> {
+        let database = server.database().await;
+        database.store().await.insert(&creation(parts(1))).await.unwrap();
+        let (admin, probe) = (database.raw().await, database.raw().await);
+        for statement in [
+            "CREATE TABLE users (name text)",
+            "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+            "SELECT pg_reload_conf()",
+        ] {
+            admin.batch_execute(statement).await.unwrap();
+        }
+        let bereft = Bereft { database, admin };
+        // The server takes its time to read its settings.
+        loop {
+            let write = probe.batch_execute("INSERT INTO users VALUES ('probe')");
+            tokio::pin!(write);
+            tokio::select! {
+                done = &mut write => done.unwrap(),
+                () = bereft.has_waited_long() => {
+                    bereft.admin.batch_execute(END_WAITING).await.unwrap();
+                    write.await.expect("PostgreSQL calls it committed");
+                    return bereft;
+                }
+            }
+        }
+    }
+
+    async fn has_waited_long(&self) {
+        while self.admin.query_one(WAITING, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn goes_on_alone(&self) {
+        let names = "ALTER SYSTEM RESET synchronous_standby_names";
+        self.admin.batch_execute(names).await.unwrap();
+        self.admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    }
+
+    /// On its connections nothing must take long, nor may it take long to get one.
+    fn hasty_pool(&self, size: usize) -> Pool {
+        let mut config = self.database.config();
+        config.options(
+            "-c statement_timeout=100ms -c lock_timeout=100ms -c idle_in_transaction_session_timeout=100ms",
+        );
+        Pool::builder(Manager::new(config, NoTls))
+            .max_size(size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(Duration::from_millis(100)))
+            .build()
+            .unwrap()
+    }
+}
+
+async fn is_revoked(store: &PostgresStore) -> bool {
+    let found = store.find(id(1)).await.unwrap().unwrap();
+    found.record().and_then(TokenRecord::revocation).is_some()
+}
+
+#[test]
+fn no_time_out_makes_a_change_an_answered_one_that_no_standby_has() {
+    RUNTIME.block_on(async {
+        let Some(server) = Server::start() else { return };
+        let bereft = Bereft::of(&server).await;
+        let store = PostgresStore::new(bereft.hasty_pool(1));
+        let (filter, revocation) = (Filter::of_id(id(1)), revocation());
+        let revoke = store.revoke(&filter, &revocation);
+        tokio::pin!(revoke);
+        tokio::select! {
+            answer = &mut revoke => panic!("answered, and on one server only: {answer:?}"),
+            () = bereft.has_waited_long() => {}
+        }
+        bereft.goes_on_alone().await;
+        assert_eq!(revoke.await.unwrap(), 1);
+        assert!(is_revoked(&store).await);
+    });
+}
+
+#[test]
+fn a_change_that_is_given_up_while_it_waits_for_a_standby_is_in_nobodys_way() {
+    RUNTIME.block_on(async {
+        let Some(server) = Server::start() else { return };
+        let bereft = Bereft::of(&server).await;
+        let store = PostgresStore::new(bereft.hasty_pool(1));
+        let (filter, revocation) = (Filter::of_id(id(1)), revocation());
+        tokio::select! {
+            answer = store.revoke(&filter, &revocation) => panic!("{answer:?}"),
+            () = bereft.has_waited_long() => {}
+        }
+        let look = tokio::time::timeout(Duration::from_secs(20), is_revoked(&store));
+        assert!(!look.await.expect("the pool has another connection"), "nobody was told so yet");
+        bereft.goes_on_alone().await;
+        while !is_revoked(&store).await {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[test]
+fn changes_that_wait_for_a_standby_leave_connections_to_look_ups() {
+    RUNTIME.block_on(async {
+        let Some(server) = Server::start() else { return };
+        let bereft = Bereft::of(&server).await;
+        let store = PostgresStore::new(bereft.hasty_pool(4));
+        let (filter, revocation) = (Filter::of_id(id(1)), revocation());
+        let insert = creation(parts(2));
+        let waiting =
+            async { tokio::join!(store.revoke(&filter, &revocation), store.insert(&insert)) };
+        let meanwhile = async {
+            bereft.has_waited_long().await;
+            // A third one is told that it has no turn, and not done.
+            let error = store.revoke(&Filter::of_id(id(3)), &revocation).await.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            assert!(
+                error.to_string().contains("every connection of the pool is in use"),
+                "{error}"
+            );
+            for _ in 0..20 {
+                assert!(!is_revoked(&store).await);
+            }
+            bereft.goes_on_alone().await;
+        };
+        let ((revoked, inserted), ()) = tokio::join!(waiting, meanwhile);
+        assert_eq!(revoked.unwrap(), 1);
+        inserted.unwrap();
+    });
+}
