@@ -123,12 +123,12 @@ impl TokenStore for SqlxStore<'_> {
             let mut is_stale = false;
             for (row, same, unused) in &rests_on {
                 let r = written(row)?;
-                let locked: Option<(String, bool)> =
+                let locked: Option<(Option<String>, bool)> =
                     bind!(self.query_as(LOCK_CURRENT) => r.id, r.revision)
                         .fetch_optional(&mut *on)
                         .await?;
                 is_stale |= locked.is_none_or(|(owner, is_unused)| {
-                    *same && c.owner.as_deref() != Some(&owner) || *unused && !is_unused
+                    *same && c.owner.as_deref() != owner.as_deref() || *unused && !is_unused
                 });
             }
             let (is_taken, live, has_label): (bool, i64, bool) =
@@ -153,11 +153,11 @@ impl TokenStore for SqlxStore<'_> {
                 return Ok(Inserted::IdTaken);
             }
             if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
-                form(&self.table.in_sql(sql::SWAP), &written(row)?).execute(&mut *on).await?;
+                one(form(&self.table.in_sql(sql::SWAP), &written(row)?), on).await?;
                 if let Some(replaced) = replaces {
                     let sql = self.table.in_sql(sql::REVOKE_ONE);
                     let query = ending(sqlx::query(&sql), revocation).bind(number(replaced.id()));
-                    query.execute(&mut *on).await?;
+                    one(query, on).await?;
                 }
                 if *ends_derived {
                     let sql = self.table.in_sql(sql::REVOKE_DERIVED);
@@ -184,7 +184,7 @@ impl TokenStore for SqlxStore<'_> {
             if *unique_label {
                 bind!(self.query(LOCK_OWNER) => c.owner.as_deref()).execute(&mut *on).await?;
             }
-            let locked: Option<(String, bool)> =
+            let locked: Option<(Option<String>, bool)> =
                 bind!(self.query_as(LOCK_CURRENT) => c.id, c.revision)
                     .fetch_optional(&mut *on)
                     .await?;
@@ -199,7 +199,7 @@ impl TokenStore for SqlxStore<'_> {
                     return Ok(Replaced::LabelTaken);
                 }
             }
-            form(&self.table.in_sql(sql::SWAP), &c).execute(&mut *on).await?;
+            one(form(&self.table.in_sql(sql::SWAP), &c), on).await?;
             if let Some(revocation) = ends_derived {
                 let sql = self.table.in_sql(sql::REVOKE_DERIVED);
                 repeat(on, None, |_| derived(&sql, &c, -1, revocation)).await?;
@@ -270,7 +270,17 @@ async fn repeat<'q>(
         }
         idle = if changed == 0 { idle + 1 } else { 0 };
     }
-    Err(Error::Protocol("a trigger, a rule or row-level security is in the way".into()))
+    Err(obstructed())
+}
+
+/// Changes one row, which is locked.
+async fn one(query: Query<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
+    let changed = query.execute(on).await?.rows_affected();
+    if changed == 1 { Ok(()) } else { Err(obstructed()) }
+}
+
+fn obstructed() -> Error {
+    Error::Protocol("a trigger, a rule or row-level security is in the way".into())
 }
 
 /// The first parameters are the filter's. Not prepared, so that it is planned for them.

@@ -202,6 +202,33 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
     });
 }
 
+/// Each keeps its row as it is, without an error of the server's.
+#[test]
+fn what_a_trigger_keeps_from_being_written_is_not_done() {
+    RUNTIME.block_on(async {
+        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        store.insert(&creation(parts(1))).await.unwrap();
+        sql(
+            &pool,
+            "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+        )
+        .await;
+        sql(
+            &pool,
+            "CREATE TRIGGER keep BEFORE UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep()",
+        )
+        .await;
+        let rotated = store.insert(&rotation(1, 2)).await.unwrap_err();
+        let revoked = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
+        for error in [rotated, revoked] {
+            assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
+            assert!(error.to_string().contains("trigger"), "{error}");
+        }
+        let rows = store.list(&Filter::every_token(), Page::first(9)).await.unwrap();
+        assert_eq!(Vec::from_iter(rows.iter().map(Row::id)), [id(1)]);
+    });
+}
+
 #[test]
 fn a_deadlock_is_tried_again_and_another_error_is_not() {
     RUNTIME.block_on(async {
