@@ -24,7 +24,7 @@ use crate::token::TokenId;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Columns<'r> {
-    /// The token's id, the key of the row: at most 2^50 - 1.
+    /// The token's id, the key of the row: [`TokenId::as_u64`], at most 2^50 - 1.
     pub id: i64,
     /// The scheme's tag, then the digest.
     pub digest: Option<Cow<'r, [u8]>>,

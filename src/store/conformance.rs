@@ -57,12 +57,16 @@
 //! # fn main() {}
 //! ```
 //!
+//! Each function can be called by itself, too. Those without a race take a `&store`, so that a store within a transaction of the
+//! host's can be tried in one.
+//!
 //! What has to outlive the store, such as the directory of its file, is kept beside it in a [`Kept`].
 //!
 //! # What it can't show
 //!
 //! That a change outlives a crash (clause 1), and that an error which says [`not_done`](super::StoreError::not_done) is right
-//! (clause 3): from outside neither can be provoked. A race that is lost once in a million times may be missed, too.
+//! (clause 3): from outside neither can be provoked. That a call which was given up leaves its connection to a pool as it was: look for a
+//! transaction that is still open. A race that is lost once in a million times may be missed, too.
 
 #![expect(
     clippy::panic,

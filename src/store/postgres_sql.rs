@@ -2,27 +2,39 @@
 //!
 //! All are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql) writes them over another. Each is
 //! complete: it is run as it stands, with its parameters bound in the order of its table, each of the type given there, NULL where
-//! it is none. [`Columns`](super::Columns) are a row's columns; the constants stand in the order of the contract on
-//! [`TokenStore`](super::TokenStore).
+//! it is none. [`Columns`](super::Columns) are a row's columns, in order and by name; an id is a bigint as it is in them. The
+//! constants stand in the order of the contract on [`TokenStore`](super::TokenStore).
+//!
+//! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
 //!
 //! # Transactions
 //! [`FIND`] and [`LIST`] run alone. Every other call is one transaction at **READ COMMITTED**, in which each statement sees what was
 //! committed before it began; a stricter level breaks the contract, as it shows the past. In it the statements run one after the
 //! other, in this order. A refusal ends the call early: nothing is written by then, so that the transaction may be committed or not.
 //!
+//! A call may be given up at each of its awaits, also in the midst of BEGIN and COMMIT. Its connection must not go back to a pool in a
+//! transaction that is still open: what the host writes there next would be lost.
+//!
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
 //!   `supersede.replaces`, the lowest id first: against deadlocks. [`STANDING`]. Then the first of these that holds is the answer:
 //!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`CREATE`]; if that created nothing, `IdTaken`. Then, if something is
 //!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `ends_derived`.
-//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`STANDING`],
-//!   and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it found 0 if `ends_derived`.
+//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`STANDING`]
+//!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it found 0 if
+//!   `ends_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
-//! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached; after a
-//!   [`PURGE_DEAD`] that didn't reach it, [`PURGE_OWNERS`].
+//! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached, each time with what
+//!   is left of the limit; not until it found 0, as what was deleted may be all that spared a superseded row. After a
+//!   [`PURGE_DEAD`] that didn't reach the limit, [`PURGE_OWNERS`].
 //!
 //! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
-//! is changed are a trigger's, a rule's or row-level security's doing: an error.
+//! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
+//! [`SWAP`] and a [`REVOKE_ONE`] that changed none, as their rows are locked.
+//!
+//! Within a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
+//! statements run in the same order, without BEGIN and COMMIT; look first that `SHOW transaction_isolation` says `read committed`. A
+//! deadlock is not tried again there, as an error has ended the transaction.
 //!
 //! # Errors
 //! An error of any statement before COMMIT was sent is [`StoreError::not_done`](super::StoreError::not_done); one of COMMIT is

@@ -1,0 +1,68 @@
+//! The store in use: a token, and a user who comes into being together with his first token, or not at all.
+//!
+//! `DATABASE_URL=postgres://… cargo run -- acme.key`
+
+use std::error::Error;
+
+use app_tokens::store::{Filter, Page, TableName, TokenStore as _, postgres_sql};
+use app_tokens::{IssuedToken, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
+use sqlx::PgPool;
+use sqlx_store::SqlxStore;
+
+type Tokens = TokenAuthority<SqlxStore<'static>>;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let key_file = std::env::args_os().nth(1).ok_or("which key file?")?;
+    let pool = PgPool::connect(&std::env::var("DATABASE_URL")?).await?;
+    migrate(&pool).await?;
+    let store = SqlxStore::new(pool.clone(), TableName::default());
+    let tokens = Tokens::new(store, KeyRing::load_or_create(key_file)?, Policy::new("acme")?);
+
+    let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
+    println!("shown once: {}", issued.expose_secret());
+    let authenticated = tokens.authenticate(issued.expose_secret()).await?;
+    let caller = authenticated.require(Requirement::ANY_VALID_TOKEN)?;
+    println!("{} calls with \"{}\"", caller.owner(), caller.label());
+
+    for attempt in ["first", "second"] {
+        let outcome = match sign_up(&pool, &tokens, "bob").await {
+            Ok(_issued) => "done".into(),
+            Err(error) => format!("rolled back: {error}"),
+        };
+        println!("{attempt} sign-up of bob: {outcome}");
+        let bobs = Filter::of_owner(&Owner::new("bob")?);
+        println!("bob has {} token", tokens.store().list(&bobs, Page::first(9)).await?.len());
+    }
+    Ok(())
+}
+
+/// The user and his first token.
+async fn sign_up(
+    pool: &PgPool,
+    tokens: &Tokens,
+    name: &str,
+) -> Result<IssuedToken, Box<dyn Error>> {
+    let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let within = tokens.in_transaction(tokens.store().within(&mut transaction).await?);
+    let issued = within.issue(NewToken::new(name, "First")).await?;
+    let events = within.into_events();
+    let user = sqlx::query("INSERT INTO users (name) VALUES ($1)").bind(name);
+    user.execute(&mut *transaction).await?;
+    transaction.commit().await?;
+    events.send();
+    Ok(issued)
+}
+
+/// What the host's migrations do, once.
+async fn migrate(pool: &PgPool) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let is_done = sqlx::query_scalar("SELECT to_regclass('users') IS NOT NULL");
+    if !is_done.fetch_one(&mut *transaction).await? {
+        sqlx::raw_sql("CREATE TABLE users (name text PRIMARY KEY)")
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::raw_sql(postgres_sql::SCHEMA).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}
