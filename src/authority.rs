@@ -967,12 +967,19 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     async fn end(&self, by: Actor, filter: &Filter, reason: Reason) -> Result<u64, Failed> {
         let revocation = Revocation { at: self.now(), reason, by };
-        let count = self.store.revoke(filter, &revocation).await?;
-        if count > 0 {
-            let Revocation { reason, by, .. } = &revocation;
-            self.tell(&Event::Revoked { filter, count, reason, by });
+        let mut ending = Ending { tokens: self, filter, revocation: &revocation, count: None };
+        match self.store.revoke(filter, &revocation).await {
+            Ok(count) => {
+                ending.count = Some(count);
+                Ok(count)
+            }
+            Err(error) => {
+                if error.certainty() == Certainty::NotDone {
+                    ending.count = Some(0);
+                }
+                Err(error.into())
+            }
         }
-        Ok(count)
     }
 
     async fn end_leaked(
@@ -1171,6 +1178,24 @@ impl<S: TokenStore> Drop for Moving<'_, S> {
             (self.trusted_by, &self.report);
         if *count > 0 || !trusted.is_empty() {
             self.tokens.tell(&Event::Resealed { count: *count, trusted, trusted_by });
+        }
+    }
+}
+
+/// Tells what was revoked, also where the answer was lost or the caller gave up: whoever asks again hears that nothing was left to do.
+struct Ending<'a, S: TokenStore> {
+    tokens: &'a TokenAuthority<S>,
+    filter: &'a Filter,
+    revocation: &'a Revocation,
+    /// `None` while nobody can say.
+    count: Option<u64>,
+}
+
+impl<S: TokenStore> Drop for Ending<'_, S> {
+    fn drop(&mut self) {
+        let Ending { tokens, filter, revocation: Revocation { reason, by, .. }, count } = *self;
+        if count != Some(0) {
+            tokens.tell(&Event::Revoked { filter, count, reason, by });
         }
     }
 }

@@ -113,8 +113,9 @@ pub enum Event<'a> {
     Revoked {
         /// Which.
         filter: &'a Filter,
-        /// How many, with those that were issued under them; never 0.
-        count: u64,
+        /// How many, with those that were issued under them; never 0. `None` where nobody can say whether it was done: the store's
+        /// answer was lost, or the caller gave up.
+        count: Option<u64>,
         /// Why.
         reason: &'a Reason,
         /// By whom.

@@ -36,6 +36,7 @@ use crate::view::TokenView;
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "its events must be sent after the commit, or nobody hears of what was done"]
 pub struct InTransaction<T> {
     tokens: TokenAuthority<T>,
 }
@@ -138,7 +139,7 @@ impl HeldBack {
 /// What can happen in a transaction.
 enum Unsent {
     Issued { token: TokenView, by: Actor },
-    Revoked { filter: Filter, count: u64, reason: Reason, by: Actor },
+    Revoked { filter: Filter, count: Option<u64>, reason: Reason, by: Actor },
 }
 
 impl Unsent {

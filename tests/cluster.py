@@ -72,10 +72,11 @@ class Node:
         run(programs("pg_ctl"), "-D", self.data, "-m", "immediate", "-w", "stop")
 
     def promote(self, follower):
-        run(programs("pg_ctl"), "-D", self.data, "-w", "promote")
+        # Before it is promoted: else what it answers at first is on one server only.
+        self.reload(f"synchronous_standby_names='ANY 1 ({follower.name})'")
         source = f"host=127.0.0.1 port={self.port} user=postgres application_name={follower.name}"
         follower.reload(f"primary_conninfo='{source}'")
-        self.reload(f"synchronous_standby_names='ANY 1 ({follower.name})'")
+        run(programs("pg_ctl"), "-D", self.data, "-w", "promote")
 
 
 class Cluster:
@@ -264,6 +265,9 @@ def kill_the_primary(folder):
     print("  answers till the promotion:", ", ".join(f"{what} {status}: {n}" for (what, status), n in sorted(outage.items())))
     if not any(status == 503 for _, status in outage):
         breach("there was no outage")
+    for what, status in load.statuses:
+        if status not in (201, 204, 207, 401, 503):
+            breach(f"{what} was answered by {status}")
 
 
 def cut_the_primary_off(folder):

@@ -32,7 +32,7 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     )?;
     let by = By::Operator(who.as_str());
     let narrowed = opened.tokens.narrow(by, wish.token.id, kept).await?;
-    told(&narrowed, "is narrowed, and what was issued under it has ended")
+    told(&narrowed, "is narrowed, and what was issued under it has ended unless nothing was taken")
 }
 
 pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {

@@ -36,8 +36,12 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
         // Nobody holds it, and nobody ever will.
-        opened.tokens.revoke(By::Operator(who.as_str()), id, Reason::REQUESTED).await?;
-        let lost = format!("the token could not be written ({error}), and was revoked again");
+        let revoked = opened.tokens.revoke(By::Operator(who.as_str()), id, Reason::REQUESTED).await;
+        let outcome = revoked.map_or_else(
+            |failure| format!("could not be revoked again: revoke {id} ({failure})"),
+            |_| "was revoked again".into(),
+        );
+        let lost = format!("the token could not be written ({error}), and {outcome}");
         return Err(Problem::failed(lost));
     }
     note(format_args!("issued {id} for {}: {}", wish.owner, end_of(issued.view().expires())));

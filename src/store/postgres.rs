@@ -62,7 +62,8 @@ use crate::token::TokenId;
 /// # The pool
 /// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
-/// done. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
+/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million): revoke so
+/// many over a pool without `statement_timeout`. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
 /// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
 /// the pool at most, so that those that wait leave the rest to look-ups.
 ///

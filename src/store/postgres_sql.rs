@@ -193,7 +193,8 @@ macro_rules! select_row {
 /// | `$1` | bigint | the id |
 pub const FIND: &str = concat!(select_row!(), " WHERE id = $1");
 
-macro_rules! filter {
+/// All but the fact `revoked`.
+macro_rules! lasting_facts {
     () => {
         "($1::bigint IS NULL OR id = $1)
         AND ($2::text IS NULL OR owner = $2)
@@ -201,12 +202,21 @@ macro_rules! filter {
         AND ($4::bigint IS NULL OR id <> $4)
         AND ($5::bigint IS NULL OR key_id = $5)
         AND (key_id = ANY ($6::bigint[])) IS NOT TRUE
-        AND ($7::boolean IS NULL OR (revoked_at IS NOT NULL) = $7)
         AND ($8::boolean IS NULL OR (successor IS NOT NULL) = $8)
         AND ($9::bigint IS NULL OR expires_at < $9)
         AND ($10::bigint IS NULL OR expires_at >= $10)
         AND ($11::bigint IS NULL OR created_at < $11)
         AND ($12::bigint IS NULL OR greatest(created_at, last_used_at) < $12)"
+    };
+}
+
+macro_rules! filter {
+    () => {
+        concat!(
+            lasting_facts!(),
+            "
+        AND ($7::boolean IS NULL OR (revoked_at IS NOT NULL) = $7)"
+        )
     };
 }
 
@@ -252,7 +262,8 @@ pub const LIST: &str = concat!(
 
 /// Revokes the rows that a filter matches, and what was issued under their families, so far as they were committed when it began.
 /// A row that another transaction is changing is waited for and looked at again. Run it again until it found 0: what came while it
-/// waited is seen then, and nothing can come after, as the rows that it revoked are locked.
+/// waited is seen then, and nothing can come after, as the rows that it revoked are locked. Where `revoked` is false, those no longer match
+/// it; their families are looked at all the same.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -272,11 +283,18 @@ pub const REVOKE: &str = concat!(
     filter!(),
     "
         ORDER BY id FOR NO KEY UPDATE
+    ), families AS (
+        SELECT owner, family FROM matching
+        UNION
+        SELECT owner, family FROM app_tokens
+        WHERE NOT $7 AND revoked_at = $13 AND revoked_reason = $14 AND revoked_by = $15 AND ",
+    lasting_facts!(),
+    "
     ), meant AS (
         SELECT id FROM matching
         UNION
         SELECT child.id FROM app_tokens AS child
-        JOIN matching ON child.owner = matching.owner AND child.derived_from = matching.family
+        JOIN families ON child.owner = families.owner AND child.derived_from = families.family
         WHERE child.id IS DISTINCT FROM $4
     ), ended AS (
         ",

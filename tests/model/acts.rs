@@ -344,7 +344,7 @@ impl Told {
                 Told::Resealed(*count, trusted_by.map(|actor| (trusted.to_vec(), actor)))
             }
             Event::Revoked { count, reason, by, .. } => {
-                Told::Revoked(*count, (*reason).clone(), (*by).clone())
+                Told::Revoked(count.unwrap_or(0), (*reason).clone(), (*by).clone())
             }
             Event::Forgotten { count, by, .. } => Told::Forgotten(*count, (*by).clone()),
             Event::Purged { count } => Told::Purged(*count),

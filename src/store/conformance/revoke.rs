@@ -215,9 +215,10 @@ pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
         let first = 1000 * round;
         let parent = RecordParts { family: id(first + 900), ..row(first, &who) };
         put(&**store, &parent).await;
-        let filter = match round % 3 {
+        let filter = match round % 4 {
             0 => Filter::of_owner(&parent.owner),
             1 => Filter::of_family(&parent.owner, parent.family),
+            2 => Filter { revoked: Some(false), ..Filter::of_id(parent.id) },
             _ => Filter::of_id(parent.id),
         };
         let issue = |thread: u64| -> Call<()> {

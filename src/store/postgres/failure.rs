@@ -102,6 +102,11 @@ impl Problem {
         matches!(self, Problem::Postgres(error) if is_lost(error))
     }
 
+    /// The server said so, or can't be told anything any more.
+    pub(super) fn is_of_server(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
+    }
+
     /// Nothing was done, and the next time it may be.
     pub(super) fn is_worth_another_try(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_worth_another_try(error))

@@ -85,8 +85,8 @@ impl PostgresTransaction<'_> {
         let _turn = self.turn.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
         let answer = change.make(&self.as_within()).await;
-        // An error of the server's has ended the transaction already.
-        if !matches!(answer, Err(Problem::Here(_))) {
+        // An error of the server's has ended the transaction already; one of ours has not.
+        if answer.as_ref().err().is_none_or(Problem::is_of_server) {
             unfinished.0 = None;
         }
         answer.map_err(|problem| problem.not_done(&self.table))
