@@ -17,8 +17,8 @@ use crate::view::TokenView;
 /// The engine inside an open transaction of the host's: an account and its first token come into being together, or neither does.
 /// From [`TokenAuthority::in_transaction`].
 ///
-/// What is done here counts once the host has committed: only then is a token good, or denied everywhere. If a call fails or is given up, roll back.
-/// Nothing is asked again here where an answer was lost, and nobody hears of anything before the
+/// What is done here counts once the host has committed: only then is a token good, or denied everywhere. If a call fails or is given
+/// up, roll back. Nothing is asked again here where an answer was lost, and nobody hears of anything before the
 /// [events](InTransaction::into_events) are sent. `store::SqliteTransaction` and `store::PostgresTransaction` show it whole:
 ///
 /// ```

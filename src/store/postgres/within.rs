@@ -8,7 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::failure::Problem;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::seal::KeyId;
-use crate::store::columns::number;
+use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
 use crate::store::{
     Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede, TableName,
@@ -254,9 +254,8 @@ impl Within<'_> {
     }
 
     async fn lock_current(&self, record: &TokenRecord) -> Result<Option<Current>, Problem> {
-        let columns = Columns::of(record);
-        let parameters: [Parameter<'_>; 2] =
-            [(&columns.id, Type::INT8), (&columns.revision, Type::INT8)];
+        let (id, revision) = (number(record.id()), revision(record));
+        let parameters: [Parameter<'_>; 2] = [(&id, Type::INT8), (&revision, Type::INT8)];
         let rows = self.query(LOCK_CURRENT, &parameters).await?;
         let read = |row: &tokio_postgres::Row| {
             Ok(Current { owner: row.try_get(0)?, is_unused: row.try_get(1)? })
