@@ -393,7 +393,9 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
                 assert!(there == done || there == undone, "{call:?} {polls}");
                 assert_eq!(rows_of(&store, &rows).await, there, "{call:?} {polls}");
             }
-            assert!(given_up > 2, "{call:?}");
+            // Never polled, and polled once: no call is done before it has heard from the server. How
+            // many more polls it takes is the machine's affair.
+            assert!(given_up >= 2, "{call:?}");
         }
     });
 }
