@@ -1,18 +1,23 @@
-//! An SQLite file with a million tokens: what grows with it and what doesn't. Takes some minutes: `cargo bench --bench million`, or
-//! with fewer, `TOKENS=100000 cargo bench --bench million`.
+//! A million tokens in an SQLite file, and in a PostgreSQL server on the same machine: what grows with them and what doesn't. Takes
+//! some ten minutes: `cargo bench --bench million`; or with fewer, `TOKENS=100000 cargo bench --bench million`, or in one of both,
+//! `STORE=postgres cargo bench --bench million`. Without PostgreSQL it says so.
 
 mod harness;
+#[path = "../tests/common/postgres.rs"]
+mod server;
 
 use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use app_tokens::error::RetireError;
-use app_tokens::store::{Filter, Page, SqliteStore};
+use app_tokens::store::{Filter, Page, PostgresStore, RuntimeFree, SqliteStore};
 use app_tokens::{
     By, KeyId, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority, TokenId,
+    TokenStore,
 };
 use harness::{Table, ToReach, mix, timed};
+use server::{Blocked, Database, RUNTIME, Server, pool_to};
 
 const KEYS: [&str; 2] = [
     "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
@@ -21,31 +26,67 @@ const KEYS: [&str; 2] = [
 /// One owner has this many beside the others, who have ten each.
 const OF_ONE: usize = 10_000;
 
-type Tokens = TokenAuthority<SqliteStore>;
-
 fn main() {
     // `cargo test --benches` asks for a list; there is nothing to list.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
+    let wanted = std::env::var("STORE").ok();
+    let wants = |store: &str| wanted.as_deref().is_none_or(|wanted| wanted == store);
+    if wants("sqlite") {
+        let folder = tempfile::tempdir().unwrap();
+        let store = |name| Filled::new(SqliteStore::open(folder.path().join(name)).unwrap());
+        measure("an SQLite file", &store("many.db"), &store("few.db"));
+    }
+    if wants("postgres")
+        && let Some(server) = Server::start_durable()
+    {
+        let database = || RUNTIME.block_on(server.database());
+        let (many, few) = (database(), database());
+        measure("a PostgreSQL server", &over_postgres(&many), &over_postgres(&few));
+    }
+}
+
+/// A store, and how it is filled: that need not wait for the disk.
+struct Filled<S> {
+    store: S,
+    filler: S,
+}
+
+impl<S: Clone> Filled<S> {
+    fn new(store: S) -> Filled<S> {
+        Filled { filler: store.clone(), store }
+    }
+}
+
+fn over_postgres(database: &Database<'_>) -> Filled<Blocked<PostgresStore>> {
+    let mut hurried = database.config();
+    hurried.options("-c synchronous_commit=off");
+    RUNTIME.block_on(async {
+        let store = database.store().await;
+        Filled { store: Blocked(store), filler: Blocked(PostgresStore::new(pool_to(hurried))) }
+    })
+}
+
+fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, few: &Filled<S>) {
     let count = std::env::var("TOKENS").ok().and_then(|count| count.parse().ok());
     let count: usize = count.unwrap_or(1_000_000);
-    let folder = tempfile::tempdir().unwrap();
-    let store = |name: &str| SqliteStore::open(folder.path().join(name)).unwrap();
     let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
-    let over = |store: &SqliteStore, keys| {
+    let over = |store: &S, keys| {
         let policy = policy.clone().with_retention(Duration::ZERO);
         TokenAuthority::new(store.clone(), KeyRing::parse(keys).unwrap(), policy)
     };
-    let (many, few) = (store("many.db"), store("few.db"));
-    let (many, few) = (over(&many, KEYS[0]), over(&few, KEYS[0]));
     let start = Instant::now();
-    let texts = fill(&many, count);
-    println!("{count} tokens were issued by 64 threads in {:.0} s", start.elapsed().as_secs_f64());
-    let texts_of_few = fill(&few, 10_000);
-    let of_one = issue(&many, OF_ONE, |_| "rich".into());
+    let texts = fill(&over(&many.filler, KEYS[0]), count);
+    println!(
+        "\n{count} tokens were issued by 64 threads in {:.0} s",
+        start.elapsed().as_secs_f64()
+    );
+    let of_one = issue(&over(&many.filler, KEYS[0]), OF_ONE, |_| "rich".into());
+    let texts_of_few = fill(&over(&few.filler, KEYS[0]), 10_000);
+    let (many, few) = (over(&many.store, KEYS[0]), over(&few.store, KEYS[0]));
 
-    let table = Table::new("an SQLite file with many tokens");
+    let table = Table::new(name);
     table.compare(
         &format!("list of one owner's ten, among {count} / among 10,000"),
         ToReach::Told,
@@ -82,12 +123,16 @@ fn main() {
     walk("purge", || many.blocking().purge().unwrap());
 }
 
-fn fill(tokens: &Tokens, count: usize) -> Vec<String> {
+fn fill<S: TokenStore + RuntimeFree>(tokens: &TokenAuthority<S>, count: usize) -> Vec<String> {
     issue(tokens, count, |number| format!("user-{}", number / 10))
 }
 
 /// By many threads, whose commits go together.
-fn issue(tokens: &Tokens, count: usize, owner: impl Fn(usize) -> String + Sync) -> Vec<String> {
+fn issue<S: TokenStore + RuntimeFree>(
+    tokens: &TokenAuthority<S>,
+    count: usize,
+    owner: impl Fn(usize) -> String + Sync,
+) -> Vec<String> {
     const THREADS: usize = 64;
     let some = |first| -> Vec<String> {
         let one = |number| {
@@ -103,7 +148,10 @@ fn issue(tokens: &Tokens, count: usize, owner: impl Fn(usize) -> String + Sync) 
     })
 }
 
-fn lists(tokens: &Tokens, count: usize) -> impl FnMut() -> usize {
+fn lists<S: TokenStore + RuntimeFree>(
+    tokens: &TokenAuthority<S>,
+    count: usize,
+) -> impl FnMut() -> usize {
     let mut random = 0;
     move || {
         random += 1;
@@ -113,7 +161,10 @@ fn lists(tokens: &Tokens, count: usize) -> impl FnMut() -> usize {
     }
 }
 
-fn authenticates(tokens: &Tokens, texts: &[String]) -> impl FnMut() -> TokenId {
+fn authenticates<S: TokenStore + RuntimeFree>(
+    tokens: &TokenAuthority<S>,
+    texts: &[String],
+) -> impl FnMut() -> TokenId {
     let mut random = 0;
     move || {
         random += 1;

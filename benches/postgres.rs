@@ -1,5 +1,5 @@
-//! What one `authenticate` costs over a PostgreSQL server on the same machine, beside the same prepared select; and what it costs to
-//! write last uses. The server waits for the disk (`fsync`).
+//! What one `authenticate` costs over a PostgreSQL server on the same machine, beside the same prepared select; and what a durable
+//! change costs. The server waits for the disk (`fsync`).
 //!
 //! `cargo bench --bench postgres`, with a word to pick lines. It starts a server of its own; without PostgreSQL it says so and ends.
 
@@ -16,6 +16,7 @@ use app_tokens::{
 };
 use deadpool_postgres::Pool;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
 use harness::{Table, ToReach, arriving};
@@ -61,7 +62,35 @@ fn main() {
             })
         }),
     );
+    issues(&table, &here, &tokens);
     last_uses(&table, &here, &tokens, &texts);
+}
+
+/// The server lets commits that wait at the same time go together.
+fn issues(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>) {
+    let what = "durable issue, 64 tasks at once / one, each";
+    if !table.wants(what) {
+        return;
+    }
+    let issues = |tasks: usize, each: usize| {
+        let start = Instant::now();
+        here.block_on(async {
+            let mut running = JoinSet::new();
+            for task in 0..tasks {
+                let tokens = tokens.clone();
+                running.spawn(async move {
+                    for _ in 0..each {
+                        let new = NewToken::new(format!("owner-{task}"), "My phone");
+                        drop(tokens.issue(new).await.unwrap());
+                    }
+                });
+            }
+            running.join_all().await;
+        });
+        start.elapsed().as_nanos() as f64 / (tasks * each) as f64
+    };
+    let (many, one) = (issues(64, 20), issues(1, 200));
+    table.line(what, many, one, many / one, ToReach::Told);
 }
 
 /// These wait for a disk, so each is done a few times only.
@@ -89,7 +118,7 @@ fn last_uses(
         start.elapsed().as_nanos() as f64 / rows as f64
     };
     let (many, one) = (write(COUNT, 1000), write(500, 1));
-    table.line(what, many, one, many / one, ToReach::Told);
+    table.line(what, many, one, many / one, ToReach::AtMost(0.02));
 }
 
 fn authority(pool: Pool) -> TokenAuthority<PostgresStore> {
