@@ -15,7 +15,7 @@ use crate::digest::Digest;
 use crate::error::{
     AuthError, ChangeError, DenialReason, Denied, Failed, IssueError, ManageError, RetireError,
 };
-use crate::event::{self, Event, Observer};
+use crate::event::{self, Event, Observer, Telling};
 use crate::issue::{self, Granted, IssuedToken, NewToken, Rotation};
 use crate::key_ring::KeyRing;
 use crate::leak::{self, Leak, LeakOutcome, LeakReport};
@@ -148,8 +148,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// issued under another nor rotated already can have any under it.
     ///
     /// It is measured by the caller's token as that is now, and belongs to its whole line of rotations: it ends when any token of the
-    /// line is revoked, narrowed or given a sooner end later on, though not with an unused successor whose place another takes. It
-    /// doesn't end when that merely goes idle, and can still be revoked through it: [`purge`](Self::purge) leaves the line there.
+    /// line is revoked, narrowed or given a sooner end later on, though not with an unused successor whose place another takes, nor if
+    /// the filter of a revocation spares it by name. It doesn't end when that merely goes idle, and can still be revoked through it: [`purge`](Self::purge) leaves the line there.
     ///
     /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
     /// default life, or with the caller's token if that is sooner.
@@ -331,10 +331,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Extended, extended).await
     }
 
-    /// Replaces a token by a new one of the same owner and label, in one step of the store: of several at once one succeeds, and no
-    /// crash leaves neither or both.
+    /// Replaces a token by a new one of the same owner and label, in one step of the store: no crash leaves neither or both. However
+    /// many rotate it at once, one new token is good: without an overlap one call succeeds, with one each that succeeds takes the place
+    /// of the one before.
     ///
-    /// The old one lives on during the overlap, at most until the new one's end. As long as the new one is unused then, the old one may
+    /// The old one lives on during the overlap, at most until the new one's end. Without an overlap its end is written as five minutes
+    /// ago, so that it is over at once on hosts whose clocks are behind, too. As long as the new one is unused then, the old one may
     /// be rotated again, in case the answer was lost: that takes the unused one's place, with the smaller access of both, and its label.
     /// A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if
     /// the new one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
@@ -349,6 +351,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
         let actor = by.actor()?;
+        self.refuse_without_flusher()?;
         let (old, replaced, now) = self.rotatable(by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
@@ -379,14 +382,13 @@ impl<S: TokenStore> TokenAuthority<S> {
             unique_label: false,
             under: None,
         };
-        let (answer, issued) = self.draw_and_insert(&granted, now, unbound).await?;
-        if answer != Inserted::Done {
-            return Err(ChangeError::Conflict);
-        }
-        let replaced = replaced.map(|row| row.record().id());
-        let token = issued.view();
-        self.tell(&Event::Rotated { old: id, replaced, ended_derived, token, by: &actor });
-        Ok(issued)
+        let tell = |token: &TokenView, is_certain| {
+            let replaced = replaced.as_ref().map(|row| row.record().id());
+            let by = &actor;
+            self.tell(&Event::Rotated { old: id, replaced, ended_derived, token, by, is_certain });
+        };
+        let (answer, issued) = self.draw_and_insert(&granted, now, unbound, tell).await?;
+        if answer == Inserted::Done { Ok(issued) } else { Err(ChangeError::Conflict) }
     }
 
     /// Ends a token, and what was issued under it. Whoever presents it after this has returned is denied, on every host.
@@ -515,11 +517,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             Duration::from_secs(24 * 60 * 60).saturating_sub(self.shared.policy.retention());
         let unused_since =
             idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(longest_flush));
-        let count = self.delete(&Purge::Dead(Dead { ended_by, unused_since, now })).await?;
-        if count > 0 {
-            self.tell(&Event::Purged { count });
-        }
-        Ok(count)
+        let dead = Purge::Dead(Dead { ended_by, unused_since, now });
+        self.delete(&dead, |count, is_certain| self.tell(&Event::Purged { count, is_certain }))
+            .await
     }
 
     /// Seals anew, under the ring's active key, every row that another key of the ring seals. Row by row, so it may be stopped and
@@ -703,17 +703,16 @@ impl<S: TokenStore> TokenAuthority<S> {
                     by: actor.clone(),
                 }),
             };
-            match self.replace(&replace).await? {
-                Replaced::Done => {
-                    let view = self.view(&new, now);
-                    self.tell(&Event::Changed {
-                        token: &view,
-                        change: kind,
-                        ended_derived: is_less,
-                        by: &actor,
-                    });
-                    return Ok(view);
-                }
+            let view = self.view(&new, now);
+            let mut telling = Telling::new(|_, is_certain| {
+                let (token, change, ended_derived, by) = (&view, kind, is_less, &actor);
+                self.tell(&Event::Changed { token, change, ended_derived, by, is_certain });
+            });
+            let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
+            let answer = telling.hear(self.replace(&replace), is_done).await?;
+            drop(telling);
+            match answer {
+                Replaced::Done => return Ok(view),
                 Replaced::LabelTaken => return Err(ChangeError::LabelTaken),
                 Replaced::Stale => {}
             }
@@ -743,32 +742,36 @@ impl<S: TokenStore> TokenAuthority<S> {
         let unique_label = self.shared.policy.has_unique_labels();
         let as_asked =
             |row| Insert { row, now, limit, unique_label, under: under.clone(), supersede: None };
-        let (answer, issued) = self.draw_and_insert(granted, now, as_asked).await?;
-        match answer {
-            Inserted::Done => {}
-            Inserted::LabelTaken => return Err(IssueError::LabelTaken),
-            Inserted::LimitReached => {
-                return Err(IssueError::LimitReached { limit: limit.unwrap_or(0) });
-            }
-            Inserted::Stale => return Err(IssueError::ParentChanged),
-            Inserted::IdTaken => return Err(Failed::NoFreeId.into()),
-        }
         let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
-        self.tell(&Event::Issued { token: issued.view(), by: &by });
-        Ok(issued)
+        let tell = |token: &TokenView, is_certain| {
+            self.tell(&Event::Issued { token, by: &by, is_certain });
+        };
+        let (answer, issued) = self.draw_and_insert(granted, now, as_asked, tell).await?;
+        match answer {
+            Inserted::Done => Ok(issued),
+            Inserted::LabelTaken => Err(IssueError::LabelTaken),
+            Inserted::LimitReached => Err(IssueError::LimitReached { limit: limit.unwrap_or(0) }),
+            Inserted::Stale => Err(IssueError::ParentChanged),
+            Inserted::IdTaken => Err(Failed::NoFreeId.into()),
+        }
     }
 
-    /// Draws a token, and draws again where its id is taken.
+    /// Draws a token, and draws again where its id is taken. Tells of the one that was inserted, or may be.
     async fn draw_and_insert(
         &self,
         granted: &Granted,
         now: Timestamp,
         insert: impl Fn(Row) -> Insert,
+        tell: impl Fn(&TokenView, bool),
     ) -> Result<(Inserted, IssuedToken), Failed> {
         for _ in 0..MAX_DRAWS {
             let (token, row) = self.draw(granted, now)?;
             let view = TokenView::new(row.record(), Some(Status::Active), None);
-            let answer = self.insert(&insert(row.into())).await?;
+            let insert = insert(row.into());
+            let mut telling = Telling::new(|_, is_certain| tell(&view, is_certain));
+            let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
+            let answer = telling.hear(self.insert(&insert), is_done).await?;
+            drop(telling);
             if answer != Inserted::IdTaken {
                 return Ok((answer, IssuedToken::new(token, view)));
             }
@@ -967,19 +970,12 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     async fn end(&self, by: Actor, filter: &Filter, reason: Reason) -> Result<u64, Failed> {
         let revocation = Revocation { at: self.now(), reason, by };
-        let mut ending = Ending { tokens: self, filter, revocation: &revocation, count: None };
-        match self.store.revoke(filter, &revocation).await {
-            Ok(count) => {
-                ending.count = Some(count);
-                Ok(count)
-            }
-            Err(error) => {
-                if error.certainty() == Certainty::NotDone {
-                    ending.count = Some(0);
-                }
-                Err(error.into())
-            }
-        }
+        let mut telling = Telling::new(|count, is_certain| {
+            let Revocation { reason, by, .. } = &revocation;
+            self.tell(&Event::Revoked { filter, count, is_certain, reason, by });
+        });
+        let revoked = async { Ok(self.store.revoke(filter, &revocation).await?) };
+        telling.hear(revoked, |count| *count).await
     }
 
     async fn end_leaked(
@@ -1096,17 +1092,19 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     async fn erase(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.end(by.clone(), &filter, Reason::FORGOTTEN).await?;
-        let count = self.delete(&Purge::Matching(filter.clone())).await?;
-        if count > 0 {
-            self.tell(&Event::Forgotten { filter: &filter, count, by: &by });
-        }
-        Ok(count)
+        let matching = Purge::Matching(filter.clone());
+        self.delete(&matching, |count, is_certain| {
+            self.tell(&Event::Forgotten { filter: &filter, count, is_certain, by: &by });
+        })
+        .await
     }
 
-    async fn delete(&self, purge: &Purge) -> Result<u64, Failed> {
+    async fn delete(&self, purge: &Purge, tell: impl Fn(u64, bool)) -> Result<u64, Failed> {
+        let mut telling = Telling::new(tell);
         let mut count = 0;
         loop {
-            let deleted = self.store.purge(purge, PURGE_BATCH).await?;
+            let batch = async { Ok(self.store.purge(purge, PURGE_BATCH).await?) };
+            let deleted = telling.hear(batch, |deleted| *deleted).await?;
             count += deleted;
             if deleted < u64::from(PURGE_BATCH) {
                 return Ok(count);
@@ -1153,7 +1151,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                 break;
             }
         }
-        self.shared.ring_is_complete.store(true, Ordering::Relaxed);
+        // What a transaction of the host's revoked may be rolled back.
+        if self.held_back.as_ref().is_none_or(|held_back| held_back.has_no_revocation()) {
+            self.shared.ring_is_complete.store(true, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -1178,24 +1179,6 @@ impl<S: TokenStore> Drop for Moving<'_, S> {
             (self.trusted_by, &self.report);
         if *count > 0 || !trusted.is_empty() {
             self.tokens.tell(&Event::Resealed { count: *count, trusted, trusted_by });
-        }
-    }
-}
-
-/// Tells what was revoked, also where the answer was lost or the caller gave up: whoever asks again hears that nothing was left to do.
-struct Ending<'a, S: TokenStore> {
-    tokens: &'a TokenAuthority<S>,
-    filter: &'a Filter,
-    revocation: &'a Revocation,
-    /// `None` while nobody can say.
-    count: Option<u64>,
-}
-
-impl<S: TokenStore> Drop for Ending<'_, S> {
-    fn drop(&mut self) {
-        let Ending { tokens, filter, revocation: Revocation { reason, by, .. }, count } = *self;
-        if count != Some(0) {
-            tokens.tell(&Event::Revoked { filter, count, reason, by });
         }
     }
 }

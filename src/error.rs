@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::record::{Status, StatusUnclear};
 use crate::seal::KeyId;
 use crate::secret::RandomSourceFailed;
-use crate::store::StoreError;
+use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
 use crate::token::{ParseError, TokenId};
 
@@ -120,6 +120,13 @@ pub enum Failed {
     /// The ids that were drawn were all taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
+}
+
+impl Failed {
+    /// Whether what failed may be done all the same.
+    pub(crate) fn may_be_done(&self) -> bool {
+        matches!(self, Failed::Store(error) if error.certainty() == Certainty::Unknown)
+    }
 }
 
 /// A token is good and may not do this: HTTP 403. Clients keep the token.

@@ -32,7 +32,52 @@ pub(crate) fn tell(observer: Option<&dyn Observer>, event: &Event<'_>) {
     }
 }
 
+/// Tells of a change once, at its end: also where the store's answer was lost, or the caller gave up. Whoever asks again hears that
+/// nothing was left to do.
+pub(crate) struct Telling<F: Fn(u64, bool)> {
+    tell: F,
+    /// How many rows, for certain.
+    count: u64,
+    is_certain: bool,
+}
+
+impl<F: Fn(u64, bool)> Telling<F> {
+    /// `tell` is told how many rows were changed for certain, and whether that is all.
+    pub(crate) fn new(tell: F) -> Telling<F> {
+        Telling { tell, count: 0, is_certain: true }
+    }
+
+    /// Waits for the store's answer, and counts the rows that it stands for.
+    pub(crate) async fn hear<T>(
+        &mut self,
+        answer: impl Future<Output = Result<T, Failed>>,
+        count: impl FnOnce(&T) -> u64,
+    ) -> Result<T, Failed> {
+        self.is_certain = false;
+        let answer = answer.await;
+        match &answer {
+            Ok(done) => {
+                self.count += count(done);
+                self.is_certain = true;
+            }
+            Err(failed) => self.is_certain = !failed.may_be_done(),
+        }
+        answer
+    }
+}
+
+impl<F: Fn(u64, bool)> Drop for Telling<F> {
+    fn drop(&mut self) {
+        if self.count > 0 || !self.is_certain {
+            (self.tell)(self.count, self.is_certain);
+        }
+    }
+}
+
 /// Something that happened. Never holds a secret, a digest or a seal.
+///
+/// Where `is_certain` is false, nobody can say whether it happened, or whether the last of many did: the store's answer was lost, or
+/// the caller gave up before it came.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -42,6 +87,8 @@ pub enum Event<'a> {
         token: &'a TokenView,
         /// By whom.
         by: &'a Actor,
+        /// If not, there may be a token whose text nobody saw.
+        is_certain: bool,
     },
     /// A token was used for the first time; at least once.
     FirstUse {
@@ -83,6 +130,8 @@ pub enum Event<'a> {
         token: &'a TokenView,
         /// By whom.
         by: &'a Actor,
+        /// If not, the old one may be as it was.
+        is_certain: bool,
     },
     /// A superseded token was presented with its right secret; once per usage interval.
     Reused {
@@ -99,6 +148,8 @@ pub enum Event<'a> {
         ended_derived: bool,
         /// By whom.
         by: &'a Actor,
+        /// If not, it may be as it was.
+        is_certain: bool,
     },
     /// Rows were sealed anew under the active key.
     Resealed {
@@ -113,9 +164,10 @@ pub enum Event<'a> {
     Revoked {
         /// Which.
         filter: &'a Filter,
-        /// How many, with those that were issued under them; never 0. `None` where nobody can say whether it was done: the store's
-        /// answer was lost, or the caller gave up.
-        count: Option<u64>,
+        /// How many for certain, with those that were issued under them.
+        count: u64,
+        /// If not, all of them may be revoked.
+        is_certain: bool,
         /// Why.
         reason: &'a Reason,
         /// By whom.
@@ -125,8 +177,10 @@ pub enum Event<'a> {
     Forgotten {
         /// Which.
         filter: &'a Filter,
-        /// How many rows.
+        /// How many rows for certain.
         count: u64,
+        /// If not, there may be more.
+        is_certain: bool,
         /// By whom.
         by: &'a Actor,
     },
@@ -137,8 +191,10 @@ pub enum Event<'a> {
     },
     /// Dead rows were deleted.
     Purged {
-        /// How many; never 0.
+        /// How many for certain.
         count: u64,
+        /// If not, there may be more.
+        is_certain: bool,
     },
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::access::{Access, AsScope};
 use crate::error::{ChangeError, IssueError, LifeError};
 use crate::policy::Policy;
-use crate::record::{Expires, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, Expires, TokenRecord};
 use crate::text::{InvalidText, Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::{Token, TokenId};
@@ -187,7 +187,7 @@ impl Rotation {
     }
 
     /// … during which the old token lives on for so long, or until its own end or the new one's; the policy has a maximum. Zero ends it
-    /// at once.
+    /// at once, also on hosts whose clocks are up to five minutes behind.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
@@ -220,7 +220,11 @@ impl Rotation {
         if overlap > policy.max_overlap() {
             return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
         }
-        let overlap_ends = now.saturating_add(overlap);
+        // "At once" also on a host whose clock is behind.
+        let overlap_ends = match overlap {
+            Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE),
+            overlap => now.saturating_add(overlap),
+        };
         // Nor does it outlive the new one.
         let ends = [old.expires().at(), expires.at()].into_iter().flatten();
         let old_ends = Expires::At(ends.fold(overlap_ends, Timestamp::min));

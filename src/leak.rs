@@ -60,10 +60,12 @@ pub(crate) fn find_tokens(text: &str, accepted: &[Prefix]) -> (Vec<(Range<usize>
     let text = &text[..end];
     let mut tokens = in_clear(text, accepted);
     for encoded in basic_credentials(text) {
-        // Lossy: a user name in Latin-1 must not hide the token behind it.
-        let Ok(decoded) = BASE64.decode(&text[encoded.clone()]).map(Zeroizing::new) else {
+        // Only up to its padding, which quoted-printable mail writes as `=3D`.
+        let digits = text[encoded.clone()].split('=').next().unwrap_or_default();
+        let Ok(decoded) = BASE64.decode(digits).map(Zeroizing::new) else {
             continue;
         };
+        // Lossy: a user name in Latin-1 must not hide the token behind it.
         let decoded = Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned());
         let inside = in_clear(&decoded, accepted);
         tokens.extend(inside.into_iter().map(|(_, token)| (encoded.clone(), token)));
@@ -194,6 +196,7 @@ mod tests {
                 format!("Basic&nbsp;{encoded}"),
                 format!("\x1b[1mBasic\x1b[0m {encoded}\x1b[0m"),
                 format!("basic\r\n    {encoded}"),
+                format!("Basic {}", encoded.replace('=', "=3D")),
             ] {
                 let found = find(&text);
                 assert_eq!(found.len(), 1, "{text}");

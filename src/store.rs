@@ -101,7 +101,8 @@ pub use table::{InvalidTableName, TableName};
 /// **`revoke`**
 ///
 /// 17. Every row that the filter matches is revoked, and every row of the same owner that is derived from the family of a matching
-///     row, revoked already or not; but never the one that is `except_id`. It answers how many it revoked. *Dangerous: a row left out.*
+///     row, revoked already or not; but never the one that is `except_id`. The first revocation of a row stays. It answers how many it
+///     revoked. *Dangerous: a row left out.*
 /// 18. A row that can't be read is revoked like any other: nothing is decoded. *Dangerous: a damaged row that stops the others.*
 /// 19. No row escapes by being inserted or superseded meanwhile: an `insert` either was there before and is revoked, or comes after
 ///     and sees the revocation. *Dangerous: a successor that lives on.*

@@ -18,7 +18,7 @@ use crate::view::TokenView;
 /// From [`TokenAuthority::in_transaction`].
 ///
 /// What is done here counts once the host has committed: only then is a token good, or denied everywhere. If a call fails or is given
-/// up, roll back. Nothing is asked again here where an answer was lost, and nobody hears of anything before the
+/// up, roll back. Nobody hears of anything before the
 /// [events](InTransaction::into_events) are sent. `store::SqliteTransaction` and `store::PostgresTransaction` show it whole:
 ///
 /// ```
@@ -131,6 +131,12 @@ impl HeldBack {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(Unsent::of(event));
     }
 
+    /// Whether the transaction has revoked nothing yet, by what this object was asked.
+    pub(crate) fn has_no_revocation(&self) -> bool {
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !events.iter().any(|event| matches!(event, Unsent::Revoked { .. }))
+    }
+
     fn take(&self) -> Vec<Unsent> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -138,19 +144,20 @@ impl HeldBack {
 
 /// What can happen in a transaction.
 enum Unsent {
-    Issued { token: TokenView, by: Actor },
-    Revoked { filter: Filter, count: Option<u64>, reason: Reason, by: Actor },
+    Issued { token: TokenView, by: Actor, is_certain: bool },
+    Revoked { filter: Filter, count: u64, is_certain: bool, reason: Reason, by: Actor },
 }
 
 impl Unsent {
     fn of(event: &Event<'_>) -> Option<Unsent> {
         match *event {
-            Event::Issued { token, by } => {
-                Some(Unsent::Issued { token: token.clone(), by: by.clone() })
+            Event::Issued { token, by, is_certain } => {
+                Some(Unsent::Issued { token: token.clone(), by: by.clone(), is_certain })
             }
-            Event::Revoked { filter, count, reason, by } => Some(Unsent::Revoked {
+            Event::Revoked { filter, count, is_certain, reason, by } => Some(Unsent::Revoked {
                 filter: filter.clone(),
                 count,
+                is_certain,
                 reason: reason.clone(),
                 by: by.clone(),
             }),
@@ -160,9 +167,12 @@ impl Unsent {
 
     fn lend(&self) -> Event<'_> {
         match self {
-            Unsent::Issued { token, by } => Event::Issued { token, by },
-            Unsent::Revoked { filter, count, reason, by } => {
-                Event::Revoked { filter, count: *count, reason, by }
+            Unsent::Issued { token, by, is_certain } => {
+                Event::Issued { token, by, is_certain: *is_certain }
+            }
+            Unsent::Revoked { filter, count, is_certain, reason, by } => {
+                let (count, is_certain) = (*count, *is_certain);
+                Event::Revoked { filter, count, is_certain, reason, by }
             }
         }
     }

@@ -8,7 +8,7 @@ use std::thread;
 
 use app_tokens::error::{DenialReason, LifeError, RetireError};
 use app_tokens::record::{Expires, Status};
-use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
+use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
     ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement, Reuse,
@@ -109,7 +109,7 @@ fn rotated_without_overlap_the_old_one_ends_at_once_and_its_successor_works(
     bench.assert_good(new.expose_secret());
     let view = bench.see(&old);
     assert_eq!((view.status(), view.successor()), (Some(Status::Superseded), Some(new.id())));
-    assert_eq!(view.expires(), Expires::At(at(0)));
+    assert_eq!(view.expires(), Expires::At(at(0).saturating_sub(CLOCK_TOLERANCE)));
     assert_eq!(bench.heard.kinds()[0], "Rotated");
 }
 
@@ -1534,4 +1534,24 @@ fn what_a_policy_foretells_comes_true() {
     after.assert_denied(token.expose_secret(), DenialReason::Idle);
     after.clock.set(goes_idle.saturating_sub(secs(1)));
     after.assert_good(token.expose_secret());
+}
+
+/// Clocks of one deployment may be apart.
+#[test]
+fn a_rotation_without_overlap_ends_the_old_token_on_hosts_whose_clocks_are_behind() {
+    let here = bench(policy());
+    let old = here.issue("alice");
+    here.clock.set(at(1000));
+    let new = here.rotate(&old, 0);
+    for behind in [0, 1, 290, 300] {
+        let there = bench_over(here.tokens.store().clone(), policy());
+        there.clock.set(at(1000 - behind));
+        there.assert_denied(old.expose_secret(), DenialReason::Superseded);
+        let again = there.tokens.blocking().rotate(OPS, old.id(), Rotation::new());
+        assert!(
+            matches!(again, Err(ChangeError::NotActive(Status::Superseded))),
+            "{behind}: {again:?}"
+        );
+    }
+    here.assert_good(new.expose_secret());
 }

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -479,23 +480,82 @@ fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
 }
 
+/// Whoever asks again hears that nothing was left to do, and a backup is brought up to date from what was told.
 #[test]
-fn a_revocation_that_nobody_heard_the_answer_of_is_told() {
-    for lost in [Fault::DoneUnknown, Fault::Stalls, Fault::NotDone] {
-        let (store, bench) = faulty();
-        let issued = bench.issue("alice");
-        bench.heard.texts();
-        store.script(&[lost]);
-        let revoking = bench.tokens.revoke(OPS, issued.id(), Reason::REQUESTED);
-        assert!(!matches!(poll_once(revoking), Poll::Ready(Ok(_))));
-        let heard = bench.heard.texts();
-        let told = heard.iter().any(|text| {
-            text.contains("Revoked")
-                && text.contains("count: None")
-                && text.contains(&issued.id().to_string())
-        });
-        assert_eq!(told, lost != Fault::NotDone, "{lost:?}: {heard:?}");
+fn a_change_that_nobody_heard_the_answer_of_is_told() {
+    type Act = for<'b> fn(&'b Bench<Faulty>, TokenId) -> Pin<Box<dyn Future<Output = bool> + 'b>>;
+    // How often the store is asked before the change.
+    let acts: [(&str, usize, Act); 8] = [
+        ("Issued", 0, |bench, _| {
+            Box::pin(async { bench.tokens.issue(NewToken::new("bob", "x")).await.is_ok() })
+        }),
+        ("Changed", 1, |bench, id| {
+            Box::pin(async move { bench.tokens.rename(OPS, id, "y").await.is_ok() })
+        }),
+        ("Changed", 1, |bench, id| {
+            let less = Access::scopes(["files:read"]).unwrap();
+            Box::pin(async move { bench.tokens.narrow(OPS, id, less).await.is_ok() })
+        }),
+        ("Rotated", 1, |bench, id| {
+            Box::pin(async move { bench.tokens.rotate(OPS, id, Rotation::new()).await.is_ok() })
+        }),
+        ("Revoked", 0, |bench, id| {
+            Box::pin(async move { bench.tokens.revoke(OPS, id, Reason::REQUESTED).await.is_ok() })
+        }),
+        ("Forgotten", 1, |bench, id| {
+            Box::pin(async move { bench.tokens.forget(OPS, id).await.is_ok() })
+        }),
+        ("Forgotten", 1, |bench, _| {
+            Box::pin(async { bench.tokens.forget_owner(&owner("alice"), "x").await.is_ok() })
+        }),
+        ("Purged", 0, |bench, _| Box::pin(async { bench.tokens.purge().await.is_ok() })),
+    ];
+    for (kind, before, act) in acts {
+        for fault in [Fault::DoneUnknown, Fault::Stalls, Fault::NotDone, Fault::None] {
+            let (store, bench) = faulty();
+            let id = bench.issue("alice").id();
+            if kind == "Purged" {
+                bench.tokens.blocking().revoke(OPS, id, Reason::REQUESTED).unwrap();
+                bench.clock.advance(secs(400 * 86_400));
+            }
+            bench.heard.texts();
+            // Where the answer was lost, no look and no second try says more.
+            let mut script = vec![Fault::None; before];
+            script.push(fault);
+            script.extend([Fault::NotDone; 2].iter().filter(|_| fault == Fault::DoneUnknown));
+            store.script(&script);
+            let answer = poll_once(act(&bench, id));
+            let heard = bench.heard.texts();
+            let told = |certain: bool| {
+                let words = format!("is_certain: {certain}");
+                heard.iter().any(|text| text.starts_with(kind) && text.contains(&words))
+            };
+            let is_done = fault == Fault::None;
+            assert_eq!(matches!(answer, Poll::Ready(true)), is_done, "{kind} {fault:?}");
+            assert_eq!(told(true), is_done, "{kind} {fault:?}: {heard:?}");
+            let may_be = matches!(fault, Fault::DoneUnknown | Fault::Stalls);
+            assert_eq!(told(false), may_be, "{kind} {fault:?}: {heard:?}");
+        }
     }
+}
+
+#[test]
+fn a_deletion_that_failed_in_the_middle_tells_what_it_deleted() {
+    let store = Faulty::default();
+    let bench = bench_over(store.clone(), policy().with_no_limit_per_owner());
+    for _ in 0..1001 {
+        let new = NewToken::new("alice", "x").expires_in(secs(1));
+        drop(ready(bench.tokens.issue(new)).unwrap());
+    }
+    bench.clock.advance(secs(400 * 86_400));
+    bench.heard.texts();
+    store.script(&[Fault::None, Fault::NotDone]);
+    assert!(bench.tokens.blocking().purge().is_err());
+    assert_eq!(bench.heard.texts(), ["Purged { count: 1000, is_certain: true }"]);
+    store.script(&[Fault::None, Fault::LostUnknown]);
+    assert!(bench.tokens.blocking().forget_owner(&owner("alice"), "x").is_err());
+    let heard = bench.heard.texts().concat();
+    assert!(heard.contains("count: 0, is_certain: false"), "{heard}");
 }
 
 #[test]

@@ -371,7 +371,7 @@ fn all_tokens_of_an_owner_end_in_one_act_and_one_event() {
     let heard = bench.heard.texts();
     assert_eq!(heard.iter().filter(|text| text.starts_with("Revoked")).count(), 1);
     assert!(
-        heard[0].contains("count: Some(5)") && heard[0].contains("password changed"),
+        heard[0].contains("count: 5, is_certain: true") && heard[0].contains("password changed"),
         "{}",
         heard[0]
     );

@@ -212,3 +212,20 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
     SqliteStore::MIGRATIONS.iter().for_each(|step| host.execute_batch(step).unwrap());
     insert(&file.open(), parts(1));
 }
+
+/// A ring that lacks a living row's key issues nothing. That the row was revoked counts once it is committed.
+#[test]
+fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
+    let (_file, store, mut host) = file_of_a_host();
+    drop(authority(store.clone()).blocking().issue(NewToken::new("alice", "Old")).unwrap());
+    let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
+    let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let inside = tokens.in_transaction(&transaction);
+    let (by, all) = (By::Operator("x"), Filter::every_token());
+    inside.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
+    drop(inside.blocking().issue(NewToken::new("alice", "New")).unwrap());
+    drop(inside.into_events());
+    drop(transaction);
+    tokens.blocking().issue(NewToken::new("alice", "New")).unwrap_err();
+}

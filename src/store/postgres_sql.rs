@@ -263,7 +263,7 @@ pub const LIST: &str = concat!(
 /// Revokes the rows that a filter matches, and what was issued under their families, so far as they were committed when it began.
 /// A row that another transaction is changing is waited for and looked at again. Run it again until it found 0: what came while it
 /// waited is seen then, and nothing can come after, as the rows that it revoked are locked. Where `revoked` is false, those no longer match
-/// it; their families are looked at all the same.
+/// it; their families are looked at all the same, told by instant, reason and actor: with them those of an equal act in that second.
 ///
 /// | parameter | type | |
 /// |---|---|---|

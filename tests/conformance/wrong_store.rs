@@ -592,7 +592,7 @@ mod caught {
         RevokesTheDerivedOfRevokedRowsNot: 17 revoke_ends_what_the_filter_matches_and_what_derives_from_it;
         KeepsTheSealOfTheRevoked: 17 revoke_ends_what_the_filter_matches_and_what_derives_from_it;
         LetsTheRevisionOverflow: 17 revoke_saturates_the_revision;
-        RevokesAgain: 18 the_first_revocation_stays;
+        RevokesAgain: 17 the_first_revocation_stays;
         TouchesBackwards: 20 touch_goes_forwards_only;
         TouchesNothingIfOneIsMissing: 20 touch_goes_forwards_only;
         TouchesAndBumpsTheRevision: 20 touch_changes_nothing_else;

@@ -322,32 +322,38 @@ impl Told {
 
     pub(crate) fn of(event: &Event<'_>) -> Told {
         match event {
-            Event::Issued { token, by } => Told::Issued(token.id(), (*by).clone()),
+            Event::Issued { token, by, is_certain: true } => {
+                Told::Issued(token.id(), (*by).clone())
+            }
             Event::FirstUse { token, address } => Told::FirstUse(token.id(), *address),
             Event::NewAddress { token, address } => Told::NewAddress(token.id(), *address),
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
-            Event::Rotated { old, replaced, ended_derived, token, by } => Told::Rotated {
-                old: *old,
-                replaced: *replaced,
-                ended_derived: *ended_derived,
-                new: token.id(),
-                by: (*by).clone(),
-            },
+            Event::Rotated { old, replaced, ended_derived, token, by, is_certain: true } => {
+                Told::Rotated {
+                    old: *old,
+                    replaced: *replaced,
+                    ended_derived: *ended_derived,
+                    new: token.id(),
+                    by: (*by).clone(),
+                }
+            }
             Event::Reused { token } => Told::Reused(token.id()),
-            Event::Changed { token, change, ended_derived, by } => {
+            Event::Changed { token, change, ended_derived, by, is_certain: true } => {
                 Told::Changed(token.id(), *change, *ended_derived, (*by).clone())
             }
             Event::Resealed { count, trusted, trusted_by } => {
                 let trusted_by = trusted_by.cloned();
                 Told::Resealed(*count, trusted_by.map(|actor| (trusted.to_vec(), actor)))
             }
-            Event::Revoked { count, reason, by, .. } => {
-                Told::Revoked(count.unwrap_or(0), (*reason).clone(), (*by).clone())
+            Event::Revoked { count, reason, by, is_certain: true, .. } => {
+                Told::Revoked(*count, (*reason).clone(), (*by).clone())
             }
-            Event::Forgotten { count, by, .. } => Told::Forgotten(*count, (*by).clone()),
-            Event::Purged { count } => Told::Purged(*count),
+            Event::Forgotten { count, by, is_certain: true, .. } => {
+                Told::Forgotten(*count, (*by).clone())
+            }
+            Event::Purged { count, is_certain: true } => Told::Purged(*count),
             other => Told::Other(format!("{other:?}")),
         }
     }

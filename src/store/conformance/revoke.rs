@@ -36,7 +36,6 @@ pub async fn revoke_ends_what_the_filter_matches_and_what_derives_from_it<S: Tok
     }
 }
 
-/// Clause 17, for rows at the greatest revision.
 /// Clause 17.
 pub async fn revoke_spares_the_one_that_it_excepts<S: TokenStore>(store: &S) {
     let mut rows = [row(1, "alice"), derived(2, "alice", 1), derived(3, "alice", 1)];
@@ -49,7 +48,7 @@ pub async fn revoke_spares_the_one_that_it_excepts<S: TokenStore>(store: &S) {
     has(17, store, &rows).await;
 }
 
-/// Clause 17.
+/// Clause 17, for rows at the greatest revision.
 pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(1, "alice") };
     let below = RecordParts { revision: TokenRecord::MAX_REVISION - 1, ..row(2, "alice") };
@@ -60,7 +59,7 @@ pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
     has(17, store, &[ended(&full, &the_end), ended(&below, &the_end)]).await;
 }
 
-/// Clause 18.
+/// Clause 17.
 pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
@@ -71,8 +70,8 @@ pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
         let second = revocation(seconds, "second");
         let filter = Filter::of_owner(&owner("alice"));
         let answer = revoke(store, &filter, &second).await;
-        answers(18, "a revoke of what is revoked already, and perhaps another", answer, count);
-        has(18, store, &[ended(&old, &first), ended(&other, &revocation(60, "second"))]).await;
+        answers(17, "a revoke of what is revoked already, and perhaps another", answer, count);
+        has(17, store, &[ended(&old, &first), ended(&other, &revocation(60, "second"))]).await;
     }
 }
 
@@ -120,11 +119,11 @@ pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
         hold(17, counts.iter().sum::<u64>() == 10, wrong);
         let there = rows_of(&**store, &who).await;
         let once = there.iter().all(|row| row.revocation.is_some() && row.revision == 1);
-        hold(18, once, format_args!("a row was revoked twice: {there:?}"));
+        hold(17, once, format_args!("a row was revoked twice: {there:?}"));
     }
 }
 
-/// Clauses 14, 15, 18 and 20, on threads: a revocation stands against replaces, rotations and uses that run beside it.
+/// Clauses 14, 15, 17 and 20, on threads: a revocation stands against replaces, rotations and uses that run beside it.
 pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -161,7 +160,7 @@ pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore +
         at_once(runner, calls).await;
         let there = stored(&**store, old.id).await;
         let ended = there.revocation == Some(the_end) && there.seal.is_none();
-        hold(18, ended, format_args!("a revocation was written over: {there:?}"));
+        hold(17, ended, format_args!("a revocation was written over: {there:?}"));
         let latest = there.last_use.as_ref().map(|last_use| last_use.at);
         hold(20, latest == Some(at(3)), format_args!("a use was written over: {there:?}"));
     }
