@@ -70,7 +70,8 @@ use crate::token::TokenId;
 ///
 /// # Failures
 /// A full disk, a lock that is held for longer than 5 seconds, a file that became read-only: each fails the calls that it concerns
-/// and says so, and the store goes on by itself when the cause is gone. A damaged file fails whatever reads the damaged part, and
+/// and says so, and the store goes on by itself when the cause is gone. Behind a lock that is not let go in time all changes that
+/// wait by then fail together: none waits for others, and then 5 seconds of its own. A damaged file fails whatever reads the damaged part, and
 /// denies nobody: [`SqliteStoreError`] says what a start is refused for.
 ///
 /// # Threads

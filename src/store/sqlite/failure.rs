@@ -19,6 +19,17 @@ impl Failure {
     }
 }
 
+/// Whether a lock was held for longer than we wait.
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// What a panic is answered by.
+pub(super) fn panicked(what: &str) -> Error {
+    let code = ffi::Error::new(ffi::SQLITE_ABORT);
+    Error::SqliteFailure(code, Some(format!("{what} has panicked")))
+}
+
 struct Advice<'e>(&'e Error);
 
 impl fmt::Display for Advice<'_> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::failure::is_busy;
 use super::migrate::Tables;
 use crate::store::TableName;
 
@@ -212,8 +213,6 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
 pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(WAL_PAUSE)?;
     let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));
-    let is_busy =
-        |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
     let mut mode = switch();
     for _ in 0..WAL_ATTEMPTS {
         if !mode.as_ref().is_err_and(is_busy) {

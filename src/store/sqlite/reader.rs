@@ -13,8 +13,9 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::{Connection, ffi};
+use rusqlite::Connection;
 
+use super::failure::panicked;
 use super::open::open_reader;
 use super::watch::Watch;
 use super::worker::{Worker, promise};
@@ -121,14 +122,9 @@ impl Readers {
             Some(walker) => _ = walker.send(walk),
             None => walk(),
         }
-        let answer = answer.await.unwrap_or_else(|| Err(panicked()));
+        let answer = answer.await.unwrap_or_else(|| Err(panicked("the list")));
         answer.map_err(|error| self.watch.explain(error))
     }
-}
-
-fn panicked() -> rusqlite::Error {
-    let code = ffi::Error::new(ffi::SQLITE_ABORT);
-    rusqlite::Error::SqliteFailure(code, Some("the thread that lists has panicked".into()))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it lives as long as the thread")]
@@ -299,7 +295,7 @@ mod tests {
     fn a_walk_that_panics_fails_alone() {
         let readers = readers();
         let error = block_on(readers.walk::<()>(|_| panic!("on purpose"))).unwrap_err();
-        assert_eq!(error.to_string(), "the thread that lists has panicked");
+        assert_eq!(error.to_string(), "the list has panicked");
         assert!(block_on(readers.walk(thread_name)).is_ok());
     }
 

@@ -207,3 +207,30 @@ impl RuntimeFree for SqliteTransaction<'_> {}
 #[derive(Debug, thiserror::Error)]
 #[error("the transaction is over: SQLite has rolled it back, or the host has ended it")]
 struct Over;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Certainty;
+    use crate::store::sqlite::open::open_memory;
+
+    #[test]
+    fn a_change_that_panics_leaves_the_transaction_as_it_was_before() {
+        let mut host = open_memory(&TableName::default()).unwrap();
+        host.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
+        let transaction = SqliteTransaction::begin(&mut host).unwrap();
+        let add = |number: i64, panics: bool| {
+            transaction.write(|statements| {
+                statements.execute("INSERT INTO numbers VALUES (?1)", [number])?;
+                assert!(!panics, "on purpose");
+                Ok(())
+            })
+        };
+        add(1, false).unwrap();
+        assert_eq!(add(2, true).unwrap_err().certainty(), Certainty::NotDone);
+        add(3, false).unwrap();
+        transaction.commit().unwrap();
+        let sum = host.query_row("SELECT sum(n) FROM numbers", [], |row| row.get::<_, i64>(0));
+        assert_eq!(sum.unwrap(), 4);
+    }
+}

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, iter, slice};
 
-use rusqlite::{Connection, ErrorCode, Params, Statement};
+use rusqlite::{Connection, Params, Statement};
 
-use super::failure::Failure;
+use super::failure::{Failure, is_busy, panicked};
 use super::watch::{self, Watch};
 use super::worker::{Promise, Worker, promise};
 use crate::store::{StoreError, TableName};
@@ -102,7 +102,7 @@ impl<'c> Statements<'c> {
         self.connection.execute(&self.table.in_sql(sql), params)
     }
 
-    /// Makes a change within the open transaction, or none of it.
+    /// Makes a change within the open transaction, or none of it, also where it panics.
     ///
     /// # Errors
     /// The change's own, in the inner result; in the outer one what spoils the whole transaction.
@@ -111,7 +111,8 @@ impl<'c> Statements<'c> {
         change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
     ) -> Result<rusqlite::Result<T>, rusqlite::Error> {
         self.execute(BEGIN_ONE, [])?;
-        let outcome = match change(self) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| change(self)));
+        let outcome = match outcome.unwrap_or_else(|_| Err(panicked("the change"))) {
             // SQLite takes everything back by itself where it can't go on, for instance on a full disk.
             Err(error) if self.execute(UNDO_ONE, []).is_err() => return Err(error),
             outcome => outcome,
@@ -140,11 +141,7 @@ pub(super) fn write_file(
     let mut statements = Statements::new(connection, table);
     loop {
         match waiting.recv_timeout(watch::INTERVAL) {
-            Ok(first) => {
-                let mut jobs = all_that_wait(first, waiting);
-                let ends = commit_all(&mut statements, watch, &mut jobs);
-                answer_all(jobs, ends);
-            }
+            Ok(first) => answer_all(commit_what_waits(&mut statements, watch, first, waiting)),
             // Those who read ask the watch what it saw.
             Err(RecvTimeoutError::Timeout) => _ = watch.look(),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -159,25 +156,40 @@ pub(super) fn write_memory(
     waiting: &Receiver<Box<dyn Job>>,
 ) {
     while let Ok(first) = waiting.recv() {
-        let mut jobs = all_that_wait(first, waiting);
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends =
-            commit_all(&mut Statements::new(&locked, table), &Watch::of_nothing(), &mut jobs);
+        let mut statements = Statements::new(&locked, table);
+        let done = commit_what_waits(&mut statements, &Watch::of_nothing(), first, waiting);
+        drop(statements);
         drop(locked);
-        answer_all(jobs, ends);
+        answer_all(done);
     }
+}
+
+/// A change whose caller waits, and how its transaction ended.
+type Done = (Box<dyn Job>, End);
+
+fn commit_what_waits(
+    statements: &mut Statements<'_>,
+    watch: &Watch,
+    first: Box<dyn Job>,
+    waiting: &Receiver<Box<dyn Job>>,
+) -> Vec<Done> {
+    let all = iter::once(first).chain(waiting.try_iter());
+    let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
+    let mut ends = commit_all(statements, watch, &mut jobs);
+    if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
+        // Who came meanwhile would wait for the same lock, and behind many for very long.
+        jobs.extend(waiting.try_iter());
+        ends.resize(jobs.len(), locked);
+    }
+    iter::zip(jobs, ends).collect()
 }
 
 /// A waker of the host's that panics must not end the one thread that writes.
-fn answer_all(jobs: Vec<Box<dyn Job>>, ends: Vec<End>) {
-    for (job, end) in iter::zip(jobs, ends) {
+fn answer_all(done: Vec<Done>) {
+    for (job, end) in done {
         let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(|| job.answer(&end)));
     }
-}
-
-fn all_that_wait(first: Box<dyn Job>, waiting: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-    let others = iter::from_fn(|| waiting.try_recv().ok());
-    iter::once(first).chain(others).take(MAX_TOGETHER).collect()
 }
 
 /// How a transaction ended.
@@ -190,19 +202,33 @@ pub(super) enum End {
     Unknown(Arc<rusqlite::Error>),
 }
 
+impl End {
+    /// Whether somebody else's lock stood in the way for as long as we wait.
+    fn is_locked(&self) -> bool {
+        matches!(self, End::NotDone(error) if is_busy(error))
+    }
+}
+
 /// Makes changes in one transaction; or each in its own, where one of them, too big for the disk for instance, spoils that.
 fn commit_all(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
 ) -> Vec<End> {
-    match commit_together(statements, watch, jobs) {
-        End::Spoilt(_) if jobs.len() > 1 => jobs
-            .iter_mut()
-            .map(|job| commit_together(statements, watch, slice::from_mut(job)))
-            .collect(),
-        end => vec![end; jobs.len()],
+    let together = commit_together(statements, watch, jobs);
+    if jobs.len() == 1 || !matches!(together, End::Spoilt(_)) {
+        return vec![together; jobs.len()];
     }
+    let mut ends: Vec<End> = Vec::new();
+    for job in jobs {
+        let end = match ends.last() {
+            // The others would wait as long for the same lock, one by one.
+            Some(end) if end.is_locked() => end.clone(),
+            _ => commit_together(statements, watch, slice::from_mut(job)),
+        };
+        ends.push(end);
+    }
+    ends
 }
 
 fn commit_together(
@@ -219,17 +245,14 @@ fn commit_together(
             return End::Spoilt(error.into());
         }
     }
-    match statements.execute(COMMIT, []) {
+    let Err(error) = statements.execute(COMMIT, []) else {
         // It may have been written into a file that nobody will open again.
-        Ok(_) => watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed),
-        Err(error) => {
-            let rolled_back = statements.execute(ROLLBACK, []).is_ok();
-            // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
-            match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy) if rolled_back => End::NotDone(error.into()),
-                _ => End::Unknown(error.into()),
-            }
-        }
+        return watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed);
+    };
+    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
+    match statements.execute(ROLLBACK, []) {
+        Ok(_) if is_busy(&error) => End::NotDone(error.into()),
+        _ => End::Unknown(error.into()),
     }
 }
 
@@ -279,10 +302,12 @@ where
 #[cfg(test)]
 mod tests {
     use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
     use std::thread;
     use std::time::Duration;
+
+    use tempfile::TempDir;
 
     use super::*;
     use crate::store::Certainty;
@@ -329,7 +354,7 @@ mod tests {
             fail.iter().enumerate().map(|(n, fails)| addition(n as i64, *fails)).unzip();
         let mut statements = Statements::new(connection, &TABLE);
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
+        answer_all(iter::zip(jobs, ends).collect());
         let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
         answers.map(|answer| answer.map(|_| ()).map_err(|error| error.certainty())).collect()
     }
@@ -372,7 +397,7 @@ mod tests {
         let together = commit_together(&mut statements, &Watch::of_nothing(), &mut jobs);
         assert!(matches!(together, End::Spoilt(_)), "SQLite takes everything back");
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
+        answer_all(iter::zip(jobs, ends).collect());
         let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
         let answers: Vec<_> = answers.map(|answer| answer.map_err(|e| e.to_string())).collect();
         let full = "the token store failed: app.db: database or disk is full (free some space: nothing needs to be restarted)";
@@ -431,7 +456,7 @@ mod tests {
             let change = Change { change, outcome: None, promise, name: name() };
             let mut jobs: Vec<Box<dyn Job>> = vec![Box::new(change)];
             let ends = commit_all(&mut Statements::new(&connection, &TABLE), &watch, &mut jobs);
-            answer_all(jobs, ends);
+            answer_all(iter::zip(jobs, ends).collect());
             certainties.push(wait(answer).unwrap().unwrap_err().certainty());
         }
         assert_eq!(certainties, [Certainty::Unknown, Certainty::NotDone]);
@@ -450,11 +475,115 @@ mod tests {
         let mut jobs = vec![job];
         let mut statements = Statements::new(&connection, &TABLE);
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
+        answer_all(iter::zip(jobs, ends).collect());
         let error = wait(answer).unwrap().unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone);
         let text = "the token store failed: app.db: database is locked (somebody else has";
         assert!(error.to_string().starts_with(text), "{error}");
+    }
+
+    /// How often SQLite asked whether to wait for a lock.
+    static ATTEMPTS: AtomicUsize = AtomicUsize::new(0);
+    static COUNTING: Mutex<()> = Mutex::new(());
+
+    fn wait_no_longer(_times: i32) -> bool {
+        ATTEMPTS.fetch_add(1, Ordering::SeqCst);
+        false
+    }
+
+    /// A file, somebody else's connection to it, and one of ours that counts [`ATTEMPTS`].
+    fn contended() -> (TempDir, Connection, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
+        connection.busy_handler(Some(wait_no_longer)).unwrap();
+        (directory, Connection::open(&path).unwrap(), connection)
+    }
+
+    #[test]
+    fn behind_a_lock_all_who_wait_hear_of_it_after_one_attempt() {
+        let _one_counts_at_a_time = COUNTING.lock();
+        let (_directory, other, connection) = contended();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let (jobs, waiting) = std::sync::mpsc::channel();
+        let mut answers = Vec::new();
+        for number in 0..5 * MAX_TOGETHER as i64 {
+            let (job, answer) = addition(number, false);
+            jobs.send(job).unwrap();
+            answers.push(answer);
+        }
+        drop(jobs);
+        ATTEMPTS.store(0, Ordering::SeqCst);
+        write_file(&connection, &TABLE, &Watch::of_nothing(), &waiting);
+        assert_eq!(ATTEMPTS.load(Ordering::SeqCst), 1);
+        for answer in answers {
+            let error = wait(answer).unwrap().unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            assert!(error.to_string().contains("database is locked"), "{error}");
+        }
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!(numbers(&connection), "");
+        assert_eq!(add_all(&connection, &[false, false]), [Ok(()); 2], "it goes on");
+    }
+
+    #[test]
+    fn behind_a_lock_that_came_after_a_spoilt_transaction_there_is_one_attempt_for_all() {
+        let _one_counts_at_a_time = COUNTING.lock();
+        let (_directory, other, connection) = contended();
+        let (mut jobs, mut answers): (Vec<_>, Vec<_>) =
+            (0..9).map(|number| addition(number, false)).unzip();
+        let change = move |statements: &mut Statements<'_>| {
+            statements.execute(ROLLBACK, [])?;
+            other.execute_batch("BEGIN IMMEDIATE")?;
+            Err::<usize, _>(rusqlite::Error::InvalidQuery)
+        };
+        let (promise, answer) = promise();
+        jobs.push(Box::new(Change { change, outcome: None, promise, name: name() }));
+        answers.push(answer);
+        ATTEMPTS.store(0, Ordering::SeqCst);
+        let mut statements = Statements::new(&connection, &TABLE);
+        let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
+        assert_eq!(ATTEMPTS.load(Ordering::SeqCst), 1);
+        answer_all(iter::zip(jobs, ends).collect());
+        for answer in answers {
+            assert_eq!(wait(answer).unwrap().unwrap_err().certainty(), Certainty::NotDone);
+        }
+        assert_eq!(add_all(&connection, &[false]), [Ok(())], "it goes on");
+    }
+
+    #[test]
+    fn a_change_that_panics_fails_alone_and_the_thread_goes_on() {
+        let connection = Arc::new(Mutex::new(memory("CREATE TABLE numbers (n INTEGER)")));
+        let (shared, (go_on, may_go_on)) = (connection.clone(), std::sync::mpsc::channel());
+        let write = move |jobs| {
+            // All three are committed together.
+            may_go_on.recv().unwrap();
+            write_memory(&shared, &TABLE, &jobs);
+        };
+        let writer = Writer::start(name(), write).unwrap();
+        let add = |number: i64, panics: bool| {
+            let added = writer.write(move |statements| {
+                let added = statements.execute("INSERT INTO numbers VALUES (?1)", [number]);
+                assert!(!panics, "on purpose");
+                added
+            });
+            Box::pin(added)
+        };
+        let mut three = [add(1, false), add(2, true), add(3, false)];
+        for future in &mut three {
+            assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        go_on.send(()).unwrap();
+        let [before, panicked, after] = three.map(wait);
+        assert_eq!((before.unwrap(), after.unwrap()), (1, 1));
+        let error = panicked.unwrap_err();
+        assert_eq!(error.certainty(), Certainty::NotDone);
+        assert!(error.to_string().contains("app.db: the change has panicked"), "{error}");
+        assert_eq!(wait(add(4, false)).unwrap(), 1);
+        assert_eq!(wait(add(5, true)).unwrap_err().certainty(), Certainty::NotDone);
+        drop(writer);
+        assert_eq!(numbers(&connection.lock().unwrap()), "1 3 4");
     }
 
     #[test]
