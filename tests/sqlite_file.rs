@@ -347,7 +347,7 @@ fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
     let store = file.open();
     insert(&store, parts(1));
     fs::remove_file(file.path()).unwrap();
-    // Within a second: the writing thread looks now and then.
+    // Within a second.
     let error = loop {
         if let Err(error) = wait(store.find(id(1))) {
             break error;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::path::{Path, absolute};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use rusqlite::types::Value;
@@ -23,9 +23,8 @@ pub use open::SqliteStoreError;
 pub use transaction::SqliteTransaction;
 
 use self::failure::Failure;
-use self::open::{open_memory, open_writer};
+use self::open::{open_memory, open_writer, whole_path};
 use self::reader::Readers;
-use self::watch::Watch;
 use self::writer::{Statements, Writer, write_file, write_memory};
 use super::columns::{as_id, number, revision};
 use super::{
@@ -60,7 +59,7 @@ use crate::token::TokenId;
 ///
 /// Several processes may have it open. While one has, neither move, replace nor copy the file, its `-wal` or its `-shm`: `VACUUM INTO`
 /// or `sqlite3 app.db ".backup copy.db"` makes a copy. On Unix a file that was nevertheless moved, deleted or replaced is noticed
-/// before and after each change, and within a second by look-ups; every call fails until it is back, or the store is opened anew.
+/// before and after each change, and by look-ups within a second; every call fails until it is back, or the store is opened anew.
 ///
 /// # Durability
 /// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
@@ -129,18 +128,15 @@ impl SqliteStore {
         path: impl AsRef<Path>,
         table: TableName,
     ) -> Result<SqliteStore, SqliteStoreError> {
-        let path = path.as_ref();
-        let connection = open_writer(path, &table)?;
-        let failed = |source| SqliteStoreError::Failed { path: path.into(), source };
-        // Threads open the file later on, when the process may have another working directory.
-        let path = absolute(path).map_err(|error| failed(error.into()))?;
-        let watch = Watch::of(&path).map_err(|error| failed(error.into()))?;
+        let path = whole_path(path.as_ref())?;
+        let (connection, watch) = open_writer(&path, &table)?;
         let readers = Readers::open(&path, &table, watch.clone())
             .map_err(|error| SqliteStoreError::new(&path, error))?;
         let name = Arc::<str>::from(path.to_string_lossy());
         let writes = table.clone();
         let write = move |jobs| write_file(&connection, &writes, &watch, &jobs);
-        let writer = Writer::start(name.clone(), write).map_err(|error| failed(error.into()))?;
+        let writer = Writer::start(name.clone(), write)
+            .map_err(|error| SqliteStoreError::Failed { path, source: error.into() })?;
         Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
     }
 

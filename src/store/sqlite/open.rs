@@ -1,24 +1,27 @@
 //! Opening a file.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Path, PathBuf, absolute};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::failure::is_busy;
+use super::failure::{is_busy, is_gone};
 use super::migrate::Tables;
+use super::watch::Watch;
 use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
-/// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten.
-const WRITER_SETTINGS: &str = "
+/// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten. Also
+/// for those who read: whoever closes the file last writes what is left in the log into it.
+const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
     PRAGMA checkpoint_fullfsync = ON;
     PRAGMA secure_delete = ON;";
-const READER_SETTINGS: &str = "PRAGMA query_only = ON;";
+const READ_ONLY: &str = "PRAGMA query_only = ON";
 
 /// The first SQLite with STRICT tables.
 const OLDEST_SQLITE: i32 = 3_037_000;
@@ -52,6 +55,9 @@ pub enum SqliteStoreError {
     /// The file can be read and not written.
     #[error("{} is read-only: this process must be able to write the file and its directory", .0.display())]
     ReadOnly(PathBuf),
+    /// Another file came to its place while it was being opened.
+    #[error("{} was moved or replaced while it was being opened: open it again", .0.display())]
+    Replaced(PathBuf),
     /// Another process, or another connection of this one, held the file's lock for too long.
     #[error("{} is locked: another process or connection has a transaction open on it", .0.display())]
     Locked(PathBuf),
@@ -130,6 +136,7 @@ impl SqliteStoreError {
             Some(ErrorCode::NotADatabase) => SqliteStoreError::NotADatabase(path),
             Some(ErrorCode::DatabaseCorrupt) => SqliteStoreError::Damaged(path),
             Some(ErrorCode::DiskFull) => SqliteStoreError::DiskFull(path),
+            Some(ErrorCode::ReadOnly) if is_gone(&error) => SqliteStoreError::Replaced(path),
             Some(ErrorCode::ReadOnly) => SqliteStoreError::ReadOnly(path),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
                 SqliteStoreError::Locked(path)
@@ -139,25 +146,37 @@ impl SqliteStoreError {
     }
 }
 
-/// Opens or makes the file, with its tables, for the thread that writes.
-pub(super) fn open_writer(path: &Path, table: &TableName) -> Result<Connection, SqliteStoreError> {
+/// The file's whole path: threads open it later on, when the process may have another working directory.
+pub(super) fn whole_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
     }
+    let failed =
+        |error: io::Error| SqliteStoreError::Failed { path: path.into(), source: error.into() };
+    absolute(path).map_err(failed)
+}
+
+/// Opens or makes the file, with its tables, for the thread that writes.
+pub(super) fn open_writer(
+    path: &Path,
+    table: &TableName,
+) -> Result<(Connection, Watch), SqliteStoreError> {
     refuse_schema(table)?;
     refuse_old_sqlite()?;
-    let failed = |error| SqliteStoreError::new(path, error);
     make_private(path);
-    let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
-    if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
-        return Err(SqliteStoreError::ReadOnly(path.into()));
-    }
-    if !switch_to_wal(&connection).map_err(failed)? {
-        return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
-    }
-    connection.execute_batch(WRITER_SETTINGS).map_err(failed)?;
-    Tables::new(&connection, path, table).make_or_check()?;
-    Ok(connection)
+    let failed = |error| SqliteStoreError::new(path, error);
+    Watch::over(path, || {
+        let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
+        if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
+            return Err(SqliteStoreError::ReadOnly(path.into()));
+        }
+        if !switch_to_wal(&connection).map_err(failed)? {
+            return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
+        }
+        connection.execute_batch(SETTINGS).map_err(failed)?;
+        Tables::new(&connection, path, table).make_or_check()?;
+        Ok(connection)
+    })
 }
 
 /// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none. What goes wrong
@@ -173,7 +192,8 @@ fn make_private(path: &Path) {
 /// A connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
-    connection.execute_batch(READER_SETTINGS)?;
+    connection.execute_batch(SETTINGS)?;
+    connection.execute_batch(READ_ONLY)?;
     Ok(connection)
 }
 
@@ -233,8 +253,8 @@ mod tests {
     fn what_is_written_is_synced_and_what_is_deleted_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
-        let (writer, reader) =
-            (open_writer(&path, &TableName::default()).unwrap(), open_reader(&path).unwrap());
+        let (writer, _watch) = open_writer(&path, &TableName::default()).unwrap();
+        let reader = open_reader(&path).unwrap();
         let setting = |connection: &Connection, name: &str| -> String {
             let value = connection.pragma_query_value(None, name, |row| row.get(0));
             let value: rusqlite::types::Value = value.unwrap();
@@ -249,6 +269,8 @@ mod tests {
             ("busy_timeout", "Integer(5000)"),
         ] {
             assert_eq!(setting(&writer, name), value, "{name}");
+            // The reader may be the last to close the file, and writes the log into it then.
+            assert_eq!(setting(&reader, name), value, "{name}");
         }
         assert_eq!(setting(&reader, "query_only"), "Integer(1)");
         assert!(reader.execute_batch("DELETE FROM app_tokens").is_err());

@@ -64,6 +64,8 @@ impl Readers {
     pub(super) fn open(path: &Path, table: &TableName, watch: Watch) -> rusqlite::Result<Readers> {
         let open = |_| open_reader(path).map(Mutex::new).map(Arc::new);
         let connections = (0..SHARED).map(open).collect::<Result<_, _>>()?;
+        // Else some may have opened another file.
+        watch.look()?;
         Ok(Readers::by(connections, Some(path), table, watch))
     }
 
@@ -91,7 +93,7 @@ impl Readers {
 
     /// Looks a row up, by this thread's own statement where it has one.
     pub(super) fn find(&self, id: TokenId) -> rusqlite::Result<Option<Row>> {
-        self.watch.recall()?;
+        self.watch.glance()?;
         let own = self.file.as_ref().and_then(|file| find_by_own(file, id));
         let found = own.unwrap_or_else(|| {
             self.shared.read(|connection| look_up(&mut connection.prepare(&self.find)?, id))
@@ -104,7 +106,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        self.watch.recall()?;
+        self.watch.glance()?;
         self.shared.read(read).map_err(|error| self.watch.explain(error))
     }
 
@@ -113,7 +115,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> rusqlite::Result<T> {
-        self.watch.recall()?;
+        self.watch.glance()?;
         let (promise, answer) = promise();
         let shared = self.shared.clone();
         let walk: Walk = Box::new(move || promise.keep(shared.read(read)));
@@ -180,8 +182,11 @@ fn find_by_own(file: &Arc<OwnReaders>, id: TokenId) -> Option<rusqlite::Result<O
             own.try_borrow_mut().ok()?.push(first);
             return None;
         };
-        if let Some(statement) = &mut own.statement {
-            return Some(statement.find(id));
+        // One that panics isn't asked again.
+        if let Some(mut statement) = own.statement.take() {
+            let found = statement.find(id);
+            own.statement = Some(statement);
+            return Some(found);
         }
         own.lookups = own.lookups.wrapping_add(1);
         if own.lookups % LOOKUPS_BEFORE_OWN == 0 {
@@ -272,6 +277,7 @@ mod tests {
 
     use super::*;
     use crate::blocking::block_on;
+    use crate::store::sqlite::open::open_writer;
 
     fn readers() -> Readers {
         let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
@@ -297,6 +303,29 @@ mod tests {
         let error = block_on(readers.walk::<()>(|_| panic!("on purpose"))).unwrap_err();
         assert_eq!(error.to_string(), "the list has panicked");
         assert!(block_on(readers.walk(thread_name)).is_ok());
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_look_up_that_panics_fails_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, table) = (directory.path().join("app.db"), TableName::default());
+        let (_writer, watch) = open_writer(&path, &table).unwrap();
+        let readers = Readers::open(&path, &table, watch).unwrap();
+        let look_up = || readers.find(TokenId::MAX).unwrap();
+        for _ in 0..LOOKUPS_BEFORE_OWN {
+            assert!(look_up().is_none());
+        }
+        OWN.with_borrow_mut(|own| {
+            let statement = own[0].statement.as_mut().unwrap();
+            statement.clerk = Box::pin(async { panic!("on purpose") });
+        });
+        assert!(catch_unwind(AssertUnwindSafe(look_up)).is_err());
+        for _ in 0..2 * LOOKUPS_BEFORE_OWN {
+            assert!(look_up().is_none());
+        }
+        let has_own = OWN.with_borrow(|own| own[0].statement.is_some());
+        assert!(has_own, "it got another one");
     }
 
     #[test]

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, iter, slice};
 
 use rusqlite::{Connection, Params, Statement};
 
 use super::failure::{Failure, is_busy, panicked};
-use super::watch::{self, Watch};
+use super::watch::Watch;
 use super::worker::{Promise, Worker, promise};
 use crate::store::{StoreError, TableName};
 
@@ -139,13 +139,8 @@ pub(super) fn write_file(
     waiting: &Receiver<Box<dyn Job>>,
 ) {
     let mut statements = Statements::new(connection, table);
-    loop {
-        match waiting.recv_timeout(watch::INTERVAL) {
-            Ok(first) => answer_all(commit_what_waits(&mut statements, watch, first, waiting)),
-            // Those who read ask the watch what it saw.
-            Err(RecvTimeoutError::Timeout) => _ = watch.look(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+    while let Ok(first) = waiting.recv() {
+        answer_all(commit_what_waits(&mut statements, watch, first, waiting));
     }
 }
 
@@ -444,7 +439,7 @@ mod tests {
         let connection = Connection::open(&path).unwrap();
         let schema = "PRAGMA journal_mode = WAL; CREATE TABLE numbers (n INTEGER)";
         connection.execute_batch(schema).unwrap();
-        let watch = Watch::of(&path).unwrap();
+        let ((), watch) = Watch::over(&path, || Ok(())).unwrap();
         let mut certainties = Vec::new();
         for _ in 0..2 {
             let (here, away) = (path.clone(), directory.path().join("away"));
