@@ -14,6 +14,7 @@ mod open;
 #[cfg(test)]
 mod plans;
 mod reader;
+mod statements;
 mod transaction;
 mod watch;
 mod worker;
@@ -25,7 +26,8 @@ pub use transaction::SqliteTransaction;
 use self::failure::Failure;
 use self::open::{open_memory, open_writer, whole_path};
 use self::reader::Readers;
-use self::writer::{Statements, Writer, write_file, write_memory};
+use self::statements::Statements;
+use self::writer::{Writer, write_file, write_memory};
 use super::columns::{as_id, number, revision};
 use super::{
     Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::failure::Failure;
 use super::migrate::Tables;
 use super::open::{SqliteStoreError, refuse_schema};
-use super::writer::Statements;
+use super::statements::Statements;
 use super::{FIND, create, deletion, end_matching, exchange, look_up, note_uses, rows_of};
 use crate::record::{LastUse, Revocation};
 use crate::store::{

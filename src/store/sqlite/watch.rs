@@ -130,7 +130,8 @@ fn identity(_path: &Path) -> io::Result<Identity> {
     Ok((0, 0))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::fs::rename;
 
