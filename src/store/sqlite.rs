@@ -53,11 +53,10 @@ use crate::token::TokenId;
 ///
 /// # The file
 /// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, or those of
-/// [`open_with_table`](SqliteStore::open_with_table), and no other is looked at. They are made
-/// where they are missing and migrated where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a
-/// host that would rather run it by itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is
-/// one of this store's own connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only
-/// (mode 0600).
+/// [`open_with_table`](SqliteStore::open_with_table), and no other is looked at. They are made where they are missing and migrated
+/// where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a host that would rather run it by
+/// itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own
+/// connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only (mode 0600).
 ///
 /// Several processes may have it open. While one has, neither move, replace nor copy the file, its `-wal` or its `-shm`: `VACUUM INTO`
 /// or `sqlite3 app.db ".backup copy.db"` makes a copy. On Unix a file that was nevertheless moved, deleted or replaced is noticed
@@ -71,9 +70,9 @@ use crate::token::TokenId;
 ///
 /// # Failures
 /// A full disk, a lock that is held for longer than 5 seconds, a file that became read-only: each fails the calls that it concerns
-/// and says so, and the store goes on by itself when the cause is gone. Behind a lock that is not let go in time all changes that
-/// wait by then fail together: none waits for others, and then 5 seconds of its own. A damaged file fails whatever reads the damaged part, and
-/// denies nobody: [`SqliteStoreError`] says what a start is refused for.
+/// and says so, and the store goes on by itself when the cause is gone. Behind a lock that is not let go in time, all changes that
+/// wait by then fail together: none waits 5 seconds for each that came before it. A damaged file fails whatever reads the damaged
+/// part, and denies nobody: [`SqliteStoreError`] says what a start is refused for.
 ///
 /// # Threads
 /// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A look-up takes a few
