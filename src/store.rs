@@ -390,10 +390,7 @@ impl Purge {
         match self {
             Purge::Matching(filter) => filter.matches(record),
             Purge::Dead(dead) => {
-                let revoked = record.revocation().is_some_and(|r| r.at <= dead.ended_by);
-                let expired = record.expires().has_come(dead.ended_by);
-                let idle = dead.unused_since.is_some_and(|since| record.last_seen() <= since);
-                (revoked || expired || idle)
+                dead.has_ended(record)
                     && !others.into_iter().any(|other| dead.spares(record, other))
             }
         }
@@ -401,6 +398,18 @@ impl Purge {
 }
 
 impl Dead {
+    /// Whether a row has been dead for long enough.
+    fn has_ended(&self, record: &TokenRecord) -> bool {
+        let revoked = record.revocation().is_some_and(|r| r.at <= self.ended_by);
+        let expired = record.expires().has_come(self.ended_by);
+        revoked || expired || self.unused_since.is_some_and(|since| record.last_seen() <= since)
+    }
+
+    /// Whether others may stay for a row's sake.
+    fn lives(&self, record: &TokenRecord) -> bool {
+        record.revocation().is_none() && !record.expires().has_come(self.now)
+    }
+
     /// Whether a row stays for another one's sake.
     fn spares(&self, record: &TokenRecord, other: &TokenRecord) -> bool {
         let is_derived = other.derived_from() == Some(record.family());
@@ -408,8 +417,7 @@ impl Dead {
         (is_derived || is_of_its_line)
             && other.id() != record.id()
             && other.owner() == record.owner()
-            && other.revocation().is_none()
-            && !other.expires().has_come(self.now)
+            && self.lives(other)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What becomes of a token after it was issued: rotate, issue under, rename, narrow, extend, reuse, leak, reseal; as properties.
 
 mod common;
+#[path = "common/scopes.rs"]
+mod scopes;
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,11 +14,12 @@ use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree,
 use app_tokens::{
     Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
     ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement, Reuse,
-    Rotation, ScopeName, TokenId, TokenView,
+    Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
+use scopes::Files;
 
 const OPS: By<'static> = By::Operator("ops");
 
@@ -370,7 +373,7 @@ fn what_was_issued_under_the_wider_of_both_ends_when_the_line_gets_the_narrower(
 #[test]
 fn what_a_policy_includes_counts_in_a_second_rotation() {
     let bench = bench(policy().with_scopes(&[Files::Read, Files::Write]).unwrap());
-    let (read, write) = (Access::scopes(["read"]).unwrap(), Access::scopes(["write"]).unwrap());
+    let [read, write] = [Files::Read, Files::Write].map(|scope| Access::scopes([scope]).unwrap());
     let again = || Rotation::new().overlap(secs(100));
     let wish = || NewToken::new("alice", "x").access(write.clone());
     // Narrowed to a part by the policy's table: the smaller of both.
@@ -382,31 +385,10 @@ fn what_a_policy_includes_counts_in_a_second_rotation() {
     // More by the table is not less: what was issued under it stays.
     let parent = bench.tokens.blocking().issue(wish()).unwrap();
     let child = bench.issue_under(&parent);
-    let both = Access::scopes(["read", "write"]).unwrap();
+    let both = Access::scopes([Files::Read, Files::Write]).unwrap();
     let same = again().narrowed_to(both);
     let _new = bench.tokens.blocking().rotate(OPS, parent.id(), same).unwrap();
     bench.assert_good(child.expose_secret());
-}
-
-#[derive(Clone, Copy)]
-enum Files {
-    Read,
-    Write,
-}
-
-impl ScopeName for Files {
-    fn name(&self) -> &'static str {
-        match self {
-            Files::Read => "read",
-            Files::Write => "write",
-        }
-    }
-    fn included_in(&self) -> &'static [&'static str] {
-        match self {
-            Files::Read => &["write"],
-            Files::Write => &[],
-        }
-    }
 }
 
 #[test]

@@ -9,6 +9,8 @@ use app_tokens::store::{Filter, Purge, RuntimeFree, SqliteStore};
 use app_tokens::{MemoryStore, TokenStore as _};
 
 mod common;
+#[path = "common/draw.rs"]
+mod draw;
 #[path = "history/program.rs"]
 mod program;
 #[path = "history/rules.rs"]

@@ -20,6 +20,8 @@ use app_tokens::{
 
 #[path = "model/acts.rs"]
 mod acts;
+#[path = "common/draw.rs"]
+mod draw;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "common/postgres.rs"]
@@ -27,7 +29,8 @@ mod server;
 #[path = "model/texts.rs"]
 mod texts;
 
-use acts::{Act, Answer, BEGINNING, Change, Draw, Life, Line, Rules, Told, Wish};
+use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish};
+use draw::Draw;
 use reference::{ACTIVE, Model, Verdict};
 use server::{Blocked, RUNTIME, Server};
 

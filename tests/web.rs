@@ -16,7 +16,7 @@ use app_tokens::web::{
 };
 use app_tokens::{
     Authenticated, By, Forbidden, IssuedToken, KeyRing, ManualClock, MemoryStore, NewToken, Owner,
-    Policy, Reason, Requirement, ScopeName, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Policy, Reason, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
 };
 use axum::Router;
 use axum::body::Body;
@@ -28,20 +28,10 @@ use proptest::prelude::*;
 use tower_layer::Layer;
 use tower_service::Service;
 
-#[derive(Clone, Copy)]
-enum Files {
-    Read,
-    Write,
-}
+#[path = "common/scopes.rs"]
+mod scopes;
 
-impl ScopeName for Files {
-    fn name(&self) -> &'static str {
-        match self {
-            Files::Read => "files:read",
-            Files::Write => "files:write",
-        }
-    }
-}
+use scopes::Files;
 
 #[derive(Clone)]
 struct SignedIn(&'static str);

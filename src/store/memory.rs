@@ -1,12 +1,12 @@
 //! [`MemoryStore`]: the reference. It is written to be read beside the contract on `TokenStore`.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::{fmt, iter};
 
 use super::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
     TokenStore,
 };
 use crate::access::Access;
@@ -194,19 +194,25 @@ impl TokenStore for MemoryStore {
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         let mut rows = self.lock();
-        let candidates = match purge {
-            Purge::Matching(filter) => filter,
-            Purge::Dead(_) => &Filter::every_token(),
+        let limit = limit as usize;
+        let selected: HashSet<TokenId> = match purge {
+            Purge::Matching(filter) => rows.matching(filter).take(limit).collect(),
+            Purge::Dead(dead) => {
+                let mut kin = HashMap::new();
+                let ended = rows.rows.values().filter_map(Row::record);
+                let ended = ended.filter(|record| dead.has_ended(record));
+                let selected = ended.filter_map(|record| {
+                    let kin = kin
+                        .entry(record.owner())
+                        .or_insert_with_key(|owner| rows.living_kin(owner, dead));
+                    let others = kin.get(&record.family()).into_iter().flatten().copied();
+                    purge.selects(record, others).then_some(record.id())
+                });
+                selected.take(limit).collect()
+            }
         };
-        let dead: Vec<TokenId> = rows
-            .matching(candidates)
-            .filter_map(|id| rows.record(id))
-            .filter(|record| purge.selects(record, rows.of_owner(record.owner())))
-            .take(limit as usize)
-            .map(TokenRecord::id)
-            .collect();
-        dead.iter().for_each(|id| rows.remove(*id));
-        Ok(dead.len() as u64)
+        rows.remove(&selected);
+        Ok(selected.len() as u64)
     }
 }
 
@@ -274,15 +280,16 @@ impl Locked<'_> {
         self.rows.insert(record.id(), row.sharing(owner, access));
     }
 
-    fn remove(&mut self, id: TokenId) {
-        let row = self.rows.remove(&id);
-        let Some(record) = row.as_ref().and_then(Row::record) else {
-            return;
-        };
-        if let Some(ids) = self.index.owners.get_mut(record.owner()) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.index.owners.remove(record.owner());
+    fn remove(&mut self, ids: &HashSet<TokenId>) {
+        let removed: Vec<Row> = ids.iter().filter_map(|id| self.rows.remove(id)).collect();
+        let owners: HashSet<&Owner> =
+            removed.iter().filter_map(Row::record).map(TokenRecord::owner).collect();
+        for owner in owners {
+            if let Some(left) = self.index.owners.get_mut(owner) {
+                left.retain(|id| !ids.contains(id));
+                if left.is_empty() {
+                    self.index.owners.remove(owner);
+                }
             }
         }
     }
@@ -336,6 +343,18 @@ impl Locked<'_> {
 
     fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &TokenRecord> {
         self.index.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
+    }
+
+    /// An owner's rows for whose sake others may be spared, by the families that they are of, or derived from: so that a purge
+    /// doesn't look at all of his rows for each.
+    fn living_kin(&self, owner: &Owner, dead: &Dead) -> HashMap<TokenId, Vec<&TokenRecord>> {
+        let mut kin: HashMap<_, Vec<_>> = HashMap::new();
+        for record in self.of_owner(owner).filter(|record| dead.lives(record)) {
+            for family in iter::once(record.family()).chain(record.derived_from()) {
+                kin.entry(family).or_default().push(record);
+            }
+        }
+        kin
     }
 
     fn live_of_other_families(

@@ -17,6 +17,7 @@ use app_tokens::{
 };
 
 use super::common;
+use super::draw::Draw;
 
 /// 2026-03-01T12:00:00Z.
 const BEGINNING: i64 = 1_772_366_400;
@@ -631,30 +632,7 @@ impl From<ChangeError> for Refusal {
     }
 }
 
-/// Draws the same from the same seed: SplitMix64.
-pub(crate) struct Draw(pub(crate) u64);
-
 impl Draw {
-    pub(crate) fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.number() % end as u64) as usize
-    }
-
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())]
-    }
-
-    fn once_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
     fn setting(&mut self, authorities: usize) -> Setting {
         let idle = self.once_in(4).then_some(DAY);
         Setting {

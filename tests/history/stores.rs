@@ -12,7 +12,7 @@ use app_tokens::store::{
 use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 
 use super::common::ready;
-use super::program::Draw;
+use super::draw::Draw;
 
 /// Any store; before and after some of its calls the thread lets others go first, so that what the engine does between two calls
 /// is cut in two.

@@ -12,6 +12,7 @@ use app_tokens::{
     Access, By, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
 };
 
+use super::draw::Draw;
 use super::reference::{Model, Row, TOLERANCE};
 use super::texts;
 
@@ -446,31 +447,7 @@ const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
 const OPERATORS: [&str; 4] = ["eve", "eve", "nightly job", ""];
 
-/// Draws the same from the same seed: SplitMix64. It is the engine's random source, too.
-pub(crate) struct Draw(pub(crate) u64);
-
 impl Draw {
-    pub(crate) fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        (self.number() % end as u64) as usize
-    }
-
-    pub(crate) fn of<T: Clone>(&mut self, choices: &[T]) -> T {
-        choices[self.below(choices.len())].clone()
-    }
-
-    /// Once in so many times.
-    fn once_in(&mut self, times: usize) -> bool {
-        self.below(times) == 0
-    }
-
     pub(crate) fn rules(&mut self) -> Rules {
         let max_life = self.of(&[None, None, Some(30 * DAY)]);
         Rules {
@@ -775,6 +752,7 @@ impl Draw {
     }
 }
 
+/// It is the engine's random source, too.
 impl TryRng for Draw {
     type Error = Infallible;
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {

@@ -19,6 +19,22 @@ impl Failure {
     }
 }
 
+/// Whether a lock was held for longer than we wait.
+pub(super) fn is_busy(error: &Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Whether the file is no longer the one that was opened.
+pub(super) fn is_gone(error: &Error) -> bool {
+    error.sqlite_error().is_some_and(|code| code.extended_code == ffi::SQLITE_READONLY_DBMOVED)
+}
+
+/// What a panic is answered by.
+pub(super) fn panicked(what: &str) -> Error {
+    let code = ffi::Error::new(ffi::SQLITE_ABORT);
+    Error::SqliteFailure(code, Some(format!("{what} has panicked")))
+}
+
 struct Advice<'e>(&'e Error);
 
 impl fmt::Display for Advice<'_> {
@@ -31,9 +47,7 @@ impl fmt::Display for Advice<'_> {
 }
 
 fn advice(error: &Error) -> Option<&'static str> {
-    if let Error::SqliteFailure(ffi::Error { extended_code: ffi::SQLITE_READONLY_DBMOVED, .. }, _) =
-        error
-    {
+    if is_gone(error) {
         return Some("put it back, or open the store anew");
     }
     Some(match error.sqlite_error_code()? {

@@ -1,25 +1,21 @@
 //! The one thread that writes. What waits for it meanwhile is committed together.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::{io, iter, slice};
 
-use rusqlite::{Connection, ErrorCode, Params, Statement};
+use rusqlite::Connection;
 
-use super::failure::Failure;
-use super::watch::{self, Watch};
+use super::failure::{Failure, is_busy};
+use super::statements::Statements;
+use super::watch::Watch;
 use super::worker::{Promise, Worker, promise};
-use crate::store::StoreError;
+use crate::store::{StoreError, TableName};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-const BEGIN_ONE: &str = "SAVEPOINT app_tokens";
-const KEEP_ONE: &str = "RELEASE app_tokens";
-const UNDO_ONE: &str = "ROLLBACK TO app_tokens";
 
 /// The most changes that one transaction takes, so that the first of them doesn't wait for ever.
 const MAX_TOGETHER: usize = 256;
@@ -58,113 +54,60 @@ impl Writer {
 #[error("the thread that writes to the database has died")]
 struct ThreadDied;
 
-/// A connection and the statements that were prepared on it, kept for the next change.
-pub(super) struct Statements<'c> {
-    connection: &'c Connection,
-    kept: HashMap<&'static str, Statement<'c>>,
-}
-
-impl<'c> Statements<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Statements<'c> {
-        Statements { connection, kept: HashMap::new() }
-    }
-
-    /// Runs a kept statement; says how many rows it changed.
-    pub(super) fn execute(
-        &mut self,
-        sql: &'static str,
-        params: impl Params,
-    ) -> rusqlite::Result<usize> {
-        self.kept(sql)?.execute(params)
-    }
-
-    /// Whether a kept query has a row.
-    pub(super) fn exists(
-        &mut self,
-        sql: &'static str,
-        params: impl Params,
-    ) -> rusqlite::Result<bool> {
-        self.kept(sql)?.exists(params)
-    }
-
-    /// The number that a kept query answers.
-    pub(super) fn count(
-        &mut self,
-        sql: &'static str,
-        params: impl Params,
-    ) -> rusqlite::Result<i64> {
-        self.kept(sql)?.query_row(params, |row| row.get(0))
-    }
-
-    /// Runs a statement that was put together for this once.
-    pub(super) fn execute_once(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
-        self.connection.execute(sql, params)
-    }
-
-    /// Makes a change within the open transaction, or none of it.
-    ///
-    /// # Errors
-    /// The change's own, in the inner result; in the outer one what spoils the whole transaction.
-    pub(super) fn wholly<T>(
-        &mut self,
-        change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
-    ) -> Result<rusqlite::Result<T>, rusqlite::Error> {
-        self.execute(BEGIN_ONE, [])?;
-        let outcome = match change(self) {
-            // SQLite takes everything back by itself where it can't go on, for instance on a full disk.
-            Err(error) if self.execute(UNDO_ONE, []).is_err() => return Err(error),
-            outcome => outcome,
-        };
-        self.execute(KEEP_ONE, [])?;
-        Ok(outcome)
-    }
-
-    fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'c>> {
-        match self.kept.entry(sql) {
-            Entry::Occupied(kept) => Ok(kept.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(self.connection.prepare(sql)?)),
-        }
-    }
-}
-
 /// Writes to a file, on a connection of this thread's own.
-pub(super) fn write_file(connection: &Connection, watch: &Watch, waiting: &Receiver<Box<dyn Job>>) {
-    let mut statements = Statements::new(connection);
-    loop {
-        match waiting.recv_timeout(watch::INTERVAL) {
-            Ok(first) => {
-                let mut jobs = all_that_wait(first, waiting);
-                let ends = commit_all(&mut statements, watch, &mut jobs);
-                answer_all(jobs, ends);
-            }
-            // Those who read ask the watch what it saw.
-            Err(RecvTimeoutError::Timeout) => _ = watch.look(),
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
+pub(super) fn write_file(
+    connection: &Connection,
+    table: &TableName,
+    watch: &Watch,
+    waiting: &Receiver<Box<dyn Job>>,
+) {
+    let mut statements = Statements::new(connection, table);
+    while let Ok(first) = waiting.recv() {
+        answer_all(commit_what_waits(&mut statements, watch, first, waiting));
     }
 }
 
 /// Writes to memory, on the one connection that reads, too.
-pub(super) fn write_memory(connection: &Mutex<Connection>, waiting: &Receiver<Box<dyn Job>>) {
+pub(super) fn write_memory(
+    connection: &Mutex<Connection>,
+    table: &TableName,
+    waiting: &Receiver<Box<dyn Job>>,
+) {
     while let Ok(first) = waiting.recv() {
-        let mut jobs = all_that_wait(first, waiting);
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = commit_all(&mut Statements::new(&locked), &Watch::of_nothing(), &mut jobs);
+        let mut statements = Statements::new(&locked, table);
+        let done = commit_what_waits(&mut statements, &Watch::of_nothing(), first, waiting);
+        drop(statements);
         drop(locked);
-        answer_all(jobs, ends);
+        answer_all(done);
     }
+}
+
+/// A change whose caller waits, and how its transaction ended.
+type Done = (Box<dyn Job>, End);
+
+fn commit_what_waits(
+    statements: &mut Statements<'_>,
+    watch: &Watch,
+    first: Box<dyn Job>,
+    waiting: &Receiver<Box<dyn Job>>,
+) -> Vec<Done> {
+    let all = iter::once(first).chain(waiting.try_iter());
+    let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
+    let mut ends = commit_all(statements, watch, &mut jobs);
+    if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
+        // The rest, and who came meanwhile, would wait for the same lock again, and behind many for very long.
+        jobs.extend(waiting.try_iter());
+        ends.resize(jobs.len(), locked);
+    }
+    iter::zip(jobs, ends).collect()
 }
 
 /// A waker of the host's that panics must not end the one thread that writes.
-fn answer_all(jobs: Vec<Box<dyn Job>>, ends: Vec<End>) {
-    for (job, end) in iter::zip(jobs, ends) {
+fn answer_all(done: Vec<Done>) {
+    for (job, end) in done {
         let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(|| job.answer(&end)));
     }
-}
-
-fn all_that_wait(first: Box<dyn Job>, waiting: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
-    let others = iter::from_fn(|| waiting.try_recv().ok());
-    iter::once(first).chain(others).take(MAX_TOGETHER).collect()
 }
 
 /// How a transaction ended.
@@ -177,19 +120,32 @@ pub(super) enum End {
     Unknown(Arc<rusqlite::Error>),
 }
 
-/// Makes changes in one transaction; or each in its own, where one of them, too big for the disk for instance, spoils that.
+impl End {
+    /// Whether somebody else's lock stood in the way for as long as we wait.
+    fn is_locked(&self) -> bool {
+        matches!(self, End::NotDone(error) if is_busy(error))
+    }
+}
+
+/// Makes changes in one transaction; or each in its own, where one of them, too big for the disk for instance, spoils that. Says how
+/// those ended, up to the first that came upon a lock.
 fn commit_all(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
 ) -> Vec<End> {
-    match commit_together(statements, watch, jobs) {
-        End::Spoilt(_) if jobs.len() > 1 => jobs
-            .iter_mut()
-            .map(|job| commit_together(statements, watch, slice::from_mut(job)))
-            .collect(),
-        end => vec![end; jobs.len()],
+    let together = commit_together(statements, watch, jobs);
+    if jobs.len() == 1 || !matches!(together, End::Spoilt(_)) {
+        return vec![together; jobs.len()];
     }
+    let mut ends = Vec::new();
+    for job in jobs {
+        ends.push(commit_together(statements, watch, slice::from_mut(job)));
+        if ends.last().is_some_and(End::is_locked) {
+            break;
+        }
+    }
+    ends
 }
 
 fn commit_together(
@@ -206,17 +162,14 @@ fn commit_together(
             return End::Spoilt(error.into());
         }
     }
-    match statements.execute(COMMIT, []) {
+    let Err(error) = statements.execute(COMMIT, []) else {
         // It may have been written into a file that nobody will open again.
-        Ok(_) => watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed),
-        Err(error) => {
-            let rolled_back = statements.execute(ROLLBACK, []).is_ok();
-            // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
-            match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseBusy) if rolled_back => End::NotDone(error.into()),
-                _ => End::Unknown(error.into()),
-            }
-        }
+        return watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed);
+    };
+    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
+    match statements.execute(ROLLBACK, []) {
+        Ok(_) if is_busy(&error) => End::NotDone(error.into()),
+        _ => End::Unknown(error.into()),
     }
 }
 
@@ -265,57 +218,68 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Context, Poll, Wake, Waker};
-    use std::thread;
-    use std::time::Duration;
+    use std::cell::Cell;
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::mpsc;
+    use std::task::{Context, Wake, Waker};
+
+    use tempfile::TempDir;
 
     use super::*;
+    use crate::blocking::block_on;
     use crate::store::Certainty;
-    use crate::store::sqlite::worker::Answer;
 
-    struct Unpark(thread::Thread);
+    static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
+    const NUMBERS: &str = "CREATE TABLE numbers (n INTEGER)";
+    const ADD: &str = "INSERT INTO numbers VALUES (?1)";
 
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
+    /// A change of the table above.
+    type Act = Box<dyn Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send>;
+
+    fn act(act: impl Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Act {
+        Box::new(act)
     }
 
-    fn wait<T>(future: impl Future<Output = T>) -> T {
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut future = std::pin::pin!(future);
-        loop {
-            match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(output) => return output,
-                Poll::Pending => thread::park(),
-            }
-        }
+    fn add(number: i64) -> Act {
+        act(move |statements| statements.execute(ADD, [number]))
+    }
+
+    fn add_and_fail(number: i64) -> Act {
+        act(move |statements| {
+            statements.execute(ADD, [number])?;
+            Err(rusqlite::Error::InvalidQuery)
+        })
+    }
+
+    /// What becomes of changes that all wait when the writing begins.
+    fn write(
+        connection: &Connection,
+        watch: &Watch,
+        changes: impl IntoIterator<Item = Act>,
+    ) -> Vec<Result<usize, StoreError>> {
+        let (jobs, waiting) = mpsc::channel::<Box<dyn Job>>();
+        let send = |change| {
+            let (promise, answer) = promise();
+            jobs.send(Box::new(Change { change, outcome: None, promise, name: name() })).unwrap();
+            answer
+        };
+        let answers: Vec<_> = changes.into_iter().map(send).collect();
+        drop(jobs);
+        write_file(connection, &TABLE, watch, &waiting);
+        answers.into_iter().map(|answer| block_on(answer).unwrap()).collect()
+    }
+
+    fn certainties(
+        connection: &Connection,
+        changes: impl IntoIterator<Item = Act>,
+    ) -> Vec<Result<usize, Certainty>> {
+        let answers = write(connection, &Watch::of_nothing(), changes).into_iter();
+        answers.map(|answer| answer.map_err(|error| error.certainty())).collect()
     }
 
     fn name() -> Arc<str> {
         "app.db".into()
-    }
-
-    /// A job that adds a number, and its answer.
-    fn addition(number: i64, fails: bool) -> (Box<dyn Job>, Answer<Result<usize, StoreError>>) {
-        let change = move |statements: &mut Statements<'_>| {
-            let added = statements.execute("INSERT INTO numbers VALUES (?1)", [number])?;
-            if fails { Err(rusqlite::Error::InvalidQuery) } else { Ok(added) }
-        };
-        let (promise, answer) = promise();
-        (Box::new(Change { change, outcome: None, promise, name: name() }), answer)
-    }
-
-    /// What becomes of additions that are committed together; `true` marks those that fail.
-    fn add_all(connection: &Connection, fail: &[bool]) -> Vec<Result<(), Certainty>> {
-        let (mut jobs, answers): (Vec<_>, Vec<_>) =
-            fail.iter().enumerate().map(|(n, fails)| addition(n as i64, *fails)).unzip();
-        let mut statements = Statements::new(connection);
-        let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
-        let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
-        answers.map(|answer| answer.map(|_| ()).map_err(|error| error.certainty())).collect()
     }
 
     fn numbers(connection: &Connection) -> String {
@@ -330,57 +294,90 @@ mod tests {
         connection
     }
 
+    thread_local! {
+        /// How often SQLite asked whether to wait for a lock.
+        static ASKED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    fn wait_no_longer(_times: i32) -> bool {
+        ASKED.set(ASKED.get() + 1);
+        false
+    }
+
+    /// Two connections to a file, the first of which never waits.
+    fn contended() -> (TempDir, Connection, Connection) {
+        let directory = tempfile::tempdir().unwrap();
+        let connect = || Connection::open(directory.path().join("app.db")).unwrap();
+        let (connection, other) = (connect(), connect());
+        connection.execute_batch(NUMBERS).unwrap();
+        connection.busy_handler(Some(wait_no_longer)).unwrap();
+        ASKED.set(0);
+        (directory, connection, other)
+    }
+
     #[test]
     fn a_change_that_fails_takes_none_of_those_committed_with_it_along() {
-        let connection = memory("CREATE TABLE numbers (n INTEGER)");
-        let answers = add_all(&connection, &[false, true, false]);
-        assert_eq!(answers, [Ok(()), Err(Certainty::NotDone), Ok(())]);
+        let connection = memory(NUMBERS);
+        let answers = certainties(&connection, [add(0), add_and_fail(1), add(2)]);
+        assert_eq!(answers, [Ok(1), Err(Certainty::NotDone), Ok(1)]);
         assert_eq!(numbers(&connection), "0 2");
     }
 
     #[test]
     fn a_change_too_big_for_the_disk_takes_none_of_those_committed_with_it_along() {
         let connection = memory("CREATE TABLE numbers (n); PRAGMA max_page_count = 10");
-        let add = |sql: &'static str| {
-            let change = move |statements: &mut Statements<'_>| statements.execute(sql, []);
-            let (promise, answer) = promise();
-            let job: Box<dyn Job> =
-                Box::new(Change { change, outcome: None, promise, name: name() });
-            (job, answer)
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = |sql: &'static str| {
+            let runs = runs.clone();
+            act(move |statements| {
+                runs.fetch_add(1, Ordering::SeqCst);
+                statements.execute(sql, [])
+            })
         };
-        let (small, big) =
-            ("INSERT INTO numbers VALUES (1)", "INSERT INTO numbers VALUES (zeroblob(100000))");
-        let (mut jobs, answers): (Vec<_>, Vec<_>) =
-            [small, big, small].map(add).into_iter().unzip();
-        let mut statements = Statements::new(&connection);
-        let together = commit_together(&mut statements, &Watch::of_nothing(), &mut jobs);
-        assert!(matches!(together, End::Spoilt(_)), "SQLite takes everything back");
-        let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
-        let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
-        let answers: Vec<_> = answers.map(|answer| answer.map_err(|e| e.to_string())).collect();
+        let small = || counted("INSERT INTO numbers VALUES (1)");
+        let big = counted("INSERT INTO numbers VALUES (zeroblob(100000))");
+        let answers = write(&connection, &Watch::of_nothing(), [small(), big, small()]);
+        let answers = answers.into_iter().map(|answer| answer.map_err(|error| error.to_string()));
         let full = "the token store failed: app.db: database or disk is full (free some space: nothing needs to be restarted)";
-        assert_eq!(answers, [Ok(1), Err(full.into()), Ok(1)]);
+        assert!(answers.eq([Ok(1), Err(full.into()), Ok(1)]));
+        assert_eq!(
+            runs.load(Ordering::SeqCst),
+            5,
+            "two together, which SQLite took back, and each"
+        );
         assert_eq!(numbers(&connection), "1 1", "and none is made twice");
         connection.pragma_update(None, "max_page_count", 1000).unwrap();
-        assert_eq!(add_all(&connection, &[false, false]), [Ok(()); 2], "space was freed");
+        assert_eq!(certainties(&connection, [add(2), add(3)]), [Ok(1); 2], "space was freed");
+    }
+
+    #[test]
+    fn a_change_that_panics_fails_alone() {
+        let connection = memory(NUMBERS);
+        let panics = || {
+            act(|statements| {
+                statements.execute(ADD, [2])?;
+                panic!("on purpose")
+            })
+        };
+        let answers = write(&connection, &Watch::of_nothing(), [add(1), panics(), add(3)]);
+        let [Ok(1), Err(error), Ok(1)] = &answers[..] else { panic!("{answers:?}") };
+        assert_eq!(error.certainty(), Certainty::NotDone);
+        assert!(error.to_string().contains("app.db: the change has panicked"), "{error}");
+        assert_eq!(certainties(&connection, [panics()]), [Err(Certainty::NotDone)]);
+        assert_eq!(numbers(&connection), "1 3");
     }
 
     #[test]
     fn a_commit_that_a_lock_refuses_is_not_done() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("app.db");
-        let connection = Connection::open(&path).unwrap();
         // Without a write-ahead log a reader stands in a commit's way.
-        connection.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
-        connection.busy_timeout(Duration::ZERO).unwrap();
-        let reader = Connection::open(&path).unwrap();
+        let (_directory, connection, reader) = contended();
         reader.execute_batch("BEGIN; SELECT * FROM numbers").unwrap();
-        assert_eq!(add_all(&connection, &[false, false]), [Err(Certainty::NotDone); 2]);
+        let answers = certainties(&connection, [add(1), add(2)]);
+        assert_eq!(answers, [Err(Certainty::NotDone); 2]);
         reader.execute_batch("COMMIT").unwrap();
         assert_eq!(numbers(&connection), "");
-        assert_eq!(add_all(&connection, &[false]), [Ok(())]);
-        assert_eq!(numbers(&reader), "0");
+        assert_eq!(certainties(&connection, [add(3)]), [Ok(1)]);
+        assert_eq!(numbers(&reader), "3");
     }
 
     #[test]
@@ -389,66 +386,72 @@ mod tests {
             "PRAGMA foreign_keys = ON; CREATE TABLE known (n INTEGER PRIMARY KEY);
              CREATE TABLE numbers (n INTEGER REFERENCES known DEFERRABLE INITIALLY DEFERRED)",
         );
-        let answers = add_all(&connection, &[true, false]);
+        let answers = certainties(&connection, [add_and_fail(0), add(1)]);
         assert_eq!(answers, [Err(Certainty::NotDone), Err(Certainty::Unknown)]);
         connection.execute_batch("INSERT INTO known VALUES (0)").unwrap();
-        assert_eq!(add_all(&connection, &[false]), [Ok(())], "it goes on");
+        assert_eq!(certainties(&connection, [add(0)]), [Ok(1)], "it goes on");
     }
 
     #[test]
     #[cfg(unix)]
     fn a_commit_into_a_file_that_was_moved_meanwhile_is_unknown_and_the_next_is_not_done() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("app.db");
+        let (path, away) = (directory.path().join("app.db"), directory.path().join("away"));
         let connection = Connection::open(&path).unwrap();
-        let schema = "PRAGMA journal_mode = WAL; CREATE TABLE numbers (n INTEGER)";
-        connection.execute_batch(schema).unwrap();
-        let watch = Watch::of(&path).unwrap();
-        let mut certainties = Vec::new();
-        for _ in 0..2 {
-            let (here, away) = (path.clone(), directory.path().join("away"));
-            let change = move |_: &mut Statements<'_>| {
-                _ = std::fs::rename(&here, &away);
-                Ok(())
-            };
-            let (promise, answer) = promise();
-            let change = Change { change, outcome: None, promise, name: name() };
-            let mut jobs: Vec<Box<dyn Job>> = vec![Box::new(change)];
-            let ends = commit_all(&mut Statements::new(&connection), &watch, &mut jobs);
-            answer_all(jobs, ends);
-            certainties.push(wait(answer).unwrap().unwrap_err().certainty());
-        }
-        assert_eq!(certainties, [Certainty::Unknown, Certainty::NotDone]);
+        connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
+        connection.execute_batch(NUMBERS).unwrap();
+        let ((), watch) = Watch::over(&path, || Ok(())).unwrap();
+        let write_and_move = || {
+            let (path, away) = (path.clone(), away.clone());
+            let moving = act(move |_| {
+                _ = std::fs::rename(&path, &away);
+                Ok(0)
+            });
+            write(&connection, &watch, [moving]).remove(0).unwrap_err().certainty()
+        };
+        assert_eq!(write_and_move(), Certainty::Unknown);
+        assert_eq!(write_and_move(), Certainty::NotDone);
     }
 
     #[test]
-    fn the_lock_of_another_process_is_not_done_and_names_the_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("app.db");
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
-        connection.busy_timeout(Duration::ZERO).unwrap();
-        let other = Connection::open(&path).unwrap();
+    fn behind_a_lock_all_who_wait_hear_of_it_after_one_attempt() {
+        let (_directory, connection, other) = contended();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let (job, answer) = addition(1, false);
-        let mut jobs = vec![job];
-        let mut statements = Statements::new(&connection);
-        let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
-        answer_all(jobs, ends);
-        let error = wait(answer).unwrap().unwrap_err();
-        assert_eq!(error.certainty(), Certainty::NotDone);
-        let text = "the token store failed: app.db: database is locked (somebody else has";
-        assert!(error.to_string().starts_with(text), "{error}");
+        let many = (0..5 * MAX_TOGETHER as i64).map(add);
+        for answer in write(&connection, &Watch::of_nothing(), many) {
+            let error = answer.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone);
+            let text = "the token store failed: app.db: database is locked (somebody else has";
+            assert!(error.to_string().starts_with(text), "{error}");
+        }
+        assert_eq!(ASKED.get(), 1);
+        other.execute_batch("COMMIT").unwrap();
+        assert_eq!(certainties(&connection, [add(1), add(2)]), [Ok(1); 2], "it goes on");
+        assert_eq!(numbers(&other), "1 2");
+    }
+
+    #[test]
+    fn behind_a_lock_that_came_after_a_spoilt_transaction_there_is_one_attempt_for_all() {
+        let (_directory, connection, other) = contended();
+        let spoils = act(move |statements| {
+            statements.execute(ROLLBACK, [])?;
+            other.execute_batch("BEGIN IMMEDIATE")?;
+            Err(rusqlite::Error::InvalidQuery)
+        });
+        let answers = certainties(&connection, (0..9).map(add).chain([spoils]));
+        assert_eq!(answers, [Err(Certainty::NotDone); 10]);
+        assert_eq!(ASKED.get(), 1);
+        assert_eq!(certainties(&connection, [add(1)]), [Ok(1)], "it goes on");
     }
 
     #[test]
     fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_done() {
         let writer = Writer::start(name(), |jobs| drop(jobs.recv())).unwrap();
-        let lost = wait(writer.write(|_| Ok(()))).unwrap_err();
+        let lost = block_on(writer.write(|_| Ok(()))).unwrap_err();
         assert_eq!(lost.certainty(), Certainty::Unknown);
         let refused = loop {
             // The receiver goes a moment after the job.
-            let error = wait(writer.write(|_| Ok(()))).unwrap_err();
+            let error = block_on(writer.write(|_| Ok(()))).unwrap_err();
             if error.certainty() == Certainty::NotDone {
                 break error;
             }
@@ -457,20 +460,39 @@ mod tests {
     }
 
     #[test]
+    fn a_waker_that_panics_ends_nothing() {
+        struct Panics;
+        impl Wake for Panics {
+            fn wake(self: Arc<Panics>) {
+                panic!("on purpose");
+            }
+        }
+        let connection = Arc::new(Mutex::new(memory(NUMBERS)));
+        let shared = connection.clone();
+        let writer =
+            Writer::start(name(), move |jobs| write_memory(&shared, &TABLE, &jobs)).unwrap();
+        let mut futures = [add(1), add(2)].map(|change| Box::pin(writer.write(change)));
+        let locked = connection.lock().unwrap();
+        for future in &mut futures {
+            let waker = Waker::from(Arc::new(Panics));
+            assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        drop(locked);
+        assert_eq!(block_on(writer.write(add(3))).unwrap(), 1);
+        assert_eq!(futures.map(|future| block_on(future).unwrap()), [1, 1]);
+    }
+
+    #[test]
     fn the_thread_does_what_it_took_and_ends_when_the_writer_is_dropped() {
         static ENDED: AtomicBool = AtomicBool::new(false);
-        let connection = Arc::new(Mutex::new(memory("CREATE TABLE numbers (n INTEGER)")));
+        let connection = Arc::new(Mutex::new(memory(NUMBERS)));
         let shared = connection.clone();
         let writer = Writer::start(name(), move |jobs| {
-            write_memory(&shared, &jobs);
+            write_memory(&shared, &TABLE, &jobs);
             ENDED.store(true, Ordering::SeqCst);
         })
         .unwrap();
-        let mut futures: Vec<_> = (0..9)
-            .map(|n| {
-                Box::pin(writer.write(move |s| s.execute("INSERT INTO numbers VALUES (?1)", [n])))
-            })
-            .collect();
+        let mut futures: Vec<_> = (0..9).map(|n| Box::pin(writer.write(add(n)))).collect();
         for future in &mut futures {
             let _sent = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         }

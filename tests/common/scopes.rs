@@ -1,0 +1,24 @@
+//! A host's scopes.
+
+use app_tokens::ScopeName;
+
+#[derive(Clone, Copy)]
+pub enum Files {
+    Read,
+    Write,
+}
+
+impl ScopeName for Files {
+    fn name(&self) -> &'static str {
+        match self {
+            Files::Read => "files:read",
+            Files::Write => "files:write",
+        }
+    }
+    fn included_in(&self) -> &'static [&'static str] {
+        match self {
+            Files::Read => &["files:write"],
+            Files::Write => &[],
+        }
+    }
+}
