@@ -1,7 +1,7 @@
 //! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
@@ -64,8 +64,8 @@ use crate::token::TokenId;
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
 /// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million): revoke so
 /// many over a pool without `statement_timeout`. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
-/// the pool at most, so that those that wait leave the rest to look-ups.
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes and lists
+/// use half of the pool at most, so that those that wait leave the rest to look-ups.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
@@ -89,9 +89,9 @@ use crate::token::TokenId;
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
-/// whose future is dropped is rolled back, or committed; its connection is closed, as the server may still be busy with it, and the
-/// pool makes another. The server itself notices when it is done waiting, for a lock or a standby.
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call whose
+/// future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another; a change is
+/// rolled back then, or committed. The server itself notices when it is done waiting, for a lock or a standby.
 ///
 /// # Transactions of the host's
 /// [`within`](PostgresStore::within) does the same within the host's own transaction.
@@ -99,7 +99,8 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Changes may wait, for a lock or a standby. Half of the pool is left for look-ups, so that logins don't wait with them.
+    /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
+    /// with them.
     turns: Arc<Semaphore>,
 }
 
@@ -130,7 +131,7 @@ impl PostgresStore {
         let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
-            let lent = Lent(Some(self.client().await?));
+            let lent = self.lend().await?;
             let problem = match self.change_by(&lent, change).await {
                 Ok(answer) => {
                     lent.give_back();
@@ -159,22 +160,20 @@ impl PostgresStore {
     async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let client = self.client().await?;
+            let lent = self.lend().await?;
             let seen = match look {
-                Look::At(id) => look_up(&client, &self.table.in_sql(FIND), id).await,
+                Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
                 Look::Through(filter, page) => {
-                    Within { client: &client, table: &self.table }.list(filter, page).await
+                    Within { client: &lent, table: &self.table }.list(filter, page).await
                 }
             };
+            // The pool would hand out a lost one again until it has heard of its end.
+            if !seen.as_ref().is_err_and(Problem::is_lost) {
+                lent.give_back();
+            }
             match seen {
                 Ok(rows) => return Ok(rows),
-                Err(problem) => {
-                    if problem.is_lost() {
-                        // The pool would hand it out again until it has heard of its end.
-                        drop(Object::take(client));
-                    }
-                    self.may_try_again(&mut attempt, problem)?;
-                }
+                Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
         }
     }
@@ -200,8 +199,10 @@ impl PostgresStore {
         turn.map_err(StoreError::not_done)
     }
 
-    async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    async fn lend(&self) -> Result<Lent, StoreError> {
+        let client = self.pool.get().await;
+        let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
+        Ok(Lent(Some(client)))
     }
 }
 
@@ -209,7 +210,7 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 
-/// A connection in the middle of a change. Unless it is given back it is closed, and the pool makes another: where the caller has
+/// A connection in the middle of a call. Unless it is given back it is closed, and the pool makes another: where the caller has
 /// given up, the server may still be waiting, and whoever used the connection next would wait with it.
 struct Lent(Option<Client>);
 
@@ -225,6 +226,13 @@ impl Deref for Lent {
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref(&self) -> &Client {
         self.0.as_ref().expect("there until it is given back")
+    }
+}
+
+impl DerefMut for Lent {
+    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("there until it is given back")
     }
 }
 
@@ -270,6 +278,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let _turn = self.turn().await?;
         self.read(Look::Through(filter, page)).await
     }
 

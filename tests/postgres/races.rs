@@ -13,7 +13,7 @@ use crate::chance::*;
 use crate::server::{Database, RUNTIME, Server};
 
 /// Waits until so many of the database's connections wait for a lock.
-async fn until_waiting(raw: &Client, count: i64) {
+pub async fn until_waiting(raw: &Client, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while raw.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != count {}
 }
