@@ -412,7 +412,9 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
         let dead = ["9", "NULL", "9", "100"].map(String::from);
-        assert_by_index(&raw, postgres_sql::PURGE_DEAD, &dead).await;
+        assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
+        let these = ["9", "NULL", "9", "'{1,2,3}'"].map(String::from);
+        assert_by_index(&raw, postgres_sql::PURGE_DEAD, &these).await;
         let uses = ["'{1,2,3}'", "'{1,2,3}'", "'{a,b,c}'", "'{a,b,c}'", "9"].map(String::from);
         assert_by_index(&raw, postgres_sql::TOUCH, &uses).await;
     });

@@ -11,7 +11,8 @@ use crate::seal::KeyId;
 use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
 use crate::store::{
-    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede, TableName,
+    Columns, Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede,
+    TableName,
 };
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -176,18 +177,7 @@ impl Change for PurgeAtMost<'_> {
                         [&filter.parameters()[..], &[(&left as _, Type::INT8)]].concat();
                     within.counts(PURGE_MATCHING, &parameters).await?
                 }
-                Purge::Dead(dead) => {
-                    let ended_by = dead.ended_by.as_unix();
-                    let unused_since = dead.unused_since.map(Timestamp::as_unix);
-                    let now = dead.now.as_unix();
-                    let parameters: [Parameter<'_>; 4] = [
-                        (&ended_by, Type::INT8),
-                        (&unused_since, Type::INT8),
-                        (&now, Type::INT8),
-                        (&left, Type::INT8),
-                    ];
-                    within.counts(PURGE_DEAD, &parameters).await?
-                }
+                Purge::Dead(dead) => within.purge_dead(dead, left).await?,
             };
             count += deleted;
             if deleted == found || count == limit {
@@ -196,7 +186,7 @@ impl Change for PurgeAtMost<'_> {
             patience.after(deleted)?;
         }
         if matches!(purge, Purge::Dead(_)) && count < limit {
-            within.execute(PURGE_OWNERS, &[]).await?;
+            within.execute(PURGE_OWNERS, &[(&limit, Type::INT8)]).await?;
         }
         Ok(count.cast_unsigned())
     }
@@ -327,6 +317,20 @@ impl Within<'_> {
             }
             patience.after(ended)?;
         }
+    }
+
+    /// How many dead rows it deleted, and how many it found.
+    async fn purge_dead(&self, dead: &Dead, limit: i64) -> Result<(i64, i64), Problem> {
+        let ended_by = dead.ended_by.as_unix();
+        let unused_since = dead.unused_since.map(Timestamp::as_unix);
+        let now = dead.now.as_unix();
+        let dead: [Parameter<'_>; 3] =
+            [(&ended_by, Type::INT8), (&unused_since, Type::INT8), (&now, Type::INT8)];
+        let locked = self.query(LOCK_DEAD, &[&dead[..], &[(&limit, Type::INT8)]].concat()).await?;
+        let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
+        let deleted = self.execute(PURGE_DEAD, &[&dead[..], &[these]].concat()).await?;
+        Ok((deleted.cast_signed(), ids.len().try_into().unwrap_or(i64::MAX)))
     }
 
     /// Changes a row that is there for certain.
