@@ -117,12 +117,9 @@ impl Change for Revoke<'_> {
     type Answer = u64;
 
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
-        let Revoke(filter, Revocation { at, reason, by }) = self;
-        let filter = Facts::of(filter);
-        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
-        let revocation: [Parameter<'_>; 3] =
-            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT)];
-        let parameters = [&filter.parameters()[..], &revocation].concat();
+        let Revoke(filter, revocation) = self;
+        let (filter, ending) = (Facts::of(filter), Ending::of(revocation));
+        let parameters = [&filter.parameters()[..], &ending.parameters()].concat();
         let (mut count, mut patience) = (0, Patience::default());
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
@@ -218,27 +215,26 @@ impl Within<'_> {
         under: Option<&Row>,
         supersede: Option<&Supersede>,
     ) -> Result<bool, Problem> {
-        let of_owner: fn(&Current, &TokenRecord) -> bool =
-            |row, new| row.owner.as_deref() == Some(new.owner().as_str());
-        let any: fn(&Current, &TokenRecord) -> bool = |_, _| true;
-        let unused: fn(&Current, &TokenRecord) -> bool = |row, _| row.is_unused;
         let replaces = supersede.and_then(|supersede| supersede.replaces.as_ref());
-        let mut needed: Vec<_> = [
-            under.map(|row| (row, of_owner)),
-            supersede.map(|supersede| (&supersede.row, any)),
-            replaces.map(|row| (row, unused)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        needed.sort_by_key(|(row, _)| row.id());
+        // With whether it must be the new row's owner's, and unused.
+        let needed = [
+            (under, true, false),
+            (supersede.map(|s| &s.row), false, false),
+            (replaces, false, true),
+        ];
+        let needed = needed.into_iter().filter_map(|(row, his, unused)| Some((row?, his, unused)));
+        let mut needed = Vec::from_iter(needed);
+        needed.sort_by_key(|(row, ..)| row.id());
+        let owner = Some(new.owner().as_str());
         let mut are_current = true;
-        for (row, is_fit) in needed {
+        for (row, his, unused) in needed {
             let current = match row.record() {
                 Some(record) => self.lock_current(record).await?,
                 None => None,
             };
-            are_current &= current.is_some_and(|current| is_fit(&current, new));
+            are_current &= current.is_some_and(|current| {
+                (!his || current.owner.as_deref() == owner) && (!unused || current.is_unused)
+            });
         }
         Ok(are_current)
     }
@@ -281,34 +277,24 @@ impl Within<'_> {
     }
 
     /// Revokes a row that is locked and current.
-    async fn revoke_one(
-        &self,
-        id: TokenId,
-        Revocation { at, reason, by }: &Revocation,
-    ) -> Result<(), Problem> {
-        let (at, reason, by, id) = (at.as_unix(), reason.as_str(), by.to_string(), number(id));
-        let parameters: [Parameter<'_>; 4] =
-            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT), (&id, Type::INT8)];
-        self.execute_on_one(REVOKE_ONE, &parameters).await
+    async fn revoke_one(&self, id: TokenId, revocation: &Revocation) -> Result<(), Problem> {
+        let (ending, id) = (Ending::of(revocation), number(id));
+        let one: Parameter<'_> = (&id, Type::INT8);
+        self.execute_on_one(REVOKE_ONE, &[&ending.parameters()[..], &[one]].concat()).await
     }
 
     /// Revokes what was issued under a record's family.
     async fn revoke_derived(
         &self,
         from: &TokenRecord,
-        Revocation { at, reason, by }: &Revocation,
+        revocation: &Revocation,
         except_id: i64,
     ) -> Result<(), Problem> {
-        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
+        let ending = Ending::of(revocation);
         let (owner, family) = (from.owner().as_str(), number(from.family()));
-        let parameters: [Parameter<'_>; 6] = [
-            (&at, Type::INT8),
-            (&reason, Type::TEXT),
-            (&by, Type::TEXT),
-            (&owner, Type::TEXT),
-            (&family, Type::INT8),
-            (&except_id, Type::INT8),
-        ];
+        let derived: [Parameter<'_>; 3] =
+            [(&owner, Type::TEXT), (&family, Type::INT8), (&except_id, Type::INT8)];
+        let parameters = [&ending.parameters()[..], &derived].concat();
         let mut patience = Patience::default();
         loop {
             let (ended, found) = self.counts(REVOKE_DERIVED, &parameters).await?;
@@ -474,6 +460,23 @@ impl<'f> Facts<'f> {
             (&self.created_before, Type::INT8),
             (&self.last_used_before, Type::INT8),
         ]
+    }
+}
+
+/// A revocation, as every statement that revokes binds it.
+struct Ending<'r> {
+    at: i64,
+    reason: &'r str,
+    by: String,
+}
+
+impl<'r> Ending<'r> {
+    fn of(Revocation { at, reason, by }: &'r Revocation) -> Ending<'r> {
+        Ending { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 3] {
+        [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
     }
 }
 
