@@ -62,8 +62,10 @@ use crate::token::TokenId;
 /// # The pool
 /// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
-/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million): revoke so
-/// many over a pool without `statement_timeout`. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
+/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million). So that none
+/// is too large for `statement_timeout`, that holds for a revocation of more than one id as a `lock_timeout`: for each lock, not for
+/// the work. (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile the server works on to the
+/// statement's end and then undoes it; `client_connection_check_interval` (PostgreSQL 14) lets it notice sooner. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
 /// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes and lists
 /// use half of the pool at most, so that those that wait leave the rest to look-ups.
 ///
@@ -151,7 +153,8 @@ impl PostgresStore {
     }
 
     async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
-        client.batch_execute(BEGIN).await.map_err(Problem::from)?;
+        let begin = if change.may_be_long() { BEGIN_LONG } else { BEGIN };
+        client.batch_execute(begin).await.map_err(Problem::from)?;
         let answer = change.make(&Within { client, table: &self.table }).await?;
         client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
         Ok(answer)
@@ -207,6 +210,13 @@ impl PostgresStore {
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
+/// in one round trip, and until the transaction ends.
+const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
+        nullif(current_setting('lock_timeout')::interval, '0'),
+        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
+    SET LOCAL statement_timeout = 0";
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 

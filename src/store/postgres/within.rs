@@ -28,6 +28,11 @@ pub(super) struct Within<'t> {
 pub(super) trait Change: Sync {
     type Answer: Send;
 
+    /// Whether there may be very many rows to change.
+    fn may_be_long(&self) -> bool {
+        false
+    }
+
     fn make(
         &self,
         within: &Within<'_>,
@@ -115,6 +120,10 @@ impl Change for Replace {
 
 impl Change for Revoke<'_> {
     type Answer = u64;
+
+    fn may_be_long(&self) -> bool {
+        self.0.id.is_none()
+    }
 
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let Revoke(filter, revocation) = self;
