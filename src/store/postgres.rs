@@ -37,11 +37,11 @@ use crate::token::TokenId;
 /// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 /// use tokio_postgres::{Config, NoTls};
 ///
-/// let mut config: Config = "host=db.example dbname=app user=app target_session_attrs=read-write".parse()?;
+/// let mut config: Config = "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
 /// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
 /// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
 /// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-/// // In place of `NoTls` a connector of `tokio-postgres-rustls` or `postgres-native-tls`, unless it is the same machine.
+/// // `NoTls` is for the same machine only: see below.
 /// let pool = Pool::builder(Manager::from_config(config, NoTls, fast))
 ///     .runtime(Runtime::Tokio1)
 ///     .wait_timeout(Some(Duration::from_secs(5)))
@@ -60,27 +60,41 @@ use crate::token::TokenId;
 /// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
 ///
 /// # The pool
-/// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
-/// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
-/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million). So that none
-/// is too large for `statement_timeout`, that holds for a revocation of more than one id as a `lock_timeout`: for each lock, not for
-/// the work. (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile the server works on to the
-/// statement's end and then undoes it; `client_connection_check_interval` (PostgreSQL 14) lets it notice sooner. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes and lists
-/// use half of the pool at most, so that those that wait leave the rest to look-ups.
+/// Its TLS, its size and its time-outs are the host's. **With `NoTls`, and `sslmode` at `prefer` (the driver's default), the rows go to
+/// another machine in the clear, and nothing says so.** `examples/postgres_tls` is a pool with rustls and `sslmode=require`.
+///
+/// **Without time-outs nothing here ends by itself**: a pool whose connections are all in use, a server that fell silent, a lock that
+/// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
+///
+/// A revocation is one statement, however many rows it ends (half a minute for a million). So that none is too large for
+/// `statement_timeout`, that is for a revocation of more than one id what `lock_timeout` is: a limit for each lock, not for the work.
+/// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
+/// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.
+///
+/// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
+/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't.
+///
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
+/// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
+/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, a
+/// BEGIN without its end. A change names its isolation level; nothing else is set back here. Set such things with `SET LOCAL` only, or
+/// take `RecyclingMethod::Clean`, which resets settings, though it ends no transaction.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
 ///
-/// PgBouncer was not tried. In session mode nothing is different; in transaction mode it must know of prepared statements (1.21 or
-/// newer, with `max_prepared_statements`), and the options above belong into its own settings; in statement mode there are no
-/// transactions, and no store.
+/// Behind PgBouncer in session mode nothing is different (tried with 1.18), but it refuses the options above, or with
+/// `ignore_startup_parameters = options` drops them in silence: time-outs belong to the role there (`ALTER ROLE app SET lock_timeout =
+/// '5s'`). In transaction mode, which was not tried, it must know of prepared statements (1.21 or newer, with
+/// `max_prepared_statements`): **an older one lets a look-up run what another program prepared under the same name**. In statement
+/// mode there are no transactions, and no store.
 ///
 /// # Durability
 /// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
 /// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
 /// revocation outlives the primary, too: where no standby answers, the call waits, whatever the time-outs, and until then nobody
-/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it. **A COMMIT that waits must not be
+/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it; the server keeps the backend and its
+/// locks until a standby answers, one for each change that was given up. **A COMMIT that waits must not be
 /// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
 ///
 /// # Costs
@@ -111,7 +125,7 @@ const ATTEMPTS: u32 = 5;
 
 impl PostgresStore {
     /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
-    /// yet.
+    /// yet. The pool's TLS is the host's: to another machine `sslmode=require` and a connector, never `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
         let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
         PostgresStore { pool, table: TableName::default(), turns }
