@@ -76,9 +76,10 @@ use crate::token::TokenId;
 ///
 /// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
 /// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
-/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, a
-/// BEGIN without its end. A change names its isolation level; nothing else is set back here. Set such things with `SET LOCAL` only, or
-/// take `RecyclingMethod::Clean`, which resets settings, though it ends no transaction.
+/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, or
+/// a BEGIN without its end, in which **a look-up may see the past**. A change names its isolation level; nothing else is set back here.
+/// Begin with `client.transaction()`, which ends by itself, and set with `SET LOCAL` only; or take `RecyclingMethod::Clean`, which
+/// resets settings, though it ends no transaction.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.

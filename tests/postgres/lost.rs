@@ -60,6 +60,25 @@ fn authenticate_is_one_round_trip() {
     });
 }
 
+#[test]
+fn a_revocation_that_may_be_large_costs_no_round_trip_more() {
+    RUNTIME.block_on(async {
+        let ways = ways().await;
+        let mut costs = Vec::new();
+        for (number, name) in [(1, "alice"), (2, "bob")] {
+            let new = RecordParts { owner: owner(name), ..parts(number) };
+            ways.direct.insert(&creation(new)).await.unwrap();
+        }
+        for filter in [Filter::of_id(id(1)), Filter::of_owner(&owner("bob"))] {
+            let before = ways.proxy.round_trips();
+            assert_eq!(ways.through.revoke(&filter, &revocation()).await.unwrap(), 1);
+            costs.push(ways.proxy.round_trips() - before);
+        }
+        // BEGIN, a look that revokes, one that finds nothing more, COMMIT.
+        assert_eq!(costs, [4, 4]);
+    });
+}
+
 /// The rows that the calls are tried on, of an owner with this number; the ids are his alone.
 struct Rows {
     old: RecordParts,
