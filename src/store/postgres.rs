@@ -66,7 +66,7 @@ use crate::token::TokenId;
 /// **Without time-outs nothing here ends by itself**: a pool whose connections are all in use, a server that fell silent, a lock that
 /// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
 ///
-/// A revocation is one statement, however many rows it ends (half a minute for a million). So that none is too large for
+/// A revocation is one statement, however many rows it ends (half a minute or more for a million). So that none is too large for
 /// `statement_timeout`, that is for a revocation of more than one id what `lock_timeout` is: a limit for each lock, not for the work.
 /// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
 /// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.

@@ -265,7 +265,7 @@ pub const LIST: &str = concat!(
 /// waited is seen then, and nothing can come after, as the rows that it revoked are locked. Where `revoked` is false, those no longer match
 /// it; their families are looked at all the same.
 ///
-/// A million rows take half a minute. In a transaction of your own `SET LOCAL statement_timeout = 0`, with a `lock_timeout`, keeps a
+/// A million rows take half a minute or more. In a transaction of your own `SET LOCAL statement_timeout = 0`, with a `lock_timeout`, keeps a
 /// host's time-out from ending it.
 ///
 /// | parameter | type | |

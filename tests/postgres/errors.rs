@@ -185,7 +185,7 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     });
 }
 
-/// Half a minute for a million rows; and what is to be ended in an incident must not be too much for a time-out.
+/// Half a minute or more for a million rows; and what is to be ended in an incident must not be too much for a time-out.
 #[test]
 fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
     RUNTIME.block_on(async {
