@@ -14,6 +14,8 @@ mod errors;
 mod lost;
 #[path = "common/proxy.rs"]
 mod proxy;
+#[path = "postgres/pgbouncer.rs"]
+mod pgbouncer;
 #[path = "postgres/races.rs"]
 mod races;
 #[path = "postgres/reference.rs"]

@@ -1,7 +1,7 @@
 //! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
@@ -37,11 +37,11 @@ use crate::token::TokenId;
 /// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 /// use tokio_postgres::{Config, NoTls};
 ///
-/// let mut config: Config = "host=db.example dbname=app user=app target_session_attrs=read-write".parse()?;
+/// let mut config: Config = "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
 /// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
 /// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
 /// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-/// // In place of `NoTls` a connector of `tokio-postgres-rustls` or `postgres-native-tls`, unless it is the same machine.
+/// // `NoTls` is for the same machine only: see below.
 /// let pool = Pool::builder(Manager::from_config(config, NoTls, fast))
 ///     .runtime(Runtime::Tokio1)
 ///     .wait_timeout(Some(Duration::from_secs(5)))
@@ -60,25 +60,42 @@ use crate::token::TokenId;
 /// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
 ///
 /// # The pool
-/// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
-/// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
-/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million): revoke so
-/// many over a pool without `statement_timeout`. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
-/// the pool at most, so that those that wait leave the rest to look-ups.
+/// Its TLS, its size and its time-outs are the host's. **With `NoTls`, and `sslmode` at `prefer` (the driver's default), the rows go to
+/// another machine in the clear, and nothing says so.** `examples/postgres_tls` is a pool with rustls and `sslmode=require`.
+///
+/// **Without time-outs nothing here ends by itself**: a pool whose connections are all in use, a server that fell silent, a lock that
+/// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
+///
+/// A revocation is one statement, however many rows it ends (half a minute or more for a million). So that none is too large for
+/// `statement_timeout`, that is for a revocation of more than one id what `lock_timeout` is: a limit for each lock, not for the work.
+/// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
+/// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.
+///
+/// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
+/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't.
+///
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
+/// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
+/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, or
+/// a BEGIN without its end, in which **a look-up may see the past**. A change names its isolation level; nothing else is set back here.
+/// Begin with `client.transaction()`, which ends by itself, and set with `SET LOCAL` only; or take `RecyclingMethod::Clean`, which
+/// resets settings, though it ends no transaction.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
 ///
-/// PgBouncer was not tried. In session mode nothing is different; in transaction mode it must know of prepared statements (1.21 or
-/// newer, with `max_prepared_statements`), and the options above belong into its own settings; in statement mode there are no
-/// transactions, and no store.
+/// Behind PgBouncer in session mode nothing is different (tried with 1.18), but it refuses the options above, or with
+/// `ignore_startup_parameters = options` drops them in silence: time-outs belong to the role there (`ALTER ROLE app SET lock_timeout =
+/// '5s'`). In transaction mode, which was not tried, it must know of prepared statements (1.21 or newer, with
+/// `max_prepared_statements`): **an older one lets a look-up run what another program prepared under the same name**. In statement
+/// mode there are no transactions, and no store.
 ///
 /// # Durability
 /// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
 /// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
 /// revocation outlives the primary, too: where no standby answers, the call waits, whatever the time-outs, and until then nobody
-/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it. **A COMMIT that waits must not be
+/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it; the server keeps the backend and its
+/// locks until a standby answers, one for each change that was given up. **A COMMIT that waits must not be
 /// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
 ///
 /// # Costs
@@ -89,9 +106,9 @@ use crate::token::TokenId;
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
-/// whose future is dropped is rolled back, or committed; its connection is closed, as the server may still be busy with it, and the
-/// pool makes another. The server itself notices when it is done waiting, for a lock or a standby.
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call whose
+/// future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another; a change is
+/// rolled back then, or committed. The server itself notices when it is done waiting, for a lock or a standby.
 ///
 /// # Transactions of the host's
 /// [`within`](PostgresStore::within) does the same within the host's own transaction.
@@ -99,7 +116,8 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Changes may wait, for a lock or a standby. Half of the pool is left for look-ups, so that logins don't wait with them.
+    /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
+    /// with them.
     turns: Arc<Semaphore>,
 }
 
@@ -108,7 +126,7 @@ const ATTEMPTS: u32 = 5;
 
 impl PostgresStore {
     /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
-    /// yet.
+    /// yet. The pool's TLS is the host's: to another machine `sslmode=require` and a connector, never `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
         let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
         PostgresStore { pool, table: TableName::default(), turns }
@@ -130,7 +148,7 @@ impl PostgresStore {
         let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
-            let lent = Lent(Some(self.client().await?));
+            let lent = self.lend().await?;
             let problem = match self.change_by(&lent, change).await {
                 Ok(answer) => {
                     lent.give_back();
@@ -150,7 +168,8 @@ impl PostgresStore {
     }
 
     async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
-        client.batch_execute(BEGIN).await.map_err(Problem::from)?;
+        let begin = if change.may_be_long() { BEGIN_LONG } else { BEGIN };
+        client.batch_execute(begin).await.map_err(Problem::from)?;
         let answer = change.make(&Within { client, table: &self.table }).await?;
         client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
         Ok(answer)
@@ -159,22 +178,20 @@ impl PostgresStore {
     async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let client = self.client().await?;
+            let lent = self.lend().await?;
             let seen = match look {
-                Look::At(id) => look_up(&client, &self.table.in_sql(FIND), id).await,
+                Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
                 Look::Through(filter, page) => {
-                    Within { client: &client, table: &self.table }.list(filter, page).await
+                    Within { client: &lent, table: &self.table }.list(filter, page).await
                 }
             };
+            // The pool would hand out a lost one again until it has heard of its end.
+            if !seen.as_ref().is_err_and(Problem::is_lost) {
+                lent.give_back();
+            }
             match seen {
                 Ok(rows) => return Ok(rows),
-                Err(problem) => {
-                    if problem.is_lost() {
-                        // The pool would hand it out again until it has heard of its end.
-                        drop(Object::take(client));
-                    }
-                    self.may_try_again(&mut attempt, problem)?;
-                }
+                Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
         }
     }
@@ -200,16 +217,25 @@ impl PostgresStore {
         turn.map_err(StoreError::not_done)
     }
 
-    async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    async fn lend(&self) -> Result<Lent, StoreError> {
+        let client = self.pool.get().await;
+        let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
+        Ok(Lent(Some(client)))
     }
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
+/// in one round trip, and until the transaction ends.
+const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
+        nullif(current_setting('lock_timeout')::interval, '0'),
+        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
+    SET LOCAL statement_timeout = 0";
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 
-/// A connection in the middle of a change. Unless it is given back it is closed, and the pool makes another: where the caller has
+/// A connection in the middle of a call. Unless it is given back it is closed, and the pool makes another: where the caller has
 /// given up, the server may still be waiting, and whoever used the connection next would wait with it.
 struct Lent(Option<Client>);
 
@@ -225,6 +251,13 @@ impl Deref for Lent {
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref(&self) -> &Client {
         self.0.as_ref().expect("there until it is given back")
+    }
+}
+
+impl DerefMut for Lent {
+    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("there until it is given back")
     }
 }
 
@@ -270,6 +303,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let _turn = self.turn().await?;
         self.read(Look::Through(filter, page)).await
     }
 

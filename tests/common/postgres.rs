@@ -163,6 +163,11 @@ impl Server {
         command.status().unwrap().success()
     }
 
+    /// Has a program run as the server does: PostgreSQL's refuse to run as root.
+    pub fn lend_its_user(&self, command: &mut Command) {
+        as_user(command, self.user);
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
