@@ -6,6 +6,7 @@ mod common;
 #[path = "common/host.rs"]
 mod host;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 
@@ -874,6 +875,50 @@ fn a_store_that_is_not_there_is_1_and_not_made() {
     let ran = host.run(command, b"");
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
     ran.exited(1, "error connecting");
+}
+
+#[test]
+fn a_database_without_our_tables_is_left_as_it_was() {
+    let host = Host::new();
+    let notes = "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('milk');";
+    let one_of_ours = "CREATE TABLE app_tokens (id INTEGER);";
+    for (name, sql) in [
+        ("journal.db", notes.to_owned()),
+        ("wal.db", format!("PRAGMA journal_mode = WAL; {notes}")),
+        ("half.db", one_of_ours.to_owned()),
+        ("empty.db", String::new()),
+    ] {
+        let folder = host.path(name).with_extension("folder");
+        fs::create_dir(&folder).unwrap();
+        rusqlite::Connection::open(folder.join(name)).unwrap().execute_batch(&sql).unwrap();
+        let files = || {
+            let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            BTreeMap::from_iter(names.map(|path| (path.clone(), fs::read(path).unwrap())))
+        };
+        let (before, store) = (files(), format!("sqlite:{}", folder.join(name).display()));
+        for act in [
+            &["list"][..],
+            &["issue", "--owner", "alice", "--label", "x"],
+            &["revoke", "--all", "--yes"],
+            &["purge"],
+            &["keys", "in-use"],
+        ] {
+            let setting = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys"];
+            let ran = host.run(host.command(&[&setting, act].concat()), b"");
+            ran.exited(1, if name == "half.db" { "not this library's" } else { "has no tables" });
+            assert_eq!(files(), before, "{name} {act:?}");
+        }
+    }
+}
+
+#[test]
+fn to_look_waits_for_nobody_who_has_the_file_locked() {
+    let host = Host::new();
+    let (id, _) = host.issue(phone());
+    let writing = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    writing.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let shown = host.admin(&["show", &id.to_string(), "--json"]).json();
+    assert_eq!(shown["status"], "active");
 }
 
 #[test]
