@@ -156,9 +156,7 @@ fn a_list_shows_what_matches_as_a_table_and_as_json() {
     let (rotated_to, _) = host.new_token(&host.admin(&rotate));
     let (revoked, _) = host.issue(NewToken::new("alice", "Lost"));
     host.admin(&["revoke", &revoked.to_string(), "--reason", "stolen"]).done();
-    let tokens = host.tokens();
-    drop(tokens.blocking().authenticate(&text).unwrap());
-    tokens.blocking().flush_usage().unwrap();
+    host.use_now(&text);
 
     let all = host.admin(&["list", "--json"]).json();
     assert_eq!(ids(&all), sorted([unused, phone, soon, rotated, rotated_to, revoked]));
@@ -417,6 +415,36 @@ fn a_dry_run_names_exactly_what_would_end_and_changes_nothing() {
 }
 
 #[test]
+fn what_was_issued_under_a_token_that_matches_is_named_once_however_many_there_are() {
+    let host = Host::new();
+    let old = host.tokens_at(days_ago(200));
+    let (parent, parent_text) = host.issue_by(&old, phone());
+    let (twin, twin_text) = host.issue_by(&old, phone());
+    let child = host.issue_under(&parent_text, "Script");
+    let grown = host.issue_under_by(&host.tokens_at(days_ago(190)), &twin_text, "Old script");
+    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
+    let his = host.issue_under(&used_text, "Script");
+    host.use_now(&used_text);
+    host.copy_row(used, 1200);
+    let dry = |which: &[&str]| {
+        let ran = host.admin(&[&["revoke", "--dry-run", "--json"], which].concat());
+        (ran.err.clone(), ids(&ran.json()).into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let unused = ["--unused-since", "180 days"];
+    let (said, named) = dry(&unused);
+    assert!(said.contains("would revoke 4;"), "{said}");
+    assert_eq!(named, sorted([parent, twin, child, grown]), "not {his}, whose parent is in use");
+    let (said, named) = dry(&[&unused[..], &["--owner", "alice"]].concat());
+    assert!(said.contains("would revoke 4;") && named.len() == 4, "{said}");
+    let (said, named) = dry(&["--all"]);
+    assert!(said.contains("would revoke 1206;") && named.len() == 1206, "{said}");
+    let (said, named) = dry(&["--owner", "bob"]);
+    assert!(said.contains("would revoke 1202;") && named.len() == 1202, "{said}");
+    let ran = host.admin(&[&["revoke", "--yes"], &unused[..]].concat());
+    assert_eq!(ran.done(), "revoked 4\n", "as it was said");
+}
+
+#[test]
 fn the_first_revocation_stays_and_doing_it_again_is_no_error() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
@@ -477,9 +505,7 @@ fn tokens_unused_for_long_are_revoked_and_those_that_may_be_in_use_are_not() {
     let old = host.tokens_at(days_ago(200));
     let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop"));
     let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
-    let tokens = host.tokens();
-    drop(tokens.blocking().authenticate(&used_text).unwrap());
-    tokens.blocking().flush_usage().unwrap();
+    host.use_now(&used_text);
     let (new, _) = host.issue(phone());
     for too_late in ["59 minutes", "2999-01-01", "0s"] {
         let ran = host.admin(&["revoke", "--unused-since", too_late, "--yes"]);
