@@ -1028,7 +1028,16 @@ fn the_schema_is_the_stores_own() {
     let host = Host::new();
     let schema = |kind: &[&str]| host.run(host.command(&[&["schema"], kind].concat()), b"").done();
     assert_eq!(schema(&["postgres"]).trim_end(), postgres_sql::SCHEMA.trim_end());
+    let elsewhere = schema(&["postgres", "--table", "auth.app_passwords"]);
+    assert!(
+        elsewhere.contains("CREATE TABLE auth.app_passwords_owners (")
+            && !elsewhere.contains("app_tokens")
+    );
+    let bad = ["schema", "--table", "users; DROP TABLE users"];
+    host.run(host.command(&bad), b"").exited(2, "not a table's name");
+    host.run(host.command(&["schema", "sqlite", "--table", "x"]), b"").exited(2, "is app_tokens");
     let schema = schema(&[]);
+    assert!(SqliteStore::MIGRATIONS.iter().all(|step| schema.contains(step.trim())));
     let path = host.path("made-by-hand.db");
     rusqlite::Connection::open(&path).unwrap().execute_batch(&schema).unwrap();
     let ring = KeyRing::ephemeral().unwrap();

@@ -152,7 +152,7 @@ fn the_operators_tool_makes_no_tables_and_says_how_they_are_made() {
     let refused = shared.admin("", &["list"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(why.contains("no table app_tokens") && why.contains("admin schema postgres | psql"));
+    assert!(why.contains("no table app_tokens") && why.contains("`admin schema postgres | psql"));
     let tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'app_tokens%'";
     let count = RUNTIME.block_on(raw.query_one(tables, &[])).unwrap();
     assert_eq!(count.get::<_, i64>(0), 0);
@@ -162,6 +162,25 @@ fn the_operators_tool_makes_no_tables_and_says_how_they_are_made() {
     let wish = ["issue", "--owner", "alice", "--label", "x"];
     let token = done(shared.admin("", &wish));
     assert_eq!(enters(&shared.cloud(&[]), token.trim_end()), 207);
+}
+
+#[test]
+fn the_operators_tool_works_in_the_tables_that_it_is_told() {
+    let Some(server) = Server::shared() else { return };
+    let shared = Shared::on(server);
+    let raw = RUNTIME.block_on(shared.database.raw());
+    drop(app_tokens::KeyRing::load_or_create(shared.data.path().join("tokens.key")).unwrap());
+    let table = ["--table", "auth.passwords"];
+    let admin = |act: &[&str]| shared.admin("", &[&table, act].concat());
+    let refused = String::from_utf8(admin(&["list"]).stderr).unwrap();
+    assert!(refused.contains("no table auth.passwords"), "{refused}");
+    RUNTIME.block_on(raw.batch_execute("CREATE SCHEMA auth")).unwrap();
+    RUNTIME.block_on(raw.batch_execute(&done(admin(&["schema", "postgres"])))).unwrap();
+    done(admin(&["issue", "--owner", "alice", "--label", "x"]));
+    assert!(done(admin(&["list"])).contains("alice"));
+    let rows = RUNTIME.block_on(raw.query_one("SELECT count(*) FROM auth.passwords", &[])).unwrap();
+    assert_eq!(rows.get::<_, i64>(0), 1);
+    assert!(RUNTIME.block_on(raw.query_one("SELECT FROM app_tokens", &[])).is_err());
 }
 
 #[test]

@@ -72,7 +72,8 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked => leaked::leaked(setting).await,
         Command::Schema { kind } => {
-            say(store_choice::schema(kind).map_err(Problem::usage)?.trim_end())
+            let schema = store_choice::schema(kind, &setting.table).map_err(Problem::usage)?;
+            say(schema.trim_end())
         }
     }
 }

@@ -71,7 +71,7 @@ impl Setting {
         let choice = choice.ok_or_else(|| {
             Problem::usage(format_args!("--store sqlite:PATH is missing, and so is {VARIABLE}"))
         })?;
-        choice.open_existing().await.map_err(Problem::failed)
+        choice.open_existing(&self.table).await.map_err(Problem::failed)
     }
 
     fn ring(&self) -> Result<Option<KeyRing>, Problem> {

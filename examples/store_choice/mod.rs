@@ -7,7 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use app_tokens::store::{
-    DynStore, PostgresStore, SqliteStore, SqliteStoreError, SqliteTransaction, postgres_sql,
+    DynStore, PostgresStore, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
+    postgres_sql,
 };
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 use rusqlite::{Connection, OpenFlags};
@@ -23,6 +24,8 @@ pub enum StoreChoice {
 
 /// Where the store may be named, too. Other users of the machine don't see it there, so its URL may hold a password.
 pub const VARIABLE: &str = "APP_TOKENS_STORE";
+
+const IN_SQLITE: &str = "in SQLite the table is app_tokens";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -47,28 +50,28 @@ impl StoreChoice {
     pub async fn open(&self) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) => Ok(DynStore::new(SqliteStore::open(path)?)),
-            StoreChoice::Postgres(config) => {
-                let store = PostgresStore::new(pool(config)?);
-                store.migrate().await?;
-                Ok(DynStore::new(store))
-            }
+            StoreChoice::Postgres(config) => opened(PostgresStore::new(pool(config)?)).await,
         }
     }
 
     /// Opens what is there, with the tables that this version knows. A mistyped path or database shall not become an empty store, nor
     /// somebody else's get tables of ours; and to migrate is the host's, which may be older than this program.
-    pub async fn open_existing(&self) -> Result<DynStore, Error> {
+    pub async fn open_existing(&self, table: &TableName) -> Result<DynStore, Error> {
         match self {
-            StoreChoice::Sqlite(path) => refuse_file_without_tables(path)?,
+            StoreChoice::Sqlite(_) if *table != TableName::default() => Err(IN_SQLITE.into()),
+            StoreChoice::Sqlite(path) => {
+                refuse_file_without_tables(path)?;
+                Ok(DynStore::new(SqliteStore::open(path)?))
+            }
             StoreChoice::Postgres(config) => {
-                let client = pool(config)?.get().await?;
-                let there = "SELECT to_regclass('app_tokens') IS NOT NULL";
-                if !client.query_one(there, &[]).await?.try_get(0)? {
-                    return Err("there is no table app_tokens in this database: the host makes it, or `admin schema postgres | psql`".into());
+                let pool = pool(config)?;
+                let there = table.in_sql("SELECT to_regclass('app_tokens') IS NOT NULL");
+                if !pool.get().await?.query_one(&*there, &[]).await?.try_get(0)? {
+                    return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres | psql DATABASE`").into());
                 }
+                opened(PostgresStore::new(pool).with_table(table.clone())).await
             }
         }
-        self.open().await
     }
 
     /// Everybody on the machine may read a process's arguments.
@@ -149,13 +152,20 @@ fn refuse_file_without_tables(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The SQL that makes a store's tables.
-pub fn schema(kind: &str) -> Result<&'static str, String> {
+/// The SQL that makes a store's tables, from the first version to the newest.
+pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
     match kind {
-        "sqlite" => Ok(include_str!("../../src/store/sqlite_schema.sql")),
-        "postgres" => Ok(postgres_sql::SCHEMA),
+        "sqlite" if *table != TableName::default() => Err(IN_SQLITE.into()),
+        "sqlite" => Ok(SqliteStore::MIGRATIONS.join("\n")),
+        "postgres" => Ok(table.in_sql(postgres_sql::SCHEMA).into_owned()),
         _ => Err("there is a schema for sqlite and for postgres".into()),
     }
+}
+
+/// With its tables, which are made where there are none, and only looked at where they are there.
+async fn opened(store: PostgresStore) -> Result<DynStore, Error> {
+    store.migrate().await?;
+    Ok(DynStore::new(store))
 }
 
 /// To the primary server, and with an end to every wait.
