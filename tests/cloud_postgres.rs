@@ -71,6 +71,14 @@ fn listed(cloud: &Cloud) -> Vec<Value> {
     cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().clone()
 }
 
+fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {
+    let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    RUNTIME
+        .block_on(async { shared.database.raw().await.query_one(waiting, &[]).await })
+        .unwrap()
+        .get(0)
+}
+
 #[test]
 fn what_one_host_does_holds_at_the_other_at_once() {
     let Some(server) = Server::shared() else { return };
@@ -123,6 +131,41 @@ fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     assert!(listed(&there)[0]["last_used_at"].is_string(), "its own it knows at once");
     there.terminate();
     assert!(listed(&here)[0]["last_used_at"].is_string());
+}
+
+/// The look at the one that stays, and the end of the others, are two acts: what came between them is said.
+#[test]
+fn whoever_ends_all_others_hears_if_the_new_form_of_the_one_that_stays_was_among_them() {
+    let Some(server) = Server::shared() else { return };
+    let shared = Shared::on(server);
+    let host = shared.cloud(&[]);
+    let (kept, _) = host.create(ALICE, r#"{"label": "kept"}"#);
+    host.create(ALICE, r#"{"label": "other"}"#);
+    let end_others = || {
+        let path = format!("/api/tokens?except={kept}");
+        host.api(ALICE, "DELETE", &path, "").json()
+    };
+    let raw = RUNTIME.block_on(shared.database.raw());
+    let run = |sql| RUNTIME.block_on(raw.batch_execute(sql)).unwrap();
+    run("BEGIN; SELECT FROM app_tokens WHERE label = 'other' FOR UPDATE");
+    let said = thread::scope(|scope| {
+        let ending = scope.spawn(end_others);
+        while !is_waited_for_a_lock(&shared) {
+            thread::yield_now();
+        }
+        let rotated = host.api(ALICE, "POST", &format!("/api/tokens/{kept}/rotate"), "{}");
+        assert_eq!(rotated.status, 201);
+        run("COMMIT");
+        ending.join().unwrap()
+    });
+    assert_eq!(said, serde_json::json!({ "revoked": 2, "kept": null }));
+    assert!(listed(&host).iter().all(|token| token["status"] != "active"));
+
+    let (kept, token) = host.create(ALICE, r#"{"label": "kept"}"#);
+    let path = format!("/api/tokens?except={kept}");
+    let said = host.api(ALICE, "DELETE", &path, "").json();
+    assert_eq!(said, serde_json::json!({ "revoked": 1, "kept": kept }), "the one that was rotated");
+    assert_eq!(enters(&host, &token), 207);
 }
 
 #[test]
