@@ -683,6 +683,7 @@ fn a_new_key_is_rolled_out_as_the_help_says() {
     let new = host.run(host.command(&["keys", "new"]), b"").done().trim().to_owned();
     let new_id = new.split_once(':').unwrap().0.to_owned();
     host.admin(&["keys", "may-retire", &old_id]).exited(4, "make another active first");
+    host.admin(&["keys", "may-retire", "7"]).exited(3, "no key 7: not in the key ring");
 
     fs::write(host.path("keys"), format!("{new},{old}\n")).unwrap();
     let in_use = host.admin(&["keys", "in-use"]).done();
@@ -893,11 +894,12 @@ fn a_store_that_is_not_there_is_1_and_not_made() {
     assert!(!host.path("typo.db").exists());
     fs::write(host.path("text"), "x".repeat(5000)).unwrap();
     run(&["--store", "sqlite:text", "list"]).exited(1, "is not an SQLite database");
-    run(&["--store", "postgres://app@127.0.0.1:1/app", "list"]).exited(1, "error connecting");
+    run(&["--store", "postgres://app@127.0.0.1:1/app", "list"])
+        .exited(1, "error connecting to server: Connection refused");
     for bad in ["tokens.db", "sqlite:", "mysql://db", ""] {
         run(&["--store", bad, "list"]).exited(2, "a store is sqlite:PATH or postgres:URL");
     }
-    run(&["list"]).exited(2, "--store sqlite:PATH is missing");
+    run(&["list"]).exited(2, "--store sqlite:PATH or postgres:URL is missing");
     let mut command = host.command(&["list"]);
     command.env("APP_TOKENS_STORE", host.store());
     host.run(command, b"").exited(3, "no token matches");
@@ -905,7 +907,7 @@ fn a_store_that_is_not_there_is_1_and_not_made() {
     command.env("APP_TOKENS_STORE", "postgres://app:hunter2@127.0.0.1:1/app");
     let ran = host.run(command, b"");
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
-    ran.exited(1, "error connecting");
+    ran.exited(1, "error connecting to server: Connection refused");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::options::Setting;
 use crate::print::say;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
 use crate::progress::Bar;
 use crate::setting::{Needs, Opened};
 
@@ -48,6 +48,8 @@ pub async fn in_use(setting: &Setting) -> Result<(), Problem> {
     })
 }
 
+const MISSING: &str = "missing from the key ring";
+
 impl Opened {
     /// Nothing without a ring.
     fn role(&self, id: KeyId) -> Option<&'static str> {
@@ -55,7 +57,7 @@ impl Opened {
         Some(match ring.ids().find(|known| *known == id) {
             Some(_) if ring.active_id() == id => "active",
             Some(_) => "retired",
-            None => "missing from the key ring",
+            None => MISSING,
         })
     }
 }
@@ -63,6 +65,11 @@ impl Opened {
 pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.tokens.may_retire(key).await?;
+    // Mistyped: the answer would be taken for another key's.
+    if opened.role(key) == Some(MISSING) {
+        let text = format_args!("there is no key {key}: not in the key ring, and on no row");
+        return Err(Problem::new(Exit::Unknown, text));
+    }
     say(format_args!(
         "key {key} seals nothing that is not revoked: it may be taken out of the ring"
     ))

@@ -69,7 +69,9 @@ impl Setting {
     async fn store(&self) -> Result<DynStore, Problem> {
         let choice = StoreChoice::told(self.store.as_deref()).map_err(Problem::usage)?;
         let choice = choice.ok_or_else(|| {
-            Problem::usage(format_args!("--store sqlite:PATH is missing, and so is {VARIABLE}"))
+            Problem::usage(format_args!(
+                "--store sqlite:PATH or postgres:URL is missing, and so is {VARIABLE}"
+            ))
         })?;
         choice.open_existing(&self.table).await.map_err(Problem::failed)
     }

@@ -10,7 +10,7 @@ use app_tokens::store::{
     DynStore, PostgresStore, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
     postgres_sql,
 };
-use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use rusqlite::{Connection, OpenFlags};
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Config, NoTls};
@@ -65,8 +65,7 @@ impl StoreChoice {
             }
             StoreChoice::Postgres(config) => {
                 let pool = pool(config)?;
-                let there = table.in_sql("SELECT to_regclass('app_tokens') IS NOT NULL");
-                if !pool.get().await?.query_one(&*there, &[]).await?.try_get(0)? {
+                if !has_table(&pool, table).await.map_err(explained)? {
                     return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres | psql DATABASE`").into());
                 }
                 opened(PostgresStore::new(pool).with_table(table.clone())).await
@@ -150,6 +149,21 @@ fn refuse_file_without_tables(path: &Path) -> Result<(), Error> {
         .into()),
         looked_at => Ok(looked_at.map(drop)?),
     }
+}
+
+async fn has_table(pool: &Pool, table: &TableName) -> Result<bool, PoolError> {
+    let there = table.in_sql("SELECT to_regclass('app_tokens') IS NOT NULL");
+    Ok(pool.get().await?.query_one(&*there, &[]).await?.try_get(0)?)
+}
+
+/// With what the driver keeps as the error's source: why there is no connection, or what the server said.
+fn explained(error: PoolError) -> String {
+    let PoolError::Backend(error) = error else {
+        return format!("PostgreSQL: {error}");
+    };
+    let source = std::error::Error::source(&error);
+    source
+        .map_or_else(|| format!("PostgreSQL: {error}"), |why| format!("PostgreSQL: {error}: {why}"))
 }
 
 /// The SQL that makes a store's tables, from the first version to the newest.
