@@ -1,7 +1,7 @@
 //! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
@@ -62,10 +62,12 @@ use crate::token::TokenId;
 /// # The pool
 /// Its TLS, its size and its time-outs are the host's. **Without time-outs nothing here ends by itself**: a pool whose connections
 /// are all in use, a server that fell silent, a lock that somebody keeps. With those above each is a failure (503), with nothing
-/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million): revoke so
-/// many over a pool without `statement_timeout`. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
-/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes use half of
-/// the pool at most, so that those that wait leave the rest to look-ups.
+/// done unless COMMIT was sent. A revocation is one statement, however many rows it ends (half a minute for a million). So that none
+/// is too large for `statement_timeout`, that holds for a revocation of more than one id as a `lock_timeout`: for each lock, not for
+/// the work. (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile the server works on to the
+/// statement's end and then undoes it; `client_connection_check_interval` (PostgreSQL 14) lets it notice sooner. [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right: a connection that turns out to be dead is
+/// given up and the call made again on another, up to five times; the other methods cost each call a round trip. Changes and lists
+/// use half of the pool at most, so that those that wait leave the rest to look-ups.
 ///
 /// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
 /// good there**.
@@ -89,9 +91,9 @@ use crate::token::TokenId;
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
-/// whose future is dropped is rolled back, or committed; its connection is closed, as the server may still be busy with it, and the
-/// pool makes another. The server itself notices when it is done waiting, for a lock or a standby.
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call whose
+/// future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another; a change is
+/// rolled back then, or committed. The server itself notices when it is done waiting, for a lock or a standby.
 ///
 /// # Transactions of the host's
 /// [`within`](PostgresStore::within) does the same within the host's own transaction.
@@ -99,7 +101,8 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Changes may wait, for a lock or a standby. Half of the pool is left for look-ups, so that logins don't wait with them.
+    /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
+    /// with them.
     turns: Arc<Semaphore>,
 }
 
@@ -130,7 +133,7 @@ impl PostgresStore {
         let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
-            let lent = Lent(Some(self.client().await?));
+            let lent = self.lend().await?;
             let problem = match self.change_by(&lent, change).await {
                 Ok(answer) => {
                     lent.give_back();
@@ -150,7 +153,8 @@ impl PostgresStore {
     }
 
     async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
-        client.batch_execute(BEGIN).await.map_err(Problem::from)?;
+        let begin = if change.may_be_long() { BEGIN_LONG } else { BEGIN };
+        client.batch_execute(begin).await.map_err(Problem::from)?;
         let answer = change.make(&Within { client, table: &self.table }).await?;
         client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
         Ok(answer)
@@ -159,22 +163,20 @@ impl PostgresStore {
     async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let client = self.client().await?;
+            let lent = self.lend().await?;
             let seen = match look {
-                Look::At(id) => look_up(&client, &self.table.in_sql(FIND), id).await,
+                Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
                 Look::Through(filter, page) => {
-                    Within { client: &client, table: &self.table }.list(filter, page).await
+                    Within { client: &lent, table: &self.table }.list(filter, page).await
                 }
             };
+            // The pool would hand out a lost one again until it has heard of its end.
+            if !seen.as_ref().is_err_and(Problem::is_lost) {
+                lent.give_back();
+            }
             match seen {
                 Ok(rows) => return Ok(rows),
-                Err(problem) => {
-                    if problem.is_lost() {
-                        // The pool would hand it out again until it has heard of its end.
-                        drop(Object::take(client));
-                    }
-                    self.may_try_again(&mut attempt, problem)?;
-                }
+                Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
         }
     }
@@ -200,16 +202,25 @@ impl PostgresStore {
         turn.map_err(StoreError::not_done)
     }
 
-    async fn client(&self) -> Result<Client, StoreError> {
-        self.pool.get().await.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    async fn lend(&self) -> Result<Lent, StoreError> {
+        let client = self.pool.get().await;
+        let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
+        Ok(Lent(Some(client)))
     }
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
+/// in one round trip, and until the transaction ends.
+const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
+        nullif(current_setting('lock_timeout')::interval, '0'),
+        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
+    SET LOCAL statement_timeout = 0";
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 
-/// A connection in the middle of a change. Unless it is given back it is closed, and the pool makes another: where the caller has
+/// A connection in the middle of a call. Unless it is given back it is closed, and the pool makes another: where the caller has
 /// given up, the server may still be waiting, and whoever used the connection next would wait with it.
 struct Lent(Option<Client>);
 
@@ -225,6 +236,13 @@ impl Deref for Lent {
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref(&self) -> &Client {
         self.0.as_ref().expect("there until it is given back")
+    }
+}
+
+impl DerefMut for Lent {
+    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    fn deref_mut(&mut self) -> &mut Client {
+        self.0.as_mut().expect("there until it is given back")
     }
 }
 
@@ -270,6 +288,7 @@ impl TokenStore for PostgresStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let _turn = self.turn().await?;
         self.read(Look::Through(filter, page)).await
     }
 

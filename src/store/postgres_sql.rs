@@ -24,9 +24,9 @@
 //!   `ends_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
-//! - *purge*: [`PURGE_MATCHING`] or [`PURGE_DEAD`] until its two numbers are the same or the limit is reached, each time with what
-//!   is left of the limit; not until it found 0, as what was deleted may be all that spared a superseded row. After a
-//!   [`PURGE_DEAD`] that didn't reach the limit, [`PURGE_OWNERS`].
+//! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], until as many were deleted as found or the limit is
+//!   reached, each time with what is left of the limit; not until none was found, as what was deleted may be all that spared a
+//!   superseded row. After dead rows that didn't reach the limit, [`PURGE_OWNERS`] with the whole limit: the rest goes next time.
 //!
 //! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
 //! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
@@ -42,7 +42,7 @@
 //! are worth another try.
 //!
 //! # Plans
-//! [`FIND`] is worth preparing. [`LIST`], [`REVOKE`] and the two [`PURGE_MATCHING`] and [`PURGE_DEAD`] should be planned for the
+//! [`FIND`] is worth preparing. [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`], [`LOCK_DEAD`] and [`PURGE_DEAD`] should be planned for the
 //! values that they are given, as PostgreSQL does for an unnamed statement: a plan made for any values reads the whole table.
 
 /// The schema as it is today: the three tables and their indexes. Run it once, in your own migrations, in one transaction.
@@ -265,6 +265,9 @@ pub const LIST: &str = concat!(
 /// waited is seen then, and nothing can come after, as the rows that it revoked are locked. Where `revoked` is false, those no longer match
 /// it; their families are looked at all the same.
 ///
+/// A million rows take half a minute. In a transaction of your own `SET LOCAL statement_timeout = 0`, with a `lock_timeout`, keeps a
+/// host's time-out from ending it.
+///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` to `$12` | | the filter, as in [`FILTER`] |
@@ -334,32 +337,7 @@ pub const TOUCH: &str = "
 
 // -- purge
 
-/// What is selected is looked at again once it is locked.
-macro_rules! purge {
-    ($selected:expr, $limit:literal) => {
-        concat!(
-            "
-    WITH candidates AS (
-        SELECT id FROM app_tokens WHERE ",
-            $selected,
-            "
-        ORDER BY id LIMIT ",
-            $limit,
-            "
-    ), locked AS (
-        SELECT id FROM app_tokens WHERE id IN (SELECT id FROM candidates) AND ",
-            $selected,
-            "
-        ORDER BY id FOR UPDATE
-    ), deleted AS (
-        DELETE FROM app_tokens USING locked WHERE app_tokens.id = locked.id RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM candidates)"
-        )
-    };
-}
-
-/// Deletes rows that a filter matches. Where the numbers differ another transaction was faster: run it again for the rest.
+/// Deletes rows that a filter matches, looked at again once they are locked. Where the numbers differ run it again for the rest.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -370,24 +348,36 @@ macro_rules! purge {
 /// |---|---|---|
 /// | 0 | bigint | how many it deleted |
 /// | 1 | bigint | how many it found |
-pub const PURGE_MATCHING: &str = purge!(filter!(), "$13");
+pub const PURGE_MATCHING: &str = concat!(
+    "
+    WITH found AS (
+        SELECT id FROM app_tokens WHERE ",
+    filter!(),
+    "
+        ORDER BY id LIMIT $13 FOR UPDATE
+    ), deleted AS (
+        DELETE FROM app_tokens USING found WHERE app_tokens.id = found.id RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM found)"
+);
 
 /// A comparison with NULL holds for no row: without an idle time-out its time is NULL.
 macro_rules! dead {
     () => {
         "(revoked_at <= $1 OR expires_at <= $1 OR greatest(created_at, last_used_at) <= $2)
-            AND NOT (successor IS NOT NULL AND EXISTS (
-                SELECT FROM app_tokens AS other
-                WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family AND other.id <> app_tokens.id
-                    AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3)))
-            AND NOT EXISTS (
-                SELECT FROM app_tokens AS other
-                WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family AND other.id <> app_tokens.id
-                    AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3))"
+        AND NOT (successor IS NOT NULL AND EXISTS (
+            SELECT FROM app_tokens AS other
+            WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family AND other.id <> app_tokens.id
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3)))
+        AND NOT EXISTS (
+            SELECT FROM app_tokens AS other
+            WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family AND other.id <> app_tokens.id
+                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3))"
     };
 }
 
-/// Deletes rows that have been dead for long enough; the columns are those of [`PURGE_MATCHING`].
+/// Locks rows that have been dead for long enough, for [`PURGE_DEAD`], and answers their ids. From then on nothing is issued under
+/// them.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -395,11 +385,40 @@ macro_rules! dead {
 /// | `$2` | bigint | `dead.unused_since` |
 /// | `$3` | bigint | `dead.now` |
 /// | `$4` | bigint | how many at most |
-pub const PURGE_DEAD: &str = purge!(dead!(), "$4");
+///
+/// | column | type | |
+/// |---|---|---|
+/// | 0 | bigint | an id |
+pub const LOCK_DEAD: &str = concat!(
+    "
+    SELECT id FROM app_tokens WHERE ",
+    dead!(),
+    "
+    ORDER BY id LIMIT $4 FOR UPDATE"
+);
 
-/// Deletes the lock rows of owners without tokens that nobody holds. One that an insert needs again it makes again.
+/// Deletes those of the rows that [`LOCK_DEAD`] locked that are still to be deleted. What was issued under one until it was locked
+/// spares it, and only a statement that begins later sees that.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` to `$3` | | as in [`LOCK_DEAD`] |
+/// | `$4` | bigint\[\] | the ids |
+pub const PURGE_DEAD: &str = concat!(
+    "
+    DELETE FROM app_tokens WHERE id = ANY ($4) AND ",
+    dead!()
+);
+
+/// Deletes lock rows of owners without tokens that nobody holds. One that an insert needs again it makes again.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` | bigint | how many at most |
 pub const PURGE_OWNERS: &str = "
-    DELETE FROM app_tokens_owners WHERE owner IN (
-        SELECT owner FROM app_tokens_owners AS idle
-        WHERE NOT EXISTS (SELECT FROM app_tokens WHERE app_tokens.owner = idle.owner)
-        ORDER BY owner FOR UPDATE SKIP LOCKED)";
+    WITH idle AS (
+        SELECT owner FROM app_tokens_owners
+        WHERE NOT EXISTS (SELECT FROM app_tokens WHERE app_tokens.owner = app_tokens_owners.owner)
+        ORDER BY owner LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM app_tokens_owners USING idle WHERE app_tokens_owners.owner = idle.owner";

@@ -161,18 +161,64 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
-        for (setting, code) in
-            [("lock_timeout=20ms", "(55P03)"), ("statement_timeout=20ms", "(57014)")]
-        {
+        let (one, all) = (Filter::of_id(id(1)), Filter::of_owner(&owner("alice")));
+        for (settings, filter, code) in [
+            ("-c lock_timeout=20ms", &one, "(55P03)"),
+            ("-c statement_timeout=20ms", &one, "(57014)"),
+            // What may be about very many rows has time, but not for a lock.
+            ("-c lock_timeout=20ms", &all, "(55P03)"),
+            ("-c statement_timeout=20ms", &all, "(55P03)"),
+            ("-c statement_timeout=1h -c lock_timeout=20ms", &all, "(55P03)"),
+            ("-c statement_timeout=20ms -c lock_timeout=2d", &all, "(55P03)"),
+        ] {
             let mut config = database.config();
-            config.options(format!("-c {setting}"));
+            config.options(settings);
             let store = PostgresStore::new(pool_to(config));
             let raw = database.raw().await;
             raw.batch_execute("BEGIN; SELECT FROM app_tokens FOR UPDATE").await.unwrap();
-            let error = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
-            assert_fails(vec![error], code);
+            let revocation = revocation();
+            let revoking = store.revoke(filter, &revocation);
+            let answer = tokio::time::timeout(Duration::from_secs(60), revoking).await;
+            assert_fails(vec![answer.expect(settings).unwrap_err()], code);
             raw.batch_execute("COMMIT").await.unwrap();
         }
+    });
+}
+
+/// Half a minute for a million rows; and what is to be ended in an incident must not be too much for a time-out.
+#[test]
+fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        for number in 1..=9 {
+            store.insert(&creation(parts(number))).await.unwrap();
+        }
+        let slowly = "
+            CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+            CREATE TRIGGER slowly BEFORE UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION slowly()";
+        database.raw().await.batch_execute(slowly).await.unwrap();
+        let mut config = database.config();
+        config.options("-c statement_timeout=200ms -c lock_timeout=7s");
+        let one = Pool::builder(Manager::new(config, NoTls)).max_size(1).build().unwrap();
+        let store = PostgresStore::new(one.clone());
+        let mine = Filter::of_owner(&owner("alice"));
+        let mut client = one.get().await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let error = within.revoke(&mine, &revocation()).await.unwrap_err();
+        assert_fails(vec![error], "statement timeout (57014); a longer statement_timeout gives it more time");
+        transaction.rollback().await.unwrap();
+        drop(client);
+        let unrevoked = Filter { revoked: Some(false), ..mine.clone() };
+        assert_eq!(store.list(&unrevoked, Page::first(99)).await.unwrap().len(), 9);
+
+        assert_eq!(store.revoke(&mine, &revocation()).await.unwrap(), 9);
+        let client = one.get().await.unwrap();
+        let settings = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')";
+        let settings = client.query_one(settings, &[]).await.unwrap();
+        assert_eq!(settings.get::<_, &str>(0), "200ms");
+        assert_eq!(settings.get::<_, &str>(1), "7s");
     });
 }
 
@@ -412,7 +458,9 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
         let dead = ["9", "NULL", "9", "100"].map(String::from);
-        assert_by_index(&raw, postgres_sql::PURGE_DEAD, &dead).await;
+        assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
+        let these = ["9", "NULL", "9", "'{1,2,3}'"].map(String::from);
+        assert_by_index(&raw, postgres_sql::PURGE_DEAD, &these).await;
         let uses = ["'{1,2,3}'", "'{1,2,3}'", "'{a,b,c}'", "'{a,b,c}'", "9"].map(String::from);
         assert_by_index(&raw, postgres_sql::TOUCH, &uses).await;
     });

@@ -10,8 +10,12 @@ use app_tokens::store::{
 };
 use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
 
+use deadpool_postgres::{Manager, Pool, Runtime};
+use tokio_postgres::NoTls;
+
 use crate::chance::*;
 use crate::proxy::{Cut, Proxy};
+use crate::races::until_waiting;
 use crate::server::{Database, RUNTIME, Server, pool_to};
 
 /// A database, a store that is connected to it, and one whose way there can be cut.
@@ -373,8 +377,8 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let direct = database.store().await;
-        let one = deadpool_postgres::Manager::new(database.config(), tokio_postgres::NoTls);
-        let one = deadpool_postgres::Pool::builder(one).max_size(1).build().unwrap();
+        let one = Manager::new(database.config(), NoTls);
+        let one = Pool::builder(one).max_size(1).build().unwrap();
         let store = PostgresStore::new(one);
         let mut number = 0;
         for call in [Call::Insert, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
@@ -398,6 +402,85 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
             assert!(given_up >= 2, "{call:?}");
         }
     });
+}
+
+/// As behind a migration of the host's, or a server that is slow.
+#[test]
+fn a_read_that_is_given_up_is_in_nobodys_way() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        drop(database.store().await);
+        let (locking, raw) = (database.raw().await, database.raw().await);
+        locking.batch_execute("BEGIN; LOCK TABLE app_tokens").await.unwrap();
+        let everything = Filter::every_token();
+        for given_up in ["find", "list", "migrate"] {
+            let pool = small_pool(&database, 1);
+            let store = PostgresStore::new(pool.clone());
+            let reading = async {
+                match given_up {
+                    "find" => drop(store.find(id(1)).await),
+                    "list" => drop(store.list(&everything, Page::first(9)).await),
+                    _ => drop(store.migrate().await),
+                }
+            };
+            tokio::select! {
+                () = reading => panic!("{given_up} read a table that is locked"),
+                () = until_waiting(&raw, 1) => {}
+            }
+            let other = async { pool.get().await.unwrap().query_one("SELECT 7", &[]).await };
+            let other = tokio::time::timeout(Duration::from_secs(20), other).await;
+            let other = other.expect("the next one waits for nobody").unwrap();
+            assert_eq!(other.get::<_, i32>(0), 7, "{given_up}");
+            // What was given up waits on at the server.
+            raw.batch_execute(END_WAITING).await.unwrap();
+            until_waiting(&raw, 0).await;
+        }
+        locking.batch_execute("COMMIT").await.unwrap();
+    });
+}
+
+const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+
+/// The other half is for look-ups: logins don't wait with an operator's long list.
+#[test]
+fn lists_take_half_of_the_pool_at_most() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let slow = PostgresStore::new(small_pool(&database, 4));
+        slow.migrate().await.unwrap();
+        let quick = slow.clone().with_table("quick".parse().unwrap());
+        quick.migrate().await.unwrap();
+        let (locking, raw) = (database.raw().await, database.raw().await);
+        locking.batch_execute("BEGIN; LOCK TABLE app_tokens").await.unwrap();
+        let everything = Filter::every_token();
+        let list = async || slow.list(&everything, Page::first(9)).await;
+        let meanwhile = async {
+            until_waiting(&raw, 2).await;
+            let third = tokio::time::timeout(Duration::from_secs(20), list()).await;
+            let error = third.expect("a third one has no turn").unwrap_err();
+            assert!(
+                error.to_string().contains("every connection of the pool is in use"),
+                "{error}"
+            );
+            let looks = async || assert!(quick.find(id(1)).await.unwrap().is_none());
+            for _ in 0..9 {
+                tokio::join!(looks(), looks());
+            }
+            locking.batch_execute("COMMIT").await.unwrap();
+        };
+        let (one, two, ()) = tokio::join!(list(), list(), meanwhile);
+        assert!(one.unwrap().is_empty() && two.unwrap().is_empty());
+    });
+}
+
+/// One in which nobody waits for long for a connection.
+fn small_pool(database: &Database<'_>, size: usize) -> Pool {
+    Pool::builder(Manager::new(database.config(), NoTls))
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(Duration::from_millis(300)))
+        .build()
+        .unwrap()
 }
 
 /// Polls a call so many times, then drops it.

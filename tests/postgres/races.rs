@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_tokens::record::{LastUse, RecordParts};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, Supersede,
+    Dead, Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, Supersede,
     TokenStore,
 };
 use tokio_postgres::Client;
@@ -13,7 +13,7 @@ use crate::chance::*;
 use crate::server::{Database, RUNTIME, Server};
 
 /// Waits until so many of the database's connections wait for a lock.
-async fn until_waiting(raw: &Client, count: i64) {
+pub async fn until_waiting(raw: &Client, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     while raw.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != count {}
 }
@@ -178,6 +178,57 @@ fn a_purge_that_waited_deletes_the_rest_and_nothing_that_lives_again() {
         };
         let (count, ()) = tokio::join!(purging, committing);
         assert_eq!((count, living(&store).await), (2, vec![4]));
+    });
+}
+
+/// The parent has lain idle, and is used again at the moment at which it is purged.
+#[test]
+fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
+    RUNTIME.block_on(async {
+        for (is_rotation, purge_waits_for_it) in
+            [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let (database, store, raw, mut other) = begun().await;
+            for number in [1, 2] {
+                store.insert(&creation(parts(number))).await.unwrap();
+            }
+            let rotate = rotation(&parts(2), 3, false);
+            let issue = Insert { under: Some(row(parts(2))), ..creation(derived(3, 2)) };
+            let insert = if is_rotation { rotate } else { issue };
+            let new = insert.row.record().unwrap().clone().into_parts();
+            let insert = Insert { row: row(RecordParts { created_at: at(600), ..new }), ..insert };
+            let (ended_by, unused_since, now) = (at(0), Some(at(500)), at(700));
+            let idle = Purge::Dead(Dead { ended_by, unused_since, now });
+            let purging = async { store.purge(&idle, 9).await.unwrap() };
+
+            let transaction = other.transaction().await.unwrap();
+            let count = if purge_waits_for_it {
+                let within = store.within(&transaction).await.unwrap();
+                assert_eq!(within.insert(&insert).await.unwrap(), Inserted::Done);
+                let inserting = async {
+                    until_waiting(&raw, 1).await;
+                    transaction.commit().await.unwrap();
+                };
+                tokio::join!(purging, inserting).0
+            } else {
+                // It waits for a row before the parent's, and has chosen that one already.
+                let first = "SELECT FROM app_tokens WHERE id = 1 FOR UPDATE";
+                transaction.batch_execute(first).await.unwrap();
+                let inserting = async {
+                    until_waiting(&raw, 1).await;
+                    let store = PostgresStore::new(database.pool());
+                    assert_eq!(store.insert(&insert).await.unwrap(), Inserted::Done);
+                    transaction.commit().await.unwrap();
+                };
+                tokio::join!(purging, inserting).0
+            };
+            let what = format!("rotation {is_rotation}, waits {purge_waits_for_it}");
+            assert_eq!((count, living(&store).await), (1, vec![2, 3]), "{what}");
+            assert_eq!(store.purge(&idle, 9).await.unwrap(), 0, "{what}");
+            let parent = Filter::of_id(id(2));
+            let ended = if is_rotation { 1 } else { 2 };
+            assert_eq!(store.revoke(&parent, &revocation()).await.unwrap(), ended, "{what}");
+        }
     });
 }
 
@@ -352,20 +403,58 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
             store.insert(&Insert { limit: Some(9), ..insert }).await.unwrap();
         }
         assert_eq!(count().await, 10);
-        let dead = |now| {
-            let (ended_by, unused_since) = (at(1000), None);
-            Purge::Dead(app_tokens::store::Dead { ended_by, unused_since, now })
-        };
         // One is in the middle of an insert; his lock holds, and nobody waits for him.
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let insert = creation(RecordParts { owner: owner("owner 3"), ..parts(99) });
         let insert = Insert { limit: Some(9), ..insert };
         assert_eq!(within.insert(&insert).await.unwrap(), Inserted::Done);
-        assert_eq!(store.purge(&dead(at(0)), 99).await.unwrap(), 20);
+        assert_eq!(store.purge(&expired(), 99).await.unwrap(), 20);
         assert_eq!(count().await, 1);
         transaction.commit().await.unwrap();
-        assert_eq!(store.purge(&dead(at(0)), 99).await.unwrap(), 1);
-        assert_eq!(count().await, 0);
+        // No more of them go at once than rows may.
+        let names =
+            "INSERT INTO app_tokens_owners SELECT 'former ' || n FROM generate_series(1, 7) AS n";
+        raw.batch_execute(names).await.unwrap();
+        for (deleted, left) in [(1, 5), (0, 2), (0, 0)] {
+            assert_eq!(store.purge(&expired(), 3).await.unwrap(), deleted);
+            assert_eq!(count().await, left);
+        }
+    });
+}
+
+/// Every row has expired by then.
+fn expired() -> Purge {
+    Purge::Dead(Dead { ended_by: at(1000), unused_since: None, now: at(1000) })
+}
+
+/// Each purge takes away the lock rows that the inserts want.
+#[test]
+fn purges_beside_inserts_break_no_limit_and_wait_for_nobody_in_a_circle() {
+    RUNTIME.block_on(async {
+        let (database, store, raw, _) = begun().await;
+        let most = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM app_tokens GROUP BY owner) AS each";
+        let work = async |seed: u64| {
+            let mut chance = Chance(seed);
+            let mut done = 0;
+            for step in 0..150 {
+                if chance.one_in(3) {
+                    store.purge(&expired(), 1 + chance.below(3) as u32).await.unwrap();
+                    continue;
+                }
+                let owner = owner(&format!("owner {}", chance.below(4)));
+                let new = RecordParts { owner, ..parts(1000 * seed + step) };
+                let insert = Insert { limit: Some(2), ..creation(new) };
+                done += u32::from(store.insert(&insert).await.unwrap() == Inserted::Done);
+                let most: i64 = raw.query_one(most, &[]).await.unwrap().get(0);
+                assert!(most <= 2, "{most}");
+            }
+            done
+        };
+        let all = async { tokio::join!(work(1), work(2), work(3), work(4), work(5), work(6)) };
+        let all = tokio::time::timeout(Duration::from_secs(60), all).await;
+        let done = all.expect("nobody waits for ever");
+        assert!(done.0 > 20 && done.5 > 20, "{done:?}");
+        assert_eq!(database.log_from("deadlock detected"), "");
     });
 }

@@ -233,23 +233,37 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let sql = match purge {
-            Purge::Matching(_) => self.table.in_sql(sql::PURGE_MATCHING),
-            Purge::Dead(_) => self.table.in_sql(sql::PURGE_DEAD),
-        };
-        let query = |left| match purge {
-            Purge::Matching(filter) => filtered(&sql, filter).bind(left),
-            Purge::Dead(Dead { ended_by, unused_since, now }) => {
-                bind!(sqlx::query(&sql).persistent(false) =>
-                ended_by.as_unix(), unused_since.map(Timestamp::as_unix), now.as_unix(), left)
-            }
-        };
+        let limit = i64::from(limit);
         change!(self, |on| async {
-            let deleted = repeat(on, Some(limit.into()), query).await?;
-            if matches!(purge, Purge::Dead(_)) && deleted < limit.into() {
-                sqlx::query(&self.table.in_sql(sql::PURGE_OWNERS)).execute(&mut *on).await?;
+            let Dead { ended_by, unused_since, now } = match purge {
+                Purge::Matching(filter) => {
+                    let sql = self.table.in_sql(sql::PURGE_MATCHING);
+                    let query = |left| filtered(&sql, filter).bind(left);
+                    return repeat(on, Some(limit), query).await;
+                }
+                Purge::Dead(dead) => dead,
+            };
+            let [lock, end] = [sql::LOCK_DEAD, sql::PURGE_DEAD].map(|sql| self.table.in_sql(sql));
+            let (mut deleted, mut idle) = (0, 0);
+            while idle < 100 {
+                let dead = |sql| {
+                    bind!(sqlx::query(sql).persistent(false) =>
+                        ended_by.as_unix(), unused_since.map(Timestamp::as_unix), now.as_unix())
+                };
+                let found = dead(&lock).bind(limit - deleted).fetch_all(&mut *on).await?;
+                let found: Vec<i64> =
+                    found.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+                let ended = dead(&end).bind(&found).execute(&mut *on).await?.rows_affected();
+                deleted += ended.cast_signed();
+                if deleted == limit {
+                    return Ok(deleted.unsigned_abs());
+                } else if ended == found.len() as u64 {
+                    bind!(self.query(PURGE_OWNERS) => limit).execute(&mut *on).await?;
+                    return Ok(deleted.unsigned_abs());
+                }
+                idle = if ended == 0 { idle + 1 } else { 0 };
             }
-            Ok(deleted)
+            Err(obstructed())
         })
     }
 }

@@ -52,6 +52,9 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
         let advice = "the pool must lead to the primary server, and not be read-only";
         return Some(advice.into());
     }
+    if *code == SqlState::QUERY_CANCELED {
+        return Some("a longer statement_timeout gives it more time".into());
+    }
     (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
         format!("the role must select, insert, update and delete in {table} and {table}_owners")
     })

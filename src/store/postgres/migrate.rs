@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::failure::{Failure, is_worth_another_try};
-use super::{ATTEMPTS, PostgresStore};
+use super::{ATTEMPTS, Lent, PostgresStore};
 use crate::store::TableName;
 use crate::store::postgres_sql::FIND;
 
@@ -85,10 +85,12 @@ impl PostgresStore {
     }
 
     async fn try_to_migrate(&self) -> Result<(), NotMigrated> {
-        let mut client = self.pool.get().await?;
-        let transaction = client.transaction().await?;
+        let mut lent = Lent(Some(self.pool.get().await?));
+        let transaction = lent.transaction().await?;
         self.make_or_check_tables(&transaction).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        lent.give_back();
+        Ok(())
     }
 
     async fn make_or_check_tables(&self, transaction: &Transaction<'_>) -> Result<(), NotMigrated> {

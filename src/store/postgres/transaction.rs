@@ -46,7 +46,8 @@ use crate::token::TokenId;
 /// Nothing is committed and nothing is tried again. A refusal, a limit that is reached for instance, leaves the transaction as it is;
 /// an error that the server reports ends it, and so does a call whose future is dropped in the middle. **The host rolls it back
 /// then**: its COMMIT would be no error, and commit nothing. Until the host commits, other calls for the same owner wait. A COMMIT
-/// without an answer, or cancelled while it waits for a synchronous standby, may or may not hold.
+/// without an answer, or cancelled while it waits for a synchronous standby, may or may not hold. The host's time-outs hold as they
+/// are: to revoke very many rows give it `SET LOCAL statement_timeout`, and a `lock_timeout` with it.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,

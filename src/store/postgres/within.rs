@@ -11,7 +11,8 @@ use crate::seal::KeyId;
 use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
 use crate::store::{
-    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede, TableName,
+    Columns, Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede,
+    TableName,
 };
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -26,6 +27,11 @@ pub(super) struct Within<'t> {
 /// A call of the contract that changes something, as statements of one transaction.
 pub(super) trait Change: Sync {
     type Answer: Send;
+
+    /// Whether there may be very many rows to change.
+    fn may_be_long(&self) -> bool {
+        false
+    }
 
     fn make(
         &self,
@@ -115,13 +121,14 @@ impl Change for Replace {
 impl Change for Revoke<'_> {
     type Answer = u64;
 
+    fn may_be_long(&self) -> bool {
+        self.0.id.is_none()
+    }
+
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
-        let Revoke(filter, Revocation { at, reason, by }) = self;
-        let filter = Facts::of(filter);
-        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
-        let revocation: [Parameter<'_>; 3] =
-            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT)];
-        let parameters = [&filter.parameters()[..], &revocation].concat();
+        let Revoke(filter, revocation) = self;
+        let (filter, ending) = (Facts::of(filter), Ending::of(revocation));
+        let parameters = [&filter.parameters()[..], &ending.parameters()].concat();
         let (mut count, mut patience) = (0, Patience::default());
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
@@ -176,18 +183,7 @@ impl Change for PurgeAtMost<'_> {
                         [&filter.parameters()[..], &[(&left as _, Type::INT8)]].concat();
                     within.counts(PURGE_MATCHING, &parameters).await?
                 }
-                Purge::Dead(dead) => {
-                    let ended_by = dead.ended_by.as_unix();
-                    let unused_since = dead.unused_since.map(Timestamp::as_unix);
-                    let now = dead.now.as_unix();
-                    let parameters: [Parameter<'_>; 4] = [
-                        (&ended_by, Type::INT8),
-                        (&unused_since, Type::INT8),
-                        (&now, Type::INT8),
-                        (&left, Type::INT8),
-                    ];
-                    within.counts(PURGE_DEAD, &parameters).await?
-                }
+                Purge::Dead(dead) => within.purge_dead(dead, left).await?,
             };
             count += deleted;
             if deleted == found || count == limit {
@@ -196,7 +192,7 @@ impl Change for PurgeAtMost<'_> {
             patience.after(deleted)?;
         }
         if matches!(purge, Purge::Dead(_)) && count < limit {
-            within.execute(PURGE_OWNERS, &[]).await?;
+            within.execute(PURGE_OWNERS, &[(&limit, Type::INT8)]).await?;
         }
         Ok(count.cast_unsigned())
     }
@@ -228,27 +224,26 @@ impl Within<'_> {
         under: Option<&Row>,
         supersede: Option<&Supersede>,
     ) -> Result<bool, Problem> {
-        let of_owner: fn(&Current, &TokenRecord) -> bool =
-            |row, new| row.owner.as_deref() == Some(new.owner().as_str());
-        let any: fn(&Current, &TokenRecord) -> bool = |_, _| true;
-        let unused: fn(&Current, &TokenRecord) -> bool = |row, _| row.is_unused;
         let replaces = supersede.and_then(|supersede| supersede.replaces.as_ref());
-        let mut needed: Vec<_> = [
-            under.map(|row| (row, of_owner)),
-            supersede.map(|supersede| (&supersede.row, any)),
-            replaces.map(|row| (row, unused)),
-        ]
-        .into_iter()
-        .flatten()
-        .collect();
-        needed.sort_by_key(|(row, _)| row.id());
+        // With whether it must be the new row's owner's, and unused.
+        let needed = [
+            (under, true, false),
+            (supersede.map(|s| &s.row), false, false),
+            (replaces, false, true),
+        ];
+        let needed = needed.into_iter().filter_map(|(row, his, unused)| Some((row?, his, unused)));
+        let mut needed = Vec::from_iter(needed);
+        needed.sort_by_key(|(row, ..)| row.id());
+        let owner = Some(new.owner().as_str());
         let mut are_current = true;
-        for (row, is_fit) in needed {
+        for (row, his, unused) in needed {
             let current = match row.record() {
                 Some(record) => self.lock_current(record).await?,
                 None => None,
             };
-            are_current &= current.is_some_and(|current| is_fit(&current, new));
+            are_current &= current.is_some_and(|current| {
+                (!his || current.owner.as_deref() == owner) && (!unused || current.is_unused)
+            });
         }
         Ok(are_current)
     }
@@ -291,34 +286,24 @@ impl Within<'_> {
     }
 
     /// Revokes a row that is locked and current.
-    async fn revoke_one(
-        &self,
-        id: TokenId,
-        Revocation { at, reason, by }: &Revocation,
-    ) -> Result<(), Problem> {
-        let (at, reason, by, id) = (at.as_unix(), reason.as_str(), by.to_string(), number(id));
-        let parameters: [Parameter<'_>; 4] =
-            [(&at, Type::INT8), (&reason, Type::TEXT), (&by, Type::TEXT), (&id, Type::INT8)];
-        self.execute_on_one(REVOKE_ONE, &parameters).await
+    async fn revoke_one(&self, id: TokenId, revocation: &Revocation) -> Result<(), Problem> {
+        let (ending, id) = (Ending::of(revocation), number(id));
+        let one: Parameter<'_> = (&id, Type::INT8);
+        self.execute_on_one(REVOKE_ONE, &[&ending.parameters()[..], &[one]].concat()).await
     }
 
     /// Revokes what was issued under a record's family.
     async fn revoke_derived(
         &self,
         from: &TokenRecord,
-        Revocation { at, reason, by }: &Revocation,
+        revocation: &Revocation,
         except_id: i64,
     ) -> Result<(), Problem> {
-        let (at, reason, by) = (at.as_unix(), reason.as_str(), by.to_string());
+        let ending = Ending::of(revocation);
         let (owner, family) = (from.owner().as_str(), number(from.family()));
-        let parameters: [Parameter<'_>; 6] = [
-            (&at, Type::INT8),
-            (&reason, Type::TEXT),
-            (&by, Type::TEXT),
-            (&owner, Type::TEXT),
-            (&family, Type::INT8),
-            (&except_id, Type::INT8),
-        ];
+        let derived: [Parameter<'_>; 3] =
+            [(&owner, Type::TEXT), (&family, Type::INT8), (&except_id, Type::INT8)];
+        let parameters = [&ending.parameters()[..], &derived].concat();
         let mut patience = Patience::default();
         loop {
             let (ended, found) = self.counts(REVOKE_DERIVED, &parameters).await?;
@@ -327,6 +312,20 @@ impl Within<'_> {
             }
             patience.after(ended)?;
         }
+    }
+
+    /// How many dead rows it deleted, and how many it found.
+    async fn purge_dead(&self, dead: &Dead, limit: i64) -> Result<(i64, i64), Problem> {
+        let ended_by = dead.ended_by.as_unix();
+        let unused_since = dead.unused_since.map(Timestamp::as_unix);
+        let now = dead.now.as_unix();
+        let dead: [Parameter<'_>; 3] =
+            [(&ended_by, Type::INT8), (&unused_since, Type::INT8), (&now, Type::INT8)];
+        let locked = self.query(LOCK_DEAD, &[&dead[..], &[(&limit, Type::INT8)]].concat()).await?;
+        let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
+        let deleted = self.execute(PURGE_DEAD, &[&dead[..], &[these]].concat()).await?;
+        Ok((deleted.cast_signed(), ids.len().try_into().unwrap_or(i64::MAX)))
     }
 
     /// Changes a row that is there for certain.
@@ -470,6 +469,23 @@ impl<'f> Facts<'f> {
             (&self.created_before, Type::INT8),
             (&self.last_used_before, Type::INT8),
         ]
+    }
+}
+
+/// A revocation, as every statement that revokes binds it.
+struct Ending<'r> {
+    at: i64,
+    reason: &'r str,
+    by: String,
+}
+
+impl<'r> Ending<'r> {
+    fn of(Revocation { at, reason, by }: &'r Revocation) -> Ending<'r> {
+        Ending { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
+    }
+
+    fn parameters(&self) -> [Parameter<'_>; 3] {
+        [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
     }
 }
 
