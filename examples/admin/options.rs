@@ -27,6 +27,8 @@ What each command needs, beside --store:
   keys new, schema        nothing, and no store
   all others              --policy and the keys
 
+Tables are made and migrated by the host, or by hand with what schema prints; never by this tool.
+
 No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
 a file or the environment.
 
