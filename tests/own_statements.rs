@@ -5,9 +5,9 @@ mod chance;
 
 use std::convert::Infallible;
 
-use app_tokens::TokenId;
 use app_tokens::record::{RecordParts, TokenRecord};
 use app_tokens::store::{Columns, Facts, Filter, Insert, RestsOn, Row, Supersede};
+use app_tokens::{Timestamp, TokenId};
 use chance::{Chance, creation, id, parts, revocation, row};
 
 /// A column as a driver hands it out.
@@ -111,10 +111,10 @@ fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
             except_key_ids: f.except_key_ids.iter().map(|key| key.as_u32().into()).collect(),
             revoked: f.revoked,
             superseded: f.superseded,
-            expires_before: f.expires_before.map(|at| at.as_unix()),
-            expires_from: f.expires_from.map(|at| at.as_unix()),
-            created_before: f.created_before.map(|at| at.as_unix()),
-            last_used_before: f.last_used_before.map(|at| at.as_unix()),
+            expires_before: f.expires_before.map(Timestamp::as_unix),
+            expires_from: f.expires_from.map(Timestamp::as_unix),
+            created_before: f.created_before.map(Timestamp::as_unix),
+            last_used_before: f.last_used_before.map(Timestamp::as_unix),
         };
         assert_eq!(facts, expected);
     }
