@@ -55,7 +55,7 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
         let tables = "SELECT group_concat(sql) FROM sqlite_master";
         let before: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
         let error = refusal(file.path());
-        assert!(matches!(error, SqliteStoreError::ForeignTable(_)), "{theirs}: {error}");
+        assert!(matches!(error, SqliteStoreError::ForeignTable { .. }), "{theirs}: {error}");
         let after: String = file.raw().query_row(tables, [], |row| row.get(0)).unwrap();
         assert_eq!(before, after);
     }

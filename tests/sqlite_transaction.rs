@@ -2,7 +2,8 @@
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{
-    Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TokenStore, conformance,
+    Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TableName, TokenStore,
+    conformance,
 };
 use app_tokens::{AuthError, By, KeyRing, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
@@ -15,17 +16,26 @@ mod rows;
 use file::File;
 use rows::*;
 
-/// The contract, within one transaction that is never committed.
+/// A transaction that is never committed, in a database where there is this table only.
+async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
+    let table: TableName = table.parse().unwrap();
+    let connection = Connection::open_in_memory().unwrap();
+    for step in SqliteStore::MIGRATIONS {
+        connection.execute_batch(&table.in_sql(step)).unwrap();
+    }
+    SqliteTransaction::begin_with_table(Box::leak(Box::new(connection)), table).unwrap()
+}
+
 mod contract {
     use super::*;
 
-    conformance::tests!(
-        make = || async {
-            let connection = Connection::open_in_memory().unwrap();
-            SqliteStore::MIGRATIONS.iter().for_each(|step| connection.execute_batch(step).unwrap());
-            SqliteTransaction::begin(Box::leak(Box::new(connection))).unwrap()
-        }
-    );
+    conformance::tests!(make = || transaction_in("app_tokens"));
+}
+
+mod contract_in_another_table {
+    use super::*;
+
+    conformance::tests!(make = || transaction_in("my_app_tokens_1"));
 }
 
 /// A file with our tables and one of the host's.
@@ -183,13 +193,26 @@ fn a_commit_that_can_not_be_made_is_rolled_back() {
 fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
     let mut host = Connection::open_in_memory().unwrap();
     let error = SqliteTransaction::begin(&mut host).unwrap_err();
-    assert!(matches!(error, SqliteStoreError::NotMigrated(_)), "{error}");
+    assert!(matches!(error, SqliteStoreError::NotMigrated { .. }), "{error}");
     assert!(error.to_string().contains("SqliteStore::MIGRATIONS"), "{error}");
     assert!(host.is_autocommit());
     SqliteStore::MIGRATIONS.iter().for_each(|step| host.execute_batch(step).unwrap());
     host.execute_batch("UPDATE app_tokens_schema SET version = 99").unwrap();
     let error = SqliteTransaction::begin(&mut host).unwrap_err();
     assert!(matches!(error, SqliteStoreError::NewerSchema { found: 99, .. }), "{error}");
+    assert!(host.is_autocommit());
+}
+
+#[test]
+fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
+    let (_file, _store, mut host) = file_of_a_host();
+    let mut refusal = |table: &str| {
+        SqliteTransaction::begin_with_table(&mut host, table.parse().unwrap()).unwrap_err()
+    };
+    let error = refusal("tokens");
+    assert!(matches!(error, SqliteStoreError::NotMigrated { .. }), "{error}");
+    assert!(error.to_string().contains("app.db has no table tokens, or"), "{error}");
+    assert!(matches!(refusal("main.app_tokens"), SqliteStoreError::HasSchema(_)));
     assert!(host.is_autocommit());
 }
 
@@ -208,7 +231,11 @@ fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
 #[test]
 fn tables_made_by_the_hosts_own_migration_are_a_stores() {
     let file = File::new();
-    let host = file.raw();
-    SqliteStore::MIGRATIONS.iter().for_each(|step| host.execute_batch(step).unwrap());
-    insert(&file.open(), parts(1));
+    for table in ["app_tokens", "tokens"] {
+        let table: TableName = table.parse().unwrap();
+        for step in SqliteStore::MIGRATIONS {
+            file.raw().execute_batch(&table.in_sql(step)).unwrap();
+        }
+        insert(&SqliteStore::open_with_table(file.path(), table).unwrap(), parts(1));
+    }
 }

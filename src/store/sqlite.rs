@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Statement, ToSql, params, params_from_iter};
 
 mod failure;
+mod migrate;
 mod open;
 #[cfg(test)]
 mod plans;
@@ -29,7 +30,7 @@ use self::writer::{Statements, Writer, write_file, write_memory};
 use super::columns::{as_id, number, revision};
 use super::{
     Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, Supersede, TokenStore,
+    StoreError, Supersede, TableName, TokenStore,
 };
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::seal::KeyId;
@@ -50,7 +51,8 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The file
-/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, and no other is looked at. They are made
+/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, or those of
+/// [`open_with_table`](SqliteStore::open_with_table), and no other is looked at. They are made
 /// where they are missing and migrated where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a
 /// host that would rather run it by itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is
 /// one of this store's own connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only
@@ -86,6 +88,7 @@ struct Inner {
     readers: Readers,
     /// Dropped last: who closes a file last also cleans up its write-ahead log.
     writer: Writer,
+    table: TableName,
     /// For error messages.
     name: Arc<str>,
 }
@@ -93,26 +96,51 @@ struct Inner {
 impl SqliteStore {
     /// The SQL that makes each version of the tables of the one before, the first of nothing, for a host that runs its migrations
     /// itself. Each notes its version in `app_tokens_schema` and belongs in a transaction. [`SqliteStore::open`] runs what is missing.
-    pub const MIGRATIONS: &'static [&'static str] = open::MIGRATIONS;
+    ///
+    /// [`TableName::in_sql`] writes them over other tables.
+    pub const MIGRATIONS: &'static [&'static str] = migrate::MIGRATIONS;
 
     /// Opens the file, or makes it, and its tables where they are missing.
     ///
     /// # Errors
     /// [`SqliteStoreError`] says what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
+        SqliteStore::open_with_table(path, TableName::default())
+    }
+
+    /// The same, in other tables: several realms, tenants or applications in one file. Their name has no schema.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = tempfile::tempdir()?;
+    /// # let path = directory.path().join("app.db");
+    /// use app_tokens::store::SqliteStore;
+    /// let (web, api) = ("web_tokens".parse()?, "api_tokens".parse()?);
+    /// let web = SqliteStore::open_with_table(&path, web)?;
+    /// let api = SqliteStore::open_with_table(&path, api)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`open`](SqliteStore::open), and [`SqliteStoreError::HasSchema`].
+    pub fn open_with_table(
+        path: impl AsRef<Path>,
+        table: TableName,
+    ) -> Result<SqliteStore, SqliteStoreError> {
         let path = path.as_ref();
-        let connection = open_writer(path, FIND)?;
+        let connection = open_writer(path, &table)?;
         let failed = |source| SqliteStoreError::Failed { path: path.into(), source };
         // Threads open the file later on, when the process may have another working directory.
         let path = absolute(path).map_err(|error| failed(error.into()))?;
         let watch = Watch::of(&path).map_err(|error| failed(error.into()))?;
-        let readers = Readers::open(&path, watch.clone())
+        let readers = Readers::open(&path, &table, watch.clone())
             .map_err(|error| SqliteStoreError::new(&path, error))?;
         let name = Arc::<str>::from(path.to_string_lossy());
-        let writer =
-            Writer::start(name.clone(), move |jobs| write_file(&connection, &watch, &jobs))
-                .map_err(|error| failed(error.into()))?;
-        Ok(SqliteStore(Arc::new(Inner { readers, writer, name })))
+        let writes = table.clone();
+        let write = move |jobs| write_file(&connection, &writes, &watch, &jobs);
+        let writer = Writer::start(name.clone(), write).map_err(|error| failed(error.into()))?;
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
     }
 
     /// A new database in memory, which ends with the store: for tests. One connection reads and writes.
@@ -120,14 +148,15 @@ impl SqliteStore {
     /// # Errors
     /// [`SqliteStoreError`] if SQLite is too old, or there is no memory or thread.
     pub fn in_memory() -> Result<SqliteStore, SqliteStoreError> {
-        let connection = Arc::new(Mutex::new(open_memory(FIND)?));
-        let readers = Readers::of_memory(connection.clone());
-        let name = Arc::<str>::from(":memory:");
-        let writer =
-            Writer::start(name.clone(), move |jobs| write_memory(&connection, &jobs)).map_err(
-                |error| SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() },
-            )?;
-        Ok(SqliteStore(Arc::new(Inner { readers, writer, name })))
+        let (table, name) = (TableName::default(), Arc::<str>::from(":memory:"));
+        let connection = Arc::new(Mutex::new(open_memory(&table)?));
+        let readers = Readers::of_memory(connection.clone(), &table);
+        let writes = table.clone();
+        let write = move |jobs| write_memory(&connection, &writes, &jobs);
+        let writer = Writer::start(name.clone(), write).map_err(|error| {
+            SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() }
+        })?;
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
     }
 
     fn failure(&self, error: rusqlite::Error) -> StoreError {
@@ -148,15 +177,16 @@ impl TokenStore for SqliteStore {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.0.readers.find(FIND, look_up, id).map_err(|error| self.failure(error))
+        self.0.readers.find(id).map_err(|error| self.failure(error))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let Inner { readers, table, .. } = &*self.0;
         let rows = if filter.id.is_some() || filter.owner.is_some() {
-            self.0.readers.read(|connection| rows_of(connection, filter, page))
+            readers.read(|connection| rows_of(connection, table, filter, page))
         } else {
-            let filter = filter.clone();
-            self.0.readers.walk(move |connection| rows_of(connection, &filter, page)).await
+            let (filter, table) = (filter.clone(), table.clone());
+            readers.walk(move |connection| rows_of(connection, &table, &filter, page)).await
         };
         rows.map_err(|error| self.failure(error))
     }
@@ -358,13 +388,18 @@ fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Optio
     rows.next()?.map(row_of).transpose()
 }
 
-fn rows_of(connection: &Connection, filter: &Filter, page: Page) -> rusqlite::Result<Vec<Row>> {
+fn rows_of(
+    connection: &Connection,
+    table: &TableName,
+    filter: &Filter,
+    page: Page,
+) -> rusqlite::Result<Vec<Row>> {
     let few = match candidates(filter) {
-        Some(candidates) if candidates.are_few(connection)? => Some(candidates),
+        Some(candidates) if candidates.are_few(connection, table)? => Some(candidates),
         _ => None,
     };
     let list = list_of(filter, page, few);
-    let mut statement = connection.prepare(&list.sql)?;
+    let mut statement = connection.prepare(&table.in_sql(&list.sql))?;
     statement.query_and_then(params_from_iter(list.values), row_of)?.collect()
 }
 
@@ -649,10 +684,12 @@ impl Query {
     }
 
     /// Whether the rows are [`FEW`].
-    fn are_few(&self, connection: &Connection) -> rusqlite::Result<bool> {
+    fn are_few(&self, connection: &Connection, table: &TableName) -> rusqlite::Result<bool> {
         let one_more = Value::Integer(FEW + 1);
         let values = params_from_iter(self.values.iter().chain([&one_more]));
-        connection.query_row(&self.count(), values, |row| Ok(row.get::<_, i64>(0)? <= FEW))
+        let count = self.count();
+        let count = table.in_sql(&count);
+        connection.query_row(&count, values, |row| Ok(row.get::<_, i64>(0)? <= FEW))
     }
 
     /// Counts the rows, but only so far.

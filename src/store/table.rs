@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of a store's table, also `schema.name`. Its other tables and its indexes have the same name with something behind it.
+/// The name of a store's table, in PostgreSQL also `schema.name`. Its other tables and its indexes have the same name with something behind it.
 ///
 /// Lower-case ASCII letters, digits and `_`, no digit first: a name that is the same with quotes and without. At most 48 bytes, and
 /// 63 for the schema, so that no name is cut by PostgreSQL. It must be no reserved word of SQL, such as `user`.

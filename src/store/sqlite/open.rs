@@ -1,4 +1,4 @@
-//! Opening a file, and its schema.
+//! Opening a file.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -7,14 +7,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// What makes each version of the schema of the one before, the first of nothing. Each step notes its version itself.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../sqlite_schema.sql")];
-
-const OUR_TABLES: &str = "SELECT lower(name) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema') ORDER BY 1";
-const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
-const BEGIN: &str = "BEGIN IMMEDIATE";
-const COMMIT: &str = "COMMIT";
-const ROLLBACK: &str = "ROLLBACK";
+use super::migrate::Tables;
+use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
 /// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten.
@@ -74,26 +68,44 @@ pub enum SqliteStoreError {
     NoWriteAheadLog(PathBuf),
     /// A newer version of this library made the tables.
     #[error(
-        "the tables in {} have version {found}, and this program knows version {known}: run a newer version of it",
+        "the tables {table} in {} have version {found}, and this program knows version {known}: run a newer version of it",
         path.display()
     )]
     NewerSchema {
         /// The file.
         path: PathBuf,
+        /// The table.
+        table: TableName,
         /// The version of its tables.
         found: i64,
         /// The newest version that this library knows.
         known: i64,
     },
-    /// There is a table `app_tokens` that this library did not make, or not so.
-    #[error("{} has a table named app_tokens that is not this library's: take another file", .0.display())]
-    ForeignTable(PathBuf),
+    /// There is a table of that name that this library did not make, or not so.
+    #[error(
+        "{} has a table {table}, or one beside it, that is not this library's: take another name or file",
+        path.display()
+    )]
+    ForeignTable {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+    },
     /// The tables are missing or of an older version, and a [`SqliteTransaction`](super::SqliteTransaction) doesn't make any.
     #[error(
-        "{} has no table app_tokens, or an older one: open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
-        .0.display()
+        "{} has no table {table}, or an older one: open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
+        path.display()
     )]
-    NotMigrated(PathBuf),
+    NotMigrated {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+    },
+    /// The table's name has a schema, which in SQLite would be another file.
+    #[error("{0} names a schema: in SQLite a table is named without one")]
+    HasSchema(TableName),
     /// The SQLite that this program is linked with has no STRICT tables.
     #[error("SQLite {0} is too old: 3.37 or newer is needed")]
     OldSqlite(&'static str),
@@ -127,10 +139,11 @@ impl SqliteStoreError {
 }
 
 /// Opens or makes the file, with its tables, for the thread that writes.
-pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, SqliteStoreError> {
+pub(super) fn open_writer(path: &Path, table: &TableName) -> Result<Connection, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
     }
+    refuse_schema(table)?;
     refuse_old_sqlite()?;
     let failed = |error| SqliteStoreError::new(path, error);
     make_private(path);
@@ -142,7 +155,7 @@ pub(super) fn open_writer(path: &Path, probe: &str) -> Result<Connection, Sqlite
         return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
     }
     connection.execute_batch(WRITER_SETTINGS).map_err(failed)?;
-    make_or_check_tables(&connection, path, MIGRATIONS, probe)?;
+    Tables::new(&connection, path, table).make_or_check()?;
     Ok(connection)
 }
 
@@ -164,13 +177,21 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// A new database in memory, with its tables.
-pub(super) fn open_memory(probe: &str) -> Result<Connection, SqliteStoreError> {
+pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreError> {
     refuse_old_sqlite()?;
     let path = Path::new(":memory:");
     let connection =
         Connection::open_in_memory().map_err(|error| SqliteStoreError::new(path, error))?;
-    make_or_check_tables(&connection, path, MIGRATIONS, probe)?;
+    Tables::new(&connection, path, table).make_or_check()?;
     Ok(connection)
+}
+
+/// It would be another file's, attached to some connections and not to others.
+pub(super) fn refuse_schema(table: &TableName) -> Result<(), SqliteStoreError> {
+    if table.as_str().contains('.') {
+        return Err(SqliteStoreError::HasSchema(table.clone()));
+    }
+    Ok(())
 }
 
 fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
@@ -181,14 +202,14 @@ fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
 }
 
 /// Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
-fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 
-fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(WAL_PAUSE)?;
     let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));
     let is_busy =
@@ -205,154 +226,16 @@ fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode? == "wal")
 }
 
-/// Brings the tables to the newest version, in one transaction. Where they have it, nothing is written, so that nobody who has the
-/// file's lock for long keeps a process from starting. `probe` is a query that can be prepared on our table only.
-fn make_or_check_tables(
-    connection: &Connection,
-    path: &Path,
-    migrations: &[&str],
-    probe: &str,
-) -> Result<(), SqliteStoreError> {
-    if found_version(connection, path, migrations.len())? < migrations.len() {
-        migrate(connection, path, migrations)?;
-    }
-    connection.prepare(probe).map(drop).map_err(|error| foreign_or_failed(path, error))
-}
-
-fn migrate(
-    connection: &Connection,
-    path: &Path,
-    migrations: &[&str],
-) -> Result<(), SqliteStoreError> {
-    let failed = |error| SqliteStoreError::new(path, error);
-    let run_steps = || {
-        // Another process may have run some meanwhile.
-        let found = found_version(connection, path, migrations.len())?;
-        let mut steps = migrations[found..].iter().chain([&COMMIT]);
-        steps.try_for_each(|step| connection.execute_batch(step)).map_err(failed)
-    };
-    connection.execute_batch(BEGIN).map_err(failed)?;
-    run_steps().inspect_err(|_| {
-        let _gone_already = connection.execute_batch(ROLLBACK);
-    })
-}
-
-/// Which version the tables have, of those that are known; 0 where there are none.
-pub(super) fn found_version(
-    connection: &Connection,
-    path: &Path,
-    newest: usize,
-) -> Result<usize, SqliteStoreError> {
-    let foreign = || SqliteStoreError::ForeignTable(path.into());
-    let tables = our_tables(connection).map_err(|error| SqliteStoreError::new(path, error))?;
-    if tables.is_empty() {
-        return Ok(0);
-    }
-    if tables.len() != 2 {
-        return Err(foreign());
-    }
-    let found = connection.query_row(FOUND_VERSION, [], |row| row.get(0));
-    let found: i64 = found.map_err(|error| foreign_or_failed(path, error))?;
-    let known = newest.cast_signed() as i64;
-    if found > known {
-        return Err(SqliteStoreError::NewerSchema { path: path.into(), found, known });
-    }
-    usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(foreign)
-}
-
-/// A statement that can't be prepared on a table, or a version that is no number, means that the table is not ours.
-fn foreign_or_failed(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
-    match error.sqlite_error_code() {
-        None | Some(ErrorCode::Unknown) => SqliteStoreError::ForeignTable(path.into()),
-        Some(_) => SqliteStoreError::new(path, error),
-    }
-}
-
-fn our_tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    connection.prepare(OUR_TABLES)?.query_map([], |row| row.get(0))?.collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PROBE: &str = "SELECT id FROM app_tokens";
-    const NEXT: &str = "
-        ALTER TABLE app_tokens ADD COLUMN note TEXT NOT NULL DEFAULT 'none';
-        UPDATE app_tokens_schema SET version = 2;";
-    const AFTER_NEXT: &str = "
-        CREATE TABLE app_tokens_notes (note TEXT); UPDATE app_tokens_schema SET version = 3;";
-    const BROKEN: &str = "CREATE TABLE half (way TEXT); CREATE TABLE half (way TEXT);";
-    const ROW: &str = "
-        INSERT INTO app_tokens (id, digest, owner, label, created_at, family, revision, key_id)
-        VALUES (1, x'01', 'alice', 'phone', 1, 1, 0, 1)";
-
-    fn steps(more: &[&'static str]) -> Vec<&'static str> {
-        MIGRATIONS.iter().chain(more).copied().collect()
-    }
-
-    fn with_migrations(
-        connection: &Connection,
-        more: &[&'static str],
-    ) -> Result<(), SqliteStoreError> {
-        make_or_check_tables(connection, Path::new("app.db"), &steps(more), PROBE)
-    }
-
-    fn version(connection: &Connection) -> usize {
-        found_version(connection, Path::new("app.db"), 9).unwrap()
-    }
-
-    #[test]
-    fn an_older_schema_is_brought_to_the_newest_and_keeps_its_rows() {
-        let connection = Connection::open_in_memory().unwrap();
-        with_migrations(&connection, &[]).unwrap();
-        assert_eq!(version(&connection), MIGRATIONS.len());
-        connection.execute_batch(ROW).unwrap();
-        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
-        assert_eq!(version(&connection), 3);
-        let note = "SELECT note FROM app_tokens WHERE id = 1";
-        let note: String = connection.query_row(note, [], |row| row.get(0)).unwrap();
-        assert_eq!(note, "none");
-        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
-        let error = with_migrations(&connection, &[NEXT]).unwrap_err();
-        assert!(matches!(error, SqliteStoreError::NewerSchema { found: 3, known: 2, .. }));
-    }
-
-    #[test]
-    fn a_migration_that_fails_leaves_everything_as_it_was() {
-        let connection = Connection::open_in_memory().unwrap();
-        with_migrations(&connection, &[]).unwrap();
-        let error = with_migrations(&connection, &[NEXT, BROKEN]).unwrap_err();
-        assert!(error.to_string().contains("half"), "{error}");
-        assert_eq!(version(&connection), 1);
-        assert!(connection.prepare("SELECT note FROM app_tokens").is_err());
-        with_migrations(&connection, &[NEXT]).unwrap();
-        assert_eq!(version(&connection), 2);
-    }
-
-    #[test]
-    fn of_many_that_migrate_one_file_at_once_each_step_is_run_by_one() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("app.db");
-        let connect = || {
-            let connection = open(&path, OpenFlags::SQLITE_OPEN_CREATE).unwrap();
-            assert!(switch_to_wal(&connection).unwrap());
-            connection
-        };
-        with_migrations(&connect(), &[]).unwrap();
-        thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| with_migrations(&connect(), &[NEXT, AFTER_NEXT]).unwrap());
-            }
-        });
-        assert_eq!(version(&connect()), 3);
-    }
 
     #[test]
     fn what_is_written_is_synced_and_what_is_deleted_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
-        let (writer, reader) = (open_writer(&path, PROBE).unwrap(), open_reader(&path).unwrap());
+        let (writer, reader) =
+            (open_writer(&path, &TableName::default()).unwrap(), open_reader(&path).unwrap());
         let setting = |connection: &Connection, name: &str| -> String {
             let value = connection.pragma_query_value(None, name, |row| row.get(0));
             let value: rusqlite::types::Value = value.unwrap();
@@ -370,15 +253,5 @@ mod tests {
         }
         assert_eq!(setting(&reader, "query_only"), "Integer(1)");
         assert!(reader.execute_batch("DELETE FROM app_tokens").is_err());
-    }
-
-    #[test]
-    fn each_step_notes_its_own_version() {
-        let connection = Connection::open_in_memory().unwrap();
-        for (version, step) in (1..).zip(MIGRATIONS) {
-            connection.execute_batch(step).unwrap();
-            assert_eq!(self::version(&connection), version);
-        }
-        with_migrations(&connection, &[]).unwrap();
     }
 }

@@ -13,12 +13,13 @@ use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use rusqlite::{Connection, Statement, ffi};
+use rusqlite::{Connection, ffi};
 
 use super::open::open_reader;
 use super::watch::Watch;
 use super::worker::{Worker, promise};
-use crate::store::Row;
+use super::{FIND, look_up};
+use crate::store::{Row, TableName};
 use crate::token::TokenId;
 
 /// How many connections all threads share.
@@ -28,9 +29,6 @@ const LOOKUPS_BEFORE_OWN: u32 = 8;
 /// The most threads that get one. The others share.
 const MAX_OWN: usize = 32;
 
-/// What a look-up runs on its statement.
-pub(super) type LookUp = fn(&mut Statement<'_>, TokenId) -> rusqlite::Result<Option<Row>>;
-
 /// The connections that read.
 pub(super) struct Readers {
     /// Started by the first walk; `None` where the system has no more threads. Ends before the connections that it reads by.
@@ -39,6 +37,8 @@ pub(super) struct Readers {
     /// The file; without one there is nothing that a thread could open for itself.
     file: Option<Arc<OwnReaders>>,
     watch: Watch,
+    /// [`FIND`], over the store's table.
+    find: Arc<str>,
 }
 
 /// The connections that all threads share.
@@ -53,45 +53,47 @@ type Walk = Box<dyn FnOnce() + Send>;
 /// What the threads with a connection of their own know of the store.
 struct OwnReaders {
     path: Box<Path>,
+    find: Arc<str>,
     watch: Watch,
     count: AtomicUsize,
 }
 
 impl Readers {
     /// Readers of a file.
-    pub(super) fn open(path: &Path, watch: Watch) -> rusqlite::Result<Readers> {
+    pub(super) fn open(path: &Path, table: &TableName, watch: Watch) -> rusqlite::Result<Readers> {
         let open = |_| open_reader(path).map(Mutex::new).map(Arc::new);
         let connections = (0..SHARED).map(open).collect::<Result<_, _>>()?;
-        let count = AtomicUsize::new(0);
-        let file = OwnReaders { path: path.into(), watch: watch.clone(), count };
-        Ok(Readers::by(connections, Some(Arc::new(file)), watch))
+        Ok(Readers::by(connections, Some(path), table, watch))
     }
 
     /// The one connection of a database in memory.
-    pub(super) fn of_memory(connection: Arc<Mutex<Connection>>) -> Readers {
-        Readers::by(Box::new([connection]), None, Watch::of_nothing())
+    pub(super) fn of_memory(connection: Arc<Mutex<Connection>>, table: &TableName) -> Readers {
+        Readers::by(Box::new([connection]), None, table, Watch::of_nothing())
     }
 
     fn by(
         connections: Box<[Arc<Mutex<Connection>>]>,
-        file: Option<Arc<OwnReaders>>,
+        path: Option<&Path>,
+        table: &TableName,
         watch: Watch,
     ) -> Readers {
+        let find = Arc::<str>::from(table.in_sql(FIND));
+        let file = path.map(|path| OwnReaders {
+            path: path.into(),
+            find: find.clone(),
+            watch: watch.clone(),
+            count: AtomicUsize::new(0),
+        });
         let shared = Arc::new(Shared { connections, next: AtomicUsize::new(0) });
-        Readers { walker: OnceLock::new(), shared, file, watch }
+        Readers { walker: OnceLock::new(), shared, file: file.map(Arc::new), watch, find }
     }
 
     /// Looks a row up, by this thread's own statement where it has one.
-    pub(super) fn find(
-        &self,
-        sql: &'static str,
-        look_up: LookUp,
-        id: TokenId,
-    ) -> rusqlite::Result<Option<Row>> {
+    pub(super) fn find(&self, id: TokenId) -> rusqlite::Result<Option<Row>> {
         self.watch.recall()?;
-        let own = self.file.as_ref().and_then(|file| find_by_own(file, sql, look_up, id));
+        let own = self.file.as_ref().and_then(|file| find_by_own(file, id));
         let found = own.unwrap_or_else(|| {
-            self.shared.read(|connection| look_up(&mut connection.prepare(sql)?, id))
+            self.shared.read(|connection| look_up(&mut connection.prepare(&self.find)?, id))
         });
         found.map_err(|error| self.watch.explain(error))
     }
@@ -172,12 +174,7 @@ struct Own {
 }
 
 /// `None` where this thread has no statement of its own (yet).
-fn find_by_own(
-    file: &Arc<OwnReaders>,
-    sql: &'static str,
-    look_up: LookUp,
-    id: TokenId,
-) -> Option<rusqlite::Result<Option<Row>>> {
+fn find_by_own(file: &Arc<OwnReaders>, id: TokenId) -> Option<rusqlite::Result<Option<Row>>> {
     let find = |own: &RefCell<Vec<Own>>| {
         let mut all = own.try_borrow_mut().ok()?;
         let Some(own) = all.iter_mut().find(|own| own.file.as_ptr() == Arc::as_ptr(file)) else {
@@ -192,7 +189,7 @@ fn find_by_own(
         }
         own.lookups = own.lookups.wrapping_add(1);
         if own.lookups % LOOKUPS_BEFORE_OWN == 0 {
-            own.statement = OwnStatement::open(file, sql, look_up);
+            own.statement = OwnStatement::open(file);
         }
         None
     };
@@ -225,14 +222,14 @@ struct Desk {
 }
 
 impl OwnStatement {
-    fn open(file: &Arc<OwnReaders>, sql: &'static str, look_up: LookUp) -> Option<OwnStatement> {
+    fn open(file: &Arc<OwnReaders>) -> Option<OwnStatement> {
         let _place = Place::take(file)?;
         let connection = open_reader(&file.path).ok()?;
         // Else it may be another file by now.
         file.watch.look().ok()?;
         let desk = Rc::<Desk>::default();
         let mut clerk: Pin<Box<dyn Future<Output = Gone>>> =
-            Box::pin(attend(desk.clone(), connection, sql, look_up));
+            Box::pin(attend(desk.clone(), connection, file.find.clone()));
         let ready = clerk.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
         ready.then_some(OwnStatement { desk, clerk, _place })
     }
@@ -246,13 +243,8 @@ impl OwnStatement {
     }
 }
 
-async fn attend(
-    desk: Rc<Desk>,
-    connection: Connection,
-    sql: &'static str,
-    look_up: LookUp,
-) -> Gone {
-    let mut statement = connection.prepare(sql)?;
+async fn attend(desk: Rc<Desk>, connection: Connection, find: Arc<str>) -> Gone {
+    let mut statement = connection.prepare(&find)?;
     loop {
         let id = poll_fn(|_| desk.question.take().map_or(Poll::Pending, Poll::Ready)).await;
         desk.answer.set(Some(look_up(&mut statement, id)));
@@ -286,7 +278,8 @@ mod tests {
     use crate::blocking::block_on;
 
     fn readers() -> Readers {
-        Readers::of_memory(Arc::new(Mutex::new(Connection::open_in_memory().unwrap())))
+        let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));
+        Readers::of_memory(connection, &TableName::default())
     }
 
     fn thread_name(_: &Connection) -> rusqlite::Result<Option<String>> {

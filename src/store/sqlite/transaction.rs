@@ -1,19 +1,20 @@
 //! [`SqliteTransaction`]: tokens within a transaction of the host's.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::failure::Failure;
-use super::open::{MIGRATIONS, SqliteStoreError, found_version};
+use super::migrate::Tables;
+use super::open::{SqliteStoreError, refuse_schema};
 use super::writer::Statements;
 use super::{FIND, create, deletion, end_matching, exchange, look_up, note_uses, rows_of};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TokenStore,
+    TableName, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -66,6 +67,7 @@ pub struct SqliteTransaction<'c> {
     connection: Mutex<&'c mut Connection>,
     /// Whether the host has a transaction open around this one.
     is_inner: bool,
+    table: TableName,
     name: Arc<str>,
 }
 
@@ -77,14 +79,27 @@ impl<'c> SqliteTransaction<'c> {
     pub fn begin(
         connection: &'c mut Connection,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
+        SqliteTransaction::begin_with_table(connection, TableName::default())
+    }
+
+    /// The same, in the tables of [`SqliteStore::open_with_table`](super::SqliteStore::open_with_table).
+    ///
+    /// # Errors
+    /// Those of [`begin`](SqliteTransaction::begin), and [`SqliteStoreError::HasSchema`].
+    pub fn begin_with_table(
+        connection: &'c mut Connection,
+        table: TableName,
+    ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
+        refuse_schema(&table)?;
         let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
         let (path, name) = (PathBuf::from(path), Arc::<str>::from(path));
         let failed = |error| SqliteStoreError::new(&path, error);
         let is_inner = !connection.is_autocommit();
         let begin = if is_inner { BEGIN_INNER } else { BEGIN };
         connection.execute_batch(begin).map_err(failed)?;
-        let transaction = SqliteTransaction { connection: Mutex::new(connection), is_inner, name };
-        check_tables(&transaction.lock(), &path)?;
+        let connection = Mutex::new(connection);
+        let transaction = SqliteTransaction { connection, is_inner, table, name };
+        Tables::new(&transaction.lock(), &path, &transaction.table).check()?;
         Ok(transaction)
     }
 
@@ -135,7 +150,7 @@ impl<'c> SqliteTransaction<'c> {
         &self,
         change: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.read(|connection| Statements::new(connection).wholly(change)?)
+        self.read(|connection| Statements::new(connection, &self.table).wholly(change)?)
     }
 
     fn failure(&self, error: rusqlite::Error) -> Failure {
@@ -163,11 +178,11 @@ impl TokenStore for SqliteTransaction<'_> {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(|connection| look_up(&mut connection.prepare(FIND)?, id))
+        self.read(|connection| look_up(&mut connection.prepare(&self.table.in_sql(FIND))?, id))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.read(|connection| rows_of(connection, filter, page))
+        self.read(|connection| rows_of(connection, &self.table, filter, page))
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
@@ -188,11 +203,6 @@ impl TokenStore for SqliteTransaction<'_> {
 }
 
 impl RuntimeFree for SqliteTransaction<'_> {}
-
-fn check_tables(connection: &Connection, path: &Path) -> Result<(), SqliteStoreError> {
-    let found = found_version(connection, path, MIGRATIONS.len())?;
-    if found < MIGRATIONS.len() { Err(SqliteStoreError::NotMigrated(path.into())) } else { Ok(()) }
-}
 
 #[derive(Debug, thiserror::Error)]
 #[error("the transaction is over: SQLite has rolled it back, or the host has ended it")]

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, Params, Statement};
 use super::failure::Failure;
 use super::watch::{self, Watch};
 use super::worker::{Promise, Worker, promise};
-use crate::store::StoreError;
+use crate::store::{StoreError, TableName};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
@@ -58,15 +58,16 @@ impl Writer {
 #[error("the thread that writes to the database has died")]
 struct ThreadDied;
 
-/// A connection and the statements that were prepared on it, kept for the next change.
+/// A connection and the statements that were prepared on it, over one table, kept for the next change.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
+    table: &'c TableName,
     kept: HashMap<&'static str, Statement<'c>>,
 }
 
 impl<'c> Statements<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Statements<'c> {
-        Statements { connection, kept: HashMap::new() }
+    pub(super) fn new(connection: &'c Connection, table: &'c TableName) -> Statements<'c> {
+        Statements { connection, table, kept: HashMap::new() }
     }
 
     /// Runs a kept statement; says how many rows it changed.
@@ -98,7 +99,7 @@ impl<'c> Statements<'c> {
 
     /// Runs a statement that was put together for this once.
     pub(super) fn execute_once(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
-        self.connection.execute(sql, params)
+        self.connection.execute(&self.table.in_sql(sql), params)
     }
 
     /// Makes a change within the open transaction, or none of it.
@@ -122,14 +123,21 @@ impl<'c> Statements<'c> {
     fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'c>> {
         match self.kept.entry(sql) {
             Entry::Occupied(kept) => Ok(kept.into_mut()),
-            Entry::Vacant(place) => Ok(place.insert(self.connection.prepare(sql)?)),
+            Entry::Vacant(place) => {
+                Ok(place.insert(self.connection.prepare(&self.table.in_sql(sql))?))
+            }
         }
     }
 }
 
 /// Writes to a file, on a connection of this thread's own.
-pub(super) fn write_file(connection: &Connection, watch: &Watch, waiting: &Receiver<Box<dyn Job>>) {
-    let mut statements = Statements::new(connection);
+pub(super) fn write_file(
+    connection: &Connection,
+    table: &TableName,
+    watch: &Watch,
+    waiting: &Receiver<Box<dyn Job>>,
+) {
+    let mut statements = Statements::new(connection, table);
     loop {
         match waiting.recv_timeout(watch::INTERVAL) {
             Ok(first) => {
@@ -145,11 +153,16 @@ pub(super) fn write_file(connection: &Connection, watch: &Watch, waiting: &Recei
 }
 
 /// Writes to memory, on the one connection that reads, too.
-pub(super) fn write_memory(connection: &Mutex<Connection>, waiting: &Receiver<Box<dyn Job>>) {
+pub(super) fn write_memory(
+    connection: &Mutex<Connection>,
+    table: &TableName,
+    waiting: &Receiver<Box<dyn Job>>,
+) {
     while let Ok(first) = waiting.recv() {
         let mut jobs = all_that_wait(first, waiting);
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends = commit_all(&mut Statements::new(&locked), &Watch::of_nothing(), &mut jobs);
+        let ends =
+            commit_all(&mut Statements::new(&locked, table), &Watch::of_nothing(), &mut jobs);
         drop(locked);
         answer_all(jobs, ends);
     }
@@ -265,6 +278,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::{Context, Poll, Wake, Waker};
     use std::thread;
@@ -273,6 +287,8 @@ mod tests {
     use super::*;
     use crate::store::Certainty;
     use crate::store::sqlite::worker::Answer;
+
+    static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
 
     struct Unpark(thread::Thread);
 
@@ -311,7 +327,7 @@ mod tests {
     fn add_all(connection: &Connection, fail: &[bool]) -> Vec<Result<(), Certainty>> {
         let (mut jobs, answers): (Vec<_>, Vec<_>) =
             fail.iter().enumerate().map(|(n, fails)| addition(n as i64, *fails)).unzip();
-        let mut statements = Statements::new(connection);
+        let mut statements = Statements::new(connection, &TABLE);
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
         answer_all(jobs, ends);
         let answers = answers.into_iter().map(|answer| wait(answer).unwrap());
@@ -352,7 +368,7 @@ mod tests {
             ("INSERT INTO numbers VALUES (1)", "INSERT INTO numbers VALUES (zeroblob(100000))");
         let (mut jobs, answers): (Vec<_>, Vec<_>) =
             [small, big, small].map(add).into_iter().unzip();
-        let mut statements = Statements::new(&connection);
+        let mut statements = Statements::new(&connection, &TABLE);
         let together = commit_together(&mut statements, &Watch::of_nothing(), &mut jobs);
         assert!(matches!(together, End::Spoilt(_)), "SQLite takes everything back");
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
@@ -414,7 +430,7 @@ mod tests {
             let (promise, answer) = promise();
             let change = Change { change, outcome: None, promise, name: name() };
             let mut jobs: Vec<Box<dyn Job>> = vec![Box::new(change)];
-            let ends = commit_all(&mut Statements::new(&connection), &watch, &mut jobs);
+            let ends = commit_all(&mut Statements::new(&connection, &TABLE), &watch, &mut jobs);
             answer_all(jobs, ends);
             certainties.push(wait(answer).unwrap().unwrap_err().certainty());
         }
@@ -432,7 +448,7 @@ mod tests {
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let (job, answer) = addition(1, false);
         let mut jobs = vec![job];
-        let mut statements = Statements::new(&connection);
+        let mut statements = Statements::new(&connection, &TABLE);
         let ends = commit_all(&mut statements, &Watch::of_nothing(), &mut jobs);
         answer_all(jobs, ends);
         let error = wait(answer).unwrap().unwrap_err();
@@ -462,7 +478,7 @@ mod tests {
         let connection = Arc::new(Mutex::new(memory("CREATE TABLE numbers (n INTEGER)")));
         let shared = connection.clone();
         let writer = Writer::start(name(), move |jobs| {
-            write_memory(&shared, &jobs);
+            write_memory(&shared, &TABLE, &jobs);
             ENDED.store(true, Ordering::SeqCst);
         })
         .unwrap();

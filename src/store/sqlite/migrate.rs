@@ -1,0 +1,202 @@
+//! Making the tables, and looking at those that are there.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::FIND;
+use super::open::SqliteStoreError;
+use crate::store::TableName;
+
+/// What makes each version of the schema of the one before, the first of nothing. Each step notes its version itself.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("../sqlite_schema.sql")];
+
+const COUNT_OF_OURS: &str =
+    "SELECT count(*) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema')";
+const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
+const BEGIN: &str = "BEGIN IMMEDIATE";
+const COMMIT: &str = "COMMIT";
+const ROLLBACK: &str = "ROLLBACK";
+
+/// The tables of one name, in a database that is open.
+pub(super) struct Tables<'t> {
+    connection: &'t Connection,
+    /// For errors.
+    path: &'t Path,
+    table: &'t TableName,
+    migrations: &'t [&'t str],
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn new(
+        connection: &'t Connection,
+        path: &'t Path,
+        table: &'t TableName,
+    ) -> Tables<'t> {
+        Tables { connection, path, table, migrations: MIGRATIONS }
+    }
+
+    /// Brings the tables to the newest version, in one transaction. Where they have it, nothing is written, so that nobody who has
+    /// the file's lock for long keeps a process from starting.
+    pub(super) fn make_or_check(&self) -> Result<(), SqliteStoreError> {
+        if self.found_version()? < self.migrations.len() {
+            self.migrate()?;
+        }
+        let probe = self.connection.prepare(&self.table.in_sql(FIND));
+        probe.map(drop).map_err(|error| self.foreign_or_failed(error))
+    }
+
+    /// Says whether the tables are there, in the newest version.
+    pub(super) fn check(&self) -> Result<(), SqliteStoreError> {
+        if self.found_version()? < self.migrations.len() {
+            let (path, table) = (self.path.into(), self.table.clone());
+            return Err(SqliteStoreError::NotMigrated { path, table });
+        }
+        Ok(())
+    }
+
+    fn migrate(&self) -> Result<(), SqliteStoreError> {
+        let run = |sql: &str| {
+            let done = self.connection.execute_batch(&self.table.in_sql(sql));
+            done.map_err(|error| SqliteStoreError::new(self.path, error))
+        };
+        let run_steps = || {
+            // Another process may have run some meanwhile.
+            let found = self.found_version()?;
+            self.migrations[found..].iter().chain([&COMMIT]).try_for_each(|step| run(step))
+        };
+        run(BEGIN)?;
+        run_steps().inspect_err(|_| {
+            let _gone_already = run(ROLLBACK);
+        })
+    }
+
+    /// Which version the tables have, of those that are known; 0 where there are none.
+    fn found_version(&self) -> Result<usize, SqliteStoreError> {
+        let number = |sql| {
+            self.connection.query_row(&self.table.in_sql(sql), [], |row| row.get::<_, i64>(0))
+        };
+        match number(COUNT_OF_OURS).map_err(|error| SqliteStoreError::new(self.path, error))? {
+            0 => return Ok(0),
+            2 => {}
+            _ => return Err(self.foreign()),
+        }
+        let found = number(FOUND_VERSION).map_err(|error| self.foreign_or_failed(error))?;
+        let known = self.migrations.len().cast_signed() as i64;
+        if found > known {
+            let (path, table) = (self.path.into(), self.table.clone());
+            return Err(SqliteStoreError::NewerSchema { path, table, found, known });
+        }
+        usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(|| self.foreign())
+    }
+
+    /// A statement that can't be prepared on a table, or a version that is no number, means that the table is not ours.
+    fn foreign_or_failed(&self, error: rusqlite::Error) -> SqliteStoreError {
+        match error.sqlite_error_code() {
+            None | Some(ErrorCode::Unknown) => self.foreign(),
+            Some(_) => SqliteStoreError::new(self.path, error),
+        }
+    }
+
+    fn foreign(&self) -> SqliteStoreError {
+        let (path, table) = (self.path.into(), self.table.clone());
+        SqliteStoreError::ForeignTable { path, table }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+    use std::thread;
+
+    use rusqlite::OpenFlags;
+
+    use super::*;
+    use crate::store::sqlite::open::{open, switch_to_wal};
+
+    const NEXT: &str = "
+        ALTER TABLE app_tokens ADD COLUMN note TEXT NOT NULL DEFAULT 'none';
+        UPDATE app_tokens_schema SET version = 2;";
+    const AFTER_NEXT: &str = "
+        CREATE TABLE app_tokens_notes (note TEXT); UPDATE app_tokens_schema SET version = 3;";
+    const BROKEN: &str = "CREATE TABLE half (way TEXT); CREATE TABLE half (way TEXT);";
+    const ROW: &str = "
+        INSERT INTO app_tokens (id, digest, owner, label, created_at, family, revision, key_id)
+        VALUES (1, x'01', 'alice', 'phone', 1, 1, 0, 1)";
+
+    fn steps(more: &[&'static str]) -> Vec<&'static str> {
+        MIGRATIONS.iter().chain(more).copied().collect()
+    }
+
+    fn tables<'t>(connection: &'t Connection, migrations: &'t [&'t str]) -> Tables<'t> {
+        static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
+        Tables { migrations, ..Tables::new(connection, Path::new("app.db"), &TABLE) }
+    }
+
+    fn with_migrations(
+        connection: &Connection,
+        more: &[&'static str],
+    ) -> Result<(), SqliteStoreError> {
+        tables(connection, &steps(more)).make_or_check()
+    }
+
+    fn version(connection: &Connection) -> usize {
+        tables(connection, &[""; 9]).found_version().unwrap()
+    }
+
+    #[test]
+    fn an_older_schema_is_brought_to_the_newest_and_keeps_its_rows() {
+        let connection = Connection::open_in_memory().unwrap();
+        with_migrations(&connection, &[]).unwrap();
+        assert_eq!(version(&connection), MIGRATIONS.len());
+        connection.execute_batch(ROW).unwrap();
+        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
+        assert_eq!(version(&connection), 3);
+        let note = "SELECT note FROM app_tokens WHERE id = 1";
+        let note: String = connection.query_row(note, [], |row| row.get(0)).unwrap();
+        assert_eq!(note, "none");
+        with_migrations(&connection, &[NEXT, AFTER_NEXT]).unwrap();
+        let error = with_migrations(&connection, &[NEXT]).unwrap_err();
+        assert!(matches!(error, SqliteStoreError::NewerSchema { found: 3, known: 2, .. }));
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_everything_as_it_was() {
+        let connection = Connection::open_in_memory().unwrap();
+        with_migrations(&connection, &[]).unwrap();
+        let error = with_migrations(&connection, &[NEXT, BROKEN]).unwrap_err();
+        assert!(error.to_string().contains("half"), "{error}");
+        assert_eq!(version(&connection), 1);
+        assert!(connection.prepare("SELECT note FROM app_tokens").is_err());
+        with_migrations(&connection, &[NEXT]).unwrap();
+        assert_eq!(version(&connection), 2);
+    }
+
+    #[test]
+    fn of_many_that_migrate_one_file_at_once_each_step_is_run_by_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("app.db");
+        let connect = || {
+            let connection = open(&path, OpenFlags::SQLITE_OPEN_CREATE).unwrap();
+            assert!(switch_to_wal(&connection).unwrap());
+            connection
+        };
+        with_migrations(&connect(), &[]).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| with_migrations(&connect(), &[NEXT, AFTER_NEXT]).unwrap());
+            }
+        });
+        assert_eq!(version(&connect()), 3);
+    }
+
+    #[test]
+    fn each_step_notes_its_own_version() {
+        let connection = Connection::open_in_memory().unwrap();
+        for (version, step) in (1..).zip(MIGRATIONS) {
+            connection.execute_batch(step).unwrap();
+            assert_eq!(self::version(&connection), version);
+        }
+        with_migrations(&connection, &[]).unwrap();
+    }
+}
