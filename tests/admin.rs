@@ -938,10 +938,31 @@ fn a_database_without_our_tables_is_left_as_it_was() {
         ] {
             let setting = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys"];
             let ran = host.run(host.command(&[&setting, act].concat()), b"");
-            ran.exited(1, if name == "half.db" { "not this library's" } else { "has no tables" });
+            ran.exited(
+                1,
+                if name == "half.db" { "not this library's" } else { "has no table app_tokens" },
+            );
             assert_eq!(files(), before, "{name} {act:?}");
         }
     }
+}
+
+#[test]
+fn the_tool_works_in_the_table_that_it_is_told() {
+    let host = Host::new();
+    let (_, text) = host.issue(phone());
+    let table = ["--table", "api_tokens"];
+    let admin = |act: &[&str]| host.admin(&[&table, act].concat());
+    admin(&["list"]).exited(1, "has no table api_tokens");
+    let schema = admin(&["schema"]).done();
+    let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    database.execute_batch(&schema).unwrap();
+    admin(&["list"]).exited(3, "no token matches");
+    let (id, _) = host.new_token(&admin(&["issue", "--owner", "bob", "--label", "x"]));
+    assert_eq!(ids(&admin(&["list", "--json"]).json()), [id.to_string()]);
+    admin(&["revoke", "--all", "--yes"]).done();
+    assert!(host.is_good(&text) && host.rows().len() == 1, "the other table is left alone");
+    host.admin(&["list", "--table", "auth.x"]).exited(1, "named without one");
 }
 
 #[test]
@@ -1037,7 +1058,8 @@ fn the_schema_is_the_stores_own() {
     );
     let bad = ["schema", "--table", "users; DROP TABLE users"];
     host.run(host.command(&bad), b"").exited(2, "not a table's name");
-    host.run(host.command(&["schema", "sqlite", "--table", "x"]), b"").exited(2, "is app_tokens");
+    let with_schema = ["schema", "sqlite", "--table", "auth.x"];
+    host.run(host.command(&with_schema), b"").exited(2, "named without a schema");
     let schema = schema(&[]);
     assert!(SqliteStore::MIGRATIONS.iter().all(|step| schema.contains(step.trim())));
     let path = host.path("made-by-hand.db");

@@ -95,7 +95,13 @@ fn what_one_host_does_holds_at_the_other_at_once() {
             assert_eq!(enters(other, &token), 401);
         }
     }
-    assert_eq!(listed(&here), listed(&there));
+    // Each knows of its own uses only until they are written, and they may be a second apart.
+    let [here, there] = [here, there].map(|host| {
+        let mut tokens = listed(&host);
+        tokens.iter_mut().for_each(|token| drop(token["last_used_at"].take()));
+        tokens
+    });
+    assert_eq!(here, there);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub struct Setting {
     /// sqlite:PATH or postgres:URL; else APP_TOKENS_STORE, where a URL may hold a password
     #[arg(long, value_name = "STORE", global = true)]
     pub store: Option<String>,
-    /// The table in PostgreSQL, where it isn't app_tokens; or SCHEMA.NAME
+    /// The table, where it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
     #[arg(
         long,
         value_name = "NAME",

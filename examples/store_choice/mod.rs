@@ -25,8 +25,6 @@ pub enum StoreChoice {
 /// Where the store may be named, too. Other users of the machine don't see it there, so its URL may hold a password.
 pub const VARIABLE: &str = "APP_TOKENS_STORE";
 
-const IN_SQLITE: &str = "in SQLite the table is app_tokens";
-
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreChoice {
@@ -58,10 +56,9 @@ impl StoreChoice {
     /// somebody else's get tables of ours; and to migrate is the host's, which may be older than this program.
     pub async fn open_existing(&self, table: &TableName) -> Result<DynStore, Error> {
         match self {
-            StoreChoice::Sqlite(_) if *table != TableName::default() => Err(IN_SQLITE.into()),
             StoreChoice::Sqlite(path) => {
-                refuse_file_without_tables(path)?;
-                Ok(DynStore::new(SqliteStore::open(path)?))
+                refuse_file_without_tables(path, table)?;
+                Ok(DynStore::new(SqliteStore::open_with_table(path, table.clone())?))
             }
             StoreChoice::Postgres(config) => {
                 let pool = pool(config)?;
@@ -134,16 +131,16 @@ fn is_on_this_machine(config: &Config) -> bool {
 }
 
 /// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that waits for nobody and writes nothing.
-fn refuse_file_without_tables(path: &Path) -> Result<(), Error> {
+fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
     if !path.try_exists()? {
         return Err(format!("there is no file {}: the host makes it", path.display()).into());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch("BEGIN DEFERRED")?;
-    match SqliteTransaction::begin(&mut connection) {
-        Err(SqliteStoreError::NotMigrated(_)) => Err(format!(
-            "{0} has no tables of app-tokens, or those of an older version: the host makes and migrates them, or `admin schema sqlite | sqlite3 {0}` where there are none",
+    match SqliteTransaction::begin_with_table(&mut connection, table.clone()) {
+        Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
+            "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite | sqlite3 {0}` where there is none",
             path.display()
         )
         .into()),
@@ -169,8 +166,10 @@ fn explained(error: PoolError) -> String {
 /// The SQL that makes a store's tables, from the first version to the newest.
 pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
     match kind {
-        "sqlite" if *table != TableName::default() => Err(IN_SQLITE.into()),
-        "sqlite" => Ok(SqliteStore::MIGRATIONS.join("\n")),
+        "sqlite" if table.as_str().contains('.') => {
+            Err("in SQLite a table is named without a schema".into())
+        }
+        "sqlite" => Ok(table.in_sql(&SqliteStore::MIGRATIONS.join("\n")).into_owned()),
         "postgres" => Ok(table.in_sql(postgres_sql::SCHEMA).into_owned()),
         _ => Err("there is a schema for sqlite and for postgres".into()),
     }
