@@ -35,7 +35,7 @@ use crate::timestamp::Timestamp;
 use crate::token::{ParseError, Token, TokenId};
 use crate::transaction::{HeldBack, InTransaction};
 use crate::usage::{Noted, UsageFlusher, UsageLog};
-use crate::view::{ResealReport, TokenPage, TokenView};
+use crate::view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
 /// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
 ///
@@ -528,7 +528,26 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`Failed`] if the store is; what is moved is moved.
     pub async fn reseal(&self) -> Result<ResealReport, Failed> {
-        self.move_rows(None).await
+        self.move_rows(None, || {}).await
+    }
+
+    /// The same, and tells how far it is: before the first row, and after each. It counts the rows first, on a walk of its own.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn reseal_with_progress(
+        &self,
+        mut tell: impl FnMut(ResealProgress) + Send,
+    ) -> Result<ResealReport, Failed> {
+        let rows = self.count_by_key(self.under_other_keys()).await?;
+        let mut progress =
+            ResealProgress { done: 0, total: rows.iter().map(|(_, rows)| rows).sum() };
+        tell(progress);
+        let looked_at_one = || {
+            progress.done += 1;
+            tell(progress);
+        };
+        self.move_rows(None, looked_at_one).await
     }
 
     /// The same for rows under a key that is lost: their seals can't be checked, so **whatever somebody wrote into them becomes
@@ -547,7 +566,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if self.shared.sealer.ring().ids().any(|id| id == lost) {
             return Err(ManageError::KeyNotLost(lost));
         }
-        Ok(self.move_rows(Some((lost, &actor))).await?)
+        Ok(self.move_rows(Some((lost, &actor)), || {}).await?)
     }
 
     /// How many unrevoked rows each key seals. A key that isn't here may be taken out of the ring.
@@ -1003,10 +1022,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    async fn move_rows(&self, lost: Option<(KeyId, &Actor)>) -> Result<ResealReport, Failed> {
+    async fn move_rows(
+        &self,
+        lost: Option<(KeyId, &Actor)>,
+        looked_at_one: impl FnMut() + Send,
+    ) -> Result<ResealReport, Failed> {
         let trusted_by = lost.map(|(_, actor)| actor);
         let mut moving = Moving { tokens: self, report: ResealReport::default(), trusted_by };
-        self.move_each_row(lost.map(|(lost, _)| lost), &mut moving.report).await?;
+        let lost = lost.map(|(lost, _)| lost);
+        self.move_each_row(lost, &mut moving.report, looked_at_one).await?;
         Ok(moving.report.clone())
     }
 
@@ -1014,17 +1038,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         lost: Option<KeyId>,
         report: &mut ResealReport,
+        mut looked_at_one: impl FnMut() + Send,
     ) -> Result<(), Failed> {
-        let under_other_keys = Filter {
-            revoked: Some(false),
-            except_key_ids: vec![self.shared.sealer.ring().active_id()],
-            ..Filter::every_token()
-        };
+        let under_other_keys = self.under_other_keys();
         let mut page = Page::first(WALK_PAGE);
         loop {
             let rows = self.store.list(&under_other_keys, page).await?;
             for row in &rows {
                 self.move_row(row, lost, report).await?;
+                looked_at_one();
             }
             page.after = rows.last().map(Row::id);
             if rows.len() < WALK_PAGE as usize {
@@ -1033,6 +1055,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         report.left = self.count_by_key(under_other_keys).await?;
         Ok(())
+    }
+
+    /// The rows that a reseal moves, so far as it can.
+    fn under_other_keys(&self) -> Filter {
+        Filter {
+            revoked: Some(false),
+            except_key_ids: vec![self.shared.sealer.ring().active_id()],
+            ..Filter::every_token()
+        }
     }
 
     async fn move_row(

@@ -18,7 +18,7 @@ use crate::store::{Filter, Page, RuntimeFree};
 use crate::text::{Owner, Reason};
 use crate::token::TokenId;
 use crate::transaction::InTransaction;
-use crate::view::{ResealReport, TokenPage, TokenView};
+use crate::view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
 /// [`TokenAuthority`] with calls that wait, over a store that needs no runtime. From [`TokenAuthority::blocking`]; each method is
 /// the one of the same name there.
@@ -208,6 +208,17 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
     /// As there.
     pub fn reseal(&self) -> Result<ResealReport, Failed> {
         block_on(self.tokens.reseal())
+    }
+
+    /// [`TokenAuthority::reseal_with_progress`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn reseal_with_progress(
+        &self,
+        tell: impl FnMut(ResealProgress) + Send,
+    ) -> Result<ResealReport, Failed> {
+        block_on(self.tokens.reseal_with_progress(tell))
     }
 
     /// [`TokenAuthority::danger_reseal_without_proof`].

@@ -135,7 +135,7 @@ pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
 pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Presented};
-pub use view::{ResealReport, TokenPage, TokenView};
+pub use view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
 pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
 pub use blocking::{Blocking, BlockingInTransaction};

@@ -31,7 +31,7 @@ mod table;
 
 pub use crate::record::CLOCK_TOLERANCE;
 pub use crate::seal::Row;
-pub use columns::Columns;
+pub use columns::{Columns, Facts};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
@@ -183,6 +183,37 @@ pub struct Insert {
     pub under: Option<Row>,
     /// The row that this one supersedes.
     pub supersede: Option<Supersede>,
+}
+
+impl Insert {
+    /// The rows that must be current, in order of id: locked in this order, no two inserts wait for each other.
+    pub fn rests_on(&self) -> Vec<RestsOn<'_>> {
+        let supersede = self.supersede.as_ref();
+        let superseded = supersede.map(|supersede| &supersede.row);
+        let replaced = supersede.and_then(|supersede| supersede.replaces.as_ref());
+        let needed = [
+            (self.under.as_ref(), true, false),
+            (superseded, false, false),
+            (replaced, false, true),
+        ];
+        let needed = needed
+            .into_iter()
+            .filter_map(|(row, of_owner, unused)| Some(RestsOn { row: row?, of_owner, unused }));
+        let mut needed = Vec::from_iter(needed);
+        needed.sort_by_key(|needed| needed.row.id());
+        needed
+    }
+}
+
+/// A row that an insert rests on: clauses 5 to 7.
+#[derive(Clone, Copy, Debug)]
+pub struct RestsOn<'i> {
+    /// As it was read, or its new form: it must be current.
+    pub row: &'i Row,
+    /// Whether it must be the new row's owner's, too.
+    pub of_owner: bool,
+    /// Whether it must be unused, and without a successor.
+    pub unused: bool,
 }
 
 /// The row that a rotation supersedes, and what ends with it.

@@ -486,6 +486,13 @@ impl FromStr for TokenId {
     }
 }
 
+/// As a column of a database holds it: below 2^50.
+impl From<TokenId> for i64 {
+    fn from(id: TokenId) -> i64 {
+        id.0.cast_signed()
+    }
+}
+
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.digits().map(|digit| ALPHABET[usize::from(digit)]);

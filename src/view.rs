@@ -110,6 +110,16 @@ impl fmt::Debug for TokenView {
     }
 }
 
+/// How far a reseal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResealProgress {
+    /// How many rows were looked at, whatever became of them.
+    pub done: u64,
+    /// How many rows other keys sealed when it began. Rows that come and go meanwhile, or can't be read, are not in it: `done` may
+    /// end a little above or below.
+    pub total: u64,
+}
+
 /// What a reseal did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResealReport {

@@ -6,6 +6,7 @@ mod common;
 #[path = "common/host.rs"]
 mod host;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
 
@@ -155,9 +156,7 @@ fn a_list_shows_what_matches_as_a_table_and_as_json() {
     let (rotated_to, _) = host.new_token(&host.admin(&rotate));
     let (revoked, _) = host.issue(NewToken::new("alice", "Lost"));
     host.admin(&["revoke", &revoked.to_string(), "--reason", "stolen"]).done();
-    let tokens = host.tokens();
-    drop(tokens.blocking().authenticate(&text).unwrap());
-    tokens.blocking().flush_usage().unwrap();
+    host.use_now(&text);
 
     let all = host.admin(&["list", "--json"]).json();
     assert_eq!(ids(&all), sorted([unused, phone, soon, rotated, rotated_to, revoked]));
@@ -416,6 +415,36 @@ fn a_dry_run_names_exactly_what_would_end_and_changes_nothing() {
 }
 
 #[test]
+fn what_was_issued_under_a_token_that_matches_is_named_once_however_many_there_are() {
+    let host = Host::new();
+    let old = host.tokens_at(days_ago(200));
+    let (parent, parent_text) = host.issue_by(&old, phone());
+    let (twin, twin_text) = host.issue_by(&old, phone());
+    let child = host.issue_under(&parent_text, "Script");
+    let grown = host.issue_under_by(&host.tokens_at(days_ago(190)), &twin_text, "Old script");
+    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
+    let his = host.issue_under(&used_text, "Script");
+    host.use_now(&used_text);
+    host.copy_row(used, 1200);
+    let dry = |which: &[&str]| {
+        let ran = host.admin(&[&["revoke", "--dry-run", "--json"], which].concat());
+        (ran.err.clone(), ids(&ran.json()).into_iter().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let unused = ["--unused-since", "180 days"];
+    let (said, named) = dry(&unused);
+    assert!(said.contains("would revoke 4;"), "{said}");
+    assert_eq!(named, sorted([parent, twin, child, grown]), "not {his}, whose parent is in use");
+    let (said, named) = dry(&[&unused[..], &["--owner", "alice"]].concat());
+    assert!(said.contains("would revoke 4;") && named.len() == 4, "{said}");
+    let (said, named) = dry(&["--all"]);
+    assert!(said.contains("would revoke 1206;") && named.len() == 1206, "{said}");
+    let (said, named) = dry(&["--owner", "bob"]);
+    assert!(said.contains("would revoke 1202;") && named.len() == 1202, "{said}");
+    let ran = host.admin(&[&["revoke", "--yes"], &unused[..]].concat());
+    assert_eq!(ran.done(), "revoked 4\n", "as it was said");
+}
+
+#[test]
 fn the_first_revocation_stays_and_doing_it_again_is_no_error() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
@@ -476,9 +505,7 @@ fn tokens_unused_for_long_are_revoked_and_those_that_may_be_in_use_are_not() {
     let old = host.tokens_at(days_ago(200));
     let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop"));
     let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
-    let tokens = host.tokens();
-    drop(tokens.blocking().authenticate(&used_text).unwrap());
-    tokens.blocking().flush_usage().unwrap();
+    host.use_now(&used_text);
     let (new, _) = host.issue(phone());
     for too_late in ["59 minutes", "2999-01-01", "0s"] {
         let ran = host.admin(&["revoke", "--unused-since", too_late, "--yes"]);
@@ -656,13 +683,15 @@ fn a_new_key_is_rolled_out_as_the_help_says() {
     let new = host.run(host.command(&["keys", "new"]), b"").done().trim().to_owned();
     let new_id = new.split_once(':').unwrap().0.to_owned();
     host.admin(&["keys", "may-retire", &old_id]).exited(4, "make another active first");
+    host.admin(&["keys", "may-retire", "7"]).exited(3, "no key 7: not in the key ring");
 
     fs::write(host.path("keys"), format!("{new},{old}\n")).unwrap();
     let in_use = host.admin(&["keys", "in-use"]).done();
     assert!(in_use.contains(&format!("key {old_id}: 1 rows, retired\n")), "{in_use}");
     assert!(in_use.contains(&format!("key {new_id}: 0 rows, active\n")), "{in_use}");
     host.admin(&["keys", "may-retire", &old_id]).exited(4, "still seals 1 rows");
-    assert_eq!(host.admin(&["reseal"]).done(), "moved 1\n");
+    let ran = host.admin(&["reseal"]);
+    assert_eq!((&*ran.out, &*ran.err), ("moved 1\n", ""), "no bar in a log");
     assert_eq!(host.admin(&["reseal", "--json"]).json()["moved"], 0);
     assert!(host.admin(&["keys", "may-retire", &old_id]).done().contains("may be taken out"));
 
@@ -713,7 +742,11 @@ fn a_reseal_tells_a_terminal_how_far_it_is() {
     fs::write(host.path("keys"), format!("{},{old}", KeyRing::new_text().unwrap())).unwrap();
     let setting = "--store sqlite:tokens.db --policy policy.toml --key-file keys";
     let ran = host.admin_at_terminal(&format!("{setting} reseal"), "");
-    assert!(ran.code == Some(0) && ran.out.contains("\r2 moved\r\n"), "{ran:?}");
+    assert!(ran.code == Some(0), "{ran:?}");
+    let bar = format!("\r[{}] 2 of 2 rows, 100%, ", "#".repeat(30));
+    assert!(ran.out.contains(&bar) && ran.out.ends_with("\r\nmoved 2\r\n"), "{ran:?}");
+    let again = host.admin_at_terminal(&format!("{setting} reseal"), "");
+    assert_eq!(again.out, "moved 0\r\n", "nothing to wait for");
 }
 
 #[test]
@@ -861,11 +894,12 @@ fn a_store_that_is_not_there_is_1_and_not_made() {
     assert!(!host.path("typo.db").exists());
     fs::write(host.path("text"), "x".repeat(5000)).unwrap();
     run(&["--store", "sqlite:text", "list"]).exited(1, "is not an SQLite database");
-    run(&["--store", "postgres://app@127.0.0.1:1/app", "list"]).exited(1, "error connecting");
+    run(&["--store", "postgres://app@127.0.0.1:1/app", "list"])
+        .exited(1, "error connecting to server: Connection refused");
     for bad in ["tokens.db", "sqlite:", "mysql://db", ""] {
         run(&["--store", bad, "list"]).exited(2, "a store is sqlite:PATH or postgres:URL");
     }
-    run(&["list"]).exited(2, "--store sqlite:PATH is missing");
+    run(&["list"]).exited(2, "--store sqlite:PATH or postgres:URL is missing");
     let mut command = host.command(&["list"]);
     command.env("APP_TOKENS_STORE", host.store());
     host.run(command, b"").exited(3, "no token matches");
@@ -873,7 +907,72 @@ fn a_store_that_is_not_there_is_1_and_not_made() {
     command.env("APP_TOKENS_STORE", "postgres://app:hunter2@127.0.0.1:1/app");
     let ran = host.run(command, b"");
     assert!(!ran.err.contains("hunter2"), "{ran:?}");
-    ran.exited(1, "error connecting");
+    ran.exited(1, "error connecting to server: Connection refused");
+}
+
+#[test]
+fn a_database_without_our_tables_is_left_as_it_was() {
+    let host = Host::new();
+    let notes = "CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('milk');";
+    let one_of_ours = "CREATE TABLE app_tokens (id INTEGER);";
+    for (name, sql) in [
+        ("journal.db", notes.to_owned()),
+        ("wal.db", format!("PRAGMA journal_mode = WAL; {notes}")),
+        ("half.db", one_of_ours.to_owned()),
+        ("empty.db", String::new()),
+    ] {
+        let folder = host.path(name).with_extension("folder");
+        fs::create_dir(&folder).unwrap();
+        rusqlite::Connection::open(folder.join(name)).unwrap().execute_batch(&sql).unwrap();
+        let files = || {
+            let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+            BTreeMap::from_iter(names.map(|path| (path.clone(), fs::read(path).unwrap())))
+        };
+        let (before, store) = (files(), format!("sqlite:{}", folder.join(name).display()));
+        for act in [
+            &["list"][..],
+            &["issue", "--owner", "alice", "--label", "x"],
+            &["revoke", "--all", "--yes"],
+            &["purge"],
+            &["keys", "in-use"],
+        ] {
+            let setting = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys"];
+            let ran = host.run(host.command(&[&setting, act].concat()), b"");
+            ran.exited(
+                1,
+                if name == "half.db" { "not this library's" } else { "has no table app_tokens" },
+            );
+            assert_eq!(files(), before, "{name} {act:?}");
+        }
+    }
+}
+
+#[test]
+fn the_tool_works_in_the_table_that_it_is_told() {
+    let host = Host::new();
+    let (_, text) = host.issue(phone());
+    let table = ["--table", "api_tokens"];
+    let admin = |act: &[&str]| host.admin(&[&table, act].concat());
+    admin(&["list"]).exited(1, "has no table api_tokens");
+    let schema = admin(&["schema"]).done();
+    let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    database.execute_batch(&schema).unwrap();
+    admin(&["list"]).exited(3, "no token matches");
+    let (id, _) = host.new_token(&admin(&["issue", "--owner", "bob", "--label", "x"]));
+    assert_eq!(ids(&admin(&["list", "--json"]).json()), [id.to_string()]);
+    admin(&["revoke", "--all", "--yes"]).done();
+    assert!(host.is_good(&text) && host.rows().len() == 1, "the other table is left alone");
+    host.admin(&["list", "--table", "auth.x"]).exited(1, "named without one");
+}
+
+#[test]
+fn to_look_waits_for_nobody_who_has_the_file_locked() {
+    let host = Host::new();
+    let (id, _) = host.issue(phone());
+    let writing = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    writing.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let shown = host.admin(&["show", &id.to_string(), "--json"]).json();
+    assert_eq!(shown["status"], "active");
 }
 
 #[test]
@@ -952,7 +1051,17 @@ fn the_schema_is_the_stores_own() {
     let host = Host::new();
     let schema = |kind: &[&str]| host.run(host.command(&[&["schema"], kind].concat()), b"").done();
     assert_eq!(schema(&["postgres"]).trim_end(), postgres_sql::SCHEMA.trim_end());
+    let elsewhere = schema(&["postgres", "--table", "auth.app_passwords"]);
+    assert!(
+        elsewhere.contains("CREATE TABLE auth.app_passwords_owners (")
+            && !elsewhere.contains("app_tokens")
+    );
+    let bad = ["schema", "--table", "users; DROP TABLE users"];
+    host.run(host.command(&bad), b"").exited(2, "not a table's name");
+    let with_schema = ["schema", "sqlite", "--table", "auth.x"];
+    host.run(host.command(&with_schema), b"").exited(2, "named without a schema");
     let schema = schema(&[]);
+    assert!(SqliteStore::MIGRATIONS.iter().all(|step| schema.contains(step.trim())));
     let path = host.path("made-by-hand.db");
     rusqlite::Connection::open(&path).unwrap().execute_batch(&schema).unwrap();
     let ring = KeyRing::ephemeral().unwrap();

@@ -13,8 +13,8 @@ use app_tokens::record::{Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
-    ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement, Reuse,
-    Rotation, TokenId, TokenView,
+    ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement,
+    ResealProgress, Reuse, Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
@@ -1386,6 +1386,25 @@ fn a_reseal_moves_every_row_and_nobody_is_denied_meanwhile(store: impl RuntimeFr
     assert_eq!(tokens.reseal().unwrap().moved, 0);
     after.assert_denied(revoked.expose_secret(), DenialReason::Revoked);
     after.assert_good(issued[0].expose_secret());
+}
+
+#[test]
+fn a_reseal_tells_how_far_it_is_also_where_it_can_move_nothing() {
+    let store = MemoryStore::new();
+    let before = bench_with_ring(store.clone(), two_keys(), policy());
+    let [_, revoked, _] = ["alice", "bob", "carol"].map(|owner| before.issue(owner));
+    before.revoke(&revoked);
+    let told_by = |ring, moved| {
+        let (after, mut told) = (bench_with_ring(store.clone(), ring, policy()), Vec::new());
+        let tell = |at: ResealProgress| told.push((at.done, at.total));
+        let report = after.tokens.blocking().reseal_with_progress(tell).unwrap();
+        assert_eq!(report.moved, moved);
+        told
+    };
+    let without_the_old_key = KeyRing::parse(OTHER_KEYS).unwrap();
+    assert_eq!(told_by(without_the_old_key, 0), [(0, 2), (1, 2), (2, 2)]);
+    assert_eq!(told_by(two_keys_turned(), 2), [(0, 2), (1, 2), (2, 2)]);
+    assert_eq!(told_by(two_keys_turned(), 0), [(0, 0)]);
 }
 
 #[test]

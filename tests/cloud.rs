@@ -61,11 +61,14 @@ fn bad_options_are_explained() {
         with(&["--policy", "p.toml", "--max-per-owner", "3"]),
         "--max-per-owner stands in the file where there is --policy"
     );
-    assert_eq!(with(&["--store", "mysql:x"]), "--store: a store is sqlite:PATH or postgres:URL");
+    assert_eq!(with(&["--store", "mysql:x"]), "a store is sqlite:PATH or postgres:URL");
     assert_eq!(
         with(&["--store", "postgres://app:hunter2@db/app"]),
-        "--store: a password is no argument, as others can read it: put the store into APP_TOKENS_STORE"
+        "a password is no argument, as others can read it: put the store into APP_TOKENS_STORE"
     );
+    let store = |url| with(&["--store", url]);
+    assert!(store("postgres:nothing").starts_with("not a URL that PostgreSQL's driver knows: "));
+    assert!(store("postgres://app@db/app").starts_with("the server is another machine, "));
     assert_eq!(
         with(&["--files", "f", "--store", "sqlite:f/alice/tokens.db"]),
         "--files and --store overlap: the tokens' rows would be served"
@@ -115,14 +118,8 @@ fn a_policy_or_a_store_that_it_cannot_use_is_explained() {
         fs::write(&policy, format!("prefix = 'cloud'\n{scopes}")).unwrap();
         assert!(start(&policy_option).contains("must have the [scopes] of"));
     }
-    for (url, why) in [
-        ("postgres://app@127.0.0.1:1/app", "cloud: PostgreSQL: can't connect: "),
-        ("postgres://app@127.0.0.1/app?sslmode=require", "cloud: this example has no TLS: "),
-        ("postgres:nothing", "cloud: not a URL that PostgreSQL's driver knows: "),
-    ] {
-        let error = start(&["--store", url]);
-        assert!(error.starts_with(why), "{error}");
-    }
+    let error = start(&["--store", "postgres://app@127.0.0.1:1/app"]);
+    assert!(error.starts_with("cloud: PostgreSQL: can't connect: "), "{error}");
 }
 
 // -- the JSON API

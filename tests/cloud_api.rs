@@ -215,7 +215,8 @@ fn all_others_are_ended_and_one_stays() {
         (0..4).map(|n| cloud.create(ALICE, &format!(r#"{{"label": "{n}"}}"#))).collect();
     let (_, bobs) = cloud.create(BOB, r#"{"label": "x"}"#);
     let answer = revoke_others(&cloud, &tokens[2].0);
-    assert_eq!((answer.status, answer.json()), (200, json!({ "revoked": 3 })));
+    let said = json!({ "revoked": 3, "kept": tokens[2].0 });
+    assert_eq!((answer.status, answer.json()), (200, said));
     for (n, (_, token)) in tokens.iter().enumerate() {
         assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(token)), if n == 2 { 207 } else { 401 });
     }
@@ -500,5 +501,5 @@ fn the_check_refuses_what_is_not_as_the_file_says() {
     bad.as_object_mut().unwrap().remove("successor");
     assert!(fits(schema, &bad).is_err());
     assert!(fits(&schemas["Change"], &json!({ "label": "x", "expires_in_days": 1 })).is_err());
-    assert!(fits(&schemas["Ended"], &json!({ "revoked": -1 })).is_err());
+    assert!(fits(&schemas["Ended"], &json!({ "revoked": -1, "kept": null })).is_err());
 }

@@ -1,13 +1,12 @@
 //! Ending: revoke, forget, purge.
 
-use std::collections::BTreeSet;
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use app_tokens::store::Filter;
-use app_tokens::{By, Clock as _, Owner, SystemClock, TokenId, TokenPage, TokenView};
+use app_tokens::store::{Filter, Page};
+use app_tokens::{By, Clock as _, SystemClock, TokenPage, TokenView};
 
-use crate::look::each_page;
+use crate::look::Pages;
 use crate::options::{Forget, Revoke, Setting};
 use crate::print::{Listing, note, say};
 use crate::problem::{Exit, Problem};
@@ -32,8 +31,7 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         return print_doomed(setting, &opened, &filter).await;
     }
     if wish.id.is_none() && !wish.yes {
-        let doomed = doomed(&opened, &filter).await?;
-        let count = doomed.tokens.len() + doomed.damaged.len();
+        let count = count_doomed(&opened, &filter).await?;
         ask(format_args!("End {count} tokens?"), count)?;
     }
     let by = By::Operator(who.as_str());
@@ -48,43 +46,79 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     }
 }
 
-/// What a revocation would end: what matches and is not revoked yet, and what was issued under whatever matches, so far as that can
-/// be read.
-async fn doomed(opened: &Opened, filter: &Filter) -> Result<TokenPage, Problem> {
-    let mut doomed = TokenPage { tokens: Vec::new(), damaged: Vec::new(), next: None };
-    let living = Filter { revoked: Some(false), ..filter.clone() };
-    each_page(opened, &living, |page| {
-        doomed.tokens.extend(page.tokens);
-        doomed.damaged.extend(page.damaged);
-        Ok(())
-    })
-    .await?;
-    let mut families = BTreeSet::new();
-    each_page(opened, filter, |page| {
-        families.extend(page.tokens.iter().map(|token| (token.owner().clone(), token.family())));
-        Ok(())
-    })
-    .await?;
-    let known: BTreeSet<TokenId> = doomed.tokens.iter().map(TokenView::id).collect();
-    let owners: BTreeSet<Owner> = families.iter().map(|(owner, _)| owner.clone()).collect();
-    for owner in owners {
-        let is_derived = |token: &TokenView| {
-            let from = token.derived_from().map(|family| (owner.clone(), family));
-            from.is_some_and(|from| families.contains(&from)) && !known.contains(&token.id())
-        };
-        let his = Filter { revoked: Some(false), ..Filter::of_owner(&owner) };
-        each_page(opened, &his, |page| {
-            doomed.tokens.extend(page.tokens.into_iter().filter(is_derived));
-            Ok(())
-        })
-        .await?;
+/// Walks through what a revocation would end, each once and page by page: what matches and is not revoked yet, and what was issued
+/// under whatever matches, revoked or not, so far as that can be read.
+async fn each_doomed(
+    opened: &Opened,
+    filter: &Filter,
+    mut take: impl FnMut(&TokenPage) -> Result<(), Problem>,
+) -> Result<(), Problem> {
+    let living = |filter: &Filter| Filter { revoked: Some(false), ..filter.clone() };
+    let mut matching = Pages::of(opened, living(filter));
+    while let Some(page) = matching.next().await? {
+        take(&page)?;
     }
-    Ok(doomed)
+    let owner = match filter.id {
+        None => filter.owner.clone(),
+        Some(_) => match opened.tokens.list(filter, Page::first(1)).await?.tokens.first() {
+            Some(token) => Some(token.owner().clone()),
+            None => return Ok(()),
+        },
+    };
+    // What was issued under a token is the same owner's.
+    let his = owner.as_ref().map_or(Filter::every_token(), Filter::of_owner);
+    if *filter == his {
+        return Ok(());
+    }
+    let mut others = Pages::of(opened, living(&his));
+    while let Some(page) = others.next().await? {
+        let mut derived = TokenPage { tokens: Vec::new(), damaged: Vec::new(), next: None };
+        for token in page.tokens {
+            if ends_for_anothers_sake(opened, filter, &token).await? {
+                derived.tokens.push(token);
+            }
+        }
+        take(&derived)?;
+    }
+    Ok(())
+}
+
+/// Whether the line matches under which it was issued, and it doesn't itself.
+async fn ends_for_anothers_sake(
+    opened: &Opened,
+    filter: &Filter,
+    token: &TokenView,
+) -> Result<bool, Problem> {
+    let Some(line) = token.derived_from() else {
+        return Ok(false);
+    };
+    let of_line = |family| Filter {
+        owner: Some(token.owner().clone()),
+        family: Some(family),
+        ..filter.clone()
+    };
+    let itself = Filter { id: filter.id.or(Some(token.id())), ..of_line(token.family()) };
+    Ok(is_any(opened, &of_line(line)).await? && !is_any(opened, &itself).await?)
+}
+
+async fn is_any(opened: &Opened, filter: &Filter) -> Result<bool, Problem> {
+    let found = opened.tokens.list(filter, Page::first(1)).await?;
+    Ok(!found.tokens.is_empty() || !found.damaged.is_empty())
+}
+
+async fn count_doomed(opened: &Opened, filter: &Filter) -> Result<usize, Problem> {
+    let mut count = 0;
+    each_doomed(opened, filter, |page| {
+        count += page.tokens.len() + page.damaged.len();
+        Ok(())
+    })
+    .await?;
+    Ok(count)
 }
 
 async fn print_doomed(setting: &Setting, opened: &Opened, filter: &Filter) -> Result<(), Problem> {
     let mut listing = Listing::new(setting.json, opened.unclear);
-    listing.page(&doomed(opened, filter).await?)?;
+    each_doomed(opened, filter, |page| listing.page(page)).await?;
     match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to revoke")),
         count => {
@@ -102,11 +136,10 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
         (None, Some(owner)) => {
             if !wish.yes {
                 let mut count = 0;
-                each_page(&opened, &Filter::of_owner(owner), |page| {
+                let mut pages = Pages::of(&opened, Filter::of_owner(owner));
+                while let Some(page) = pages.next().await? {
                     count += page.tokens.len() + page.damaged.len();
-                    Ok(())
-                })
-                .await?;
+                }
                 ask(format_args!("Erase {count} tokens of {owner}?"), count)?;
             }
             opened.tokens.forget_owner(owner, who.as_str()).await?

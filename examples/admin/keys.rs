@@ -1,23 +1,16 @@
 //! Keys: a new one, which are in use, and the move of all rows to the active one.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use app_tokens::record::{LastUse, Revocation};
-use app_tokens::store::{
-    DynStore, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TokenStore,
-};
-use app_tokens::{KeyId, KeyRing, ResealReport, Timestamp, TokenId};
+use app_tokens::{KeyId, KeyRing, ResealReport};
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::options::Setting;
 use crate::print::say;
-use crate::problem::Problem;
+use crate::problem::{Exit, Problem};
+use crate::progress::Bar;
 use crate::setting::{Needs, Opened};
 
 /// The one command that writes a key: that is its purpose.
@@ -55,6 +48,8 @@ pub async fn in_use(setting: &Setting) -> Result<(), Problem> {
     })
 }
 
+const MISSING: &str = "missing from the key ring";
+
 impl Opened {
     /// Nothing without a ring.
     fn role(&self, id: KeyId) -> Option<&'static str> {
@@ -62,7 +57,7 @@ impl Opened {
         Some(match ring.ids().find(|known| *known == id) {
             Some(_) if ring.active_id() == id => "active",
             Some(_) => "retired",
-            None => "missing from the key ring",
+            None => MISSING,
         })
     }
 }
@@ -70,16 +65,24 @@ impl Opened {
 pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.tokens.may_retire(key).await?;
+    // Mistyped: the answer would be taken for another key's.
+    if opened.role(key) == Some(MISSING) {
+        let text = format_args!("there is no key {key}: not in the key ring, and on no row");
+        return Err(Problem::new(Exit::Unknown, text));
+    }
     say(format_args!(
         "key {key} seals nothing that is not revoked: it may be taken out of the ring"
     ))
 }
 
 pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
-    let moved = Arc::new(AtomicU64::new(0));
-    let counting = |store| DynStore::new(Counting { store, moved: moved.clone() });
-    let opened = setting.open_through(Needs::Seals, counting).await?;
-    let report = watched(opened.tokens.reseal(), &moved).await?;
+    let opened = setting.open(Needs::Seals).await?;
+    let mut bar = Bar::new();
+    let report = opened.tokens.reseal_with_progress(|at| bar.show(at)).await;
+    drop(bar);
+    let report = report.map_err(|failed| {
+        Problem::failed(format_args!("{failed}; what is moved is moved: run it again"))
+    })?;
     let said = say_report(&report, setting.json);
     if report.left.is_empty() {
         return said;
@@ -108,58 +111,4 @@ fn say_report(report: &ResealReport, json: bool) -> Result<(), Problem> {
         .left
         .iter()
         .try_for_each(|(id, rows)| say(format_args!("key {id} still seals {rows} rows")))
-}
-
-/// Waits, and tells a person at a terminal how far it is.
-async fn watched<T>(work: impl Future<Output = T>, moved: &AtomicU64) -> T {
-    let is_seen = io::stderr().is_terminal();
-    let tell = |end: &str| {
-        if is_seen {
-            let _nobody_reads =
-                write!(io::stderr(), "\r{} moved{end}", moved.load(Ordering::Relaxed));
-        }
-    };
-    let mut work = std::pin::pin!(work);
-    let mut every_second = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            done = &mut work => {
-                tell("\n");
-                return done;
-            }
-            _ = every_second.tick() => tell(""),
-        }
-    }
-}
-
-/// Counts the rows that are replaced.
-struct Counting {
-    store: DynStore,
-    moved: Arc<AtomicU64>,
-}
-
-impl TokenStore for Counting {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.store.insert(insert).await
-    }
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.store.find(id).await
-    }
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.store.list(filter, page).await
-    }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let replaced = self.store.replace(replace).await?;
-        self.moved.fetch_add(u64::from(replaced == Replaced::Done), Ordering::Relaxed);
-        Ok(replaced)
-    }
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.store.revoke(filter, revocation).await
-    }
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.store.touch(uses, now).await
-    }
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.store.purge(purge, limit).await
-    }
 }

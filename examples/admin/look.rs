@@ -45,27 +45,35 @@ pub async fn list(setting: &Setting, wish: &List) -> Result<(), Problem> {
         filter.expires_before = Some(now.saturating_add(within.0).saturating_add(second));
     }
     let mut listing = Listing::new(setting.json, opened.unclear);
-    each_page(&opened, &filter, |page| listing.page(&page)).await?;
+    let mut pages = Pages::of(&opened, filter);
+    while let Some(page) = pages.next().await? {
+        listing.page(&page)?;
+    }
     match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "no token matches")),
         _ => Ok(()),
     }
 }
 
-/// Takes what matches page by page, however much that is.
-pub async fn each_page(
-    opened: &Opened,
-    filter: &Filter,
-    mut take: impl FnMut(TokenPage) -> Result<(), Problem>,
-) -> Result<(), Problem> {
-    let mut page = Page::first(PAGE);
-    loop {
-        let listed = opened.tokens.list(filter, page).await?;
-        page.after = listed.next;
-        take(listed)?;
-        if page.after.is_none() {
-            return Ok(());
-        }
+/// What matches, page by page, however much that is.
+pub struct Pages<'o> {
+    opened: &'o Opened,
+    filter: Filter,
+    next: Option<Page>,
+}
+
+impl<'o> Pages<'o> {
+    pub fn of(opened: &'o Opened, filter: Filter) -> Pages<'o> {
+        Pages { opened, filter, next: Some(Page::first(PAGE)) }
+    }
+
+    pub async fn next(&mut self) -> Result<Option<TokenPage>, Problem> {
+        let Some(page) = self.next.take() else {
+            return Ok(None);
+        };
+        let listed = self.opened.tokens.list(&self.filter, page).await?;
+        self.next = listed.next.map(|last| Page { after: Some(last), ..page });
+        Ok(Some(listed))
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! One idea each: `options` what is asked for, `setting` the store, the policy and the keys, `make` new tokens, `change` those that
 //! there are, `end` and `leaked` what is to be good no more, `look` lists and answers, `keys` keys and the move to a new one, `print`
-//! how tokens are written, `problem` what goes wrong and the exit status.
+//! how tokens are written, `progress` how far a long act is, `problem` what goes wrong and the exit status.
 
 mod change;
 mod end;
@@ -15,6 +15,7 @@ mod options;
 mod policy_file;
 mod print;
 mod problem;
+mod progress;
 mod setting;
 #[path = "../store_choice/mod.rs"]
 mod store_choice;
@@ -71,7 +72,8 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked => leaked::leaked(setting).await,
         Command::Schema { kind } => {
-            say(store_choice::schema(kind).map_err(Problem::usage)?.trim_end())
+            let schema = store_choice::schema(kind, &setting.table).map_err(Problem::usage)?;
+            say(schema.trim_end())
         }
     }
 }

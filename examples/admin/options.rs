@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use app_tokens::store::TableName;
 use app_tokens::token::{ParseError, Token};
 use app_tokens::{KeyId, KeyRing, Label, Owner, Reason, ResourcePattern, Scope, TokenId};
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +27,8 @@ What each command needs, beside --store:
   keys new, schema        nothing, and no store
   all others              --policy and the keys
 
+Tables are made and migrated by the host, or by hand with what schema prints; never by this tool.
+
 No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
 a file or the environment.
 
@@ -47,6 +50,15 @@ pub struct Setting {
     /// sqlite:PATH or postgres:URL; else APP_TOKENS_STORE, where a URL may hold a password
     #[arg(long, value_name = "STORE", global = true)]
     pub store: Option<String>,
+    /// The table, where it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
+    #[arg(
+        long,
+        value_name = "NAME",
+        global = true,
+        default_value = "app_tokens",
+        hide_default_value = true
+    )]
+    pub table: TableName,
     /// The host's policy, as in examples/cloud/policy.toml
     #[arg(long, value_name = "FILE", global = true)]
     pub policy: Option<PathBuf>,

@@ -38,16 +38,8 @@ pub struct Opened {
 }
 
 impl Setting {
-    pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
-        self.open_through(needs, |store| store).await
-    }
-
     /// Without a policy, or without keys, it has a ring that knows no row's key: then no status is told by a seal that can't be checked.
-    pub async fn open_through(
-        &self,
-        needs: Needs,
-        wrap: impl FnOnce(DynStore) -> DynStore,
-    ) -> Result<Opened, Problem> {
+    pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
         let path = self.policy.as_deref();
         let file = path.map(PolicyFile::read).transpose().map_err(Problem::failed)?;
         let ring = self.ring()?;
@@ -67,7 +59,7 @@ impl Setting {
             Some(PolicyFile { policy, scopes }) => (policy.with_reuse(Reuse::Report), scopes),
             None => (Policy::new("unknown").map_err(Problem::failed)?, Vec::new()),
         };
-        let store = wrap(self.store().await?);
+        let store = self.store().await?;
         let known = ring.clone().filter(|_| checks_seals);
         let tokens = TokenAuthority::new(store, known.map_or_else(KeyRing::ephemeral, Ok)?, policy);
         let unclear = if checks_seals { "unknown" } else { "unchecked" };
@@ -77,9 +69,11 @@ impl Setting {
     async fn store(&self) -> Result<DynStore, Problem> {
         let choice = StoreChoice::told(self.store.as_deref()).map_err(Problem::usage)?;
         let choice = choice.ok_or_else(|| {
-            Problem::usage(format_args!("--store sqlite:PATH is missing, and so is {VARIABLE}"))
+            Problem::usage(format_args!(
+                "--store sqlite:PATH or postgres:URL is missing, and so is {VARIABLE}"
+            ))
         })?;
-        choice.open_existing().await.map_err(Problem::failed)
+        choice.open_existing(&self.table).await.map_err(Problem::failed)
     }
 
     fn ring(&self) -> Result<Option<KeyRing>, Problem> {

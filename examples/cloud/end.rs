@@ -53,5 +53,11 @@ pub async fn revoke_others(
     }
     let others = Filter { except_id: Some(kept), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
-    Ok(answer(StatusCode::OK, json!({ "revoked": revoked })))
+    // One act in the store; but whoever rotated the one that stays after the look above has a new one, which is among the others.
+    let mut stays = cloud.tokens.find(by, kept).await?;
+    if let Some(successor) = stays.successor() {
+        stays = cloud.tokens.find(by, successor).await?;
+    }
+    let kept = stays.revocation().is_none().then(|| stays.id().to_string());
+    Ok(answer(StatusCode::OK, json!({ "revoked": revoked, "kept": kept })))
 }

@@ -73,7 +73,7 @@ impl Options {
             }
         }
         let data = data.ok_or("--data DIR is missing")?;
-        let store = StoreChoice::told(store.as_deref()).map_err(|why| format!("--store: {why}"))?;
+        let store = StoreChoice::told(store.as_deref())?;
         if policy.is_some() && max_per_owner.is_some() {
             return Err("--max-per-owner stands in the file where there is --policy".into());
         }

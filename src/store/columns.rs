@@ -1,4 +1,4 @@
-//! [`Columns`]: a record as the columns of an SQL table, one codec for every such store.
+//! [`Columns`]: a record as the columns of an SQL table, one codec for every such store; and [`Facts`], a filter as its statements bind it.
 
 use std::borrow::Cow;
 
@@ -6,6 +6,7 @@ use crate::access::{Access, Grant, ResourcePattern, Scope};
 use crate::digest::Digest;
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::seal::{KeyId, Row, Seal};
+use crate::store::Filter;
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -24,7 +25,7 @@ use crate::token::TokenId;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Columns<'r> {
-    /// The token's id, the key of the row: [`TokenId::as_u64`], at most 2^50 - 1.
+    /// The token's id, the key of the row, as a number: at most 2^50 - 1.
     pub id: i64,
     /// The scheme's tag, then the digest.
     pub digest: Option<Cow<'r, [u8]>>,
@@ -108,6 +109,43 @@ impl<'r> Columns<'r> {
         Some(self.decode(id).map_or_else(|| Row::damaged(id), Row::new))
     }
 
+    /// What a row has, whose columns stand in the order of these fields: each function reads the column at its place, from 0 for the id
+    /// to 20, of its type. [`Columns::into_row`] says what it is.
+    ///
+    /// # Errors
+    /// What a function says first.
+    pub fn read<E>(
+        number: impl Fn(usize) -> Result<Option<i64>, E>,
+        text: impl Fn(usize) -> Result<Option<&'r str>, E>,
+        bytes: impl Fn(usize) -> Result<Option<&'r [u8]>, E>,
+    ) -> Result<Columns<'r>, E> {
+        let text = |at| Ok(text(at)?.map(Cow::Borrowed));
+        let bytes = |at| Ok(bytes(at)?.map(Cow::Borrowed));
+        Ok(Columns {
+            id: number(0)?.unwrap_or(NO_ID),
+            digest: bytes(1)?,
+            owner: text(2)?,
+            label: text(3)?,
+            scopes: text(4)?,
+            resources: text(5)?,
+            issued_by: text(6)?,
+            created_at: number(7)?,
+            expires_at: number(8)?,
+            family: number(9)?,
+            successor: number(10)?,
+            derived_from: number(11)?,
+            key_id: number(12)?,
+            seal: bytes(13)?,
+            revision: number(14)?,
+            revoked_at: number(15)?,
+            revoked_reason: text(16)?,
+            revoked_by: text(17)?,
+            last_used_at: number(18)?,
+            last_used_address: text(19)?,
+            last_used_client: text(20)?,
+        })
+    }
+
     fn decode(self, id: TokenId) -> Option<TokenRecord> {
         let revocation = match (self.revoked_at, &self.revoked_reason, &self.revoked_by) {
             (None, None, None) => None,
@@ -158,10 +196,68 @@ impl std::fmt::Debug for Columns<'_> {
     }
 }
 
+/// A filter as an SQL statement binds it: whole numbers, texts and booleans; `None`, NULL in SQL, for a fact that is not asked for.
+///
+/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a fact that a store overlooked would revoke or
+/// delete too much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the filter's fact of the same name")]
+pub struct Facts<'f> {
+    pub id: Option<i64>,
+    pub owner: Option<&'f str>,
+    pub family: Option<i64>,
+    pub except_id: Option<i64>,
+    pub key_id: Option<i64>,
+    pub except_key_ids: Vec<i64>,
+    pub revoked: Option<bool>,
+    pub superseded: Option<bool>,
+    pub expires_before: Option<i64>,
+    pub expires_from: Option<i64>,
+    pub created_before: Option<i64>,
+    pub last_used_before: Option<i64>,
+}
+
+impl<'f> Facts<'f> {
+    /// What to bind for a filter.
+    pub fn of(filter: &'f Filter) -> Facts<'f> {
+        let Filter {
+            id,
+            owner,
+            family,
+            except_id,
+            key_id,
+            except_key_ids,
+            revoked,
+            superseded,
+            expires_before,
+            expires_from,
+            created_before,
+            last_used_before,
+        } = filter;
+        let key = |key_id: KeyId| i64::from(key_id.as_u32());
+        Facts {
+            id: id.map(number),
+            owner: owner.as_ref().map(Owner::as_str),
+            family: family.map(number),
+            except_id: except_id.map(number),
+            key_id: key_id.map(key),
+            except_key_ids: except_key_ids.iter().copied().map(key).collect(),
+            revoked: *revoked,
+            superseded: *superseded,
+            expires_before: expires_before.map(Timestamp::as_unix),
+            expires_from: expires_from.map(Timestamp::as_unix),
+            created_before: created_before.map(Timestamp::as_unix),
+            last_used_before: last_used_before.map(Timestamp::as_unix),
+        }
+    }
+}
+
+/// No row has this id.
+const NO_ID: i64 = -1;
+
 /// An id as a column has it.
 pub(super) fn number(id: TokenId) -> i64 {
-    // Below 2^50.
-    id.as_u64().cast_signed()
+    id.into()
 }
 
 /// A revision as a column has it.

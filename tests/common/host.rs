@@ -74,11 +74,43 @@ impl Host {
     /// A token that was issued under another.
     #[track_caller]
     pub fn issue_under(&self, parent: &str, label: &str) -> TokenId {
-        let tokens = self.tokens();
+        self.issue_under_by(&self.tokens(), parent, label)
+    }
+
+    #[track_caller]
+    pub fn issue_under_by(
+        &self,
+        tokens: &TokenAuthority<SqliteStore>,
+        parent: &str,
+        label: &str,
+    ) -> TokenId {
         let good = tokens.blocking().authenticate(parent).unwrap();
         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
         let new = NewToken::new(caller.owner(), label);
         tokens.blocking().issue_under(&caller, new).unwrap().view().id()
+    }
+
+    /// Notes a use of a token, which its own process has written.
+    #[track_caller]
+    pub fn use_now(&self, text: &str) {
+        let tokens = self.tokens();
+        drop(tokens.blocking().authenticate(text).unwrap());
+        tokens.blocking().flush_usage().unwrap();
+    }
+
+    /// So many rows more, each a line of its own, which differ from this one in their ids only: good enough to be listed.
+    #[track_caller]
+    pub fn copy_row(&self, id: TokenId, count: usize) {
+        let database = rusqlite::Connection::open(self.path("tokens.db")).unwrap();
+        let columns =
+            "digest, owner, label, created_at, expires_at, key_id, seal, revision, last_used_at";
+        let copies = format!(
+            "WITH RECURSIVE copy (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM copy WHERE n < ?2)
+            INSERT INTO app_tokens (id, family, {columns})
+            SELECT n, n, {columns} FROM app_tokens, copy WHERE id = ?1"
+        );
+        let values = [id.as_u64() as i64, count as i64];
+        assert_eq!(database.execute(&copies, values).unwrap(), count);
     }
 
     pub fn keep_secret(&self, text: &str) {

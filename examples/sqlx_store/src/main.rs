@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use app_tokens::store::{Filter, Page, TableName, TokenStore as _, postgres_sql};
+use app_tokens::store::{Filter, Page, TokenStore as _, postgres_sql};
 use app_tokens::{IssuedToken, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
 use sqlx::PgPool;
 use sqlx_store::SqlxStore;
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let key_file = std::env::args_os().nth(1).ok_or("which key file?")?;
     let pool = PgPool::connect(&std::env::var("DATABASE_URL")?).await?;
     migrate(&pool).await?;
-    let store = SqlxStore::new(pool.clone(), TableName::default());
+    let store = SqlxStore::Pool(pool.clone());
     let tokens = Tokens::new(store, KeyRing::load_or_create(key_file)?, Policy::new("acme")?);
 
     let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
@@ -44,7 +44,7 @@ async fn sign_up(
     name: &str,
 ) -> Result<IssuedToken, Box<dyn Error>> {
     let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-    let within = tokens.in_transaction(tokens.store().within(&mut transaction).await?);
+    let within = tokens.in_transaction(SqlxStore::within(&mut transaction).await?);
     let issued = within.issue(NewToken::new(name, "First")).await?;
     let events = within.into_events();
     let user = sqlx::query("INSERT INTO users (name) VALUES ($1)").bind(name);

@@ -15,8 +15,7 @@ use app_tokens::TokenId;
 use app_tokens::record::RecordParts;
 use app_tokens::store::conformance::{self, Kept, Task};
 use app_tokens::store::{
-    Certainty, Filter, Insert, Inserted, Page, Row, Supersede, TableName, TokenStore as _,
-    postgres_sql,
+    Certainty, Filter, Insert, Inserted, Page, Row, Supersede, TokenStore as _, postgres_sql,
 };
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -39,26 +38,20 @@ fn pool(port: u16, database: &Database<'_>) -> PgPool {
 /// With the database that it is in.
 type InDatabase = Kept<SqlxStore<'static>, PgPool>;
 
-async fn empty_store(table: &str) -> InDatabase {
+async fn empty_store() -> InDatabase {
     let database = Server::needed().database().await;
     let pool = pool(database.server.port(), &database);
-    let table: TableName = table.parse().unwrap();
-    let schema = table.in_sql(postgres_sql::SCHEMA);
-    sqlx::raw_sql(&schema).execute(&pool).await.unwrap();
-    Kept { store: SqlxStore::new(pool.clone(), table), with: pool }
+    sqlx::raw_sql(postgres_sql::SCHEMA).execute(&pool).await.unwrap();
+    Kept { store: SqlxStore::Pool(pool.clone()), with: pool }
 }
 
-async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
-    let junk = format!("UPDATE {table} SET digest = '\\x00' WHERE id = $1");
-    let junk = sqlx::query(&junk).bind(id.as_u64().cast_signed());
+async fn damage(store: Arc<InDatabase>, id: TokenId) {
+    let junk = sqlx::query("UPDATE app_tokens SET digest = '\\x00' WHERE id = $1");
+    let junk = junk.bind(i64::from(id));
     assert_eq!(junk.execute(&store.with).await.unwrap().rows_affected(), 1);
 }
 
-conformance::tests!(
-    make = || empty_store("app_tokens"),
-    runner = on_runtime,
-    damage = |store, id| damage(store, id, "app_tokens"),
-);
+conformance::tests!(make = empty_store, runner = on_runtime, damage = damage,);
 
 /// The clauses without races, each in one transaction of the host's.
 mod within {
@@ -69,9 +62,9 @@ mod within {
             #[test]
             fn $clause() {
                 RUNTIME.block_on(async {
-                    let Kept { store, with: pool } = empty_store("app_tokens").await;
+                    let pool = empty_store().await.with;
                     let mut transaction = pool.begin().await.unwrap();
-                    let within = store.within(&mut transaction).await.unwrap();
+                    let within = SqlxStore::within(&mut transaction).await.unwrap();
                     conformance::$clause(&within).await;
                 });
             }
@@ -120,11 +113,11 @@ fn rotation(old: u64, new: u64) -> Insert {
 #[test]
 fn a_transaction_that_would_see_the_past_is_refused() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let pool = empty_store().await.with;
         for level in ["REPEATABLE READ", "SERIALIZABLE"] {
             let begin = format!("BEGIN ISOLATION LEVEL {level}");
             let mut transaction = pool.begin_with(begin).await.unwrap();
-            store.within(&mut transaction).await.unwrap_err();
+            SqlxStore::within(&mut transaction).await.unwrap_err();
         }
     });
 }
@@ -133,7 +126,7 @@ fn a_transaction_that_would_see_the_past_is_refused() {
 #[test]
 fn read_committed_is_asked_for() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let Kept { store, with: pool } = empty_store().await;
         sql(&pool, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$").await;
         pool.close().await;
         drop(store);
@@ -141,7 +134,7 @@ fn read_committed_is_asked_for() {
         let pool = PgPool::connect_with((*pool.connect_options()).clone()).await.unwrap();
         sql(&pool, &stopping(level, "P0001")).await;
         sql(&pool, "CREATE TRIGGER stop BEFORE INSERT ON app_tokens FOR EACH ROW EXECUTE FUNCTION stop()").await;
-        let store = SqlxStore::new(pool.clone(), TableName::default());
+        let store = SqlxStore::Pool(pool.clone());
         assert_eq!(store.insert(&creation(parts(1))).await.unwrap(), Inserted::Done);
     });
 }
@@ -149,7 +142,7 @@ fn read_committed_is_asked_for() {
 #[test]
 fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
         sql(&pool, &stopping("TRUE", "P0001")).await;
         sql(
@@ -158,7 +151,7 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
         )
         .await;
         let mut transaction = pool.begin().await.unwrap();
-        let within = store.within(&mut transaction).await.unwrap();
+        let within = SqlxStore::within(&mut transaction).await.unwrap();
         let error = within.insert(&rotation(1, 2)).await.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
         within.insert(&creation(parts(3))).await.unwrap_err();
@@ -173,7 +166,7 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
 #[test]
 fn a_call_that_is_given_up_leaves_no_transaction_open() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
         for polls in 0..40 {
             let insert = Insert { limit: Some(9), ..creation(parts(2 + polls)) };
@@ -206,7 +199,7 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
 #[test]
 fn what_a_trigger_keeps_from_being_written_is_not_done() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
         sql(
             &pool,
@@ -233,7 +226,7 @@ fn what_a_trigger_keeps_from_being_written_is_not_done() {
 fn a_deadlock_is_tried_again_and_another_error_is_not() {
     RUNTIME.block_on(async {
         for (state, is_retried) in [("40P01", true), ("40001", true), ("23514", false)] {
-            let Kept { store, with: pool } = empty_store("app_tokens").await;
+            let Kept { store, with: pool } = empty_store().await;
             // A sequence doesn't go back with the transaction.
             sql(&pool, "CREATE SEQUENCE tries").await;
             sql(&pool, &stopping("nextval('tries') < 4", state)).await;
@@ -253,7 +246,7 @@ fn a_deadlock_is_tried_again_and_another_error_is_not() {
 #[test]
 fn a_commit_that_the_server_refuses_is_not_done() {
     RUNTIME.block_on(async {
-        let Kept { store, with: pool } = empty_store("app_tokens").await;
+        let Kept { store, with: pool } = empty_store().await;
         sql(&pool, &stopping("TRUE", "P0001")).await;
         sql(&pool, "CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON app_tokens DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stop()").await;
         let error = store.insert(&creation(parts(1))).await.unwrap_err();
@@ -271,7 +264,7 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
         let database = Server::needed().database().await;
         let direct = pool(database.server.port(), &database);
         sql(&direct, postgres_sql::SCHEMA).await;
-        let store = SqlxStore::new(direct.clone(), TableName::default());
+        let store = SqlxStore::Pool(direct.clone());
         let (proxy, mut unknown, mut after) = (Proxy::start(&database).await, Vec::new(), 0);
         let port = proxy.config(&database).get_ports()[0];
         let mut is_over = false;
@@ -279,7 +272,7 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
             for heard in [false, true] {
                 sql(&direct, "TRUNCATE app_tokens").await;
                 store.insert(&creation(parts(1))).await.unwrap();
-                let way = SqlxStore::new(pool(port, &database), TableName::default());
+                let way = SqlxStore::Pool(pool(port, &database));
                 proxy.cut(Cut { after, heard });
                 let answer = way.insert(&rotation(1, 2)).await;
                 is_over = !proxy.was_cut();

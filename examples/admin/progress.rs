@@ -1,0 +1,61 @@
+//! How far a long act is.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use app_tokens::ResealProgress;
+
+use crate::print::note;
+
+/// A bar where standard error is a terminal; else a line now and then, so that a log shows that it goes on.
+pub struct Bar {
+    is_terminal: bool,
+    pause: Duration,
+    begun: Instant,
+    drawn: Instant,
+    at: Option<ResealProgress>,
+}
+
+const WIDTH: usize = 30;
+
+impl Bar {
+    pub fn new() -> Bar {
+        let (is_terminal, now) = (io::stderr().is_terminal(), Instant::now());
+        let pause = Duration::from_millis(if is_terminal { 100 } else { 30_000 });
+        Bar { is_terminal, pause, begun: now, drawn: now, at: None }
+    }
+
+    pub fn show(&mut self, at: ResealProgress) {
+        self.at = Some(at).filter(|at| at.total > 0);
+        if self.drawn.elapsed() >= self.pause {
+            self.drawn = Instant::now();
+            self.draw();
+        }
+    }
+
+    fn draw(&self) {
+        let Some(ResealProgress { done, total }) = self.at else {
+            return;
+        };
+        // Rows may have come since they were counted.
+        let (share, seconds) = (done.min(total) as f64 / total as f64, self.begun.elapsed());
+        let a_second = done as f64 / seconds.as_secs_f64().max(0.001);
+        let percent = 100.0 * share;
+        let said = format!("{done} of {total} rows, {percent:.0}%, {a_second:.0} a second");
+        if !self.is_terminal {
+            return note(said);
+        }
+        let filled = "#".repeat((WIDTH as f64 * share) as usize);
+        let _nobody_reads = write!(io::stderr(), "\r[{filled:WIDTH$}] {said}\x1b[K");
+    }
+}
+
+/// The last word, however it ended, on a line that is left alone then.
+impl Drop for Bar {
+    fn drop(&mut self) {
+        if self.is_terminal && self.at.is_some() {
+            self.draw();
+            note("");
+        }
+    }
+}

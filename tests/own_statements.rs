@@ -1,0 +1,148 @@
+//! What a store over statements of its own is made of: columns that are read by place, a filter's facts, the rows an insert rests on.
+
+#[path = "common/chance.rs"]
+mod chance;
+
+use std::convert::Infallible;
+
+use app_tokens::record::{RecordParts, TokenRecord};
+use app_tokens::store::{Columns, Facts, Filter, Insert, RestsOn, Row, Supersede};
+use app_tokens::{Timestamp, TokenId};
+use chance::{Chance, creation, id, parts, revocation, row};
+
+/// A column as a driver hands it out.
+#[derive(Clone, Copy, Debug)]
+enum Cell<'r> {
+    Number(Option<i64>),
+    Text(Option<&'r str>),
+    Bytes(Option<&'r [u8]>),
+}
+
+/// In the order of the statements that read a row.
+fn cells<'r>(c: &'r Columns<'_>) -> [Cell<'r>; 21] {
+    use Cell::{Bytes, Number, Text};
+    [
+        Number(Some(c.id)),
+        Bytes(c.digest.as_deref()),
+        Text(c.owner.as_deref()),
+        Text(c.label.as_deref()),
+        Text(c.scopes.as_deref()),
+        Text(c.resources.as_deref()),
+        Text(c.issued_by.as_deref()),
+        Number(c.created_at),
+        Number(c.expires_at),
+        Number(c.family),
+        Number(c.successor),
+        Number(c.derived_from),
+        Number(c.key_id),
+        Bytes(c.seal.as_deref()),
+        Number(c.revision),
+        Number(c.revoked_at),
+        Text(c.revoked_reason.as_deref()),
+        Text(c.revoked_by.as_deref()),
+        Number(c.last_used_at),
+        Text(c.last_used_address.as_deref()),
+        Text(c.last_used_client.as_deref()),
+    ]
+}
+
+fn read<'r>(cells: &[Cell<'r>]) -> Columns<'r> {
+    let read = Columns::read::<Infallible>(
+        |at| match cells[at] {
+            Cell::Number(number) => Ok(number),
+            other => panic!("{at}: {other:?} is read as a number"),
+        },
+        |at| match cells[at] {
+            Cell::Text(text) => Ok(text),
+            other => panic!("{at}: {other:?} is read as a text"),
+        },
+        |at| match cells[at] {
+            Cell::Bytes(bytes) => Ok(bytes),
+            other => panic!("{at}: {other:?} is read as bytes"),
+        },
+    );
+    read.unwrap()
+}
+
+#[test]
+fn columns_that_are_read_by_place_are_those_that_were_written() {
+    let mut chance = Chance(1);
+    for n in 0..200 {
+        let record = TokenRecord::from_parts(chance.parts(id(n)));
+        let written = Columns::of(&record);
+        let read = read(&cells(&written));
+        assert!(read == written, "{record:?}");
+        assert_eq!(read.into_row().as_ref().and_then(Row::record), Some(&record));
+    }
+}
+
+#[test]
+fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
+    let record = TokenRecord::from_parts(parts(1));
+    let written = Columns::of(&record);
+    let mut cells = cells(&written);
+    cells[2] = Cell::Text(None);
+    let damaged = read(&cells).into_row().unwrap();
+    assert!(damaged.record().is_none() && damaged.id() == id(1));
+    cells[0] = Cell::Number(None);
+    assert!(read(&cells).into_row().is_none());
+}
+
+#[test]
+fn what_a_driver_says_of_a_column_is_the_answer() {
+    let nothing = |at: usize| if at == 14 { Err("column 14") } else { Ok(None) };
+    let answer = Columns::read(nothing, |_| Ok(None), |_| Ok(None));
+    assert_eq!(answer.map(|columns| columns.id), Err("column 14"));
+}
+
+#[test]
+fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
+    let mut chance = Chance(2);
+    for _ in 0..500 {
+        let f = chance.filter();
+        let facts = Facts::of(&f);
+        let id = |id: TokenId| i64::try_from(id.as_u64()).unwrap();
+        let expected = Facts {
+            id: f.id.map(id),
+            owner: f.owner.as_ref().map(AsRef::as_ref),
+            family: f.family.map(id),
+            except_id: f.except_id.map(id),
+            key_id: f.key_id.map(|key| key.as_u32().into()),
+            except_key_ids: f.except_key_ids.iter().map(|key| key.as_u32().into()).collect(),
+            revoked: f.revoked,
+            superseded: f.superseded,
+            expires_before: f.expires_before.map(Timestamp::as_unix),
+            expires_from: f.expires_from.map(Timestamp::as_unix),
+            created_before: f.created_before.map(Timestamp::as_unix),
+            last_used_before: f.last_used_before.map(Timestamp::as_unix),
+        };
+        assert_eq!(facts, expected);
+    }
+    let all = Filter::every_token();
+    assert!(Facts::of(&all).id.is_none() && Facts::of(&all).except_key_ids.is_empty());
+    assert_eq!(i64::from(TokenId::MAX), (1 << 50) - 1);
+}
+
+#[test]
+fn the_rows_that_an_insert_rests_on_come_in_order_of_id_with_what_is_asked_of_each() {
+    let of = |insert: &Insert| {
+        let all = insert.rests_on().into_iter();
+        Vec::from_iter(all.map(|RestsOn { row, of_owner, unused }| (row.id(), of_owner, unused)))
+    };
+    let plain = creation(parts(5));
+    assert_eq!(of(&plain), []);
+    for [under, old, replaced] in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
+        let supersede = Supersede {
+            row: row(RecordParts { successor: Some(id(5)), ..parts(old) }),
+            replaces: Some(row(parts(replaced))),
+            ends_derived: false,
+            revocation: revocation(),
+        };
+        let insert =
+            Insert { under: Some(row(parts(under))), supersede: Some(supersede), ..plain.clone() };
+        let mut expected =
+            [(id(under), true, false), (id(old), false, false), (id(replaced), false, true)];
+        expected.sort_unstable_by_key(|(id, ..)| *id);
+        assert_eq!(of(&insert), expected);
+    }
+}
