@@ -192,7 +192,7 @@ impl Change for PurgeAtMost<'_> {
             patience.after(deleted)?;
         }
         if matches!(purge, Purge::Dead(_)) && count < limit {
-            within.execute(PURGE_OWNERS, &[(&limit, Type::INT8)]).await?;
+            within.execute(PURGE_OWNERS, &[(&MOST_OWNERS, Type::INT8)]).await?;
         }
         Ok(count.cast_unsigned())
     }
@@ -375,6 +375,8 @@ impl Patience {
 }
 
 const MOST_PASSES: u32 = 100;
+/// How many lock rows the last batch of a purge deletes: more than owners lose their last token in a day.
+const MOST_OWNERS: i64 = 10_000;
 const OBSTRUCTED: &str = "PostgreSQL shows rows of the tokens' table and does not change them: has it a trigger, a rule or row-level security?";
 
 /// A row that is current.
