@@ -1396,7 +1396,7 @@ fn a_reseal_tells_how_far_it_is_also_where_it_can_move_nothing() {
     before.revoke(&revoked);
     let told_by = |ring, moved| {
         let (after, mut told) = (bench_with_ring(store.clone(), ring, policy()), Vec::new());
-        let tell = |at: ResealProgress| told.push((at.done, at.total));
+        let tell = |at: app_tokens::ResealProgress| told.push((at.done, at.total));
         let report = after.tokens.blocking().reseal_with_progress(tell).unwrap();
         assert_eq!(report.moved, moved);
         told

@@ -31,6 +31,7 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         return print_doomed(setting, &opened, &filter).await;
     }
     if wish.id.is_none() && !wish.yes {
+        refuse_without_terminal()?;
         let count = count_doomed(&opened, &filter).await?;
         ask(format_args!("End {count} tokens?"), count)?;
     }
@@ -135,6 +136,7 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
         (Some(id), _) => opened.tokens.forget(By::Operator(who.as_str()), id).await?,
         (None, Some(owner)) => {
             if !wish.yes {
+                refuse_without_terminal()?;
                 let mut count = 0;
                 let mut pages = Pages::of(&opened, Filter::of_owner(owner));
                 while let Some(page) = pages.next().await? {
@@ -159,20 +161,22 @@ pub async fn purge(setting: &Setting) -> Result<(), Problem> {
     say(format_args!("deleted {}", opened.tokens.purge().await?))
 }
 
+/// Nobody is there to be asked.
+fn refuse_without_terminal() -> Result<(), Problem> {
+    if io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Problem::usage("this may end many tokens: say --yes, or look with revoke --dry-run"))
+}
+
 /// Whether a person at a terminal wants it.
 fn ask(question: impl std::fmt::Display, count: usize) -> Result<(), Problem> {
-    let input = io::stdin();
-    if !input.is_terminal() {
-        return Err(Problem::usage(
-            "this may end many tokens: say --yes, or look with revoke --dry-run",
-        ));
-    }
     if count == 0 {
         return Err(Problem::new(Exit::Unknown, "no token matches"));
     }
     note(format_args!("{question} [y/N]"));
     let mut answer = String::new();
-    input.lock().read_line(&mut answer)?;
+    io::stdin().lock().read_line(&mut answer)?;
     match answer.trim() {
         "y" | "Y" | "yes" => Ok(()),
         _ => Err(Problem::failed("nothing was done")),

@@ -158,9 +158,10 @@ fn explained(error: PoolError) -> String {
     let PoolError::Backend(error) = error else {
         return format!("PostgreSQL: {error}");
     };
-    let source = std::error::Error::source(&error);
-    source
-        .map_or_else(|| format!("PostgreSQL: {error}"), |why| format!("PostgreSQL: {error}: {why}"))
+    match std::error::Error::source(&error) {
+        Some(why) => format!("PostgreSQL: {error}: {why}"),
+        None => format!("PostgreSQL: {error}"),
+    }
 }
 
 /// The SQL that makes a store's tables, from the first version to the newest.
