@@ -246,7 +246,7 @@ plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
 plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres.rs \
     "drop(self.0.take().map(Object::take));" \
     "drop(self.0.take());" \
-    lost::a_read lost::a_call_that_is_given_up
+    lost::a_read
 plant "a time-out ends a large revocation, in PostgreSQL" $within \
     "self.0.id.is_none()" \
     "false" \
