@@ -13,8 +13,8 @@ use app_tokens::record::{Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
-    ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement,
-    ResealProgress, Reuse, Rotation, TokenId, TokenView,
+    ManageError, NewToken, Owner, Policy, PolicyConflict, Presented, Reason, Requirement, Reuse,
+    Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
