@@ -1,6 +1,6 @@
 //! [`SqliteStore`]: tokens in an SQLite file. The statements stand in the order of the contract on `TokenStore`.
 
-use std::borrow::Cow;
+use std::error::Error;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -737,39 +737,12 @@ fn parameters<'c>(columns: &'c Columns<'_>) -> [&'c dyn ToSql; 21] {
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
-    let read = match columns_of(id, row) {
-        Some(columns) => columns.into_row(),
-        None => as_id(id).map(Row::damaged),
-    };
+    let columns = Columns::read::<Box<dyn Error>>(
+        |at| Ok(row.get_ref(at)?.as_i64_or_null()?),
+        |at| Ok(row.get_ref(at)?.as_str_or_null()?),
+        |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
+    );
+    // A text may be no UTF-8, and a column of another type: SQLite keeps both.
+    let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), Columns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
-}
-
-/// `None` where a text is not UTF-8, which SQLite keeps, or a column is of another type.
-fn columns_of<'r>(id: i64, row: &'r rusqlite::Row<'_>) -> Option<Columns<'r>> {
-    let number = |column| row.get_ref(column).ok()?.as_i64_or_null().ok();
-    let text = |column| Some(row.get_ref(column).ok()?.as_str_or_null().ok()?.map(Cow::Borrowed));
-    let bytes = |column| Some(row.get_ref(column).ok()?.as_blob_or_null().ok()?.map(Cow::Borrowed));
-    Some(Columns {
-        id,
-        digest: bytes(1)?,
-        owner: text(2)?,
-        label: text(3)?,
-        scopes: text(4)?,
-        resources: text(5)?,
-        issued_by: text(6)?,
-        created_at: number(7)?,
-        expires_at: number(8)?,
-        family: number(9)?,
-        successor: number(10)?,
-        derived_from: number(11)?,
-        key_id: number(12)?,
-        seal: bytes(13)?,
-        revision: number(14)?,
-        revoked_at: number(15)?,
-        revoked_reason: text(16)?,
-        revoked_by: text(17)?,
-        last_used_at: number(18)?,
-        last_used_address: text(19)?,
-        last_used_client: text(20)?,
-    })
 }

@@ -7,14 +7,12 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::failure::Problem;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
-use crate::seal::KeyId;
 use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
 use crate::store::{
-    Columns, Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, Supersede,
-    TableName,
+    Columns, Dead, Facts, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, RestsOn, Row,
+    Supersede, TableName,
 };
-use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -55,14 +53,14 @@ impl Change for Insert {
     type Answer = Inserted;
 
     async fn make(&self, within: &Within<'_>) -> Result<Inserted, Problem> {
-        let Insert { row, now, limit, unique_label, under, supersede } = self;
+        let Insert { row, now, limit, unique_label, under: _, supersede } = self;
         let Some(new) = row.record() else {
             return Err(Problem::Here("a damaged row can't be inserted"));
         };
         if limit.is_some() || *unique_label {
             within.lock_owner(new).await?;
         }
-        let are_current = within.lock_all_current(new, under.as_ref(), supersede.as_ref()).await?;
+        let are_current = within.lock_all_current(new, self).await?;
         let standing = within.standing(new, *now).await?;
         if standing.id_taken {
             return Ok(Inserted::IdTaken);
@@ -128,7 +126,7 @@ impl Change for Revoke<'_> {
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let Revoke(filter, revocation) = self;
         let (filter, ending) = (Facts::of(filter), Ending::of(revocation));
-        let parameters = [&filter.parameters()[..], &ending.parameters()].concat();
+        let parameters = [&facts(&filter)[..], &ending.parameters()].concat();
         let (mut count, mut patience) = (0, Patience::default());
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
@@ -179,8 +177,7 @@ impl Change for PurgeAtMost<'_> {
             let (deleted, found) = match purge {
                 Purge::Matching(filter) => {
                     let filter = Facts::of(filter);
-                    let parameters =
-                        [&filter.parameters()[..], &[(&left as _, Type::INT8)]].concat();
+                    let parameters = [&facts(&filter)[..], &[(&left as _, Type::INT8)]].concat();
                     within.counts(PURGE_MATCHING, &parameters).await?
                 }
                 Purge::Dead(dead) => within.purge_dead(dead, left).await?,
@@ -208,7 +205,7 @@ impl Within<'_> {
         let filter = Facts::of(filter);
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
-        let rows = self.query(LIST, &[&filter.parameters()[..], &page].concat()).await?;
+        let rows = self.query(LIST, &[&facts(&filter)[..], &page].concat()).await?;
         rows.iter().filter_map(|row| row_of(row).transpose()).collect()
     }
 
@@ -217,32 +214,17 @@ impl Within<'_> {
         self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
     }
 
-    /// Locks every row that an insert needs current, in order of id, and says whether all of them are what they must be.
-    async fn lock_all_current(
-        &self,
-        new: &TokenRecord,
-        under: Option<&Row>,
-        supersede: Option<&Supersede>,
-    ) -> Result<bool, Problem> {
-        let replaces = supersede.and_then(|supersede| supersede.replaces.as_ref());
-        // With whether it must be the new row's owner's, and unused.
-        let needed = [
-            (under, true, false),
-            (supersede.map(|s| &s.row), false, false),
-            (replaces, false, true),
-        ];
-        let needed = needed.into_iter().filter_map(|(row, his, unused)| Some((row?, his, unused)));
-        let mut needed = Vec::from_iter(needed);
-        needed.sort_by_key(|(row, ..)| row.id());
+    /// Locks every row that an insert rests on, and says whether all of them are what they must be.
+    async fn lock_all_current(&self, new: &TokenRecord, insert: &Insert) -> Result<bool, Problem> {
         let owner = Some(new.owner().as_str());
         let mut are_current = true;
-        for (row, his, unused) in needed {
+        for RestsOn { row, of_owner, unused } in insert.rests_on() {
             let current = match row.record() {
                 Some(record) => self.lock_current(record).await?,
                 None => None,
             };
             are_current &= current.is_some_and(|current| {
-                (!his || current.owner.as_deref() == owner) && (!unused || current.is_unused)
+                (!of_owner || current.owner.as_deref() == owner) && (!unused || current.is_unused)
             });
         }
         Ok(are_current)
@@ -408,70 +390,35 @@ fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>>
 }
 
 /// A filter's facts, as [`FILTER`] binds them.
-struct Facts<'f> {
-    id: Option<i64>,
-    owner: Option<&'f str>,
-    family: Option<i64>,
-    except_id: Option<i64>,
-    key_id: Option<i64>,
-    except_key_ids: Vec<i64>,
-    revoked: Option<bool>,
-    superseded: Option<bool>,
-    expires_before: Option<i64>,
-    expires_from: Option<i64>,
-    created_before: Option<i64>,
-    last_used_before: Option<i64>,
-}
-
-impl<'f> Facts<'f> {
-    fn of(filter: &'f Filter) -> Facts<'f> {
-        let Filter {
-            id,
-            owner,
-            family,
-            except_id,
-            key_id,
-            except_key_ids,
-            revoked,
-            superseded,
-            expires_before,
-            expires_from,
-            created_before,
-            last_used_before,
-        } = filter;
-        let key = |key_id: KeyId| i64::from(key_id.as_u32());
-        Facts {
-            id: id.map(number),
-            owner: owner.as_ref().map(Owner::as_str),
-            family: family.map(number),
-            except_id: except_id.map(number),
-            key_id: key_id.map(key),
-            except_key_ids: except_key_ids.iter().copied().map(key).collect(),
-            revoked: *revoked,
-            superseded: *superseded,
-            expires_before: expires_before.map(Timestamp::as_unix),
-            expires_from: expires_from.map(Timestamp::as_unix),
-            created_before: created_before.map(Timestamp::as_unix),
-            last_used_before: last_used_before.map(Timestamp::as_unix),
-        }
-    }
-
-    fn parameters(&self) -> [Parameter<'_>; 12] {
-        [
-            (&self.id, Type::INT8),
-            (&self.owner, Type::TEXT),
-            (&self.family, Type::INT8),
-            (&self.except_id, Type::INT8),
-            (&self.key_id, Type::INT8),
-            (&self.except_key_ids, Type::INT8_ARRAY),
-            (&self.revoked, Type::BOOL),
-            (&self.superseded, Type::BOOL),
-            (&self.expires_before, Type::INT8),
-            (&self.expires_from, Type::INT8),
-            (&self.created_before, Type::INT8),
-            (&self.last_used_before, Type::INT8),
-        ]
-    }
+fn facts<'f>(facts: &'f Facts<'_>) -> [Parameter<'f>; 12] {
+    let Facts {
+        id,
+        owner,
+        family,
+        except_id,
+        key_id,
+        except_key_ids,
+        revoked,
+        superseded,
+        expires_before,
+        expires_from,
+        created_before,
+        last_used_before,
+    } = facts;
+    [
+        (id, Type::INT8),
+        (owner, Type::TEXT),
+        (family, Type::INT8),
+        (except_id, Type::INT8),
+        (key_id, Type::INT8),
+        (except_key_ids, Type::INT8_ARRAY),
+        (revoked, Type::BOOL),
+        (superseded, Type::BOOL),
+        (expires_before, Type::INT8),
+        (expires_from, Type::INT8),
+        (created_before, Type::INT8),
+        (last_used_before, Type::INT8),
+    ]
 }
 
 /// A revocation, as every statement that revokes binds it.
@@ -531,30 +478,6 @@ fn parameters<'c>(columns: &'c Columns<'_>) -> [Parameter<'c>; 21] {
 
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
-    let text = |column| Ok::<_, Problem>(row.try_get::<_, Option<&str>>(column)?.map(Into::into));
-    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<&[u8]>>(column)?.map(Into::into));
-    let columns = Columns {
-        id: row.try_get(0)?,
-        digest: bytes(1)?,
-        owner: text(2)?,
-        label: text(3)?,
-        scopes: text(4)?,
-        resources: text(5)?,
-        issued_by: text(6)?,
-        created_at: row.try_get(7)?,
-        expires_at: row.try_get(8)?,
-        family: row.try_get(9)?,
-        successor: row.try_get(10)?,
-        derived_from: row.try_get(11)?,
-        key_id: row.try_get(12)?,
-        seal: bytes(13)?,
-        revision: row.try_get(14)?,
-        revoked_at: row.try_get(15)?,
-        revoked_reason: text(16)?,
-        revoked_by: text(17)?,
-        last_used_at: row.try_get(18)?,
-        last_used_address: text(19)?,
-        last_used_client: text(20)?,
-    };
+    let columns = Columns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     Ok(columns.into_row())
 }
