@@ -163,6 +163,12 @@ plant "a rotated token can be extended" src/authority.rs \
 plant "a second rotation takes the wider access of both" src/issue.rs \
     "None => both.into_iter().find(within_both)" \
     "None => Some(both[0])"
+plant "a token rotated without overlap lives on where a clock is behind" src/issue.rs \
+    "Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE)," \
+    "Duration::ZERO => now,"
+plant "a change whose answer nobody heard is not told" src/event.rs \
+    "if self.count > 0 || !self.is_certain {" \
+    "if self.count > 0 {"
 plant "an overlap is as long as anybody likes" src/issue.rs \
     "if overlap > policy.max_overlap() {" \
     "if false {"
@@ -204,8 +210,8 @@ plant "a row is current whatever its revision, in PostgreSQL" $sql \
     "WHERE id = \$1 AND \$2 >= 0 AND" \
     in_its_own_tables::
 plant "a token is issued under another owner's, in PostgreSQL" $within \
-    "(!his || current.owner.as_deref() == owner)" \
-    "(!his || owner.is_some())" \
+    "(!of_owner || current.owner.as_deref() == owner)" \
+    "(!of_owner || owner.is_some())" \
     in_its_own_tables::insert_under
 plant "a successor that is in use is replaced, in PostgreSQL" $within \
     "&& (!unused || current.is_unused)" \
