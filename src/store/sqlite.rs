@@ -30,7 +30,7 @@ use self::statements::Statements;
 use self::writer::{Writer, write_file, write_memory};
 use super::columns::{as_id, number, revision};
 use super::{
-    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    Columns, Facts, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
     StoreError, Supersede, TableName, TokenStore,
 };
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
@@ -633,7 +633,7 @@ impl Query {
 
     /// What [`Filter::matches`] says.
     fn add_filter(&mut self, filter: &Filter) {
-        let Filter {
+        let Facts {
             id,
             owner,
             family,
@@ -646,28 +646,27 @@ impl Query {
             expires_from,
             created_before,
             last_used_before,
-        } = filter;
-        let owner = owner.as_ref().map(|owner| Value::Text(owner.to_string()));
-        self.add_fact(WITH_ID, id.map(|id| number(id).into()));
-        self.add_fact(OF_OWNER, owner);
-        self.add_fact(OF_FAMILY, family.map(|family| number(family).into()));
-        self.add_fact(WITHOUT_ID, except_id.map(|id| number(id).into()));
-        self.add_fact(UNDER_KEY, key_id.map(|key_id| key_id.as_u32().into()));
-        if let [first, others @ ..] = except_key_ids.as_slice() {
-            self.add(UNDER_OTHER_KEYS, [first.as_u32().into()]);
-            others.iter().for_each(|other| self.add(AND_OTHER, [other.as_u32().into()]));
+        } = Facts::of(filter);
+        self.add_fact(WITH_ID, id.map(Value::from));
+        self.add_fact(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
+        self.add_fact(OF_FAMILY, family.map(Value::from));
+        self.add_fact(WITHOUT_ID, except_id.map(Value::from));
+        self.add_fact(UNDER_KEY, key_id.map(Value::from));
+        if let [first, others @ ..] = &except_key_ids[..] {
+            self.add(UNDER_OTHER_KEYS, [Value::from(*first)]);
+            others.iter().for_each(|other| self.add(AND_OTHER, [Value::from(*other)]));
             self.add(OTHERS_END, []);
         }
         if let Some(revoked) = revoked {
-            self.add(if *revoked { REVOKED } else { UNREVOKED }, []);
+            self.add(if revoked { REVOKED } else { UNREVOKED }, []);
         }
         if let Some(superseded) = superseded {
-            self.add(if *superseded { SUPERSEDED } else { UNSUPERSEDED }, []);
+            self.add(if superseded { SUPERSEDED } else { UNSUPERSEDED }, []);
         }
-        self.add_fact(EXPIRES_BEFORE, expires_before.map(|t| t.as_unix().into()));
-        self.add_fact(EXPIRES_FROM, expires_from.map(|t| t.as_unix().into()));
-        self.add_fact(CREATED_BEFORE, created_before.map(|t| t.as_unix().into()));
-        self.add_fact(LAST_USED_BEFORE, last_used_before.map(|t| t.as_unix().into()));
+        self.add_fact(EXPIRES_BEFORE, expires_before.map(Value::from));
+        self.add_fact(EXPIRES_FROM, expires_from.map(Value::from));
+        self.add_fact(CREATED_BEFORE, created_before.map(Value::from));
+        self.add_fact(LAST_USED_BEFORE, last_used_before.map(Value::from));
     }
 
     fn add_fact(&mut self, sql: &'static str, value: Option<Value>) {
