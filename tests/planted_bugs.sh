@@ -250,8 +250,8 @@ plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
     "Err(Unmade::ByCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
 plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres.rs \
-    "drop(self.0.take().map(Object::take));" \
-    "drop(self.0.take());" \
+    "if matches!(timeout(A_MOMENT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
+    "{" \
     lost::a_read
 plant "a time-out ends a large revocation, in PostgreSQL" $within \
     "self.0.id.is_none()" \

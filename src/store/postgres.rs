@@ -3,9 +3,12 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
 mod failure;
@@ -106,9 +109,10 @@ use crate::token::TokenId;
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A call whose
-/// future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another; a change is
-/// rolled back then, or committed. The server itself notices when it is done waiting, for a lock or a standby.
+/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
+/// whose future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another: it is
+/// rolled back then, or committed. A look-up's or a list's connection goes back to the pool, but is closed if the server doesn't
+/// answer within a second. The server itself notices when it is done waiting, for a lock or a standby.
 ///
 /// # Transactions of the host's
 /// [`within`](PostgresStore::within) does the same within the host's own transaction.
@@ -148,7 +152,7 @@ impl PostgresStore {
         let _turn = self.turn().await?;
         let mut attempt = 1;
         loop {
-            let lent = self.lend().await?;
+            let lent = self.lend(GivenUp::Closed).await?;
             let problem = match self.change_by(&lent, change).await {
                 Ok(answer) => {
                     lent.give_back();
@@ -178,15 +182,17 @@ impl PostgresStore {
     async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let lent = self.lend().await?;
+            let lent = self.lend(GivenUp::ClosedIfBusy).await?;
             let seen = match look {
                 Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
                 Look::Through(filter, page) => {
                     Within { client: &lent, table: &self.table }.list(filter, page).await
                 }
             };
-            // The pool would hand out a lost one again until it has heard of its end.
-            if !seen.as_ref().is_err_and(Problem::is_lost) {
+            if seen.as_ref().is_err_and(Problem::is_lost) {
+                // The pool would hand it out again until it has heard of its end.
+                lent.close();
+            } else {
                 lent.give_back();
             }
             match seen {
@@ -208,7 +214,7 @@ impl PostgresStore {
     async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
         let turn = self.turns.acquire();
         let turn = match self.pool.timeouts().wait {
-            Some(wait) => tokio::time::timeout(wait, turn).await.map_err(|_| {
+            Some(wait) => timeout(wait, turn).await.map_err(|_| {
                 let none_came_back = PoolError::Timeout(TimeoutType::Wait);
                 StoreError::not_done(Failure::of_pool(&none_came_back))
             })?,
@@ -217,10 +223,10 @@ impl PostgresStore {
         turn.map_err(StoreError::not_done)
     }
 
-    async fn lend(&self) -> Result<Lent, StoreError> {
+    async fn lend(&self, given_up: GivenUp) -> Result<Lent, StoreError> {
         let client = self.pool.get().await;
         let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
-        Ok(Lent(Some(client)))
+        Ok(Lent { client: Some(client), given_up })
     }
 }
 
@@ -235,13 +241,39 @@ const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 
-/// A connection in the middle of a call. Unless it is given back it is closed, and the pool makes another: where the caller has
-/// given up, the server may still be waiting, and whoever used the connection next would wait with it.
-struct Lent(Option<Client>);
+/// A connection in the middle of a call. Unless it is given back, the caller has given up: the server may still be waiting, and
+/// whoever used the connection next would wait with it.
+struct Lent {
+    client: Option<Client>,
+    given_up: GivenUp,
+}
+
+/// What becomes of a connection whose call was given up.
+#[derive(Clone, Copy)]
+enum GivenUp {
+    /// The pool makes another.
+    Closed,
+    /// Back to the pool once the server has answered: whoever hangs up in the middle of a login shall not cost the host a connection.
+    /// After [`A_MOMENT`] without an answer it is closed.
+    ClosedIfBusy,
+}
+
+const A_MOMENT: Duration = Duration::from_secs(1);
 
 impl Lent {
     fn give_back(mut self) {
-        drop(self.0.take());
+        drop(self.client.take());
+    }
+
+    fn close(mut self) {
+        self.given_up = GivenUp::Closed;
+    }
+
+    /// Answers come in the order of the questions.
+    async fn give_back_once_it_answers(self) {
+        if matches!(timeout(A_MOMENT, self.simple_query("")).await, Ok(Ok(_))) {
+            self.give_back();
+        }
     }
 }
 
@@ -250,20 +282,29 @@ impl Deref for Lent {
 
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref(&self) -> &Client {
-        self.0.as_ref().expect("there until it is given back")
+        self.client.as_ref().expect("there until it is given back")
     }
 }
 
 impl DerefMut for Lent {
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref_mut(&mut self) -> &mut Client {
-        self.0.as_mut().expect("there until it is given back")
+        self.client.as_mut().expect("there until it is given back")
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        drop(self.0.take().map(Object::take));
+        let Some(client) = self.client.take() else {
+            return;
+        };
+        match (self.given_up, Handle::try_current()) {
+            (GivenUp::ClosedIfBusy, Ok(runtime)) => {
+                let lent = Lent { client: Some(client), given_up: GivenUp::Closed };
+                drop(runtime.spawn(lent.give_back_once_it_answers()));
+            }
+            _ => drop(Object::take(client)),
+        }
     }
 }
 

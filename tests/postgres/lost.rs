@@ -1,5 +1,6 @@
 //! Connections that are lost: never a half, never a "done" that isn't, never a "not done" that is.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -433,7 +434,7 @@ fn a_read_that_is_given_up_is_in_nobodys_way() {
         locking.batch_execute("BEGIN; LOCK TABLE app_tokens").await.unwrap();
         let everything = Filter::every_token();
         for given_up in ["find", "list", "migrate"] {
-            let pool = small_pool(&database, 1);
+            let pool = small_pool(&database, 1, Duration::from_secs(10));
             let store = PostgresStore::new(pool.clone());
             let reading = async {
                 match given_up {
@@ -458,6 +459,26 @@ fn a_read_that_is_given_up_is_in_nobodys_way() {
     });
 }
 
+/// Anybody can hang up in the middle of a login, as often as he likes.
+#[test]
+fn a_look_up_that_is_given_up_costs_no_connection() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let pool = small_pool(&database, 1, Duration::from_secs(10));
+        let store = PostgresStore::new(pool.clone());
+        store.migrate().await.unwrap();
+        let mut backends = HashSet::new();
+        for _ in 0..20 {
+            assert!(polled(1, store.find(id(1))).await.is_none());
+            let client = pool.get().await.unwrap();
+            let backend = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
+            backends.insert(backend.get::<_, i32>(0));
+        }
+        // Not all of them, even where a busy machine takes more than a moment.
+        assert!(backends.len() < 10, "{backends:?}");
+    });
+}
+
 const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// The other half is for look-ups: logins don't wait with an operator's long list.
@@ -465,7 +486,7 @@ const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activit
 fn lists_take_half_of_the_pool_at_most() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
-        let slow = PostgresStore::new(small_pool(&database, 4));
+        let slow = PostgresStore::new(small_pool(&database, 4, Duration::from_millis(300)));
         slow.migrate().await.unwrap();
         let quick = slow.clone().with_table("quick".parse().unwrap());
         quick.migrate().await.unwrap();
@@ -492,12 +513,12 @@ fn lists_take_half_of_the_pool_at_most() {
     });
 }
 
-/// One in which nobody waits for long for a connection.
-fn small_pool(database: &Database<'_>, size: usize) -> Pool {
+/// One in which nobody waits for a connection for longer than this.
+fn small_pool(database: &Database<'_>, size: usize, wait: Duration) -> Pool {
     Pool::builder(Manager::new(database.config(), NoTls))
         .max_size(size)
         .runtime(Runtime::Tokio1)
-        .wait_timeout(Some(Duration::from_millis(300)))
+        .wait_timeout(Some(wait))
         .build()
         .unwrap()
 }

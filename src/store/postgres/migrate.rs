@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::failure::{Failure, is_worth_another_try};
-use super::{ATTEMPTS, Lent, PostgresStore};
+use super::{ATTEMPTS, GivenUp, Lent, PostgresStore};
 use crate::store::TableName;
 use crate::store::postgres_sql::FIND;
 
@@ -85,7 +85,8 @@ impl PostgresStore {
     }
 
     async fn try_to_migrate(&self) -> Result<(), NotMigrated> {
-        let mut lent = Lent(Some(self.pool.get().await?));
+        let client = Some(self.pool.get().await?);
+        let mut lent = Lent { client, given_up: GivenUp::Closed };
         let transaction = lent.transaction().await?;
         self.make_or_check_tables(&transaction).await?;
         transaction.commit().await?;
