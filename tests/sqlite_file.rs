@@ -93,6 +93,26 @@ fn a_path_is_a_path_and_not_a_uri() {
     assert_eq!(all(&SqliteStore::open(&path).unwrap()).len(), 1);
 }
 
+#[test]
+#[cfg(unix)]
+fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let directory = tempfile::tempdir().unwrap();
+    let [new, target, link] = ["new.db", "target.db", "link.db"].map(|n| directory.path().join(n));
+    symlink("target.db", &link).unwrap();
+    insert(&SqliteStore::open(&new).unwrap(), parts(1));
+    let through_link = SqliteStore::open(&link).unwrap();
+    insert(&through_link, parts(1));
+    for file in ["new.db", "target.db", "target.db-wal", "target.db-shm"] {
+        let file = directory.path().join(file);
+        // The log goes with the last connection.
+        if let Ok(metadata) = fs::metadata(&file) {
+            assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{}", file.display());
+        }
+    }
+    assert!(new.exists() && target.exists());
+}
+
 /// Runs a test of this file again in a process of its own, which is told so and does its `part`.
 fn as_child(program: &Path, test: &str, part: &str) -> Command {
     let mut child = Command::new(program);

@@ -43,6 +43,8 @@ use crate::token::TokenId;
 /// let mut config: Config = "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
 /// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
 /// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
+/// // For each host of `host=one,two`; and for all of them, below.
+/// config.connect_timeout(Duration::from_secs(2));
 /// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
 /// // `NoTls` is for the same machine only: see below.
 /// let pool = Pool::builder(Manager::from_config(config, NoTls, fast))
@@ -70,12 +72,13 @@ use crate::token::TokenId;
 /// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
 ///
 /// A revocation is one statement, however many rows it ends (half a minute or more for a million). So that none is too large for
-/// `statement_timeout`, that is for a revocation of more than one id what `lock_timeout` is: a limit for each lock, not for the work.
+/// `statement_timeout`, that is for a revocation of more than one id, and for a purge of dead rows, what `lock_timeout` is: a limit for
+/// each lock, not for the work.
 /// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
 /// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.
 ///
 /// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
-/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't.
+/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't. A pool of one has no half.
 ///
 /// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
 /// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
@@ -102,7 +105,7 @@ use crate::token::TokenId;
 /// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
 ///
 /// # Costs
-/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one. A change is a
+/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one, by keys two. A change is a
 /// transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with unique
 /// labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters, which
 /// PostgreSQL can't hold: U+FFFD stands for each.

@@ -26,7 +26,7 @@
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
 //! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], until as many were deleted as found or the limit is
 //!   reached, each time with what is left of the limit; not until none was found, as what was deleted may be all that spared a
-//!   superseded row. After dead rows that didn't reach the limit, [`PURGE_OWNERS`] with the whole limit: the rest goes next time.
+//!   superseded row. After dead rows that didn't reach the limit, [`PURGE_OWNERS`] with a limit that keeps up with a day of owners who lose their last token.
 //!
 //! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
 //! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
@@ -257,6 +257,27 @@ pub const LIST: &str = concat!(
     ORDER BY id
     LIMIT $14"
 );
+
+/// Whether there are unrevoked rows under other keys than some, by the index: [`LIST`] with `revoked` and `except_key_ids` alone reads
+/// the whole table to say that there are none, and the first issue of each process asks for that.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` | bigint\[\] | the keys in order, and before them one that is smaller than any |
+/// | `$2` | bigint\[\] | the keys in order, and after them one that is greater than any |
+///
+/// | column | type | |
+/// |---|---|---|
+/// | 0 | boolean | whether there are |
+pub const UNDER_OTHER_KEYS: &str = "
+    SELECT EXISTS (
+        SELECT FROM unnest($1::bigint[], $2::bigint[]) AS gap (above, below)
+        CROSS JOIN LATERAL (
+            SELECT FROM app_tokens
+            WHERE revoked_at IS NULL AND key_id > gap.above AND key_id < gap.below
+            LIMIT 1
+        ) AS one
+    )";
 
 // -- revoke
 

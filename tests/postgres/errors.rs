@@ -459,10 +459,40 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
         let dead = ["9", "NULL", "9", "100"].map(String::from);
         assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
+        let gaps = ["'{-9,1,2}'", "'{1,2,9}'"].map(String::from);
+        assert_by_index(&raw, postgres_sql::UNDER_OTHER_KEYS, &gaps).await;
         let these = ["9", "NULL", "9", "'{1,2,3}'"].map(String::from);
         assert_by_index(&raw, postgres_sql::PURGE_DEAD, &these).await;
         let uses = ["'{1,2,3}'", "'{1,2,3}'", "'{a,b,c}'", "'{a,b,c}'", "9"].map(String::from);
         assert_by_index(&raw, postgres_sql::TOUCH, &uses).await;
+    });
+}
+
+/// The first issue of a process looks for living rows under keys that the ring lacks.
+#[test]
+fn a_list_of_rows_under_other_keys_is_found_by_an_index_where_there_are_none() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        for number in 1..=3 {
+            let key_id = KeyId::new(3 * number as u32).unwrap();
+            store.insert(&creation(RecordParts { key_id, ..parts(number) })).await.unwrap();
+        }
+        let under = async |except: &[u32], revoked| {
+            let except_key_ids = except.iter().filter_map(|key| KeyId::new(*key)).collect();
+            let filter = Filter { revoked, except_key_ids, ..Filter::every_token() };
+            let rows = store.list(&filter, Page::first(9)).await.unwrap();
+            rows.iter().map(|row| row.id().as_u64()).collect::<Vec<_>>()
+        };
+        assert_eq!(under(&[3, 6, 9], Some(false)).await, []);
+        assert_eq!(under(&[9, 3, 6, 3, 1, u32::MAX], Some(false)).await, []);
+        assert_eq!(under(&[3, 9], Some(false)).await, [2]);
+        assert_eq!(under(&[6, 9], Some(false)).await, [1]);
+        assert_eq!(under(&[3, 6], Some(false)).await, [3]);
+        assert_eq!(under(&[5], Some(false)).await, [1, 2, 3]);
+        store.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
+        assert_eq!(under(&[3, 9], Some(false)).await, []);
+        assert_eq!(under(&[3, 9], None).await, [2]);
     });
 }
 

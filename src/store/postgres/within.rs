@@ -168,6 +168,11 @@ impl Change for Touch<'_> {
 impl Change for PurgeAtMost<'_> {
     type Answer = u64;
 
+    /// The rows that it looks at may be very many, though it deletes few.
+    fn may_be_long(&self) -> bool {
+        matches!(self.0, Purge::Dead(_))
+    }
+
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let PurgeAtMost(purge, limit) = self;
         let limit = i64::from(*limit);
@@ -203,10 +208,23 @@ impl Within<'_> {
 
     pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
         let filter = Facts::of(filter);
+        if is_about_keys(&filter) && !self.has_rows_under_other_keys(&filter).await? {
+            return Ok(Vec::new());
+        }
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
         let rows = self.query(LIST, &[&facts(&filter)[..], &page].concat()).await?;
         rows.iter().filter_map(|row| row_of(row).transpose()).collect()
+    }
+
+    async fn has_rows_under_other_keys(&self, filter: &Facts<'_>) -> Result<bool, Problem> {
+        let mut above = filter.except_key_ids.clone();
+        above.sort_unstable();
+        let mut below = above.clone();
+        above.insert(0, i64::MIN);
+        below.push(i64::MAX);
+        let gaps: [Parameter<'_>; 2] = [(&above, Type::INT8_ARRAY), (&below, Type::INT8_ARRAY)];
+        Ok(self.query_one(UNDER_OTHER_KEYS, &gaps).await?.try_get(0)?)
     }
 
     async fn lock_owner(&self, record: &TokenRecord) -> Result<(), Problem> {
@@ -387,6 +405,12 @@ fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>>
         }
     }
     batches
+}
+
+/// Whether [`UNDER_OTHER_KEYS`] may spare a look through the whole table.
+fn is_about_keys(filter: &Facts<'_>) -> bool {
+    let names_some = filter.id.is_some() || filter.owner.is_some() || filter.family.is_some();
+    filter.revoked == Some(false) && !filter.except_key_ids.is_empty() && !names_some
 }
 
 /// A filter's facts, as [`FILTER`] binds them.

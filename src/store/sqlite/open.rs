@@ -179,11 +179,14 @@ pub(super) fn open_writer(
     })
 }
 
-/// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none. What goes wrong
-/// here SQLite says better.
+/// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none, also at the end of a
+/// symbolic link. What goes wrong here SQLite says better.
 fn make_private(path: &Path) {
+    if path.exists() {
+        return;
+    }
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
+    options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let _made_or_there = options.open(path);
