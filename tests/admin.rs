@@ -8,7 +8,7 @@ mod host;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::{SqliteStore, postgres_sql};
@@ -102,12 +102,60 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
     let listed = host.admin(&["list", "--json"]).json();
     assert_eq!((&listed[0]["label"], &listed[0]["status"]), (&"lost".into(), &"revoked".into()));
 
+    // What the message says to do next does it, and nobody's token ends meanwhile or lives on.
+    let lose = |old: TokenId, more: &[&str]| {
+        let mut command = host.command(&setting);
+        command.args([&["rotate", &old.to_string()], more].concat()).stdout(full());
+        let ran = host.run(command, b"");
+        (ran.code, ran.err, host.view(old).successor().unwrap())
+    };
+    let overlap = ["--overlap", "1h"];
     let (old, text) = host.issue(phone());
-    let mut command = host.command(&setting);
-    command.args(["rotate", &old.to_string(), "--overlap", "1h"]).stdout(full());
-    host.run(command, b"").exited(1, "rotate that again");
-    let again = host.new_token(&host.admin(&["rotate", &old.to_string(), "--overlap", "1h"]));
-    assert!(host.is_good(&again.1) && host.is_good(&text), "as it says");
+    let script = host.issue_under(&text, "Script");
+    let (code, said, unseen) = lose(old, &overlap);
+    let next = format!("{old} is good until its overlap ends: run the same again till then");
+    assert!(code == Some(1) && said.contains(&next), "{said}");
+    let again = ["rotate", &old.to_string(), "--overlap", "1h"];
+    let (_, again) = host.new_token(&host.admin(&again));
+    assert!(host.is_good(&again) && host.is_good(&text));
+    assert_eq!(host.view(unseen).status(), Some(Status::Revoked));
+    assert_eq!(host.view(script).status(), Some(Status::Active));
+
+    let (old, text) = host.issue(phone().scopes(["files:read"]));
+    let (code, said, unseen) = lose(old, &[]);
+    let next = format!("{old} has ended: `admin rotate {unseen} --overlap 0s`");
+    assert!(code == Some(1) && said.contains(&next) && !host.is_good(&text), "{said}");
+    let again = ["rotate", &unseen.to_string(), "--overlap", "0s"];
+    let (new, again) = host.new_token(&host.admin(&again));
+    assert!(host.is_good(&again));
+    assert_eq!(host.view(unseen).status(), Some(Status::Superseded));
+    let (new, old) = (host.view(new), host.view(old));
+    assert_eq!((new.label(), new.access()), (old.label(), old.access()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_token_that_nobody_could_see_is_not_made() {
+    let host = Host::new();
+    let (id, text) = host.issue(phone());
+    let before = host.rows();
+    let store = host.store();
+    let program = host.command(&[]).get_program().to_str().unwrap().to_owned();
+    let rotate = ["rotate", &id.to_string()];
+    for act in [&["issue", "--owner", "alice", "--label", "lost"][..], &rotate] {
+        let setting = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys"];
+        let all = [&setting, act].concat();
+        let mut discarded = host.command(&all);
+        discarded.stdout(Stdio::null());
+        let mut closed = Command::new("sh");
+        closed.args(["-c", r#"exec "$0" "$@" >&-"#, &program, "--as", "olga"]).args(&all);
+        closed.current_dir(host.folder.path()).stdin(Stdio::piped()).stderr(Stdio::piped());
+        for command in [discarded, closed] {
+            host.run(command, b"").exited(2, "standard output is closed or /dev/null");
+            assert_eq!(host.rows(), before, "{act:?}");
+        }
+    }
+    assert!(host.is_good(&text));
 }
 
 #[test]
@@ -841,15 +889,20 @@ fn who_acts_is_asked_for_and_recorded() {
         logname.map(|logname| command.env("LOGNAME", logname));
         host.run(command, b"")
     };
-    revoke(None, None).exited(2, "say who acts with --as NAME");
+    revoke(None, None).exited(2, "say who acts with --as NAME, as there is no USER or LOGNAME");
     revoke(Some(""), Some(" ")).exited(2, "say who acts with --as NAME");
     assert!(host.view(id).revocation().is_none());
     revoke(Some(""), Some("lena")).done();
     assert_eq!(host.view(id).revocation().unwrap().by.to_string(), "operator lena");
     // To look, nobody has to say who he is.
-    let mut show = host.command(&["--store", &store, "show", &id.to_string()]);
-    show.env_remove("USER");
-    host.run(show, b"").done();
+    let (other, _) = host.issue(phone());
+    for look in [&["show"][..], &["revoke", "--dry-run"]] {
+        let other = other.to_string();
+        let mut look = host.command(&[&["--store", &store], look, &[&other]].concat());
+        look.env_remove("USER");
+        assert!(host.run(look, b"").done().contains(&other));
+    }
+    assert!(host.view(other).revocation().is_none());
 }
 
 #[test]
@@ -953,7 +1006,7 @@ fn the_tool_works_in_the_table_that_it_is_told() {
     let (_, text) = host.issue(phone());
     let table = ["--table", "api_tokens"];
     let admin = |act: &[&str]| host.admin(&[&table, act].concat());
-    admin(&["list"]).exited(1, "has no table api_tokens");
+    admin(&["list"]).exited(1, "`admin schema sqlite --table api_tokens | sqlite3 ");
     let schema = admin(&["schema"]).done();
     let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
     database.execute_batch(&schema).unwrap();
@@ -1043,6 +1096,8 @@ fn the_help_has_every_command_and_every_exit_status() {
     for name in names {
         let help = host.run(host.command(&[name, "--help"]), b"").done();
         assert!(help.contains("--policy") && help.lines().all(|line| line.len() < 120), "{help}");
+        let examples = help.split("Example").nth(1).unwrap_or_default();
+        assert!(examples.contains(&format!("admin {name}")), "{help}");
     }
 }
 

@@ -201,7 +201,10 @@ fn the_operators_tool_makes_no_tables_and_says_how_they_are_made() {
     let refused = shared.admin("", &["list"]);
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let why = String::from_utf8(refused.stderr).unwrap();
-    assert!(why.contains("no table app_tokens") && why.contains("`admin schema postgres | psql"));
+    assert!(
+        why.contains("no table app_tokens")
+            && why.contains("`admin schema postgres --table app_tokens | psql")
+    );
     let tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'app_tokens%'";
     let count = RUNTIME.block_on(raw.query_one(tables, &[])).unwrap();
     assert_eq!(count.get::<_, i64>(0), 0);

@@ -13,7 +13,6 @@ use crate::problem::{Exit, Problem};
 use crate::setting::{Needs, Opened};
 
 pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
-    let who = setting.operator()?;
     let now = SystemClock.now();
     let filter = match wish.id {
         Some(id) => Filter::of_id(id),
@@ -26,10 +25,11 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
             "--unused-since lies within the last hour, whose uses may not be written yet; --all ends every token",
         ));
     }
-    let opened = setting.open(Needs::Store).await?;
     if wish.dry_run {
-        return print_doomed(setting, &opened, &filter).await;
+        return print_doomed(setting, &filter).await;
     }
+    let who = setting.operator()?;
+    let opened = setting.open(Needs::Store).await?;
     if wish.id.is_none() && !wish.yes {
         refuse_without_terminal()?;
         let count = count_doomed(&opened, &filter).await?;
@@ -117,9 +117,11 @@ async fn count_doomed(opened: &Opened, filter: &Filter) -> Result<usize, Problem
     Ok(count)
 }
 
-async fn print_doomed(setting: &Setting, opened: &Opened, filter: &Filter) -> Result<(), Problem> {
+/// Nobody acts here, so nobody has to say who he is.
+async fn print_doomed(setting: &Setting, filter: &Filter) -> Result<(), Problem> {
+    let opened = setting.open(Needs::Store).await?;
     let mut listing = Listing::new(setting.json, opened.unclear);
-    each_doomed(opened, filter, |page| listing.page(page)).await?;
+    each_doomed(&opened, filter, |page| listing.page(page)).await?;
     match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to revoke")),
         count => {

@@ -17,6 +17,7 @@ use crate::setting::{Needs, Opened};
 
 pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let who = setting.operator()?;
+    refuse_unseen()?;
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
     opened.refuse_other_realm().await?;
@@ -50,6 +51,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
 
 pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let who = setting.operator()?;
+    refuse_unseen()?;
     let opened = setting.open(Needs::Seals).await?;
     let mut rotation = Rotation::new();
     if let Some(overlap) = wish.overlap {
@@ -61,11 +63,20 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let old = wish.token.id;
     let issued = opened.tokens.rotate(By::Operator(who.as_str()), old, rotation).await?;
     let id = issued.view().id();
-    hand_over(&issued).map_err(|error| {
-        Problem::failed(format_args!(
-            "the new token {id} could not be written ({error}): while {old} lives on, rotate that again, else issue another"
-        ))
-    })?;
+    if let Err(error) = hand_over(&issued) {
+        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be rotated, nor the old one again.
+        let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
+        let old_one = match overlap.is_zero() {
+            true => format!("{old} has ended"),
+            false => format!(
+                "{old} is good until its overlap ends: run the same again till then, for another in the new one's place. Later"
+            ),
+        };
+        return Err(Problem::failed(format_args!(
+            "the new token {id} could not be written ({error}), and is good, though nobody has it. \
+            {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, `admin revoke {id}` ends it"
+        )));
+    }
     note(format_args!(
         "{old} is rotated; the new one is {id} and {}",
         end_of(issued.view().expires())
@@ -76,6 +87,22 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
 pub fn end(asked: End) -> Result<Expires, Problem> {
     let seen = asked.seen_from(SystemClock.now());
     seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
+}
+
+/// Before it is made. A standard output that is closed is /dev/null by now, and would take the token without an error.
+fn refuse_unseen() -> Result<(), Problem> {
+    #[cfg(unix)]
+    {
+        use std::fs::{self, File};
+        use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
+        if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
+            return Err(Problem::usage(
+                "standard output is closed or /dev/null: nobody would see the token, so none is made",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn hand_over(issued: &IssuedToken) -> io::Result<()> {

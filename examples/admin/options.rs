@@ -20,6 +20,9 @@ pub struct Options {
 }
 
 const AFTER_HELP: &str = "\
+Example:
+  admin --store sqlite:tokens.db --policy policy.toml --key-file app.key list --owner alice
+
 What each command needs, beside --store:
   list, show, revoke,     nothing; with --policy and the keys seals are checked, without them the
   forget, keys in-use     status of whatever isn't revoked is \"unchecked\"
@@ -78,33 +81,52 @@ pub enum Command {
     /// Make a token for an owner: it alone is written to standard output, this once
     Issue(Issue),
     /// List tokens, dead ones too
+    #[command(after_help = "\
+Examples:
+  admin list --owner alice --not-revoked
+  admin list --unused-since \"180 days\"
+  admin list --expiring-within \"14 days\" --json")]
     List(List),
     /// Show all that is known of a token
+    #[command(after_help = "Example: admin show bsth14r9vj")]
     Show(Named),
     /// End a token, or all that match, and what was issued under them
     Revoke(Revoke),
     /// Call a token by another label
+    #[command(after_help = "Example: admin rename bsth14r9vj \"Old laptop\"")]
     Rename(Rename),
     /// Take access away from a token
+    #[command(after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource photos")]
     Narrow(Narrow),
     /// Move a token's end
+    #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
     Extend(Extend),
     /// Replace a token by a new one: that alone is written to standard output, this once
+    #[command(after_help = "Example: admin rotate bsth14r9vj --overlap \"1 day\" > token.txt")]
     Rotate(Rotate),
     /// Erase a token, or all of an owner: end it and delete its row now
+    #[command(after_help = "\
+Examples:
+  admin forget bsth14r9vj
+  admin forget --owner alice --yes")]
     Forget(Forget),
     /// Say whether the token on standard input is good, and if not why; counts as no use
+    #[command(after_help = "Example: admin verify < token.txt")]
     Verify,
     /// Delete the rows that have been dead for longer than the policy's retention
+    #[command(after_help = "Example, once a day: admin purge")]
     Purge,
     /// Make a key, count the rows under each, ask whether one may be retired
     #[command(subcommand)]
     Keys(Keys),
     /// Seal every row under the active key; may be stopped and run again
+    #[command(after_help = "Example, once a new key is the active one: admin reseal")]
     Reseal,
     /// End the tokens in the text on standard input: a log, a commit, a scanner's report
+    #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
     /// Print the SQL that makes a store's tables
+    #[command(after_help = "Example: admin schema postgres | psql app")]
     Schema {
         /// sqlite or postgres
         #[arg(default_value = "sqlite")]
@@ -253,21 +275,24 @@ pub struct Forget {
 
 #[derive(Subcommand)]
 #[command(after_help = "\
-To roll out a new key, the active one always first in the ring:
+Example: a new key is rolled out, the active one always first in the ring:
   1. admin keys new, and add it behind a comma on every machine: 1:OLD,2:NEW
   2. when all run with it, make it the active one everywhere: 2:NEW,1:OLD
   3. admin reseal
   4. admin keys may-retire 1, and then take it out: 2:NEW")]
 pub enum Keys {
     /// Make a key, as NUMBER:KEY: on standard output, or in a new file of mode 0600
+    #[command(after_help = "Example: admin keys new --out app.key")]
     New {
         /// The file to make; it must not be there yet
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
     /// Count the rows that each key seals, revoked ones left out
+    #[command(after_help = "Example: admin keys in-use")]
     InUse,
     /// Say whether a key may be taken out of the ring
+    #[command(after_help = "Example: admin keys may-retire 1")]
     MayRetire {
         /// The key's number
         #[arg(value_parser = key_id)]

@@ -90,9 +90,11 @@ impl Setting {
     pub fn operator(&self) -> Result<Operator, Problem> {
         let from_system = || {
             let names = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
-            names.into_iter().find(|name| !name.trim().is_empty()).unwrap_or_default()
+            names.into_iter().find(|name| !name.trim().is_empty())
         };
-        let name = self.operator.clone().unwrap_or_else(from_system);
+        let name = self.operator.clone().or_else(from_system).ok_or_else(|| {
+            Problem::usage("say who acts with --as NAME, as there is no USER or LOGNAME")
+        })?;
         Operator::new(name)
             .map_err(|error| Problem::usage(format_args!("{error}: say who acts with --as NAME")))
     }

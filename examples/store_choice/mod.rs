@@ -63,7 +63,7 @@ impl StoreChoice {
             StoreChoice::Postgres(config) => {
                 let pool = pool(config)?;
                 if !has_table(&pool, table).await.map_err(explained)? {
-                    return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres | psql DATABASE`").into());
+                    return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres --table {table} | psql DATABASE`").into());
                 }
                 opened(PostgresStore::new(pool).with_table(table.clone())).await
             }
@@ -140,7 +140,7 @@ fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Erro
     connection.execute_batch("BEGIN DEFERRED")?;
     match SqliteTransaction::begin_with_table(&mut connection, table.clone()) {
         Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
-            "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite | sqlite3 {0}` where there is none",
+            "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
             path.display()
         )
         .into()),

@@ -17,6 +17,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// A pool of connections to the primary server, each through TLS whatever the URL says, and only to a server with a certificate for
 /// the host's name in the URL from one of the authorities in this PEM file: libpq's `sslmode=verify-full`. Nothing is connected yet.
 ///
+/// Where the URL names several hosts (`host=n1,n2`), the driver tries one after the other. Each has two seconds to answer, so that one
+/// that is switched off doesn't take up the time in which the promoted one would be found.
+///
 /// # Errors
 /// For a URL that is none, and a file that can't be read or has no authority in it.
 pub fn pool(url: &str, authorities: &Path) -> Result<Pool, Box<dyn Error>> {
@@ -25,17 +28,24 @@ pub fn pool(url: &str, authorities: &Path) -> Result<Pool, Box<dyn Error>> {
         // Left at `prefer`, the driver goes on in the clear where the server, or somebody in between, says that it has no TLS.
         .ssl_mode(SslMode::Require)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
-        .tcp_user_timeout(Duration::from_secs(5))
+        .tcp_user_timeout(PATIENCE)
+        .connect_timeout(FOR_EACH_HOST)
         .options("-c lock_timeout=5s -c statement_timeout=10s");
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let tls = MakeRustlsConnect::new(trusting(authorities)?);
-    let patience = Some(Duration::from_secs(5));
+    let hosts = config.get_hosts().len().max(config.get_hostaddrs().len());
+    let for_all_hosts = FOR_EACH_HOST.saturating_mul(hosts.try_into()?);
     let pool = Pool::builder(Manager::from_config(config, tls, fast))
         .runtime(Runtime::Tokio1)
-        .wait_timeout(patience)
-        .create_timeout(patience);
+        .wait_timeout(Some(PATIENCE))
+        // Then it logs in, through TLS.
+        .create_timeout(Some(for_all_hosts.saturating_add(PATIENCE)));
     Ok(pool.build()?)
 }
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For a connection alone: to each address, where a name has several.
+const FOR_EACH_HOST: Duration = Duration::from_secs(2);
 
 /// These authorities and no other: a database's certificate is seldom from one that browsers know.
 fn trusting(authorities: &Path) -> Result<ClientConfig, Box<dyn Error>> {

@@ -5,14 +5,17 @@ mod server;
 
 use std::fs;
 use std::io::Write as _;
+use std::net::TcpStream;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use app_tokens::store::{Certainty, PostgresStore, TokenStore as _};
 use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId};
 use postgres_tls::pool;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 use server::{Database, RUNTIME, Server};
 
@@ -141,6 +144,32 @@ fn a_server_without_tls_is_refused_whatever_the_url_says() {
             let why = "error performing TLS handshake: server does not support TLS";
             assert_refused(&url, &authority, why).await;
         }
+    });
+}
+
+/// Of the machine that is off there is no answer at all: a listener whose queue is full drops whatever else knocks.
+#[test]
+fn the_second_server_is_tried_where_the_first_is_switched_off() {
+    RUNTIME.block_on(async {
+        if !has_openssl() {
+            return;
+        }
+        let authority = Authority::make("ours");
+        let Some(server) = with_tls(&authority).await else { return };
+        let off = TcpSocket::new_v4().unwrap();
+        off.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let off = off.listen(1).unwrap();
+        let off_at = off.local_addr().unwrap();
+        let knock = || TcpStream::connect_timeout(&off_at, Duration::from_millis(100));
+        let _in_the_queue: Vec<_> = std::iter::from_fn(|| knock().ok()).take(100).collect();
+        assert!(knock().is_err(), "the queue is full");
+
+        let database = server.database().await;
+        let ports = format!("{},{}", off_at.port(), server.port());
+        let name = &database.name;
+        let url = format!("host=localhost,localhost port={ports} user=postgres dbname={name}");
+        let pool = pool(&url, &authority.certificates()).unwrap();
+        PostgresStore::new(pool).migrate().await.unwrap();
     });
 }
 

@@ -48,6 +48,10 @@ impl<'t> SqlxStore<'t> {
 type Query<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 macro_rules! bind {
+    ($query:expr => let $all:ident { $($field:ident),+ } = $value:expr) => {{
+        let $all { $($field),+ } = $value;
+        bind!($query => $($field),+)
+    }};
     ($query:expr => $($value:expr),+) => { $query$(.bind($value))+ };
 }
 
@@ -68,13 +72,12 @@ macro_rules! change {
             let (pool, begin) = (pool.clone(), "BEGIN ISOLATION LEVEL READ COMMITTED");
             let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
             // Rolls back when it is dropped.
-            let mut transaction =
-                begun.map_err(StoreError::not_done)?.map_err(StoreError::not_done)?;
-            let $on = &mut *transaction;
+            let mut own = begun.map_err(StoreError::not_done)?.map_err(StoreError::not_done)?;
+            let $on = &mut *own;
             let answer: sqlx::Result<_> = $work.await;
             tries -= 1;
             match answer {
-                Ok(answer) => match transaction.commit().await {
+                Ok(answer) => match own.commit().await {
                     Ok(()) => return Ok(answer),
                     Err(error) if refusal(&error).is_some() => return Err(StoreError::not_done(error)),
                     Err(error) => return Err(StoreError::unknown(error)),
@@ -164,7 +167,7 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        let believed = now.saturating_add(CLOCK_TOLERANCE).as_unix();
+        let until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
         change!(self, |on| async {
             let mut rest = Vec::from_iter(uses);
             while !rest.is_empty() {
@@ -176,8 +179,7 @@ impl TokenStore for SqlxStore<'_> {
                 let addresses = batch.iter().map(|(_, used)| Some(used.address?.to_string()));
                 let addresses = Vec::from_iter(addresses);
                 let clients = Vec::from_iter(batch.iter().map(|(_, used)| used.client.as_deref()));
-                let query =
-                    bind!(sqlx::query(sql::TOUCH) => ids, times, addresses, clients, believed);
+                let query = bind!(sqlx::query(sql::TOUCH) => ids, times, addresses, clients, until);
                 query.execute(&mut *on).await?;
                 rest = next;
             }
@@ -205,10 +207,10 @@ impl TokenStore for SqlxStore<'_> {
                 let ended = dead(sql::PURGE_DEAD).bind(ids?).execute(&mut *on).await?;
                 let ended = ended.rows_affected();
                 deleted += ended.cast_signed();
-                if deleted == limit {
-                    return Ok(deleted.unsigned_abs());
-                } else if ended == found.len() as u64 {
-                    sqlx::query(sql::PURGE_OWNERS).bind(limit).execute(&mut *on).await?;
+                if ended == found.len() as u64 {
+                    if deleted < limit {
+                        sqlx::query(sql::PURGE_OWNERS).bind(10_000_i64).execute(&mut *on).await?;
+                    }
                     return Ok(deleted.unsigned_abs());
                 }
                 idle = if ended == 0 { idle + 1 } else { 0 };
@@ -259,12 +261,10 @@ async fn one(query: Query<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
 
 const OBSTRUCTED: &str = "a trigger, a rule or row-level security is in the way";
 
-/// The first parameters are the filter's. Not prepared, so that it is planned for them.
+/// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not prepared, so that it is planned for them.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
-    let f = Facts::of(filter);
-    bind!(sqlx::query(sql).persistent(false) => f.id, f.owner, f.family, f.except_id, f.key_id,
-        f.except_key_ids, f.revoked, f.superseded, f.expires_before, f.expires_from,
-        f.created_before, f.last_used_before)
+    bind!(sqlx::query(sql).persistent(false) => let Facts { id, owner, family, except_id, key_id, except_key_ids,
+        revoked, superseded, expires_before, expires_from, created_before, last_used_before } = Facts::of(filter))
 }
 
 fn ending<'q>(query: Query<'q>, Revocation { at, reason, by }: &'q Revocation) -> Query<'q> {

@@ -11,12 +11,13 @@ mod server;
 use std::sync::Arc;
 use std::task::Poll;
 
-use app_tokens::TokenId;
 use app_tokens::record::RecordParts;
 use app_tokens::store::conformance::{self, Kept, Task};
 use app_tokens::store::{
-    Certainty, Filter, Insert, Inserted, Page, Row, Supersede, TokenStore as _, postgres_sql,
+    Certainty, Dead, Filter, Insert, Inserted, Page, Purge, Row, Supersede, TokenStore as _,
+    postgres_sql,
 };
+use app_tokens::{Timestamp, TokenId};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx_store::SqlxStore;
@@ -108,6 +109,24 @@ fn rotation(old: u64, new: u64) -> Insert {
         Supersede { row: row(form), replaces: None, ends_derived: false, revocation: revocation() };
     let new = RecordParts { family: id(old), ..parts(new) };
     Insert { supersede: Some(supersede), ..creation(new) }
+}
+
+#[test]
+fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
+    RUNTIME.block_on(async {
+        let Kept { store, with: pool } = empty_store().await;
+        let former = "INSERT INTO app_tokens_owners SELECT 'former ' || n FROM generate_series(1, 10010) AS n";
+        sql(&pool, former).await;
+        let now = Timestamp::MAX;
+        let dead = Purge::Dead(Dead { ended_by: now, unused_since: None, now });
+        // What one leaves, the next one takes.
+        for left in [10, 0] {
+            assert_eq!(store.purge(&dead, 1).await.unwrap(), 0);
+            let count = sqlx::query_scalar("SELECT count(*) FROM app_tokens_owners");
+            let count: i64 = count.fetch_one(&pool).await.unwrap();
+            assert_eq!(count, left);
+        }
+    });
 }
 
 #[test]
