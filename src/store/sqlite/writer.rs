@@ -308,7 +308,8 @@ mod tests {
     fn contended() -> (TempDir, Connection, Connection) {
         let directory = tempfile::tempdir().unwrap();
         let connect = || Connection::open(directory.path().join("app.db")).unwrap();
-        let (connection, other) = (connect(), connect());
+        #[allow(unused_mut, reason = "rusqlite 0.41 asks for it")]
+        let (mut connection, other) = (connect(), connect());
         connection.execute_batch(NUMBERS).unwrap();
         connection.busy_handler(Some(wait_no_longer)).unwrap();
         ASKED.set(0);
