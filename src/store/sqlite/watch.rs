@@ -43,7 +43,7 @@ impl Watch {
             path: path.into(),
             source: error.into(),
         })?;
-        // There is none where a symbolic link leads to a file that was not made yet.
+        // There is none where the file could only be made by SQLite.
         if before.is_ok_and(|before| before != files[0].1) {
             return Err(SqliteStoreError::new(path, gone()));
         }
