@@ -478,7 +478,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.erase(actor, Filter::of_owner(owner)).await?)
     }
 
-    /// Writes the last uses noted so far. A [`UsageFlusher`] does it from time to time.
+    /// Writes the last uses noted so far. A [`UsageFlusher`] does it from time to time. A write that is held up between clock and store
+    /// for more than five minutes, by a machine that was suspended for instance, may put newer uses back to what it knows.
     ///
     /// # Errors
     /// [`Failed`] if the store is; what it did not take waits for the next time.

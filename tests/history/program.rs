@@ -2,14 +2,14 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
 use app_tokens::error::{DenialReason, Failed, LifeError};
 use app_tokens::event::Event as Heard;
 use app_tokens::record::{Expires, Status};
-use app_tokens::store::{Filter, Page, RuntimeFree};
+use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
 use app_tokens::{
     Access, AuthError, By, Caller, ChangeError, Clock, IssueError, IssuedToken, KeyRing,
     LeakOutcome, ManageError, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp,
@@ -264,6 +264,8 @@ struct World<S> {
     clock: Ticks,
     stamps: AtomicU64,
     held: Mutex<Vec<Held>>,
+    /// Taken for writing while the clock moves by more than clocks may be apart.
+    long_moves: RwLock<()>,
 }
 
 /// A token as its holder has it.
@@ -308,6 +310,7 @@ impl<S: RuntimeFree + Clone> World<S> {
             clock,
             stamps: AtomicU64::new(0),
             held: Mutex::default(),
+            long_moves: RwLock::default(),
         }
     }
 
@@ -370,6 +373,16 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let authority = self.tokens.clone();
         let tokens = authority.blocking();
         let world = self.world;
+        // A write of last uses that is held up for longer than clocks may be apart takes newer ones for a broken clock's.
+        let (_writes, _moves) = match step {
+            Deed::Flush | Deed::Purge | Deed::Rotate { .. } => {
+                (Some(world.long_moves.read().unwrap()), None)
+            }
+            Deed::Advance { seconds } if seconds > CLOCK_TOLERANCE.as_secs().cast_signed() => {
+                (None, Some(world.long_moves.write().unwrap()))
+            }
+            _ => (None, None),
+        };
         match step {
             Deed::Issue { owner, label } => {
                 let new = NewToken::new(owner, label).access(access(SCOPES[0]));
