@@ -105,10 +105,10 @@ use crate::token::TokenId;
 /// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
 ///
 /// # Costs
-/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one, by keys two. A change is a
-/// transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with unique
-/// labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters, which
-/// PostgreSQL can't hold: U+FFFD stands for each.
+/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one, by keys two.
+/// A change is a transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with
+/// unique labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters,
+/// which PostgreSQL can't hold: U+FFFD stands for each.
 ///
 /// # What is lost
 /// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
