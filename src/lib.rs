@@ -112,6 +112,7 @@ mod key_ring;
 pub mod store;
 // -- what happens to it
 mod policy;
+mod policy_conflict;
 mod clock;
 pub mod usage;
 pub mod event;
@@ -128,7 +129,8 @@ pub mod web;
 
 pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};
-pub use policy::{Policy, PolicyConflict, PolicyError, Reuse};
+pub use policy::{Policy, PolicyError, Reuse};
+pub use policy_conflict::PolicyConflict;
 pub use store::{MemoryStore, TokenStore};
 
 pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
