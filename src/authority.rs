@@ -17,15 +17,17 @@ use crate::error::{
 };
 use crate::event::{self, Event, Observer, Telling};
 use crate::issue::{self, Granted, IssuedToken, NewToken, Rotation};
+use crate::key::KeyId;
 use crate::key_ring::KeyRing;
 use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::policy::{Policy, PolicyError, Reuse};
 use crate::present::{Authenticated, Caller, Presented};
+use crate::random::{self, RandomSource, RandomSourceFailed, Secret};
 use crate::record::{
     Actor, Expires, LastUse, RecordParts, Revocation, SealCheck, Status, TokenRecord,
 };
-use crate::seal::{self, Intact, KeyId, Sealer, WholeRow};
-use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
+use crate::row::ReadableRow;
+use crate::seal::{self, Intact, Sealer};
 use crate::store::{
     Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, Supersede, TokenStore,
@@ -124,7 +126,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             ring,
             policy,
             clock: Box::new(SystemClock),
-            random: Box::new(secret::system_source()),
+            random: Box::new(random::system_source()),
             observer: None,
         }
     }
@@ -165,7 +167,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.refuse_with_missing_keys().await?;
         // As it is now: what the caller was let in with may have been narrowed since.
         let own_use = self.own_use(caller.id());
-        let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
+        let parent = self.store.find(caller.id()).await?.and_then(Row::into_readable);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
         let now = self.now();
         let is_current = parent.record().successor().is_none();
@@ -224,7 +226,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             rows = self.store.list(filter, page).await?;
             // Read after the rows: one that was made meanwhile was not made in the future.
             let now = self.now();
-            tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
+            tokens = rows.iter().filter_map(Row::readable).map(|row| self.view(row, now)).collect();
             // A use that was written in between may be in neither.
             tries += 1;
             if flushes == self.shared.usage.flushes() || tries == MAX_TRIES {
@@ -246,7 +248,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         // Before the row: a flush in between moves a use from here to there, and it must be seen in one of the two.
         let own_use = self.shared.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
-        let view = self.view_with(row.whole().ok_or(ManageError::Unknown)?, own_use, self.now());
+        let view = self.view_with(row.readable().ok_or(ManageError::Unknown)?, own_use, self.now());
         if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 
@@ -639,9 +641,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         by: By<'_>,
         id: TokenId,
-    ) -> Result<(WholeRow, Option<Timestamp>), ChangeError> {
+    ) -> Result<(ReadableRow, Option<Timestamp>), ChangeError> {
         let own_use = self.own_use(id);
-        let row = self.store.find(id).await?.and_then(Row::into_whole);
+        let row = self.store.find(id).await?.and_then(Row::into_readable);
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
         Ok((row, own_use))
     }
@@ -649,7 +651,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Nothing is changed of a token that doesn't authenticate any more.
     fn refuse_ended(
         &self,
-        row: &WholeRow,
+        row: &ReadableRow,
         own_use: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
@@ -660,7 +662,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// What a good token's row may be sealed anew from.
-    fn intact<'r>(&self, row: &'r WholeRow) -> Result<Intact<'r>, Failed> {
+    fn intact<'r>(&self, row: &'r ReadableRow) -> Result<Intact<'r>, Failed> {
         self.shared.sealer.intact(row).map_err(|_| Failed::NotIntact)
     }
 
@@ -669,7 +671,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         by: By<'_>,
         id: TokenId,
-    ) -> Result<(WholeRow, Option<WholeRow>, Timestamp), ChangeError> {
+    ) -> Result<(ReadableRow, Option<ReadableRow>, Timestamp), ChangeError> {
         let (old, own_use) = self.read(by, id).await?;
         let Some(successor) = old.record().successor() else {
             let now = self.now();
@@ -800,12 +802,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// A new token and its sealed row.
-    fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, WholeRow), Failed> {
-        let (id, secret) = {
+    fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, ReadableRow), Failed> {
+        let secret = {
             let mut random = self.shared.random.lock().unwrap_or_else(PoisonError::into_inner);
             Secret::draw(&mut **random)?
         };
-        let token = Token::compose(self.shared.policy.prefix(), id, &secret);
+        let token = Token::compose(self.shared.policy.prefix(), &secret);
+        let id = token.id();
         let row = self.shared.sealer.seal_new(RecordParts {
             id,
             digest: Digest::of(&token),
@@ -873,7 +876,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let own_use = self.own_use(id);
         let found = self.store.find(id).await?;
         let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
-        let row = found.and_then(Row::into_whole);
+        let row = found.and_then(Row::into_readable);
         let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
         let secret_is_right = digest == *stored;
         let Some(row) = row else {
@@ -947,7 +950,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The one rule of validity, with what this process knows of seal and use.
     fn status(
         &self,
-        row: &WholeRow,
+        row: &ReadableRow,
         now: Timestamp,
         own_use: Option<Timestamp>,
     ) -> Result<Status, Failed> {
@@ -955,16 +958,16 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(row.record().status(seal, now, own_use, self.shared.policy.idle_timeout())?)
     }
 
-    fn view(&self, row: &WholeRow, now: Timestamp) -> TokenView {
+    fn view(&self, row: &ReadableRow, now: Timestamp) -> TokenView {
         self.view_with(row, self.shared.usage.pending(row.record().id()), now)
     }
 
-    fn view_with(&self, row: &WholeRow, own_use: Option<LastUse>, now: Timestamp) -> TokenView {
+    fn view_with(&self, row: &ReadableRow, own_use: Option<LastUse>, now: Timestamp) -> TokenView {
         let own_use_at = own_use.as_ref().map(|own_use| own_use.at);
         TokenView::new(row.record(), self.status(row, now, own_use_at).ok(), own_use)
     }
 
-    fn note_use(&self, row: &WholeRow, presented: &Presented<'_>, now: Timestamp) {
+    fn note_use(&self, row: &ReadableRow, presented: &Presented<'_>, now: Timestamp) {
         let policy = &self.shared.policy;
         let this = || LastUse {
             at: now,
@@ -1005,7 +1008,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
     ) -> Result<LeakOutcome, Failed> {
         let own_use = self.own_use(id);
-        let found = self.store.find(id).await?.and_then(Row::into_whole);
+        let found = self.store.find(id).await?.and_then(Row::into_readable);
         let stored = found.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
         let secret_is_right = digest == *stored;
         let Some(row) = found.filter(|_| secret_is_right) else {
@@ -1073,7 +1076,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         lost: Option<KeyId>,
         report: &mut ResealReport,
     ) -> Result<(), Failed> {
-        let Some(whole) = row.whole() else {
+        let Some(whole) = row.readable() else {
             report.tampered.push(row.id());
             return Ok(());
         };
@@ -1217,7 +1220,7 @@ impl<S: TokenStore> Drop for Moving<'_, S> {
 
 /// A token that is good, and not let in yet.
 pub(crate) struct Proven {
-    row: WholeRow,
+    row: ReadableRow,
     now: Timestamp,
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::key::KeyId;
+use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
-use crate::seal::KeyId;
-use crate::secret::RandomSourceFailed;
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
 use crate::token::{ParseError, TokenId};

@@ -11,8 +11,12 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::seal::{KeyId, SealingKey};
-use crate::secret::{self, RandomSourceFailed};
+use crate::key::{KeyId, SealingKey};
+use crate::random::{self, RandomSourceFailed};
+
+mod error;
+
+pub use error::KeyRingError;
 
 /// One active key, which seals, and retired ones, which still check. Cheap to clone.
 ///
@@ -102,9 +106,7 @@ impl KeyRing {
             }
             keys.push((id, key));
         }
-        Ok(KeyRing {
-            keys: keys.iter().filter_map(|(id, key)| SealingKey::new(*id, key)).collect(),
-        })
+        Ok(KeyRing { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect() })
     }
 
     /// A new ring that lives in this process only: for tests, and for tokens that need not survive it.
@@ -112,9 +114,8 @@ impl KeyRing {
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
     pub fn ephemeral() -> Result<KeyRing, RandomSourceFailed> {
-        let (id, key) = secret::draw_key()?;
-        let id = KeyId::new(id).unwrap_or(KeyId::FIRST);
-        Ok(KeyRing { keys: SealingKey::new(id, &*key).into_iter().collect() })
+        let (id, key) = random::draw_key()?;
+        Ok(KeyRing { keys: [SealingKey::new(id.into(), &*key)].into() })
     }
 
     /// A new ring of one key, as text: for a secrets manager, or for the end of a ring that is rolled out, behind a comma. Its id is
@@ -129,7 +130,7 @@ impl KeyRing {
     /// # Ok::<(), app_tokens::KeyRingError>(())
     /// ```
     pub fn new_text() -> Result<String, RandomSourceFailed> {
-        let (id, key) = secret::draw_key()?;
+        let (id, key) = random::draw_key()?;
         // Room for all of it from the start, as where it is read.
         let mut text = String::with_capacity(128);
         text.push_str(&format!("{id}:"));
@@ -161,65 +162,6 @@ impl fmt::Debug for KeyRing {
         f.write_str("KeyRing")?;
         f.debug_list().entries(self.ids()).finish()
     }
-}
-
-/// Why there is no key ring. It never repeats a key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyRingError {
-    /// The file can't be read or written.
-    #[error("the key file {} can't be used: {error}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The file holds no good ring.
-    #[error("the key file {}: {error}", path.display())]
-    InFile {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with its text.
-        error: Box<KeyRingError>,
-    },
-    /// Everybody may read the file, or its group may write it.
-    #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The environment variable is not set, or not text.
-    #[error("the environment variable {0} holds no key ring")]
-    NoVariable(Box<str>),
-    /// The text is longer than any key ring.
-    #[error("the key ring is longer than 64 KiB")]
-    TooLong,
-    /// There is no key at all.
-    #[error("the key ring is empty: it needs at least one ID:KEY")]
-    Empty,
-    /// An entry is not `ID:KEY` with a number from 1 and base64.
-    #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
-    Malformed(Box<str>),
-    /// A key has too few bytes.
-    #[error("key {id} has {bytes} bytes; it needs at least 32")]
-    Short {
-        /// Which key.
-        id: KeyId,
-        /// How many bytes it has.
-        bytes: usize,
-    },
-    /// A key is one byte over and over.
-    #[error("key {0} is no random key: it repeats one byte")]
-    Weak(KeyId),
-    /// A key or an id stands twice.
-    #[error("key {0} of the ring repeats the id or the bytes of another")]
-    Repeated(KeyId),
-    /// The system has no randomness for a new key.
-    #[error(transparent)]
-    Random(#[from] RandomSourceFailed),
 }
 
 /// The longest ring as text, in bytes.

@@ -99,14 +99,16 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // -- what a token is: pure, no clock, no input or output, no async
-mod secret;
+mod random;
 pub mod token;
 mod digest;
 mod text;
 mod timestamp;
 mod access;
 pub mod record;
+mod key;
 mod seal;
+mod row;
 // -- where it lives
 mod key_ring;
 pub mod store;
@@ -143,9 +145,9 @@ pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, Sc
 pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
+pub use key::{KeyId, Seal};
 pub use rand_core;
-pub use seal::{KeyId, Seal};
-pub use secret::RandomSourceFailed;
+pub use random::RandomSourceFailed;
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::access::{Access, Requirement};
 use crate::error::Forbidden;
 use crate::record::{Expires, TokenRecord};
-use crate::seal::WholeRow;
+use crate::row::ReadableRow;
 use crate::text::{Label, Owner};
 use crate::token::TokenId;
 
@@ -68,11 +68,11 @@ impl fmt::Debug for Presented<'_> {
 #[derive(Clone)]
 #[must_use = "a token that is good may still not do this: require a scope"]
 pub struct Authenticated {
-    row: WholeRow,
+    row: ReadableRow,
 }
 
 impl Authenticated {
-    pub(crate) fn new(row: WholeRow) -> Authenticated {
+    pub(crate) fn new(row: ReadableRow) -> Authenticated {
         Authenticated { row }
     }
 
@@ -107,7 +107,7 @@ impl fmt::Debug for Authenticated {
 /// Who calls: the holder of a good token whose access was enough for what was required.
 #[derive(Clone)]
 pub struct Caller {
-    row: WholeRow,
+    row: ReadableRow,
 }
 
 impl Caller {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::access::Access;
 use crate::digest::Digest;
-use crate::seal::{KeyId, Seal};
+use crate::key::{KeyId, Seal};
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;

@@ -9,8 +9,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::key::KeyId;
 use crate::record::{LastUse, Revocation, TokenRecord};
-use crate::seal::KeyId;
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -30,7 +30,7 @@ mod sqlite;
 mod table;
 
 pub use crate::record::CLOCK_TOLERANCE;
-pub use crate::seal::Row;
+pub use crate::row::Row;
 pub use columns::{Columns, Facts};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]

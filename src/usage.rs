@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::authority::TokenAuthority;
 use crate::error::Failed;
 use crate::record::{CLOCK_TOLERANCE, LastUse};
-use crate::seal::WholeRow;
+use crate::row::ReadableRow;
 use crate::store::{StoreError, TokenStore};
 use crate::timestamp::Timestamp;
 use crate::token::{IdMap, TokenId};
@@ -62,7 +62,7 @@ impl UsageLog {
     /// with what is stored, a row that stays in memory with what it saw.
     pub(crate) fn note(
         &self,
-        row: &WholeRow,
+        row: &ReadableRow,
         is_own: bool,
         now: Timestamp,
         interval: Duration,

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::access::Access;
+use crate::key::KeyId;
 use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
-use crate::seal::KeyId;
 use crate::text::{Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::access::{Access, Grant, ResourcePattern, Scope};
 use crate::digest::Digest;
+use crate::key::{KeyId, Seal};
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::seal::{KeyId, Row, Seal};
+use crate::row::Row;
 use crate::store::Filter;
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;

@@ -33,8 +33,8 @@ use super::{
     Columns, Facts, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
     StoreError, Supersede, TableName, TokenStore,
 };
+use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
-use crate::seal::KeyId;
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;

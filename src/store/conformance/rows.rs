@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::access::Access;
 use crate::digest::Digest;
+use crate::key::{KeyId, Seal};
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::seal::{KeyId, Seal};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
     TokenStore,

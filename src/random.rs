@@ -1,38 +1,38 @@
-//! Randomness into the two random parts of a token. The only file that draws randomness.
+//! Draws the random digits of a token, and keys. The only file that draws randomness.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use getrandom::SysRng;
 use rand_core::TryCryptoRng;
 use zeroize::Zeroizing;
 
-use crate::token::TokenId;
-
-/// The digits of an id: 50 bits.
+/// How many digits an id has: 50 bits.
 pub(crate) const ID_DIGITS: usize = 10;
-/// The digits of a secret: 140 bits.
-pub(crate) const SECRET_DIGITS: usize = 28;
+/// How many digits a secret has: 140 bits.
+const SECRET_DIGITS: usize = 28;
+/// How many digits are drawn for a token.
+pub(crate) const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;
 
-/// The random digits of a new token, each below 32: ten of its id, then 28 of its secret. Wiped when dropped, never shown.
+/// The random digits of a new token, each below 32: ten of its id, then 28 of its secret.
 ///
-/// They lie on the heap, since whatever moves on the stack leaves copies behind that nobody wipes.
+/// Never shown, and wiped when dropped. They lie on the heap: a value that moves on the stack leaves
+/// copies behind that are not wiped.
 pub(crate) struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
-    /// Draws the id and the secret of a new token in one call to `source`.
+    /// Draws the digits of a new token in one call to `source`.
     ///
-    /// Every digit has five bits of a random byte of its own, so all values are equally likely and
+    /// Every digit takes five bits of a random byte of its own, so all values are equally likely, and
     /// id and secret share nothing.
-    pub(crate) fn draw(
-        source: &mut dyn RandomSource,
-    ) -> Result<(TokenId, Secret), RandomSourceFailed> {
-        let mut digits = Zeroizing::new(vec![0; ID_DIGITS + SECRET_DIGITS].into_boxed_slice());
+    pub(crate) fn draw(source: &mut dyn RandomSource) -> Result<Secret, RandomSourceFailed> {
+        let mut digits = Zeroizing::new(vec![0; RANDOM_DIGITS].into_boxed_slice());
         fill(source, &mut digits)?;
         digits.iter_mut().for_each(|digit| *digit &= 31);
-        Ok((TokenId::from_digits(&digits[..ID_DIGITS]), Secret(digits)))
+        Ok(Secret(digits))
     }
 
-    /// The digits of id and secret, for [`Token::compose`](crate::token::Token::compose) alone.
+    /// Returns all digits, for [`Token::compose`](crate::token::Token::compose) alone.
     pub(crate) fn digits(&self) -> &[u8] {
         &self.0
     }
@@ -44,18 +44,20 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Draws a key of 32 bytes and an id for it from the system's source.
+/// Draws a key of 32 bytes and a number for it from the system's source.
 ///
-/// The id is random, too, so that a ring made anew by mistake can never be taken for the lost one.
-pub(crate) fn draw_key() -> Result<(u32, Zeroizing<[u8; 32]>), RandomSourceFailed> {
-    let mut id = [0_u8; 4];
+/// The number is random, so that a new key is not mistaken for a lost one.
+pub(crate) fn draw_key() -> Result<(NonZeroU32, Zeroizing<[u8; 32]>), RandomSourceFailed> {
+    let mut number = [0_u8; 4];
     let mut key = Zeroizing::new([0_u8; 32]);
-    fill(&mut SysRng, &mut id)?;
+    fill(&mut SysRng, &mut number)?;
     fill(&mut SysRng, &mut *key)?;
-    Ok((u32::from_le_bytes(id).max(1), key))
+    // Zero numbers no key: it becomes 1, which is then drawn twice as often as the others.
+    let number = NonZeroU32::new(u32::from_le_bytes(number)).unwrap_or(NonZeroU32::MIN);
+    Ok((number, key))
 }
 
-/// The system's random source, which the engine uses unless the host names another.
+/// Returns the system's random source, which the engine uses unless the host names another.
 pub(crate) fn system_source() -> impl RandomSource {
     SysRng
 }
@@ -71,15 +73,15 @@ impl<R: TryCryptoRng + Send> RandomSource for R {
     }
 }
 
-/// The random source gave an error, or the same byte over and over.
+/// The random source returned an error, or the same byte over and over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the random source failed: {0}")]
 pub struct RandomSourceFailed(String);
 
 fn fill(source: &mut dyn RandomSource, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
     source.try_fill(bytes)?;
-    // A source that left the buffer as it was, or repeats one byte, is broken. Chance does so once
-    // in 2^248 for a key.
+    // A source that left the buffer as it was, or repeats one byte, is broken. By chance that happens
+    // once in 2^248 for a key.
     if bytes.len() >= 16 && bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err(RandomSourceFailed(String::from("it repeats one byte")));
     }
@@ -146,11 +148,10 @@ pub(crate) mod tests {
         let mut seen = HashSet::new();
         let mut values = vec![HashSet::new(); SECRET_DIGITS];
         for _ in 0..2000 {
-            let (id, secret) = Secret::draw(&mut source).unwrap();
+            let secret = Secret::draw(&mut source).unwrap();
             let (of_id, of_secret) = secret.digits().split_at(ID_DIGITS);
             assert!(seen.insert(of_secret.to_vec()));
-            assert_ne!(id, TokenId::from_digits(&of_secret[..ID_DIGITS]));
-            assert_eq!(id, TokenId::from_digits(of_id));
+            assert_ne!(of_id, &of_secret[..ID_DIGITS]);
             for (place, digit) in of_secret.iter().enumerate() {
                 values[place].insert(*digit);
             }
@@ -159,9 +160,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn keys_differ_and_have_a_non_zero_id() {
+    fn no_two_keys_are_alike() {
         let (one, two) = (draw_key().unwrap(), draw_key().unwrap());
         assert_ne!(*one.1, *two.1);
-        assert!(one.0 > 0 && two.0 > 0);
     }
 }
