@@ -360,18 +360,6 @@ impl Filter {
     }
 }
 
-impl TokenRecord {
-    /// Whether the row counts for an owner's limit and unique labels: no revocation, no successor, and `expires` not come.
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revocation().is_none() && self.successor().is_none() && !self.expires().has_come(now)
-    }
-
-    /// When it was last used, so far as that is stored, and at least when it was made.
-    pub fn last_seen(&self) -> Timestamp {
-        self.last_use().map_or(self.created_at(), |last_use| last_use.at.max(self.created_at()))
-    }
-}
-
 /// Where a page of a list begins, and how long it is at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {

@@ -94,13 +94,13 @@ plant() {
 
 echo "| bug | where | found by how many tests, and some of them |"
 echo "|---|---|---|"
-plant "still valid at the instant of its expiry" src/record.rs \
+plant "still valid at the instant of its expiry" src/record/expires.rs \
     "Expires::At(at) => now >= at," \
     "Expires::At(at) => now > at,"
-plant "still valid at the instant at which it goes idle" src/record.rs \
+plant "still valid at the instant at which it goes idle" src/record/status.rs \
     ".is_some_and(|goes_idle| now >= goes_idle);" \
     ".is_some_and(|goes_idle| now > goes_idle);"
-plant "the seal is looked at before the revocation" src/record.rs \
+plant "the seal is looked at before the revocation" src/record/status.rs \
     "if self.revocation().is_some() {" \
     "if self.revocation().is_some() && seal == SealCheck::Right {"
 plant "the seal is not checked" src/seal.rs \
