@@ -24,38 +24,38 @@ use crate::text::{InvalidText, TextProblem};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
-    scopes: Grant<Scope>,
-    resources: Grant<ResourcePattern>,
+    scopes: Selection<Scope>,
+    resources: Selection<ResourcePattern>,
 }
 
 /// Everything, or just what is listed: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Grant<T> {
+pub enum Selection<T> {
     /// Everything of its kind, also what is added later.
     All,
     /// Just these. None of them: nothing.
     Only(Arc<[T]>),
 }
 
-impl<T: Ord> Grant<T> {
+impl<T: Ord> Selection<T> {
     /// Just these, sorted, each once.
-    pub fn only(items: impl IntoIterator<Item = T>) -> Grant<T> {
+    pub fn only(items: impl IntoIterator<Item = T>) -> Selection<T> {
         let mut items: Vec<T> = items.into_iter().collect();
         items.sort_unstable();
         items.dedup();
-        Grant::Only(items.into())
+        Selection::Only(items.into())
     }
 }
 
-impl<T: Ord + Clone> Grant<T> {
-    fn listed(self, what: &'static str) -> Result<Grant<T>, InvalidText> {
+impl<T: Ord + Clone> Selection<T> {
+    fn listed(self, what: &'static str) -> Result<Selection<T>, InvalidText> {
         let max = Access::MAX_LISTED;
         match self {
-            Grant::Only(items) if items.len() > max => {
+            Selection::Only(items) if items.len() > max => {
                 Err(InvalidText::new(what, TextProblem::TooMany { max }))
             }
-            Grant::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
-                Ok(Grant::only(items.iter().cloned()))
+            Selection::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
+                Ok(Selection::only(items.iter().cloned()))
             }
             listed => Ok(listed),
         }
@@ -68,7 +68,7 @@ impl Access {
 
     /// Everything that its owner may do.
     pub const fn full() -> Access {
-        Access { scopes: Grant::All, resources: Grant::All }
+        Access { scopes: Selection::All, resources: Selection::All }
     }
 
     /// The named scopes on all resources.
@@ -80,7 +80,7 @@ impl Access {
             scopes.into_iter().map(|scope| Scope::new(scope.scope_name())),
             "list of scopes",
         )?;
-        Ok(Access { scopes, resources: Grant::All })
+        Ok(Access { scopes, resources: Selection::All })
     }
 
     /// The same scopes on the named resources only. A pattern that ends in `*` means every name that
@@ -97,13 +97,13 @@ impl Access {
         Ok(Access { resources, ..self })
     }
 
-    /// From the two halves, as a store reads them back. They are sorted, and each item is there once, whatever they were.
+    /// From the two selections, as a store reads them back. They are sorted, and each item is there once, whatever they were.
     ///
     /// # Errors
     /// [`InvalidText`] for more than [`Access::MAX_LISTED`] items in one of them.
-    pub fn from_grants(
-        scopes: Grant<Scope>,
-        resources: Grant<ResourcePattern>,
+    pub fn from_selections(
+        scopes: Selection<Scope>,
+        resources: Selection<ResourcePattern>,
     ) -> Result<Access, InvalidText> {
         Ok(Access {
             scopes: scopes.listed("list of scopes")?,
@@ -112,28 +112,28 @@ impl Access {
     }
 
     /// Which scopes.
-    pub const fn granted_scopes(&self) -> &Grant<Scope> {
+    pub const fn granted_scopes(&self) -> &Selection<Scope> {
         &self.scopes
     }
 
     /// On which resources.
-    pub const fn granted_resources(&self) -> &Grant<ResourcePattern> {
+    pub const fn granted_resources(&self) -> &Selection<ResourcePattern> {
         &self.resources
     }
 
     /// Whether this is enough for an action. The only such decision.
     pub fn allows(&self, requirement: &Requirement<'_>) -> bool {
         let scope_granted = match (&self.scopes, requirement.sufficient) {
-            (Grant::All, _) | (_, None) => true,
-            (Grant::Only(scopes), Some(sufficient)) => {
+            (Selection::All, _) | (_, None) => true,
+            (Selection::Only(scopes), Some(sufficient)) => {
                 sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
             }
         };
         let resource_granted = match (&self.resources, requirement.resource) {
-            (Grant::All, _) => true,
+            (Selection::All, _) => true,
             // What needs no scope and names no resource is about nothing but the token itself.
-            (Grant::Only(_), None) => requirement.sufficient.is_none(),
-            (Grant::Only(patterns), Some(name)) => {
+            (Selection::Only(_), None) => requirement.sufficient.is_none(),
+            (Selection::Only(patterns), Some(name)) => {
                 patterns.iter().any(|pattern| pattern.matches(name))
             }
         };
@@ -155,14 +155,16 @@ impl Access {
             mine.iter().any(|mine| mine == theirs || including.contains(&mine.as_str()))
         };
         let scopes_included = match (&self.scopes, &other.scopes) {
-            (Grant::All, _) => true,
-            (Grant::Only(_), Grant::All) => false,
-            (Grant::Only(mine), Grant::Only(theirs)) => theirs.iter().all(|s| is_granted(mine, s)),
+            (Selection::All, _) => true,
+            (Selection::Only(_), Selection::All) => false,
+            (Selection::Only(mine), Selection::Only(theirs)) => {
+                theirs.iter().all(|s| is_granted(mine, s))
+            }
         };
         let resources_included = match (&self.resources, &other.resources) {
-            (Grant::All, _) => true,
-            (Grant::Only(_), Grant::All) => false,
-            (Grant::Only(mine), Grant::Only(theirs)) => {
+            (Selection::All, _) => true,
+            (Selection::Only(_), Selection::All) => false,
+            (Selection::Only(mine), Selection::Only(theirs)) => {
                 theirs.iter().all(|theirs| mine.iter().any(|mine| mine.includes(theirs)))
             }
         };
@@ -171,8 +173,8 @@ impl Access {
 
     /// Whether it allows nothing at all, because a set is empty.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.scopes, Grant::Only(scopes) if scopes.is_empty())
-            || matches!(&self.resources, Grant::Only(patterns) if patterns.is_empty())
+        matches!(&self.scopes, Selection::Only(scopes) if scopes.is_empty())
+            || matches!(&self.resources, Selection::Only(patterns) if patterns.is_empty())
     }
 }
 
@@ -396,13 +398,13 @@ impl fmt::Debug for ResourcePattern {
 fn checked<T: Ord>(
     items: impl Iterator<Item = Result<T, InvalidText>>,
     what: &'static str,
-) -> Result<Grant<T>, InvalidText> {
+) -> Result<Selection<T>, InvalidText> {
     let max = Access::MAX_LISTED;
     let items: Vec<T> = items.take(max + 1).collect::<Result<_, _>>()?;
     if items.len() > max {
         return Err(InvalidText::new(what, TextProblem::TooMany { max }));
     }
-    Ok(Grant::only(items))
+    Ok(Selection::only(items))
 }
 
 fn check_name(name: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), TextProblem> {
@@ -490,13 +492,13 @@ mod tests {
     }
 
     #[test]
-    fn grants_from_outside_are_sorted_and_bounded() {
+    fn selections_from_outside_are_sorted_and_bounded() {
         let scope = |name: &str| Scope::new(name).unwrap();
-        let unsorted = Grant::Only([scope("w"), scope("r"), scope("w")].into());
-        let access = Access::from_grants(unsorted, Grant::All).unwrap();
+        let unsorted = Selection::Only([scope("w"), scope("r"), scope("w")].into());
+        let access = Access::from_selections(unsorted, Selection::All).unwrap();
         assert_eq!(access, Access::scopes(["r", "w"]).unwrap());
-        let many = Grant::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
-        assert!(Access::from_grants(many, Grant::All).is_err());
+        let many = Selection::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
+        assert!(Access::from_selections(many, Selection::All).is_err());
     }
 
     #[test]

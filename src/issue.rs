@@ -60,7 +60,7 @@ impl NewToken {
         let granted = Access::scopes(scopes);
         let access = self.access.and_then(|access| {
             let resources = access.unwrap_or(Access::full()).granted_resources().clone();
-            Access::from_grants(granted?.granted_scopes().clone(), resources).map(Some)
+            Access::from_selections(granted?.granted_scopes().clone(), resources).map(Some)
         });
         NewToken { access, ..self }
     }

@@ -141,7 +141,7 @@ pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Presented};
 pub use view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
-pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
+pub use access::{Access, AsScope, Requirement, ResourcePattern, Scope, ScopeName, Selection};
 pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};

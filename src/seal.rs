@@ -6,7 +6,7 @@
 //! # The bytes
 //!
 //! The seal is HMAC-SHA-256 under the key that the row names, over these bytes. Numbers are big-endian. A *text* is
-//! its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is `00`, or `01` and the value. A *grant* is
+//! its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is `00`, or `01` and the value. A *selection* is
 //! `00` for everything, or `01`, the number of items as a `u32`, and the items as texts, sorted by their bytes.
 //!
 //! | | |
@@ -17,7 +17,7 @@
 //! | id | `u64` |
 //! | digest | `u32` length (33), then the scheme's tag and the 32 bytes |
 //! | owner, label | text, text |
-//! | scopes, resources | grant, grant |
+//! | scopes, resources | selection, selection |
 //! | issued by | option of text |
 //! | created at | `i64`, seconds since 1970 |
 //! | expires | option of `i64`; `00` is never |
@@ -26,7 +26,7 @@
 //!
 //! Last use, revocation and revision are not sealed: they change without a key.
 
-use crate::access::{Access, Grant};
+use crate::access::{Access, Selection};
 use crate::key_ring::KeyRing;
 use crate::record::{Expires, RecordParts, SealCheck, TokenRecord};
 use crate::row::{Mark, ReadableRow};
@@ -147,8 +147,8 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.slice(&record.digest().to_bytes());
     bytes.text(record.owner().as_str());
     bytes.text(record.label().as_str());
-    bytes.grant(record.access().granted_scopes(), |scope| scope.as_str());
-    bytes.grant(record.access().granted_resources(), |pattern| pattern.as_str());
+    bytes.selection(record.access().granted_scopes(), |scope| scope.as_str());
+    bytes.selection(record.access().granted_resources(), |pattern| pattern.as_str());
     bytes.option(record.issued_by(), |bytes, operator| bytes.text(operator.as_str()));
     bytes.instant(record.created_at());
     bytes.option(record.expires().at(), Encoding::instant);
@@ -190,10 +190,10 @@ impl Encoding {
         }
     }
 
-    fn grant<T>(&mut self, grant: &Grant<T>, text: impl Fn(&T) -> &str) {
-        let listed = match grant {
-            Grant::All => None,
-            Grant::Only(items) => Some(items),
+    fn selection<T>(&mut self, selection: &Selection<T>, text: impl Fn(&T) -> &str) {
+        let listed = match selection {
+            Selection::All => None,
+            Selection::Only(items) => Some(items),
         };
         self.option(listed, |bytes, items| {
             bytes.length(items.len());

@@ -1,6 +1,6 @@
 //! Changes of a good token: its label, its access, its end.
 
-use app_tokens::{Access, By, Grant, TokenView};
+use app_tokens::{Access, By, Selection, TokenView};
 
 use crate::look::find;
 use crate::make::end;
@@ -26,7 +26,7 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
     // What isn't named stays. If that is narrowed meanwhile, this would be more and is refused.
     let now = find(&opened, wish.token.id).await?;
-    let kept = Access::from_grants(
+    let kept = Access::from_selections(
         named(&wish.access.scopes).unwrap_or_else(|| now.access().granted_scopes().clone()),
         named(&wish.access.resources).unwrap_or_else(|| now.access().granted_resources().clone()),
     )?;
@@ -43,8 +43,8 @@ pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {
     told(&extended, end_of(extended.expires()))
 }
 
-fn named<T: Ord + Clone>(items: &[T]) -> Option<Grant<T>> {
-    (!items.is_empty()).then(|| Grant::only(items.iter().cloned()))
+fn named<T: Ord + Clone>(items: &[T]) -> Option<Selection<T>> {
+    (!items.is_empty()).then(|| Selection::only(items.iter().cloned()))
 }
 
 fn told(token: &TokenView, what: impl std::fmt::Display) -> Result<(), Problem> {

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write as _};
 
 use app_tokens::record::Expires;
-use app_tokens::{Grant, Timestamp, TokenId, TokenPage, TokenView};
+use app_tokens::{Selection, Timestamp, TokenId, TokenPage, TokenView};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;
@@ -164,10 +164,10 @@ fn text(value: Option<impl Display>) -> Value {
     value.map(|value| value.to_string()).into()
 }
 
-fn listed<T: Display>(grant: &Grant<T>) -> Value {
-    match grant {
-        Grant::All => Value::Null,
-        Grant::Only(items) => items.iter().map(ToString::to_string).collect(),
+fn listed<T: Display>(selection: &Selection<T>) -> Value {
+    match selection {
+        Selection::All => Value::Null,
+        Selection::Only(items) => items.iter().map(ToString::to_string).collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app_tokens::error::Failed;
 use app_tokens::store::{Filter, Page};
-use app_tokens::{Grant, IssuedToken, NewToken, Owner, TokenView};
+use app_tokens::{IssuedToken, NewToken, Owner, Selection, TokenView};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -132,8 +132,8 @@ pub fn show_once(issued: &IssuedToken) -> Response {
 
 pub fn describe(token: &TokenView) -> Value {
     let scopes = match token.access().granted_scopes() {
-        Grant::All => Value::Null,
-        Grant::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
+        Selection::All => Value::Null,
+        Selection::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
     };
     json!({
         "id": token.id().to_string(),

@@ -1,6 +1,6 @@
 //! The settings page: sign in, create, see once, list, revoke. Plain HTML forms, no JavaScript.
 
-use app_tokens::{By, Grant, Owner, Reason, TokenView};
+use app_tokens::{By, Owner, Reason, Selection, TokenView};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Request, State};
@@ -154,8 +154,8 @@ impl Page {
 
 fn line(token: &TokenView) -> String {
     let access = match token.access().granted_scopes() {
-        Grant::All => "everything".into(),
-        Grant::Only(scopes) => {
+        Selection::All => "everything".into(),
+        Selection::Only(scopes) => {
             scopes.iter().map(app_tokens::Scope::as_str).collect::<Vec<_>>().join(", ")
         }
     };

@@ -47,9 +47,10 @@ fn digest_and_seal_are_those_of_a_second_implementation() {
         };
         let id = |name: &str| row[name].as_u64().map(|n| TokenId::from_u64(n).unwrap());
         let instant = |name: &str| row[name].as_i64().map(|n| Timestamp::from_unix(n).unwrap());
-        let scopes = list("scopes").map(|s| Grant::only(s.iter().map(|s| Scope::new(s).unwrap())));
+        let scopes =
+            list("scopes").map(|s| Selection::only(s.iter().map(|s| Scope::new(s).unwrap())));
         let resources = list("resources")
-            .map(|r| Grant::only(r.iter().map(|r| ResourcePattern::new(r).unwrap())));
+            .map(|r| Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap())));
 
         let key = STANDARD.encode(from_hex(text("key")));
         let sealer = sealer(&format!("{}:{key}", row["key_id"]), text("realm"));
@@ -59,9 +60,9 @@ fn digest_and_seal_are_those_of_a_second_implementation() {
             digest: Digest::of(&token),
             owner: Owner::new(text("owner")).unwrap(),
             label: Label::new(text("label")).unwrap(),
-            access: Access::from_grants(
-                scopes.unwrap_or(Grant::All),
-                resources.unwrap_or(Grant::All),
+            access: Access::from_selections(
+                scopes.unwrap_or(Selection::All),
+                resources.unwrap_or(Selection::All),
             )
             .unwrap(),
             issued_by: row["issued_by"].as_str().map(|name| Operator::new(name).unwrap()),
@@ -184,15 +185,16 @@ fn confusable() -> impl Strategy<Value = RecordParts> {
                 (family, successor, derived),
             )| {
                 let id = |number| TokenId::from_u64(number).unwrap();
-                let scopes = scopes
-                    .map_or(Grant::All, |s| Grant::only(s.iter().map(|s| Scope::new(s).unwrap())));
-                let resources = resources.map_or(Grant::All, |r| {
-                    Grant::only(r.iter().map(|r| ResourcePattern::new(r).unwrap()))
+                let scopes = scopes.map_or(Selection::All, |s| {
+                    Selection::only(s.iter().map(|s| Scope::new(s).unwrap()))
+                });
+                let resources = resources.map_or(Selection::All, |r| {
+                    Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap()))
                 });
                 RecordParts {
                     owner: Owner::new(owner).unwrap(),
                     label: Label::new(label).unwrap(),
-                    access: Access::from_grants(scopes, resources).unwrap(),
+                    access: Access::from_selections(scopes, resources).unwrap(),
                     issued_by: issued_by.map(|name| Operator::new(name).unwrap()),
                     created_at: Timestamp::from_unix(created).unwrap(),
                     expires: expires
@@ -237,12 +239,12 @@ impl<'a> Decoding<'a> {
     fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
         (self.take(1) == [1]).then(|| read(self))
     }
-    fn grant<T: Ord>(&mut self, make: impl Fn(&str) -> T) -> Grant<T> {
+    fn selection<T: Ord>(&mut self, make: impl Fn(&str) -> T) -> Selection<T> {
         let listed = self.option(|bytes| {
             let length = bytes.small();
             (0..length).map(|_| make(bytes.text())).collect::<Vec<_>>()
         });
-        listed.map_or(Grant::All, Grant::only)
+        listed.map_or(Selection::All, Selection::only)
     }
 }
 
@@ -260,9 +262,9 @@ proptest! {
             digest: Digest::from_bytes(bytes.slice()).unwrap(),
             owner: Owner::new(bytes.text()).unwrap(),
             label: Label::new(bytes.text()).unwrap(),
-            access: Access::from_grants(
-                bytes.grant(|name| Scope::new(name).unwrap()),
-                bytes.grant(|name| ResourcePattern::new(name).unwrap()),
+            access: Access::from_selections(
+                bytes.selection(|name| Scope::new(name).unwrap()),
+                bytes.selection(|name| ResourcePattern::new(name).unwrap()),
             ).unwrap(),
             issued_by: bytes.option(|bytes| Operator::new(bytes.text()).unwrap()),
             created_at: bytes.instant(),

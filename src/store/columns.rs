@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::access::{Access, ResourcePattern, Scope, Selection};
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
@@ -166,15 +166,15 @@ impl<'r> Columns<'r> {
             }),
             _ => return None,
         };
-        let scopes = as_grant(self.scopes.as_deref(), |scope| Scope::new(scope))?;
+        let scopes = as_selection(self.scopes.as_deref(), |scope| Scope::new(scope))?;
         let resources =
-            as_grant(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
+            as_selection(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
         Some(TokenRecord::from_parts(RecordParts {
             id,
             digest: Digest::from_bytes(&self.digest?).ok()?,
             owner: exact(&self.owner?, Owner::new)?,
             label: exact(&self.label?, Label::new)?,
-            access: Access::from_grants(scopes, resources).ok()?,
+            access: Access::from_selections(scopes, resources).ok()?,
             issued_by: some(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
             created_at: as_time(self.created_at?)?,
             expires: some(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
@@ -282,25 +282,27 @@ fn some<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Opt
     }
 }
 
-/// NULL for everything, else the items, one a line: none is empty or holds a line's end. [`as_grant`] is its mirror.
-fn lines<'r, T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
-    match grant {
-        Grant::All => None,
-        Grant::Only(items) => Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into()),
+/// NULL for everything, else the items, one a line: none is empty or holds a line's end. [`as_selection`] is its mirror.
+fn lines<'r, T>(selection: &Selection<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
+    match selection {
+        Selection::All => None,
+        Selection::Only(items) => {
+            Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into())
+        }
     }
 }
 
 /// Sorted, each item once, as it is written.
-fn as_grant<T: Ord>(
+fn as_selection<T: Ord>(
     lines: Option<&str>,
     make: fn(&str) -> Result<T, InvalidText>,
-) -> Option<Grant<T>> {
+) -> Option<Selection<T>> {
     let items: Vec<T> = match lines {
-        None => return Some(Grant::All),
+        None => return Some(Selection::All),
         Some("") => Vec::new(),
         Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
     };
-    items.is_sorted_by(|one, next| one < next).then(|| Grant::Only(items.into()))
+    items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
 }
 
 /// A text that is stored just as it would be made: none that would be cut first.

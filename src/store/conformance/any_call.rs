@@ -6,7 +6,7 @@ use super::population::population;
 use super::race::{Call, at_once, given_up};
 use super::rows::*;
 use super::{CALLS, ROUNDS, Runner};
-use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::access::{Access, ResourcePattern, Scope, Selection};
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Inserted, Purge, Replaced, TokenStore};
 use crate::text::Operator;
@@ -44,7 +44,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         digest: digest(0),
         owner: owner(" O'Hara; \"x\" % _ \\ "),
         label: label("0"),
-        access: Access::from_grants(Grant::only([]), Grant::only([])).unwrap(),
+        access: Access::from_selections(Selection::only([]), Selection::only([])).unwrap(),
         created_at: Timestamp::MIN,
         expires: Expires::At(Timestamp::MIN),
         family: TokenId::MAX,
@@ -62,7 +62,11 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         ..row(1, "NULL")
     };
     let scopes_only = RecordParts {
-        access: Access::from_grants(Grant::only([Scope::new("*").unwrap()]), Grant::All).unwrap(),
+        access: Access::from_selections(
+            Selection::only([Scope::new("*").unwrap()]),
+            Selection::All,
+        )
+        .unwrap(),
         last_use: Some(LastUse {
             at: at(5),
             address: Some("192.0.2.1".parse().unwrap()),
@@ -72,7 +76,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     };
     let everything = ResourcePattern::new("*").unwrap();
     let resources_only = RecordParts {
-        access: Access::from_grants(Grant::All, Grant::only([everything])).unwrap(),
+        access: Access::from_selections(Selection::All, Selection::only([everything])).unwrap(),
         ..row(3, "Alice")
     };
     let many = RecordParts {
