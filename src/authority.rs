@@ -27,7 +27,7 @@ use crate::record::{
     Actor, Expires, LastUse, RecordParts, Revocation, SealCheck, Status, TokenRecord,
 };
 use crate::row::ReadableRow;
-use crate::seal::{self, Intact, Sealer};
+use crate::seal::{Intact, SealChange, Sealer};
 use crate::store::{
     Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, Supersede, TokenStore,
@@ -283,9 +283,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<TokenView, ChangeError> {
         let label = Label::new(label)?;
         let renamed = move |_: &TokenRecord, _| {
-            Ok(seal::Change { label: Some(label.clone()), ..seal::Change::default() })
+            Ok(SealChange { label: Some(label.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::Change::Renamed, renamed).await
+        self.change(by, id, event::ChangeKind::Renamed, renamed).await
     }
 
     /// Takes access away from a token, and ends what was issued under its line, which may do more. It can only take away; to take
@@ -303,9 +303,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             if !self.shared.policy.includes(record.access(), &access) {
                 return Err(ChangeError::MoreAccess);
             }
-            Ok(seal::Change { access: Some(access.clone()), ..seal::Change::default() })
+            Ok(SealChange { access: Some(access.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::Change::Narrowed, narrowed).await
+        self.change(by, id, event::ChangeKind::Narrowed, narrowed).await
     }
 
     /// Moves a token's end, so far as the policy's longest life allows, counted from when it was made. A sooner end also ends what was
@@ -328,9 +328,9 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return Err(ChangeError::Derived);
             }
             let end = issue::within(end, &self.shared.policy, record.created_at(), now)?;
-            Ok(seal::Change { expires: Some(end), ..seal::Change::default() })
+            Ok(SealChange { expires: Some(end), ..SealChange::default() })
         };
-        self.change(by, id, event::Change::Extended, extended).await
+        self.change(by, id, event::ChangeKind::Extended, extended).await
     }
 
     /// Replaces a token by a new one of the same owner and label, in one step of the store: no crash leaves neither or both. However
@@ -363,10 +363,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         let is_less = [old.record(), last]
             .iter()
             .any(|than| issue::is_less(&granted.access, granted.expires, than, policy));
-        let superseded = |successor| seal::Change {
+        let superseded = |successor| SealChange {
             expires: Some(old_ends),
             successor: Some(successor),
-            ..seal::Change::default()
+            ..SealChange::default()
         };
         let ended_derived = is_less || old_ends.has_come(now);
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
@@ -701,8 +701,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         by: By<'_>,
         id: TokenId,
-        kind: event::Change,
-        decide: impl Fn(&TokenRecord, Timestamp) -> Result<seal::Change, ChangeError> + Send,
+        kind: event::ChangeKind,
+        decide: impl Fn(&TokenRecord, Timestamp) -> Result<SealChange, ChangeError> + Send,
     ) -> Result<TokenView, ChangeError> {
         let actor = by.actor()?;
         for _ in 0..MAX_TRIES {
@@ -716,7 +716,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             let replace = Replace {
                 row: new.clone().into(),
                 now,
-                unique_label: kind == event::Change::Renamed
+                unique_label: kind == event::ChangeKind::Renamed
                     && self.shared.policy.has_unique_labels(),
                 // They may do more than the token may now, or outlive it.
                 ends_derived: is_less.then(|| Revocation {
@@ -1082,7 +1082,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let is_trusted = lost == Some(whole.record().key_id());
         let new = match self.shared.sealer.intact(whole) {
-            Ok(intact) => self.shared.sealer.reseal(intact, seal::Change::default()),
+            Ok(intact) => self.shared.sealer.reseal(intact, SealChange::default()),
             Err(SealCheck::KeyMissing) if is_trusted => {
                 self.shared.sealer.danger_seal_without_proof(whole)
             }

@@ -143,7 +143,7 @@ pub enum Event<'a> {
         /// The token as it is now.
         token: &'a TokenView,
         /// What was changed.
-        change: Change,
+        change: ChangeKind,
         /// Whether what was issued under its line is revoked.
         ended_derived: bool,
         /// By whom.
@@ -201,7 +201,7 @@ pub enum Event<'a> {
 /// What of a token was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Change {
+pub enum ChangeKind {
     /// Its label.
     Renamed,
     /// Its access became smaller.

@@ -92,8 +92,8 @@ impl Sealer {
     }
 
     /// Seals a row anew, under the active key: exactly what was found intact, and the change.
-    pub(crate) fn reseal(&self, intact: Intact<'_>, change: Change) -> ReadableRow {
-        let Change { label, access, expires, successor } = change;
+    pub(crate) fn reseal(&self, intact: Intact<'_>, change: SealChange) -> ReadableRow {
+        let SealChange { label, access, expires, successor } = change;
         let old = intact.0.clone().into_parts();
         self.seal(RecordParts {
             label: label.unwrap_or(old.label),
@@ -130,7 +130,7 @@ impl<'a> Intact<'a> {
 
 /// What a new seal may change of a row. Whose it is, its digest and its line never change.
 #[derive(Debug, Default)]
-pub(crate) struct Change {
+pub(crate) struct SealChange {
     pub(crate) label: Option<Label>,
     pub(crate) access: Option<Access>,
     pub(crate) expires: Option<Expires>,

@@ -112,11 +112,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn kind(&self) -> event::Change {
+    pub(crate) fn kind(&self) -> event::ChangeKind {
         match self {
-            Change::Label(_) => event::Change::Renamed,
-            Change::Access(_) => event::Change::Narrowed,
-            Change::End(_) => event::Change::Extended,
+            Change::Label(_) => event::ChangeKind::Renamed,
+            Change::Access(_) => event::ChangeKind::Narrowed,
+            Change::End(_) => event::ChangeKind::Extended,
         }
     }
 }
@@ -307,7 +307,7 @@ pub(crate) enum Told {
     },
     Reused(TokenId),
     /// Which, what of it, and whether what was issued under it ended.
-    Changed(TokenId, event::Change, bool, Actor),
+    Changed(TokenId, event::ChangeKind, bool, Actor),
     /// How many, and which of them were trusted, by whom.
     Resealed(u64, Option<(Vec<TokenId>, Actor)>),
     Revoked(u64, Reason, Actor),
