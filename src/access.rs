@@ -1,7 +1,7 @@
 //! What a token may do: scopes on resources, and what an action requires.
 //!
 //! A token has an [`Access`]; an action of the host's has a [`Requirement`]; [`Access::allows`] is the only
-//! place where the two meet. What a scope includes ("write includes read") travels with the requirement,
+//! place where the two meet. What a scope implies ("write implies read") travels with the requirement,
 //! so a host can change it without touching a stored token.
 
 use std::fmt;
@@ -141,18 +141,18 @@ impl Access {
     }
 
     /// Whether everything that `other` allows is allowed by this, too: the subset law of narrowing,
-    /// rotation and derived tokens. What a scope includes is the policy's to say
+    /// rotation and derived tokens. What a scope implies is the policy's to say
     /// ([`Policy::with_scopes`](crate::Policy::with_scopes)); here each scope stands for itself.
     pub fn includes(&self, other: &Access) -> bool {
         self.includes_by(other, &[])
     }
 
-    /// The same, with what each of the host's scopes is included in.
-    pub(crate) fn includes_by(&self, other: &Access, inclusions: &[ScopeInclusion]) -> bool {
+    /// Like [`Access::includes`], with what implies each of the host's scopes.
+    pub(crate) fn includes_by(&self, other: &Access, implications: &[ScopeImplication]) -> bool {
         let is_granted = |mine: &[Scope], theirs: &Scope| {
-            let including = inclusions.iter().find(|(name, _)| *name == theirs.as_str());
-            let including = including.map_or(&[][..], |(_, included_in)| *included_in);
-            mine.iter().any(|mine| mine == theirs || including.contains(&mine.as_str()))
+            let known = implications.iter().find(|(name, _)| *name == theirs.as_str());
+            let implied_by = known.map_or(&[][..], |(_, implied_by)| *implied_by);
+            mine.iter().any(|mine| mine == theirs || implied_by.contains(&mine.as_str()))
         };
         let scopes_included = match (&self.scopes, &other.scopes) {
             (Selection::All, _) => true,
@@ -178,8 +178,8 @@ impl Access {
     }
 }
 
-/// A scope's name, and those of the scopes that include it.
-pub(crate) type ScopeInclusion = (&'static str, &'static [&'static str]);
+/// A scope's name, and the names of the scopes that imply it.
+pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
 
 /// The host's own enum of scopes.
 ///
@@ -193,7 +193,7 @@ pub(crate) type ScopeInclusion = (&'static str, &'static [&'static str]);
 ///     fn name(&self) -> &'static str {
 ///         match self { Files::Read => "files:read", Files::Write => "files:write" }
 ///     }
-///     fn included_in(&self) -> &'static [&'static str] {
+///     fn implied_by(&self) -> &'static [&'static str] {
 ///         match self { Files::Read => &["files:write"], Files::Write => &[] }
 ///     }
 /// }
@@ -202,8 +202,8 @@ pub trait ScopeName {
     /// The scope's name, by RFC 6749's `scope-token`.
     fn name(&self) -> &'static str;
 
-    /// Every scope that includes this one. The list is complete: it is not followed further.
-    fn included_in(&self) -> &'static [&'static str] {
+    /// Returns every scope that implies this one. The list must be complete: it isn't followed further.
+    fn implied_by(&self) -> &'static [&'static str] {
         &[]
     }
 }
@@ -263,9 +263,9 @@ impl<'a> Requirement<'a> {
     pub const ANY_VALID_TOKEN: Requirement<'static> =
         Requirement { sufficient: None, resource: None };
 
-    /// A scope of the host's enum, or one that includes it.
+    /// Requires a scope of the host's enum, or one that implies it.
     pub fn scope(scope: &impl ScopeName) -> Requirement<'static> {
-        let sufficient = Sufficient { first: Some(scope.name()), others: scope.included_in() };
+        let sufficient = Sufficient { first: Some(scope.name()), others: scope.implied_by() };
         Requirement { sufficient: Some(sufficient), resource: None }
     }
 
@@ -437,7 +437,7 @@ mod tests {
                 Files::Write => "files:write",
             }
         }
-        fn included_in(&self) -> &'static [&'static str] {
+        fn implied_by(&self) -> &'static [&'static str] {
             match self {
                 Files::Read => &["files:write"],
                 Files::Write => &[],
@@ -505,8 +505,10 @@ mod tests {
     fn a_wider_scope_includes_a_narrower_one_where_the_host_says_so() {
         let write = Access::scopes([Files::Write]).unwrap();
         let read = Access::scopes([Files::Read]).unwrap();
-        let inclusions = [Files::Read, Files::Write].map(|f| (f.name(), f.included_in()));
-        assert!(write.includes_by(&read, &inclusions) && !read.includes_by(&write, &inclusions));
+        let implications = [Files::Read, Files::Write].map(|f| (f.name(), f.implied_by()));
+        assert!(
+            write.includes_by(&read, &implications) && !read.includes_by(&write, &implications)
+        );
         assert!(!write.includes(&read));
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::access::{Access, ScopeInclusion, ScopeName};
+use crate::access::{Access, ScopeImplication, ScopeName};
 use crate::token::Prefix;
 
 mod error;
@@ -53,7 +53,7 @@ pub struct Policy {
     usage_interval: Duration,
     retention: Duration,
     record_origin: bool,
-    scopes: Vec<ScopeInclusion>,
+    scopes: Vec<ScopeImplication>,
 }
 
 /// What happens when a superseded token is presented with its right secret: two hold it, or a client
@@ -236,20 +236,20 @@ impl Policy {
         Policy { retention, ..self }
     }
 
-    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which includes which: a token to write may be
-    /// narrowed to one that reads.
+    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which scope
+    /// implies which. A token to write can then be narrowed to one that reads.
     ///
     /// # Errors
-    /// [`PolicyError::ScopeLeftOut`] where reading is included in writing, writing in administering, and reading not in that: narrowed,
-    /// a token could do more.
+    /// [`PolicyError::ScopeLeftOut`] if, for example, administering implies writing and writing implies
+    /// reading, but administering doesn't imply reading. A narrowed token could then do more.
     pub fn with_scopes(mut self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
-        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.included_in())).collect();
-        for (scope, included_in) in &self.scopes {
-            for (_, more) in self.scopes.iter().filter(|(name, _)| included_in.contains(name)) {
+        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.implied_by())).collect();
+        for (scope, implied_by) in &self.scopes {
+            for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
                 let left_out =
-                    more.iter().find(|more| *more != scope && !included_in.contains(more));
-                if let Some(including) = left_out {
-                    return Err(PolicyError::ScopeLeftOut { scope, including });
+                    more.iter().find(|more| *more != scope && !implied_by.contains(more));
+                if let Some(implying) = left_out {
+                    return Err(PolicyError::ScopeLeftOut { scope, implying });
                 }
             }
         }
@@ -366,7 +366,7 @@ mod tests {
         fn name(&self) -> &'static str {
             self.0
         }
-        fn included_in(&self) -> &'static [&'static str] {
+        fn implied_by(&self) -> &'static [&'static str] {
             self.1
         }
     }
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
         assert!(policy().with_idle_timeout(DAY).is_ok());
         assert!(policy().with_max_per_owner(0).is_err());
-        let left_out = PolicyError::ScopeLeftOut { scope: "read", including: "admin" };
+        let left_out = PolicyError::ScopeLeftOut { scope: "read", implying: "admin" };
         assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
         let read = Named("read", &["write", "admin"]);
         assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());

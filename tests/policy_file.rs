@@ -20,7 +20,7 @@ impl ScopeName for Files {
     fn name(&self) -> &'static str {
         self.0
     }
-    fn included_in(&self) -> &'static [&'static str] {
+    fn implied_by(&self) -> &'static [&'static str] {
         self.1
     }
 }

@@ -158,7 +158,7 @@ impl Keys {
 /// A scope of the file's. Its names are kept until the process ends, as a [`ScopeName`] asks: the file is read once.
 struct Named {
     name: &'static str,
-    included_in: &'static [&'static str],
+    implied_by: &'static [&'static str],
 }
 
 impl ScopeName for Named {
@@ -166,12 +166,12 @@ impl ScopeName for Named {
         self.name
     }
 
-    fn included_in(&self) -> &'static [&'static str] {
-        self.included_in
+    fn implied_by(&self) -> &'static [&'static str] {
+        self.implied_by
     }
 }
 
-/// The file says what a scope includes; an engine asks what it is included in.
+/// The file says what a scope includes; an engine asks what implies it.
 fn named(scopes: &BTreeMap<String, Includes>) -> Result<Vec<Named>, String> {
     for (name, includes) in scopes {
         Scope::new(name).map_err(|error| format!("[scopes] {name:?}: {error}"))?;
@@ -185,5 +185,5 @@ fn named(scopes: &BTreeMap<String, Includes>) -> Result<Vec<Named>, String> {
         let others = kept.iter().filter(|(_, includes)| includes.iter().any(|name| name == this));
         others.map(|(name, _)| *name).collect::<Vec<_>>()
     };
-    Ok(kept.iter().map(|(name, _)| Named { name, included_in: including(name).leak() }).collect())
+    Ok(kept.iter().map(|(name, _)| Named { name, implied_by: including(name).leak() }).collect())
 }

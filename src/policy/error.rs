@@ -21,15 +21,16 @@ pub enum PolicyError {
     /// There is a longest life, so nothing can live for ever.
     #[error("tokens can't be never-expiring where there is a maximum life")]
     NeverWithMaximum,
-    /// A scope includes another, but not all that this includes.
+    /// A scope implies a second one, but not all that this implies.
     #[error(
-        "the scope {including} includes one that includes {scope}, so it must include {scope}, too"
+        "the scope {implying} implies one that implies {scope}, so it must imply {scope}, too; \
+         name it in `implied_by` of {scope}"
     )]
     ScopeLeftOut {
-        /// What is left out.
+        /// The scope that is not implied.
         scope: &'static str,
-        /// Where it is.
-        including: &'static str,
+        /// The scope that must imply it.
+        implying: &'static str,
     },
     /// Under a day, weekends and flush intervals would end tokens that are in use.
     #[error("an idle time-out is a day or more")]
