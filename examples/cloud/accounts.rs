@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use app_tokens::Owner;
-use app_tokens::web::{Directory, DirectoryError};
+use app_tokens::web::{self, AccountsError};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -36,12 +36,12 @@ impl Accounts {
 }
 
 /// Here a login name is the account's id, as there is no renaming.
-impl Directory for Accounts {
-    async fn resolve(&self, name: &str) -> Result<Option<Owner>, DirectoryError> {
+impl web::Accounts for Accounts {
+    async fn owner_of(&self, name: &str) -> Result<Option<Owner>, AccountsError> {
         Ok(Owner::new(name).ok().filter(|owner| self.0.contains_key(owner)))
     }
 
-    async fn may_enter(&self, owner: &Owner) -> Result<bool, DirectoryError> {
+    async fn is_active(&self, owner: &Owner) -> Result<bool, AccountsError> {
         Ok(self.0.contains_key(owner))
     }
 }

@@ -1,7 +1,7 @@
 //! Every outcome out: [`Refusal`] and its [`Answer`].
 
+use super::accounts::AccountsError;
 use super::credentials::CredentialsError;
-use super::login::DirectoryError;
 use crate::access::Scope;
 use crate::error::{AuthError, Denied, Failed, Forbidden};
 
@@ -27,9 +27,9 @@ pub enum Refusal {
     /// The engine can't do its work.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// The host's directory, or its other way in, can't do its work.
-    #[error("the directory failed: {0}")]
-    Directory(DirectoryError),
+    /// The host's accounts, or its other way in, can't be asked.
+    #[error("the host's accounts can't be read: {0}")]
+    Accounts(AccountsError),
 }
 
 impl From<AuthError> for Refusal {
@@ -83,7 +83,7 @@ pub fn answer(refusal: &Refusal, realm: &str) -> Answer {
             let challenge = bearer(realm, Some("insufficient_scope"), forbidden.wanted_scope());
             Answer::new(403, "The app token may not do this.\n").with("www-authenticate", challenge)
         }
-        Refusal::Failed(_) | Refusal::Directory(_) => {
+        Refusal::Failed(_) | Refusal::Accounts(_) => {
             Answer::new(503, "App tokens can't be checked right now. Try again.\n")
                 .with("retry-after", String::from(RETRY_AFTER_SECONDS))
         }
@@ -173,7 +173,7 @@ mod tests {
             forbidden(Some("files:read")),
             forbidden(None),
             failed(),
-            Refusal::Directory("no route to host".into()),
+            Refusal::Accounts("no route to host".into()),
         ];
         all.extend(CREDENTIALS_ERRORS.map(Refusal::Credentials));
         all
@@ -212,7 +212,7 @@ mod tests {
         for refusal in [
             failed(),
             AuthError::Failed(Failed::NoFlusher).into(),
-            Refusal::Directory("no route to host".into()),
+            Refusal::Accounts("no route to host".into()),
         ] {
             has_status(&refusal, 503);
             assert!(challenges(&refusal).is_empty());

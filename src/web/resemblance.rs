@@ -1,4 +1,4 @@
-//! Whether a text that is no token was meant to be one, so that no log, directory or password check may see it.
+//! Whether a text that is no token was meant to be one, so that no log, account look-up or password check may see it.
 
 use crate::token::{ParseError, Prefix, Token};
 
