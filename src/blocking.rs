@@ -26,11 +26,14 @@ pub struct Blocking<'a, S> {
     tokens: &'a TokenAuthority<S>,
 }
 
-impl<'a, S: RuntimeFree> Blocking<'a, S> {
-    pub(crate) fn new(tokens: &'a TokenAuthority<S>) -> Blocking<'a, S> {
-        Blocking { tokens }
+impl<S: RuntimeFree> TokenAuthority<S> {
+    /// The same engine for hosts without a runtime.
+    pub fn blocking(&self) -> Blocking<'_, S> {
+        Blocking { tokens: self }
     }
+}
 
+impl<S: RuntimeFree> Blocking<'_, S> {
     /// [`TokenAuthority::issue`].
     ///
     /// # Errors
@@ -261,11 +264,14 @@ pub struct BlockingInTransaction<'a, T> {
     tokens: &'a InTransaction<T>,
 }
 
-impl<'a, T: RuntimeFree> BlockingInTransaction<'a, T> {
-    pub(crate) fn new(tokens: &'a InTransaction<T>) -> BlockingInTransaction<'a, T> {
-        BlockingInTransaction { tokens }
+impl<T: RuntimeFree> InTransaction<T> {
+    /// The same for hosts without a runtime.
+    pub fn blocking(&self) -> BlockingInTransaction<'_, T> {
+        BlockingInTransaction { tokens: self }
     }
+}
 
+impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
     /// [`InTransaction::issue`].
     ///
     /// # Errors

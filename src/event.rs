@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{DenialReason, Failed};
 use crate::record::Actor;
@@ -208,4 +209,62 @@ pub enum Change {
     Narrowed,
     /// Its end moved.
     Extended,
+}
+
+/// Where the events of a transaction wait.
+#[derive(Default)]
+pub(crate) struct EventBuffer(Mutex<Vec<BufferedEvent>>);
+
+impl EventBuffer {
+    pub(crate) fn push(&self, event: &Event<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(BufferedEvent::of(event));
+    }
+
+    /// Whether the transaction has revoked nothing yet, by what this object was asked.
+    pub(crate) fn has_no_revocation(&self) -> bool {
+        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        !events.iter().any(|event| matches!(event, BufferedEvent::Revoked { .. }))
+    }
+
+    pub(crate) fn take(&self) -> Vec<BufferedEvent> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What can happen in a transaction.
+pub(crate) enum BufferedEvent {
+    Issued { token: TokenView, by: Actor, is_certain: bool },
+    Revoked { filter: Filter, count: u64, is_certain: bool, reason: Reason, by: Actor },
+}
+
+impl BufferedEvent {
+    fn of(event: &Event<'_>) -> Option<BufferedEvent> {
+        match *event {
+            Event::Issued { token, by, is_certain } => {
+                Some(BufferedEvent::Issued { token: token.clone(), by: by.clone(), is_certain })
+            }
+            Event::Revoked { filter, count, is_certain, reason, by } => {
+                Some(BufferedEvent::Revoked {
+                    filter: filter.clone(),
+                    count,
+                    is_certain,
+                    reason: reason.clone(),
+                    by: by.clone(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn lend(&self) -> Event<'_> {
+        match self {
+            BufferedEvent::Issued { token, by, is_certain } => {
+                Event::Issued { token, by, is_certain: *is_certain }
+            }
+            BufferedEvent::Revoked { filter, count, is_certain, reason, by } => {
+                let (count, is_certain) = (*count, *is_certain);
+                Event::Revoked { filter, count, is_certain, reason, by }
+            }
+        }
+    }
 }

@@ -1,18 +1,15 @@
 //! [`InTransaction`]: to issue and revoke as a part of what the host's own transaction does.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::authority::{By, TokenAuthority};
-use crate::blocking::BlockingInTransaction;
 use crate::error::{IssueError, ManageError};
-use crate::event::{self, Event, Observer};
+use crate::event::{self, BufferedEvent, EventBuffer, Observer};
 use crate::issue::{IssuedToken, NewToken};
-use crate::record::Actor;
-use crate::store::{Filter, RuntimeFree, TokenStore};
+use crate::store::{Filter, TokenStore};
 use crate::text::Reason;
 use crate::token::TokenId;
-use crate::view::TokenView;
 
 /// The engine inside an open transaction of the host's: an account and its first token come into being together, or neither does.
 /// From [`TokenAuthority::in_transaction`].
@@ -39,13 +36,19 @@ use crate::view::TokenView;
 #[must_use = "its events must be sent after the commit, or nobody hears of what was done"]
 pub struct InTransaction<T> {
     tokens: TokenAuthority<T>,
+    events: Arc<EventBuffer>,
+}
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// The same engine inside an open transaction of the host's, in the same tables: `transaction` is a store over it, as
+    /// `store::SqliteTransaction` and `store::PostgresTransaction` are.
+    pub fn in_transaction<T: TokenStore>(&self, transaction: T) -> InTransaction<T> {
+        let events = Arc::new(EventBuffer::default());
+        InTransaction { tokens: self.buffered(transaction, events.clone()), events }
+    }
 }
 
 impl<T: TokenStore> InTransaction<T> {
-    pub(crate) fn new(tokens: TokenAuthority<T>) -> InTransaction<T> {
-        InTransaction { tokens }
-    }
-
     /// [`TokenAuthority::issue`]; show the token after the commit.
     ///
     /// # Errors
@@ -82,15 +85,7 @@ impl<T: TokenStore> InTransaction<T> {
 
     /// What the observer is to hear once the host has committed.
     pub fn into_events(self) -> UnsentEvents {
-        let events = self.tokens.held_back().map_or_else(Vec::new, HeldBack::take);
-        UnsentEvents { events, observer: self.tokens.observer() }
-    }
-}
-
-impl<T: RuntimeFree> InTransaction<T> {
-    /// The same for hosts without a runtime.
-    pub fn blocking(&self) -> BlockingInTransaction<'_, T> {
-        BlockingInTransaction::new(self)
+        UnsentEvents { events: self.events.take(), observer: self.tokens.observer() }
     }
 }
 
@@ -103,7 +98,7 @@ impl<T> fmt::Debug for InTransaction<T> {
 /// What happened in a transaction, before anybody has heard of it.
 #[must_use = "send them after the commit, or nobody hears of what was done; drop them after a rollback"]
 pub struct UnsentEvents {
-    events: Vec<Unsent>,
+    events: Vec<BufferedEvent>,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -118,62 +113,6 @@ impl UnsentEvents {
 
 impl fmt::Debug for UnsentEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.events.iter().map(Unsent::lend)).finish()
-    }
-}
-
-/// Where the events of a transaction wait.
-#[derive(Default)]
-pub(crate) struct HeldBack(Mutex<Vec<Unsent>>);
-
-impl HeldBack {
-    pub(crate) fn push(&self, event: &Event<'_>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(Unsent::of(event));
-    }
-
-    /// Whether the transaction has revoked nothing yet, by what this object was asked.
-    pub(crate) fn has_no_revocation(&self) -> bool {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !events.iter().any(|event| matches!(event, Unsent::Revoked { .. }))
-    }
-
-    fn take(&self) -> Vec<Unsent> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What can happen in a transaction.
-enum Unsent {
-    Issued { token: TokenView, by: Actor, is_certain: bool },
-    Revoked { filter: Filter, count: u64, is_certain: bool, reason: Reason, by: Actor },
-}
-
-impl Unsent {
-    fn of(event: &Event<'_>) -> Option<Unsent> {
-        match *event {
-            Event::Issued { token, by, is_certain } => {
-                Some(Unsent::Issued { token: token.clone(), by: by.clone(), is_certain })
-            }
-            Event::Revoked { filter, count, is_certain, reason, by } => Some(Unsent::Revoked {
-                filter: filter.clone(),
-                count,
-                is_certain,
-                reason: reason.clone(),
-                by: by.clone(),
-            }),
-            _ => None,
-        }
-    }
-
-    fn lend(&self) -> Event<'_> {
-        match self {
-            Unsent::Issued { token, by, is_certain } => {
-                Event::Issued { token, by, is_certain: *is_certain }
-            }
-            Unsent::Revoked { filter, count, is_certain, reason, by } => {
-                let (count, is_certain) = (*count, *is_certain);
-                Event::Revoked { filter, count, is_certain, reason, by }
-            }
-        }
+        f.debug_list().entries(self.events.iter().map(BufferedEvent::lend)).finish()
     }
 }

@@ -1,13 +1,10 @@
 //! Last use: noted in memory when a token authenticates, written in batches later.
 
-use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::authority::TokenAuthority;
-use crate::error::Failed;
 use crate::record::{CLOCK_TOLERANCE, LastUse};
 use crate::seal::WholeRow;
 use crate::store::{StoreError, TokenStore};
@@ -170,11 +167,11 @@ impl UsageLog {
         self.flushes.load(Ordering::SeqCst)
     }
 
-    fn attach_flusher(&self) {
+    pub(crate) fn attach_flusher(&self) {
         self.flushers.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn detach_flusher(&self) {
+    pub(crate) fn detach_flusher(&self) {
         self.flushers.fetch_sub(1, Ordering::Relaxed);
     }
 
@@ -185,93 +182,5 @@ impl UsageLog {
     fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {
         let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for UsageLog {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UsageLog")
-    }
-}
-
-/// Whoever writes the last uses from time to time: a task, a thread, or the host's own schedule.
-///
-/// From [`TokenAuthority::usage_flusher`]. A policy with an idle time-out is refused while there is none, as the uses that keep
-/// tokens alive would be lost at every restart.
-#[must_use = "without a flusher the last use is never written: keep it, and call `flush` from time to time"]
-pub struct UsageFlusher<S: TokenStore + Clone> {
-    tokens: TokenAuthority<S>,
-}
-
-impl<S: TokenStore + Clone> UsageFlusher<S> {
-    pub(crate) fn attach(tokens: TokenAuthority<S>) -> UsageFlusher<S> {
-        tokens.usage().attach_flusher();
-        UsageFlusher { tokens }
-    }
-
-    /// Writes the uses noted so far. Call it every minute or so, and before the process ends.
-    ///
-    /// # Errors
-    /// [`Failed`] if the store is; what it did not take waits for the next time.
-    pub async fn flush(&self) -> Result<(), Failed> {
-        self.tokens.flush_usage().await
-    }
-}
-
-impl<S: TokenStore + Clone> Drop for UsageFlusher<S> {
-    fn drop(&mut self) {
-        self.tokens.usage().detach_flusher();
-    }
-}
-
-impl<S: TokenStore + Clone> fmt::Debug for UsageFlusher<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UsageFlusher")
-    }
-}
-
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
-    /// Writes them in a task of the tokio runtime, every `period`, until the task is stopped or dropped.
-    ///
-    /// A failure is an [`Event::UsageNotWritten`](crate::event::Event), and the next period tries again. Call it on a tokio
-    /// runtime with its time enabled.
-    pub fn spawn_every(self, period: Duration) -> FlushTask {
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        // A period of zero would never let go of the processor.
-        let period = period.max(Duration::from_millis(1));
-        let task = tokio::spawn(async move {
-            while tokio::time::timeout(period, &mut stopped).await.is_err() {
-                let _told_the_observer = self.flush().await;
-            }
-            self.flush().await
-        });
-        FlushTask { task, stop }
-    }
-}
-
-/// The task of [`UsageFlusher::spawn_every`]. Dropping it makes the task write a last time and end.
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-#[must_use = "the task ends when this is dropped"]
-#[derive(Debug)]
-pub struct FlushTask {
-    task: tokio::task::JoinHandle<Result<(), Failed>>,
-    stop: tokio::sync::oneshot::Sender<()>,
-}
-
-#[cfg(feature = "tokio")]
-impl FlushTask {
-    /// Ends the task and waits until it has written a last time: for an orderly end of the process.
-    ///
-    /// # Errors
-    /// [`Failed`] if the last write failed.
-    pub async fn stop(self) -> Result<(), Failed> {
-        drop(self.stop);
-        match self.task.await {
-            Ok(flushed) => flushed,
-            Err(error) => Err(StoreError::unknown(error).into()),
-        }
     }
 }
