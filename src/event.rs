@@ -220,12 +220,6 @@ impl EventBuffer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(BufferedEvent::of(event));
     }
 
-    /// Whether the transaction has revoked nothing yet, by what this object was asked.
-    pub(crate) fn has_no_revocation(&self) -> bool {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !events.iter().any(|event| matches!(event, BufferedEvent::Revoked { .. }))
-    }
-
     pub(crate) fn take(&self) -> Vec<BufferedEvent> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -88,8 +88,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return Err(Failed::OrphanRow { id: missed.id(), key_id: missed.key_id() });
             }
         }
-        // What a transaction of the host's revoked may be rolled back.
-        if self.buffer.as_ref().is_none_or(|buffer| buffer.has_no_revocation()) {
+        // Never inside a transaction: a revocation that it saw, by whichever hand, may be rolled back.
+        if self.buffer.is_none() {
             self.engine.ring_is_complete.store(true, Ordering::Relaxed);
         }
         Ok(())
