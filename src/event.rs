@@ -35,21 +35,21 @@ pub(crate) fn tell(observer: Option<&dyn Observer>, event: &Event<'_>) {
 
 /// Tells of a change once, at its end: also where the store's answer was lost, or the caller gave up. Whoever asks again hears that
 /// nothing was left to do.
-pub(crate) struct Telling<F: Fn(u64, bool)> {
+pub(crate) struct ChangeEvent<F: Fn(u64, bool)> {
     tell: F,
     /// How many rows, for certain.
     count: u64,
     is_certain: bool,
 }
 
-impl<F: Fn(u64, bool)> Telling<F> {
+impl<F: Fn(u64, bool)> ChangeEvent<F> {
     /// `tell` is told how many rows were changed for certain, and whether that is all.
-    pub(crate) fn new(tell: F) -> Telling<F> {
-        Telling { tell, count: 0, is_certain: true }
+    pub(crate) fn new(tell: F) -> ChangeEvent<F> {
+        ChangeEvent { tell, count: 0, is_certain: true }
     }
 
     /// Waits for the store's answer, and counts the rows that it stands for.
-    pub(crate) async fn hear<T>(
+    pub(crate) async fn await_store<T>(
         &mut self,
         answer: impl Future<Output = Result<T, Failed>>,
         count: impl FnOnce(&T) -> u64,
@@ -67,7 +67,7 @@ impl<F: Fn(u64, bool)> Telling<F> {
     }
 }
 
-impl<F: Fn(u64, bool)> Drop for Telling<F> {
+impl<F: Fn(u64, bool)> Drop for ChangeEvent<F> {
     fn drop(&mut self) {
         if self.count > 0 || !self.is_certain {
             (self.tell)(self.count, self.is_certain);

@@ -3,7 +3,7 @@
 use super::{By, MAX_TRIES, TokenAuthority};
 use crate::access::Access;
 use crate::error::{ChangeError, Failed};
-use crate::event::{self, Event, Telling};
+use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
 use crate::record::{Expires, Revocation, Status, TokenRecord};
 use crate::seal::{self, WholeRow};
@@ -196,13 +196,13 @@ impl<S: TokenStore> TokenAuthority<S> {
                 }),
             };
             let view = self.view(&new, now);
-            let mut telling = Telling::new(|_, is_certain| {
+            let mut change_event = ChangeEvent::new(|_, is_certain| {
                 let (token, change, ended_derived, by) = (&view, kind, is_less, &actor);
                 self.tell(&Event::Changed { token, change, ended_derived, by, is_certain });
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
-            let answer = telling.hear(self.replace(&replace), is_done).await?;
-            drop(telling);
+            let answer = change_event.await_store(self.replace(&replace), is_done).await?;
+            drop(change_event);
             match answer {
                 Replaced::Done => return Ok(view),
                 Replaced::LabelTaken => return Err(ChangeError::LabelTaken),

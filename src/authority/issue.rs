@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::{TokenAuthority, WALK_PAGE};
 use crate::digest::Digest;
 use crate::error::{Failed, IssueError};
-use crate::event::{Event, Telling};
+use crate::event::{ChangeEvent, Event};
 use crate::issue::{Granted, IssuedToken, NewToken};
 use crate::present::Caller;
 use crate::record::{Actor, RecordParts, Status, TokenRecord};
@@ -131,10 +131,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             let (token, row) = self.draw(granted, now)?;
             let view = TokenView::new(row.record(), Some(Status::Active), None);
             let insert = insert(row.into());
-            let mut telling = Telling::new(|_, is_certain| tell(&view, is_certain));
+            let mut change_event = ChangeEvent::new(|_, is_certain| tell(&view, is_certain));
             let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
-            let answer = telling.hear(self.insert(&insert), is_done).await?;
-            drop(telling);
+            let answer = change_event.await_store(self.insert(&insert), is_done).await?;
+            drop(change_event);
             if answer != Inserted::IdTaken {
                 return Ok((answer, IssuedToken::new(token, view)));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{By, TokenAuthority};
 use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
-use crate::event::{Event, Telling};
+use crate::event::{ChangeEvent, Event};
 use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::record::{Actor, Revocation, Status};
 use crate::store::{Dead, Filter, Page, Purge, Row, TokenStore};
@@ -134,12 +134,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         reason: Reason,
     ) -> Result<u64, Failed> {
         let revocation = Revocation { at: self.now(), reason, by };
-        let mut telling = Telling::new(|count, is_certain| {
+        let mut change_event = ChangeEvent::new(|count, is_certain| {
             let Revocation { reason, by, .. } = &revocation;
             self.tell(&Event::Revoked { filter, count, is_certain, reason, by });
         });
         let revoked = async { Ok(self.store.revoke(filter, &revocation).await?) };
-        telling.hear(revoked, |count| *count).await
+        change_event.await_store(revoked, |count| *count).await
     }
 
     async fn end_leaked(
@@ -177,11 +177,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     async fn delete(&self, purge: &Purge, tell: impl Fn(u64, bool)) -> Result<u64, Failed> {
-        let mut telling = Telling::new(tell);
+        let mut change_event = ChangeEvent::new(tell);
         let mut count = 0;
         loop {
             let batch = async { Ok(self.store.purge(purge, PURGE_BATCH).await?) };
-            let deleted = telling.hear(batch, |deleted| *deleted).await?;
+            let deleted = change_event.await_store(batch, |deleted| *deleted).await?;
             count += deleted;
             if deleted < u64::from(PURGE_BATCH) {
                 return Ok(count);
