@@ -34,7 +34,7 @@ const BATCH: usize = 1000;
 
 /// What a use was, beside a use.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Noted {
+pub(crate) enum UseKind {
     /// One of many within the interval: nothing was noted.
     Again,
     /// The first in this interval.
@@ -64,7 +64,7 @@ impl UsageLog {
         now: Timestamp,
         interval: Duration,
         this: impl FnOnce() -> LastUse,
-    ) -> Noted {
+    ) -> UseKind {
         let record = row.record();
         // A use in the future was noted by a broken clock, and answers nothing.
         let since = now.saturating_sub(interval);
@@ -73,11 +73,11 @@ impl UsageLog {
         let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
         let stored = record.last_use().filter(is_believed);
         if stored.is_some_and(|stored| is_recent(stored.at)) {
-            return Noted::Again;
+            return UseKind::Again;
         }
         // What a row has seen counts for the authority that keeps it only: another may share the store.
         if is_own && recent.contains(&row.seen()) {
-            return Noted::Again;
+            return UseKind::Again;
         }
         let mut pending = self.shard(record.id());
         let known = pending.get(&record.id()).filter(is_believed).or(stored);
@@ -85,15 +85,15 @@ impl UsageLog {
             row.set_seen(now);
         }
         if known.is_some_and(|known| is_recent(known.at)) {
-            return Noted::Again;
+            return UseKind::Again;
         }
         let this = this();
         let noted = match (known, this.address) {
-            (None, _) => Noted::First,
+            (None, _) => UseKind::First,
             (Some(known), Some(address)) if known.address.is_some_and(|a| a != address) => {
-                Noted::NewAddress(address)
+                UseKind::NewAddress(address)
             }
-            (Some(_), _) => Noted::InNewInterval,
+            (Some(_), _) => UseKind::InNewInterval,
         };
         if pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id()) {
             pending.insert(record.id(), this);

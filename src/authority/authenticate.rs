@@ -12,7 +12,7 @@ use crate::store::{Filter, Row, TokenStore};
 use crate::text::{Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
-use crate::usage_log::Noted;
+use crate::usage_log::UseKind;
 use crate::view::TokenView;
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -146,12 +146,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             return;
         }
         match noted {
-            Noted::Again | Noted::InNewInterval => {}
-            Noted::First => {
+            UseKind::Again | UseKind::InNewInterval => {}
+            UseKind::First => {
                 let address = presented.address;
                 self.tell(&Event::FirstUse { token: &self.view(row, now), address });
             }
-            Noted::NewAddress(address) => {
+            UseKind::NewAddress(address) => {
                 self.tell(&Event::NewAddress { token: &self.view(row, now), address });
             }
         }
