@@ -27,8 +27,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
         async move {
-            let proven = self.prove(&presented).await?;
-            Ok(self.admit(proven, &presented))
+            let verified = self.verify(&presented).await?;
+            Ok(self.admit(verified, &presented))
         }
     }
 
@@ -43,17 +43,17 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let presented = presented.into();
         async move {
-            let proven = self.prove(&presented).await?;
-            if proven.owner() != owner {
-                return Err(self.turn_away(&proven, &presented, DenialReason::OtherOwner).into());
+            let verified = self.verify(&presented).await?;
+            if verified.owner() != owner {
+                return Err(self.turn_away(&verified, &presented, DenialReason::OtherOwner).into());
             }
-            Ok(self.admit(proven, &presented))
+            Ok(self.admit(verified, &presented))
         }
     }
 
     /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status. Whoever asks for it admits the
     /// token or turns it away, after a look at its owner.
-    pub(crate) async fn prove(&self, presented: &Presented<'_>) -> Result<Proven, AuthError> {
+    pub(crate) async fn verify(&self, presented: &Presented<'_>) -> Result<Verified, AuthError> {
         self.refuse_without_flusher()?;
         let deny = |reason, id, view: Option<&TokenView>| {
             AuthError::Denied(self.deny(presented, reason, id, view))
@@ -86,23 +86,23 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             return Err(deny(reason, Some(id), Some(&view)));
         }
-        Ok(Proven { row, now })
+        Ok(Verified { row, now })
     }
 
     /// Lets a good token in, and notes its use.
-    pub(crate) fn admit(&self, proven: Proven, presented: &Presented<'_>) -> Authenticated {
-        self.note_use(&proven.row, presented, proven.now);
-        Authenticated::new(proven.row)
+    pub(crate) fn admit(&self, verified: Verified, presented: &Presented<'_>) -> Authenticated {
+        self.note_use(&verified.row, presented, verified.now);
+        Authenticated::new(verified.row)
     }
 
     /// Denies a good token for its owner's sake.
     pub(crate) fn turn_away(
         &self,
-        proven: &Proven,
+        verified: &Verified,
         presented: &Presented<'_>,
         reason: DenialReason,
     ) -> Denied {
-        let view = TokenView::new(proven.row.record(), Some(Status::Active), None);
+        let view = TokenView::new(verified.row.record(), Some(Status::Active), None);
         self.deny(presented, reason, Some(view.id()), Some(&view))
     }
 
@@ -159,12 +159,12 @@ impl<S: TokenStore> TokenAuthority<S> {
 }
 
 /// A token that is good, and not let in yet.
-pub(crate) struct Proven {
+pub(crate) struct Verified {
     row: WholeRow,
     now: Timestamp,
 }
 
-impl Proven {
+impl Verified {
     pub(crate) fn owner(&self) -> &Owner {
         self.row.record().owner()
     }

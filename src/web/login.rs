@@ -192,30 +192,30 @@ impl<S: TokenStore, D: Directory> Login<S, D> {
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
         let presented = Presented { text, address: origin.address, client: origin.client };
-        let proven = match self.tokens.prove(&presented).await {
+        let verified = match self.tokens.verify(&presented).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self
                     .tokens
                     .deny(&presented, DenialReason::Mistyped, None, None)
                     .into());
             }
-            proven => proven?,
+            verified => verified?,
         };
         // An unknown name, another's name and a disabled account are denied in the same way.
         let mut denial = None;
         if let Some(name) = credentials.user() {
             let named = self.directory.resolve(name).await.map_err(Refusal::Directory)?;
-            if named.as_ref() != Some(proven.owner()) {
+            if named.as_ref() != Some(verified.owner()) {
                 denial = Some(DenialReason::OtherOwner);
             }
         }
-        let may_enter = self.directory.may_enter(proven.owner()).await;
+        let may_enter = self.directory.may_enter(verified.owner()).await;
         if !may_enter.map_err(Refusal::Directory)? {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&proven, &presented, reason).into()),
-            None => Ok(self.tokens.admit(proven, &presented)),
+            Some(reason) => Err(self.tokens.turn_away(&verified, &presented, reason).into()),
+            None => Ok(self.tokens.admit(verified, &presented)),
         }
     }
 
