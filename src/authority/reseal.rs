@@ -1,4 +1,4 @@
-//! Moving rows under the ring's active key, and which keys are in use.
+//! ResealRun rows under the ring's active key, and which keys are in use.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`Failed`] if the store is; what is moved is moved.
     pub async fn reseal(&self) -> Result<ResealReport, Failed> {
-        self.move_rows(None, || {}).await
+        self.run_reseal(None, || {}).await
     }
 
     /// The same, and tells how far it is: before the first row, and after each. It counts the rows first, on a walk of its own.
@@ -28,7 +28,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         mut tell: impl FnMut(ResealProgress) + Send,
     ) -> Result<ResealReport, Failed> {
-        let rows = self.count_by_key(self.under_other_keys()).await?;
+        let rows = self.count_by_key(self.not_under_active_key()).await?;
         let mut progress =
             ResealProgress { done: 0, total: rows.iter().map(|(_, rows)| rows).sum() };
         tell(progress);
@@ -36,7 +36,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             progress.done += 1;
             tell(progress);
         };
-        self.move_rows(None, looked_at_one).await
+        self.run_reseal(None, looked_at_one).await
     }
 
     /// The same for rows under a key that is lost: their seals can't be checked, so **whatever somebody wrote into them becomes
@@ -55,7 +55,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if self.engine.sealer.ring().ids().any(|id| id == lost) {
             return Err(ManageError::KeyNotLost(lost));
         }
-        Ok(self.move_rows(Some((lost, &actor)), || {}).await?)
+        Ok(self.run_reseal(Some((lost, &actor)), || {}).await?)
     }
 
     /// How many unrevoked rows each key seals. A key that isn't here may be taken out of the ring.
@@ -81,38 +81,38 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    async fn move_rows(
+    async fn run_reseal(
         &self,
         lost: Option<(KeyId, &Actor)>,
         looked_at_one: impl FnMut() + Send,
     ) -> Result<ResealReport, Failed> {
         let trusted_by = lost.map(|(_, actor)| actor);
-        let mut moving = Moving { tokens: self, report: ResealReport::default(), trusted_by };
+        let mut run = ResealRun { tokens: self, report: ResealReport::default(), trusted_by };
         let lost = lost.map(|(lost, _)| lost);
-        self.move_each_row(lost, &mut moving.report, looked_at_one).await?;
-        Ok(moving.report.clone())
+        self.reseal_each(lost, &mut run.report, looked_at_one).await?;
+        Ok(run.report.clone())
     }
 
-    async fn move_each_row(
+    async fn reseal_each(
         &self,
         lost: Option<KeyId>,
         report: &mut ResealReport,
         mut looked_at_one: impl FnMut() + Send,
     ) -> Result<(), Failed> {
-        let under_other_keys = self.under_other_keys();
+        let not_under_active_key = self.not_under_active_key();
         let mut page = Some(Page::first(WALK_PAGE));
-        while let Some(rows) = self.next_page(&under_other_keys, &mut page).await? {
+        while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
             for row in &rows {
-                self.move_row(row, lost, report).await?;
+                self.reseal_row(row, lost, report).await?;
                 looked_at_one();
             }
         }
-        report.left = self.count_by_key(under_other_keys).await?;
+        report.left = self.count_by_key(not_under_active_key).await?;
         Ok(())
     }
 
     /// The rows that a reseal moves, so far as it can.
-    fn under_other_keys(&self) -> Filter {
+    fn not_under_active_key(&self) -> Filter {
         Filter {
             revoked: Some(false),
             except_key_ids: vec![self.engine.sealer.ring().active_id()],
@@ -120,7 +120,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    async fn move_row(
+    async fn reseal_row(
         &self,
         row: &Row,
         lost: Option<KeyId>,
@@ -173,13 +173,13 @@ impl<S: TokenStore> TokenAuthority<S> {
 }
 
 /// Tells what was moved, however the walk ends: what is moved is moved.
-struct Moving<'a, S: TokenStore> {
+struct ResealRun<'a, S: TokenStore> {
     tokens: &'a TokenAuthority<S>,
     report: ResealReport,
     trusted_by: Option<&'a Actor>,
 }
 
-impl<S: TokenStore> Drop for Moving<'_, S> {
+impl<S: TokenStore> Drop for ResealRun<'_, S> {
     fn drop(&mut self) {
         let (trusted_by, ResealReport { moved: count, trusted, .. }) =
             (self.trusted_by, &self.report);
