@@ -1,10 +1,12 @@
-//! [`TokenAuthority`]: what happens to a token, in the order of its life.
+//! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
+//!
+//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal.
 
+mod issue;
 mod authenticate;
 mod change;
-mod issue;
-mod reseal;
 mod revoke;
+mod reseal;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
@@ -30,15 +32,17 @@ use crate::view::{TokenPage, TokenView};
 
 /// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
 ///
-/// Made once and cloned; clones share the record of last uses.
+/// Make it once and clone it. Clones share the log of uses that are not written yet.
 ///
 /// ```
 /// use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, Requirement, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let tokens = TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, Policy::new("acme")?);
+/// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
+/// let tokens = TokenAuthority::new(store, ring, Policy::new("acme")?);
 /// # let tokens = tokens.blocking();
 /// let issued = tokens.issue(NewToken::new("alice", "My phone").scopes(["files:read"]))?;
-/// let caller = tokens.authenticate(issued.expose_secret())?.require(Requirement::one_of(&["files:read"]))?;
+/// let authenticated = tokens.authenticate(issued.expose_secret())?;
+/// let caller = authenticated.require(Requirement::one_of(&["files:read"]))?;
 /// assert_eq!(caller.owner().as_str(), "alice");
 /// # Ok(())
 /// # }
@@ -47,10 +51,11 @@ use crate::view::{TokenPage, TokenView};
 pub struct TokenAuthority<S> {
     store: S,
     engine: Arc<Engine>,
-    /// In a transaction of the host's: what is told after its commit.
+    /// Collects the events while a transaction of the host is open.
     buffer: Option<Arc<EventBuffer>>,
 }
 
+/// What all clones of an authority share, also those inside transactions.
 struct Engine {
     policy: Policy,
     sealer: Sealer,
@@ -58,38 +63,38 @@ struct Engine {
     random: Mutex<Box<dyn RandomSource>>,
     observer: Option<Arc<dyn Observer>>,
     usage: UsageLog,
-    /// Whether it was seen that the ring has the keys of all rows.
+    /// Set once a check has found that the ring holds the keys of all live rows.
     ring_is_complete: AtomicBool,
 }
 
-/// Whose act it is. Another owner's token is unknown to an owner.
+/// Who acts. To an owner, the tokens of other owners are unknown.
 #[derive(Clone, Copy, Debug)]
 pub enum By<'a> {
-    /// The token's owner, who has proved that he is: not by one of his tokens.
+    /// The token's owner, who proved it by other means than a token.
     Owner(&'a Owner),
-    /// Somebody of the host's operators, by name.
+    /// One of the host's operators, by name.
     Operator(&'a str),
 }
 
-/// How many times a change is made again where somebody else was faster.
+/// How often an act is tried again if another call was faster.
 const MAX_TRIES: usize = 8;
-/// How many rows a walk through the whole store has in memory.
+/// How many rows a walk through the whole store holds in memory.
 const WALK_PAGE: u32 = 500;
 
 impl TokenAuthority<MemoryStore> {
-    /// Tokens that live in this process only, for a first try and for tests.
+    /// Makes an authority whose tokens live in this process only, for a first try and for tests.
     ///
     /// # Errors
-    /// [`SetupError`] for a text that is no prefix, or if the system has no randomness.
+    /// [`SetupError`] if the prefix is not valid, or if the system has no randomness.
     pub fn in_memory(prefix: impl AsRef<str>) -> Result<TokenAuthority<MemoryStore>, SetupError> {
         Ok(TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, Policy::new(prefix)?))
     }
 }
 
-/// Why there is no authority for a first try.
+/// Why [`TokenAuthority::in_memory`] failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
-    /// The prefix is none.
+    /// The prefix is not valid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// The system has no randomness.
@@ -98,12 +103,12 @@ pub enum SetupError {
 }
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Over a store, with the system's clock and random source and without an observer.
+    /// Makes an authority with the system's clock and random source, and without an observer.
     pub fn new(store: S, ring: KeyRing, policy: Policy) -> TokenAuthority<S> {
         TokenAuthority::builder(store, ring, policy).build()
     }
 
-    /// Over a store, with a clock, a random source or an observer of the host's.
+    /// Starts an authority with a clock, a random source or an observer of the host's choice.
     pub fn builder(store: S, ring: KeyRing, policy: Policy) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder {
             store,
@@ -115,10 +120,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// A page of the tokens that match, in order of id, dead ones too.
+    /// Lists a page of the tokens that match, in order of id, dead ones included.
+    ///
+    /// Uses that this process has not written yet are included, too.
     ///
     /// # Errors
-    /// [`Failed`] if the store is.
+    /// [`Failed`] if the store fails.
     pub async fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
         self.flush_if_it_matters(filter).await?;
         let (mut rows, mut tokens);
@@ -126,39 +133,44 @@ impl<S: TokenStore> TokenAuthority<S> {
         loop {
             let flushes = self.engine.usage.flushes();
             rows = self.store.list(filter, page).await?;
-            // Read after the rows: one that was made meanwhile was not made in the future.
+            // Read after the rows, so that no row seems to be made in the future.
             let now = self.now();
             tokens = rows.iter().filter_map(Row::whole).map(|row| self.view(row, now)).collect();
-            // A use that was written in between may be in neither.
+            // A flush in between moves a use from the log to the store, and this may see it in
+            // neither: then read again.
             tries += 1;
             if flushes == self.engine.usage.flushes() || tries == MAX_TRIES {
                 break;
             }
         }
-        let full = page.limit > 0 && rows.len() >= page.limit as usize;
-        let next = rows.last().filter(|_| full).map(Row::id);
+        let is_full = page.limit > 0 && rows.len() >= page.limit as usize;
+        let next = rows.last().filter(|_| is_full).map(Row::id);
         let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
         Ok(TokenPage { tokens, damaged, next })
     }
 
-    /// One token.
+    /// Finds one token.
     ///
     /// # Errors
-    /// [`ManageError::Unknown`] if there is none, it can't be read, or it isn't this owner's; [`ManageError::Failed`] if the store is.
+    /// - [`ManageError::Unknown`] if there is none, it is another owner's, or its row is damaged.
+    /// - [`ManageError::Failed`] if the store fails.
     pub async fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
         by.actor()?;
-        // Before the row: a flush in between moves a use from here to there, and it must be seen in one of the two.
+        // Read before the row. A flush in between moves a use from the log to the store, and in
+        // this order it is seen in at least one of them.
         let own_use = self.engine.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
         let view = self.view_with(row.whole().ok_or(ManageError::Unknown)?, own_use, self.now());
         if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 
-    /// The tokens that expire within a period: for reminders. Page by page, like [`TokenAuthority::list`]; a page may be shorter than
-    /// asked for, as it leaves out what has ended already.
+    /// Lists a page of the active tokens that expire within a period, for reminders.
+    ///
+    /// Pages work as in [`TokenAuthority::list`]. A page may be shorter than its limit and not be
+    /// the last, because tokens that have ended already are left out.
     ///
     /// # Errors
-    /// [`Failed`] if the store is.
+    /// [`Failed`] if the store fails.
     pub async fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
         let now = self.now();
         let filter = Filter {
@@ -173,17 +185,17 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(listed)
     }
 
-    /// What the host allows.
+    /// The policy: what the host allows.
     pub fn policy(&self) -> &Policy {
         &self.engine.policy
     }
 
-    /// Where the tokens live.
+    /// The store: where the tokens live.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// The same engine over another store, with its events kept in a buffer.
+    /// The same engine over another store, with its events collected in a buffer.
     pub(crate) fn buffered<T>(&self, store: T, events: Arc<EventBuffer>) -> TokenAuthority<T> {
         TokenAuthority { store, engine: self.engine.clone(), buffer: Some(events) }
     }
@@ -200,18 +212,20 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.engine.clock.now()
     }
 
-    /// What a good token's row may be sealed anew from.
+    /// Proof that the row of an active token may be sealed again.
     fn intact<'r>(&self, row: &'r WholeRow) -> Result<Intact<'r>, Failed> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
     }
 
-    /// The use of a token that this process has not written yet, where an idle time-out asks for it.
+    /// The last use that this process has not written yet, if the policy has an idle time-out.
+    ///
+    /// Read it before the row: a flush in between moves a use from the log to the store.
     fn own_use(&self, id: TokenId) -> Option<Timestamp> {
         self.engine.policy.idle_timeout()?;
         self.engine.usage.pending(id).map(|own_use| own_use.at)
     }
 
-    /// The one rule of validity, with what this process knows of seal and use.
+    /// The token's status, by the record's rule and what this process knows of seal and use.
     fn status(
         &self,
         row: &WholeRow,
@@ -231,41 +245,43 @@ impl<S: TokenStore> TokenAuthority<S> {
         TokenView::new(row.record(), self.status(row, now, own_use_at).ok(), own_use)
     }
 
-    /// The next page of a walk through all rows that match, and none after the last.
+    /// Reads the next page of a walk through all matching rows; `None` after the last.
+    ///
+    /// `page` is the walk's cursor: begin with `Page::first`, then pass it on unchanged.
     async fn next_page(
         &self,
         filter: &Filter,
         page: &mut Option<Page>,
     ) -> Result<Option<Vec<Row>>, Failed> {
-        let Some(this) = page.take() else {
+        let Some(current) = page.take() else {
             return Ok(None);
         };
-        let rows = self.store.list(filter, this).await?;
-        if rows.len() >= this.limit as usize {
-            *page = rows.last().map(|row| Page { after: Some(row.id()), ..this });
+        let rows = self.store.list(filter, current).await?;
+        if rows.len() >= current.limit as usize {
+            *page = rows.last().map(|row| Page { after: Some(row.id()), ..current });
         }
         Ok(Some(rows))
     }
 
-    /// A filter by last use must see the uses that this process has not written yet.
+    /// Writes pending uses if the filter depends on them.
     async fn flush_if_it_matters(&self, filter: &Filter) -> Result<(), Failed> {
         match self.buffer {
             _ if filter.last_used_before.is_none() => Ok(()),
             None => self.flush_usage().await,
-            // The host may roll it back: they stay to be written again.
+            // The host may roll the transaction back, so they stay in the log.
             Some(_) => Ok(self.engine.usage.write(&self.store, self.now()).await?),
         }
     }
 
     fn refuse_without_flusher(&self) -> Result<(), Failed> {
-        let needed = self.engine.policy.idle_timeout().is_some();
-        if needed && !self.engine.usage.has_flusher() { Err(Failed::NoFlusher) } else { Ok(()) }
+        let is_needed = self.engine.policy.idle_timeout().is_some();
+        if is_needed && !self.engine.usage.has_flusher() { Err(Failed::NoFlusher) } else { Ok(()) }
     }
 
-    pub(crate) fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn emit(&self, event: &Event<'_>) {
         match &self.buffer {
             Some(buffer) => buffer.push(event),
-            None => event::tell(self.engine.observer.as_deref(), event),
+            None => event::emit(self.engine.observer.as_deref(), event),
         }
     }
 }
@@ -285,13 +301,13 @@ impl By<'_> {
         }
     }
 
-    /// The part of a filter that he may act on; `None` if an owner named another.
+    /// Limits a filter to what the actor may act on; `None` if an owner named another owner.
     fn limit(self, filter: Filter) -> Option<Filter> {
         let By::Owner(acting) = self else {
             return Some(filter);
         };
-        let his = filter.owner.as_ref().is_none_or(|owner| owner == acting);
-        his.then(|| Filter { owner: Some(acting.clone()), ..filter })
+        let is_theirs = filter.owner.as_ref().is_none_or(|owner| owner == acting);
+        is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })
     }
 }
 
@@ -304,7 +320,7 @@ impl<S> fmt::Debug for TokenAuthority<S> {
     }
 }
 
-/// Makes a [`TokenAuthority`] with a clock, a random source or an observer of the host's.
+/// Builds a [`TokenAuthority`] with a clock, a random source or an observer of the host's choice.
 #[must_use = "nothing is made before `build`"]
 pub struct TokenAuthorityBuilder<S> {
     store: S,
@@ -316,22 +332,24 @@ pub struct TokenAuthorityBuilder<S> {
 }
 
 impl<S: TokenStore> TokenAuthorityBuilder<S> {
-    /// Another clock than the system's: for tests.
+    /// Sets another clock than the system's, for tests.
     pub fn clock(self, clock: impl Clock + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { clock: Box::new(clock), ..self }
     }
 
-    /// Another random source than the system's. All clones share it. It must be fit for keys; one that was seeded from little is not.
+    /// Sets another random source than the system's. All clones share it.
+    ///
+    /// It must be fit for cryptographic keys. A generator with a short or guessable seed is not.
     pub fn random(self, source: impl TryCryptoRng + Send + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { random: Box::new(source), ..self }
     }
 
-    /// Whoever hears of what happens: an audit log, a mail to the owner.
+    /// Sets the observer of events, for an audit log or mails to owners.
     pub fn observer(self, observer: impl Observer + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { observer: Some(Arc::new(observer)), ..self }
     }
 
-    /// The authority.
+    /// Builds the authority.
     pub fn build(self) -> TokenAuthority<S> {
         let sealer = Sealer::new(self.ring, self.policy.realm());
         TokenAuthority {

@@ -25,27 +25,26 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// A panic in the observer is its own.
-pub(crate) fn tell(observer: Option<&dyn Observer>, event: &Event<'_>) {
+pub(crate) fn emit(observer: Option<&dyn Observer>, event: &Event<'_>) {
     if let Some(observer) = observer {
-        let _a_panic_is_the_observers_own =
-            catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+        // ignored: a panic of the observer must not fail the call that it observes.
+        _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
     }
 }
 
 /// Tells of a change once, at its end: also where the store's answer was lost, or the caller gave up. Whoever asks again hears that
 /// nothing was left to do.
 pub(crate) struct ChangeEvent<F: Fn(u64, bool)> {
-    tell: F,
+    emit: F,
     /// How many rows, for certain.
     count: u64,
     is_certain: bool,
 }
 
 impl<F: Fn(u64, bool)> ChangeEvent<F> {
-    /// `tell` is told how many rows were changed for certain, and whether that is all.
-    pub(crate) fn new(tell: F) -> ChangeEvent<F> {
-        ChangeEvent { tell, count: 0, is_certain: true }
+    /// `emit` is told how many rows were changed for certain, and whether that is all.
+    pub(crate) fn new(emit: F) -> ChangeEvent<F> {
+        ChangeEvent { emit, count: 0, is_certain: true }
     }
 
     /// Waits for the store's answer, and counts the rows that it stands for.
@@ -70,7 +69,7 @@ impl<F: Fn(u64, bool)> ChangeEvent<F> {
 impl<F: Fn(u64, bool)> Drop for ChangeEvent<F> {
     fn drop(&mut self) {
         if self.count > 0 || !self.is_certain {
-            (self.tell)(self.count, self.is_certain);
+            (self.emit)(self.count, self.is_certain);
         }
     }
 }

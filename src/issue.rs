@@ -241,15 +241,18 @@ impl Rotation {
     }
 }
 
-/// Whether a token that has this access and end from now on has less than it had: then what was issued under it may do more, or
-/// outlive it. Pure.
+/// Whether this access and end are less than those of any of these tokens. Pure.
+///
+/// If they are, what was issued under such a token may do more, or outlive it.
 pub(crate) fn is_less(
     access: &Access,
     expires: Expires,
-    than: &TokenRecord,
+    than: &[&TokenRecord],
     policy: &Policy,
 ) -> bool {
-    !policy.includes(access, than.access()) || than.expires().is_later_than(expires)
+    than.iter().any(|than| {
+        !policy.includes(access, than.access()) || than.expires().is_later_than(expires)
+    })
 }
 
 /// An end that a person asks for, if the policy allows it for a token that was made at `created_at`. Pure.

@@ -106,7 +106,7 @@ impl UnsentEvents {
     /// Tells the observer, after the commit.
     pub fn send(self) {
         for event in &self.events {
-            event::tell(self.observer.as_deref(), &event.lend());
+            event::emit(self.observer.as_deref(), &event.lend());
         }
     }
 }

@@ -20,7 +20,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub async fn flush_usage(&self) -> Result<(), Failed> {
         let flushed = self.usage().flush(self.store(), self.now()).await.map_err(Failed::from);
         if let Err(error) = &flushed {
-            self.tell(&Event::UsageNotWritten { error });
+            self.emit(&Event::UsageNotWritten { error });
         }
         flushed.map(|_| ())
     }
@@ -83,7 +83,8 @@ impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
         let period = period.max(Duration::from_millis(1));
         let task = tokio::spawn(async move {
             while tokio::time::timeout(period, &mut stopped).await.is_err() {
-                let _told_the_observer = self.flush().await;
+                // ignored: the failure was emitted as an event, and the next period tries again.
+                _ = self.flush().await;
             }
             self.flush().await
         });

@@ -1,4 +1,4 @@
-//! Authenticating: parse, find, compare, check the seal, decide the status.
+//! Authenticating: parse, find, compare the digest, check the seal, decide the status.
 
 use super::TokenAuthority;
 use crate::digest::Digest;
@@ -15,12 +15,26 @@ use crate::token::{ParseError, TokenId};
 use crate::usage_log::UseKind;
 use crate::view::TokenView;
 
+/// An active token whose secret was presented, before it is admitted or turned away.
+pub(crate) struct Verified {
+    row: WholeRow,
+    now: Timestamp,
+}
+
+impl Verified {
+    pub(crate) fn owner(&self) -> &Owner {
+        self.row.record().owner()
+    }
+}
+
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Whether a presented text is a good token. Nothing is written.
+    /// Authenticates a presented text. Nothing is written to the store, except that the reuse of a
+    /// superseded token may revoke its line ([`Reuse::RevokeFamily`]).
     ///
     /// # Errors
-    /// [`AuthError::NotOurs`] for a text without our form, which may be a password; [`AuthError::Denied`] for a token that is no
-    /// good; [`AuthError::Failed`] where it can't be told.
+    /// - [`AuthError::NotOurs`] if the text has not the form of our tokens; it may be a password.
+    /// - [`AuthError::Denied`] if it has our form and is not a good token.
+    /// - [`AuthError::Failed`] if the engine can't tell.
     pub fn authenticate<'p>(
         &self,
         presented: impl Into<Presented<'p>>,
@@ -32,7 +46,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// The same, and the token must be this owner's: for HTTP Basic, where a user name stands beside it.
+    /// Authenticates a presented text that must be a token of this owner.
+    ///
+    /// For HTTP Basic, where a user name accompanies the token.
     ///
     /// # Errors
     /// As for [`TokenAuthority::authenticate`]; another owner's token is denied.
@@ -51,8 +67,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// The way of every presented text: parse, find, compare, revoked?, seal, the rest of the status. Whoever asks for it admits the
-    /// token or turns it away, after a look at its owner.
+    /// Verifies a presented text, in this order: parse, find, digest, revoked, seal, status.
+    ///
+    /// The caller then looks at the owner and either admits the token or turns it away.
     pub(crate) async fn verify(&self, presented: &Presented<'_>) -> Result<Verified, AuthError> {
         self.refuse_without_flusher()?;
         let deny = |reason, id, view: Option<&TokenView>| {
@@ -64,11 +81,11 @@ impl<S: TokenStore> TokenAuthority<S> {
             Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
             Err(error) => return Err(AuthError::NotOurs(error)),
         };
-        // Before the row: a flush in between moves a use from here to there, and it must be seen in one of the two.
         let own_use = self.own_use(id);
         let found = self.store.find(id).await?;
         let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
         let row = found.and_then(Row::into_whole);
+        // Compared even if there is no row, so that the time taken does not tell which ids exist.
         let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
         let secret_is_right = digest == *stored;
         let Some(row) = row else {
@@ -82,20 +99,20 @@ impl<S: TokenStore> TokenAuthority<S> {
         if let Some(reason) = DenialReason::from_status(status) {
             let view = TokenView::new(row.record(), Some(status), None);
             if reason == DenialReason::Superseded {
-                self.reused(&view, now).await;
+                self.report_reuse(&view, now).await;
             }
             return Err(deny(reason, Some(id), Some(&view)));
         }
         Ok(Verified { row, now })
     }
 
-    /// Lets a good token in, and notes its use.
+    /// Admits a verified token, and notes its use.
     pub(crate) fn admit(&self, verified: Verified, presented: &Presented<'_>) -> Authenticated {
         self.note_use(&verified.row, presented, verified.now);
         Authenticated::new(verified.row)
     }
 
-    /// Denies a good token for its owner's sake.
+    /// Denies a verified token because of its owner. Counts as no use.
     pub(crate) fn turn_away(
         &self,
         verified: &Verified,
@@ -106,7 +123,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.deny(presented, reason, Some(view.id()), Some(&view))
     }
 
-    /// Every denial is told.
+    /// Makes a denial, and emits its event.
     pub(crate) fn deny(
         &self,
         presented: &Presented<'_>,
@@ -115,21 +132,22 @@ impl<S: TokenStore> TokenAuthority<S> {
         token: Option<&TokenView>,
     ) -> Denied {
         let Presented { address, client, .. } = *presented;
-        self.tell(&Event::Denied { id, reason, token, address, client });
+        self.emit(&Event::Denied { id, reason, token, address, client });
         Denied::new(reason, id)
     }
 
-    /// A superseded token was presented with its right secret: two hold it, or a client missed the rotation. It is denied whatever
-    /// comes of this; a revocation that failed is tried again when it is presented the next time.
-    async fn reused(&self, token: &TokenView, now: Timestamp) {
+    /// Reports that a superseded token was presented with its right secret.
+    ///
+    /// Either two parties hold it, or a client missed the rotation.
+    async fn report_reuse(&self, token: &TokenView, now: Timestamp) {
         if self.engine.policy.reuse() == Reuse::RevokeFamily {
             let family =
                 Filter { revoked: Some(false), ..Filter::of_family(token.owner(), token.family()) };
-            let _failed_or_done_it_is_denied =
-                self.end(Actor::Engine, &family, Reason::REUSED).await;
+            // ignored: this token is denied anyway, and its next reuse tries again.
+            _ = self.revoke_by(Actor::Engine, &family, Reason::REUSED).await;
         }
         if self.engine.usage.note_reuse(token.id(), now, self.engine.policy.usage_interval()) {
-            self.tell(&Event::Reused { token });
+            self.emit(&Event::Reused { token });
         }
     }
 
@@ -141,36 +159,26 @@ impl<S: TokenStore> TokenAuthority<S> {
             client: presented.client.filter(|_| policy.records_origin()).map(clean_client),
         };
         let is_own = self.engine.sealer.has_marked(row);
-        let noted = self.engine.usage.note(row, is_own, now, policy.usage_interval(), this);
+        let kind = self.engine.usage.note(row, is_own, now, policy.usage_interval(), this);
         if self.engine.observer.is_none() {
             return;
         }
-        match noted {
+        match kind {
             UseKind::Again | UseKind::InNewInterval => {}
             UseKind::First => {
                 let address = presented.address;
-                self.tell(&Event::FirstUse { token: &self.view(row, now), address });
+                self.emit(&Event::FirstUse { token: &self.view(row, now), address });
             }
             UseKind::NewAddress(address) => {
-                self.tell(&Event::NewAddress { token: &self.view(row, now), address });
+                self.emit(&Event::NewAddress { token: &self.view(row, now), address });
             }
         }
     }
 }
 
-/// A token that is good, and not let in yet.
-pub(crate) struct Verified {
-    row: WholeRow,
-    now: Timestamp,
-}
-
-impl Verified {
-    pub(crate) fn owner(&self) -> &Owner {
-        self.row.record().owner()
-    }
-}
-
-/// A program's name for itself, cut to 200 characters and without control characters: it comes from outside and is shown in lists.
+/// Cuts a client's name to 200 characters and drops control characters.
+///
+/// The name comes from outside, and lists show it.
 fn clean_client(client: &str) -> Box<str> {
     client.chars().filter(|c| !c.is_control()).take(200).collect::<String>().into()
 }

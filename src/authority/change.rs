@@ -1,4 +1,4 @@
-//! Changing: rename, narrow, extend and rotate a good token.
+//! Changing an active token: rename, narrow, extend, rotate.
 
 use super::{By, MAX_TRIES, TokenAuthority};
 use crate::access::Access;
@@ -7,17 +7,18 @@ use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
 use crate::record::{Expires, Revocation, Status, TokenRecord};
 use crate::seal::{self, WholeRow};
-use crate::store::{Certainty, Insert, Inserted, Replace, Replaced, Row, Supersede, TokenStore};
+use crate::store::{Certainty, Insert, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
 use crate::text::{Label, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::view::TokenView;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Calls a token by another label.
+    /// Gives a token another label.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or the label is no good or taken.
+    /// [`ChangeError`] if the token is unknown or not active, or if the label is not valid or
+    /// taken.
     pub async fn rename(
         &self,
         by: By<'_>,
@@ -31,11 +32,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Renamed, renamed).await
     }
 
-    /// Takes access away from a token, and ends what was issued under its line, which may do more. It can only take away; to take
-    /// nothing ends nothing.
+    /// Takes access away from a token, and revokes what was issued under its line.
+    ///
+    /// The given access is what remains. If that is all the token had, nothing is revoked.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or doesn't authenticate any more, or it would do more than now.
+    /// [`ChangeError`] if the token is unknown or not active, or if it would do more than now.
     pub async fn narrow(
         &self,
         by: By<'_>,
@@ -51,11 +53,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Narrowed, narrowed).await
     }
 
-    /// Moves a token's end, so far as the policy's longest life allows, counted from when it was made. A sooner end also ends what was
-    /// issued under it. Never let a token do this by itself.
+    /// Moves the end of a token. A sooner end also revokes what was issued under its line.
+    ///
+    /// The policy's maximum life counts from when the token was created. Don't let a token do this
+    /// for itself: ask a person.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more or was rotated, or the policy doesn't allow the end.
+    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
+    /// allow the end.
     pub async fn extend(
         &self,
         by: By<'_>,
@@ -63,7 +68,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         end: Expires,
     ) -> Result<TokenView, ChangeError> {
         let extended = move |record: &TokenRecord, now| {
-            // Its end is the overlap's. A later one would leave two ways in.
+            // A rotated token ends with its overlap; a later end would leave two ways in.
             if record.successor().is_some() {
                 return Err(ChangeError::Rotated);
             }
@@ -76,19 +81,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by, id, event::Change::Extended, extended).await
     }
 
-    /// Replaces a token by a new one of the same owner and label, in one step of the store: no crash leaves neither or both. However
-    /// many rotate it at once, one new token is good: without an overlap one call succeeds, with one each that succeeds takes the place
-    /// of the one before.
+    /// Replaces a token by a new one with the same owner and label.
     ///
-    /// The old one lives on during the overlap, at most until the new one's end. Without an overlap its end is written as five minutes
-    /// ago, so that it is over at once on hosts whose clocks are behind, too. As long as the new one is unused then, the old one may
-    /// be rotated again, in case the answer was lost: that takes the unused one's place, with the smaller access of both, and its label.
-    /// A use on another host counts once that host has written it. What was issued under the old one ends if there is no overlap, or if
-    /// the new one has less access or a sooner end. Neither the limit nor a unique label stands in the way.
+    /// Atomic: after a crash exactly one of the two is in force. Under concurrent calls only one
+    /// new token stays valid. Without an overlap, one call succeeds. With an overlap, each call
+    /// that succeeds replaces the unused token of the one before.
+    ///
+    /// The old token lives on during the overlap, but not beyond its own end or the new token's.
+    /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are
+    /// behind deny it at once, too.
+    ///
+    /// While the new token is unused and the overlap runs, the old one may be rotated again, in
+    /// case the answer was lost. The unused token is then replaced; the newest gets its label, and
+    /// the smaller access of both. A use on another host counts once that host has written it.
+    ///
+    /// What was issued under the old token is revoked if there is no overlap, or if the new token
+    /// has less access or a sooner end. The owner's limit and unique labels do not apply.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown, doesn't authenticate any more, was rotated already, or was changed at the same time; and
-    /// if the new one would do more, end later or overlap longer than it may.
+    /// - [`ChangeError`] if the token is unknown, not active, rotated already, or changed by
+    ///   another call.
+    /// - Also if the new token would do more, or if its end or the overlap is not allowed.
     pub async fn rotate(
         &self,
         by: By<'_>,
@@ -100,18 +113,16 @@ impl<S: TokenStore> TokenAuthority<S> {
         let (old, replaced, now) = self.rotatable(by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
-        let (granted, old_ends) = rotation.grant(old.record(), last, &self.engine.policy, now)?;
-        // They may do more than the line may from now on, or outlive it.
         let policy = &self.engine.policy;
-        let is_less = [old.record(), last]
-            .iter()
-            .any(|than| issue::is_less(&granted.access, granted.expires, than, policy));
+        let (granted, old_ends) = rotation.grant(old.record(), last, policy, now)?;
+        let is_less =
+            issue::is_less(&granted.access, granted.expires, &[old.record(), last], policy);
+        let ended_derived = is_less || old_ends.has_come(now);
         let superseded = |successor| seal::Change {
             expires: Some(old_ends),
             successor: Some(successor),
             ..seal::Change::default()
         };
-        let ended_derived = is_less || old_ends.has_come(now);
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
         let supersede = |successor| Supersede {
             row: self.engine.sealer.reseal(old, superseded(successor)).into(),
@@ -127,16 +138,19 @@ impl<S: TokenStore> TokenAuthority<S> {
             unique_label: false,
             under: None,
         };
-        let tell = |token: &TokenView, is_certain| {
+        let emit = |token: &TokenView, is_certain| {
             let replaced = replaced.as_ref().map(|row| row.record().id());
             let by = &actor;
-            self.tell(&Event::Rotated { old: id, replaced, ended_derived, token, by, is_certain });
+            self.emit(&Event::Rotated { old: id, replaced, ended_derived, token, by, is_certain });
         };
-        let (answer, issued) = self.draw_and_insert(&granted, now, unbound, tell).await?;
-        if answer == Inserted::Done { Ok(issued) } else { Err(ChangeError::Conflict) }
+        let inserted = self.draw_and_insert(&granted, now, unbound, emit).await?;
+        // Refused as stale: there was neither a limit nor a unique label to refuse it for.
+        inserted.map_err(|_| ChangeError::Conflict)
     }
 
-    /// A token that can be rotated at the instant given with it, and its unused successor if it was rotated before.
+    /// Reads a token that can be rotated, and its unused successor if it was rotated before.
+    ///
+    /// Both are active at the instant in the answer.
     async fn rotatable(
         &self,
         by: By<'_>,
@@ -148,7 +162,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.refuse_ended(&old, own_use, now)?;
             return Ok((old, None, now));
         };
-        // A use that this process has not written yet must reach the store before it can say that there was none.
+        // The store decides whether the successor is unused, so it must know this process's uses.
         self.flush_usage().await?;
         let found = self.read(by, successor).await;
         let now = self.now();
@@ -162,11 +176,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         match unused {
             Ok(successor) => Ok((old, Some(successor), now)),
             Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
+            // Whatever became of the successor, the token itself is a rotated one.
             Err(_) => Err(ChangeError::Rotated),
         }
     }
 
-    /// Compare-and-swap of a good token's row: what was found intact, and the change.
+    /// Changes an active token by compare-and-swap, and tries again if another call was faster.
     async fn change(
         &self,
         by: By<'_>,
@@ -175,6 +190,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         decide: impl Fn(&TokenRecord, Timestamp) -> Result<seal::Change, ChangeError> + Send,
     ) -> Result<TokenView, ChangeError> {
         let actor = by.actor()?;
+        let policy = &self.engine.policy;
         for _ in 0..MAX_TRIES {
             let (old, own_use) = self.read(by, id).await?;
             let now = self.now();
@@ -182,23 +198,18 @@ impl<S: TokenStore> TokenAuthority<S> {
             let intact = self.intact(&old)?;
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
-            let is_less = issue::is_less(access, expires, old.record(), &self.engine.policy);
+            let ended_derived = issue::is_less(access, expires, &[old.record()], policy);
+            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
             let replace = Replace {
                 row: new.clone().into(),
                 now,
-                unique_label: kind == event::Change::Renamed
-                    && self.engine.policy.has_unique_labels(),
-                // They may do more than the token may now, or outlive it.
-                ends_derived: is_less.then(|| Revocation {
-                    at: now,
-                    reason: Reason::NARROWED,
-                    by: actor.clone(),
-                }),
+                unique_label: kind == event::Change::Renamed && policy.has_unique_labels(),
+                ends_derived: ended_derived.then(revocation),
             };
             let view = self.view(&new, now);
             let mut change_event = ChangeEvent::new(|_, is_certain| {
-                let (token, change, ended_derived, by) = (&view, kind, is_less, &actor);
-                self.tell(&Event::Changed { token, change, ended_derived, by, is_certain });
+                let (token, change, by) = (&view, kind, &actor);
+                self.emit(&Event::Changed { token, change, ended_derived, by, is_certain });
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
             let answer = change_event.await_store(self.replace(&replace), is_done).await?;
@@ -212,7 +223,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Err(ChangeError::Conflict)
     }
 
-    /// A token's row, and this process's own use of it, for somebody who may see it.
+    /// Reads a token's row and this process's own use of it, if the actor may see the token.
     async fn read(
         &self,
         by: By<'_>,
@@ -224,7 +235,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok((row, own_use))
     }
 
-    /// Nothing is changed of a token that doesn't authenticate any more.
     fn refuse_ended(
         &self,
         row: &WholeRow,
@@ -237,10 +247,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Replaces a row, and where the store can't say whether it did, looks.
+    /// Replaces a row. If the store can't say whether it did, reads the row and compares seals.
     pub(super) async fn replace(&self, replace: &Replace) -> Result<Replaced, Failed> {
         let lost = match self.store.replace(replace).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
+            Ok(answer @ Replaced::LabelTaken) if !replace.unique_label => {
+                let broken = format!("{answer:?} answers no part of the replacement");
+                return Err(StoreError::unknown(broken).into());
+            }
             answered => return Ok(answered?),
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();

@@ -12,23 +12,35 @@ use crate::present::Caller;
 use crate::record::{Actor, RecordParts, Status, TokenRecord};
 use crate::seal::WholeRow;
 use crate::secret::Secret;
-use crate::store::{Certainty, Filter, Insert, Inserted, Page, Row, TokenStore};
+use crate::store::{Certainty, Filter, Insert, Inserted, Page, Row, StoreError, TokenStore};
 use crate::timestamp::Timestamp;
 use crate::token::Token;
 use crate::view::TokenView;
 
-/// How many times an id is drawn before the random source is taken for broken. With a million tokens a draw is taken once in a
-/// thousand million.
+/// How many ids are drawn before the random source is taken for broken.
+///
+/// With a million tokens, one draw in a thousand million hits a taken id.
 const MAX_DRAWS: usize = 4;
+
+/// Why the store did not insert a token.
+pub(super) enum Refused {
+    /// A row that the new token rests on has changed.
+    Stale,
+    LimitReached {
+        limit: u32,
+    },
+    LabelTaken,
+}
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Issues a token. Its text is in the answer and nowhere else: show it once.
     ///
-    /// Ask for it only after the owner has proved who he is with more than a token (OWASP ASVS 5.0, 7.5.1); with a
-    /// token in hand there is only [`issue_under`](Self::issue_under).
+    /// Call it only after the owner has authenticated with more than a token (OWASP ASVS 5.0,
+    /// 7.5.1). With a token in hand, use [`issue_under`](Self::issue_under).
     ///
     /// # Errors
-    /// [`IssueError`] for a text, a life or an access outside what is allowed, a limit that is reached, or a failure.
+    /// [`IssueError`] if a text, the life or the access is not allowed, if the owner's limit is
+    /// reached, if the label is taken, or if the engine fails.
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let granted = new.grant(&self.engine.policy, now)?;
@@ -37,18 +49,25 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, None, now).await
     }
 
-    /// Issues a token under the caller's: it may do no more, ends no later, and is revoked with it. Only a token that was neither itself
-    /// issued under another nor rotated already can have any under it.
+    /// Issues a token under the caller's token. It may do no more, ends no later, and is revoked
+    /// with it.
     ///
-    /// It is measured by the caller's token as that is now, and belongs to its whole line of rotations: it ends when any token of the
-    /// line is revoked, narrowed or given a sooner end later on, though not with an unused successor whose place another takes, nor if
-    /// the filter of a revocation spares it by name. It doesn't end when that merely goes idle, and can still be revoked through it: [`purge`](Self::purge) leaves the line there.
+    /// The request is checked against the caller's token as stored now. That token must be active
+    /// and not rotated, and must not itself be issued under another.
     ///
-    /// Without words about access it may do what the caller's token may; without words about its end it ends with the policy's
-    /// default life, or with the caller's token if that is sooner.
+    /// The new token is tied to the caller's whole line of rotations. Revoking, narrowing or
+    /// shortening any token of the line revokes it. Three things do not:
+    /// - A rotation that replaces an unused successor.
+    /// - A revocation whose filter excepts the new token by its id.
+    /// - The line going idle. [`purge`](Self::purge) keeps such a line, so that the new token can
+    ///   still be revoked through it.
+    ///
+    /// If no access is given, the new token gets the access of the caller's token. If no end is
+    /// given, it lives for the policy's default life, but never longer than the caller's token.
     ///
     /// # Errors
-    /// [`IssueError`] as for [`TokenAuthority::issue`], and where it would do or be more than the caller's token, or that has ended.
+    /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the
+    /// caller's token, or if that has ended or changed.
     pub async fn issue_under(
         &self,
         caller: &Caller,
@@ -56,7 +75,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<IssuedToken, IssueError> {
         self.refuse_without_flusher()?;
         self.refuse_with_missing_keys().await?;
-        // As it is now: what the caller was let in with may have been narrowed since.
+        // Read again: the token may have been narrowed since the caller authenticated.
         let own_use = self.own_use(caller.id());
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_whole);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
@@ -69,7 +88,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, Some(parent.into()), now).await
     }
 
-    /// Issues nothing beside rows whose key is missing: a ring that was made anew must not hide that the old one is lost.
+    /// Refuses to issue while a live row is sealed under a key that the ring lacks.
+    ///
+    /// Otherwise new tokens under a ring that was made anew would hide that the old ring is lost.
     async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
         if self.engine.ring_is_complete.load(Ordering::Relaxed) {
             return Ok(());
@@ -82,13 +103,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         let now = self.now();
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&orphans, &mut page).await? {
-            // One that has expired will not be missed.
-            let missed = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
-            if let Some(missed) = missed {
-                return Err(Failed::OrphanRow { id: missed.id(), key_id: missed.key_id() });
+            // A damaged row never authenticates, and an expired one is not missed.
+            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
+            if let Some(orphan) = orphan {
+                return Err(Failed::OrphanRow { id: orphan.id(), key_id: orphan.key_id() });
             }
         }
-        // Never inside a transaction: a revocation that it saw, by whichever hand, may be rolled back.
+        // Never inside a transaction: what it sees may rest on a revocation that is rolled back,
+        // made by the host's own statements or through another view of the same transaction.
         if self.buffer.is_none() {
             self.engine.ring_is_complete.store(true, Ordering::Relaxed);
         }
@@ -106,43 +128,51 @@ impl<S: TokenStore> TokenAuthority<S> {
         let as_asked =
             |row| Insert { row, now, limit, unique_label, under: under.clone(), supersede: None };
         let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
-        let tell = |token: &TokenView, is_certain| {
-            self.tell(&Event::Issued { token, by: &by, is_certain });
+        let emit = |token: &TokenView, is_certain| {
+            self.emit(&Event::Issued { token, by: &by, is_certain });
         };
-        let (answer, issued) = self.draw_and_insert(granted, now, as_asked, tell).await?;
-        match answer {
-            Inserted::Done => Ok(issued),
-            Inserted::LabelTaken => Err(IssueError::LabelTaken),
-            Inserted::LimitReached => Err(IssueError::LimitReached { limit: limit.unwrap_or(0) }),
-            Inserted::Stale => Err(IssueError::ParentChanged),
-            Inserted::IdTaken => Err(Failed::NoFreeId.into()),
-        }
+        let inserted = self.draw_and_insert(granted, now, as_asked, emit).await?;
+        inserted.map_err(|refused| match refused {
+            Refused::Stale => IssueError::ParentChanged,
+            Refused::LimitReached { limit } => IssueError::LimitReached { limit },
+            Refused::LabelTaken => IssueError::LabelTaken,
+        })
     }
 
-    /// Draws a token, and draws again where its id is taken. Tells of the one that was inserted, or may be.
+    /// Draws a token and inserts it; draws again if its id is taken.
+    ///
+    /// `emit` is called for a token that was inserted, and for one that may have been.
     pub(super) async fn draw_and_insert(
         &self,
         granted: &Granted,
         now: Timestamp,
         insert: impl Fn(Row) -> Insert,
-        tell: impl Fn(&TokenView, bool),
-    ) -> Result<(Inserted, IssuedToken), Failed> {
+        emit: impl Fn(&TokenView, bool),
+    ) -> Result<Result<IssuedToken, Refused>, Failed> {
         for _ in 0..MAX_DRAWS {
             let (token, row) = self.draw(granted, now)?;
             let view = TokenView::new(row.record(), Some(Status::Active), None);
             let insert = insert(row.into());
-            let mut change_event = ChangeEvent::new(|_, is_certain| tell(&view, is_certain));
+            let mut change_event = ChangeEvent::new(|_, is_certain| emit(&view, is_certain));
             let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
             let answer = change_event.await_store(self.insert(&insert), is_done).await?;
             drop(change_event);
-            if answer != Inserted::IdTaken {
-                return Ok((answer, IssuedToken::new(token, view)));
-            }
+            let rests_on_others = insert.under.is_some() || insert.supersede.is_some();
+            let refused = match answer {
+                Inserted::Done => return Ok(Ok(IssuedToken::new(token, view))),
+                Inserted::IdTaken => continue,
+                Inserted::Stale => rests_on_others.then_some(Refused::Stale),
+                Inserted::LimitReached => insert.limit.map(|limit| Refused::LimitReached { limit }),
+                Inserted::LabelTaken => insert.unique_label.then_some(Refused::LabelTaken),
+            };
+            let broken =
+                || StoreError::unknown(format!("{answer:?} answers no part of the insert"));
+            return Ok(Err(refused.ok_or_else(broken)?));
         }
         Err(Failed::NoFreeId)
     }
 
-    /// A new token and its sealed row.
+    /// Draws a new token, and seals its row.
     fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, WholeRow), Failed> {
         let (id, secret) = {
             let mut random = self.engine.random.lock().unwrap_or_else(PoisonError::into_inner);
@@ -170,8 +200,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok((token, row))
     }
 
-    /// Inserts a row, and where the store can't say whether it did, looks and asks once more: with the same row, so that there is
-    /// never a second token.
+    /// Inserts a row. If the store can't say whether it did, looks, and inserts once more.
+    ///
+    /// The retry carries the same row, so that one call never leaves two tokens.
     async fn insert(&self, insert: &Insert) -> Result<Inserted, Failed> {
         let lost = match self.store.insert(insert).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
@@ -181,13 +212,14 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(Inserted::Done);
         }
         match self.store.insert(insert).await {
-            // The first one came late, or the id that was drawn is taken.
+            // Either the first attempt arrived late, or another token has this id.
             Ok(Inserted::IdTaken) => match self.is_there(&insert.row).await {
                 Some(true) => Ok(Inserted::Done),
                 Some(false) => Ok(Inserted::IdTaken),
                 None => Err(lost.into()),
             },
             Ok(answer) => Ok(answer),
+            // The first attempt is still in doubt, whatever became of the second.
             Err(_) => Err(lost.into()),
         }
     }

@@ -1,4 +1,4 @@
-//! ResealRun rows under the ring's active key, and which keys are in use.
+//! Resealing rows under the ring's active key, and which keys are in use.
 
 use std::collections::BTreeMap;
 
@@ -11,41 +11,50 @@ use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
 use crate::view::{ResealProgress, ResealReport};
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Seals anew, under the ring's active key, every row that another key of the ring seals. Row by row, so it may be stopped and
-    /// run again, while tokens are in use; a row that is changed at the same time is left for the next run.
+    /// Seals every row again that another key of the ring seals, under the active key.
+    ///
+    /// It goes row by row while tokens are in use, so it may be stopped and run again. A row that
+    /// is changed at the same time is left for the next run.
     ///
     /// # Errors
-    /// [`Failed`] if the store is; what is moved is moved.
+    /// [`Failed`] if the store fails. What was resealed stays so.
     pub async fn reseal(&self) -> Result<ResealReport, Failed> {
         self.run_reseal(None, || {}).await
     }
 
-    /// The same, and tells how far it is: before the first row, and after each. It counts the rows first, on a walk of its own.
+    /// Reseals like [`reseal`](Self::reseal), and reports its progress before the first row and
+    /// after each.
+    ///
+    /// The rows are counted first, which reads them once more.
     ///
     /// # Errors
-    /// As there.
+    /// [`Failed`] if the store fails. What was resealed stays so.
     pub async fn reseal_with_progress(
         &self,
-        mut tell: impl FnMut(ResealProgress) + Send,
+        mut report: impl FnMut(ResealProgress) + Send,
     ) -> Result<ResealReport, Failed> {
         let rows = self.count_by_key(self.not_under_active_key()).await?;
         let mut progress =
             ResealProgress { done: 0, total: rows.iter().map(|(_, rows)| rows).sum() };
-        tell(progress);
-        let looked_at_one = || {
+        report(progress);
+        let after_each = || {
             progress.done += 1;
-            tell(progress);
+            report(progress);
         };
-        self.run_reseal(None, looked_at_one).await
+        self.run_reseal(None, after_each).await
     }
 
-    /// The same for rows under a key that is lost: their seals can't be checked, so **whatever somebody wrote into them becomes
-    /// good**. For once, after [`reseal`](Self::reseal) has said how many rows are left under that key, where the key file is gone for
-    /// ever and nobody else could write the database.
+    /// Reseals like [`reseal`](Self::reseal), and also rows under a lost key, without a check.
+    ///
+    /// The seals under the lost key can't be checked. **Whatever was written into those rows
+    /// becomes valid.** Call it only if the key is gone for ever and nobody else could write to
+    /// the database. [`reseal`](Self::reseal) tells beforehand how many rows are left under that
+    /// key.
     ///
     /// # Errors
-    /// [`ManageError::Failed`] if the store is; [`Event::Resealed`] names the rows that were trusted before that, and the next run the
-    /// rest; [`ManageError::KeyNotLost`] if the ring has the key.
+    /// - [`ManageError::KeyNotLost`] if the ring has the key.
+    /// - [`ManageError::Failed`] if the store fails. [`Event::Resealed`] names the rows that were
+    ///   trusted until then; the next run reports the rest.
     pub async fn danger_reseal_without_proof(
         &self,
         lost: KeyId,
@@ -58,18 +67,22 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.run_reseal(Some((lost, &actor)), || {}).await?)
     }
 
-    /// How many unrevoked rows each key seals. A key that isn't here may be taken out of the ring.
+    /// Counts the unrevoked rows that each key seals; damaged rows are left out.
+    ///
+    /// A key that is not listed may be taken out of the ring.
     ///
     /// # Errors
-    /// [`Failed`] if the store is.
+    /// [`Failed`] if the store fails.
     pub async fn keys_in_use(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
         self.count_by_key(Filter { revoked: Some(false), ..Filter::every_token() }).await
     }
 
-    /// Whether a key may be taken out of the ring: refused while it seals a row that isn't revoked.
+    /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
     ///
     /// # Errors
-    /// [`RetireError`] with how many there are.
+    /// - [`RetireError::Active`] if it is the active key.
+    /// - [`RetireError::InUse`] with the number of rows that it seals.
+    /// - [`RetireError::Failed`] if the store fails.
     pub async fn may_retire(&self, key_id: KeyId) -> Result<(), RetireError> {
         if key_id == self.engine.sealer.ring().active_id() {
             return Err(RetireError::Active);
@@ -83,35 +96,23 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     async fn run_reseal(
         &self,
-        lost: Option<(KeyId, &Actor)>,
-        looked_at_one: impl FnMut() + Send,
+        trusted: Option<(KeyId, &Actor)>,
+        mut after_each: impl FnMut() + Send,
     ) -> Result<ResealReport, Failed> {
-        let trusted_by = lost.map(|(_, actor)| actor);
-        let mut run = ResealRun { tokens: self, report: ResealReport::default(), trusted_by };
-        let lost = lost.map(|(lost, _)| lost);
-        self.reseal_each(lost, &mut run.report, looked_at_one).await?;
-        Ok(run.report.clone())
-    }
-
-    async fn reseal_each(
-        &self,
-        lost: Option<KeyId>,
-        report: &mut ResealReport,
-        mut looked_at_one: impl FnMut() + Send,
-    ) -> Result<(), Failed> {
+        let mut run = ResealRun { tokens: self, trusted, report: ResealReport::default() };
         let not_under_active_key = self.not_under_active_key();
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
             for row in &rows {
-                self.reseal_row(row, lost, report).await?;
-                looked_at_one();
+                run.reseal_row(row).await?;
+                after_each();
             }
         }
-        report.left = self.count_by_key(not_under_active_key).await?;
-        Ok(())
+        run.report.left = self.count_by_key(not_under_active_key).await?;
+        Ok(run.report.clone())
     }
 
-    /// The rows that a reseal moves, so far as it can.
+    /// The unrevoked rows that another key than the active one seals.
     fn not_under_active_key(&self) -> Filter {
         Filter {
             revoked: Some(false),
@@ -120,46 +121,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    async fn reseal_row(
-        &self,
-        row: &Row,
-        lost: Option<KeyId>,
-        report: &mut ResealReport,
-    ) -> Result<(), Failed> {
-        let Some(whole) = row.whole() else {
-            report.tampered.push(row.id());
-            return Ok(());
-        };
-        let is_trusted = lost == Some(whole.record().key_id());
-        let new = match self.engine.sealer.intact(whole) {
-            Ok(intact) => self.engine.sealer.reseal(intact, seal::Change::default()),
-            Err(SealCheck::KeyMissing) if is_trusted => {
-                self.engine.sealer.danger_seal_without_proof(whole)
-            }
-            Err(SealCheck::KeyMissing) => return Ok(()),
-            // Also one without any seal: its revocation was cleared, and no lost key is needed to see that.
-            Err(_) => {
-                report.tampered.push(row.id());
-                return Ok(());
-            }
-        };
-        // Its revision was changed by hand: nothing can replace it.
-        if whole.record().revision() >= TokenRecord::MAX_REVISION {
-            report.tampered.push(row.id());
-            return Ok(());
-        }
-        let now = self.now();
-        let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
-        // Named before: the store may not say whether it took it, or the caller give up.
-        report.trusted.extend(is_trusted.then_some(row.id()));
-        let replaced = self.replace(&replace).await;
-        if is_trusted && matches!(replaced, Ok(Replaced::Stale)) {
-            report.trusted.pop();
-        }
-        report.moved += u64::from(replaced? == Replaced::Done);
-        Ok(())
-    }
-
+    /// Counts the matching rows of each key. A damaged row has no key that could be read.
     async fn count_by_key(&self, filter: Filter) -> Result<Vec<(KeyId, u64)>, Failed> {
         let mut counts = BTreeMap::new();
         let mut page = Some(Page::first(WALK_PAGE));
@@ -172,19 +134,59 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-/// Tells what was moved, however the walk ends: what is moved is moved.
+/// One run of a reseal. Emits its event when dropped, so that a run that failed or was given up
+/// reports what it did.
 struct ResealRun<'a, S: TokenStore> {
     tokens: &'a TokenAuthority<S>,
+    /// The lost key whose rows are trusted without a check, and who said so.
+    trusted: Option<(KeyId, &'a Actor)>,
     report: ResealReport,
-    trusted_by: Option<&'a Actor>,
+}
+
+impl<S: TokenStore> ResealRun<'_, S> {
+    async fn reseal_row(&mut self, row: &Row) -> Result<(), Failed> {
+        let Some(readable) = row.whole() else {
+            self.report.tampered.push(row.id());
+            return Ok(());
+        };
+        let sealer = &self.tokens.engine.sealer;
+        let record = readable.record();
+        let is_trusted = self.trusted.is_some_and(|(lost, _)| lost == record.key_id());
+        let new = match sealer.intact(readable) {
+            Ok(intact) => sealer.reseal(intact, seal::Change::default()),
+            Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),
+            Err(SealCheck::KeyMissing) => return Ok(()),
+            // A row without a seal comes here, too, even under a lost key: its revocation was
+            // cleared by hand, and a new seal would revive the token.
+            Err(_) => {
+                self.report.tampered.push(row.id());
+                return Ok(());
+            }
+        };
+        // Only a hand could set the highest revision, and no change can go beyond it.
+        if record.revision() >= TokenRecord::MAX_REVISION {
+            self.report.tampered.push(row.id());
+            return Ok(());
+        }
+        let now = self.tokens.now();
+        let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
+        // Named before the call, because the future may be dropped and the answer may be lost.
+        self.report.trusted.extend(is_trusted.then_some(row.id()));
+        let replaced = self.tokens.replace(&replace).await;
+        if is_trusted && matches!(replaced, Ok(Replaced::Stale)) {
+            self.report.trusted.pop();
+        }
+        self.report.moved += u64::from(replaced? == Replaced::Done);
+        Ok(())
+    }
 }
 
 impl<S: TokenStore> Drop for ResealRun<'_, S> {
     fn drop(&mut self) {
-        let (trusted_by, ResealReport { moved: count, trusted, .. }) =
-            (self.trusted_by, &self.report);
+        let ResealReport { moved: count, trusted, .. } = &self.report;
         if *count > 0 || !trusted.is_empty() {
-            self.tokens.tell(&Event::Resealed { count: *count, trusted, trusted_by });
+            let trusted_by = self.trusted.map(|(_, actor)| actor);
+            self.tokens.emit(&Event::Resealed { count: *count, trusted, trusted_by });
         }
     }
 }
