@@ -249,7 +249,7 @@ impl BufferedEvent {
         }
     }
 
-    pub(crate) fn lend(&self) -> Event<'_> {
+    pub(crate) fn as_event(&self) -> Event<'_> {
         match self {
             BufferedEvent::Issued { token, by, is_certain } => {
                 Event::Issued { token, by, is_certain: *is_certain }

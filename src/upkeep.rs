@@ -1,4 +1,4 @@
-//! Upkeep: writes the last uses from time to time.
+//! Upkeep: last uses are written from time to time.
 
 use std::fmt;
 #[cfg(feature = "tokio")]
@@ -12,20 +12,22 @@ use crate::store::StoreError;
 use crate::store::TokenStore;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Writes the last uses noted so far. A [`UsageFlusher`] does it from time to time. A write that is held up between clock and store
-    /// for more than five minutes, by a machine that was suspended for instance, may put newer uses back to what it knows.
+    /// Writes the uses that are not written yet. A [`UsageFlusher`] calls it from time to time.
+    ///
+    /// If a write is delayed by more than five minutes, for example because the machine was
+    /// suspended, it may overwrite later uses with earlier ones.
     ///
     /// # Errors
-    /// [`Failed`] if the store is; what it did not take waits for the next time.
+    /// [`Failed`] if the store fails. What it did not write is kept for the next call.
     pub async fn flush_usage(&self) -> Result<(), Failed> {
         let flushed = self.usage().flush(self.store(), self.now()).await.map_err(Failed::from);
         if let Err(error) = &flushed {
             self.emit(&Event::UsageNotWritten { error });
         }
-        flushed.map(|_| ())
+        flushed
     }
 
-    /// Attaches somebody who writes the last uses from time to time.
+    /// Attaches a flusher, which writes the last uses from time to time.
     pub fn usage_flusher(&self) -> UsageFlusher<S>
     where
         S: Clone,
@@ -34,11 +36,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-/// Whoever writes the last uses from time to time: a task, a thread, or the host's own schedule.
+/// Writes the last uses from time to time: in a task, or when the host calls it.
 ///
-/// From [`TokenAuthority::usage_flusher`]. A policy with an idle time-out is refused while there is none, as the uses that keep
-/// tokens alive would be lost at every restart.
-#[must_use = "without a flusher the last use is never written: keep it, and call `flush` from time to time"]
+/// Made by [`TokenAuthority::usage_flusher`]. Under a policy with an idle time-out, the authority
+/// works only while a flusher is attached. Without one, a restart would lose the uses that keep
+/// tokens alive.
+#[must_use = "last uses are written only by a flusher: keep it, and call `flush` now and then"]
 pub struct UsageFlusher<S: TokenStore + Clone> {
     tokens: TokenAuthority<S>,
 }
@@ -49,10 +52,12 @@ impl<S: TokenStore + Clone> UsageFlusher<S> {
         UsageFlusher { tokens }
     }
 
-    /// Writes the uses noted so far. Call it every minute or so, and before the process ends.
+    /// Writes the uses that are not written yet.
+    ///
+    /// Call it about once a minute, and before the process ends.
     ///
     /// # Errors
-    /// [`Failed`] if the store is; what it did not take waits for the next time.
+    /// [`Failed`] if the store fails. What it did not write is kept for the next call.
     pub async fn flush(&self) -> Result<(), Failed> {
         self.tokens.flush_usage().await
     }
@@ -73,13 +78,13 @@ impl<S: TokenStore + Clone> fmt::Debug for UsageFlusher<S> {
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
-    /// Writes them in a task of the tokio runtime, every `period`, until the task is stopped or dropped.
+    /// Starts a tokio task that writes the uses every `period`, until it is stopped or dropped.
     ///
-    /// A failure is an [`Event::UsageNotWritten`](crate::event::Event), and the next period tries again. Call it on a tokio
-    /// runtime with its time enabled.
+    /// A failure is reported as [`Event::UsageNotWritten`], and the next period tries again. Call
+    /// it on a tokio runtime with time enabled. A `period` below a millisecond counts as one.
     pub fn spawn_every(self, period: Duration) -> FlushTask {
         let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        // A period of zero would never let go of the processor.
+        // A period of zero would keep the processor busy.
         let period = period.max(Duration::from_millis(1));
         let task = tokio::spawn(async move {
             while tokio::time::timeout(period, &mut stopped).await.is_err() {
@@ -92,7 +97,7 @@ impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
     }
 }
 
-/// The task of [`UsageFlusher::spawn_every`]. Dropping it makes the task write a last time and end.
+/// The task of [`UsageFlusher::spawn_every`]. If dropped, it writes a last time and ends.
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 #[must_use = "the task ends when this is dropped"]
@@ -104,7 +109,7 @@ pub struct FlushTask {
 
 #[cfg(feature = "tokio")]
 impl FlushTask {
-    /// Ends the task and waits until it has written a last time: for an orderly end of the process.
+    /// Stops the task, and waits until it has written a last time.
     ///
     /// # Errors
     /// [`Failed`] if the last write failed.

@@ -1,4 +1,4 @@
-//! Last use: noted in memory when a token authenticates, written in batches later.
+//! The log of uses that are not written yet: noted when a token authenticates, flushed later.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,37 +11,38 @@ use crate::store::{StoreError, TokenStore};
 use crate::timestamp::Timestamp;
 use crate::token::{IdMap, TokenId};
 
-/// Uses that are not written yet. Shared by all clones of an authority.
+/// The uses that are not written yet. All clones of an authority share one log.
 pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
-    /// When the reuse of a superseded token was reported last.
+    /// When the reuse of each superseded token was last reported.
     reused: Mutex<IdMap<Timestamp>>,
     flushers: AtomicUsize,
-    /// How often uses were taken out, having been written. Whoever reads a row first and its use here after must see it unchanged, or
-    /// the use may have passed him by.
+    /// Flush counter. Read it before the row and again after the pending use; if it changed, the use
+    /// may have moved to the store in between.
     flushes: AtomicUsize,
 }
 
+/// Aligned to two cache lines, so that threads with different shards do not contend.
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard(Mutex<IdMap<LastUse>>);
 
 const SHARDS: usize = 64;
-/// If nobody flushes, at most about a million uses wait in memory; later ones of other tokens are not noted.
+/// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
 const MAX_PER_SHARD: usize = 16_384;
-/// How many uses one call to the store carries.
+/// How many uses one call to the store writes.
 const BATCH: usize = 1000;
 
-/// What a use was, beside a use.
+/// What is new about a use.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum UseKind {
-    /// One of many within the interval: nothing was noted.
+    /// Nothing: it lies within the interval of a use that is known, and was not noted.
     Again,
-    /// The first in this interval.
+    /// It is the first in this interval.
     InNewInterval,
-    /// The first of all.
+    /// It is the first of all.
     First,
-    /// The first in this interval, from another address than the last one noted.
+    /// It is the first in this interval, and from another address than the last one noted.
     NewAddress(IpAddr),
 }
 
@@ -55,8 +56,10 @@ impl UsageLog {
         }
     }
 
-    /// Notes a use of a token, once per interval. Within the interval the row itself answers: a row that came from the store
-    /// with what is stored, a row that stays in memory with what it saw.
+    /// Notes a use of a token, once per interval.
+    ///
+    /// The log and its lock are skipped if the row itself shows a use within the interval: by what
+    /// is stored, or, for a row that stays in memory, by what this process saw.
     pub(crate) fn note(
         &self,
         row: &WholeRow,
@@ -66,7 +69,7 @@ impl UsageLog {
         this: impl FnOnce() -> LastUse,
     ) -> UseKind {
         let record = row.record();
-        // A use in the future was noted by a broken clock, and answers nothing.
+        // A use in the future was noted by a broken clock, so it is ignored.
         let since = now.saturating_sub(interval);
         let recent = since.as_unix() + 1..=now.saturating_add(CLOCK_TOLERANCE).as_unix();
         let is_recent = |at: Timestamp| recent.contains(&at.as_unix());
@@ -75,7 +78,8 @@ impl UsageLog {
         if stored.is_some_and(|stored| is_recent(stored.at)) {
             return UseKind::Again;
         }
-        // What a row has seen counts for the authority that keeps it only: another may share the store.
+        // Only for the authority that marked the row. Another one over the same store must note
+        // the use in its own log.
         if is_own && recent.contains(&row.seen()) {
             return UseKind::Again;
         }
@@ -88,7 +92,7 @@ impl UsageLog {
             return UseKind::Again;
         }
         let this = this();
-        let noted = match (known, this.address) {
+        let kind = match (known, this.address) {
             (None, _) => UseKind::First,
             (Some(known), Some(address)) if known.address.is_some_and(|a| a != address) => {
                 UseKind::NewAddress(address)
@@ -98,10 +102,10 @@ impl UsageLog {
         if pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id()) {
             pending.insert(record.id(), this);
         }
-        noted
+        kind
     }
 
-    /// Notes the reuse of a superseded token; says whether it was the first in this interval.
+    /// Notes the reuse of a superseded token. Returns whether it is the first in this interval.
     pub(crate) fn note_reuse(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
         let mut reused = self.reused.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(interval);
@@ -118,44 +122,46 @@ impl UsageLog {
         true
     }
 
-    /// The last use of a token that is not written yet.
+    /// The token's use that is not written yet.
     pub(crate) fn pending(&self, id: TokenId) -> Option<LastUse> {
         self.shard(id).get(&id).cloned()
     }
 
-    /// Writes what was noted, and keeps it all the same.
+    /// Writes what is pending, and keeps it. For a transaction, which may be rolled back.
     pub(crate) async fn write(
         &self,
         store: &impl TokenStore,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        for batch in self.noted().chunks(BATCH) {
+        for batch in self.all_pending().chunks(BATCH) {
             store.touch(batch, now).await?;
         }
         Ok(())
     }
 
-    /// Writes what was noted. What the store did not take is kept for the next time.
+    /// Writes what is pending, and removes it from the log once it is written.
     pub(crate) async fn flush(
         &self,
         store: &impl TokenStore,
         now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let noted = self.noted();
-        for batch in noted.chunks(BATCH) {
+    ) -> Result<(), StoreError> {
+        let pending = self.all_pending();
+        for batch in pending.chunks(BATCH) {
             store.touch(batch, now).await?;
+            // Before the removal: a reader that misses the removed use must see the new count.
             self.flushes.fetch_add(1, Ordering::SeqCst);
             for (id, written) in batch {
                 let mut pending = self.shard(*id);
+                // A later use may have been noted while the store wrote this one.
                 if pending.get(id) == Some(written) {
                     pending.remove(id);
                 }
             }
         }
-        Ok(noted.len() as u64)
+        Ok(())
     }
 
-    fn noted(&self) -> Vec<(TokenId, LastUse)> {
+    fn all_pending(&self) -> Vec<(TokenId, LastUse)> {
         let of_shard = |shard: &Shard| {
             let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
             pending.iter().map(|(id, last_use)| (*id, last_use.clone())).collect::<Vec<_>>()
