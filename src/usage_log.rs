@@ -17,8 +17,8 @@ pub(crate) struct UsageLog {
     /// When the reuse of each superseded token was last reported.
     reused: Mutex<IdMap<Timestamp>>,
     flushers: AtomicUsize,
-    /// Flush counter. Read it before the row and again after the pending use; if it changed, the use
-    /// may have moved to the store in between.
+    /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
+    /// use may have moved to the store in between.
     flushes: AtomicUsize,
 }
 
