@@ -136,7 +136,7 @@ pub enum Event<'a> {
         /// The unused successor that the new token replaced; it is revoked.
         replaced: Option<TokenId>,
         /// Whether what was issued under its line is revoked.
-        ended_derived: bool,
+        revoked_derived: bool,
         /// The new token.
         token: &'a TokenView,
         /// By whom.
@@ -156,7 +156,7 @@ pub enum Event<'a> {
         /// What was changed.
         change: Change,
         /// Whether what was issued under its line is revoked.
-        ended_derived: bool,
+        revoked_derived: bool,
         /// By whom.
         by: &'a Actor,
         /// If false, the token may be as it was.

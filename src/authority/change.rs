@@ -117,7 +117,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let (granted, old_ends) = rotation.grant(old.record(), last, policy, now)?;
         let is_less =
             issue::is_less(&granted.access, granted.expires, &[old.record(), last], policy);
-        let ended_derived = is_less || old_ends.has_come(now);
+        let revoked_derived = is_less || old_ends.has_come(now);
         let superseded = |successor| seal::Change {
             expires: Some(old_ends),
             successor: Some(successor),
@@ -127,7 +127,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let supersede = |successor| Supersede {
             row: self.engine.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            ends_derived: ended_derived,
+            ends_derived: revoked_derived,
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {
@@ -141,7 +141,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         let emit = |token: &TokenView, is_certain| {
             let replaced = replaced.as_ref().map(|row| row.record().id());
             let by = &actor;
-            self.emit(&Event::Rotated { old: id, replaced, ended_derived, token, by, is_certain });
+            self.emit(&Event::Rotated {
+                old: id,
+                replaced,
+                revoked_derived,
+                token,
+                by,
+                is_certain,
+            });
         };
         let inserted = self.draw_and_insert(&granted, now, unbound, emit).await?;
         // Refused as stale: there was neither a limit nor a unique label to refuse it for.
@@ -198,18 +205,18 @@ impl<S: TokenStore> TokenAuthority<S> {
             let intact = self.intact(&old)?;
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
-            let ended_derived = issue::is_less(access, expires, &[old.record()], policy);
+            let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
             let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
             let replace = Replace {
                 row: new.clone().into(),
                 now,
                 unique_label: kind == event::Change::Renamed && policy.has_unique_labels(),
-                ends_derived: ended_derived.then(revocation),
+                ends_derived: revoked_derived.then(revocation),
             };
             let view = self.view(&new, now);
             let mut change_event = ChangeEvent::new(|_, is_certain| {
                 let (token, change, by) = (&view, kind, &actor);
-                self.emit(&Event::Changed { token, change, ended_derived, by, is_certain });
+                self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
             let answer = change_event.await_store(self.replace(&replace), is_done).await?;
