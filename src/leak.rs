@@ -1,4 +1,4 @@
-//! Tokens that stand where they should not: in a log, a commit, a pasted header. Finds them; [`LeakReport`] says what became of them.
+//! Finds tokens in a text that leaked: a log, a commit, a pasted header.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -11,46 +11,52 @@ use zeroize::Zeroizing;
 use crate::record::Status;
 use crate::token::{Prefix, Token, TokenId};
 
-/// What was found in a text that leaked, and what became of it. It holds no secret.
+/// The tokens that were found in a text that leaked, and the outcome for each. Holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeakReport {
-    /// Each token once, in the order of the text.
+    /// The tokens in the order of the text, each once.
     pub leaks: Vec<Leak>,
-    /// Whether the text was longer than [`LeakReport::MAX_TEXT`] or had more than [`LeakReport::MAX_LEAKS`] tokens: then look at the
-    /// rest, too.
+    /// Whether a part of the text was not searched: pass the rest in another call.
+    ///
+    /// True if the text was longer than [`LeakReport::MAX_TEXT`], or had more tokens than
+    /// [`LeakReport::MAX_LEAKS`].
     pub is_cut: bool,
 }
 
 impl LeakReport {
-    /// The most text that is looked through, in bytes: 16 MiB.
+    /// How much text is searched at most, in bytes: 16 MiB.
     pub const MAX_TEXT: usize = 16 * 1024 * 1024;
-    /// The most tokens that are looked up.
+    /// How many tokens are looked up at most.
     pub const MAX_LEAKS: usize = 1000;
 }
 
-/// A token in a text.
+/// One token in a leaked text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leak {
     /// Where it stands first, in bytes: the token's text, or the base64 that holds it.
     pub position: Range<usize>,
-    /// Its public id.
+    /// The public half of its text.
     pub id: TokenId,
-    /// What became of it.
+    /// What was done.
     pub outcome: LeakOutcome,
 }
 
-/// What became of a leaked token.
+/// What was done about a leaked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeakOutcome {
-    /// It was good, or only idle, tampered, of a missing key or younger than the clock, and is revoked.
+    /// It is revoked now.
+    ///
+    /// It was active, idle or tampered, or its status was unclear.
     Revoked,
-    /// It had ended before.
+    /// Nothing: it had ended before.
     Ended(Status),
-    /// There is no such token, or it has another secret: nothing was done.
+    /// Nothing: there is no such token, or its secret is another.
     NoToken,
 }
 
-/// The tokens in a text, each once, at most [`LeakReport::MAX_LEAKS`]; and whether there may be more.
+/// Finds the tokens in a text, each once, and says whether there may be more.
+///
+/// At most [`LeakReport::MAX_LEAKS`].
 pub(crate) fn find_tokens(text: &str, accepted: &[Prefix]) -> (Vec<(Range<usize>, Token)>, bool) {
     let mut end = text.len().min(LeakReport::MAX_TEXT);
     while !text.is_char_boundary(end) {
@@ -61,25 +67,26 @@ pub(crate) fn find_tokens(text: &str, accepted: &[Prefix]) -> (Vec<(Range<usize>
     let mut tokens = in_clear(text, accepted);
     for encoded in basic_credentials(text) {
         // Only up to its padding, which quoted-printable mail writes as `=3D`.
-        let digits = text[encoded.clone()].split('=').next().unwrap_or_default();
+        let run = &text[encoded.clone()];
+        let digits = run.split_once('=').map_or(run, |(digits, _)| digits);
         let Ok(decoded) = BASE64.decode(digits).map(Zeroizing::new) else {
             continue;
         };
-        // Lossy: a user name in Latin-1 must not hide the token behind it.
+        // Lossy, because a user name in Latin-1 must not hide the token behind it.
         let decoded = Zeroizing::new(String::from_utf8_lossy(&decoded).into_owned());
         let inside = in_clear(&decoded, accepted);
         tokens.extend(inside.into_iter().map(|(_, token)| (encoded.clone(), token)));
     }
     tokens.sort_by_key(|(position, _)| position.start);
     let mut seen = HashSet::new();
-    // Two texts with one id differ in their secrets, and one of them may be right.
+    // By digest and not by id: of two texts with one id, either may have the right secret.
     tokens.retain(|(_, token)| seen.insert(crate::digest::Digest::of(token).to_bytes()));
     let more = tokens.len() > LeakReport::MAX_LEAKS;
     tokens.truncate(LeakReport::MAX_LEAKS);
     (tokens, is_cut || more)
 }
 
-/// Tokens as they are written, typed or grouped.
+/// Finds tokens in clear text: as issued, in upper case, or grouped.
 fn in_clear(text: &str, accepted: &[Prefix]) -> Vec<(Range<usize>, Token)> {
     let mut found = Vec::new();
     for (underscore, _) in text.match_indices('_') {
@@ -100,15 +107,17 @@ fn in_clear(text: &str, accepted: &[Prefix]) -> Vec<(Range<usize>, Token)> {
     found
 }
 
-/// Where base64 stands after the word `Basic`, as it does in a header, a curl trace, a log line, with whatever quotes or escapes in
-/// between. Each byte is looked at a bounded number of times.
+/// Finds base64 after the word `Basic`, as in a header, a curl trace or a log line.
+///
+/// Quotes and escapes may stand in between. Each byte is read a bounded number of times.
 fn basic_credentials(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
     let mut found: Vec<Range<usize>> = Vec::new();
     let words =
         bytes.windows(5).enumerate().filter(|(_, word)| word.eq_ignore_ascii_case(b"basic"));
     for after in words.map(|(word, _)| word + 5) {
-        // The word's own letters are base64, too: a text of nothing else would be read again at each.
+        // The word's own letters are base64, too. A text that repeats the word would otherwise be
+        // read again from each.
         if found.last().is_some_and(|last| after < last.end) {
             continue;
         }
@@ -116,7 +125,7 @@ fn basic_credentials(text: &str) -> Vec<Range<usize>> {
         else {
             continue;
         };
-        // An escaped space or tab before it is base64 itself.
+        // The letters of an escaped space or tab look like base64, so try without them, too.
         for escape in ["", "20", "u0020", "t"] {
             if text[run.clone()].starts_with(escape) {
                 found.push(run.start + escape.len()..run.end);
@@ -126,7 +135,7 @@ fn basic_credentials(text: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Base64 that begins here and is long enough for a token.
+/// The run of base64 that begins here, if it is long enough for a token.
 fn credentials_at(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
     let is_gap = |byte: &u8| !is_base64(byte) || b"+=".contains(byte);
@@ -137,11 +146,11 @@ fn credentials_at(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     (run >= MIN_ENCODED).then_some(start..start + run)
 }
 
-/// The most that stands between the word and what it announces.
+/// How many bytes may stand between the word and the base64.
 const MAX_GAP: usize = 64;
-/// The shortest token takes this many characters of base64 at least.
+/// How many characters of base64 the shortest token takes.
 const MIN_ENCODED: usize = 64;
-/// More than any header holds.
+/// How many characters of base64 are decoded at most; no header holds more.
 const MAX_ENCODED: usize = 8 * 1024;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -208,9 +217,8 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_not_found_and_nothing_panics() {
-        for text in
-            ["", "_", "acme_", &ONE[..49], &ONE.replace('5', "6"), "basic", "Basic ====", "é_é_é"]
-        {
+        let mistyped = ONE.replace('5', "6");
+        for text in ["", "_", "acme_", &ONE[..49], &mistyped, "basic", "Basic ====", "é_é_é"] {
             assert_eq!(find(text), [], "{text}");
         }
         let underscores = "_".repeat(1_000_000);

@@ -69,7 +69,7 @@
 //! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
 //! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
 //!
-//! **Look after.** A [`UsageFlusher`](usage::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
+//! **Look after.** A [`UsageFlusher`](upkeep::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
 //! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
@@ -116,16 +116,17 @@ pub mod store;
 mod policy;
 mod policy_conflict;
 mod clock;
-pub mod usage;
 pub mod event;
+mod usage_log;
 mod issue;
 mod present;
 mod leak;
 mod view;
 mod authority;
+pub mod upkeep;
 mod transaction;
-pub mod error;
 mod blocking;
+pub mod error;
 // -- how it arrives
 pub mod web;
 

@@ -161,7 +161,7 @@ impl Policy {
     }
 
     /// Denies a token that was not used for so long. It needs a
-    /// [`UsageFlusher`](crate::usage::UsageFlusher): until one is attached, nothing is issued or authenticated.
+    /// [`UsageFlusher`](crate::upkeep::UsageFlusher): until one is attached, nothing is issued or authenticated.
     ///
     /// # Errors
     /// [`PolicyError::IdleTooShort`] under a day.

@@ -112,21 +112,21 @@ plant "the realm is not sealed" src/seal.rs \
 plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
-plant "any secret is right" src/authority.rs \
+plant "any secret is right" src/authority/authenticate.rs \
     "if !secret_is_right {" \
     "if false {"
 plant "only the first word of a digest is compared" src/digest.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
-plant "the owner beside the token is not compared" src/authority.rs \
-    "if proven.owner() != owner {" \
-    "if false && proven.owner() != owner {"
+plant "the owner beside the token is not compared" src/authority/authenticate.rs \
+    "if verified.owner() != owner {" \
+    "if false && verified.owner() != owner {"
 plant "an owner may see another's token" src/authority.rs \
     "By::Owner(acting) => acting == owner," \
     "By::Owner(acting) => acting == owner || true,"
-plant "an owner's act is not limited to his own tokens" src/authority.rs \
-    "his.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
-    "his.then(|| filter)"
+plant "an owner's act is not limited to their own tokens" src/authority.rs \
+    "is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
+    "is_theirs.then(|| filter)"
 plant "one token more than the limit" src/store/memory.rs \
     "live().count() >= limit as usize" \
     "live().count() > limit as usize"
@@ -148,16 +148,16 @@ plant "a damaged revision stops a revoke, in SQL" src/store/sqlite.rs \
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
-plant "a use is noted a second late" src/usage.rs \
+plant "a use is noted a second late" src/usage_log.rs \
     "let recent = since.as_unix() + 1..=" \
     "let recent = since.as_unix()..="
-plant "a token may be changed whatever its status" src/authority.rs \
+plant "a token may be changed whatever its status" src/authority/change.rs \
     "ended => Err(ChangeError::NotActive(ended))," \
     "_ => Ok(()),"
-plant "a token can be narrowed to more than it may" src/authority.rs \
-    "if !self.shared.policy.includes(record.access(), &access) {" \
+plant "a token can be narrowed to more than it may" src/authority/change.rs \
+    "if !self.engine.policy.includes(record.access(), &access) {" \
     "if false {"
-plant "a rotated token can be extended" src/authority.rs \
+plant "a rotated token can be extended" src/authority/change.rs \
     "if record.successor().is_some() {" \
     "if false {"
 plant "a second rotation takes the wider access of both" src/issue.rs \
@@ -175,14 +175,14 @@ plant "an overlap is as long as anybody likes" src/issue.rs \
 plant "what may do more than a narrowed token lives on" src/issue.rs \
     "!policy.includes(access, than.access()) || than" \
     "than"
-plant "what was issued under a rotated token lives on" src/authority.rs \
-    "let ended_derived = is_less || old_ends.has_come(now);" \
-    "let ended_derived = is_less;"
-plant "a leak is believed by its id" src/authority.rs \
+plant "what was issued under a rotated token lives on" src/authority/change.rs \
+    "let revoked_derived = is_less || old_ends.has_come(now);" \
+    "let revoked_derived = is_less;"
+plant "a leak is believed by its id" src/authority/revoke.rs \
     "let Some(row) = found.filter(|_| secret_is_right) else {" \
     "let Some(row) = found else {"
-plant "dead rows are not kept" src/authority.rs \
-    "let ended_by = now.saturating_sub(self.shared.policy.retention());" \
+plant "dead rows are not kept" src/authority/revoke.rs \
+    "let ended_by = now.saturating_sub(policy.retention());" \
     "let ended_by = now;"
 plant "the prefix is read in lower case only" src/token.rs \
     "head.as_bytes().eq_ignore_ascii_case(&self.text[..self.len()])" \

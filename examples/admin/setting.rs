@@ -2,7 +2,7 @@
 
 use app_tokens::record::Status;
 use app_tokens::store::{DynStore, Filter, Page};
-use app_tokens::usage::UsageFlusher;
+use app_tokens::upkeep::UsageFlusher;
 use app_tokens::{KeyRing, Operator, Policy, Reuse, TokenAuthority};
 
 use crate::options::Setting;

@@ -112,30 +112,30 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
         let presented = Presented { text, address: origin.address, client: origin.client };
-        let proven = match self.tokens.prove(&presented).await {
+        let verified = match self.tokens.verify(&presented).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self
                     .tokens
                     .deny(&presented, DenialReason::Mistyped, None, None)
                     .into());
             }
-            proven => proven?,
+            verified => verified?,
         };
         // An unknown name, another's name and a disabled account are denied in the same way.
         let mut denial = None;
         if let Some(name) = credentials.user() {
             let named = self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?;
-            if named.as_ref() != Some(proven.owner()) {
+            if named.as_ref() != Some(verified.owner()) {
                 denial = Some(DenialReason::OtherOwner);
             }
         }
-        let is_active = self.accounts.is_active(proven.owner()).await;
+        let is_active = self.accounts.is_active(verified.owner()).await;
         if !is_active.map_err(Refusal::Accounts)? {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&proven, &presented, reason).into()),
-            None => Ok(self.tokens.admit(proven, &presented)),
+            Some(reason) => Err(self.tokens.turn_away(&verified, &presented, reason).into()),
+            None => Ok(self.tokens.admit(verified, &presented)),
         }
     }
 

@@ -301,7 +301,7 @@ pub(crate) enum Told {
     Rotated {
         old: TokenId,
         replaced: Option<TokenId>,
-        ended_derived: bool,
+        revoked_derived: bool,
         new: TokenId,
         by: Actor,
     },
@@ -331,18 +331,18 @@ impl Told {
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
-            Event::Rotated { old, replaced, ended_derived, token, by, is_certain: true } => {
+            Event::Rotated { old, replaced, revoked_derived, token, by, is_certain: true } => {
                 Told::Rotated {
                     old: *old,
                     replaced: *replaced,
-                    ended_derived: *ended_derived,
+                    revoked_derived: *revoked_derived,
                     new: token.id(),
                     by: (*by).clone(),
                 }
             }
             Event::Reused { token } => Told::Reused(token.id()),
-            Event::Changed { token, change, ended_derived, by, is_certain: true } => {
-                Told::Changed(token.id(), *change, *ended_derived, (*by).clone())
+            Event::Changed { token, change, revoked_derived, by, is_certain: true } => {
+                Told::Changed(token.id(), *change, *revoked_derived, (*by).clone())
             }
             Event::Resealed { count, trusted, trusted_by } => {
                 let trusted_by = trusted_by.cloned();
