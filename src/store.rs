@@ -4,27 +4,26 @@
 //! dead rows, too. What it must promise stands on [`TokenStore`] in numbered clauses; the
 //! [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/) has a test for each.
 
-use std::error::Error;
-use std::fmt;
-use std::pin::Pin;
-use std::sync::Arc;
-
 use crate::record::{LastUse, Revocation, TokenRecord};
-use crate::seal::KeyId;
-use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
+mod columns;
 #[cfg(feature = "conformance")]
 #[cfg_attr(docsrs, doc(cfg(feature = "conformance")))]
 pub mod conformance;
-mod columns;
+mod dyn_store;
+mod error;
+mod filter;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+// Another driver needs the statements without the store.
 #[cfg(feature = "postgres-sql")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres-sql")))]
+#[path = "store/postgres/sql.rs"]
 pub mod postgres_sql;
+mod request;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod table;
@@ -32,10 +31,14 @@ mod table;
 pub use crate::record::CLOCK_TOLERANCE;
 pub use crate::seal::Row;
 pub use columns::{Columns, Facts};
+pub use dyn_store::DynStore;
+pub use error::{Certainty, StoreError};
+pub use filter::{Filter, Page};
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
+pub use request::{Dead, Insert, Inserted, Purge, Replace, Replaced, RestsOn, Supersede};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
@@ -168,198 +171,6 @@ pub trait TokenStore: Send + Sync {
 /// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) asks for it.
 pub trait RuntimeFree: TokenStore {}
 
-/// What [`TokenStore::insert`] is told.
-#[derive(Clone, Debug)]
-pub struct Insert {
-    /// The new row.
-    pub row: Row,
-    /// The engine's present instant, for what is live.
-    pub now: Timestamp,
-    /// How many live rows the owner may have before this one.
-    pub limit: Option<u32>,
-    /// Whether the label must differ from the owner's live ones.
-    pub unique_label: bool,
-    /// The token under which this one is issued, as it was read: it must still be so.
-    pub under: Option<Row>,
-    /// The row that this one supersedes.
-    pub supersede: Option<Supersede>,
-}
-
-impl Insert {
-    /// The rows that must be current, in order of id: locked in this order, no two inserts wait for each other.
-    pub fn rests_on(&self) -> Vec<RestsOn<'_>> {
-        let supersede = self.supersede.as_ref();
-        let superseded = supersede.map(|supersede| &supersede.row);
-        let replaced = supersede.and_then(|supersede| supersede.replaces.as_ref());
-        let needed = [
-            (self.under.as_ref(), true, false),
-            (superseded, false, false),
-            (replaced, false, true),
-        ];
-        let needed = needed
-            .into_iter()
-            .filter_map(|(row, of_owner, unused)| Some(RestsOn { row: row?, of_owner, unused }));
-        let mut needed = Vec::from_iter(needed);
-        needed.sort_by_key(|needed| needed.row.id());
-        needed
-    }
-}
-
-/// A row that an insert rests on: clauses 5 to 7.
-#[derive(Clone, Copy, Debug)]
-pub struct RestsOn<'i> {
-    /// As it was read, or its new form: it must be current.
-    pub row: &'i Row,
-    /// Whether it must be the new row's owner's, too.
-    pub of_owner: bool,
-    /// Whether it must be unused, and without a successor.
-    pub unused: bool,
-}
-
-/// The row that a rotation supersedes, and what ends with it.
-#[derive(Clone, Debug)]
-pub struct Supersede {
-    /// Its new form, sealed. Its revision is still the one that is expected in the store.
-    pub row: Row,
-    /// Its unused successor, as it was read, which the new row takes the place of: it must still be so.
-    pub replaces: Option<Row>,
-    /// Whether what was issued under its family ends, too.
-    pub ends_derived: bool,
-    /// What is written to the rows that end.
-    pub revocation: Revocation,
-}
-
-/// What became of an insert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Inserted {
-    /// It is there.
-    Done,
-    /// The id is taken.
-    IdTaken,
-    /// The row that it was to be issued under, to supersede or to replace, has changed.
-    Stale,
-    /// The owner has as many live rows as he may.
-    LimitReached,
-    /// The owner has a live row with that label.
-    LabelTaken,
-}
-
-/// What [`TokenStore::replace`] is told.
-#[derive(Clone, Debug)]
-pub struct Replace {
-    /// The new form, sealed. Its revision is still the one that is expected in the store.
-    pub row: Row,
-    /// The engine's present instant, for what is live.
-    pub now: Timestamp,
-    /// Whether the label must differ from the owner's other live ones.
-    pub unique_label: bool,
-    /// What is written to the rows that were issued under its family, if they end.
-    pub ends_derived: Option<Revocation>,
-}
-
-/// What became of a replacement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Replaced {
-    /// It is done.
-    Done,
-    /// The row is gone, revoked or changed.
-    Stale,
-    /// The owner has another live row with that label.
-    LabelTaken,
-}
-
-/// Which rows: every fact that is given must hold. It has no default that would mean everything.
-///
-/// Its fields are public for stores, which should destructure it without `..`: a fact that a store overlooked would revoke or
-/// delete too much.
-///
-/// ```
-/// use app_tokens::{Owner, store::Filter};
-/// let alice = Owner::new("alice")?;
-/// let filter = Filter { revoked: Some(false), ..Filter::of_owner(&alice) };
-/// # Ok::<(), app_tokens::InvalidText>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    /// The token with this id.
-    pub id: Option<TokenId>,
-    /// Tokens of this owner.
-    pub owner: Option<Owner>,
-    /// Tokens of this family. Name its owner, too: stores look up and lock by owner.
-    pub family: Option<TokenId>,
-    /// Any but this one: it is spared even if it was issued under a token that matches.
-    pub except_id: Option<TokenId>,
-    /// Tokens sealed under this key.
-    pub key_id: Option<KeyId>,
-    /// Tokens sealed under any key but these.
-    pub except_key_ids: Vec<KeyId>,
-    /// Tokens with, or without, a revocation.
-    pub revoked: Option<bool>,
-    /// Tokens with, or without, a successor.
-    pub superseded: Option<bool>,
-    /// Tokens that expire before this instant; not those that never do.
-    pub expires_before: Option<Timestamp>,
-    /// Tokens that expire at this instant or after it; not those that never do.
-    pub expires_from: Option<Timestamp>,
-    /// Tokens made before this instant.
-    pub created_before: Option<Timestamp>,
-    /// Tokens last used before this instant; each counts as used when it was made.
-    pub last_used_before: Option<Timestamp>,
-}
-
-impl Filter {
-    /// Every token of every owner.
-    pub const fn every_token() -> Filter {
-        Filter {
-            id: None,
-            owner: None,
-            family: None,
-            except_id: None,
-            key_id: None,
-            except_key_ids: Vec::new(),
-            revoked: None,
-            superseded: None,
-            expires_before: None,
-            expires_from: None,
-            created_before: None,
-            last_used_before: None,
-        }
-    }
-
-    /// One token.
-    pub fn of_id(id: TokenId) -> Filter {
-        Filter { id: Some(id), ..Filter::every_token() }
-    }
-
-    /// Every token of an owner.
-    pub fn of_owner(owner: &Owner) -> Filter {
-        Filter { owner: Some(owner.clone()), ..Filter::every_token() }
-    }
-
-    /// Every token of a line of rotations.
-    pub fn of_family(owner: &Owner, family: TokenId) -> Filter {
-        Filter { family: Some(family), ..Filter::of_owner(owner) }
-    }
-
-    /// Whether a record is meant. The reference for every store.
-    pub fn matches(&self, record: &TokenRecord) -> bool {
-        let expires_before = |limit| record.expires().at().is_some_and(|at| at < limit);
-        let expires_from = |limit| record.expires().at().is_some_and(|at| at >= limit);
-        self.id.is_none_or(|id| record.id() == id)
-            && self.owner.as_ref().is_none_or(|owner| record.owner() == owner)
-            && self.family.is_none_or(|family| record.family() == family)
-            && self.except_id.is_none_or(|id| record.id() != id)
-            && self.key_id.is_none_or(|key_id| record.key_id() == key_id)
-            && !self.except_key_ids.contains(&record.key_id())
-            && self.revoked.is_none_or(|revoked| record.revocation().is_some() == revoked)
-            && self.superseded.is_none_or(|superseded| record.successor().is_some() == superseded)
-            && self.expires_before.is_none_or(expires_before)
-            && self.expires_from.is_none_or(expires_from)
-            && self.created_before.is_none_or(|limit| record.created_at() < limit)
-            && self.last_used_before.is_none_or(|limit| record.last_seen() < limit)
-    }
-}
-
 impl TokenRecord {
     /// Whether the row counts for an owner's limit and unique labels: no revocation, no successor, and `expires` not come.
     pub fn is_live(&self, now: Timestamp) -> bool {
@@ -369,263 +180,5 @@ impl TokenRecord {
     /// When it was last used, so far as that is stored, and at least when it was made.
     pub fn last_seen(&self) -> Timestamp {
         self.last_use().map_or(self.created_at(), |last_use| last_use.at.max(self.created_at()))
-    }
-}
-
-/// Where a page of a list begins, and how long it is at most.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Rows with greater ids only; `None` begins at the beginning.
-    pub after: Option<TokenId>,
-    /// How many rows at most.
-    pub limit: u32,
-}
-
-impl Page {
-    /// The first rows.
-    pub const fn first(limit: u32) -> Page {
-        Page { after: None, limit }
-    }
-}
-
-/// Which rows [`TokenStore::purge`] deletes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Purge {
-    /// Rows that nobody needs any more.
-    Dead(Dead),
-    /// Rows that match, whatever their state: erasure.
-    Matching(Filter),
-}
-
-/// Rows that have been dead for long enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dead {
-    /// Revoked or expired at this instant or before.
-    pub ended_by: Timestamp,
-    /// Or last used, and made, at this instant or before, where there is an idle time-out.
-    pub unused_since: Option<Timestamp>,
-    /// A row is spared while another one of its owner lives, unrevoked and not expired at this instant, that is derived from its
-    /// family: a revocation reaches that one through it. With a successor it is spared for one of its own family, too: its reuse
-    /// would still tell.
-    pub now: Timestamp,
-}
-
-impl Purge {
-    /// Whether a record is to be deleted, as long as there are `others`: all rows of its owner, and whatever else. The reference for
-    /// every store.
-    pub fn selects<'r>(
-        &self,
-        record: &TokenRecord,
-        others: impl IntoIterator<Item = &'r TokenRecord>,
-    ) -> bool {
-        match self {
-            Purge::Matching(filter) => filter.matches(record),
-            Purge::Dead(dead) => {
-                dead.has_ended(record)
-                    && !others.into_iter().any(|other| dead.spares(record, other))
-            }
-        }
-    }
-}
-
-impl Dead {
-    /// Whether a row has been dead for long enough.
-    fn has_ended(&self, record: &TokenRecord) -> bool {
-        let revoked = record.revocation().is_some_and(|r| r.at <= self.ended_by);
-        let expired = record.expires().has_come(self.ended_by);
-        revoked || expired || self.unused_since.is_some_and(|since| record.last_seen() <= since)
-    }
-
-    /// Whether others may stay for a row's sake.
-    fn lives(&self, record: &TokenRecord) -> bool {
-        record.revocation().is_none() && !record.expires().has_come(self.now)
-    }
-
-    /// Whether a row stays for another one's sake.
-    fn spares(&self, record: &TokenRecord, other: &TokenRecord) -> bool {
-        let is_derived = other.derived_from() == Some(record.family());
-        let is_of_its_line = record.successor().is_some() && other.family() == record.family();
-        (is_derived || is_of_its_line)
-            && other.id() != record.id()
-            && other.owner() == record.owner()
-            && self.lives(other)
-    }
-}
-
-/// A store could not do what it was told, or can't say whether it did.
-///
-/// Both are failures, never denials: the host answers 503 and nobody's client forgets a password.
-#[derive(Debug)]
-pub struct StoreError {
-    certainty: Certainty,
-    source: Box<dyn Error + Send + Sync>,
-}
-
-/// What a failing store knows of what it was told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Certainty {
-    /// Nothing was changed.
-    NotDone,
-    /// It may have been done or not, or be done yet: the answer was lost.
-    Unknown,
-}
-
-impl StoreError {
-    /// Nothing was changed. Say so only where it is certain.
-    pub fn not_done(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
-        StoreError { certainty: Certainty::NotDone, source: source.into() }
-    }
-
-    /// It may have been done or not.
-    pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
-        StoreError { certainty: Certainty::Unknown, source: source.into() }
-    }
-
-    /// Whether it is certain that nothing was changed.
-    pub fn certainty(&self) -> Certainty {
-        self.certainty
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.certainty {
-            Certainty::NotDone => write!(f, "the token store failed: {}", self.source),
-            Certainty::Unknown => {
-                write!(f, "the token store can't say whether it is done: {}", self.source)
-            }
-        }
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.source()
-    }
-}
-
-macro_rules! also_behind {
-    ($pointer:ty) => {
-        impl<S: TokenStore> TokenStore for $pointer {
-            async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-                (**self).insert(insert).await
-            }
-            async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-                (**self).find(id).await
-            }
-            async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-                (**self).list(filter, page).await
-            }
-            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-                (**self).replace(replace).await
-            }
-            async fn revoke(
-                &self,
-                filter: &Filter,
-                revocation: &Revocation,
-            ) -> Result<u64, StoreError> {
-                (**self).revoke(filter, revocation).await
-            }
-            async fn touch(
-                &self,
-                uses: &[(TokenId, LastUse)],
-                now: Timestamp,
-            ) -> Result<(), StoreError> {
-                (**self).touch(uses, now).await
-            }
-            async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-                (**self).purge(purge, limit).await
-            }
-        }
-
-        impl<S: RuntimeFree> RuntimeFree for $pointer {}
-    };
-}
-
-also_behind!(Arc<S>);
-also_behind!(&S);
-
-/// Any store, chosen at run time: `TokenAuthority<DynStore>` where the host reads from its configuration which one it is.
-///
-/// Each call costs one allocation more than with the store itself.
-///
-/// ```
-/// use app_tokens::store::{DynStore, MemoryStore};
-/// let store: DynStore = DynStore::new(MemoryStore::new());
-/// ```
-#[derive(Clone)]
-pub struct DynStore(Arc<dyn ErasedStore>);
-
-impl DynStore {
-    /// Hides which store it is.
-    pub fn new(store: impl TokenStore + 'static) -> DynStore {
-        DynStore(Arc::new(store))
-    }
-}
-
-impl fmt::Debug for DynStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DynStore")
-    }
-}
-
-impl TokenStore for DynStore {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.0.insert(insert).await
-    }
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.0.find(id).await
-    }
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.0.list(filter, page).await
-    }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.0.replace(replace).await
-    }
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.0.revoke(filter, revocation).await
-    }
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.0.touch(uses, now).await
-    }
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.0.purge(purge, limit).await
-    }
-}
-
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
-
-/// [`TokenStore`] with boxed futures, so that it can be a `dyn`.
-trait ErasedStore: Send + Sync {
-    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
-    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>>;
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>>;
-    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced>;
-    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64>;
-    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()>;
-    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64>;
-}
-
-impl<S: TokenStore> ErasedStore for S {
-    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted> {
-        Box::pin(TokenStore::insert(self, insert))
-    }
-    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>> {
-        Box::pin(TokenStore::find(self, id))
-    }
-    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>> {
-        Box::pin(TokenStore::list(self, filter, page))
-    }
-    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced> {
-        Box::pin(TokenStore::replace(self, replace))
-    }
-    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64> {
-        Box::pin(TokenStore::revoke(self, filter, revocation))
-    }
-    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()> {
-        Box::pin(TokenStore::touch(self, uses, now))
-    }
-    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64> {
-        Box::pin(TokenStore::purge(self, purge, limit))
     }
 }

@@ -84,6 +84,7 @@ mod race;
 mod replace;
 mod revoke;
 mod rows;
+mod supersede;
 mod touch;
 
 pub use any_call::*;
@@ -93,6 +94,7 @@ pub use kept::Kept;
 pub use purge::*;
 pub use replace::*;
 pub use revoke::*;
+pub use supersede::*;
 pub use touch::*;
 
 /// What a runner runs.

@@ -1,32 +1,29 @@
 //! [`MemoryStore`]: the reference. It is written to be read beside the contract on `TokenStore`.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 use std::{fmt, iter};
 
-use super::{
+use crate::access::Access;
+use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::store::{
     Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
     TokenStore,
 };
-use crate::access::Access;
-use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::{IdMap, TokenId};
+
+mod stripes;
+
+use self::stripes::{Exclusive, Striped};
 
 /// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are one store.
 ///
 /// Looking a token up takes one lock, which threads that look up at the same time hardly ever share; every change takes all locks,
 /// so each happens at one instant.
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Inner>);
-
-struct Inner {
-    /// Taken first by whoever changes or lists.
-    index: Mutex<Index>,
-    stripes: [Stripe; STRIPES],
-}
+pub struct MemoryStore(Arc<Striped<Rows, Index>>);
 
 #[derive(Default)]
 struct Index {
@@ -38,37 +35,12 @@ struct Index {
 
 type Rows = IdMap<Row>;
 
-/// All rows, behind a lock that few threads share: two that look up at once don't wait for one cache line. There is one map, and
-/// every stripe holds it, but while a change is made none does.
-#[derive(Default)]
-#[repr(align(128))]
-struct Stripe(RwLock<Option<Arc<Rows>>>);
-
-const STRIPES: usize = 32;
 const MAX_SHARED_ACCESSES: usize = 1000;
 
 impl MemoryStore {
     /// An empty store.
     pub fn new() -> MemoryStore {
-        let rows = Arc::new(Rows::default());
-        MemoryStore(Arc::new(Inner {
-            index: Mutex::default(),
-            stripes: std::array::from_fn(|_| Stripe(RwLock::new(Some(rows.clone())))),
-        }))
-    }
-
-    fn lock(&self) -> Locked<'_> {
-        // The order is always the same, and a lookup holds one lock only: nobody waits in a circle. A panic
-        // can't leave a change half done, as each checks first and writes after, so a poisoned lock is good.
-        let index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stripes = self
-            .0
-            .stripes
-            .each_ref()
-            .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
-        // The last stripe that lets go of the map gives it away.
-        let rows = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
-        Locked { index, stripes, rows: rows.unwrap_or_default() }
+        MemoryStore(Arc::new(Striped::new()))
     }
 }
 
@@ -77,7 +49,7 @@ impl TokenStore for MemoryStore {
         let Some(new) = insert.row.record() else {
             return Err(StoreError::not_done("a damaged row can't be inserted"));
         };
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         if rows.get(new.id()).is_some() {
             return Ok(Inserted::IdTaken);
         }
@@ -121,13 +93,11 @@ impl TokenStore for MemoryStore {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        let stripe = &self.0.stripes[STRIPE.with(|stripe| *stripe)].0;
-        let rows = stripe.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(rows.as_ref().and_then(|rows| rows.get(&id).cloned()))
+        Ok(self.0.read(|rows| rows.get(&id).cloned()))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let rows = self.lock();
+        let rows = self.0.lock();
         // The smallest ids beyond the cursor: the heap's greatest goes when a smaller one comes.
         let mut smallest = BinaryHeap::new();
         for id in rows.matching(filter) {
@@ -142,7 +112,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         if !rows.is_current(&replace.row) {
             return Ok(Replaced::Stale);
         }
@@ -161,7 +131,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         let matching: Vec<TokenId> = rows.matching(filter).collect();
         let mut families: HashMap<Owner, HashSet<TokenId>> = HashMap::new();
         for record in matching.iter().filter_map(|id| rows.record(*id)) {
@@ -177,7 +147,7 @@ impl TokenStore for MemoryStore {
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         for (id, last_use) in uses {
             let believed_until = now.saturating_add(CLOCK_TOLERANCE);
             let later = |record: &TokenRecord| {
@@ -193,13 +163,13 @@ impl TokenStore for MemoryStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         let limit = limit as usize;
         let selected: HashSet<TokenId> = match purge {
             Purge::Matching(filter) => rows.matching(filter).take(limit).collect(),
             Purge::Dead(dead) => {
                 let mut kin = HashMap::new();
-                let ended = rows.rows.values().filter_map(Row::record);
+                let ended = rows.value.values().filter_map(Row::record);
                 let ended = ended.filter(|record| dead.has_ended(record));
                 let selected = ended.filter_map(|record| {
                     let kin = kin
@@ -230,32 +200,12 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-thread_local! {
-    /// Which stripe this thread looks up in.
-    static STRIPE: usize = {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES
-    };
-}
-
 /// The whole store, while nobody else reads or changes it.
-struct Locked<'a> {
-    rows: Rows,
-    stripes: [RwLockWriteGuard<'a, Option<Arc<Rows>>>; STRIPES],
-    index: MutexGuard<'a, Index>,
-}
-
-/// Gives the map back to all stripes, also where a change panicked.
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let rows = Arc::new(std::mem::take(&mut self.rows));
-        self.stripes.iter_mut().for_each(|stripe| **stripe = Some(rows.clone()));
-    }
-}
+type Locked<'a> = Exclusive<'a, Rows, Index>;
 
 impl Locked<'_> {
     fn get(&self, id: TokenId) -> Option<&Row> {
-        self.rows.get(&id)
+        self.value.get(&id)
     }
 
     fn record(&self, id: TokenId) -> Option<&TokenRecord> {
@@ -277,11 +227,11 @@ impl Locked<'_> {
         if index.accesses.len() < MAX_SHARED_ACCESSES {
             index.accesses.insert(access.clone());
         }
-        self.rows.insert(record.id(), row.sharing(owner, access));
+        self.value.insert(record.id(), row.sharing(owner, access));
     }
 
     fn remove(&mut self, ids: &HashSet<TokenId>) {
-        let removed: Vec<Row> = ids.iter().filter_map(|id| self.rows.remove(id)).collect();
+        let removed: Vec<Row> = ids.iter().filter_map(|id| self.value.remove(id)).collect();
         let owners: HashSet<&Owner> =
             removed.iter().filter_map(Row::record).map(TokenRecord::owner).collect();
         for owner in owners {
@@ -295,7 +245,7 @@ impl Locked<'_> {
     }
 
     fn update(&mut self, id: TokenId, change: impl FnOnce(&Row) -> Row) {
-        if let Some(row) = self.rows.get_mut(&id) {
+        if let Some(row) = self.value.get_mut(&id) {
             *row = change(row);
         }
     }
@@ -334,7 +284,7 @@ impl Locked<'_> {
         let (one, owned, all) = match filter {
             Filter { id: Some(id), .. } => (Some(*id), None, None),
             Filter { owner: Some(owner), .. } => (None, self.index.owners.get(owner), None),
-            _ => (None, None, Some(self.rows.keys())),
+            _ => (None, None, Some(self.value.keys())),
         };
         let owned = owned.into_iter().flatten().copied();
         let candidates = one.into_iter().chain(owned).chain(all.into_iter().flatten().copied());

@@ -1,34 +1,31 @@
 //! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
-use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
-use tokio::runtime::Handle;
+use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
-mod failure;
+mod binding;
+mod calls;
+mod connection;
+mod error;
 mod migrate;
 mod transaction;
 mod within;
 
-pub use migrate::PostgresStoreError;
+pub use error::PostgresStoreError;
 pub use transaction::PostgresTransaction;
 
-use self::failure::{Failure, Problem, is_refused};
-use self::within::{Change, PurgeAtMost, Revoke, Touch, Within, row_of};
-use super::columns::number;
-use super::postgres_sql::FIND;
-use super::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
-    TokenStore,
-};
-use crate::record::{LastUse, Revocation};
-use crate::timestamp::Timestamp;
+use self::binding::row_of;
+use self::connection::{GivenUp, Lent};
+use self::error::{Failure, Problem, is_refused};
+use self::within::{Change, Within};
+use crate::store::columns::number;
+use crate::store::postgres_sql::FIND;
+use crate::store::{Filter, Page, Row, StoreError, TableName};
 use crate::token::TokenId;
 
 /// Tokens in a PostgreSQL database, over the host's own pool of connections. Clones are one store.
@@ -147,7 +144,7 @@ impl PostgresStore {
 
     /// The statements that make the tables, for the host's own migrations. [`migrate`](PostgresStore::migrate) finds them then.
     pub fn schema(&self) -> String {
-        self.table.in_sql(super::postgres_sql::SCHEMA).into_owned()
+        self.table.in_sql(crate::store::postgres_sql::SCHEMA).into_owned()
     }
 
     /// Makes a change in a transaction of its own.
@@ -227,9 +224,8 @@ impl PostgresStore {
     }
 
     async fn lend(&self, given_up: GivenUp) -> Result<Lent, StoreError> {
-        let client = self.pool.get().await;
-        let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
-        Ok(Lent { client: Some(client), given_up })
+        let lent = Lent::of(&self.pool, given_up).await;
+        lent.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
     }
 }
 
@@ -243,73 +239,6 @@ const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL statement_timeout = 0";
 const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
-
-/// A connection in the middle of a call. Unless it is given back, the caller has given up: the server may still be waiting, and
-/// whoever used the connection next would wait with it.
-struct Lent {
-    client: Option<Client>,
-    given_up: GivenUp,
-}
-
-/// What becomes of a connection whose call was given up.
-#[derive(Clone, Copy)]
-enum GivenUp {
-    /// The pool makes another.
-    Closed,
-    /// Back to the pool once the server has answered: whoever hangs up in the middle of a login shall not cost the host a connection.
-    /// After [`A_MOMENT`] without an answer it is closed.
-    ClosedIfBusy,
-}
-
-const A_MOMENT: Duration = Duration::from_secs(1);
-
-impl Lent {
-    fn give_back(mut self) {
-        drop(self.client.take());
-    }
-
-    fn close(mut self) {
-        self.given_up = GivenUp::Closed;
-    }
-
-    /// Answers come in the order of the questions.
-    async fn give_back_once_it_answers(self) {
-        if matches!(timeout(A_MOMENT, self.simple_query("")).await, Ok(Ok(_))) {
-            self.give_back();
-        }
-    }
-}
-
-impl Deref for Lent {
-    type Target = Client;
-
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
-    fn deref(&self) -> &Client {
-        self.client.as_ref().expect("there until it is given back")
-    }
-}
-
-impl DerefMut for Lent {
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
-    fn deref_mut(&mut self) -> &mut Client {
-        self.client.as_mut().expect("there until it is given back")
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else {
-            return;
-        };
-        match (self.given_up, Handle::try_current()) {
-            (GivenUp::ClosedIfBusy, Ok(runtime)) => {
-                let lent = Lent { client: Some(client), given_up: GivenUp::Closed };
-                drop(runtime.spawn(lent.give_back_once_it_answers()));
-            }
-            _ => drop(Object::take(client)),
-        }
-    }
-}
 
 /// Where a problem arose. Until COMMIT was sent nothing is done.
 enum Unmade {
@@ -333,38 +262,6 @@ enum Look<'l> {
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("PostgresStore").field(&self.table).finish()
-    }
-}
-
-impl TokenStore for PostgresStore {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.change(insert).await
-    }
-
-    /// One round trip, once the statement is prepared on the connection.
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        Ok(self.read(Look::At(id)).await?.pop())
-    }
-
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let _turn = self.turn().await?;
-        self.read(Look::Through(filter, page)).await
-    }
-
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.change(replace).await
-    }
-
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.change(&Revoke(filter, revocation)).await
-    }
-
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.change(&Touch(uses, now)).await
-    }
-
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.change(&PurgeAtMost(purge, limit)).await
     }
 }
 

@@ -1,15 +1,13 @@
 //! Making the tables, and looking at those that are there.
 
-use std::error::Error;
-
 use deadpool_postgres::PoolError;
 use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::failure::{Failure, is_worth_another_try};
-use super::{ATTEMPTS, GivenUp, Lent, PostgresStore};
-use crate::store::TableName;
+use super::connection::{GivenUp, Lent};
+use super::error::{Failure, PostgresStoreError, is_worth_another_try};
+use super::{ATTEMPTS, PostgresStore};
 use crate::store::postgres_sql::FIND;
 
 /// The version that the schema makes.
@@ -18,46 +16,6 @@ const SCHEMA_VERSION: i64 = 1;
 const ENCODING: &str = "SELECT current_setting('server_encoding')";
 const OUR_TABLES: &str = "SELECT to_regclass('app_tokens') IS NOT NULL, to_regclass('app_tokens_owners') IS NOT NULL, to_regclass('app_tokens_schema') IS NOT NULL";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
-
-/// Why the tables can't be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PostgresStoreError {
-    /// The pool gave no connection.
-    #[error("{0}")]
-    NoConnection(Box<dyn Error + Send + Sync>),
-    /// The database is encoded otherwise, and can't hold every name.
-    #[error("the database is encoded in {0}: take one in UTF8")]
-    NotUtf8(String),
-    /// The schema of the table's name is not there.
-    #[error("the schema of {0} is not there: create it first")]
-    NoSchema(TableName),
-    /// The role may not make tables.
-    #[error(
-        "the role may not make the table {0}: migrate with another, or run PostgresStore::schema in migrations of your own"
-    )]
-    NotAllowed(TableName),
-    /// A newer version of this library made the tables.
-    #[error(
-        "the tables of {table} have version {found}, and this program knows version {known}: run a newer version of it"
-    )]
-    NewerSchema {
-        /// The table.
-        table: TableName,
-        /// The version of its tables.
-        found: i64,
-        /// The newest version that this library knows.
-        known: i64,
-    },
-    /// There is a table of that name that this library did not make, or not so.
-    #[error(
-        "there is a table {0}, or one beside it, that is not this library's: take another name"
-    )]
-    ForeignTable(TableName),
-    /// Anything else.
-    #[error("{0}")]
-    Failed(Box<dyn Error + Send + Sync>),
-}
 
 impl PostgresStore {
     /// Makes the tables where they are missing, and looks at them where they are there. Several hosts may do so at once; a role that
@@ -85,8 +43,7 @@ impl PostgresStore {
     }
 
     async fn try_to_migrate(&self) -> Result<(), NotMigrated> {
-        let client = Some(self.pool.get().await?);
-        let mut lent = Lent { client, given_up: GivenUp::Closed };
+        let mut lent = Lent::of(&self.pool, GivenUp::Closed).await?;
         let transaction = lent.transaction().await?;
         self.make_or_check_tables(&transaction).await?;
         transaction.commit().await?;

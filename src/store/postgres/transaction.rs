@@ -8,8 +8,9 @@ use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 
 use super::PostgresStore;
-use super::failure::Problem;
-use super::within::{Change, PurgeAtMost, Revoke, Touch, Within};
+use super::calls::{PurgeAtMost, Revoke, Touch};
+use super::error::Problem;
+use super::within::{Change, Within};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::FIND;
-use super::open::SqliteStoreError;
+use super::error::SqliteStoreError;
+use super::sql::FIND;
 use crate::store::TableName;
 
 /// What makes each version of the schema of the one before, the first of nothing. Each step notes its version itself.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../sqlite_schema.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 const COUNT_OF_OURS: &str =
     "SELECT count(*) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema')";

@@ -4,10 +4,14 @@
 use rusqlite::Connection;
 
 use super::open::open_memory;
-use super::*;
-use crate::record::Actor;
-use crate::store::Dead;
-use crate::text::Reason;
+use super::query::*;
+use super::sql::*;
+use crate::record::{Actor, Revocation};
+use crate::seal::KeyId;
+use crate::store::{Dead, Filter, Page, Purge, TableName};
+use crate::text::{Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
 
 /// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every fiftieth derived.
 const FILL: &str = "

@@ -15,11 +15,12 @@ use std::task::{Context, Poll, Waker};
 
 use rusqlite::Connection;
 
-use super::failure::panicked;
+use super::binding::look_up;
+use super::error::panicked;
 use super::open::open_reader;
+use super::sql::FIND;
 use super::watch::Watch;
 use super::worker::{Worker, promise};
-use super::{FIND, look_up};
 use crate::store::{Row, TableName};
 use crate::token::TokenId;
 

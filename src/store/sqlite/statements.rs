@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, Params, Statement};
 
-use super::failure::panicked;
+use super::error::panicked;
 use crate::store::TableName;
 
 const BEGIN_ONE: &str = "SAVEPOINT app_tokens";

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::failure::Failure;
+use super::binding::look_up;
+use super::calls::{create, end_matching, exchange, note_uses};
+use super::error::{Failure, SqliteStoreError};
 use super::migrate::Tables;
-use super::open::{SqliteStoreError, refuse_schema};
+use super::open::refuse_schema;
+use super::query::{deletion, rows_of};
+use super::sql::FIND;
 use super::statements::Statements;
-use super::{FIND, create, deletion, end_matching, exchange, look_up, note_uses, rows_of};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,

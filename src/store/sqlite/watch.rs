@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ffi;
 
-use super::open::SqliteStoreError;
+use super::error::SqliteStoreError;
 
 /// For how many milliseconds those who only read trust the last look.
 const FRESH: u64 = 1000;

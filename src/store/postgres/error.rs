@@ -8,6 +8,46 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::{StoreError, TableName};
 
+/// Why the tables can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresStoreError {
+    /// The pool gave no connection.
+    #[error("{0}")]
+    NoConnection(Box<dyn Error + Send + Sync>),
+    /// The database is encoded otherwise, and can't hold every name.
+    #[error("the database is encoded in {0}: take one in UTF8")]
+    NotUtf8(String),
+    /// The schema of the table's name is not there.
+    #[error("the schema of {0} is not there: create it first")]
+    NoSchema(TableName),
+    /// The role may not make tables.
+    #[error(
+        "the role may not make the table {0}: migrate with another, or run PostgresStore::schema in migrations of your own"
+    )]
+    NotAllowed(TableName),
+    /// A newer version of this library made the tables.
+    #[error(
+        "the tables of {table} have version {found}, and this program knows version {known}: run a newer version of it"
+    )]
+    NewerSchema {
+        /// The table.
+        table: TableName,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// There is a table of that name that this library did not make, or not so.
+    #[error(
+        "there is a table {0}, or one beside it, that is not this library's: take another name"
+    )]
+    ForeignTable(TableName),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
 /// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
 #[derive(Debug)]
 pub(super) struct Failure {

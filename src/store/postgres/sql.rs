@@ -46,7 +46,7 @@
 //! values that they are given, as PostgreSQL does for an unnamed statement: a plan made for any values reads the whole table.
 
 /// The schema as it is today: the three tables and their indexes. Run it once, in your own migrations, in one transaction.
-pub const SCHEMA: &str = include_str!("postgres_schema.sql");
+pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert
 
