@@ -27,8 +27,8 @@ use crate::record::{
 use crate::seal::{self, Intact, KeyId, Sealer, WholeRow};
 use crate::secret::{self, RandomSource, RandomSourceFailed, Secret};
 use crate::store::{
-    Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
-    RuntimeFree, Supersede, TokenStore,
+    Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, PurgeCutoff, Replace, Replaced,
+    Row, RuntimeFree, Supersede, TokenStore,
 };
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
@@ -371,7 +371,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            ends_derived: ended_derived,
+            revoke_derived: ended_derived,
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {
@@ -518,7 +518,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             Duration::from_secs(24 * 60 * 60).saturating_sub(self.shared.policy.retention());
         let unused_since =
             idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(longest_flush));
-        let dead = Purge::Dead(Dead { ended_by, unused_since, now });
+        let dead = Purge::Dead(PurgeCutoff { ended_by, unused_since, now });
         self.delete(&dead, |count, is_certain| self.tell(&Event::Purged { count, is_certain }))
             .await
     }
@@ -717,7 +717,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 unique_label: kind == event::Change::Renamed
                     && self.shared.policy.has_unique_labels(),
                 // They may do more than the token may now, or outlive it.
-                ends_derived: is_less.then(|| Revocation {
+                revoke_derived: is_less.then(|| Revocation {
                     at: now,
                     reason: Reason::NARROWED,
                     by: actor.clone(),
@@ -1096,7 +1096,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(());
         }
         let now = self.now();
-        let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
+        let replace = Replace { row: new.into(), now, unique_label: false, revoke_derived: None };
         // Named before: the store may not say whether it took it, or the caller give up.
         report.trusted.extend(is_trusted.then_some(row.id()));
         let replaced = self.replace(&replace).await;

@@ -30,7 +30,7 @@ mod table;
 
 pub use crate::record::CLOCK_TOLERANCE;
 pub use crate::seal::Row;
-pub use columns::{Columns, Facts};
+pub use columns::{FilterColumns, RowColumns};
 pub use dyn_store::DynStore;
 pub use error::{Certainty, StoreError};
 pub use filter::{Filter, Page};
@@ -38,7 +38,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
-pub use request::{Dead, Insert, Inserted, Purge, Replace, Replaced, RestsOn, Supersede};
+pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, RestsOn, Supersede};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
@@ -74,7 +74,7 @@ pub use table::{InvalidTableName, TableName};
 ///    successors, or none.*
 /// 7. With `supersede.replaces`: in the same step that row is revoked. Where it is not there, not current, was used or has a
 ///    successor, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in, or access that was taken away.*
-/// 8. With `supersede.ends_derived`: in the same step every row of that owner that is derived from the new row's family is
+/// 8. With `supersede.revoke_derived`: in the same step every row of that owner that is derived from the new row's family is
 ///    revoked. *Dangerous: a token that outlives the one that made it.*
 /// 9. With `limit`: where the owner has that many live rows of other families, it answers [`Inserted::LimitReached`]. It holds
 ///    however many calls run at once.
@@ -98,7 +98,7 @@ pub use table::{InvalidTableName, TableName};
 /// 14. It replaces the row only where that is current; the revision goes up by one. Else it changes nothing and answers
 ///     [`Replaced::Stale`]. *Dangerous: a revoked token revived, a change lost.*
 /// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
-/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`]. With `ends_derived`, in the same step, every row
+/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`]. With `revoke_derived`, in the same step, every row
 ///     of that owner that is derived from the row's family is revoked. *Dangerous: a token that may do more than the one that made it.*
 ///
 /// **`revoke`**

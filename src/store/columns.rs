@@ -1,4 +1,4 @@
-//! [`Columns`]: a record as the columns of an SQL table, one codec for every such store; and [`Facts`], a filter as its statements bind it.
+//! [`RowColumns`]: a record as the columns of an SQL table, one codec for every such store; and [`FilterColumns`], a filter as its statements bind it.
 
 use std::borrow::Cow;
 
@@ -13,18 +13,18 @@ use crate::token::TokenId;
 
 /// A record as the columns of an SQL table: whole numbers, texts and bytes, for stores of your own.
 ///
-/// [`Columns::of`] is what to write, [`Columns::into_row`] makes a row of what was read. Times are seconds since 1970. Every column
+/// [`RowColumns::of`] is what to write, [`RowColumns::into_row`] makes a row of what was read. Times are seconds since 1970. Every column
 /// but the id may be NULL when it is read, so that a damaged row is [`Row::damaged`] and no error.
 ///
 /// ```
-/// use app_tokens::store::{Columns, Row};
+/// use app_tokens::store::{RowColumns, Row};
 /// # fn round_trip(record: app_tokens::record::TokenRecord) {
-/// let row = Columns::of(&record).into_row();
+/// let row = RowColumns::of(&record).into_row();
 /// assert_eq!(row.as_ref().and_then(Row::record), Some(&record));
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Columns<'r> {
+pub struct RowColumns<'r> {
     /// The token's id, the key of the row, as a number: at most 2^50 - 1.
     pub id: i64,
     /// The scheme's tag, then the digest.
@@ -69,11 +69,11 @@ pub struct Columns<'r> {
     pub last_used_client: Option<Cow<'r, str>>,
 }
 
-impl<'r> Columns<'r> {
-    /// What to write of a record. [`Columns::into_row`] is its mirror.
-    pub fn of(record: &'r TokenRecord) -> Columns<'r> {
+impl<'r> RowColumns<'r> {
+    /// What to write of a record. [`RowColumns::into_row`] is its mirror.
+    pub fn of(record: &'r TokenRecord) -> RowColumns<'r> {
         let (revocation, last_use) = (record.revocation(), record.last_use());
-        Columns {
+        RowColumns {
             id: number(record.id()),
             digest: Some(record.digest().to_bytes().to_vec().into()),
             owner: Some(record.owner().as_str().into()),
@@ -102,7 +102,7 @@ impl<'r> Columns<'r> {
         }
     }
 
-    /// The row that these are, damaged where any of them can't be what [`Columns::of`] wrote. `None` where not even the id is one:
+    /// The row that these are, damaged where any of them can't be what [`RowColumns::of`] wrote. `None` where not even the id is one:
     /// no token leads to such a row.
     pub fn into_row(self) -> Option<Row> {
         let id = as_id(self.id)?;
@@ -110,7 +110,7 @@ impl<'r> Columns<'r> {
     }
 
     /// What a row has, whose columns stand in the order of these fields: each function reads the column at its place, from 0 for the id
-    /// to 20, of its type. [`Columns::into_row`] says what it is.
+    /// to 20, of its type. [`RowColumns::into_row`] says what it is.
     ///
     /// # Errors
     /// What a function says first.
@@ -118,10 +118,10 @@ impl<'r> Columns<'r> {
         number: impl Fn(usize) -> Result<Option<i64>, E>,
         text: impl Fn(usize) -> Result<Option<&'r str>, E>,
         bytes: impl Fn(usize) -> Result<Option<&'r [u8]>, E>,
-    ) -> Result<Columns<'r>, E> {
+    ) -> Result<RowColumns<'r>, E> {
         let text = |at| Ok(text(at)?.map(Cow::Borrowed));
         let bytes = |at| Ok(bytes(at)?.map(Cow::Borrowed));
-        Ok(Columns {
+        Ok(RowColumns {
             id: number(0)?.unwrap_or(NO_ID),
             digest: bytes(1)?,
             owner: text(2)?,
@@ -190,9 +190,9 @@ impl<'r> Columns<'r> {
 }
 
 /// Without the digest and the seal: nothing that a log should not have.
-impl std::fmt::Debug for Columns<'_> {
+impl std::fmt::Debug for RowColumns<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Columns").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("RowColumns").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -202,7 +202,7 @@ impl std::fmt::Debug for Columns<'_> {
 /// delete too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the filter's fact of the same name")]
-pub struct Facts<'f> {
+pub struct FilterColumns<'f> {
     pub id: Option<i64>,
     pub owner: Option<&'f str>,
     pub family: Option<i64>,
@@ -217,9 +217,9 @@ pub struct Facts<'f> {
     pub last_used_before: Option<i64>,
 }
 
-impl<'f> Facts<'f> {
+impl<'f> FilterColumns<'f> {
     /// What to bind for a filter.
-    pub fn of(filter: &'f Filter) -> Facts<'f> {
+    pub fn of(filter: &'f Filter) -> FilterColumns<'f> {
         let Filter {
             id,
             owner,
@@ -235,7 +235,7 @@ impl<'f> Facts<'f> {
             last_used_before,
         } = filter;
         let key = |key_id: KeyId| i64::from(key_id.as_u32());
-        Facts {
+        FilterColumns {
             id: id.map(number),
             owner: owner.as_ref().map(Owner::as_str),
             family: family.map(number),

@@ -7,8 +7,8 @@ use std::{fmt, iter};
 use crate::access::Access;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::store::{
-    Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TokenStore,
+    Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Replace, Replaced, Row, RuntimeFree,
+    StoreError, TokenStore,
 };
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -84,7 +84,7 @@ impl TokenStore for MemoryStore {
             if let Some(replaced) = &supersede.replaces {
                 rows.revoke(replaced.id(), &supersede.revocation);
             }
-            if supersede.ends_derived {
+            if supersede.revoke_derived {
                 rows.end_derived(new, &supersede.revocation);
             }
         }
@@ -124,7 +124,7 @@ impl TokenStore for MemoryStore {
             return Ok(Replaced::LabelTaken);
         }
         rows.swap(&replace.row);
-        if let (Some(revocation), Some(new)) = (&replace.ends_derived, replace.row.record()) {
+        if let (Some(revocation), Some(new)) = (&replace.revoke_derived, replace.row.record()) {
             rows.end_derived(new, revocation);
         }
         Ok(Replaced::Done)
@@ -297,7 +297,7 @@ impl Locked<'_> {
 
     /// An owner's rows for whose sake others may be spared, by the families that they are of, or derived from: so that a purge
     /// doesn't look at all of his rows for each.
-    fn living_kin(&self, owner: &Owner, dead: &Dead) -> HashMap<TokenId, Vec<&TokenRecord>> {
+    fn living_kin(&self, owner: &Owner, dead: &PurgeCutoff) -> HashMap<TokenId, Vec<&TokenRecord>> {
         let mut kin: HashMap<_, Vec<_>> = HashMap::new();
         for record in self.of_owner(owner).filter(|record| dead.lives(record)) {
             for family in iter::once(record.family()).chain(record.derived_from()) {

@@ -60,7 +60,7 @@ pub struct Supersede {
     /// Its unused successor, as it was read, which the new row takes the place of: it must still be so.
     pub replaces: Option<Row>,
     /// Whether what was issued under its family ends, too.
-    pub ends_derived: bool,
+    pub revoke_derived: bool,
     /// What is written to the rows that end.
     pub revocation: Revocation,
 }
@@ -90,7 +90,7 @@ pub struct Replace {
     /// Whether the label must differ from the owner's other live ones.
     pub unique_label: bool,
     /// What is written to the rows that were issued under its family, if they end.
-    pub ends_derived: Option<Revocation>,
+    pub revoke_derived: Option<Revocation>,
 }
 
 /// What became of a replacement.
@@ -108,14 +108,14 @@ pub enum Replaced {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
     /// Rows that nobody needs any more.
-    Dead(Dead),
+    Dead(PurgeCutoff),
     /// Rows that match, whatever their state: erasure.
     Matching(Filter),
 }
 
 /// Rows that have been dead for long enough.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Dead {
+pub struct PurgeCutoff {
     /// Revoked or expired at this instant or before.
     pub ended_by: Timestamp,
     /// Or last used, and made, at this instant or before, where there is an idle time-out.
@@ -144,7 +144,7 @@ impl Purge {
     }
 }
 
-impl Dead {
+impl PurgeCutoff {
     /// Whether a row has been dead for long enough.
     pub(super) fn has_ended(&self, record: &TokenRecord) -> bool {
         let revoked = record.revocation().is_some_and(|r| r.at <= self.ended_by);

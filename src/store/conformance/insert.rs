@@ -10,7 +10,7 @@ use crate::record::{Expires, RecordParts};
 use crate::store::{Insert, Inserted, TokenStore};
 
 /// Clause 4.
-pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
+pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
     let (first, revoked) = (row(1, "alice"), ended(&row(2, "alice"), &revocation(1, "x")));
     let rows = [first, revoked];
     put_all(store, &rows).await;

@@ -51,7 +51,7 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     ];
     for (what, old) in refused {
         let (_, _, mut rotate) = rotation(&old, 9);
-        rotate.supersede.as_mut().unwrap().ends_derived = true;
+        rotate.supersede.as_mut().unwrap().revoke_derived = true;
         let answer = insert(store, &rotate).await;
         answers(6, &format!("a rotation of {what}"), answer, Inserted::Stale);
         has(6, store, &rows).await;
@@ -83,7 +83,7 @@ pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
 }
 
 /// Clause 7.
-pub async fn supersede_ends_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
+pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
     let (successor, form, _) = rotation(&row(1, "alice"), 2);
     let old = written(&form);
     put_all(store, &[old.clone(), successor.clone()]).await;
@@ -158,7 +158,7 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
 }
 
 /// Clause 8.
-pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
+pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = RecordParts { family: id(50), ..row(1, "alice") };
     let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
     let others = [
@@ -181,7 +181,7 @@ pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(stor
 
     let (newer, form, mut at_once) = rotation(&new, 9);
     let supersede = at_once.supersede.as_mut().unwrap();
-    supersede.ends_derived = true;
+    supersede.revoke_derived = true;
     let ended_children = children.map(|child| ended(&child, &supersede.revocation));
     answers(6, "a rotation that ends derived", insert(store, &at_once).await, Inserted::Done);
     rows.pop();
@@ -190,7 +190,7 @@ pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(stor
 }
 
 /// Clauses 8 and 12. `damage` writes junk into a row.
-pub async fn a_damaged_row_ends_with_a_rotation_like_any_other<S, D>(
+pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
 ) where
@@ -203,7 +203,7 @@ pub async fn a_damaged_row_ends_with_a_rotation_like_any_other<S, D>(
     damage(Arc::clone(store), id(2)).await;
     let (new, form, mut rotate) = rotation(&old, 4);
     let supersede = rotate.supersede.as_mut().unwrap();
-    supersede.ends_derived = true;
+    supersede.revoke_derived = true;
     let ended_child = ended(&child, &supersede.revocation);
     let answer = insert(&**store, &rotate).await;
     answers(8, "a rotation that ends derived rows, one of them damaged", answer, Inserted::Done);
@@ -217,7 +217,7 @@ pub async fn a_damaged_row_ends_with_a_rotation_like_any_other<S, D>(
 }
 
 /// Clauses 5 and 8, on threads: tokens are issued under a token while that is rotated without overlap.
-pub async fn no_derived_token_escapes_a_rotation_that_ends_them<S: TokenStore + 'static>(
+pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
 ) {
@@ -239,7 +239,7 @@ pub async fn no_derived_token_escapes_a_rotation_that_ends_them<S: TokenStore + 
             })
         };
         let mut rotate = rotation(&parent, first + 1).2;
-        rotate.supersede.as_mut().unwrap().ends_derived = true;
+        rotate.supersede.as_mut().unwrap().revoke_derived = true;
         let rotating = Arc::clone(store);
         let waits = round % 4;
         let line: Call<()> = Box::pin(async move {

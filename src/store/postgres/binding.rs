@@ -4,14 +4,14 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Problem;
 use crate::record::{Revocation, TokenRecord};
-use crate::store::{Columns, Facts, Row};
+use crate::store::{FilterColumns, Row, RowColumns};
 
 /// A value to bind, and its type: so the server plans each statement for its values, and nothing is prepared beforehand.
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
 /// A filter's facts, as [`FILTER`] binds them.
-pub(super) fn facts<'f>(facts: &'f Facts<'_>) -> [Parameter<'f>; 12] {
-    let Facts {
+pub(super) fn facts<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
+    let FilterColumns {
         id,
         owner,
         family,
@@ -59,10 +59,10 @@ impl<'r> Ending<'r> {
 }
 
 /// A record's columns, as PostgreSQL can hold them.
-pub(super) fn storable(record: &TokenRecord) -> Columns<'_> {
-    let columns = Columns::of(record);
+pub(super) fn storable(record: &TokenRecord) -> RowColumns<'_> {
+    let columns = RowColumns::of(record);
     let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
-    Columns { last_used_client, ..columns }
+    RowColumns { last_used_client, ..columns }
 }
 
 /// PostgreSQL's texts hold no NUL. What a program calls itself is the only text of ours that could; the engine hands in none.
@@ -70,7 +70,7 @@ pub(super) fn without_nul(client: &str) -> String {
     client.replace('\0', "\u{fffd}")
 }
 
-pub(super) fn parameters<'c>(columns: &'c Columns<'_>) -> [Parameter<'c>; 21] {
+pub(super) fn parameters<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
     [
         (&columns.id, Type::INT8),
         (&columns.digest, Type::BYTEA),
@@ -98,6 +98,7 @@ pub(super) fn parameters<'c>(columns: &'c Columns<'_>) -> [Parameter<'c>; 21] {
 
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
-    let columns = Columns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
+    let columns =
+        RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     Ok(columns.into_row())
 }

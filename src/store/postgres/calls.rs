@@ -12,8 +12,8 @@ use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
 use crate::store::{
-    Facts, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
-    TokenStore,
+    Filter, FilterColumns, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
+    Supersede, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -85,15 +85,15 @@ impl Change for Insert {
             return Ok(Inserted::LabelTaken);
         }
         let columns = storable(new);
-        if within.execute(CREATE, &parameters(&columns)).await? == 0 {
+        if within.execute(INSERT, &parameters(&columns)).await? == 0 {
             return Ok(Inserted::IdTaken);
         }
-        if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
+        if let Some(Supersede { row, replaces, revoke_derived, revocation }) = supersede {
             within.swap(row).await?;
             if let Some(replaced) = replaces {
                 within.revoke_one(replaced.id(), revocation).await?;
             }
-            if *ends_derived {
+            if *revoke_derived {
                 within.revoke_derived(new, revocation, number(new.id())).await?;
             }
         }
@@ -105,7 +105,7 @@ impl Change for Replace {
     type Answer = Replaced;
 
     async fn make(&self, within: &Within<'_>) -> Result<Replaced, Problem> {
-        let Replace { row, now, unique_label, ends_derived } = self;
+        let Replace { row, now, unique_label, revoke_derived } = self;
         let Some(new_form) = row.record() else {
             return Ok(Replaced::Stale);
         };
@@ -119,7 +119,7 @@ impl Change for Replace {
             return Ok(Replaced::LabelTaken);
         }
         within.swap(row).await?;
-        if let Some(revocation) = ends_derived {
+        if let Some(revocation) = revoke_derived {
             within.revoke_derived(new_form, revocation, NO_ID).await?;
         }
         Ok(Replaced::Done)
@@ -135,7 +135,7 @@ impl Change for Revoke<'_> {
 
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let Revoke(filter, revocation) = self;
-        let (filter, ending) = (Facts::of(filter), Ending::of(revocation));
+        let (filter, ending) = (FilterColumns::of(filter), Ending::of(revocation));
         let parameters = [&facts(&filter)[..], &ending.parameters()].concat();
         let (mut count, mut patience) = (0, Patience::default());
         loop {
@@ -191,7 +191,7 @@ impl Change for PurgeAtMost<'_> {
             let left = limit - count;
             let (deleted, found) = match purge {
                 Purge::Matching(filter) => {
-                    let filter = Facts::of(filter);
+                    let filter = FilterColumns::of(filter);
                     let parameters = [&facts(&filter)[..], &[(&left as _, Type::INT8)]].concat();
                     within.counts(PURGE_MATCHING, &parameters).await?
                 }

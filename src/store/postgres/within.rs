@@ -8,7 +8,7 @@ use super::error::Problem;
 use crate::record::{Revocation, TokenRecord};
 use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
-use crate::store::{Dead, Facts, Filter, Insert, Page, RestsOn, Row, TableName};
+use crate::store::{Filter, FilterColumns, Insert, Page, PurgeCutoff, RestsOn, Row, TableName};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -40,7 +40,7 @@ impl Within<'_> {
     }
 
     pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
-        let filter = Facts::of(filter);
+        let filter = FilterColumns::of(filter);
         if is_about_keys(&filter) && !self.has_rows_under_other_keys(&filter).await? {
             return Ok(Vec::new());
         }
@@ -52,7 +52,7 @@ impl Within<'_> {
 
     pub(super) async fn has_rows_under_other_keys(
         &self,
-        filter: &Facts<'_>,
+        filter: &FilterColumns<'_>,
     ) -> Result<bool, Problem> {
         let mut above = filter.except_key_ids.clone();
         above.sort_unstable();
@@ -115,7 +115,7 @@ impl Within<'_> {
             (&now, Type::INT8),
             (&label, Type::TEXT),
         ];
-        let row = self.query_one(STANDING, &parameters).await?;
+        let row = self.query_one(INSERT_CONFLICTS, &parameters).await?;
         Ok(Standing {
             id_taken: row.try_get(0)?,
             live: row.try_get(1)?,
@@ -129,7 +129,7 @@ impl Within<'_> {
             return Ok(());
         };
         let columns = storable(new_form);
-        self.execute_on_one(SWAP, &parameters(&columns)[..15]).await
+        self.execute_on_one(REPLACE, &parameters(&columns)[..15]).await
     }
 
     /// Revokes a row that is locked and current.
@@ -166,7 +166,11 @@ impl Within<'_> {
     }
 
     /// How many dead rows it deleted, and how many it found.
-    pub(super) async fn purge_dead(&self, dead: &Dead, limit: i64) -> Result<(i64, i64), Problem> {
+    pub(super) async fn purge_dead(
+        &self,
+        dead: &PurgeCutoff,
+        limit: i64,
+    ) -> Result<(i64, i64), Problem> {
         let ended_by = dead.ended_by.as_unix();
         let unused_since = dead.unused_since.map(Timestamp::as_unix);
         let now = dead.now.as_unix();
@@ -257,7 +261,7 @@ pub(super) struct Standing {
 pub(super) const NO_ID: i64 = -1;
 
 /// Whether [`UNDER_OTHER_KEYS`] may spare a look through the whole table.
-fn is_about_keys(filter: &Facts<'_>) -> bool {
+fn is_about_keys(filter: &FilterColumns<'_>) -> bool {
     let names_some = filter.id.is_some() || filter.owner.is_some() || filter.family.is_some();
     filter.revoked == Some(false) && !filter.except_key_ids.is_empty() && !names_some
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use rusqlite::{Statement, ToSql};
 
 use crate::store::columns::{as_id, number};
-use crate::store::{Columns, Row};
+use crate::store::{Row, RowColumns};
 use crate::token::TokenId;
 
 pub(super) fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::Result<Option<Row>> {
@@ -13,8 +13,8 @@ pub(super) fn look_up(statement: &mut Statement<'_>, id: TokenId) -> rusqlite::R
     rows.next()?.map(row_of).transpose()
 }
 
-/// What [`CREATE`] binds.
-pub(super) fn parameters<'c>(columns: &'c Columns<'_>) -> [&'c dyn ToSql; 21] {
+/// What [`INSERT`] binds.
+pub(super) fn parameters<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21] {
     [
         &columns.id,
         &columns.digest,
@@ -43,12 +43,12 @@ pub(super) fn parameters<'c>(columns: &'c Columns<'_>) -> [&'c dyn ToSql; 21] {
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
 pub(super) fn row_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
-    let columns = Columns::read::<Box<dyn Error>>(
+    let columns = RowColumns::read::<Box<dyn Error>>(
         |at| Ok(row.get_ref(at)?.as_i64_or_null()?),
         |at| Ok(row.get_ref(at)?.as_str_or_null()?),
         |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
     );
     // A text may be no UTF-8, and a column of another type: SQLite keeps both.
-    let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), Columns::into_row);
+    let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), RowColumns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
 }

@@ -10,7 +10,7 @@ use super::{Inner, SqliteStore};
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
 use crate::store::columns::{number, revision};
 use crate::store::{
-    Columns, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RowColumns, RuntimeFree,
     StoreError, Supersede, TokenStore,
 };
 use crate::text::Owner;
@@ -94,7 +94,7 @@ pub(super) fn create(
         return Ok(Inserted::LabelTaken);
     }
 
-    if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
+    if let Some(Supersede { row, replaces, revoke_derived, revocation }) = supersede {
         swap(statements, row)?;
         if let Some(replaced) = replaces {
             let Revocation { at, reason, by } = revocation;
@@ -102,11 +102,11 @@ pub(super) fn create(
                 params![at.as_unix(), reason.as_str(), by.to_string(), number(replaced.id())];
             statements.execute(REVOKE_ONE, values)?;
         }
-        if *ends_derived {
+        if *revoke_derived {
             end_derived(statements, new, revocation)?;
         }
     }
-    statements.execute(CREATE, parameters(&Columns::of(new)))?;
+    statements.execute(INSERT, parameters(&RowColumns::of(new)))?;
     Ok(Inserted::Done)
 }
 
@@ -163,15 +163,15 @@ fn swap(statements: &mut Statements<'_>, row: &Row) -> rusqlite::Result<bool> {
     let Some(new_form) = row.record() else {
         return Ok(false);
     };
-    let columns = Columns::of(new_form);
-    Ok(statements.execute(SWAP, &parameters(&columns)[..15])? == 1)
+    let columns = RowColumns::of(new_form);
+    Ok(statements.execute(REPLACE, &parameters(&columns)[..15])? == 1)
 }
 
 pub(super) fn exchange(
     statements: &mut Statements<'_>,
     replace: &Replace,
 ) -> rusqlite::Result<Replaced> {
-    let Replace { row, now, unique_label, ends_derived } = replace;
+    let Replace { row, now, unique_label, revoke_derived } = replace;
     let Some(new_form) = row.record() else {
         return Ok(Replaced::Stale);
     };
@@ -184,7 +184,7 @@ pub(super) fn exchange(
     if !swap(statements, row)? {
         return Ok(Replaced::Stale);
     }
-    if let Some(revocation) = ends_derived {
+    if let Some(revocation) = revoke_derived {
         end_derived(statements, new_form, revocation)?;
     }
     Ok(Replaced::Done)

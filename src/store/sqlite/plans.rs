@@ -8,7 +8,7 @@ use super::query::*;
 use super::sql::*;
 use crate::record::{Actor, Revocation};
 use crate::seal::KeyId;
-use crate::store::{Dead, Filter, Page, Purge, TableName};
+use crate::store::{Filter, Page, Purge, PurgeCutoff, TableName};
 use crate::text::{Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -208,7 +208,7 @@ fn a_deletion_is_searched_by_an_index() {
         databases.assert_searches(what, &deletion(&Purge::Matching(filter), 9).sql, indexes);
     }
     for unused_since in [None, Some(at(1))] {
-        let dead = Dead { ended_by: at(1), unused_since, now: at(2) };
+        let dead = PurgeCutoff { ended_by: at(1), unused_since, now: at(2) };
         let indexes = [
             "app_tokens_by_revocation (revoked_at<?)",
             "app_tokens_by_expiry (expires_at<?)",
@@ -224,7 +224,7 @@ fn a_deletion_is_searched_by_an_index() {
 fn every_other_statement_is_searched_by_id_or_by_owner() {
     let databases = Databases::new();
     for sql in
-        [ID_TAKEN, CURRENT, CURRENT_OF_OWNER, CURRENT_AND_UNUSED, SWAP, FIND, REVOKE_ONE, TOUCH]
+        [ID_TAKEN, CURRENT, CURRENT_OF_OWNER, CURRENT_AND_UNUSED, REPLACE, FIND, REVOKE_ONE, TOUCH]
     {
         databases.assert_searches("by id", sql, &[]);
     }

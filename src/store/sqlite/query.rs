@@ -9,7 +9,7 @@ use super::statements::Statements;
 use crate::record::Revocation;
 use crate::seal::KeyId;
 use crate::store::columns::number;
-use crate::store::{Facts, Filter, Page, Purge, Row, TableName};
+use crate::store::{Filter, FilterColumns, Page, Purge, Row, TableName};
 use crate::timestamp::Timestamp;
 
 /// A statement that is put together from the constants above, and what is bound to it.
@@ -30,7 +30,7 @@ impl Query {
 
     /// What [`Filter::matches`] says.
     fn add_filter(&mut self, filter: &Filter) {
-        let Facts {
+        let FilterColumns {
             id,
             owner,
             family,
@@ -43,7 +43,7 @@ impl Query {
             expires_from,
             created_before,
             last_used_before,
-        } = Facts::of(filter);
+        } = FilterColumns::of(filter);
         self.add_fact(WITH_ID, id.map(Value::from));
         self.add_fact(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
         self.add_fact(OF_FAMILY, family.map(Value::from));

@@ -22,13 +22,13 @@ pub(super) const LABEL_TAKEN: &str = "
     SELECT 1 FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
         AND (expires_at IS NULL OR expires_at > ?3) AND label = ?4";
-pub(super) const CREATE: &str = "
+pub(super) const INSERT: &str = "
     INSERT INTO app_tokens (
         id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
         key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
     ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)";
-/// The same numbers as in [`CREATE`], so far as a new form changes the columns.
-pub(super) const SWAP: &str = "
+/// The same numbers as in [`INSERT`], so far as a new form changes the columns.
+pub(super) const REPLACE: &str = "
     UPDATE app_tokens
     SET digest = ?2, owner = ?3, label = ?4, scopes = ?5, resources = ?6, issued_by = ?7, created_at = ?8, expires_at = ?9,
         family = ?10, successor = ?11, derived_from = ?12, key_id = ?13, seal = ?14, revision = revision + 1
