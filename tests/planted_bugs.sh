@@ -203,7 +203,7 @@ plant "a limit is counted without the lock, in PostgreSQL" $calls \
     "if *unique_label {" \
     in_its_own_tables::a_limit_holds
 plant "labels are not compared, in PostgreSQL" $calls \
-    "if *unique_label && standing.label_taken {" \
+    "if *unique_label && conflicts.label_taken {" \
     "if false {" \
     in_its_own_tables::
 plant "a row is current whatever its revision, in PostgreSQL" $sql \
@@ -247,11 +247,11 @@ plant "all lock rows are purged at once, in PostgreSQL" $sql \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows
 plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
-    "Err(Unmade::ByCommit(error)) if is_refused(&error) =>" \
-    "Err(Unmade::ByCommit(error)) if is_refused(&error) || true =>" \
+    "Err(WriteError::AtCommit(error)) if is_refused(&error) =>" \
+    "Err(WriteError::AtCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
 plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres/connection.rs \
-    "if matches!(timeout(A_MOMENT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
+    "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
     lost::a_read
 plant "a time-out ends a large revocation, in PostgreSQL" $calls \

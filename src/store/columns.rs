@@ -160,7 +160,7 @@ impl<'r> RowColumns<'r> {
             (None, None, None) => None,
             (Some(at), address, client) => Some(LastUse {
                 at: as_time(at)?,
-                address: some(address.as_ref(), |address| address.parse().ok())?,
+                address: optional(address.as_ref(), |address| address.parse().ok())?,
                 client: client.as_deref().map(Box::from),
             }),
             _ => return None,
@@ -174,17 +174,17 @@ impl<'r> RowColumns<'r> {
             owner: exact(&self.owner?, Owner::new)?,
             label: exact(&self.label?, Label::new)?,
             access: Access::from_grants(scopes, resources).ok()?,
-            issued_by: some(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
+            issued_by: optional(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
             created_at: as_time(self.created_at?)?,
-            expires: some(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
+            expires: optional(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
             family: as_id(self.family?)?,
-            successor: some(self.successor, as_id)?,
-            derived_from: some(self.derived_from, as_id)?,
+            successor: optional(self.successor, as_id)?,
+            derived_from: optional(self.derived_from, as_id)?,
             revocation,
             last_use,
             revision: self.revision?.try_into().ok()?,
             key_id: KeyId::new(self.key_id?.try_into().ok()?)?,
-            seal: some(self.seal, |seal| Some(Seal::from_bytes((*seal).try_into().ok()?)))?,
+            seal: optional(self.seal, |seal| Some(Seal::from_bytes((*seal).try_into().ok()?)))?,
         }))
     }
 }
@@ -274,7 +274,7 @@ fn as_time(seconds: i64) -> Option<Timestamp> {
 }
 
 /// NULL stays NULL; the outer `None` is a value that is no good.
-fn some<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         Some(value) => read(value).map(Some),
         None => Some(None),

@@ -80,12 +80,12 @@ impl TokenStore for MemoryStore {
         }
 
         if let Some(supersede) = &insert.supersede {
-            rows.swap(&supersede.row);
+            rows.replace_row(&supersede.row);
             if let Some(replaced) = &supersede.replaces {
                 rows.revoke(replaced.id(), &supersede.revocation);
             }
             if supersede.revoke_derived {
-                rows.end_derived(new, &supersede.revocation);
+                rows.revoke_derived(new, &supersede.revocation);
             }
         }
         rows.put(&insert.row);
@@ -123,9 +123,9 @@ impl TokenStore for MemoryStore {
         if replace.unique_label && replace.row.record().is_some_and(label_taken) {
             return Ok(Replaced::LabelTaken);
         }
-        rows.swap(&replace.row);
+        rows.replace_row(&replace.row);
         if let (Some(revocation), Some(new)) = (&replace.revoke_derived, replace.row.record()) {
-            rows.end_derived(new, revocation);
+            rows.revoke_derived(new, revocation);
         }
         Ok(Replaced::Done)
     }
@@ -261,7 +261,7 @@ impl Locked<'_> {
     }
 
     /// Writes a new form; last use and revocation stay.
-    fn swap(&mut self, new: &Row) {
+    fn replace_row(&mut self, new: &Row) {
         self.update(new.id(), |old| new.replacing(old));
     }
 
@@ -273,7 +273,7 @@ impl Locked<'_> {
         living
     }
 
-    fn end_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
+    fn revoke_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
         for id in self.derived_from(from.owner(), &HashSet::from([from.family()])) {
             self.revoke(id, revocation);
         }

@@ -19,10 +19,10 @@ mod within;
 pub use error::PostgresStoreError;
 pub use transaction::PostgresTransaction;
 
-use self::binding::row_of;
-use self::connection::{GivenUp, Lent};
-use self::error::{Failure, Problem, is_refused};
-use self::within::{Change, Within};
+use self::binding::read_row;
+use self::connection::{OnAbandon, PooledConnection};
+use self::error::{PostgresCallError, Problem, is_refused};
+use self::within::{Within, WriteCall};
 use crate::store::columns::number;
 use crate::store::postgres_sql::FIND;
 use crate::store::{Filter, Page, Row, StoreError, TableName};
@@ -77,7 +77,7 @@ use crate::token::TokenId;
 /// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
 /// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't. A pool of one has no half.
 ///
-/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that slow_calls
 /// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
 /// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, or
 /// a BEGIN without its end, in which **a look-up may see the past**. A change names its isolation level; nothing else is set back here.
@@ -122,7 +122,7 @@ pub struct PostgresStore {
     table: TableName,
     /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
     /// with them.
-    turns: Arc<Semaphore>,
+    slow_calls: Arc<Semaphore>,
 }
 
 /// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
@@ -132,8 +132,8 @@ impl PostgresStore {
     /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
     /// yet. The pool's TLS is the host's: to another machine `sslmode=require` and a connector, never `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
-        let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
-        PostgresStore { pool, table: TableName::default(), turns }
+        let slow_calls = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
+        PostgresStore { pool, table: TableName::default(), slow_calls }
     }
 
     /// The same, in other tables: several realms, tenants or applications in one database.
@@ -148,52 +148,56 @@ impl PostgresStore {
     }
 
     /// Makes a change in a transaction of its own.
-    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
-        let _turn = self.turn().await?;
+    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+        let _permit = self.slow_call_permit().await?;
         let mut attempt = 1;
         loop {
-            let lent = self.lend(GivenUp::Closed).await?;
-            let problem = match self.change_by(&lent, change).await {
+            let connection = self.connection(OnAbandon::Close).await?;
+            let problem = match self.change_by(&connection, change).await {
                 Ok(answer) => {
-                    lent.give_back();
+                    connection.give_back();
                     return Ok(answer);
                 }
-                Err(Unmade::BeforeCommit(problem)) => problem,
-                Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
-                Err(Unmade::ByCommit(error)) => {
-                    return Err(StoreError::unknown(Failure::new(&self.table, &error)));
+                Err(WriteError::BeforeCommit(problem)) => problem,
+                Err(WriteError::AtCommit(error)) if is_refused(&error) => error.into(),
+                Err(WriteError::AtCommit(error)) => {
+                    return Err(StoreError::unknown(PostgresCallError::new(&self.table, &error)));
                 }
             };
-            if !problem.is_lost() && lent.batch_execute(ROLLBACK).await.is_ok() {
-                lent.give_back();
+            if !problem.is_lost() && connection.batch_execute(ROLLBACK).await.is_ok() {
+                connection.give_back();
             }
             self.may_try_again(&mut attempt, problem)?;
         }
     }
 
-    async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
-        let begin = if change.may_be_long() { BEGIN_LONG } else { BEGIN };
+    async fn change_by<C: WriteCall>(
+        &self,
+        client: &Client,
+        change: &C,
+    ) -> Result<C::Output, WriteError> {
+        let begin = if change.may_take_long() { BEGIN_SLOW } else { BEGIN };
         client.batch_execute(begin).await.map_err(Problem::from)?;
         let answer = change.make(&Within { client, table: &self.table }).await?;
-        client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
+        client.batch_execute(COMMIT).await.map_err(WriteError::AtCommit)?;
         Ok(answer)
     }
 
-    async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
+    async fn read(&self, what: Read<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let lent = self.lend(GivenUp::ClosedIfBusy).await?;
-            let seen = match look {
-                Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
-                Look::Through(filter, page) => {
-                    Within { client: &lent, table: &self.table }.list(filter, page).await
+            let connection = self.connection(OnAbandon::CloseIfBusy).await?;
+            let seen = match what {
+                Read::One(id) => find_row(&connection, &self.table.in_sql(FIND), id).await,
+                Read::Page(filter, page) => {
+                    Within { client: &connection, table: &self.table }.list(filter, page).await
                 }
             };
             if seen.as_ref().is_err_and(Problem::is_lost) {
                 // The pool would hand it out again until it has heard of its end.
-                lent.close();
+                connection.close();
             } else {
-                lent.give_back();
+                connection.give_back();
             }
             match seen {
                 Ok(rows) => return Ok(rows),
@@ -211,28 +215,28 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let turn = self.turns.acquire();
+    async fn slow_call_permit(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let turn = self.slow_calls.acquire();
         let turn = match self.pool.timeouts().wait {
             Some(wait) => timeout(wait, turn).await.map_err(|_| {
                 let none_came_back = PoolError::Timeout(TimeoutType::Wait);
-                StoreError::not_done(Failure::of_pool(&none_came_back))
+                StoreError::not_done(PostgresCallError::of_pool(&none_came_back))
             })?,
             None => turn.await,
         };
         turn.map_err(StoreError::not_done)
     }
 
-    async fn lend(&self, given_up: GivenUp) -> Result<Lent, StoreError> {
-        let lent = Lent::of(&self.pool, given_up).await;
-        lent.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))
+    async fn connection(&self, on_abandon: OnAbandon) -> Result<PooledConnection, StoreError> {
+        let connection = PooledConnection::of(&self.pool, on_abandon).await;
+        connection.map_err(|error| StoreError::not_done(PostgresCallError::of_pool(&error)))
     }
 }
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
 /// in one round trip, and until the transaction ends.
-const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+const BEGIN_SLOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
         nullif(current_setting('lock_timeout')::interval, '0'),
         nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
@@ -241,22 +245,22 @@ const ROLLBACK: &str = "ROLLBACK";
 const COMMIT: &str = "COMMIT";
 
 /// Where a problem arose. Until COMMIT was sent nothing is done.
-enum Unmade {
+enum WriteError {
     BeforeCommit(Problem),
-    ByCommit(tokio_postgres::Error),
+    AtCommit(tokio_postgres::Error),
 }
 
-impl From<Problem> for Unmade {
-    fn from(problem: Problem) -> Unmade {
-        Unmade::BeforeCommit(problem)
+impl From<Problem> for WriteError {
+    fn from(problem: Problem) -> WriteError {
+        WriteError::BeforeCommit(problem)
     }
 }
 
 /// At one row, or through a page.
 #[derive(Clone, Copy)]
-enum Look<'l> {
-    At(TokenId),
-    Through(&'l Filter, Page),
+enum Read<'l> {
+    One(TokenId),
+    Page(&'l Filter, Page),
 }
 
 impl fmt::Debug for PostgresStore {
@@ -265,7 +269,7 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
+async fn find_row(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
     let id = number(id);
     let statement = client.prepare_cached(sql).await?;
     let found = match client.query_opt(&statement, &[&id]).await {
@@ -276,7 +280,7 @@ async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Pr
         }
         found => found?,
     };
-    let row = found.as_ref().map(row_of).transpose()?;
+    let row = found.as_ref().map(read_row).transpose()?;
     Ok(row.flatten().into_iter().collect())
 }
 

@@ -1,4 +1,4 @@
-//! [`SqliteStore`]: tokens in an SQLite file. The statements stand in the order of the contract on `TokenStore`.
+//! [`SqliteStore`]: tokens in an SQLite file.
 
 use std::fmt;
 use std::path::Path;
@@ -15,6 +15,7 @@ mod query;
 mod reader;
 mod sql;
 mod statements;
+mod thread_reader;
 mod transaction;
 mod watch;
 mod worker;
@@ -23,13 +24,13 @@ mod writer;
 pub use error::SqliteStoreError;
 pub use transaction::SqliteTransaction;
 
-use self::error::Failure;
-use self::open::{open_memory, open_writer, whole_path};
+use self::error::SqliteCallError;
+use self::open::{absolute_path, open_memory, open_writer};
 use self::reader::Readers;
 use self::writer::{Writer, write_file, write_memory};
 use crate::store::{StoreError, TableName};
 
-/// Tokens in an SQLite file. Clones are one store; needs no runtime.
+/// Tokens in an SQLite file. Clones are one store; it needs no runtime.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -42,42 +43,55 @@ use crate::store::{StoreError, TableName};
 /// ```
 ///
 /// # The file
-/// It may be the host's own database: the tables are `app_tokens` and `app_tokens_schema`, or those of
-/// [`open_with_table`](SqliteStore::open_with_table), and no other is looked at. They are made where they are missing and migrated
-/// where they are older; newer ones are refused. [`SqliteStore::MIGRATIONS`] has the SQL for a host that would rather run it by
-/// itself. The file is switched to a write-ahead log (WAL), which stays so; every other setting is one of this store's own
-/// connections only. SQLite 3.37 or newer is needed, and a local file system. A new file is for its owner only (mode 0600).
+/// It may be the host's own database. The tables are `app_tokens` and `app_tokens_schema`, or those that
+/// [`open_with_table`](SqliteStore::open_with_table) names; no other table is read. Missing tables are
+/// made and older ones migrated; newer ones are refused. A host that runs its own migrations finds the SQL
+/// in [`SqliteStore::MIGRATIONS`].
 ///
-/// Several processes may have it open. While one has, neither move, replace nor copy the file, its `-wal` or its `-shm`: `VACUUM INTO`
-/// or `sqlite3 app.db ".backup copy.db"` makes a copy. On Unix a file that was nevertheless moved, deleted or replaced is noticed
-/// before and after each change, and by look-ups within a second; every call fails until it is back, or the store is opened anew.
+/// It needs SQLite 3.37 or newer, and a local file system. A new file is for its owner only (mode 0600).
+/// The file is switched to a write-ahead log (WAL) for good. Every other setting is one of this store's own
+/// connections.
+///
+/// Several processes may have the file open. While one has, don't move, replace or copy the file, its
+/// `-wal` or its `-shm`. Copy it by `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"`.
+///
+/// On Unix the store notices that the file was moved, deleted or replaced: before and after each change,
+/// and within a second at look-ups. Every call fails until the file is back or the store is opened anew.
 ///
 /// # Durability
-/// A change is answered after it was committed and synced (`synchronous = FULL`; on macOS `fullfsync`, too). Changes that come
-/// while another is being synced are committed together; one that fails, for instance because it alone is too big for the disk, fails
-/// alone. A commit that fails in the middle of writing is [`Unknown`](super::Certainty::Unknown): a crash may yet bring it back.
-/// What is deleted is overwritten (`secure_delete`), though not yet in the write-ahead log.
+/// A change is answered after it was committed and synced: `synchronous = FULL`, and on macOS `fullfsync`.
+/// Changes that arrive during a sync are committed together. One that fails, for instance because it is
+/// too big for the disk, fails alone.
+///
+/// If a commit fails in the middle of writing, the answer is [`Unknown`](super::Certainty::Unknown): a
+/// crash may still bring the change back. Deleted rows are overwritten (`secure_delete`), but stay in the
+/// write-ahead log until it is written back.
 ///
 /// # Failures
-/// A full disk, a lock that is held for longer than 5 seconds, a file that became read-only: each fails the calls that it concerns
-/// and says so, and the store goes on by itself when the cause is gone. Behind a lock that is not let go in time, all changes that
-/// wait by then fail together: none waits 5 seconds for each that came before it. A damaged file fails whatever reads the damaged
-/// part, and denies nobody: [`SqliteStoreError`] says what a start is refused for.
+/// A full disk, a file that became read-only, a lock held for more than 5 seconds: each fails the calls
+/// that it concerns, and the store goes on when the cause is gone. Changes that wait behind one such lock
+/// fail together, so none waits 5 seconds for each change before it.
+///
+/// A damaged file fails what reads the damaged part, and denies nobody. [`SqliteStoreError`] lists what a
+/// start is refused for.
 ///
 /// # Threads
-/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A look-up takes a few
-/// microseconds, so an async host calls it as it is. A thread that looks up again and again gets a connection of its own, at most 32
-/// threads do, and closes it when it ends. Other lists, which may walk through the whole table, run one after the other on a thread
-/// of the store's that the first of them starts. Changes run on another one. Both end when the last clone is dropped.
+/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A
+/// look-up takes a few microseconds, so an async host can call it as it is. A thread that looks up
+/// repeatedly gets a connection of its own, which it closes when it ends. At most 32 threads get one.
+///
+/// Other lists may walk through the whole table. They run one after the other on a thread that the first
+/// of them starts. Changes run on another thread. Both end when the last clone is dropped.
 ///
 /// # In the host's own transaction
-/// [`SqliteTransaction`] issues and revokes on a connection of the host's, together with what else that writes.
+/// [`SqliteTransaction`] issues and revokes on the host's connection, together with the host's own writes.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     readers: Readers,
-    /// Dropped last: who closes a file last also cleans up its write-ahead log.
+    /// Declared after the readers, and so dropped after them: the last connection to close writes the log
+    /// back, which a reader can't.
     writer: Writer,
     table: TableName,
     /// For error messages.
@@ -85,13 +99,13 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// The SQL that makes each version of the tables of the one before, the first of nothing, for a host that runs its migrations
-    /// itself. Each notes its version in `app_tokens_schema` and belongs in a transaction. [`SqliteStore::open`] runs what is missing.
+    /// The migrations, for a host that runs its own: each makes a version of the tables from the one before.
     ///
-    /// [`TableName::in_sql`] writes them over other tables.
+    /// Run each in a transaction; it writes its version to `app_tokens_schema`. [`SqliteStore::open`] runs
+    /// those that are missing. [`TableName::in_sql`] writes them over other tables.
     pub const MIGRATIONS: &'static [&'static str] = migrate::MIGRATIONS;
 
-    /// Opens the file, or makes it, and its tables where they are missing.
+    /// Opens the file, and makes it and its tables if they are missing.
     ///
     /// # Errors
     /// [`SqliteStoreError`] says what is wrong with the file.
@@ -99,7 +113,9 @@ impl SqliteStore {
         SqliteStore::open_with_table(path, TableName::default())
     }
 
-    /// The same, in other tables: several realms, tenants or applications in one file. Their name has no schema.
+    /// Opens the file with tables of another name: for several realms, tenants or applications in one file.
+    ///
+    /// The name has no schema.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -119,7 +135,7 @@ impl SqliteStore {
         path: impl AsRef<Path>,
         table: TableName,
     ) -> Result<SqliteStore, SqliteStoreError> {
-        let path = whole_path(path.as_ref())?;
+        let path = absolute_path(path.as_ref())?;
         let (connection, watch) = open_writer(&path, &table)?;
         let readers = Readers::open(&path, &table, watch.clone())
             .map_err(|error| SqliteStoreError::new(&path, error))?;
@@ -131,14 +147,14 @@ impl SqliteStore {
         Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
     }
 
-    /// A new database in memory, which ends with the store: for tests. One connection reads and writes.
+    /// Makes a database in memory, which ends with the store: for tests. One connection reads and writes.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] if SQLite is too old, or there is no memory or thread.
+    /// [`SqliteStoreError`] if SQLite is too old, or if memory or threads run out.
     pub fn in_memory() -> Result<SqliteStore, SqliteStoreError> {
         let (table, name) = (TableName::default(), Arc::<str>::from(":memory:"));
         let connection = Arc::new(Mutex::new(open_memory(&table)?));
-        let readers = Readers::of_memory(connection.clone(), &table);
+        let readers = Readers::in_memory(connection.clone(), &table);
         let writes = table.clone();
         let write = move |jobs| write_memory(&connection, &writes, &jobs);
         let writer = Writer::start(name.clone(), write).map_err(|error| {
@@ -148,7 +164,7 @@ impl SqliteStore {
     }
 
     fn failure(&self, error: rusqlite::Error) -> StoreError {
-        StoreError::not_done(Failure::new(self.0.name.clone(), error))
+        StoreError::not_done(SqliteCallError::new(self.0.name.clone(), error))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::store::{FilterColumns, Row, RowColumns};
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
 /// A filter's facts, as [`FILTER`] binds them.
-pub(super) fn facts<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
+pub(super) fn filter_params<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
     let FilterColumns {
         id,
         owner,
@@ -42,15 +42,15 @@ pub(super) fn facts<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
 }
 
 /// A revocation, as every statement that revokes binds it.
-pub(super) struct Ending<'r> {
+pub(super) struct RevocationParams<'r> {
     at: i64,
     reason: &'r str,
     by: String,
 }
 
-impl<'r> Ending<'r> {
-    pub(super) fn of(Revocation { at, reason, by }: &'r Revocation) -> Ending<'r> {
-        Ending { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
+impl<'r> RevocationParams<'r> {
+    pub(super) fn of(Revocation { at, reason, by }: &'r Revocation) -> RevocationParams<'r> {
+        RevocationParams { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
     }
 
     pub(super) fn parameters(&self) -> [Parameter<'_>; 3] {
@@ -70,7 +70,7 @@ pub(super) fn without_nul(client: &str) -> String {
     client.replace('\0', "\u{fffd}")
 }
 
-pub(super) fn parameters<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
     [
         (&columns.id, Type::INT8),
         (&columns.digest, Type::BYTEA),
@@ -97,7 +97,7 @@ pub(super) fn parameters<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21]
 }
 
 /// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
-pub(super) fn row_of(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
+pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     Ok(columns.into_row())

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::Type;
 
-use super::binding::{Ending, Parameter, facts, parameters, storable, without_nul};
+use super::binding::{
+    Parameter, RevocationParams, filter_params, row_params, storable, without_nul,
+};
 use super::error::Problem;
-use super::within::{Change, NO_ID, Patience, Within};
-use super::{Look, PostgresStore};
+use super::within::{NO_ID, StallGuard, Within, WriteCall};
+use super::{PostgresStore, Read};
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
@@ -25,12 +27,12 @@ impl TokenStore for PostgresStore {
 
     /// One round trip, once the statement is prepared on the connection.
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        Ok(self.read(Look::At(id)).await?.pop())
+        Ok(self.read(Read::One(id)).await?.pop())
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let _turn = self.turn().await?;
-        self.read(Look::Through(filter, page)).await
+        let _permit = self.slow_call_permit().await?;
+        self.read(Read::Page(filter, page)).await
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
@@ -59,37 +61,37 @@ pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Time
 /// What [`TokenStore::purge`](crate::TokenStore::purge) is told.
 pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
 
-impl Change for Insert {
-    type Answer = Inserted;
+impl WriteCall for Insert {
+    type Output = Inserted;
 
     async fn make(&self, within: &Within<'_>) -> Result<Inserted, Problem> {
         let Insert { row, now, limit, unique_label, under: _, supersede } = self;
         let Some(new) = row.record() else {
-            return Err(Problem::Here("a damaged row can't be inserted"));
+            return Err(Problem::Local("a damaged row can't be inserted"));
         };
         if limit.is_some() || *unique_label {
             within.lock_owner(new).await?;
         }
         let are_current = within.lock_all_current(new, self).await?;
-        let standing = within.standing(new, *now).await?;
-        if standing.id_taken {
+        let conflicts = within.insert_conflicts(new, *now).await?;
+        if conflicts.id_taken {
             return Ok(Inserted::IdTaken);
         }
         if !are_current {
             return Ok(Inserted::Stale);
         }
-        if limit.is_some_and(|limit| standing.live >= i64::from(limit)) {
+        if limit.is_some_and(|limit| conflicts.live >= i64::from(limit)) {
             return Ok(Inserted::LimitReached);
         }
-        if *unique_label && standing.label_taken {
+        if *unique_label && conflicts.label_taken {
             return Ok(Inserted::LabelTaken);
         }
         let columns = storable(new);
-        if within.execute(INSERT, &parameters(&columns)).await? == 0 {
+        if within.execute(INSERT, &row_params(&columns)).await? == 0 {
             return Ok(Inserted::IdTaken);
         }
         if let Some(Supersede { row, replaces, revoke_derived, revocation }) = supersede {
-            within.swap(row).await?;
+            within.replace_row(row).await?;
             if let Some(replaced) = replaces {
                 within.revoke_one(replaced.id(), revocation).await?;
             }
@@ -101,8 +103,8 @@ impl Change for Insert {
     }
 }
 
-impl Change for Replace {
-    type Answer = Replaced;
+impl WriteCall for Replace {
+    type Output = Replaced;
 
     async fn make(&self, within: &Within<'_>) -> Result<Replaced, Problem> {
         let Replace { row, now, unique_label, revoke_derived } = self;
@@ -115,10 +117,10 @@ impl Change for Replace {
         if within.lock_current(new_form).await?.is_none() {
             return Ok(Replaced::Stale);
         }
-        if *unique_label && within.standing(new_form, *now).await?.label_taken {
+        if *unique_label && within.insert_conflicts(new_form, *now).await?.label_taken {
             return Ok(Replaced::LabelTaken);
         }
-        within.swap(row).await?;
+        within.replace_row(row).await?;
         if let Some(revocation) = revoke_derived {
             within.revoke_derived(new_form, revocation, NO_ID).await?;
         }
@@ -126,31 +128,31 @@ impl Change for Replace {
     }
 }
 
-impl Change for Revoke<'_> {
-    type Answer = u64;
+impl WriteCall for Revoke<'_> {
+    type Output = u64;
 
-    fn may_be_long(&self) -> bool {
+    fn may_take_long(&self) -> bool {
         self.0.id.is_none()
     }
 
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let Revoke(filter, revocation) = self;
-        let (filter, ending) = (FilterColumns::of(filter), Ending::of(revocation));
-        let parameters = [&facts(&filter)[..], &ending.parameters()].concat();
-        let (mut count, mut patience) = (0, Patience::default());
+        let (filter, revocation) = (FilterColumns::of(filter), RevocationParams::of(revocation));
+        let parameters = [&filter_params(&filter)[..], &revocation.parameters()].concat();
+        let (mut count, mut stall) = (0, StallGuard::default());
         loop {
             let (ended, found) = within.counts(REVOKE, &parameters).await?;
             count += ended;
             if found == 0 {
                 return Ok(count.cast_unsigned());
             }
-            patience.after(ended)?;
+            stall.after_pass(ended)?;
         }
     }
 }
 
-impl Change for Touch<'_> {
-    type Answer = ();
+impl WriteCall for Touch<'_> {
+    type Output = ();
 
     async fn make(&self, within: &Within<'_>) -> Result<(), Problem> {
         let Touch(uses, now) = self;
@@ -175,24 +177,25 @@ impl Change for Touch<'_> {
     }
 }
 
-impl Change for PurgeAtMost<'_> {
-    type Answer = u64;
+impl WriteCall for PurgeAtMost<'_> {
+    type Output = u64;
 
     /// The rows that it looks at may be very many, though it deletes few.
-    fn may_be_long(&self) -> bool {
+    fn may_take_long(&self) -> bool {
         matches!(self.0, Purge::Dead(_))
     }
 
     async fn make(&self, within: &Within<'_>) -> Result<u64, Problem> {
         let PurgeAtMost(purge, limit) = self;
         let limit = i64::from(*limit);
-        let (mut count, mut patience) = (0, Patience::default());
+        let (mut count, mut stall) = (0, StallGuard::default());
         loop {
             let left = limit - count;
             let (deleted, found) = match purge {
                 Purge::Matching(filter) => {
                     let filter = FilterColumns::of(filter);
-                    let parameters = [&facts(&filter)[..], &[(&left as _, Type::INT8)]].concat();
+                    let parameters =
+                        [&filter_params(&filter)[..], &[(&left as _, Type::INT8)]].concat();
                     within.counts(PURGE_MATCHING, &parameters).await?
                 }
                 Purge::Dead(dead) => within.purge_dead(dead, left).await?,
@@ -201,17 +204,17 @@ impl Change for PurgeAtMost<'_> {
             if deleted == found || count == limit {
                 break;
             }
-            patience.after(deleted)?;
+            stall.after_pass(deleted)?;
         }
         if matches!(purge, Purge::Dead(_)) && count < limit {
-            within.execute(PURGE_OWNERS, &[(&MOST_OWNERS, Type::INT8)]).await?;
+            within.execute(PURGE_OWNERS, &[(&MAX_PURGED_OWNERS, Type::INT8)]).await?;
         }
         Ok(count.cast_unsigned())
     }
 }
 
 /// How many lock rows the last batch of a purge deletes: more than owners lose their last token in a day.
-const MOST_OWNERS: i64 = 10_000;
+const MAX_PURGED_OWNERS: i64 = 10_000;
 
 /// Batches in which no id is twice: what comes later is looked at after what came before it.
 fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>> {

@@ -9,26 +9,29 @@ use tokio::time::timeout;
 
 /// A connection in the middle of a call. Unless it is given back, the caller has given up: the server may still be waiting, and
 /// whoever used the connection next would wait with it.
-pub(super) struct Lent {
+pub(super) struct PooledConnection {
     client: Option<Client>,
-    given_up: GivenUp,
+    on_abandon: OnAbandon,
 }
 
 /// What becomes of a connection whose call was given up.
 #[derive(Clone, Copy)]
-pub(super) enum GivenUp {
+pub(super) enum OnAbandon {
     /// The pool makes another.
-    Closed,
+    Close,
     /// Back to the pool once the server has answered: whoever hangs up in the middle of a login shall not cost the host a connection.
-    /// After [`A_MOMENT`] without an answer it is closed.
-    ClosedIfBusy,
+    /// After [`ABANDON_TIMEOUT`] without an answer it is closed.
+    CloseIfBusy,
 }
 
-const A_MOMENT: Duration = Duration::from_secs(1);
+const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Lent {
-    pub(super) async fn of(pool: &Pool, given_up: GivenUp) -> Result<Lent, PoolError> {
-        Ok(Lent { client: Some(pool.get().await?), given_up })
+impl PooledConnection {
+    pub(super) async fn of(
+        pool: &Pool,
+        on_abandon: OnAbandon,
+    ) -> Result<PooledConnection, PoolError> {
+        Ok(PooledConnection { client: Some(pool.get().await?), on_abandon })
     }
 
     pub(super) fn give_back(mut self) {
@@ -36,18 +39,18 @@ impl Lent {
     }
 
     pub(super) fn close(mut self) {
-        self.given_up = GivenUp::Closed;
+        self.on_abandon = OnAbandon::Close;
     }
 
     /// Answers come in the order of the questions.
     async fn give_back_once_it_answers(self) {
-        if matches!(timeout(A_MOMENT, self.simple_query("")).await, Ok(Ok(_))) {
+        if matches!(timeout(ABANDON_TIMEOUT, self.simple_query("")).await, Ok(Ok(_))) {
             self.give_back();
         }
     }
 }
 
-impl Deref for Lent {
+impl Deref for PooledConnection {
     type Target = Client;
 
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
@@ -56,22 +59,23 @@ impl Deref for Lent {
     }
 }
 
-impl DerefMut for Lent {
+impl DerefMut for PooledConnection {
     #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
     fn deref_mut(&mut self) -> &mut Client {
         self.client.as_mut().expect("there until it is given back")
     }
 }
 
-impl Drop for Lent {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(client) = self.client.take() else {
             return;
         };
-        match (self.given_up, Handle::try_current()) {
-            (GivenUp::ClosedIfBusy, Ok(runtime)) => {
-                let lent = Lent { client: Some(client), given_up: GivenUp::Closed };
-                drop(runtime.spawn(lent.give_back_once_it_answers()));
+        match (self.on_abandon, Handle::try_current()) {
+            (OnAbandon::CloseIfBusy, Ok(runtime)) => {
+                let connection =
+                    PooledConnection { client: Some(client), on_abandon: OnAbandon::Close };
+                drop(runtime.spawn(connection.give_back_once_it_answers()));
             }
             _ => drop(Object::take(client)),
         }

@@ -50,31 +50,34 @@ pub enum PostgresStoreError {
 
 /// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct PostgresCallError {
     said: String,
     advice: Option<String>,
 }
 
-impl Failure {
-    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> Failure {
-        Failure { said: said(error), advice: error.code().and_then(|code| advice_on(code, table)) }
+impl PostgresCallError {
+    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> PostgresCallError {
+        PostgresCallError {
+            said: said(error),
+            advice: error.code().and_then(|code| advice_on(code, table)),
+        }
     }
 
-    pub(super) fn of_pool(error: &PoolError) -> Failure {
+    pub(super) fn of_pool(error: &PoolError) -> PostgresCallError {
         match error {
-            PoolError::Timeout(TimeoutType::Wait) => Failure {
+            PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
                 said: "every connection of the pool is in use, and none came back in time".into(),
                 advice: Some("make the pool larger, or look for who keeps one".into()),
             },
             PoolError::Backend(error) => {
-                Failure { said: format!("can't connect: {}", said(error)), advice: None }
+                PostgresCallError { said: format!("can't connect: {}", said(error)), advice: None }
             }
-            error => Failure { said: error.to_string(), advice: None },
+            error => PostgresCallError { said: error.to_string(), advice: None },
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PostgresCallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PostgreSQL: ")?;
         f.write_str(&self.said)?;
@@ -82,7 +85,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {}
+impl Error for PostgresCallError {}
 
 fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     if *code == SqlState::UNDEFINED_TABLE {
@@ -122,7 +125,7 @@ fn said(error: &tokio_postgres::Error) -> String {
 pub(super) enum Problem {
     Postgres(tokio_postgres::Error),
     /// Found on this side.
-    Here(&'static str),
+    Local(&'static str),
 }
 
 impl From<tokio_postgres::Error> for Problem {
@@ -135,8 +138,8 @@ impl Problem {
     /// Nothing was changed.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {
-            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, &error)),
-            Problem::Here(why) => StoreError::not_done(why),
+            Problem::Postgres(error) => StoreError::not_done(PostgresCallError::new(table, &error)),
+            Problem::Local(why) => StoreError::not_done(why),
         }
     }
 
@@ -146,7 +149,7 @@ impl Problem {
     }
 
     /// The server said so, or can't be told anything any more.
-    pub(super) fn is_of_server(&self) -> bool {
+    pub(super) fn is_from_server(&self) -> bool {
         matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
     }
 

@@ -5,8 +5,8 @@ use tokio_postgres::Transaction;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::connection::{GivenUp, Lent};
-use super::error::{Failure, PostgresStoreError, is_worth_another_try};
+use super::connection::{OnAbandon, PooledConnection};
+use super::error::{PostgresCallError, PostgresStoreError, is_worth_another_try};
 use super::{ATTEMPTS, PostgresStore};
 use crate::store::postgres_sql::FIND;
 
@@ -27,11 +27,13 @@ impl PostgresStore {
         let mut attempt = 1;
         loop {
             let error = match self.try_to_migrate().await {
-                Err(NotMigrated::Postgres(error)) => error,
-                Err(NotMigrated::Pool(error)) => {
-                    return Err(PostgresStoreError::NoConnection(Failure::of_pool(&error).into()));
+                Err(MigrateError::Postgres(error)) => error,
+                Err(MigrateError::Pool(error)) => {
+                    return Err(PostgresStoreError::NoConnection(
+                        PostgresCallError::of_pool(&error).into(),
+                    ));
                 }
-                Err(NotMigrated::Because(error)) => return Err(error),
+                Err(MigrateError::Because(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             };
             let is_done_by_another = error.code().is_some_and(|code| MADE_MEANWHILE.contains(code));
@@ -42,16 +44,19 @@ impl PostgresStore {
         }
     }
 
-    async fn try_to_migrate(&self) -> Result<(), NotMigrated> {
-        let mut lent = Lent::of(&self.pool, GivenUp::Closed).await?;
-        let transaction = lent.transaction().await?;
+    async fn try_to_migrate(&self) -> Result<(), MigrateError> {
+        let mut connection = PooledConnection::of(&self.pool, OnAbandon::Close).await?;
+        let transaction = connection.transaction().await?;
         self.make_or_check_tables(&transaction).await?;
         transaction.commit().await?;
-        lent.give_back();
+        connection.give_back();
         Ok(())
     }
 
-    async fn make_or_check_tables(&self, transaction: &Transaction<'_>) -> Result<(), NotMigrated> {
+    async fn make_or_check_tables(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> Result<(), MigrateError> {
         let encoding: String = transaction.query_typed_one(ENCODING, &[]).await?.try_get(0)?;
         if encoding != "UTF8" {
             return Err(PostgresStoreError::NotUtf8(encoding).into());
@@ -82,7 +87,7 @@ impl PostgresStore {
     }
 
     /// A statement on our tables that the server can't even read was written for other ones.
-    fn foreign_if_written_otherwise(&self, error: tokio_postgres::Error) -> NotMigrated {
+    fn foreign_if_written_otherwise(&self, error: tokio_postgres::Error) -> MigrateError {
         let is_foreign = error.code().is_some_and(|code| {
             [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_FUNCTION, SqlState::WRONG_OBJECT_TYPE]
                 .contains(code)
@@ -101,7 +106,7 @@ impl PostgresStore {
             Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
                 PostgresStoreError::NotAllowed(self.table.clone())
             }
-            _ => PostgresStoreError::Failed(Failure::new(&self.table, error).into()),
+            _ => PostgresStoreError::Failed(PostgresCallError::new(&self.table, error).into()),
         }
     }
 }
@@ -110,26 +115,26 @@ impl PostgresStore {
 const MADE_MEANWHILE: [SqlState; 3] =
     [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT];
 
-enum NotMigrated {
+enum MigrateError {
     Pool(PoolError),
     Postgres(tokio_postgres::Error),
     Because(PostgresStoreError),
 }
 
-impl From<PoolError> for NotMigrated {
-    fn from(error: PoolError) -> NotMigrated {
-        NotMigrated::Pool(error)
+impl From<PoolError> for MigrateError {
+    fn from(error: PoolError) -> MigrateError {
+        MigrateError::Pool(error)
     }
 }
 
-impl From<tokio_postgres::Error> for NotMigrated {
-    fn from(error: tokio_postgres::Error) -> NotMigrated {
-        NotMigrated::Postgres(error)
+impl From<tokio_postgres::Error> for MigrateError {
+    fn from(error: tokio_postgres::Error) -> MigrateError {
+        MigrateError::Postgres(error)
     }
 }
 
-impl From<PostgresStoreError> for NotMigrated {
-    fn from(error: PostgresStoreError) -> NotMigrated {
-        NotMigrated::Because(error)
+impl From<PostgresStoreError> for MigrateError {
+    fn from(error: PostgresStoreError) -> MigrateError {
+        MigrateError::Because(error)
     }
 }

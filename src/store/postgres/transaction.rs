@@ -10,7 +10,7 @@ use tokio_postgres::Transaction;
 use super::PostgresStore;
 use super::calls::{PurgeAtMost, Revoke, Touch};
 use super::error::Problem;
-use super::within::{Change, Within};
+use super::within::{Within, WriteCall};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
@@ -83,12 +83,12 @@ const GIVEN_UP: &str =
     "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
 
 impl PostgresTransaction<'_> {
-    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
+    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
         let _turn = self.turn.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
         let answer = change.make(&self.as_within()).await;
         // An error of the server's has ended the transaction already; one of ours has not.
-        if answer.as_ref().err().is_none_or(Problem::is_of_server) {
+        if answer.as_ref().err().is_none_or(Problem::is_from_server) {
             unfinished.0 = None;
         }
         answer.map_err(|problem| problem.not_done(&self.table))

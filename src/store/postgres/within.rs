@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::binding::{Ending, Parameter, facts, parameters, row_of, storable};
+use super::binding::{Parameter, RevocationParams, filter_params, read_row, row_params, storable};
 use super::error::Problem;
 use crate::record::{Revocation, TokenRecord};
 use crate::store::columns::{number, revision};
@@ -19,24 +19,24 @@ pub(super) struct Within<'t> {
 }
 
 /// A call of the contract that changes something, as statements of one transaction.
-pub(super) trait Change: Sync {
-    type Answer: Send;
+pub(super) trait WriteCall: Sync {
+    type Output: Send;
 
     /// Whether there may be very many rows to change.
-    fn may_be_long(&self) -> bool {
+    fn may_take_long(&self) -> bool {
         false
     }
 
     fn make(
         &self,
         within: &Within<'_>,
-    ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, Problem>> + Send;
 }
 
 impl Within<'_> {
     pub(super) async fn find(&self, id: TokenId) -> Result<Option<Row>, Problem> {
         let found = self.query(FIND, &[(&number(id), Type::INT8)]).await?;
-        found.first().map_or(Ok(None), row_of)
+        found.first().map_or(Ok(None), read_row)
     }
 
     pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
@@ -46,8 +46,8 @@ impl Within<'_> {
         }
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
-        let rows = self.query(LIST, &[&facts(&filter)[..], &page].concat()).await?;
-        rows.iter().filter_map(|row| row_of(row).transpose()).collect()
+        let rows = self.query(LIST, &[&filter_params(&filter)[..], &page].concat()).await?;
+        rows.iter().filter_map(|row| read_row(row).transpose()).collect()
     }
 
     pub(super) async fn has_rows_under_other_keys(
@@ -101,11 +101,11 @@ impl Within<'_> {
         rows.first().map(read).transpose()
     }
 
-    pub(super) async fn standing(
+    pub(super) async fn insert_conflicts(
         &self,
         new: &TokenRecord,
         now: Timestamp,
-    ) -> Result<Standing, Problem> {
+    ) -> Result<InsertConflicts, Problem> {
         let (owner, label) = (new.owner().as_str(), new.label().as_str());
         let (id, family, now) = (number(new.id()), number(new.family()), now.as_unix());
         let parameters: [Parameter<'_>; 5] = [
@@ -116,7 +116,7 @@ impl Within<'_> {
             (&label, Type::TEXT),
         ];
         let row = self.query_one(INSERT_CONFLICTS, &parameters).await?;
-        Ok(Standing {
+        Ok(InsertConflicts {
             id_taken: row.try_get(0)?,
             live: row.try_get(1)?,
             label_taken: row.try_get(2)?,
@@ -124,12 +124,12 @@ impl Within<'_> {
     }
 
     /// Writes the new form of a row that is locked and current. Last use and revocation stay.
-    pub(super) async fn swap(&self, row: &Row) -> Result<(), Problem> {
+    pub(super) async fn replace_row(&self, row: &Row) -> Result<(), Problem> {
         let Some(new_form) = row.record() else {
             return Ok(());
         };
         let columns = storable(new_form);
-        self.execute_on_one(REPLACE, &parameters(&columns)[..15]).await
+        self.execute_on_one(REPLACE, &row_params(&columns)[..15]).await
     }
 
     /// Revokes a row that is locked and current.
@@ -138,9 +138,9 @@ impl Within<'_> {
         id: TokenId,
         revocation: &Revocation,
     ) -> Result<(), Problem> {
-        let (ending, id) = (Ending::of(revocation), number(id));
+        let (revocation, id) = (RevocationParams::of(revocation), number(id));
         let one: Parameter<'_> = (&id, Type::INT8);
-        self.execute_on_one(REVOKE_ONE, &[&ending.parameters()[..], &[one]].concat()).await
+        self.execute_on_one(REVOKE_ONE, &[&revocation.parameters()[..], &[one]].concat()).await
     }
 
     /// Revokes what was issued under a record's family.
@@ -150,18 +150,18 @@ impl Within<'_> {
         revocation: &Revocation,
         except_id: i64,
     ) -> Result<(), Problem> {
-        let ending = Ending::of(revocation);
+        let revocation = RevocationParams::of(revocation);
         let (owner, family) = (from.owner().as_str(), number(from.family()));
         let derived: [Parameter<'_>; 3] =
             [(&owner, Type::TEXT), (&family, Type::INT8), (&except_id, Type::INT8)];
-        let parameters = [&ending.parameters()[..], &derived].concat();
-        let mut patience = Patience::default();
+        let parameters = [&revocation.parameters()[..], &derived].concat();
+        let mut stall = StallGuard::default();
         loop {
             let (ended, found) = self.counts(REVOKE_DERIVED, &parameters).await?;
             if found == 0 {
                 return Ok(());
             }
-            patience.after(ended)?;
+            stall.after_pass(ended)?;
         }
     }
 
@@ -190,7 +190,7 @@ impl Within<'_> {
         parameters: &[Parameter<'_>],
     ) -> Result<(), Problem> {
         match self.execute(sql, parameters).await? {
-            0 => Err(Problem::Here(OBSTRUCTED)),
+            0 => Err(Problem::Local(OBSTRUCTED)),
             _ => Ok(()),
         }
     }
@@ -232,16 +232,16 @@ impl Within<'_> {
 /// A change is made again where it found rows that another transaction was changing. Rows that no pass ever changes are held by
 /// something else.
 #[derive(Default)]
-pub(super) struct Patience(u32);
+pub(super) struct StallGuard(u32);
 
-impl Patience {
-    pub(super) fn after(&mut self, changed: i64) -> Result<(), Problem> {
+impl StallGuard {
+    pub(super) fn after_pass(&mut self, changed: i64) -> Result<(), Problem> {
         self.0 = if changed == 0 { self.0 + 1 } else { 0 };
-        if self.0 == MOST_PASSES { Err(Problem::Here(OBSTRUCTED)) } else { Ok(()) }
+        if self.0 == MAX_IDLE_PASSES { Err(Problem::Local(OBSTRUCTED)) } else { Ok(()) }
     }
 }
 
-pub(super) const MOST_PASSES: u32 = 100;
+pub(super) const MAX_IDLE_PASSES: u32 = 100;
 pub(super) const OBSTRUCTED: &str = "PostgreSQL shows rows of the tokens' table and does not change them: has it a trigger, a rule or row-level security?";
 
 /// A row that is current.
@@ -251,7 +251,7 @@ pub(super) struct Current {
 }
 
 /// What stands in a new row's way.
-pub(super) struct Standing {
+pub(super) struct InsertConflicts {
     pub(super) id_taken: bool,
     pub(super) live: i64,
     pub(super) label_taken: bool,

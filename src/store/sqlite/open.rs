@@ -1,4 +1,4 @@
-//! Opening a file.
+//! Opening a file: its settings, and what it is refused for.
 
 use std::io;
 use std::path::{Path, PathBuf, absolute};
@@ -13,8 +13,9 @@ use super::watch::Watch;
 use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
-/// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten. Also
-/// for those who read: whoever closes the file last writes what is left in the log into it.
+/// A commit reaches the disk before it is answered, on macOS also through the drive's cache, and deleted
+/// rows are overwritten. Readers have these settings too: the connection that closes last writes the rest
+/// of the log into the file.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
@@ -26,12 +27,12 @@ const READ_ONLY: &str = "PRAGMA query_only = ON";
 const OLDEST_SQLITE: i32 = 3_037_000;
 /// How long to wait for the lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// SQLite doesn't wait by itself where two connections switch a new file to WAL at once.
+/// If two connections switch a new file to WAL at once, SQLite fails one instead of waiting.
 const WAL_ATTEMPTS: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(10);
 
-/// The file's whole path: threads open it later on, when the process may have another working directory.
-pub(super) fn whole_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
+/// Makes a path absolute: threads open it later, when the process may have another working directory.
+pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
     }
@@ -40,16 +41,16 @@ pub(super) fn whole_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     absolute(path).map_err(failed)
 }
 
-/// Opens or makes the file, with its tables, for the thread that writes.
+/// Opens or makes the file and its tables, for the thread that writes.
 pub(super) fn open_writer(
     path: &Path,
     table: &TableName,
 ) -> Result<(Connection, Watch), SqliteStoreError> {
     refuse_schema(table)?;
     refuse_old_sqlite()?;
-    make_private(path);
+    create_private(path);
     let failed = |error| SqliteStoreError::new(path, error);
-    Watch::over(path, || {
+    Watch::open(path, || {
         let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
             return Err(SqliteStoreError::ReadOnly(path.into()));
@@ -63,9 +64,9 @@ pub(super) fn open_writer(
     })
 }
 
-/// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none, also at the end of a
-/// symbolic link. What goes wrong here SQLite says better.
-fn make_private(path: &Path) {
+/// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for a new
+/// database, and would itself make one that others can read.
+fn create_private(path: &Path) {
     if path.exists() {
         return;
     }
@@ -73,10 +74,10 @@ fn make_private(path: &Path) {
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let _made_or_there = options.open(path);
+    _ = options.open(path); // ignored: SQLite reports what is wrong with the path, and in better words
 }
 
-/// A connection that only reads.
+/// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
     connection.execute_batch(SETTINGS)?;
@@ -84,7 +85,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A new database in memory, with its tables.
+/// Makes a database in memory, with its tables.
 pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreError> {
     refuse_old_sqlite()?;
     let path = Path::new(":memory:");
@@ -94,7 +95,7 @@ pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreEr
     Ok(connection)
 }
 
-/// It would be another file's, attached to some connections and not to others.
+/// Refuses a name with a schema. In SQLite that names another file, attached to some connections only.
 pub(super) fn refuse_schema(table: &TableName) -> Result<(), SqliteStoreError> {
     if table.as_str().contains('.') {
         return Err(SqliteStoreError::HasSchema(table.clone()));
@@ -109,7 +110,7 @@ fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
     Ok(())
 }
 
-/// Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
+/// Opens a connection. Without `SQLITE_OPEN_URI`, so that a path which begins with `file:` is a path.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -117,6 +118,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     Ok(connection)
 }
 
+/// Switches the file to a write-ahead log, and says whether it could.
 pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(WAL_PAUSE)?;
     let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));
@@ -156,7 +158,7 @@ mod tests {
             ("busy_timeout", "Integer(5000)"),
         ] {
             assert_eq!(setting(&writer, name), value, "{name}");
-            // The reader may be the last to close the file, and writes the log into it then.
+            // The reader may be the last to close the file, and then writes the log into it.
             assert_eq!(setting(&reader, name), value, "{name}");
         }
         assert_eq!(setting(&reader, "query_only"), "Integer(1)");

@@ -162,7 +162,7 @@ fn lists_by_key() -> Vec<(&'static str, Filter, &'static [&'static str])> {
 fn a_list_is_searched_by_an_index() {
     let databases = Databases::new();
     for (what, filter, indexes) in filters().into_iter().chain(lists_by_key()) {
-        let list = list_of(&filter, Page::first(500), candidates(&filter));
+        let list = list_query(&filter, Page::first(500), candidates(&filter));
         databases.assert_searches(what, &list.sql, indexes);
         if let Some(candidates) = candidates(&filter) {
             databases.assert_searches(what, &candidates.count(), indexes);
@@ -173,7 +173,7 @@ fn a_list_is_searched_by_an_index() {
 /// These list every row or nearly, or are asked by nobody but a host: each page walks on in order of id from where the last one ended.
 #[test]
 fn what_no_index_serves_is_walked_once() {
-    let many = |filter: Filter| list_of(&filter, Page::first(500), None).sql;
+    let many = |filter: Filter| list_query(&filter, Page::first(500), None).sql;
     for sql in [
         many(Filter::every_token()),
         many(unrevoked()),
@@ -192,9 +192,9 @@ fn a_revocation_is_searched_by_an_index() {
     let databases = Databases::new();
     let revocation = Revocation { at: at(1), reason: Reason::LEAKED, by: Actor::Engine };
     for (what, filter, indexes) in filters() {
-        let matching = revocation_of(REVOKE, &filter, &revocation);
+        let matching = revoke_query(REVOKE, &filter, &revocation);
         databases.assert_searches(what, &matching.sql, indexes);
-        let derived = revocation_of_derived(&filter, &revocation);
+        let derived = revoke_derived_query(&filter, &revocation);
         let with_derived: Vec<&str> =
             indexes.iter().copied().chain(["app_tokens_derived (derived_from=?"]).collect();
         databases.assert_searches(what, &derived.sql, &with_derived);
@@ -205,7 +205,7 @@ fn a_revocation_is_searched_by_an_index() {
 fn a_deletion_is_searched_by_an_index() {
     let databases = Databases::new();
     for (what, filter, indexes) in filters() {
-        databases.assert_searches(what, &deletion(&Purge::Matching(filter), 9).sql, indexes);
+        databases.assert_searches(what, &purge_query(&Purge::Matching(filter), 9).sql, indexes);
     }
     for unused_since in [None, Some(at(1))] {
         let dead = PurgeCutoff { ended_by: at(1), unused_since, now: at(2) };
@@ -216,7 +216,7 @@ fn a_deletion_is_searched_by_an_index() {
             "app_tokens_of_family (family=?",
             "app_tokens_derived (derived_from=? AND owner=?)",
         ];
-        databases.assert_searches("the dead", &deletion(&Purge::Dead(dead), 9).sql, &indexes);
+        databases.assert_searches("the dead", &purge_query(&Purge::Dead(dead), 9).sql, &indexes);
     }
 }
 

@@ -1,22 +1,30 @@
-//! Statements that are put together for one filter.
+//! [`Query`]: a statement that is joined from parts of `sql.rs`, for one filter.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
-use super::binding::row_of;
+use super::binding::read_row;
 use super::sql::*;
 use super::statements::Statements;
 use crate::record::Revocation;
 use crate::seal::KeyId;
 use crate::store::columns::number;
-use crate::store::{Filter, FilterColumns, Page, Purge, Row, TableName};
+use crate::store::{Filter, FilterColumns, Page, Purge, PurgeCutoff, Row, TableName};
 use crate::timestamp::Timestamp;
 
-/// A statement that is put together from the constants above, and what is bound to it.
+/// A statement and the values that are bound to it.
+///
+/// Joined from constants only: what a host or a user wrote is always bound.
 pub(super) struct Query {
     pub(super) sql: String,
     values: Vec<Value>,
 }
+
+/// Up to so many candidates a page of a list looks each one up and sorts them. If there are more, they lie
+/// so close in the table that a walk in order of id soon fills the page.
+const FEW: i64 = 2000;
+/// SQLite allows 500 SELECTs in one compound.
+const MAX_KEYS: usize = 400;
 
 impl Query {
     fn new(sql: &'static str) -> Query {
@@ -28,7 +36,7 @@ impl Query {
         self.values.extend(values);
     }
 
-    /// What [`Filter::matches`] says.
+    /// Adds the condition that [`Filter::matches`] states.
     fn add_filter(&mut self, filter: &Filter) {
         let FilterColumns {
             id,
@@ -44,11 +52,11 @@ impl Query {
             created_before,
             last_used_before,
         } = FilterColumns::of(filter);
-        self.add_fact(WITH_ID, id.map(Value::from));
-        self.add_fact(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
-        self.add_fact(OF_FAMILY, family.map(Value::from));
-        self.add_fact(WITHOUT_ID, except_id.map(Value::from));
-        self.add_fact(UNDER_KEY, key_id.map(Value::from));
+        self.add_condition(WITH_ID, id.map(Value::from));
+        self.add_condition(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
+        self.add_condition(OF_FAMILY, family.map(Value::from));
+        self.add_condition(WITHOUT_ID, except_id.map(Value::from));
+        self.add_condition(UNDER_KEY, key_id.map(Value::from));
         if let [first, others @ ..] = &except_key_ids[..] {
             self.add(UNDER_OTHER_KEYS, [Value::from(*first)]);
             others.iter().for_each(|other| self.add(AND_OTHER, [Value::from(*other)]));
@@ -60,13 +68,13 @@ impl Query {
         if let Some(superseded) = superseded {
             self.add(if superseded { SUPERSEDED } else { UNSUPERSEDED }, []);
         }
-        self.add_fact(EXPIRES_BEFORE, expires_before.map(Value::from));
-        self.add_fact(EXPIRES_FROM, expires_from.map(Value::from));
-        self.add_fact(CREATED_BEFORE, created_before.map(Value::from));
-        self.add_fact(LAST_USED_BEFORE, last_used_before.map(Value::from));
+        self.add_condition(EXPIRES_BEFORE, expires_before.map(Value::from));
+        self.add_condition(EXPIRES_FROM, expires_from.map(Value::from));
+        self.add_condition(CREATED_BEFORE, created_before.map(Value::from));
+        self.add_condition(LAST_USED_BEFORE, last_used_before.map(Value::from));
     }
 
-    fn add_fact(&mut self, sql: &'static str, value: Option<Value>) {
+    fn add_condition(&mut self, sql: &'static str, value: Option<Value>) {
         if value.is_some() {
             self.add(sql, value);
         }
@@ -77,7 +85,7 @@ impl Query {
         self.values.extend(other.values);
     }
 
-    /// Whether the rows are [`FEW`].
+    /// Whether it selects at most [`FEW`] rows.
     fn are_few(&self, connection: &Connection, table: &TableName) -> rusqlite::Result<bool> {
         let one_more = Value::Integer(FEW + 1);
         let values = params_from_iter(self.values.iter().chain([&one_more]));
@@ -86,7 +94,7 @@ impl Query {
         connection.query_row(&count, values, |row| Ok(row.get::<_, i64>(0)? <= FEW))
     }
 
-    /// Counts the rows, but only so far.
+    /// The SQL that counts its rows, up to a limit that is bound last.
     pub(super) fn count(&self) -> String {
         format!("{COUNT}{}{COUNT_END}", self.sql)
     }
@@ -97,28 +105,24 @@ impl Query {
     }
 }
 
-/// As many candidates as are looked up one by one and put in order for each page. Where there are more, they lie so close in the
-/// table that a page is soon full on a walk in order of id.
-const FEW: i64 = 2000;
-/// SQLite puts 500 selects together at most.
-const MOST_KEYS: usize = 400;
-
-pub(super) fn rows_of(
+/// Reads a page of the rows that a filter matches.
+pub(super) fn list_rows(
     connection: &Connection,
     table: &TableName,
     filter: &Filter,
     page: Page,
 ) -> rusqlite::Result<Vec<Row>> {
+    // Which way is quick depends on how many candidates there are, and only a count tells.
     let few = match candidates(filter) {
         Some(candidates) if candidates.are_few(connection, table)? => Some(candidates),
         _ => None,
     };
-    let list = list_of(filter, page, few);
+    let list = list_query(filter, page, few);
     let mut statement = connection.prepare(&table.in_sql(&list.sql))?;
-    statement.query_and_then(params_from_iter(list.values), row_of)?.collect()
+    statement.query_and_then(params_from_iter(list.values), read_row)?.collect()
 }
 
-pub(super) fn list_of(filter: &Filter, page: Page, candidates: Option<Query>) -> Query {
+pub(super) fn list_query(filter: &Filter, page: Page, candidates: Option<Query>) -> Query {
     let mut list = Query::new(LIST);
     if let Some(candidates) = candidates {
         list.add(AMONG, []);
@@ -131,8 +135,9 @@ pub(super) fn list_of(filter: &Filter, page: Page, candidates: Option<Query>) ->
     list
 }
 
-/// The ids of rows among which all that match are, by an index that is not in order of id. `None` where there is none, or where the
-/// rows come out of an index, or the table, in order anyhow.
+/// Selects the ids of a set of rows that holds every match, by an index that is not in order of id.
+///
+/// `None` if no index serves, or if the rows come in order of id anyhow.
 pub(super) fn candidates(filter: &Filter) -> Option<Query> {
     if filter.id.is_some() || filter.owner.is_some() || filter.family.is_some() {
         return None;
@@ -153,21 +158,23 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
     Some(ids)
 }
 
-/// The ids of unrevoked rows under one key, or under any but some: before, between and after these.
-pub(super) fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
+/// Selects the ids of unrevoked rows under one key, or under any key but some.
+///
+/// `NOT IN` can't use an index, so the other keys are the ranges before, between and after those excepted.
+fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
     if let Some(key_id) = key_id {
         let mut ids = Query::new(UNDER_ONE_KEY);
-        ids.add("", [key_id.as_u32().into()]);
+        ids.values.push(key_id.as_u32().into());
         return Some(ids);
     }
     let mut keys: Vec<u32> = except.iter().map(|key| key.as_u32()).collect();
     keys.sort_unstable();
     let (first, last) = (*keys.first()?, *keys.last()?);
-    if keys.len() > MOST_KEYS {
+    if keys.len() > MAX_KEYS {
         return None;
     }
     let mut ids = Query::new(UNDER_SMALLER_KEYS);
-    ids.add("", [first.into()]);
+    ids.values.push(first.into());
     for two in keys.windows(2) {
         ids.add(OR_KEYS_BETWEEN, two.iter().map(|key| (*key).into()));
     }
@@ -175,36 +182,39 @@ pub(super) fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Quer
     Some(ids)
 }
 
-pub(super) fn revocation_of_derived(filter: &Filter, revocation: &Revocation) -> Query {
-    let mut query = revocation_of(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
+/// Revokes what derives from the matching rows.
+pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
+    let mut query = revoke_query(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
     query.add(MATCHING_END, []);
-    query.add_fact(WITHOUT_ID, filter.except_id.map(|id| number(id).into()));
+    query.add_condition(WITHOUT_ID, filter.except_id.map(|id| number(id).into()));
     query
 }
 
-pub(super) fn revocation_of(sql: &'static str, filter: &Filter, revocation: &Revocation) -> Query {
+/// Begins with a statement that revokes, and adds the filter.
+pub(super) fn revoke_query(sql: &'static str, filter: &Filter, revocation: &Revocation) -> Query {
     let Revocation { at, reason, by } = revocation;
     let mut query = Query::new(sql);
-    query.add("", [Value::Integer(at.as_unix()), text(reason), text(by)]);
+    query.values.extend([Value::Integer(at.as_unix()), text(reason), text(by)]);
     query.add_filter(filter);
     query
 }
 
-pub(super) fn deletion(purge: &Purge, limit: u32) -> Query {
-    let mut delete = Query::new(DELETE);
+pub(super) fn purge_query(purge: &Purge, limit: u32) -> Query {
+    let mut query = Query::new(PURGE);
     match purge {
         Purge::Matching(filter) => {
-            delete.add(MATCHING, []);
-            delete.add_filter(filter);
+            query.add(MATCHING, []);
+            query.add_filter(filter);
         }
-        Purge::Dead(dead) => {
-            let unused_since = dead.unused_since.map(Timestamp::as_unix);
-            let times = [Some(dead.ended_by.as_unix()), unused_since, Some(dead.now.as_unix())];
-            delete.add(DEAD, times.map(Value::from));
+        Purge::Dead(cutoff) => {
+            let PurgeCutoff { ended_by, unused_since, now } = cutoff;
+            let unused_since = unused_since.map(Timestamp::as_unix);
+            let times = [Some(ended_by.as_unix()), unused_since, Some(now.as_unix())];
+            query.add(DEAD, times.map(Value::from));
         }
     }
-    delete.add(AT_MOST, [Value::from(limit)]);
-    delete
+    query.add(PURGE_END, [Value::from(limit)]);
+    query
 }
 
 fn text(text: &impl ToString) -> Value {

@@ -1,4 +1,7 @@
-//! The one thread that writes. What waits for it meanwhile is committed together.
+//! [`Writer`]: the one thread that writes. Changes that wait for it are committed together.
+//!
+//! A sync of the disk takes far longer than a change, and SQLite has one writer at a time anyhow. So the
+//! changes that come in during one sync share the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -7,27 +10,27 @@ use std::{io, iter, slice};
 
 use rusqlite::Connection;
 
-use super::error::{Failure, is_busy};
+use super::error::{SqliteCallError, is_busy};
 use super::statements::Statements;
 use super::watch::Watch;
-use super::worker::{Promise, Worker, promise};
+use super::worker::{ReplySender, Worker, reply_channel};
 use crate::store::{StoreError, TableName};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 
-/// The most changes that one transaction takes, so that the first of them doesn't wait for ever.
+/// The most changes in one transaction, so that the first of them doesn't wait without end.
 const MAX_TOGETHER: usize = 256;
 
-/// Takes changes from any thread and makes them one after the other. Dropping it waits until what it took is done.
+/// Takes changes from any thread and makes them in order. Dropping it waits for those that it took.
 pub(super) struct Writer {
     thread: Worker<Box<dyn Job>>,
     name: Arc<str>,
 }
 
 impl Writer {
-    /// Starts the thread: [`write_file`] or [`write_memory`].
+    /// Starts the thread, which runs [`write_file`] or [`write_memory`].
     pub(super) fn start(
         name: Arc<str>,
         write: impl FnOnce(Receiver<Box<dyn Job>>) + Send + 'static,
@@ -35,18 +38,20 @@ impl Writer {
         Ok(Writer { thread: Worker::start("app-tokens", write)?, name })
     }
 
-    /// Makes a change and waits until it is committed. The change is sent when the future is first polled, and made even if the
-    /// future is dropped then. It is made twice where the first time was taken back.
+    /// Makes a change and waits until it is committed.
+    ///
+    /// The change is sent at the future's first poll, and made even if the future is dropped then. It runs
+    /// again if its first transaction was rolled back for another change's sake.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (promise, answer) = promise();
+        let (sender, receiver) = reply_channel();
         let name = self.name.clone();
-        if !self.thread.send(Box::new(Change { change, outcome: None, promise, name })) {
+        if !self.thread.send(Box::new(WriteJob { change, outcome: None, sender, name })) {
             return Err(StoreError::not_done(ThreadDied));
         }
-        answer.await.unwrap_or_else(|| Err(StoreError::unknown(ThreadDied)))
+        receiver.await.unwrap_or_else(|| Err(StoreError::unknown(ThreadDied)))
     }
 }
 
@@ -63,11 +68,11 @@ pub(super) fn write_file(
 ) {
     let mut statements = Statements::new(connection, table);
     while let Ok(first) = waiting.recv() {
-        answer_all(commit_what_waits(&mut statements, watch, first, waiting));
+        reply_to_all(commit_waiting(&mut statements, watch, first, waiting));
     }
 }
 
-/// Writes to memory, on the one connection that reads, too.
+/// Writes to memory, on the one connection, which also reads.
 pub(super) fn write_memory(
     connection: &Mutex<Connection>,
     table: &TableName,
@@ -76,17 +81,18 @@ pub(super) fn write_memory(
     while let Ok(first) = waiting.recv() {
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut statements = Statements::new(&locked, table);
-        let done = commit_what_waits(&mut statements, &Watch::of_nothing(), first, waiting);
+        let done = commit_waiting(&mut statements, &Watch::none(), first, waiting);
+        // A reply may run the host's code, which may read.
         drop(statements);
         drop(locked);
-        answer_all(done);
+        reply_to_all(done);
     }
 }
 
 /// A change whose caller waits, and how its transaction ended.
-type Done = (Box<dyn Job>, End);
+type Done = (Box<dyn Job>, TransactionEnd);
 
-fn commit_what_waits(
+fn commit_waiting(
     statements: &mut Statements<'_>,
     watch: &Watch,
     first: Box<dyn Job>,
@@ -96,52 +102,54 @@ fn commit_what_waits(
     let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
     let mut ends = commit_all(statements, watch, &mut jobs);
     if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
-        // The rest, and who came meanwhile, would wait for the same lock again, and behind many for very long.
+        // The rest, and those that came meanwhile, would each wait for the same lock: 5 seconds for every
+        // change before them. They fail at once instead.
         jobs.extend(waiting.try_iter());
         ends.resize(jobs.len(), locked);
     }
     iter::zip(jobs, ends).collect()
 }
 
-/// A waker of the host's that panics must not end the one thread that writes.
-fn answer_all(done: Vec<Done>) {
+fn reply_to_all(done: Vec<Done>) {
     for (job, end) in done {
-        let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(|| job.answer(&end)));
+        // A waker of the host's that panics must not end the one thread that writes.
+        _ = catch_unwind(AssertUnwindSafe(|| job.reply(&end))); // ignored: the caller is gone
     }
 }
 
 /// How a transaction ended.
 #[derive(Clone)]
-pub(super) enum End {
+pub(super) enum TransactionEnd {
     Committed,
-    /// One of its changes took the others along.
-    Spoilt(Arc<rusqlite::Error>),
+    /// Rolled back, because one of its changes spoiled it.
+    Spoiled(Arc<rusqlite::Error>),
     NotDone(Arc<rusqlite::Error>),
     Unknown(Arc<rusqlite::Error>),
 }
 
-impl End {
-    /// Whether somebody else's lock stood in the way for as long as we wait.
+impl TransactionEnd {
+    /// Whether another connection's lock was held for longer than this one waits.
     fn is_locked(&self) -> bool {
-        matches!(self, End::NotDone(error) if is_busy(error))
+        matches!(self, TransactionEnd::NotDone(error) if is_busy(error))
     }
 }
 
-/// Makes changes in one transaction; or each in its own, where one of them, too big for the disk for instance, spoils that. Says how
-/// those ended, up to the first that came upon a lock.
+/// Commits changes in one transaction, or each in its own if one of them spoils that.
+///
+/// Returns how the transactions ended, up to the first that met a lock.
 fn commit_all(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
-) -> Vec<End> {
+) -> Vec<TransactionEnd> {
     let together = commit_together(statements, watch, jobs);
-    if jobs.len() == 1 || !matches!(together, End::Spoilt(_)) {
+    if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) {
         return vec![together; jobs.len()];
     }
     let mut ends = Vec::new();
     for job in jobs {
         ends.push(commit_together(statements, watch, slice::from_mut(job)));
-        if ends.last().is_some_and(End::is_locked) {
+        if ends.last().is_some_and(TransactionEnd::is_locked) {
             break;
         }
     }
@@ -152,67 +160,78 @@ fn commit_together(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
-) -> End {
-    if let Err(error) = watch.look().and_then(|()| statements.execute(BEGIN, [])) {
-        return End::NotDone(error.into());
+) -> TransactionEnd {
+    if let Err(error) = watch.check().and_then(|()| statements.execute(BEGIN, [])) {
+        return TransactionEnd::NotDone(error.into());
     }
     for job in jobs {
         if let Err(error) = job.run(statements) {
-            let _gone_already = statements.execute(ROLLBACK, []);
-            return End::Spoilt(error.into());
+            _ = statements.execute(ROLLBACK, []); // ignored: SQLite has rolled it back already
+            return TransactionEnd::Spoiled(error.into());
         }
     }
     let Err(error) = statements.execute(COMMIT, []) else {
-        // It may have been written into a file that nobody will open again.
-        return watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed);
+        // The file may have been replaced between the check and the commit. Then the change was written
+        // into a file that nobody will open again.
+        return match watch.check() {
+            Ok(()) => TransactionEnd::Committed,
+            Err(error) => TransactionEnd::Unknown(error.into()),
+        };
     };
-    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
+    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet
+    // bring the change back.
     match statements.execute(ROLLBACK, []) {
-        Ok(_) if is_busy(&error) => End::NotDone(error.into()),
-        _ => End::Unknown(error.into()),
+        Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into()),
+        _ => TransactionEnd::Unknown(error.into()),
     }
 }
 
 /// A change whose caller waits.
 pub(super) trait Job: Send {
-    /// Makes the change within the open transaction, or none of it. An error is the whole transaction's.
+    /// Makes the change within the open transaction, or none of it.
+    ///
+    /// # Errors
+    /// An error that spoils the whole transaction. The change's own is kept for the reply.
     fn run(&mut self, statements: &mut Statements<'_>) -> rusqlite::Result<()>;
 
-    /// Tells the caller what became of it, once the transaction has ended.
-    fn answer(self: Box<Self>, end: &End);
+    /// Tells the caller the outcome, once the transaction has ended.
+    fn reply(self: Box<Self>, end: &TransactionEnd);
 }
 
-struct Change<T, F> {
+struct WriteJob<T, F> {
     change: F,
     outcome: Option<rusqlite::Result<T>>,
-    promise: Promise<Result<T, StoreError>>,
+    sender: ReplySender<Result<T, StoreError>>,
     name: Arc<str>,
 }
 
-impl<T, F> Job for Change<T, F>
+impl<T, F> Job for WriteJob<T, F>
 where
     T: Send,
     F: Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
         self.outcome = None;
-        self.outcome = Some(statements.wholly(&self.change)?);
+        self.outcome = Some(statements.atomically(&self.change)?);
         Ok(())
     }
 
-    fn answer(self: Box<Self>, end: &End) {
-        let Change { outcome, promise, name, .. } = *self;
-        let failure = |error: Arc<rusqlite::Error>| Failure::new(name, error);
-        let answer = match (outcome, end) {
+    #[expect(clippy::expect_used, reason = "every change has run before its COMMIT is sent")]
+    fn reply(self: Box<Self>, end: &TransactionEnd) {
+        let WriteJob { outcome, sender, name, .. } = *self;
+        let failure = |error: Arc<rusqlite::Error>| SqliteCallError::new(name, error);
+        let reply = match (outcome, end) {
+            // Undone within the transaction, however that ended.
             (Some(Err(error)), _) => Err(StoreError::not_done(failure(error.into()))),
-            (_, End::Spoilt(error) | End::NotDone(error)) => {
+            (_, TransactionEnd::Spoiled(error) | TransactionEnd::NotDone(error)) => {
                 Err(StoreError::not_done(failure(error.clone())))
             }
-            (_, End::Unknown(error)) => Err(StoreError::unknown(failure(error.clone()))),
-            (Some(Ok(done)), End::Committed) => Ok(done),
-            (None, End::Committed) => Err(StoreError::not_done("the change was passed over")),
+            (_, TransactionEnd::Unknown(error)) => Err(StoreError::unknown(failure(error.clone()))),
+            (outcome, TransactionEnd::Committed) => {
+                Ok(outcome.and_then(Result::ok).expect("a committed change has an outcome"))
+            }
         };
-        promise.keep(answer);
+        sender.send(reply);
     }
 }
 

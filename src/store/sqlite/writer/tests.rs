@@ -40,21 +40,21 @@ fn write(
 ) -> Vec<Result<usize, StoreError>> {
     let (jobs, waiting) = mpsc::channel::<Box<dyn Job>>();
     let send = |change| {
-        let (promise, answer) = promise();
-        jobs.send(Box::new(Change { change, outcome: None, promise, name: name() })).unwrap();
-        answer
+        let (sender, receiver) = reply_channel();
+        jobs.send(Box::new(WriteJob { change, outcome: None, sender, name: name() })).unwrap();
+        receiver
     };
-    let answers: Vec<_> = changes.into_iter().map(send).collect();
+    let receivers: Vec<_> = changes.into_iter().map(send).collect();
     drop(jobs);
     write_file(connection, &TABLE, watch, &waiting);
-    answers.into_iter().map(|answer| block_on(answer).unwrap()).collect()
+    receivers.into_iter().map(|receiver| block_on(receiver).unwrap()).collect()
 }
 
 fn certainties(
     connection: &Connection,
     changes: impl IntoIterator<Item = Act>,
 ) -> Vec<Result<usize, Certainty>> {
-    let answers = write(connection, &Watch::of_nothing(), changes).into_iter();
+    let answers = write(connection, &Watch::none(), changes).into_iter();
     answers.map(|answer| answer.map_err(|error| error.certainty())).collect()
 }
 
@@ -116,7 +116,7 @@ fn a_change_too_big_for_the_disk_takes_none_of_those_committed_with_it_along() {
     };
     let small = || counted("INSERT INTO numbers VALUES (1)");
     let big = counted("INSERT INTO numbers VALUES (zeroblob(100000))");
-    let answers = write(&connection, &Watch::of_nothing(), [small(), big, small()]);
+    let answers = write(&connection, &Watch::none(), [small(), big, small()]);
     let answers = answers.into_iter().map(|answer| answer.map_err(|error| error.to_string()));
     let full = "the token store failed: app.db: database or disk is full (free some space: nothing needs to be restarted)";
     assert!(answers.eq([Ok(1), Err(full.into()), Ok(1)]));
@@ -135,7 +135,7 @@ fn a_change_that_panics_fails_alone() {
             panic!("on purpose")
         })
     };
-    let answers = write(&connection, &Watch::of_nothing(), [add(1), panics(), add(3)]);
+    let answers = write(&connection, &Watch::none(), [add(1), panics(), add(3)]);
     let [Ok(1), Err(error), Ok(1)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().contains("app.db: the change has panicked"), "{error}");
@@ -176,7 +176,7 @@ fn a_commit_into_a_file_that_was_moved_meanwhile_is_unknown_and_the_next_is_not_
     let connection = Connection::open(&path).unwrap();
     connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
     connection.execute_batch(NUMBERS).unwrap();
-    let ((), watch) = Watch::over(&path, || Ok(())).unwrap();
+    let ((), watch) = Watch::open(&path, || Ok(())).unwrap();
     let write_and_move = || {
         let (path, away) = (path.clone(), away.clone());
         let moving = act(move |_| {
@@ -194,10 +194,10 @@ fn behind_a_lock_all_who_wait_hear_of_it_after_one_attempt() {
     let (_directory, connection, other) = contended();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let many = (0..5 * MAX_TOGETHER as i64).map(add);
-    for answer in write(&connection, &Watch::of_nothing(), many) {
+    for answer in write(&connection, &Watch::none(), many) {
         let error = answer.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone);
-        let text = "the token store failed: app.db: database is locked (somebody else has";
+        let text = "the token store failed: app.db: database is locked (another connection has";
         assert!(error.to_string().starts_with(text), "{error}");
     }
     assert_eq!(ASKED.get(), 1);
