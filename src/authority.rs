@@ -371,7 +371,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let supersede = |successor| Supersede {
             row: self.shared.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            revoke_derived: ended_derived,
+            revokes_derived: ended_derived,
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {
@@ -717,7 +717,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 unique_label: kind == event::Change::Renamed
                     && self.shared.policy.has_unique_labels(),
                 // They may do more than the token may now, or outlive it.
-                revoke_derived: is_less.then(|| Revocation {
+                revokes_derived: is_less.then(|| Revocation {
                     at: now,
                     reason: Reason::NARROWED,
                     by: actor.clone(),
@@ -1096,7 +1096,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(());
         }
         let now = self.now();
-        let replace = Replace { row: new.into(), now, unique_label: false, revoke_derived: None };
+        let replace = Replace { row: new.into(), now, unique_label: false, revokes_derived: None };
         // Named before: the store may not say whether it took it, or the caller give up.
         report.trusted.extend(is_trusted.then_some(row.id()));
         let replaced = self.replace(&replace).await;

@@ -1,8 +1,10 @@
-//! Where tokens live: the one trait that a host's own database implements, and what it is told.
+//! [`TokenStore`]: the one trait that a host's own database implements, its requests and its answers.
 //!
-//! A store keeps rows. It never sees a token's text, never decides whether a token is valid, never reads a clock, and hands out
-//! dead rows, too. What it must promise stands on [`TokenStore`] in numbered clauses; the
-//! [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/) has a test for each.
+//! A store keeps rows. It never sees a token's text, never decides whether a token is valid, never reads a
+//! clock, and returns dead rows too. Its promises are the numbered clauses on [`TokenStore`]; the
+//! [conformance suite] has a test for each.
+//!
+//! [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 
 use crate::record::{LastUse, Revocation, TokenRecord};
 use crate::timestamp::Timestamp;
@@ -18,7 +20,7 @@ mod filter;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
-// Another driver needs the statements without the store.
+// A module of its own: a store over another driver needs the statements without `PostgresStore`.
 #[cfg(feature = "postgres-sql")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres-sql")))]
 #[path = "store/postgres/sql.rs"]
@@ -44,115 +46,129 @@ pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, Rests
 pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
 pub use table::{InvalidTableName, TableName};
 
-/// Where tokens live.
+/// A place for tokens: a database, a file or memory.
 ///
 /// # The contract
 ///
-/// **Dangerous** marks a clause whose breach lets somebody in, keeps somebody in or loses a token; any other is merely wrong or
-/// slow. *Live*, here, is a row without revocation and successor whose `expires` hasn't come at the call's `now`
-/// ([`TokenRecord::is_live`]). *Current* is a row without revocation whose revision is that of the form given, and below
-/// [`TokenRecord::MAX_REVISION`]. A row *is revoked* where, if it has no revocation, it gets one, loses its seal, and its revision
-/// goes up by one, to [`TokenRecord::MAX_REVISION`] at most; a row that has a revocation keeps it as it is. No row or form that is
-/// handed in is damaged, and a form has the id, owner, family and `created_at` of the row that it is one of.
+/// **Dangerous** marks a clause whose breach lets a wrong token in, locks an owner out or loses a token. The
+/// breach of any other is merely wrong or slow.
+///
+/// - A row is *live* if it has no revocation and no successor and if its `expires` hasn't come at the call's
+///   `now` ([`TokenRecord::is_live`](crate::record::TokenRecord::is_live)).
+/// - A row is *current* if it has no revocation, if its revision is that of the form that is handed in, and if
+///   that is below [`TokenRecord::MAX_REVISION`](crate::record::TokenRecord::MAX_REVISION).
+/// - To *revoke* a row: unless already revoked, record the revocation, clear the seal and increment the
+///   revision, to `MAX_REVISION` at most. A row that has a revocation stays as it is.
+///
+/// No row or form that is handed in is damaged. A form has the id, owner, family and `created_at` of its row.
 ///
 /// **Every method**
 ///
-/// 1. It happens wholly or not at all. What was answered `Ok` is there for every later call, on every host, after every crash that
-///    the store is meant to survive. *Dangerous: a revocation that is forgotten.*
-/// 2. Every field of a row comes back exactly as it was given; rows of every state come back. *Dangerous: an `expires` that
-///    turns into `Never`.*
-/// 3. [`StoreError::not_done`] is said only where it is certain that nothing was changed; in doubt it is [`StoreError::unknown`].
-///    *Dangerous: a change that was said not to be done.*
+/// 1. It happens wholly or not at all. What was answered `Ok` holds for every later call, on every host, and
+///    after every crash that the store is meant to survive. *Dangerous: a revocation is forgotten.*
+/// 2. Every field of a row comes back exactly as it was given, and rows of every state come back.
+///    *Dangerous: an `expires` turns into `Never`.*
+/// 3. The error is [`StoreError::not_done`] only if it is certain that nothing was changed. In doubt it is
+///    [`StoreError::unknown`]. *Dangerous: a change that was made is reported as not done.*
 ///
 /// **`insert`**
 ///
-/// 4. It creates. Where the id is taken it changes nothing and answers [`Inserted::IdTaken`]. *Dangerous: a row overwritten.*
-/// 5. With `under`: where that row is not there, has another owner or is not current, it changes nothing and answers
-///    [`Inserted::Stale`]. *Dangerous: a token that outlives the one that made it, or may do more.*
-/// 6. With `supersede`: in the same step the superseded row takes its new form and its revision goes up by one, but its last use
-///    stays. Where that row is not there or not current, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two
-///    successors, or none.*
-/// 7. With `supersede.replaces`: in the same step that row is revoked. Where it is not there, not current, was used or has a
-///    successor, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two ways in, or access that was taken away.*
-/// 8. With `supersede.revoke_derived`: in the same step every row of that owner that is derived from the new row's family is
-///    revoked. *Dangerous: a token that outlives the one that made it.*
-/// 9. With `limit`: where the owner has that many live rows of other families, it answers [`Inserted::LimitReached`]. It holds
-///    however many calls run at once.
-/// 10. With `unique_label`: where a live row of this owner and of another family has the same label, byte for byte, it answers
-///     [`Inserted::LabelTaken`]. It holds however many calls run at once.
+/// 4. It never overwrites. If the id is taken, it changes nothing and answers [`Inserted::IdTaken`].
+///    *Dangerous: a row is overwritten.*
+/// 5. With `under`: if that row is not there, has another owner or is not current, it changes nothing and
+///    answers [`Inserted::Stale`]. *Dangerous: a token outlives its parent, or may do more.*
+/// 6. With `supersede`: in the same step the superseded row takes its new form and its revision is
+///    incremented, but its last use stays. If that row is not there or not current, nothing changes and the
+///    answer is [`Inserted::Stale`]. *Dangerous: two successors, or none.*
+/// 7. With `supersede.replaces`: in the same step that row is revoked. If it is not there, not current, was
+///    used or has a successor, nothing changes and the answer is [`Inserted::Stale`]. *Dangerous: two valid
+///    tokens, or a client that is locked out.*
+/// 8. With `supersede.revokes_derived`: in the same step every row of that owner that derives from the new
+///    row's family is revoked. *Dangerous: a token outlives its parent.*
+/// 9. With `limit`: if the owner has that many live rows of other families, it changes nothing and answers
+///    [`Inserted::LimitReached`]. The limit holds under concurrent calls.
+/// 10. With `unique_label`: if a live row of this owner and of another family has the same label, byte for
+///     byte, it changes nothing and answers [`Inserted::LabelTaken`]. That holds under concurrent calls.
 ///
-/// Where several of these refuse, the first in this order answers.
+/// If several of these refuse, the first in this order answers.
 ///
 /// **`find`**
 ///
-/// 11. It gives the row with this id, whatever its state, or none. *Dangerous: an old copy, for instance from a cache or a lagging
-///     replica, in which a revoked token lives.*
-/// 12. A row that can't be read is [`Row::damaged`] and not an error, here and in `list`; it blocks no other row.
+/// 11. It returns the row with this id, whatever its state, or `None`. *Dangerous: an old copy, for instance
+///     from a cache or a lagging replica, in which a revoked token is still valid.*
+/// 12. A row that can't be read is [`Row::damaged`] and not an error, here and in `list`. It blocks no other
+///     row.
 ///
 /// **`list`**
 ///
-/// 13. It gives the rows that the filter matches and whose id is greater than `page.after`, in order of id, at most `page.limit`.
+/// 13. It returns the rows that the filter matches and whose id is greater than `page.after`, in order of id,
+///     at most `page.limit`.
 ///
 /// **`replace`**
 ///
-/// 14. It replaces the row only where that is current; the revision goes up by one. Else it changes nothing and answers
-///     [`Replaced::Stale`]. *Dangerous: a revoked token revived, a change lost.*
-/// 15. It leaves last use and revocation as they are in the store. *Dangerous: the same.*
-/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`]. With `revoke_derived`, in the same step, every row
-///     of that owner that is derived from the row's family is revoked. *Dangerous: a token that may do more than the one that made it.*
+/// 14. It replaces the row only if that is current, and increments the revision. Otherwise it changes nothing
+///     and answers [`Replaced::Stale`]. *Dangerous: a revoked token is revived, or a change is lost.*
+/// 15. It leaves last use and revocation as they are in the store. *Dangerous: a revoked token is revived.*
+/// 16. With `unique_label` it keeps clause 10 and answers [`Replaced::LabelTaken`]. With `revokes_derived`, in
+///     the same step, every row of that owner that derives from the row's family is revoked. *Dangerous: a
+///     token may do more than its parent.*
 ///
 /// **`revoke`**
 ///
-/// 17. Every row that the filter matches is revoked, and every row of the same owner that is derived from the family of a matching
-///     row, revoked already or not; but never the one that is `except_id`. The first revocation of a row stays. It answers how many it
-///     revoked. *Dangerous: a row left out.*
-/// 18. A row that can't be read is revoked like any other: nothing is decoded. *Dangerous: a damaged row that stops the others.*
-/// 19. No row escapes by being inserted or superseded meanwhile: an `insert` either was there before and is revoked, or comes after
-///     and sees the revocation. *Dangerous: a successor that lives on.*
+/// 17. It revokes every row that the filter matches. It also revokes every row of the same owner that derives
+///     from the family of a matching row, even if the matching row was revoked already. It never revokes the
+///     row `except_id`. The first revocation of a row stays. It answers how many rows it revoked. *Dangerous:
+///     a row is left out.*
+/// 18. A row that can't be read is revoked like any other: nothing is decoded. *Dangerous: a damaged row keeps
+///     others from being revoked.*
+/// 19. No row escapes by being inserted or superseded meanwhile. An `insert` is either before it, and its row
+///     is revoked, or after it, and sees the revocation. *Dangerous: a successor stays valid.*
 ///
 /// **`touch`**
 ///
-/// 20. A use that is later than the stored one is stored, and so is any where the stored one is more than five minutes
-///     ([`CLOCK_TOLERANCE`]) after `now`: a broken clock wrote it. Any other changes nothing; an id that isn't there is passed over.
-///     Nothing else of the row changes, not its revision either. *Dangerous: a revocation written over.*
+/// 20. It stores a use that is later than the stored one. It also replaces a stored use that is more than five
+///     minutes ([`CLOCK_TOLERANCE`]) after `now`, which a broken clock wrote. Any other use changes nothing,
+///     and an unknown id is skipped. Nothing else of the row changes, not even its revision. *Dangerous: a
+///     revocation is overwritten.*
 ///
 /// **`purge`**
 ///
-/// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. A row that was changed meanwhile and is not
-///     selected any more stays. *Dangerous: a living row deleted, or one without which clause 17 no longer reaches a living row.*
+/// 21. It deletes rows that [`Purge::selects`], at most `limit`, and answers how many. A row that was changed
+///     meanwhile and is no longer selected stays. *Dangerous: a live row is deleted, or one through which
+///     clause 17 reaches a live row.*
 ///
 /// # Writing one
 ///
-/// Derive the SQL from these clauses and from [`Filter`]'s public fields, and run the conformance suite over it. A plain look at
-/// how it is done: `src/store/memory.rs`, which is written to be read.
+/// Derive the SQL from these clauses and from [`Filter`]'s public fields, and run the conformance suite over
+/// it. `src/store/memory.rs` is a plain reference, written to be read.
 pub trait TokenStore: Send + Sync {
-    /// Creates a row; may supersede one in the same step. Clauses 4 to 10.
+    /// Inserts a row, and may supersede another in the same step. Clauses 4 to 10.
     fn insert(&self, insert: &Insert) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
 
-    /// The row with this id, whatever its state. Clauses 11 and 12.
+    /// Returns the row with this id, whatever its state. Clauses 11 and 12.
     fn find(&self, id: TokenId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// A page of the rows that match. Clauses 12 and 13.
+    /// Returns a page of the rows that match. Clauses 12 and 13.
     fn list(
         &self,
         filter: &Filter,
         page: Page,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// Compare-and-swap of one row. Clauses 14 to 16.
+    /// Replaces a row if it is current: a compare-and-swap. Clauses 14 to 16.
     fn replace(
         &self,
         replace: &Replace,
     ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
 
-    /// Ends every row that matches, and what was issued under it. Clauses 17 to 19.
+    /// Revokes every row that matches, and what was issued under it. Clauses 17 to 19.
     fn revoke(
         &self,
         filter: &Filter,
         revocation: &Revocation,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Notes a batch of uses, forwards only. Clause 20.
+    /// Stores a batch of uses, forwards only. Clause 20.
     fn touch(
         &self,
         uses: &[(TokenId, LastUse)],
@@ -167,8 +183,10 @@ pub trait TokenStore: Send + Sync {
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 }
 
-/// A store whose futures need no runtime: they are done at the first poll, or wake their waker from a thread of the store's own.
-/// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) asks for it.
+/// A store whose futures need no runtime. They are done at the first poll, or a thread of the store's own
+/// wakes them.
+///
+/// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) needs it.
 pub trait RuntimeFree: TokenStore {}
 
 impl TokenRecord {

@@ -137,7 +137,7 @@ fn the_rows_that_an_insert_rests_on_come_in_order_of_id_with_what_is_asked_of_ea
         let supersede = Supersede {
             row: row(RecordParts { successor: Some(id(5)), ..parts(old) }),
             replaces: Some(row(parts(replaced))),
-            revoke_derived: false,
+            revokes_derived: false,
             revocation: revocation(),
         };
         let insert =

@@ -193,7 +193,7 @@ plant "the checksum is not compared" src/token.rs \
 
 sql=src/store/postgres/sql.rs
 calls=src/store/postgres/calls.rs
-within=src/store/postgres/within.rs
+statements=src/store/postgres/statements.rs
 plant "an owner's lock row is not locked, in PostgreSQL" $sql \
     "DO UPDATE SET owner = EXCLUDED.owner" \
     "DO NOTHING" \
@@ -210,11 +210,11 @@ plant "a row is current whatever its revision, in PostgreSQL" $sql \
     "WHERE id = \$1 AND revision = \$2 AND" \
     "WHERE id = \$1 AND \$2 >= 0 AND" \
     in_its_own_tables::
-plant "a token is issued under another owner's, in PostgreSQL" $within \
+plant "a token is issued under another owner's, in PostgreSQL" $statements \
     "(!of_owner || current.owner.as_deref() == owner)" \
     "(!of_owner || owner.is_some())" \
     in_its_own_tables::insert_under
-plant "a successor that is in use is replaced, in PostgreSQL" $within \
+plant "a successor that is in use is replaced, in PostgreSQL" $statements \
     "&& (!unused || current.is_unused)" \
     "&& (!unused || current.is_unused || true)" \
     in_its_own_tables::

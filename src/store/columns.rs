@@ -1,4 +1,4 @@
-//! [`RowColumns`]: a record as the columns of an SQL table, one codec for every such store; and [`FilterColumns`], a filter as its statements bind it.
+//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as statements bind it.
 
 use std::borrow::Cow;
 
@@ -11,10 +11,10 @@ use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A record as the columns of an SQL table: whole numbers, texts and bytes, for stores of your own.
+/// A record as the columns of an SQL table: whole numbers, texts and bytes. For stores of your own.
 ///
-/// [`RowColumns::of`] is what to write, [`RowColumns::into_row`] makes a row of what was read. Times are seconds since 1970. Every column
-/// but the id may be NULL when it is read, so that a damaged row is [`Row::damaged`] and no error.
+/// Write what [`RowColumns::of`] returns, and make a row of what was read by [`RowColumns::into_row`]. Times are
+/// seconds since 1970. Every column but the id may be NULL when it is read: the row is [`Row::damaged`] then.
 ///
 /// ```
 /// use app_tokens::store::{RowColumns, Row};
@@ -27,21 +27,21 @@ use crate::token::TokenId;
 pub struct RowColumns<'r> {
     /// The token's id, the key of the row, as a number: at most 2^50 - 1.
     pub id: i64,
-    /// The scheme's tag, then the digest.
+    /// The tag of the scheme, then the digest.
     pub digest: Option<Cow<'r, [u8]>>,
     /// Whose token it is; compared byte for byte.
     pub owner: Option<Cow<'r, str>>,
     /// What its owner calls it; compared byte for byte.
     pub label: Option<Cow<'r, str>>,
-    /// NULL for every scope, else those that it has, one a line; empty for none.
+    /// NULL for every scope, else the scopes, one a line; empty for none.
     pub scopes: Option<Cow<'r, str>>,
     /// NULL for every resource, else the patterns, one a line; empty for none.
     pub resources: Option<Cow<'r, str>>,
-    /// The operator who issued it; NULL where that was the owner himself.
+    /// The operator who issued it; NULL if the owner did.
     pub issued_by: Option<Cow<'r, str>>,
     /// When it was issued.
     pub created_at: Option<i64>,
-    /// When it ends; NULL for never.
+    /// When it expires; NULL for never.
     pub expires_at: Option<i64>,
     /// The id of the first token of its line of rotations.
     pub family: Option<i64>,
@@ -63,14 +63,14 @@ pub struct RowColumns<'r> {
     pub revoked_by: Option<Cow<'r, str>>,
     /// When it was last used.
     pub last_used_at: Option<i64>,
-    /// From which address.
+    /// The address of that use.
     pub last_used_address: Option<Cow<'r, str>>,
-    /// By which program.
+    /// The program of that use.
     pub last_used_client: Option<Cow<'r, str>>,
 }
 
 impl<'r> RowColumns<'r> {
-    /// What to write of a record. [`RowColumns::into_row`] is its mirror.
+    /// The columns of a record. [`RowColumns::into_row`] is the inverse.
     pub fn of(record: &'r TokenRecord) -> RowColumns<'r> {
         let (revocation, last_use) = (record.revocation(), record.last_use());
         RowColumns {
@@ -102,18 +102,20 @@ impl<'r> RowColumns<'r> {
         }
     }
 
-    /// The row that these are, damaged where any of them can't be what [`RowColumns::of`] wrote. `None` where not even the id is one:
-    /// no token leads to such a row.
+    /// The row of these columns. It is damaged if any of them can't be what [`RowColumns::of`] wrote.
+    ///
+    /// `None` if the id is none: no token leads to such a row.
     pub fn into_row(self) -> Option<Row> {
         let id = as_id(self.id)?;
         Some(self.decode(id).map_or_else(|| Row::damaged(id), Row::new))
     }
 
-    /// What a row has, whose columns stand in the order of these fields: each function reads the column at its place, from 0 for the id
-    /// to 20, of its type. [`RowColumns::into_row`] says what it is.
+    /// Reads a row whose columns are in the order of these fields.
+    ///
+    /// Each function reads a column of its type by its place, from 0 for the id to 20.
     ///
     /// # Errors
-    /// What a function says first.
+    /// The first error of one of the functions.
     pub fn read<E>(
         number: impl Fn(usize) -> Result<Option<i64>, E>,
         text: impl Fn(usize) -> Result<Option<&'r str>, E>,
@@ -196,10 +198,11 @@ impl std::fmt::Debug for RowColumns<'_> {
     }
 }
 
-/// A filter as an SQL statement binds it: whole numbers, texts and booleans; `None`, NULL in SQL, for a fact that is not asked for.
+/// A filter as an SQL statement binds it: whole numbers, texts and booleans. A fact that is not asked for is
+/// `None`: NULL in SQL.
 ///
-/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a fact that a store overlooked would revoke or
-/// delete too much.
+/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a store that overlooks a
+/// fact revokes or deletes too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the filter's fact of the same name")]
 pub struct FilterColumns<'f> {
@@ -218,7 +221,7 @@ pub struct FilterColumns<'f> {
 }
 
 impl<'f> FilterColumns<'f> {
-    /// What to bind for a filter.
+    /// The columns to bind for a filter.
     pub fn of(filter: &'f Filter) -> FilterColumns<'f> {
         let Filter {
             id,
@@ -255,14 +258,14 @@ impl<'f> FilterColumns<'f> {
 /// No row has this id.
 const NO_ID: i64 = -1;
 
-/// An id as a column has it.
+/// An id as a column holds it.
 pub(super) fn number(id: TokenId) -> i64 {
     id.into()
 }
 
-/// A revision as a column has it.
+/// A revision as a column holds it. One beyond [`TokenRecord::MAX_REVISION`] counts as that.
 pub(super) fn revision(record: &TokenRecord) -> i64 {
-    record.revision().try_into().unwrap_or(i64::MAX)
+    record.revision().min(TokenRecord::MAX_REVISION).cast_signed()
 }
 
 pub(super) fn as_id(number: i64) -> Option<TokenId> {
@@ -273,7 +276,7 @@ fn as_time(seconds: i64) -> Option<Timestamp> {
     Timestamp::from_unix(seconds).ok()
 }
 
-/// NULL stays NULL; the outer `None` is a value that is no good.
+/// Reads a value that may be NULL. The outer `None` is a value that can't be read.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         Some(value) => read(value).map(Some),
@@ -281,7 +284,8 @@ fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option
     }
 }
 
-/// NULL for everything, else the items, one a line: none is empty or holds a line's end. [`as_grant`] is its mirror.
+/// NULL for everything, else the items, one a line: no item is empty or holds a line end. [`as_grant`] is the
+/// inverse.
 fn lines<'r, T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
     match grant {
         Grant::All => None,
@@ -289,7 +293,7 @@ fn lines<'r, T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> 
     }
 }
 
-/// Sorted, each item once, as it is written.
+/// Reads what [`lines`] writes: sorted, each item once. Anything else is damage.
 fn as_grant<T: Ord>(
     lines: Option<&str>,
     make: fn(&str) -> Result<T, InvalidText>,
@@ -302,7 +306,7 @@ fn as_grant<T: Ord>(
     items.is_sorted_by(|one, next| one < next).then(|| Grant::Only(items.into()))
 }
 
-/// A text that is stored just as it would be made: none that would be cut first.
+/// Reads a text that is stored exactly as it would be made. One that would be trimmed is damage.
 fn exact<'t, T: AsRef<str>>(
     stored: &'t str,
     make: fn(&'t str) -> Result<T, InvalidText>,

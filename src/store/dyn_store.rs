@@ -12,50 +12,9 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-macro_rules! also_behind {
-    ($pointer:ty) => {
-        impl<S: TokenStore> TokenStore for $pointer {
-            async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-                (**self).insert(insert).await
-            }
-            async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-                (**self).find(id).await
-            }
-            async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-                (**self).list(filter, page).await
-            }
-            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-                (**self).replace(replace).await
-            }
-            async fn revoke(
-                &self,
-                filter: &Filter,
-                revocation: &Revocation,
-            ) -> Result<u64, StoreError> {
-                (**self).revoke(filter, revocation).await
-            }
-            async fn touch(
-                &self,
-                uses: &[(TokenId, LastUse)],
-                now: Timestamp,
-            ) -> Result<(), StoreError> {
-                (**self).touch(uses, now).await
-            }
-            async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-                (**self).purge(purge, limit).await
-            }
-        }
-
-        impl<S: RuntimeFree> RuntimeFree for $pointer {}
-    };
-}
-
-also_behind!(Arc<S>);
-also_behind!(&S);
-
-/// Any store, chosen at run time: `TokenAuthority<DynStore>` where the host reads from its configuration which one it is.
+/// Any store, chosen at run time: for a host whose configuration says which one.
 ///
-/// Each call costs one allocation more than with the store itself.
+/// Each call costs one allocation more than on the store itself.
 ///
 /// ```
 /// use app_tokens::store::{DynStore, MemoryStore};
@@ -65,7 +24,7 @@ also_behind!(&S);
 pub struct DynStore(Arc<dyn ErasedStore>);
 
 impl DynStore {
-    /// Hides which store it is.
+    /// Takes a store of any type.
     pub fn new(store: impl TokenStore + 'static) -> DynStore {
         DynStore(Arc::new(store))
     }
@@ -103,7 +62,7 @@ impl TokenStore for DynStore {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`TokenStore`] with boxed futures, so that it can be a `dyn`.
+/// [`TokenStore`] with boxed futures: a trait whose methods return `impl Future` can't be a `dyn`.
 trait ErasedStore: Send + Sync {
     fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
     fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>>;
@@ -137,3 +96,45 @@ impl<S: TokenStore> ErasedStore for S {
         Box::pin(TokenStore::purge(self, purge, limit))
     }
 }
+
+/// A pointer to a store is a store, so that hosts can share one or lend it.
+macro_rules! forward_through {
+    ($pointer:ty) => {
+        impl<S: TokenStore> TokenStore for $pointer {
+            async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+                (**self).insert(insert).await
+            }
+            async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+                (**self).find(id).await
+            }
+            async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+                (**self).list(filter, page).await
+            }
+            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+                (**self).replace(replace).await
+            }
+            async fn revoke(
+                &self,
+                filter: &Filter,
+                revocation: &Revocation,
+            ) -> Result<u64, StoreError> {
+                (**self).revoke(filter, revocation).await
+            }
+            async fn touch(
+                &self,
+                uses: &[(TokenId, LastUse)],
+                now: Timestamp,
+            ) -> Result<(), StoreError> {
+                (**self).touch(uses, now).await
+            }
+            async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+                (**self).purge(purge, limit).await
+            }
+        }
+
+        impl<S: RuntimeFree> RuntimeFree for $pointer {}
+    };
+}
+
+forward_through!(Arc<S>);
+forward_through!(&S);

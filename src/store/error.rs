@@ -3,31 +3,31 @@
 use std::error::Error;
 use std::fmt;
 
-/// A store could not do what it was told, or can't say whether it did.
+/// A failure of a store, and whether it changed anything.
 ///
-/// Both are failures, never denials: the host answers 503 and nobody's client forgets a password.
+/// It is never a denial: the host answers 503, and no client forgets its password.
 #[derive(Debug)]
 pub struct StoreError {
     certainty: Certainty,
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// What a failing store knows of what it was told to do.
+/// Whether a failed call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
     /// Nothing was changed.
     NotDone,
-    /// It may have been done or not, or be done yet: the answer was lost.
+    /// The answer was lost: the change was made, was not, or may still be.
     Unknown,
 }
 
 impl StoreError {
-    /// Nothing was changed. Say so only where it is certain.
+    /// Makes the error of a call that changed nothing. Use it only if that is certain.
     pub fn not_done(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
         StoreError { certainty: Certainty::NotDone, source: source.into() }
     }
 
-    /// It may have been done or not.
+    /// Makes the error of a call that may have changed something.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
         StoreError { certainty: Certainty::Unknown, source: source.into() }
     }

@@ -6,10 +6,10 @@ use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Which rows: every fact that is given must hold. It has no default that would mean everything.
+/// Selects rows: every fact that is given must hold. No default means everything.
 ///
-/// Its fields are public for stores, which should destructure it without `..`: a fact that a store overlooked would revoke or
-/// delete too much.
+/// The fields are public for stores, which should destructure it without `..`: a store that overlooks a fact
+/// revokes or deletes too much.
 ///
 /// ```
 /// use app_tokens::{Owner, store::Filter};
@@ -19,34 +19,34 @@ use crate::token::TokenId;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The token with this id.
+    /// Selects the token with this id.
     pub id: Option<TokenId>,
-    /// Tokens of this owner.
+    /// Selects tokens of this owner.
     pub owner: Option<Owner>,
-    /// Tokens of this family. Name its owner, too: stores look up and lock by owner.
+    /// Selects tokens of this family. Name its owner, too: stores look up and lock by owner.
     pub family: Option<TokenId>,
-    /// Any but this one: it is spared even if it was issued under a token that matches.
+    /// Spares the token with this id, even if it was issued under a token that matches.
     pub except_id: Option<TokenId>,
-    /// Tokens sealed under this key.
+    /// Selects tokens that are sealed under this key.
     pub key_id: Option<KeyId>,
-    /// Tokens sealed under any key but these.
+    /// Leaves out tokens that are sealed under one of these keys.
     pub except_key_ids: Vec<KeyId>,
-    /// Tokens with, or without, a revocation.
+    /// Selects tokens with, or without, a revocation.
     pub revoked: Option<bool>,
-    /// Tokens with, or without, a successor.
+    /// Selects tokens with, or without, a successor.
     pub superseded: Option<bool>,
-    /// Tokens that expire before this instant; not those that never do.
+    /// Selects tokens that expire before this instant, and none that never do.
     pub expires_before: Option<Timestamp>,
-    /// Tokens that expire at this instant or after it; not those that never do.
+    /// Selects tokens that expire at this instant or after it, and none that never do.
     pub expires_from: Option<Timestamp>,
-    /// Tokens made before this instant.
+    /// Selects tokens that were made before this instant.
     pub created_before: Option<Timestamp>,
-    /// Tokens last used before this instant; each counts as used when it was made.
+    /// Selects tokens that were last used before this instant. A token counts as used when it was made.
     pub last_used_before: Option<Timestamp>,
 }
 
 impl Filter {
-    /// Every token of every owner.
+    /// Selects every token of every owner.
     pub const fn every_token() -> Filter {
         Filter {
             id: None,
@@ -64,22 +64,22 @@ impl Filter {
         }
     }
 
-    /// One token.
+    /// Selects one token.
     pub fn of_id(id: TokenId) -> Filter {
         Filter { id: Some(id), ..Filter::every_token() }
     }
 
-    /// Every token of an owner.
+    /// Selects every token of an owner.
     pub fn of_owner(owner: &Owner) -> Filter {
         Filter { owner: Some(owner.clone()), ..Filter::every_token() }
     }
 
-    /// Every token of a line of rotations.
+    /// Selects every token of a line of rotations.
     pub fn of_family(owner: &Owner, family: TokenId) -> Filter {
         Filter { family: Some(family), ..Filter::of_owner(owner) }
     }
 
-    /// Whether a record is meant. The reference for every store.
+    /// Whether a record matches; the reference for every store.
     pub fn matches(&self, record: &TokenRecord) -> bool {
         let expires_before = |limit| record.expires().at().is_some_and(|at| at < limit);
         let expires_from = |limit| record.expires().at().is_some_and(|at| at >= limit);
@@ -98,17 +98,17 @@ impl Filter {
     }
 }
 
-/// Where a page of a list begins, and how long it is at most.
+/// Where a page of a list begins, and how long it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// Rows with greater ids only; `None` begins at the beginning.
+    /// The last id of the page before; `None` for the first page.
     pub after: Option<TokenId>,
-    /// How many rows at most.
+    /// The most rows that it holds.
     pub limit: u32,
 }
 
 impl Page {
-    /// The first rows.
+    /// The first page.
     pub const fn first(limit: u32) -> Page {
         Page { after: None, limit }
     }

@@ -1,4 +1,4 @@
-//! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
+//! [`PostgresStore`]: tokens in a PostgreSQL database. What it sends to the server is in `postgres/sql.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ mod connection;
 mod error;
 mod migrate;
 mod transaction;
-mod within;
+mod statements;
 
 pub use error::PostgresStoreError;
 pub use transaction::PostgresTransaction;
@@ -22,7 +22,7 @@ pub use transaction::PostgresTransaction;
 use self::binding::read_row;
 use self::connection::{OnAbandon, PooledConnection};
 use self::error::{PostgresCallError, Problem, is_refused};
-use self::within::{Within, WriteCall};
+use self::statements::Statements;
 use crate::store::columns::number;
 use crate::store::postgres_sql::FIND;
 use crate::store::{Filter, Page, Row, StoreError, TableName};
@@ -37,10 +37,13 @@ use crate::token::TokenId;
 /// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 /// use tokio_postgres::{Config, NoTls};
 ///
-/// let mut config: Config = "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
-/// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
-/// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
-/// // For each host of `host=one,two`; and for all of them, below.
+/// let mut config: Config =
+///     "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
+/// // Gives up a server or a network that fell silent, a lock and a statement that take too long.
+/// config
+///     .tcp_user_timeout(Duration::from_secs(5))
+///     .options("-c lock_timeout=5s -c statement_timeout=10s");
+/// // For each host of `host=one,two`. `create_timeout` below is for all of them.
 /// config.connect_timeout(Duration::from_secs(2));
 /// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
 /// // `NoTls` is for the same machine only: see below.
@@ -56,93 +59,125 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The tables
-/// The database may be the host's own: the tables are `app_tokens`, `app_tokens_owners` (one row for each owner, to be locked) and
-/// `app_tokens_schema`, or those of [`with_table`](PostgresStore::with_table), and no other is looked at. It must be encoded in UTF-8.
-/// PostgreSQL 12 or newer is needed; the tests run against 15. Databases that speak its protocol and are something else, distributed
-/// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
+/// The database may be the host's own. The tables are `app_tokens`, `app_tokens_schema` and
+/// `app_tokens_owners` (one row for each owner, to be locked), or those of
+/// [`with_table`](PostgresStore::with_table). No other table is read. The encoding must be UTF-8.
+///
+/// It needs PostgreSQL 12 or newer; the tests run against 15. Other databases that speak its protocol were
+/// not tried, distributed ones above all. Run the [conformance suite] over them.
+///
+/// [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 ///
 /// # The pool
-/// Its TLS, its size and its time-outs are the host's. **With `NoTls`, and `sslmode` at `prefer` (the driver's default), the rows go to
-/// another machine in the clear, and nothing says so.** `examples/postgres_tls` is a pool with rustls and `sslmode=require`.
+/// TLS, size and time-outs are the host's choice. **With `NoTls`, and with the driver's default
+/// `sslmode=prefer`, rows go to another machine unencrypted, and nothing reports it.**
+/// `examples/postgres_tls` has a pool with rustls and `sslmode=require`.
 ///
-/// **Without time-outs nothing here ends by itself**: a pool whose connections are all in use, a server that fell silent, a lock that
-/// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
+/// **Without time-outs a call may wait forever**: for a pool whose connections are all in use, a server that
+/// fell silent, or a lock that is never released. With those above each is a failure (503), with nothing
+/// done unless COMMIT was sent.
 ///
-/// A revocation is one statement, however many rows it ends (half a minute or more for a million). So that none is too large for
-/// `statement_timeout`, that is for a revocation of more than one id, and for a purge of dead rows, what `lock_timeout` is: a limit for
-/// each lock, not for the work.
-/// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
-/// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.
+/// A revocation is one statement, however many rows it changes: half a minute or more for a million. For
+/// bulk revocations and for dead-row purges, `statement_timeout` therefore applies per lock, as
+/// `lock_timeout` does, so that large jobs can finish. `transaction_timeout` (PostgreSQL 17) applies as it
+/// is. If the process dies meanwhile, the server finishes the statement and rolls it back; it notices
+/// sooner with `client_connection_check_interval` (PostgreSQL 14).
 ///
-/// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
-/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't. A pool of one has no half.
+/// Changes and lists use at most half of the pool, so that look-ups don't wait with them. Clones of a store
+/// share that half; two stores made by [`new`](PostgresStore::new) over one pool don't. A pool of one
+/// connection can't be halved.
 ///
-/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that slow_calls
-/// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
-/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, or
-/// a BEGIN without its end, in which **a look-up may see the past**. A change names its isolation level; nothing else is set back here.
-/// Begin with `client.transaction()`, which ends by itself, and set with `SET LOCAL` only; or take `RecyclingMethod::Clean`, which
-/// resets settings, though it ends no transaction.
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool that only the
+/// store uses. A connection that turns out to be dead is closed and the call made again on another, up to
+/// five times. The other methods cost each call a round trip.
 ///
-/// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
-/// good there**.
+/// In a pool that the host uses too, `Fast` hands the store what the host left on a connection: a
+/// `search_path`, a role, or a BEGIN without its end, in which **a look-up may see the past**. Changes name
+/// their isolation level; nothing else is reset. Begin with `client.transaction()`, which always ends, and
+/// set with `SET LOCAL` only. Or take `RecyclingMethod::Clean`, which resets settings but ends no
+/// transaction.
 ///
-/// Behind PgBouncer in session mode nothing is different (tried with 1.18), but it refuses the options above, or with
-/// `ignore_startup_parameters = options` drops them in silence: time-outs belong to the role there (`ALTER ROLE app SET lock_timeout =
-/// '5s'`). In transaction mode, which was not tried, it must know of prepared statements (1.21 or newer, with
-/// `max_prepared_statements`): **an older one lets a look-up run what another program prepared under the same name**. In statement
-/// mode there are no transactions, and no store.
+/// The pool must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a revoked
+/// token would still be valid there**.
+///
+/// Behind PgBouncer in session mode nothing is different (tried with 1.18), except that it refuses the
+/// options above, or drops them silently under `ignore_startup_parameters = options`. Give the time-outs to
+/// the role there: `ALTER ROLE app SET lock_timeout = '5s'`. Transaction mode was not tried. It needs
+/// PgBouncer 1.21 or newer with `max_prepared_statements`: **with an older one a look-up may run what another
+/// program prepared under the same name**. Statement mode has no transactions, so it can't hold a store.
 ///
 /// # Durability
-/// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
-/// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
-/// revocation outlives the primary, too: where no standby answers, the call waits, whatever the time-outs, and until then nobody
-/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it; the server keeps the backend and its
-/// locks until a standby answers, one for each change that was given up. **A COMMIT that waits must not be
-/// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
+/// A change is answered after COMMIT, so it is as durable as the server makes it. `synchronous_commit` must
+/// be `on`, PostgreSQL's default, or stricter: **at `off` a crash of the server loses the last revocations**.
+///
+/// At `on` with a synchronous standby, a revocation survives the loss of the primary. If no standby answers,
+/// the call waits, whatever the time-outs, and nobody sees the change until then. If its future is dropped,
+/// the outcome is unknown; the server keeps the backend and its locks until a standby answers. **Don't
+/// cancel a COMMIT that waits** (`pg_cancel_backend`): PostgreSQL then reports "committed", while no standby
+/// has it.
 ///
 /// # Costs
-/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one, by keys two.
-/// A change is a transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with
-/// unique labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters,
-/// which PostgreSQL can't hold: U+FFFD stands for each.
+/// A look-up is one round trip, by a statement that is prepared once on each connection. A list is one round
+/// trip, by keys two. A change is a transaction of at least three, at READ COMMITTED whatever the default.
+/// Inserts with a limit or a unique label wait for one another if they are for the same owner.
 ///
-/// # What is lost
-/// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
-/// whose future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another: it is
-/// rolled back then, or committed. A look-up's or a list's connection goes back to the pool, but is closed if the server doesn't
-/// answer within a second. The server itself notices when it is done waiting, for a lock or a standby.
+/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces them.
 ///
-/// # Transactions of the host's
-/// [`within`](PostgresStore::within) does the same within the host's own transaction.
+/// # Lost connections
+/// A call is made again, up to five times, if its connection was lost before COMMIT was sent, or if
+/// PostgreSQL ended it to resolve a deadlock. If the connection is lost during COMMIT, the answer is
+/// [`StoreError::unknown`], and the engine looks up the outcome.
+///
+/// If the future of a change is dropped, its connection is closed, as the server may still be busy with it,
+/// and the change is rolled back or committed. The connection of a look-up or a list goes back to the pool,
+/// or is closed if the server doesn't answer within a second. The server notices a closed connection once it
+/// no longer waits for a lock or a standby.
+///
+/// # In the host's own transaction
+/// [`within`](PostgresStore::within) issues and revokes in a transaction of the host's.
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
-    /// with them.
+    /// Half of the pool, for changes and lists. A change may wait for a lock or a standby and a list may be
+    /// long; logins must not wait with them.
     slow_calls: Arc<Semaphore>,
 }
 
-/// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
+/// How often a call is tried, if its connection was lost or if it had to give way to another transaction,
+/// before anything was done.
 const ATTEMPTS: u32 = 5;
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Begins a change that may take longer than any statement of the host's should, in one round trip. Until
+/// the transaction ends, the shorter of the host's two time-outs applies to each lock, and no time-out to
+/// the work.
+const BEGIN_SLOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
+        nullif(current_setting('lock_timeout')::interval, '0'),
+        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
+    SET LOCAL statement_timeout = 0";
+const ROLLBACK: &str = "ROLLBACK";
+const COMMIT: &str = "COMMIT";
+
 impl PostgresStore {
-    /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
-    /// yet. The pool's TLS is the host's: to another machine `sslmode=require` and a connector, never `NoTls`.
+    /// Makes a store over the host's pool. It connects to nothing yet.
+    ///
+    /// To reach another machine, the pool needs a TLS connector and `sslmode=require`, never `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
         let slow_calls = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
         PostgresStore { pool, table: TableName::default(), slow_calls }
     }
 
-    /// The same, in other tables: several realms, tenants or applications in one database.
+    /// Takes tables of another name: for several realms, tenants or applications in one database.
     #[must_use]
     pub fn with_table(self, table: TableName) -> PostgresStore {
         PostgresStore { table, ..self }
     }
 
-    /// The statements that make the tables, for the host's own migrations. [`migrate`](PostgresStore::migrate) finds them then.
+    /// The SQL that makes the tables, for the host's own migrations.
+    ///
+    /// [`migrate`](PostgresStore::migrate) accepts tables that were made by it.
     pub fn schema(&self) -> String {
         self.table.in_sql(crate::store::postgres_sql::SCHEMA).into_owned()
     }
@@ -153,14 +188,15 @@ impl PostgresStore {
         let mut attempt = 1;
         loop {
             let connection = self.connection(OnAbandon::Close).await?;
-            let problem = match self.change_by(&connection, change).await {
-                Ok(answer) => {
+            let problem = match self.change_on(&connection, change).await {
+                Ok(output) => {
                     connection.give_back();
-                    return Ok(answer);
+                    return Ok(output);
                 }
-                Err(WriteError::BeforeCommit(problem)) => problem,
-                Err(WriteError::AtCommit(error)) if is_refused(&error) => error.into(),
-                Err(WriteError::AtCommit(error)) => {
+                Err(ChangeFailed::BeforeCommit(problem)) => problem,
+                // The server itself says that the transaction was rolled back.
+                Err(ChangeFailed::AtCommit(error)) if is_refused(&error) => error.into(),
+                Err(ChangeFailed::AtCommit(error)) => {
                     return Err(StoreError::unknown(PostgresCallError::new(&self.table, &error)));
                 }
             };
@@ -171,42 +207,42 @@ impl PostgresStore {
         }
     }
 
-    async fn change_by<C: WriteCall>(
+    async fn change_on<C: WriteCall>(
         &self,
         client: &Client,
         change: &C,
-    ) -> Result<C::Output, WriteError> {
+    ) -> Result<C::Output, ChangeFailed> {
         let begin = if change.may_take_long() { BEGIN_SLOW } else { BEGIN };
         client.batch_execute(begin).await.map_err(Problem::from)?;
-        let answer = change.make(&Within { client, table: &self.table }).await?;
-        client.batch_execute(COMMIT).await.map_err(WriteError::AtCommit)?;
-        Ok(answer)
+        let output = change.run(&Statements { client, table: &self.table }).await?;
+        client.batch_execute(COMMIT).await.map_err(ChangeFailed::AtCommit)?;
+        Ok(output)
     }
 
     async fn read(&self, what: Read<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
             let connection = self.connection(OnAbandon::CloseIfBusy).await?;
-            let seen = match what {
+            let rows = match what {
                 Read::One(id) => find_row(&connection, &self.table.in_sql(FIND), id).await,
                 Read::Page(filter, page) => {
-                    Within { client: &connection, table: &self.table }.list(filter, page).await
+                    Statements { client: &connection, table: &self.table }.list(filter, page).await
                 }
             };
-            if seen.as_ref().is_err_and(Problem::is_lost) {
-                // The pool would hand it out again until it has heard of its end.
+            if rows.as_ref().is_err_and(Problem::is_lost) {
+                // The pool would hand it out again until it notices that it is dead.
                 connection.close();
             } else {
                 connection.give_back();
             }
-            match seen {
+            match rows {
                 Ok(rows) => return Ok(rows),
                 Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
         }
     }
 
-    /// After a call with which nothing was done.
+    /// Counts an attempt that did nothing, or returns its error if it was the last.
     fn may_try_again(&self, attempt: &mut u32, problem: Problem) -> Result<(), StoreError> {
         if *attempt == ATTEMPTS || !problem.is_worth_another_try() {
             return Err(problem.not_done(&self.table));
@@ -215,16 +251,17 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Waits for one of the connections for slow calls, as long as for one of the pool.
     async fn slow_call_permit(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let turn = self.slow_calls.acquire();
-        let turn = match self.pool.timeouts().wait {
-            Some(wait) => timeout(wait, turn).await.map_err(|_| {
+        let permit = self.slow_calls.acquire();
+        let permit = match self.pool.timeouts().wait {
+            Some(wait) => timeout(wait, permit).await.map_err(|_| {
                 let none_came_back = PoolError::Timeout(TimeoutType::Wait);
                 StoreError::not_done(PostgresCallError::of_pool(&none_came_back))
             })?,
-            None => turn.await,
+            None => permit.await,
         };
-        turn.map_err(StoreError::not_done)
+        permit.map_err(StoreError::not_done)
     }
 
     async fn connection(&self, on_abandon: OnAbandon) -> Result<PooledConnection, StoreError> {
@@ -233,34 +270,38 @@ impl PostgresStore {
     }
 }
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-/// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
-/// in one round trip, and until the transaction ends.
-const BEGIN_SLOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
-    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
-        nullif(current_setting('lock_timeout')::interval, '0'),
-        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
-    SET LOCAL statement_timeout = 0";
-const ROLLBACK: &str = "ROLLBACK";
-const COMMIT: &str = "COMMIT";
+/// A call of the contract that changes rows, as the statements of one transaction.
+trait WriteCall: Sync {
+    type Output: Send;
 
-/// Where a problem arose. Until COMMIT was sent nothing is done.
-enum WriteError {
+    /// Whether it may change, or look at, very many rows.
+    fn may_take_long(&self) -> bool {
+        false
+    }
+
+    fn run(
+        &self,
+        statements: &Statements<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Problem>> + Send;
+}
+
+/// When a change failed. Until COMMIT was sent, nothing is done.
+enum ChangeFailed {
     BeforeCommit(Problem),
     AtCommit(tokio_postgres::Error),
 }
 
-impl From<Problem> for WriteError {
-    fn from(problem: Problem) -> WriteError {
-        WriteError::BeforeCommit(problem)
+impl From<Problem> for ChangeFailed {
+    fn from(problem: Problem) -> ChangeFailed {
+        ChangeFailed::BeforeCommit(problem)
     }
 }
 
-/// At one row, or through a page.
+/// What to read: one row, or a page of those that a filter matches.
 #[derive(Clone, Copy)]
-enum Read<'l> {
+enum Read<'r> {
     One(TokenId),
-    Page(&'l Filter, Page),
+    Page(&'r Filter, Page),
 }
 
 impl fmt::Debug for PostgresStore {
@@ -269,6 +310,7 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
+/// Looks a row up by the prepared statement: at most one row.
 async fn find_row(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
     let id = number(id);
     let statement = client.prepare_cached(sql).await?;
@@ -280,11 +322,11 @@ async fn find_row(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, P
         }
         found => found?,
     };
-    let row = found.as_ref().map(read_row).transpose()?;
-    Ok(row.flatten().into_iter().collect())
+    found.iter().map(read_row).collect()
 }
 
-/// The table was altered since the statement was prepared, or the server, or a pooler before it, has forgotten it.
+/// Whether a prepared statement no longer works: the table was altered, or the server or a pooler has
+/// dropped the statement.
 fn is_outdated(error: &tokio_postgres::Error) -> bool {
     let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
     error.code().is_some_and(|code| outdated.contains(code))

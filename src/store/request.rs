@@ -1,28 +1,31 @@
-//! What a store is asked and what it answers.
+//! The requests of [`TokenStore`](crate::TokenStore), and their answers.
+//!
+//! A store should destructure each request without `..`, so that the compiler names a new fact.
 
 use crate::record::{Revocation, TokenRecord};
 use crate::store::{Filter, Row};
 use crate::timestamp::Timestamp;
 
-/// What [`TokenStore::insert`] is told.
+/// The request of [`TokenStore::insert`](crate::TokenStore::insert).
 #[derive(Clone, Debug)]
 pub struct Insert {
     /// The new row.
     pub row: Row,
-    /// The engine's present instant, for what is live.
+    /// The engine's present instant, which decides what is live.
     pub now: Timestamp,
-    /// How many live rows the owner may have before this one.
+    /// How many live rows the owner may have before this one; `None` for any number.
     pub limit: Option<u32>,
-    /// Whether the label must differ from the owner's live ones.
+    /// Whether the label must differ from those of the owner's live rows.
     pub unique_label: bool,
-    /// The token under which this one is issued, as it was read: it must still be so.
+    /// The token under which this one is issued, as the engine read it. It must not have changed.
     pub under: Option<Row>,
-    /// The row that this one supersedes.
+    /// The rotation that this row is the new token of.
     pub supersede: Option<Supersede>,
 }
 
 impl Insert {
-    /// The rows that must be current, in order of id: locked in this order, no two inserts wait for each other.
+    /// The rows that must be current, in order of id: a store that locks them in this order has no deadlock
+    /// between two inserts.
     pub fn rests_on(&self) -> Vec<RestsOn<'_>> {
         let supersede = self.supersede.as_ref();
         let superseded = supersede.map(|supersede| &supersede.row);
@@ -44,59 +47,59 @@ impl Insert {
 /// A row that an insert rests on: clauses 5 to 7.
 #[derive(Clone, Copy, Debug)]
 pub struct RestsOn<'i> {
-    /// As it was read, or its new form: it must be current.
+    /// The row as it was read, or its new form. It must be current.
     pub row: &'i Row,
-    /// Whether it must be the new row's owner's, too.
+    /// Whether the stored row must have the new row's owner.
     pub of_owner: bool,
-    /// Whether it must be unused, and without a successor.
+    /// Whether the stored row must be unused, and without a successor.
     pub unused: bool,
 }
 
-/// The row that a rotation supersedes, and what ends with it.
+/// The row that a rotation supersedes, and what is revoked with it.
 #[derive(Clone, Debug)]
 pub struct Supersede {
-    /// Its new form, sealed. Its revision is still the one that is expected in the store.
+    /// The superseded row's new form, sealed. Its revision is the one that is expected in the store.
     pub row: Row,
-    /// Its unused successor, as it was read, which the new row takes the place of: it must still be so.
+    /// Its unused successor, as the engine read it, which the new row replaces. It must not have changed.
     pub replaces: Option<Row>,
-    /// Whether what was issued under its family ends, too.
-    pub revoke_derived: bool,
-    /// What is written to the rows that end.
+    /// Whether what was issued under its family is revoked.
+    pub revokes_derived: bool,
+    /// What is written to the rows that are revoked.
     pub revocation: Revocation,
 }
 
-/// What became of an insert.
+/// The answer of [`TokenStore::insert`](crate::TokenStore::insert).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is there.
+    /// The row is there.
     Done,
     /// The id is taken.
     IdTaken,
     /// The row that it was to be issued under, to supersede or to replace, has changed.
     Stale,
-    /// The owner has as many live rows as he may.
+    /// The owner has as many live rows as the limit allows.
     LimitReached,
     /// The owner has a live row with that label.
     LabelTaken,
 }
 
-/// What [`TokenStore::replace`] is told.
+/// The request of [`TokenStore::replace`](crate::TokenStore::replace).
 #[derive(Clone, Debug)]
 pub struct Replace {
-    /// The new form, sealed. Its revision is still the one that is expected in the store.
+    /// The new form, sealed. Its revision is the one that is expected in the store.
     pub row: Row,
-    /// The engine's present instant, for what is live.
+    /// The engine's present instant, which decides what is live.
     pub now: Timestamp,
-    /// Whether the label must differ from the owner's other live ones.
+    /// Whether the label must differ from those of the owner's other live rows.
     pub unique_label: bool,
-    /// What is written to the rows that were issued under its family, if they end.
-    pub revoke_derived: Option<Revocation>,
+    /// If it is given, what was issued under the row's family is revoked, and this is written to it.
+    pub revokes_derived: Option<Revocation>,
 }
 
-/// What became of a replacement.
+/// The answer of [`TokenStore::replace`](crate::TokenStore::replace).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// It is done.
+    /// The new form is there.
     Done,
     /// The row is gone, revoked or changed.
     Stale,
@@ -104,31 +107,35 @@ pub enum Replaced {
     LabelTaken,
 }
 
-/// Which rows [`TokenStore::purge`] deletes.
+/// Which rows [`TokenStore::purge`](crate::TokenStore::purge) deletes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
-    /// Rows that nobody needs any more.
+    /// Rows that have been dead for long enough.
     Dead(PurgeCutoff),
-    /// Rows that match, whatever their state: erasure.
+    /// Rows that match, whatever their state.
     Matching(Filter),
 }
 
-/// Rows that have been dead for long enough.
+/// The instants that decide which dead rows are deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeCutoff {
-    /// Revoked or expired at this instant or before.
+    /// Deletes rows that were revoked or expired at this instant or before.
     pub ended_by: Timestamp,
-    /// Or last used, and made, at this instant or before, where there is an idle time-out.
+    /// If there is an idle time-out: also deletes rows that were last used, and made, at this instant or
+    /// before.
     pub unused_since: Option<Timestamp>,
-    /// A row is spared while another one of its owner lives, unrevoked and not expired at this instant, that is derived from its
-    /// family: a revocation reaches that one through it. With a successor it is spared for one of its own family, too: its reuse
-    /// would still tell.
+    /// The engine's present instant. A dead row is spared while a row of its owner that needs it is
+    /// unrevoked and not expired at this instant.
+    ///
+    /// A row that derives from its family needs it: a revocation reaches that one through it. If it has a
+    /// successor, a row of its own family needs it, too: its reuse must still be reported.
     pub now: Timestamp,
 }
 
 impl Purge {
-    /// Whether a record is to be deleted, as long as there are `others`: all rows of its owner, and whatever else. The reference for
-    /// every store.
+    /// Whether a record is to be deleted; the reference for every store.
+    ///
+    /// `others` are all rows of its owner. Rows of other owners among them don't matter.
     pub fn selects<'r>(
         &self,
         record: &TokenRecord,
@@ -136,9 +143,9 @@ impl Purge {
     ) -> bool {
         match self {
             Purge::Matching(filter) => filter.matches(record),
-            Purge::Dead(dead) => {
-                dead.has_ended(record)
-                    && !others.into_iter().any(|other| dead.spares(record, other))
+            Purge::Dead(cutoff) => {
+                cutoff.has_ended(record)
+                    && !others.into_iter().any(|other| cutoff.is_needed_by(record, other))
             }
         }
     }
@@ -152,18 +159,18 @@ impl PurgeCutoff {
         revoked || expired || self.unused_since.is_some_and(|since| record.last_seen() <= since)
     }
 
-    /// Whether others may stay for a row's sake.
-    pub(super) fn lives(&self, record: &TokenRecord) -> bool {
+    /// Whether a dead row may be spared for this row's sake.
+    pub(super) fn spares_for(&self, record: &TokenRecord) -> bool {
         record.revocation().is_none() && !record.expires().has_come(self.now)
     }
 
-    /// Whether a row stays for another one's sake.
-    fn spares(&self, record: &TokenRecord, other: &TokenRecord) -> bool {
+    /// Whether a row is spared for another one's sake.
+    fn is_needed_by(&self, record: &TokenRecord, other: &TokenRecord) -> bool {
         let is_derived = other.derived_from() == Some(record.family());
         let is_of_its_line = record.successor().is_some() && other.family() == record.family();
         (is_derived || is_of_its_line)
             && other.id() != record.id()
             && other.owner() == record.owner()
-            && self.lives(other)
+            && self.spares_for(other)
     }
 }

@@ -151,7 +151,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
                             replaces: chance
                                 .maybe(3, |c| c.one_in(2))
                                 .and_then(|_| new_form(&mut chance, &memory)),
-                            revoke_derived: chance.one_in(2),
+                            revokes_derived: chance.one_in(2),
                             revocation: chance.revocation(),
                         }),
                     };
@@ -165,7 +165,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
                         row,
                         now: chance.time(),
                         unique_label: chance.one_in(2),
-                        revoke_derived: chance.maybe(3, Chance::revocation),
+                        revokes_derived: chance.maybe(3, Chance::revocation),
                     };
                     let answer = wait(stored.replace(&replace)).unwrap();
                     assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");

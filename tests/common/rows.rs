@@ -84,7 +84,7 @@ pub fn superseding(old: u64, new: u64) -> Insert {
     let supersede = Supersede {
         row: row(form),
         replaces: None,
-        revoke_derived: false,
+        revokes_derived: false,
         revocation: revocation(),
     };
     let new = RecordParts { family: id(old), ..parts(new) };

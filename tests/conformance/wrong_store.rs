@@ -178,7 +178,7 @@ impl TokenStore for Wrapped {
                     row: supersede.row,
                     now: insert.now,
                     unique_label: false,
-                    revoke_derived: None,
+                    revokes_derived: None,
                 };
                 match self.inner.replace(&replace).await? {
                     Replaced::Done => pause().await,
@@ -241,7 +241,7 @@ impl TokenStore for Wrapped {
             }
             ForgetsToEndTheDerived => {
                 if let Some(supersede) = &mut insert.supersede {
-                    supersede.revoke_derived = false;
+                    supersede.revokes_derived = false;
                 }
             }
             LooksAtTheParentThenInserts => {

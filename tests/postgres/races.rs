@@ -22,11 +22,11 @@ fn derived(number: u64, family: u64) -> RecordParts {
     RecordParts { derived_from: Some(id(family)), ..parts(number) }
 }
 
-fn rotation(old: &RecordParts, number: u64, revoke_derived: bool) -> Insert {
+fn rotation(old: &RecordParts, number: u64, revokes_derived: bool) -> Insert {
     let new = RecordParts { family: old.family, derived_from: old.derived_from, ..parts(number) };
     let form = RecordParts { successor: Some(new.id), ..old.clone() };
     let supersede =
-        Supersede { row: row(form), replaces: None, revoke_derived, revocation: revocation() };
+        Supersede { row: row(form), replaces: None, revokes_derived, revocation: revocation() };
     Insert { supersede: Some(supersede), ..creation(new) }
 }
 
@@ -111,7 +111,7 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
                             row: row(parent.clone()),
                             now: at(0),
                             unique_label: false,
-                            revoke_derived: Some(revocation()),
+                            revokes_derived: Some(revocation()),
                         };
                         assert_eq!(store.replace(&replace).await.unwrap(), Replaced::Done);
                     } else {
@@ -305,8 +305,8 @@ fn calls_take_their_locks_in_one_order() {
                         store.touch(&uses.collect::<Vec<_>>(), at(9)).await
                     }
                     _ => {
-                        let (row, now, revoke_derived) = (row(old), at(0), None);
-                        let replace = Replace { row, now, unique_label: true, revoke_derived };
+                        let (row, now, revokes_derived) = (row(old), at(0), None);
+                        let replace = Replace { row, now, unique_label: true, revokes_derived };
                         store.replace(&replace).await.map(drop)
                     }
                 }

@@ -119,13 +119,13 @@ impl TokenStore for SqlxStore<'_> {
             if query.execute(&mut *on).await?.rows_affected() == 0 {
                 return Ok(Inserted::IdTaken);
             }
-            if let Some(Supersede { row, replaces, revoke_derived, revocation }) = supersede {
+            if let Some(Supersede { row, replaces, revokes_derived, revocation }) = supersede {
                 one(form(sql::REPLACE, &columns(row)?), on).await?;
                 if let Some(replaced) = replaces {
                     let query = ending(sqlx::query(sql::REVOKE_ONE), revocation);
                     one(query.bind(i64::from(replaced.id())), on).await?;
                 }
-                if *revoke_derived {
+                if *revokes_derived {
                     repeat(on, None, |_| derived(&new, new.id, revocation)).await?;
                 }
             }
@@ -143,7 +143,7 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let Replace { row, now, unique_label, revoke_derived } = replace;
+        let Replace { row, now, unique_label, revokes_derived } = replace;
         change!(self, |on| async {
             let new = columns(row)?;
             if *unique_label {
@@ -155,7 +155,7 @@ impl TokenStore for SqlxStore<'_> {
                 return Ok(Replaced::LabelTaken);
             }
             one(form(sql::REPLACE, &new), on).await?;
-            if let Some(revocation) = revoke_derived {
+            if let Some(revocation) = revokes_derived {
                 repeat(on, None, |_| derived(&new, -1, revocation)).await?;
             }
             Ok(Replaced::Done)

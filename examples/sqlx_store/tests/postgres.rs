@@ -106,7 +106,7 @@ fn stopping(when: &str, state: &str) -> String {
 fn rotation(old: u64, new: u64) -> Insert {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
     let supersede =
-        Supersede { row: row(form), replaces: None, revoke_derived: false, revocation: revocation() };
+        Supersede { row: row(form), replaces: None, revokes_derived: false, revocation: revocation() };
     let new = RecordParts { family: id(old), ..parts(new) };
     Insert { supersede: Some(supersede), ..creation(new) }
 }

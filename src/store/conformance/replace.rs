@@ -88,11 +88,11 @@ pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(sto
     put_all(store, &rows).await;
     let end = revocation(7, "narrowed");
     let stale = RecordParts { revision: 5, ..old.clone() };
-    let stale = Replace { revoke_derived: Some(end.clone()), ..replace_of(&stale) };
+    let stale = Replace { revokes_derived: Some(end.clone()), ..replace_of(&stale) };
     answers(16, "a stale replace", replace(store, &stale).await, Replaced::Stale);
     has(16, store, &rows).await;
     let form = RecordParts { access: Access::scopes(["r"]).unwrap(), ..old };
-    let narrow = Replace { revoke_derived: Some(end.clone()), ..replace_of(&form) };
+    let narrow = Replace { revokes_derived: Some(end.clone()), ..replace_of(&form) };
     answers(16, "a replace", replace(store, &narrow).await, Replaced::Done);
     rows[0] = written(&form);
     rows[1] = ended(&rows[1], &end);

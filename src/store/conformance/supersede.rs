@@ -51,7 +51,7 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     ];
     for (what, old) in refused {
         let (_, _, mut rotate) = rotation(&old, 9);
-        rotate.supersede.as_mut().unwrap().revoke_derived = true;
+        rotate.supersede.as_mut().unwrap().revokes_derived = true;
         let answer = insert(store, &rotate).await;
         answers(6, &format!("a rotation of {what}"), answer, Inserted::Stale);
         has(6, store, &rows).await;
@@ -181,7 +181,7 @@ pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(s
 
     let (newer, form, mut at_once) = rotation(&new, 9);
     let supersede = at_once.supersede.as_mut().unwrap();
-    supersede.revoke_derived = true;
+    supersede.revokes_derived = true;
     let ended_children = children.map(|child| ended(&child, &supersede.revocation));
     answers(6, "a rotation that ends derived", insert(store, &at_once).await, Inserted::Done);
     rows.pop();
@@ -203,7 +203,7 @@ pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     damage(Arc::clone(store), id(2)).await;
     let (new, form, mut rotate) = rotation(&old, 4);
     let supersede = rotate.supersede.as_mut().unwrap();
-    supersede.revoke_derived = true;
+    supersede.revokes_derived = true;
     let ended_child = ended(&child, &supersede.revocation);
     let answer = insert(&**store, &rotate).await;
     answers(8, "a rotation that ends derived rows, one of them damaged", answer, Inserted::Done);
@@ -239,7 +239,7 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
             })
         };
         let mut rotate = rotation(&parent, first + 1).2;
-        rotate.supersede.as_mut().unwrap().revoke_derived = true;
+        rotate.supersede.as_mut().unwrap().revokes_derived = true;
         let rotating = Arc::clone(store);
         let waits = round % 4;
         let line: Call<()> = Box::pin(async move {

@@ -4,13 +4,15 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Problem;
 use crate::record::{Revocation, TokenRecord};
-use crate::store::{FilterColumns, Row, RowColumns};
+use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
+use crate::timestamp::Timestamp;
 
-/// A value to bind, and its type: so the server plans each statement for its values, and nothing is prepared beforehand.
+/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each statement
+/// for its values.
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
-/// A filter's facts, as [`FILTER`] binds them.
-pub(super) fn filter_params<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
+/// The parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
+pub(super) fn filter_params<'f>(filter: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
     let FilterColumns {
         id,
         owner,
@@ -24,7 +26,7 @@ pub(super) fn filter_params<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>;
         expires_from,
         created_before,
         last_used_before,
-    } = facts;
+    } = filter;
     [
         (id, Type::INT8),
         (owner, Type::TEXT),
@@ -41,7 +43,7 @@ pub(super) fn filter_params<'f>(facts: &'f FilterColumns<'_>) -> [Parameter<'f>;
     ]
 }
 
-/// A revocation, as every statement that revokes binds it.
+/// The parameters of a revocation, in the order of every statement that revokes.
 pub(super) struct RevocationParams<'r> {
     at: i64,
     reason: &'r str,
@@ -53,23 +55,24 @@ impl<'r> RevocationParams<'r> {
         RevocationParams { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
     }
 
-    pub(super) fn parameters(&self) -> [Parameter<'_>; 3] {
+    pub(super) fn params(&self) -> [Parameter<'_>; 3] {
         [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
     }
 }
 
-/// A record's columns, as PostgreSQL can hold them.
+/// A record's columns, without what PostgreSQL can't hold.
 pub(super) fn storable(record: &TokenRecord) -> RowColumns<'_> {
     let columns = RowColumns::of(record);
     let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
     RowColumns { last_used_client, ..columns }
 }
 
-/// PostgreSQL's texts hold no NUL. What a program calls itself is the only text of ours that could; the engine hands in none.
+/// PostgreSQL's texts hold no NUL. A client's name is the only text of a record that may have one.
 pub(super) fn without_nul(client: &str) -> String {
     client.replace('\0', "\u{fffd}")
 }
 
+/// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
 pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
     [
         (&columns.id, Type::INT8),
@@ -96,9 +99,17 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21]
     ]
 }
 
-/// Reads a row of [`FIND`] or [`LIST`]. One that makes no sense is damaged, and no error.
-pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Option<Row>, Problem> {
+/// The instants of a cutoff, in the order of the statements that purge.
+pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 3] {
+    let PurgeCutoff { ended_by, unused_since, now } = cutoff;
+    [Some(ended_by.as_unix()), unused_since.map(Timestamp::as_unix), Some(now.as_unix())]
+}
+
+/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or [`LIST`](crate::store::postgres_sql::LIST).
+/// A row that makes no sense is damaged, and no error.
+pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
-    Ok(columns.into_row())
+    // Both statements select rows by ids that can be one.
+    columns.into_row().ok_or(Problem::Local("PostgreSQL answered a row that was not asked for"))
 }

@@ -1,4 +1,4 @@
-//! A connection of the pool, while a call uses it.
+//! [`PooledConnection`]: a connection of the pool, while a call uses it.
 
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
@@ -7,20 +7,23 @@ use deadpool_postgres::{Client, Object, Pool, PoolError};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// A connection in the middle of a call. Unless it is given back, the caller has given up: the server may still be waiting, and
-/// whoever used the connection next would wait with it.
+/// A connection in the middle of a call.
+///
+/// If it is dropped without [`give_back`](PooledConnection::give_back), the call was abandoned: its future was
+/// dropped. The server may still be waiting then, and the next user of the connection would wait with it.
 pub(super) struct PooledConnection {
+    /// `None` once it is given back.
     client: Option<Client>,
     on_abandon: OnAbandon,
 }
 
-/// What becomes of a connection whose call was given up.
+/// What becomes of a connection whose call was abandoned.
 #[derive(Clone, Copy)]
 pub(super) enum OnAbandon {
-    /// The pool makes another.
+    /// It is closed, and the pool makes another.
     Close,
-    /// Back to the pool once the server has answered: whoever hangs up in the middle of a login shall not cost the host a connection.
-    /// After [`ABANDON_TIMEOUT`] without an answer it is closed.
+    /// It goes back to the pool once the server has answered, or is closed after [`ABANDON_TIMEOUT`]. A
+    /// client that hangs up in the middle of a login must not cost the host a connection.
     CloseIfBusy,
 }
 
@@ -42,7 +45,7 @@ impl PooledConnection {
         self.on_abandon = OnAbandon::Close;
     }
 
-    /// Answers come in the order of the questions.
+    /// The server answers in order, so its answer to nothing says that it is done with the abandoned call.
     async fn give_back_once_it_answers(self) {
         if matches!(timeout(ABANDON_TIMEOUT, self.simple_query("")).await, Ok(Ok(_))) {
             self.give_back();
@@ -53,14 +56,14 @@ impl PooledConnection {
 impl Deref for PooledConnection {
     type Target = Client;
 
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    #[expect(clippy::expect_used, reason = "giving it back consumes it")]
     fn deref(&self) -> &Client {
         self.client.as_ref().expect("there until it is given back")
     }
 }
 
 impl DerefMut for PooledConnection {
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
+    #[expect(clippy::expect_used, reason = "giving it back consumes it")]
     fn deref_mut(&mut self) -> &mut Client {
         self.client.as_mut().expect("there until it is given back")
     }
@@ -73,10 +76,11 @@ impl Drop for PooledConnection {
         };
         match (self.on_abandon, Handle::try_current()) {
             (OnAbandon::CloseIfBusy, Ok(runtime)) => {
-                let connection =
-                    PooledConnection { client: Some(client), on_abandon: OnAbandon::Close };
+                let (client, on_abandon) = (Some(client), OnAbandon::Close);
+                let connection = PooledConnection { client, on_abandon };
                 drop(runtime.spawn(connection.give_back_once_it_answers()));
             }
+            // Outside a runtime nothing can wait for the server.
             _ => drop(Object::take(client)),
         }
     }

@@ -1,4 +1,4 @@
-//! What goes wrong between here and the server, and what it means.
+//! [`PostgresStoreError`], and what an error of the driver or the pool means for a call.
 
 use std::error::Error;
 use std::{fmt, io};
@@ -15,7 +15,7 @@ pub enum PostgresStoreError {
     /// The pool gave no connection.
     #[error("{0}")]
     NoConnection(Box<dyn Error + Send + Sync>),
-    /// The database is encoded otherwise, and can't hold every name.
+    /// The database has another encoding, which can't hold every name.
     #[error("the database is encoded in {0}: take one in UTF8")]
     NotUtf8(String),
     /// The schema of the table's name is not there.
@@ -23,12 +23,14 @@ pub enum PostgresStoreError {
     NoSchema(TableName),
     /// The role may not make tables.
     #[error(
-        "the role may not make the table {0}: migrate with another, or run PostgresStore::schema in migrations of your own"
+        "the role may not make the table {0}: migrate with another role, \
+         or run PostgresStore::schema in your own migrations"
     )]
     NotAllowed(TableName),
     /// A newer version of this library made the tables.
     #[error(
-        "the tables of {table} have version {found}, and this program knows version {known}: run a newer version of it"
+        "the tables of {table} have version {found}, and this program knows version {known}: \
+         run a newer version of it"
     )]
     NewerSchema {
         /// The table.
@@ -38,7 +40,7 @@ pub enum PostgresStoreError {
         /// The newest version that this library knows.
         known: i64,
     },
-    /// There is a table of that name that this library did not make, or not so.
+    /// A table of that name is there that this library did not make, or that was altered.
     #[error(
         "there is a table {0}, or one beside it, that is not this library's: take another name"
     )]
@@ -48,7 +50,9 @@ pub enum PostgresStoreError {
     Failed(Box<dyn Error + Send + Sync>),
 }
 
-/// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
+/// An error of PostgreSQL's or the pool's during a call, with what to do about it.
+///
+/// It keeps the message only: an error's detail may quote a row.
 #[derive(Debug)]
 pub(super) struct PostgresCallError {
     said: String,
@@ -67,7 +71,7 @@ impl PostgresCallError {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
                 said: "every connection of the pool is in use, and none came back in time".into(),
-                advice: Some("make the pool larger, or look for who keeps one".into()),
+                advice: Some("make the pool larger, or look for a call that keeps one".into()),
             },
             PoolError::Backend(error) => {
                 PostgresCallError { said: format!("can't connect: {}", said(error)), advice: None }
@@ -103,7 +107,7 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     })
 }
 
-/// The server's message and SQLSTATE; or what happened on the way to it, with what is behind that.
+/// The server's message and SQLSTATE; or, if the server did not answer, the error and its causes.
 fn said(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
@@ -120,11 +124,11 @@ fn said(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Why a call was not made, or not to its end.
+/// Why a call failed before COMMIT was sent.
 #[derive(Debug)]
 pub(super) enum Problem {
     Postgres(tokio_postgres::Error),
-    /// Found on this side.
+    /// Found by this library.
     Local(&'static str),
 }
 
@@ -135,7 +139,7 @@ impl From<tokio_postgres::Error> for Problem {
 }
 
 impl Problem {
-    /// Nothing was changed.
+    /// The answer for a call that changed nothing.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {
             Problem::Postgres(error) => StoreError::not_done(PostgresCallError::new(table, &error)),
@@ -143,17 +147,17 @@ impl Problem {
         }
     }
 
-    /// The connection is gone, or about to go.
+    /// Whether the connection is gone, or about to go.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_lost(error))
     }
 
-    /// The server said so, or can't be told anything any more.
+    /// Whether the server reported it, or can no longer be reached.
     pub(super) fn is_from_server(&self) -> bool {
         matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
     }
 
-    /// Nothing was done, and the next time it may be.
+    /// Whether the call may succeed if it is made again.
     pub(super) fn is_worth_another_try(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
     }
@@ -173,7 +177,7 @@ pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
     is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
 }
 
-/// The server itself says that what it was told is undone, and goes on.
+/// Whether the server itself says that it has rolled back, and still answers.
 pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some() && !is_lost(error)
 }

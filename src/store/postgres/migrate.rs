@@ -1,4 +1,4 @@
-//! Making the tables, and looking at those that are there.
+//! Making the tables, and checking those that are there.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::Transaction;
@@ -14,15 +14,20 @@ use crate::store::postgres_sql::FIND;
 const SCHEMA_VERSION: i64 = 1;
 
 const ENCODING: &str = "SELECT current_setting('server_encoding')";
-const OUR_TABLES: &str = "SELECT to_regclass('app_tokens') IS NOT NULL, to_regclass('app_tokens_owners') IS NOT NULL, to_regclass('app_tokens_schema') IS NOT NULL";
+const OUR_TABLES: &str = "
+    SELECT to_regclass('app_tokens') IS NOT NULL,
+        to_regclass('app_tokens_owners') IS NOT NULL,
+        to_regclass('app_tokens_schema') IS NOT NULL";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 
 impl PostgresStore {
-    /// Makes the tables where they are missing, and looks at them where they are there. Several hosts may do so at once; a role that
-    /// may only read and write them may, too, once they are there.
+    /// Makes the tables if they are missing, and checks them if they are there.
+    ///
+    /// Several hosts may run it at once. Once the tables are there, the role needs no more than to read and
+    /// write them.
     ///
     /// # Errors
-    /// [`PostgresStoreError`] says what is wrong; nothing was changed then.
+    /// [`PostgresStoreError`] says what is wrong. Nothing was changed.
     pub async fn migrate(&self) -> Result<(), PostgresStoreError> {
         let mut attempt = 1;
         loop {
@@ -86,7 +91,7 @@ impl PostgresStore {
         }
     }
 
-    /// A statement on our tables that the server can't even read was written for other ones.
+    /// The error for a statement that the server refuses to parse: the tables have other columns than ours.
     fn foreign_if_written_otherwise(&self, error: tokio_postgres::Error) -> MigrateError {
         let is_foreign = error.code().is_some_and(|code| {
             [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_FUNCTION, SqlState::WRONG_OBJECT_TYPE]
@@ -111,7 +116,7 @@ impl PostgresStore {
     }
 }
 
-/// Another host makes the same tables.
+/// Another host has just made the same tables.
 const MADE_MEANWHILE: [SqlState; 3] =
     [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT];
 

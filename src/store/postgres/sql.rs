@@ -18,10 +18,10 @@
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
 //!   `supersede.replaces`, the lowest id first: against deadlocks. [`INSERT_CONFLICTS`]. Then the first of these that holds is the answer:
 //!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`INSERT`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `revoke_derived`.
+//!   superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `revokes_derived`.
 //! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`INSERT_CONFLICTS`]
 //!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`REPLACE`], and [`REVOKE_DERIVED`] until it found 0 if
-//!   `revoke_derived`.
+//!   `revokes_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
 //! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], until as many were deleted as found or the limit is
@@ -32,7 +32,7 @@
 //! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
 //! [`REPLACE`] and a [`REVOKE_ONE`] that changed none, as their rows are locked.
 //!
-//! Within a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
+//! Statements a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
 //! statements run in the same order, without BEGIN and COMMIT; look first that `SHOW transaction_isolation` says `read committed`. A
 //! deadlock is not tried again there, as an error has ended the transaction.
 //!

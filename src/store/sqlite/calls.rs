@@ -97,12 +97,12 @@ impl Statements<'_> {
         }
 
         if let Some((supersede, new_form)) = new_form {
-            let Supersede { row: _, replaces, revoke_derived, revocation } = supersede;
+            let Supersede { row: _, replaces, revokes_derived, revocation } = supersede;
             self.write_new_form(new_form)?;
             if let Some(replaced) = replaces {
                 self.revoke_one(replaced.id(), revocation)?;
             }
-            if *revoke_derived {
+            if *revokes_derived {
                 self.revoke_derived(new, revocation)?;
             }
         }
@@ -112,7 +112,7 @@ impl Statements<'_> {
 
     /// Clauses 14 to 16.
     pub(super) fn replace(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
-        let Replace { row, now, unique_label, revoke_derived } = replace;
+        let Replace { row, now, unique_label, revokes_derived } = replace;
         let Some(new_form) = self.if_current(row)? else {
             return Ok(Replaced::Stale);
         };
@@ -120,7 +120,7 @@ impl Statements<'_> {
             return Ok(Replaced::LabelTaken);
         }
         self.write_new_form(new_form)?;
-        if let Some(revocation) = revoke_derived {
+        if let Some(revocation) = revokes_derived {
             self.revoke_derived(new_form, revocation)?;
         }
         Ok(Replaced::Done)
