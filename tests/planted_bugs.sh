@@ -130,7 +130,7 @@ plant "an owner's act is not limited to their own tokens" src/authority.rs \
 plant "one token more than the limit" src/store/memory.rs \
     "live().count() >= limit as usize" \
     "live().count() > limit as usize"
-plant "one token more than the limit, in SQL" src/store/sqlite.rs \
+plant "one token more than the limit, in SQL" src/store/sqlite/calls.rs \
     ">= i64::from(*limit)" \
     "> i64::from(*limit)"
 plant "a use goes backwards" src/store/memory.rs \
@@ -142,7 +142,7 @@ plant "a new form is written whatever the revision" src/store/memory.rs \
 plant "what was issued under a revoked token lives on" src/store/memory.rs \
     "matching.iter().chain(&derived).filter(" \
     "matching.iter().filter("
-plant "a damaged revision stops a revoke, in SQL" src/store/sqlite.rs \
+plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "CASE WHEN revision < 0 THEN 0 WHEN revision < 9223372036854775807 THEN revision + 1 ELSE revision END" \
     "revision + 1"
 plant "the list shows the older of two uses" src/view.rs \
@@ -191,29 +191,30 @@ plant "the checksum is not compared" src/token.rs \
     "if checksum != expected {" \
     "if false {"
 
-sql=src/store/postgres_sql.rs
-within=src/store/postgres/within.rs
+sql=src/store/postgres/sql.rs
+calls=src/store/postgres/calls.rs
+statements=src/store/postgres/statements.rs
 plant "an owner's lock row is not locked, in PostgreSQL" $sql \
     "DO UPDATE SET owner = EXCLUDED.owner" \
     "DO NOTHING" \
     in_its_own_tables::a_limit_holds
-plant "a limit is counted without the lock, in PostgreSQL" $within \
+plant "a limit is counted without the lock, in PostgreSQL" $calls \
     "if limit.is_some() || *unique_label {" \
     "if *unique_label {" \
     in_its_own_tables::a_limit_holds
-plant "labels are not compared, in PostgreSQL" $within \
-    "if *unique_label && standing.label_taken {" \
+plant "labels are not compared, in PostgreSQL" $calls \
+    "if *unique_label && conflicts.label_taken {" \
     "if false {" \
     in_its_own_tables::
 plant "a row is current whatever its revision, in PostgreSQL" $sql \
     "WHERE id = \$1 AND revision = \$2 AND" \
     "WHERE id = \$1 AND \$2 >= 0 AND" \
     in_its_own_tables::
-plant "a token is issued under another owner's, in PostgreSQL" $within \
+plant "a token is issued under another owner's, in PostgreSQL" $statements \
     "(!of_owner || current.owner.as_deref() == owner)" \
     "(!of_owner || owner.is_some())" \
     in_its_own_tables::insert_under
-plant "a successor that is in use is replaced, in PostgreSQL" $within \
+plant "a successor that is in use is replaced, in PostgreSQL" $statements \
     "&& (!unused || current.is_unused)" \
     "&& (!unused || current.is_unused || true)" \
     in_its_own_tables::
@@ -246,14 +247,14 @@ plant "all lock rows are purged at once, in PostgreSQL" $sql \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows
 plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
-    "Err(Unmade::ByCommit(error)) if is_refused(&error) =>" \
-    "Err(Unmade::ByCommit(error)) if is_refused(&error) || true =>" \
+    "Err(WriteError::AtCommit(error)) if is_refused(&error) =>" \
+    "Err(WriteError::AtCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
-plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres.rs \
-    "if matches!(timeout(A_MOMENT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
+plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres/connection.rs \
+    "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
     lost::a_read
-plant "a time-out ends a large revocation, in PostgreSQL" $within \
+plant "a time-out ends a large revocation, in PostgreSQL" $calls \
     "self.0.id.is_none()" \
     "false" \
     errors::a_revocation

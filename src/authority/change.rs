@@ -128,7 +128,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let supersede = |successor| Supersede {
             row: self.engine.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
-            ends_derived: revoked_derived,
+            revokes_derived: revoked_derived,
             revocation: revocation.clone(),
         };
         let unbound = |row: Row| Insert {
@@ -212,7 +212,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 row: new.clone().into(),
                 now,
                 unique_label: kind == event::ChangeKind::Renamed && policy.has_unique_labels(),
-                ends_derived: revoked_derived.then(revocation),
+                revokes_derived: revoked_derived.then(revocation),
             };
             let view = self.view(&new, now);
             let mut change_event = ChangeEvent::new(|_, is_certain| {

@@ -170,7 +170,7 @@ impl<S: TokenStore> ResealRun<'_, S> {
             return Ok(());
         }
         let now = self.tokens.now();
-        let replace = Replace { row: new.into(), now, unique_label: false, ends_derived: None };
+        let replace = Replace { row: new.into(), now, unique_label: false, revokes_derived: None };
         // Named before the call, because the future may be dropped and the answer may be lost.
         self.report.trusted.extend(is_trusted.then_some(row.id()));
         let replaced = self.tokens.replace(&replace).await;

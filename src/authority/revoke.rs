@@ -8,7 +8,7 @@ use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::record::{Actor, Revocation, Status};
-use crate::store::{Dead, Filter, Page, Purge, Row, TokenStore};
+use crate::store::{Filter, Page, Purge, PurgeCutoff, Row, TokenStore};
 use crate::text::{Owner, Reason};
 use crate::token::TokenId;
 
@@ -138,7 +138,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let unwritten = LONGEST_FLUSH.saturating_sub(policy.retention());
         let unused_since =
             idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(unwritten));
-        let dead = Purge::Dead(Dead { ended_by, unused_since, now });
+        let dead = Purge::Dead(PurgeCutoff { ended_by, unused_since, now });
         let emit = |count, is_certain| self.emit(&Event::Purged { count, is_certain });
         self.delete(&dead, emit).await
     }

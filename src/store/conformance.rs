@@ -84,6 +84,7 @@ mod race;
 mod replace;
 mod revoke;
 mod rows;
+mod supersede;
 mod touch;
 
 pub use any_call::*;
@@ -93,6 +94,7 @@ pub use kept::Kept;
 pub use purge::*;
 pub use replace::*;
 pub use revoke::*;
+pub use supersede::*;
 pub use touch::*;
 
 /// What a runner runs.
@@ -144,7 +146,7 @@ macro_rules! __conformance_tests {
             [make = $make, runner = $runner] (|store| (&store, $damage))
             a_damaged_row_is_shown_as_damaged_and_blocks_no_other
             a_damaged_row_is_revoked_like_any_other
-            a_damaged_row_ends_with_a_rotation_like_any_other
+            a_damaged_row_is_revoked_by_a_rotation_like_any_other
         );
     };
     (make = $make:expr, runner = $runner:expr $(,)?) => {
@@ -154,13 +156,13 @@ macro_rules! __conformance_tests {
             rows_of_every_state_come_back
             a_call_that_is_given_up_happens_wholly_or_not_at_all
             a_call_that_is_repeated_changes_nothing_more
-            insert_creates_and_never_overwrites
+            insert_never_overwrites
             insert_under_a_token_needs_it_current_and_of_the_same_owner
             supersede_writes_both_rows_in_one_step
             supersede_of_a_changed_row_changes_nothing
-            supersede_ends_the_unused_successor_that_it_replaces
+            supersede_revokes_the_unused_successor_that_it_replaces
             supersede_of_a_used_successor_changes_nothing
-            supersede_ends_what_was_issued_under_the_family
+            supersede_revokes_what_was_issued_under_the_family
             limit_counts_the_owners_live_rows_of_other_families
             unique_label_looks_at_the_owners_live_rows_of_other_families
             the_first_refusal_answers
@@ -170,8 +172,8 @@ macro_rules! __conformance_tests {
             replace_is_a_compare_and_swap
             replace_leaves_last_use_and_revocation
             replace_keeps_labels_unique
-            replace_ends_what_was_issued_under_the_family
-            revoke_ends_what_the_filter_matches_and_what_derives_from_it
+            replace_revokes_what_was_issued_under_the_family
+            revoke_covers_what_the_filter_matches_and_what_derives_from_it
             revoke_spares_the_one_that_it_excepts
             revoke_saturates_the_revision
             the_first_revocation_stays
@@ -189,7 +191,7 @@ macro_rules! __conformance_tests {
             of_many_inserts_of_one_id_one_is_done
             of_many_supersedes_of_one_row_one_is_done
             a_successor_is_not_both_replaced_and_superseded
-            no_derived_token_escapes_a_rotation_that_ends_them
+            no_derived_token_escapes_a_rotation_that_revokes_them
             a_limit_holds_against_many_inserts_at_once
             a_label_is_taken_once_by_many_inserts_at_once
             of_many_replaces_of_one_revision_one_is_done
@@ -199,7 +201,7 @@ macro_rules! __conformance_tests {
             a_revocation_is_never_undone_by_what_runs_beside_it
             no_successor_escapes_a_revoke
             no_derived_token_escapes_a_revoke
-            uses_noted_at_once_end_with_the_latest
+            of_many_touches_at_once_the_latest_use_stays
             of_many_purges_each_row_is_counted_once
         );
     };

@@ -81,8 +81,12 @@ pub fn creation(parts: RecordParts) -> Insert {
 /// The insert of a row that takes the place of another, as [`parts`] made it.
 pub fn superseding(old: u64, new: u64) -> Insert {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
-    let supersede =
-        Supersede { row: row(form), replaces: None, ends_derived: false, revocation: revocation() };
+    let supersede = Supersede {
+        row: row(form),
+        replaces: None,
+        revokes_derived: false,
+        revocation: revocation(),
+    };
     let new = RecordParts { family: id(old), ..parts(new) };
     Insert { supersede: Some(supersede), ..creation(new) }
 }

@@ -121,7 +121,7 @@ pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>
 
         let (new, form, mut insert) = rotation(&old, 10 * polls + 2);
         let supersede = insert.supersede.as_mut().unwrap();
-        supersede.ends_derived = true;
+        supersede.revokes_derived = true;
         let child_ended = ended(&child, &supersede.revocation);
         given_up(polls as usize, store.insert(&insert)).await;
         let all_or_none =

@@ -7,7 +7,7 @@ use super::race::{Call, at_once};
 use super::rows::*;
 use super::{CALLS, ROUNDS, Runner};
 use crate::record::{RecordParts, TokenRecord};
-use crate::store::{Dead, Filter, Purge, TokenStore};
+use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 
 /// Clause 21: against [`Purge::selects`].
 pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
@@ -23,7 +23,11 @@ pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
             (Some(30), 1000),
         ] {
             let unused_since = unused_since.map(at);
-            purges.push(Purge::Dead(Dead { ended_by: at(ended_by), unused_since, now: at(now) }));
+            purges.push(Purge::Dead(PurgeCutoff {
+                ended_by: at(ended_by),
+                unused_since,
+                now: at(now),
+            }));
         }
     }
     put_all(store, &rows).await;
@@ -47,8 +51,9 @@ pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore
     let (first, second) = (row(1, "alice"), RecordParts { family: id(1), ..row(2, "alice") });
     let (alone, not_its) = (row(4, "alice"), in_use(derived(5, "bob", 4)));
     put_all(store, &[first.clone(), second.clone(), child.clone(), not_its.clone(), alone]).await;
-    let idle =
-        |now| Purge::Dead(Dead { ended_by: at(0), unused_since: Some(at(800)), now: at(now) });
+    let idle = |now| {
+        Purge::Dead(PurgeCutoff { ended_by: at(0), unused_since: Some(at(800)), now: at(now) })
+    };
     answers(21, "a purge beside a living derived row", purge(store, &idle(999), 9).await, 1);
     has(21, store, &[first, second, child, not_its]).await;
     let by_family = Filter::of_family(&owner("alice"), id(1));
@@ -63,7 +68,7 @@ pub async fn purge_deletes_no_more_than_its_limit<S: TokenStore>(store: &S) {
     put_all(store, &rows).await;
     put(store, &row(9, "bob")).await;
     let by_owner = Purge::Matching(Filter::of_owner(&owner("alice")));
-    let dead = Purge::Dead(Dead { ended_by: at(0), unused_since: Some(at(0)), now: at(0) });
+    let dead = Purge::Dead(PurgeCutoff { ended_by: at(0), unused_since: Some(at(0)), now: at(0) });
     for (asked, limit, deleted, left) in [
         (&by_owner, 0, 0, 8),
         (&dead, 0, 0, 8),

@@ -76,7 +76,7 @@ pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
 }
 
 /// Clause 16.
-pub async fn replace_ends_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
+pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = row(1, "alice");
     let mut rows = [
         old.clone(),
@@ -88,11 +88,11 @@ pub async fn replace_ends_what_was_issued_under_the_family<S: TokenStore>(store:
     put_all(store, &rows).await;
     let end = revocation(7, "narrowed");
     let stale = RecordParts { revision: 5, ..old.clone() };
-    let stale = Replace { ends_derived: Some(end.clone()), ..replace_of(&stale) };
+    let stale = Replace { revokes_derived: Some(end.clone()), ..replace_of(&stale) };
     answers(16, "a stale replace", replace(store, &stale).await, Replaced::Stale);
     has(16, store, &rows).await;
     let form = RecordParts { access: Access::scopes(["r"]).unwrap(), ..old };
-    let narrow = Replace { ends_derived: Some(end.clone()), ..replace_of(&form) };
+    let narrow = Replace { revokes_derived: Some(end.clone()), ..replace_of(&form) };
     answers(16, "a replace", replace(store, &narrow).await, Replaced::Done);
     rows[0] = written(&form);
     rows[1] = ended(&rows[1], &end);

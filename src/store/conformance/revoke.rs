@@ -11,7 +11,7 @@ use crate::store::{Filter, Insert, Inserted, Purge, TokenStore};
 use crate::token::TokenId;
 
 /// Clause 17: every fact of a filter, against [`Filter::matches`]; what derives from a matching row's family; the count.
-pub async fn revoke_ends_what_the_filter_matches_and_what_derives_from_it<S: TokenStore>(
+pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: TokenStore>(
     store: &S,
 ) {
     let rows = population();

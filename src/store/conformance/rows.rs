@@ -122,7 +122,7 @@ pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordPa
     let supersede = Supersede {
         row: loaded(&form),
         replaces: None,
-        ends_derived: false,
+        revokes_derived: false,
         revocation: revocation(7, "rotated"),
     };
     let insert = Insert { supersede: Some(supersede), ..insert_of(&new) };
@@ -130,7 +130,7 @@ pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordPa
 }
 
 pub(super) fn replace_of(form: &RecordParts) -> Replace {
-    Replace { row: loaded(form), now: at(0), unique_label: false, ends_derived: None }
+    Replace { row: loaded(form), now: at(0), unique_label: false, revokes_derived: None }
 }
 
 pub(super) fn loaded(parts: &RecordParts) -> Row {

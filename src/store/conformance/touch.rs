@@ -78,7 +78,7 @@ pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
 }
 
 /// Clause 20, on threads.
-pub async fn uses_noted_at_once_end_with_the_latest<S: TokenStore + 'static>(
+pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
 ) {

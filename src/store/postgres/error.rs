@@ -1,4 +1,4 @@
-//! What goes wrong between here and the server, and what it means.
+//! [`PostgresStoreError`], and what an error of the driver or the pool means for a call.
 
 use std::error::Error;
 use std::{fmt, io};
@@ -8,33 +8,80 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::{StoreError, TableName};
 
-/// What PostgreSQL, or the pool, said, and what to do about it. Nothing more of the error is kept: its detail may quote a row.
+/// Why the tables can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresStoreError {
+    /// The pool gave no connection.
+    #[error("{0}")]
+    NoConnection(Box<dyn Error + Send + Sync>),
+    /// The database has another encoding, which can't hold every name.
+    #[error("the database is encoded in {0}: take one in UTF8")]
+    NotUtf8(String),
+    /// The schema of the table's name is not there.
+    #[error("the schema of {0} is not there: create it first")]
+    NoSchema(TableName),
+    /// The role may not make tables.
+    #[error(
+        "the role may not make the table {0}: migrate with another role, \
+         or run PostgresStore::schema in your own migrations"
+    )]
+    NotAllowed(TableName),
+    /// A newer version of this library made the tables.
+    #[error(
+        "the tables of {table} have version {found}, and this program knows version {known}: \
+         run a newer version of it"
+    )]
+    NewerSchema {
+        /// The table.
+        table: TableName,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// A table of that name is there that this library did not make, or that was altered.
+    #[error(
+        "there is a table {0}, or one beside it, that is not this library's: take another name"
+    )]
+    ForeignTable(TableName),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+/// An error of PostgreSQL's or the pool's during a call, with what to do about it.
+///
+/// It keeps the message only: an error's detail may quote a row.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct PostgresCallError {
     said: String,
     advice: Option<String>,
 }
 
-impl Failure {
-    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> Failure {
-        Failure { said: said(error), advice: error.code().and_then(|code| advice_on(code, table)) }
+impl PostgresCallError {
+    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> PostgresCallError {
+        PostgresCallError {
+            said: said(error),
+            advice: error.code().and_then(|code| advice_on(code, table)),
+        }
     }
 
-    pub(super) fn of_pool(error: &PoolError) -> Failure {
+    pub(super) fn of_pool(error: &PoolError) -> PostgresCallError {
         match error {
-            PoolError::Timeout(TimeoutType::Wait) => Failure {
+            PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
                 said: "every connection of the pool is in use, and none came back in time".into(),
-                advice: Some("make the pool larger, or look for who keeps one".into()),
+                advice: Some("make the pool larger, or look for a call that keeps one".into()),
             },
             PoolError::Backend(error) => {
-                Failure { said: format!("can't connect: {}", said(error)), advice: None }
+                PostgresCallError { said: format!("can't connect: {}", said(error)), advice: None }
             }
-            error => Failure { said: error.to_string(), advice: None },
+            error => PostgresCallError { said: error.to_string(), advice: None },
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for PostgresCallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PostgreSQL: ")?;
         f.write_str(&self.said)?;
@@ -42,7 +89,7 @@ impl fmt::Display for Failure {
     }
 }
 
-impl Error for Failure {}
+impl Error for PostgresCallError {}
 
 fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     if *code == SqlState::UNDEFINED_TABLE {
@@ -60,7 +107,7 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     })
 }
 
-/// The server's message and SQLSTATE; or what happened on the way to it, with what is behind that.
+/// The server's message and SQLSTATE; or, if the server did not answer, the error and its causes.
 fn said(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
@@ -77,12 +124,12 @@ fn said(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Why a call was not made, or not to its end.
+/// Why a call failed before COMMIT was sent.
 #[derive(Debug)]
 pub(super) enum Problem {
     Postgres(tokio_postgres::Error),
-    /// Found on this side.
-    Here(&'static str),
+    /// Found by this library.
+    Local(&'static str),
 }
 
 impl From<tokio_postgres::Error> for Problem {
@@ -92,25 +139,25 @@ impl From<tokio_postgres::Error> for Problem {
 }
 
 impl Problem {
-    /// Nothing was changed.
+    /// The answer for a call that changed nothing.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {
-            Problem::Postgres(error) => StoreError::not_done(Failure::new(table, &error)),
-            Problem::Here(why) => StoreError::not_done(why),
+            Problem::Postgres(error) => StoreError::not_done(PostgresCallError::new(table, &error)),
+            Problem::Local(why) => StoreError::not_done(why),
         }
     }
 
-    /// The connection is gone, or about to go.
+    /// Whether the connection is gone, or about to go.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_lost(error))
     }
 
-    /// The server said so, or can't be told anything any more.
-    pub(super) fn is_of_server(&self) -> bool {
+    /// Whether the server reported it, or can no longer be reached.
+    pub(super) fn is_from_server(&self) -> bool {
         matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
     }
 
-    /// Nothing was done, and the next time it may be.
+    /// Whether the call may succeed if it is made again.
     pub(super) fn is_worth_another_try(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
     }
@@ -130,7 +177,7 @@ pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
     is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
 }
 
-/// The server itself says that what it was told is undone, and goes on.
+/// Whether the server itself says that it has rolled back, and still answers.
 pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some() && !is_lost(error)
 }

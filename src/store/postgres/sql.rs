@@ -2,7 +2,7 @@
 //!
 //! All are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql) writes them over another. Each is
 //! complete: it is run as it stands, with its parameters bound in the order of its table, each of the type given there, NULL where
-//! it is none. [`Columns`](super::Columns) are a row's columns, in order and by name; an id is a bigint as it is in them. The
+//! it is none. [`RowColumns`](super::RowColumns) are a row's columns, in order and by name; an id is a bigint as it is in them. The
 //! constants stand in the order of the contract on [`TokenStore`](super::TokenStore).
 //!
 //! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
@@ -16,12 +16,12 @@
 //! transaction that is still open: what the host writes there next would be lost.
 //!
 //! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
-//!   `supersede.replaces`, the lowest id first: against deadlocks. [`STANDING`]. Then the first of these that holds is the answer:
-//!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`CREATE`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`SWAP`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `ends_derived`.
-//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`STANDING`]
-//!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`SWAP`], and [`REVOKE_DERIVED`] until it found 0 if
-//!   `ends_derived`.
+//!   `supersede.replaces`, the lowest id first: against deadlocks. [`INSERT_CONFLICTS`]. Then the first of these that holds is the answer:
+//!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`INSERT`]; if that created nothing, `IdTaken`. Then, if something is
+//!   superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `revokes_derived`.
+//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`INSERT_CONFLICTS`]
+//!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`REPLACE`], and [`REVOKE_DERIVED`] until it found 0 if
+//!   `revokes_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
 //! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
 //! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], until as many were deleted as found or the limit is
@@ -30,9 +30,9 @@
 //!
 //! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
 //! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
-//! [`SWAP`] and a [`REVOKE_ONE`] that changed none, as their rows are locked.
+//! [`REPLACE`] and a [`REVOKE_ONE`] that changed none, as their rows are locked.
 //!
-//! Within a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
+//! Statements a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
 //! statements run in the same order, without BEGIN and COMMIT; look first that `SHOW transaction_isolation` says `read committed`. A
 //! deadlock is not tried again there, as an error has ended the transaction.
 //!
@@ -46,7 +46,7 @@
 //! values that they are given, as PostgreSQL does for an unnamed statement: a plan made for any values reads the whole table.
 
 /// The schema as it is today: the three tables and their indexes. Run it once, in your own migrations, in one transaction.
-pub const SCHEMA: &str = include_str!("postgres_schema.sql");
+pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert
 
@@ -90,7 +90,7 @@ pub const LOCK_CURRENT: &str = "
 /// | 0 | boolean | whether the id is taken |
 /// | 1 | bigint | how many live rows of other families the owner has |
 /// | 2 | boolean | whether one of them has the label |
-pub const STANDING: &str = "
+pub const INSERT_CONFLICTS: &str = "
     SELECT EXISTS (SELECT FROM app_tokens WHERE id = $1), count(*), coalesce(bool_or(label = $5), FALSE)
     FROM app_tokens
     WHERE owner = $2 AND family <> $3 AND revoked_at IS NULL AND successor IS NULL
@@ -98,8 +98,8 @@ pub const STANDING: &str = "
 
 /// Creates a row. Where its id is taken it changes nothing: 0 rows.
 ///
-/// The parameters are all 21 [`Columns`](super::Columns), in their order.
-pub const CREATE: &str = "
+/// The parameters are all 21 [`RowColumns`](super::RowColumns), in their order.
+pub const INSERT: &str = "
     INSERT INTO app_tokens (
         id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
         key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
@@ -108,8 +108,8 @@ pub const CREATE: &str = "
 
 /// Writes a row's new form, if the stored one is current: else it changes 0 rows. Last use and revocation stay.
 ///
-/// The parameters are the first 15 of the new form's [`Columns`](super::Columns), to the revision that is expected.
-pub const SWAP: &str = "
+/// The parameters are the first 15 of the new form's [`RowColumns`](super::RowColumns), to the revision that is expected.
+pub const REPLACE: &str = "
     UPDATE app_tokens
     SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, issued_by = $7, created_at = $8, expires_at = $9,
         family = $10, successor = $11, derived_from = $12, key_id = $13, seal = $14, revision = revision + 1
@@ -186,7 +186,7 @@ macro_rules! select_row {
     };
 }
 
-/// One row, if it is there. Its columns are all 21 [`Columns`](super::Columns), in their order.
+/// One row, if it is there. Its columns are all 21 [`RowColumns`](super::RowColumns), in their order.
 ///
 /// | parameter | type | |
 /// |---|---|---|
