@@ -18,7 +18,8 @@ fn note(log: &Log, line: String) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 }
 
-/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is asked.
+/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is
+/// asked.
 #[derive(Clone)]
 struct TwoAccounts {
     asked: Log,
