@@ -67,7 +67,9 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Credentials, NamesAreOwners, TokenLayer}};
-    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> { Ok(false) }
+    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> {
+    /// #     Ok(false)
+    /// # }
     /// #[derive(Clone)]
     /// struct SignedIn(String);
     ///
