@@ -141,7 +141,7 @@ struct RowMemory {
 }
 
 impl ReadableRow {
-    /// Wraps a record that nobody has checked.
+    /// Wraps a record that was not checked.
     pub(crate) fn unmarked(record: TokenRecord) -> ReadableRow {
         ReadableRow::new(record, None)
     }

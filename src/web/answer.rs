@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_503_whoever_failed_and_has_no_challenge() {
+    fn a_failure_is_503_and_has_no_challenge() {
         for refusal in [
             failed(),
             AuthError::Failed(Failed::NoFlusher).into(),
