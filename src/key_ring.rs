@@ -1,8 +1,9 @@
-//! The keys that seal rows, and where they come from. They never enter the database.
+//! The keys that seal rows: the ring, its text and its file. They never enter the database.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +19,13 @@ mod error;
 
 pub use error::KeyRingError;
 
-/// One active key, which seals, and retired ones, which still check. Cheap to clone.
+/// The keys that seal rows: an active one, which seals, and retired ones, which still check. Cheap
+/// to clone.
 ///
-/// As text it is `ID:KEY,ID:KEY…`, the active key first: an id is a number from 1, a key is 32 bytes or more in base64.
-/// `echo "1:$(openssl rand -base64 32)"` makes one.
+/// Its text is `ID:KEY,ID:KEY…`, the active key first. An id is a number from 1; a key is 32 bytes
+/// or more in base64. `echo "1:$(openssl rand -base64 32)"` makes one.
 ///
-/// Keep it apart from the database, and keep a copy: without it no token authenticates any more.
+/// Keep it apart from the database, and keep a copy. Without it no token authenticates.
 #[derive(Clone)]
 pub struct KeyRing {
     /// The active key first; never empty.
@@ -34,15 +36,19 @@ impl KeyRing {
     /// The shortest key, in bytes: the output of SHA-256 (RFC 2104, 3).
     pub const MIN_KEY_BYTES: usize = 32;
 
-    /// Reads the ring from a file, or makes a new one and writes it there, readable by its owner only
-    /// (mode 0600).
+    /// Reads the ring from a file. If there is no file, makes a new ring and writes it there,
+    /// readable by its owner only (mode 0600).
     ///
-    /// Two processes that start at once agree on one ring. A new key has a random id, so rows that were
-    /// sealed under a lost ring are not taken for forged ones: they answer
-    /// [`Failed`](crate::error::Failed), and nothing is issued beside them, until the lost ring is back.
+    /// Processes that start at the same time agree on one ring.
+    ///
+    /// A new key has a random id. So if a ring is lost and a new one is made, rows that were sealed
+    /// under the lost one are not mistaken for forged ones. They answer
+    /// [`Failed`](crate::error::Failed), and nothing is issued beside them, until the lost ring is
+    /// back.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the file can't be read or written, holds no good ring, or may be read by everybody.
+    /// [`KeyRingError`] if the file can't be read or written, is no ring, or is open to other
+    /// users.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         match KeyRing::load(path) {
@@ -54,16 +60,17 @@ impl KeyRing {
         }
     }
 
-    /// Reads the ring from a file that is there.
+    /// Reads the ring from an existing file.
     ///
     /// # Errors
-    /// [`KeyRingError`] as for [`KeyRing::load_or_create`], and if there is no such file.
+    /// [`KeyRingError`] if the file is missing, can't be read, is no ring, or is open to other
+    /// users.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         let failed = |error| KeyRingError::File { path: path.into(), error };
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
-        // Room for all of it from the start: a buffer that grows leaves copies behind that nobody wipes.
+        // Allocated once: a buffer that grows leaves copies behind that are not wiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
@@ -75,7 +82,7 @@ impl KeyRing {
     /// Reads the ring from an environment variable.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the variable is missing or holds no good ring.
+    /// [`KeyRingError`] if the variable is missing or is no ring.
     pub fn from_env(variable: &str) -> Result<KeyRing, KeyRingError> {
         let text =
             std::env::var(variable).map_err(|_| KeyRingError::NoVariable(variable.into()))?;
@@ -85,7 +92,8 @@ impl KeyRing {
     /// Reads the ring from its text, the active key first.
     ///
     /// # Errors
-    /// [`KeyRingError`] for a missing, malformed, short, weak or repeated key. It never repeats a key.
+    /// [`KeyRingError`] if a key is missing, malformed, short, weak or given twice. It never shows
+    /// a key.
     ///
     /// ```
     /// use app_tokens::{KeyRing, KeyRingError};
@@ -109,7 +117,7 @@ impl KeyRing {
         Ok(KeyRing { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect() })
     }
 
-    /// A new ring that lives in this process only: for tests, and for tokens that need not survive it.
+    /// Makes a new ring in memory: for tests, and for tokens that need not outlive the process.
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
@@ -118,8 +126,10 @@ impl KeyRing {
         Ok(KeyRing { keys: [SealingKey::new(id.into(), &*key)].into() })
     }
 
-    /// A new ring of one key, as text: for a secrets manager, or for the end of a ring that is rolled out, behind a comma. Its id is
-    /// random, as that of [`KeyRing::load_or_create`]. The text is the key: wipe it.
+    /// Makes a new ring of one key, as text: for a secrets manager, or to append, after a comma, to
+    /// a ring being rolled out.
+    ///
+    /// The id of the key is random. The text holds the key: wipe it after use.
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
@@ -130,20 +140,16 @@ impl KeyRing {
     /// # Ok::<(), app_tokens::KeyRingError>(())
     /// ```
     pub fn new_text() -> Result<String, RandomSourceFailed> {
-        let (id, key) = random::draw_key()?;
-        // Room for all of it from the start, as where it is read.
-        let mut text = String::with_capacity(128);
-        text.push_str(&format!("{id}:"));
-        BASE64.encode_string(*key, &mut text);
-        Ok(text)
+        let (_, mut text) = draw_text()?;
+        Ok(mem::take(&mut *text))
     }
 
-    /// The id of the key that seals.
+    /// Returns the id of the active key.
     pub fn active_id(&self) -> KeyId {
         self.active().id()
     }
 
-    /// The ids of all keys, the active one first.
+    /// Returns the ids of all keys, the active one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(SealingKey::id)
     }
@@ -196,12 +202,26 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
     Ok((id, key))
 }
 
-/// Writes a new ring to `path`, whole or not at all; leaves one alone that somebody wrote meanwhile.
+/// Draws a ring of one key, as text.
+fn draw_text() -> Result<(KeyId, Zeroizing<String>), RandomSourceFailed> {
+    let (id, key) = random::draw_key()?;
+    // Allocated once: a text that grows leaves copies behind that are not wiped.
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    text.push_str(&format!("{id}:"));
+    BASE64.encode_string(*key, &mut text);
+    Ok((id.into(), text))
+}
+
+/// Writes a new ring to `path`, whole or not at all. A ring that another process wrote meanwhile
+/// stays.
+///
+/// The hard link is what makes it safe: it fails if the path exists, whereas a rename would replace
+/// a ring that another process already uses.
 fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
-    let mut text = Zeroizing::new(KeyRing::new_text()?);
+    let (id, mut text) = draw_text()?;
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", text.split(':').next().unwrap_or_default()));
+    draft.push(format!(".{id}.new"));
     text.push('\n');
 
     let draft = PathBuf::from(draft);
@@ -248,7 +268,7 @@ fn refuse_exposed(_: &File, _: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
-/// Makes the new file's name durable.
+/// Makes the name of the new file durable.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -316,7 +336,7 @@ mod tests {
         );
         assert_eq!(
             refused(&format!("7:{}=", "A".repeat(43))),
-            "key 7 is no random key: it repeats one byte"
+            "key 7 repeats one byte: draw a random one"
         );
         let repeated = |id| format!("key {id} of the ring repeats the id or the bytes of another");
         assert_eq!(refused(&format!("1:{ONE},1:{TWO}")), repeated(1));

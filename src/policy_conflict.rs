@@ -1,33 +1,34 @@
-//! What a new policy would do to tokens that were issued under another: [`PolicyConflict`].
+//! Compares a policy with tokens that were issued under another one: [`PolicyConflict`].
 
 use crate::policy::Policy;
 use crate::record::{Expires, Status};
 use crate::timestamp::Timestamp;
 use crate::view::TokenView;
 
-/// What a policy would do to a token that was issued under another one.
+/// A conflict of a policy with a token that was issued under another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyConflict {
-    /// Its idle time-out would deny the token from this instant, if it is not used before.
+    /// The idle time-out would deny the token from this instant on, unless it is used before.
     GoesIdle {
-        /// From when.
+        /// The first instant at which it would be denied.
         at: Timestamp,
     },
-    /// It would not issue a token with so late an end. This one keeps its end all the same.
+    /// The policy would not issue a token with so late an end. This token keeps its end.
     EndsTooLate {
-        /// The end that the policy would allow it.
+        /// The latest end that the policy would allow.
         latest: Timestamp,
     },
-    /// It would not issue a token without an end. This one stays without all the same.
+    /// The policy would not issue a token that never expires. This token stays so.
     NeverExpires,
 }
 
 impl Policy {
-    /// What this policy, if it took the present one's place, would do to a token: a preview for an operator, over a list. Pure.
+    /// Returns the conflicts of a token with this policy: a preview before a change of policy.
     ///
-    /// A dead token has no conflicts. A changed realm (every seal is wrong) and a prefix that is no longer accepted (the text is not ours)
-    /// are not seen: no row has either. A last use that a broken clock wrote in the future is believed, so such a token may go idle sooner than foretold.
+    /// A token that isn't active has none. A changed realm and a prefix that is no longer accepted
+    /// are not seen, since no row holds either: every token would be denied, or not be ours. A last
+    /// use that a broken clock wrote in the future is believed, so such a token may go idle sooner.
     ///
     /// ```
     /// use std::time::Duration;
@@ -46,8 +47,8 @@ impl Policy {
         if token.status() != Some(Status::Active) {
             return conflicts;
         }
-        let last_use = token.last_use().map_or(token.created_at(), |last_use| last_use.at);
-        let last_use = last_use.max(token.created_at());
+        let last_use = token.last_use().map(|last_use| last_use.at);
+        let last_use = last_use.unwrap_or(Timestamp::MIN).max(token.created_at());
         let goes_idle = self.idle_timeout().and_then(|timeout| last_use.checked_add(timeout));
         if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
             conflicts.push(PolicyConflict::GoesIdle { at });

@@ -16,15 +16,15 @@ pub(crate) const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;
 
 /// The random digits of a new token, each below 32: ten of its id, then 28 of its secret.
 ///
-/// Never shown, and wiped when dropped. They lie on the heap: a value that moves on the stack leaves
-/// copies behind that are not wiped.
+/// Never shown, and wiped when dropped. They lie on the heap: a value that moves on the stack
+/// leaves copies behind that are not wiped.
 pub(crate) struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
     /// Draws the digits of a new token in one call to `source`.
     ///
-    /// Every digit takes five bits of a random byte of its own, so all values are equally likely, and
-    /// id and secret share nothing.
+    /// Every digit takes five bits of a random byte of its own, so all values are equally likely,
+    /// and id and secret share nothing.
     pub(crate) fn draw(source: &mut dyn RandomSource) -> Result<Secret, RandomSourceFailed> {
         let mut digits = Zeroizing::new(vec![0; RANDOM_DIGITS].into_boxed_slice());
         fill(source, &mut digits)?;
@@ -80,8 +80,8 @@ pub struct RandomSourceFailed(String);
 
 fn fill(source: &mut dyn RandomSource, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
     source.try_fill(bytes)?;
-    // A source that left the buffer as it was, or repeats one byte, is broken. By chance that happens
-    // once in 2^248 for a key.
+    // A source that left the buffer as it was, or repeats one byte, is broken. By chance that
+    // happens once in 2^248 for a key.
     if bytes.len() >= 16 && bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err(RandomSourceFailed(String::from("it repeats one byte")));
     }

@@ -1,4 +1,4 @@
-//! The stored row, [`TokenRecord`], and its [`Status`] at a given instant: the only rule of validity.
+//! The facts of a stored row, [`TokenRecord`], and its [`Status`] at a given instant.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,16 +14,16 @@ mod actor;
 mod expires;
 mod status;
 
-pub use actor::Actor;
+pub use actor::{Actor, InvalidActor};
 pub use expires::Expires;
 pub(crate) use status::SealCheck;
 pub use status::{CLOCK_TOLERANCE, Status, StatusUnclear};
 
-/// Everything that is kept of one token. It never holds the secret.
+/// Everything that is stored about one token. It never holds the secret.
 ///
-/// Made from [`RecordParts`] and taken apart into them; what lies between is free to change.
+/// It is built from [`RecordParts`] and taken apart into them; its inner layout may change.
 #[derive(Clone, PartialEq, Eq)]
-#[repr(C)] // In this order: what every authentication reads comes first, and so fewer lines of memory are waited for.
+#[repr(C)] // What every authentication reads comes first, so that it touches fewer cache lines.
 pub struct TokenRecord {
     digest: Digest,
     created_at: Timestamp,
@@ -39,11 +39,11 @@ pub struct TokenRecord {
     seal: Option<Seal>,
 }
 
-/// What few records have: apart, so that the others need no room for it.
+/// What few records have. It is apart, so that most records are smaller.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Rare {
     issued_by: Option<Operator>,
-    /// `None` where it is the record's own id.
+    /// `None` if it is the record's own id.
     family: Option<TokenId>,
     successor: Option<TokenId>,
     derived_from: Option<TokenId>,
@@ -52,13 +52,13 @@ struct Rare {
 
 /// A [`TokenRecord`] taken apart, for stores.
 ///
-/// A field that is added here breaks every store that builds or takes apart a record, and that is meant: a
-/// store that forgot a field would lose it. Destructure without `..` to hear of it from the compiler.
+/// Destructure it without `..`: a store that overlooks a field would lose it. A new field is meant
+/// to break every store at compile time.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordParts {
-    /// The public half of the token's text; the key of the row.
+    /// The public part of the token's text. It identifies the row.
     pub id: TokenId,
-    /// What is kept instead of the secret.
+    /// What is stored instead of the secret.
     pub digest: Digest,
     /// Whose token it is.
     pub owner: Owner,
@@ -66,13 +66,13 @@ pub struct RecordParts {
     pub label: Label,
     /// What it may do.
     pub access: Access,
-    /// The operator who issued it for its owner; `None` where that was himself.
+    /// The operator who issued it for its owner; `None` if the owner did.
     pub issued_by: Option<Operator>,
     /// When it was issued.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it expires.
     pub expires: Expires,
-    /// The id of the first token of its line of rotations; its own if it is that.
+    /// The id of the first token of its line of rotations, possibly its own.
     pub family: TokenId,
     /// The token that superseded it.
     pub successor: Option<TokenId>,
@@ -80,21 +80,21 @@ pub struct RecordParts {
     pub derived_from: Option<TokenId>,
     /// When, why and by whom it was revoked.
     pub revocation: Option<Revocation>,
-    /// When, and where policy says so from where, it was last used, so far as that has been written.
+    /// Its last use, as far as it has been written.
     pub last_use: Option<LastUse>,
-    /// Counts the changes; at most [`TokenRecord::MAX_REVISION`].
+    /// How many changes it has seen, at most [`TokenRecord::MAX_REVISION`].
     pub revision: u64,
     /// The key of the ring under which it is sealed.
     pub key_id: KeyId,
-    /// The seal; wiped by a revocation.
+    /// The seal. A revocation clears it.
     pub seal: Option<Seal>,
 }
 
 impl TokenRecord {
-    /// The greatest revision: 2^63 - 1. A row that has reached it can only be revoked.
+    /// The greatest revision, 2^63 - 1. A row that has reached it can only be revoked.
     pub const MAX_REVISION: u64 = i64::MAX as u64;
 
-    /// Puts a record together.
+    /// Builds a record from its parts.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
         let rare = Rare {
             issued_by: parts.issued_by,
@@ -119,7 +119,7 @@ impl TokenRecord {
         }
     }
 
-    /// Takes it apart.
+    /// Takes the record apart.
     pub fn into_parts(self) -> RecordParts {
         let rare = self.rare.map(|rare| *rare).unwrap_or_default();
         RecordParts {
@@ -142,89 +142,89 @@ impl TokenRecord {
         }
     }
 
-    /// The record with some parts changed.
+    /// Returns the record with some parts changed.
     pub(crate) fn changed(self, change: impl FnOnce(&mut RecordParts)) -> TokenRecord {
         let mut parts = self.into_parts();
         change(&mut parts);
         TokenRecord::from_parts(parts)
     }
 
-    /// The public half of the token's text.
+    /// Returns the public part of the token's text.
     pub fn id(&self) -> TokenId {
         self.id
     }
 
-    /// What is kept instead of the secret.
+    /// Returns what is stored instead of the secret.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
-    /// Whose token it is.
+    /// Returns whose token it is.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// What its owner calls it.
+    /// Returns what its owner calls it.
     pub fn label(&self) -> &Label {
         &self.label
     }
 
-    /// What it may do.
+    /// Returns what it may do.
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// The operator who issued it for its owner.
+    /// Returns the operator who issued it for its owner; `None` if the owner did.
     pub fn issued_by(&self) -> Option<&Operator> {
         self.rare()?.issued_by.as_ref()
     }
 
-    /// When it was issued.
+    /// Returns when it was issued.
     pub fn created_at(&self) -> Timestamp {
         self.created_at
     }
 
-    /// When it ends.
+    /// Returns when it expires.
     pub fn expires(&self) -> Expires {
         self.expires
     }
 
-    /// The id of the first token of its line of rotations.
+    /// Returns the id of the first token of its line of rotations.
     pub fn family(&self) -> TokenId {
         self.rare().and_then(|rare| rare.family).unwrap_or(self.id)
     }
 
-    /// The token that superseded it.
+    /// Returns the token that superseded it.
     pub fn successor(&self) -> Option<TokenId> {
         self.rare()?.successor
     }
 
-    /// The family of the token under which it was issued.
+    /// Returns the family of the token under which it was issued.
     pub fn derived_from(&self) -> Option<TokenId> {
         self.rare()?.derived_from
     }
 
-    /// When, why and by whom it was revoked.
+    /// Returns when, why and by whom it was revoked.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.rare()?.revocation.as_ref()
     }
 
-    /// When it was last used, so far as that has been written.
+    /// Returns its last use, as far as it has been written.
     pub fn last_use(&self) -> Option<&LastUse> {
         self.last_use.as_deref()
     }
 
-    /// Counts the changes.
+    /// Returns how many changes it has seen.
     pub fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// The key of the ring under which it is sealed.
+    /// Returns the key of the ring under which it is sealed.
     pub fn key_id(&self) -> KeyId {
         self.key_id
     }
 
-    /// The seal.
+    /// Returns the seal; `None` after a revocation.
     pub fn seal(&self) -> Option<&Seal> {
         self.seal.as_ref()
     }
@@ -234,7 +234,7 @@ impl TokenRecord {
     }
 }
 
-/// Without the digest and the seal: nothing that a log should not have.
+/// Leaves out digest and seal, which don't belong in a log.
 impl fmt::Debug for TokenRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.clone().into_parts(), f)
@@ -265,7 +265,7 @@ impl fmt::Debug for RecordParts {
 /// When, why and by whom a token was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Revocation {
-    /// When.
+    /// When it was revoked.
     pub at: Timestamp,
     /// Why.
     pub reason: Reason,
@@ -276,11 +276,11 @@ pub struct Revocation {
 /// A use of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LastUse {
-    /// When.
+    /// When the token was used.
     pub at: Timestamp,
-    /// From which address, where policy says that it is kept.
+    /// From which address; kept only if the policy records origins.
     pub address: Option<IpAddr>,
-    /// By which program, as it named itself, where policy says that it is kept.
+    /// By which program, as it named itself; kept only if the policy records origins.
     pub client: Option<Box<str>>,
 }
 

@@ -13,9 +13,10 @@ use crate::token::TokenId;
 
 /// A record on its way to or from a store. Cheap to clone.
 ///
-/// A store that loads from outside the process makes rows with [`Row::new`]. The engine checks their
-/// seals before it relies on them. A store that keeps the rows it was given, such as
-/// [`MemoryStore`](crate::store::MemoryStore), hands them out unchanged, and they aren't checked again.
+/// A store that loads from outside the process makes rows with [`Row::new`]. The engine checks
+/// their seals before it relies on them. A store that keeps the rows it was given, such as
+/// [`MemoryStore`](crate::store::MemoryStore), hands them out unchanged, and they aren't checked
+/// again.
 #[derive(Clone)]
 pub struct Row(Content);
 
@@ -140,7 +141,7 @@ struct RowMemory {
 }
 
 impl ReadableRow {
-    /// Wraps a record that nobody has checked.
+    /// Wraps a record that was not checked.
     pub(crate) fn unmarked(record: TokenRecord) -> ReadableRow {
         ReadableRow::new(record, None)
     }

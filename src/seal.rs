@@ -1,13 +1,15 @@
-//! The seal over a row: what whoever can write the database, but holds no key, can't forge.
+//! The seal over a row. Without a key it can't be forged, not even by those who can write the
+//! database.
 //!
-//! A [`Row`] is a record on its way to or from a store. It carries a private mark once its seal was made
-//! or found right by this engine, so that a row which never left the process isn't checked twice.
+//! A row carries a private mark once this engine has made its seal or found it correct. So a row
+//! that never left the process isn't checked twice.
 //!
 //! # The bytes
 //!
-//! The seal is HMAC-SHA-256 under the key that the row names, over these bytes. Numbers are big-endian. A *text* is
-//! its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is `00`, or `01` and the value. A *selection* is
-//! `00` for everything, or `01`, the number of items as a `u32`, and the items as texts, sorted by their bytes.
+//! The seal is HMAC-SHA-256 over these bytes, under the key that the row names. Numbers are
+//! big-endian. A *text* is its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is
+//! `00`, or `01` and the value. A *selection* is `00` for everything; or it is `01`, the number of
+//! items as a `u32`, and the items as texts, sorted by their bytes.
 //!
 //! | | |
 //! |---|---|
@@ -51,12 +53,14 @@ impl Sealer {
         &self.ring
     }
 
-    /// Seals the row of a token that was drawn just now. A row that was read goes through [`Sealer::intact`].
+    /// Seals the row of a new token. A row that was read must go through [`Sealer::intact`]
+    /// instead.
     pub(crate) fn seal_new(&self, fresh: RecordParts) -> ReadableRow {
         self.seal(fresh)
     }
 
-    /// Whether the row is as this engine wrote it, for this realm. A revoked row has no seal any more.
+    /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
+    /// seal.
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
         let record = row.record();
         let Some(seal) = record.seal() else {
@@ -72,15 +76,15 @@ impl Sealer {
         if *seal == expected { SealCheck::Right } else { SealCheck::Wrong }
     }
 
-    /// Whether this sealer made or checked the row, and nobody else uses it.
+    /// Returns whether this sealer made or checked the row.
     pub(crate) fn has_marked(&self, row: &ReadableRow) -> bool {
         row.is_marked_by(self.mark)
     }
 
-    /// Proof that a row is as this engine wrote it, and not revoked.
+    /// Proves that a row is as this engine wrote it, and not revoked.
     ///
     /// # Errors
-    /// What the look at the seal said; a revoked row is [`SealCheck::Wrong`], whatever else it has.
+    /// The result of the check. A revoked row is [`SealCheck::Wrong`], whatever its seal.
     pub(crate) fn intact<'a>(&self, row: &'a ReadableRow) -> Result<Intact<'a>, SealCheck> {
         if row.record().revocation().is_some() {
             return Err(SealCheck::Wrong);
@@ -91,7 +95,7 @@ impl Sealer {
         }
     }
 
-    /// Seals a row anew, under the active key: exactly what was found intact, and the change.
+    /// Seals a row under the active key: exactly what was found intact, plus the change.
     pub(crate) fn reseal(&self, intact: Intact<'_>, change: SealChange) -> ReadableRow {
         let SealChange { label, access, expires, successor } = change;
         let old = intact.0.clone().into_parts();
@@ -104,7 +108,8 @@ impl Sealer {
         })
     }
 
-    /// Seals whatever a row says, unproven, under the active key: for a key that is lost, where the operator trusts the rows once.
+    /// Seals a row under the active key without a check: for a lost key, if an operator trusts its
+    /// rows.
     pub(crate) fn danger_seal_without_proof(&self, row: &ReadableRow) -> ReadableRow {
         self.seal(row.record().clone().into_parts())
     }
@@ -117,8 +122,8 @@ impl Sealer {
     }
 }
 
-/// A record whose row was found intact: the only thing that a new seal is made from. Else sealing again would bless what somebody
-/// else wrote.
+/// A record whose row was found intact. New seals are made from nothing else: to seal an unchecked
+/// row would make a forged one valid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intact<'a>(&'a TokenRecord);
 
@@ -128,7 +133,7 @@ impl<'a> Intact<'a> {
     }
 }
 
-/// What a new seal may change of a row. Whose it is, its digest and its line never change.
+/// What a new seal may change of a row. Owner, digest and family never change.
 #[derive(Debug, Default)]
 pub(crate) struct SealChange {
     pub(crate) label: Option<Label>,
@@ -137,7 +142,8 @@ pub(crate) struct SealChange {
     pub(crate) successor: Option<TokenId>,
 }
 
-/// The bytes that are sealed; the table at the head of this file. No two different records, realms or keys have the same.
+/// Returns the bytes that are sealed, see the table above. Different records, realms or keys never
+/// have the same bytes.
 fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     let mut bytes = Encoding(Vec::with_capacity(256));
     bytes.0.extend(b"ats1");
@@ -170,8 +176,12 @@ impl Encoding {
     }
 
     fn length(&mut self, length: usize) {
-        // The longest text of a record has 1,020 bytes and the longest list 256 items.
-        self.0.extend((length as u32).to_be_bytes());
+        #[expect(
+            clippy::expect_used,
+            reason = "no text has over 1,020 bytes, no list over 256 items"
+        )]
+        let length = u32::try_from(length).expect("a length of a record's part");
+        self.0.extend(length.to_be_bytes());
     }
 
     fn slice(&mut self, slice: &[u8]) {

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a text was refused. It never repeats the text.
+/// Why a text is refused. It never repeats the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} {problem}")]
 pub struct InvalidText {
@@ -15,12 +15,12 @@ pub struct InvalidText {
 }
 
 impl InvalidText {
-    /// What the text was meant to be: `"owner"`, `"label"`, `"scope"` and so on.
+    /// Returns what the text was meant to be: `"owner"`, `"label"`, `"scope"` and so on.
     pub fn what(&self) -> &'static str {
         self.what
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     pub fn problem(&self) -> &TextProblem {
         &self.problem
     }
@@ -34,22 +34,22 @@ impl InvalidText {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextProblem {
-    /// Nothing, or nothing but white space.
+    /// It is empty, or only white space.
     #[error("is empty")]
     Empty,
-    /// Longer than its limit.
+    /// It is longer than its limit.
     #[error("is longer than {max} characters")]
     TooLong {
         /// The limit, in characters.
         max: usize,
     },
-    /// More items than a token may list.
+    /// It has more items than a token may list.
     #[error("has more than {max} items")]
     TooMany {
         /// The limit.
         max: usize,
     },
-    /// A character that it may not hold: a control character, a line separator, a bidirectional
+    /// It has a forbidden character: a control character, a line separator, a bidirectional
     /// override, or one outside the alphabet of its kind.
     #[error("has a forbidden character at position {position}")]
     ForbiddenCharacter {
@@ -60,39 +60,41 @@ pub enum TextProblem {
 
 /// Whose tokens they are: the host's own, stable account id.
 ///
-/// 1 to 255 characters, no control characters, compared byte for byte. Take an id that is never given
-/// to somebody else; a login name that a later user may take over hands him the tokens, too.
+/// It has 1 to 255 characters without control characters. Owners are compared byte for byte. Take
+/// an id that is never given to another account: if a login name is given to a new user, the tokens
+/// follow.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(Arc<str>);
 
 /// What the user calls a token: "My phone".
 ///
-/// 1 to 128 characters, no control characters, no bidirectional overrides; white space around it is cut.
+/// It has 1 to 128 characters without control characters and bidirectional overrides. White space
+/// around it is cut.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(Box<str>);
 
-/// Who acts when it isn't the owner: a person or a job of the host's operators.
+/// An operator of the host, a person or a job, who acts for owners.
 ///
-/// 1 to 128 characters, no control characters; white space around it is cut.
+/// The name has 1 to 128 characters without control characters. White space around it is cut.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Operator(Box<str>);
 
 /// Why a token was revoked: `"requested"`, `"password changed"`.
 ///
-/// 1 to 128 characters, no control characters; white space around it is cut.
+/// It has 1 to 128 characters without control characters. White space around it is cut.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reason(Cow<'static, str>);
 
 impl Reason {
-    /// Its owner, or an operator for him, asked for it.
+    /// The owner asked for it, or an operator for them.
     pub const REQUESTED: Reason = Reason(Cow::Borrowed("requested"));
-    /// It was seen where it should not be.
+    /// The token was found where it should not be.
     pub const LEAKED: Reason = Reason(Cow::Borrowed("leaked"));
-    /// It was superseded, and presented again.
+    /// The token was presented again after it was superseded.
     pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
-    /// A rotation replaced it before it was ever used, or ended what was issued under it.
+    /// A rotation replaced the token before it was used, or revoked it with the token above it.
     pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
-    /// The token under which it was issued may do less now.
+    /// The token under which it was issued was narrowed.
     pub const NARROWED: Reason = Reason(Cow::Borrowed("narrowed"));
     /// Its owner is being erased.
     pub const FORGOTTEN: Reason = Reason(Cow::Borrowed("forgotten"));
@@ -101,10 +103,10 @@ impl Reason {
 macro_rules! text_type {
     ($name:ident, $what:literal, $max:literal, $cut:expr) => {
         impl $name {
-            /// The longest text allowed, in characters.
+            /// The longest text, in characters.
             pub const MAX_CHARS: usize = $max;
 
-            /// Checks and takes a text.
+            /// Makes one from a text.
             ///
             /// # Errors
             /// [`InvalidText`] if it is empty, too long or has a forbidden character.
@@ -117,7 +119,7 @@ macro_rules! text_type {
                 }
             }
 
-            /// The text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -159,7 +161,7 @@ fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.trim().is_empty() {
         return Some(TextProblem::Empty);
     }
-    // No character takes more than four bytes, so a huge text is refused without counting it.
+    // A character takes at most four bytes, so a huge text is refused before it is counted.
     if text.len() > 4 * max || text.chars().count() > max {
         return Some(TextProblem::TooLong { max });
     }
@@ -168,10 +170,13 @@ fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
         .map(|position| TextProblem::ForbiddenCharacter { position })
 }
 
-/// Line and paragraph separators and the bidirectional controls, with which a label could make the
-/// rest of a list read as something else.
+/// Returns whether a character is a line separator or a bidirectional control. With these, a label
+/// could make the rest of a list read as something else.
 fn rearranges_lines(c: char) -> bool {
-    matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{200E}' | '\u{200F}' | '\u{061C}')
+    let overrides = '\u{2028}'..='\u{202E}';
+    let isolates = '\u{2066}'..='\u{2069}';
+    let marks = ['\u{200E}', '\u{200F}', '\u{061C}'];
+    overrides.contains(&c) || isolates.contains(&c) || marks.contains(&c)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The text of a token: `Token::compose` and [`Token::parse`] side by side.
+//! The text of a token: `Token::compose` writes it, [`Token::parse`] reads it.
 //!
 //! ```text
 //! acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92
@@ -6,8 +6,8 @@
 //! prefix   id          secret (140 bits)      checksum
 //! ```
 //!
-//! The id is public and may be logged, listed and stored in clear. The checksum is as secret as the
-//! secret, of which it is a function.
+//! The id is public: it may be logged, listed and stored in clear. The checksum is computed from
+//! the secret too, and so it is as secret.
 
 use std::fmt;
 
@@ -28,21 +28,29 @@ pub use prefix::{InvalidPrefix, Prefix};
 const CHECKSUM_DIGITS: usize = 7;
 const BODY_DIGITS: usize = RANDOM_DIGITS + CHECKSUM_DIGITS;
 
-/// A token in hand: its canonical text. Wiped when dropped; not `Clone`, not comparable, not printable.
+/// The canonical text of a token.
+///
+/// It is wiped when dropped. It can't be cloned, compared or printed.
 ///
 /// ```compile_fail,E0599
 /// # use app_tokens::token::{Prefix, Token};
-/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// # let acme = Prefix::new("acme").unwrap();
+/// # let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+/// # let token = Token::parse(text, &[acme]).unwrap();
 /// let copy = token.clone(); // a secret has one place
 /// ```
 /// ```compile_fail,E0277
 /// # use app_tokens::token::{Prefix, Token};
-/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// # let acme = Prefix::new("acme").unwrap();
+/// # let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+/// # let token = Token::parse(text, &[acme]).unwrap();
 /// println!("{token}"); // say `expose_secret` where it must be shown
 /// ```
 /// ```compile_fail,E0369
 /// # use app_tokens::token::{Prefix, Token};
-/// # let token = Token::parse("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92", &[Prefix::new("acme").unwrap()]).unwrap();
+/// # let acme = Prefix::new("acme").unwrap();
+/// # let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+/// # let token = Token::parse(text, &[acme]).unwrap();
 /// assert!(token == token); // only digests are compared, in constant time
 /// ```
 pub struct Token {
@@ -54,7 +62,7 @@ pub struct Token {
 }
 
 impl Token {
-    /// The longest text that is looked at, in bytes.
+    /// The longest presented text that is read, in bytes.
     pub const MAX_PRESENTED: usize = 128;
 
     /// Writes a token's canonical text.
@@ -67,10 +75,10 @@ impl Token {
         Token { text, prefix, id: TokenId::from_digits(digits()) }
     }
 
-    /// Reads a presented text: the canonical one, and what people make of it by hand.
+    /// Reads a presented text: the canonical one, or one that was typed by hand.
     ///
-    /// ASCII white space around it, upper case, `o` for `0`, `i` and `l` for `1` and single spaces or
-    /// hyphens between the characters of the body are accepted; nothing else is.
+    /// Accepted besides the canonical text: ASCII white space around it, upper case, `o` for `0`,
+    /// `i` and `l` for `1`, and single spaces or hyphens between the characters of the body.
     ///
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
@@ -80,10 +88,11 @@ impl Token {
         })
     }
 
-    /// The same, whatever well-formed prefix the text has. For tools that look at tokens of others.
+    /// Reads a presented text like [`Token::parse`], with any well-formed prefix. For tools that
+    /// read the tokens of several services.
     ///
     /// # Errors
-    /// [`ParseError`] as for [`Token::parse`].
+    /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
         Token::read(presented, |head| Prefix::new(head.to_ascii_lowercase()).ok())
     }
@@ -124,28 +133,28 @@ impl Token {
         text
     }
 
-    /// The brand before the last `_`.
+    /// Returns the brand before the last `_`.
     pub fn prefix(&self) -> Prefix {
         self.prefix
     }
 
-    /// The public id: the only part that may be shown.
+    /// Returns the public id, the only part that may be shown.
     pub fn id(&self) -> TokenId {
         self.id
     }
 
-    /// The whole secret text. Show it to its holder once; never log, store or echo it.
+    /// Returns the whole secret text. Show it to its holder once; never log, store or echo it.
     pub fn expose_secret(&self) -> &str {
         &self.text
     }
 
-    /// The canonical bytes, for the digest.
+    /// Returns the canonical bytes, for the digest.
     pub(crate) fn canonical(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// How many bytes of a text the 45 characters of a body take there, with single separators between them; `None` if there are not
-    /// so many.
+    /// Returns how many bytes the 45 characters of a body take at the head of a text, separators
+    /// included; `None` if there is no such body.
     pub(crate) fn end_of_body(text: &[u8]) -> Option<usize> {
         let mut characters = 0;
         for (position, byte) in text.iter().take(2 * BODY_DIGITS).enumerate() {
@@ -168,8 +177,11 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The id in a presented text that is canonical, as all are that no person typed; `None` for any other, which
-/// [`Token::parse`] reads. It copies nothing that would have to be wiped.
+/// Reads the id of a presented text that is canonical; `None` for any other, which is left to
+/// [`Token::parse`].
+///
+/// A text that was not typed by hand is canonical. It is read without a copy that would have to be
+/// wiped.
 pub(crate) fn id_in_canonical(
     presented: &str,
     accepted: &[Prefix],
@@ -210,43 +222,43 @@ fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseE
     Ok(Some(TokenId::from_digits(random.iter().map(|character| digit_of(*character) & 31))))
 }
 
-/// Why a text is no token. It never repeats the text.
+/// Why a text is not a token. It never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// Nothing, or nothing but white space.
+    /// It is empty, or only white space.
     #[error("the token is empty")]
     Empty,
-    /// More than [`Token::MAX_PRESENTED`] bytes.
+    /// It has more than [`Token::MAX_PRESENTED`] bytes.
     #[error("the token is longer than 128 bytes")]
     TooLong,
-    /// There is no `_` that would end a prefix.
+    /// It has no `_`, which ends a prefix.
     #[error("the token has no prefix")]
     NoPrefix,
-    /// The text before the last `_` is none of the prefixes that are accepted here.
+    /// The text before the last `_` is no accepted prefix.
     #[error("the token has a prefix that is not accepted here")]
     UnknownPrefix,
-    /// A character of the body that is not in the alphabet.
+    /// The body has a character outside the alphabet.
     #[error("the token has a character that no token has, at position {position} of its body")]
     ForbiddenCharacter {
         /// Where in the text after the last `_`, in bytes, counted from 0.
         position: usize,
     },
-    /// A space or hyphen at an end of the body, or two of them in a row.
+    /// The body has a space or hyphen at an end, or two of them in a row.
     #[error("the token has a misplaced separator, at position {position} of its body")]
     MisplacedSeparator {
         /// Where in the text after the last `_`, in bytes, counted from 0.
         position: usize,
     },
-    /// A body of more or fewer than 45 characters.
+    /// The body has more or fewer than 45 characters.
     #[error("the token has a wrong number of characters")]
     WrongLength,
-    /// The form is right and the checksum is not: some character was mistyped.
+    /// The form is right, but the checksum is wrong: a character was mistyped.
     #[error("the token's checksum is wrong: it was mistyped or cut")]
     Checksum,
 }
 
-/// Looks whether a body is 45 characters of the alphabet, with single separators between them.
+/// Checks that a body is 45 characters of the alphabet, with single separators between them.
 fn check_form(body: &str) -> Result<(), ParseError> {
     let mut characters = 0;
     let mut after_separator = true;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::key::KeyId;
 use crate::random::RandomSourceFailed;
 
-/// Why there is no key ring. It never repeats a key.
+/// Why there is no key ring. It never shows a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyRingError {
@@ -18,7 +18,7 @@ pub enum KeyRingError {
         /// What the system says.
         error: io::Error,
     },
-    /// The file holds no good ring.
+    /// The text of the file is no ring.
     #[error("the key file {}: {error}", path.display())]
     InFile {
         /// Which file.
@@ -26,7 +26,7 @@ pub enum KeyRingError {
         /// What is wrong with its text.
         error: Box<KeyRingError>,
     },
-    /// Everybody may read the file, or its group may write it.
+    /// Other users may read or change the file.
     #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
     Exposed {
         /// Which file.
@@ -34,13 +34,13 @@ pub enum KeyRingError {
         /// Its permission bits.
         mode: u32,
     },
-    /// The environment variable is not set, or not text.
+    /// The environment variable is not set, or is not text.
     #[error("the environment variable {0} holds no key ring")]
     NoVariable(Box<str>),
     /// The text is longer than any key ring.
     #[error("the key ring is longer than 64 KiB")]
     TooLong,
-    /// There is no key at all.
+    /// There is no key.
     #[error("the key ring is empty: it needs at least one ID:KEY")]
     Empty,
     /// An entry is not `ID:KEY` with a number from 1 and base64.
@@ -54,10 +54,10 @@ pub enum KeyRingError {
         /// How many bytes it has.
         bytes: usize,
     },
-    /// A key is one byte over and over.
-    #[error("key {0} is no random key: it repeats one byte")]
+    /// A key repeats one byte.
+    #[error("key {0} repeats one byte: draw a random one")]
     Weak(KeyId),
-    /// A key or an id stands twice.
+    /// A key or an id was given twice.
     #[error("key {0} of the ring repeats the id or the bytes of another")]
     Repeated(KeyId),
     /// The system has no randomness for a new key.

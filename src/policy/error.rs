@@ -6,20 +6,20 @@ use crate::token::InvalidPrefix;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyError {
-    /// The prefix is none.
+    /// The prefix is malformed.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
-    /// The realm is none.
+    /// The realm is malformed.
     #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
     Realm,
-    /// Something is zero that can't be.
+    /// A duration or limit is zero, but must not be.
     #[error("the {0} must not be zero")]
     Zero(&'static str),
-    /// A default is longer than the longest.
-    #[error("the {0} is longer than the maximum")]
+    /// A default is longer than its maximum.
+    #[error("the {0} is longer than its maximum; set the maximum first")]
     PastMaximum(&'static str),
-    /// There is a longest life, so nothing can live for ever.
-    #[error("tokens can't be never-expiring where there is a maximum life")]
+    /// There is a maximum life, so no token may live for ever.
+    #[error("tokens can't be never-expiring under a maximum life")]
     NeverWithMaximum,
     /// A scope implies a second one, but not all that this implies.
     #[error(
@@ -32,7 +32,8 @@ pub enum PolicyError {
         /// The scope that must imply it.
         implying: &'static str,
     },
-    /// Under a day, weekends and flush intervals would end tokens that are in use.
-    #[error("an idle time-out is a day or more")]
+    /// The idle time-out is under a day. Tokens in daily use would go idle between two writes of
+    /// their uses.
+    #[error("the idle time-out is under a day; make it a day or more")]
     IdleTooShort,
 }

@@ -1,18 +1,18 @@
-//! Whose act a stored change was: [`Actor`].
+//! Who made a stored change: [`Actor`].
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::{InvalidText, Operator};
+use crate::text::Operator;
 
-/// Whose act a stored change was.
+/// Who made a stored change.
 ///
-/// It prints as `owner`, `engine` or `operator NAME` and parses from that: the form to store.
+/// It prints as `owner`, `engine` or `operator NAME`, and parses from that. Stores keep this form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// The token's owner.
     Owner,
-    /// Somebody of the host's operators.
+    /// One of the host's operators.
     Operator(Operator),
     /// The engine, by policy.
     Engine,
@@ -29,13 +29,20 @@ impl fmt::Display for Actor {
 }
 
 impl FromStr for Actor {
-    type Err = InvalidText;
-    fn from_str(text: &str) -> Result<Actor, InvalidText> {
+    type Err = InvalidActor;
+    fn from_str(text: &str) -> Result<Actor, InvalidActor> {
         match text {
             "owner" => Ok(Actor::Owner),
             "engine" => Ok(Actor::Engine),
-            _ => Operator::new(text.strip_prefix("operator ").unwrap_or_default())
-                .map(Actor::Operator),
+            _ => {
+                let name = text.strip_prefix("operator ").ok_or(InvalidActor)?;
+                Ok(Actor::Operator(Operator::new(name).map_err(|_| InvalidActor)?))
+            }
         }
     }
 }
+
+/// A text that is no [`Actor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an actor is `owner`, `engine` or `operator NAME`, with a name that an operator may have")]
+pub struct InvalidActor;

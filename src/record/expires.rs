@@ -7,14 +7,14 @@ use crate::timestamp::Timestamp;
 /// When a token ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expires {
-    /// It is valid before this instant, and no longer at it.
+    /// It is valid before this instant, and no longer valid at it.
     At(Timestamp),
-    /// It doesn't end by itself.
+    /// It never expires.
     Never,
 }
 
 impl Expires {
-    /// Whether the token has ended at `now`. The one place that says so: valid while `now < expires`.
+    /// Returns whether the end has come at `now`: a token is valid while `now < expires`.
     pub fn has_come(self, now: Timestamp) -> bool {
         match self {
             Expires::At(at) => now >= at,
@@ -22,7 +22,7 @@ impl Expires {
         }
     }
 
-    /// Whether this is after the other; [`Expires::Never`] is after everything else.
+    /// Returns whether this is later than the other; [`Expires::Never`] is later than any instant.
     pub fn is_later_than(self, other: Expires) -> bool {
         match (self, other) {
             (Expires::At(this), Expires::At(other)) => this > other,
@@ -31,7 +31,7 @@ impl Expires {
         }
     }
 
-    /// The instant, if there is one.
+    /// Returns the instant; `None` for [`Expires::Never`].
     pub fn at(self) -> Option<Timestamp> {
         match self {
             Expires::At(at) => Some(at),

@@ -1,4 +1,5 @@
-//! Whether a token is good at a given instant: the only rule of validity, and that of what is live.
+//! The status of a token at a given instant: the only rule of validity, and the rule of what is
+//! live.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,25 +8,25 @@ use super::TokenRecord;
 use crate::key::KeyId;
 use crate::timestamp::Timestamp;
 
-/// Whether a token is good, and if not, why.
+/// The status of a token: active, or why it is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// It authenticates.
     Active,
     /// Not used for longer than the policy's idle time-out.
     Idle,
-    /// Its time is over.
+    /// Its end has come.
     Expired,
     /// A rotation replaced it, and the overlap is over.
     Superseded,
     /// Its row is not as the engine wrote it.
     Tampered,
-    /// Somebody ended it.
+    /// It was revoked.
     Revoked,
 }
 
 impl Status {
-    /// `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`.
+    /// Returns `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Active => "active",
@@ -45,14 +46,15 @@ impl fmt::Display for Status {
 }
 
 impl TokenRecord {
-    /// Whether the token is good at `now`, and if not, why.
+    /// Decides the status at `now`: the first that holds of revoked, tampered, superseded, expired,
+    /// idle, active.
     ///
-    /// `own_use` is a use that this process saw and has not written yet; `idle_after` is the policy's. The first
-    /// that holds, in this order: revoked, tampered, superseded, expired, idle, active.
+    /// `own_use` is the last use that this process has not written yet. `idle_after` is the
+    /// policy's.
     ///
     /// # Errors
-    /// [`StatusUnclear`] where the seal can't be checked, or where `now` is more than five minutes before the token
-    /// was made: a missing key and a broken clock say nothing about a token.
+    /// [`StatusUnclear`] if the key is missing, or if `now` is more than five minutes before the
+    /// token was issued. A missing key and a broken clock say nothing about a token.
     pub(crate) fn status(
         &self,
         seal: SealCheck,
@@ -81,51 +83,56 @@ impl TokenRecord {
         Ok(if idle { Status::Idle } else { Status::Active })
     }
 
-    /// The later of stored and own use, and at least when it was made. A stored use in the future is
-    /// not believed: it isn't sealed.
+    /// Returns the latest of stored use, own use and `created_at`.
+    ///
+    /// A stored use in the future counts as none. It isn't sealed, so a row that was tampered with,
+    /// or that a broken clock wrote, would otherwise never go idle.
     fn last_sign_of_life(&self, now: Timestamp, own_use: Option<Timestamp>) -> Timestamp {
         let stored = self.last_use().map(|last_use| last_use.at);
         let believed = stored.filter(|at| *at <= now.saturating_add(CLOCK_TOLERANCE));
         self.created_at().max(believed.max(own_use).unwrap_or(Timestamp::MIN))
     }
 
-    /// Whether the row counts for an owner's limit and unique labels: no revocation, no successor, and `expires` not come.
+    /// Returns whether the row is live: without revocation and successor, and not expired at `now`.
+    ///
+    /// Live rows count for the limit per owner, and hold their labels if labels are unique.
     pub fn is_live(&self, now: Timestamp) -> bool {
         self.revocation().is_none() && self.successor().is_none() && !self.expires().has_come(now)
     }
 
-    /// When it was last used, so far as that is stored, and at least when it was made.
+    /// Returns the later of the stored last use and `created_at`.
     pub fn last_seen(&self) -> Timestamp {
         self.last_use().map_or(self.created_at(), |last_use| last_use.at.max(self.created_at()))
     }
 }
 
-/// How far clocks of one deployment may be apart.
+/// How far the clocks of one deployment may be apart: five minutes.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// What the look at a row's seal said.
+/// The result of a check of a row's seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SealCheck {
     /// The row is as the engine wrote it.
     Right,
-    /// It is not, or has no seal.
+    /// It was changed, or has no seal.
     Wrong,
     /// It is sealed under a key that the ring lacks.
     KeyMissing,
 }
 
-/// Why it can't be told whether a token is good. A failure, never a denial.
+/// Why the status of a token can't be decided. A failure, never a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StatusUnclear {
-    /// The row is sealed under a key that the ring lacks: a key that is not rolled out everywhere, or lost.
-    #[error("a token is sealed under key {0}, which the key ring lacks")]
+    /// The row is sealed under a key that the ring lacks: it is not rolled out everywhere yet, or
+    /// lost.
+    #[error("a token is sealed under key {0}, which the key ring lacks; add that key to the ring")]
     KeyMissing(KeyId),
-    /// The clock is more than five minutes before the instant at which the token was made.
-    #[error("the clock says {now}, but a token was made at {created_at}")]
+    /// The clock is more than five minutes before the instant at which the token was issued.
+    #[error("the clock says {now}, but a token was issued at {created_at}; set the clock")]
     ClockBehind {
         /// What the clock says.
         now: Timestamp,
-        /// When the token was made.
+        /// When the token was issued.
         created_at: Timestamp,
     },
 }

@@ -130,7 +130,7 @@ fn actors_print_and_parse_back() {
     for actor in [Actor::Owner, Actor::Engine, operator] {
         assert_eq!(actor.to_string().parse(), Ok(actor));
     }
-    assert!("".parse::<Actor>().is_err());
-    assert!("operator ".parse::<Actor>().is_err());
-    assert!("somebody".parse::<Actor>().is_err());
+    for text in ["", "operator ", "operator a\nb", "Owner", "nobody"] {
+        assert_eq!(text.parse::<Actor>(), Err(InvalidActor), "{text:?}");
+    }
 }

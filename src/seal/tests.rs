@@ -158,7 +158,8 @@ fn a_revocation_can_not_be_replaced_away() {
     assert!(sealer.intact(revived.readable().unwrap()).is_err());
 }
 
-/// Records whose texts, lists and options are short and alike, so that an encoding without lengths or tags would soon meet itself.
+/// Records whose texts, lists and options are short and alike, so that an encoding without lengths
+/// or tags would soon meet itself.
 fn confusable() -> impl Strategy<Value = RecordParts> {
     let text = "[ab]{1,3}";
     let list = || prop::option::of(prop::collection::vec(text, 0..3));

@@ -24,8 +24,8 @@ impl Checksum {
 
     /// Replaces the zero bytes that were read last, as many as there are digits, by these digits.
     ///
-    /// A CRC is linear, so what each character changes is computed beforehand and added by xor. Read
-    /// byte by byte, each step would wait for the one before it, and this runs on every login.
+    /// A CRC is linear, so what each character changes is computed beforehand and added by xor.
+    /// Read byte by byte, each step would wait for the one before it, and this runs on every login.
     pub(super) fn with_random(self, digits: impl Iterator<Item = u8>) -> Checksum {
         let places = digits.zip(&TRACES);
         Checksum(places.fold(self.0, |state, (digit, traces)| state ^ traces[usize::from(digit)]))

@@ -1,4 +1,4 @@
-//! The public half of a token: [`TokenId`].
+//! The public part of a token: [`TokenId`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,10 +8,13 @@ use std::str::FromStr;
 use super::alphabet::{Character, character_of, digit_of, digits_of, number_from};
 use crate::random::ID_DIGITS;
 
-/// What is known of each token.
+/// A map by token.
 pub(crate) type IdMap<V> = HashMap<TokenId, V, BuildHasherDefault<IdHasher>>;
 
-/// Ids are drawn at random and can't be chosen by whoever presents one, so one multiplication spreads them well enough.
+/// Spreads ids by one multiplication.
+///
+/// That is enough, since ids are drawn at random. A client can't choose ids to make a map slow: a
+/// map only ever holds the ids of tokens that exist.
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 
@@ -30,10 +33,10 @@ impl Hasher for IdHasher {
     }
 }
 
-/// The public half of a token's text: 50 random bits, ten characters.
+/// The public part of a token's text: 50 random bits, ten characters.
 ///
-/// It fits a signed 64-bit database column and a JavaScript number. It prints as its ten characters
-/// and parses from them, in upper case and with look-alikes, too.
+/// It fits a signed 64-bit database column and a JavaScript number. It prints as its ten
+/// characters. It parses from them, also in upper case and with look-alikes such as `o` for `0`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(u64);
 
@@ -41,10 +44,10 @@ impl TokenId {
     /// The greatest id, `zzzzzzzzzz`.
     pub const MAX: TokenId = TokenId((1 << 50) - 1);
 
-    /// From a number below 2^50.
+    /// Makes an id from a number below 2^50.
     ///
     /// # Errors
-    /// [`InvalidTokenId`] if it is greater.
+    /// [`InvalidTokenId`] if the number is 2^50 or more.
     pub const fn from_u64(number: u64) -> Result<TokenId, InvalidTokenId> {
         if number > TokenId::MAX.0 {
             return Err(InvalidTokenId);
@@ -52,7 +55,7 @@ impl TokenId {
         Ok(TokenId(number))
     }
 
-    /// The number, below 2^50.
+    /// Returns the number, below 2^50.
     pub const fn as_u64(self) -> u64 {
         self.0
     }
@@ -80,7 +83,7 @@ impl FromStr for TokenId {
     }
 }
 
-/// As a column of a database holds it: below 2^50.
+/// For a column of a database. The number is below 2^50.
 impl From<TokenId> for i64 {
     fn from(id: TokenId) -> i64 {
         id.0.cast_signed()
@@ -104,7 +107,7 @@ impl fmt::Debug for TokenId {
     }
 }
 
-/// Not the id of a token: ten characters of Crockford's base 32, or a number below 2^50.
+/// A text or number that is not a [`TokenId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
 pub struct InvalidTokenId;

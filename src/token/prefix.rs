@@ -21,7 +21,7 @@ impl Prefix {
     /// The longest prefix, in characters.
     pub const MAX_LEN: usize = 16;
 
-    /// Checks and takes a prefix.
+    /// Makes a prefix from a text.
     ///
     /// # Errors
     /// [`InvalidPrefix`] unless it matches `[a-z](_?[a-z0-9])+` and has 2 to 16 characters.
@@ -45,7 +45,7 @@ impl Prefix {
         Ok(Prefix { text, len: bytes.len() as u8, checksum })
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         #[expect(clippy::expect_used, reason = "`new` takes lower-case ASCII only")]
         str::from_utf8(self.as_bytes()).expect("a prefix is ASCII")
@@ -80,7 +80,7 @@ impl fmt::Debug for Prefix {
     }
 }
 
-/// A prefix that is not `[a-z](_?[a-z0-9])+` of 2 to 16 characters.
+/// A text that is not a [`Prefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a prefix has 2 to 16 characters: a to z first, then a to z, 0 to 9 and single inner underscores"

@@ -35,9 +35,9 @@ fn every_one_character_change_truncation_and_extension_is_refused() {
     for place in 0..EXAMPLE.len() {
         for byte in 0..=127_u8 {
             let mut changed = EXAMPLE.as_bytes().to_vec();
+            let reads_as = |c| matches!(Character::of(byte), Character::Canonical(of) if of == c);
             let canonical_is_same = byte.eq_ignore_ascii_case(&changed[place])
-                || (place > 4
-                    && matches!(Character::of(byte), Character::Canonical(c) if c == changed[place]));
+                || (place > 4 && reads_as(changed[place]));
             let blank_at_end = place == EXAMPLE.len() - 1 && byte.is_ascii_whitespace();
             changed[place] = byte;
             let changed = String::from_utf8(changed).unwrap();

@@ -7,8 +7,8 @@ use crate::text::Owner;
 
 /// The host's accounts.
 ///
-/// Both questions are asked only after a token has proved itself. So the answers tell nobody without
-/// a token which accounts exist.
+/// Both questions are asked only after a token has proved itself. So the answers tell nobody
+/// without a token which accounts exist.
 ///
 /// ```
 /// use app_tokens::Owner;
@@ -36,8 +36,8 @@ use crate::text::Owner;
 pub trait Accounts: Send + Sync {
     /// Returns the account with this login name; `None` if there is no such account.
     ///
-    /// Asked if a user name was sent beside the token, to compare the two owners. The name is as the
-    /// client sent it. It is never a token and never resembles one.
+    /// Asked if a user name was sent beside the token, to compare the two owners. The name is as
+    /// the client sent it. It is never a token and never resembles one.
     ///
     /// *Dangerous: the owner of another account, or of a former user whose name has a new holder.*
     ///
@@ -50,18 +50,19 @@ pub trait Accounts: Send + Sync {
 
     /// Returns whether this account may enter: `false` if it is disabled or gone.
     ///
-    /// Asked on every way in. If `false`, the account's tokens are denied like revoked ones, with 401,
-    /// and clients forget them (OWASP ASVS 5.0, 7.4.2).
+    /// Asked on every way in. If `false`, the account's tokens are denied like revoked ones, with
+    /// 401, and clients forget them (OWASP ASVS 5.0, 7.4.2).
     ///
     /// *Dangerous: `true` from a stale copy.*
     ///
     /// # Errors
-    /// Any error becomes HTTP 503, and clients keep their tokens. Return one if the accounts can't be
-    /// read, or if no account may enter for a while.
+    /// Any error becomes HTTP 503, and clients keep their tokens. Return one if the accounts can't
+    /// be read, or if no account may enter for a while.
     fn is_active(&self, owner: &Owner) -> impl Future<Output = Result<bool, AccountsError>> + Send;
 }
 
-/// Why the host's accounts could not be read: any error. It is for the host's log; no client sees it.
+/// Why the host's accounts could not be read: any error. It is for the host's log; no client sees
+/// it.
 pub type AccountsError = Box<dyn Error + Send + Sync>;
 
 /// The accounts of a host whose login names are the owners that it issues tokens for.

@@ -1,4 +1,4 @@
-//! [`TokenLayer`]: the whole way in, in front of any tower service.
+//! The whole way in, in front of any tower service: [`TokenLayer`].
 
 use std::fmt;
 use std::mem;
@@ -20,13 +20,14 @@ use crate::authority::TokenAuthority;
 use crate::present::Authenticated;
 use crate::store::TokenStore;
 
-/// Lets in requests that carry a good token, and answers the others itself.
+/// Lets in requests with a valid token, and answers the others itself.
 ///
-/// What goes inward has an [`Authenticated`] among the request's extensions and no `Authorization` header any more, so that no
-/// inner service, log or upstream sees the token. Put it inside whatever answers requests that need no token (a CORS layer, a
-/// status page).
+/// A request that is let in has an [`Authenticated`] among its extensions. Its `Authorization`
+/// header is removed, so that no inner service, log or upstream sees the token. Place the layer
+/// inside those that answer requests without a token, such as a CORS layer or a status page.
 ///
-/// It works with axum routers, and with any other tower service whose response body can be made from a `String`.
+/// It works with axum routers, and with any tower service whose response body can be made from a
+/// `String`.
 ///
 /// ```
 /// use app_tokens::{Authenticated, Requirement, TokenAuthority};
@@ -39,11 +40,12 @@ use crate::store::TokenStore;
 /// }
 ///
 /// let tokens = TokenAuthority::in_memory("acme")?;
-/// let app: Router = Router::new().route("/", get(download)).layer(TokenLayer::new(tokens, NamesAreOwners));
+/// let layer = TokenLayer::new(tokens, NamesAreOwners);
+/// let app: Router = Router::new().route("/", get(download)).layer(layer);
 /// # Ok::<(), app_tokens::SetupError>(())
 /// ```
 ///
-/// More ways of sending a token, and another realm, are the [`Login`]'s:
+/// For more ways of sending a token, or another realm, make it from a [`Login`]:
 /// `TokenLayer::from(Login::new(tokens, accounts).accept(|accept| accept.bare_token()))`.
 pub struct TokenLayer<S, A> {
     gate: Gate<S, A>,
@@ -55,15 +57,19 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         TokenLayer::from(Login::new(tokens, accounts))
     }
 
-    /// Asks the host where the secret is no token: whether it is, say, the account's password. On yes the request goes inward with
-    /// the host's own extension, and without [`Authenticated`].
+    /// Asks the host about a secret that is no token: it may be the account's password.
     ///
-    /// A token that is denied is not asked about, nor is one that was mistyped: what begins with an accepted prefix, `_` and twenty
-    /// letters or digits can't be a password here. An error is HTTP 503.
+    /// If the host returns an extension, the request goes inward with it and without
+    /// [`Authenticated`]. An error is answered with HTTP 503.
+    ///
+    /// The host is never asked about a denied or mistyped token. So a password can't begin with an
+    /// accepted prefix, `_` and twenty letters or digits.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Credentials, NamesAreOwners, TokenLayer}};
-    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> { Ok(false) }
+    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> {
+    /// #     Ok(false)
+    /// # }
     /// #[derive(Clone)]
     /// struct SignedIn(String);
     ///
@@ -97,9 +103,11 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
-    /// Says from where a request comes: the address, as the host has resolved it behind its own proxies, and the program.
+    /// Says from where a request comes: its address and its program. Behind a proxy, the host must
+    /// take the address from the proxy's header.
     ///
-    /// Without it there is no address, and the program is the `User-Agent` where the policy records origins.
+    /// If not set, there is no address. The program is then the `User-Agent`, if the policy records
+    /// origins.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{NamesAreOwners, Origin, TokenLayer}};
@@ -122,7 +130,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
-    /// Lets requests without any credentials inward, too, without [`Authenticated`]. Bad credentials are refused all the same.
+    /// Also lets in requests without any credentials, without [`Authenticated`]. Bad credentials
+    /// are still refused.
     #[must_use]
     pub fn optional(mut self) -> TokenLayer<S, A> {
         self.gate.optional = true;
@@ -181,7 +190,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was polled is ready; its clone may not be.
+        // The service that was polled is ready; a clone of it may not be.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let gate = self.gate.clone();
@@ -222,17 +231,17 @@ struct Gate<S, A> {
 
 type OtherWay =
     dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Entry>, AccountsError>> + Send + Sync;
-/// Puts what the host's other way found among the request's extensions.
+/// Adds what the host's other way returned to the request's extensions.
 type Entry = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// That a refusal was made inside, where the realm is not known.
+/// Marks a refusal that was made inside the layer, where the realm is not known.
 #[derive(Clone, Copy)]
 pub(crate) struct RealmMissing;
 
 impl RealmMissing {
-    /// What stands there until then.
+    /// The realm in the response until the layer writes the right one.
     pub(crate) const REALM: &str = "app tokens";
 
     fn write<R>(realm: &str, response: &mut Response<R>) {
@@ -248,7 +257,7 @@ impl RealmMissing {
     }
 }
 
-/// That a request came through a [`TokenLayer`], and the realm of its challenges.
+/// Marks a request that came through a [`TokenLayer`], with the realm of its challenges.
 #[cfg(feature = "axum")]
 #[derive(Clone)]
 pub(crate) struct Passed {
@@ -256,9 +265,9 @@ pub(crate) struct Passed {
 }
 
 impl<S: TokenStore, A: Accounts> Gate<S, A> {
-    /// Makes of a request what goes inward, or refuses it.
+    /// Prepares a request for the inner service, or refuses it.
     async fn open(&self, parts: &mut Parts) -> Result<(), Refusal> {
-        // Nothing that an outer layer found out counts behind this one.
+        // What an outer layer let in doesn't count behind this one.
         parts.extensions.remove::<Authenticated>();
         let entry = self.judge(parts).await?;
         parts.headers.remove(AUTHORIZATION);
@@ -288,7 +297,7 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
         let (Refusal::NotOurs, Some(other_way)) = (&refusal, &self.other_way) else {
             return Err(refusal);
         };
-        // An empty password is nobody's: some directories take it for an anonymous login (RFC 4513, 5.1.2), and say yes.
+        // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
         if credentials.expose_secret().is_empty() {
             return Err(refusal);
         }
@@ -320,7 +329,8 @@ impl<S, A> Clone for Gate<S, A> {
 }
 
 impl Answer {
-    /// As a response of the `http` crate.
+    /// Makes a response of the `http` crate. An invalid status, which only a host can set, becomes
+    /// 500; an invalid header value is left out.
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     pub fn into_response<B: From<String>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));

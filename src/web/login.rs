@@ -14,7 +14,7 @@ use crate::policy::{Policy, PolicyError};
 use crate::present::{Authenticated, Presented};
 use crate::store::TokenStore;
 
-/// From where a request comes, so far as the host says.
+/// From where a request comes, as far as the host says.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Origin<'a> {
     address: Option<IpAddr>,
@@ -22,20 +22,21 @@ pub struct Origin<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// … from this address, which the host has resolved behind its own proxies.
+    /// Sets the client's address. Behind a proxy, the host must take it from the proxy's header.
     #[must_use]
     pub const fn from_address(self, address: IpAddr) -> Origin<'a> {
         Origin { address: Some(address), ..self }
     }
 
-    /// … from this program, as it named itself in `User-Agent`.
+    /// Sets the client program, as it named itself in `User-Agent`.
     #[must_use]
     pub const fn from_client(self, client: &'a str) -> Origin<'a> {
         Origin { client: Some(client), ..self }
     }
 }
 
-/// The whole way in, without a framework: reads the header, asks the authority, then the accounts.
+/// The whole way in, without a framework. It reads the header, asks the authority, then the
+/// accounts.
 ///
 /// See [the module](super) for an example.
 #[derive(Clone)]
@@ -47,19 +48,21 @@ pub struct Login<S, A> {
 }
 
 impl<S: TokenStore, A: Accounts> Login<S, A> {
-    /// With the policy's realm in the challenges, and nothing accepted beside `Basic`, `Bearer` and `token`.
+    /// Makes a login that accepts `Basic`, `Bearer` and `token`, and shows the policy's realm in
+    /// challenges.
     pub fn new(tokens: TokenAuthority<S>, accounts: A) -> Login<S, A> {
         let accept = Accept::new(tokens.policy());
         let realm = tokens.policy().realm().into();
         Login { tokens, accounts, accept, realm }
     }
 
-    /// Takes more ways of sending a token.
+    /// Accepts more ways of sending a token.
     ///
     /// ```
     /// use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners}};
     /// let tokens = TokenAuthority::in_memory("acme")?;
-    /// let login = Login::new(tokens, NamesAreOwners).accept(|accept| accept.bare_token().placeholder("__token__"));
+    /// let login = Login::new(tokens, NamesAreOwners)
+    ///     .accept(|accept| accept.bare_token().placeholder("__token__"));
     /// # Ok::<(), app_tokens::SetupError>(())
     /// ```
     #[must_use]
@@ -67,19 +70,21 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         Login { accept: more(self.accept), ..self }
     }
 
-    /// Shows another realm than the policy's in the challenges. Browsers show it to people. The seals don't depend on it.
+    /// Shows another realm than the policy's in challenges. Browsers show it to people; seals don't
+    /// depend on it.
     ///
     /// # Errors
-    /// [`PolicyError::Realm`] unless it has 1 to 128 characters of printable ASCII without `"` and `\`.
+    /// [`PolicyError::Realm`] unless it has 1 to 128 printable ASCII characters without `"` and
+    /// `\`.
     pub fn with_realm(self, realm: &str) -> Result<Login<S, A>, PolicyError> {
         Policy::check_realm(realm)?;
         Ok(Login { realm: realm.into(), ..self })
     }
 
-    /// The whole way in, from the values of all `Authorization` headers.
+    /// Authenticates a request by the values of all its `Authorization` headers.
     ///
     /// # Errors
-    /// [`Refusal`], which [`Login::answer`] makes an answer of.
+    /// [`Refusal`], which [`Login::answer`] turns into an answer.
     pub async fn authenticate<'h>(
         &self,
         values: impl IntoIterator<Item = &'h [u8]>,
@@ -89,7 +94,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         self.enter(&credentials, origin).await
     }
 
-    /// The first half of it: what the client sent, if anything.
+    /// Reads what the client sent; `None` if nothing. The first half of [`Login::authenticate`].
     ///
     /// # Errors
     /// [`Refusal::Credentials`] if it can't be read.
@@ -100,11 +105,11 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         Ok(credentials(values, &self.accept)?)
     }
 
-    /// The second half: whether that lets somebody in.
+    /// Authenticates what the client sent. The second half of [`Login::authenticate`].
     ///
     /// # Errors
-    /// [`Refusal::NotOurs`] for a secret that is no token nor nearly one: only then may the host try it as a password. Any other
-    /// [`Refusal`] is final.
+    /// [`Refusal::NotOurs`] if the secret is no token and doesn't resemble one. Only then may the
+    /// host try it as a password. Any other [`Refusal`] is final.
     pub async fn enter(
         &self,
         credentials: &Credentials<'_>,
@@ -121,7 +126,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             }
             verified => verified?,
         };
-        // An unknown name, another's name and a disabled account are denied in the same way.
+        // An unknown name, another owner's name and a disabled account must look alike to the
+        // client.
         let mut denial = None;
         if let Some(name) = credentials.user() {
             let named = self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?;
@@ -139,12 +145,12 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// What the client is told of a refusal: [`answer()`] with this realm.
+    /// Turns a refusal into the answer for the client, by [`answer()`] with this realm.
     pub fn answer(&self, refusal: &Refusal) -> Answer {
         answer(refusal, &self.realm)
     }
 
-    /// The authority that is asked.
+    /// Returns the authority.
     pub fn tokens(&self) -> &TokenAuthority<S> {
         &self.tokens
     }

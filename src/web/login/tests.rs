@@ -18,7 +18,8 @@ fn note(log: &Log, line: String) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 }
 
-/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is asked.
+/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is
+/// asked.
 #[derive(Clone)]
 struct TwoAccounts {
     asked: Log,
@@ -104,7 +105,7 @@ impl World {
         std::mem::take(&mut *self.told.lock().unwrap())
     }
 
-    /// That somebody was denied, and that just this was told about it.
+    /// Checks that the outcome is this denial, and that just this event was emitted.
     #[track_caller]
     fn denies(&self, outcome: &Result<Authenticated, Refusal>, reason: DenialReason) {
         let Err(Refusal::Denied(denied)) = outcome else { panic!("{outcome:?}") };
@@ -154,7 +155,7 @@ async fn a_disabled_owner_is_denied_on_every_way_in() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_turned_away_has_not_used_the_token() {
+async fn an_owner_who_is_turned_away_has_not_used_the_token() {
     let world = World::with("u1", false);
     world.bearer(world.text()).await.unwrap_err();
     world.basic("Bob", world.text()).await.unwrap_err();
