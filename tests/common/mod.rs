@@ -13,6 +13,7 @@ use app_tokens::{
     AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Owner, Policy,
     Requirement, Timestamp, TokenAuthority, TokenStore,
 };
+pub use support::text::same_id_other_secret;
 
 pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub const OTHER_KEYS: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -135,18 +136,4 @@ pub fn ready<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(done) => done,
         Poll::Pending => panic!("this should not wait"),
     }
-}
-
-/// The same id with another secret and a right checksum.
-pub fn same_id_other_secret(text: &str) -> String {
-    let (head, digit) = (&text[..43 - 1], &text[42..43]);
-    let random = format!("{}{}", head, if digit == "0" { "1" } else { "0" });
-    let crc = random.bytes().fold(!0_u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| crc >> 1 ^ (0xEDB8_8320 * (crc & 1)))
-    });
-    let alphabet = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let digits = (0..7)
-        .rev()
-        .map(|place| char::from(alphabet[(u64::from(!crc) >> (5 * place) & 31) as usize]));
-    random.chars().chain(digits).collect()
 }
