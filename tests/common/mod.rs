@@ -13,7 +13,6 @@ use app_tokens::{
     AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Owner, Policy,
     Requirement, Timestamp, TokenAuthority, TokenStore,
 };
-pub use support::text::same_id_other_secret;
 
 pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub const OTHER_KEYS: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
