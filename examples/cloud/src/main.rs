@@ -2,8 +2,8 @@
 //!
 //! `cargo run -p cloud -- --data cloud-data`
 //!
-//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by `policy_file`, as `store_choice` is also shared with
-//! the operator's tool in `../admin`), `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
+//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by `shared::policy_file`, as the operator's tool in
+//! `../admin` does), `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
 //! password. By that password JSON, too: `api` makes and lists app passwords, `change` gives them another label, end, access or
 //! secret, `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json` describes it, which the cloud
 //! shows at `/api/openapi.json`.
