@@ -1,4 +1,4 @@
-"""Prints what each file of src/ imports from which others, and fails if files import each other in a circle."""
+"""Prints what each file of src/ imports from others, and fails if files import in a circle."""
 import sys
 
 from imports import Crate, circles
@@ -12,7 +12,8 @@ def say(names):
 
 for file in sorted(imports):
     others = imports[file]
-    print(f"{file}: " + ("; ".join(f"{other} ({say(others[other])})" for other in sorted(others)) or "nothing"))
+    listed = [f"{other} ({say(others[other])})" for other in sorted(others)]
+    print(f"{file}: {'; '.join(listed) or 'nothing'}")
 found = circles(imports)
 for ring in found:
     print(f"\ncircle of {len(ring)} files:")

@@ -1,14 +1,16 @@
 """Reads which file of a Rust crate imports what from which other, as far as the text says it.
 
-Paths count that begin with `crate`, `self`, `super` or a module in scope, in `use` lines and elsewhere. A re-export leads to the
-file that defines the name. What does not count: `mod` lines, re-exports, docs, and everything under `#[cfg(test)]`.
+Paths count that begin with `crate`, `self`, `super` or a module in scope, in `use` lines and
+elsewhere. A re-export leads to the file that defines the name. What does not count: `mod` lines,
+re-exports, docs, and everything under `#[cfg(test)]`.
 Calls of inherent methods name no path, so they are not seen.
 """
 import pathlib
 import re
 
 WORD = r"[A-Za-z_]\w*"
-DEFINES = r"\b(?:struct|enum|union|trait|fn|type|const|static|macro_rules!|mod)\s+(?:mut\s+)?(%s)" % WORD
+KINDS = "struct|enum|union|trait|fn|type|const|static|macro_rules!|mod"
+DEFINES = r"\b(?:%s)\s+(?:mut\s+)?(%s)" % (KINDS, WORD)
 
 
 def blank(text, start, end):
@@ -219,7 +221,8 @@ class Crate:
                 if found and found[0].file != module.file:
                     edges[module.file].setdefault(found[0].file, set()).add(found[1])
         short = lambda file: str(file.relative_to(self.source))
-        return {short(one): {short(other): names for other, names in others.items()} for one, others in edges.items()}
+        return {short(one): {short(other): names for other, names in others.items()}
+                for one, others in edges.items()}
 
 
 def circles(imports):

@@ -1,4 +1,4 @@
-//! What the library's tests, its benchmarks and the hosts' tests share: servers to talk to, and rows drawn by chance.
+//! What the tests of the library and of its hosts share: servers to talk to, rows drawn by chance.
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 
 pub mod chance;
