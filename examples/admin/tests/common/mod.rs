@@ -170,7 +170,7 @@ impl Host {
     /// The tool on a terminal of its own, with what is typed there.
     #[track_caller]
     pub fn admin_at_terminal(&self, arguments: &str, typed: &str) -> Ran {
-        let line = format!("{} {arguments}", PROGRAM);
+        let line = format!("{PROGRAM} {arguments}");
         let mut command = Command::new("script");
         command.args(["-qec", &line, "/dev/null"]).current_dir(self.folder.path());
         command.env("USER", "olga").env("SHELL", "/bin/sh");
