@@ -20,6 +20,7 @@ use common::outside::Outside;
 use common::*;
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
 use scopes::Files;
+use support::text::same_id_other_secret;
 
 const OPS: By<'static> = By::Operator("ops");
 

@@ -13,6 +13,7 @@ use app_tokens::{
     TokenAuthority, TokenId,
 };
 use common::*;
+use support::text::same_id_other_secret;
 
 // -- issue
 

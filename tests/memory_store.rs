@@ -3,10 +3,7 @@
 use app_tokens::record::{Expires, LastUse, RecordParts, TokenRecord};
 use app_tokens::store::{Filter, MemoryStore, Purge, PurgeCutoff, TokenStore};
 
-#[path = "common/chance.rs"]
-mod chance;
-
-use chance::*;
+use support::chance::*;
 
 #[test]
 fn a_purge_among_many_rows_of_one_owner_deletes_what_the_reference_selects() {

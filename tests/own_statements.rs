@@ -1,14 +1,11 @@
 //! What a store over statements of its own is made of: columns that are read by place, a filter's facts, the rows an insert rests on.
 
-#[path = "common/chance.rs"]
-mod chance;
-
 use std::convert::Infallible;
 
 use app_tokens::record::{RecordParts, TokenRecord};
 use app_tokens::store::{Filter, FilterColumns, Insert, RestsOn, Row, RowColumns, Supersede};
 use app_tokens::{Timestamp, TokenId};
-use chance::{Chance, creation, id, parts, revocation, row};
+use support::chance::{Chance, creation, id, parts, revocation, row};
 
 /// A column as a driver hands it out.
 #[derive(Clone, Copy, Debug)]

@@ -14,13 +14,11 @@ use app_tokens::{Access, KeyId, KeyRing, Label, NewToken, Policy, TokenAuthority
 
 #[path = "common/by_reference.rs"]
 mod by_reference;
-#[path = "common/chance.rs"]
-mod chance;
 #[path = "common/file.rs"]
 mod file;
 
-use chance::*;
 use file::File;
+use support::chance::*;
 
 // -- files
 

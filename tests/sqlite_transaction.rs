@@ -10,11 +10,9 @@ use rusqlite::Connection;
 
 #[path = "common/file.rs"]
 mod file;
-#[path = "common/rows.rs"]
-mod rows;
 
 use file::File;
-use rows::*;
+use support::rows::*;
 
 /// A transaction that is never committed, in a database where there is this table only.
 async fn transaction_in(table: &str) -> SqliteTransaction<'static> {

@@ -6,7 +6,7 @@ use app_tokens::store::{
     Filter, Insert, MemoryStore, Page, Purge, PurgeCutoff, Replace, Supersede, TokenStore,
 };
 
-use crate::chance::*;
+use support::chance::*;
 
 /// Makes a `#[test]` of each function here. `$empty` makes, for each test, what makes its empty stores; `$rounds` is how often it tries.
 macro_rules! tests {

@@ -11,8 +11,8 @@ use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, Timestamp, TokenAutho
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::chance::*;
-use crate::server::{RUNTIME, Server, pool_to};
+use support::chance::*;
+use support::postgres::{RUNTIME, Server, pool_to};
 
 /// Every call fails, with nothing done, and says this.
 #[track_caller]

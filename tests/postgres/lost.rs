@@ -14,10 +14,10 @@ use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, T
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::NoTls;
 
-use crate::chance::*;
-use crate::proxy::{Cut, Proxy};
 use crate::races::until_waiting;
-use crate::server::{Database, RUNTIME, Server, pool_to};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server, pool_to};
+use support::proxy::{Cut, Proxy};
 
 /// A database, a store that is connected to it, and one whose way there can be cut.
 struct Ways {

@@ -9,8 +9,8 @@ use app_tokens::store::{
 };
 use tokio_postgres::Client;
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
 
 /// Waits until so many of the database's connections wait for a lock.
 pub async fn until_waiting(raw: &Client, count: i64) {

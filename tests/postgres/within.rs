@@ -8,8 +8,8 @@ use app_tokens::store::{
 };
 use tokio_postgres::IsolationLevel;
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
 
 async fn begun() -> (Database<'static>, PostgresStore, deadpool_postgres::Client) {
     let database = Server::needed().database().await;

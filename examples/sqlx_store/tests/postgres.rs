@@ -1,13 +1,5 @@
 //! The contract on [`SqlxStore`], over a real PostgreSQL, and what it promises beyond.
 
-#[path = "../../../tests/common/chance.rs"]
-mod chance;
-#[expect(dead_code, reason = "its round trips are counted elsewhere")]
-#[path = "../../../tests/common/proxy.rs"]
-mod proxy;
-#[path = "../../../tests/common/postgres.rs"]
-mod server;
-
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -22,9 +14,9 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx_store::SqlxStore;
 
-use chance::{creation, id, parts, revocation, row};
-use proxy::{Cut, Proxy};
-use server::{Database, RUNTIME, Server};
+use support::chance::{creation, id, parts, revocation, row};
+use support::postgres::{Database, RUNTIME, Server};
+use support::proxy::{Cut, Proxy};
 
 fn on_runtime(task: Task) {
     RUNTIME.block_on(task);
