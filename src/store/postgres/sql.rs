@@ -15,11 +15,13 @@
 //! A call may be given up at each of its awaits, also in the midst of BEGIN and COMMIT. Its connection must not go back to a pool in a
 //! transaction that is still open: what the host writes there next would be lost.
 //!
-//! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
-//!   `supersede.replaces`, the lowest id first: against deadlocks. [`INSERT_CONFLICTS`]. Then the first of these that holds is the answer:
-//!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`INSERT`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `revokes_derived`.
-//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`INSERT_CONFLICTS`]
+//! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for `under`. [`INSERT_CONFLICTS`]. Then the
+//!   first of these that holds is the answer: `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`INSERT`]; if that created nothing,
+//!   `IdTaken`.
+//! - *supersede*: [`LOCK_CURRENT`] for `superseded` and `replaces`, the lower id first: against deadlocks. [`INSERT_CONFLICTS`]. Then
+//!   `IdTaken` or `Stale`. Else [`INSERT`]; if that created nothing, `IdTaken`. [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and
+//!   [`REVOKE_DERIVED`] until it found 0 if `revokes_derived`.
+//! - *replace*, for each request: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`INSERT_CONFLICTS`]
 //!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`REPLACE`], and [`REVOKE_DERIVED`] until it found 0 if
 //!   `revokes_derived`.
 //! - *revoke*: [`REVOKE`] until it found 0.
@@ -67,7 +69,7 @@ pub const LOCK_OWNER: &str = "
 ///
 /// | column | type | |
 /// |---|---|---|
-/// | 0 | text | its owner, who must be the new row's in `insert.under` |
+/// | 0 | text | its owner, which must be the new row's in `insert.under` |
 /// | 1 | boolean | whether it is unused and has no successor, as `supersede.replaces` must be |
 pub const LOCK_CURRENT: &str = "
     SELECT owner, last_used_at IS NULL AND successor IS NULL
@@ -82,8 +84,10 @@ pub const LOCK_CURRENT: &str = "
 /// | `$1` | bigint | the new row's id |
 /// | `$2` | text | its owner |
 /// | `$3` | bigint | its family |
-/// | `$4` | bigint | `now` |
+/// | `$4` | bigint | `live.now` |
 /// | `$5` | text | its label |
+/// | `$6` | bigint | `live.used_after` |
+/// | `$7` | bigint | `live.now` and [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): a later stored use is not believed |
 ///
 /// | column | type | |
 /// |---|---|---|
@@ -94,7 +98,8 @@ pub const INSERT_CONFLICTS: &str = "
     SELECT EXISTS (SELECT FROM app_tokens WHERE id = $1), count(*), coalesce(bool_or(label = $5), FALSE)
     FROM app_tokens
     WHERE owner = $2 AND family <> $3 AND revoked_at IS NULL AND successor IS NULL
-        AND (expires_at IS NULL OR expires_at > $4)";
+        AND (expires_at IS NULL OR expires_at > $4)
+        AND ($6::bigint IS NULL OR created_at > $6 OR last_used_at > $6 AND last_used_at <= $7)";
 
 /// Creates a row. Where its id is taken it changes nothing: 0 rows.
 ///
@@ -199,7 +204,7 @@ macro_rules! lasting_facts {
         "($1::bigint IS NULL OR id = $1)
         AND ($2::text IS NULL OR owner = $2)
         AND ($3::bigint IS NULL OR family = $3)
-        AND ($4::bigint IS NULL OR id <> $4)
+        AND ($4::bigint IS NULL OR family <> $4 AND derived_from IS DISTINCT FROM $4)
         AND ($5::bigint IS NULL OR key_id = $5)
         AND (key_id = ANY ($6::bigint[])) IS NOT TRUE
         AND ($8::boolean IS NULL OR (successor IS NOT NULL) = $8)
@@ -228,7 +233,7 @@ macro_rules! filter {
 /// | `$1` | bigint | `id` |
 /// | `$2` | text | `owner` |
 /// | `$3` | bigint | `family` |
-/// | `$4` | bigint | `except_id` |
+/// | `$4` | bigint | `except_family` |
 /// | `$5` | bigint | `key_id` |
 /// | `$6` | bigint\[\] | `except_key_ids`; never NULL |
 /// | `$7` | boolean | `revoked` |
@@ -319,7 +324,7 @@ pub const REVOKE: &str = concat!(
         UNION
         SELECT child.id FROM app_tokens AS child
         JOIN families ON child.owner = families.owner AND child.derived_from = families.family
-        WHERE child.id IS DISTINCT FROM $4
+        WHERE $4 IS NULL OR child.family <> $4 AND child.derived_from IS DISTINCT FROM $4
     ), ended AS (
         ",
     revoke!("$13", "$14", "$15"),
