@@ -44,8 +44,8 @@ pub(super) fn find_row(
     rows.next()?.map(read_row).transpose()
 }
 
-/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no sense is
-/// damaged, and no error.
+/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no
+/// sense is damaged, and no error.
 pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
     let columns = RowColumns::read::<Box<dyn Error>>(
@@ -53,7 +53,8 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         |at| Ok(row.get_ref(at)?.as_str_or_null()?),
         |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
     );
-    // A damaged file may hold a text that is not UTF-8, or a value of another type than its column's.
+    // A damaged file may hold a text that is not UTF-8, or a value of another type than its
+    // column's.
     let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), RowColumns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
 }
