@@ -2,60 +2,14 @@
 //! driver.
 //!
 //! They are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql)
-//! writes them over another. Each statement is complete. Bind its parameters in the order of its
-//! table, each of the type given there, NULL for a missing one. [`RowColumns`](super::RowColumns)
-//! are a row's columns, in order and by name. The constants are in the order of the contract on
+//! writes them over another. Each statement is complete. Bind its parameters in their order, each
+//! of the type given, NULL for a missing one. [`RowColumns`](super::RowColumns) are a row's columns,
+//! in order and by name. The constants are in the order of the contract on
 //! [`TokenStore`](super::TokenStore).
 //!
 //! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
 //!
-//! # Transactions
-//! [`FIND`] and [`LIST`] run alone. Every other call is one transaction at **READ COMMITTED**, in
-//! which each statement sees what was committed before it began. A stricter level breaks the
-//! contract: it shows the past. The statements run one after the other, in the order below. A
-//! refusal ends the call early. Nothing is written by then, so the transaction may be committed or
-//! rolled back.
-//!
-//! A call may be dropped at each of its awaits, also during BEGIN and COMMIT. Its connection must
-//! not go back to a pool in an open transaction: what the host writes there next would be lost.
-//!
-//! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each
-//!   row in `under`, `supersede` and `supersede.replaces`, the lowest id first, so that two inserts
-//!   don't deadlock. [`INSERT_CONFLICTS`]. Answer the first of these that holds: `IdTaken`,
-//!   `Stale`, `LimitReached`, `LabelTaken`. Then [`INSERT`]; if it inserted nothing, `IdTaken`.
-//!   Then, if a row is superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and
-//!   [`REVOKE_DERIVED`] until it finds 0 if `revokes_derived`.
-//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row, `Stale`. If
-//!   the label is unique, [`INSERT_CONFLICTS`] with the form's id, owner, family and label, which
-//!   may give `LabelTaken`. [`REPLACE`], and [`REVOKE_DERIVED`] until it finds 0 if
-//!   `revokes_derived`.
-//! - *revoke*: [`REVOKE`] until it finds 0.
-//! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
-//! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], each time with the rest
-//!   of the limit. Repeat until as many rows were deleted as found, or until the limit is reached.
-//!   Don't repeat until none is found: a deleted row may be what spared another. After a purge of
-//!   dead rows that didn't reach the limit, [`PURGE_OWNERS`], with a limit above the owners who
-//!   lose their last token in a day.
-//!
-//! A statement is repeated because another transaction was changing its rows, so it soon ends. If a
-//! hundred passes in a row change nothing, a trigger, a rule or row-level security holds the rows
-//! back: fail. Fail also if a [`REPLACE`] or a [`REVOKE_ONE`] changes no row, as its row is locked.
-//!
-//! Within a transaction of the host's, for
-//! [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same statements
-//! run in the same order, without BEGIN and COMMIT. Check first that `SHOW transaction_isolation`
-//! says `read committed`. A deadlock is not retried there, as an error has ended the transaction.
-//!
-//! # Errors
-//! An error of any statement before COMMIT was sent is
-//! [`StoreError::not_done`](super::StoreError::not_done). An error of COMMIT is
-//! [`StoreError::unknown`](super::StoreError::unknown), unless the server itself says `ERROR`.
-//! SQLSTATE 40P01 (a deadlock) and 40001 are worth another try.
-//!
-//! # Plans
-//! [`FIND`] is worth preparing. [`LIST`], [`REVOKE`], [`PURGE_MATCHING`], [`LOCK_DEAD`] and
-//! [`PURGE_DEAD`] need a plan for the values that they are given, which PostgreSQL makes for an
-//! unnamed statement. A plan for any values reads the whole table.
+#![doc = include_str!("sql.md")] // How a call is made of them: transactions, errors, plans.
 
 /// The three tables and their indexes. Run it once, in your own migrations, in one transaction.
 pub const SCHEMA: &str = include_str!("schema.sql");
@@ -67,9 +21,7 @@ pub const SCHEMA: &str = include_str!("schema.sql");
 /// `DO NOTHING` would not wait for the lock, and `SELECT … FOR UPDATE` finds no row to lock for a
 /// new owner.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | text | the owner |
+/// Parameter `$1` (text): the owner.
 pub const LOCK_OWNER: &str = "
     INSERT INTO app_tokens_owners (owner) VALUES ($1)
     ON CONFLICT (owner) DO UPDATE SET owner = EXCLUDED.owner";
@@ -192,10 +144,7 @@ pub const REVOKE_ONE: &str = concat!(
 /// | `$5` | bigint | the family |
 /// | `$6` | bigint | the id of the new row, which is spared; -1 for none |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many it revoked |
-/// | 1 | bigint | how many it found without a revocation |
+/// Columns (bigint): 0 is how many it revoked; 1 is how many it found without a revocation.
 pub const REVOKE_DERIVED: &str = concat!(
     "
     WITH revoked AS (
@@ -223,9 +172,7 @@ macro_rules! select_row {
 /// Selects one row, or none. Its columns are all 21 [`RowColumns`](super::RowColumns), in their
 /// order.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | the id |
+/// Parameter `$1` (bigint): the id.
 pub const FIND: &str = concat!(select_row!(), " WHERE id = $1");
 
 /// All facts of a filter but `revoked`, which a revocation itself changes.
@@ -307,9 +254,7 @@ pub const LIST: &str = concat!(
 /// | `$1` | bigint\[\] | the keys in order, after one that is smaller than any |
 /// | `$2` | bigint\[\] | the keys in order, before one that is greater than any |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | boolean | whether there is such a row |
+/// Column 0 (boolean): whether there is such a row.
 pub const UNDER_OTHER_KEYS: &str = "
     SELECT EXISTS (
         SELECT FROM unnest($1::bigint[], $2::bigint[]) AS gap (above, below)
@@ -344,10 +289,7 @@ pub const UNDER_OTHER_KEYS: &str = "
 /// | `$14` | text | why |
 /// | `$15` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many rows it revoked |
-/// | 1 | bigint | how many it found without a revocation |
+/// Columns (bigint): 0 is how many rows it revoked; 1 is how many it found without a revocation.
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (
@@ -419,10 +361,7 @@ pub const TOUCH: &str = "
 /// | `$1` to `$12` | | the filter, as in [`FILTER`] |
 /// | `$13` | bigint | how many at most |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many it deleted |
-/// | 1 | bigint | how many it found |
+/// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
 pub const PURGE_MATCHING: &str = concat!(
     "
     WITH found AS (
@@ -465,9 +404,7 @@ macro_rules! dead {
 /// | `$3` | bigint | `cutoff.now` |
 /// | `$4` | bigint | how many at most |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | an id |
+/// Column 0 (bigint): an id.
 pub const LOCK_DEAD: &str = concat!(
     "
     SELECT id FROM app_tokens WHERE ",
@@ -494,9 +431,7 @@ pub const PURGE_DEAD: &str = concat!(
 /// Deletes lock rows of owners without tokens. It skips those that are held; an insert makes one
 /// again.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | how many at most |
+/// Parameter `$1` (bigint): how many at most.
 pub const PURGE_OWNERS: &str = "
     WITH idle AS (
         SELECT owner FROM app_tokens_owners
