@@ -19,11 +19,11 @@ mod stripes;
 
 use self::stripes::{Exclusive, Striped};
 
-/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are
-/// one store.
+/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it.
+/// Clones are one store.
 ///
-/// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it happens
-/// at one instant.
+/// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it
+/// happens at one instant.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Striped<IdMap<Row>, Index>>);
 
@@ -65,8 +65,8 @@ impl TokenStore for MemoryStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let rows = self.0.lock();
-        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the heap
-        // goes if a smaller one comes.
+        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the
+        // heap goes if a smaller one comes.
         let mut smallest = BinaryHeap::new();
         for row in rows.candidates(filter).flatten().filter(|row| filter.matches(row)) {
             if page.after.is_none_or(|after| row.id() > after) {

@@ -7,8 +7,8 @@ use crate::record::{Revocation, TokenRecord};
 use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
-/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each statement
-/// for its values.
+/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each
+/// statement for its values.
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
 /// The parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
@@ -105,8 +105,8 @@ pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 3] {
     [Some(ended_by.as_unix()), unused_since.map(Timestamp::as_unix), Some(now.as_unix())]
 }
 
-/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or [`LIST`](crate::store::postgres_sql::LIST).
-/// A row that makes no sense is damaged, and no error.
+/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or
+/// [`LIST`](crate::store::postgres_sql::LIST). A row that makes no sense is damaged, and no error.
 pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;

@@ -156,8 +156,9 @@ impl Statements<'_> {
 
     /// Repeats a revocation until it finds no row, and returns how many rows it revoked.
     ///
-    /// At READ COMMITTED a statement sees the rows that were committed before it began. If it waits for the
-    /// lock of a rotation, it doesn't see that rotation's new row afterwards. The next pass does.
+    /// At READ COMMITTED a statement sees the rows that were committed before it began. If it waits
+    /// for the lock of a rotation, it doesn't see that rotation's new row afterwards. The next pass
+    /// does.
     pub(super) async fn revoke_until_none_is_left(
         &self,
         sql: &str,
@@ -174,8 +175,8 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows, in two statements: only one that begins after the rows are locked sees every row
-    /// that was issued under them.
+    /// Deletes dead rows, in two statements: only one that begins after the rows are locked sees
+    /// every row that was issued under them.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
@@ -206,7 +207,8 @@ impl Statements<'_> {
         Ok(Pass { changed: row.try_get(0)?, found: row.try_get(1)? })
     }
 
-    /// Changes a row that is there for certain: it is locked. Only a trigger or a rule can spare it.
+    /// Changes a row that is there for certain: it is locked. Only a trigger or a rule can spare
+    /// it.
     async fn execute_on_one(&self, sql: &str, params: &[Parameter<'_>]) -> Result<(), Problem> {
         match self.execute(sql, params).await? {
             0 => Err(Problem::Local(OBSTRUCTED)),
@@ -241,8 +243,8 @@ impl Statements<'_> {
 
 /// Ends a repetition that changes nothing any more.
 ///
-/// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that no pass
-/// changes are held back by a trigger, a rule or row-level security, which never ends.
+/// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that
+/// no pass changes are held back by a trigger, a rule or row-level security, which never ends.
 #[derive(Default)]
 pub(super) struct StallGuard {
     idle_passes: u32,

@@ -1,4 +1,5 @@
-//! The methods of [`TokenStore`]: for [`SqliteStore`], and each change as the statements of one transaction.
+//! The methods of [`TokenStore`]: for [`SqliteStore`], and each change as the statements of one
+//! transaction.
 
 use rusqlite::params;
 
@@ -34,8 +35,8 @@ impl TokenStore for SqliteStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let Inner { readers, table, .. } = &*self.0;
-        // One token or one owner is soon read. Anything else may walk through the whole table, and must
-        // not hold up the thread of an async host.
+        // One token or one owner is soon read. Anything else may walk through the whole table, and
+        // must not hold up the thread of an async host.
         let rows = if filter.id.is_some() || filter.owner.is_some() {
             readers.read(|connection| list_rows(connection, table, filter, page))
         } else {

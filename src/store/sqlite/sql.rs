@@ -1,7 +1,8 @@
 //! The SQL that is sent to SQLite, in the order of the contract on `TokenStore`.
 //!
-//! Parameters with numbers (`?1`) belong to whole statements. Bare ones (`?`) belong to parts, which
-//! `query.rs` joins. All are written over the table `app_tokens`; `TableName::in_sql` renames it.
+//! Parameters with numbers (`?1`) belong to whole statements. Bare ones (`?`) belong to parts,
+//! which `query.rs` joins. All are written over the table `app_tokens`; `TableName::in_sql` renames
+//! it.
 
 // -- insert
 
@@ -45,8 +46,8 @@ pub(super) const INSERT: &str = "
         ?16, ?17, ?18, ?19, ?20, ?21
     )";
 
-/// Writes a row's new form. The parameters are the first 15 of [`INSERT`]; `?15` is the revision that
-/// the stored row must have.
+/// Writes a row's new form. The parameters are the first 15 of [`INSERT`]; `?15` is the revision
+/// that the stored row must have.
 pub(super) const REPLACE: &str = "
     UPDATE app_tokens
     SET digest = ?2, owner = ?3, label = ?4, scopes = ?5, resources = ?6, issued_by = ?7,
@@ -90,7 +91,8 @@ pub(super) const COUNT_END: &str = " LIMIT ?)";
 
 // -- revoke
 
-/// Decodes nothing. A damaged revision is brought back into range, so that it can't make the UPDATE fail.
+/// Decodes nothing. A damaged revision is brought back into range, so that it can't make the UPDATE
+/// fail.
 macro_rules! revoke {
     () => {
         "
@@ -131,9 +133,10 @@ pub(super) const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
 
 /// Selects dead rows. `?1` is `ended_by`, `?2` `unused_since`, `?3` `now`.
 ///
-/// A row can be dead in three ways. One condition with OR would let the planner walk through the table, so
-/// each way is a SELECT by an index of its own. The later ones leave out the rows of the earlier ones, as
-/// the LIMIT counts each row once. Without an idle time-out `?2` is NULL, and no comparison with NULL holds.
+/// A row can be dead in three ways. One condition with OR would let the planner walk through the
+/// table, so each way is a SELECT by an index of its own. The later ones leave out the rows of the
+/// earlier ones, as the LIMIT counts each row once. Without an idle time-out `?2` is NULL, and no
+/// comparison with NULL holds.
 pub(super) const DEAD: &str = "
     SELECT id FROM (
         SELECT id, owner, family, successor FROM app_tokens WHERE revoked_at <= ?1
