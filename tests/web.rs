@@ -9,7 +9,8 @@ use std::time::Duration;
 use app_tokens::event::Event;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
+    Superseded,
 };
 use app_tokens::web::{
     Accounts, AccountsError, Credentials, Login, NamesAreOwners, Origin, Refusal, TokenLayer,
@@ -396,7 +397,16 @@ impl TokenStore for Away {
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send {
         away()
     }
-    fn replace(&self, _: &Replace) -> impl Future<Output = Result<Replaced, StoreError>> + Send {
+    fn supersede(
+        &self,
+        _: &Supersede,
+    ) -> impl Future<Output = Result<Superseded, StoreError>> + Send {
+        away()
+    }
+    fn replace(
+        &self,
+        _: &[Replace],
+    ) -> impl Future<Output = Result<Vec<Replaced>, StoreError>> + Send {
         away()
     }
     fn revoke(

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
+    Filter, Insert, Inserted, LiveAt, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{Access, KeyId, Label, Operator, Owner, Seal, Timestamp, TokenId};
 
@@ -107,11 +107,10 @@ impl Outside {
     fn put(&self, parts: RecordParts) {
         let insert = Insert {
             row: Row::new(TokenRecord::from_parts(parts)),
-            now: at(0),
+            live: LiveAt::now(at(0)),
             limit: None,
             unique_label: false,
             under: None,
-            supersede: None,
         };
         assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
     }
@@ -121,7 +120,7 @@ impl Outside {
             Some(record) if !self.damaged.lock().unwrap().contains(&record.id()) => {
                 Row::new(record.clone())
             }
-            _ => Row::damaged(row.id()),
+            _ => Row::damaged(row.standing_facts()),
         }
     }
 
@@ -151,9 +150,13 @@ impl TokenStore for Outside {
         let rows = self.read(self.kept.list(filter, page)).await?;
         Ok(rows.iter().map(|row| self.loaded(row)).collect())
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
         let_act(&self.before_write);
-        self.kept.replace(replace).await
+        self.kept.supersede(supersede).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        let_act(&self.before_write);
+        self.kept.replace(replaces).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.kept.revoke(filter, revocation).await
