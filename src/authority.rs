@@ -21,7 +21,7 @@ use crate::event::{self, Event, EventBuffer, Observer};
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
 use crate::random::{self, RandomSource, RandomSourceFailed};
-use crate::record::{Actor, LastUse, Status};
+use crate::record::{Actor, LastUse, LiveAt, Status};
 use crate::row::ReadableRow;
 use crate::seal::{Intact, Sealer};
 use crate::store::{Filter, MemoryStore, Page, Row, TokenStore};
@@ -79,6 +79,8 @@ pub enum By<'a> {
 
 /// How often an act is tried again if another call was faster.
 const MAX_TRIES: usize = 8;
+/// A host writes its pending uses within this time; an idle time-out is at least as long.
+const LONGEST_FLUSH: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows a walk through the whole store holds in memory.
 const WALK_PAGE: u32 = 500;
 
@@ -144,7 +146,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 break;
             }
         }
-        let is_full = page.limit > 0 && rows.len() >= page.limit as usize;
+        let is_full = rows.len() >= page.limit.get() as usize;
         let next = rows.last().filter(|_| is_full).map(Row::id);
         let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
         Ok(TokenPage { tokens, damaged, next })
@@ -218,6 +220,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
     }
 
+    /// What decides which rows are live. Another host may hold a use that it has not written yet,
+    /// so a row counts as used for as long as that may take.
+    fn live_at(&self, now: Timestamp) -> LiveAt {
+        let idle_timeout = self.engine.policy.idle_timeout();
+        let used_after = |timeout| now.saturating_sub(timeout).saturating_sub(LONGEST_FLUSH);
+        LiveAt { now, used_after: idle_timeout.map(used_after) }
+    }
+
     /// The last use that this process has not written yet, if the policy has an idle time-out.
     ///
     /// Read it before the row: a flush in between moves a use from the log to the store.
@@ -258,8 +268,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(None);
         };
         let rows = self.store.list(filter, current).await?;
-        if rows.len() >= current.limit as usize {
-            *page = rows.last().map(|row| Page { after: Some(row.id()), ..current });
+        if rows.len() >= current.limit.get() as usize {
+            *page = rows.last().map(|row| current.after(row.id()));
         }
         Ok(Some(rows))
     }

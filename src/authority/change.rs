@@ -1,5 +1,6 @@
 //! Changing an active token: rename, narrow, extend, rotate.
 
+use super::issue::New;
 use super::{By, MAX_TRIES, TokenAuthority};
 use crate::access::Access;
 use crate::error::{ChangeError, Failed};
@@ -8,7 +9,7 @@ use crate::issue::{self, IssuedToken, Rotation};
 use crate::record::{Expires, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Certainty, Insert, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
+use crate::store::{Certainty, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
 use crate::text::{Label, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -125,19 +126,14 @@ impl<S: TokenStore> TokenAuthority<S> {
             ..SealChange::default()
         };
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
-        let supersede = |successor| Supersede {
-            row: self.engine.sealer.reseal(old, superseded(successor)).into(),
-            replaces: replaced.clone().map(Row::from),
-            revokes_derived: revoked_derived,
-            revocation: revocation.clone(),
-        };
-        let unbound = |row: Row| Insert {
-            supersede: Some(supersede(row.id())),
-            row,
-            now,
-            limit: None,
-            unique_label: false,
-            under: None,
+        let supersede = |row: Row| {
+            New::Supersede(Supersede {
+                superseded: self.engine.sealer.reseal(old, superseded(row.id())).into(),
+                row,
+                replaces: replaced.clone().map(Row::from),
+                revokes_derived: revoked_derived,
+                revocation: revocation.clone(),
+            })
         };
         let emit = |token: &TokenView, is_certain| {
             let replaced = replaced.as_ref().map(|row| row.record().id());
@@ -151,7 +147,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 is_certain,
             });
         };
-        let inserted = self.draw_and_insert(&granted, now, unbound, emit).await?;
+        let inserted = self.draw_and_insert(&granted, now, supersede, emit).await?;
         // Refused as stale: there was neither a limit nor a unique label to refuse it for.
         inserted.map_err(|_| ChangeError::Conflict)
     }
@@ -210,7 +206,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
             let replace = Replace {
                 row: new.clone().into(),
-                now,
+                live: self.live_at(now),
                 unique_label: kind == event::ChangeKind::Renamed && policy.has_unique_labels(),
                 revokes_derived: revoked_derived.then(revocation),
             };
@@ -257,13 +253,18 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Replaces a row. If the store can't say whether it did, reads the row and compares seals.
     pub(super) async fn replace(&self, replace: &Replace) -> Result<Replaced, Failed> {
-        let lost = match self.store.replace(replace).await {
+        let lost = match self.store.replace(std::slice::from_ref(replace)).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
-            Ok(answer @ Replaced::LabelTaken) if !replace.unique_label => {
-                let broken = format!("{answer:?} answers no part of the replacement");
-                return Err(StoreError::unknown(broken).into());
-            }
-            answered => return Ok(answered?),
+            Err(error) => return Err(error.into()),
+            Ok(answers) => match answers[..] {
+                [answer] if answer != Replaced::LabelTaken || replace.unique_label => {
+                    return Ok(answer);
+                }
+                _ => {
+                    let broken = format!("{answers:?} answers no part of the replacement");
+                    return Err(StoreError::unknown(broken).into());
+                }
+            },
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
         let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());

@@ -1,8 +1,6 @@
 //! Revoking, forgetting and purging.
 
-use std::time::Duration;
-
-use super::{By, TokenAuthority};
+use super::{By, LONGEST_FLUSH, TokenAuthority};
 use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
@@ -14,9 +12,6 @@ use crate::token::TokenId;
 
 /// How many rows one call to the store deletes.
 const PURGE_BATCH: u32 = 1000;
-
-/// A host writes its pending uses within this time; an idle time-out is at least as long.
-const LONGEST_FLUSH: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes a token, and what was issued under it. Returns how many tokens it revoked.
@@ -43,8 +38,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Revokes all tokens that match, and what was issued under them. Returns how many.
     ///
-    /// The token that the filter's `except_id` names is spared in any case. An owner's call
-    /// revokes only that owner's tokens.
+    /// The family that the filter's `except_family` names is spared in any case, with what was
+    /// issued under it. An owner's call revokes only that owner's tokens.
     ///
     /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
     /// used since a date.
