@@ -143,8 +143,8 @@ plant "what was issued under a revoked token lives on" src/store/memory.rs \
     "matching.iter().chain(&derived).filter(" \
     "matching.iter().filter("
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
-    "CASE WHEN revision < 0 THEN 0 WHEN revision < 9223372036854775807 THEN revision + 1 ELSE revision END" \
-    "revision + 1"
+    "WHEN revision < 9223372036854775807 THEN revision + 1" \
+    "WHEN TRUE THEN revision + 1"
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
@@ -247,8 +247,8 @@ plant "all lock rows are purged at once, in PostgreSQL" $sql \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows
 plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
-    "Err(WriteError::AtCommit(error)) if is_refused(&error) =>" \
-    "Err(WriteError::AtCommit(error)) if is_refused(&error) || true =>" \
+    "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) =>" \
+    "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
 plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres/connection.rs \
     "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \

@@ -1,4 +1,5 @@
-//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as statements bind it.
+//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as
+//! statements bind it.
 
 use std::borrow::Cow;
 
@@ -15,8 +16,9 @@ use crate::token::TokenId;
 
 /// A record as the columns of an SQL table: whole numbers, texts and bytes. For stores of your own.
 ///
-/// Write what [`RowColumns::of`] returns, and make a row of what was read by [`RowColumns::into_row`]. Times are
-/// seconds since 1970. Every column but the id may be NULL when it is read: the row is [`Row::damaged`] then.
+/// Write what [`RowColumns::of`] returns, and make a row of what was read by
+/// [`RowColumns::into_row`]. Times are seconds since 1970. Every column but the id may be NULL when
+/// it is read: the row is [`Row::damaged`] then.
 ///
 /// ```
 /// use app_tokens::store::{RowColumns, Row};
@@ -110,7 +112,8 @@ impl<'r> RowColumns<'r> {
         }
     }
 
-    /// The row of these columns. It is damaged if any of them can't be what [`RowColumns::of`] wrote.
+    /// The row of these columns. It is damaged if any of them can't be what [`RowColumns::of`]
+    /// wrote.
     ///
     /// `None` if the id is none: no token leads to such a row.
     pub fn into_row(self) -> Option<Row> {
@@ -211,11 +214,11 @@ impl std::fmt::Debug for RowColumns<'_> {
     }
 }
 
-/// A filter as an SQL statement binds it: whole numbers, texts and booleans. A fact that is not asked for is
-/// `None`: NULL in SQL.
+/// A filter as an SQL statement binds it: whole numbers, texts and booleans. A fact that is not
+/// asked for is `None`: NULL in SQL.
 ///
-/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a store that overlooks a
-/// fact revokes or deletes too much.
+/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a store that
+/// overlooks a fact revokes or deletes too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the filter's fact of the same name")]
 pub struct FilterColumns<'f> {

@@ -1038,7 +1038,7 @@ fn a_policy_file_with_a_mistake_is_read_aloud() {
         assert!(ran.err.contains(said), "{said}: {ran:?}");
     }
     let host = Host::with_policy("max_life = '90 days'\nnever_expiring = true");
-    host.admin(&["list"]).exited(1, "can't be never-expiring where there is a maximum life");
+    host.admin(&["list"]).exited(1, "can't be never-expiring under a maximum life");
     fs::remove_file(host.path("policy.toml")).unwrap();
     host.admin(&["list"]).exited(1, "No such file");
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    CLOCK_TOLERANCE, RowColumns, PurgeCutoff, FilterColumns, Filter, Insert, Inserted, Page, Purge, Replace,
-    Replaced, RestsOn, Row, StoreError, Supersede, TokenStore, postgres_sql as sql,
+    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, Page, Purge, PurgeCutoff, Replace,
+    Replaced, RestsOn, Row, RowColumns, StoreError, Supersede, TokenStore, postgres_sql as sql,
 };
 use app_tokens::{Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
@@ -230,7 +230,8 @@ type Standing = (bool, i64, bool);
 
 async fn standing(new: &RowColumns<'_>, now: i64, on: &mut PgConnection) -> sqlx::Result<Standing> {
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
-    let query = bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
+    let query =
+        bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
     query.fetch_one(on).await
 }
 
@@ -276,15 +277,16 @@ fn derived<'q>(from: &'q RowColumns<'_>, spared: i64, revocation: &'q Revocation
     bind!(query => from.owner.as_deref(), from.family, spared)
 }
 
-/// The first 15 parameters are a row's form.
+/// The first 17 parameters are a row's form.
 fn form<'q>(sql: &'q str, c: &'q RowColumns<'_>) -> Query<'q> {
     bind!(sqlx::query(sql) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
-        c.scopes.as_deref(), c.resources.as_deref(), c.issued_by.as_deref(), c.created_at, c.expires_at,
-        c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
+        c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
+        c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
 }
 
 fn row(row: &PgRow) -> sqlx::Result<Option<Row>> {
-    let columns = RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
+    let columns =
+        RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
     Ok(columns?.into_row())
 }
 
