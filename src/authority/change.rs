@@ -265,7 +265,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             answered => return Ok(answered?),
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
-        let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());
+        let seal = |row: &Row| row.record().and_then(|record| record.seal().cloned());
         let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
         if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
     }

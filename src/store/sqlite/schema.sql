@@ -3,9 +3,9 @@
 -- 3.37 or newer, for STRICT.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
--- text read as a number (Crockford's base 32, the first character the greatest). `scopes` and
--- `resources` are NULL for everything, else the items, one a line, and the empty text for none. No
--- item is empty or holds a line end.
+-- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
+-- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
+-- text for none. No item is empty or holds a line end.
 --
 -- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
 -- written wrong.
