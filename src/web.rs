@@ -9,20 +9,20 @@
 //! there is also an extractor.
 //!
 //! ```
-//! use app_tokens::web::{Login, NamesAreOwners, Origin};
-//! use app_tokens::{NewToken, Requirement, TokenAuthority};
+//! use app_tokens::web::{Login, NamesAreOwners};
+//! use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = TokenAuthority::in_memory("acme")?;
-//! let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
+//! let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await?;
 //! let login = Login::new(tokens, NamesAreOwners);
 //!
 //! let header = format!("Bearer {}", issued.expose_secret());
-//! let token = login.authenticate([header.as_bytes()], Origin::default()).await?;
+//! let token = login.authenticate([header.as_bytes()], Origin::unknown()).await?;
 //! assert_eq!(token.require(Requirement::ANY_VALID_TOKEN)?.owner().as_str(), "alice");
 //!
 //! let stolen = b"Bearer stolen".as_slice();
-//! let refusal = login.authenticate([stolen], Origin::default()).await.unwrap_err();
+//! let refusal = login.authenticate([stolen], Origin::unknown()).await.unwrap_err();
 //! assert_eq!(login.answer(&refusal).status, 401);
 //! # Ok(())
 //! # }
@@ -74,4 +74,4 @@ pub use credentials::{Accept, Credentials, CredentialsError, credentials};
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use layer::{TokenLayer, TokenService};
-pub use login::{Login, Origin};
+pub use login::Login;

@@ -15,9 +15,9 @@ use tower_service::Service;
 use super::accounts::{Accounts, AccountsError};
 use super::answer::{Answer, Refusal};
 use super::credentials::Credentials;
-use super::login::{Login, Origin};
+use super::login::Login;
 use crate::authority::TokenAuthority;
-use crate::present::Authenticated;
+use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
 
 /// Lets in requests with a valid token, and answers the others itself.
@@ -110,14 +110,14 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// origins.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{NamesAreOwners, Origin, TokenLayer}};
+    /// # use app_tokens::{Origin, TokenAuthority, web::{NamesAreOwners, TokenLayer}};
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///
     /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NamesAreOwners)
     ///     .origin(|request| match request.extensions.get::<ConnectInfo<SocketAddr>>() {
-    ///         Some(ConnectInfo(peer)) => Origin::default().from_address(peer.ip()),
-    ///         None => Origin::default(),
+    ///         Some(ConnectInfo(peer)) => Origin::from(peer.ip()),
+    ///         None => Origin::unknown(),
     ///     });
     /// # Ok::<(), app_tokens::SetupError>(())
     /// ```
@@ -310,10 +310,10 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
             return origin(parts);
         }
         if !self.login.tokens().policy().records_origin() {
-            return Origin::default();
+            return Origin::unknown();
         }
         let client = parts.headers.get(USER_AGENT).and_then(|client| client.to_str().ok());
-        client.map_or(Origin::default(), |client| Origin::default().from_client(client))
+        client.map_or(Origin::unknown(), |client| Origin::unknown().client(client))
     }
 }
 

@@ -1,7 +1,6 @@
 //! The whole way in: [`Login`].
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accounts::Accounts;
@@ -11,29 +10,8 @@ use super::resemblance::claims_to_be_a_token;
 use crate::authority::TokenAuthority;
 use crate::error::{AuthError, DenialReason};
 use crate::policy::{Policy, PolicyError};
-use crate::present::{Authenticated, Presented};
+use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
-
-/// From where a request comes, as far as the host says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Origin<'a> {
-    address: Option<IpAddr>,
-    client: Option<&'a str>,
-}
-
-impl<'a> Origin<'a> {
-    /// Sets the client's address. Behind a proxy, the host must take it from the proxy's header.
-    #[must_use]
-    pub const fn from_address(self, address: IpAddr) -> Origin<'a> {
-        Origin { address: Some(address), ..self }
-    }
-
-    /// Sets the client program, as it named itself in `User-Agent`.
-    #[must_use]
-    pub const fn from_client(self, client: &'a str) -> Origin<'a> {
-        Origin { client: Some(client), ..self }
-    }
-}
 
 /// The whole way in, without a framework. It reads the header, asks the authority, then the
 /// accounts.
@@ -116,13 +94,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: Origin<'_>,
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
-        let presented = Presented { text, address: origin.address, client: origin.client };
-        let verified = match self.tokens.verify(&presented).await {
+        let verified = match self.tokens.verify(text, origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self
-                    .tokens
-                    .deny(&presented, DenialReason::Mistyped, None, None)
-                    .into());
+                return Err(self.tokens.deny(origin, DenialReason::Mistyped, None, None).into());
             }
             verified => verified?,
         };
@@ -140,8 +114,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&verified, &presented, reason).into()),
-            None => Ok(self.tokens.admit(verified, &presented)),
+            Some(reason) => Err(self.tokens.turn_away(&verified, origin, reason).into()),
+            None => Ok(self.tokens.admit(verified, origin)),
         }
     }
 
