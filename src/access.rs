@@ -18,8 +18,8 @@ mod scope;
 pub use network::Network;
 pub use requirement::Requirement;
 pub use resource::{Resource, ResourceKind};
-pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 pub use scope::{AsScope, Scope, ScopeName};
+pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 
 /// What a token may do: some scopes, or all, on some resources, or all, from some networks, or all.
 ///

@@ -55,11 +55,8 @@ impl Attributes {
         let key = key.as_ref();
         check_name(key, Attributes::MAX_KEY_CHARS, is_of_scope_token)
             .map_err(|problem| InvalidText::new("attribute's key", problem))?;
-        let value = checked_text(
-            "attribute's value",
-            value.as_ref().trim(),
-            Attributes::MAX_VALUE_CHARS,
-        )?;
+        let value =
+            checked_text("attribute's value", value.as_ref().trim(), Attributes::MAX_VALUE_CHARS)?;
         let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
         match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
             Ok(at) => pairs[at].1 = value.into(),

@@ -149,11 +149,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ManageError::Unknown`] if there is none, it is another owner's, or its row is damaged.
     /// - [`ManageError::Failed`] if the store fails.
-    pub async fn find(
-        &self,
-        by: impl Into<Actor>,
-        id: TokenId,
-    ) -> Result<TokenView, ManageError> {
+    pub async fn find(&self, by: impl Into<Actor>, id: TokenId) -> Result<TokenView, ManageError> {
         let by = by.into();
         // Read before the row. A flush in between moves a use from the log to the store, and in
         // this order it is seen in at least one of them.

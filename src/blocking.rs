@@ -138,7 +138,12 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::extend`].
-    pub fn extend(&self, by: impl Into<Actor>, id: TokenId, end: Expires) -> Result<TokenView, ChangeError> {
+    pub fn extend(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        end: Expires,
+    ) -> Result<TokenView, ChangeError> {
         block_on(self.tokens.extend(by, id, end))
     }
 
@@ -159,7 +164,12 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::revoke`].
-    pub fn revoke(&self, by: impl Into<Actor>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
+    pub fn revoke(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 
@@ -180,7 +190,11 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::revoke_leaked`].
-    pub fn revoke_leaked(&self, text: &str, operator: &Operator) -> Result<LeakReport, ManageError> {
+    pub fn revoke_leaked(
+        &self,
+        text: &str,
+        operator: &Operator,
+    ) -> Result<LeakReport, ManageError> {
         block_on(self.tokens.revoke_leaked(text, operator))
     }
 
@@ -297,7 +311,12 @@ impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
     ///
     /// # Errors
     /// Those of [`InTransaction::revoke`].
-    pub fn revoke(&self, by: impl Into<Actor>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
+    pub fn revoke(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 

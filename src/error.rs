@@ -191,7 +191,9 @@ pub enum IssueError {
     #[error("a token that was issued under another can't have any under itself")]
     NotUnderThis,
     /// It names attributes, but it takes over those of the token under which it is issued.
-    #[error("a token that is issued under another takes over its attributes and can't name its own")]
+    #[error(
+        "a token that is issued under another takes over its attributes and can't name its own"
+    )]
     AttributesUnderToken,
     /// It would belong to another owner than the token under which it is issued.
     #[error("the token would belong to another owner than the one under which it is issued")]

@@ -422,7 +422,10 @@ mod tests {
         assert_eq!(owner(NewToken::new("7", "x", Access::full())).as_str(), "7");
         assert_eq!(owner(NewToken::new(String::from("7"), "x", Access::full())).as_str(), "7");
         assert_eq!(owner(NewToken::new(7_u32, "x", Access::full())).as_str(), "7");
-        assert_eq!(owner(NewToken::new(u64::MAX, "x", Access::full())).as_str(), "18446744073709551615");
+        assert_eq!(
+            owner(NewToken::new(u64::MAX, "x", Access::full())).as_str(),
+            "18446744073709551615"
+        );
         assert_eq!(owner(NewToken::new(-7_i64, "x", Access::full())).as_str(), "-7");
         assert_eq!(owner(NewToken::new(Owner::from(7_i32), "x", Access::full())).as_str(), "7");
         assert_eq!(owner(NewToken::new(&Owner::from(7_i32), "x", Access::full())).as_str(), "7");

@@ -197,7 +197,7 @@ macro_rules! owner_from {
 }
 
 owner_from!(number u32, u64, i32, i64);
-owner_from!(text &str, &String, String);
+owner_from!(text & str, &String, String);
 
 impl From<&Owner> for Owner {
     fn from(owner: &Owner) -> Owner {
@@ -246,9 +246,7 @@ fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.len() > 4 * max || text.chars().count() > max {
         return Some(TextProblem::TooLong { max });
     }
-    text.chars()
-        .position(is_forbidden)
-        .map(|position| TextProblem::ForbiddenCharacter { position })
+    text.chars().position(is_forbidden).map(|position| TextProblem::ForbiddenCharacter { position })
 }
 
 /// Returns whether a character is a line separator or a bidirectional control. With these, a label

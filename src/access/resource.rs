@@ -248,7 +248,8 @@ mod tests {
         for path in ["", "/"] {
             assert_eq!(Resource::under(path).unwrap_err().problem(), &TextProblem::Empty);
         }
-        for path in ["//", "a//", "//a", "a//b", "a/../b", "..", ".", "./a", "a/.", "a/../", "/.."] {
+        for path in ["//", "a//", "//a", "a//b", "a/../b", "..", ".", "./a", "a/.", "a/../", "/.."]
+        {
             let problem = Resource::under(path).unwrap_err();
             assert_eq!(problem.problem(), &TextProblem::StrangeSegment, "{path:?}");
         }

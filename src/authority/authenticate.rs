@@ -195,8 +195,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     fn report_outside(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
         let interval = self.engine.policy.usage_interval();
-        let is_first =
-            self.engine.usage.uses_from_outside().note(row.record().id(), now, interval);
+        let is_first = self.engine.usage.uses_from_outside().note(row.record().id(), now, interval);
         if is_first && self.engine.observer.is_some() {
             let address = origin.known_address();
             self.emit(&Event::OutsideNetwork { token: &self.view(row, now), address });

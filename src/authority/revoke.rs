@@ -113,7 +113,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
     /// already.
-    pub async fn forget_owner(&self, owner: &Owner, operator: &Operator) -> Result<u64, ManageError> {
+    pub async fn forget_owner(
+        &self,
+        owner: &Owner,
+        operator: &Operator,
+    ) -> Result<u64, ManageError> {
         let actor = Actor::from(operator);
         Ok(self.forget_by(actor, Filter::of_owner(owner)).await?)
     }

@@ -96,10 +96,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         let text = credentials.expose_secret();
         let verified = match self.tokens.verify(text, origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self
-                    .tokens
-                    .deny(origin, DenialReason::Mistyped, None, None)
-                    .into());
+                return Err(self.tokens.deny(origin, DenialReason::Mistyped, None, None).into());
             }
             verified => verified?,
         };

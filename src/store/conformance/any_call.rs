@@ -99,7 +99,8 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
                 access.on((0..Access::MAX_LISTED).map(|n| exact(&format!("𝕆{n:0253}"))))
             })
             .and_then(|access| {
-                access.from_networks((0..Access::MAX_LISTED).map(|n| network(&format!("10.0.0.{n}"))))
+                access
+                    .from_networks((0..Access::MAX_LISTED).map(|n| network(&format!("10.0.0.{n}"))))
             })
             .unwrap(),
         ..row(4, "alice")
