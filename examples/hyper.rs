@@ -5,8 +5,8 @@
 use std::convert::Infallible;
 use std::error::Error;
 
-use app_tokens::web::{Answer, Login, NamesAreOwners, Origin, Refusal};
-use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
+use app_tokens::web::{Answer, Login, NamesAreOwners, Refusal};
+use app_tokens::{Access, MemoryStore, NewToken, Origin, Requirement, TokenAuthority};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
@@ -22,7 +22,7 @@ async fn greet(
 ) -> Result<String, Refusal> {
     let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let client = headers.get(USER_AGENT).and_then(|client| client.to_str().ok()).unwrap_or("");
-    let token = login.authenticate(values, Origin::default().from_client(client)).await?;
+    let token = login.authenticate(values, Origin::unknown().client(client)).await?;
     let caller = token.require(Requirement::one_of(&["greetings:read"]))?;
     Ok(format!("Hello, {}, from {}.\n", caller.owner(), caller.label()))
 }
@@ -42,8 +42,11 @@ fn response(answer: Answer) -> Response<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenAuthority::in_memory("acme")?;
-    let good = tokens.issue(NewToken::new("alice", "My phone").scopes(["greetings:read"])).await?;
-    let weak = tokens.issue(NewToken::new("alice", "My watch").scopes(["weather:read"])).await?;
+    let good = tokens
+        .issue(NewToken::new("alice", "My phone", Access::scopes(["greetings:read"])?))
+        .await?;
+    let weak =
+        tokens.issue(NewToken::new("alice", "My watch", Access::scopes(["weather:read"])?)).await?;
     let login = Login::new(tokens, NamesAreOwners);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -217,6 +217,24 @@ pub(crate) fn checked_text<'t>(
     }
 }
 
+/// Checks a name by its length and its alphabet.
+pub(crate) fn check_name(
+    name: &str,
+    max: usize,
+    is_allowed: fn(char) -> bool,
+) -> Result<(), TextProblem> {
+    if name.is_empty() {
+        return Err(TextProblem::Empty);
+    }
+    if name.len() > 4 * max || name.chars().count() > max {
+        return Err(TextProblem::TooLong { max });
+    }
+    match name.chars().position(|c| !is_allowed(c)) {
+        Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
+        None => Ok(()),
+    }
+}
+
 /// The longest name that [`clean_client`] leaves, in characters.
 pub(crate) const MAX_CLIENT_CHARS: usize = 200;
 

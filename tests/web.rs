@@ -12,11 +12,11 @@ use app_tokens::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
 };
 use app_tokens::web::{
-    Accounts, AccountsError, Credentials, Login, NamesAreOwners, Origin, Refusal, TokenLayer,
+    Accounts, AccountsError, Credentials, Login, NamesAreOwners, Refusal, TokenLayer,
 };
 use app_tokens::{
-    Authenticated, By, Forbidden, IssuedToken, KeyRing, ManualClock, MemoryStore, NewToken, Owner,
-    Policy, Reason, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, Authenticated, Forbidden, IssuedToken, KeyRing, ManualClock, MemoryStore, NewToken,
+    Origin, Owner, Policy, Reason, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
 };
 use axum::Router;
 use axum::body::Body;
@@ -25,6 +25,7 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
+use support::rows::operator;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -75,7 +76,10 @@ fn tokens() -> Tokens {
 }
 
 fn issue(tokens: &Tokens) -> IssuedToken {
-    tokens.blocking().issue(NewToken::new("alice", "My phone").scopes([Files::Read])).unwrap()
+    tokens
+        .blocking()
+        .issue(NewToken::new("alice", "My phone", Access::scopes([Files::Read]).unwrap()))
+        .unwrap()
 }
 
 fn app(tokens: &Tokens) -> Router {
@@ -177,7 +181,7 @@ async fn a_token_in_the_query_is_not_read() {
 async fn a_revoked_a_foreign_and_a_made_up_token_look_the_same() {
     let tokens = tokens();
     let (app, issued) = (app(&tokens), issue(&tokens));
-    let by = By::Operator("test");
+    let by = &operator("test");
     tokens.revoke(by, issued.id(), Reason::REQUESTED).await.unwrap();
     let foreign = issue(&TokenAuthority::in_memory("acme").unwrap());
     for text in [issued.expose_secret(), foreign.expose_secret(), "acme_x", "hunter2"] {
@@ -311,7 +315,7 @@ async fn a_token_that_is_denied_or_mistyped_never_falls_through_to_the_other_way
             }
         }
     }
-    tokens.revoke(By::Operator("test"), issued.id(), Reason::REQUESTED).await.unwrap();
+    tokens.revoke(&operator("test"), issued.id(), Reason::REQUESTED).await.unwrap();
     is_refused(&get_with(&app, "/", &basic("alice", text)).await);
     assert!(asked.lock().unwrap().is_empty());
 }
@@ -349,7 +353,7 @@ impl Accounts for Doorman {
 async fn a_disabled_owner_is_refused_like_a_revoked_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(tokens.clone(), Doorman));
-    let issued = tokens.issue(NewToken::new("disabled", "My phone")).await.unwrap();
+    let issued = tokens.issue(NewToken::new("disabled", "My phone", Access::full())).await.unwrap();
     is_refused(&get_with(&app, "/", &basic("disabled", issued.expose_secret())).await);
     is_refused(&get_with(&app, "/", &bearer(issued.expose_secret())).await);
 }
@@ -359,7 +363,7 @@ async fn accounts_that_fail_is_503_and_clients_keep_the_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(tokens.clone(), Doorman));
     let alices = issue(&tokens);
-    let offline = tokens.issue(NewToken::new("offline", "My phone")).await.unwrap();
+    let offline = tokens.issue(NewToken::new("offline", "My phone", Access::full())).await.unwrap();
     for header in [
         basic("down", alices.expose_secret()),
         basic("offline", offline.expose_secret()),
@@ -447,7 +451,7 @@ async fn origin_noted(
     request.headers_mut().insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
     request.extensions_mut().insert(IpAddr::from([192, 0, 2, 7]));
     assert_eq!(call(&app, request).await.status, 200);
-    let view = tokens.find(By::Operator("test"), issued.id()).await.unwrap();
+    let view = tokens.find(&operator("test"), issued.id()).await.unwrap();
     let last_use = view.last_use().unwrap();
     (last_use.address, last_use.client.as_deref().map(String::from))
 }
@@ -458,7 +462,7 @@ async fn origins_are_noted_only_where_the_policy_says_so_and_an_address_only_fro
     let from_extension = |layer: TokenLayer<_, _>| {
         layer.origin(|request| {
             let address = request.extensions.get::<IpAddr>().copied();
-            Origin::default().from_address(address.unwrap()).from_client("known")
+            Origin::unknown().address(address.unwrap()).client("known")
         })
     };
     assert_eq!(origin_noted(policy(), |layer| layer).await, (None, None));
@@ -546,11 +550,11 @@ fn every_state() -> EveryState {
         })
         .build();
     let minute = Duration::from_secs(60);
-    let of = |owner| NewToken::new(owner, "My phone").expires_in(minute * 2);
+    let of = |owner| NewToken::new(owner, "My phone", Access::full()).expires_in(minute * 2);
     let issued =
         [of("alice"), of("bob"), of("disabled"), of("alice"), of("alice").expires_in(minute)]
             .map(|new| tokens.blocking().issue(new).unwrap());
-    let by = By::Operator("test");
+    let by = &operator("test");
     tokens.blocking().revoke(by, issued[3].id(), Reason::REQUESTED).unwrap();
     clock.advance(minute);
     let texts = issued.iter().map(|issued| issued.expose_secret().to_owned()).collect();
@@ -571,7 +575,7 @@ proptest! {
             text = format!("{}{insert}{}", &text[..at], &text[at + cut..]);
         }
         let decide = |header: String| {
-            let outcome = runtime.block_on(login.authenticate([header.as_bytes()], Origin::default()));
+            let outcome = runtime.block_on(login.authenticate([header.as_bytes()], Origin::unknown()));
             let decision = match &outcome {
                 Ok(token) => Ok(format!("{token:?}")),
                 Err(refusal) => Err((login.answer(refusal), refusal.to_string())),

@@ -151,6 +151,7 @@ fn quotable(realm: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Missing;
     use crate::error::DenialReason;
     use crate::store::StoreError;
 
@@ -159,7 +160,7 @@ mod tests {
     }
 
     fn forbidden(scope: Option<&str>) -> Refusal {
-        Refusal::Forbidden(Forbidden::new(scope))
+        Refusal::Forbidden(Forbidden::new(Missing::Scope, scope))
     }
 
     fn failed() -> Refusal {

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::accounts::AccountsError;
 use super::*;
-use crate::authority::By;
+use crate::access::Access;
 use crate::event::Event;
 use crate::issue::{IssuedToken, NewToken};
 use crate::key_ring::KeyRing;
 use crate::store::MemoryStore;
-use crate::text::{Owner, Reason};
+use crate::text::{Operator, Owner, Reason};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -75,7 +75,8 @@ impl World {
             }
         })
         .build();
-        let token = tokens.blocking().issue(NewToken::new("u1", "My phone")).unwrap();
+        let token =
+            tokens.blocking().issue(NewToken::new("u1", "My phone", Access::full())).unwrap();
         let accounts = TwoAccounts { asked: asked.clone(), disabled, broken };
         World { login: Login::new(tokens, accounts), token, asked, told }
     }
@@ -85,7 +86,7 @@ impl World {
     }
 
     async fn send(&self, header: &str) -> Result<Authenticated, Refusal> {
-        self.login.authenticate([header.as_bytes()], Origin::default()).await
+        self.login.authenticate([header.as_bytes()], Origin::unknown()).await
     }
 
     async fn basic(&self, user: &str, secret: &str) -> Result<Authenticated, Refusal> {
@@ -159,7 +160,8 @@ async fn an_owner_who_is_turned_away_has_not_used_the_token() {
     let world = World::with("u1", false);
     world.bearer(world.text()).await.unwrap_err();
     world.basic("Bob", world.text()).await.unwrap_err();
-    let view = world.login.tokens().find(By::Operator("test"), world.token.id()).await.unwrap();
+    let view =
+        world.login.tokens().find(&Operator::new("test").unwrap(), world.token.id()).await.unwrap();
     assert!(view.last_use().is_none());
 }
 
@@ -168,7 +170,7 @@ async fn the_accounts_are_not_asked_about_a_token_that_is_no_good() {
     let world = World::new();
     let other = World::new();
     world.denies(&world.basic("Alice", other.text()).await, DenialReason::Unknown);
-    let by = By::Operator("test");
+    let by = &Operator::new("test").unwrap();
     world.login.tokens().revoke(by, world.token.id(), Reason::LEAKED).await.unwrap();
     world.denies(&world.basic("Alice", world.text()).await, DenialReason::Revoked);
     world.denies(&world.bearer(world.text()).await, DenialReason::Revoked);
@@ -273,7 +275,7 @@ async fn a_token_as_user_name_and_a_bare_one_enter_only_where_the_host_says_so()
 #[tokio::test]
 async fn nothing_sent_is_no_attempt() {
     let world = World::new();
-    let nothing = world.login.authenticate([], Origin::default()).await;
+    let nothing = world.login.authenticate([], Origin::unknown()).await;
     assert!(matches!(nothing, Err(Refusal::NoCredentials)), "{nothing:?}");
     assert!(matches!(world.send("").await, Err(Refusal::NoCredentials)));
     assert!(world.told().is_empty() && world.asked().is_empty());
@@ -282,7 +284,7 @@ async fn nothing_sent_is_no_attempt() {
 #[tokio::test]
 async fn a_denial_tells_from_where() {
     let world = World::with("u1", false);
-    let origin = Origin::default().from_address("192.0.2.7".parse().unwrap()).from_client("rclone");
+    let origin = Origin::unknown().address("192.0.2.7".parse().unwrap()).client("rclone");
     let header = format!("Bearer {}", world.text());
     world.login.authenticate([header.as_bytes()], origin).await.unwrap_err();
     assert_eq!(world.told(), ["OwnerTurnedAway Some(192.0.2.7) Some(\"rclone\")"]);
