@@ -30,7 +30,7 @@ use crate::store::{
     Certainty, Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, Supersede, TokenStore,
 };
-use crate::text::{InvalidText, Label, Operator, Owner, Reason};
+use crate::text::{InvalidText, Label, Operator, Owner, Reason, clean_client};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, Token, TokenId};
 use crate::transaction::{HeldBack, InTransaction};
@@ -966,10 +966,11 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     fn note_use(&self, row: &WholeRow, presented: &Presented<'_>, now: Timestamp) {
         let policy = &self.shared.policy;
+        let recorded = presented.client.filter(|_| policy.records_origin());
         let this = || LastUse {
             at: now,
             address: presented.address.filter(|_| policy.records_origin()),
-            client: presented.client.filter(|_| policy.records_origin()).map(clean_client),
+            client: recorded.map(|client| clean_client(client).into()),
         };
         let is_own = self.shared.sealer.has_marked(row);
         let noted = self.shared.usage.note(row, is_own, now, policy.usage_interval(), this);
@@ -1250,11 +1251,6 @@ impl By<'_> {
         let his = filter.owner.as_ref().is_none_or(|owner| owner == acting);
         his.then(|| Filter { owner: Some(acting.clone()), ..filter })
     }
-}
-
-/// A program's name for itself, cut to 200 characters and without control characters: it comes from outside and is shown in lists.
-fn clean_client(client: &str) -> Box<str> {
-    client.chars().filter(|c| !c.is_control()).take(200).collect::<String>().into()
 }
 
 impl<S> fmt::Debug for TokenAuthority<S> {

@@ -217,7 +217,8 @@ impl Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// No two live tokens of an owner have the same label.
+    /// No two live tokens of an owner have the same label. Labels are compared byte for byte: see
+    /// [`Label`](crate::Label).
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }

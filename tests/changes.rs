@@ -617,6 +617,20 @@ fn a_derived_token_counts_for_limit_and_labels() {
 }
 
 #[test]
+fn unique_labels_are_compared_byte_for_byte() {
+    let bench = bench(policy().with_unique_labels());
+    let tokens = bench.tokens.blocking();
+    for label in ["Phone", "phone", "Phone\u{200E}", "é", "e\u{301}"] {
+        assert_eq!(
+            tokens.issue(NewToken::new("alice", label)).unwrap().view().label().as_str(),
+            label
+        );
+        let again = tokens.issue(NewToken::new("alice", format!(" {label} ")));
+        assert!(matches!(again, Err(IssueError::LabelTaken)), "{label:?}");
+    }
+}
+
+#[test]
 fn what_an_operator_issues_under_a_token_says_so_in_list_and_event() {
     let bench = bench(policy());
     let parent = bench.issue("alice");
