@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use rand_core::TryCryptoRng;
@@ -18,7 +20,7 @@ use crate::error::{
 use crate::event::{self, Event, Observer, Telling};
 use crate::issue::{self, Granted, IssuedToken, NewToken, Rotation};
 use crate::key_ring::KeyRing;
-use crate::leak::{self, Leak, LeakOutcome, LeakReport};
+use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
 use crate::policy::{Policy, PolicyError, Reuse};
 use crate::present::{Authenticated, Caller, Presented};
 use crate::record::{
@@ -433,28 +435,32 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.end(actor, &filter, reason).await?)
     }
 
-    /// Ends the tokens in a text that leaked: a log, a commit, a scanner's report. Finds them as they are written, in upper case,
-    /// grouped, and inside HTTP Basic's base64. Each one's full secret is checked, so nobody can end a token by its id alone; last
-    /// uses stay as they are.
+    /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
+    ///
+    /// [`LeakReport`] says in which disguises a token is found. Each one's full secret is checked, so
+    /// nobody can revoke a token by its id alone. Last uses stay as they are. Other tasks run between
+    /// any two pieces of a long text.
     ///
     /// # Errors
-    /// [`ManageError::Failed`] if the store is; ask again, what was ended stays so.
+    /// [`ManageError::Failed`] if the store failed. What was revoked stays so: call again.
     pub async fn revoke_leaked(
         &self,
-        text: &str,
+        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &str,
     ) -> Result<LeakReport, ManageError> {
         let actor = By::Operator(operator).actor()?;
-        let (tokens, is_cut) = leak::find_tokens(text, self.shared.policy.accepted_prefixes());
-        // The secrets do not outlive this line.
-        let digests: Vec<_> =
-            tokens.into_iter().map(|(at, token)| (at, token.id(), Digest::of(&token))).collect();
+        let mut scan = LeakScan::new(text.as_ref(), self.shared.policy.accepted_prefixes());
         let mut leaks = Vec::new();
-        for (position, id, digest) in digests {
-            let outcome = self.end_leaked(id, digest, &actor).await?;
-            leaks.push(Leak { position, id, outcome });
+        while let Some(tokens) = scan.next_piece() {
+            for Found { position, id, digest } in tokens {
+                let outcome = self.end_leaked(id, digest, &actor).await?;
+                leaks.push(Leak { position, id, outcome });
+            }
+            if !scan.is_done() {
+                yield_now().await;
+            }
         }
-        Ok(LeakReport { leaks, is_cut })
+        Ok(LeakReport { leaks, rest: scan.rest() })
     }
 
     /// Erases a token: revokes it, and what was issued under it, and deletes its row now. Answers how many rows it deleted.
@@ -1251,6 +1257,19 @@ impl By<'_> {
         let his = filter.owner.as_ref().is_none_or(|owner| owner == acting);
         his.then(|| Filter { owner: Some(acting.clone()), ..filter })
     }
+}
+
+/// Lets other tasks of the same thread run, whatever runtime that has.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 impl<S> fmt::Debug for TokenAuthority<S> {

@@ -166,7 +166,11 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
     ///
     /// # Errors
     /// As there.
-    pub fn revoke_leaked(&self, text: &str, operator: &str) -> Result<LeakReport, ManageError> {
+    pub fn revoke_leaked(
+        &self,
+        text: &(impl AsRef<[u8]> + ?Sized),
+        operator: &str,
+    ) -> Result<LeakReport, ManageError> {
         block_on(self.tokens.revoke_leaked(text, operator))
     }
 

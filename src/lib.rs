@@ -117,6 +117,7 @@ pub mod usage;
 pub mod event;
 mod issue;
 mod present;
+mod disguise;
 mod leak;
 mod view;
 mod authority;

@@ -53,6 +53,9 @@ impl Token {
     /// The longest text that is looked at, in bytes.
     pub const MAX_PRESENTED: usize = 128;
 
+    /// How many characters follow the `_`.
+    pub(crate) const BODY_CHARACTERS: usize = BODY_DIGITS;
+
     /// Writes a token's canonical text.
     pub(crate) fn compose(prefix: Prefix, id: TokenId, secret: &Secret) -> Token {
         let mut token = Token::blank(prefix, id);
@@ -80,10 +83,11 @@ impl Token {
         Token::read(presented, |head| accepted.iter().copied().find(|prefix| prefix.is(head)))
     }
 
-    /// The same, whatever well-formed prefix the text has. For tools that look at tokens of others.
+    /// Reads a presented text, whatever well-formed prefix it has. For tools that look at tokens of
+    /// others.
     ///
     /// # Errors
-    /// [`ParseError`] as for [`Token::parse`].
+    /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
         Token::read(presented, |head| Prefix::new(head.to_ascii_lowercase()).ok())
     }
@@ -138,21 +142,9 @@ impl Token {
         &self.text[..self.prefix.len() + 1 + BODY_DIGITS]
     }
 
-    /// How many bytes of a text the 45 characters of a body take there, with single separators between them; `None` if there are not
-    /// so many.
-    pub(crate) fn end_of_body(text: &[u8]) -> Option<usize> {
-        let mut characters = 0;
-        for (position, byte) in text.iter().take(2 * BODY_DIGITS).enumerate() {
-            match CANONICAL[usize::from(*byte)] {
-                FORBIDDEN => return None,
-                SEPARATOR => {}
-                _ => characters += 1,
-            }
-            if characters == BODY_DIGITS {
-                return Some(position + 1);
-            }
-        }
-        None
+    /// Whether a byte may stand for a character of the body; separators do not.
+    pub(crate) fn is_in_body(byte: u8) -> bool {
+        !matches!(CANONICAL[usize::from(byte)], FORBIDDEN | SEPARATOR)
     }
 
     fn blank(prefix: Prefix, id: TokenId) -> Token {
