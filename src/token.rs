@@ -80,7 +80,10 @@ impl Token {
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse(presented: &str, accepted: &[Prefix]) -> Result<Token, ParseError> {
-        Token::read(presented, |head| accepted.iter().copied().find(|prefix| prefix.is(head)))
+        Token::read(presented, |head, _| {
+            let prefix = accepted.iter().find(|prefix| prefix.is(head));
+            prefix.copied().ok_or(ParseError::UnknownPrefix)
+        })
     }
 
     /// Reads a presented text, whatever well-formed prefix it has. For tools that look at tokens of
@@ -89,12 +92,17 @@ impl Token {
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
-        Token::read(presented, |head| Prefix::new(head.to_ascii_lowercase()).ok())
+        Token::read(presented, |head, body| {
+            // The head is copied in lower case. So nothing is copied that has not the form of a
+            // token: it may be a password with a `_`.
+            check_form(body)?;
+            Prefix::in_any_case(head).ok_or(ParseError::UnknownPrefix)
+        })
     }
 
     fn read(
         presented: &str,
-        accept: impl FnOnce(&str) -> Option<Prefix>,
+        accept: impl FnOnce(&str, &str) -> Result<Prefix, ParseError>,
     ) -> Result<Token, ParseError> {
         if presented.len() > Token::MAX_PRESENTED {
             return Err(ParseError::TooLong);
@@ -104,7 +112,7 @@ impl Token {
             return Err(ParseError::Empty);
         }
         let (head, body) = presented.rsplit_once('_').ok_or(ParseError::NoPrefix)?;
-        let prefix = accept(head).ok_or(ParseError::UnknownPrefix)?;
+        let prefix = accept(head, body)?;
 
         check_form(body)?;
 
@@ -336,6 +344,15 @@ impl Prefix {
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..self.len()]).unwrap_or_default()
+    }
+
+    /// Takes a prefix in upper or lower case, without memory that would have to be wiped.
+    fn in_any_case(text: &str) -> Option<Prefix> {
+        let mut lower = [0; Prefix::MAX_LEN];
+        let lower = lower.get_mut(..text.len())?;
+        lower.copy_from_slice(text.as_bytes());
+        lower.make_ascii_lowercase();
+        Prefix::new(std::str::from_utf8(lower).ok()?).ok()
     }
 
     fn is(&self, head: &str) -> bool {
