@@ -15,7 +15,9 @@ use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
 };
-use app_tokens::{AuthError, Grant, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore};
+use app_tokens::{
+    AuthError, Requirement, Selection, Timestamp, TokenAuthority, TokenId, TokenStore,
+};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
@@ -250,8 +252,8 @@ impl Outside {
     fn sealed_bytes(&self, realm: &str) -> usize {
         let record = self.0.values().find_map(Row::record).unwrap();
         let scopes = match record.access().granted_scopes() {
-            Grant::All => 1,
-            Grant::Only(scopes) => {
+            Selection::All => 1,
+            Selection::Only(scopes) => {
                 5 + scopes.iter().map(|scope| 4 + scope.as_str().len()).sum::<usize>()
             }
         };

@@ -3,8 +3,6 @@
 //! `STORE=postgres cargo bench --bench million`. Without PostgreSQL it says so.
 
 mod harness;
-#[path = "../tests/common/postgres.rs"]
-mod server;
 
 use std::fs;
 use std::thread;
@@ -17,7 +15,7 @@ use app_tokens::{
     TokenStore,
 };
 use harness::{Table, ToReach, mix, timed};
-use server::{Blocked, Database, RUNTIME, Server, pool_to};
+use support::postgres::{Blocked, Database, RUNTIME, Server, pool_to};
 
 const KEYS: [&str; 2] = [
     "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",

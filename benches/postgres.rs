@@ -4,8 +4,6 @@
 //! `cargo bench --bench postgres`, with a word to pick lines. It starts a server of its own; without PostgreSQL it says so and ends.
 
 mod harness;
-#[path = "../tests/common/postgres.rs"]
-mod server;
 
 use std::time::Instant;
 
@@ -20,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
 use harness::{Table, ToReach, arriving};
-use server::{RUNTIME, Server, connect, pool_to};
+use support::postgres::{RUNTIME, Server, connect, pool_to};
 
 const COUNT: usize = 10_000;
 

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::error::Error;
 
-use app_tokens::web::{Answer, Login, NameIsOwner, Origin, Refusal};
+use app_tokens::web::{Answer, Login, NamesAreOwners, Origin, Refusal};
 use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 
 /// What needs a token: one function from headers to a text or a refusal.
 async fn greet(
-    login: &Login<MemoryStore, NameIsOwner>,
+    login: &Login<MemoryStore, NamesAreOwners>,
     headers: &HeaderMap,
 ) -> Result<String, Refusal> {
     let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenAuthority::in_memory("acme")?;
     let good = tokens.issue(NewToken::new("alice", "My phone").scopes(["greetings:read"])).await?;
     let weak = tokens.issue(NewToken::new("alice", "My watch").scopes(["weather:read"])).await?;
-    let login = Login::new(tokens, NameIsOwner);
+    let login = Login::new(tokens, NamesAreOwners);
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/", listener.local_addr()?);

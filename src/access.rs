@@ -1,7 +1,7 @@
 //! What a token may do: scopes on resources, and what an action requires.
 //!
 //! A token has an [`Access`]; an action of the host's has a [`Requirement`]; [`Access::allows`] is the only
-//! place where the two meet. What a scope includes ("write includes read") travels with the requirement,
+//! place where the two meet. What a scope implies ("write implies read") travels with the requirement,
 //! so a host can change it without touching a stored token.
 
 use std::fmt;
@@ -24,38 +24,38 @@ use crate::text::{InvalidText, TextProblem};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
-    scopes: Grant<Scope>,
-    resources: Grant<ResourcePattern>,
+    scopes: Selection<Scope>,
+    resources: Selection<ResourcePattern>,
 }
 
 /// Everything, or just what is listed: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Grant<T> {
+pub enum Selection<T> {
     /// Everything of its kind, also what is added later.
     All,
     /// Just these. None of them: nothing.
     Only(Arc<[T]>),
 }
 
-impl<T: Ord> Grant<T> {
+impl<T: Ord> Selection<T> {
     /// Just these, sorted, each once.
-    pub fn only(items: impl IntoIterator<Item = T>) -> Grant<T> {
+    pub fn only(items: impl IntoIterator<Item = T>) -> Selection<T> {
         let mut items: Vec<T> = items.into_iter().collect();
         items.sort_unstable();
         items.dedup();
-        Grant::Only(items.into())
+        Selection::Only(items.into())
     }
 }
 
-impl<T: Ord + Clone> Grant<T> {
-    fn listed(self, what: &'static str) -> Result<Grant<T>, InvalidText> {
+impl<T: Ord + Clone> Selection<T> {
+    fn listed(self, what: &'static str) -> Result<Selection<T>, InvalidText> {
         let max = Access::MAX_LISTED;
         match self {
-            Grant::Only(items) if items.len() > max => {
+            Selection::Only(items) if items.len() > max => {
                 Err(InvalidText::new(what, TextProblem::TooMany { max }))
             }
-            Grant::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
-                Ok(Grant::only(items.iter().cloned()))
+            Selection::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
+                Ok(Selection::only(items.iter().cloned()))
             }
             listed => Ok(listed),
         }
@@ -68,7 +68,7 @@ impl Access {
 
     /// Everything that its owner may do.
     pub const fn full() -> Access {
-        Access { scopes: Grant::All, resources: Grant::All }
+        Access { scopes: Selection::All, resources: Selection::All }
     }
 
     /// The named scopes on all resources.
@@ -80,7 +80,7 @@ impl Access {
             scopes.into_iter().map(|scope| Scope::new(scope.scope_name())),
             "list of scopes",
         )?;
-        Ok(Access { scopes, resources: Grant::All })
+        Ok(Access { scopes, resources: Selection::All })
     }
 
     /// The same scopes on the named resources only. A pattern that ends in `*` means every name that
@@ -97,13 +97,13 @@ impl Access {
         Ok(Access { resources, ..self })
     }
 
-    /// From the two halves, as a store reads them back. They are sorted, and each item is there once, whatever they were.
+    /// From the two selections, as a store reads them back. They are sorted, and each item is there once, whatever they were.
     ///
     /// # Errors
     /// [`InvalidText`] for more than [`Access::MAX_LISTED`] items in one of them.
-    pub fn from_grants(
-        scopes: Grant<Scope>,
-        resources: Grant<ResourcePattern>,
+    pub fn from_selections(
+        scopes: Selection<Scope>,
+        resources: Selection<ResourcePattern>,
     ) -> Result<Access, InvalidText> {
         Ok(Access {
             scopes: scopes.listed("list of scopes")?,
@@ -112,28 +112,28 @@ impl Access {
     }
 
     /// Which scopes.
-    pub const fn granted_scopes(&self) -> &Grant<Scope> {
+    pub const fn granted_scopes(&self) -> &Selection<Scope> {
         &self.scopes
     }
 
     /// On which resources.
-    pub const fn granted_resources(&self) -> &Grant<ResourcePattern> {
+    pub const fn granted_resources(&self) -> &Selection<ResourcePattern> {
         &self.resources
     }
 
     /// Whether this is enough for an action. The only such decision.
     pub fn allows(&self, requirement: &Requirement<'_>) -> bool {
         let scope_granted = match (&self.scopes, requirement.sufficient) {
-            (Grant::All, _) | (_, None) => true,
-            (Grant::Only(scopes), Some(sufficient)) => {
+            (Selection::All, _) | (_, None) => true,
+            (Selection::Only(scopes), Some(sufficient)) => {
                 sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
             }
         };
         let resource_granted = match (&self.resources, requirement.resource) {
-            (Grant::All, _) => true,
+            (Selection::All, _) => true,
             // What needs no scope and names no resource is about nothing but the token itself.
-            (Grant::Only(_), None) => requirement.sufficient.is_none(),
-            (Grant::Only(patterns), Some(name)) => {
+            (Selection::Only(_), None) => requirement.sufficient.is_none(),
+            (Selection::Only(patterns), Some(name)) => {
                 patterns.iter().any(|pattern| pattern.matches(name))
             }
         };
@@ -141,28 +141,30 @@ impl Access {
     }
 
     /// Whether everything that `other` allows is allowed by this, too: the subset law of narrowing,
-    /// rotation and derived tokens. What a scope includes is the policy's to say
+    /// rotation and derived tokens. What a scope implies is the policy's to say
     /// ([`Policy::with_scopes`](crate::Policy::with_scopes)); here each scope stands for itself.
     pub fn includes(&self, other: &Access) -> bool {
         self.includes_by(other, &[])
     }
 
-    /// The same, with what each of the host's scopes is included in.
-    pub(crate) fn includes_by(&self, other: &Access, inclusions: &[ScopeInclusion]) -> bool {
+    /// Like [`Access::includes`], with what implies each of the host's scopes.
+    pub(crate) fn includes_by(&self, other: &Access, implications: &[ScopeImplication]) -> bool {
         let is_granted = |mine: &[Scope], theirs: &Scope| {
-            let including = inclusions.iter().find(|(name, _)| *name == theirs.as_str());
-            let including = including.map_or(&[][..], |(_, included_in)| *included_in);
-            mine.iter().any(|mine| mine == theirs || including.contains(&mine.as_str()))
+            let known = implications.iter().find(|(name, _)| *name == theirs.as_str());
+            let implied_by = known.map_or(&[][..], |(_, implied_by)| *implied_by);
+            mine.iter().any(|mine| mine == theirs || implied_by.contains(&mine.as_str()))
         };
         let scopes_included = match (&self.scopes, &other.scopes) {
-            (Grant::All, _) => true,
-            (Grant::Only(_), Grant::All) => false,
-            (Grant::Only(mine), Grant::Only(theirs)) => theirs.iter().all(|s| is_granted(mine, s)),
+            (Selection::All, _) => true,
+            (Selection::Only(_), Selection::All) => false,
+            (Selection::Only(mine), Selection::Only(theirs)) => {
+                theirs.iter().all(|s| is_granted(mine, s))
+            }
         };
         let resources_included = match (&self.resources, &other.resources) {
-            (Grant::All, _) => true,
-            (Grant::Only(_), Grant::All) => false,
-            (Grant::Only(mine), Grant::Only(theirs)) => {
+            (Selection::All, _) => true,
+            (Selection::Only(_), Selection::All) => false,
+            (Selection::Only(mine), Selection::Only(theirs)) => {
                 theirs.iter().all(|theirs| mine.iter().any(|mine| mine.includes(theirs)))
             }
         };
@@ -171,13 +173,13 @@ impl Access {
 
     /// Whether it allows nothing at all, because a set is empty.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.scopes, Grant::Only(scopes) if scopes.is_empty())
-            || matches!(&self.resources, Grant::Only(patterns) if patterns.is_empty())
+        matches!(&self.scopes, Selection::Only(scopes) if scopes.is_empty())
+            || matches!(&self.resources, Selection::Only(patterns) if patterns.is_empty())
     }
 }
 
-/// A scope's name, and those of the scopes that include it.
-pub(crate) type ScopeInclusion = (&'static str, &'static [&'static str]);
+/// A scope's name, and the names of the scopes that imply it.
+pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
 
 /// The host's own enum of scopes.
 ///
@@ -191,7 +193,7 @@ pub(crate) type ScopeInclusion = (&'static str, &'static [&'static str]);
 ///     fn name(&self) -> &'static str {
 ///         match self { Files::Read => "files:read", Files::Write => "files:write" }
 ///     }
-///     fn included_in(&self) -> &'static [&'static str] {
+///     fn implied_by(&self) -> &'static [&'static str] {
 ///         match self { Files::Read => &["files:write"], Files::Write => &[] }
 ///     }
 /// }
@@ -200,8 +202,8 @@ pub trait ScopeName {
     /// The scope's name, by RFC 6749's `scope-token`.
     fn name(&self) -> &'static str;
 
-    /// Every scope that includes this one. The list is complete: it is not followed further.
-    fn included_in(&self) -> &'static [&'static str] {
+    /// Returns every scope that implies this one. The list must be complete: it isn't followed further.
+    fn implied_by(&self) -> &'static [&'static str] {
         &[]
     }
 }
@@ -261,9 +263,9 @@ impl<'a> Requirement<'a> {
     pub const ANY_VALID_TOKEN: Requirement<'static> =
         Requirement { sufficient: None, resource: None };
 
-    /// A scope of the host's enum, or one that includes it.
+    /// Requires a scope of the host's enum, or one that implies it.
     pub fn scope(scope: &impl ScopeName) -> Requirement<'static> {
-        let sufficient = Sufficient { first: Some(scope.name()), others: scope.included_in() };
+        let sufficient = Sufficient { first: Some(scope.name()), others: scope.implied_by() };
         Requirement { sufficient: Some(sufficient), resource: None }
     }
 
@@ -396,13 +398,13 @@ impl fmt::Debug for ResourcePattern {
 fn checked<T: Ord>(
     items: impl Iterator<Item = Result<T, InvalidText>>,
     what: &'static str,
-) -> Result<Grant<T>, InvalidText> {
+) -> Result<Selection<T>, InvalidText> {
     let max = Access::MAX_LISTED;
     let items: Vec<T> = items.take(max + 1).collect::<Result<_, _>>()?;
     if items.len() > max {
         return Err(InvalidText::new(what, TextProblem::TooMany { max }));
     }
-    Ok(Grant::only(items))
+    Ok(Selection::only(items))
 }
 
 fn check_name(name: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), TextProblem> {
@@ -435,7 +437,7 @@ mod tests {
                 Files::Write => "files:write",
             }
         }
-        fn included_in(&self) -> &'static [&'static str] {
+        fn implied_by(&self) -> &'static [&'static str] {
             match self {
                 Files::Read => &["files:write"],
                 Files::Write => &[],
@@ -490,21 +492,23 @@ mod tests {
     }
 
     #[test]
-    fn grants_from_outside_are_sorted_and_bounded() {
+    fn selections_from_outside_are_sorted_and_bounded() {
         let scope = |name: &str| Scope::new(name).unwrap();
-        let unsorted = Grant::Only([scope("w"), scope("r"), scope("w")].into());
-        let access = Access::from_grants(unsorted, Grant::All).unwrap();
+        let unsorted = Selection::Only([scope("w"), scope("r"), scope("w")].into());
+        let access = Access::from_selections(unsorted, Selection::All).unwrap();
         assert_eq!(access, Access::scopes(["r", "w"]).unwrap());
-        let many = Grant::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
-        assert!(Access::from_grants(many, Grant::All).is_err());
+        let many = Selection::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
+        assert!(Access::from_selections(many, Selection::All).is_err());
     }
 
     #[test]
     fn a_wider_scope_includes_a_narrower_one_where_the_host_says_so() {
         let write = Access::scopes([Files::Write]).unwrap();
         let read = Access::scopes([Files::Read]).unwrap();
-        let inclusions = [Files::Read, Files::Write].map(|f| (f.name(), f.included_in()));
-        assert!(write.includes_by(&read, &inclusions) && !read.includes_by(&write, &inclusions));
+        let implications = [Files::Read, Files::Write].map(|f| (f.name(), f.implied_by()));
+        assert!(
+            write.includes_by(&read, &implications) && !read.includes_by(&write, &implications)
+        );
         assert!(!write.includes(&read));
     }
 

@@ -1,4 +1,4 @@
-//! The same engine for hosts without a runtime.
+//! Calls that wait, for hosts without an async runtime.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,47 +10,51 @@ use crate::access::Access;
 use crate::authority::{By, TokenAuthority};
 use crate::error::{AuthError, ChangeError, Failed, IssueError, ManageError, RetireError};
 use crate::issue::{IssuedToken, NewToken, Rotation};
+use crate::key::KeyId;
 use crate::leak::LeakReport;
 use crate::present::{Authenticated, Caller, Presented};
 use crate::record::Expires;
-use crate::seal::KeyId;
 use crate::store::{Filter, Page, RuntimeFree};
 use crate::text::{Owner, Reason};
 use crate::token::TokenId;
 use crate::transaction::InTransaction;
 use crate::view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
-/// [`TokenAuthority`] with calls that wait, over a store that needs no runtime. From [`TokenAuthority::blocking`]; each method is
-/// the one of the same name there.
+/// Calls of a [`TokenAuthority`] that wait, over a store that needs no async runtime.
+///
+/// Made by [`TokenAuthority::blocking`]. Each method calls the one of the same name there.
 pub struct Blocking<'a, S> {
     tokens: &'a TokenAuthority<S>,
 }
 
-impl<'a, S: RuntimeFree> Blocking<'a, S> {
-    pub(crate) fn new(tokens: &'a TokenAuthority<S>) -> Blocking<'a, S> {
-        Blocking { tokens }
+impl<S: RuntimeFree> TokenAuthority<S> {
+    /// Gives access to calls that wait, for hosts without an async runtime.
+    pub fn blocking(&self) -> Blocking<'_, S> {
+        Blocking { tokens: self }
     }
+}
 
-    /// [`TokenAuthority::issue`].
+impl<S: RuntimeFree> Blocking<'_, S> {
+    /// Calls [`TokenAuthority::issue`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::issue`].
     pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         block_on(self.tokens.issue(new))
     }
 
-    /// [`TokenAuthority::issue_under`].
+    /// Calls [`TokenAuthority::issue_under`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::issue_under`].
     pub fn issue_under(&self, caller: &Caller, new: NewToken) -> Result<IssuedToken, IssueError> {
         block_on(self.tokens.issue_under(caller, new))
     }
 
-    /// [`TokenAuthority::authenticate`].
+    /// Calls [`TokenAuthority::authenticate`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::authenticate`].
     pub fn authenticate<'p>(
         &self,
         presented: impl Into<Presented<'p>> + Send,
@@ -58,10 +62,10 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.authenticate(presented))
     }
 
-    /// [`TokenAuthority::authenticate_as`].
+    /// Calls [`TokenAuthority::authenticate_as`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::authenticate_as`].
     pub fn authenticate_as<'p>(
         &self,
         owner: &Owner,
@@ -70,34 +74,34 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.authenticate_as(owner, presented))
     }
 
-    /// [`TokenAuthority::list`].
+    /// Calls [`TokenAuthority::list`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::list`].
     pub fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
         block_on(self.tokens.list(filter, page))
     }
 
-    /// [`TokenAuthority::find`].
+    /// Calls [`TokenAuthority::find`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::find`].
     pub fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
         block_on(self.tokens.find(by, id))
     }
 
-    /// [`TokenAuthority::expiring`].
+    /// Calls [`TokenAuthority::expiring`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::expiring`].
     pub fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
         block_on(self.tokens.expiring(within, page))
     }
 
-    /// [`TokenAuthority::rename`].
+    /// Calls [`TokenAuthority::rename`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::rename`].
     pub fn rename(
         &self,
         by: By<'_>,
@@ -107,10 +111,10 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.rename(by, id, label))
     }
 
-    /// [`TokenAuthority::narrow`].
+    /// Calls [`TokenAuthority::narrow`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::narrow`].
     pub fn narrow(
         &self,
         by: By<'_>,
@@ -120,18 +124,18 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.narrow(by, id, access))
     }
 
-    /// [`TokenAuthority::extend`].
+    /// Calls [`TokenAuthority::extend`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::extend`].
     pub fn extend(&self, by: By<'_>, id: TokenId, end: Expires) -> Result<TokenView, ChangeError> {
         block_on(self.tokens.extend(by, id, end))
     }
 
-    /// [`TokenAuthority::rotate`].
+    /// Calls [`TokenAuthority::rotate`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::rotate`].
     pub fn rotate(
         &self,
         by: By<'_>,
@@ -141,18 +145,18 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.rotate(by, id, rotation))
     }
 
-    /// [`TokenAuthority::revoke`].
+    /// Calls [`TokenAuthority::revoke`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::revoke`].
     pub fn revoke(&self, by: By<'_>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 
-    /// [`TokenAuthority::revoke_matching`].
+    /// Calls [`TokenAuthority::revoke_matching`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::revoke_matching`].
     pub fn revoke_matching(
         &self,
         by: By<'_>,
@@ -162,10 +166,10 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.revoke_matching(by, filter, reason))
     }
 
-    /// [`TokenAuthority::revoke_leaked`].
+    /// Calls [`TokenAuthority::revoke_leaked`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::revoke_leaked`].
     pub fn revoke_leaked(
         &self,
         text: &(impl AsRef<[u8]> + ?Sized),
@@ -174,61 +178,61 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.revoke_leaked(text, operator))
     }
 
-    /// [`TokenAuthority::forget`].
+    /// Calls [`TokenAuthority::forget`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::forget`].
     pub fn forget(&self, by: By<'_>, id: TokenId) -> Result<u64, ManageError> {
         block_on(self.tokens.forget(by, id))
     }
 
-    /// [`TokenAuthority::forget_owner`].
+    /// Calls [`TokenAuthority::forget_owner`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::forget_owner`].
     pub fn forget_owner(&self, owner: &Owner, operator: &str) -> Result<u64, ManageError> {
         block_on(self.tokens.forget_owner(owner, operator))
     }
 
-    /// [`TokenAuthority::flush_usage`].
+    /// Calls [`TokenAuthority::flush_usage`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::flush_usage`].
     pub fn flush_usage(&self) -> Result<(), Failed> {
         block_on(self.tokens.flush_usage())
     }
 
-    /// [`TokenAuthority::purge`].
+    /// Calls [`TokenAuthority::purge`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::purge`].
     pub fn purge(&self) -> Result<u64, Failed> {
         block_on(self.tokens.purge())
     }
 
-    /// [`TokenAuthority::reseal`].
+    /// Calls [`TokenAuthority::reseal`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::reseal`].
     pub fn reseal(&self) -> Result<ResealReport, Failed> {
         block_on(self.tokens.reseal())
     }
 
-    /// [`TokenAuthority::reseal_with_progress`].
+    /// Calls [`TokenAuthority::reseal_with_progress`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::reseal_with_progress`].
     pub fn reseal_with_progress(
         &self,
-        tell: impl FnMut(ResealProgress) + Send,
+        report: impl FnMut(ResealProgress) + Send,
     ) -> Result<ResealReport, Failed> {
-        block_on(self.tokens.reseal_with_progress(tell))
+        block_on(self.tokens.reseal_with_progress(report))
     }
 
-    /// [`TokenAuthority::danger_reseal_without_proof`].
+    /// Calls [`TokenAuthority::danger_reseal_without_proof`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::danger_reseal_without_proof`].
     pub fn danger_reseal_without_proof(
         &self,
         lost: KeyId,
@@ -237,18 +241,18 @@ impl<'a, S: RuntimeFree> Blocking<'a, S> {
         block_on(self.tokens.danger_reseal_without_proof(lost, operator))
     }
 
-    /// [`TokenAuthority::keys_in_use`].
+    /// Calls [`TokenAuthority::keys_in_use`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::keys_in_use`].
     pub fn keys_in_use(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
         block_on(self.tokens.keys_in_use())
     }
 
-    /// [`TokenAuthority::may_retire`].
+    /// Calls [`TokenAuthority::may_retire`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::may_retire`].
     pub fn may_retire(&self, key_id: KeyId) -> Result<(), RetireError> {
         block_on(self.tokens.may_retire(key_id))
     }
@@ -260,36 +264,41 @@ impl<S> fmt::Debug for Blocking<'_, S> {
     }
 }
 
-/// [`InTransaction`] with calls that wait. From [`InTransaction::blocking`]; each method is the one of the same name there.
+/// Calls of an [`InTransaction`] that wait.
+///
+/// Made by [`InTransaction::blocking`]. Each method calls the one of the same name there.
 pub struct BlockingInTransaction<'a, T> {
     tokens: &'a InTransaction<T>,
 }
 
-impl<'a, T: RuntimeFree> BlockingInTransaction<'a, T> {
-    pub(crate) fn new(tokens: &'a InTransaction<T>) -> BlockingInTransaction<'a, T> {
-        BlockingInTransaction { tokens }
+impl<T: RuntimeFree> InTransaction<T> {
+    /// Gives access to calls that wait, for hosts without an async runtime.
+    pub fn blocking(&self) -> BlockingInTransaction<'_, T> {
+        BlockingInTransaction { tokens: self }
     }
+}
 
-    /// [`InTransaction::issue`].
+impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
+    /// Calls [`InTransaction::issue`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`InTransaction::issue`].
     pub fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         block_on(self.tokens.issue(new))
     }
 
-    /// [`InTransaction::revoke`].
+    /// Calls [`InTransaction::revoke`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`InTransaction::revoke`].
     pub fn revoke(&self, by: By<'_>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 
-    /// [`InTransaction::revoke_matching`].
+    /// Calls [`InTransaction::revoke_matching`] and waits.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`InTransaction::revoke_matching`].
     pub fn revoke_matching(
         &self,
         by: By<'_>,
@@ -306,7 +315,7 @@ impl<T> fmt::Debug for BlockingInTransaction<'_, T> {
     }
 }
 
-/// Waits for a future on this thread.
+/// Runs a future to its end on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -315,7 +324,8 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
     let mut future = std::pin::pin!(future);
-    // A store in memory has its answer at once: then there is nobody to wake, and nothing is allocated.
+    // A store in memory answers at the first poll: then no waker is needed, and nothing is
+    // allocated.
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return output;
     }

@@ -1,4 +1,4 @@
-//! What time it is. The only wall clock of the crate.
+//! What time it is. The only file that reads the wall clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,10 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::timestamp::Timestamp;
 
-/// Where the engine asks for the time.
+/// A clock that the engine reads.
 pub trait Clock: Send + Sync {
-    /// The present instant. A clock that can't tell answers [`Timestamp::MIN`]; the engine takes a
-    /// time before a token was made for a failure.
+    /// Returns the present instant.
+    ///
+    /// A clock that can't tell returns [`Timestamp::MIN`]. The engine treats a time long before a
+    /// token was issued as a failure, not as a denial.
     fn now(&self) -> Timestamp;
 }
 
@@ -27,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests. Clones are one clock.
+/// A clock for tests, which stands still until it is moved. Clones share the time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,17 +44,17 @@ impl Clock for SystemClock {
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl ManualClock {
-    /// A clock that shows `now`.
+    /// Makes a clock that shows `now`.
     pub fn at(now: Timestamp) -> ManualClock {
         ManualClock(Arc::new(AtomicI64::new(now.as_unix())))
     }
 
-    /// Sets it, forwards or backwards.
+    /// Sets the clock, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
         self.0.store(now.as_unix(), Ordering::SeqCst);
     }
 
-    /// Moves it forwards, at most to [`Timestamp::MAX`].
+    /// Moves the clock forwards, at most to [`Timestamp::MAX`].
     pub fn advance(&self, by: Duration) {
         self.set(self.now().saturating_add(by));
     }
@@ -60,7 +62,8 @@ impl ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_unix(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::MIN)
+        #[expect(clippy::expect_used, reason = "only a timestamp's seconds are stored")]
+        Timestamp::from_unix(self.0.load(Ordering::SeqCst)).expect("a timestamp's seconds")
     }
 }
 

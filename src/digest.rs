@@ -1,5 +1,5 @@
-//! What is kept instead of the secret: [`Digest`]. Made and verified here; the only file that compares
-//! what was presented with what is stored.
+//! What is stored instead of the secret: [`Digest`]. The only file that compares a presented secret
+//! with a stored one.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use subtle::ConstantTimeEq;
 
 use crate::token::{self, ParseError, Prefix, Token, TokenId};
 
-/// SHA-256 of a token's canonical text, whole, with a tag that names the scheme.
+/// SHA-256 of a token's whole canonical text, with a tag that names the scheme.
 ///
-/// A token has 140 random bits, above the 112 at which NIST SP 800-63B (5.1.2, look-up secrets) allows a
-/// plain approved hash, so a slow password hash would add cost and no safety.
+/// A slow password hash would add cost and no safety: a token has 140 random bits. From 112 on,
+/// NIST SP 800-63B (5.1.2, look-up secrets) allows a plain approved hash.
 #[derive(Clone, Copy)]
 pub struct Digest {
     bytes: [u8; 32],
@@ -21,15 +21,17 @@ impl Digest {
     /// The tag of plain SHA-256, the first byte of [`Digest::to_bytes`].
     const SHA_256: u8 = 1;
 
-    /// What a presented secret is compared with where there is no row, so that the answer takes as long.
+    /// What a presented secret is compared with if there is no row, so that the answer takes as
+    /// long.
     pub(crate) const OF_NO_TOKEN: Digest = Digest { bytes: [0; 32] };
 
-    /// The digest under which a token is stored.
+    /// Computes the digest of a token.
     pub fn of(token: &Token) -> Digest {
         Digest::of_canonical(token.canonical())
     }
 
-    /// The id in a presented text, and its digest. No secret outlives this.
+    /// Reads the id of a presented text and computes its digest. No copy of the secret is left
+    /// behind.
     pub(crate) fn of_presented(
         text: &str,
         accepted: &[Prefix],
@@ -48,12 +50,12 @@ impl Digest {
         Digest { bytes: hasher.finalize_reset().into() }
     }
 
-    /// Whether `token` is the one that this was made of; in constant time.
+    /// Returns whether this is the digest of `token`, in constant time.
     pub fn verify(&self, token: &Token) -> bool {
         *self == Digest::of(token)
     }
 
-    /// The stored form: the scheme's tag, then the 32 bytes.
+    /// Returns the stored form: the scheme's tag, then the 32 bytes.
     pub fn to_bytes(&self) -> [u8; 33] {
         let mut stored = [Digest::SHA_256; 33];
         stored[1..].copy_from_slice(&self.bytes);
@@ -63,7 +65,7 @@ impl Digest {
     /// Reads the stored form.
     ///
     /// # Errors
-    /// [`InvalidDigest`] for an unknown scheme or a wrong length.
+    /// [`InvalidDigest`] if the scheme is unknown or the length is wrong.
     pub fn from_bytes(stored: &[u8]) -> Result<Digest, InvalidDigest> {
         match stored {
             [Digest::SHA_256, bytes @ ..] => {
@@ -74,7 +76,7 @@ impl Digest {
     }
 }
 
-/// In constant time: four words cost less than thirty-two bytes and leak as little.
+/// In constant time.
 impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
         constant_time_eq(&self.bytes, &other.bytes)
@@ -94,7 +96,7 @@ impl fmt::Debug for Digest {
 #[error("not a digest that this version knows")]
 pub struct InvalidDigest;
 
-/// Compares 32 bytes as four words, without a branch on any of them.
+/// Compares in constant time, as four words: they cost less than 32 bytes and leak as little.
 pub(crate) fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let (one, _) = one.as_chunks::<8>();
     let (other, _) = other.as_chunks::<8>();

@@ -1,10 +1,11 @@
-//! What can go wrong: a token is *not ours*, *denied* (one face, the reason inside) or the engine *failed*.
+//! Errors. A text is *not ours* or *denied*, a caller is *forbidden*, or the engine *failed*.
 
+use std::fmt;
 use std::time::Duration;
 
+use crate::key::KeyId;
+use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
-use crate::seal::KeyId;
-use crate::secret::RandomSourceFailed;
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
 use crate::token::{ParseError, TokenId};
@@ -12,18 +13,20 @@ use crate::token::{ParseError, TokenId};
 /// Why a presented text did not authenticate.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The text has not the form of our tokens: it may be a password, and the host may try it as one.
+    /// The text has not the form of our tokens. The host may try it as a password.
     #[error("not a token of this service: {0}")]
     NotOurs(ParseError),
-    /// It has our form and is no good: HTTP 401. It must not be tried as anything else.
+    /// It has our form and is not a good token: HTTP 401. Don't try it as anything else.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// It can't be told: HTTP 503. Clients keep the token.
+    /// The engine can't tell: HTTP 503. Clients keep the token.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
 
-/// A text with our form that is no good. It looks the same whatever the reason; the reason is for the host's log.
+/// A text with our form that is not a good token.
+///
+/// It prints the same whatever the reason. The reason is for the host's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is not valid")]
 pub struct Denied {
@@ -36,12 +39,12 @@ impl Denied {
         Denied { reason, id }
     }
 
-    /// Why: for logs, never for the client.
+    /// The reason, for logs. Never send it to the client.
     pub fn reason(&self) -> DenialReason {
         self.reason
     }
 
-    /// The id in the text, unless that was mistyped.
+    /// The id in the text; `None` if it was mistyped.
     pub fn id(&self) -> Option<TokenId> {
         self.id
     }
@@ -51,30 +54,30 @@ impl Denied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialReason {
-    /// The form is right and the checksum is not.
+    /// The checksum is wrong.
     Mistyped,
     /// There is no token with this id.
     Unknown,
-    /// There is one, with another secret.
+    /// There is a token with this id, but its secret is another.
     WrongSecret,
     /// It was revoked.
     Revoked,
-    /// Its row is not as the engine wrote it: somebody changed the database.
+    /// Its row is not as the engine wrote it: the database was changed by hand.
     Tampered,
-    /// A rotation replaced it, and the overlap is over.
+    /// A rotation superseded it, and the overlap is over.
     Superseded,
-    /// Its time is over.
+    /// It has expired.
     Expired,
     /// It was not used for longer than the idle time-out.
     Idle,
-    /// It is good, and somebody else's than the host said.
+    /// It is active, but belongs to another owner than the host named.
     OtherOwner,
-    /// It is good, and the host lets its owner in no more.
+    /// It is active, but the host no longer admits its owner.
     OwnerTurnedAway,
 }
 
 impl DenialReason {
-    /// `None` for the one status that is no reason.
+    /// `None` for an active token.
     pub(crate) fn from_status(status: Status) -> Option<DenialReason> {
         match status {
             Status::Active => None,
@@ -87,11 +90,11 @@ impl DenialReason {
     }
 }
 
-/// The engine can't do its work: HTTP 503, never 401.
+/// The engine failed: HTTP 503, never 401.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failed {
-    /// The store failed, or can't say whether it did what it was told.
+    /// The store failed, or can't say whether it carried out a change.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The random source failed.
@@ -100,10 +103,12 @@ pub enum Failed {
     /// A key is missing, or the clock is wrong.
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
-    /// The store has a living row under a key that the ring lacks, so nothing is issued beside it: is the key file the right one?
-    /// Bring the key back, or revoke what is sealed under it.
+    /// The store has a live row under a key that the ring lacks, so nothing is issued.
+    ///
+    /// Check that the key file is the right one. Bring the key back, or revoke what it seals.
     #[error(
-        "token {id} is sealed under key {key_id}, which the key ring lacks: bring that key back, or revoke the tokens under it"
+        "token {id} is sealed under key {key_id}, which the key ring lacks: \
+         bring that key back, or revoke the tokens under it"
     )]
     OrphanRow {
         /// One such token.
@@ -111,27 +116,26 @@ pub enum Failed {
         /// The key.
         key_id: KeyId,
     },
-    /// The policy has an idle time-out and nobody writes the last use: tokens in use would be denied.
+    /// The policy has an idle time-out, but nothing writes last uses. Tokens in use would go idle.
     #[error("the policy has an idle time-out, but no usage flusher is attached")]
     NoFlusher,
-    /// A row that was good a moment ago is not as the engine wrote it.
+    /// A row that was intact a moment ago is not as the engine wrote it.
     #[error("a token's row is not as it was written")]
     NotIntact,
-    /// The ids that were drawn were all taken: the random source repeats itself.
+    /// All ids that were drawn are taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
 }
 
 impl Failed {
-    /// Whether what failed may be done all the same.
+    /// Whether the change that failed may have happened.
     pub(crate) fn may_be_done(&self) -> bool {
         matches!(self, Failed::Store(error) if error.certainty() == Certainty::Unknown)
     }
 }
 
-/// A token is good and may not do this: HTTP 403. Clients keep the token.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token's access is not enough for this{}", wanted_scope.as_deref().map(|scope| format!(": it needs {scope}")).unwrap_or_default())]
+/// An active token's access is not enough: HTTP 403. Clients keep the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forbidden {
     wanted_scope: Option<Box<str>>,
 }
@@ -141,45 +145,59 @@ impl Forbidden {
         Forbidden { wanted_scope: wanted_scope.map(Into::into) }
     }
 
-    /// The scope to ask for, as RFC 6750 3.1 has it in the challenge.
+    /// The scope that is missing, for the challenge of RFC 6750, section 3.1.
     pub fn wanted_scope(&self) -> Option<&str> {
         self.wanted_scope.as_deref()
     }
 }
 
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the token's access is not enough for this")?;
+        match &self.wanted_scope {
+            Some(scope) => write!(f, ": it needs {scope}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Forbidden {}
+
 /// Why no token was issued.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The owner, label, operator or access is no good.
+    /// The owner, label, operator or access is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// The life is no good.
+    /// The life or end is not allowed.
     #[error(transparent)]
     Life(#[from] LifeError),
-    /// It would be issued under a token that may not do so much.
+    /// It would do more than the token under which it is issued.
     #[error("the token may not do more than the one under which it is issued")]
     MoreAccess,
-    /// It would be issued under a token that was itself issued under another.
+    /// The token under which it would be issued was itself issued under another.
     #[error("a token that was issued under another can't have any under itself")]
     NotUnderThis,
-    /// It would belong to somebody else than the token under which it is issued.
-    #[error("the token would belong to somebody else than the one under which it is issued")]
+    /// It would belong to another owner than the token under which it is issued.
+    #[error("the token would belong to another owner than the one under which it is issued")]
     OtherOwner,
-    /// The token under which it would be issued has ended, or was rotated or changed, since it authenticated.
+    /// The token under which it would be issued has ended, or was rotated or changed meanwhile.
     #[error("the token under which this one would be issued has changed")]
     ParentChanged,
-    /// The owner has as many live tokens as he may.
+    /// The owner has as many live tokens as the policy allows.
     #[error("there are {limit} tokens already, which is the limit: revoke one first")]
     LimitReached {
-        /// How many.
+        /// The policy's limit.
         limit: u32,
     },
     /// The owner has a live token with that label.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// The engine can't do its work. If the failure is [`Certainty::Unknown`](crate::store::Certainty), a token that nobody holds may be
-    /// in the list.
+    /// The engine failed.
+    ///
+    /// If it is a store's failure of [`Certainty::Unknown`], there may be a token whose text
+    /// nobody saw.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
@@ -196,14 +214,14 @@ impl From<StoreError> for AuthError {
     }
 }
 
-/// Why a token can't end when it was asked to.
+/// Why a life or an end is not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LifeError {
     /// A life of less than a second, or an end that has passed.
     #[error("the token would end as soon as it is made")]
     NoLife,
-    /// A life past the policy's maximum, or past the end of the token under which it is issued.
+    /// A life past the policy's maximum, or an end past that of the parent token.
     #[error("the token may live for {} seconds at most", max.as_secs())]
     TooLong {
         /// The longest life.
@@ -221,22 +239,24 @@ pub enum LifeError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// There is no such token, or it isn't this owner's: the two look the same.
+    /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
-    /// It doesn't authenticate any more, so there is nothing to change.
+    /// It is not active, so nothing is changed.
     #[error("the token is {0}")]
     NotActive(Status),
-    /// The label, access or operator is no good.
+    /// The label, access or operator is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// It would do more than now. Issue another instead.
+    /// It would do more than now. Issue another token instead.
     #[error("the token would do more than it does now")]
     MoreAccess,
-    /// The token and its unused successor were narrowed, neither to a part of the other: say what the new one may do, within both.
+    /// The token and its unused successor were narrowed apart: neither has the other's access.
+    ///
+    /// Name an access that both include.
     #[error("the token and its unused successor were narrowed apart: say what the new one may do")]
     NarrowedApart,
-    /// The life is no good.
+    /// The life or end is not allowed.
     #[error(transparent)]
     Life(#[from] LifeError),
     /// The old token would live on for longer than the policy allows.
@@ -245,19 +265,19 @@ pub enum ChangeError {
         /// The longest overlap.
         max: Duration,
     },
-    /// It was issued under another token, and would outlive that. Issue another instead.
+    /// It was issued under another token, so its end can't be later. Issue another token instead.
     #[error("a token that was issued under another can't be given a later end")]
     Derived,
     /// The owner has another live token with that label.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// It was rotated already, and its successor is in use or has changed.
+    /// It was rotated already, and its successor was used, has ended or has changed.
     #[error("the token was rotated already")]
     Rotated,
-    /// Somebody else changed it at the same time.
-    #[error("the token was changed by somebody else meanwhile: look again")]
+    /// Another call changed it at the same time.
+    #[error("another call changed the token meanwhile: look again")]
     Conflict,
-    /// The engine can't do its work.
+    /// The engine failed.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
@@ -268,20 +288,20 @@ impl From<StoreError> for ChangeError {
     }
 }
 
-/// Why an act on a token was not done.
+/// Why a token was not found, revoked, forgotten or resealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManageError {
-    /// There is no such token, or it isn't this owner's: the two look the same.
+    /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
-    /// The operator's name is no good.
+    /// The operator's name is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// The key that was called lost is in the ring: its rows can be checked, so nothing needs to be trusted.
+    /// The key that was named as lost is in the ring, so its rows can be checked.
     #[error("key {0} is in the ring and not lost: reseal as usual")]
     KeyNotLost(KeyId),
-    /// The engine can't do its work.
+    /// The engine failed.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
@@ -290,18 +310,19 @@ pub enum ManageError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetireError {
-    /// It is the one that seals.
+    /// It is the active key.
     #[error("the key is the active one: make another active first")]
     Active,
-    /// It seals rows that aren't revoked: they would all fail.
+    /// It seals unrevoked rows, whose tokens would all fail.
     #[error(
-        "the key still seals {rows} rows: reseal first, and revoke those that its report calls tampered"
+        "the key still seals {rows} rows: \
+         reseal first, and revoke those that its report calls tampered"
     )]
     InUse {
-        /// How many.
+        /// How many rows.
         rows: u64,
     },
-    /// The engine can't do its work.
+    /// The engine failed.
     #[error(transparent)]
     Failed(#[from] Failed),
 }

@@ -1,7 +1,8 @@
-//! What an audit log hears, and a mail to the owner is written from.
+//! Events, for an audit log or mails to owners, and the buffer of a transaction's events.
 
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{DenialReason, Failed};
 use crate::record::Actor;
@@ -10,11 +11,13 @@ use crate::text::Reason;
 use crate::token::TokenId;
 use crate::view::TokenView;
 
-/// Hears of what happened, after the fact. It can't fail or change a call; a panic in it is caught and dropped.
+/// Receives events, after the fact.
 ///
-/// It is called on the caller's thread: hand slow work, such as a mail, to somebody else. Any `Fn(&Event<'_>)` is one.
+/// An observer can't fail or change a call; a panic in it is caught and dropped. It runs on the
+/// caller's thread, so hand slow work, such as a mail, to another task. Any `Fn(&Event<'_>)` is an
+/// observer.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Receives one event.
     fn observe(&self, event: &Event<'_>);
 }
 
@@ -24,31 +27,35 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
-/// A panic in the observer is its own.
-pub(crate) fn tell(observer: Option<&dyn Observer>, event: &Event<'_>) {
+pub(crate) fn emit(observer: Option<&dyn Observer>, event: &Event<'_>) {
     if let Some(observer) = observer {
-        let _a_panic_is_the_observers_own =
-            catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
+        // ignored: a panic of the observer must not fail the call that it observes.
+        _ = catch_unwind(AssertUnwindSafe(|| observer.observe(event)));
     }
 }
 
-/// Tells of a change once, at its end: also where the store's answer was lost, or the caller gave up. Whoever asks again hears that
-/// nothing was left to do.
-pub(crate) struct Telling<F: Fn(u64, bool)> {
-    tell: F,
-    /// How many rows, for certain.
+/// Emits one event per change when it ends, even if the store's reply was lost or the future was
+/// dropped.
+///
+/// It emits when dropped, since nothing else runs in all these cases. A later event could not make
+/// up for it: who calls again is told that nothing was left to do.
+pub(crate) struct ChangeEvent<F: Fn(u64, bool)> {
+    emit: F,
+    /// How many rows were changed for certain.
     count: u64,
     is_certain: bool,
 }
 
-impl<F: Fn(u64, bool)> Telling<F> {
-    /// `tell` is told how many rows were changed for certain, and whether that is all.
-    pub(crate) fn new(tell: F) -> Telling<F> {
-        Telling { tell, count: 0, is_certain: true }
+impl<F: Fn(u64, bool)> ChangeEvent<F> {
+    /// `emit` gets the number of rows that were changed for certain, and whether that is all.
+    pub(crate) fn new(emit: F) -> ChangeEvent<F> {
+        ChangeEvent { emit, count: 0, is_certain: true }
     }
 
-    /// Waits for the store's answer, and counts the rows that it stands for.
-    pub(crate) async fn hear<T>(
+    /// Awaits the store's answer, and adds the number of rows that it stands for.
+    ///
+    /// If the future is dropped meanwhile, the outcome stays uncertain.
+    pub(crate) async fn await_store<T>(
         &mut self,
         answer: impl Future<Output = Result<T, Failed>>,
         count: impl FnOnce(&T) -> u64,
@@ -66,18 +73,18 @@ impl<F: Fn(u64, bool)> Telling<F> {
     }
 }
 
-impl<F: Fn(u64, bool)> Drop for Telling<F> {
+impl<F: Fn(u64, bool)> Drop for ChangeEvent<F> {
     fn drop(&mut self) {
         if self.count > 0 || !self.is_certain {
-            (self.tell)(self.count, self.is_certain);
+            (self.emit)(self.count, self.is_certain);
         }
     }
 }
 
-/// Something that happened. Never holds a secret, a digest or a seal.
+/// Something that happened. It never holds a secret, a digest or a seal.
 ///
-/// Where `is_certain` is false, nobody can say whether it happened, or whether the last of many did: the store's answer was lost, or
-/// the caller gave up before it came.
+/// If `is_certain` is false, it may or may not have happened, or not all of it: the store's answer
+/// was lost, or the caller dropped the future before it came.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -87,53 +94,57 @@ pub enum Event<'a> {
         token: &'a TokenView,
         /// By whom.
         by: &'a Actor,
-        /// If not, there may be a token whose text nobody saw.
+        /// If false, there may be a token whose text nobody saw.
         is_certain: bool,
     },
-    /// A token was used for the first time; at least once.
+    /// A token was used for the first time. Sent at least once per token.
     FirstUse {
         /// The token.
         token: &'a TokenView,
-        /// From where, if the host said.
+        /// From which address, if the host named it.
         address: Option<IpAddr>,
     },
-    /// A token was used from another address than the last time that its use was noted; only where the policy records origins.
+    /// A token was used from another address than at its last noted use.
+    ///
+    /// Sent only if the policy records origins.
     NewAddress {
         /// The token.
         token: &'a TokenView,
-        /// From where.
+        /// From which address.
         address: IpAddr,
     },
     /// A text that has the form of our tokens was refused.
     Denied {
-        /// The id in the text; `None` where it was mistyped.
+        /// The id in the text; `None` if it was mistyped.
         id: Option<TokenId>,
         /// Why.
         reason: DenialReason,
-        /// The token, where its secret was right. Its fields were proven by its seal unless the reason is
-        /// [`DenialReason::Revoked`] or [`DenialReason::Tampered`].
+        /// The token, if the secret was right.
+        ///
+        /// Its seal was checked, unless the reason is [`DenialReason::Revoked`] or
+        /// [`DenialReason::Tampered`]: then its fields are unproven.
         token: Option<&'a TokenView>,
-        /// From where, if the host said.
+        /// From which address, if the host named it.
         address: Option<IpAddr>,
-        /// By which program, if the host said.
+        /// By which program, if the host named it.
         client: Option<&'a str>,
     },
     /// A token was superseded by a new one.
     Rotated {
         /// The old token.
         old: TokenId,
-        /// Its unused successor, which the new one took the place of: it is revoked.
+        /// The unused successor that the new token replaced; it is revoked.
         replaced: Option<TokenId>,
-        /// Whether what was issued under the line is revoked.
-        ended_derived: bool,
-        /// The new one.
+        /// Whether what was issued under its line is revoked.
+        revoked_derived: bool,
+        /// The new token.
         token: &'a TokenView,
         /// By whom.
         by: &'a Actor,
-        /// If not, the old one may be as it was.
+        /// If false, the old token may be as it was.
         is_certain: bool,
     },
-    /// A superseded token was presented with its right secret; once per usage interval.
+    /// A superseded token was presented with its right secret. Sent once per usage interval.
     Reused {
         /// The token.
         token: &'a TokenView,
@@ -143,69 +154,132 @@ pub enum Event<'a> {
         /// The token as it is now.
         token: &'a TokenView,
         /// What was changed.
-        change: Change,
+        change: ChangeKind,
         /// Whether what was issued under its line is revoked.
-        ended_derived: bool,
+        revoked_derived: bool,
         /// By whom.
         by: &'a Actor,
-        /// If not, it may be as it was.
+        /// If false, the token may be as it was.
         is_certain: bool,
     },
-    /// Rows were sealed anew under the active key.
+    /// Rows were resealed under the active key.
     Resealed {
-        /// How many; 0 only where `trusted` names rows.
+        /// How many rows; 0 only if `trusted` names rows.
         count: u64,
-        /// Those whose old seals could not be checked, as the key is lost. Where the store failed, the last may not have been sealed.
+        /// The rows whose old seals could not be checked, because the key is lost.
+        ///
+        /// If the store failed, the last of them may not have been resealed.
         trusted: &'a [TokenId],
-        /// By whom they were trusted.
+        /// Who trusted them.
         trusted_by: Option<&'a Actor>,
     },
-    /// One or many tokens were revoked by one act.
+    /// One call revoked one or many tokens.
     Revoked {
-        /// Which.
+        /// Which tokens.
         filter: &'a Filter,
-        /// How many for certain, with those that were issued under them.
+        /// How many for certain, including those that were issued under them.
         count: u64,
-        /// If not, all of them may be revoked.
+        /// If false, all of them may be revoked.
         is_certain: bool,
         /// Why.
         reason: &'a Reason,
         /// By whom.
         by: &'a Actor,
     },
-    /// Tokens were erased.
+    /// Tokens were forgotten: revoked, and their rows deleted.
     Forgotten {
-        /// Which.
+        /// Which tokens.
         filter: &'a Filter,
-        /// How many rows for certain.
+        /// How many rows were deleted for certain.
         count: u64,
-        /// If not, there may be more.
+        /// If false, there may be more.
         is_certain: bool,
         /// By whom.
         by: &'a Actor,
     },
-    /// The last uses could not be written; they are kept and tried again.
+    /// The last uses could not be written. They are kept for the next try.
     UsageNotWritten {
-        /// What the store said.
+        /// Why.
         error: &'a Failed,
     },
-    /// Dead rows were deleted.
+    /// Dead rows were purged.
     Purged {
-        /// How many for certain.
+        /// How many rows for certain.
         count: u64,
-        /// If not, there may be more.
+        /// If false, there may be more.
         is_certain: bool,
     },
 }
 
-/// What of a token was changed.
+/// What was changed of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Change {
+pub enum ChangeKind {
     /// Its label.
     Renamed,
     /// Its access became smaller.
     Narrowed,
     /// Its end moved.
     Extended,
+}
+
+/// Holds the events of a transaction until the host sends them.
+#[derive(Default)]
+pub(crate) struct EventBuffer(Mutex<Vec<BufferedEvent>>);
+
+impl EventBuffer {
+    pub(crate) fn push(&self, event: &Event<'_>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(BufferedEvent::of(event));
+    }
+
+    pub(crate) fn take(&self) -> Vec<BufferedEvent> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An owned copy of an event that can happen in a transaction.
+pub(crate) enum BufferedEvent {
+    Issued { token: TokenView, by: Actor, is_certain: bool },
+    Revoked { filter: Filter, count: u64, is_certain: bool, reason: Reason, by: Actor },
+}
+
+impl BufferedEvent {
+    #[expect(clippy::unreachable, reason = "a transaction offers issue and revoke alone")]
+    fn of(event: &Event<'_>) -> BufferedEvent {
+        match *event {
+            Event::Issued { token, by, is_certain } => {
+                BufferedEvent::Issued { token: token.clone(), by: by.clone(), is_certain }
+            }
+            Event::Revoked { filter, count, is_certain, reason, by } => BufferedEvent::Revoked {
+                filter: filter.clone(),
+                count,
+                is_certain,
+                reason: reason.clone(),
+                by: by.clone(),
+            },
+            // Named one by one, so that a new event does not compile until it is decided on.
+            Event::FirstUse { .. }
+            | Event::NewAddress { .. }
+            | Event::Denied { .. }
+            | Event::Rotated { .. }
+            | Event::Reused { .. }
+            | Event::Changed { .. }
+            | Event::Resealed { .. }
+            | Event::Forgotten { .. }
+            | Event::UsageNotWritten { .. }
+            | Event::Purged { .. } => unreachable!("a transaction only issues and revokes"),
+        }
+    }
+
+    pub(crate) fn as_event(&self) -> Event<'_> {
+        match self {
+            BufferedEvent::Issued { token, by, is_certain } => {
+                Event::Issued { token, by, is_certain: *is_certain }
+            }
+            BufferedEvent::Revoked { filter, count, is_certain, reason, by } => {
+                let (count, is_certain) = (*count, *is_certain);
+                Event::Revoked { filter, count, is_certain, reason, by }
+            }
+        }
+    }
 }

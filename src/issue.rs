@@ -1,4 +1,4 @@
-//! What a host asks for, [`NewToken`] and [`Rotation`], and what it shows once, [`IssuedToken`].
+//! What a host asks for ([`NewToken`], [`Rotation`]), and what it shows once ([`IssuedToken`]).
 
 use std::fmt;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use crate::timestamp::Timestamp;
 use crate::token::{Token, TokenId};
 use crate::view::TokenView;
 
-/// The token that is to be issued.
+/// A token to be issued.
 ///
-/// Without more words it may do whatever its owner may, and lives as long as the policy's default. What is wrong with
-/// the texts is said by [`issue`](crate::TokenAuthority::issue).
+/// If nothing more is said, it may do whatever its owner may, and lives for the policy's default
+/// life. [`issue`](crate::TokenAuthority::issue) reports what is wrong with a text.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,11 +25,11 @@ use crate::view::TokenView;
 ///     .expires_in(Duration::from_secs(30 * 86_400));
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "it is only a wish until it is issued"]
+#[must_use = "no token exists until it is issued"]
 pub struct NewToken {
     owner: Result<Owner, InvalidText>,
     label: Result<Label, InvalidText>,
-    /// `None` is all that its owner, or the token under which it is issued, may do.
+    /// `None` is all access of the owner, or of the token under which it is issued.
     access: Result<Option<Access>, InvalidText>,
     issued_by: Result<Option<Operator>, InvalidText>,
     life: Life,
@@ -44,7 +44,7 @@ enum Life {
 }
 
 impl NewToken {
-    /// A token of `owner`, the host's stable account id, which he calls `label`.
+    /// Describes a token of `owner`, the host's stable account id, with a label for lists.
     pub fn new(owner: impl AsRef<str>, label: impl AsRef<str>) -> NewToken {
         NewToken {
             owner: Owner::new(owner),
@@ -55,17 +55,17 @@ impl NewToken {
         }
     }
 
-    /// … that may only do this. No scope at all allows nothing.
+    /// Limits the token to these scopes. An empty list allows nothing.
     pub fn scopes<S: AsScope>(self, scopes: impl IntoIterator<Item = S>) -> NewToken {
         let granted = Access::scopes(scopes);
         let access = self.access.and_then(|access| {
             let resources = access.unwrap_or(Access::full()).granted_resources().clone();
-            Access::from_grants(granted?.granted_scopes().clone(), resources).map(Some)
+            Access::from_selections(granted?.granted_scopes().clone(), resources).map(Some)
         });
         NewToken { access, ..self }
     }
 
-    /// … only on these resources.
+    /// Limits the token to these resources. An empty list allows nothing.
     pub fn on_resources<R: AsRef<str>>(self, patterns: impl IntoIterator<Item = R>) -> NewToken {
         let access = self
             .access
@@ -73,32 +73,32 @@ impl NewToken {
         NewToken { access, ..self }
     }
 
-    /// … with this access.
+    /// Sets the access.
     pub fn access(self, access: Access) -> NewToken {
         NewToken { access: Ok(Some(access)), ..self }
     }
 
-    /// … that ends after so long. Fractions of a second are cut.
+    /// Sets the life. Fractions of a second are cut.
     pub fn expires_in(self, life: Duration) -> NewToken {
         NewToken { life: Life::For(life), ..self }
     }
 
-    /// … that ends at this instant.
+    /// Sets the instant at which the token expires.
     pub fn expires_at(self, end: Timestamp) -> NewToken {
         NewToken { life: Life::Until(end), ..self }
     }
 
-    /// … that never expires, where the policy allows it.
+    /// Lets the token never expire, if the policy allows it.
     pub fn never_expires(self) -> NewToken {
         NewToken { life: Life::Forever, ..self }
     }
 
-    /// … issued by an operator for the owner.
+    /// Names the operator who issues it for the owner.
     pub fn issued_by(self, operator: impl AsRef<str>) -> NewToken {
         NewToken { issued_by: Operator::new(operator).map(Some), ..self }
     }
 
-    /// What the policy makes of it at `now`. Pure.
+    /// Checks it against the policy at `now`. Pure.
     pub(crate) fn grant(self, policy: &Policy, now: Timestamp) -> Result<Granted, IssueError> {
         Ok(Granted {
             owner: self.owner?,
@@ -111,7 +111,7 @@ impl NewToken {
         })
     }
 
-    /// The same under a parent: it does no more, and ends no later. Pure.
+    /// Checks it against the policy and the parent: it may do no more, and ends no later. Pure.
     pub(crate) fn grant_under(
         mut self,
         parent: &TokenRecord,
@@ -142,19 +142,19 @@ impl NewToken {
     }
 }
 
-/// A [`NewToken`] within the policy.
+/// A [`NewToken`] or a rotation that the policy allows.
 pub(crate) struct Granted {
     pub(crate) owner: Owner,
     pub(crate) label: Label,
     pub(crate) access: Access,
     pub(crate) issued_by: Option<Operator>,
     pub(crate) expires: Expires,
-    /// The line of rotations that it goes on with; `None` begins one.
+    /// The line of rotations that it continues; `None` begins one.
     pub(crate) family: Option<TokenId>,
     pub(crate) derived_from: Option<TokenId>,
 }
 
-/// What a rotation changes beside the secret: nothing, if no more is said.
+/// What a rotation changes beside the secret; by default nothing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -162,7 +162,7 @@ pub(crate) struct Granted {
 /// let rotation = Rotation::new().overlap(Duration::from_secs(3600));
 /// ```
 #[derive(Clone, Debug, Default)]
-#[must_use = "it is only a wish until the token is rotated"]
+#[must_use = "nothing changes until the token is rotated"]
 pub struct Rotation {
     access: Option<Access>,
     expires: Option<Expires>,
@@ -170,31 +170,38 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// A new secret, the same access and end, the policy's overlap. Where it takes an unused successor's place: the smaller access of
-    /// both, and the successor's label and end.
+    /// Keeps access and end, with the policy's overlap.
+    ///
+    /// If it replaces an unused successor, it keeps the successor's label and end, and the smaller
+    /// access of the two tokens.
     pub fn new() -> Rotation {
         Rotation::default()
     }
 
-    /// … with less access.
+    /// Takes access away; this is what remains.
     pub fn narrowed_to(self, access: Access) -> Rotation {
         Rotation { access: Some(access), ..self }
     }
 
-    /// … with another end, which the policy must allow. For a person who asks, not for a client that rotates by itself.
+    /// Sets another end, which the policy must allow.
+    ///
+    /// For a person who asks, not for a client that rotates unattended.
     pub fn expires(self, end: Expires) -> Rotation {
         Rotation { expires: Some(end), ..self }
     }
 
-    /// … during which the old token lives on for so long, or until its own end or the new one's; the policy has a maximum. Zero ends it
-    /// at once, also on hosts whose clocks are up to five minutes behind.
+    /// Sets the overlap: how long the old token lives on, up to the policy's maximum.
+    ///
+    /// It never outlives its own end or the new token's. Zero ends it at once, also on hosts whose
+    /// clocks are up to five minutes behind.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
 
-    /// What the policy makes of it: the new token, and when the old one ends. Pure.
+    /// Checks it against the policy: the new token, and when the old one ends. Pure.
     ///
-    /// `old` is the token that is rotated, `last` the one that has its access and end now: itself, or its unused successor.
+    /// `old` is the token that is rotated. `last` is the newest of its line: `old` itself, or its
+    /// unused successor.
     pub(crate) fn grant(
         &self,
         old: &TokenRecord,
@@ -202,7 +209,7 @@ impl Rotation {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<(Granted, Expires), ChangeError> {
-        // Either may have been narrowed since the first rotation.
+        // Either may have been narrowed after the first rotation.
         let both = [old.access(), last.access()];
         let within_both = |asked: &&Access| both.iter().all(|held| policy.includes(held, asked));
         let access = match &self.access {
@@ -220,12 +227,12 @@ impl Rotation {
         if overlap > policy.max_overlap() {
             return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
         }
-        // "At once" also on a host whose clock is behind.
+        // In the past, so that hosts whose clocks are behind deny it at once, too.
         let overlap_ends = match overlap {
             Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE),
             overlap => now.saturating_add(overlap),
         };
-        // Nor does it outlive the new one.
+        // The old token must not outlive its own end or the new token's.
         let ends = [old.expires().at(), expires.at()].into_iter().flatten();
         let old_ends = Expires::At(ends.fold(overlap_ends, Timestamp::min));
         let granted = Granted {
@@ -241,18 +248,21 @@ impl Rotation {
     }
 }
 
-/// Whether a token that has this access and end from now on has less than it had: then what was issued under it may do more, or
-/// outlive it. Pure.
+/// Whether this access and end are less than those of any of these tokens. Pure.
+///
+/// If they are, what was issued under such a token may do more, or outlive it.
 pub(crate) fn is_less(
     access: &Access,
     expires: Expires,
-    than: &TokenRecord,
+    than: &[&TokenRecord],
     policy: &Policy,
 ) -> bool {
-    !policy.includes(access, than.access()) || than.expires().is_later_than(expires)
+    than.iter().any(|than| {
+        !policy.includes(access, than.access()) || than.expires().is_later_than(expires)
+    })
 }
 
-/// An end that a person asks for, if the policy allows it for a token that was made at `created_at`. Pure.
+/// Checks an end against the policy, for a token that was created at `created_at`. Pure.
 pub(crate) fn within(
     end: Expires,
     policy: &Policy,
@@ -286,7 +296,7 @@ impl Life {
     }
 }
 
-/// A token that was just issued: the only moment at which its text can be shown.
+/// A token that was just issued. Its text can be shown now and never again.
 ///
 /// Not `Clone`, not printable, wiped when dropped.
 ///
@@ -299,10 +309,10 @@ impl Life {
 /// ```compile_fail,E0277
 /// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
 /// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone")).await.unwrap();
-/// println!("{issued}"); // say `expose_secret` where it is shown
+/// println!("{issued}"); // call `expose_secret` to show it
 /// # }
 /// ```
-#[must_use = "a token that is not shown to its holder is lost"]
+#[must_use = "show it to its holder, or the token is lost"]
 pub struct IssuedToken {
     token: Token,
     view: TokenView,
@@ -313,7 +323,9 @@ impl IssuedToken {
         IssuedToken { token, view }
     }
 
-    /// The whole text, to be shown to its holder once, over a connection that keeps it (TLS, `Cache-Control: no-store`).
+    /// The whole text, to be shown to its holder once.
+    ///
+    /// Send it over TLS and with `Cache-Control: no-store`.
     pub fn expose_secret(&self) -> &str {
         self.token.expose_secret()
     }
@@ -323,7 +335,7 @@ impl IssuedToken {
         self.token.id()
     }
 
-    /// The line that stays in the list.
+    /// The view of the token, as lists will show it.
     pub fn view(&self) -> &TokenView {
         &self.view
     }

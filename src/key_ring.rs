@@ -1,8 +1,9 @@
-//! The keys that seal rows, and where they come from. They never enter the database.
+//! The keys that seal rows: the ring, its text and its file. They never enter the database.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,15 +12,20 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::seal::{KeyId, SealingKey};
-use crate::secret::{self, RandomSourceFailed};
+use crate::key::{KeyId, SealingKey};
+use crate::random::{self, RandomSourceFailed};
 
-/// One active key, which seals, and retired ones, which still check. Cheap to clone.
+mod error;
+
+pub use error::KeyRingError;
+
+/// The keys that seal rows: an active one, which seals, and retired ones, which still check. Cheap
+/// to clone.
 ///
-/// As text it is `ID:KEY,ID:KEY…`, the active key first: an id is a number from 1, a key is 32 bytes or more in base64.
-/// `echo "1:$(openssl rand -base64 32)"` makes one.
+/// Its text is `ID:KEY,ID:KEY…`, the active key first. An id is a number from 1; a key is 32 bytes
+/// or more in base64. `echo "1:$(openssl rand -base64 32)"` makes one.
 ///
-/// Keep it apart from the database, and keep a copy: without it no token authenticates any more.
+/// Keep it apart from the database, and keep a copy. Without it no token authenticates.
 #[derive(Clone)]
 pub struct KeyRing {
     /// The active key first; never empty.
@@ -30,15 +36,19 @@ impl KeyRing {
     /// The shortest key, in bytes: the output of SHA-256 (RFC 2104, 3).
     pub const MIN_KEY_BYTES: usize = 32;
 
-    /// Reads the ring from a file, or makes a new one and writes it there, readable by its owner only
-    /// (mode 0600).
+    /// Reads the ring from a file. If there is no file, makes a new ring and writes it there,
+    /// readable by its owner only (mode 0600).
     ///
-    /// Two processes that start at once agree on one ring. A new key has a random id, so rows that were
-    /// sealed under a lost ring are not taken for forged ones: they answer
-    /// [`Failed`](crate::error::Failed), and nothing is issued beside them, until the lost ring is back.
+    /// Processes that start at the same time agree on one ring.
+    ///
+    /// A new key has a random id. So if a ring is lost and a new one is made, rows that were sealed
+    /// under the lost one are not mistaken for forged ones. They answer
+    /// [`Failed`](crate::error::Failed), and nothing is issued beside them, until the lost ring is
+    /// back.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the file can't be read or written, holds no good ring, or may be read by everybody.
+    /// [`KeyRingError`] if the file can't be read or written, is no ring, or is open to other
+    /// users.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         match KeyRing::load(path) {
@@ -50,16 +60,17 @@ impl KeyRing {
         }
     }
 
-    /// Reads the ring from a file that is there.
+    /// Reads the ring from an existing file.
     ///
     /// # Errors
-    /// [`KeyRingError`] as for [`KeyRing::load_or_create`], and if there is no such file.
+    /// [`KeyRingError`] if the file is missing, can't be read, is no ring, or is open to other
+    /// users.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         let failed = |error| KeyRingError::File { path: path.into(), error };
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
-        // Room for all of it from the start: a buffer that grows leaves copies behind that nobody wipes.
+        // Allocated once: a buffer that grows leaves copies behind that are not wiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
@@ -71,7 +82,7 @@ impl KeyRing {
     /// Reads the ring from an environment variable.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the variable is missing or holds no good ring.
+    /// [`KeyRingError`] if the variable is missing or is no ring.
     pub fn from_env(variable: &str) -> Result<KeyRing, KeyRingError> {
         let text =
             std::env::var(variable).map_err(|_| KeyRingError::NoVariable(variable.into()))?;
@@ -81,7 +92,8 @@ impl KeyRing {
     /// Reads the ring from its text, the active key first.
     ///
     /// # Errors
-    /// [`KeyRingError`] for a missing, malformed, short, weak or repeated key. It never repeats a key.
+    /// [`KeyRingError`] if a key is missing, malformed, short, weak or given twice. It never shows
+    /// a key.
     ///
     /// ```
     /// use app_tokens::{KeyRing, KeyRingError};
@@ -102,23 +114,22 @@ impl KeyRing {
             }
             keys.push((id, key));
         }
-        Ok(KeyRing {
-            keys: keys.iter().filter_map(|(id, key)| SealingKey::new(*id, key)).collect(),
-        })
+        Ok(KeyRing { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect() })
     }
 
-    /// A new ring that lives in this process only: for tests, and for tokens that need not survive it.
+    /// Makes a new ring in memory: for tests, and for tokens that need not outlive the process.
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
     pub fn ephemeral() -> Result<KeyRing, RandomSourceFailed> {
-        let (id, key) = secret::draw_key()?;
-        let id = KeyId::new(id).unwrap_or(KeyId::FIRST);
-        Ok(KeyRing { keys: SealingKey::new(id, &*key).into_iter().collect() })
+        let (id, key) = random::draw_key()?;
+        Ok(KeyRing { keys: [SealingKey::new(id.into(), &*key)].into() })
     }
 
-    /// A new ring of one key, as text: for a secrets manager, or for the end of a ring that is rolled out, behind a comma. Its id is
-    /// random, as that of [`KeyRing::load_or_create`]. The text is the key: wipe it.
+    /// Makes a new ring of one key, as text: for a secrets manager, or to append, after a comma, to
+    /// a ring being rolled out.
+    ///
+    /// The id of the key is random. The text holds the key: wipe it after use.
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
@@ -129,20 +140,16 @@ impl KeyRing {
     /// # Ok::<(), app_tokens::KeyRingError>(())
     /// ```
     pub fn new_text() -> Result<String, RandomSourceFailed> {
-        let (id, key) = secret::draw_key()?;
-        // Room for all of it from the start, as where it is read.
-        let mut text = String::with_capacity(128);
-        text.push_str(&format!("{id}:"));
-        BASE64.encode_string(*key, &mut text);
-        Ok(text)
+        let (_, mut text) = draw_text()?;
+        Ok(mem::take(&mut *text))
     }
 
-    /// The id of the key that seals.
+    /// Returns the id of the active key.
     pub fn active_id(&self) -> KeyId {
         self.active().id()
     }
 
-    /// The ids of all keys, the active one first.
+    /// Returns the ids of all keys, the active one first.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(SealingKey::id)
     }
@@ -161,65 +168,6 @@ impl fmt::Debug for KeyRing {
         f.write_str("KeyRing")?;
         f.debug_list().entries(self.ids()).finish()
     }
-}
-
-/// Why there is no key ring. It never repeats a key.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyRingError {
-    /// The file can't be read or written.
-    #[error("the key file {} can't be used: {error}", path.display())]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The file holds no good ring.
-    #[error("the key file {}: {error}", path.display())]
-    InFile {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with its text.
-        error: Box<KeyRingError>,
-    },
-    /// Everybody may read the file, or its group may write it.
-    #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
-    Exposed {
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// The environment variable is not set, or not text.
-    #[error("the environment variable {0} holds no key ring")]
-    NoVariable(Box<str>),
-    /// The text is longer than any key ring.
-    #[error("the key ring is longer than 64 KiB")]
-    TooLong,
-    /// There is no key at all.
-    #[error("the key ring is empty: it needs at least one ID:KEY")]
-    Empty,
-    /// An entry is not `ID:KEY` with a number from 1 and base64.
-    #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
-    Malformed(Box<str>),
-    /// A key has too few bytes.
-    #[error("key {id} has {bytes} bytes; it needs at least 32")]
-    Short {
-        /// Which key.
-        id: KeyId,
-        /// How many bytes it has.
-        bytes: usize,
-    },
-    /// A key is one byte over and over.
-    #[error("key {0} is no random key: it repeats one byte")]
-    Weak(KeyId),
-    /// A key or an id stands twice.
-    #[error("key {0} of the ring repeats the id or the bytes of another")]
-    Repeated(KeyId),
-    /// The system has no randomness for a new key.
-    #[error(transparent)]
-    Random(#[from] RandomSourceFailed),
 }
 
 /// The longest ring as text, in bytes.
@@ -254,12 +202,26 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
     Ok((id, key))
 }
 
-/// Writes a new ring to `path`, whole or not at all; leaves one alone that somebody wrote meanwhile.
+/// Draws a ring of one key, as text.
+fn draw_text() -> Result<(KeyId, Zeroizing<String>), RandomSourceFailed> {
+    let (id, key) = random::draw_key()?;
+    // Allocated once: a text that grows leaves copies behind that are not wiped.
+    let mut text = Zeroizing::new(String::with_capacity(128));
+    text.push_str(&format!("{id}:"));
+    BASE64.encode_string(*key, &mut text);
+    Ok((id.into(), text))
+}
+
+/// Writes a new ring to `path`, whole or not at all. A ring that another process wrote meanwhile
+/// stays.
+///
+/// The hard link is what makes it safe: it fails if the path exists, whereas a rename would replace
+/// a ring that another process already uses.
 fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
-    let mut text = Zeroizing::new(KeyRing::new_text()?);
+    let (id, mut text) = draw_text()?;
     let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}.new", text.split(':').next().unwrap_or_default()));
+    draft.push(format!(".{id}.new"));
     text.push('\n');
 
     let draft = PathBuf::from(draft);
@@ -306,7 +268,7 @@ fn refuse_exposed(_: &File, _: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
-/// Makes the new file's name durable.
+/// Makes the name of the new file durable.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -374,7 +336,7 @@ mod tests {
         );
         assert_eq!(
             refused(&format!("7:{}=", "A".repeat(43))),
-            "key 7 is no random key: it repeats one byte"
+            "key 7 repeats one byte: draw a random one"
         );
         let repeated = |id| format!("key {id} of the ring repeats the id or the bytes of another");
         assert_eq!(refused(&format!("1:{ONE},1:{TWO}")), repeated(1));

@@ -69,7 +69,7 @@
 //! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
 //! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
 //!
-//! **Look after.** A [`UsageFlusher`](usage::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
+//! **Look after.** A [`UsageFlusher`](upkeep::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
 //! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
@@ -99,37 +99,42 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // -- what a token is: pure, no clock, no input or output, no async
-mod secret;
+mod random;
 pub mod token;
 mod digest;
 mod text;
 mod timestamp;
 mod access;
 pub mod record;
+mod key;
 mod seal;
+mod row;
 // -- where it lives
 mod key_ring;
 pub mod store;
 // -- what happens to it
 mod policy;
+mod policy_conflict;
 mod clock;
-pub mod usage;
 pub mod event;
+mod usage_log;
 mod issue;
 mod present;
 mod disguise;
 mod leak;
 mod view;
 mod authority;
+pub mod upkeep;
 mod transaction;
-pub mod error;
 mod blocking;
+pub mod error;
 // -- how it arrives
 pub mod web;
 
 pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};
-pub use policy::{Policy, PolicyConflict, PolicyError, Reuse};
+pub use policy::{Policy, PolicyError, Reuse};
+pub use policy_conflict::PolicyConflict;
 pub use store::{MemoryStore, TokenStore};
 
 pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
@@ -138,13 +143,13 @@ pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Presented};
 pub use view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
-pub use access::{Access, AsScope, Grant, Requirement, ResourcePattern, Scope, ScopeName};
+pub use access::{Access, AsScope, Requirement, ResourcePattern, Scope, ScopeName, Selection};
 pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
+pub use key::{KeyId, Seal};
 pub use rand_core;
-pub use seal::{KeyId, Seal};
-pub use secret::RandomSourceFailed;
+pub use random::RandomSourceFailed;
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;

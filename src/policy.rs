@@ -1,30 +1,31 @@
-//! What the host allows: data only.
+//! What the host allows, as data: [`Policy`].
 
 use std::time::Duration;
 
-use crate::access::{Access, ScopeInclusion, ScopeName};
-use crate::record::{Expires, Status};
-use crate::timestamp::Timestamp;
-use crate::token::{InvalidPrefix, Prefix};
-use crate::view::TokenView;
+use crate::access::{Access, ScopeImplication, ScopeName};
+use crate::token::Prefix;
+
+mod error;
+
+pub use error::PolicyError;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the host allows. Data only; [`TokenAuthority`](crate::TokenAuthority) acts by it.
+/// What the host allows. It is only data; [`TokenAuthority`](crate::TokenAuthority) acts by it.
 ///
 /// | | default |
 /// |---|---|
 /// | life of a token that asks for none | 365 days |
-/// | longest life | none |
+/// | maximum life | none: a user may ask for any end |
 /// | tokens that never expire | not allowed |
 /// | idle time-out | none |
-/// | overlap of a rotation | none; 7 days at most where one is asked for |
-/// | a superseded token that is presented again | is reported |
+/// | overlap of a rotation | none; at most 7 days if asked for |
+/// | a superseded token that is presented again | reported |
 /// | live tokens per owner | 100 |
 /// | labels | need not be unique |
 /// | last use | noted once per 60 seconds |
-/// | dead rows | are kept for 90 days |
-/// | addresses and clients | are not recorded |
+/// | dead rows | kept for 90 days |
+/// | addresses and clients | not recorded |
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,12 +33,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// let policy = Policy::new("acme")?
 ///     .with_max_life(Duration::from_secs(90 * 86_400))?
 ///     .with_unique_labels();
-/// assert_eq!(policy.default_life(), policy.max_life().unwrap(), "the default life is cut to the longest");
+/// assert_eq!(Some(policy.default_life()), policy.max_life(), "the default is cut to the maximum");
 /// # Ok::<(), app_tokens::PolicyError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The one that new tokens get first, then those that are accepted, too.
+    /// That of new tokens first, then the former ones. Never empty.
     prefixes: Vec<Prefix>,
     realm: Box<str>,
     default_life: Duration,
@@ -52,26 +53,27 @@ pub struct Policy {
     usage_interval: Duration,
     retention: Duration,
     record_origin: bool,
-    scopes: Vec<ScopeInclusion>,
+    scopes: Vec<ScopeImplication>,
 }
 
-/// What happens when a superseded token is presented with its right secret: two hold it, or a client
-/// missed the rotation.
+/// What happens if a superseded token is presented with its right secret.
+///
+/// Either a second holder has the token, or a client missed the rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reuse {
-    /// An event says so.
+    /// An event reports it.
     #[default]
     Report,
-    /// And the whole family is revoked (RFC 9700, 4.14.2).
+    /// An event reports it, and the token's line is revoked (RFC 9700, 4.14.2).
     RevokeFamily,
 }
 
 impl Policy {
-    /// The defaults, for tokens with this prefix. The realm is the prefix, too.
+    /// Makes the default policy for tokens with this prefix. The prefix is also the realm.
     ///
     /// # Errors
-    /// [`PolicyError::Prefix`] for a text that is no prefix.
+    /// [`PolicyError::Prefix`] if the text is not a prefix.
     pub fn new(prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
         let prefix = Prefix::new(prefix)?;
         Ok(Policy {
@@ -93,10 +95,10 @@ impl Policy {
         })
     }
 
-    /// Accepts tokens with this prefix, too: the brand's former name.
+    /// Also accepts tokens with this prefix, the brand's former name.
     ///
     /// # Errors
-    /// [`PolicyError::Prefix`] for a text that is no prefix.
+    /// [`PolicyError::Prefix`] if the text is not a prefix.
     pub fn with_former_prefix(mut self, prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
         let prefix = Prefix::new(prefix)?;
         if !self.prefixes.contains(&prefix) {
@@ -105,11 +107,14 @@ impl Policy {
         Ok(self)
     }
 
-    /// Names the realm that the seals are bound to. Two tables or tenants that share a key ring need two realms, else a row of one
-    /// is good in the other. Once rows are sealed it must not change.
+    /// Names the realm that seals are bound to. Once rows are sealed, it must not change.
+    ///
+    /// Tables or tenants that share a key ring need different realms. Otherwise a row that is
+    /// copied from one to the other is valid there.
     ///
     /// # Errors
-    /// [`PolicyError::Realm`] unless it has 1 to 128 characters of printable ASCII without `"` and `\`.
+    /// [`PolicyError::Realm`] unless it has 1 to 128 printable ASCII characters without `"` and
+    /// `\`.
     pub fn with_realm(mut self, realm: &str) -> Result<Policy, PolicyError> {
         Policy::check_realm(realm)?;
         self.realm = realm.into();
@@ -122,10 +127,11 @@ impl Policy {
         if fits { Ok(()) } else { Err(PolicyError::Realm) }
     }
 
-    /// The life of a token that asks for none.
+    /// Sets the life of a token that asks for none. Fractions of a second are cut.
     ///
     /// # Errors
-    /// [`PolicyError::Zero`] for less than a second; [`PolicyError::PastMaximum`] past the longest life.
+    /// [`PolicyError::Zero`] if it is under a second; [`PolicyError::PastMaximum`] if it is longer
+    /// than the maximum life.
     pub fn with_default_life(mut self, life: Duration) -> Result<Policy, PolicyError> {
         at_least_a_second(life, "default life")?;
         if self.max_life.is_some_and(|max| life > max) {
@@ -135,10 +141,11 @@ impl Policy {
         Ok(self)
     }
 
-    /// The longest life. A longer default life is cut to it, and never-expiring tokens are off again.
+    /// Sets the maximum life. A longer default life is cut to it, and never-expiring tokens are
+    /// forbidden.
     ///
     /// # Errors
-    /// [`PolicyError::Zero`] for less than a second.
+    /// [`PolicyError::Zero`] if it is under a second.
     pub fn with_max_life(mut self, max: Duration) -> Result<Policy, PolicyError> {
         at_least_a_second(max, "maximum life")?;
         self.max_life = Some(max);
@@ -147,10 +154,10 @@ impl Policy {
         Ok(self)
     }
 
-    /// Allows tokens that never expire, where they are asked for by that word.
+    /// Allows tokens that never expire. They must still be asked for explicitly.
     ///
     /// # Errors
-    /// [`PolicyError::NeverWithMaximum`] where there is a longest life.
+    /// [`PolicyError::NeverWithMaximum`] if there is a maximum life.
     pub fn with_never_expiring(mut self) -> Result<Policy, PolicyError> {
         if self.max_life.is_some() {
             return Err(PolicyError::NeverWithMaximum);
@@ -159,11 +166,13 @@ impl Policy {
         Ok(self)
     }
 
-    /// Denies a token that was not used for so long. It needs a
-    /// [`UsageFlusher`](crate::usage::UsageFlusher): until one is attached, nothing is issued or authenticated.
+    /// Denies tokens that were not used for this long.
+    ///
+    /// It needs a [`UsageFlusher`](crate::upkeep::UsageFlusher): until one is attached, nothing is
+    /// issued or authenticated.
     ///
     /// # Errors
-    /// [`PolicyError::IdleTooShort`] under a day.
+    /// [`PolicyError::IdleTooShort`] if it is under a day.
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Result<Policy, PolicyError> {
         if timeout < DAY {
             return Err(PolicyError::IdleTooShort);
@@ -172,10 +181,11 @@ impl Policy {
         Ok(self)
     }
 
-    /// How long the old token lives on beside the new one after a rotation that doesn't say; zero ends it at once.
+    /// Sets how long the old token stays valid after a rotation that names no overlap. Zero ends it
+    /// at once.
     ///
     /// # Errors
-    /// [`PolicyError::PastMaximum`] past the longest overlap.
+    /// [`PolicyError::PastMaximum`] if it is longer than the maximum overlap.
     pub fn with_overlap(mut self, overlap: Duration) -> Result<Policy, PolicyError> {
         if overlap > self.max_overlap {
             return Err(PolicyError::PastMaximum("overlap"));
@@ -184,8 +194,10 @@ impl Policy {
         Ok(self)
     }
 
-    /// The longest overlap that a rotation may ask for. A longer default is cut to it. Old tokens in their overlap don't count towards
-    /// the limit per owner, so this is also for how long there may be more of them than that.
+    /// Sets the maximum overlap that a rotation may ask for. A longer default is cut to it.
+    ///
+    /// Old tokens in their overlap don't count towards the limit per owner. So this also bounds how
+    /// long an owner may have more valid tokens than the limit.
     #[must_use]
     pub fn with_max_overlap(mut self, max: Duration) -> Policy {
         self.max_overlap = max;
@@ -193,16 +205,17 @@ impl Policy {
         self
     }
 
-    /// What happens when a superseded token is presented again.
+    /// Sets what happens if a superseded token is presented again.
     #[must_use]
     pub fn with_reuse(self, reuse: Reuse) -> Policy {
         Policy { reuse, ..self }
     }
 
-    /// How many live tokens an owner may have. A line of rotations counts once, also while old tokens of it live on in their overlap.
+    /// Sets how many live tokens an owner may have. A line of rotations counts once, also during an
+    /// overlap.
     ///
     /// # Errors
-    /// [`PolicyError::Zero`] for none.
+    /// [`PolicyError::Zero`] if it is 0.
     pub fn with_max_per_owner(mut self, max: u32) -> Result<Policy, PolicyError> {
         if max == 0 {
             return Err(PolicyError::Zero("limit per owner"));
@@ -211,235 +224,146 @@ impl Policy {
         Ok(self)
     }
 
-    /// Any number of live tokens per owner. Whoever has an owner's main password can then fill the store.
+    /// Allows any number of live tokens per owner. A thief of an owner's main password can then
+    /// fill the store.
     #[must_use]
     pub fn with_no_limit_per_owner(self) -> Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// No two live tokens of an owner have the same label. Labels are compared byte for byte: see
-    /// [`Label`](crate::Label).
+    /// Refuses a label that another live token of the owner has. Labels are compared byte for byte:
+    /// see [`Label`](crate::Label).
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }
     }
 
-    /// How often a token's last use is noted at most. Zero notes every use; with an idle time-out the longest is a 24th of that.
+    /// Sets how often a token's last use is noted: at most once per interval. Zero notes every use.
+    ///
+    /// With an idle time-out, the interval is cut to a 24th of it.
     #[must_use]
     pub fn with_usage_interval(self, interval: Duration) -> Policy {
         Policy { usage_interval: interval, ..self }
     }
 
-    /// How long dead rows are kept, for lists, reuse detection and audits.
+    /// Sets how long dead rows are kept, for lists, reuse detection and audits.
     #[must_use]
     pub fn with_retention(self, retention: Duration) -> Policy {
         Policy { retention, ..self }
     }
 
-    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which includes which: a token to write may be
-    /// narrowed to one that reads.
+    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which
+    /// scope implies which. A token to write can then be narrowed to one that reads.
     ///
     /// # Errors
-    /// [`PolicyError::ScopeLeftOut`] where reading is included in writing, writing in administering, and reading not in that: narrowed,
-    /// a token could do more.
+    /// [`PolicyError::ScopeLeftOut`] if, for example, administering implies writing and writing
+    /// implies reading, but administering doesn't imply reading. A narrowed token could then do
+    /// more.
     pub fn with_scopes(mut self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
-        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.included_in())).collect();
-        for (scope, included_in) in &self.scopes {
-            for (_, more) in self.scopes.iter().filter(|(name, _)| included_in.contains(name)) {
+        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.implied_by())).collect();
+        for (scope, implied_by) in &self.scopes {
+            for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
                 let left_out =
-                    more.iter().find(|more| *more != scope && !included_in.contains(more));
-                if let Some(including) = left_out {
-                    return Err(PolicyError::ScopeLeftOut { scope, including });
+                    more.iter().find(|more| *more != scope && !implied_by.contains(more));
+                if let Some(implying) = left_out {
+                    return Err(PolicyError::ScopeLeftOut { scope, implying });
                 }
             }
         }
         Ok(self)
     }
 
+    /// Returns whether `access` includes `other`, by what the host's scopes imply.
     pub(crate) fn includes(&self, access: &Access, other: &Access) -> bool {
         access.includes_by(other, &self.scopes)
     }
 
-    /// Keeps the address and the client of the last use. They are personal data.
+    /// Records the address and the client of the last use. They are personal data.
     #[must_use]
     pub fn with_recorded_origin(self) -> Policy {
         Policy { record_origin: true, ..self }
     }
 
-    /// The prefix of new tokens.
+    /// Returns the prefix of new tokens.
     pub fn prefix(&self) -> Prefix {
         self.prefixes[0]
     }
 
-    /// The accepted prefixes: that of new tokens first.
+    /// Returns the accepted prefixes, that of new tokens first.
     pub fn accepted_prefixes(&self) -> &[Prefix] {
         &self.prefixes
     }
 
-    /// What the seals are bound to.
+    /// Returns the realm that seals are bound to.
     pub fn realm(&self) -> &str {
         &self.realm
     }
 
-    /// The life of a token that asks for none.
+    /// Returns the life of a token that asks for none.
     pub fn default_life(&self) -> Duration {
         self.default_life
     }
 
-    /// The longest life, if there is one.
+    /// Returns the maximum life, if there is one.
     pub fn max_life(&self) -> Option<Duration> {
         self.max_life
     }
 
-    /// Whether tokens may never expire.
+    /// Returns whether tokens may never expire.
     pub fn allows_never_expiring(&self) -> bool {
         self.never_expiring
     }
 
-    /// After how long without a use a token is denied.
+    /// Returns after how long without a use a token is denied.
     pub fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout
     }
 
-    /// How long a rotated token lives on, if the rotation doesn't say.
+    /// Returns how long a rotated token stays valid if the rotation names no overlap.
     pub fn overlap(&self) -> Duration {
         self.overlap
     }
 
-    /// How long a rotated token may live on.
+    /// Returns how long a rotated token may stay valid at most.
     pub fn max_overlap(&self) -> Duration {
         self.max_overlap
     }
 
-    /// What happens when a superseded token is presented again.
+    /// Returns what happens if a superseded token is presented again.
     pub fn reuse(&self) -> Reuse {
         self.reuse
     }
 
-    /// How many live tokens an owner may have.
+    /// Returns how many live tokens an owner may have.
     pub fn max_per_owner(&self) -> Option<u32> {
         self.max_per_owner
     }
 
-    /// Whether an owner's live labels differ.
+    /// Returns whether an owner's live tokens must have different labels.
     pub fn has_unique_labels(&self) -> bool {
         self.unique_labels
     }
 
-    /// How often a token's last use is noted at most.
+    /// Returns the interval in which a token's last use is noted at most once.
     pub fn usage_interval(&self) -> Duration {
-        // A use that is not noted would not keep a token alive.
-        let longest = self.idle_timeout.map_or(Duration::MAX, |timeout| timeout / 24);
-        self.usage_interval.min(longest)
+        // A use that is not noted doesn't keep a token from going idle.
+        let maximum = self.idle_timeout.map_or(Duration::MAX, |timeout| timeout / 24);
+        self.usage_interval.min(maximum)
     }
 
-    /// How long dead rows are kept.
+    /// Returns how long dead rows are kept.
     pub fn retention(&self) -> Duration {
         self.retention
     }
 
-    /// Whether the address and the client of the last use are kept.
+    /// Returns whether the address and the client of the last use are recorded.
     pub fn records_origin(&self) -> bool {
         self.record_origin
     }
 }
 
-/// What a policy would do to a token that was issued under another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PolicyConflict {
-    /// Its idle time-out would deny the token from this instant, if it is not used before.
-    GoesIdle {
-        /// From when.
-        at: Timestamp,
-    },
-    /// It would not issue a token with so late an end. This one keeps its end all the same.
-    EndsTooLate {
-        /// The end that the policy would allow it.
-        latest: Timestamp,
-    },
-    /// It would not issue a token without an end. This one stays without all the same.
-    NeverExpires,
-}
-
-impl Policy {
-    /// What this policy, if it took the present one's place, would do to a token: a preview for an operator, over a list. Pure.
-    ///
-    /// A dead token has no conflicts. A changed realm (every seal is wrong) and a prefix that is no longer accepted (the text is not ours)
-    /// are not seen: no row has either. A last use that a broken clock wrote in the future is believed, so such a token may go idle sooner than foretold.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use app_tokens::{NewToken, Policy, PolicyConflict, TokenAuthority};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let tokens = TokenAuthority::in_memory("acme")?;
-    /// # let issued = tokens.blocking().issue(NewToken::new("alice", "My phone"))?;
-    /// let stricter = Policy::new("acme")?.with_max_life(Duration::from_secs(90 * 86_400))?;
-    /// let conflicts = stricter.conflicts_with(issued.view());
-    /// assert!(matches!(conflicts[..], [PolicyConflict::EndsTooLate { .. }]));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn conflicts_with(&self, token: &TokenView) -> Vec<PolicyConflict> {
-        let mut conflicts = Vec::new();
-        if token.status() != Some(Status::Active) {
-            return conflicts;
-        }
-        let last_use = token.last_use().map_or(token.created_at(), |last_use| last_use.at);
-        let last_use = last_use.max(token.created_at());
-        let goes_idle = self.idle_timeout.and_then(|timeout| last_use.checked_add(timeout));
-        if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
-            conflicts.push(PolicyConflict::GoesIdle { at });
-        }
-        let latest = self.max_life.map(|max| token.created_at().saturating_add(max));
-        if let Some(latest) = latest
-            && token.expires().is_later_than(Expires::At(latest))
-        {
-            conflicts.push(PolicyConflict::EndsTooLate { latest });
-        }
-        if token.expires() == Expires::Never && !self.never_expiring {
-            conflicts.push(PolicyConflict::NeverExpires);
-        }
-        conflicts
-    }
-}
-
 fn at_least_a_second(life: Duration, what: &'static str) -> Result<(), PolicyError> {
     if life.as_secs() == 0 { Err(PolicyError::Zero(what)) } else { Ok(()) }
-}
-
-/// Why a policy was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// The prefix is none.
-    #[error(transparent)]
-    Prefix(#[from] InvalidPrefix),
-    /// The realm is none.
-    #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
-    Realm,
-    /// Something is zero that can't be.
-    #[error("the {0} must not be zero")]
-    Zero(&'static str),
-    /// A default is longer than the longest.
-    #[error("the {0} is longer than the maximum")]
-    PastMaximum(&'static str),
-    /// There is a longest life, so nothing can live for ever.
-    #[error("tokens can't be never-expiring where there is a maximum life")]
-    NeverWithMaximum,
-    /// A scope includes another, but not all that this includes.
-    #[error(
-        "the scope {including} includes one that includes {scope}, so it must include {scope}, too"
-    )]
-    ScopeLeftOut {
-        /// What is left out.
-        scope: &'static str,
-        /// Where it is.
-        including: &'static str,
-    },
-    /// Under a day, weekends and flush intervals would end tokens that are in use.
-    #[error("an idle time-out is a day or more")]
-    IdleTooShort,
 }
 
 #[cfg(test)]
@@ -460,7 +384,7 @@ mod tests {
         fn name(&self) -> &'static str {
             self.0
         }
-        fn included_in(&self) -> &'static [&'static str] {
+        fn implied_by(&self) -> &'static [&'static str] {
             self.1
         }
     }
@@ -501,7 +425,7 @@ mod tests {
         assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
         assert!(policy().with_idle_timeout(DAY).is_ok());
         assert!(policy().with_max_per_owner(0).is_err());
-        let left_out = PolicyError::ScopeLeftOut { scope: "read", including: "admin" };
+        let left_out = PolicyError::ScopeLeftOut { scope: "read", implying: "admin" };
         assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
         let read = Named("read", &["write", "admin"]);
         assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());

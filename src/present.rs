@@ -1,4 +1,4 @@
-//! What arrives, [`Presented`], and what it becomes: [`Authenticated`], and after a requirement was met, [`Caller`].
+//! What a client presents, and what it becomes: [`Authenticated`], then [`Caller`].
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use crate::access::{Access, Requirement};
 use crate::error::Forbidden;
 use crate::record::{Expires, TokenRecord};
-use crate::seal::WholeRow;
+use crate::row::ReadableRow;
 use crate::text::{Label, Owner};
 use crate::token::TokenId;
 
-/// A text as a client presented it, and where from if the host says so. A `&str` alone will do.
+/// A text as a client presented it, and where it came from. A `&str` converts into it.
 #[derive(Clone, Copy)]
 pub struct Presented<'a> {
     pub(crate) text: &'a str,
@@ -19,18 +19,18 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// A text from nowhere in particular.
+    /// A text of unknown origin.
     pub const fn new(text: &'a str) -> Presented<'a> {
         Presented { text, address: None, client: None }
     }
 
-    /// … from this address, which the host has resolved behind its own proxies.
+    /// Sets the client's address, which the host has resolved behind its own proxies.
     #[must_use]
     pub const fn from_address(self, address: IpAddr) -> Presented<'a> {
         Presented { address: Some(address), ..self }
     }
 
-    /// … from this program, as it named itself.
+    /// Sets the client's program, as it named itself.
     #[must_use]
     pub const fn from_client(self, client: &'a str) -> Presented<'a> {
         Presented { client: Some(client), ..self }
@@ -58,7 +58,8 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// A token that is good. It doesn't tell whose it is before a scope was required.
+/// An active token. It reveals nothing until you [`require`](Self::require) a scope, which yields a
+/// [`Caller`] with the owner.
 ///
 /// ```compile_fail,E0599
 /// # fn f(authenticated: app_tokens::Authenticated) {
@@ -66,17 +67,17 @@ impl fmt::Debug for Presented<'_> {
 /// # }
 /// ```
 #[derive(Clone)]
-#[must_use = "a token that is good may still not do this: require a scope"]
+#[must_use = "an active token may still lack access: require a scope"]
 pub struct Authenticated {
-    row: WholeRow,
+    row: ReadableRow,
 }
 
 impl Authenticated {
-    pub(crate) fn new(row: WholeRow) -> Authenticated {
+    pub(crate) fn new(row: ReadableRow) -> Authenticated {
         Authenticated { row }
     }
 
-    /// Who calls, if the token's access is enough.
+    /// Requires access, and yields the caller.
     ///
     /// ```
     /// # use app_tokens::{Authenticated, Caller, Forbidden, Requirement};
@@ -86,7 +87,7 @@ impl Authenticated {
     /// ```
     ///
     /// # Errors
-    /// [`Forbidden`] if it isn't.
+    /// [`Forbidden`] if the token's access is not enough.
     pub fn require<'r>(self, requirement: impl Into<Requirement<'r>>) -> Result<Caller, Forbidden> {
         let caller = Caller { row: self.row };
         caller.require(requirement)?;
@@ -104,24 +105,24 @@ impl fmt::Debug for Authenticated {
     }
 }
 
-/// Who calls: the holder of a good token whose access was enough for what was required.
+/// The holder of an active token whose access was enough for what was required.
 #[derive(Clone)]
 pub struct Caller {
-    row: WholeRow,
+    row: ReadableRow,
 }
 
 impl Caller {
-    /// Whose token it is.
+    /// The token's owner.
     pub fn owner(&self) -> &Owner {
         self.row.record().owner()
     }
 
-    /// The token's public id.
+    /// The public half of the token's text.
     pub fn id(&self) -> TokenId {
         self.row.record().id()
     }
 
-    /// What its owner calls the token.
+    /// The label that the owner gave the token.
     pub fn label(&self) -> &Label {
         self.row.record().label()
     }
@@ -131,12 +132,12 @@ impl Caller {
         self.row.record().access()
     }
 
-    /// When the token ends: a session that is opened by it should not outlive it.
+    /// When the token expires. A session that it opens should not outlive it.
     pub fn expires(&self) -> Expires {
         self.row.record().expires()
     }
 
-    /// Asks again: an action may need two scopes.
+    /// Requires more access, for an action that needs two scopes.
     ///
     /// # Errors
     /// [`Forbidden`] if the token's access is not enough.

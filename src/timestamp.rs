@@ -10,8 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// An instant in whole UTC seconds, from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 ///
-/// It prints as RFC 3339 and parses from it. It has no time zone and no fraction; conversions cut a
-/// fraction off.
+/// It prints as RFC 3339 and parses from it. It has no time zone. Conversions cut fractions of a
+/// second.
 ///
 /// ```
 /// use app_tokens::Timestamp;
@@ -22,25 +22,26 @@ use time::format_description::well_known::Rfc3339;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// Seconds since 1970, and one more: so an `Option` or an `Expires` takes no room beside it.
+    /// Seconds since 1970, plus one: with 0 left free, an `Option` or an `Expires` takes no more
+    /// room.
     NonZeroU64,
 );
 
-/// An instant outside the years 1970 to 9999, or a text that is no RFC 3339 instant.
+/// An instant outside the years 1970 to 9999, or a text that is not an instant by RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an instant between 1970-01-01T00:00:00Z and 9999-12-31T23:59:59Z")]
 pub struct OutOfCalendar;
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z.
+    /// 1970-01-01T00:00:00Z, the first instant.
     pub const MIN: Timestamp = Timestamp(NonZeroU64::MIN);
-    /// 9999-12-31T23:59:59Z, the last that RFC 3339 can write.
+    /// 9999-12-31T23:59:59Z, the last instant that RFC 3339 can write.
     pub const MAX: Timestamp = Timestamp(NonZeroU64::MIN.saturating_add(253_402_300_799));
 
-    /// From seconds since 1970-01-01T00:00:00Z.
+    /// Makes an instant from seconds since 1970-01-01T00:00:00Z.
     ///
     /// # Errors
-    /// [`OutOfCalendar`] before 1970 or after the year 9999.
+    /// [`OutOfCalendar`] if it is before 1970 or after the year 9999.
     pub const fn from_unix(seconds: i64) -> Result<Timestamp, OutOfCalendar> {
         if seconds < 0 || seconds > Timestamp::MAX.as_unix() {
             return Err(OutOfCalendar);
@@ -48,28 +49,28 @@ impl Timestamp {
         Ok(Timestamp(NonZeroU64::MIN.saturating_add(seconds as u64)))
     }
 
-    /// Seconds since 1970-01-01T00:00:00Z.
+    /// Returns the seconds since 1970-01-01T00:00:00Z.
     pub const fn as_unix(self) -> i64 {
         (self.0.get() - 1) as i64
     }
 
-    /// `self + by`, or nothing past the calendar's end. Fractions of a second are cut.
+    /// Returns `self + by`; `None` past [`Timestamp::MAX`]. Fractions of a second are cut.
     pub fn checked_add(self, by: Duration) -> Option<Timestamp> {
         self.0.checked_add(by.as_secs()).map(Timestamp).filter(|sum| *sum <= Timestamp::MAX)
     }
 
-    /// `self + by`, at most [`Timestamp::MAX`].
+    /// Returns `self + by`, at most [`Timestamp::MAX`].
     pub fn saturating_add(self, by: Duration) -> Timestamp {
         self.checked_add(by).unwrap_or(Timestamp::MAX)
     }
 
-    /// `self - by`, at least [`Timestamp::MIN`].
+    /// Returns `self - by`, at least [`Timestamp::MIN`].
     pub fn saturating_sub(self, by: Duration) -> Timestamp {
         let left = NonZeroU64::new(self.0.get().saturating_sub(by.as_secs()));
         left.map_or(Timestamp::MIN, Timestamp)
     }
 
-    /// How long it is since `earlier`; zero if that is later.
+    /// Returns the time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_secs(self.0.get().saturating_sub(earlier.0.get()))
     }

@@ -1,32 +1,33 @@
-//! [`InTransaction`]: to issue and revoke as a part of what the host's own transaction does.
+//! [`InTransaction`]: issuing and revoking inside a transaction of the host.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use crate::authority::{By, TokenAuthority};
-use crate::blocking::BlockingInTransaction;
 use crate::error::{IssueError, ManageError};
-use crate::event::{self, Event, Observer};
+use crate::event::{self, BufferedEvent, EventBuffer, Observer};
 use crate::issue::{IssuedToken, NewToken};
-use crate::record::Actor;
-use crate::store::{Filter, RuntimeFree, TokenStore};
+use crate::store::{Filter, TokenStore};
 use crate::text::Reason;
 use crate::token::TokenId;
-use crate::view::TokenView;
 
-/// The engine inside an open transaction of the host's: an account and its first token come into being together, or neither does.
-/// From [`TokenAuthority::in_transaction`].
+/// The engine inside an open transaction of the host.
 ///
-/// What is done here counts once the host has committed: only then is a token good, or denied everywhere. If a call fails or is given
-/// up, roll back. Nobody hears of anything before the
-/// [events](InTransaction::into_events) are sent. `store::SqliteTransaction` and `store::PostgresTransaction` show it whole:
+/// For example, an account and its first token are created together, or neither is. Made by
+/// [`TokenAuthority::in_transaction`].
+///
+/// What is done here takes effect when the host commits: only then a new token authenticates, and a
+/// revoked one is denied everywhere. If a call fails, or its future is dropped, roll back.
+///
+/// Events wait until the host sends them ([`into_events`](InTransaction::into_events)).
+/// `store::SqliteTransaction` and `store::PostgresTransaction` have complete examples.
 ///
 /// ```
 /// # use app_tokens::{MemoryStore, NewToken, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tokens = TokenAuthority::in_memory("acme")?;
 /// # let transaction = MemoryStore::new();
-/// // let transaction = … of the host's, with whatever else is to be done in it
+/// // let transaction = … the host's own, with its other statements
 /// let within = tokens.in_transaction(&transaction);
 /// let issued = within.blocking().issue(NewToken::new("alice", "First"))?;
 /// let events = within.into_events();
@@ -36,28 +37,36 @@ use crate::view::TokenView;
 /// # Ok(())
 /// # }
 /// ```
-#[must_use = "its events must be sent after the commit, or nobody hears of what was done"]
+#[must_use = "send its events after the commit, or the observer misses what was done"]
 pub struct InTransaction<T> {
     tokens: TokenAuthority<T>,
+    events: Arc<EventBuffer>,
+}
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Opens the engine inside a transaction of the host, on the same tables.
+    ///
+    /// `transaction` is a store over it, as `store::SqliteTransaction` and
+    /// `store::PostgresTransaction` are.
+    pub fn in_transaction<T: TokenStore>(&self, transaction: T) -> InTransaction<T> {
+        let events = Arc::new(EventBuffer::default());
+        InTransaction { tokens: self.buffered(transaction, events.clone()), events }
+    }
 }
 
 impl<T: TokenStore> InTransaction<T> {
-    pub(crate) fn new(tokens: TokenAuthority<T>) -> InTransaction<T> {
-        InTransaction { tokens }
-    }
-
-    /// [`TokenAuthority::issue`]; show the token after the commit.
+    /// Issues a token, as [`TokenAuthority::issue`] does. Show it only after the commit.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::issue`].
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         self.tokens.issue(new).await
     }
 
-    /// [`TokenAuthority::revoke`].
+    /// Revokes a token, as [`TokenAuthority::revoke`] does.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::revoke`].
     pub async fn revoke(
         &self,
         by: By<'_>,
@@ -67,10 +76,10 @@ impl<T: TokenStore> InTransaction<T> {
         self.tokens.revoke(by, id, reason).await
     }
 
-    /// [`TokenAuthority::revoke_matching`].
+    /// Revokes all tokens that match, as [`TokenAuthority::revoke_matching`] does.
     ///
     /// # Errors
-    /// As there.
+    /// Those of [`TokenAuthority::revoke_matching`].
     pub async fn revoke_matching(
         &self,
         by: By<'_>,
@@ -80,17 +89,9 @@ impl<T: TokenStore> InTransaction<T> {
         self.tokens.revoke_matching(by, filter, reason).await
     }
 
-    /// What the observer is to hear once the host has committed.
+    /// Takes the events, to be sent once the host has committed.
     pub fn into_events(self) -> UnsentEvents {
-        let events = self.tokens.held_back().map_or_else(Vec::new, HeldBack::take);
-        UnsentEvents { events, observer: self.tokens.observer() }
-    }
-}
-
-impl<T: RuntimeFree> InTransaction<T> {
-    /// The same for hosts without a runtime.
-    pub fn blocking(&self) -> BlockingInTransaction<'_, T> {
-        BlockingInTransaction::new(self)
+        UnsentEvents { events: self.events.take(), observer: self.tokens.observer() }
     }
 }
 
@@ -100,80 +101,24 @@ impl<T> fmt::Debug for InTransaction<T> {
     }
 }
 
-/// What happened in a transaction, before anybody has heard of it.
-#[must_use = "send them after the commit, or nobody hears of what was done; drop them after a rollback"]
+/// The events of a transaction that are not sent yet.
+#[must_use = "send them after the commit; drop them after a rollback"]
 pub struct UnsentEvents {
-    events: Vec<Unsent>,
+    events: Vec<BufferedEvent>,
     observer: Option<Arc<dyn Observer>>,
 }
 
 impl UnsentEvents {
-    /// Tells the observer, after the commit.
+    /// Sends the events to the observer. Call it after the commit.
     pub fn send(self) {
         for event in &self.events {
-            event::tell(self.observer.as_deref(), &event.lend());
+            event::emit(self.observer.as_deref(), &event.as_event());
         }
     }
 }
 
 impl fmt::Debug for UnsentEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.events.iter().map(Unsent::lend)).finish()
-    }
-}
-
-/// Where the events of a transaction wait.
-#[derive(Default)]
-pub(crate) struct HeldBack(Mutex<Vec<Unsent>>);
-
-impl HeldBack {
-    pub(crate) fn push(&self, event: &Event<'_>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(Unsent::of(event));
-    }
-
-    /// Whether the transaction has revoked nothing yet, by what this object was asked.
-    pub(crate) fn has_no_revocation(&self) -> bool {
-        let events = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        !events.iter().any(|event| matches!(event, Unsent::Revoked { .. }))
-    }
-
-    fn take(&self) -> Vec<Unsent> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-/// What can happen in a transaction.
-enum Unsent {
-    Issued { token: TokenView, by: Actor, is_certain: bool },
-    Revoked { filter: Filter, count: u64, is_certain: bool, reason: Reason, by: Actor },
-}
-
-impl Unsent {
-    fn of(event: &Event<'_>) -> Option<Unsent> {
-        match *event {
-            Event::Issued { token, by, is_certain } => {
-                Some(Unsent::Issued { token: token.clone(), by: by.clone(), is_certain })
-            }
-            Event::Revoked { filter, count, is_certain, reason, by } => Some(Unsent::Revoked {
-                filter: filter.clone(),
-                count,
-                is_certain,
-                reason: reason.clone(),
-                by: by.clone(),
-            }),
-            _ => None,
-        }
-    }
-
-    fn lend(&self) -> Event<'_> {
-        match self {
-            Unsent::Issued { token, by, is_certain } => {
-                Event::Issued { token, by, is_certain: *is_certain }
-            }
-            Unsent::Revoked { filter, count, is_certain, reason, by } => {
-                let (count, is_certain) = (*count, *is_certain);
-                Event::Revoked { filter, count, is_certain, reason, by }
-            }
-        }
+        f.debug_list().entries(self.events.iter().map(BufferedEvent::as_event)).finish()
     }
 }

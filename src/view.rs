@@ -1,16 +1,18 @@
-//! A token as its owner may see it: [`TokenView`], without digest and seal.
+//! What a host is shown: [`TokenView`], pages of them, and reports on a reseal.
 
 use std::fmt;
 
 use crate::access::Access;
+use crate::key::KeyId;
 use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
-use crate::seal::KeyId;
 use crate::text::{Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A token as its owner may see it: everything but digest and seal, with its status at the instant of the call and with the uses
-/// that this process has not written yet.
+/// A token as its owner may see it: everything but digest and seal.
+///
+/// The status is that at the instant of the call. Uses that this process has not written yet are
+/// included.
 #[derive(Clone)]
 pub struct TokenView {
     record: TokenRecord,
@@ -34,27 +36,27 @@ impl TokenView {
         TokenView { record, status }
     }
 
-    /// The public half of the token's text, by which its holder can match a token in hand with this line.
+    /// The public half of the token's text. By it, a holder finds their token in a list.
     pub fn id(&self) -> TokenId {
         self.record.id()
     }
 
-    /// Whose token it is.
+    /// The owner.
     pub fn owner(&self) -> &Owner {
         self.record.owner()
     }
 
-    /// What its owner calls it.
+    /// The label that the owner gave it.
     pub fn label(&self) -> &Label {
         self.record.label()
     }
 
-    /// What it may do.
+    /// The access: what it may do.
     pub fn access(&self) -> &Access {
         self.record.access()
     }
 
-    /// The operator who issued it for its owner.
+    /// The operator who issued it for its owner; `None` if the owner did.
     pub fn issued_by(&self) -> Option<&Operator> {
         self.record.issued_by()
     }
@@ -64,7 +66,7 @@ impl TokenView {
         self.record.created_at()
     }
 
-    /// When it ends.
+    /// When it expires.
     pub fn expires(&self) -> Expires {
         self.record.expires()
     }
@@ -74,17 +76,17 @@ impl TokenView {
         self.record.family()
     }
 
-    /// The token that superseded it.
+    /// The token that superseded it, if it was rotated.
     pub fn successor(&self) -> Option<TokenId> {
         self.record.successor()
     }
 
-    /// The family of the token under which it was issued.
+    /// The family of the token under which it was issued, if there is one.
     pub fn derived_from(&self) -> Option<TokenId> {
         self.record.derived_from()
     }
 
-    /// When, why and by whom it was revoked.
+    /// When, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.record.revocation()
     }
@@ -94,8 +96,10 @@ impl TokenView {
         self.record.last_use()
     }
 
-    /// Whether it would authenticate now. `None` if that can't be told: it is sealed under a key that the ring lacks, or the
-    /// clock is before its making.
+    /// Whether it would authenticate now, and if not, why.
+    ///
+    /// `None` if the engine can't tell: the ring lacks the key of the row's seal, or the clock is
+    /// more than five minutes before `created_at`.
     pub fn status(&self) -> Option<Status> {
         self.status
     }
@@ -110,36 +114,40 @@ impl fmt::Debug for TokenView {
     }
 }
 
-/// How far a reseal is.
+/// How far a reseal has come, in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResealProgress {
-    /// How many rows were looked at, whatever became of them.
+    /// How many rows were looked at, whatever the outcome.
     pub done: u64,
-    /// How many rows other keys sealed when it began. Rows that come and go meanwhile, or can't be read, are not in it: `done` may
-    /// end a little above or below.
+    /// How many rows other keys sealed when it began.
+    ///
+    /// Damaged rows, and rows that come and go meanwhile, are not counted. So `done` may end a
+    /// little above or below.
     pub total: u64,
 }
 
 /// What a reseal did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResealReport {
-    /// The tokens whose rows are sealed under the active key now, and were not before.
+    /// How many rows were resealed under the active key.
     pub moved: u64,
-    /// The ids of those among them whose old seals could not be checked, as the key is lost.
+    /// The ids of those among them whose old seals could not be checked, because the key is lost.
     pub trusted: Vec<TokenId>,
-    /// The ids of rows that are not as the engine wrote them, or can't be read. They were left alone; they never authenticate.
+    /// The ids of rows that are damaged or not as the engine wrote them.
+    ///
+    /// They were left as they are, and never authenticate.
     pub tampered: Vec<TokenId>,
-    /// How many rows each other key still seals. A key may be retired when it is not here.
+    /// How many rows each other key still seals. A key that is not listed may be retired.
     pub left: Vec<(KeyId, u64)>,
 }
 
 /// A page of a list.
 #[derive(Clone, Debug)]
 pub struct TokenPage {
-    /// The tokens, in order of id, which is random: sort by [`TokenView::created_at`] to show them.
+    /// The tokens, in order of id. Ids are random: to show them, sort by [`TokenView::created_at`].
     pub tokens: Vec<TokenView>,
-    /// The ids of rows that can't be read. They never authenticate; revoke or forget them.
+    /// The ids of damaged rows. They never authenticate: revoke or forget them.
     pub damaged: Vec<TokenId>,
-    /// Where the next page begins; `None` after the last.
+    /// The `after` of the next [`Page`](crate::store::Page); `None` after the last.
     pub next: Option<TokenId>,
 }

@@ -22,6 +22,7 @@ use common::outside::Outside;
 use common::*;
 use proptest::prelude::{ProptestConfig, Strategy, prop, proptest};
 use scopes::Files;
+use support::text::same_id_other_secret;
 
 const OPS: By<'static> = By::Operator("ops");
 
@@ -430,7 +431,7 @@ fn what_ends_with_a_change_is_heard_of() {
         let access = Access::scopes(scopes).unwrap();
         bench.tokens.blocking().narrow(OPS, old.id(), access).unwrap();
         let heard = bench.heard.texts();
-        assert!(heard[0].contains(&format!("ended_derived: {ends}")), "{heard:?}");
+        assert!(heard[0].contains(&format!("revoked_derived: {ends}")), "{heard:?}");
     }
 }
 

@@ -119,7 +119,7 @@ class Cloud:
         # All hosts have the same keys.
         if (folder / "tokens.key").exists():
             shutil.copy(folder / "tokens.key", data / "tokens.key")
-        binary = ROOT / "target/debug/examples/cloud"
+        binary = ROOT / "target/debug/cloud"
         command = [binary, "--data", data, "--listen", "127.0.0.1:0", "--user", ":".join(ACCOUNT), "--store", f"postgres:{url}"]
         self.log = open(folder / f"{name}.log", "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
@@ -306,7 +306,7 @@ def cut_the_primary_off(folder):
 
 def main():
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    subprocess.run(["cargo", "build", "--quiet", "--example", "cloud"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--quiet", "--package", "cloud"], cwd=ROOT, check=True)
     for number in range(rounds + 1):
         cut = number == rounds
         print("a primary that was cut off:" if cut else f"round {number + 1} of {rounds}: the primary dies", flush=True)

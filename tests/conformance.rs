@@ -53,6 +53,7 @@ fn the_macro_has_every_clause_and_every_clause_has_a_function() {
     let files = [
         include_str!("../src/store/conformance/any_call.rs"),
         include_str!("../src/store/conformance/insert.rs"),
+        include_str!("../src/store/conformance/supersede.rs"),
         include_str!("../src/store/conformance/find_and_list.rs"),
         include_str!("../src/store/conformance/replace.rs"),
         include_str!("../src/store/conformance/revoke.rs"),

@@ -5,8 +5,6 @@
 //! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
 
 mod common;
-#[path = "common/postgres.rs"]
-mod server;
 
 use std::collections::{BTreeMap, HashMap};
 use std::env;
@@ -31,7 +29,7 @@ use app_tokens::{
 };
 use common::{policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;
-use server::{Blocked, RUNTIME, Server, pool_to};
+use support::postgres::{Blocked, RUNTIME, Server, pool_to};
 
 /// Whoever acts, each for an owner of his own.
 const WORKERS: usize = 4;

@@ -15,15 +15,13 @@ mod draw;
 mod program;
 #[path = "history/rules.rs"]
 mod rules;
-#[path = "common/postgres.rs"]
-mod server;
 #[path = "history/stores.rs"]
 mod stores;
 
 use program::{Event, History, run};
 use rules::{Broken, broken_rules};
-use server::{Blocked, RUNTIME, Server};
 use stores::{Shaken, Wrong, WrongStore};
+use support::postgres::{Blocked, RUNTIME, Server};
 
 #[test]
 fn histories_on_memory_keep_the_rules() {

@@ -13,6 +13,7 @@ use app_tokens::{
     TokenAuthority, TokenId,
 };
 use common::*;
+use support::text::same_id_other_secret;
 
 // -- issue
 
@@ -166,7 +167,10 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
     );
     assert_eq!(error.to_string(), expected);
     let failed = anew.assert_failed(lost.expose_secret());
-    assert_eq!(failed.to_string(), "a token is sealed under key 1, which the key ring lacks");
+    assert_eq!(
+        failed.to_string(),
+        "a token is sealed under key 1, which the key ring lacks; add that key to the ring"
+    );
     // A revoked row needs no key any more.
     anew.tokens.blocking().revoke(By::Operator("ops"), lost.id(), Reason::REQUESTED).unwrap();
     assert!(anew.tokens.blocking().issue(NewToken::new("bob", "x")).is_ok());

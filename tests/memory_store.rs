@@ -1,12 +1,9 @@
 //! `MemoryStore` with many rows of one owner: it answers as the reference does, and no purge looks at all of them for each.
 
 use app_tokens::record::{Expires, LastUse, RecordParts, TokenRecord};
-use app_tokens::store::{Dead, Filter, MemoryStore, Purge, TokenStore};
+use app_tokens::store::{Filter, MemoryStore, Purge, PurgeCutoff, TokenStore};
 
-#[path = "common/chance.rs"]
-mod chance;
-
-use chance::*;
+use support::chance::*;
 
 #[test]
 fn a_purge_among_many_rows_of_one_owner_deletes_what_the_reference_selects() {
@@ -30,7 +27,7 @@ fn a_purge_among_many_rows_of_one_owner_deletes_what_the_reference_selects() {
         insert(&store, parts.clone());
         records.push(TokenRecord::from_parts(parts));
     }
-    let dead = Dead { ended_by: at(100), unused_since: Some(at(50)), now: at(150) };
+    let dead = PurgeCutoff { ended_by: at(100), unused_since: Some(at(50)), now: at(150) };
     let purge = Purge::Dead(dead);
     let is_kept = |record: &&TokenRecord| !purge.selects(record, &records);
     let kept: Vec<_> =
@@ -61,7 +58,7 @@ fn a_line_of_thirty_thousand_rotations_is_kept_for_its_last_and_then_deleted() {
         );
     }
     insert(&store, RecordParts { family: id(1), expires: Expires::Never, ..parts(ROWS) });
-    let dead = |now| Purge::Dead(Dead { ended_by: at(5000), unused_since: None, now });
+    let dead = |now| Purge::Dead(PurgeCutoff { ended_by: at(5000), unused_since: None, now });
     assert_eq!(wait(store.purge(&dead(at(6000)), u32::MAX)).unwrap(), 0);
     assert_eq!(wait(store.revoke(&Filter::of_id(id(ROWS)), &revocation())).unwrap(), 1);
     assert_eq!(wait(store.purge(&dead(at(6000)), 10_000)).unwrap(), 10_000);

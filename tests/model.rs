@@ -24,15 +24,13 @@ mod acts;
 mod draw;
 #[path = "model/reference.rs"]
 mod reference;
-#[path = "common/postgres.rs"]
-mod server;
 #[path = "model/texts.rs"]
 mod texts;
 
 use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish};
 use draw::Draw;
 use reference::{ACTIVE, Model, Verdict};
-use server::{Blocked, RUNTIME, Server};
+use support::postgres::{Blocked, RUNTIME, Server};
 
 #[test]
 fn the_engine_on_memory_does_as_the_model() {

@@ -1,14 +1,11 @@
 //! What a store over statements of its own is made of: columns that are read by place, a filter's facts, the rows an insert rests on.
 
-#[path = "common/chance.rs"]
-mod chance;
-
 use std::convert::Infallible;
 
 use app_tokens::record::{RecordParts, TokenRecord};
-use app_tokens::store::{Columns, Facts, Filter, Insert, RestsOn, Row, Supersede};
+use app_tokens::store::{Filter, FilterColumns, Insert, RestsOn, Row, RowColumns, Supersede};
 use app_tokens::{Timestamp, TokenId};
-use chance::{Chance, creation, id, parts, revocation, row};
+use support::chance::{Chance, creation, id, parts, revocation, row};
 
 /// A column as a driver hands it out.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +16,7 @@ enum Cell<'r> {
 }
 
 /// In the order of the statements that read a row.
-fn cells<'r>(c: &'r Columns<'_>) -> [Cell<'r>; 21] {
+fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 21] {
     use Cell::{Bytes, Number, Text};
     [
         Number(Some(c.id)),
@@ -46,8 +43,8 @@ fn cells<'r>(c: &'r Columns<'_>) -> [Cell<'r>; 21] {
     ]
 }
 
-fn read<'r>(cells: &[Cell<'r>]) -> Columns<'r> {
-    let read = Columns::read::<Infallible>(
+fn read<'r>(cells: &[Cell<'r>]) -> RowColumns<'r> {
+    let read = RowColumns::read::<Infallible>(
         |at| match cells[at] {
             Cell::Number(number) => Ok(number),
             other => panic!("{at}: {other:?} is read as a number"),
@@ -69,7 +66,7 @@ fn columns_that_are_read_by_place_are_those_that_were_written() {
     let mut chance = Chance(1);
     for n in 0..200 {
         let record = TokenRecord::from_parts(chance.parts(id(n)));
-        let written = Columns::of(&record);
+        let written = RowColumns::of(&record);
         let read = read(&cells(&written));
         assert!(read == written, "{record:?}");
         assert_eq!(read.into_row().as_ref().and_then(Row::record), Some(&record));
@@ -79,7 +76,7 @@ fn columns_that_are_read_by_place_are_those_that_were_written() {
 #[test]
 fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
     let record = TokenRecord::from_parts(parts(1));
-    let written = Columns::of(&record);
+    let written = RowColumns::of(&record);
     let mut cells = cells(&written);
     cells[2] = Cell::Text(None);
     let damaged = read(&cells).into_row().unwrap();
@@ -91,7 +88,7 @@ fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
 #[test]
 fn what_a_driver_says_of_a_column_is_the_answer() {
     let nothing = |at: usize| if at == 14 { Err("column 14") } else { Ok(None) };
-    let answer = Columns::read(nothing, |_| Ok(None), |_| Ok(None));
+    let answer = RowColumns::read(nothing, |_| Ok(None), |_| Ok(None));
     assert_eq!(answer.map(|columns| columns.id), Err("column 14"));
 }
 
@@ -100,9 +97,9 @@ fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
     let mut chance = Chance(2);
     for _ in 0..500 {
         let f = chance.filter();
-        let facts = Facts::of(&f);
+        let facts = FilterColumns::of(&f);
         let id = |id: TokenId| i64::try_from(id.as_u64()).unwrap();
-        let expected = Facts {
+        let expected = FilterColumns {
             id: f.id.map(id),
             owner: f.owner.as_ref().map(AsRef::as_ref),
             family: f.family.map(id),
@@ -119,7 +116,9 @@ fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
         assert_eq!(facts, expected);
     }
     let all = Filter::every_token();
-    assert!(Facts::of(&all).id.is_none() && Facts::of(&all).except_key_ids.is_empty());
+    assert!(
+        FilterColumns::of(&all).id.is_none() && FilterColumns::of(&all).except_key_ids.is_empty()
+    );
     assert_eq!(i64::from(TokenId::MAX), (1 << 50) - 1);
 }
 
@@ -135,7 +134,7 @@ fn the_rows_that_an_insert_rests_on_come_in_order_of_id_with_what_is_asked_of_ea
         let supersede = Supersede {
             row: row(RecordParts { successor: Some(id(5)), ..parts(old) }),
             replaces: Some(row(parts(replaced))),
-            ends_derived: false,
+            revokes_derived: false,
             revocation: revocation(),
         };
         let insert =

@@ -4,24 +4,18 @@
 mod conformance;
 #[path = "common/by_reference.rs"]
 mod by_reference;
-#[path = "common/chance.rs"]
-mod chance;
 #[path = "postgres/engine_within.rs"]
 mod engine_within;
 #[path = "postgres/errors.rs"]
 mod errors;
 #[path = "postgres/lost.rs"]
 mod lost;
-#[path = "common/proxy.rs"]
-mod proxy;
 #[path = "postgres/pgbouncer.rs"]
 mod pgbouncer;
 #[path = "postgres/races.rs"]
 mod races;
 #[path = "postgres/reference.rs"]
 mod reference;
-#[path = "common/postgres.rs"]
-mod server;
 #[path = "postgres/standby.rs"]
 mod standby;
 #[path = "postgres/tables.rs"]
@@ -32,7 +26,7 @@ mod within;
 use app_tokens::store::PostgresStore;
 use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority};
 
-use server::{RUNTIME, Server};
+use support::postgres::{RUNTIME, Server};
 
 #[test]
 fn a_token_goes_through_a_real_database() {

@@ -7,20 +7,18 @@ use std::thread;
 
 use app_tokens::record::{Expires, LastUse, RecordParts};
 use app_tokens::store::{
-    Dead, Filter, Insert, Inserted, MemoryStore, Page, Purge, SqliteStore, SqliteStoreError,
+    Filter, Insert, Inserted, MemoryStore, Page, Purge, PurgeCutoff, SqliteStore, SqliteStoreError,
     TableName, TokenStore,
 };
 use app_tokens::{Access, KeyId, KeyRing, Label, NewToken, Policy, TokenAuthority, TokenId};
 
 #[path = "common/by_reference.rs"]
 mod by_reference;
-#[path = "common/chance.rs"]
-mod chance;
 #[path = "common/file.rs"]
 mod file;
 
-use chance::*;
 use file::File;
+use support::chance::*;
 
 // -- files
 
@@ -439,7 +437,7 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     insert(&store, RecordParts { revocation: Some(revocation()), ..parts(0) });
     (1..3).for_each(|expired| insert(&store, parts(expired)));
     (3..7).for_each(|idle| insert(&store, RecordParts { expires: Expires::Never, ..parts(idle) }));
-    let dead = Dead { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
+    let dead = PurgeCutoff { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
     let batches = [(); 3].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
     assert_eq!(batches, [4, 3, 0]);
 }

@@ -14,11 +14,9 @@ use rusqlite::Connection;
 
 #[path = "common/file.rs"]
 mod file;
-#[path = "common/rows.rs"]
-mod rows;
 
 use file::File;
-use rows::*;
+use support::rows::*;
 
 // -- files that are no good
 

@@ -10,11 +10,9 @@ use rusqlite::Connection;
 
 #[path = "common/file.rs"]
 mod file;
-#[path = "common/rows.rs"]
-mod rows;
 
 use file::File;
-use rows::*;
+use support::rows::*;
 
 /// A transaction that is never committed, in a database where there is this table only.
 async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
@@ -253,6 +251,24 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     inside.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
     drop(inside.blocking().issue(NewToken::new("alice", "New")).unwrap());
     drop(inside.into_events());
+    drop(transaction);
+    tokens.blocking().issue(NewToken::new("alice", "New")).unwrap_err();
+}
+
+/// The second part knows nothing of what the first one revoked in the same transaction.
+#[test]
+fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
+    let (_file, store, mut host) = file_of_a_host();
+    drop(authority(store.clone()).blocking().issue(NewToken::new("alice", "Old")).unwrap());
+    let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
+    let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
+    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let first = tokens.in_transaction(&transaction);
+    let (by, all) = (By::Operator("x"), Filter::every_token());
+    first.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
+    let second = tokens.in_transaction(&transaction);
+    drop(second.blocking().issue(NewToken::new("alice", "New")).unwrap());
+    drop((first, second));
     drop(transaction);
     tokens.blocking().issue(NewToken::new("alice", "New")).unwrap_err();
 }

@@ -12,7 +12,7 @@ use app_tokens::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
 };
 use app_tokens::web::{
-    Credentials, Directory, DirectoryError, Login, NameIsOwner, Origin, Refusal, TokenLayer,
+    Accounts, AccountsError, Credentials, Login, NamesAreOwners, Origin, Refusal, TokenLayer,
 };
 use app_tokens::{
     Authenticated, By, Forbidden, IssuedToken, KeyRing, ManualClock, MemoryStore, NewToken, Owner,
@@ -79,7 +79,7 @@ fn issue(tokens: &Tokens) -> IssuedToken {
 }
 
 fn app(tokens: &Tokens) -> Router {
-    routes().layer(TokenLayer::new(tokens.clone(), NameIsOwner))
+    routes().layer(TokenLayer::new(tokens.clone(), NamesAreOwners))
 }
 
 struct Reply {
@@ -232,8 +232,8 @@ async fn an_inner_layer_does_not_believe_an_outer_one() {
     let (inner, outer) = (tokens(), tokens());
     let issued = issue(&outer);
     let app = routes()
-        .layer(TokenLayer::new(inner.clone(), NameIsOwner).optional())
-        .layer(TokenLayer::new(outer, NameIsOwner));
+        .layer(TokenLayer::new(inner.clone(), NamesAreOwners).optional())
+        .layer(TokenLayer::new(outer, NamesAreOwners));
     let header = bearer(issued.expose_secret());
     is(&get_with(&app, "/browse", &header).await, 200, "somebody");
     assert_eq!(get_with(&app, "/", &header).await.status, 401);
@@ -242,7 +242,7 @@ async fn an_inner_layer_does_not_believe_an_outer_one() {
 #[tokio::test]
 async fn where_tokens_are_optional_nothing_gets_in_as_nobody_and_a_bad_token_does_not() {
     let tokens = tokens();
-    let app = routes().layer(TokenLayer::new(tokens.clone(), NameIsOwner).optional());
+    let app = routes().layer(TokenLayer::new(tokens.clone(), NamesAreOwners).optional());
     let issued = issue(&tokens);
     is(&call(&app, request("GET", "/browse", None)).await, 200, "somebody");
     is(&get_with(&app, "/browse", &bearer(issued.expose_secret())).await, 200, "alice");
@@ -260,17 +260,18 @@ async fn where_tokens_are_optional_nothing_gets_in_as_nobody_and_a_bad_token_doe
 fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
-    let layer =
-        TokenLayer::new(tokens.clone(), NameIsOwner).or_else(move |login: Credentials<'static>| {
+    let layer = TokenLayer::new(tokens.clone(), NamesAreOwners).or_else(
+        move |login: Credentials<'static>| {
             log.lock().unwrap().push(format!("{:?} {}", login.user(), login.expose_secret()));
             async move {
                 match (login.user(), login.expose_secret()) {
-                    (_, "fail") => Err(DirectoryError::from("no route to host")),
+                    (_, "fail") => Err(AccountsError::from("no route to host")),
                     (Some("alice"), "hunter2") => Ok(Some(SignedIn("alice"))),
                     _ => Ok(None),
                 }
             }
-        });
+        },
+    );
     (routes().layer(layer), asked)
 }
 
@@ -328,15 +329,15 @@ async fn bad_credentials_never_fall_through_to_the_other_way() {
 /// Lets everybody in but one, and fails for another.
 struct Doorman;
 
-impl Directory for Doorman {
-    async fn resolve(&self, name: &str) -> Result<Option<Owner>, DirectoryError> {
+impl Accounts for Doorman {
+    async fn owner_of(&self, name: &str) -> Result<Option<Owner>, AccountsError> {
         match name {
             "down" => Err("no route to host".into()),
             name => Ok(Owner::new(name).ok()),
         }
     }
 
-    async fn may_enter(&self, owner: &Owner) -> Result<bool, DirectoryError> {
+    async fn is_active(&self, owner: &Owner) -> Result<bool, AccountsError> {
         match owner.as_str() {
             "offline" => Err("no route to host".into()),
             owner => Ok(owner != "disabled"),
@@ -354,7 +355,7 @@ async fn a_disabled_owner_is_refused_like_a_revoked_token() {
 }
 
 #[tokio::test]
-async fn a_directory_that_fails_is_503_and_clients_keep_the_token() {
+async fn accounts_that_fail_is_503_and_clients_keep_the_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(tokens.clone(), Doorman));
     let alices = issue(&tokens);
@@ -421,7 +422,7 @@ impl TokenStore for Away {
 async fn a_store_that_fails_is_503_and_says_nothing_about_itself() {
     let policy = Policy::new("acme").unwrap();
     let broken = TokenAuthority::new(Away, KeyRing::ephemeral().unwrap(), policy);
-    let app = routes().layer(TokenLayer::new(broken, NameIsOwner).optional());
+    let app = routes().layer(TokenLayer::new(broken, NamesAreOwners).optional());
     let issued = issue(&tokens());
     for header in [basic("alice", issued.expose_secret()), bearer(issued.expose_secret())] {
         let reply = get_with(&app, "/", &header).await;
@@ -433,12 +434,14 @@ async fn a_store_that_fails_is_503_and_says_nothing_about_itself() {
 /// What the last use of a token was noted to come from.
 async fn origin_noted(
     policy: Policy,
-    layer: impl FnOnce(TokenLayer<MemoryStore, NameIsOwner>) -> TokenLayer<MemoryStore, NameIsOwner>,
+    layer: impl FnOnce(
+        TokenLayer<MemoryStore, NamesAreOwners>,
+    ) -> TokenLayer<MemoryStore, NamesAreOwners>,
 ) -> (Option<IpAddr>, Option<String>) {
     let ring = KeyRing::ephemeral().unwrap();
     let tokens = TokenAuthority::new(MemoryStore::new(), ring, policy);
     let issued = issue(&tokens);
-    let app = routes().layer(layer(TokenLayer::new(tokens.clone(), NameIsOwner)));
+    let app = routes().layer(layer(TokenLayer::new(tokens.clone(), NamesAreOwners)));
     let mut request = request("GET", "/", Some(&bearer(issued.expose_secret())));
     request.headers_mut().insert("user-agent", "rclone/1.60".parse().unwrap());
     request.headers_mut().insert("x-forwarded-for", "192.0.2.1".parse().unwrap());
@@ -502,7 +505,7 @@ impl Service<Request<()>> for Plain {
 async fn a_service_of_any_kind_goes_behind_the_layer_and_is_called_when_ready() {
     let tokens = tokens();
     let issued = issue(&tokens);
-    let mut service = TokenLayer::new(tokens, NameIsOwner).layer(Plain { polled: false });
+    let mut service = TokenLayer::new(tokens, NamesAreOwners).layer(Plain { polled: false });
     for (header, status) in [(bearer(issued.expose_secret()), 200), (bearer("x"), 401)] {
         poll_fn(|context| service.poll_ready(context)).await.unwrap();
         let request = Request::builder().header("authorization", header).body(()).unwrap();
@@ -515,7 +518,7 @@ async fn a_service_of_any_kind_goes_behind_the_layer_and_is_called_when_ready() 
 async fn debug_of_layer_and_service_shows_no_token() {
     let tokens = tokens();
     let issued = issue(&tokens);
-    let layer = TokenLayer::from(Login::new(tokens, NameIsOwner));
+    let layer = TokenLayer::from(Login::new(tokens, NamesAreOwners));
     let service = layer.clone().layer(Plain { polled: false });
     for shown in [format!("{layer:?}"), format!("{service:?}")] {
         assert!(!shown.contains(&issued.expose_secret()[15..]), "{shown}");

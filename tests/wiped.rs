@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use app_tokens::store::SqliteStore;
-use app_tokens::web::{Login, NameIsOwner, Origin};
+use app_tokens::web::{Login, NamesAreOwners, Origin};
 use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -81,7 +81,7 @@ fn basic(user: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     joined(&[b"Basic ", encoded.as_bytes()])
 }
 
-fn try_to_enter(login: &Login<MemoryStore, NameIsOwner>, header: &[u8]) {
+fn try_to_enter(login: &Login<MemoryStore, NamesAreOwners>, header: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let entered = runtime.block_on(login.authenticate([header], Origin::default()));
     drop(entered);
@@ -113,7 +113,7 @@ fn a_dropped_token_is_nowhere_in_memory() {
 fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens, NameIsOwner)
+    let login = Login::new(tokens, NamesAreOwners)
         .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"));
     // The start of freed memory is soon written over, so the pattern stands far behind it. It is
     // turned over where it is a constant, so that it is not in memory before.
@@ -139,7 +139,7 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
 fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens.clone(), NameIsOwner)
+    let login = Login::new(tokens.clone(), NamesAreOwners)
         .accept(|accept| accept.bare_token().token_as_user_name());
     let issued = tokens.blocking().issue(NewToken::new("alice", "x")).unwrap();
     let secret = turned(issued.expose_secret());

@@ -1,47 +1,50 @@
-//! [`Columns`]: a record as the columns of an SQL table, one codec for every such store; and [`Facts`], a filter as its statements bind it.
+//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as
+//! statements bind it.
 
 use std::borrow::Cow;
 
-use crate::access::{Access, Grant, ResourcePattern, Scope};
+use crate::access::{Access, ResourcePattern, Scope, Selection};
 use crate::digest::Digest;
+use crate::key::{KeyId, Seal};
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::seal::{KeyId, Row, Seal};
+use crate::row::Row;
 use crate::store::Filter;
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A record as the columns of an SQL table: whole numbers, texts and bytes, for stores of your own.
+/// A record as the columns of an SQL table: whole numbers, texts and bytes. For stores of your own.
 ///
-/// [`Columns::of`] is what to write, [`Columns::into_row`] makes a row of what was read. Times are seconds since 1970. Every column
-/// but the id may be NULL when it is read, so that a damaged row is [`Row::damaged`] and no error.
+/// Write what [`RowColumns::of`] returns, and make a row of what was read by
+/// [`RowColumns::into_row`]. Times are seconds since 1970. Every column but the id may be NULL when
+/// it is read: the row is [`Row::damaged`] then.
 ///
 /// ```
-/// use app_tokens::store::{Columns, Row};
+/// use app_tokens::store::{RowColumns, Row};
 /// # fn round_trip(record: app_tokens::record::TokenRecord) {
-/// let row = Columns::of(&record).into_row();
+/// let row = RowColumns::of(&record).into_row();
 /// assert_eq!(row.as_ref().and_then(Row::record), Some(&record));
 /// # }
 /// ```
 #[derive(Clone, PartialEq, Eq)]
-pub struct Columns<'r> {
+pub struct RowColumns<'r> {
     /// The token's id, the key of the row, as a number: at most 2^50 - 1.
     pub id: i64,
-    /// The scheme's tag, then the digest.
+    /// The tag of the scheme, then the digest.
     pub digest: Option<Cow<'r, [u8]>>,
     /// Whose token it is; compared byte for byte.
     pub owner: Option<Cow<'r, str>>,
     /// What its owner calls it; compared byte for byte.
     pub label: Option<Cow<'r, str>>,
-    /// NULL for every scope, else those that it has, one a line; empty for none.
+    /// NULL for every scope, else the scopes, one a line; empty for none.
     pub scopes: Option<Cow<'r, str>>,
     /// NULL for every resource, else the patterns, one a line; empty for none.
     pub resources: Option<Cow<'r, str>>,
-    /// The operator who issued it; NULL where that was the owner himself.
+    /// The operator who issued it; NULL if the owner did.
     pub issued_by: Option<Cow<'r, str>>,
     /// When it was issued.
     pub created_at: Option<i64>,
-    /// When it ends; NULL for never.
+    /// When it expires; NULL for never.
     pub expires_at: Option<i64>,
     /// The id of the first token of its line of rotations.
     pub family: Option<i64>,
@@ -63,17 +66,17 @@ pub struct Columns<'r> {
     pub revoked_by: Option<Cow<'r, str>>,
     /// When it was last used.
     pub last_used_at: Option<i64>,
-    /// From which address.
+    /// The address of that use.
     pub last_used_address: Option<Cow<'r, str>>,
-    /// By which program.
+    /// The program of that use.
     pub last_used_client: Option<Cow<'r, str>>,
 }
 
-impl<'r> Columns<'r> {
-    /// What to write of a record. [`Columns::into_row`] is its mirror.
-    pub fn of(record: &'r TokenRecord) -> Columns<'r> {
+impl<'r> RowColumns<'r> {
+    /// The columns of a record. [`RowColumns::into_row`] is the inverse.
+    pub fn of(record: &'r TokenRecord) -> RowColumns<'r> {
         let (revocation, last_use) = (record.revocation(), record.last_use());
-        Columns {
+        RowColumns {
             id: number(record.id()),
             digest: Some(record.digest().to_bytes().to_vec().into()),
             owner: Some(record.owner().as_str().into()),
@@ -102,26 +105,29 @@ impl<'r> Columns<'r> {
         }
     }
 
-    /// The row that these are, damaged where any of them can't be what [`Columns::of`] wrote. `None` where not even the id is one:
-    /// no token leads to such a row.
+    /// The row of these columns. It is damaged if any of them can't be what [`RowColumns::of`]
+    /// wrote.
+    ///
+    /// `None` if the id is none: no token leads to such a row.
     pub fn into_row(self) -> Option<Row> {
         let id = as_id(self.id)?;
         Some(self.decode(id).map_or_else(|| Row::damaged(id), Row::new))
     }
 
-    /// What a row has, whose columns stand in the order of these fields: each function reads the column at its place, from 0 for the id
-    /// to 20, of its type. [`Columns::into_row`] says what it is.
+    /// Reads a row whose columns are in the order of these fields.
+    ///
+    /// Each function reads a column of its type by its place, from 0 for the id to 20.
     ///
     /// # Errors
-    /// What a function says first.
+    /// The first error of one of the functions.
     pub fn read<E>(
         number: impl Fn(usize) -> Result<Option<i64>, E>,
         text: impl Fn(usize) -> Result<Option<&'r str>, E>,
         bytes: impl Fn(usize) -> Result<Option<&'r [u8]>, E>,
-    ) -> Result<Columns<'r>, E> {
+    ) -> Result<RowColumns<'r>, E> {
         let text = |at| Ok(text(at)?.map(Cow::Borrowed));
         let bytes = |at| Ok(bytes(at)?.map(Cow::Borrowed));
-        Ok(Columns {
+        Ok(RowColumns {
             id: number(0)?.unwrap_or(NO_ID),
             digest: bytes(1)?,
             owner: text(2)?,
@@ -160,49 +166,50 @@ impl<'r> Columns<'r> {
             (None, None, None) => None,
             (Some(at), address, client) => Some(LastUse {
                 at: as_time(at)?,
-                address: some(address.as_ref(), |address| address.parse().ok())?,
+                address: optional(address.as_ref(), |address| address.parse().ok())?,
                 client: client.as_deref().map(Box::from),
             }),
             _ => return None,
         };
-        let scopes = as_grant(self.scopes.as_deref(), |scope| Scope::new(scope))?;
+        let scopes = as_selection(self.scopes.as_deref(), |scope| Scope::new(scope))?;
         let resources =
-            as_grant(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
+            as_selection(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
         Some(TokenRecord::from_parts(RecordParts {
             id,
             digest: Digest::from_bytes(&self.digest?).ok()?,
             owner: exact(&self.owner?, Owner::new)?,
             label: exact(&self.label?, Label::new)?,
-            access: Access::from_grants(scopes, resources).ok()?,
-            issued_by: some(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
+            access: Access::from_selections(scopes, resources).ok()?,
+            issued_by: optional(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
             created_at: as_time(self.created_at?)?,
-            expires: some(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
+            expires: optional(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
             family: as_id(self.family?)?,
-            successor: some(self.successor, as_id)?,
-            derived_from: some(self.derived_from, as_id)?,
+            successor: optional(self.successor, as_id)?,
+            derived_from: optional(self.derived_from, as_id)?,
             revocation,
             last_use,
             revision: self.revision?.try_into().ok()?,
             key_id: KeyId::new(self.key_id?.try_into().ok()?)?,
-            seal: some(self.seal, |seal| Some(Seal::from_bytes((*seal).try_into().ok()?)))?,
+            seal: optional(self.seal, |seal| Some(Seal::from_bytes((*seal).try_into().ok()?)))?,
         }))
     }
 }
 
 /// Without the digest and the seal: nothing that a log should not have.
-impl std::fmt::Debug for Columns<'_> {
+impl std::fmt::Debug for RowColumns<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Columns").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("RowColumns").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A filter as an SQL statement binds it: whole numbers, texts and booleans; `None`, NULL in SQL, for a fact that is not asked for.
+/// A filter as an SQL statement binds it: whole numbers, texts and booleans. A fact that is not
+/// asked for is `None`: NULL in SQL.
 ///
-/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a fact that a store overlooked would revoke or
-/// delete too much.
+/// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a store that
+/// overlooks a fact revokes or deletes too much.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is the filter's fact of the same name")]
-pub struct Facts<'f> {
+pub struct FilterColumns<'f> {
     pub id: Option<i64>,
     pub owner: Option<&'f str>,
     pub family: Option<i64>,
@@ -217,9 +224,9 @@ pub struct Facts<'f> {
     pub last_used_before: Option<i64>,
 }
 
-impl<'f> Facts<'f> {
-    /// What to bind for a filter.
-    pub fn of(filter: &'f Filter) -> Facts<'f> {
+impl<'f> FilterColumns<'f> {
+    /// The columns to bind for a filter.
+    pub fn of(filter: &'f Filter) -> FilterColumns<'f> {
         let Filter {
             id,
             owner,
@@ -235,7 +242,7 @@ impl<'f> Facts<'f> {
             last_used_before,
         } = filter;
         let key = |key_id: KeyId| i64::from(key_id.as_u32());
-        Facts {
+        FilterColumns {
             id: id.map(number),
             owner: owner.as_ref().map(Owner::as_str),
             family: family.map(number),
@@ -255,14 +262,14 @@ impl<'f> Facts<'f> {
 /// No row has this id.
 const NO_ID: i64 = -1;
 
-/// An id as a column has it.
+/// An id as a column holds it.
 pub(super) fn number(id: TokenId) -> i64 {
     id.into()
 }
 
-/// A revision as a column has it.
+/// A revision as a column holds it. One beyond [`TokenRecord::MAX_REVISION`] counts as that.
 pub(super) fn revision(record: &TokenRecord) -> i64 {
-    record.revision().try_into().unwrap_or(i64::MAX)
+    record.revision().min(TokenRecord::MAX_REVISION).cast_signed()
 }
 
 pub(super) fn as_id(number: i64) -> Option<TokenId> {
@@ -273,36 +280,39 @@ fn as_time(seconds: i64) -> Option<Timestamp> {
     Timestamp::from_unix(seconds).ok()
 }
 
-/// NULL stays NULL; the outer `None` is a value that is no good.
-fn some<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
+/// Reads a value that may be NULL. The outer `None` is a value that can't be read.
+fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         Some(value) => read(value).map(Some),
         None => Some(None),
     }
 }
 
-/// NULL for everything, else the items, one a line: none is empty or holds a line's end. [`as_grant`] is its mirror.
-fn lines<'r, T>(grant: &Grant<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
-    match grant {
-        Grant::All => None,
-        Grant::Only(items) => Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into()),
+/// NULL for everything, else the items, one a line: no item is empty or holds a line end.
+/// [`as_selection`] is the inverse.
+fn lines<'r, T>(selection: &Selection<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
+    match selection {
+        Selection::All => None,
+        Selection::Only(items) => {
+            Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into())
+        }
     }
 }
 
-/// Sorted, each item once, as it is written.
-fn as_grant<T: Ord>(
+/// Reads what [`lines`] writes: sorted, each item once. Anything else is damage.
+fn as_selection<T: Ord>(
     lines: Option<&str>,
     make: fn(&str) -> Result<T, InvalidText>,
-) -> Option<Grant<T>> {
+) -> Option<Selection<T>> {
     let items: Vec<T> = match lines {
-        None => return Some(Grant::All),
+        None => return Some(Selection::All),
         Some("") => Vec::new(),
         Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
     };
-    items.is_sorted_by(|one, next| one < next).then(|| Grant::Only(items.into()))
+    items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
 }
 
-/// A text that is stored just as it would be made: none that would be cut first.
+/// Reads a text that is stored exactly as it would be made. One that would be trimmed is damage.
 fn exact<'t, T: AsRef<str>>(
     stored: &'t str,
     make: fn(&'t str) -> Result<T, InvalidText>,

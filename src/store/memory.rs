@@ -1,74 +1,48 @@
-//! [`MemoryStore`]: the reference. It is written to be read beside the contract on `TokenStore`.
+//! [`MemoryStore`]: the reference. Read it beside the contract on `TokenStore`.
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 use std::{fmt, iter};
 
-use super::{
-    Dead, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TokenStore,
-};
 use crate::access::Access;
 use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Replace, Replaced, Row, RuntimeFree,
+    StoreError, TokenStore,
+};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::{IdMap, TokenId};
 
-/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are one store.
-///
-/// Looking a token up takes one lock, which threads that look up at the same time hardly ever share; every change takes all locks,
-/// so each happens at one instant.
-#[derive(Clone)]
-pub struct MemoryStore(Arc<Inner>);
+mod stripes;
 
-struct Inner {
-    /// Taken first by whoever changes or lists.
-    index: Mutex<Index>,
-    stripes: [Stripe; STRIPES],
-}
+use self::stripes::{Exclusive, Striped};
+
+/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it.
+/// Clones are one store.
+///
+/// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it
+/// happens at one instant.
+#[derive(Clone)]
+pub struct MemoryStore(Arc<Striped<Rows, Index>>);
+
+type Rows = IdMap<Row>;
 
 #[derive(Default)]
 struct Index {
     /// The ids of each owner's rows, sorted.
     owners: HashMap<Owner, Vec<TokenId>>,
-    /// What many rows may do, so that they hold it once. A host has a handful; those beyond the limit are held by each row.
+    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its
+    /// own.
     accesses: HashSet<Access>,
 }
 
-type Rows = IdMap<Row>;
-
-/// All rows, behind a lock that few threads share: two that look up at once don't wait for one cache line. There is one map, and
-/// every stripe holds it, but while a change is made none does.
-#[derive(Default)]
-#[repr(align(128))]
-struct Stripe(RwLock<Option<Arc<Rows>>>);
-
-const STRIPES: usize = 32;
 const MAX_SHARED_ACCESSES: usize = 1000;
 
 impl MemoryStore {
-    /// An empty store.
+    /// Makes an empty store.
     pub fn new() -> MemoryStore {
-        let rows = Arc::new(Rows::default());
-        MemoryStore(Arc::new(Inner {
-            index: Mutex::default(),
-            stripes: std::array::from_fn(|_| Stripe(RwLock::new(Some(rows.clone())))),
-        }))
-    }
-
-    fn lock(&self) -> Locked<'_> {
-        // The order is always the same, and a lookup holds one lock only: nobody waits in a circle. A panic
-        // can't leave a change half done, as each checks first and writes after, so a poisoned lock is good.
-        let index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut stripes = self
-            .0
-            .stripes
-            .each_ref()
-            .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
-        // The last stripe that lets go of the map gives it away.
-        let rows = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
-        Locked { index, stripes, rows: rows.unwrap_or_default() }
+        MemoryStore(Arc::new(Striped::new()))
     }
 }
 
@@ -77,8 +51,8 @@ impl TokenStore for MemoryStore {
         let Some(new) = insert.row.record() else {
             return Err(StoreError::not_done("a damaged row can't be inserted"));
         };
-        let mut rows = self.lock();
-        if rows.get(new.id()).is_some() {
+        let mut rows = self.0.lock();
+        if rows.record(new.id()).is_some() {
             return Ok(Inserted::IdTaken);
         }
         if let Some(parent) = &insert.under {
@@ -108,27 +82,26 @@ impl TokenStore for MemoryStore {
         }
 
         if let Some(supersede) = &insert.supersede {
-            rows.swap(&supersede.row);
+            rows.write_new_form(&supersede.row);
             if let Some(replaced) = &supersede.replaces {
                 rows.revoke(replaced.id(), &supersede.revocation);
             }
-            if supersede.ends_derived {
-                rows.end_derived(new, &supersede.revocation);
+            if supersede.revokes_derived {
+                rows.revoke_derived(new, &supersede.revocation);
             }
         }
-        rows.put(&insert.row);
+        rows.put(&insert.row, new);
         Ok(Inserted::Done)
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        let stripe = &self.0.stripes[STRIPE.with(|stripe| *stripe)].0;
-        let rows = stripe.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(rows.as_ref().and_then(|rows| rows.get(&id).cloned()))
+        Ok(self.0.read(|rows| rows.get(&id).cloned()))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let rows = self.lock();
-        // The smallest ids beyond the cursor: the heap's greatest goes when a smaller one comes.
+        let rows = self.0.lock();
+        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the
+        // heap goes if a smaller one comes.
         let mut smallest = BinaryHeap::new();
         for id in rows.matching(filter) {
             if page.after.is_none_or(|after| id > after) {
@@ -138,33 +111,32 @@ impl TokenStore for MemoryStore {
                 }
             }
         }
-        Ok(smallest.into_sorted_vec().into_iter().filter_map(|id| rows.get(id).cloned()).collect())
+        Ok(smallest.into_sorted_vec().into_iter().map(|id| rows.value[&id].clone()).collect())
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let mut rows = self.lock();
-        if !rows.is_current(&replace.row) {
+        let mut rows = self.0.lock();
+        // A damaged form is of no current row.
+        let Some(new) = replace.row.record().filter(|_| rows.is_current(&replace.row)) else {
             return Ok(Replaced::Stale);
-        }
-        let label_taken = |new: &TokenRecord| {
-            let mut live = rows.live_of_other_families(new, replace.now);
-            live.any(|record| record.label() == new.label())
         };
-        if replace.unique_label && replace.row.record().is_some_and(label_taken) {
+        let mut live = rows.live_of_other_families(new, replace.now);
+        if replace.unique_label && live.any(|record| record.label() == new.label()) {
             return Ok(Replaced::LabelTaken);
         }
-        rows.swap(&replace.row);
-        if let (Some(revocation), Some(new)) = (&replace.ends_derived, replace.row.record()) {
-            rows.end_derived(new, revocation);
+        drop(live);
+        rows.write_new_form(&replace.row);
+        if let Some(revocation) = &replace.revokes_derived {
+            rows.revoke_derived(new, revocation);
         }
         Ok(Replaced::Done)
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         let matching: Vec<TokenId> = rows.matching(filter).collect();
         let mut families: HashMap<Owner, HashSet<TokenId>> = HashMap::new();
-        for record in matching.iter().filter_map(|id| rows.record(*id)) {
+        for record in matching.iter().map(|id| rows.known(*id)) {
             families.entry(record.owner().clone()).or_default().insert(record.family());
         }
         let derived: Vec<TokenId> = families
@@ -172,12 +144,12 @@ impl TokenStore for MemoryStore {
             .flat_map(|(owner, families)| rows.derived_from(owner, families))
             .filter(|id| filter.except_id != Some(*id))
             .collect();
-        let ended = matching.iter().chain(&derived).filter(|id| rows.revoke(**id, revocation));
-        Ok(ended.count() as u64)
+        let revoked = matching.iter().chain(&derived).filter(|id| rows.revoke(**id, revocation));
+        Ok(revoked.count() as u64)
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         for (id, last_use) in uses {
             let believed_until = now.saturating_add(CLOCK_TOLERANCE);
             let later = |record: &TokenRecord| {
@@ -193,18 +165,18 @@ impl TokenStore for MemoryStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let mut rows = self.lock();
+        let mut rows = self.0.lock();
         let limit = limit as usize;
         let selected: HashSet<TokenId> = match purge {
             Purge::Matching(filter) => rows.matching(filter).take(limit).collect(),
-            Purge::Dead(dead) => {
+            Purge::Dead(cutoff) => {
                 let mut kin = HashMap::new();
-                let ended = rows.rows.values().filter_map(Row::record);
-                let ended = ended.filter(|record| dead.has_ended(record));
+                let ended = rows.value.values().map(record_of);
+                let ended = ended.filter(|record| cutoff.has_ended(record));
                 let selected = ended.filter_map(|record| {
                     let kin = kin
                         .entry(record.owner())
-                        .or_insert_with_key(|owner| rows.living_kin(owner, dead));
+                        .or_insert_with_key(|owner| rows.kin_by_family(owner, cutoff));
                     let others = kin.get(&record.family()).into_iter().flatten().copied();
                     purge.selects(record, others).then_some(record.id())
                 });
@@ -230,42 +202,20 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-thread_local! {
-    /// Which stripe this thread looks up in.
-    static STRIPE: usize = {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES
-    };
-}
-
 /// The whole store, while nobody else reads or changes it.
-struct Locked<'a> {
-    rows: Rows,
-    stripes: [RwLockWriteGuard<'a, Option<Arc<Rows>>>; STRIPES],
-    index: MutexGuard<'a, Index>,
-}
-
-/// Gives the map back to all stripes, also where a change panicked.
-impl Drop for Locked<'_> {
-    fn drop(&mut self) {
-        let rows = Arc::new(std::mem::take(&mut self.rows));
-        self.stripes.iter_mut().for_each(|stripe| **stripe = Some(rows.clone()));
-    }
-}
+type Locked<'a> = Exclusive<'a, Rows, Index>;
 
 impl Locked<'_> {
-    fn get(&self, id: TokenId) -> Option<&Row> {
-        self.rows.get(&id)
-    }
-
     fn record(&self, id: TokenId) -> Option<&TokenRecord> {
-        self.get(id).and_then(Row::record)
+        self.value.get(&id).map(record_of)
     }
 
-    fn put(&mut self, row: &Row) {
-        let Some(record) = row.record() else {
-            return;
-        };
+    /// The row of an id that came from the index or the map itself.
+    fn known(&self, id: TokenId) -> &TokenRecord {
+        record_of(&self.value[&id])
+    }
+
+    fn put(&mut self, row: &Row, record: &TokenRecord) {
         let index = &mut *self.index;
         let owner = index.owners.get_key_value(record.owner());
         let owner = owner.map_or(record.owner(), |(known, _)| known).clone();
@@ -277,27 +227,27 @@ impl Locked<'_> {
         if index.accesses.len() < MAX_SHARED_ACCESSES {
             index.accesses.insert(access.clone());
         }
-        self.rows.insert(record.id(), row.sharing(owner, access));
+        self.value.insert(record.id(), row.sharing(owner, access));
     }
 
+    #[expect(clippy::expect_used, reason = "`put` indexes the owner of every row")]
     fn remove(&mut self, ids: &HashSet<TokenId>) {
-        let removed: Vec<Row> = ids.iter().filter_map(|id| self.rows.remove(id)).collect();
-        let owners: HashSet<&Owner> =
-            removed.iter().filter_map(Row::record).map(TokenRecord::owner).collect();
+        let removed: Vec<Row> = ids.iter().filter_map(|id| self.value.remove(id)).collect();
+        let owners: HashSet<&Owner> = removed.iter().map(|row| record_of(row).owner()).collect();
         for owner in owners {
-            if let Some(left) = self.index.owners.get_mut(owner) {
-                left.retain(|id| !ids.contains(id));
-                if left.is_empty() {
-                    self.index.owners.remove(owner);
-                }
+            let left = self.index.owners.get_mut(owner).expect("the owner of a row is indexed");
+            left.retain(|id| !ids.contains(id));
+            if left.is_empty() {
+                self.index.owners.remove(owner);
             }
         }
     }
 
+    /// Changes a row that is there.
+    #[expect(clippy::expect_used, reason = "the caller has just read the row, under the same lock")]
     fn update(&mut self, id: TokenId, change: impl FnOnce(&Row) -> Row) {
-        if let Some(row) = self.rows.get_mut(&id) {
-            *row = change(row);
-        }
+        let row = self.value.get_mut(&id).expect("a row to change is there");
+        *row = change(row);
     }
 
     /// Whether a new form was made from the row as it is now, and may be written.
@@ -310,31 +260,33 @@ impl Locked<'_> {
             && old.revision() < TokenRecord::MAX_REVISION
     }
 
-    /// Writes a new form; last use and revocation stay.
-    fn swap(&mut self, new: &Row) {
+    /// Writes the new form of a row that is current. Last use and revocation stay.
+    fn write_new_form(&mut self, new: &Row) {
         self.update(new.id(), |old| new.replacing(old));
     }
 
+    /// Revokes a row, unless it is revoked already, and says whether it did.
     fn revoke(&mut self, id: TokenId, revocation: &Revocation) -> bool {
-        let living = self.record(id).is_some_and(|record| record.revocation().is_none());
-        if living {
+        let is_unrevoked = self.record(id).is_some_and(|record| record.revocation().is_none());
+        if is_unrevoked {
             self.update(id, |row| row.with_revocation(revocation.clone()));
         }
-        living
+        is_unrevoked
     }
 
-    fn end_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
+    fn revoke_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
         for id in self.derived_from(from.owner(), &HashSet::from([from.family()])) {
             self.revoke(id, revocation);
         }
     }
 
-    /// The ids of the rows that a filter matches, in no order; by the narrowest index that it allows.
+    /// The ids of the rows that a filter matches, in no order, by the narrowest index that it
+    /// allows.
     fn matching(&self, filter: &Filter) -> impl Iterator<Item = TokenId> {
         let (one, owned, all) = match filter {
             Filter { id: Some(id), .. } => (Some(*id), None, None),
             Filter { owner: Some(owner), .. } => (None, self.index.owners.get(owner), None),
-            _ => (None, None, Some(self.rows.keys())),
+            _ => (None, None, Some(self.value.keys())),
         };
         let owned = owned.into_iter().flatten().copied();
         let candidates = one.into_iter().chain(owned).chain(all.into_iter().flatten().copied());
@@ -342,14 +294,18 @@ impl Locked<'_> {
     }
 
     fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &TokenRecord> {
-        self.index.owners.get(owner).into_iter().flatten().filter_map(|id| self.record(*id))
+        self.index.owners.get(owner).into_iter().flatten().map(|id| self.known(*id))
     }
 
-    /// An owner's rows for whose sake others may be spared, by the families that they are of, or derived from: so that a purge
-    /// doesn't look at all of his rows for each.
-    fn living_kin(&self, owner: &Owner, dead: &Dead) -> HashMap<TokenId, Vec<&TokenRecord>> {
+    /// An owner's rows for whose sake others may be spared, by the families that they are of or
+    /// derive from. Without it a purge would look at all rows of an owner for each of them.
+    fn kin_by_family(
+        &self,
+        owner: &Owner,
+        cutoff: &PurgeCutoff,
+    ) -> HashMap<TokenId, Vec<&TokenRecord>> {
         let mut kin: HashMap<_, Vec<_>> = HashMap::new();
-        for record in self.of_owner(owner).filter(|record| dead.lives(record)) {
+        for record in self.of_owner(owner).filter(|record| cutoff.spares_for(record)) {
             for family in iter::once(record.family()).chain(record.derived_from()) {
                 kin.entry(family).or_default().push(record);
             }
@@ -373,4 +329,13 @@ impl Locked<'_> {
             .map(TokenRecord::id)
             .collect()
     }
+}
+
+/// The record of a row of this store.
+#[expect(
+    clippy::expect_used,
+    reason = "a damaged row can't be inserted, and no change damages one"
+)]
+fn record_of(row: &Row) -> &TokenRecord {
+    row.record().expect("a row in memory is readable")
 }

@@ -1,34 +1,32 @@
-//! [`PostgresStore`]: tokens in a PostgreSQL database. What it says to the server stands in `postgres_sql.rs`.
+//! [`PostgresStore`]: tokens in a PostgreSQL database. What it sends to the server is in
+//! `postgres/sql.rs`.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
-use deadpool_postgres::{Client, Object, Pool, PoolError, TimeoutType};
-use tokio::runtime::Handle;
+use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
-mod failure;
+mod binding;
+mod calls;
+mod connection;
+mod error;
 mod migrate;
 mod transaction;
-mod within;
+mod statements;
 
-pub use migrate::PostgresStoreError;
+pub use error::PostgresStoreError;
 pub use transaction::PostgresTransaction;
 
-use self::failure::{Failure, Problem, is_refused};
-use self::within::{Change, PurgeAtMost, Revoke, Touch, Within, row_of};
-use super::columns::number;
-use super::postgres_sql::FIND;
-use super::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
-    TokenStore,
-};
-use crate::record::{LastUse, Revocation};
-use crate::timestamp::Timestamp;
+use self::binding::read_row;
+use self::connection::{OnAbandon, PooledConnection};
+use self::error::{PostgresCallError, Problem, is_refused};
+use self::statements::Statements;
+use crate::store::columns::number;
+use crate::store::postgres_sql::FIND;
+use crate::store::{Filter, Page, Row, StoreError, TableName};
 use crate::token::TokenId;
 
 /// Tokens in a PostgreSQL database, over the host's own pool of connections. Clones are one store.
@@ -40,10 +38,13 @@ use crate::token::TokenId;
 /// use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
 /// use tokio_postgres::{Config, NoTls};
 ///
-/// let mut config: Config = "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
-/// // A server or a way to it that fell silent is given up, and so are a lock and a statement that take too long.
-/// config.tcp_user_timeout(Duration::from_secs(5)).options("-c lock_timeout=5s -c statement_timeout=10s");
-/// // For each host of `host=one,two`; and for all of them, below.
+/// let mut config: Config =
+///     "host=/run/postgresql dbname=app user=app target_session_attrs=read-write".parse()?;
+/// // Gives up a server or a network that fell silent, a lock and a statement that take too long.
+/// config
+///     .tcp_user_timeout(Duration::from_secs(5))
+///     .options("-c lock_timeout=5s -c statement_timeout=10s");
+/// // For each host of `host=one,two`. `create_timeout` below is for all of them.
 /// config.connect_timeout(Duration::from_secs(2));
 /// let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
 /// // `NoTls` is for the same machine only: see below.
@@ -59,153 +60,195 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The tables
-/// The database may be the host's own: the tables are `app_tokens`, `app_tokens_owners` (one row for each owner, to be locked) and
-/// `app_tokens_schema`, or those of [`with_table`](PostgresStore::with_table), and no other is looked at. It must be encoded in UTF-8.
-/// PostgreSQL 12 or newer is needed; the tests run against 15. Databases that speak its protocol and are something else, distributed
-/// ones above all, were not tried: run the [conformance suite](https://docs.rs/app-tokens/latest/app_tokens/store/conformance/).
+/// The database may be the host's own. The tables are `app_tokens`, `app_tokens_schema` and
+/// `app_tokens_owners` (one row for each owner, to be locked), or those of
+/// [`with_table`](PostgresStore::with_table). No other table is read. The encoding must be UTF-8.
+///
+/// It needs PostgreSQL 12 or newer; the tests run against 15. Other databases that speak its
+/// protocol were not tried, distributed ones above all. Run the [conformance suite] over them.
+///
+/// [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 ///
 /// # The pool
-/// Its TLS, its size and its time-outs are the host's. **With `NoTls`, and `sslmode` at `prefer` (the driver's default), the rows go to
-/// another machine in the clear, and nothing says so.** `examples/postgres_tls` is a pool with rustls and `sslmode=require`.
+/// TLS, size and time-outs are the host's choice. **With `NoTls`, and with the driver's default
+/// `sslmode=prefer`, rows go to another machine unencrypted, and nothing reports it.**
+/// `examples/postgres_tls` has a pool with rustls and `sslmode=require`.
 ///
-/// **Without time-outs nothing here ends by itself**: a pool whose connections are all in use, a server that fell silent, a lock that
-/// somebody keeps. With those above each is a failure (503), with nothing done unless COMMIT was sent.
+/// **Without time-outs a call may wait forever**: for a pool whose connections are all in use, a
+/// server that fell silent, or a lock that is never released. With those above each is a failure
+/// (503), with nothing done unless COMMIT was sent.
 ///
-/// A revocation is one statement, however many rows it ends (half a minute or more for a million). So that none is too large for
-/// `statement_timeout`, that is for a revocation of more than one id, and for a purge of dead rows, what `lock_timeout` is: a limit for
-/// each lock, not for the work.
-/// (`transaction_timeout`, of PostgreSQL 17, holds as it is.) If the process dies meanwhile, the server works on to the statement's end
-/// and then undoes it; with `client_connection_check_interval` (PostgreSQL 14) it notices sooner.
+/// A revocation is one statement, however many rows it changes: half a minute or more for a
+/// million. For bulk revocations and for dead-row purges, `statement_timeout` therefore applies per
+/// lock, as `lock_timeout` does, so that large jobs can finish. `transaction_timeout` (PostgreSQL
+/// 17) applies as it is. If the process dies meanwhile, the server finishes the statement and rolls
+/// it back; it notices sooner with `client_connection_check_interval` (PostgreSQL 14).
 ///
-/// Changes and lists use half of the pool at most, so that those that wait leave the rest to look-ups: half for each
-/// [`new`](PostgresStore::new), which clones share, and two stores over one pool don't. A pool of one has no half.
+/// Changes and lists use at most half of the pool, so that look-ups don't wait with them. Clones of
+/// a store share that half; two stores made by [`new`](PostgresStore::new) over one pool don't. A
+/// pool of one connection can't be halved.
 ///
-/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool of the store's own: a connection that turns
-/// out to be dead is given up and the call made again on another, up to five times; the other methods cost each call a round trip. In
-/// a pool that the host uses, too, it hands the store whatever the host left on a connection: a `search_path` or role that was set, or
-/// a BEGIN without its end, in which **a look-up may see the past**. A change names its isolation level; nothing else is set back here.
-/// Begin with `client.transaction()`, which ends by itself, and set with `SET LOCAL` only; or take `RecyclingMethod::Clean`, which
-/// resets settings, though it ends no transaction.
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool that
+/// only the store uses. A connection that turns out to be dead is closed and the call made again on
+/// another, up to five times. The other methods cost each call a round trip.
 ///
-/// It must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a token that was revoked would still be
-/// good there**.
+/// In a pool that the host uses too, `Fast` hands the store what the host left on a connection: a
+/// `search_path`, a role, or a BEGIN without its end, in which **a look-up may see the past**.
+/// Changes name their isolation level; nothing else is reset. Begin with `client.transaction()`,
+/// which always ends, and set with `SET LOCAL` only. Or take `RecyclingMethod::Clean`, which resets
+/// settings but ends no transaction.
 ///
-/// Behind PgBouncer in session mode nothing is different (tried with 1.18), but it refuses the options above, or with
-/// `ignore_startup_parameters = options` drops them in silence: time-outs belong to the role there (`ALTER ROLE app SET lock_timeout =
-/// '5s'`). In transaction mode, which was not tried, it must know of prepared statements (1.21 or newer, with
-/// `max_prepared_statements`): **an older one lets a look-up run what another program prepared under the same name**. In statement
-/// mode there are no transactions, and no store.
+/// The pool must lead to the primary server (`target_session_attrs=read-write`). A standby lags:
+/// **a revoked token would still be valid there**.
+///
+/// Behind PgBouncer in session mode nothing is different (tried with 1.18), except that it refuses
+/// the options above, or drops them silently under `ignore_startup_parameters = options`. Give the
+/// time-outs to the role there: `ALTER ROLE app SET lock_timeout = '5s'`. Transaction mode was not
+/// tried. It needs PgBouncer 1.21 or newer with `max_prepared_statements`: **with an older one a
+/// look-up may run what another program prepared under the same name**. Statement mode has no
+/// transactions, so it can't hold a store.
 ///
 /// # Durability
-/// A change is answered after COMMIT, so it is as durable as the server makes it: with `synchronous_commit` at `on`, PostgreSQL's
-/// default, or stricter. **At `off` a crash of the server forgets the last revocations.** At `on` with a synchronous standby a
-/// revocation outlives the primary, too: where no standby answers, the call waits, whatever the time-outs, and until then nobody
-/// sees the change. Whoever waits no longer, and drops the future, can't know what became of it; the server keeps the backend and its
-/// locks until a standby answers, one for each change that was given up. **A COMMIT that waits must not be
-/// cancelled by hand** (`pg_cancel_backend`): PostgreSQL then says "committed" to us, and to nobody that no standby has it.
+/// A change is answered after COMMIT, so it is as durable as the server makes it.
+/// `synchronous_commit` must be `on`, PostgreSQL's default, or stricter: **at `off` a crash of the
+/// server loses the last revocations**.
+///
+/// At `on` with a synchronous standby, a revocation survives the loss of the primary. If no standby
+/// answers, the call waits, whatever the time-outs, and nobody sees the change until then. If its
+/// future is dropped, the outcome is unknown; the server keeps the backend and its locks until a
+/// standby answers. **Don't cancel a COMMIT that waits** (`pg_cancel_backend`): PostgreSQL then
+/// reports "committed", while no standby has it.
 ///
 /// # Costs
-/// To look a token up is one round trip, by a statement that is prepared once on each connection. A list is one, by keys two.
-/// A change is a transaction of at least three, always at READ COMMITTED whatever the host's default is; inserts with a limit, or with
-/// unique labels, wait for one another if they are for the same owner. What a client calls itself is kept without NUL characters,
-/// which PostgreSQL can't hold: U+FFFD stands for each.
+/// A look-up is one round trip, by a statement that is prepared once on each connection. A list is
+/// one round trip, by keys two. A change is a transaction of at least three, at READ COMMITTED
+/// whatever the default. Inserts with a limit or a unique label wait for one another if they are
+/// for the same owner.
 ///
-/// # What is lost
-/// A call whose connection is lost before COMMIT was sent, or that PostgreSQL ended for a deadlock's sake, is made again, up to five
-/// times. One that is lost with COMMIT on its way is [`StoreError::unknown`], and the engine looks what became of it. A change
-/// whose future is dropped has its connection closed, as the server may still be busy with it, and the pool makes another: it is
-/// rolled back then, or committed. A look-up's or a list's connection goes back to the pool, but is closed if the server doesn't
-/// answer within a second. The server itself notices when it is done waiting, for a lock or a standby.
+/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces
+/// them.
 ///
-/// # Transactions of the host's
-/// [`within`](PostgresStore::within) does the same within the host's own transaction.
+/// # Lost connections
+/// A call is made again, up to five times, if its connection was lost before COMMIT was sent, or if
+/// PostgreSQL ended it to resolve a deadlock. If the connection is lost during COMMIT, the answer
+/// is [`StoreError::unknown`], and the engine looks up the outcome.
+///
+/// If the future of a change is dropped, its connection is closed, as the server may still be busy
+/// with it, and the change is rolled back or committed. The connection of a look-up or a list goes
+/// back to the pool, or is closed if the server doesn't answer within a second. The server notices
+/// a closed connection once it no longer waits for a lock or a standby.
+///
+/// # In the host's own transaction
+/// [`within`](PostgresStore::within) issues and revokes in a transaction of the host's.
 #[derive(Clone)]
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Changes may wait, for a lock or a standby, and lists be long. Half of the pool is left for look-ups, so that logins don't wait
-    /// with them.
-    turns: Arc<Semaphore>,
+    /// Half of the pool, for changes and lists. A change may wait for a lock or a standby and a
+    /// list may be long; logins must not wait with them.
+    slow_calls: Arc<Semaphore>,
 }
 
-/// How often a call is tried whose connection was lost, or that the server gave up for another one's sake, before anything was done.
+/// How often a call is tried, if its connection was lost or if it had to give way to another
+/// transaction, before anything was done.
 const ATTEMPTS: u32 = 5;
 
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+/// Begins a change that may take longer than any statement of the host's should, in one round trip.
+/// Until the transaction ends, the shorter of the host's two time-outs applies to each lock, and no
+/// time-out to the work.
+const BEGIN_SLOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
+    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
+        nullif(current_setting('lock_timeout')::interval, '0'),
+        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
+    SET LOCAL statement_timeout = 0";
+const ROLLBACK: &str = "ROLLBACK";
+const COMMIT: &str = "COMMIT";
+
 impl PostgresStore {
-    /// A store over the host's pool, in the tables `app_tokens`, `app_tokens_owners` and `app_tokens_schema`. Nothing is connected
-    /// yet. The pool's TLS is the host's: to another machine `sslmode=require` and a connector, never `NoTls`.
+    /// Makes a store over the host's pool. It connects to nothing yet.
+    ///
+    /// To reach another machine, the pool needs a TLS connector and `sslmode=require`, never
+    /// `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
-        let turns = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
-        PostgresStore { pool, table: TableName::default(), turns }
+        let slow_calls = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
+        PostgresStore { pool, table: TableName::default(), slow_calls }
     }
 
-    /// The same, in other tables: several realms, tenants or applications in one database.
+    /// Takes tables of another name: for several realms, tenants or applications in one database.
     #[must_use]
     pub fn with_table(self, table: TableName) -> PostgresStore {
         PostgresStore { table, ..self }
     }
 
-    /// The statements that make the tables, for the host's own migrations. [`migrate`](PostgresStore::migrate) finds them then.
+    /// The SQL that makes the tables, for the host's own migrations.
+    ///
+    /// [`migrate`](PostgresStore::migrate) accepts tables that were made by it.
     pub fn schema(&self) -> String {
-        self.table.in_sql(super::postgres_sql::SCHEMA).into_owned()
+        self.table.in_sql(crate::store::postgres_sql::SCHEMA).into_owned()
     }
 
     /// Makes a change in a transaction of its own.
-    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
-        let _turn = self.turn().await?;
+    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+        let _permit = self.slow_call_permit().await?;
         let mut attempt = 1;
         loop {
-            let lent = self.lend(GivenUp::Closed).await?;
-            let problem = match self.change_by(&lent, change).await {
-                Ok(answer) => {
-                    lent.give_back();
-                    return Ok(answer);
+            let connection = self.connection(OnAbandon::Close).await?;
+            let problem = match self.change_on(&connection, change).await {
+                Ok(output) => {
+                    connection.give_back();
+                    return Ok(output);
                 }
-                Err(Unmade::BeforeCommit(problem)) => problem,
-                Err(Unmade::ByCommit(error)) if is_refused(&error) => error.into(),
-                Err(Unmade::ByCommit(error)) => {
-                    return Err(StoreError::unknown(Failure::new(&self.table, &error)));
+                Err(ChangeFailed::BeforeCommit(problem)) => problem,
+                // The server itself says that the transaction was rolled back.
+                Err(ChangeFailed::AtCommit(error)) if is_refused(&error) => error.into(),
+                Err(ChangeFailed::AtCommit(error)) => {
+                    return Err(StoreError::unknown(PostgresCallError::new(&self.table, &error)));
                 }
             };
-            if !problem.is_lost() && lent.batch_execute(ROLLBACK).await.is_ok() {
-                lent.give_back();
+            if !problem.is_lost() && connection.batch_execute(ROLLBACK).await.is_ok() {
+                connection.give_back();
             }
             self.may_try_again(&mut attempt, problem)?;
         }
     }
 
-    async fn change_by<C: Change>(&self, client: &Client, change: &C) -> Result<C::Answer, Unmade> {
-        let begin = if change.may_be_long() { BEGIN_LONG } else { BEGIN };
+    async fn change_on<C: WriteCall>(
+        &self,
+        client: &Client,
+        change: &C,
+    ) -> Result<C::Output, ChangeFailed> {
+        let begin = if change.may_take_long() { BEGIN_SLOW } else { BEGIN };
         client.batch_execute(begin).await.map_err(Problem::from)?;
-        let answer = change.make(&Within { client, table: &self.table }).await?;
-        client.batch_execute(COMMIT).await.map_err(Unmade::ByCommit)?;
-        Ok(answer)
+        let output = change.run(&Statements { client, table: &self.table }).await?;
+        client.batch_execute(COMMIT).await.map_err(ChangeFailed::AtCommit)?;
+        Ok(output)
     }
 
-    async fn read(&self, look: Look<'_>) -> Result<Vec<Row>, StoreError> {
+    async fn read(&self, what: Read<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
-            let lent = self.lend(GivenUp::ClosedIfBusy).await?;
-            let seen = match look {
-                Look::At(id) => look_up(&lent, &self.table.in_sql(FIND), id).await,
-                Look::Through(filter, page) => {
-                    Within { client: &lent, table: &self.table }.list(filter, page).await
+            let connection = self.connection(OnAbandon::CloseIfBusy).await?;
+            let rows = match what {
+                Read::One(id) => find_row(&connection, &self.table.in_sql(FIND), id).await,
+                Read::Page(filter, page) => {
+                    Statements { client: &connection, table: &self.table }.list(filter, page).await
                 }
             };
-            if seen.as_ref().is_err_and(Problem::is_lost) {
-                // The pool would hand it out again until it has heard of its end.
-                lent.close();
+            if rows.as_ref().is_err_and(Problem::is_lost) {
+                // The pool would hand it out again until it notices that it is dead.
+                connection.close();
             } else {
-                lent.give_back();
+                connection.give_back();
             }
-            match seen {
+            match rows {
                 Ok(rows) => return Ok(rows),
                 Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
         }
     }
 
-    /// After a call with which nothing was done.
+    /// Counts an attempt that did nothing, or returns its error if it was the last.
     fn may_try_again(&self, attempt: &mut u32, problem: Problem) -> Result<(), StoreError> {
         if *attempt == ATTEMPTS || !problem.is_worth_another_try() {
             return Err(problem.not_done(&self.table));
@@ -214,120 +257,57 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, StoreError> {
-        let turn = self.turns.acquire();
-        let turn = match self.pool.timeouts().wait {
-            Some(wait) => timeout(wait, turn).await.map_err(|_| {
+    /// Waits for one of the connections for slow calls, as long as for one of the pool.
+    async fn slow_call_permit(&self) -> Result<SemaphorePermit<'_>, StoreError> {
+        let permit = self.slow_calls.acquire();
+        let permit = match self.pool.timeouts().wait {
+            Some(wait) => timeout(wait, permit).await.map_err(|_| {
                 let none_came_back = PoolError::Timeout(TimeoutType::Wait);
-                StoreError::not_done(Failure::of_pool(&none_came_back))
+                StoreError::not_done(PostgresCallError::of_pool(&none_came_back))
             })?,
-            None => turn.await,
+            None => permit.await,
         };
-        turn.map_err(StoreError::not_done)
+        permit.map_err(StoreError::not_done)
     }
 
-    async fn lend(&self, given_up: GivenUp) -> Result<Lent, StoreError> {
-        let client = self.pool.get().await;
-        let client = client.map_err(|error| StoreError::not_done(Failure::of_pool(&error)))?;
-        Ok(Lent { client: Some(client), given_up })
-    }
-}
-
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-/// A change that may take longer than any statement of the host's should: the time-out for a statement is one for each lock then. All
-/// in one round trip, and until the transaction ends.
-const BEGIN_LONG: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
-    SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
-        nullif(current_setting('lock_timeout')::interval, '0'),
-        nullif(current_setting('statement_timeout')::interval, '0'))))::bigint, 0)::text, TRUE);
-    SET LOCAL statement_timeout = 0";
-const ROLLBACK: &str = "ROLLBACK";
-const COMMIT: &str = "COMMIT";
-
-/// A connection in the middle of a call. Unless it is given back, the caller has given up: the server may still be waiting, and
-/// whoever used the connection next would wait with it.
-struct Lent {
-    client: Option<Client>,
-    given_up: GivenUp,
-}
-
-/// What becomes of a connection whose call was given up.
-#[derive(Clone, Copy)]
-enum GivenUp {
-    /// The pool makes another.
-    Closed,
-    /// Back to the pool once the server has answered: whoever hangs up in the middle of a login shall not cost the host a connection.
-    /// After [`A_MOMENT`] without an answer it is closed.
-    ClosedIfBusy,
-}
-
-const A_MOMENT: Duration = Duration::from_secs(1);
-
-impl Lent {
-    fn give_back(mut self) {
-        drop(self.client.take());
-    }
-
-    fn close(mut self) {
-        self.given_up = GivenUp::Closed;
-    }
-
-    /// Answers come in the order of the questions.
-    async fn give_back_once_it_answers(self) {
-        if matches!(timeout(A_MOMENT, self.simple_query("")).await, Ok(Ok(_))) {
-            self.give_back();
-        }
+    async fn connection(&self, on_abandon: OnAbandon) -> Result<PooledConnection, StoreError> {
+        let connection = PooledConnection::of(&self.pool, on_abandon).await;
+        connection.map_err(|error| StoreError::not_done(PostgresCallError::of_pool(&error)))
     }
 }
 
-impl Deref for Lent {
-    type Target = Client;
+/// A call of the contract that changes rows, as the statements of one transaction.
+trait WriteCall: Sync {
+    type Output: Send;
 
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
-    fn deref(&self) -> &Client {
-        self.client.as_ref().expect("there until it is given back")
+    /// Whether it may change, or look at, very many rows.
+    fn may_take_long(&self) -> bool {
+        false
     }
+
+    fn run(
+        &self,
+        statements: &Statements<'_>,
+    ) -> impl Future<Output = Result<Self::Output, Problem>> + Send;
 }
 
-impl DerefMut for Lent {
-    #[expect(clippy::expect_used, reason = "to give it back is the end of this")]
-    fn deref_mut(&mut self) -> &mut Client {
-        self.client.as_mut().expect("there until it is given back")
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let Some(client) = self.client.take() else {
-            return;
-        };
-        match (self.given_up, Handle::try_current()) {
-            (GivenUp::ClosedIfBusy, Ok(runtime)) => {
-                let lent = Lent { client: Some(client), given_up: GivenUp::Closed };
-                drop(runtime.spawn(lent.give_back_once_it_answers()));
-            }
-            _ => drop(Object::take(client)),
-        }
-    }
-}
-
-/// Where a problem arose. Until COMMIT was sent nothing is done.
-enum Unmade {
+/// When a change failed. Until COMMIT was sent, nothing is done.
+enum ChangeFailed {
     BeforeCommit(Problem),
-    ByCommit(tokio_postgres::Error),
+    AtCommit(tokio_postgres::Error),
 }
 
-impl From<Problem> for Unmade {
-    fn from(problem: Problem) -> Unmade {
-        Unmade::BeforeCommit(problem)
+impl From<Problem> for ChangeFailed {
+    fn from(problem: Problem) -> ChangeFailed {
+        ChangeFailed::BeforeCommit(problem)
     }
 }
 
-/// At one row, or through a page.
+/// What to read: one row, or a page of those that a filter matches.
 #[derive(Clone, Copy)]
-enum Look<'l> {
-    At(TokenId),
-    Through(&'l Filter, Page),
+enum Read<'r> {
+    One(TokenId),
+    Page(&'r Filter, Page),
 }
 
 impl fmt::Debug for PostgresStore {
@@ -336,39 +316,8 @@ impl fmt::Debug for PostgresStore {
     }
 }
 
-impl TokenStore for PostgresStore {
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.change(insert).await
-    }
-
-    /// One round trip, once the statement is prepared on the connection.
-    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        Ok(self.read(Look::At(id)).await?.pop())
-    }
-
-    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let _turn = self.turn().await?;
-        self.read(Look::Through(filter, page)).await
-    }
-
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.change(replace).await
-    }
-
-    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.change(&Revoke(filter, revocation)).await
-    }
-
-    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.change(&Touch(uses, now)).await
-    }
-
-    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.change(&PurgeAtMost(purge, limit)).await
-    }
-}
-
-async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
+/// Looks a row up by the prepared statement: at most one row.
+async fn find_row(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Problem> {
     let id = number(id);
     let statement = client.prepare_cached(sql).await?;
     let found = match client.query_opt(&statement, &[&id]).await {
@@ -379,11 +328,11 @@ async fn look_up(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, Pr
         }
         found => found?,
     };
-    let row = found.as_ref().map(row_of).transpose()?;
-    Ok(row.flatten().into_iter().collect())
+    found.iter().map(read_row).collect()
 }
 
-/// The table was altered since the statement was prepared, or the server, or a pooler before it, has forgotten it.
+/// Whether a prepared statement no longer works: the table was altered, or the server or a pooler
+/// has dropped the statement.
 fn is_outdated(error: &tokio_postgres::Error) -> bool {
     let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
     error.code().is_some_and(|code| outdated.contains(code))

@@ -1,14 +1,16 @@
-//! [`TableName`]: what the tables of an SQL store are called.
+//! [`TableName`]: the name of an SQL store's tables.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of a store's table, in PostgreSQL also `schema.name`. Its other tables and its indexes have the same name with something behind it.
+/// The name of an SQL store's table, in PostgreSQL also `schema.name`. The store's other tables and
+/// its indexes have the same name with a suffix.
 ///
-/// Lower-case ASCII letters, digits and `_`, no digit first: a name that is the same with quotes and without. At most 48 bytes, and
-/// 63 for the schema, so that no name is cut by PostgreSQL. It must be no reserved word of SQL, such as `user`.
+/// It has lower-case ASCII letters, digits and `_`, and no digit first, so it is the same name with
+/// quotes and without. It has at most 48 bytes, and the schema 63, so that PostgreSQL cuts no name.
+/// It must not be a reserved word of SQL, such as `user`.
 ///
 /// ```
 /// use app_tokens::store::TableName;
@@ -20,21 +22,22 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TableName(Arc<str>);
 
-/// A text that is no [`TableName`].
+/// The error for a text that is no [`TableName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a table's name: [schema.]name of lower-case letters, digits and _, not beginning with a digit, the name at most 48 bytes long"
+    "not a table's name: it must be [schema.]name, of lower-case letters, digits and _, \
+     no digit first, the name at most 48 bytes long"
 )]
 pub struct InvalidTableName;
 
-/// The name that statements are written over.
+/// The name over which statements are written.
 const WRITTEN: &str = "app_tokens";
 const MAX_BYTES: usize = 48;
 /// PostgreSQL's `NAMEDATALEN - 1`.
 const MAX_SCHEMA_BYTES: usize = 63;
 
 impl TableName {
-    /// Checks and takes a name.
+    /// Checks a name.
     ///
     /// # Errors
     /// [`InvalidTableName`] for anything but `[schema.]name`.
@@ -53,16 +56,26 @@ impl TableName {
         &self.0
     }
 
-    /// A statement that is written over the table `app_tokens`, over this one. An index is named without its schema.
+    /// Rewrites a statement over the table `app_tokens` as one over this table.
+    ///
+    /// An index keeps its name without a schema, as SQL demands.
     pub fn in_sql<'s>(&self, sql: &'s str) -> Cow<'s, str> {
         if self.as_str() == WRITTEN {
             return sql.into();
         }
-        let bare = self.0.rsplit('.').next().unwrap_or(&self.0);
-        let mut parts = sql.split(WRITTEN);
-        let mut written = String::from(parts.next().unwrap_or_default());
-        for part in parts {
-            written += if written.ends_with("INDEX ") { bare } else { self.as_str() };
+        let without_schema = match self.0.split_once('.') {
+            Some((_, table)) => table,
+            None => &self.0,
+        };
+        // Plain text replacement is enough: the statements are constants of this crate, and what a
+        // host or a user wrote is bound. The name itself has no character that could end an
+        // identifier.
+        let mut written = String::with_capacity(sql.len());
+        for (place, part) in sql.split(WRITTEN).enumerate() {
+            if place > 0 {
+                let is_index = written.ends_with("INDEX ");
+                written += if is_index { without_schema } else { self.as_str() };
+            }
             written += part;
         }
         written.into()
@@ -144,7 +157,8 @@ mod tests {
     fn every_name_in_a_statement_is_replaced_once_and_an_index_has_no_schema() {
         let table = TableName::new("a.my_app_tokens").unwrap();
         let sql = "CREATE INDEX app_tokens_live ON app_tokens (id); DELETE FROM app_tokens_owners";
-        let written = "CREATE INDEX my_app_tokens_live ON a.my_app_tokens (id); DELETE FROM a.my_app_tokens_owners";
+        let written = "CREATE INDEX my_app_tokens_live ON a.my_app_tokens (id); \
+            DELETE FROM a.my_app_tokens_owners";
         assert_eq!(table.in_sql(sql), written);
         assert_eq!(TableName::default().in_sql(sql), sql);
     }

@@ -1,35 +1,36 @@
-//! Every outcome out: [`Refusal`] and its [`Answer`].
+//! What the client is answered: [`Refusal`] and its [`Answer`].
 
+use super::accounts::AccountsError;
 use super::credentials::CredentialsError;
-use super::login::DirectoryError;
 use crate::access::Scope;
 use crate::error::{AuthError, Denied, Failed, Forbidden};
 
-/// Why a request is not let through. One type for all, so that a host's code can use `?`.
+/// Why a request is refused. One type for all reasons, so that a host's code can use `?`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// Nothing was sent. That is how most clients begin, and no failed attempt.
+    /// No credentials were sent. Most clients begin so; it is no failed attempt.
     #[error("no credentials were sent")]
     NoCredentials,
-    /// What was sent can't be read.
+    /// The credentials can't be read.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
-    /// The secret has not the form of our tokens, and no other way took it.
+    /// The secret doesn't have the form of our tokens, and the host's other way did not accept it.
     #[error("not a token of this service")]
     NotOurs,
-    /// It has, and is no good; or its owner is another than the user name says, or not let in.
+    /// The token is denied, belongs to another owner than the user name says, or its owner isn't
+    /// active.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The token is good, and its access is not enough.
+    /// The token is valid, but its access is not enough.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
-    /// The engine can't do its work.
+    /// The engine can't check the token.
     #[error(transparent)]
     Failed(#[from] Failed),
-    /// The host's directory, or its other way in, can't do its work.
-    #[error("the directory failed: {0}")]
-    Directory(DirectoryError),
+    /// The host's accounts, or its other way in, can't be asked.
+    #[error("the host's accounts can't be read: {0}")]
+    Accounts(AccountsError),
 }
 
 impl From<AuthError> for Refusal {
@@ -42,32 +43,42 @@ impl From<AuthError> for Refusal {
     }
 }
 
-/// A response without a framework: a host copies it into its own kind.
+/// A response without a framework. A host copies it into its own type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an answer is for the client"]
 pub struct Answer {
-    /// The HTTP status.
+    /// The HTTP status code.
     pub status: u16,
-    /// Names, in lower case, and values, in visible ASCII. A name may come twice, and both lines count.
+    /// Names in lower case, and values in printable ASCII. A name may occur twice; send both lines.
     pub headers: Vec<(&'static str, String)>,
-    /// A line of plain text for whoever sits at the client: git shows it as `remote: …`.
+    /// A line of plain text for the person at the client. git shows it as `remote: …`.
     pub body: String,
 }
 
-/// What a client is told of a refusal. The same for every reason for which a token is denied, and nothing of what it sent.
+/// Turns a refusal into the answer for the client.
 ///
-/// `realm` is shown in the challenges; what no realm may hold (RFC 9110, 5.6.4: `"`, `\`; and all but printable ASCII) is left out.
+/// The answer is equal for every reason for which a token is denied, and repeats nothing of what
+/// was sent.
+///
+/// `realm` is shown in the challenges. What a realm may not hold is left out: `"`, `\` (RFC 9110,
+/// 5.6.4) and all but printable ASCII.
 ///
 /// ```
 /// use app_tokens::web::{Refusal, answer};
 /// let answer = answer(&Refusal::NoCredentials, "Acme Cloud");
 /// assert_eq!(answer.status, 401);
-/// assert_eq!(answer.headers[0], ("www-authenticate", String::from(r#"Basic realm="Acme Cloud", charset="UTF-8""#)));
-/// assert_eq!(answer.headers[1], ("www-authenticate", String::from(r#"Bearer realm="Acme Cloud""#)));
+/// let challenges: Vec<&str> = answer.headers.iter()
+///     .filter(|(name, _)| *name == "www-authenticate")
+///     .map(|(_, value)| value.as_str())
+///     .collect();
+/// assert_eq!(challenges, [
+///     r#"Basic realm="Acme Cloud", charset="UTF-8""#,
+///     r#"Bearer realm="Acme Cloud""#,
+/// ]);
 /// ```
 pub fn answer(refusal: &Refusal, realm: &str) -> Answer {
     match refusal {
-        // RFC 6750, 3.1: no error code where nothing was sent, or by a method that is not supported.
+        // RFC 6750, 3.1: no error code if nothing was sent, or by a method that is not supported.
         Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
             unauthorized(realm, None, "An app token is needed here.\n")
         }
@@ -83,7 +94,7 @@ pub fn answer(refusal: &Refusal, realm: &str) -> Answer {
             let challenge = bearer(realm, Some("insufficient_scope"), forbidden.wanted_scope());
             Answer::new(403, "The app token may not do this.\n").with("www-authenticate", challenge)
         }
-        Refusal::Failed(_) | Refusal::Directory(_) => {
+        Refusal::Failed(_) | Refusal::Accounts(_) => {
             Answer::new(503, "App tokens can't be checked right now. Try again.\n")
                 .with("retry-after", String::from(RETRY_AFTER_SECONDS))
         }
@@ -107,7 +118,8 @@ impl Answer {
     }
 }
 
-/// RFC 9110, 15.5.2: a 401 has a challenge. Each has a line of its own, Basic first, since some clients look at the first only.
+/// RFC 9110, 15.5.2: a 401 has a challenge. Each has its own line, Basic first: some clients read
+/// only the first.
 fn unauthorized(realm: &str, error: Option<&str>, body: &str) -> Answer {
     // RFC 7617, 2 and 2.1: the realm is required, the charset tells clients to send UTF-8.
     let basic = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quotable(realm));
@@ -124,7 +136,8 @@ fn bearer(realm: &str, error: Option<&str>, scope: Option<&str>) -> String {
     if let Some(error) = error {
         challenge.push_str(&format!(", error=\"{error}\""));
     }
-    // A requirement's names are the host's own and unchecked; what is no scope name would break the header.
+    // The names of a requirement are unchecked texts of the host; other characters would break the
+    // header.
     if let Some(scope) = scope.and_then(|scope| Scope::new(scope).ok()) {
         challenge.push_str(&format!(", scope=\"{scope}\""));
     }
@@ -173,7 +186,7 @@ mod tests {
             forbidden(Some("files:read")),
             forbidden(None),
             failed(),
-            Refusal::Directory("no route to host".into()),
+            Refusal::Accounts("no route to host".into()),
         ];
         all.extend(CREDENTIALS_ERRORS.map(Refusal::Credentials));
         all
@@ -208,11 +221,11 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_503_whoever_failed_and_has_no_challenge() {
+    fn a_failure_is_503_and_has_no_challenge() {
         for refusal in [
             failed(),
             AuthError::Failed(Failed::NoFlusher).into(),
-            Refusal::Directory("no route to host".into()),
+            Refusal::Accounts("no route to host".into()),
         ] {
             has_status(&refusal, 503);
             assert!(challenges(&refusal).is_empty());

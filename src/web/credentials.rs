@@ -1,4 +1,4 @@
-//! The `Authorization` header in: [`credentials()`].
+//! Reads the `Authorization` header: [`credentials()`].
 
 use std::fmt;
 use std::ops::Range;
@@ -13,11 +13,13 @@ use crate::digest::Digest;
 use crate::policy::Policy;
 use crate::token::{Prefix, Token};
 
-/// The longest header that is looked at, in bytes. RFC 9110 names no limit; servers commonly have this one.
+/// The longest header that is read, in bytes. RFC 9110 names no limit; many servers have this one.
 const MAX_HEADER: usize = 8 * 1024;
 
-/// Reads the credentials out of a request, from the values of all its `Authorization` headers. `None` if it has none, or an empty
-/// one: that is how most clients begin, and no failed attempt.
+/// Reads the credentials of a request from the values of all its `Authorization` headers.
+///
+/// Returns `None` if there is no such header, or an empty one. Most clients begin so; it is no
+/// failed attempt.
 ///
 /// ```
 /// use app_tokens::{Policy, web};
@@ -30,7 +32,7 @@ const MAX_HEADER: usize = 8 * 1024;
 /// ```
 ///
 /// # Errors
-/// [`CredentialsError`], which never repeats what was sent.
+/// [`CredentialsError`] if the credentials can't be read. It never repeats what was sent.
 pub fn credentials<'h>(
     values: impl IntoIterator<Item = &'h [u8]>,
     accept: &Accept,
@@ -64,9 +66,10 @@ pub fn credentials<'h>(
     Err(CredentialsError::UnsupportedScheme)
 }
 
-/// What a client sent: a secret, which may be a token, and perhaps a user name. What was decoded is wiped when dropped.
+/// What a client sent: a secret, which may be a token, and possibly a user name.
 ///
-/// The user name is never a token nor nearly one: what looks like that was refused.
+/// What was decoded is wiped when dropped. The user name is never a token and never resembles one:
+/// such a name was refused.
 pub struct Credentials<'h> {
     text: Text<'h>,
     user: Option<Range<usize>>,
@@ -79,17 +82,18 @@ enum Text<'h> {
 }
 
 impl<'h> Credentials<'h> {
-    /// The user name that stood beside the secret. None for a Bearer token, and where it was empty or a placeholder.
+    /// Returns the user name beside the secret. `None` for a Bearer token, and if the name was
+    /// empty or a placeholder.
     pub fn user(&self) -> Option<&str> {
-        self.user.clone().and_then(|user| self.text().get(user))
+        self.user.as_ref().map(|user| self.part(user))
     }
 
-    /// The secret that was sent: a token, or a password of the host's. Never log, store or echo it.
+    /// Returns the secret: a token, or a password of the host. Never log, store or echo it.
     pub fn expose_secret(&self) -> &str {
-        self.text().get(self.secret.clone()).unwrap_or_default()
+        self.part(&self.secret)
     }
 
-    /// The same, without the header it came from.
+    /// Copies the credentials out of the header they came from.
     pub fn into_owned(self) -> Credentials<'static> {
         let Credentials { text, user, secret } = self;
         let text = match text {
@@ -103,22 +107,24 @@ impl<'h> Credentials<'h> {
         Credentials { text: Text::InHeader(token), user: None, secret: 0..token.len() }
     }
 
-    fn text(&self) -> &str {
-        match &self.text {
+    fn part(&self, range: &Range<usize>) -> &str {
+        let text: &str = match &self.text {
             Text::InHeader(text) => text,
             Text::Decoded(text) => text,
-        }
+        };
+        #[expect(clippy::expect_used, reason = "the ranges were found in this text")]
+        text.get(range.clone()).expect("a range of this text")
     }
 }
 
-/// Nothing of what was sent: also a user name may be somebody's password, in the wrong field.
+/// Shows nothing of what was sent. Even a user name may be a password in the wrong field.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
     }
 }
 
-/// Which ways of sending a token a host takes, beside `Basic`, `Bearer` and `token`.
+/// The ways of sending a token that a host accepts besides `Basic`, `Bearer` and `token`.
 #[derive(Clone, Debug)]
 pub struct Accept {
     prefixes: Vec<Prefix>,
@@ -128,7 +134,7 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// None beside them, for tokens with the policy's prefixes.
+    /// Accepts no other way, for tokens with the policy's prefixes.
     pub fn new(policy: &Policy) -> Accept {
         Accept {
             prefixes: policy.accepted_prefixes().to_vec(),
@@ -138,21 +144,25 @@ impl Accept {
         }
     }
 
-    /// Takes the token as the user name of `Basic`, with an empty password or `x-oauth-basic`, as in
-    /// `https://TOKEN:x-oauth-basic@host/`: a habit from GitHub. Many servers and proxies log user names, so prefer another way.
+    /// Accepts the token as the user name of `Basic`, with an empty password or `x-oauth-basic`.
+    ///
+    /// GitHub's clients do so: `https://TOKEN:x-oauth-basic@host/`. Prefer another way, since many
+    /// servers and proxies log user names.
     #[must_use]
     pub fn token_as_user_name(self) -> Accept {
         Accept { token_as_user_name: true, ..self }
     }
 
-    /// Takes a token that stands in the header alone, without a scheme, as cargo sends it to registries.
+    /// Accepts a token in the header without a scheme, as cargo sends it to registries.
     #[must_use]
     pub fn bare_token(self) -> Accept {
         Accept { bare_token: true, ..self }
     }
 
-    /// Takes this user name of `Basic` for none: `__token__`, as pip and twine have it, or `x-access-token`. Make sure that no
-    /// account has it.
+    /// Treats this user name of `Basic` like an empty one.
+    ///
+    /// pip and twine send `__token__`, others `x-access-token`. Make sure that no account has the
+    /// name.
     #[must_use]
     pub fn placeholder(mut self, user_name: impl Into<Box<str>>) -> Accept {
         self.placeholders.push(user_name.into());
@@ -168,38 +178,42 @@ impl Accept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// More than one `Authorization` header: server and proxy might look at different ones.
+    /// There is more than one `Authorization` header. Server and proxy might read different ones.
     #[error("there is more than one Authorization header")]
     SeveralHeaders,
-    /// A header of more than 8 KiB.
+    /// The header has more than 8 KiB.
     #[error("the Authorization header is longer than 8 KiB")]
     TooLong,
-    /// Neither `Basic` nor `Bearer` nor `token`.
+    /// The scheme is not accepted.
     #[error("the Authorization header has a scheme that is not accepted here")]
     UnsupportedScheme,
-    /// What follows `Basic` is not base64 with its padding (RFC 7617, 2; RFC 4648, 4). All known clients send it so.
+    /// What follows `Basic` is not padded base64 (RFC 7617, 2; RFC 4648, 4), which all known
+    /// clients send.
     #[error("the Basic credentials are not base64")]
     NotBase64,
     /// What follows `Basic` has no colon between user name and password.
     #[error("the Basic credentials have no colon")]
     NoColon,
-    /// Nothing follows `Bearer`, or what no Bearer token may hold (RFC 6750, 2.1).
+    /// What follows `Bearer` is empty, or has a character that is not allowed there (RFC 6750,
+    /// 2.1).
     #[error("the Bearer credentials are not a token")]
     NotBearer,
-    /// A control character in user name or password (RFC 7617, 2).
+    /// The user name or the password has a control character (RFC 7617, 2).
     #[error("the user name or the password has a control character")]
     ControlCharacter,
-    /// The user name is a token or nearly one, and isn't taken as such here.
+    /// The user name is or resembles a token, and tokens are not accepted there.
     #[error("the user name looks like a token")]
     TokenAsUserName,
-    /// User name and password are two tokens that differ.
+    /// User name and password are two different tokens.
     #[error("there are two different tokens")]
     TwoTokens,
 }
 
 impl CredentialsError {
-    /// Whether a program made the mistake, so that another password would not help: HTTP 400. The others are a person's, who is
-    /// asked again: 401.
+    /// Returns whether a program made the mistake. Then the answer is 400, since another password
+    /// would not help.
+    ///
+    /// Otherwise it was a person's mistake, and the answer is 401: the client asks them again.
     pub fn is_malformed(&self) -> bool {
         match self {
             CredentialsError::SeveralHeaders
@@ -215,13 +229,14 @@ impl CredentialsError {
     }
 }
 
-/// Standard base64, padded, and only the canonical text of each value.
+/// Standard base64 with padding. Of several texts for one value, only the canonical one is
+/// accepted.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
-/// The password that stands beside a token as user name.
+/// The passwords beside a token as user name.
 const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
 
-/// RFC 7617, 2: the first colon splits, so a password may hold others.
+/// RFC 7617, 2: the first colon separates, so a password may contain others.
 fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, CredentialsError> {
     let text = decode(encoded)?;
     if text.chars().any(char::is_control) {
@@ -241,7 +256,8 @@ fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, Creden
     Ok(Credentials { text: Text::Decoded(text), user: user_range, secret: secret_range })
 }
 
-/// A token as user name stands alone, or beside itself.
+/// Refuses a token as user name, unless it is accepted there, alone or with the same token as
+/// password.
 fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), CredentialsError> {
     let digest = |text| Token::parse(text, &accept.prefixes).ok().map(|token| Digest::of(&token));
     let is_the_same = digest(user).is_some_and(|user| digest(secret) == Some(user));
@@ -255,13 +271,14 @@ fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), Cr
     Err(CredentialsError::TokenAsUserName)
 }
 
-/// As UTF-8, which the challenge asks for, or else as Latin-1, which some clients send all the same.
+/// Decodes UTF-8, which the challenge asks for, or else Latin-1, which some clients send
+/// nevertheless.
 fn decode(encoded: &[u8]) -> Result<Zeroizing<String>, CredentialsError> {
     let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
     let length =
         BASE64.decode_slice(encoded, &mut bytes).map_err(|_| CredentialsError::NotBase64)?;
     bytes.truncate(length);
-    // Both ways the bytes stay where they are wiped.
+    // In both cases the bytes stay in a buffer that is wiped.
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {

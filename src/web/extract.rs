@@ -1,4 +1,4 @@
-//! For axum: [`Authenticated`] as an argument of what handles a request, [`Refusal`] as its error.
+//! For axum: [`Authenticated`] as an argument of a route's function, [`Refusal`] as its error.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -12,8 +12,9 @@ use crate::present::Authenticated;
 
 /// The token that the [`TokenLayer`](super::TokenLayer) let in.
 ///
-/// A request that it let in without one (by [`optional`](super::TokenLayer::optional) or
-/// [`or_else`](super::TokenLayer::or_else)) is answered with 401. Where there is no such layer, every request is answered with 500.
+/// A request that was let in without a token (by [`optional`](super::TokenLayer::optional) or
+/// [`or_else`](super::TokenLayer::or_else)) is answered with 401. Without the layer, every request
+/// is answered with 500.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Answer;
@@ -25,7 +26,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
-/// The same, or `None` where the layer let a request in without a token.
+/// The token that the [`TokenLayer`](super::TokenLayer) let in; `None` if it let the request in
+/// without one.
+///
+/// Without the layer, every request is answered with 500.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Authenticated {
     type Rejection = Answer;
@@ -48,7 +52,8 @@ impl IntoResponse for Answer {
     }
 }
 
-/// A refusal doesn't know the realm, so the layer that it passes on its way out writes it in. Without a layer it is `app tokens`.
+/// A refusal doesn't know the realm. The [`TokenLayer`](super::TokenLayer) writes it into the
+/// response on the way out; without the layer it is `app tokens`.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -58,7 +63,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// As a [`Refusal`].
+/// The response of [`Refusal::Forbidden`].
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Forbidden {
     fn into_response(self) -> Response {

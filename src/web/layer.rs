@@ -1,4 +1,4 @@
-//! [`TokenLayer`]: the whole way in, in front of any tower service.
+//! The whole way in, in front of any tower service: [`TokenLayer`].
 
 use std::fmt;
 use std::mem;
@@ -12,24 +12,26 @@ use http::{Extensions, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
+use super::accounts::{Accounts, AccountsError};
 use super::answer::{Answer, Refusal};
 use super::credentials::Credentials;
-use super::login::{Directory, DirectoryError, Login, Origin};
+use super::login::{Login, Origin};
 use crate::authority::TokenAuthority;
 use crate::present::Authenticated;
 use crate::store::TokenStore;
 
-/// Lets in requests that carry a good token, and answers the others itself.
+/// Lets in requests with a valid token, and answers the others itself.
 ///
-/// What goes inward has an [`Authenticated`] among the request's extensions and no `Authorization` header any more, so that no
-/// inner service, log or upstream sees the token. Put it inside whatever answers requests that need no token (a CORS layer, a
-/// status page).
+/// A request that is let in has an [`Authenticated`] among its extensions. Its `Authorization`
+/// header is removed, so that no inner service, log or upstream sees the token. Place the layer
+/// inside those that answer requests without a token, such as a CORS layer or a status page.
 ///
-/// It works with axum routers, and with any other tower service whose response body can be made from a `String`.
+/// It works with axum routers, and with any tower service whose response body can be made from a
+/// `String`.
 ///
 /// ```
 /// use app_tokens::{Authenticated, Requirement, TokenAuthority};
-/// use app_tokens::web::{NameIsOwner, Refusal, TokenLayer};
+/// use app_tokens::web::{NamesAreOwners, Refusal, TokenLayer};
 /// use axum::{Router, routing::get};
 ///
 /// async fn download(token: Authenticated) -> Result<String, Refusal> {
@@ -38,35 +40,40 @@ use crate::store::TokenStore;
 /// }
 ///
 /// let tokens = TokenAuthority::in_memory("acme")?;
-/// let app: Router = Router::new().route("/", get(download)).layer(TokenLayer::new(tokens, NameIsOwner));
+/// let layer = TokenLayer::new(tokens, NamesAreOwners);
+/// let app: Router = Router::new().route("/", get(download)).layer(layer);
 /// # Ok::<(), app_tokens::SetupError>(())
 /// ```
 ///
-/// More ways of sending a token, and another realm, are the [`Login`]'s:
-/// `TokenLayer::from(Login::new(tokens, directory).accept(|accept| accept.bare_token()))`.
-pub struct TokenLayer<S, D> {
-    gate: Gate<S, D>,
+/// For more ways of sending a token, or another realm, make it from a [`Login`]:
+/// `TokenLayer::from(Login::new(tokens, accounts).accept(|accept| accept.bare_token()))`.
+pub struct TokenLayer<S, A> {
+    gate: Gate<S, A>,
 }
 
-impl<S: TokenStore, D: Directory> TokenLayer<S, D> {
-    /// Tokens of this authority, owned by accounts of this directory.
-    pub fn new(tokens: TokenAuthority<S>, directory: D) -> TokenLayer<S, D> {
-        TokenLayer::from(Login::new(tokens, directory))
+impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
+    /// Lets in tokens of this authority whose owners are active accounts.
+    pub fn new(tokens: TokenAuthority<S>, accounts: A) -> TokenLayer<S, A> {
+        TokenLayer::from(Login::new(tokens, accounts))
     }
 
-    /// Asks the host where the secret is no token: whether it is, say, the account's password. On yes the request goes inward with
-    /// the host's own extension, and without [`Authenticated`].
+    /// Asks the host about a secret that is no token: it may be the account's password.
     ///
-    /// A token that is denied is not asked about, nor is one that was mistyped: what begins with an accepted prefix, `_` and twenty
-    /// letters or digits can't be a password here. An error is HTTP 503.
+    /// If the host returns an extension, the request goes inward with it and without
+    /// [`Authenticated`]. An error is answered with HTTP 503.
+    ///
+    /// The host is never asked about a denied or mistyped token. So a password can't begin with an
+    /// accepted prefix, `_` and twenty letters or digits.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{Credentials, NameIsOwner, TokenLayer}};
-    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> { Ok(false) }
+    /// # use app_tokens::{TokenAuthority, web::{Credentials, NamesAreOwners, TokenLayer}};
+    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> {
+    /// #     Ok(false)
+    /// # }
     /// #[derive(Clone)]
     /// struct SignedIn(String);
     ///
-    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NameIsOwner)
+    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NamesAreOwners)
     ///     .or_else(|login: Credentials<'static>| async move {
     ///         let right = check_password(login.user(), login.expose_secret()).await?;
     ///         Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
@@ -77,9 +84,9 @@ impl<S: TokenStore, D: Directory> TokenLayer<S, D> {
     pub fn or_else<F, E>(
         mut self,
         host: impl Fn(Credentials<'static>) -> F + Send + Sync + 'static,
-    ) -> TokenLayer<S, D>
+    ) -> TokenLayer<S, A>
     where
-        F: Future<Output = Result<Option<E>, DirectoryError>> + Send + 'static,
+        F: Future<Output = Result<Option<E>, AccountsError>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
         self.gate.other_way = Some(Arc::new(move |credentials| {
@@ -96,16 +103,18 @@ impl<S: TokenStore, D: Directory> TokenLayer<S, D> {
         self
     }
 
-    /// Says from where a request comes: the address, as the host has resolved it behind its own proxies, and the program.
+    /// Says from where a request comes: its address and its program. Behind a proxy, the host must
+    /// take the address from the proxy's header.
     ///
-    /// Without it there is no address, and the program is the `User-Agent` where the policy records origins.
+    /// If not set, there is no address. The program is then the `User-Agent`, if the policy records
+    /// origins.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{NameIsOwner, Origin, TokenLayer}};
+    /// # use app_tokens::{TokenAuthority, web::{NamesAreOwners, Origin, TokenLayer}};
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///
-    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NameIsOwner)
+    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NamesAreOwners)
     ///     .origin(|request| match request.extensions.get::<ConnectInfo<SocketAddr>>() {
     ///         Some(ConnectInfo(peer)) => Origin::default().from_address(peer.ip()),
     ///         None => Origin::default(),
@@ -116,58 +125,59 @@ impl<S: TokenStore, D: Directory> TokenLayer<S, D> {
     pub fn origin(
         mut self,
         origin: impl for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync + 'static,
-    ) -> TokenLayer<S, D> {
+    ) -> TokenLayer<S, A> {
         self.gate.origin = Some(Arc::new(origin));
         self
     }
 
-    /// Lets requests without any credentials inward, too, without [`Authenticated`]. Bad credentials are refused all the same.
+    /// Also lets in requests without any credentials, without [`Authenticated`]. Bad credentials
+    /// are still refused.
     #[must_use]
-    pub fn optional(mut self) -> TokenLayer<S, D> {
+    pub fn optional(mut self) -> TokenLayer<S, A> {
         self.gate.optional = true;
         self
     }
 }
 
-impl<S: TokenStore, D: Directory> From<Login<S, D>> for TokenLayer<S, D> {
-    fn from(login: Login<S, D>) -> TokenLayer<S, D> {
+impl<S: TokenStore, A: Accounts> From<Login<S, A>> for TokenLayer<S, A> {
+    fn from(login: Login<S, A>) -> TokenLayer<S, A> {
         let login = Arc::new(login);
         TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
     }
 }
 
-impl<I, S, D> Layer<I> for TokenLayer<S, D> {
-    type Service = TokenService<I, S, D>;
+impl<I, S, A> Layer<I> for TokenLayer<S, A> {
+    type Service = TokenService<I, S, A>;
 
-    fn layer(&self, inner: I) -> TokenService<I, S, D> {
+    fn layer(&self, inner: I) -> TokenService<I, S, A> {
         TokenService { inner, gate: self.gate.clone() }
     }
 }
 
-impl<S, D> Clone for TokenLayer<S, D> {
-    fn clone(&self) -> TokenLayer<S, D> {
+impl<S, A> Clone for TokenLayer<S, A> {
+    fn clone(&self) -> TokenLayer<S, A> {
         TokenLayer { gate: self.gate.clone() }
     }
 }
 
-impl<S, D> fmt::Debug for TokenLayer<S, D> {
+impl<S, A> fmt::Debug for TokenLayer<S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenLayer").field("login", &self.gate.login).finish_non_exhaustive()
     }
 }
 
 /// A service behind a [`TokenLayer`].
-pub struct TokenService<I, S, D> {
+pub struct TokenService<I, S, A> {
     inner: I,
-    gate: Gate<S, D>,
+    gate: Gate<S, A>,
 }
 
-impl<I, S, D, B, R> Service<Request<B>> for TokenService<I, S, D>
+impl<I, S, A, B, R> Service<Request<B>> for TokenService<I, S, A>
 where
     I: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     I::Future: Send,
     S: TokenStore + 'static,
-    D: Directory + 'static,
+    A: Accounts + 'static,
     B: Send + 'static,
     R: From<String>,
 {
@@ -180,7 +190,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that was polled is ready; its clone may not be.
+        // The service that was polled is ready; a clone of it may not be.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let gate = self.gate.clone();
@@ -200,38 +210,38 @@ where
     }
 }
 
-impl<I: Clone, S, D> Clone for TokenService<I, S, D> {
-    fn clone(&self) -> TokenService<I, S, D> {
+impl<I: Clone, S, A> Clone for TokenService<I, S, A> {
+    fn clone(&self) -> TokenService<I, S, A> {
         TokenService { inner: self.inner.clone(), gate: self.gate.clone() }
     }
 }
 
-impl<I, S, D> fmt::Debug for TokenService<I, S, D> {
+impl<I, S, A> fmt::Debug for TokenService<I, S, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenService").field("login", &self.gate.login).finish_non_exhaustive()
     }
 }
 
-struct Gate<S, D> {
-    login: Arc<Login<S, D>>,
+struct Gate<S, A> {
+    login: Arc<Login<S, A>>,
     other_way: Option<Arc<OtherWay>>,
     origin: Option<Arc<OriginOf>>,
     optional: bool,
 }
 
 type OtherWay =
-    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Entry>, DirectoryError>> + Send + Sync;
-/// Puts what the host's other way found among the request's extensions.
+    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Entry>, AccountsError>> + Send + Sync;
+/// Adds what the host's other way returned to the request's extensions.
 type Entry = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// That a refusal was made inside, where the realm is not known.
+/// Marks a refusal that was made inside the layer, where the realm is not known.
 #[derive(Clone, Copy)]
 pub(crate) struct RealmMissing;
 
 impl RealmMissing {
-    /// What stands there until then.
+    /// The realm in the response until the layer writes the right one.
     pub(crate) const REALM: &str = "app tokens";
 
     fn write<R>(realm: &str, response: &mut Response<R>) {
@@ -247,17 +257,17 @@ impl RealmMissing {
     }
 }
 
-/// That a request came through a [`TokenLayer`], and the realm of its challenges.
+/// Marks a request that came through a [`TokenLayer`], with the realm of its challenges.
 #[cfg(feature = "axum")]
 #[derive(Clone)]
 pub(crate) struct Passed {
     pub(crate) realm: Arc<str>,
 }
 
-impl<S: TokenStore, D: Directory> Gate<S, D> {
-    /// Makes of a request what goes inward, or refuses it.
+impl<S: TokenStore, A: Accounts> Gate<S, A> {
+    /// Prepares a request for the inner service, or refuses it.
     async fn open(&self, parts: &mut Parts) -> Result<(), Refusal> {
-        // Nothing that an outer layer found out counts behind this one.
+        // What an outer layer let in doesn't count behind this one.
         parts.extensions.remove::<Authenticated>();
         let entry = self.judge(parts).await?;
         parts.headers.remove(AUTHORIZATION);
@@ -287,11 +297,11 @@ impl<S: TokenStore, D: Directory> Gate<S, D> {
         let (Refusal::NotOurs, Some(other_way)) = (&refusal, &self.other_way) else {
             return Err(refusal);
         };
-        // An empty password is nobody's: some directories take it for an anonymous login (RFC 4513, 5.1.2), and say yes.
+        // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
         if credentials.expose_secret().is_empty() {
             return Err(refusal);
         }
-        let entry = other_way(credentials.into_owned()).await.map_err(Refusal::Directory)?;
+        let entry = other_way(credentials.into_owned()).await.map_err(Refusal::Accounts)?;
         entry.map(Some).ok_or(refusal)
     }
 
@@ -307,8 +317,8 @@ impl<S: TokenStore, D: Directory> Gate<S, D> {
     }
 }
 
-impl<S, D> Clone for Gate<S, D> {
-    fn clone(&self) -> Gate<S, D> {
+impl<S, A> Clone for Gate<S, A> {
+    fn clone(&self) -> Gate<S, A> {
         Gate {
             login: self.login.clone(),
             other_way: self.other_way.clone(),
@@ -319,7 +329,8 @@ impl<S, D> Clone for Gate<S, D> {
 }
 
 impl Answer {
-    /// As a response of the `http` crate.
+    /// Makes a response of the `http` crate. An invalid status, which only a host can set, becomes
+    /// 500; an invalid header value is left out.
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     pub fn into_response<B: From<String>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));

@@ -1,22 +1,30 @@
-//! Whether a text that is no token was meant to be one, so that no log, directory or password check may see it.
+//! Whether a text that is no token was meant to be one. Then no log, account look-up or password
+//! check may see it.
 
 use crate::token::{ParseError, Prefix, Token};
 
-/// With so many letters and digits after a prefix more than the public id is given away. An account named
-/// `acme_backup_operator` stays below it.
+/// From so many letters and digits after a prefix on, a text shows more than the public id. An
+/// account named `acme_backup_operator` has fewer.
 const TELLING: usize = 20;
 
-/// Whether a secret claims to be a token: it begins, or goes on after a space, quote or the like, with an accepted prefix, `_` and
-/// 20 letters or digits or more, whatever stands between them; or it has the whole form of a token under another prefix.
+/// Returns whether a secret claims to be a token.
+///
+/// It does if it has an accepted prefix at its start, or after a space, quote or the like, followed
+/// by `_` and at least 20 letters or digits, with anything between them. It also does if it has the
+/// whole form of a token with another prefix.
 pub(crate) fn claims_to_be_a_token(text: &str, accepted: &[Prefix]) -> bool {
-    // Within a longer Bearer token of somebody else's, which has no such boundaries, a short prefix may stand by chance.
+    // A long Bearer token of another service has no such boundaries, and may contain a short prefix
+    // by chance.
     let at_a_boundary = |before: &[u8]| before.last().is_none_or(|c| !is_b64token_byte(*c));
     has_prefix_and_more(text, accepted, at_a_boundary)
         || matches!(Token::parse_any_prefix(text), Ok(_) | Err(ParseError::Checksum))
 }
 
-/// The same, more widely, for a user name: a prefix may stand anywhere; and also what is about as long as a token, with or without
-/// its prefix, and looks as random resembles one. No address, UUID or hexadecimal SHA-1 or SHA-256 does.
+/// Returns whether a user name resembles a token. This is wider than [`claims_to_be_a_token`].
+///
+/// Here a prefix may stand anywhere. A text also resembles a token if it is about as long and looks
+/// as random, with or without a prefix. No e-mail address, UUID or hexadecimal SHA-1 or SHA-256
+/// does.
 pub(crate) fn resembles_a_token(text: &str, accepted: &[Prefix]) -> bool {
     let strange = |c: char| !c.is_alphanumeric() && !matches!(c, ' ' | '-' | '_');
     let but_for_one_character = text.chars().filter(|c| strange(*c)).count() <= 1;
@@ -26,14 +34,15 @@ pub(crate) fn resembles_a_token(text: &str, accepted: &[Prefix]) -> bool {
         || claims_to_be_a_token(text, accepted)
 }
 
-/// 42 to 63 letters and digits, one digit at least, whatever stands between them. A token has 45 after its prefix; that it has no
-/// digit among them happens once in twenty million.
+/// Returns whether a text has 42 to 63 letters and digits, at least one digit among them.
+///
+/// A token has 45 after its prefix, and only one in twenty million has no digit.
 fn is_long_and_random(text: &str) -> bool {
     let digits = || text.chars().filter(|c| c.is_alphanumeric());
     (42..=63).contains(&digits().count()) && digits().any(|c| c.is_ascii_digit())
 }
 
-/// RFC 6750, 2.1: what a Bearer token is made of, its padding apart.
+/// RFC 6750, 2.1: the characters of a Bearer token, apart from its padding.
 pub(crate) fn is_b64token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte)
 }

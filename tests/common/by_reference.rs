@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use app_tokens::store::{
-    Dead, Filter, Insert, MemoryStore, Page, Purge, Replace, Supersede, TokenStore,
+    Filter, Insert, MemoryStore, Page, Purge, PurgeCutoff, Replace, Supersede, TokenStore,
 };
 
-use crate::chance::*;
+use support::chance::*;
 
 /// Makes a `#[test]` of each function here. `$empty` makes, for each test, what makes its empty stores; `$rounds` is how often it tries.
 macro_rules! tests {
@@ -109,7 +109,7 @@ pub fn a_purge_by_sql_deletes_what_the_reference_deletes<S: TokenStore>(
             Purge::Matching(chance.filter())
         } else {
             let unused_since = chance.maybe(2, Chance::time);
-            Purge::Dead(Dead { ended_by: chance.time(), unused_since, now: chance.time() })
+            Purge::Dead(PurgeCutoff { ended_by: chance.time(), unused_since, now: chance.time() })
         };
         // In batches of two, so that the limit counts. Which rows go first is free: each batch is one that the reference may take.
         let before = all(&memory);
@@ -151,7 +151,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
                             replaces: chance
                                 .maybe(3, |c| c.one_in(2))
                                 .and_then(|_| new_form(&mut chance, &memory)),
-                            ends_derived: chance.one_in(2),
+                            revokes_derived: chance.one_in(2),
                             revocation: chance.revocation(),
                         }),
                     };
@@ -165,7 +165,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
                         row,
                         now: chance.time(),
                         unique_label: chance.one_in(2),
-                        ends_derived: chance.maybe(3, Chance::revocation),
+                        revokes_derived: chance.maybe(3, Chance::revocation),
                     };
                     let answer = wait(stored.replace(&replace)).unwrap();
                     assert_eq!(answer, wait(memory.replace(&replace)).unwrap(), "{replace:?}");

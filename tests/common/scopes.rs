@@ -15,7 +15,7 @@ impl ScopeName for Files {
             Files::Write => "files:write",
         }
     }
-    fn included_in(&self) -> &'static [&'static str] {
+    fn implied_by(&self) -> &'static [&'static str] {
         match self {
             Files::Read => &["files:write"],
             Files::Write => &[],

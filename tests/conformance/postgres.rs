@@ -6,7 +6,7 @@ use app_tokens::TokenId;
 use app_tokens::store::conformance::{Kept, Task};
 use app_tokens::store::{PostgresStore, TableName};
 
-use crate::server::{RUNTIME, Server};
+use support::postgres::{RUNTIME, Server};
 
 /// With the database that it is in.
 type InDatabase = Kept<PostgresStore, tokio_postgres::Client>;

@@ -178,7 +178,7 @@ impl TokenStore for Wrapped {
                     row: supersede.row,
                     now: insert.now,
                     unique_label: false,
-                    ends_derived: None,
+                    revokes_derived: None,
                 };
                 match self.inner.replace(&replace).await? {
                     Replaced::Done => pause().await,
@@ -241,7 +241,7 @@ impl TokenStore for Wrapped {
             }
             ForgetsToEndTheDerived => {
                 if let Some(supersede) = &mut insert.supersede {
-                    supersede.ends_derived = false;
+                    supersede.revokes_derived = false;
                 }
             }
             LooksAtTheParentThenInserts => {
@@ -565,17 +565,17 @@ mod caught {
         TurnsExpiresZeroIntoNever: 2 every_field_comes_back_as_it_was_given;
         LosesTheClient: 2 every_field_comes_back_as_it_was_given;
         FoldsTheCaseOfOwners: 2 every_field_comes_back_as_it_was_given;
-        InsertsInTwoSteps: 1 a_call_that_is_given_up_happens_wholly_or_not_at_all;
-        OverwritesOnInsert: 4 insert_creates_and_never_overwrites;
-        CallsASecondInsertDone: 4 insert_creates_and_never_overwrites;
+        InsertsInTwoSteps: 1 a_call_that_is_abandoned_happens_wholly_or_not_at_all;
+        OverwritesOnInsert: 4 insert_never_overwrites;
+        CallsASecondInsertDone: 4 insert_never_overwrites;
         InsertsUnderARevokedToken: 5 insert_under_a_token_needs_it_current_and_of_the_same_owner;
         InsertsUnderAnothersToken: 5 insert_under_a_token_needs_it_current_and_of_the_same_owner;
         SupersedesAnyRevision: 6 supersede_of_a_changed_row_changes_nothing;
         SupersedesWithTheFormsLastUse: 6 supersede_writes_both_rows_in_one_step;
         ReplacesAUsedSuccessor: 7 supersede_of_a_used_successor_changes_nothing;
         ReplacesAChangedSuccessor: 7 supersede_of_a_used_successor_changes_nothing;
-        ForgetsToEndTheReplaced: 7 supersede_ends_the_unused_successor_that_it_replaces;
-        ForgetsToEndTheDerived: 8 supersede_ends_what_was_issued_under_the_family;
+        ForgetsToEndTheReplaced: 7 supersede_revokes_the_unused_successor_that_it_replaces;
+        ForgetsToEndTheDerived: 8 supersede_revokes_what_was_issued_under_the_family;
         CountsTheExpiredAtTheInstant: 9 limit_counts_the_owners_live_rows_of_other_families;
         CountsTheOwnFamily: 9 limit_counts_the_owners_live_rows_of_other_families;
         FoldsTheCaseOfLabels: 10 unique_label_looks_at_the_owners_live_rows_of_other_families;
@@ -588,9 +588,9 @@ mod caught {
         RevivesOnReplace: 14 replace_is_a_compare_and_swap;
         ReplacesTheLastUse: 15 replace_leaves_last_use_and_revocation;
         ReplacesALabelThatIsTaken: 16 replace_keeps_labels_unique;
-        RevokesWithoutTheDerived: 17 revoke_ends_what_the_filter_matches_and_what_derives_from_it;
-        RevokesTheDerivedOfRevokedRowsNot: 17 revoke_ends_what_the_filter_matches_and_what_derives_from_it;
-        KeepsTheSealOfTheRevoked: 17 revoke_ends_what_the_filter_matches_and_what_derives_from_it;
+        RevokesWithoutTheDerived: 17 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
+        RevokesTheDerivedOfRevokedRowsNot: 17 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
+        KeepsTheSealOfTheRevoked: 17 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
         LetsTheRevisionOverflow: 17 revoke_saturates_the_revision;
         RevokesAgain: 17 the_first_revocation_stays;
         TouchesBackwards: 20 touch_goes_forwards_only;
@@ -607,15 +607,15 @@ mod caught {
         CountsThenInserts: 9 a_limit_holds_against_many_inserts_at_once;
         LooksAtLabelsThenInserts: 10 a_label_is_taken_once_by_many_inserts_at_once;
         InsertsAndReplacesWithTwoLocks: 16 a_label_is_taken_once_by_inserts_and_replaces_at_once;
-        LooksAtTheParentThenInserts: 8 no_derived_token_escapes_a_rotation_that_ends_them;
+        LooksAtTheParentThenInserts: 8 no_derived_token_escapes_a_rotation_that_revokes_them;
         ReplacesThenLooks: 14 of_many_replaces_of_one_revision_one_is_done;
         RevokesWhatItSawFirst: 19 no_successor_escapes_a_revoke;
-        TouchesByAnOldCopy: 20 uses_noted_at_once_end_with_the_latest;
+        TouchesByAnOldCopy: 20 of_many_touches_at_once_the_latest_use_stays;
     }
 
     caught! { damage:
         FailsOnADamagedRow: 12 a_damaged_row_is_shown_as_damaged_and_blocks_no_other;
         PassesOverADamagedRow: 18 a_damaged_row_is_revoked_like_any_other;
-        RotatesPastADamagedRow: 8 a_damaged_row_ends_with_a_rotation_like_any_other;
+        RotatesPastADamagedRow: 8 a_damaged_row_is_revoked_by_a_rotation_like_any_other;
     }
 }

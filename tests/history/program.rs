@@ -16,6 +16,8 @@ use app_tokens::{
     TokenAuthority, TokenId, TokenView,
 };
 
+use support::text::same_id_other_secret;
+
 use super::common;
 use super::draw::Draw;
 
@@ -504,7 +506,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         });
         drop(held);
         let texts = leaked.each_ref().map(|(held, is_right)| {
-            if *is_right { held.text.clone() } else { common::same_id_other_secret(&held.text) }
+            if *is_right { held.text.clone() } else { same_id_other_secret(&held.text) }
         });
         let tokens = self.tokens.clone();
         let mut report = Ok(Vec::new());

@@ -188,7 +188,7 @@ impl TokenStore for WrongStore {
                 supersede.replaces = None;
             }
             (ForgetsTheDerivedOnRotate, Insert { supersede: Some(supersede), .. }) => {
-                supersede.ends_derived = false;
+                supersede.revokes_derived = false;
             }
             (AnswersStaleAtTimes, Insert { supersede: Some(_), .. })
                 if gate.calls.is_multiple_of(2) =>
@@ -242,7 +242,7 @@ impl TokenStore for WrongStore {
         self.0.call(&mut gate);
         match self.0.wrong {
             ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
-            ForgetsTheDerivedOnReplace => replace.ends_derived = None,
+            ForgetsTheDerivedOnReplace => replace.revokes_derived = None,
             _ => {}
         }
         ready(self.0.right.replace(&replace))

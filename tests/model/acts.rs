@@ -112,11 +112,11 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn kind(&self) -> event::Change {
+    pub(crate) fn kind(&self) -> event::ChangeKind {
         match self {
-            Change::Label(_) => event::Change::Renamed,
-            Change::Access(_) => event::Change::Narrowed,
-            Change::End(_) => event::Change::Extended,
+            Change::Label(_) => event::ChangeKind::Renamed,
+            Change::Access(_) => event::ChangeKind::Narrowed,
+            Change::End(_) => event::ChangeKind::Extended,
         }
     }
 }
@@ -301,13 +301,13 @@ pub(crate) enum Told {
     Rotated {
         old: TokenId,
         replaced: Option<TokenId>,
-        ended_derived: bool,
+        revoked_derived: bool,
         new: TokenId,
         by: Actor,
     },
     Reused(TokenId),
     /// Which, what of it, and whether what was issued under it ended.
-    Changed(TokenId, event::Change, bool, Actor),
+    Changed(TokenId, event::ChangeKind, bool, Actor),
     /// How many, and which of them were trusted, by whom.
     Resealed(u64, Option<(Vec<TokenId>, Actor)>),
     Revoked(u64, Reason, Actor),
@@ -331,18 +331,18 @@ impl Told {
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
-            Event::Rotated { old, replaced, ended_derived, token, by, is_certain: true } => {
+            Event::Rotated { old, replaced, revoked_derived, token, by, is_certain: true } => {
                 Told::Rotated {
                     old: *old,
                     replaced: *replaced,
-                    ended_derived: *ended_derived,
+                    revoked_derived: *revoked_derived,
                     new: token.id(),
                     by: (*by).clone(),
                 }
             }
             Event::Reused { token } => Told::Reused(token.id()),
-            Event::Changed { token, change, ended_derived, by, is_certain: true } => {
-                Told::Changed(token.id(), *change, *ended_derived, (*by).clone())
+            Event::Changed { token, change, revoked_derived, by, is_certain: true } => {
+                Told::Changed(token.id(), *change, *revoked_derived, (*by).clone())
             }
             Event::Resealed { count, trusted, trusted_by } => {
                 let trusted_by = trusted_by.cloned();

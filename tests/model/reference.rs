@@ -313,13 +313,13 @@ impl Model {
                 self.refuse_end(new.end(), old.created_at.as_unix())?;
             }
         }
-        let ended_derived = old.is_more(&new.access, new.expires);
-        if ended_derived {
+        let revoked_derived = old.is_more(&new.access, new.expires);
+        if revoked_derived {
             self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
         }
         self.rows[row].line = new;
         self.rows[row].key = ACTIVE;
-        self.told.push(Told::Changed(id, change.kind(), ended_derived, who.actor()));
+        self.told.push(Told::Changed(id, change.kind(), revoked_derived, who.actor()));
         Ok(Answer::Found(Box::new(self.line(&self.rows[row]))))
     }
 
@@ -355,8 +355,8 @@ impl Model {
         let old_ends = old.end().unwrap_or(i64::MAX).min(overlap).min(new_end);
         let revocation = self.revocation(who.actor(), &Reason::ROTATED);
         let is_less = [&old, &was].iter().any(|than| than.is_more(&access, expires));
-        let ended_derived = is_less || old_ends <= self.now;
-        if ended_derived {
+        let revoked_derived = is_less || old_ends <= self.now;
+        if revoked_derived {
             self.end_derived(&old, &revocation);
         }
         let replaced = (last != row).then_some(was.id);
@@ -366,7 +366,7 @@ impl Model {
         self.rows[row].line.expires = Expires::At(time(old_ends));
         self.rows[row].line.successor = Some(new);
         self.rows[row].key = ACTIVE;
-        self.told.push(Told::Rotated { old: id, replaced, ended_derived, new, by: who.actor() });
+        self.told.push(Told::Rotated { old: id, replaced, revoked_derived, new, by: who.actor() });
         let (created_at, status) = (time(self.now), Some(Status::Active));
         self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
     }

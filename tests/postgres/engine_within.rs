@@ -9,8 +9,8 @@ use app_tokens::{
 };
 use deadpool_postgres::Client;
 
-use crate::chance::owner;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::owner;
+use support::postgres::{Database, RUNTIME, Server};
 
 const OPS: By<'static> = By::Operator("ops");
 

@@ -11,8 +11,8 @@ use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, Timestamp, TokenAutho
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 
-use crate::chance::*;
-use crate::server::{RUNTIME, Server, pool_to};
+use support::chance::*;
+use support::postgres::{RUNTIME, Server, pool_to};
 
 /// Every call fails, with nothing done, and says this.
 #[track_caller]
@@ -451,7 +451,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
             }
         }
         let standing = ["1", "'owner 7'", "1", "1", "'label'"].map(String::from);
-        assert_by_index(&raw, postgres_sql::STANDING, &standing).await;
+        assert_by_index(&raw, postgres_sql::INSERT_CONFLICTS, &standing).await;
         let one = ["1", "0"].map(String::from);
         assert_by_index(&raw, postgres_sql::LOCK_CURRENT, &one).await;
         assert_by_index(&raw, postgres_sql::FIND, &one).await;

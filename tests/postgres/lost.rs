@@ -14,10 +14,10 @@ use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, T
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::NoTls;
 
-use crate::chance::*;
-use crate::proxy::{Cut, Proxy};
 use crate::races::until_waiting;
-use crate::server::{Database, RUNTIME, Server, pool_to};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server, pool_to};
+use support::proxy::{Cut, Proxy};
 
 /// A database, a store that is connected to it, and one whose way there can be cut.
 struct Ways {
@@ -113,7 +113,7 @@ impl Rows {
         let supersede = Supersede {
             row: row(self.form()),
             replaces: None,
-            ends_derived: true,
+            revokes_derived: true,
             revocation: revocation(),
         };
         let insert = creation(self.new.clone());
@@ -139,7 +139,7 @@ impl Call {
             row: row(RecordParts { label: "x".parse().unwrap(), ..rows.old.clone() }),
             now: at(0),
             unique_label: true,
-            ends_derived: Some(revocation()),
+            revokes_derived: Some(revocation()),
         };
         Ok(match self {
             Call::Insert => {
@@ -235,7 +235,7 @@ async fn settled(
             row: row(RecordParts { revision: 77, ..rows.old.clone() }),
             now: at(0),
             unique_label: true,
-            ends_derived: None,
+            revokes_derived: None,
         })
         .await
         .unwrap();

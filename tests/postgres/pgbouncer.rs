@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_postgres::Config;
 
-use crate::chance::*;
 use crate::races::until_waiting;
-use crate::server::{Database, RUNTIME, Server, pool_to};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server, pool_to};
 
 /// A PgBouncer that ends with the test, however that ends.
 struct Bouncer {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use app_tokens::record::{LastUse, RecordParts};
 use app_tokens::store::{
-    Dead, Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, Supersede,
-    TokenStore,
+    Filter, Insert, Inserted, Page, PostgresStore, Purge, PurgeCutoff, Replace, Replaced, Row,
+    Supersede, TokenStore,
 };
 use tokio_postgres::Client;
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
 
 /// Waits until so many of the database's connections wait for a lock.
 pub async fn until_waiting(raw: &Client, count: i64) {
@@ -22,11 +22,11 @@ fn derived(number: u64, family: u64) -> RecordParts {
     RecordParts { derived_from: Some(id(family)), ..parts(number) }
 }
 
-fn rotation(old: &RecordParts, number: u64, ends_derived: bool) -> Insert {
+fn rotation(old: &RecordParts, number: u64, revokes_derived: bool) -> Insert {
     let new = RecordParts { family: old.family, derived_from: old.derived_from, ..parts(number) };
     let form = RecordParts { successor: Some(new.id), ..old.clone() };
     let supersede =
-        Supersede { row: row(form), replaces: None, ends_derived, revocation: revocation() };
+        Supersede { row: row(form), replaces: None, revokes_derived, revocation: revocation() };
     Insert { supersede: Some(supersede), ..creation(new) }
 }
 
@@ -111,7 +111,7 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
                             row: row(parent.clone()),
                             now: at(0),
                             unique_label: false,
-                            ends_derived: Some(revocation()),
+                            revokes_derived: Some(revocation()),
                         };
                         assert_eq!(store.replace(&replace).await.unwrap(), Replaced::Done);
                     } else {
@@ -198,7 +198,7 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
             let new = insert.row.record().unwrap().clone().into_parts();
             let insert = Insert { row: row(RecordParts { created_at: at(600), ..new }), ..insert };
             let (ended_by, unused_since, now) = (at(0), Some(at(500)), at(700));
-            let idle = Purge::Dead(Dead { ended_by, unused_since, now });
+            let idle = Purge::Dead(PurgeCutoff { ended_by, unused_since, now });
             let purging = async { store.purge(&idle, 9).await.unwrap() };
 
             let transaction = other.transaction().await.unwrap();
@@ -305,8 +305,8 @@ fn calls_take_their_locks_in_one_order() {
                         store.touch(&uses.collect::<Vec<_>>(), at(9)).await
                     }
                     _ => {
-                        let (row, now, ends_derived) = (row(old), at(0), None);
-                        let replace = Replace { row, now, unique_label: true, ends_derived };
+                        let (row, now, revokes_derived) = (row(old), at(0), None);
+                        let replace = Replace { row, now, unique_label: true, revokes_derived };
                         store.replace(&replace).await.map(drop)
                     }
                 }
@@ -426,7 +426,7 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
 
 /// Every row has expired by then.
 fn expired() -> Purge {
-    Purge::Dead(Dead { ended_by: at(1000), unused_since: None, now: at(1000) })
+    Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
 }
 
 /// Each purge takes away the lock rows that the inserts want.

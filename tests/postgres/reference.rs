@@ -3,8 +3,8 @@
 use app_tokens::store::{Filter, PostgresStore, Purge, TokenStore};
 
 use crate::by_reference;
-use crate::chance::wait;
-use crate::server::{Blocked, RUNTIME, Server};
+use support::chance::wait;
+use support::postgres::{Blocked, RUNTIME, Server};
 
 by_reference::tests!(emptied(), 150);
 

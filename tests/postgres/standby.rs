@@ -8,8 +8,8 @@ use app_tokens::store::{Certainty, Filter, PostgresStore, TokenStore};
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, NoTls};
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
 
 /// A server whose standby is gone: what is written waits until [`goes_on_alone`](Bereft::goes_on_alone).
 struct Bereft<'s> {

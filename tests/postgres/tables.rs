@@ -2,8 +2,8 @@
 
 use app_tokens::store::{PostgresStore, PostgresStoreError, TableName, TokenStore, postgres_sql};
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server, connect, pool_to};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server, connect, pool_to};
 
 async fn refusal(database: &Database<'_>) -> PostgresStoreError {
     PostgresStore::new(database.pool()).migrate().await.unwrap_err()

@@ -8,8 +8,8 @@ use app_tokens::store::{
 };
 use tokio_postgres::IsolationLevel;
 
-use crate::chance::*;
-use crate::server::{Database, RUNTIME, Server};
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
 
 async fn begun() -> (Database<'static>, PostgresStore, deadpool_postgres::Client) {
     let database = Server::needed().database().await;
@@ -69,7 +69,7 @@ fn a_refusal_does_not_end_the_transaction() {
         assert_eq!(insert(2, |insert| insert.limit = Some(1)).await, Inserted::LimitReached);
         assert_eq!(insert(2, |insert| insert.unique_label = true).await, Inserted::LabelTaken);
         let (form, now) = (row(RecordParts { revision: 7, ..parts(1) }), at(0));
-        let replace = Replace { row: form, now, unique_label: true, ends_derived: None };
+        let replace = Replace { row: form, now, unique_label: true, revokes_derived: None };
         assert_eq!(within.replace(&replace).await.unwrap(), Replaced::Stale);
         assert_eq!(insert(3, |_| ()).await, Inserted::Done);
         within.touch(&[], at(0)).await.unwrap();

@@ -18,6 +18,7 @@ use harness::{Table, ToReach, arriving, ready};
 const COUNT: u64 = 100_000;
 
 fn main() {
+    println!("measured: {}", versions(&["app-tokens", "prefixed-api-key", "latchkey", "sha2"]));
     let ours = Tokens::new(COUNT as usize, 10);
     let authenticate = |text: &str| {
         let authenticated = ready(ours.authority.authenticate(text)).unwrap();
@@ -38,7 +39,7 @@ fn main() {
         texts.push(key.to_string());
     }
     table.compare(
-        "ours / prefixed-api-key 0.3",
+        "ours / prefixed-api-key",
         ToReach::AtMost(0.6),
         arriving(&ours.texts, authenticate),
         arriving(&texts, |text| {
@@ -58,7 +59,7 @@ fn main() {
         texts.push(String::from(issued.token.expose_secret()));
     }
     table.compare(
-        "ours / latchkey 0.4, which has no id, key, expiry or scope",
+        "ours / latchkey, which has no id, key, expiry or scope",
         ToReach::AtMost(1.0),
         arriving(&ours.texts, authenticate),
         arriving(&texts, |text| stored[&TokenHash::of(text).unwrap()]),
@@ -72,6 +73,19 @@ fn main() {
         arriving(&ours.texts, authenticate),
         arriving(&ours.texts, |text| stored[&sha256(text)]),
     );
+}
+
+/// The versions in the lock file, with which this was built.
+fn versions(names: &[&str]) -> String {
+    let lock = include_str!("../Cargo.lock").split("[[package]]");
+    let field = |package: &'static str, key: &str| {
+        let line = package.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+        line.unwrap_or_default().trim_matches('"')
+    };
+    lock.filter(|package| names.contains(&field(package, "name")))
+        .map(|package| format!("{} {}", field(package, "name"), field(package, "version")))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn sha256(text: &str) -> [u8; 32] {

@@ -1,8 +1,5 @@
 //! The pool against a real server, with TLS and without.
 
-#[path = "../../../tests/common/postgres.rs"]
-mod server;
-
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -17,7 +14,7 @@ use postgres_tls::pool;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
-use server::{Database, RUNTIME, Server};
+use support::postgres::{Database, RUNTIME, Server};
 
 /// An authority that was made for this test.
 struct Authority {
@@ -69,7 +66,7 @@ fn has_openssl() -> bool {
 /// A server with a certificate of the authority's.
 async fn with_tls(authority: &Authority) -> Option<Server> {
     let server = Server::start()?;
-    let admin = server::connect(&server.config("postgres")).await;
+    let admin = support::postgres::connect(&server.config("postgres")).await;
     let data = admin.query_one("SHOW data_directory", &[]).await.unwrap();
     authority.certify(Path::new(data.get::<_, &str>(0)));
     admin.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    CLOCK_TOLERANCE, Columns, Dead, Facts, Filter, Insert, Inserted, Page, Purge, Replace,
-    Replaced, RestsOn, Row, StoreError, Supersede, TokenStore, postgres_sql as sql,
+    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, Page, Purge, PurgeCutoff, Replace,
+    Replaced, RestsOn, Row, RowColumns, StoreError, Supersede, TokenStore, postgres_sql as sql,
 };
 use app_tokens::{Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
@@ -113,19 +113,19 @@ impl TokenStore for SqlxStore<'_> {
             } else if *unique_label && has_label {
                 return Ok(Inserted::LabelTaken);
             }
-            let query = bind!(form(sql::CREATE, &new) => new.revoked_at, new.revoked_reason.as_deref(),
+            let query = bind!(form(sql::INSERT, &new) => new.revoked_at, new.revoked_reason.as_deref(),
                 new.revoked_by.as_deref(), new.last_used_at, new.last_used_address.as_deref(),
                 new.last_used_client.as_deref());
             if query.execute(&mut *on).await?.rows_affected() == 0 {
                 return Ok(Inserted::IdTaken);
             }
-            if let Some(Supersede { row, replaces, ends_derived, revocation }) = supersede {
-                one(form(sql::SWAP, &columns(row)?), on).await?;
+            if let Some(Supersede { row, replaces, revokes_derived, revocation }) = supersede {
+                one(form(sql::REPLACE, &columns(row)?), on).await?;
                 if let Some(replaced) = replaces {
                     let query = ending(sqlx::query(sql::REVOKE_ONE), revocation);
                     one(query.bind(i64::from(replaced.id())), on).await?;
                 }
-                if *ends_derived {
+                if *revokes_derived {
                     repeat(on, None, |_| derived(&new, new.id, revocation)).await?;
                 }
             }
@@ -143,7 +143,7 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let Replace { row, now, unique_label, ends_derived } = replace;
+        let Replace { row, now, unique_label, revokes_derived } = replace;
         change!(self, |on| async {
             let new = columns(row)?;
             if *unique_label {
@@ -154,8 +154,8 @@ impl TokenStore for SqlxStore<'_> {
             } else if *unique_label && standing(&new, now.as_unix(), on).await?.2 {
                 return Ok(Replaced::LabelTaken);
             }
-            one(form(sql::SWAP, &new), on).await?;
-            if let Some(revocation) = ends_derived {
+            one(form(sql::REPLACE, &new), on).await?;
+            if let Some(revocation) = revokes_derived {
                 repeat(on, None, |_| derived(&new, -1, revocation)).await?;
             }
             Ok(Replaced::Done)
@@ -190,7 +190,7 @@ impl TokenStore for SqlxStore<'_> {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         let limit = i64::from(limit);
         change!(self, |on| async {
-            let Dead { ended_by, unused_since, now } = match purge {
+            let PurgeCutoff { ended_by, unused_since, now } = match purge {
                 Purge::Matching(filter) => {
                     let query = |left| filtered(sql::PURGE_MATCHING, filter).bind(left);
                     return repeat(on, Some(limit), query).await;
@@ -221,16 +221,17 @@ impl TokenStore for SqlxStore<'_> {
 }
 
 /// Locks a row if it is current: whose it is, and whether it is unused.
-async fn lock(row: &Columns<'_>, on: &mut PgConnection) -> sqlx::Result<Option<(String, bool)>> {
+async fn lock(row: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<Option<(String, bool)>> {
     sqlx::query_as(sql::LOCK_CURRENT).bind(row.id).bind(row.revision).fetch_optional(on).await
 }
 
 /// Whether the id is taken, how many live rows the owner has, and whether one has the label.
 type Standing = (bool, i64, bool);
 
-async fn standing(new: &Columns<'_>, now: i64, on: &mut PgConnection) -> sqlx::Result<Standing> {
+async fn standing(new: &RowColumns<'_>, now: i64, on: &mut PgConnection) -> sqlx::Result<Standing> {
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
-    let query = bind!(sqlx::query_as(sql::STANDING) => new.id, owner, new.family, now, label);
+    let query =
+        bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
     query.fetch_one(on).await
 }
 
@@ -263,33 +264,34 @@ const OBSTRUCTED: &str = "a trigger, a rule or row-level security is in the way"
 
 /// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not prepared, so that it is planned for them.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
-    bind!(sqlx::query(sql).persistent(false) => let Facts { id, owner, family, except_id, key_id, except_key_ids,
-        revoked, superseded, expires_before, expires_from, created_before, last_used_before } = Facts::of(filter))
+    bind!(sqlx::query(sql).persistent(false) => let FilterColumns { id, owner, family, except_id, key_id, except_key_ids,
+        revoked, superseded, expires_before, expires_from, created_before, last_used_before } = FilterColumns::of(filter))
 }
 
 fn ending<'q>(query: Query<'q>, Revocation { at, reason, by }: &'q Revocation) -> Query<'q> {
     bind!(query => at.as_unix(), reason.as_str(), by.to_string())
 }
 
-fn derived<'q>(from: &'q Columns<'_>, spared: i64, revocation: &'q Revocation) -> Query<'q> {
+fn derived<'q>(from: &'q RowColumns<'_>, spared: i64, revocation: &'q Revocation) -> Query<'q> {
     let query = ending(sqlx::query(sql::REVOKE_DERIVED), revocation);
     bind!(query => from.owner.as_deref(), from.family, spared)
 }
 
 /// The first 15 parameters are a row's form.
-fn form<'q>(sql: &'q str, c: &'q Columns<'_>) -> Query<'q> {
+fn form<'q>(sql: &'q str, c: &'q RowColumns<'_>) -> Query<'q> {
     bind!(sqlx::query(sql) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
         c.scopes.as_deref(), c.resources.as_deref(), c.issued_by.as_deref(), c.created_at, c.expires_at,
         c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
 }
 
 fn row(row: &PgRow) -> sqlx::Result<Option<Row>> {
-    let columns = Columns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
+    let columns =
+        RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
     Ok(columns?.into_row())
 }
 
-fn columns(row: &Row) -> sqlx::Result<Columns<'_>> {
-    row.record().map(Columns::of).ok_or_else(|| Error::Encode("a damaged row".into()))
+fn columns(row: &Row) -> sqlx::Result<RowColumns<'_>> {
+    row.record().map(RowColumns::of).ok_or_else(|| Error::Encode("a damaged row".into()))
 }
 
 /// The SQLSTATE where the server itself says that it is not done.

@@ -1,6 +1,6 @@
 //! The store in use: a token, and a user who comes into being together with his first token, or not at all.
 //!
-//! `DATABASE_URL=postgres://… cargo run -- acme.key`
+//! `DATABASE_URL=postgres://… cargo run -p sqlx-store -- acme.key`
 
 use std::error::Error;
 

@@ -1,20 +1,12 @@
 //! The contract on [`SqlxStore`], over a real PostgreSQL, and what it promises beyond.
 
-#[path = "../../../tests/common/chance.rs"]
-mod chance;
-#[expect(dead_code, reason = "its round trips are counted elsewhere")]
-#[path = "../../../tests/common/proxy.rs"]
-mod proxy;
-#[path = "../../../tests/common/postgres.rs"]
-mod server;
-
 use std::sync::Arc;
 use std::task::Poll;
 
 use app_tokens::record::RecordParts;
 use app_tokens::store::conformance::{self, Kept, Task};
 use app_tokens::store::{
-    Certainty, Dead, Filter, Insert, Inserted, Page, Purge, Row, Supersede, TokenStore as _,
+    Certainty, Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Row, Supersede, TokenStore as _,
     postgres_sql,
 };
 use app_tokens::{Timestamp, TokenId};
@@ -22,9 +14,9 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx_store::SqlxStore;
 
-use chance::{creation, id, parts, revocation, row};
-use proxy::{Cut, Proxy};
-use server::{Database, RUNTIME, Server};
+use support::chance::{creation, id, parts, revocation, row};
+use support::postgres::{Database, RUNTIME, Server};
+use support::proxy::{Cut, Proxy};
 
 fn on_runtime(task: Task) {
     RUNTIME.block_on(task);
@@ -75,16 +67,16 @@ mod within {
     tests! {
         every_field_comes_back_as_it_was_given
         rows_of_every_state_come_back
-        insert_creates_and_never_overwrites
+        insert_never_overwrites
         insert_under_a_token_needs_it_current_and_of_the_same_owner
         supersede_writes_both_rows_in_one_step
         supersede_of_a_changed_row_changes_nothing
-        supersede_ends_what_was_issued_under_the_family
+        supersede_revokes_what_was_issued_under_the_family
         limit_counts_the_owners_live_rows_of_other_families
         the_first_refusal_answers
         list_gives_what_the_filter_matches
         replace_is_a_compare_and_swap
-        revoke_ends_what_the_filter_matches_and_what_derives_from_it
+        revoke_covers_what_the_filter_matches_and_what_derives_from_it
         touch_goes_forwards_only
         purge_deletes_what_it_selects
     }
@@ -105,8 +97,12 @@ fn stopping(when: &str, state: &str) -> String {
 
 fn rotation(old: u64, new: u64) -> Insert {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
-    let supersede =
-        Supersede { row: row(form), replaces: None, ends_derived: false, revocation: revocation() };
+    let supersede = Supersede {
+        row: row(form),
+        replaces: None,
+        revokes_derived: false,
+        revocation: revocation(),
+    };
     let new = RecordParts { family: id(old), ..parts(new) };
     Insert { supersede: Some(supersede), ..creation(new) }
 }
@@ -118,7 +114,7 @@ fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
         let former = "INSERT INTO app_tokens_owners SELECT 'former ' || n FROM generate_series(1, 10010) AS n";
         sql(&pool, former).await;
         let now = Timestamp::MAX;
-        let dead = Purge::Dead(Dead { ended_by: now, unused_since: None, now });
+        let dead = Purge::Dead(PurgeCutoff { ended_by: now, unused_since: None, now });
         // What one leaves, the next one takes.
         for left in [10, 0] {
             assert_eq!(store.purge(&dead, 1).await.unwrap(), 0);

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::population::population;
-use super::race::{Call, at_once, given_up};
+use super::race::{CALLS, Call, ROUNDS, abandoned, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
-use crate::access::{Access, Grant, ResourcePattern, Scope};
+use super::runner::Runner;
+use crate::access::{Access, ResourcePattern, Scope, Selection};
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Inserted, Purge, Replaced, TokenStore};
 use crate::text::Operator;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Clause 2, at the limits of each field.
+/// Checks clause 2, at the limits of each field.
 pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     let full = RecordParts {
         id: TokenId::MAX,
@@ -44,7 +44,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         digest: digest(0),
         owner: owner(" O'Hara; \"x\" % _ \\ "),
         label: label("0"),
-        access: Access::from_grants(Grant::only([]), Grant::only([])).unwrap(),
+        access: Access::from_selections(Selection::only([]), Selection::only([])).unwrap(),
         created_at: Timestamp::MIN,
         expires: Expires::At(Timestamp::MIN),
         family: TokenId::MAX,
@@ -62,7 +62,11 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         ..row(1, "NULL")
     };
     let scopes_only = RecordParts {
-        access: Access::from_grants(Grant::only([Scope::new("*").unwrap()]), Grant::All).unwrap(),
+        access: Access::from_selections(
+            Selection::only([Scope::new("*").unwrap()]),
+            Selection::All,
+        )
+        .unwrap(),
         last_use: Some(LastUse {
             at: at(5),
             address: Some("192.0.2.1".parse().unwrap()),
@@ -72,7 +76,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     };
     let everything = ResourcePattern::new("*").unwrap();
     let resources_only = RecordParts {
-        access: Access::from_grants(Grant::All, Grant::only([everything])).unwrap(),
+        access: Access::from_selections(Selection::All, Selection::only([everything])).unwrap(),
         ..row(3, "Alice")
     };
     let many = RecordParts {
@@ -91,7 +95,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     hold(2, alices.len() == 2, "`alice` and `Alice` are not two owners");
 }
 
-/// Clause 2, for rows that are revoked, superseded, expired and used.
+/// Checks clause 2, for rows that are revoked, superseded, expired and used.
 pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
     let mut rows = population();
     for (number, by) in
@@ -100,15 +104,15 @@ pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
             .enumerate()
     {
         let revocation = Revocation { by, ..revocation(9, "x") };
-        rows.push(ended(&row(200 + number as u64, "alice"), &revocation));
+        rows.push(revoked_by(&row(200 + number as u64, "alice"), &revocation));
     }
     put_all(store, &rows).await;
     has(2, store, &rows).await;
 }
 
-/// Clause 1: a host drops the future of a call when its client has gone. Then the call is done or not, never by half, and the
-/// store goes on.
-pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
+/// Checks clause 1: a host drops the future of a call if its client has gone. The call is done or
+/// not, never half, and the store goes on.
+pub async fn a_call_that_is_abandoned_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
     for polls in 0..12 {
         let who = format!("owner {polls}");
         let old = row(10 * polls, &who);
@@ -117,11 +121,11 @@ pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>
 
         let (new, form, mut insert) = rotation(&old, 10 * polls + 2);
         let supersede = insert.supersede.as_mut().unwrap();
-        supersede.ends_derived = true;
-        let child_ended = ended(&child, &supersede.revocation);
-        given_up(polls as usize, store.insert(&insert)).await;
+        supersede.revokes_derived = true;
+        let revoked_child = revoked_by(&child, &supersede.revocation);
+        abandoned(polls as usize, store.insert(&insert)).await;
         let all_or_none =
-            [vec![old.clone(), child.clone()], vec![written(&form), child_ended, new.clone()]];
+            [vec![old.clone(), child.clone()], vec![written(&form), revoked_child, new.clone()]];
         let rows = rows_of(store, &who).await;
         hold(
             1,
@@ -130,19 +134,19 @@ pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>
         );
 
         let all = Filter::of_owner(&owner(&who));
-        let the_end = revocation(9, "given up");
-        given_up(polls as usize, store.revoke(&all, &the_end)).await;
+        let the_revocation = revocation(9, "abandoned");
+        abandoned(polls as usize, store.revoke(&all, &the_revocation)).await;
         let living =
             rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
         hold(1, living != 1, "a part of a revoke is done");
-        revoke(store, &all, &the_end).await;
+        revoke(store, &all, &the_revocation).await;
         let living =
             rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
-        hold(1, living == 0, "after a call that was given up, the next one is not done");
+        hold(1, living == 0, "after a call that was abandoned, the next one is not done");
     }
 }
 
-/// Clause 3: an answer that was lost makes the engine ask again, so the second time must do no harm.
+/// Checks clause 3: the engine repeats a call whose answer was lost, which must do no harm.
 pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
@@ -170,15 +174,16 @@ pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: 
     answers(17, "a revoke", revoke(store, &filter, &first).await, 1);
     let again = revoke(store, &filter, &revocation(30, "again")).await;
     answers(17, "the same revoke again", again, 0);
-    has(3, store, &[old.clone(), ended(&other, &first), new.clone()]).await;
+    has(3, store, &[old.clone(), revoked_by(&other, &first), new.clone()]).await;
 
-    let erase = Purge::Matching(filter);
-    answers(21, "a purge", purge(store, &erase, 10).await, 1);
-    answers(21, "the same purge again", purge(store, &erase, 10).await, 0);
+    let purged = Purge::Matching(filter);
+    answers(21, "a purge", purge(store, &purged, 10).await, 1);
+    answers(21, "the same purge again", purge(store, &purged, 10).await, 0);
     has(3, store, &[old, new]).await;
 }
 
-/// Clauses 1 and 11: what was answered is seen by every call that begins later, wherever it runs.
+/// Checks clauses 1 and 11: what was answered is seen by every call that begins later, wherever it
+/// runs.
 pub async fn an_answer_is_seen_by_every_thread_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

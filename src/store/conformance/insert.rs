@@ -1,18 +1,17 @@
-//! Clauses 4 to 10.
+//! Clauses 4, 5, 9 and 10.
 
 use std::sync::Arc;
 
 use super::population::dead_at_100;
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
-use crate::record::{Expires, RecordParts, TokenRecord};
-use crate::store::{Filter, Insert, Inserted, Row, TokenStore};
-use crate::token::TokenId;
+use super::runner::Runner;
+use crate::record::{Expires, RecordParts};
+use crate::store::{Insert, Inserted, TokenStore};
 
-/// Clause 4.
-pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
-    let (first, revoked) = (row(1, "alice"), ended(&row(2, "alice"), &revocation(1, "x")));
+/// Checks clause 4.
+pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
+    let (first, revoked) = (row(1, "alice"), revoked_by(&row(2, "alice"), &revocation(1, "x")));
     let rows = [first, revoked];
     put_all(store, &rows).await;
     for number in [1, 2] {
@@ -28,7 +27,7 @@ pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
             has(4, store, &rows).await;
         }
     }
-    // Nor in a step that supersedes: then nothing of it is done.
+    // A step that supersedes does nothing then.
     let (_, _, mut rotate) = rotation(&rows[0], 3);
     rotate.row = loaded(&row(2, "alice"));
     answers(
@@ -40,7 +39,7 @@ pub async fn insert_creates_and_never_overwrites<S: TokenStore>(store: &S) {
     has(4, store, &rows).await;
 }
 
-/// Clause 4, on threads.
+/// Checks clause 4, on threads.
 pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -65,11 +64,11 @@ pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     }
 }
 
-/// Clause 5.
+/// Checks clause 5.
 pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: TokenStore>(store: &S) {
     let parent = row(1, "alice");
     let bobs = row(2, "bob");
-    let revoked = ended(&row(3, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(3, "alice"), &revocation(1, "x"));
     let changed = RecordParts { revision: 7, ..row(5, "alice") };
     let mut rows = vec![parent.clone(), bobs.clone(), revoked.clone(), changed.clone()];
     put_all(store, &rows).await;
@@ -99,255 +98,7 @@ pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: Toke
     has(5, store, &rows).await;
 }
 
-/// Clause 6.
-pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
-    let bystander = row(9, "alice");
-    let old = RecordParts { last_use: Some(used(5)), revision: 3, ..row(1, "alice") };
-    put_all(store, &[old.clone(), bystander.clone()]).await;
-
-    // The engine's form may be older than a use that was written meanwhile.
-    let (new, form, mut rotate) = rotation(&old, 2);
-    let stale_use = RecordParts { last_use: Some(used(1)), ..form.clone() };
-    rotate.supersede.as_mut().unwrap().row = loaded(&stale_use);
-    answers(6, "a rotation", insert(store, &rotate).await, Inserted::Done);
-    let mut rows = vec![written(&form), new.clone(), bystander.clone()];
-    has(6, store, &rows).await;
-
-    // The last use of a form is not written where there was none, either.
-    let (newer, form, mut rotate) = rotation(&new, 3);
-    let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
-    rotate.supersede.as_mut().unwrap().row = loaded(&made_up);
-    answers(6, "the next rotation", insert(store, &rotate).await, Inserted::Done);
-    rows[1] = written(&form);
-    rows.push(newer);
-    has(6, store, &rows).await;
-}
-
-/// Clause 6: where the row has changed since the engine read it.
-pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S) {
-    let changed = RecordParts { revision: 3, ..row(1, "alice") };
-    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
-    let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(3, "alice") };
-    let rows = [changed.clone(), revoked.clone(), full.clone()];
-    put_all(store, &rows).await;
-    let refused = [
-        ("a row that isn't there", row(8, "alice")),
-        ("an older revision", RecordParts { revision: 2, ..changed.clone() }),
-        ("a revision to come", RecordParts { revision: 4, ..changed }),
-        ("a revoked row", revoked.clone()),
-        ("a revoked row, as it was before", RecordParts { revocation: None, ..revoked }),
-        ("a row at the greatest revision", full),
-    ];
-    for (what, old) in refused {
-        let (_, _, mut rotate) = rotation(&old, 9);
-        rotate.supersede.as_mut().unwrap().ends_derived = true;
-        let answer = insert(store, &rotate).await;
-        answers(6, &format!("a rotation of {what}"), answer, Inserted::Stale);
-        has(6, store, &rows).await;
-    }
-}
-
-/// Clause 6, on threads: of many rotations one succeeds, and there is one successor.
-pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
-    store: &Arc<S>,
-    runner: Runner,
-) {
-    for round in 0..ROUNDS {
-        let who = format!("owner {round}");
-        let old = row(100 * round, &who);
-        put(&**store, &old).await;
-        let call = |number: u64| insert_call(store, rotation(&old, 100 * round + 1 + number).2);
-        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
-        let right = given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::Stale));
-        hold(
-            6,
-            right && done(&given) == 1,
-            format_args!("rotations of one row were answered {given:?}"),
-        );
-        let rows = rows_of(&**store, &who).await;
-        let successor = rows.iter().find(|row| row.id == old.id).and_then(|row| row.successor);
-        let wrong = format!("after many rotations at once these are there: {rows:?}");
-        hold(6, rows.len() == 2 && successor == Some(rows[1].id) && rows[0].revision == 1, wrong);
-    }
-}
-
-/// Clause 7.
-pub async fn supersede_ends_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
-    let (successor, form, _) = rotation(&row(1, "alice"), 2);
-    let old = written(&form);
-    put_all(store, &[old.clone(), successor.clone()]).await;
-    let (new, form, mut again) = rotation(&old, 3);
-    let supersede = again.supersede.as_mut().unwrap();
-    supersede.replaces = Some(loaded(&successor));
-    let replaced = ended(&successor, &supersede.revocation);
-    answers(7, "a rotation that replaces", insert(store, &again).await, Inserted::Done);
-    has(7, store, &[written(&form), new, replaced]).await;
-}
-
-/// Clause 7: where the successor is gone, was used, has a successor, is revoked or was changed since it was read.
-pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
-    let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
-    let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
-    let rows = [
-        old.clone(),
-        RecordParts { last_use: Some(used(1)), ..of_the_family(2) },
-        RecordParts { successor: Some(id(4)), ..of_the_family(3) },
-        ended(&of_the_family(4), &revocation(1, "x")),
-        RecordParts { revision: 7, ..of_the_family(5) },
-    ];
-    put_all(store, &rows).await;
-    let refused = [
-        ("is not there", of_the_family(8)),
-        ("was used", rows[1].clone()),
-        ("was used since it was read", of_the_family(2)),
-        ("has a successor", rows[2].clone()),
-        ("is revoked", rows[3].clone()),
-        ("was revoked since it was read", RecordParts { revision: 1, ..of_the_family(4) }),
-        ("was changed since it was read", RecordParts { revision: 6, ..of_the_family(5) }),
-    ];
-    for (what, successor) in refused {
-        let (_, _, mut again) = rotation(&old, 9);
-        again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
-        let answer = insert(store, &again).await;
-        answers(7, &format!("the replacement of a successor that {what}"), answer, Inserted::Stale);
-        has(7, store, &rows).await;
-    }
-}
-
-/// Clauses 6 and 7, on threads: while the old token's rotation replaces the successor, that is rotated itself.
-pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'static>(
-    store: &Arc<S>,
-    runner: Runner,
-) {
-    for round in 0..ROUNDS {
-        let who = format!("owner {round}");
-        let first = 100 * round;
-        let (successor, form, _) = rotation(&row(first, &who), first + 1);
-        let old = written(&form);
-        put_all(&**store, &[old.clone(), successor.clone()]).await;
-        let call = |number: u64| {
-            let new = first + 2 + number;
-            if number.is_multiple_of(2) {
-                return insert_call(store, rotation(&successor, new).2);
-            }
-            let mut again = rotation(&old, new).2;
-            again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
-            insert_call(store, again)
-        };
-        let given = at_once(runner, (0..CALLS).map(call).collect()).await;
-        hold(7, done(&given) == 1, format_args!("of many rotations not one was done: {given:?}"));
-        let rows = rows_of(&**store, &who).await;
-        let live = rows.iter().filter(|row| row.successor.is_none() && row.revocation.is_none());
-        hold(
-            7,
-            live.count() == 1,
-            format_args!("there is not one living end of the line: {rows:?}"),
-        );
-    }
-}
-
-/// Clause 8.
-pub async fn supersede_ends_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
-    let old = RecordParts { family: id(50), ..row(1, "alice") };
-    let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
-    let others = [
-        ended(&derived(4, "alice", 50), &revocation(1, "first")),
-        derived(5, "alice", 1),
-        derived(6, "bob", 50),
-        RecordParts { family: id(50), ..row(7, "alice") },
-        row(50, "carol"),
-    ];
-    put(store, &old).await;
-    put_all(store, &children).await;
-    put_all(store, &others).await;
-
-    let (new, form, with_overlap) = rotation(&old, 8);
-    answers(6, "a rotation", insert(store, &with_overlap).await, Inserted::Done);
-    let old = written(&form);
-    let mut rows: Vec<RecordParts> = others.to_vec();
-    rows.extend([old, new.clone()]);
-    has(8, store, &[&rows[..], &children].concat()).await;
-
-    let (newer, form, mut at_once) = rotation(&new, 9);
-    let supersede = at_once.supersede.as_mut().unwrap();
-    supersede.ends_derived = true;
-    let ended_children = children.map(|child| ended(&child, &supersede.revocation));
-    answers(6, "a rotation that ends derived", insert(store, &at_once).await, Inserted::Done);
-    rows.pop();
-    rows.extend([written(&form), newer]);
-    has(8, store, &[&rows[..], &ended_children].concat()).await;
-}
-
-/// Clauses 8 and 12. `damage` writes junk into a row.
-pub async fn a_damaged_row_ends_with_a_rotation_like_any_other<S, D>(
-    store: &Arc<S>,
-    damage: impl Fn(Arc<S>, TokenId) -> D,
-) where
-    S: TokenStore,
-    D: Future<Output = ()>,
-{
-    let old = row(1, "alice");
-    let child = derived(3, "alice", 1);
-    put_all(&**store, &[old.clone(), derived(2, "alice", 1), child.clone()]).await;
-    damage(Arc::clone(store), id(2)).await;
-    let (new, form, mut rotate) = rotation(&old, 4);
-    let supersede = rotate.supersede.as_mut().unwrap();
-    supersede.ends_derived = true;
-    let ended_child = ended(&child, &supersede.revocation);
-    let answer = insert(&**store, &rotate).await;
-    answers(8, "a rotation that ends derived rows, one of them damaged", answer, Inserted::Done);
-    for right in [&written(&form), &ended_child, &new] {
-        is_row(8, "find", Some(&stored(&**store, right.id).await), right);
-    }
-    let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
-    let living: Vec<TokenId> = list(&**store, &living).await.iter().map(Row::id).collect();
-    let wrong = format!("{living:?} live, and rows 1 and 4 should");
-    hold(8, living == [old.id, new.id], wrong);
-}
-
-/// Clauses 5 and 8, on threads: tokens are issued under a token while that is rotated without overlap.
-pub async fn no_derived_token_escapes_a_rotation_that_ends_them<S: TokenStore + 'static>(
-    store: &Arc<S>,
-    runner: Runner,
-) {
-    for round in 0..2 * ROUNDS {
-        let who = format!("owner {round}");
-        let first = 1000 * round;
-        let parent = row(first, &who);
-        put(&**store, &parent).await;
-        let issue = |thread: u64| -> Call<()> {
-            let (store, who, parent) = (Arc::clone(store), who.clone(), parent.clone());
-            Box::pin(async move {
-                for step in 1..50 {
-                    let child = derived(first + 100 * thread + step, &who, first);
-                    let under = Insert { under: Some(loaded(&parent)), ..insert_of(&child) };
-                    if insert(&*store, &under).await != Inserted::Done {
-                        return;
-                    }
-                }
-            })
-        };
-        let mut rotate = rotation(&parent, first + 1).2;
-        rotate.supersede.as_mut().unwrap().ends_derived = true;
-        let rotating = Arc::clone(store);
-        let waits = round % 4;
-        let line: Call<()> = Box::pin(async move {
-            // The others should have begun.
-            for _ in 0..waits {
-                list(&*rotating, &Filter::of_id(rotate.row.id())).await;
-            }
-            let answer = insert(&*rotating, &rotate).await;
-            answers(6, "a rotation beside inserts under its token", answer, Inserted::Done);
-        });
-        at_once(runner, vec![issue(1), issue(2), issue(3), line]).await;
-        let rows = rows_of(&**store, &who).await;
-        let escaped =
-            rows.iter().find(|row| row.derived_from.is_some() && row.revocation.is_none());
-        hold(8, escaped.is_none(), format_args!("a derived row outlives a rotation: {escaped:?}"));
-    }
-}
-
-/// Clause 9.
+/// Checks clause 9.
 pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
     let limited =
         |row: &RecordParts, limit| Insert { limit: Some(limit), now: at(100), ..insert_of(row) };
@@ -373,7 +124,7 @@ pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(
     hold(9, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
 }
 
-/// Clause 9, on threads.
+/// Checks clause 9, on threads.
 pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -393,7 +144,7 @@ pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>
     }
 }
 
-/// Clause 10.
+/// Checks clause 10.
 pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: TokenStore>(
     store: &S,
 ) {
@@ -407,7 +158,8 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(10, "a label that only dead rows and others have", answer, Inserted::Done);
     let answer = insert(store, &unique(&named(2, "alice", "Phone"))).await;
     answers(10, "a label that a live row has", answer, Inserted::LabelTaken);
-    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the same.
+    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the
+    // same.
     for (number, text) in [(3, "phone"), (4, "Phone 2"), (5, "Ph_ne"), (6, "P%"), (7, "Рhone")] {
         let answer = insert(store, &unique(&named(number, "alice", text))).await;
         answers(10, &format!("the other label {text:?}"), answer, Inserted::Done);
@@ -419,7 +171,7 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(10, "a label that need not be unique", answer, Inserted::Done);
 }
 
-/// Clause 10, on threads.
+/// Checks clause 10, on threads.
 pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -439,10 +191,10 @@ pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'stat
     }
 }
 
-/// Clauses 4 to 10: where several refuse, the first in this order answers.
+/// Checks clauses 4 to 10: if several refuse, the first in this order answers.
 pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     let there = row(1, "alice");
-    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
     put_all(store, &[there.clone(), revoked.clone()]).await;
     let (_, _, rotate) = rotation(&revoked, 3);
     let refused = |row: &RecordParts| Insert {
@@ -475,11 +227,14 @@ pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     has(4, store, &[there, revoked]).await;
 }
 
-fn insert_call<S: TokenStore + 'static>(store: &Arc<S>, asked: Insert) -> Call<Inserted> {
+pub(super) fn insert_call<S: TokenStore + 'static>(
+    store: &Arc<S>,
+    asked: Insert,
+) -> Call<Inserted> {
     let store = Arc::clone(store);
     Box::pin(async move { insert(&*store, &asked).await })
 }
 
-fn done(given: &[Inserted]) -> usize {
+pub(super) fn done(given: &[Inserted]) -> usize {
     given.iter().filter(|answer| **answer == Inserted::Done).count()
 }

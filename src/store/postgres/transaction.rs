@@ -7,9 +7,10 @@ use std::task::{Context, Waker};
 use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 
-use super::PostgresStore;
-use super::failure::Problem;
-use super::within::{Change, PurgeAtMost, Revoke, Touch, Within};
+use super::calls::{PurgeAtMost, Revoke, Touch};
+use super::error::Problem;
+use super::statements::Statements;
+use super::{PostgresStore, WriteCall};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
@@ -18,8 +19,10 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// The tokens of a [`PostgresStore`] within a transaction of the host's: what is done here is done when the host commits, and with
-/// what else the host does in it. From [`PostgresStore::within`].
+/// The tokens of a [`PostgresStore`] within a transaction of the host's, from
+/// [`PostgresStore::within`].
+///
+/// What is done here holds once the host commits, together with the host's own writes.
 ///
 /// ```no_run
 /// # async fn example(pool: deadpool_postgres::Pool) -> Result<(), Box<dyn std::error::Error>> {
@@ -34,8 +37,8 @@ use crate::token::TokenId;
 /// transaction.execute("INSERT INTO users VALUES ('alice')", &[]).await?;
 /// let inside = store.within(&transaction).await?;
 /// let within = tokens.in_transaction(&inside);
-/// let issued = within.issue(NewToken::new("alice", "My phone")).await?;
-/// let events = within.into_events();
+/// let issued = statements.issue(NewToken::new("alice", "My phone")).await?;
+/// let events = statements.into_events();
 /// transaction.commit().await?;
 /// events.send();
 /// println!("shown once: {}", issued.expose_secret());
@@ -43,24 +46,28 @@ use crate::token::TokenId;
 /// # }
 /// ```
 ///
-/// Nothing is committed and nothing is tried again. A refusal, a limit that is reached for instance, leaves the transaction as it is;
-/// an error that the server reports ends it, and so does a call whose future is dropped in the middle. **The host rolls it back
-/// then**: its COMMIT would be no error, and commit nothing. Until the host commits, other calls for the same owner wait. A COMMIT
-/// without an answer, or cancelled while it waits for a synchronous standby, may or may not hold. The host's time-outs hold as they
-/// are: to revoke very many rows give it `SET LOCAL statement_timeout`, and a `lock_timeout` with it.
+/// It commits nothing and retries nothing. A refusal, for instance a limit that is reached, leaves
+/// the transaction as it is. An error that the server reports ends the transaction, and so does a
+/// call whose future is dropped in the middle. **The host must roll it back then**: its COMMIT
+/// would succeed and commit nothing.
+///
+/// Until the host commits, other calls for the same owner wait. The outcome of a COMMIT is unknown
+/// if its answer is lost, or if it is cancelled while it waits for a synchronous standby. The
+/// host's time-outs apply as they are: to revoke very many rows, give the transaction
+/// `SET LOCAL statement_timeout`, and a `lock_timeout` with it.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,
-    /// One call after the other, also where the host makes several at once.
-    turn: Mutex<()>,
+    /// Held by each call. If the host makes several at once, their statements must not mix.
+    one_call: Mutex<()>,
 }
 
 impl PostgresStore {
-    /// The same tokens within the host's transaction, which must be at READ COMMITTED: PostgreSQL's default.
+    /// Takes a transaction of the host's, which must be at READ COMMITTED: PostgreSQL's default.
     ///
     /// # Errors
-    /// [`StoreError`] if it is at another level, where a revocation would miss what was committed since it began, or if it is
-    /// broken.
+    /// [`StoreError`] if the transaction is broken, or at another level: a revocation would miss
+    /// what was committed since it began.
     pub async fn within<'t>(
         &self,
         transaction: &'t Transaction<'t>,
@@ -72,41 +79,41 @@ impl PostgresStore {
             let wrong = format!("the transaction is at {level}, and must be at read committed");
             return Err(StoreError::not_done(wrong));
         }
-        Ok(PostgresTransaction { transaction, table: self.table.clone(), turn: Mutex::new(()) })
+        Ok(PostgresTransaction { transaction, table: self.table.clone(), one_call: Mutex::new(()) })
     }
 }
 
 const ISOLATION: &str = "SELECT current_setting('transaction_isolation')";
-/// Fails, so that nothing can be committed after it.
-const GIVEN_UP: &str =
+/// Fails, so that the transaction can't be committed after it.
+const ABANDONED: &str =
     "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
 
 impl PostgresTransaction<'_> {
-    async fn change<C: Change>(&self, change: &C) -> Result<C::Answer, StoreError> {
-        let _turn = self.turn.lock().await;
+    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+        let _alone = self.one_call.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
-        let answer = change.make(&self.as_within()).await;
-        // An error of the server's has ended the transaction already; one of ours has not.
-        if answer.as_ref().err().is_none_or(Problem::is_of_server) {
+        let answer = change.run(&self.statements()).await;
+        // An error that the server reports has ended the transaction already. One of ours has not.
+        if answer.as_ref().err().is_none_or(Problem::is_from_server) {
             unfinished.0 = None;
         }
         answer.map_err(|problem| problem.not_done(&self.table))
     }
 
-    fn as_within(&self) -> Within<'_> {
-        Within { client: self.transaction.client(), table: &self.table }
+    fn statements(&self) -> Statements<'_> {
+        Statements { client: self.transaction.client(), table: &self.table }
     }
 }
 
-/// A call that is dropped before its end takes the transaction with it: it might be done by half.
+/// Ends the transaction if a call is dropped in the middle: it may be half done.
 struct Unfinished<'t>(Option<&'t Transaction<'t>>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(transaction) = self.0 {
             // The first poll sends it, before anything that the host sends afterwards.
-            let _sent = pin!(transaction.batch_execute(GIVEN_UP))
-                .poll(&mut Context::from_waker(Waker::noop()));
+            let sending = pin!(transaction.batch_execute(ABANDONED));
+            _ = sending.poll(&mut Context::from_waker(Waker::noop())); // ignored: nobody waits
         }
     }
 }
@@ -117,13 +124,13 @@ impl TokenStore for PostgresTransaction<'_> {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        let _turn = self.turn.lock().await;
-        self.as_within().find(id).await.map_err(|problem| problem.not_done(&self.table))
+        let _alone = self.one_call.lock().await;
+        self.statements().find(id).await.map_err(|problem| problem.not_done(&self.table))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let _turn = self.turn.lock().await;
-        self.as_within().list(filter, page).await.map_err(|problem| problem.not_done(&self.table))
+        let _alone = self.one_call.lock().await;
+        self.statements().list(filter, page).await.map_err(|problem| problem.not_done(&self.table))
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {

@@ -1,15 +1,16 @@
-//! Making the tables, and looking at those that are there.
+//! [`Tables`]: making the tables, and checking those that are there.
 
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::FIND;
-use super::open::SqliteStoreError;
+use super::error::SqliteStoreError;
+use super::sql::FIND;
 use crate::store::TableName;
 
-/// What makes each version of the schema of the one before, the first of nothing. Each step notes its version itself.
-pub(super) const MIGRATIONS: &[&str] = &[include_str!("../sqlite_schema.sql")];
+/// Each makes a version of the schema from the one before, the first from nothing, and writes its
+/// version.
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 const COUNT_OF_OURS: &str =
     "SELECT count(*) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema')";
@@ -36,8 +37,10 @@ impl<'t> Tables<'t> {
         Tables { connection, path, table, migrations: MIGRATIONS }
     }
 
-    /// Brings the tables to the newest version, in one transaction. Where they have it, nothing is written, so that nobody who has
-    /// the file's lock for long keeps a process from starting.
+    /// Brings the tables to the newest version, in one transaction.
+    ///
+    /// If they have it, nothing is written: a lock that another process holds for long must not
+    /// keep this one from starting.
     pub(super) fn make_or_check(&self) -> Result<(), SqliteStoreError> {
         if self.found_version()? < self.migrations.len() {
             self.migrate()?;
@@ -46,7 +49,7 @@ impl<'t> Tables<'t> {
         probe.map(drop).map_err(|error| self.foreign_or_failed(error))
     }
 
-    /// Says whether the tables are there, in the newest version.
+    /// Refuses tables that are missing or not of the newest version.
     pub(super) fn check(&self) -> Result<(), SqliteStoreError> {
         if self.found_version()? < self.migrations.len() {
             let (path, table) = (self.path.into(), self.table.clone());
@@ -61,17 +64,17 @@ impl<'t> Tables<'t> {
             done.map_err(|error| SqliteStoreError::new(self.path, error))
         };
         let run_steps = || {
-            // Another process may have run some meanwhile.
+            // Another process may have run some of them before this one got the lock.
             let found = self.found_version()?;
             self.migrations[found..].iter().chain([&COMMIT]).try_for_each(|step| run(step))
         };
         run(BEGIN)?;
         run_steps().inspect_err(|_| {
-            let _gone_already = run(ROLLBACK);
+            _ = run(ROLLBACK); // ignored: SQLite may have rolled it back already
         })
     }
 
-    /// Which version the tables have, of those that are known; 0 where there are none.
+    /// The version of the tables; 0 if there are none.
     fn found_version(&self) -> Result<usize, SqliteStoreError> {
         let number = |sql| {
             self.connection.query_row(&self.table.in_sql(sql), [], |row| row.get::<_, i64>(0))
@@ -90,7 +93,8 @@ impl<'t> Tables<'t> {
         usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(|| self.foreign())
     }
 
-    /// A statement that can't be prepared on a table, or a version that is no number, means that the table is not ours.
+    /// The error for a statement that can't be prepared, or a version that is no number: the table
+    /// is not ours.
     fn foreign_or_failed(&self, error: rusqlite::Error) -> SqliteStoreError {
         match error.sqlite_error_code() {
             None | Some(ErrorCode::Unknown) => self.foreign(),

@@ -1,21 +1,21 @@
-//! Opening a file.
+//! Opening a file: its settings, and what it is refused for.
 
-use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf, absolute};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
-use super::failure::{is_busy, is_gone};
+use super::error::{SqliteStoreError, is_busy};
 use super::migrate::Tables;
 use super::watch::Watch;
 use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
-/// A commit is answered after it has reached the disk, on macOS through the drive's own cache, too; what is erased is overwritten. Also
-/// for those who read: whoever closes the file last writes what is left in the log into it.
+/// A commit reaches the disk before it is answered, on macOS also through the drive's cache, and
+/// deleted rows are overwritten. Readers have these settings too: the connection that closes last
+/// writes the rest of the log into the file.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
@@ -27,127 +27,13 @@ const READ_ONLY: &str = "PRAGMA query_only = ON";
 const OLDEST_SQLITE: i32 = 3_037_000;
 /// How long to wait for the lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// SQLite doesn't wait by itself where two connections switch a new file to WAL at once.
+/// If two connections switch a new file to WAL at once, SQLite fails one instead of waiting.
 const WAL_ATTEMPTS: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(10);
 
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SqliteStoreError {
-    /// The file is not there and can't be made, or can't be opened.
-    #[error(
-        "can't open {}: {source}; its directory must exist, and this process must be able to make files in it",
-        path.display()
-    )]
-    CantOpen {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite says.
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// An empty path, or `:memory:`, for which there is [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
-    #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
-    NoFile(PathBuf),
-    /// The file is something else, or encrypted.
-    #[error("{} is not an SQLite database", .0.display())]
-    NotADatabase(PathBuf),
-    /// The file can be read and not written.
-    #[error("{} is read-only: this process must be able to write the file and its directory", .0.display())]
-    ReadOnly(PathBuf),
-    /// Another file came to its place while it was being opened.
-    #[error("{} was moved or replaced while it was being opened: open it again", .0.display())]
-    Replaced(PathBuf),
-    /// Another process, or another connection of this one, held the file's lock for too long.
-    #[error("{} is locked: another process or connection has a transaction open on it", .0.display())]
-    Locked(PathBuf),
-    /// The file's pages contradict each other.
-    #[error(
-        "{} is damaged: keep a copy of it, then repair it with `sqlite3 .recover` or restore a backup",
-        .0.display()
-    )]
-    Damaged(PathBuf),
-    /// There is no room for the tables.
-    #[error("{} has no room to grow: the disk is full, or a limit of this process's is reached", .0.display())]
-    DiskFull(PathBuf),
-    /// The file's journal can't be a write-ahead log: it lies on a network file system, for instance.
-    #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
-    NoWriteAheadLog(PathBuf),
-    /// A newer version of this library made the tables.
-    #[error(
-        "the tables {table} in {} have version {found}, and this program knows version {known}: run a newer version of it",
-        path.display()
-    )]
-    NewerSchema {
-        /// The file.
-        path: PathBuf,
-        /// The table.
-        table: TableName,
-        /// The version of its tables.
-        found: i64,
-        /// The newest version that this library knows.
-        known: i64,
-    },
-    /// There is a table of that name that this library did not make, or not so.
-    #[error(
-        "{} has a table {table}, or one beside it, that is not this library's: take another name or file",
-        path.display()
-    )]
-    ForeignTable {
-        /// The file.
-        path: PathBuf,
-        /// The table.
-        table: TableName,
-    },
-    /// The tables are missing or of an older version, and a [`SqliteTransaction`](super::SqliteTransaction) doesn't make any.
-    #[error(
-        "{} has no table {table}, or an older one: open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
-        path.display()
-    )]
-    NotMigrated {
-        /// The file.
-        path: PathBuf,
-        /// The table.
-        table: TableName,
-    },
-    /// The table's name has a schema, which in SQLite would be another file.
-    #[error("{0} names a schema: in SQLite a table is named without one")]
-    HasSchema(TableName),
-    /// The SQLite that this program is linked with has no STRICT tables.
-    #[error("SQLite {0} is too old: 3.37 or newer is needed")]
-    OldSqlite(&'static str),
-    /// Anything else: a disk that fails, no more threads.
-    #[error("can't use {}: {source}", path.display())]
-    Failed {
-        /// The file.
-        path: PathBuf,
-        /// What SQLite or the system says.
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-impl SqliteStoreError {
-    pub(super) fn new(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
-        let path = path.to_path_buf();
-        match error.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-                SqliteStoreError::CantOpen { path, source: error.into() }
-            }
-            Some(ErrorCode::NotADatabase) => SqliteStoreError::NotADatabase(path),
-            Some(ErrorCode::DatabaseCorrupt) => SqliteStoreError::Damaged(path),
-            Some(ErrorCode::DiskFull) => SqliteStoreError::DiskFull(path),
-            Some(ErrorCode::ReadOnly) if is_gone(&error) => SqliteStoreError::Replaced(path),
-            Some(ErrorCode::ReadOnly) => SqliteStoreError::ReadOnly(path),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                SqliteStoreError::Locked(path)
-            }
-            _ => SqliteStoreError::Failed { path, source: error.into() },
-        }
-    }
-}
-
-/// The file's whole path: threads open it later on, when the process may have another working directory.
-pub(super) fn whole_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
+/// Makes a path absolute: threads open it later, when the process may have another working
+/// directory.
+pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
     }
@@ -156,16 +42,16 @@ pub(super) fn whole_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     absolute(path).map_err(failed)
 }
 
-/// Opens or makes the file, with its tables, for the thread that writes.
+/// Opens or makes the file and its tables, for the thread that writes.
 pub(super) fn open_writer(
     path: &Path,
     table: &TableName,
 ) -> Result<(Connection, Watch), SqliteStoreError> {
     refuse_schema(table)?;
     refuse_old_sqlite()?;
-    make_private(path);
+    create_private(path);
     let failed = |error| SqliteStoreError::new(path, error);
-    Watch::over(path, || {
+    Watch::open(path, || {
         let connection = open(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(failed)?;
         if connection.is_readonly(rusqlite::MAIN_DB).map_err(failed)? {
             return Err(SqliteStoreError::ReadOnly(path.into()));
@@ -179,9 +65,9 @@ pub(super) fn open_writer(
     })
 }
 
-/// Makes an empty file that only its owner may read, which SQLite takes for a new database, where there is none, also at the end of a
-/// symbolic link. What goes wrong here SQLite says better.
-fn make_private(path: &Path) {
+/// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for
+/// a new database, and would itself make one that others can read.
+fn create_private(path: &Path) {
     if path.exists() {
         return;
     }
@@ -189,10 +75,10 @@ fn make_private(path: &Path) {
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let _made_or_there = options.open(path);
+    _ = options.open(path); // ignored: SQLite reports what is wrong with the path
 }
 
-/// A connection that only reads.
+/// Opens a connection that only reads.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
     connection.execute_batch(SETTINGS)?;
@@ -200,7 +86,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A new database in memory, with its tables.
+/// Makes a database in memory, with its tables.
 pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreError> {
     refuse_old_sqlite()?;
     let path = Path::new(":memory:");
@@ -210,7 +96,8 @@ pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreEr
     Ok(connection)
 }
 
-/// It would be another file's, attached to some connections and not to others.
+/// Refuses a name with a schema. In SQLite that names another file, attached to some connections
+/// only.
 pub(super) fn refuse_schema(table: &TableName) -> Result<(), SqliteStoreError> {
     if table.as_str().contains('.') {
         return Err(SqliteStoreError::HasSchema(table.clone()));
@@ -225,7 +112,8 @@ fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
     Ok(())
 }
 
-/// Without SQLITE_OPEN_URI: a path is a path, whatever it begins with.
+/// Opens a connection. Without `SQLITE_OPEN_URI`, so that a path which begins with `file:` is a
+/// path.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -233,6 +121,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     Ok(connection)
 }
 
+/// Switches the file to a write-ahead log, and says whether it could.
 pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(WAL_PAUSE)?;
     let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));
@@ -272,7 +161,7 @@ mod tests {
             ("busy_timeout", "Integer(5000)"),
         ] {
             assert_eq!(setting(&writer, name), value, "{name}");
-            // The reader may be the last to close the file, and writes the log into it then.
+            // The reader may be the last to close the file, and then writes the log into it.
             assert_eq!(setting(&reader, name), value, "{name}");
         }
         assert_eq!(setting(&reader, "query_only"), "Integer(1)");

@@ -1,20 +1,29 @@
-//! How SQLite goes about each statement that the engine sends: nothing walks through the whole table where an index can serve,
-//! neither in a new database nor after the host has run `ANALYZE` on many rows, nor in a table of another name.
+//! How SQLite runs each statement that the engine sends: nothing walks through the whole
+//! table where an index can serve, neither in a new database nor after the host has run `ANALYZE`
+//! on many rows, nor in a table of another name.
 
 use rusqlite::Connection;
 
 use super::open::open_memory;
-use super::*;
-use crate::record::Actor;
-use crate::store::Dead;
-use crate::text::Reason;
+use super::query::*;
+use super::sql::*;
+use crate::key::KeyId;
+use crate::record::{Actor, Revocation};
+use crate::store::{Filter, Page, Purge, PurgeCutoff, TableName};
+use crate::text::{Owner, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
 
-/// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every fiftieth derived.
+/// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every
+/// fiftieth derived.
 const FILL: &str = "
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
-    INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id,
-        revoked_at, revoked_reason, revoked_by)
-    SELECT n * 7, x'01', 'owner ' || (n / 10), 'label ' || n, n, n + 1000000, n * 7, iif(n % 50 = 0, n * 7 - 7, NULL), 0, 1,
+    INSERT INTO app_tokens (
+        id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id,
+        revoked_at, revoked_reason, revoked_by
+    )
+    SELECT n * 7, x'01', 'owner ' || (n / 10), 'label ' || n, n, n + 1000000, n * 7,
+        iif(n % 50 = 0, n * 7 - 7, NULL), 0, 1,
         iif(n % 4 = 0, n, NULL), iif(n % 4 = 0, 'leaked', NULL), iif(n % 4 = 0, 'owner', NULL)
     FROM numbers;
     ANALYZE;";
@@ -158,7 +167,7 @@ fn lists_by_key() -> Vec<(&'static str, Filter, &'static [&'static str])> {
 fn a_list_is_searched_by_an_index() {
     let databases = Databases::new();
     for (what, filter, indexes) in filters().into_iter().chain(lists_by_key()) {
-        let list = list_of(&filter, Page::first(500), candidates(&filter));
+        let list = list_query(&filter, Page::first(500), candidates(&filter));
         databases.assert_searches(what, &list.sql, indexes);
         if let Some(candidates) = candidates(&filter) {
             databases.assert_searches(what, &candidates.count(), indexes);
@@ -166,10 +175,11 @@ fn a_list_is_searched_by_an_index() {
     }
 }
 
-/// These list every row or nearly, or are asked by nobody but a host: each page walks on in order of id from where the last one ended.
+/// These list every row or nearly, or are asked by nobody but a host: each page walks on in order
+/// of id from where the last one ended.
 #[test]
 fn what_no_index_serves_is_walked_once() {
-    let many = |filter: Filter| list_of(&filter, Page::first(500), None).sql;
+    let many = |filter: Filter| list_query(&filter, Page::first(500), None).sql;
     for sql in [
         many(Filter::every_token()),
         many(unrevoked()),
@@ -188,9 +198,9 @@ fn a_revocation_is_searched_by_an_index() {
     let databases = Databases::new();
     let revocation = Revocation { at: at(1), reason: Reason::LEAKED, by: Actor::Engine };
     for (what, filter, indexes) in filters() {
-        let matching = revocation_of(REVOKE, &filter, &revocation);
+        let matching = revoke_query(REVOKE, &filter, &revocation);
         databases.assert_searches(what, &matching.sql, indexes);
-        let derived = revocation_of_derived(&filter, &revocation);
+        let derived = revoke_derived_query(&filter, &revocation);
         let with_derived: Vec<&str> =
             indexes.iter().copied().chain(["app_tokens_derived (derived_from=?"]).collect();
         databases.assert_searches(what, &derived.sql, &with_derived);
@@ -201,10 +211,10 @@ fn a_revocation_is_searched_by_an_index() {
 fn a_deletion_is_searched_by_an_index() {
     let databases = Databases::new();
     for (what, filter, indexes) in filters() {
-        databases.assert_searches(what, &deletion(&Purge::Matching(filter), 9).sql, indexes);
+        databases.assert_searches(what, &purge_query(&Purge::Matching(filter), 9).sql, indexes);
     }
     for unused_since in [None, Some(at(1))] {
-        let dead = Dead { ended_by: at(1), unused_since, now: at(2) };
+        let dead = PurgeCutoff { ended_by: at(1), unused_since, now: at(2) };
         let indexes = [
             "app_tokens_by_revocation (revoked_at<?)",
             "app_tokens_by_expiry (expires_at<?)",
@@ -212,7 +222,7 @@ fn a_deletion_is_searched_by_an_index() {
             "app_tokens_of_family (family=?",
             "app_tokens_derived (derived_from=? AND owner=?)",
         ];
-        databases.assert_searches("the dead", &deletion(&Purge::Dead(dead), 9).sql, &indexes);
+        databases.assert_searches("the dead", &purge_query(&Purge::Dead(dead), 9).sql, &indexes);
     }
 }
 
@@ -220,7 +230,7 @@ fn a_deletion_is_searched_by_an_index() {
 fn every_other_statement_is_searched_by_id_or_by_owner() {
     let databases = Databases::new();
     for sql in
-        [ID_TAKEN, CURRENT, CURRENT_OF_OWNER, CURRENT_AND_UNUSED, SWAP, FIND, REVOKE_ONE, TOUCH]
+        [ID_TAKEN, CURRENT, CURRENT_OF_OWNER, CURRENT_AND_UNUSED, REPLACE, FIND, REVOKE_ONE, TOUCH]
     {
         databases.assert_searches("by id", sql, &[]);
     }

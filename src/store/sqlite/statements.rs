@@ -1,4 +1,4 @@
-//! The statements of a connection that writes.
+//! [`Statements`]: a connection that changes rows, with its prepared statements.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,14 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, Params, Statement};
 
-use super::failure::panicked;
+use super::error::panicked;
 use crate::store::TableName;
 
-const BEGIN_ONE: &str = "SAVEPOINT app_tokens";
-const KEEP_ONE: &str = "RELEASE app_tokens";
-const UNDO_ONE: &str = "ROLLBACK TO app_tokens";
+const BEGIN_CHANGE: &str = "SAVEPOINT app_tokens";
+const KEEP_CHANGE: &str = "RELEASE app_tokens";
+const UNDO_CHANGE: &str = "ROLLBACK TO app_tokens";
 
-/// A connection and the statements that were prepared on it, over one table, kept for the next change.
+/// A connection, and the statements over one table that were prepared on it, kept for the next
+/// change.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
     table: &'c TableName,
@@ -25,7 +26,28 @@ impl<'c> Statements<'c> {
         Statements { connection, table, kept: HashMap::new() }
     }
 
-    /// Runs a kept statement; says how many rows it changed.
+    /// Makes a change within the open transaction, or none of it, even if it panics.
+    ///
+    /// # Errors
+    /// The inner result is the change's own. The outer one is an error that spoils the whole
+    /// transaction.
+    pub(super) fn atomically<T>(
+        &mut self,
+        change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
+    ) -> Result<rusqlite::Result<T>, rusqlite::Error> {
+        self.execute(BEGIN_CHANGE, [])?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| change(self)));
+        let outcome = match outcome.unwrap_or_else(|_| Err(panicked("the change"))) {
+            // If SQLite can't go on, for instance on a full disk, it rolls back the whole
+            // transaction. The savepoint is gone then.
+            Err(error) if self.execute(UNDO_CHANGE, []).is_err() => return Err(error),
+            outcome => outcome,
+        };
+        self.execute(KEEP_CHANGE, [])?;
+        Ok(outcome)
+    }
+
+    /// Runs a kept statement and returns how many rows it changed.
     pub(super) fn execute(
         &mut self,
         sql: &'static str,
@@ -34,7 +56,19 @@ impl<'c> Statements<'c> {
         self.kept(sql)?.execute(params)
     }
 
-    /// Whether a kept query has a row.
+    /// Runs a kept statement on a row that is there for certain. Only a trigger can spare that row.
+    pub(super) fn execute_on_one(
+        &mut self,
+        sql: &'static str,
+        params: impl Params,
+    ) -> rusqlite::Result<()> {
+        match self.execute(sql, params)? {
+            1 => Ok(()),
+            other => Err(rusqlite::Error::StatementChangedRows(other)),
+        }
+    }
+
+    /// Whether a kept query finds a row.
     pub(super) fn exists(
         &mut self,
         sql: &'static str,
@@ -43,7 +77,7 @@ impl<'c> Statements<'c> {
         self.kept(sql)?.exists(params)
     }
 
-    /// The number that a kept query answers.
+    /// The number that a kept query selects.
     pub(super) fn count(
         &mut self,
         sql: &'static str,
@@ -52,30 +86,12 @@ impl<'c> Statements<'c> {
         self.kept(sql)?.query_row(params, |row| row.get(0))
     }
 
-    /// Runs a statement that was put together for this once.
+    /// Runs a statement that was joined for one filter, and returns how many rows it changed.
     pub(super) fn execute_once(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
         self.connection.execute(&self.table.in_sql(sql), params)
     }
 
-    /// Makes a change within the open transaction, or none of it, also where it panics.
-    ///
-    /// # Errors
-    /// The change's own, in the inner result; in the outer one what spoils the whole transaction.
-    pub(super) fn wholly<T>(
-        &mut self,
-        change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
-    ) -> Result<rusqlite::Result<T>, rusqlite::Error> {
-        self.execute(BEGIN_ONE, [])?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| change(self)));
-        let outcome = match outcome.unwrap_or_else(|_| Err(panicked("the change"))) {
-            // SQLite takes everything back by itself where it can't go on, for instance on a full disk.
-            Err(error) if self.execute(UNDO_ONE, []).is_err() => return Err(error),
-            outcome => outcome,
-        };
-        self.execute(KEEP_ONE, [])?;
-        Ok(outcome)
-    }
-
+    /// Statements are kept by their SQL over `app_tokens`, and prepared over the store's own table.
     fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'c>> {
         match self.kept.entry(sql) {
             Entry::Occupied(kept) => Ok(kept.into_mut()),

@@ -1,4 +1,4 @@
-//! [`SqliteTransaction`]: tokens within a transaction of the host's.
+//! [`SqliteTransaction`]: the store within the host's own transaction.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::failure::Failure;
+use super::binding::find_row;
+use super::error::{SqliteCallError, SqliteStoreError};
 use super::migrate::Tables;
-use super::open::{SqliteStoreError, refuse_schema};
+use super::open::refuse_schema;
+use super::query::list_rows;
+use super::sql::FIND;
 use super::statements::Statements;
-use super::{FIND, create, deletion, end_matching, exchange, look_up, note_uses, rows_of};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
@@ -26,8 +28,8 @@ const BEGIN_INNER: &str = "SAVEPOINT app_tokens_transaction";
 const COMMIT_INNER: &str = "RELEASE app_tokens_transaction";
 const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_tokens_transaction";
 
-/// Tokens within a transaction on the host's own connection: a user and his first token, or his end and that of his tokens, are
-/// written together or not at all.
+/// Tokens within a transaction on the host's own connection. A user and their first token are
+/// written together or not at all; so are the end of an account and the revocation of its tokens.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -52,37 +54,44 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// # }
 /// ```
 ///
-/// Dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that it answered holds before it is committed,
-/// and nobody else can write to the file until then, so it should be short. Nothing is tried again. A call that fails leaves the
-/// transaction as it was before that call; where SQLite itself rolled everything back (a full disk, for instance), every later call
-/// and `commit` say that there is no transaction any more.
+/// If it is dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that
+/// it answered holds before the commit, and nobody else can write to the file until then: keep it
+/// short. Nothing is retried.
 ///
-/// It needs the tables, which it doesn't make, and leaves the connection's settings as they are: how durable a commit is, and how
-/// long it waits for a lock, are the host's choice. Whether the file is still in its place is not looked at. rusqlite's own
-/// `Transaction` can't be taken: it may not be shared by threads, as a [`TokenStore`] must.
+/// A call that fails leaves the transaction as it was before that call. If SQLite itself rolled
+/// everything back, for instance on a full disk, every later call and `commit` fail: the
+/// transaction is over.
+///
+/// It needs the tables and doesn't make them. The connection's settings stay the host's choice: how
+/// durable a commit is, and how long it waits for a lock. It doesn't check whether the file was
+/// moved. rusqlite's own `Transaction` can't be taken, as threads can't share it and a
+/// [`TokenStore`] must be shared.
 ///
 /// # Threads
 /// Every call runs on the caller's thread, one at a time.
 pub struct SqliteTransaction<'c> {
     connection: Mutex<&'c mut Connection>,
-    /// Whether the host has a transaction open around this one.
+    /// Whether this is a savepoint within a transaction that the host had open.
     is_inner: bool,
     table: TableName,
     name: Arc<str>,
 }
 
 impl<'c> SqliteTransaction<'c> {
-    /// Begins one that may write at once; or, where the host has one open, one within that.
+    /// Begins a transaction that writes; if the host has one open, a savepoint within that.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] where the file is locked, or has not the tables that this version knows.
+    /// [`SqliteStoreError`] if the file is locked, or if it lacks the tables that this version
+    /// knows.
     pub fn begin(
         connection: &'c mut Connection,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
         SqliteTransaction::begin_with_table(connection, TableName::default())
     }
 
-    /// The same, in the tables of [`SqliteStore::open_with_table`](super::SqliteStore::open_with_table).
+    /// Begins a transaction over tables of another name.
+    ///
+    /// They are those of [`SqliteStore::open_with_table`](super::SqliteStore::open_with_table).
     ///
     /// # Errors
     /// Those of [`begin`](SqliteTransaction::begin), and [`SqliteStoreError::HasSchema`].
@@ -103,21 +112,23 @@ impl<'c> SqliteTransaction<'c> {
         Ok(transaction)
     }
 
-    /// Runs the host's own statements in it. They must not end it.
+    /// Runs the host's own statements in the transaction. They must not end it.
     pub fn with<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
         run(&self.lock())
     }
 
-    /// Makes what was done in it hold: at once, or with the transaction around it.
+    /// Commits the transaction; a savepoint becomes part of the transaction around it.
     ///
     /// # Errors
-    /// [`StoreError`] where SQLite can't, and it is rolled back; or where it can't say whether it did.
+    /// [`StoreError`] if SQLite refuses, and it is rolled back; or if it is unknown whether it
+    /// committed.
     pub fn commit(self) -> Result<(), StoreError> {
         let connection = self.open()?;
         let commit = if self.is_inner { COMMIT_INNER } else { COMMIT };
         let done = connection.execute_batch(commit).map_err(|error| {
             match error.sqlite_error_code() {
-                // A lock, or a foreign key of the host's, refuses before anything is written.
+                // A lock, or a foreign key of the host's tables, refuses before anything is
+                // written.
                 Some(ErrorCode::DatabaseBusy | ErrorCode::ConstraintViolation) => {
                     StoreError::not_done(self.failure(error))
                 }
@@ -125,7 +136,7 @@ impl<'c> SqliteTransaction<'c> {
             }
         });
         drop(connection);
-        // Where that failed, what is dropped now is rolled back.
+        // If that failed, `self` is rolled back now, as it is dropped.
         done
     }
 
@@ -133,7 +144,8 @@ impl<'c> SqliteTransaction<'c> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, if the transaction is still open. Else every statement would be one of its own.
+    /// The connection, if the transaction is still open. After it, each statement would commit
+    /// alone.
     fn open(&self) -> Result<MutexGuard<'_, &'c mut Connection>, StoreError> {
         let connection = self.lock();
         if connection.is_autocommit() { Err(StoreError::not_done(Over)) } else { Ok(connection) }
@@ -150,11 +162,11 @@ impl<'c> SqliteTransaction<'c> {
         &self,
         change: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.read(|connection| Statements::new(connection, &self.table).wholly(change)?)
+        self.read(|connection| Statements::new(connection, &self.table).atomically(change)?)
     }
 
-    fn failure(&self, error: rusqlite::Error) -> Failure {
-        Failure::new(self.name.clone(), error)
+    fn failure(&self, error: rusqlite::Error) -> SqliteCallError {
+        SqliteCallError::new(self.name.clone(), error)
     }
 }
 
@@ -162,7 +174,7 @@ impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
         let connection = self.lock();
         let rollback = if self.is_inner { ROLLBACK_INNER } else { ROLLBACK };
-        let _committed_or_gone_already = connection.execute_batch(rollback);
+        _ = connection.execute_batch(rollback); // ignored: it is over already
     }
 }
 
@@ -174,38 +186,38 @@ impl fmt::Debug for SqliteTransaction<'_> {
 
 impl TokenStore for SqliteTransaction<'_> {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.write(|statements| create(statements, insert))
+        self.write(|statements| statements.insert(insert))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(|connection| look_up(&mut connection.prepare(&self.table.in_sql(FIND))?, id))
+        self.read(|connection| find_row(&mut connection.prepare(&self.table.in_sql(FIND))?, id))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.read(|connection| rows_of(connection, &self.table, filter, page))
+        self.read(|connection| list_rows(connection, &self.table, filter, page))
     }
 
     async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.write(|statements| exchange(statements, replace))
+        self.write(|statements| statements.replace(replace))
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.write(|statements| end_matching(statements, filter, revocation))
+        self.write(|statements| statements.revoke(filter, revocation))
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.write(|statements| note_uses(statements, uses, now))
+        self.write(|statements| statements.touch(uses, now))
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.write(|statements| deletion(purge, limit).execute(statements))
+        self.write(|statements| statements.purge(purge, limit))
     }
 }
 
 impl RuntimeFree for SqliteTransaction<'_> {}
 
 #[derive(Debug, thiserror::Error)]
-#[error("the transaction is over: SQLite has rolled it back, or the host has ended it")]
+#[error("the transaction is over: SQLite rolled it back, or the host ended it; begin another")]
 struct Over;
 
 #[cfg(test)]

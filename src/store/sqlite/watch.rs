@@ -1,5 +1,7 @@
-//! Whether the file that was opened is still the one at its path. If it was deleted, moved or replaced, the system lets this process
-//! write on into a file that nobody will open again: a revocation would be lost, and another process would let the token in.
+//! [`Watch`]: whether the file that was opened is still the one at its path.
+//!
+//! If it was deleted, moved or replaced, the system lets this process write on into a file that
+//! nobody will open again. A revocation would be lost, and another process would let the token in.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,31 +11,35 @@ use std::time::{Duration, Instant};
 
 use rusqlite::ffi;
 
-use super::open::SqliteStoreError;
+use super::error::SqliteStoreError;
 
-/// For how many milliseconds those who only read trust the last look.
-const FRESH: u64 = 1000;
+/// For so many milliseconds readers trust the last check. One for each look-up would cost more than
+/// the look-up itself.
+const TRUSTED_MILLIS: u64 = 1000;
 
-/// Looks at the file, its write-ahead log and the log's index, which all stay in their place while one process has the file open.
+/// Watches the file, its write-ahead log and the log's index. All three stay in place while one
+/// process has the file open.
 #[derive(Clone)]
 pub(super) struct Watch(Arc<Watched>);
 
 struct Watched {
     files: Vec<(PathBuf, Identity)>,
     begun: Instant,
-    /// In milliseconds since it was begun: how long a look that found everything in its place is trusted.
+    /// Until when the last check is trusted, in milliseconds since `begun`. 0 if it found a file
+    /// missing.
     trusted_until: AtomicU64,
 }
 
-/// Device and number of a file.
+/// The device and the number of a file.
 type Identity = (u64, u64);
 
 impl Watch {
-    /// Opens a database, and watches it from then on.
+    /// Opens a database and watches it from then on.
     ///
     /// # Errors
-    /// Those of opening it, and where the file was replaced meanwhile: the watch would be over another one than was opened.
-    pub(super) fn over<T>(
+    /// Those of opening it. [`SqliteStoreError::Replaced`] if the file was replaced meanwhile: the
+    /// watch would be over another file than was opened.
+    pub(super) fn open<T>(
         path: &Path,
         open: impl FnOnce() -> Result<T, SqliteStoreError>,
     ) -> Result<(T, Watch), SqliteStoreError> {
@@ -43,15 +49,15 @@ impl Watch {
             path: path.into(),
             source: error.into(),
         })?;
-        // There is none where the file could only be made by SQLite.
+        // `before` is an error if SQLite itself has just made the file.
         if before.is_ok_and(|before| before != files[0].1) {
             return Err(SqliteStoreError::new(path, gone()));
         }
         Ok((opened, Watch::new(files.into())))
     }
 
-    /// Of a database that has no file.
-    pub(super) fn of_nothing() -> Watch {
+    /// Watches nothing: a database in memory has no file.
+    pub(super) fn none() -> Watch {
         Watch::new(Vec::new())
     }
 
@@ -60,33 +66,33 @@ impl Watch {
         Watch(Arc::new(Watched { files, begun, trusted_until }))
     }
 
-    /// Looks.
-    pub(super) fn look(&self) -> rusqlite::Result<()> {
-        self.look_at(self.0.begun.elapsed())
+    /// Checks the files now.
+    pub(super) fn check(&self) -> rusqlite::Result<()> {
+        self.check_at(self.0.begun.elapsed())
     }
 
-    /// Looks, unless somebody has within the last second and found everything in its place.
-    pub(super) fn glance(&self) -> rusqlite::Result<()> {
-        self.glance_at(self.0.begun.elapsed())
+    /// Checks the files, unless a check within the last second found all of them in place.
+    pub(super) fn check_cached(&self) -> rusqlite::Result<()> {
+        self.check_cached_at(self.0.begun.elapsed())
     }
 
-    /// An error, or what is behind it: SQLite hardly ever says that a file is gone.
+    /// Replaces an error by its cause if the file is gone, which SQLite rarely reports.
     pub(super) fn explain(&self, error: rusqlite::Error) -> rusqlite::Error {
-        self.look().err().unwrap_or(error)
+        self.check().err().unwrap_or(error)
     }
 
-    fn look_at(&self, now: Duration) -> rusqlite::Result<()> {
+    fn check_at(&self, now: Duration) -> rusqlite::Result<()> {
         let is_same =
             |(path, known): &(PathBuf, Identity)| identity(path).is_ok_and(|found| found == *known);
         let is_there = self.0.files.iter().all(is_same);
-        let trusted_until = if is_there { milliseconds(now) + FRESH } else { 0 };
+        let trusted_until = if is_there { milliseconds(now) + TRUSTED_MILLIS } else { 0 };
         self.0.trusted_until.store(trusted_until, Ordering::Relaxed);
         if is_there { Ok(()) } else { Err(gone()) }
     }
 
-    fn glance_at(&self, now: Duration) -> rusqlite::Result<()> {
+    fn check_cached_at(&self, now: Duration) -> rusqlite::Result<()> {
         let is_fresh = milliseconds(now) < self.0.trusted_until.load(Ordering::Relaxed);
-        if is_fresh { Ok(()) } else { self.look_at(now) }
+        if is_fresh { Ok(()) } else { self.check_at(now) }
     }
 }
 
@@ -94,7 +100,7 @@ fn milliseconds(time: Duration) -> u64 {
     time.as_millis() as u64
 }
 
-/// The files of a database that is open, itself first.
+/// The files of a database that is open; the database itself is the first.
 fn files_of(path: &Path) -> io::Result<[(PathBuf, Identity); 3]> {
     // SQLite puts the others beside the file that a symbolic link leads to.
     let real = path.canonicalize()?.into_os_string();
@@ -111,7 +117,7 @@ fn files_of(path: &Path) -> io::Result<[(PathBuf, Identity); 3]> {
     ])
 }
 
-/// What SQLite calls it, too.
+/// The error that SQLite itself has for a file that was moved.
 fn gone() -> rusqlite::Error {
     let text = "the file was deleted, moved or replaced while it was open";
     let code = ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED);
@@ -153,27 +159,28 @@ mod tests {
     }
 
     #[test]
-    fn those_who_only_read_look_by_themselves_when_the_last_look_is_a_second_old() {
+    fn readers_check_for_themselves_if_the_last_check_is_a_second_old() {
         let (directory, path, _) = two_databases();
         let (_connection, watch) = open_writer(&path, &TableName::default()).unwrap();
         let away = directory.path().join("away");
-        let glance = |milliseconds| watch.glance_at(Duration::from_millis(milliseconds)).is_ok();
-        assert!(glance(5000));
+        let check_cached =
+            |milliseconds| watch.check_cached_at(Duration::from_millis(milliseconds)).is_ok();
+        assert!(check_cached(5000));
         rename(&path, &away).unwrap();
-        assert!(glance(5999), "nobody looks for each look-up");
-        assert!(!glance(6000));
+        assert!(check_cached(5999), "no look-up checks again");
+        assert!(!check_cached(6000));
         rename(&away, &path).unwrap();
-        assert!(glance(6000), "what is gone may be back at any time");
+        assert!(check_cached(6000), "what is gone may be back at any time");
         rename(&path, &away).unwrap();
-        assert!(glance(6001) && !glance(7000));
-        assert!(watch.look_at(Duration::from_millis(7000)).is_err());
-        assert!(!glance(7000), "by whoever it was seen");
+        assert!(check_cached(6001) && !check_cached(7000));
+        assert!(watch.check_at(Duration::from_millis(7000)).is_err());
+        assert!(!check_cached(7000), "a check that fails ends the trust of all readers");
     }
 
     #[test]
     fn a_file_that_is_replaced_while_it_is_opened_is_refused() {
         let (_directory, path, other) = two_databases();
-        let opened = Watch::over(&path, || {
+        let opened = Watch::open(&path, || {
             let opened = open_writer(&path, &TableName::default())?;
             rename(&other, &path).unwrap();
             Ok(opened)

@@ -1,4 +1,4 @@
-//! A thread of the store's, and how an answer comes back from it without any runtime.
+//! A thread of the store, and how a reply comes back from it without a runtime.
 
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-/// A thread that does what it is sent, in order. Dropping it waits until what it took is done.
+/// A thread that does the jobs it is sent, in order. Dropping it waits for the jobs that it was
+/// sent.
 pub(super) struct Worker<J> {
     jobs: Option<Sender<J>>,
     thread: Option<JoinHandle<()>>,
@@ -23,7 +24,7 @@ impl<J: Send + 'static> Worker<J> {
         Ok(Worker { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Whether the thread will see the job. If not, it is dropped.
+    /// Whether the job was sent. If the thread has died, the job is dropped.
     pub(super) fn send(&self, job: J) -> bool {
         self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
     }
@@ -31,11 +32,12 @@ impl<J: Send + 'static> Worker<J> {
 
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
+        // Without a sender the thread ends after its last job.
         drop(self.jobs.take());
-        // A waker may drop the store's last clone on this very thread.
+        // A waker may drop the store's last clone on this very thread, which can't wait for itself.
         let thread = self.thread.take().filter(|t| t.thread().id() != thread::current().id());
         if let Some(thread) = thread {
-            let _panicked = thread.join();
+            _ = thread.join(); // ignored: a panic there was already reported by its panic hook
         }
     }
 }
@@ -46,33 +48,34 @@ impl<J> fmt::Debug for Worker<J> {
     }
 }
 
-/// One answer on its way from a thread to its caller.
-pub(super) fn promise<T>() -> (Promise<T>, Answer<T>) {
+/// Makes the two ends of one reply, from a thread to a caller.
+pub(super) fn reply_channel<T>() -> (ReplySender<T>, ReplyReceiver<T>) {
     let state = Arc::new(Mutex::new(State::Waiting(None)));
-    (Promise(state.clone()), Answer(state))
+    (ReplySender(state.clone()), ReplyReceiver(state))
 }
 
 enum State<T> {
     Waiting(Option<Waker>),
-    /// `None` where the promise was broken.
-    Answered(Option<T>),
+    /// `None` if the sender was dropped without a reply, or the reply was taken.
+    Replied(Option<T>),
 }
 
-/// The thread's end. Dropping it without an answer tells the caller so.
-pub(super) struct Promise<T>(Arc<Mutex<State<T>>>);
+/// The thread's end. If it is dropped without a reply, the caller is told so.
+pub(super) struct ReplySender<T>(Arc<Mutex<State<T>>>);
 
-impl<T> Promise<T> {
-    pub(super) fn keep(self, answer: T) {
-        self.settle(Some(answer));
+impl<T> ReplySender<T> {
+    pub(super) fn send(self, reply: T) {
+        self.settle(Some(reply));
     }
 
-    fn settle(&self, answer: Option<T>) {
+    fn settle(&self, reply: Option<T>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State::Waiting(waker) = &mut *state else {
             return;
         };
         let waker = waker.take();
-        *state = State::Answered(answer);
+        *state = State::Replied(reply);
+        // The waker is the host's code: it runs without the lock, which it may need to poll.
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -80,22 +83,22 @@ impl<T> Promise<T> {
     }
 }
 
-impl<T> Drop for Promise<T> {
+impl<T> Drop for ReplySender<T> {
     fn drop(&mut self) {
         self.settle(None);
     }
 }
 
-/// The caller's end: `None` where the promise was broken.
-pub(super) struct Answer<T>(Arc<Mutex<State<T>>>);
+/// The caller's end: a future, `None` if the sender was dropped without a reply.
+pub(super) struct ReplyReceiver<T>(Arc<Mutex<State<T>>>);
 
-impl<T> Future for Answer<T> {
+impl<T> Future for ReplyReceiver<T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            State::Answered(answer) => Poll::Ready(answer.take()),
+            State::Replied(reply) => Poll::Ready(reply.take()),
             State::Waiting(waker) => {
                 *waker = Some(context.waker().clone());
                 Poll::Pending

@@ -1,4 +1,7 @@
-//! The one thread that writes. What waits for it meanwhile is committed together.
+//! [`Writer`]: the one thread that writes. Changes that wait for it are committed together.
+//!
+//! A sync of the disk takes far longer than a change, and SQLite has one writer at a time anyhow.
+//! So the changes that come in during one sync share the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -7,27 +10,27 @@ use std::{io, iter, slice};
 
 use rusqlite::Connection;
 
-use super::failure::{Failure, is_busy};
+use super::error::{SqliteCallError, is_busy};
 use super::statements::Statements;
 use super::watch::Watch;
-use super::worker::{Promise, Worker, promise};
+use super::worker::{ReplySender, Worker, reply_channel};
 use crate::store::{StoreError, TableName};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 
-/// The most changes that one transaction takes, so that the first of them doesn't wait for ever.
+/// The most changes in one transaction, so that the first of them doesn't wait without end.
 const MAX_TOGETHER: usize = 256;
 
-/// Takes changes from any thread and makes them one after the other. Dropping it waits until what it took is done.
+/// Takes changes from any thread and makes them in order. Dropping it waits for those that it took.
 pub(super) struct Writer {
     thread: Worker<Box<dyn Job>>,
     name: Arc<str>,
 }
 
 impl Writer {
-    /// Starts the thread: [`write_file`] or [`write_memory`].
+    /// Starts the thread, which runs [`write_file`] or [`write_memory`].
     pub(super) fn start(
         name: Arc<str>,
         write: impl FnOnce(Receiver<Box<dyn Job>>) + Send + 'static,
@@ -35,18 +38,20 @@ impl Writer {
         Ok(Writer { thread: Worker::start("app-tokens", write)?, name })
     }
 
-    /// Makes a change and waits until it is committed. The change is sent when the future is first polled, and made even if the
-    /// future is dropped then. It is made twice where the first time was taken back.
+    /// Makes a change and waits until it is committed.
+    ///
+    /// The change is sent at the future's first poll, and made even if the future is dropped then.
+    /// It runs again if its first transaction was rolled back for another change's sake.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (promise, answer) = promise();
+        let (sender, receiver) = reply_channel();
         let name = self.name.clone();
-        if !self.thread.send(Box::new(Change { change, outcome: None, promise, name })) {
+        if !self.thread.send(Box::new(WriteJob { change, outcome: None, sender, name })) {
             return Err(StoreError::not_done(ThreadDied));
         }
-        answer.await.unwrap_or_else(|| Err(StoreError::unknown(ThreadDied)))
+        receiver.await.unwrap_or_else(|| Err(StoreError::unknown(ThreadDied)))
     }
 }
 
@@ -63,11 +68,11 @@ pub(super) fn write_file(
 ) {
     let mut statements = Statements::new(connection, table);
     while let Ok(first) = waiting.recv() {
-        answer_all(commit_what_waits(&mut statements, watch, first, waiting));
+        reply_to_all(commit_waiting(&mut statements, watch, first, waiting));
     }
 }
 
-/// Writes to memory, on the one connection that reads, too.
+/// Writes to memory, on the one connection, which also reads.
 pub(super) fn write_memory(
     connection: &Mutex<Connection>,
     table: &TableName,
@@ -76,17 +81,18 @@ pub(super) fn write_memory(
     while let Ok(first) = waiting.recv() {
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut statements = Statements::new(&locked, table);
-        let done = commit_what_waits(&mut statements, &Watch::of_nothing(), first, waiting);
+        let done = commit_waiting(&mut statements, &Watch::none(), first, waiting);
+        // A reply may run the host's code, which may read.
         drop(statements);
         drop(locked);
-        answer_all(done);
+        reply_to_all(done);
     }
 }
 
 /// A change whose caller waits, and how its transaction ended.
-type Done = (Box<dyn Job>, End);
+type Done = (Box<dyn Job>, TransactionEnd);
 
-fn commit_what_waits(
+fn commit_waiting(
     statements: &mut Statements<'_>,
     watch: &Watch,
     first: Box<dyn Job>,
@@ -96,52 +102,54 @@ fn commit_what_waits(
     let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
     let mut ends = commit_all(statements, watch, &mut jobs);
     if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
-        // The rest, and who came meanwhile, would wait for the same lock again, and behind many for very long.
+        // The rest, and those that came meanwhile, would each wait for the same lock: 5 seconds for
+        // every change before them. They fail at once instead.
         jobs.extend(waiting.try_iter());
         ends.resize(jobs.len(), locked);
     }
     iter::zip(jobs, ends).collect()
 }
 
-/// A waker of the host's that panics must not end the one thread that writes.
-fn answer_all(done: Vec<Done>) {
+fn reply_to_all(done: Vec<Done>) {
     for (job, end) in done {
-        let _the_caller_is_gone = catch_unwind(AssertUnwindSafe(|| job.answer(&end)));
+        // A waker of the host's that panics must not end the one thread that writes.
+        _ = catch_unwind(AssertUnwindSafe(|| job.reply(&end))); // ignored: the caller is gone
     }
 }
 
 /// How a transaction ended.
 #[derive(Clone)]
-pub(super) enum End {
+pub(super) enum TransactionEnd {
     Committed,
-    /// One of its changes took the others along.
-    Spoilt(Arc<rusqlite::Error>),
+    /// Rolled back, because one of its changes spoiled it.
+    Spoiled(Arc<rusqlite::Error>),
     NotDone(Arc<rusqlite::Error>),
     Unknown(Arc<rusqlite::Error>),
 }
 
-impl End {
-    /// Whether somebody else's lock stood in the way for as long as we wait.
+impl TransactionEnd {
+    /// Whether another connection's lock was held for longer than this one waits.
     fn is_locked(&self) -> bool {
-        matches!(self, End::NotDone(error) if is_busy(error))
+        matches!(self, TransactionEnd::NotDone(error) if is_busy(error))
     }
 }
 
-/// Makes changes in one transaction; or each in its own, where one of them, too big for the disk for instance, spoils that. Says how
-/// those ended, up to the first that came upon a lock.
+/// Commits changes in one transaction, or each in its own if one of them spoils that.
+///
+/// Returns how the transactions ended, up to the first that met a lock.
 fn commit_all(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
-) -> Vec<End> {
+) -> Vec<TransactionEnd> {
     let together = commit_together(statements, watch, jobs);
-    if jobs.len() == 1 || !matches!(together, End::Spoilt(_)) {
+    if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) {
         return vec![together; jobs.len()];
     }
     let mut ends = Vec::new();
     for job in jobs {
         ends.push(commit_together(statements, watch, slice::from_mut(job)));
-        if ends.last().is_some_and(End::is_locked) {
+        if ends.last().is_some_and(TransactionEnd::is_locked) {
             break;
         }
     }
@@ -152,354 +160,80 @@ fn commit_together(
     statements: &mut Statements<'_>,
     watch: &Watch,
     jobs: &mut [Box<dyn Job>],
-) -> End {
-    if let Err(error) = watch.look().and_then(|()| statements.execute(BEGIN, [])) {
-        return End::NotDone(error.into());
+) -> TransactionEnd {
+    if let Err(error) = watch.check().and_then(|()| statements.execute(BEGIN, [])) {
+        return TransactionEnd::NotDone(error.into());
     }
     for job in jobs {
         if let Err(error) = job.run(statements) {
-            let _gone_already = statements.execute(ROLLBACK, []);
-            return End::Spoilt(error.into());
+            _ = statements.execute(ROLLBACK, []); // ignored: SQLite has rolled it back already
+            return TransactionEnd::Spoiled(error.into());
         }
     }
     let Err(error) = statements.execute(COMMIT, []) else {
-        // It may have been written into a file that nobody will open again.
-        return watch.look().map_or_else(|error| End::Unknown(error.into()), |()| End::Committed);
+        // The file may have been replaced between the check and the commit. Then the change was
+        // written into a file that nobody will open again.
+        return match watch.check() {
+            Ok(()) => TransactionEnd::Committed,
+            Err(error) => TransactionEnd::Unknown(error.into()),
+        };
     };
-    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet bring the change back.
+    // A lock refuses before anything is written. After a write or a sync that failed, a crash may
+    // yet bring the change back.
     match statements.execute(ROLLBACK, []) {
-        Ok(_) if is_busy(&error) => End::NotDone(error.into()),
-        _ => End::Unknown(error.into()),
+        Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into()),
+        _ => TransactionEnd::Unknown(error.into()),
     }
 }
 
 /// A change whose caller waits.
 pub(super) trait Job: Send {
-    /// Makes the change within the open transaction, or none of it. An error is the whole transaction's.
+    /// Makes the change within the open transaction, or none of it.
+    ///
+    /// # Errors
+    /// An error that spoils the whole transaction. The change's own is kept for the reply.
     fn run(&mut self, statements: &mut Statements<'_>) -> rusqlite::Result<()>;
 
-    /// Tells the caller what became of it, once the transaction has ended.
-    fn answer(self: Box<Self>, end: &End);
+    /// Tells the caller the outcome, once the transaction has ended.
+    fn reply(self: Box<Self>, end: &TransactionEnd);
 }
 
-struct Change<T, F> {
+struct WriteJob<T, F> {
     change: F,
     outcome: Option<rusqlite::Result<T>>,
-    promise: Promise<Result<T, StoreError>>,
+    sender: ReplySender<Result<T, StoreError>>,
     name: Arc<str>,
 }
 
-impl<T, F> Job for Change<T, F>
+impl<T, F> Job for WriteJob<T, F>
 where
     T: Send,
     F: Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send,
 {
     fn run(&mut self, statements: &mut Statements<'_>) -> rusqlite::Result<()> {
         self.outcome = None;
-        self.outcome = Some(statements.wholly(&self.change)?);
+        self.outcome = Some(statements.atomically(&self.change)?);
         Ok(())
     }
 
-    fn answer(self: Box<Self>, end: &End) {
-        let Change { outcome, promise, name, .. } = *self;
-        let failure = |error: Arc<rusqlite::Error>| Failure::new(name, error);
-        let answer = match (outcome, end) {
+    #[expect(clippy::expect_used, reason = "every change has run before its COMMIT is sent")]
+    fn reply(self: Box<Self>, end: &TransactionEnd) {
+        let WriteJob { outcome, sender, name, .. } = *self;
+        let failure = |error: Arc<rusqlite::Error>| SqliteCallError::new(name, error);
+        let reply = match (outcome, end) {
+            // Undone within the transaction, however that ended.
             (Some(Err(error)), _) => Err(StoreError::not_done(failure(error.into()))),
-            (_, End::Spoilt(error) | End::NotDone(error)) => {
+            (_, TransactionEnd::Spoiled(error) | TransactionEnd::NotDone(error)) => {
                 Err(StoreError::not_done(failure(error.clone())))
             }
-            (_, End::Unknown(error)) => Err(StoreError::unknown(failure(error.clone()))),
-            (Some(Ok(done)), End::Committed) => Ok(done),
-            (None, End::Committed) => Err(StoreError::not_done("the change was passed over")),
+            (_, TransactionEnd::Unknown(error)) => Err(StoreError::unknown(failure(error.clone()))),
+            (outcome, TransactionEnd::Committed) => {
+                Ok(outcome.and_then(Result::ok).expect("a committed change has an outcome"))
+            }
         };
-        promise.keep(answer);
+        sender.send(reply);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-    use std::sync::LazyLock;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-    use std::sync::mpsc;
-    use std::task::{Context, Wake, Waker};
-
-    use tempfile::TempDir;
-
-    use super::*;
-    use crate::blocking::block_on;
-    use crate::store::Certainty;
-
-    static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
-    const NUMBERS: &str = "CREATE TABLE numbers (n INTEGER)";
-    const ADD: &str = "INSERT INTO numbers VALUES (?1)";
-
-    /// A change of the table above.
-    type Act = Box<dyn Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send>;
-
-    fn act(act: impl Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Act {
-        Box::new(act)
-    }
-
-    fn add(number: i64) -> Act {
-        act(move |statements| statements.execute(ADD, [number]))
-    }
-
-    fn add_and_fail(number: i64) -> Act {
-        act(move |statements| {
-            statements.execute(ADD, [number])?;
-            Err(rusqlite::Error::InvalidQuery)
-        })
-    }
-
-    /// What becomes of changes that all wait when the writing begins.
-    fn write(
-        connection: &Connection,
-        watch: &Watch,
-        changes: impl IntoIterator<Item = Act>,
-    ) -> Vec<Result<usize, StoreError>> {
-        let (jobs, waiting) = mpsc::channel::<Box<dyn Job>>();
-        let send = |change| {
-            let (promise, answer) = promise();
-            jobs.send(Box::new(Change { change, outcome: None, promise, name: name() })).unwrap();
-            answer
-        };
-        let answers: Vec<_> = changes.into_iter().map(send).collect();
-        drop(jobs);
-        write_file(connection, &TABLE, watch, &waiting);
-        answers.into_iter().map(|answer| block_on(answer).unwrap()).collect()
-    }
-
-    fn certainties(
-        connection: &Connection,
-        changes: impl IntoIterator<Item = Act>,
-    ) -> Vec<Result<usize, Certainty>> {
-        let answers = write(connection, &Watch::of_nothing(), changes).into_iter();
-        answers.map(|answer| answer.map_err(|error| error.certainty())).collect()
-    }
-
-    fn name() -> Arc<str> {
-        "app.db".into()
-    }
-
-    fn numbers(connection: &Connection) -> String {
-        let all =
-            "SELECT coalesce(group_concat(n, ' '), '') FROM (SELECT n FROM numbers ORDER BY n)";
-        connection.query_row(all, [], |row| row.get(0)).unwrap()
-    }
-
-    fn memory(schema: &str) -> Connection {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(schema).unwrap();
-        connection
-    }
-
-    thread_local! {
-        /// How often SQLite asked whether to wait for a lock.
-        static ASKED: Cell<u32> = const { Cell::new(0) };
-    }
-
-    fn wait_no_longer(_times: i32) -> bool {
-        ASKED.set(ASKED.get() + 1);
-        false
-    }
-
-    /// Two connections to a file, the first of which never waits.
-    fn contended() -> (TempDir, Connection, Connection) {
-        let directory = tempfile::tempdir().unwrap();
-        let connect = || Connection::open(directory.path().join("app.db")).unwrap();
-        #[allow(unused_mut, reason = "rusqlite 0.41 asks for it")]
-        let (mut connection, other) = (connect(), connect());
-        connection.execute_batch(NUMBERS).unwrap();
-        connection.busy_handler(Some(wait_no_longer)).unwrap();
-        ASKED.set(0);
-        (directory, connection, other)
-    }
-
-    #[test]
-    fn a_change_that_fails_takes_none_of_those_committed_with_it_along() {
-        let connection = memory(NUMBERS);
-        let answers = certainties(&connection, [add(0), add_and_fail(1), add(2)]);
-        assert_eq!(answers, [Ok(1), Err(Certainty::NotDone), Ok(1)]);
-        assert_eq!(numbers(&connection), "0 2");
-    }
-
-    #[test]
-    fn a_change_too_big_for_the_disk_takes_none_of_those_committed_with_it_along() {
-        let connection = memory("CREATE TABLE numbers (n); PRAGMA max_page_count = 10");
-        let runs = Arc::new(AtomicUsize::new(0));
-        let counted = |sql: &'static str| {
-            let runs = runs.clone();
-            act(move |statements| {
-                runs.fetch_add(1, Ordering::SeqCst);
-                statements.execute(sql, [])
-            })
-        };
-        let small = || counted("INSERT INTO numbers VALUES (1)");
-        let big = counted("INSERT INTO numbers VALUES (zeroblob(100000))");
-        let answers = write(&connection, &Watch::of_nothing(), [small(), big, small()]);
-        let answers = answers.into_iter().map(|answer| answer.map_err(|error| error.to_string()));
-        let full = "the token store failed: app.db: database or disk is full (free some space: nothing needs to be restarted)";
-        assert!(answers.eq([Ok(1), Err(full.into()), Ok(1)]));
-        assert_eq!(
-            runs.load(Ordering::SeqCst),
-            5,
-            "two together, which SQLite took back, and each"
-        );
-        assert_eq!(numbers(&connection), "1 1", "and none is made twice");
-        connection.pragma_update(None, "max_page_count", 1000).unwrap();
-        assert_eq!(certainties(&connection, [add(2), add(3)]), [Ok(1); 2], "space was freed");
-    }
-
-    #[test]
-    fn a_change_that_panics_fails_alone() {
-        let connection = memory(NUMBERS);
-        let panics = || {
-            act(|statements| {
-                statements.execute(ADD, [2])?;
-                panic!("on purpose")
-            })
-        };
-        let answers = write(&connection, &Watch::of_nothing(), [add(1), panics(), add(3)]);
-        let [Ok(1), Err(error), Ok(1)] = &answers[..] else { panic!("{answers:?}") };
-        assert_eq!(error.certainty(), Certainty::NotDone);
-        assert!(error.to_string().contains("app.db: the change has panicked"), "{error}");
-        assert_eq!(certainties(&connection, [panics()]), [Err(Certainty::NotDone)]);
-        assert_eq!(numbers(&connection), "1 3");
-    }
-
-    #[test]
-    fn a_commit_that_a_lock_refuses_is_not_done() {
-        // Without a write-ahead log a reader stands in a commit's way.
-        let (_directory, connection, reader) = contended();
-        reader.execute_batch("BEGIN; SELECT * FROM numbers").unwrap();
-        let answers = certainties(&connection, [add(1), add(2)]);
-        assert_eq!(answers, [Err(Certainty::NotDone); 2]);
-        reader.execute_batch("COMMIT").unwrap();
-        assert_eq!(numbers(&connection), "");
-        assert_eq!(certainties(&connection, [add(3)]), [Ok(1)]);
-        assert_eq!(numbers(&reader), "3");
-    }
-
-    #[test]
-    fn a_commit_that_fails_otherwise_is_unknown() {
-        let connection = memory(
-            "PRAGMA foreign_keys = ON; CREATE TABLE known (n INTEGER PRIMARY KEY);
-             CREATE TABLE numbers (n INTEGER REFERENCES known DEFERRABLE INITIALLY DEFERRED)",
-        );
-        let answers = certainties(&connection, [add_and_fail(0), add(1)]);
-        assert_eq!(answers, [Err(Certainty::NotDone), Err(Certainty::Unknown)]);
-        connection.execute_batch("INSERT INTO known VALUES (0)").unwrap();
-        assert_eq!(certainties(&connection, [add(0)]), [Ok(1)], "it goes on");
-    }
-
-    #[test]
-    #[cfg(unix)]
-    fn a_commit_into_a_file_that_was_moved_meanwhile_is_unknown_and_the_next_is_not_done() {
-        let directory = tempfile::tempdir().unwrap();
-        let (path, away) = (directory.path().join("app.db"), directory.path().join("away"));
-        let connection = Connection::open(&path).unwrap();
-        connection.execute_batch("PRAGMA journal_mode = WAL").unwrap();
-        connection.execute_batch(NUMBERS).unwrap();
-        let ((), watch) = Watch::over(&path, || Ok(())).unwrap();
-        let write_and_move = || {
-            let (path, away) = (path.clone(), away.clone());
-            let moving = act(move |_| {
-                _ = std::fs::rename(&path, &away);
-                Ok(0)
-            });
-            write(&connection, &watch, [moving]).remove(0).unwrap_err().certainty()
-        };
-        assert_eq!(write_and_move(), Certainty::Unknown);
-        assert_eq!(write_and_move(), Certainty::NotDone);
-    }
-
-    #[test]
-    fn behind_a_lock_all_who_wait_hear_of_it_after_one_attempt() {
-        let (_directory, connection, other) = contended();
-        other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let many = (0..5 * MAX_TOGETHER as i64).map(add);
-        for answer in write(&connection, &Watch::of_nothing(), many) {
-            let error = answer.unwrap_err();
-            assert_eq!(error.certainty(), Certainty::NotDone);
-            let text = "the token store failed: app.db: database is locked (somebody else has";
-            assert!(error.to_string().starts_with(text), "{error}");
-        }
-        assert_eq!(ASKED.get(), 1);
-        other.execute_batch("COMMIT").unwrap();
-        assert_eq!(certainties(&connection, [add(1), add(2)]), [Ok(1); 2], "it goes on");
-        assert_eq!(numbers(&other), "1 2");
-    }
-
-    #[test]
-    fn behind_a_lock_that_came_after_a_spoilt_transaction_there_is_one_attempt_for_all() {
-        let (_directory, connection, other) = contended();
-        let spoils = act(move |statements| {
-            statements.execute(ROLLBACK, [])?;
-            other.execute_batch("BEGIN IMMEDIATE")?;
-            Err(rusqlite::Error::InvalidQuery)
-        });
-        let answers = certainties(&connection, (0..9).map(add).chain([spoils]));
-        assert_eq!(answers, [Err(Certainty::NotDone); 10]);
-        assert_eq!(ASKED.get(), 1);
-        assert_eq!(certainties(&connection, [add(1)]), [Ok(1)], "it goes on");
-    }
-
-    #[test]
-    fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_done() {
-        let writer = Writer::start(name(), |jobs| drop(jobs.recv())).unwrap();
-        let lost = block_on(writer.write(|_| Ok(()))).unwrap_err();
-        assert_eq!(lost.certainty(), Certainty::Unknown);
-        let refused = loop {
-            // The receiver goes a moment after the job.
-            let error = block_on(writer.write(|_| Ok(()))).unwrap_err();
-            if error.certainty() == Certainty::NotDone {
-                break error;
-            }
-        };
-        assert!(refused.to_string().contains("has died"));
-    }
-
-    #[test]
-    fn a_waker_that_panics_ends_nothing() {
-        struct Panics;
-        impl Wake for Panics {
-            fn wake(self: Arc<Panics>) {
-                panic!("on purpose");
-            }
-        }
-        let connection = Arc::new(Mutex::new(memory(NUMBERS)));
-        let shared = connection.clone();
-        let writer =
-            Writer::start(name(), move |jobs| write_memory(&shared, &TABLE, &jobs)).unwrap();
-        let mut futures = [add(1), add(2)].map(|change| Box::pin(writer.write(change)));
-        let locked = connection.lock().unwrap();
-        for future in &mut futures {
-            let waker = Waker::from(Arc::new(Panics));
-            assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
-        }
-        drop(locked);
-        assert_eq!(block_on(writer.write(add(3))).unwrap(), 1);
-        assert_eq!(futures.map(|future| block_on(future).unwrap()), [1, 1]);
-    }
-
-    #[test]
-    fn the_thread_does_what_it_took_and_ends_when_the_writer_is_dropped() {
-        static ENDED: AtomicBool = AtomicBool::new(false);
-        let connection = Arc::new(Mutex::new(memory(NUMBERS)));
-        let shared = connection.clone();
-        let writer = Writer::start(name(), move |jobs| {
-            write_memory(&shared, &TABLE, &jobs);
-            ENDED.store(true, Ordering::SeqCst);
-        })
-        .unwrap();
-        let mut futures: Vec<_> = (0..9).map(|n| Box::pin(writer.write(add(n)))).collect();
-        for future in &mut futures {
-            let _sent = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        }
-        drop(futures);
-        drop(writer);
-        assert!(ENDED.load(Ordering::SeqCst));
-        assert_eq!(numbers(&connection.lock().unwrap()), "0 1 2 3 4 5 6 7 8");
-    }
-}
+mod tests;

@@ -3,13 +3,14 @@ use std::sync::{Mutex, PoisonError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::super::accounts::AccountsError;
 use super::*;
 use crate::authority::By;
 use crate::event::Event;
 use crate::issue::{IssuedToken, NewToken};
 use crate::key_ring::KeyRing;
 use crate::store::MemoryStore;
-use crate::text::Reason;
+use crate::text::{Owner, Reason};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -17,17 +18,18 @@ fn note(log: &Log, line: String) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 }
 
-/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is asked.
+/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is
+/// asked.
 #[derive(Clone)]
-struct Accounts {
+struct TwoAccounts {
     asked: Log,
     disabled: &'static str,
     broken: bool,
 }
 
-impl Directory for Accounts {
-    async fn resolve(&self, name: &str) -> Result<Option<Owner>, DirectoryError> {
-        note(&self.asked, format!("resolve {name}"));
+impl Accounts for TwoAccounts {
+    async fn owner_of(&self, name: &str) -> Result<Option<Owner>, AccountsError> {
+        note(&self.asked, format!("owner of {name}"));
         match name {
             _ if self.broken => Err("no route to host".into()),
             "Alice" => Ok(Some(Owner::new("u1")?)),
@@ -36,8 +38,8 @@ impl Directory for Accounts {
         }
     }
 
-    async fn may_enter(&self, owner: &Owner) -> Result<bool, DirectoryError> {
-        note(&self.asked, format!("may enter {owner}"));
+    async fn is_active(&self, owner: &Owner) -> Result<bool, AccountsError> {
+        note(&self.asked, format!("is active {owner}"));
         if self.broken {
             return Err("no route to host".into());
         }
@@ -46,7 +48,7 @@ impl Directory for Accounts {
 }
 
 struct World {
-    login: Login<MemoryStore, Accounts>,
+    login: Login<MemoryStore, TwoAccounts>,
     token: IssuedToken,
     asked: Log,
     told: Log,
@@ -74,7 +76,7 @@ impl World {
         })
         .build();
         let token = tokens.blocking().issue(NewToken::new("u1", "My phone")).unwrap();
-        let accounts = Accounts { asked: asked.clone(), disabled, broken };
+        let accounts = TwoAccounts { asked: asked.clone(), disabled, broken };
         World { login: Login::new(tokens, accounts), token, asked, told }
     }
 
@@ -103,7 +105,7 @@ impl World {
         std::mem::take(&mut *self.told.lock().unwrap())
     }
 
-    /// That somebody was denied, and that just this was told about it.
+    /// Checks that the outcome is this denial, and that just this event was emitted.
     #[track_caller]
     fn denies(&self, outcome: &Result<Authenticated, Refusal>, reason: DenialReason) {
         let Err(Refusal::Denied(denied)) = outcome else { panic!("{outcome:?}") };
@@ -121,10 +123,10 @@ fn is_alices(outcome: Result<Authenticated, Refusal>) {
 async fn a_good_token_enters_under_its_owners_name_and_under_none() {
     let world = World::new();
     is_alices(world.basic("Alice", world.text()).await);
-    assert_eq!(world.asked(), ["resolve Alice", "may enter u1"]);
+    assert_eq!(world.asked(), ["owner of Alice", "is active u1"]);
     is_alices(world.bearer(world.text()).await);
     is_alices(world.basic("", world.text()).await);
-    assert_eq!(world.asked(), ["may enter u1", "may enter u1"]);
+    assert_eq!(world.asked(), ["is active u1", "is active u1"]);
     assert!(world.told().is_empty());
 }
 
@@ -134,7 +136,7 @@ async fn a_good_token_under_another_name_is_denied_whether_there_is_such_an_acco
     for name in ["Bob", "Mallory", "u1", "alice", "Alice ", " Alice", "Alicе", "*", "\u{feff}"] {
         let outcome = world.basic(name, world.text()).await;
         world.denies(&outcome, DenialReason::OtherOwner);
-        assert_eq!(world.asked(), [format!("resolve {name}"), String::from("may enter u1")]);
+        assert_eq!(world.asked(), [format!("owner of {name}"), String::from("is active u1")]);
     }
 }
 
@@ -153,7 +155,7 @@ async fn a_disabled_owner_is_denied_on_every_way_in() {
 }
 
 #[tokio::test]
-async fn somebody_who_is_turned_away_has_not_used_the_token() {
+async fn an_owner_who_is_turned_away_has_not_used_the_token() {
     let world = World::with("u1", false);
     world.bearer(world.text()).await.unwrap_err();
     world.basic("Bob", world.text()).await.unwrap_err();
@@ -162,7 +164,7 @@ async fn somebody_who_is_turned_away_has_not_used_the_token() {
 }
 
 #[tokio::test]
-async fn the_directory_is_not_asked_about_a_token_that_is_no_good() {
+async fn the_accounts_are_not_asked_about_a_token_that_is_no_good() {
     let world = World::new();
     let other = World::new();
     world.denies(&world.basic("Alice", other.text()).await, DenialReason::Unknown);
@@ -176,10 +178,10 @@ async fn the_directory_is_not_asked_about_a_token_that_is_no_good() {
 }
 
 #[tokio::test]
-async fn a_directory_that_fails_is_a_failure_and_no_denial() {
+async fn accounts_that_fail_are_a_failure_and_no_denial() {
     let world = World::with("nobody", true);
     for outcome in [world.basic("Alice", world.text()).await, world.bearer(world.text()).await] {
-        assert!(matches!(outcome, Err(Refusal::Directory(_))), "{outcome:?}");
+        assert!(matches!(outcome, Err(Refusal::Accounts(_))), "{outcome:?}");
     }
     assert!(world.told().is_empty());
 }
@@ -229,7 +231,7 @@ async fn a_token_typed_by_hand_enters() {
 }
 
 #[tokio::test]
-async fn no_token_in_the_user_name_reaches_the_directory_or_an_event() {
+async fn no_token_in_the_user_name_reaches_the_accounts_or_an_event() {
     let World { login, token, asked, told } = World::new();
     let text = token.expose_secret().to_owned();
     let lenient = login.clone().accept(|accept| accept.token_as_user_name().bare_token());
@@ -242,7 +244,7 @@ async fn no_token_in_the_user_name_reaches_the_directory_or_an_event() {
             }
         }
         let asked = world.asked();
-        assert!(asked.iter().all(|line| line == "may enter u1"), "{asked:?}");
+        assert!(asked.iter().all(|line| line == "is active u1"), "{asked:?}");
         assert!(world.told().is_empty());
     }
 }
@@ -298,15 +300,7 @@ fn the_realm_shown_is_the_policys_or_another_and_never_an_illegal_one() {
 }
 
 #[test]
-fn debug_shows_no_directory() {
+fn debug_shows_no_accounts() {
     let shown = format!("{:?}", World::new().login);
     assert!(shown.starts_with("Login") && !shown.contains("disabled"), "{shown}");
-}
-
-#[tokio::test]
-async fn where_the_name_is_the_owner_a_name_that_is_no_owner_is_nobodys() {
-    assert_eq!(NameIsOwner.resolve("a\u{202e}b").await.unwrap(), None);
-    assert_eq!(NameIsOwner.resolve(" ").await.unwrap(), None);
-    let alice = NameIsOwner.resolve("alice").await.unwrap().unwrap();
-    assert!(Arc::new(NameIsOwner).may_enter(&alice).await.unwrap());
 }

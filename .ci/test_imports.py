@@ -1,0 +1,133 @@
+"""Tests imports.py on planted crates: python3 .ci/test_imports.py"""
+import pathlib
+import tempfile
+import unittest
+
+from imports import Crate, circles, without_comments_and_texts
+
+
+def imports(**files):
+    """Of a crate with these files; `a__b` is `a/b.rs`."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            path = pathlib.Path(folder, name.replace("__", "/") + ".rs")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        return Crate(folder).imports()
+
+
+class Circles(unittest.TestCase):
+    def assert_circles(self, expected, **files):
+        self.assertEqual(circles(imports(**files)), expected)
+
+    def test_two_files(self):
+        self.assert_circles(
+            [["a.rs", "b.rs"]],
+            lib="mod a; mod b;",
+            a="use crate::b::B; struct A;",
+            b="use crate::a::A; struct B;")
+
+    def test_three_files_by_way_of_each_other(self):
+        self.assert_circles(
+            [["a.rs", "b.rs", "c.rs"]],
+            lib="mod a; mod b; mod c; mod d;",
+            a="use crate::b::B; struct A;",
+            b="use crate::c::C; struct B;",
+            c="fn c(a: crate::a::A) {} struct C;",
+            d="use crate::a::A;")
+
+    def test_two_circles_are_two(self):
+        self.assert_circles(
+            [["a.rs", "b.rs"], ["c.rs", "d.rs"]],
+            lib="mod a; mod b; mod c; mod d;",
+            a="use crate::b::B; use crate::c::C; struct A;",
+            b="use crate::a::A; struct B;",
+            c="use crate::d::D; struct C;",
+            d="use crate::c::C; struct D;")
+
+    def test_a_parent_and_its_child(self):
+        child, circle = "use super::A; struct B;", [["a.rs", "a/b.rs"]]
+        for parent in ["mod b; use b::B; struct A;", "mod b; struct A(b::B);"]:
+            self.assert_circles(circle, lib="mod a;", a=parent, a__b=child)
+        self.assert_circles([], lib="mod a;", a="mod b; struct A;", a__b=child)
+
+    def test_a_reexport_leads_to_the_file_that_defines(self):
+        self.assert_circles(
+            [["a.rs", "b.rs"]],
+            lib="mod a; mod b; pub use a::A; pub use b::*;",
+            a="use crate::B; struct A;",
+            b="use crate::A; struct B;")
+
+    def test_a_reexport_counts_only_if_its_name_is_used(self):
+        child, circle = "use super::A; pub struct B;", [["a.rs", "a/b.rs"]]
+        for parent, expected in [("struct A;", []), ("struct A(B);", circle)]:
+            self.assert_circles(
+                expected, lib="mod a;", a=f"mod b; pub use b::B; pub {parent}", a__b=child)
+
+    def test_what_does_not_count(self):
+        for other in [
+            "/// See [`A`](crate::a::A).\n struct B;",
+            "struct B; /* use crate::a::A; */ // crate::a::A",
+            'const B: &str = "crate::a::A"; const D: char = \'"\';',
+            'const C: &str = r#"" use crate::a::A;"#; struct B;',
+            "struct B; #[cfg(test)] mod tests { use crate::a::A; fn f() { { } } }",
+            "struct B; #[cfg(test)] use crate::a::{A, A as C};",
+            "struct B; #[cfg(test)] #[expect(dead_code)] fn f() -> crate::a::A { crate::a::A }",
+            "macro_rules! b { () => { $crate::a::A } } struct B;",
+        ]:
+            with self.subTest(other):
+                self.assert_circles(
+                    [], lib="mod a; mod b;", a="use crate::b::B; struct A;", b=other)
+
+    def test_tests_in_a_file_of_their_own_do_not_count(self):
+        self.assert_circles(
+            [],
+            lib="mod a; mod b;",
+            a="#[cfg(test)]\nmod tests; struct A;",
+            a__tests="use crate::b::B;",
+            b="use crate::a::A; struct B;")
+
+
+class Imports(unittest.TestCase):
+    def test_a_list_in_a_list(self):
+        found = imports(
+            lib="mod a; mod b; mod c;",
+            a="use crate::{b::{self, B as X}, c::{C, inner::D}};",
+            b="pub struct B;",
+            c="pub struct C; pub mod inner { use super::C; pub struct D; }")
+        self.assertEqual(found["a.rs"], {"b.rs": {"B", "b"}, "c.rs": {"C", "D"}})
+        self.assertEqual(found["c.rs"], {})
+
+    def test_a_path_through_an_import(self):
+        found = imports(
+            lib="mod a; mod b;",
+            a="use crate::b; fn a() { b::c(); b::Kind::One; }",
+            b="pub fn c() {} pub enum Kind { One }")
+        self.assertEqual(found["a.rs"], {"b.rs": {"b", "c", "Kind"}})
+
+    def test_super_of_super(self):
+        found = imports(
+            lib="mod a; mod b;", a="mod c;", a__c="use super::super::b::B;", b="pub struct B;")
+        self.assertEqual(found["a/c.rs"], {"b.rs": {"B"}})
+
+    def test_a_module_in_a_file_of_another_name(self):
+        found = imports(
+            lib='mod a; #[path = "b/sql.rs"]\n#[cfg(unix)]\npub mod b_sql;',
+            a="use crate::b_sql::B;", b__sql="pub struct B;")
+        self.assertEqual(found["a.rs"], {"b/sql.rs": {"B"}})
+
+    def test_other_crates_are_none(self):
+        text = "use std::fmt; use serde::de::*; fn a() { std::mem::take(1); fmt::Error; }"
+        self.assertEqual(imports(lib="mod a;", a=text)["a.rs"], {})
+
+
+class Texts(unittest.TestCase):
+    def test_lines_stay_where_they_are(self):
+        text = 'a /* b\n c */ d "e\n\\" f" // g\nh \'a i\n'
+        blanked = without_comments_and_texts(text)
+        self.assertEqual(blanked.count("\n"), text.count("\n"))
+        self.assertEqual(blanked.split(), ["a", "d", "h", "'a", "i"])
+
+
+if __name__ == "__main__":
+    unittest.main()

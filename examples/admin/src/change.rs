@@ -1,0 +1,53 @@
+//! Changes of a good token: its label, its access, its end.
+
+use app_tokens::{Access, By, Selection, TokenView};
+
+use crate::look::find;
+use crate::make::end;
+use crate::options::{Extend, Narrow, Rename, Setting};
+use crate::print::{end_of, note};
+use crate::problem::Problem;
+use crate::setting::Needs;
+
+pub async fn rename(setting: &Setting, wish: &Rename) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    let opened = setting.open(Needs::Seals).await?;
+    let by = By::Operator(who.as_str());
+    let renamed = opened.tokens.rename(by, wish.token.id, &wish.label).await?;
+    told(&renamed, format_args!("is called {:?}", renamed.label().as_str()))
+}
+
+pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    if wish.access.scopes.is_empty() && wish.access.resources.is_empty() {
+        return Err(Problem::usage("say what it keeps: --scope or --resource"));
+    }
+    let opened = setting.open(Needs::Seals).await?;
+    opened.refuse_unknown_scopes(&wish.access.scopes)?;
+    // What isn't named stays. If that is narrowed meanwhile, this would be more and is refused.
+    let now = find(&opened, wish.token.id).await?;
+    let kept = Access::from_selections(
+        named(&wish.access.scopes).unwrap_or_else(|| now.access().granted_scopes().clone()),
+        named(&wish.access.resources).unwrap_or_else(|| now.access().granted_resources().clone()),
+    )?;
+    let by = By::Operator(who.as_str());
+    let narrowed = opened.tokens.narrow(by, wish.token.id, kept).await?;
+    told(&narrowed, "is narrowed, and what was issued under it has ended unless nothing was taken")
+}
+
+pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    let opened = setting.open(Needs::Seals).await?;
+    let by = By::Operator(who.as_str());
+    let extended = opened.tokens.extend(by, wish.token.id, end(wish.expires)?).await?;
+    told(&extended, end_of(extended.expires()))
+}
+
+fn named<T: Ord + Clone>(items: &[T]) -> Option<Selection<T>> {
+    (!items.is_empty()).then(|| Selection::only(items.iter().cloned()))
+}
+
+fn told(token: &TokenView, what: impl std::fmt::Display) -> Result<(), Problem> {
+    note(format_args!("{} of {} {what}", token.id(), token.owner()));
+    Ok(())
+}

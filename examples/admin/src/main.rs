@@ -1,0 +1,76 @@
+//! An operator's tool: looks after the tokens of a host, from beside it. `cargo run -p admin -- --help`
+//!
+//! One idea each: `options` what is asked for, `setting` the store, the policy and the keys, `make` new tokens, `change` those that
+//! there are, `end` and `leaked` what is to be good no more, `look` lists and answers, `keys` keys and the move to a new one, `print`
+//! how tokens are written, `progress` how far a long act is, `problem` what goes wrong and the exit status.
+
+mod change;
+mod end;
+mod keys;
+mod leaked;
+mod look;
+mod make;
+mod options;
+mod print;
+mod problem;
+mod progress;
+mod setting;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use options::{Command, Keys, Options};
+use print::{note, say};
+use problem::{Exit, Problem};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    if std::env::args_os().any(|argument| options::is_secret(&argument.to_string_lossy())) {
+        note(
+            "admin: an argument is a token or a key, and others can read arguments. \
+             A token is given on standard input; one that stood in an argument is better ended.",
+        );
+        return ExitCode::from(Exit::Usage as u8);
+    }
+    let done = match Options::try_parse() {
+        Ok(options) => run(&options).await,
+        Err(help_or_mistake) => {
+            let _nobody_reads = help_or_mistake.print();
+            return ExitCode::from(help_or_mistake.exit_code() as u8);
+        }
+    };
+    let Err(Problem { exit, text }) = done else {
+        return ExitCode::SUCCESS;
+    };
+    if !text.is_empty() {
+        note(format_args!("admin: {text}"));
+    }
+    ExitCode::from(exit as u8)
+}
+
+async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
+    match command {
+        Command::Issue(wish) => make::issue(setting, wish).await,
+        Command::List(wish) => look::list(setting, wish).await,
+        Command::Show(token) => look::show(setting, token.id).await,
+        Command::Revoke(wish) => end::revoke(setting, wish).await,
+        Command::Rename(wish) => change::rename(setting, wish).await,
+        Command::Narrow(wish) => change::narrow(setting, wish).await,
+        Command::Extend(wish) => change::extend(setting, wish).await,
+        Command::Rotate(wish) => make::rotate(setting, wish).await,
+        Command::Forget(wish) => end::forget(setting, wish).await,
+        Command::Verify => look::verify(setting).await,
+        Command::Purge => end::purge(setting).await,
+        Command::Keys(Keys::New { out }) => keys::new(out.as_deref()),
+        Command::Keys(Keys::InUse) => keys::in_use(setting).await,
+        Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
+        Command::Reseal => keys::reseal(setting).await,
+        Command::Leaked => leaked::leaked(setting).await,
+        Command::Schema { kind } => {
+            let schema =
+                shared::store_choice::schema(kind, &setting.table).map_err(Problem::usage)?;
+            say(schema.trim_end())
+        }
+    }
+}

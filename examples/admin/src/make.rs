@@ -1,0 +1,124 @@
+//! New tokens. The token alone is written to standard output; all else to standard error.
+
+use std::io::{self, Write as _};
+
+use app_tokens::error::LifeError;
+use app_tokens::record::Expires;
+use app_tokens::{
+    By, ChangeError, Clock as _, IssuedToken, NewToken, Reason, ResourcePattern, Rotation, Scope,
+    SystemClock,
+};
+
+use crate::options::{Issue, Rotate, Setting};
+use crate::print::{end_of, note};
+use crate::problem::{Exit, Problem};
+use crate::setting::{Needs, Opened};
+use shared::policy_file::period::End;
+
+pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    refuse_unseen()?;
+    let opened = setting.open(Needs::Seals).await?;
+    opened.refuse_unknown_scopes(&wish.access.scopes)?;
+    opened.refuse_other_realm().await?;
+    let mut new = NewToken::new(&wish.owner, &wish.label).issued_by(&who);
+    if !wish.access.scopes.is_empty() {
+        new = new.scopes(wish.access.scopes.iter().cloned());
+    }
+    if !wish.access.resources.is_empty() {
+        new = new.on_resources(wish.access.resources.iter().map(ResourcePattern::as_str));
+    }
+    new = match wish.expires.map(end).transpose()? {
+        Some(Expires::At(at)) => new.expires_at(at),
+        Some(Expires::Never) => new.never_expires(),
+        None => new,
+    };
+    let issued = opened.tokens.issue(new).await?;
+    let id = issued.view().id();
+    if let Err(error) = hand_over(&issued) {
+        // Nobody holds it, and nobody ever will.
+        let revoked = opened.tokens.revoke(By::Operator(who.as_str()), id, Reason::REQUESTED).await;
+        let outcome = revoked.map_or_else(
+            |failure| format!("could not be revoked again: revoke {id} ({failure})"),
+            |_| "was revoked again".into(),
+        );
+        let lost = format!("the token could not be written ({error}), and {outcome}");
+        return Err(Problem::failed(lost));
+    }
+    note(format_args!("issued {id} for {}: {}", wish.owner, end_of(issued.view().expires())));
+    Ok(())
+}
+
+pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
+    let who = setting.operator()?;
+    refuse_unseen()?;
+    let opened = setting.open(Needs::Seals).await?;
+    let mut rotation = Rotation::new();
+    if let Some(overlap) = wish.overlap {
+        rotation = rotation.overlap(overlap.0);
+    }
+    if let Some(asked) = wish.expires {
+        rotation = rotation.expires(end(asked)?);
+    }
+    let old = wish.token.id;
+    let issued = opened.tokens.rotate(By::Operator(who.as_str()), old, rotation).await?;
+    let id = issued.view().id();
+    if let Err(error) = hand_over(&issued) {
+        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be rotated, nor the old one again.
+        let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
+        let old_one = match overlap.is_zero() {
+            true => format!("{old} has ended"),
+            false => format!(
+                "{old} is good until its overlap ends: run the same again till then, for another in the new one's place. Later"
+            ),
+        };
+        return Err(Problem::failed(format_args!(
+            "the new token {id} could not be written ({error}), and is good, though nobody has it. \
+            {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, `admin revoke {id}` ends it"
+        )));
+    }
+    note(format_args!(
+        "{old} is rotated; the new one is {id} and {}",
+        end_of(issued.view().expires())
+    ));
+    Ok(())
+}
+
+pub fn end(asked: End) -> Result<Expires, Problem> {
+    let seen = asked.seen_from(SystemClock.now());
+    seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
+}
+
+/// Before it is made. A standard output that is closed is /dev/null by now, and would take the token without an error.
+fn refuse_unseen() -> Result<(), Problem> {
+    #[cfg(unix)]
+    {
+        use std::fs::{self, File};
+        use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
+        let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
+        if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
+            return Err(Problem::usage(
+                "standard output is closed or /dev/null: nobody would see the token, so none is made",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn hand_over(issued: &IssuedToken) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", issued.expose_secret())?;
+    out.flush()
+}
+
+impl Opened {
+    /// A mistyped scope would make a token that can do nothing.
+    pub fn refuse_unknown_scopes(&self, wished: &[Scope]) -> Result<(), Problem> {
+        let is_known = |scope: &&Scope| self.scopes.contains(&scope.as_str());
+        if self.scopes.is_empty() || wished.iter().all(|scope| is_known(&scope)) {
+            return Ok(());
+        }
+        let known = self.scopes.join(", ");
+        Err(Problem::new(Exit::Refused, format_args!("the policy file's scopes are {known}")))
+    }
+}

@@ -1,0 +1,327 @@
+//! What is asked for on the command line.
+
+use std::path::PathBuf;
+
+use app_tokens::store::TableName;
+use app_tokens::token::{ParseError, Token};
+use app_tokens::{KeyId, KeyRing, Label, Owner, Reason, ResourcePattern, Scope, TokenId};
+use clap::{Args, Parser, Subcommand};
+
+use shared::policy_file::period::{End, Period, When};
+
+/// Looks after the tokens of a host, also while that runs
+#[derive(Parser)]
+#[command(name = "admin", after_help = AFTER_HELP)]
+pub struct Options {
+    #[command(flatten)]
+    pub setting: Setting,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Example:
+  admin --store sqlite:tokens.db --policy policy.toml --key-file app.key list --owner alice
+
+What each command needs, beside --store:
+  list, show, revoke,     nothing; with --policy and the keys seals are checked, without them the
+  forget, keys in-use     status of whatever isn't revoked is \"unchecked\"
+  leaked                  --policy
+  keys new, schema        nothing, and no store
+  all others              --policy and the keys
+
+Tables are made and migrated by the host, or by hand with what schema prints; never by this tool.
+
+No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
+a file or the environment.
+
+Times are UTC. A point in time is written 2026-12-31T12:00:00Z, 2026-12-31, or \"90 days\" for so long
+from now, or ago where it lies behind. Hosts write last uses with a delay of a minute or so.
+
+Exit status:
+  0  done
+  1  failed: the store, a file, a key, the clock; it says nothing about any token
+  2  usage: what is asked for can't be meant
+  3  there is no such token, or nothing matches
+  4  refused by the policy, or for the state that the token is in
+  5  denied: the token to be verified is no good";
+
+/// Where everything is, and who acts.
+#[derive(Args)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Setting {
+    /// sqlite:PATH or postgres:URL; else APP_TOKENS_STORE, where a URL may hold a password
+    #[arg(long, value_name = "STORE", global = true)]
+    pub store: Option<String>,
+    /// The table, where it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
+    #[arg(
+        long,
+        value_name = "NAME",
+        global = true,
+        default_value = "app_tokens",
+        hide_default_value = true
+    )]
+    pub table: TableName,
+    /// The host's policy, as in examples/cloud/policy.toml
+    #[arg(long, value_name = "FILE", global = true)]
+    pub policy: Option<PathBuf>,
+    /// The host's key ring, a file of mode 0600; else APP_TOKENS_KEYS
+    #[arg(long, value_name = "FILE", global = true)]
+    pub key_file: Option<PathBuf>,
+    /// Who acts, for the record; else USER or LOGNAME
+    #[arg(long = "as", value_name = "NAME", global = true)]
+    pub operator: Option<String>,
+    /// Reports as JSON: list, show, verify, leaked, reseal, keys in-use, revoke --dry-run
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Make a token for an owner: it alone is written to standard output, this once
+    Issue(Issue),
+    /// List tokens, dead ones too
+    #[command(after_help = "\
+Examples:
+  admin list --owner alice --not-revoked
+  admin list --unused-since \"180 days\"
+  admin list --expiring-within \"14 days\" --json")]
+    List(List),
+    /// Show all that is known of a token
+    #[command(after_help = "Example: admin show bsth14r9vj")]
+    Show(Named),
+    /// End a token, or all that match, and what was issued under them
+    Revoke(Revoke),
+    /// Call a token by another label
+    #[command(after_help = "Example: admin rename bsth14r9vj \"Old laptop\"")]
+    Rename(Rename),
+    /// Take access away from a token
+    #[command(after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource photos")]
+    Narrow(Narrow),
+    /// Move a token's end
+    #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
+    Extend(Extend),
+    /// Replace a token by a new one: that alone is written to standard output, this once
+    #[command(after_help = "Example: admin rotate bsth14r9vj --overlap \"1 day\" > token.txt")]
+    Rotate(Rotate),
+    /// Erase a token, or all of an owner: end it and delete its row now
+    #[command(after_help = "\
+Examples:
+  admin forget bsth14r9vj
+  admin forget --owner alice --yes")]
+    Forget(Forget),
+    /// Say whether the token on standard input is good, and if not why; counts as no use
+    #[command(after_help = "Example: admin verify < token.txt")]
+    Verify,
+    /// Delete the rows that have been dead for longer than the policy's retention
+    #[command(after_help = "Example, once a day: admin purge")]
+    Purge,
+    /// Make a key, count the rows under each, ask whether one may be retired
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Seal every row under the active key; may be stopped and run again
+    #[command(after_help = "Example, once a new key is the active one: admin reseal")]
+    Reseal,
+    /// End the tokens in the text on standard input: a log, a commit, a scanner's report
+    #[command(after_help = "Example: git log -p | admin leaked")]
+    Leaked,
+    /// Print the SQL that makes a store's tables
+    #[command(after_help = "Example: admin schema postgres | psql app")]
+    Schema {
+        /// sqlite or postgres
+        #[arg(default_value = "sqlite")]
+        kind: String,
+    },
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example: admin issue --owner alice --label Backup --scope files:read --expires \"90 days\"")]
+pub struct Issue {
+    /// Whose: the host's account id
+    #[arg(long)]
+    pub owner: Owner,
+    /// What its owner calls it
+    #[arg(long)]
+    pub label: Label,
+    /// When it ends, or "never" [default: after the policy's default life]
+    #[arg(long, value_name = "WHEN")]
+    pub expires: Option<End>,
+    #[command(flatten)]
+    pub access: AccessWish,
+}
+
+/// Without a word everything.
+#[derive(Args)]
+pub struct AccessWish {
+    /// A scope that it has; may be repeated [default: all, or when narrowed the same]
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
+    pub scopes: Vec<Scope>,
+    /// A resource that it is good for, or a beginning and *; may be repeated [default: as above]
+    #[arg(long = "resource", value_name = "RESOURCE", value_parser = resource)]
+    pub resources: Vec<ResourcePattern>,
+}
+
+#[derive(Args)]
+pub struct Selection {
+    /// Tokens of this owner
+    #[arg(long)]
+    pub owner: Option<Owner>,
+    /// Tokens not used since; each counts as used when it was made
+    #[arg(long, value_name = "WHEN")]
+    pub unused_since: Option<When>,
+    /// Tokens sealed under the key with this number
+    #[arg(long, value_name = "KEY", value_parser = key_id)]
+    pub under_key: Option<KeyId>,
+}
+
+#[derive(Args)]
+pub struct List {
+    #[command(flatten)]
+    pub which: Selection,
+    /// Tokens to remind of: that end within this time, unless revoked or rotated
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["revoked", "not_revoked"])]
+    pub expiring_within: Option<Period>,
+    /// Revoked ones only
+    #[arg(long, conflicts_with = "not_revoked")]
+    pub revoked: bool,
+    /// No revoked ones
+    #[arg(long)]
+    pub not_revoked: bool,
+}
+
+#[derive(Args)]
+pub struct Named {
+    /// The token's id: ten characters, as `list` shows them
+    pub id: TokenId,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  admin revoke bsth14r9vj --reason \"laptop stolen\"
+  admin revoke --owner alice --reason \"left the company\" --yes
+  admin revoke --unused-since \"180 days\" --dry-run")]
+pub struct Revoke {
+    /// The id of one token
+    #[arg(required_unless_present_any = ["owner", "unused_since", "under_key", "all"])]
+    #[arg(conflicts_with_all = ["owner", "unused_since", "under_key", "all"])]
+    pub id: Option<TokenId>,
+    #[command(flatten)]
+    pub which: Selection,
+    /// Every token of every owner
+    #[arg(long, conflicts_with_all = ["owner", "unused_since", "under_key"])]
+    pub all: bool,
+    /// Why, for the record
+    #[arg(long, value_name = "TEXT", default_value = "requested")]
+    pub reason: Reason,
+    /// Only print what it would end
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Don't ask before all that match are ended
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Args)]
+pub struct Rename {
+    #[command(flatten)]
+    pub token: Named,
+    /// What it is called from now on
+    pub label: Label,
+}
+
+#[derive(Args)]
+pub struct Narrow {
+    #[command(flatten)]
+    pub token: Named,
+    #[command(flatten)]
+    pub access: AccessWish,
+}
+
+#[derive(Args)]
+pub struct Extend {
+    #[command(flatten)]
+    pub token: Named,
+    /// When it ends from now on, or "never"; may be sooner, too
+    #[arg(long, value_name = "WHEN")]
+    pub expires: End,
+}
+
+#[derive(Args)]
+pub struct Rotate {
+    #[command(flatten)]
+    pub token: Named,
+    /// How long the old token lives on [default: as the policy says]
+    #[arg(long, value_name = "PERIOD")]
+    pub overlap: Option<Period>,
+    /// When the new token ends, or "never" [default: when the old one would have]
+    #[arg(long, value_name = "WHEN")]
+    pub expires: Option<End>,
+}
+
+#[derive(Args)]
+pub struct Forget {
+    /// The id of one token
+    #[arg(required_unless_present = "owner", conflicts_with = "owner")]
+    pub id: Option<TokenId>,
+    /// All of this owner's
+    #[arg(long)]
+    pub owner: Option<Owner>,
+    /// Don't ask before an owner's tokens are erased
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Subcommand)]
+#[command(after_help = "\
+Example: a new key is rolled out, the active one always first in the ring:
+  1. admin keys new, and add it behind a comma on every machine: 1:OLD,2:NEW
+  2. when all run with it, make it the active one everywhere: 2:NEW,1:OLD
+  3. admin reseal
+  4. admin keys may-retire 1, and then take it out: 2:NEW")]
+pub enum Keys {
+    /// Make a key, as NUMBER:KEY: on standard output, or in a new file of mode 0600
+    #[command(after_help = "Example: admin keys new --out app.key")]
+    New {
+        /// The file to make; it must not be there yet
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Count the rows that each key seals, revoked ones left out
+    #[command(after_help = "Example: admin keys in-use")]
+    InUse,
+    /// Say whether a key may be taken out of the ring
+    #[command(after_help = "Example: admin keys may-retire 1")]
+    MayRetire {
+        /// The key's number
+        #[arg(value_parser = key_id)]
+        key: KeyId,
+    },
+}
+
+fn scope(text: &str) -> Result<Scope, app_tokens::InvalidText> {
+    Scope::new(text)
+}
+
+fn resource(text: &str) -> Result<ResourcePattern, app_tokens::InvalidText> {
+    ResourcePattern::new(text)
+}
+
+fn key_id(text: &str) -> Result<KeyId, &'static str> {
+    text.parse().ok().and_then(KeyId::new).ok_or("a key's number is one from 1 up")
+}
+
+/// Whether an argument is, or nearly is, a token or a key: then nothing may repeat it, also not the one who parses arguments.
+pub fn is_secret(argument: &str) -> bool {
+    let value = argument.split_once('=').map_or(argument, |(_, value)| value);
+    let is_token = |text: &str| {
+        // Also with a wrong checksum, or cut off: that is nearly the secret. An owner's id may end in a long hexadecimal number.
+        let body = text.rsplit_once('_').map_or("", |(_, body)| body.trim()).as_bytes();
+        let is_nearly = (30..60).contains(&body.len())
+            && body.iter().all(u8::is_ascii_alphanumeric)
+            && !body.iter().all(u8::is_ascii_hexdigit);
+        is_nearly || matches!(Token::parse_any_prefix(text), Ok(_) | Err(ParseError::Checksum))
+    };
+    [argument, value].into_iter().any(|text| is_token(text) || KeyRing::parse(text).is_ok())
+}

@@ -1,0 +1,122 @@
+//! The store, the policy and the keys that a command works with, and who acts.
+
+use app_tokens::record::Status;
+use app_tokens::store::{DynStore, Filter, Page};
+use app_tokens::upkeep::UsageFlusher;
+use app_tokens::{KeyRing, Operator, Policy, Reuse, TokenAuthority};
+
+use crate::options::Setting;
+use crate::print::note;
+use crate::problem::Problem;
+use shared::policy_file::PolicyFile;
+use shared::store_choice::{StoreChoice, VARIABLE};
+
+/// Where keys may be, as DEPLOYING.md has it.
+const KEYS_VARIABLE: &str = "APP_TOKENS_KEYS";
+
+/// What a command can't do without, beside the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Facts of the rows.
+    Store,
+    /// The prefix.
+    Policy,
+    /// Seals: the keys, and the realm, which is the policy's.
+    Seals,
+}
+
+/// An authority over the host's store.
+pub struct Opened {
+    pub tokens: TokenAuthority<DynStore>,
+    pub ring: Option<KeyRing>,
+    /// The scopes that the policy file names.
+    pub scopes: Vec<&'static str>,
+    /// What is said of a token whose status can't be told: nobody looked at its seal, or its key is missing.
+    pub unclear: &'static str,
+    /// A policy with an idle time-out asks for one. It never flushes: what is verified here was not used.
+    _flusher: UsageFlusher<DynStore>,
+}
+
+impl Setting {
+    /// Without a policy, or without keys, it has a ring that knows no row's key: then no status is told by a seal that can't be checked.
+    pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
+        let path = self.policy.as_deref();
+        let file = path.map(PolicyFile::read).transpose().map_err(Problem::failed)?;
+        let ring = self.ring()?;
+        if needs != Needs::Store && file.is_none() {
+            return Err(Problem::usage(
+                "--policy FILE is missing: the host's, which says its prefix and realm",
+            ));
+        }
+        if needs == Needs::Seals && ring.is_none() {
+            return Err(Problem::usage(format_args!(
+                "the keys are missing: --key-file FILE or {KEYS_VARIABLE}"
+            )));
+        }
+        let checks_seals = file.is_some() && ring.is_some();
+        let (policy, scopes) = match file {
+            // To look at a token ends none.
+            Some(PolicyFile { policy, scopes }) => (policy.with_reuse(Reuse::Report), scopes),
+            None => (Policy::new("unknown").map_err(Problem::failed)?, Vec::new()),
+        };
+        let store = self.store().await?;
+        let known = ring.clone().filter(|_| checks_seals);
+        let tokens = TokenAuthority::new(store, known.map_or_else(KeyRing::ephemeral, Ok)?, policy);
+        let unclear = if checks_seals { "unknown" } else { "unchecked" };
+        Ok(Opened { _flusher: tokens.usage_flusher(), tokens, ring, scopes, unclear })
+    }
+
+    async fn store(&self) -> Result<DynStore, Problem> {
+        let choice = StoreChoice::told(self.store.as_deref()).map_err(Problem::usage)?;
+        let choice = choice.ok_or_else(|| {
+            Problem::usage(format_args!(
+                "--store sqlite:PATH or postgres:URL is missing, and so is {VARIABLE}"
+            ))
+        })?;
+        choice.open_existing(&self.table).await.map_err(Problem::failed)
+    }
+
+    fn ring(&self) -> Result<Option<KeyRing>, Problem> {
+        match &self.key_file {
+            Some(path) => Ok(Some(KeyRing::load(path)?)),
+            None if std::env::var_os(KEYS_VARIABLE).is_some() => {
+                Ok(Some(KeyRing::from_env(KEYS_VARIABLE)?))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Who acts.
+    pub fn operator(&self) -> Result<Operator, Problem> {
+        let from_system = || {
+            let names = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+            names.into_iter().find(|name| !name.trim().is_empty())
+        };
+        let name = self.operator.clone().or_else(from_system).ok_or_else(|| {
+            Problem::usage("say who acts with --as NAME, as there is no USER or LOGNAME")
+        })?;
+        Operator::new(name)
+            .map_err(|error| Problem::usage(format_args!("{error}: say who acts with --as NAME")))
+    }
+}
+
+impl Opened {
+    pub fn note_unchecked(&self) {
+        if self.unclear == "unchecked" {
+            note("seals are not checked: for that --policy and the keys are needed");
+        }
+    }
+
+    /// With another host's policy file a new token would be good for nobody, and a purge would go by wrong times. Looks at the first rows.
+    pub async fn refuse_other_realm(&self) -> Result<(), Problem> {
+        let filter = Filter { revoked: Some(false), ..Filter::every_token() };
+        let seen = self.tokens.list(&filter, Page::first(100)).await?.tokens;
+        if seen.is_empty() || seen.iter().any(|token| token.status() != Some(Status::Tampered)) {
+            return Ok(());
+        }
+        Err(Problem::failed(format_args!(
+            "no seal in this store is right for the realm {:?}: is the policy file the host's?",
+            self.tokens.policy().realm()
+        )))
+    }
+}

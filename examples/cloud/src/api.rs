@@ -1,0 +1,149 @@
+//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists, changes or ends tokens.
+//!
+//! `openapi.json` says all of it; a test holds the two against each other.
+
+use std::time::Duration;
+
+use app_tokens::error::Failed;
+use app_tokens::store::{Filter, Page};
+use app_tokens::{IssuedToken, NewToken, Owner, Selection, TokenView};
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, patch, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::Cloud;
+use crate::problem::Problem;
+use crate::request::{SignedIn, parse, read};
+use crate::{change, end};
+
+pub fn routes(cloud: &Cloud) -> Router {
+    Router::new()
+        .route("/api/openapi.json", get(describe_routes))
+        .route("/api/tokens", get(list).post(create).delete(end::revoke_others))
+        .route("/api/tokens/{id}", patch(change::change).delete(end::revoke))
+        .route("/api/tokens/{id}/rotate", post(change::rotate))
+        .route("/api", any(nothing))
+        .route("/api/", any(nothing))
+        .route("/api/{*path}", any(nothing))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this can't be done here")
+        })
+        .layer(DefaultBodyLimit::max(64 * 1024))
+        .with_state(cloud.clone())
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
+}
+
+async fn describe_routes() -> Response {
+    ([(CONTENT_TYPE, "application/json")], include_str!("../openapi.json")).into_response()
+}
+
+/// What is asked for. An unknown field is refused: a mistyped `expires_in_days` must not make a token that lives for a year.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    label: String,
+    expires_in_days: Option<u64>,
+    scopes: Option<Vec<String>>,
+}
+
+async fn create(
+    State(cloud): State<Cloud>,
+    SignedIn(owner): SignedIn,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let wish: Wish = parse(&read(body)?)?;
+    let new = new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?;
+    Ok(show_once(&cloud.tokens.issue(new).await?))
+}
+
+/// The token that is asked for: no scopes at all mean full access, an empty list is a mistake.
+pub fn new_token(
+    owner: &Owner,
+    label: &str,
+    expires_in_days: Option<u64>,
+    scopes: Option<Vec<String>>,
+) -> Result<NewToken, Problem> {
+    let mut new = NewToken::new(owner, label);
+    if let Some(days) = expires_in_days {
+        new = new.expires_in(days_long(days));
+    }
+    Ok(match scopes {
+        Some(scopes) => new.scopes(known(scopes)?),
+        None => new,
+    })
+}
+
+pub fn days_long(days: u64) -> Duration {
+    Duration::from_secs(days.saturating_mul(86_400))
+}
+
+/// Scopes that this cloud has, at least one.
+pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
+    let is_known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
+    if scopes.is_empty() || !scopes.iter().all(is_known) {
+        let reason =
+            "scopes are files:read and files:write, at least one; leave them out for full access";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
+    }
+    Ok(scopes)
+}
+
+async fn list(State(cloud): State<Cloud>, SignedIn(owner): SignedIn) -> Result<Response, Problem> {
+    let tokens: Vec<Value> = all_of(&cloud, &owner).await?.iter().map(describe).collect();
+    Ok(answer(StatusCode::OK, tokens.into()))
+}
+
+/// Every token of an owner, the newest first.
+pub async fn all_of(cloud: &Cloud, owner: &Owner) -> Result<Vec<TokenView>, Failed> {
+    let (mut all, mut page) = (Vec::new(), Page::first(1000));
+    loop {
+        let listed = cloud.tokens.list(&Filter::of_owner(owner), page).await?;
+        all.extend(listed.tokens);
+        if listed.next.is_none() {
+            break;
+        }
+        page.after = listed.next;
+    }
+    all.sort_by_key(|token| (std::cmp::Reverse(token.created_at()), token.id()));
+    Ok(all)
+}
+
+/// An answer about tokens, which no cache keeps.
+pub fn answer(status: StatusCode, body: Value) -> Response {
+    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// The only answer that has a token's text.
+pub fn show_once(issued: &IssuedToken) -> Response {
+    let mut shown = describe(issued.view());
+    shown["token"] = issued.expose_secret().into();
+    answer(StatusCode::CREATED, shown)
+}
+
+pub fn describe(token: &TokenView) -> Value {
+    let scopes = match token.access().granted_scopes() {
+        Selection::All => Value::Null,
+        Selection::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
+    };
+    json!({
+        "id": token.id().to_string(),
+        "label": token.label().as_str(),
+        "scopes": scopes,
+        "created_at": token.created_at().to_string(),
+        "expires_at": token.expires().at().map(|at| at.to_string()),
+        "last_used_at": token.last_use().map(|last_use| last_use.at.to_string()),
+        "successor": token.successor().map(|id| id.to_string()),
+        "revoked_at": token.revocation().map(|revocation| revocation.at.to_string()),
+        "status": token.status().map_or("unknown", |status| status.as_str()),
+    })
+}

@@ -1,0 +1,99 @@
+//! Everybody's files by WebDAV. App tokens only: the main password is refused here.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use app_tokens::web::{Refusal, TokenLayer};
+use app_tokens::{Authenticated, Caller, Forbidden, Owner, Requirement, ScopeName};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::any;
+use dav_server::{DavHandler, localfs::LocalFs, memfs::MemFs, memls::MemLs};
+
+use crate::{Cloud, Error};
+
+/// What a token may do with files.
+#[derive(Clone, Copy)]
+pub enum Files {
+    Read,
+    Write,
+}
+
+impl ScopeName for Files {
+    fn name(&self) -> &'static str {
+        match self {
+            Files::Read => "files:read",
+            Files::Write => "files:write",
+        }
+    }
+
+    fn implied_by(&self) -> &'static [&'static str] {
+        match self {
+            Files::Read => &["files:write"],
+            Files::Write => &[],
+        }
+    }
+}
+
+/// What a WebDAV method does to files, whatever its name sounds like: PROPPATCH and LOCK change things, and a lock on
+/// nothing makes an empty file (RFC 4918, 7.3). What we don't know may do anything.
+fn needed_for(method: &Method) -> &'static [Files] {
+    match method.as_str() {
+        "OPTIONS" => &[],
+        "GET" | "HEAD" | "PROPFIND" => &[Files::Read],
+        "PUT" | "PATCH" | "DELETE" | "MKCOL" | "PROPPATCH" | "LOCK" | "UNLOCK" => &[Files::Write],
+        _ => &[Files::Read, Files::Write], // COPY and MOVE among them
+    }
+}
+
+fn caller(token: Authenticated, method: &Method) -> Result<Caller, Forbidden> {
+    let caller = token.require(Requirement::ANY_VALID_TOKEN)?;
+    for scope in needed_for(method) {
+        caller.require(*scope)?;
+    }
+    Ok(caller)
+}
+
+type Folders = Arc<HashMap<Owner, DavHandler>>;
+
+pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Result<Router, Error> {
+    let folder = |owner: &Owner| Ok((owner.clone(), folder_of(owner, files)?));
+    let folders: Folders =
+        Arc::new(cloud.accounts.all().map(folder).collect::<Result<_, Error>>()?);
+    Ok(Router::new()
+        .route("/dav", any(serve))
+        .route("/dav/", any(serve))
+        .route("/dav/{*path}", any(serve))
+        .route_layer(TokenLayer::new(cloud.tokens.clone(), cloud.accounts.clone()))
+        .with_state(folders))
+}
+
+async fn serve(
+    State(folders): State<Folders>,
+    token: Authenticated,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let caller = caller(token, request.method())?;
+    match folders.get(caller.owner()) {
+        Some(folder) => Ok(folder.handle(request).await.map(Body::new)),
+        None => Ok(StatusCode::NOT_FOUND.into_response()),
+    }
+}
+
+fn folder_of(owner: &Owner, files: Option<&Path>) -> Result<DavHandler, Error> {
+    let dav = DavHandler::builder()
+        .strip_prefix("/dav")
+        .principal(owner.as_str())
+        .locksystem(MemLs::new());
+    let Some(files) = files else {
+        return Ok(dav.filesystem(MemFs::new()).build_handler());
+    };
+    let folder = files.join(owner.as_str());
+    crate::make_folder(files)?;
+    crate::make_folder(&folder)?;
+    Ok(dav.filesystem(LocalFs::new(folder, false, false, false)).build_handler())
+}

@@ -1,0 +1,148 @@
+//! A small file cloud. Its users sign in on a page, create app passwords, and use them with any WebDAV client.
+//!
+//! `cargo run -p cloud -- --data cloud-data`
+//!
+//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by `shared::policy_file`, as the operator's tool in
+//! `../admin` does), `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
+//! password. By that password JSON, too: `api` makes and lists app passwords, `change` gives them another label, end, access or
+//! secret, `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json` describes it, which the cloud
+//! shows at `/api/openapi.json`.
+
+mod accounts;
+mod api;
+mod change;
+mod end;
+mod files;
+mod html;
+mod options;
+mod page;
+mod problem;
+mod request;
+mod session;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use app_tokens::store::DynStore;
+use app_tokens::{KeyRing, Policy, TokenAuthority};
+use axum::Router;
+use shared::policy_file::PolicyFile;
+use shared::store_choice::StoreChoice;
+use tokio::net::TcpListener;
+
+use accounts::Accounts;
+use files::Files;
+use options::Options;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// What every part of the cloud shares.
+#[derive(Clone)]
+struct Cloud {
+    tokens: TokenAuthority<DynStore>,
+    accounts: Accounts,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // What is not UTF-8 is not echoed: it may be a password.
+    let arguments = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
+    let arguments: Result<Vec<String>, _> = arguments.collect();
+    let parsed = arguments.map_err(|_| "an argument is not UTF-8".to_owned());
+    let options = match parsed.and_then(|arguments| Options::parse(arguments.into_iter())) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", options::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cloud: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    make_folder(&options.data)?;
+    let under_data = || StoreChoice::Sqlite(options.data.join("tokens.db"));
+    let store = options.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = KeyRing::load_or_create(options.data.join("tokens.key"))?;
+    let policy = policy(&options)?;
+    let prefix = policy.prefix();
+    let tokens = TokenAuthority::new(store, ring, policy);
+    let cloud = Cloud { tokens: tokens.clone(), accounts: Accounts::new(&options.users) };
+
+    let app = Router::new()
+        .merge(files::routes(&cloud, options.files.as_deref())?)
+        .merge(api::routes(&cloud))
+        .merge(page::routes(&cloud)?);
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
+    options.print_welcome(listener.local_addr()?, prefix.as_str());
+
+    let flusher = tokens.usage_flusher().spawn_every(Duration::from_secs(60));
+    tokio::spawn(purge_daily(tokens));
+    tokio::select! {
+        served = async { axum::serve(listener, app).await } => served?,
+        () = told_to_stop() => {}
+    }
+    flusher.stop().await?;
+    Ok(())
+}
+
+/// The file's, or the one that is built in.
+fn policy(options: &Options) -> Result<Policy, Error> {
+    let PolicyFile { policy, .. } = match &options.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(include_str!("../policy.toml"))?,
+    };
+    // What the tokens' scopes mean is in this program, and the operator's tool must know no others.
+    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write])? {
+        return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
+    }
+    Ok(match options.max_per_owner {
+        Some(max) => policy.with_max_per_owner(max)?,
+        None => policy,
+    })
+}
+
+fn make_folder(folder: &Path) -> Result<(), Error> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(format!("{} is not a folder", folder.display()).into());
+    }
+    std::fs::create_dir_all(folder)
+        .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
+}
+
+async fn purge_daily(tokens: TokenAuthority<DynStore>) {
+    loop {
+        if let Err(error) = tokens.purge().await {
+            eprintln!("purge: {error}");
+        }
+        tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
+    }
+}
+
+/// Ctrl-C, or a service manager's SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    let _stopped_either_way = tokio::signal::ctrl_c().await;
+}

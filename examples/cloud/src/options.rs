@@ -1,0 +1,146 @@
+//! What is asked for on the command line, and what is printed in return.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use app_tokens::Owner;
+
+use shared::store_choice::StoreChoice;
+
+pub const USAGE: &str = "\
+usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR]
+             [--store sqlite:PATH|postgres:URL] [--policy FILE | --max-per-owner N]
+
+  --data DIR            where tokens and the key file live; made if it isn't there
+  --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
+  --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
+  --files DIR           where files live, a folder for each account; in memory by default
+  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, where a URL may hold a password
+  --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
+  --max-per-owner N     how many live app passwords an account may have; any number by default, and the file's if there is one";
+
+pub struct Options {
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    pub users: Vec<(String, String)>,
+    pub files: Option<PathBuf>,
+    pub store: Option<StoreChoice>,
+    pub policy: Option<PathBuf>,
+    pub max_per_owner: Option<u32>,
+    is_demo: bool,
+}
+
+impl Options {
+    /// Nothing where help is asked for.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
+        let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let (mut data, mut files, mut users) = (None, None, Vec::new());
+        let (mut store, mut policy, mut max_per_owner) = (None, None, None);
+        while let Some(option) = arguments.next() {
+            let (option, joined) = match option.split_once('=') {
+                Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+                None => (option, None),
+            };
+            let value =
+                || joined.or_else(|| arguments.next()).ok_or(format!("{option} needs a value"));
+            match option.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--listen" => {
+                    let value = value()?;
+                    listen =
+                        value.parse().map_err(|_| format!("--listen {value} is not ADDR:PORT"))?;
+                }
+                "--data" => data = Some(PathBuf::from(value()?)),
+                "--store" => store = Some(value()?),
+                "--policy" => policy = Some(PathBuf::from(value()?)),
+                "--files" => files = Some(PathBuf::from(value()?)),
+                "--user" => {
+                    let user = parse_user(&value()?)?;
+                    if users.iter().any(|(name, _)| *name == user.0) {
+                        return Err(format!("--user {} is given twice", user.0));
+                    }
+                    users.push(user);
+                }
+                "--max-per-owner" => {
+                    let value = value()?;
+                    let number = value.parse().ok().filter(|number| *number > 0);
+                    max_per_owner = Some(
+                        number
+                            .ok_or(format!("--max-per-owner {value} is not a number from 1 up"))?,
+                    );
+                }
+                _ => return Err(format!("there is no option {option}")),
+            }
+        }
+        let data = data.ok_or("--data DIR is missing")?;
+        let store = StoreChoice::told(store.as_deref())?;
+        if policy.is_some() && max_per_owner.is_some() {
+            return Err("--max-per-owner stands in the file where there is --policy".into());
+        }
+        let served = |kept: &Path| {
+            let overlap = |files: &PathBuf| kept.starts_with(files) || files.starts_with(kept);
+            files.as_ref().is_some_and(overlap)
+        };
+        if served(&data) {
+            return Err("--files and --data overlap: the key file would be served".into());
+        }
+        if let Some(StoreChoice::Sqlite(path)) = &store
+            && served(path)
+        {
+            return Err("--files and --store overlap: the tokens' rows would be served".into());
+        }
+        let is_demo = users.is_empty();
+        if is_demo && !listen.ip().is_loopback() {
+            return Err(format!(
+                "{listen} is open to others: give at least one --user NAME:PASSWORD"
+            ));
+        }
+        if is_demo {
+            users.push(("demo".into(), "demo".into()));
+        }
+        Ok(Some(Options { listen, data, users, files, store, policy, max_per_owner, is_demo }))
+    }
+
+    pub fn print_welcome(&self, address: SocketAddr, prefix: &str) {
+        let name = &self.users[0].0;
+        if !address.ip().is_loopback() {
+            println!("others can reach this without TLS: put a proxy with TLS in front of it");
+        }
+        println!("cloud is at http://{address}/");
+        println!("its JSON API is described at http://{address}/api/openapi.json");
+        let sign_in = if self.is_demo {
+            println!("no --user was given, so there is a demo account: user demo, password demo");
+            "demo:demo"
+        } else {
+            name
+        };
+        println!();
+        println!("Create an app password on that page, or here:");
+        println!(
+            "  curl -u {sign_in} http://{address}/api/tokens -d '{{\"label\":\"My laptop\"}}'"
+        );
+        println!("and use it with any WebDAV client:");
+        println!("  TOKEN={prefix}_...");
+        println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
+        println!(
+            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,user={name},pass=$(rclone obscure $TOKEN):\""
+        );
+    }
+}
+
+fn parse_user(value: &str) -> Result<(String, String), String> {
+    let (name, password) = value.split_once(':').ok_or("--user needs NAME:PASSWORD")?;
+    // A name is also a folder's, and stands before the colon of HTTP Basic.
+    let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
+    if name.is_empty() || name.starts_with('.') || !is_plain {
+        return Err("--user: a name has letters, digits, and - _ . @ (no dot first)".into());
+    }
+    Owner::new(name).map_err(|problem| format!("--user: {problem}"))?;
+    if password.is_empty() {
+        return Err(format!("--user {name}: the password is empty"));
+    }
+    if password.chars().any(char::is_control) {
+        return Err(format!("--user {name}: HTTP Basic can't carry a control character"));
+    }
+    Ok((name.into(), password.into()))
+}

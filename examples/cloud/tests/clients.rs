@@ -1,0 +1,150 @@
+//! Real WebDAV clients against the cloud example: litmus, rclone, curl; Basic and Bearer; before and after a restart.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::Cloud;
+use support::program::{has, run, run_well};
+
+const ALICE: &str = "alice:her secret";
+
+#[test]
+fn litmus_passes_all_of_its_104_tests() {
+    if !has("litmus") {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let cloud = Cloud::with_alice_and_bob(data.path());
+    let (_, token) = cloud.create(ALICE, r#"{"label": "litmus"}"#);
+    let report = run_well(data.path(), "litmus", &[&cloud.url("/dav/"), "alice", &token]);
+    let passed: u32 = report
+        .lines()
+        .filter(|line| line.starts_with("<- summary for"))
+        .filter_map(|line| line.split(": of ").nth(1)?.split(' ').nth(3)?.parse::<u32>().ok())
+        .sum();
+    assert_eq!(passed, 104, "{report}");
+    assert!(!report.contains("FAIL") && !report.contains("SKIPPED"), "{report}");
+}
+
+/// An rclone remote with these words of configuration.
+fn remote(cloud: &Cloud, how: &str) -> String {
+    format!(":webdav,url='{}',vendor=other,{how}:", cloud.url("/dav/"))
+}
+
+fn rclone<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["--config", "/dev/null", "--retries", "1", "--low-level-retries", "1"], arguments].concat()
+}
+
+#[test]
+fn rclone_syncs_and_checks_before_and_after_a_restart_and_is_refused_after_a_revocation() {
+    if !has("rclone") {
+        return;
+    }
+    let (data, home, files) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let files = files.path().to_str().unwrap();
+    let start = || Cloud::start(data.path(), &["--user", ALICE, "--files", files]);
+    let folder = home.path().join("folder");
+    fill(&folder);
+    let folder = folder.to_str().unwrap();
+
+    let cloud = start();
+    let (id, token) = cloud.create(ALICE, r#"{"label": "rclone", "scopes": ["files:write"]}"#);
+    let obscured = run_well(home.path(), "rclone", &["obscure", &token]);
+    let basic = format!("user=alice,pass={}", obscured.trim());
+    let bearer = format!("bearer_token={token}");
+
+    run_well(home.path(), "rclone", &rclone(&["sync", folder, &remote(&cloud, &basic)]));
+    cloud.kill();
+    let cloud = start();
+    for how in [&basic, &bearer] {
+        run_well(
+            home.path(),
+            "rclone",
+            &rclone(&["check", "--download", folder, &remote(&cloud, how)]),
+        );
+    }
+    fs::remove_file(Path::new(folder).join("deep/er/2.txt")).unwrap();
+    fs::write(Path::new(folder).join("new.txt"), "new").unwrap();
+    run_well(home.path(), "rclone", &rclone(&["sync", folder, &remote(&cloud, &bearer)]));
+    run_well(
+        home.path(),
+        "rclone",
+        &rclone(&["check", "--download", folder, &remote(&cloud, &basic)]),
+    );
+
+    assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{id}"), "").status, 204);
+    for how in [&basic, &bearer] {
+        let refused = run(home.path(), "rclone", &rclone(&["lsf", &remote(&cloud, how)]));
+        assert!(!refused.status.success());
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("401 Unauthorized"), "{said}");
+    }
+}
+
+fn fill(folder: &Path) {
+    fs::create_dir_all(folder.join("deep/er")).unwrap();
+    fs::write(folder.join("empty"), "").unwrap();
+    fs::write(folder.join("Ünïcode name & more.txt"), "text").unwrap();
+    fs::write(folder.join("large"), vec![7; 3_000_000]).unwrap();
+    for n in 0..10 {
+        fs::write(folder.join(format!("deep/er/{n}.txt")), n.to_string()).unwrap();
+    }
+}
+
+#[test]
+fn curl_gets_in_by_each_of_its_ways() {
+    if !has("curl") {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let cloud = Cloud::with_alice_and_bob(data.path());
+    let (id, token) = cloud.create(ALICE, r#"{"label": "curl"}"#);
+    let netrc = data.path().join("netrc");
+    fs::write(&netrc, format!("machine 127.0.0.1 login alice password {token}\n")).unwrap();
+    let (netrc, user) = (netrc.to_str().unwrap(), format!("alice:{token}"));
+    let ways: [&[&str]; 4] = [
+        &["-u", &user],
+        &["--oauth2-bearer", &token],
+        &["--netrc-file", netrc],
+        &["--anyauth", "-u", &user],
+    ];
+    let url = cloud.url("/dav/hello");
+    let curl = |way: &[&str], more: &[&str]| {
+        let quiet = ["-sS", "-o", "/dev/stderr", "-w", "%{http_code}"];
+        let arguments = [&quiet, way, more, &[&url]].concat();
+        run_well(data.path(), "curl", &arguments)
+    };
+    for way in ways {
+        let put = curl(way, &["-X", "PUT", "--data-binary", "hello"]);
+        assert!(["201", "204"].contains(&put.as_str()), "{way:?}: {put}");
+        assert_eq!(curl(way, &[]), "200", "{way:?}");
+    }
+    assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{id}"), "").status, 204);
+    for way in ways {
+        assert_eq!(curl(way, &[]), "401", "{way:?}");
+    }
+}
+
+#[test]
+fn the_lines_of_the_welcome_work_as_they_are_printed() {
+    if !has("curl") || !has("rclone") {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(data.path(), &[]);
+    let lines: Vec<&str> = cloud.welcome.lines().map(str::trim).collect();
+    let line = |start: &str| *lines.iter().find(|line| line.starts_with(start)).unwrap();
+    let create = format!("{} -s", line("curl -u demo:demo"));
+    let created = run_well(data.path(), "sh", &["-c", &create]);
+    let created: serde_json::Value = serde_json::from_str(&created).unwrap();
+    fs::write(data.path().join("README.md"), "read me").unwrap();
+    let token = format!("TOKEN={}", created["token"].as_str().unwrap());
+    for go_on in ["curl -u demo:$TOKEN", "rclone lsf"] {
+        let script = format!("{token}\n{}", line(go_on));
+        let said = run_well(data.path(), "sh", &["-c", &script]);
+        assert_eq!(said.contains("README.md"), go_on.starts_with("rclone"), "{said}");
+    }
+}

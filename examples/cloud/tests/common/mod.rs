@@ -1,0 +1,171 @@
+//! Starts the cloud as a process of its own, and talks to it.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+
+pub mod contract;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// The cloud's binary, built with these tests.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cloud");
+
+/// A running cloud; killed when dropped.
+pub struct Cloud {
+    process: Child,
+    pub address: String,
+    pub welcome: String,
+}
+
+impl Cloud {
+    /// Starts it on a free port and waits until it says where it is.
+    pub fn start(data: &Path, options: &[&str]) -> Cloud {
+        let mut process = Command::new(PROGRAM)
+            .args(["--listen", "127.0.0.1:0", "--data"])
+            .arg(data)
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut welcome = String::new();
+        while !welcome.contains("rclone lsf") {
+            let line = lines.next().unwrap_or_else(|| panic!("it ended: {welcome}")).unwrap();
+            welcome += &(line + "\n");
+        }
+        let address =
+            welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        Cloud { process, address, welcome }
+    }
+
+    pub fn with_alice_and_bob(data: &Path) -> Cloud {
+        Cloud::start(data, &["--user", "alice:her secret", "--user", "bob:his secret"])
+    }
+
+    /// Ends it in the middle of whatever it does.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Ends it as a service manager does, and waits.
+    #[cfg(unix)]
+    pub fn terminate(mut self) {
+        let told = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
+        assert!(told.success());
+        assert!(self.process.wait().unwrap().success(), "it ends in order");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// One request over a connection of its own.
+    pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let address = &self.address;
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
+        if !body.is_empty() {
+            head += &format!("Content-Length: {}\r\n", body.len());
+        }
+        for header in headers {
+            head += &format!("{header}\r\n");
+        }
+        // A server that refuses a long body may hang up before it is sent.
+        let _sent = stream.write_all(format!("{head}\r\n{body}").as_bytes());
+        let mut answer = Vec::new();
+        let _hung_up = stream.read_to_end(&mut answer);
+        Answer::parse(&String::from_utf8_lossy(&answer))
+    }
+
+    /// The JSON API with an account's main password. Whatever it answers is as its OpenAPI file says.
+    #[track_caller]
+    pub fn api(&self, account: &str, method: &str, path: &str, body: &str) -> Answer {
+        let answer = self.request(method, path, &[&basic(account)], body);
+        contract::hold(method, path, body, &answer);
+        answer
+    }
+
+    /// A new token's id and text.
+    #[track_caller]
+    pub fn create(&self, account: &str, wish: &str) -> (String, String) {
+        let answer = self.api(account, "POST", "/api/tokens", wish);
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let token = answer.json();
+        (token["id"].as_str().unwrap().to_owned(), token["token"].as_str().unwrap().to_owned())
+    }
+
+    /// The status of a WebDAV request.
+    pub fn dav(&self, method: &str, path: &str, header: &str) -> u16 {
+        self.request(method, path, &[header, "Depth: 1"], "").status
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        let _it_may_have_ended = self.process.kill();
+        let _nothing_is_left = self.process.wait();
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
+            unchunk(body)
+        } else {
+            body.to_owned()
+        };
+        Answer { status, head: head.to_owned(), body }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            found.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+fn unchunk(body: &str) -> String {
+    let (mut rest, mut whole) = (body, String::new());
+    while let Some((length, more)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap_or(0);
+        if length == 0 || more.len() < length {
+            break;
+        }
+        whole += &more[..length];
+        rest = more[length..].trim_start_matches("\r\n");
+    }
+    whole
+}
+
+pub fn basic(account: &str) -> String {
+    format!("Authorization: Basic {}", STANDARD.encode(account))
+}
+
+pub fn bearer(token: &str) -> String {
+    format!("Authorization: Bearer {token}")
+}

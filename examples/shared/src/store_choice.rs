@@ -1,0 +1,205 @@
+//! Which store, as an operator writes it: the one place where `cloud` and `admin` choose. Another store is another line in each `match`.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use app_tokens::store::{
+    DynStore, PostgresStore, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
+    postgres_sql,
+};
+use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
+use rusqlite::{Connection, OpenFlags};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::{Config, NoTls};
+
+/// `sqlite:PATH` or `postgres:URL`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoreChoice {
+    /// The file of this path.
+    Sqlite(PathBuf),
+    /// The database that this URL names.
+    Postgres(Box<Config>),
+}
+
+/// Where the store may be named, too. Other users of the machine don't see it there, so its URL may hold a password.
+pub const VARIABLE: &str = "APP_TOKENS_STORE";
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+impl StoreChoice {
+    /// What the argument says, or else the environment.
+    pub fn told(argument: Option<&str>) -> Result<Option<StoreChoice>, String> {
+        if let Some(argument) = argument {
+            let choice = argument.parse::<StoreChoice>()?;
+            return choice.without_password()?.within_reach().map(Some);
+        }
+        match std::env::var(VARIABLE) {
+            Ok(text) => {
+                let choice = text.parse().and_then(StoreChoice::within_reach);
+                choice.map(Some).map_err(|error| format!("{VARIABLE}: {error}"))
+            }
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(_) => Err(format!("{VARIABLE} is not UTF-8")),
+        }
+    }
+
+    /// Opens it; an SQLite file, or PostgreSQL's tables, that aren't there are made.
+    pub async fn open(&self) -> Result<DynStore, Error> {
+        match self {
+            StoreChoice::Sqlite(path) => Ok(DynStore::new(SqliteStore::open(path)?)),
+            StoreChoice::Postgres(config) => opened(PostgresStore::new(pool(config)?)).await,
+        }
+    }
+
+    /// Opens what is there, with the tables that this version knows. A mistyped path or database shall not become an empty store, nor
+    /// somebody else's get tables of ours; and to migrate is the host's, which may be older than this program.
+    pub async fn open_existing(&self, table: &TableName) -> Result<DynStore, Error> {
+        match self {
+            StoreChoice::Sqlite(path) => {
+                refuse_file_without_tables(path, table)?;
+                Ok(DynStore::new(SqliteStore::open_with_table(path, table.clone())?))
+            }
+            StoreChoice::Postgres(config) => {
+                let pool = pool(config)?;
+                if !has_table(&pool, table).await.map_err(explained)? {
+                    return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres --table {table} | psql DATABASE`").into());
+                }
+                opened(PostgresStore::new(pool).with_table(table.clone())).await
+            }
+        }
+    }
+
+    /// Everybody on the machine may read a process's arguments.
+    fn without_password(self) -> Result<StoreChoice, String> {
+        match &self {
+            StoreChoice::Postgres(config) if config.get_password().is_some() => Err(format!(
+                "a password is no argument, as others can read it: put the store into {VARIABLE}"
+            )),
+            _ => Ok(self),
+        }
+    }
+
+    /// Without TLS, which this example doesn't have, nothing goes to another machine unless it is asked for in so many words.
+    fn within_reach(self) -> Result<StoreChoice, String> {
+        let StoreChoice::Postgres(config) = &self else {
+            return Ok(self);
+        };
+        match config.get_ssl_mode() {
+            SslMode::Disable => Ok(self),
+            SslMode::Require => Err("this example has no TLS: write a connector into it in place of NoTls, or use a socket or a tunnel".into()),
+            _ if is_on_this_machine(config) => Ok(self),
+            _ => Err("the server is another machine, and this example has no TLS: use a tunnel, or say sslmode=disable where nobody else can listen".into()),
+        }
+    }
+}
+
+impl FromStr for StoreChoice {
+    type Err = String;
+    fn from_str(text: &str) -> Result<StoreChoice, String> {
+        let url = match text.split_once(':') {
+            Some(("sqlite", path)) if !path.is_empty() => {
+                return Ok(StoreChoice::Sqlite(path.into()));
+            }
+            // Also the URL alone, which begins in the same way.
+            Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => text,
+            Some(("postgres", url)) if !url.is_empty() => url,
+            _ => return Err("a store is sqlite:PATH or postgres:URL".into()),
+        };
+        // What the driver says would quote a part of the URL. Without a host it would say so when it connects.
+        let config = url
+            .parse::<Config>()
+            .ok()
+            .filter(|config| !config.get_hosts().is_empty() || !config.get_hostaddrs().is_empty());
+        let config = config.ok_or("not a URL that PostgreSQL's driver knows: postgres://user@host/database, or host=... dbname=...")?;
+        Ok(StoreChoice::Postgres(Box::new(config)))
+    }
+}
+
+/// The address says where a connection goes, if there is one beside the name.
+fn is_on_this_machine(config: &Config) -> bool {
+    let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
+    if !config.get_hostaddrs().is_empty() {
+        return config.get_hostaddrs().iter().all(is_loopback);
+    }
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) if name.eq_ignore_ascii_case("localhost") => true,
+        Host::Tcp(name) => name.parse().is_ok_and(|address| is_loopback(&address)),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
+}
+
+/// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that waits for nobody and writes nothing.
+fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
+    if !path.try_exists()? {
+        return Err(format!("there is no file {}: the host makes it", path.display()).into());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    connection.execute_batch("BEGIN DEFERRED")?;
+    match SqliteTransaction::begin_with_table(&mut connection, table.clone()) {
+        Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
+            "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
+            path.display()
+        )
+        .into()),
+        looked_at => Ok(looked_at.map(drop)?),
+    }
+}
+
+async fn has_table(pool: &Pool, table: &TableName) -> Result<bool, PoolError> {
+    let there = table.in_sql("SELECT to_regclass('app_tokens') IS NOT NULL");
+    Ok(pool.get().await?.query_one(&*there, &[]).await?.try_get(0)?)
+}
+
+/// With what the driver keeps as the error's source: why there is no connection, or what the server said.
+fn explained(error: PoolError) -> String {
+    let PoolError::Backend(error) = error else {
+        return format!("PostgreSQL: {error}");
+    };
+    match std::error::Error::source(&error) {
+        Some(why) => format!("PostgreSQL: {error}: {why}"),
+        None => format!("PostgreSQL: {error}"),
+    }
+}
+
+/// The SQL that makes a store's tables, from the first version to the newest.
+pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
+    match kind {
+        "sqlite" if table.as_str().contains('.') => {
+            Err("in SQLite a table is named without a schema".into())
+        }
+        "sqlite" => Ok(table.in_sql(&SqliteStore::MIGRATIONS.join("\n")).into_owned()),
+        "postgres" => Ok(table.in_sql(postgres_sql::SCHEMA).into_owned()),
+        _ => Err("there is a schema for sqlite and for postgres".into()),
+    }
+}
+
+/// With its tables, which are made where there are none, and only looked at where they are there.
+async fn opened(store: PostgresStore) -> Result<DynStore, Error> {
+    store.migrate().await?;
+    Ok(DynStore::new(store))
+}
+
+/// To the primary server, and with an end to every wait.
+fn pool(config: &Config) -> Result<Pool, Error> {
+    let patience = Duration::from_secs(5);
+    let mut config = config.clone();
+    config.target_session_attrs(TargetSessionAttrs::ReadWrite).tcp_user_timeout(patience);
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(patience);
+    }
+    if config.get_options().is_none() {
+        config.options("-c lock_timeout=5s -c statement_timeout=10s");
+    }
+    let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    // Where the server is another machine: a connector of tokio-postgres-rustls or postgres-native-tls here.
+    Ok(Pool::builder(Manager::from_config(config, NoTls, fast))
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(patience))
+        // All hosts that the URL names, one after the other.
+        .create_timeout(Some(3 * patience))
+        .build()?)
+}

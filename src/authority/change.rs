@@ -1,0 +1,273 @@
+//! Changing an active token: rename, narrow, extend, rotate.
+
+use super::{By, MAX_TRIES, TokenAuthority};
+use crate::access::Access;
+use crate::error::{ChangeError, Failed};
+use crate::event::{self, ChangeEvent, Event};
+use crate::issue::{self, IssuedToken, Rotation};
+use crate::record::{Expires, Revocation, Status, TokenRecord};
+use crate::row::ReadableRow;
+use crate::seal::SealChange;
+use crate::store::{Certainty, Insert, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
+use crate::text::{Label, Reason};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+use crate::view::TokenView;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Gives a token another label.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown or not active, or if the label is not valid or
+    /// taken.
+    pub async fn rename(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        label: impl AsRef<str> + Send,
+    ) -> Result<TokenView, ChangeError> {
+        let label = Label::new(label)?;
+        let renamed = move |_: &TokenRecord, _| {
+            Ok(SealChange { label: Some(label.clone()), ..SealChange::default() })
+        };
+        self.change(by, id, event::ChangeKind::Renamed, renamed).await
+    }
+
+    /// Takes access away from a token, and revokes what was issued under its line.
+    ///
+    /// The given access is what remains. If that is all the token had, nothing is revoked.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown or not active, or if it would do more than now.
+    pub async fn narrow(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        access: Access,
+    ) -> Result<TokenView, ChangeError> {
+        let narrowed = move |record: &TokenRecord, _| {
+            if !self.engine.policy.includes(record.access(), &access) {
+                return Err(ChangeError::MoreAccess);
+            }
+            Ok(SealChange { access: Some(access.clone()), ..SealChange::default() })
+        };
+        self.change(by, id, event::ChangeKind::Narrowed, narrowed).await
+    }
+
+    /// Moves the end of a token. A sooner end also revokes what was issued under its line.
+    ///
+    /// The policy's maximum life counts from when the token was created. Don't let a token do this
+    /// for itself: ask a person.
+    ///
+    /// # Errors
+    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
+    /// allow the end.
+    pub async fn extend(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        end: Expires,
+    ) -> Result<TokenView, ChangeError> {
+        let extended = move |record: &TokenRecord, now| {
+            // A rotated token ends with its overlap; a later end would leave two ways in.
+            if record.successor().is_some() {
+                return Err(ChangeError::Rotated);
+            }
+            if record.derived_from().is_some() && end.is_later_than(record.expires()) {
+                return Err(ChangeError::Derived);
+            }
+            let end = issue::within(end, &self.engine.policy, record.created_at(), now)?;
+            Ok(SealChange { expires: Some(end), ..SealChange::default() })
+        };
+        self.change(by, id, event::ChangeKind::Extended, extended).await
+    }
+
+    /// Replaces a token by a new one with the same owner and label.
+    ///
+    /// Atomic: after a crash exactly one of the two is in force. Under concurrent calls only one
+    /// new token stays valid. Without an overlap, one call succeeds. With an overlap, each call
+    /// that succeeds replaces the unused token of the one before.
+    ///
+    /// The old token lives on during the overlap, but not beyond its own end or the new token's.
+    /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are
+    /// behind deny it at once, too.
+    ///
+    /// While the new token is unused and the overlap runs, the old one may be rotated again, in
+    /// case the answer was lost. The unused token is then replaced; the newest gets its label, and
+    /// the smaller access of both. A use on another host counts once that host has written it.
+    ///
+    /// What was issued under the old token is revoked if there is no overlap, or if the new token
+    /// has less access or a sooner end. The owner's limit and unique labels do not apply.
+    ///
+    /// # Errors
+    /// - [`ChangeError`] if the token is unknown, not active, rotated already, or changed by
+    ///   another call.
+    /// - Also if the new token would do more, or if its end or the overlap is not allowed.
+    pub async fn rotate(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        rotation: Rotation,
+    ) -> Result<IssuedToken, ChangeError> {
+        let actor = by.actor()?;
+        self.refuse_without_flusher()?;
+        let (old, replaced, now) = self.rotatable(by, id).await?;
+        let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
+        let old = self.intact(&old)?;
+        let policy = &self.engine.policy;
+        let (granted, old_ends) = rotation.grant(old.record(), last, policy, now)?;
+        let is_less =
+            issue::is_less(&granted.access, granted.expires, &[old.record(), last], policy);
+        let revoked_derived = is_less || old_ends.has_come(now);
+        let superseded = |successor| SealChange {
+            expires: Some(old_ends),
+            successor: Some(successor),
+            ..SealChange::default()
+        };
+        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
+        let supersede = |successor| Supersede {
+            row: self.engine.sealer.reseal(old, superseded(successor)).into(),
+            replaces: replaced.clone().map(Row::from),
+            revokes_derived: revoked_derived,
+            revocation: revocation.clone(),
+        };
+        let unbound = |row: Row| Insert {
+            supersede: Some(supersede(row.id())),
+            row,
+            now,
+            limit: None,
+            unique_label: false,
+            under: None,
+        };
+        let emit = |token: &TokenView, is_certain| {
+            let replaced = replaced.as_ref().map(|row| row.record().id());
+            let by = &actor;
+            self.emit(&Event::Rotated {
+                old: id,
+                replaced,
+                revoked_derived,
+                token,
+                by,
+                is_certain,
+            });
+        };
+        let inserted = self.draw_and_insert(&granted, now, unbound, emit).await?;
+        // Refused as stale: there was neither a limit nor a unique label to refuse it for.
+        inserted.map_err(|_| ChangeError::Conflict)
+    }
+
+    /// Reads a token that can be rotated, and its unused successor if it was rotated before.
+    ///
+    /// Both are active at the instant in the answer.
+    async fn rotatable(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+    ) -> Result<(ReadableRow, Option<ReadableRow>, Timestamp), ChangeError> {
+        let (old, own_use) = self.read(by, id).await?;
+        let Some(successor) = old.record().successor() else {
+            let now = self.now();
+            self.refuse_ended(&old, own_use, now)?;
+            return Ok((old, None, now));
+        };
+        // The store decides whether the successor is unused, so it must know this process's uses.
+        self.flush_usage().await?;
+        let found = self.read(by, successor).await;
+        let now = self.now();
+        self.refuse_ended(&old, own_use, now)?;
+        let unused = found.and_then(|(successor, own_use)| {
+            self.refuse_ended(&successor, own_use, now)?;
+            let record = successor.record();
+            let is_unused = record.last_use().is_none() && record.successor().is_none();
+            is_unused.then_some(successor).ok_or(ChangeError::Rotated)
+        });
+        match unused {
+            Ok(successor) => Ok((old, Some(successor), now)),
+            Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
+            // Whatever became of the successor, the token itself is a rotated one.
+            Err(_) => Err(ChangeError::Rotated),
+        }
+    }
+
+    /// Changes an active token by compare-and-swap, and tries again if another call was faster.
+    async fn change(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        kind: event::ChangeKind,
+        decide: impl Fn(&TokenRecord, Timestamp) -> Result<SealChange, ChangeError> + Send,
+    ) -> Result<TokenView, ChangeError> {
+        let actor = by.actor()?;
+        let policy = &self.engine.policy;
+        for _ in 0..MAX_TRIES {
+            let (old, own_use) = self.read(by, id).await?;
+            let now = self.now();
+            self.refuse_ended(&old, own_use, now)?;
+            let intact = self.intact(&old)?;
+            let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
+            let (access, expires) = (new.record().access(), new.record().expires());
+            let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
+            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
+            let replace = Replace {
+                row: new.clone().into(),
+                now,
+                unique_label: kind == event::ChangeKind::Renamed && policy.has_unique_labels(),
+                revokes_derived: revoked_derived.then(revocation),
+            };
+            let view = self.view(&new, now);
+            let mut change_event = ChangeEvent::new(|_, is_certain| {
+                let (token, change, by) = (&view, kind, &actor);
+                self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
+            });
+            let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
+            let answer = change_event.await_store(self.replace(&replace), is_done).await?;
+            drop(change_event);
+            match answer {
+                Replaced::Done => return Ok(view),
+                Replaced::LabelTaken => return Err(ChangeError::LabelTaken),
+                Replaced::Stale => {}
+            }
+        }
+        Err(ChangeError::Conflict)
+    }
+
+    /// Reads a token's row and this process's own use of it, if the actor may see the token.
+    async fn read(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+    ) -> Result<(ReadableRow, Option<Timestamp>), ChangeError> {
+        let own_use = self.own_use(id);
+        let row = self.store.find(id).await?.and_then(Row::into_readable);
+        let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
+        Ok((row, own_use))
+    }
+
+    fn refuse_ended(
+        &self,
+        row: &ReadableRow,
+        own_use: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        match self.status(row, now, own_use)? {
+            Status::Active => Ok(()),
+            ended => Err(ChangeError::NotActive(ended)),
+        }
+    }
+
+    /// Replaces a row. If the store can't say whether it did, reads the row and compares seals.
+    pub(super) async fn replace(&self, replace: &Replace) -> Result<Replaced, Failed> {
+        let lost = match self.store.replace(replace).await {
+            Err(error) if error.certainty() == Certainty::Unknown => error,
+            Ok(answer @ Replaced::LabelTaken) if !replace.unique_label => {
+                let broken = format!("{answer:?} answers no part of the replacement");
+                return Err(StoreError::unknown(broken).into());
+            }
+            answered => return Ok(answered?),
+        };
+        let found = self.store.find(replace.row.id()).await.ok().flatten();
+        let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());
+        let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
+        if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
+    }
+}

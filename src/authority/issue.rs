@@ -1,0 +1,234 @@
+//! Issuing: a token is drawn, sealed and inserted.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use super::{TokenAuthority, WALK_PAGE};
+use crate::digest::Digest;
+use crate::error::{Failed, IssueError};
+use crate::event::{ChangeEvent, Event};
+use crate::issue::{Granted, IssuedToken, NewToken};
+use crate::present::Caller;
+use crate::random::Secret;
+use crate::record::{Actor, RecordParts, Status, TokenRecord};
+use crate::row::ReadableRow;
+use crate::store::{Certainty, Filter, Insert, Inserted, Page, Row, StoreError, TokenStore};
+use crate::timestamp::Timestamp;
+use crate::token::Token;
+use crate::view::TokenView;
+
+/// How many ids are drawn before the random source is taken for broken.
+///
+/// With a million tokens, one draw in a thousand million hits a taken id.
+const MAX_DRAWS: usize = 4;
+
+/// Why the store did not insert a token.
+pub(super) enum Refused {
+    /// A row that the new token rests on has changed.
+    Stale,
+    LimitReached {
+        limit: u32,
+    },
+    LabelTaken,
+}
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Issues a token. Its text is in the answer and nowhere else: show it once.
+    ///
+    /// Call it only after the owner has authenticated with more than a token (OWASP ASVS 5.0,
+    /// 7.5.1). With a token in hand, use [`issue_under`](Self::issue_under).
+    ///
+    /// # Errors
+    /// [`IssueError`] if a text, the life or the access is not allowed, if the owner's limit is
+    /// reached, if the label is taken, or if the engine fails.
+    pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
+        let now = self.now();
+        let granted = new.grant(&self.engine.policy, now)?;
+        self.refuse_without_flusher()?;
+        self.refuse_with_missing_keys().await?;
+        self.issue_granted(&granted, None, now).await
+    }
+
+    /// Issues a token under the caller's token. It may do no more, ends no later, and is revoked
+    /// with it.
+    ///
+    /// The request is checked against the caller's token as stored now. That token must be active
+    /// and not rotated, and must not itself be issued under another.
+    ///
+    /// The new token is tied to the caller's whole line of rotations. Revoking, narrowing or
+    /// shortening any token of the line revokes it. Three things do not:
+    /// - A rotation that replaces an unused successor.
+    /// - A revocation whose filter excepts the new token by its id.
+    /// - The line going idle. [`purge`](Self::purge) keeps such a line, so that the new token can
+    ///   still be revoked through it.
+    ///
+    /// If no access is given, the new token gets the access of the caller's token. If no end is
+    /// given, it lives for the policy's default life, but never longer than the caller's token.
+    ///
+    /// # Errors
+    /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the
+    /// caller's token, or if that has ended or changed.
+    pub async fn issue_under(
+        &self,
+        caller: &Caller,
+        new: NewToken,
+    ) -> Result<IssuedToken, IssueError> {
+        self.refuse_without_flusher()?;
+        self.refuse_with_missing_keys().await?;
+        // Read again: the token may have been narrowed since the caller authenticated.
+        let own_use = self.own_use(caller.id());
+        let parent = self.store.find(caller.id()).await?.and_then(Row::into_readable);
+        let parent = parent.ok_or(IssueError::ParentChanged)?;
+        let now = self.now();
+        let is_current = parent.record().successor().is_none();
+        if self.status(&parent, now, own_use)? != Status::Active || !is_current {
+            return Err(IssueError::ParentChanged);
+        }
+        let granted = new.grant_under(self.intact(&parent)?.record(), &self.engine.policy, now)?;
+        self.issue_granted(&granted, Some(parent.into()), now).await
+    }
+
+    /// Refuses to issue while a live row is sealed under a key that the ring lacks.
+    ///
+    /// Otherwise new tokens under a ring that was made anew would hide that the old ring is lost.
+    async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
+        if self.engine.ring_is_complete.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let orphans = Filter {
+            revoked: Some(false),
+            except_key_ids: self.engine.sealer.ring().ids().collect(),
+            ..Filter::every_token()
+        };
+        let now = self.now();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&orphans, &mut page).await? {
+            // A damaged row never authenticates, and an expired one is not missed.
+            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
+            if let Some(orphan) = orphan {
+                return Err(Failed::OrphanRow { id: orphan.id(), key_id: orphan.key_id() });
+            }
+        }
+        // Never inside a transaction: what it sees may rest on a revocation that is rolled back,
+        // made by the host's own statements or through another view of the same transaction.
+        if self.buffer.is_none() {
+            self.engine.ring_is_complete.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn issue_granted(
+        &self,
+        granted: &Granted,
+        under: Option<Row>,
+        now: Timestamp,
+    ) -> Result<IssuedToken, IssueError> {
+        let limit = self.engine.policy.max_per_owner();
+        let unique_label = self.engine.policy.has_unique_labels();
+        let as_asked =
+            |row| Insert { row, now, limit, unique_label, under: under.clone(), supersede: None };
+        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        let emit = |token: &TokenView, is_certain| {
+            self.emit(&Event::Issued { token, by: &by, is_certain });
+        };
+        let inserted = self.draw_and_insert(granted, now, as_asked, emit).await?;
+        inserted.map_err(|refused| match refused {
+            Refused::Stale => IssueError::ParentChanged,
+            Refused::LimitReached { limit } => IssueError::LimitReached { limit },
+            Refused::LabelTaken => IssueError::LabelTaken,
+        })
+    }
+
+    /// Draws a token and inserts it; draws again if its id is taken.
+    ///
+    /// `emit` is called for a token that was inserted, and for one that may have been.
+    pub(super) async fn draw_and_insert(
+        &self,
+        granted: &Granted,
+        now: Timestamp,
+        insert: impl Fn(Row) -> Insert,
+        emit: impl Fn(&TokenView, bool),
+    ) -> Result<Result<IssuedToken, Refused>, Failed> {
+        for _ in 0..MAX_DRAWS {
+            let (token, row) = self.draw(granted, now)?;
+            let view = TokenView::new(row.record(), Some(Status::Active), None);
+            let insert = insert(row.into());
+            let mut change_event = ChangeEvent::new(|_, is_certain| emit(&view, is_certain));
+            let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
+            let answer = change_event.await_store(self.insert(&insert), is_done).await?;
+            drop(change_event);
+            let rests_on_others = insert.under.is_some() || insert.supersede.is_some();
+            let refused = match answer {
+                Inserted::Done => return Ok(Ok(IssuedToken::new(token, view))),
+                Inserted::IdTaken => continue,
+                Inserted::Stale => rests_on_others.then_some(Refused::Stale),
+                Inserted::LimitReached => insert.limit.map(|limit| Refused::LimitReached { limit }),
+                Inserted::LabelTaken => insert.unique_label.then_some(Refused::LabelTaken),
+            };
+            let broken =
+                || StoreError::unknown(format!("{answer:?} answers no part of the insert"));
+            return Ok(Err(refused.ok_or_else(broken)?));
+        }
+        Err(Failed::NoFreeId)
+    }
+
+    /// Draws a new token, and seals its row.
+    fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, ReadableRow), Failed> {
+        let secret = {
+            let mut random = self.engine.random.lock().unwrap_or_else(PoisonError::into_inner);
+            Secret::draw(&mut **random)?
+        };
+        let token = Token::compose(self.engine.policy.prefix(), &secret);
+        let id = token.id();
+        let row = self.engine.sealer.seal_new(RecordParts {
+            id,
+            digest: Digest::of(&token),
+            owner: granted.owner.clone(),
+            label: granted.label.clone(),
+            access: granted.access.clone(),
+            issued_by: granted.issued_by.clone(),
+            created_at: now,
+            expires: granted.expires,
+            family: granted.family.unwrap_or(id),
+            successor: None,
+            derived_from: granted.derived_from,
+            revocation: None,
+            last_use: None,
+            revision: 0,
+            key_id: self.engine.sealer.ring().active_id(),
+            seal: None,
+        });
+        Ok((token, row))
+    }
+
+    /// Inserts a row. If the store can't say whether it did, looks, and inserts once more.
+    ///
+    /// The retry carries the same row, so that one call never leaves two tokens.
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, Failed> {
+        let lost = match self.store.insert(insert).await {
+            Err(error) if error.certainty() == Certainty::Unknown => error,
+            answered => return Ok(answered?),
+        };
+        if self.is_there(&insert.row).await == Some(true) {
+            return Ok(Inserted::Done);
+        }
+        match self.store.insert(insert).await {
+            // Either the first attempt arrived late, or another token has this id.
+            Ok(Inserted::IdTaken) => match self.is_there(&insert.row).await {
+                Some(true) => Ok(Inserted::Done),
+                Some(false) => Ok(Inserted::IdTaken),
+                None => Err(lost.into()),
+            },
+            Ok(answer) => Ok(answer),
+            // The first attempt is still in doubt, whatever became of the second.
+            Err(_) => Err(lost.into()),
+        }
+    }
+
+    /// Whether the store has this very row; `None` if it can't say that either.
+    async fn is_there(&self, row: &Row) -> Option<bool> {
+        let found = self.store.find(row.id()).await.ok()?;
+        let found = found.as_ref().and_then(Row::record).map(TokenRecord::digest);
+        Some(found.is_some() && found == row.record().map(TokenRecord::digest))
+    }
+}

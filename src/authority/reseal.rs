@@ -1,0 +1,193 @@
+//! Resealing rows under the ring's active key, and which keys are in use.
+
+use std::collections::BTreeMap;
+
+use super::{By, TokenAuthority, WALK_PAGE};
+use crate::error::{Failed, ManageError, RetireError};
+use crate::event::Event;
+use crate::key::KeyId;
+use crate::record::{Actor, SealCheck, TokenRecord};
+use crate::seal::SealChange;
+use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
+use crate::view::{ResealProgress, ResealReport};
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Seals every row again that another key of the ring seals, under the active key.
+    ///
+    /// It goes row by row while tokens are in use, so it may be stopped and run again. A row that
+    /// is changed at the same time is left for the next run.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails. What was resealed stays so.
+    pub async fn reseal(&self) -> Result<ResealReport, Failed> {
+        self.run_reseal(None, || {}).await
+    }
+
+    /// Reseals like [`reseal`](Self::reseal), and reports its progress before the first row and
+    /// after each.
+    ///
+    /// The rows are counted first, which reads them once more.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails. What was resealed stays so.
+    pub async fn reseal_with_progress(
+        &self,
+        mut report: impl FnMut(ResealProgress) + Send,
+    ) -> Result<ResealReport, Failed> {
+        let rows = self.count_by_key(self.not_under_active_key()).await?;
+        let mut progress =
+            ResealProgress { done: 0, total: rows.iter().map(|(_, rows)| rows).sum() };
+        report(progress);
+        let after_each = || {
+            progress.done += 1;
+            report(progress);
+        };
+        self.run_reseal(None, after_each).await
+    }
+
+    /// Reseals like [`reseal`](Self::reseal), and also rows under a lost key, without a check.
+    ///
+    /// The seals under the lost key can't be checked. **Whatever was written into those rows
+    /// becomes valid.** Call it only if the key is gone for ever and nobody else could write to
+    /// the database. [`reseal`](Self::reseal) tells beforehand how many rows are left under that
+    /// key.
+    ///
+    /// # Errors
+    /// - [`ManageError::KeyNotLost`] if the ring has the key.
+    /// - [`ManageError::Failed`] if the store fails. [`Event::Resealed`] names the rows that were
+    ///   trusted until then; the next run reports the rest.
+    pub async fn danger_reseal_without_proof(
+        &self,
+        lost: KeyId,
+        operator: &str,
+    ) -> Result<ResealReport, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        if self.engine.sealer.ring().ids().any(|id| id == lost) {
+            return Err(ManageError::KeyNotLost(lost));
+        }
+        Ok(self.run_reseal(Some((lost, &actor)), || {}).await?)
+    }
+
+    /// Counts the unrevoked rows that each key seals; damaged rows are left out.
+    ///
+    /// A key that is not listed may be taken out of the ring.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails.
+    pub async fn keys_in_use(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
+        self.count_by_key(Filter { revoked: Some(false), ..Filter::every_token() }).await
+    }
+
+    /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
+    ///
+    /// # Errors
+    /// - [`RetireError::Active`] if it is the active key.
+    /// - [`RetireError::InUse`] with the number of rows that it seals.
+    /// - [`RetireError::Failed`] if the store fails.
+    pub async fn may_retire(&self, key_id: KeyId) -> Result<(), RetireError> {
+        if key_id == self.engine.sealer.ring().active_id() {
+            return Err(RetireError::Active);
+        }
+        let filter = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
+        match self.count_by_key(filter).await?.first() {
+            Some((_, rows)) => Err(RetireError::InUse { rows: *rows }),
+            None => Ok(()),
+        }
+    }
+
+    async fn run_reseal(
+        &self,
+        trusted: Option<(KeyId, &Actor)>,
+        mut after_each: impl FnMut() + Send,
+    ) -> Result<ResealReport, Failed> {
+        let mut run = ResealRun { tokens: self, trusted, report: ResealReport::default() };
+        let not_under_active_key = self.not_under_active_key();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
+            for row in &rows {
+                run.reseal_row(row).await?;
+                after_each();
+            }
+        }
+        run.report.left = self.count_by_key(not_under_active_key).await?;
+        Ok(run.report.clone())
+    }
+
+    /// The unrevoked rows that another key than the active one seals.
+    fn not_under_active_key(&self) -> Filter {
+        Filter {
+            revoked: Some(false),
+            except_key_ids: vec![self.engine.sealer.ring().active_id()],
+            ..Filter::every_token()
+        }
+    }
+
+    /// Counts the matching rows of each key. A damaged row has no key that could be read.
+    async fn count_by_key(&self, filter: Filter) -> Result<Vec<(KeyId, u64)>, Failed> {
+        let mut counts = BTreeMap::new();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&filter, &mut page).await? {
+            for record in rows.iter().filter_map(Row::record) {
+                *counts.entry(record.key_id()).or_insert(0) += 1;
+            }
+        }
+        Ok(counts.into_iter().collect())
+    }
+}
+
+/// One run of a reseal. Emits its event when dropped, so that a run that failed or was given up
+/// reports what it did.
+struct ResealRun<'a, S: TokenStore> {
+    tokens: &'a TokenAuthority<S>,
+    /// The lost key whose rows are trusted without a check, and who said so.
+    trusted: Option<(KeyId, &'a Actor)>,
+    report: ResealReport,
+}
+
+impl<S: TokenStore> ResealRun<'_, S> {
+    async fn reseal_row(&mut self, row: &Row) -> Result<(), Failed> {
+        let Some(readable) = row.readable() else {
+            self.report.tampered.push(row.id());
+            return Ok(());
+        };
+        let sealer = &self.tokens.engine.sealer;
+        let record = readable.record();
+        let is_trusted = self.trusted.is_some_and(|(lost, _)| lost == record.key_id());
+        let new = match sealer.intact(readable) {
+            Ok(intact) => sealer.reseal(intact, SealChange::default()),
+            Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),
+            Err(SealCheck::KeyMissing) => return Ok(()),
+            // A row without a seal comes here, too, even under a lost key: its revocation was
+            // cleared by hand, and a new seal would revive the token.
+            Err(_) => {
+                self.report.tampered.push(row.id());
+                return Ok(());
+            }
+        };
+        // Only a hand could set the highest revision, and no change can go beyond it.
+        if record.revision() >= TokenRecord::MAX_REVISION {
+            self.report.tampered.push(row.id());
+            return Ok(());
+        }
+        let now = self.tokens.now();
+        let replace = Replace { row: new.into(), now, unique_label: false, revokes_derived: None };
+        // Named before the call, because the future may be dropped and the answer may be lost.
+        self.report.trusted.extend(is_trusted.then_some(row.id()));
+        let replaced = self.tokens.replace(&replace).await;
+        if is_trusted && matches!(replaced, Ok(Replaced::Stale)) {
+            self.report.trusted.pop();
+        }
+        self.report.moved += u64::from(replaced? == Replaced::Done);
+        Ok(())
+    }
+}
+
+impl<S: TokenStore> Drop for ResealRun<'_, S> {
+    fn drop(&mut self) {
+        let ResealReport { moved: count, trusted, .. } = &self.report;
+        if *count > 0 || !trusted.is_empty() {
+            let trusted_by = self.trusted.map(|(_, actor)| actor);
+            self.tokens.emit(&Event::Resealed { count: *count, trusted, trusted_by });
+        }
+    }
+}

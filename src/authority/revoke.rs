@@ -1,0 +1,231 @@
+//! Revoking, forgetting and purging.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::{By, TokenAuthority};
+use crate::digest::Digest;
+use crate::error::{Failed, ManageError};
+use crate::event::{ChangeEvent, Event};
+use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
+use crate::record::{Actor, Revocation, Status};
+use crate::store::{Filter, Page, Purge, PurgeCutoff, Row, TokenStore};
+use crate::text::{Owner, Reason};
+use crate::token::TokenId;
+
+/// How many rows one call to the store deletes.
+const PURGE_BATCH: u32 = 1000;
+
+/// A host writes its pending uses within this time; an idle time-out is at least as long.
+const LONGEST_FLUSH: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Revokes a token, and what was issued under it. Returns how many tokens it revoked.
+    ///
+    /// Once this has returned, every host denies them. Revoking again is no error; the first
+    /// instant and reason stay.
+    ///
+    /// # Errors
+    /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
+    /// - [`ManageError::Failed`] if the store fails: call it again.
+    pub async fn revoke(
+        &self,
+        by: By<'_>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
+        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
+        let count = self.revoke_by(by.actor()?, &filter, reason).await?;
+        if count == 0 && self.store.list(&filter, Page::first(1)).await?.is_empty() {
+            return Err(ManageError::Unknown);
+        }
+        Ok(count)
+    }
+
+    /// Revokes all tokens that match, and what was issued under them. Returns how many.
+    ///
+    /// The token that the filter's `except_id` names is spared in any case. An owner's call
+    /// revokes only that owner's tokens.
+    ///
+    /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
+    /// used since a date.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store fails: call it again.
+    pub async fn revoke_matching(
+        &self,
+        by: By<'_>,
+        filter: &Filter,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
+        let actor = by.actor()?;
+        let Some(filter) = by.limit(filter.clone()) else {
+            return Ok(0);
+        };
+        self.flush_if_it_matters(&filter).await?;
+        Ok(self.revoke_by(actor, &filter, reason).await?)
+    }
+
+    /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
+    ///
+    /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is checked,
+    /// so nobody can revoke a token by its id alone. Counts as no use. Other tasks run between the
+    /// pieces of a long text.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
+    pub async fn revoke_leaked(
+        &self,
+        text: &(impl AsRef<[u8]> + ?Sized),
+        operator: &str,
+    ) -> Result<LeakReport, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        let mut scan = LeakScan::new(text.as_ref(), self.engine.policy.accepted_prefixes());
+        let mut leaks = Vec::new();
+        while let Some(tokens) = scan.next_piece() {
+            for Found { position, id, digest } in tokens {
+                let outcome = self.revoke_leak(id, digest, &actor).await?;
+                leaks.push(Leak { position, id, outcome });
+            }
+            if !scan.is_done() {
+                yield_now().await;
+            }
+        }
+        Ok(LeakReport { leaks, rest: scan.rest() })
+    }
+
+    /// Forgets a token: revokes it and what was issued under it, and deletes its row now.
+    ///
+    /// Returns how many rows it deleted.
+    ///
+    /// # Errors
+    /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
+    /// - [`ManageError::Failed`] if the store fails.
+    pub async fn forget(&self, by: By<'_>, id: TokenId) -> Result<u64, ManageError> {
+        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
+        match self.forget_by(by.actor()?, filter).await? {
+            0 => Err(ManageError::Unknown),
+            count => Ok(count),
+        }
+    }
+
+    /// Forgets all tokens of an owner, in batches. Returns how many rows it deleted.
+    ///
+    /// # Errors
+    /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
+    /// already.
+    pub async fn forget_owner(&self, owner: &Owner, operator: &str) -> Result<u64, ManageError> {
+        let actor = By::Operator(operator).actor()?;
+        Ok(self.forget_by(actor, Filter::of_owner(owner)).await?)
+    }
+
+    /// Purges rows that have been dead for longer than the policy's retention, in batches.
+    ///
+    /// Returns how many rows it deleted. Once a day is enough: no token's end waits for it.
+    ///
+    /// A dead line of rotations stays while a token that was issued under it lives, since that
+    /// token is revoked through the line.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails. What was deleted stays deleted.
+    pub async fn purge(&self) -> Result<u64, Failed> {
+        let policy = &self.engine.policy;
+        let idle = policy.idle_timeout();
+        if idle.is_some() {
+            self.flush_usage().await?;
+        }
+        let now = self.now();
+        let ended_by = now.saturating_sub(policy.retention());
+        // Another host may hold a use that it has not written yet. A retention that is longer than
+        // that takes leaves time enough.
+        let unwritten = LONGEST_FLUSH.saturating_sub(policy.retention());
+        let unused_since =
+            idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(unwritten));
+        let dead = Purge::Dead(PurgeCutoff { ended_by, unused_since, now });
+        let emit = |count, is_certain| self.emit(&Event::Purged { count, is_certain });
+        self.delete(&dead, emit).await
+    }
+
+    /// Revokes what matches, and emits one event for it.
+    pub(super) async fn revoke_by(
+        &self,
+        by: Actor,
+        filter: &Filter,
+        reason: Reason,
+    ) -> Result<u64, Failed> {
+        let revocation = Revocation { at: self.now(), reason, by };
+        let mut change_event = ChangeEvent::new(|count, is_certain| {
+            let Revocation { reason, by, .. } = &revocation;
+            self.emit(&Event::Revoked { filter, count, is_certain, reason, by });
+        });
+        let revoked = async { Ok(self.store.revoke(filter, &revocation).await?) };
+        change_event.await_store(revoked, |count| *count).await
+    }
+
+    async fn revoke_leak(
+        &self,
+        id: TokenId,
+        digest: Digest,
+        by: &Actor,
+    ) -> Result<LeakOutcome, Failed> {
+        let own_use = self.own_use(id);
+        let found = self.store.find(id).await?.and_then(Row::into_readable);
+        // Compared even if there is no row, so that the time taken does not tell which ids exist.
+        let stored = found.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
+        let secret_is_right = digest == *stored;
+        let Some(row) = found.filter(|_| secret_is_right) else {
+            return Ok(LeakOutcome::NoToken);
+        };
+        match self.status(&row, self.now(), own_use) {
+            Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
+                Ok(LeakOutcome::Ended(ended))
+            }
+            // Also if the seal can't be checked now: the secret has leaked.
+            Ok(Status::Active | Status::Idle | Status::Tampered) | Err(_) => {
+                self.revoke_by(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
+                Ok(LeakOutcome::Revoked)
+            }
+        }
+    }
+
+    /// Revokes what matches before it deletes it.
+    ///
+    /// If the deletion fails in the middle, the rest is denied already. What was issued under the
+    /// deleted rows could not be revoked through them later.
+    async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
+        self.revoke_by(by.clone(), &filter, Reason::FORGOTTEN).await?;
+        let matching = Purge::Matching(filter.clone());
+        let emit = |count, is_certain| {
+            self.emit(&Event::Forgotten { filter: &filter, count, is_certain, by: &by });
+        };
+        self.delete(&matching, emit).await
+    }
+
+    /// Deletes in batches until the store finds no full batch, and emits one event for them all.
+    async fn delete(&self, purge: &Purge, emit: impl Fn(u64, bool)) -> Result<u64, Failed> {
+        let mut change_event = ChangeEvent::new(emit);
+        let mut count = 0;
+        loop {
+            let batch = async { Ok(self.store.purge(purge, PURGE_BATCH).await?) };
+            let deleted = change_event.await_store(batch, |deleted| *deleted).await?;
+            count += deleted;
+            if deleted < u64::from(PURGE_BATCH) {
+                return Ok(count);
+            }
+        }
+    }
+}
+
+/// Lets other tasks of the same thread run, in any runtime.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

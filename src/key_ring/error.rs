@@ -1,0 +1,66 @@
+//! Why there is no key ring: [`KeyRingError`].
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::key::KeyId;
+use crate::random::RandomSourceFailed;
+
+/// Why there is no key ring. It never shows a key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyRingError {
+    /// The file can't be read or written.
+    #[error("the key file {} can't be used: {error}", path.display())]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The text of the file is no ring.
+    #[error("the key file {}: {error}", path.display())]
+    InFile {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        error: Box<KeyRingError>,
+    },
+    /// Other users may read or change the file.
+    #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
+    Exposed {
+        /// Which file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The environment variable is not set, or is not text.
+    #[error("the environment variable {0} holds no key ring")]
+    NoVariable(Box<str>),
+    /// The text is longer than any key ring.
+    #[error("the key ring is longer than 64 KiB")]
+    TooLong,
+    /// There is no key.
+    #[error("the key ring is empty: it needs at least one ID:KEY")]
+    Empty,
+    /// An entry is not `ID:KEY` with a number from 1 and base64.
+    #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
+    Malformed(Box<str>),
+    /// A key has too few bytes.
+    #[error("key {id} has {bytes} bytes; it needs at least 32")]
+    Short {
+        /// Which key.
+        id: KeyId,
+        /// How many bytes it has.
+        bytes: usize,
+    },
+    /// A key repeats one byte.
+    #[error("key {0} repeats one byte: draw a random one")]
+    Weak(KeyId),
+    /// A key or an id was given twice.
+    #[error("key {0} of the ring repeats the id or the bytes of another")]
+    Repeated(KeyId),
+    /// The system has no randomness for a new key.
+    #[error(transparent)]
+    Random(#[from] RandomSourceFailed),
+}

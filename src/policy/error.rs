@@ -1,0 +1,39 @@
+//! Why a policy is refused: [`PolicyError`].
+
+use crate::token::InvalidPrefix;
+
+/// Why a policy was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyError {
+    /// The prefix is malformed.
+    #[error(transparent)]
+    Prefix(#[from] InvalidPrefix),
+    /// The realm is malformed.
+    #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
+    Realm,
+    /// A duration or limit is zero, but must not be.
+    #[error("the {0} must not be zero")]
+    Zero(&'static str),
+    /// A default is longer than its maximum.
+    #[error("the {0} is longer than its maximum; set the maximum first")]
+    PastMaximum(&'static str),
+    /// There is a maximum life, so no token may live for ever.
+    #[error("tokens can't be never-expiring under a maximum life")]
+    NeverWithMaximum,
+    /// A scope implies a second one, but not all that this implies.
+    #[error(
+        "the scope {implying} implies one that implies {scope}, so it must imply {scope}, too; \
+         name it in `implied_by` of {scope}"
+    )]
+    ScopeLeftOut {
+        /// The scope that is not implied.
+        scope: &'static str,
+        /// The scope that must imply it.
+        implying: &'static str,
+    },
+    /// The idle time-out is under a day. Tokens in daily use would go idle between two writes of
+    /// their uses.
+    #[error("the idle time-out is under a day; make it a day or more")]
+    IdleTooShort,
+}

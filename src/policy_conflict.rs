@@ -1,0 +1,67 @@
+//! Compares a policy with tokens that were issued under another one: [`PolicyConflict`].
+
+use crate::policy::Policy;
+use crate::record::{Expires, Status};
+use crate::timestamp::Timestamp;
+use crate::view::TokenView;
+
+/// A conflict of a policy with a token that was issued under another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PolicyConflict {
+    /// The idle time-out would deny the token from this instant on, unless it is used before.
+    GoesIdle {
+        /// The first instant at which it would be denied.
+        at: Timestamp,
+    },
+    /// The policy would not issue a token with so late an end. This token keeps its end.
+    EndsTooLate {
+        /// The latest end that the policy would allow.
+        latest: Timestamp,
+    },
+    /// The policy would not issue a token that never expires. This token stays so.
+    NeverExpires,
+}
+
+impl Policy {
+    /// Returns the conflicts of a token with this policy: a preview before a change of policy.
+    ///
+    /// A token that isn't active has none. A changed realm and a prefix that is no longer accepted
+    /// are not seen, since no row holds either: every token would be denied, or not be ours. A last
+    /// use that a broken clock wrote in the future is believed, so such a token may go idle sooner.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use app_tokens::{NewToken, Policy, PolicyConflict, TokenAuthority};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let issued = tokens.blocking().issue(NewToken::new("alice", "My phone"))?;
+    /// let stricter = Policy::new("acme")?.with_max_life(Duration::from_secs(90 * 86_400))?;
+    /// let conflicts = stricter.conflicts_with(issued.view());
+    /// assert!(matches!(conflicts[..], [PolicyConflict::EndsTooLate { .. }]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn conflicts_with(&self, token: &TokenView) -> Vec<PolicyConflict> {
+        let mut conflicts = Vec::new();
+        if token.status() != Some(Status::Active) {
+            return conflicts;
+        }
+        let last_use = token.last_use().map(|last_use| last_use.at);
+        let last_use = last_use.unwrap_or(Timestamp::MIN).max(token.created_at());
+        let goes_idle = self.idle_timeout().and_then(|timeout| last_use.checked_add(timeout));
+        if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
+            conflicts.push(PolicyConflict::GoesIdle { at });
+        }
+        let latest = self.max_life().map(|max| token.created_at().saturating_add(max));
+        if let Some(latest) = latest
+            && token.expires().is_later_than(Expires::At(latest))
+        {
+            conflicts.push(PolicyConflict::EndsTooLate { latest });
+        }
+        if token.expires() == Expires::Never && !self.allows_never_expiring() {
+            conflicts.push(PolicyConflict::NeverExpires);
+        }
+        conflicts
+    }
+}

@@ -1,0 +1,281 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::access::{ResourcePattern, Scope};
+use crate::digest::Digest;
+use crate::key::KeyId;
+use crate::record::tests::{at, example};
+use crate::record::{Actor, LastUse, Revocation};
+use crate::row::Row;
+use crate::text::{Operator, Owner, Reason};
+use crate::token::Token;
+
+const ONE: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const TWO: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+fn sealer(keys: &str, realm: &str) -> Sealer {
+    Sealer::new(KeyRing::parse(keys).unwrap(), realm)
+}
+
+/// The row as a store loads it from outside.
+fn loaded(row: &ReadableRow) -> ReadableRow {
+    ReadableRow::unmarked(row.record().clone())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map(|p| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap()).collect()
+}
+
+#[test]
+fn digest_and_seal_are_those_of_a_second_implementation() {
+    let rows: Vec<Value> =
+        serde_json::from_str(include_str!("../../tests/vectors/seals.json")).unwrap();
+    assert_eq!(rows.len(), 10);
+    for row in rows {
+        let text = |name: &str| row[name].as_str().unwrap();
+        let list = |name: &str| {
+            let items = row[name].as_array()?;
+            Some(items.iter().map(|item| item.as_str().unwrap().to_owned()).collect::<Vec<_>>())
+        };
+        let id = |name: &str| row[name].as_u64().map(|n| TokenId::from_u64(n).unwrap());
+        let instant = |name: &str| row[name].as_i64().map(|n| Timestamp::from_unix(n).unwrap());
+        let scopes =
+            list("scopes").map(|s| Selection::only(s.iter().map(|s| Scope::new(s).unwrap())));
+        let resources = list("resources")
+            .map(|r| Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap())));
+
+        let key = STANDARD.encode(from_hex(text("key")));
+        let sealer = sealer(&format!("{}:{key}", row["key_id"]), text("realm"));
+        let token = Token::parse_any_prefix(text("token")).unwrap();
+        let sealed = sealer.seal_new(RecordParts {
+            id: token.id(),
+            digest: Digest::of(&token),
+            owner: Owner::new(text("owner")).unwrap(),
+            label: Label::new(text("label")).unwrap(),
+            access: Access::from_selections(
+                scopes.unwrap_or(Selection::All),
+                resources.unwrap_or(Selection::All),
+            )
+            .unwrap(),
+            issued_by: row["issued_by"].as_str().map(|name| Operator::new(name).unwrap()),
+            created_at: instant("created_at").unwrap(),
+            expires: instant("expires_at").map_or(Expires::Never, Expires::At),
+            family: id("family").unwrap(),
+            successor: id("successor"),
+            derived_from: id("derived_from"),
+            ..example()
+        });
+        assert_eq!(sealed.record().id(), id("id").unwrap());
+        assert_eq!(hex(&sealed.record().digest().to_bytes()), text("digest"));
+        assert_eq!(hex(&sealed.record().seal().unwrap().to_bytes()), text("seal"));
+    }
+}
+
+#[test]
+fn a_row_is_right_under_its_own_key_and_realm_only() {
+    let row = sealer(ONE, "acme").seal_new(example());
+    let check = |keys: &str, realm: &str| sealer(keys, realm).check(&loaded(&row));
+    assert_eq!(check(ONE, "acme"), SealCheck::Right);
+    assert_eq!(check(&format!("{TWO},{ONE}"), "acme"), SealCheck::Right, "a retired key checks");
+    assert_eq!(check(ONE, "other"), SealCheck::Wrong, "a row of another realm");
+    assert_eq!(check(TWO, "acme"), SealCheck::KeyMissing);
+    let other_key = TWO.replace("2:", "1:");
+    assert_eq!(check(&other_key, "acme"), SealCheck::Wrong);
+}
+
+#[test]
+fn a_revoked_row_is_never_intact_whatever_seal_and_mark_it_has() {
+    let sealer = sealer(ONE, "acme");
+    let row = sealer.seal_new(example());
+    assert!(sealer.intact(&row).is_ok() && sealer.intact(&loaded(&row)).is_ok());
+    let revocation = Revocation { at: at(5), reason: Reason::REQUESTED, by: Actor::Engine };
+    let revoked = row.record().clone().changed(|parts| parts.revocation = Some(revocation));
+    let unmarked = ReadableRow::unmarked(revoked.clone());
+    for revoked in [unmarked, ReadableRow::marked(revoked, sealer.mark)] {
+        assert_eq!(sealer.check(&revoked), SealCheck::Right, "a revocation is not sealed");
+        assert_eq!(sealer.intact(&revoked).unwrap_err(), SealCheck::Wrong);
+    }
+}
+
+#[test]
+fn a_mark_of_another_sealer_is_worth_nothing() {
+    let foreign = sealer(TWO, "acme").seal_new(example());
+    assert_eq!(sealer(ONE, "acme").check(&foreign), SealCheck::KeyMissing);
+    let same_ring_other_realm = sealer(ONE, "other").seal_new(example());
+    assert_eq!(sealer(ONE, "acme").check(&same_ring_other_realm), SealCheck::Wrong);
+}
+
+#[test]
+fn a_mark_does_not_survive_a_change_of_a_sealed_field() {
+    let sealer = sealer(ONE, "acme");
+    let row = sealer.seal_new(example());
+    let rebuilt = Row::new(TokenRecord::from_parts(RecordParts {
+        owner: Owner::new("mallory").unwrap(),
+        ..row.record().clone().into_parts()
+    }));
+    assert_eq!(sealer.check(rebuilt.readable().unwrap()), SealCheck::Wrong);
+}
+
+#[test]
+fn what_is_not_sealed_changes_without_a_key_and_keeps_the_mark() {
+    let sealer = sealer(ONE, "acme");
+    let row = Row::from(sealer.seal_new(example()));
+    let last_use = LastUse { at: at(5), address: None, client: Some("x".into()) };
+    let changed = row.with_last_use(last_use.clone()).with_next_revision();
+    assert_eq!(sealer.check(changed.readable().unwrap()), SealCheck::Right);
+    assert_eq!(sealer.check(&loaded(changed.readable().unwrap())), SealCheck::Right);
+    assert_eq!(changed.record().unwrap().revision(), 1);
+    assert_eq!(changed.record().unwrap().last_use(), Some(&last_use));
+}
+
+#[test]
+fn a_revocation_wipes_the_seal_and_a_cleared_one_does_not_revive() {
+    let sealer = sealer(ONE, "acme");
+    let revocation = Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner };
+    let revoked = Row::from(sealer.seal_new(example())).with_revocation(revocation);
+    let record = revoked.record().unwrap();
+    assert_eq!((record.seal(), record.revision()), (None, 1));
+    let cleared = RecordParts { revocation: None, ..record.clone().into_parts() };
+    let cleared = ReadableRow::unmarked(TokenRecord::from_parts(cleared));
+    assert_eq!(sealer.check(&cleared), SealCheck::Wrong);
+}
+
+#[test]
+fn a_revocation_can_not_be_replaced_away() {
+    let sealer = sealer(ONE, "acme");
+    let before = Row::from(sealer.seal_new(example()));
+    let revocation = Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner };
+    let revived = before.with_revocation(revocation).replacing(&before);
+    assert_eq!(sealer.check(revived.readable().unwrap()), SealCheck::Wrong);
+    assert!(sealer.intact(revived.readable().unwrap()).is_err());
+}
+
+/// Records whose texts, lists and options are short and alike, so that an encoding without lengths
+/// or tags would soon meet itself.
+fn confusable() -> impl Strategy<Value = RecordParts> {
+    let text = "[ab]{1,3}";
+    let list = || prop::option::of(prop::collection::vec(text, 0..3));
+    let id = || prop::option::of(0_u64..3);
+    (
+        text,
+        text,
+        list(),
+        list(),
+        prop::option::of(text),
+        0_i64..3,
+        prop::option::of(0_i64..3),
+        (0_u64..3, id(), id()),
+    )
+        .prop_map(
+            |(
+                owner,
+                label,
+                scopes,
+                resources,
+                issued_by,
+                created,
+                expires,
+                (family, successor, derived),
+            )| {
+                let id = |number| TokenId::from_u64(number).unwrap();
+                let scopes = scopes.map_or(Selection::All, |s| {
+                    Selection::only(s.iter().map(|s| Scope::new(s).unwrap()))
+                });
+                let resources = resources.map_or(Selection::All, |r| {
+                    Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap()))
+                });
+                RecordParts {
+                    owner: Owner::new(owner).unwrap(),
+                    label: Label::new(label).unwrap(),
+                    access: Access::from_selections(scopes, resources).unwrap(),
+                    issued_by: issued_by.map(|name| Operator::new(name).unwrap()),
+                    created_at: Timestamp::from_unix(created).unwrap(),
+                    expires: expires
+                        .map_or(Expires::Never, |e| Expires::At(Timestamp::from_unix(e).unwrap())),
+                    family: id(family),
+                    successor: successor.map(id),
+                    derived_from: derived.map(id),
+                    ..example()
+                }
+            },
+        )
+}
+
+/// Reads the encoding back. That it can be done shows that no two records have the same bytes.
+struct Decoding<'a>(&'a [u8]);
+
+impl<'a> Decoding<'a> {
+    fn take(&mut self, length: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        taken
+    }
+    fn number(&mut self) -> u64 {
+        u64::from_be_bytes(self.take(8).try_into().unwrap())
+    }
+    fn small(&mut self) -> u32 {
+        u32::from_be_bytes(self.take(4).try_into().unwrap())
+    }
+    fn slice(&mut self) -> &'a [u8] {
+        let length = self.small();
+        self.take(length as usize)
+    }
+    fn text(&mut self) -> &'a str {
+        std::str::from_utf8(self.slice()).unwrap()
+    }
+    fn id(&mut self) -> TokenId {
+        TokenId::from_u64(self.number()).unwrap()
+    }
+    fn instant(&mut self) -> Timestamp {
+        Timestamp::from_unix(self.number() as i64).unwrap()
+    }
+    fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        (self.take(1) == [1]).then(|| read(self))
+    }
+    fn selection<T: Ord>(&mut self, make: impl Fn(&str) -> T) -> Selection<T> {
+        let listed = self.option(|bytes| {
+            let length = bytes.small();
+            (0..length).map(|_| make(bytes.text())).collect::<Vec<_>>()
+        });
+        listed.map_or(Selection::All, Selection::only)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn the_encoding_is_injective(parts in confusable(), realm in "[ab]{1,3}") {
+        let bytes = encoding(&realm, &TokenRecord::from_parts(parts.clone()));
+        let mut bytes = Decoding(&bytes);
+        prop_assert_eq!(bytes.take(4), b"ats1");
+        prop_assert_eq!(bytes.text(), realm);
+        let decoded = RecordParts {
+            key_id: KeyId::new(bytes.small()).unwrap(),
+            id: bytes.id(),
+            digest: Digest::from_bytes(bytes.slice()).unwrap(),
+            owner: Owner::new(bytes.text()).unwrap(),
+            label: Label::new(bytes.text()).unwrap(),
+            access: Access::from_selections(
+                bytes.selection(|name| Scope::new(name).unwrap()),
+                bytes.selection(|name| ResourcePattern::new(name).unwrap()),
+            ).unwrap(),
+            issued_by: bytes.option(|bytes| Operator::new(bytes.text()).unwrap()),
+            created_at: bytes.instant(),
+            expires: bytes.option(Decoding::instant).map_or(Expires::Never, Expires::At),
+            family: bytes.id(),
+            successor: bytes.option(Decoding::id),
+            derived_from: bytes.option(Decoding::id),
+            ..example()
+        };
+        prop_assert_eq!(decoded, parts);
+        prop_assert!(bytes.0.is_empty());
+    }
+}

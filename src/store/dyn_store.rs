@@ -1,0 +1,140 @@
+//! [`DynStore`], and stores behind a pointer.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::record::{LastUse, Revocation};
+use crate::store::{
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    TokenStore,
+};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+/// Any store, chosen at run time: for a host whose configuration says which one.
+///
+/// Each call costs one allocation more than on the store itself.
+///
+/// ```
+/// use app_tokens::store::{DynStore, MemoryStore};
+/// let store: DynStore = DynStore::new(MemoryStore::new());
+/// ```
+#[derive(Clone)]
+pub struct DynStore(Arc<dyn ErasedStore>);
+
+impl DynStore {
+    /// Takes a store of any type.
+    pub fn new(store: impl TokenStore + 'static) -> DynStore {
+        DynStore(Arc::new(store))
+    }
+}
+
+impl fmt::Debug for DynStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DynStore")
+    }
+}
+
+impl TokenStore for DynStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.0.insert(insert).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.0.find(id).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.0.list(filter, page).await
+    }
+    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+        self.0.replace(replace).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.0.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.0.touch(uses, now).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.0.purge(purge, limit).await
+    }
+}
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`TokenStore`] with boxed futures: a trait whose methods return `impl Future` can't be a `dyn`.
+trait ErasedStore: Send + Sync {
+    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
+    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>>;
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>>;
+    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced>;
+    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64>;
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()>;
+    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64>;
+}
+
+impl<S: TokenStore> ErasedStore for S {
+    fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted> {
+        Box::pin(TokenStore::insert(self, insert))
+    }
+    fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>> {
+        Box::pin(TokenStore::find(self, id))
+    }
+    fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>> {
+        Box::pin(TokenStore::list(self, filter, page))
+    }
+    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced> {
+        Box::pin(TokenStore::replace(self, replace))
+    }
+    fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64> {
+        Box::pin(TokenStore::revoke(self, filter, revocation))
+    }
+    fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()> {
+        Box::pin(TokenStore::touch(self, uses, now))
+    }
+    fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64> {
+        Box::pin(TokenStore::purge(self, purge, limit))
+    }
+}
+
+/// A pointer to a store is a store, so that hosts can share one or lend it.
+macro_rules! forward_through {
+    ($pointer:ty) => {
+        impl<S: TokenStore> TokenStore for $pointer {
+            async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+                (**self).insert(insert).await
+            }
+            async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+                (**self).find(id).await
+            }
+            async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+                (**self).list(filter, page).await
+            }
+            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+                (**self).replace(replace).await
+            }
+            async fn revoke(
+                &self,
+                filter: &Filter,
+                revocation: &Revocation,
+            ) -> Result<u64, StoreError> {
+                (**self).revoke(filter, revocation).await
+            }
+            async fn touch(
+                &self,
+                uses: &[(TokenId, LastUse)],
+                now: Timestamp,
+            ) -> Result<(), StoreError> {
+                (**self).touch(uses, now).await
+            }
+            async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+                (**self).purge(purge, limit).await
+            }
+        }
+
+        impl<S: RuntimeFree> RuntimeFree for $pointer {}
+    };
+}
+
+forward_through!(Arc<S>);
+forward_through!(&S);

@@ -1,0 +1,115 @@
+//! How a record and a filter are bound to a statement, and how a row is read.
+
+use tokio_postgres::types::{ToSql, Type};
+
+use super::error::Problem;
+use crate::record::{Revocation, TokenRecord};
+use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
+use crate::timestamp::Timestamp;
+
+/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each
+/// statement for its values.
+pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
+
+/// The parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
+pub(super) fn filter_params<'f>(filter: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
+    let FilterColumns {
+        id,
+        owner,
+        family,
+        except_id,
+        key_id,
+        except_key_ids,
+        revoked,
+        superseded,
+        expires_before,
+        expires_from,
+        created_before,
+        last_used_before,
+    } = filter;
+    [
+        (id, Type::INT8),
+        (owner, Type::TEXT),
+        (family, Type::INT8),
+        (except_id, Type::INT8),
+        (key_id, Type::INT8),
+        (except_key_ids, Type::INT8_ARRAY),
+        (revoked, Type::BOOL),
+        (superseded, Type::BOOL),
+        (expires_before, Type::INT8),
+        (expires_from, Type::INT8),
+        (created_before, Type::INT8),
+        (last_used_before, Type::INT8),
+    ]
+}
+
+/// The parameters of a revocation, in the order of every statement that revokes.
+pub(super) struct RevocationParams<'r> {
+    at: i64,
+    reason: &'r str,
+    by: String,
+}
+
+impl<'r> RevocationParams<'r> {
+    pub(super) fn of(Revocation { at, reason, by }: &'r Revocation) -> RevocationParams<'r> {
+        RevocationParams { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
+    }
+
+    pub(super) fn params(&self) -> [Parameter<'_>; 3] {
+        [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
+    }
+}
+
+/// A record's columns, without what PostgreSQL can't hold.
+pub(super) fn storable(record: &TokenRecord) -> RowColumns<'_> {
+    let columns = RowColumns::of(record);
+    let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
+    RowColumns { last_used_client, ..columns }
+}
+
+/// PostgreSQL's texts hold no NUL. A client's name is the only text of a record that may have one.
+pub(super) fn without_nul(client: &str) -> String {
+    client.replace('\0', "\u{fffd}")
+}
+
+/// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
+    [
+        (&columns.id, Type::INT8),
+        (&columns.digest, Type::BYTEA),
+        (&columns.owner, Type::TEXT),
+        (&columns.label, Type::TEXT),
+        (&columns.scopes, Type::TEXT),
+        (&columns.resources, Type::TEXT),
+        (&columns.issued_by, Type::TEXT),
+        (&columns.created_at, Type::INT8),
+        (&columns.expires_at, Type::INT8),
+        (&columns.family, Type::INT8),
+        (&columns.successor, Type::INT8),
+        (&columns.derived_from, Type::INT8),
+        (&columns.key_id, Type::INT8),
+        (&columns.seal, Type::BYTEA),
+        (&columns.revision, Type::INT8),
+        (&columns.revoked_at, Type::INT8),
+        (&columns.revoked_reason, Type::TEXT),
+        (&columns.revoked_by, Type::TEXT),
+        (&columns.last_used_at, Type::INT8),
+        (&columns.last_used_address, Type::TEXT),
+        (&columns.last_used_client, Type::TEXT),
+    ]
+}
+
+/// The instants of a cutoff, in the order of the statements that purge.
+pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 3] {
+    let PurgeCutoff { ended_by, unused_since, now } = cutoff;
+    [Some(ended_by.as_unix()), unused_since.map(Timestamp::as_unix), Some(now.as_unix())]
+}
+
+/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or
+/// [`LIST`](crate::store::postgres_sql::LIST). A row that makes no sense is damaged, and no error.
+pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
+    let columns =
+        RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
+    // Both statements select rows by ids that can be one.
+    columns.into_row().ok_or(Problem::Local("PostgreSQL answered a row that was not asked for"))
+}

@@ -1,0 +1,183 @@
+//! [`PostgresStoreError`], and what an error of the driver or the pool means for a call.
+
+use std::error::Error;
+use std::{fmt, io};
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::error::{DbError, Severity, SqlState};
+
+use crate::store::{StoreError, TableName};
+
+/// Why the tables can't be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PostgresStoreError {
+    /// The pool gave no connection.
+    #[error("{0}")]
+    NoConnection(Box<dyn Error + Send + Sync>),
+    /// The database has another encoding, which can't hold every name.
+    #[error("the database is encoded in {0}: take one in UTF8")]
+    NotUtf8(String),
+    /// The schema of the table's name is not there.
+    #[error("the schema of {0} is not there: create it first")]
+    NoSchema(TableName),
+    /// The role may not make tables.
+    #[error(
+        "the role may not make the table {0}: migrate with another role, \
+         or run PostgresStore::schema in your own migrations"
+    )]
+    NotAllowed(TableName),
+    /// A newer version of this library made the tables.
+    #[error(
+        "the tables of {table} have version {found}, and this program knows version {known}: \
+         run a newer version of it"
+    )]
+    NewerSchema {
+        /// The table.
+        table: TableName,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// A table of that name is there that this library did not make, or that was altered.
+    #[error(
+        "there is a table {0}, or one beside it, that is not this library's: take another name"
+    )]
+    ForeignTable(TableName),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(Box<dyn Error + Send + Sync>),
+}
+
+/// An error of PostgreSQL's or the pool's during a call, with what to do about it.
+///
+/// It keeps the message only: an error's detail may quote a row.
+#[derive(Debug)]
+pub(super) struct PostgresCallError {
+    said: String,
+    advice: Option<String>,
+}
+
+impl PostgresCallError {
+    pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> PostgresCallError {
+        PostgresCallError {
+            said: said(error),
+            advice: error.code().and_then(|code| advice_on(code, table)),
+        }
+    }
+
+    pub(super) fn of_pool(error: &PoolError) -> PostgresCallError {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
+                said: "every connection of the pool is in use, and none came back in time".into(),
+                advice: Some("make the pool larger, or look for a call that keeps one".into()),
+            },
+            PoolError::Backend(error) => {
+                PostgresCallError { said: format!("can't connect: {}", said(error)), advice: None }
+            }
+            error => PostgresCallError { said: error.to_string(), advice: None },
+        }
+    }
+}
+
+impl fmt::Display for PostgresCallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PostgreSQL: ")?;
+        f.write_str(&self.said)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
+impl Error for PostgresCallError {}
+
+fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
+    if *code == SqlState::UNDEFINED_TABLE {
+        return Some(format!("run PostgresStore::migrate, or its schema, for {table}"));
+    }
+    if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
+        let advice = "the pool must lead to the primary server, and not be read-only";
+        return Some(advice.into());
+    }
+    if *code == SqlState::QUERY_CANCELED {
+        return Some("a longer statement_timeout gives it more time".into());
+    }
+    (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
+        format!("the role must select, insert, update and delete in {table} and {table}_owners")
+    })
+}
+
+/// The server's message and SQLSTATE; or, if the server did not answer, the error and its causes.
+fn said(error: &tokio_postgres::Error) -> String {
+    if let Some(error) = error.as_db_error() {
+        return format!("{} ({})", error.message(), error.code().code());
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let behind = error.to_string();
+        if !text.ends_with(&behind) {
+            text = format!("{text}: {behind}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// Why a call failed before COMMIT was sent.
+#[derive(Debug)]
+pub(super) enum Problem {
+    Postgres(tokio_postgres::Error),
+    /// Found by this library.
+    Local(&'static str),
+}
+
+impl From<tokio_postgres::Error> for Problem {
+    fn from(error: tokio_postgres::Error) -> Problem {
+        Problem::Postgres(error)
+    }
+}
+
+impl Problem {
+    /// The answer for a call that changed nothing.
+    pub(super) fn not_done(self, table: &TableName) -> StoreError {
+        match self {
+            Problem::Postgres(error) => StoreError::not_done(PostgresCallError::new(table, &error)),
+            Problem::Local(why) => StoreError::not_done(why),
+        }
+    }
+
+    /// Whether the connection is gone, or about to go.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_lost(error))
+    }
+
+    /// Whether the server reported it, or can no longer be reached.
+    pub(super) fn is_from_server(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
+    }
+
+    /// Whether the call may succeed if it is made again.
+    pub(super) fn is_worth_another_try(&self) -> bool {
+        matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
+    }
+}
+
+fn is_lost(error: &tokio_postgres::Error) -> bool {
+    let is_fatal = |error: &DbError| {
+        matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+    };
+    error.is_closed()
+        || error.as_db_error().is_some_and(is_fatal)
+        || error.source().is_some_and(<dyn Error>::is::<io::Error>)
+}
+
+pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
+    let gave_way = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+    is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
+}
+
+/// Whether the server itself says that it has rolled back, and still answers.
+pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some() && !is_lost(error)
+}

@@ -1,0 +1,60 @@
+//! How a record is bound to a statement, and how a row is read.
+
+use std::error::Error;
+
+use rusqlite::{Statement, ToSql};
+
+use crate::store::columns::{as_id, number};
+use crate::store::{Row, RowColumns};
+use crate::token::TokenId;
+
+/// The parameters of [`INSERT`](super::sql::INSERT), in its order.
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21] {
+    [
+        &columns.id,
+        &columns.digest,
+        &columns.owner,
+        &columns.label,
+        &columns.scopes,
+        &columns.resources,
+        &columns.issued_by,
+        &columns.created_at,
+        &columns.expires_at,
+        &columns.family,
+        &columns.successor,
+        &columns.derived_from,
+        &columns.key_id,
+        &columns.seal,
+        &columns.revision,
+        &columns.revoked_at,
+        &columns.revoked_reason,
+        &columns.revoked_by,
+        &columns.last_used_at,
+        &columns.last_used_address,
+        &columns.last_used_client,
+    ]
+}
+
+/// Runs a prepared [`FIND`](super::sql::FIND).
+pub(super) fn find_row(
+    statement: &mut Statement<'_>,
+    id: TokenId,
+) -> rusqlite::Result<Option<Row>> {
+    let mut rows = statement.query([number(id)])?;
+    rows.next()?.map(read_row).transpose()
+}
+
+/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no
+/// sense is damaged, and no error.
+pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let id = row.get(0)?;
+    let columns = RowColumns::read::<Box<dyn Error>>(
+        |at| Ok(row.get_ref(at)?.as_i64_or_null()?),
+        |at| Ok(row.get_ref(at)?.as_str_or_null()?),
+        |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
+    );
+    // A damaged file may hold a text that is not UTF-8, or a value of another type than its
+    // column's.
+    let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), RowColumns::into_row);
+    read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
+}

@@ -1,0 +1,209 @@
+//! [`SqliteStoreError`], and what an error of SQLite means for a call.
+
+use std::error::Error;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::store::TableName;
+
+/// Why a database could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SqliteStoreError {
+    /// The file is not there and can't be made, or can't be opened.
+    #[error(
+        "can't open {}: {source}; its directory must exist, \
+         and this process must be able to make files in it",
+        path.display()
+    )]
+    CantOpen {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The path is empty, or `:memory:`: use
+    /// [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
+    #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
+    NoFile(PathBuf),
+    /// The file is something else, or encrypted.
+    #[error("{} is not an SQLite database", .0.display())]
+    NotADatabase(PathBuf),
+    /// The file can be read but not written.
+    #[error(
+        "{} is read-only: this process must be able to write the file and its directory",
+        .0.display()
+    )]
+    ReadOnly(PathBuf),
+    /// The file was replaced by another while it was being opened.
+    #[error("{} was moved or replaced while it was being opened: open it again", .0.display())]
+    Replaced(PathBuf),
+    /// Another process, or another connection of this one, held the file's lock for too long.
+    #[error(
+        "{} is locked: another process or connection has a transaction open on it",
+        .0.display()
+    )]
+    Locked(PathBuf),
+    /// The file's pages contradict each other.
+    #[error(
+        "{} is damaged: keep a copy of it, \
+         then repair it with `sqlite3 .recover` or restore a backup",
+        .0.display()
+    )]
+    Damaged(PathBuf),
+    /// There is no room for the tables.
+    #[error(
+        "{} has no room to grow: the disk is full, or a limit of this process is reached",
+        .0.display()
+    )]
+    DiskFull(PathBuf),
+    /// The file can't have a write-ahead log, for instance because it lies on a network file
+    /// system.
+    #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
+    NoWriteAheadLog(PathBuf),
+    /// A newer version of this library made the tables.
+    #[error(
+        "the tables {table} in {} have version {found}, and this program knows version {known}: \
+         run a newer version of it",
+        path.display()
+    )]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+        /// The version of its tables.
+        found: i64,
+        /// The newest version that this library knows.
+        known: i64,
+    },
+    /// A table of that name is there that this library did not make, or that was altered.
+    #[error(
+        "{} has a table {table}, or one beside it, that is not this library's: \
+         take another name or file",
+        path.display()
+    )]
+    ForeignTable {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+    },
+    /// The tables are missing or older, and [`SqliteTransaction`](super::SqliteTransaction) doesn't
+    /// make any.
+    #[error(
+        "{} has no table {table}, or an older one: \
+         open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
+        path.display()
+    )]
+    NotMigrated {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+    },
+    /// The table's name has a schema, which in SQLite names another file.
+    #[error("{0} names a schema: in SQLite a table is named without one")]
+    HasSchema(TableName),
+    /// The SQLite that this program is linked with is too old for STRICT tables.
+    #[error("SQLite {0} is too old: 3.37 or newer is needed")]
+    OldSqlite(&'static str),
+    /// Anything else, for instance a disk that fails or a lack of threads.
+    #[error("can't use {}: {source}", path.display())]
+    Failed {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite or the system says.
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+impl SqliteStoreError {
+    pub(super) fn new(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
+        let path = path.to_path_buf();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+                SqliteStoreError::CantOpen { path, source: error.into() }
+            }
+            Some(ErrorCode::NotADatabase) => SqliteStoreError::NotADatabase(path),
+            Some(ErrorCode::DatabaseCorrupt) => SqliteStoreError::Damaged(path),
+            Some(ErrorCode::DiskFull) => SqliteStoreError::DiskFull(path),
+            Some(ErrorCode::ReadOnly) if is_gone(&error) => SqliteStoreError::Replaced(path),
+            Some(ErrorCode::ReadOnly) => SqliteStoreError::ReadOnly(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                SqliteStoreError::Locked(path)
+            }
+            _ => SqliteStoreError::Failed { path, source: error.into() },
+        }
+    }
+}
+
+/// An error of SQLite's during a call, with the file's name and what to do about it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{name}: {source}{}", Advice(source))]
+pub(super) struct SqliteCallError {
+    name: Arc<str>,
+    source: Arc<rusqlite::Error>,
+}
+
+impl SqliteCallError {
+    pub(super) fn new(name: Arc<str>, source: impl Into<Arc<rusqlite::Error>>) -> SqliteCallError {
+        SqliteCallError { name, source: source.into() }
+    }
+}
+
+/// Whether another connection held a lock for longer than this one waits.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+}
+
+/// Whether the file is no longer the one that was opened.
+pub(super) fn is_gone(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|code| code.extended_code == ffi::SQLITE_READONLY_DBMOVED)
+}
+
+/// The error of a call that panicked.
+pub(super) fn panicked(what: &str) -> rusqlite::Error {
+    let code = ffi::Error::new(ffi::SQLITE_ABORT);
+    rusqlite::Error::SqliteFailure(code, Some(format!("{what} has panicked")))
+}
+
+struct Advice<'e>(&'e rusqlite::Error);
+
+impl fmt::Display for Advice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match advice(self.0) {
+            Some(advice) => write!(f, " ({advice})"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn advice(error: &rusqlite::Error) -> Option<&'static str> {
+    if is_gone(error) {
+        return Some("put it back, or open the store anew");
+    }
+    if matches!(error, rusqlite::Error::StatementChangedRows(_)) {
+        return Some("a row that is there was not changed: has its table a trigger?");
+    }
+    Some(match error.sqlite_error_code()? {
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+            "another connection has been writing for longer than this call waits: \
+             was a transaction left open?"
+        }
+        ErrorCode::DiskFull => "free some space: nothing needs to be restarted",
+        ErrorCode::ReadOnly => "this process must be able to write the file and its directory",
+        ErrorCode::SystemIoFailure => {
+            "the disk or its file system failed: look at the system's log"
+        }
+        ErrorCode::CannotOpen => "is the file still there, and may this process open so many?",
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+            "the file is damaged: keep a copy, \
+             then repair it with `sqlite3 .recover` or restore a backup"
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,192 @@
+//! The log of uses that are not written yet: noted when a token authenticates, flushed later.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::record::{CLOCK_TOLERANCE, LastUse};
+use crate::row::ReadableRow;
+use crate::store::{StoreError, TokenStore};
+use crate::timestamp::Timestamp;
+use crate::token::{IdMap, TokenId};
+
+/// The uses that are not written yet. All clones of an authority share one log.
+pub(crate) struct UsageLog {
+    shards: [Shard; SHARDS],
+    /// When the reuse of each superseded token was last reported.
+    reused: Mutex<IdMap<Timestamp>>,
+    flushers: AtomicUsize,
+    /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
+    /// use may have moved to the store in between.
+    flushes: AtomicUsize,
+}
+
+/// Aligned to two cache lines, so that threads with different shards do not contend.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<IdMap<LastUse>>);
+
+const SHARDS: usize = 64;
+/// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
+const MAX_PER_SHARD: usize = 16_384;
+/// How many uses one call to the store writes.
+const BATCH: usize = 1000;
+
+/// What is new about a use.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum UseKind {
+    /// Nothing: it lies within the interval of a use that is known, and was not noted.
+    Again,
+    /// It is the first in this interval.
+    InNewInterval,
+    /// It is the first of all.
+    First,
+    /// It is the first in this interval, and from another address than the last one noted.
+    NewAddress(IpAddr),
+}
+
+impl UsageLog {
+    pub(crate) fn new() -> UsageLog {
+        UsageLog {
+            shards: std::array::from_fn(|_| Shard::default()),
+            reused: Mutex::default(),
+            flushers: AtomicUsize::new(0),
+            flushes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Notes a use of a token, once per interval.
+    ///
+    /// The log and its lock are skipped if the row itself shows a use within the interval: by what
+    /// is stored, or, for a row that stays in memory, by what this process saw.
+    pub(crate) fn note(
+        &self,
+        row: &ReadableRow,
+        is_own: bool,
+        now: Timestamp,
+        interval: Duration,
+        this: impl FnOnce() -> LastUse,
+    ) -> UseKind {
+        let record = row.record();
+        // A use in the future was noted by a broken clock, so it is ignored.
+        let since = now.saturating_sub(interval);
+        let recent = since.as_unix() + 1..=now.saturating_add(CLOCK_TOLERANCE).as_unix();
+        let is_recent = |at: Timestamp| recent.contains(&at.as_unix());
+        let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
+        let stored = record.last_use().filter(is_believed);
+        if stored.is_some_and(|stored| is_recent(stored.at)) {
+            return UseKind::Again;
+        }
+        // Only for the authority that marked the row. Another one over the same store must note
+        // the use in its own log.
+        if is_own && recent.contains(&row.seen()) {
+            return UseKind::Again;
+        }
+        let mut pending = self.shard(record.id());
+        let known = pending.get(&record.id()).filter(is_believed).or(stored);
+        if is_own {
+            row.set_seen(now);
+        }
+        if known.is_some_and(|known| is_recent(known.at)) {
+            return UseKind::Again;
+        }
+        let this = this();
+        let kind = match (known, this.address) {
+            (None, _) => UseKind::First,
+            (Some(known), Some(address)) if known.address.is_some_and(|a| a != address) => {
+                UseKind::NewAddress(address)
+            }
+            (Some(_), _) => UseKind::InNewInterval,
+        };
+        if pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id()) {
+            pending.insert(record.id(), this);
+        }
+        kind
+    }
+
+    /// Notes the reuse of a superseded token. Returns whether it is the first in this interval.
+    pub(crate) fn note_reuse(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
+        let mut reused = self.reused.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now.saturating_sub(interval);
+        let believed = now.saturating_add(CLOCK_TOLERANCE);
+        if reused.get(&id).is_some_and(|at| *at > since && *at <= believed) {
+            return false;
+        }
+        if reused.len() >= MAX_PER_SHARD {
+            reused.retain(|_, at| *at > since);
+        }
+        if reused.len() < MAX_PER_SHARD {
+            reused.insert(id, now);
+        }
+        true
+    }
+
+    /// The token's use that is not written yet.
+    pub(crate) fn pending(&self, id: TokenId) -> Option<LastUse> {
+        self.shard(id).get(&id).cloned()
+    }
+
+    /// Writes what is pending, and keeps it. For a transaction, which may be rolled back.
+    pub(crate) async fn write(
+        &self,
+        store: &impl TokenStore,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for batch in self.all_pending().chunks(BATCH) {
+            store.touch(batch, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is pending, and removes it from the log once it is written.
+    pub(crate) async fn flush(
+        &self,
+        store: &impl TokenStore,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let pending = self.all_pending();
+        for batch in pending.chunks(BATCH) {
+            store.touch(batch, now).await?;
+            // Before the removal: a reader that misses the removed use must see the new count.
+            self.flushes.fetch_add(1, Ordering::SeqCst);
+            for (id, written) in batch {
+                let mut pending = self.shard(*id);
+                // A later use may have been noted while the store wrote this one.
+                if pending.get(id) == Some(written) {
+                    pending.remove(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn all_pending(&self) -> Vec<(TokenId, LastUse)> {
+        let of_shard = |shard: &Shard| {
+            let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.iter().map(|(id, last_use)| (*id, last_use.clone())).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of_shard).collect()
+    }
+
+    pub(crate) fn flushes(&self) -> usize {
+        self.flushes.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn attach_flusher(&self) {
+        self.flushers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn detach_flusher(&self) {
+        self.flushers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_flusher(&self) -> bool {
+        self.flushers.load(Ordering::Relaxed) > 0
+    }
+
+    fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {
+        let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
+        shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,30 @@
+//! Programs that tests run.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Whether a program is there that a test needs. Without it the test is skipped, loudly; under `CI=true` it fails.
+pub fn has(program: &str) -> bool {
+    if Command::new(program).arg("--version").output().is_ok() {
+        return true;
+    }
+    let message = format!("SKIPPED: {program} is not installed, so this test did nothing");
+    assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
+    eprintln!("\n*** {message} ***\n");
+    false
+}
+
+/// Runs a program with a home folder of its own.
+pub fn run(home: &Path, program: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).env("HOME", home).current_dir(home).output().unwrap()
+}
+
+/// Runs a program with a home folder of its own. It must succeed; returns its standard output.
+#[track_caller]
+pub fn run_well(home: &Path, program: &str, arguments: &[&str]) -> String {
+    let output = run(home, program, arguments);
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{program} {arguments:?}\n{out}\n{err}");
+    out.into_owned()
+}

@@ -1,0 +1,119 @@
+//! Rows, and calls of any store that needs no runtime.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+
+use app_tokens::record::{Actor, Expires, RecordParts, Revocation, TokenRecord};
+use app_tokens::store::{Filter, Insert, Inserted, Page, Row, Supersede, TokenStore};
+use app_tokens::token::Token;
+use app_tokens::{Access, Digest, KeyId, Label, Owner, Reason, Seal, Timestamp, TokenId};
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Unpark>) {
+        self.0.unpark();
+    }
+}
+
+pub fn wait<F: Future>(future: F) -> F::Output {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+pub const NOW: i64 = 1_772_366_400;
+
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_unix(NOW + seconds).unwrap()
+}
+
+pub fn id(number: u64) -> TokenId {
+    TokenId::from_u64(number).unwrap()
+}
+
+pub fn owner(name: &str) -> Owner {
+    Owner::new(name).unwrap()
+}
+
+pub fn digest() -> Digest {
+    let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+    Digest::of(&Token::parse_any_prefix(text).unwrap())
+}
+
+pub fn parts(number: u64) -> RecordParts {
+    RecordParts {
+        id: id(number),
+        digest: digest(),
+        owner: owner("alice"),
+        label: Label::new("My phone").unwrap(),
+        access: Access::full(),
+        issued_by: None,
+        created_at: at(0),
+        expires: Expires::At(at(1000)),
+        family: id(number),
+        successor: None,
+        derived_from: None,
+        revocation: None,
+        last_use: None,
+        revision: 0,
+        key_id: KeyId::new(1).unwrap(),
+        seal: Some(Seal::from_bytes([7; 32])),
+    }
+}
+
+pub fn row(parts: RecordParts) -> Row {
+    Row::new(TokenRecord::from_parts(parts))
+}
+
+pub fn creation(parts: RecordParts) -> Insert {
+    let row = row(parts);
+    Insert { row, now: at(0), limit: None, unique_label: false, under: None, supersede: None }
+}
+
+/// The insert of a row that takes the place of another, as [`parts`] made it.
+pub fn superseding(old: u64, new: u64) -> Insert {
+    let form = RecordParts { successor: Some(id(new)), ..parts(old) };
+    let supersede = Supersede {
+        row: row(form),
+        replaces: None,
+        revokes_derived: false,
+        revocation: revocation(),
+    };
+    let new = RecordParts { family: id(old), ..parts(new) };
+    Insert { supersede: Some(supersede), ..creation(new) }
+}
+
+pub fn revocation() -> Revocation {
+    Revocation { at: at(7), reason: Reason::LEAKED, by: Actor::Engine }
+}
+
+#[track_caller]
+pub fn insert(store: &impl TokenStore, parts: RecordParts) {
+    assert_eq!(wait(store.insert(&creation(parts))).unwrap(), Inserted::Done);
+}
+
+/// Every row, in order of id.
+#[track_caller]
+pub fn all(store: &impl TokenStore) -> Vec<Option<RecordParts>> {
+    listed(store, &Filter::every_token(), Page::first(u32::MAX))
+}
+
+#[track_caller]
+pub fn listed(store: &impl TokenStore, filter: &Filter, page: Page) -> Vec<Option<RecordParts>> {
+    let rows = wait(store.list(filter, page)).unwrap();
+    rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
+}
+
+#[track_caller]
+pub fn found(store: &impl TokenStore, id: TokenId) -> Option<RecordParts> {
+    let row = wait(store.find(id)).unwrap()?;
+    assert_eq!(row.id(), id);
+    row.record().cloned().map(TokenRecord::into_parts)
+}
