@@ -13,7 +13,7 @@ mod characters;
 mod layers;
 
 use characters::{ESCAPES, character};
-pub(crate) use layers::Layers;
+pub(crate) use layers::{Layers, is_noise};
 
 /// The most bytes from a token's first character to its last, with what stands between them.
 pub(crate) const MAX_SPAN: usize = 1024;
@@ -27,7 +27,7 @@ pub(crate) fn tokens_in(
     accepted: &[Prefix],
     mut found: impl FnMut(Range<usize>, Token),
 ) {
-    let mut canonical = Zeroizing::new(Vec::with_capacity(Token::MAX_PRESENTED));
+    let mut canonical = Zeroizing::new(Vec::new());
     // A prefix begins with its first letter in either case, or with an escape for that.
     let mut begins = [false; 256];
     for escape in ESCAPES {
@@ -71,6 +71,8 @@ fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>
         at = end;
     }
     canonical.clear();
+    // Once and for all, as growth would leave a copy behind.
+    canonical.reserve(Token::MAX_PRESENTED);
     canonical.extend(prefix.as_str().bytes().chain([b'_']));
     for _ in 0..Token::BODY_CHARACTERS {
         let (found, end) = next_character(text, at)?;

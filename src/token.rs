@@ -166,6 +166,24 @@ impl Token {
     pub(crate) fn is_in_body(byte: u8) -> bool {
         matches!(Character::of(byte), Character::Canonical(_))
     }
+
+    /// Returns the canonical character that a byte stands for; for any other, the byte itself, which
+    /// no body has.
+    pub(crate) fn canonical_character(byte: u8) -> u8 {
+        match Character::of(byte) {
+            Character::Canonical(character) => character,
+            Character::Separator | Character::Forbidden => byte,
+        }
+    }
+
+    /// Returns whether these canonical characters are the body of a token with this prefix, by their
+    /// number and checksum.
+    pub(crate) fn is_body(prefix: Prefix, body: &[u8]) -> bool {
+        // The 32 bits of a checksum leave three of its 35 unused. That turns down most texts at once.
+        let is_small = |first: &u8| digit_of(*first) < 4;
+        body.get(RANDOM_DIGITS).is_some_and(is_small)
+            && body.try_into().is_ok_and(|body| matches!(read_body(prefix, body), Ok(Some(_))))
+    }
 }
 
 impl fmt::Debug for Token {
@@ -192,16 +210,20 @@ pub(crate) fn id_in_canonical(
 }
 
 /// Reads the id of a text that has this prefix and is canonical throughout; `None` for any other.
+fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
+    match text.split_last_chunk() {
+        Some((head, body)) if head.strip_suffix(b"_") == Some(prefix.as_bytes()) => {
+            read_body(prefix, body)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Reads the id of a body, if all its characters are canonical.
 ///
 /// It reads all characters before it decides. With an early exit each would wait for the one before
 /// it, and this runs on every login.
-fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
-    let Some((head, body)) = text.split_last_chunk::<BODY_DIGITS>() else {
-        return Ok(None);
-    };
-    if head.strip_suffix(b"_") != Some(prefix.as_bytes()) {
-        return Ok(None);
-    }
+fn read_body(prefix: Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>, ParseError> {
     let mut all_bits = 0;
     let mut read = |character: &u8| {
         all_bits |= digit_of(*character);

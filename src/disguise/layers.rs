@@ -10,9 +10,10 @@ use super::characters::{NOTHING, character};
 /// How often what is encoded may be encoded again. A Kubernetes secret that holds a Docker login
 /// has two such layers, and a manifest in base64 around it would be the third.
 const MAX_DEPTH: usize = 3;
-/// The shortest token has 48 characters, which take so many digits of base64, and more of any other
-/// form.
-const MIN_DIGITS: usize = 64;
+/// What may be a token has so many characters: the 45 of a body, but for some that are missing.
+const MIN_CHARACTERS: usize = 42;
+/// The digits of base64 that they take; any other form takes more.
+const MIN_DIGITS: usize = MIN_CHARACTERS * 8 / 6;
 /// How many digits are decoded at once.
 const WINDOW: usize = 8 * 1024;
 /// How many of those are decoded again with the next, as a token may lie across the end.
@@ -46,14 +47,16 @@ struct Reading {
 impl Layers {
     /// For texts of at most so many bytes.
     pub(crate) fn new(longest: usize) -> Layers {
-        // Nothing grows, as that would leave a copy behind: no layer has more digits than bytes.
+        // Nothing grows, as that would leave a copy behind: no layer has more digits than bytes. A
+        // text that is too short for a token in base64 needs nothing.
         let window = WINDOW.min(longest);
+        let depths = if longest < MIN_DIGITS { 0 } else { MAX_DEPTH };
         let depth = || Depth {
             digits: Zeroizing::new(Vec::with_capacity(window)),
             places: Vec::with_capacity(window),
             decoded: Zeroizing::new(Vec::with_capacity(window)),
         };
-        Layers { depths: std::iter::repeat_with(depth).take(MAX_DEPTH).collect() }
+        Layers { depths: std::iter::repeat_with(depth).take(depths).collect() }
     }
 
     /// Calls `visit` with a text, and with each text that is encoded in it. It is told, too, how to
@@ -71,7 +74,7 @@ fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mu
     let Some((Depth { digits, places, decoded }, deeper)) = depths.split_first_mut() else {
         return;
     };
-    if !has_a_row_of_text(text) {
+    if is_noise(text) {
         return;
     }
     let mut at = 0;
@@ -93,9 +96,9 @@ fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mu
     }
 }
 
-/// Whether so much text as holds a token in base64 stands in a row. It doesn't in noise, which is
+/// Returns whether nowhere in a text half a token's length of ASCII stands in a row. So it is with
 /// what most ways to read digits give.
-fn has_a_row_of_text(text: &[u8]) -> bool {
+pub(crate) fn is_noise(text: &[u8]) -> bool {
     let mut row = 0;
     let mut longest = 0;
     for byte in text {
@@ -103,7 +106,7 @@ fn has_a_row_of_text(text: &[u8]) -> bool {
         row = if is_text { row + 1 } else { 0 };
         longest = longest.max(row);
     }
-    longest >= MIN_DIGITS
+    longest < MIN_CHARACTERS / 2
 }
 
 /// Reads the next digits, with the last ones of the same row before them. False at the end of the

@@ -305,8 +305,8 @@ enum Form {
     Wrapped(usize),
 }
 
-fn encoded(text: Vec<u8>, before: &[u8], form: &Form) -> Vec<u8> {
-    let inner = [before, &text].concat();
+fn encoded(text: &[u8], before: &[u8], form: &Form) -> Vec<u8> {
+    let inner = [before, text].concat();
     match form {
         Form::Base64 => STANDARD.encode(inner).into_bytes(),
         Form::ForUrls => URL_SAFE_NO_PAD.encode(inner).into_bytes(),
@@ -336,7 +336,7 @@ proptest! {
         before in prop::collection::vec(any::<u8>(), 0..100), around in "[ -~]{0,30}",
     ) {
         // Letters before the outermost digits are digits themselves.
-        let text = forms.iter().fold(ONE.as_bytes().to_vec(), |text, form| encoded(text, &before, form));
+        let text = forms.iter().fold(ONE.as_bytes().to_vec(), |text, form| encoded(&text, &before, form));
         finds(ONE, &text);
         finds(ONE, [around.as_bytes(), b" ", &text, b" ", around.as_bytes()].concat());
     }
@@ -346,7 +346,7 @@ proptest! {
         text: Vec<u8>, escapes in "[\\\\%=&<>\\[;#{}uxUamp0-9a-f_]{0,60}", forms in 0..3_usize,
     ) {
         let text = [escapes.as_bytes(), &text, escapes.as_bytes(), ONE.as_bytes()].concat();
-        let text = (0..forms).fold(text, |text, _| encoded(text, b"", &Form::Base64));
+        let text = (0..forms).fold(text, |text, _| encoded(&text, b"", &Form::Base64));
         for (_, place) in find(&text) {
             prop_assert!(place.start < place.end && place.end <= text.len());
         }

@@ -46,7 +46,7 @@ fn tokens(count: usize) -> Vec<String> {
 
 /// That just these tokens were found, in this order.
 #[track_caller]
-fn are(found: Vec<(String, Range<usize>)>, tokens: &[String]) {
+fn are(found: &[(String, Range<usize>)], tokens: &[String]) {
     for (number, ((id, at), token)) in found.iter().zip(tokens).enumerate() {
         assert_eq!(id, &token[5..15], "number {number}, at {at:?}");
     }
@@ -71,7 +71,7 @@ fn a_long_text_is_looked_through_whole_in_pieces() {
     let text = all.join(&gap);
     let (found, rest) = look(&text);
     assert_eq!(rest, None);
-    are(found, &all);
+    are(&found, &all);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_text_with_too_many_tokens_is_looked_through_when_gone_on_with() {
     assert_eq!(rest, Some(LeakReport::MAX_LEAKS * 51));
     // In base64 the cut is between two tokens of one row of digits.
     for text in [all.join("\n"), STANDARD.encode(all.join(":")), STANDARD.encode(all.concat())] {
-        are(look_to_the_end(&text), &all);
+        are(&look_to_the_end(&text), &all);
     }
 }
 
@@ -119,6 +119,6 @@ proptest! {
         }
         let text = if is_encoded { STANDARD.encode(text) } else { text };
         let found = look_to_the_end(&(" ".repeat(indent) + &text));
-        are(found, &all);
+        are(&found, &all);
     }
 }
