@@ -137,10 +137,33 @@ fn every_control_character_is_refused_in_user_name_and_password() {
     for control in (0..=0x1f).chain(0x7f..=0x9f) {
         let control = char::from(control);
         always_refused(encoded(format!("ali{control}ce:secret")), ControlCharacter);
-        always_refused(encoded(format!("alice:{TOKEN}{control}")), ControlCharacter);
+        always_refused(encoded(format!("alice{control}:secret")), ControlCharacter);
+        always_refused(
+            encoded(format!("alice:{}{control}{}", &TOKEN[..9], &TOKEN[9..])),
+            ControlCharacter,
+        );
+        if !control.is_ascii_whitespace() {
+            always_refused(encoded(format!("alice:{TOKEN}{control}")), ControlCharacter);
+        }
     }
     always_refused(encoded(b"Zo\xeb:\x80"), ControlCharacter);
-    always_refused(encoded("alice:secret\n"), ControlCharacter);
+}
+
+#[test]
+fn white_space_around_a_secret_is_no_control_character_and_a_password_comes_out_as_sent() {
+    for space in ["\n", "\r\n", "\t", " \r\n", "\n\n", "\x0c"] {
+        for secret in [TOKEN, "hunter2", ""] {
+            for sent in [format!("{secret}{space}"), format!("{space}{secret}{space}")] {
+                gives(encoded(format!("alice:{sent}")), &strict(), Some("alice"), &sent);
+                gives(encoded(format!(":{sent}")), &strict(), None, &sent);
+            }
+        }
+        for beside in ["", "x-oauth-basic", TOKEN] {
+            let (sent, beside) = (format!("{TOKEN}{space}"), format!("{beside}{space}"));
+            gives(encoded(format!("{sent}:{beside}")), &lenient(), None, &sent);
+            refused(encoded(format!("{sent}:{beside}")), &strict(), TokenAsUserName);
+        }
+    }
 }
 
 #[test]
@@ -240,7 +263,7 @@ fn a_token_as_user_name_is_refused_unless_the_host_says_otherwise() {
 
 #[test]
 fn a_token_as_user_name_stands_beside_no_password() {
-    for beside in ["x", " ", "X-OAUTH-BASIC", "secret", "acme_bot"] {
+    for beside in ["x", "X-OAUTH-BASIC", "secret", "acme_bot"] {
         always_refused(encoded(format!("{TOKEN}:{beside}")), TokenAsUserName);
     }
 }
@@ -308,9 +331,21 @@ proptest! {
         let value = encoded(format!("{user}:{secret}"));
         let read = read(&value, &lenient()).ok().flatten();
         let user = read.and_then(|read| read.user().map(String::from));
-        let telling = user.map(|user| user.chars().filter(|c| c.is_alphanumeric()).count());
+        let telling = user.map(|user| user.chars().filter(char::is_ascii_alphanumeric).count());
         // The prefix, and less than what tells too much.
         prop_assert!(telling.is_none_or(|count| count < 4 + 20), "{value}");
+    }
+
+    #[test]
+    fn no_user_name_that_comes_out_holds_a_token(
+        before in "[a-z.@]{0,80}", after in "[a-z.@]{0,80}", skip in prop::sample::select(&[0, 5][..]),
+        encodings in 0..3, is_upper: bool, junk in "[^a-zA-Z0-9:\\p{C}]{0,2}", at in 6..TOKEN.len(),
+    ) {
+        let token = format!("{}{junk}{}", &TOKEN[skip..at], &TOKEN[at..]);
+        let token = if is_upper { token.to_uppercase() } else { token };
+        let inner = (0..encodings).fold(token, |text, _| BASE64.encode(text));
+        let value = encoded(format!("{before}{inner}{after}:x"));
+        prop_assert!(read(&value, &lenient()).is_err(), "{before} {inner} {after}");
     }
 
     #[test]
