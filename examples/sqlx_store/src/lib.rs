@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    CLOCK_TOLERANCE, RowColumns, PurgeCutoff, FilterColumns, Filter, Insert, Inserted, Page, Purge, Replace,
-    Replaced, RestsOn, Row, StoreError, Supersede, TokenStore, postgres_sql as sql,
+    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, Page, Purge, PurgeCutoff, Replace,
+    Replaced, RestsOn, Row, RowColumns, StoreError, Supersede, TokenStore, postgres_sql as sql,
 };
 use app_tokens::{Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
@@ -230,7 +230,8 @@ type Standing = (bool, i64, bool);
 
 async fn standing(new: &RowColumns<'_>, now: i64, on: &mut PgConnection) -> sqlx::Result<Standing> {
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
-    let query = bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
+    let query =
+        bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
     query.fetch_one(on).await
 }
 
@@ -284,7 +285,8 @@ fn form<'q>(sql: &'q str, c: &'q RowColumns<'_>) -> Query<'q> {
 }
 
 fn row(row: &PgRow) -> sqlx::Result<Option<Row>> {
-    let columns = RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
+    let columns =
+        RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at));
     Ok(columns?.into_row())
 }
 

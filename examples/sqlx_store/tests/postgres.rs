@@ -6,7 +6,7 @@ use std::task::Poll;
 use app_tokens::record::RecordParts;
 use app_tokens::store::conformance::{self, Kept, Task};
 use app_tokens::store::{
-    Certainty, PurgeCutoff, Filter, Insert, Inserted, Page, Purge, Row, Supersede, TokenStore as _,
+    Certainty, Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Row, Supersede, TokenStore as _,
     postgres_sql,
 };
 use app_tokens::{Timestamp, TokenId};
@@ -97,8 +97,12 @@ fn stopping(when: &str, state: &str) -> String {
 
 fn rotation(old: u64, new: u64) -> Insert {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
-    let supersede =
-        Supersede { row: row(form), replaces: None, revokes_derived: false, revocation: revocation() };
+    let supersede = Supersede {
+        row: row(form),
+        replaces: None,
+        revokes_derived: false,
+        revocation: revocation(),
+    };
     let new = RecordParts { family: id(old), ..parts(new) };
     Insert { supersede: Some(supersede), ..creation(new) }
 }
