@@ -129,11 +129,15 @@ class Crate:
 
     def __init__(self, source):
         self.source = pathlib.Path(source)
-        self.modules = {}
+        self.modules, self.elsewhere = {}, {}
         self.load(("crate",), self.source / "lib.rs", self.source)
 
     def load(self, path, file, folder):
         text = without_comments_and_texts(file.read_text())
+        visible = r"(?:pub(?:\([^)]*\))?\s+)?"
+        elsewhere = r'#\[path\s*=\s*"([^"]+)"\]\s*(?:#\[[^\]]*\]\s*)*%smod\s+(%s)' % (visible, WORD)
+        self.elsewhere |= {(file, found[2]): file.parent / found[1]
+                           for found in re.finditer(elsewhere, file.read_text())}
         while found := re.search(r"#\[cfg\(test\)\]", text):
             text = blank(text, found.start(), end_of_item(text, found.start()))
         # What a macro names by `$crate` it names where it is used.
@@ -153,8 +157,10 @@ class Crate:
         for found in re.finditer(r"\bmod\s+(%s)\s*;" % WORD, text):
             module.children.add(found[1])
             name = found[1]
-            beside, below = folder / f"{name}.rs", folder / name / "mod.rs"
-            self.load(path + (name,), beside if beside.exists() else below, folder / name)
+            usual = [folder / f"{name}.rs", folder / name / "mod.rs"]
+            its = self.elsewhere.get((file, name)) or next(filter(pathlib.Path.exists, usual))
+            below = its.parent if its.name == "mod.rs" else its.with_suffix("")
+            self.load(path + (name,), its, below)
         text = re.sub(r"\bmod\s+%s\s*;" % WORD, lambda found: " " * len(found[0]), text)
         for found in list(re.finditer(r"(\bpub(?:\s*\([^)]*\))?\s+)?\buse\s+([^;]*);", text)):
             for target, name in leaves(found[2]):

@@ -110,6 +110,12 @@ class Imports(unittest.TestCase):
             lib="mod a; mod b;", a="mod c;", a__c="use super::super::b::B;", b="pub struct B;")
         self.assertEqual(found["a/c.rs"], {"b.rs": {"B"}})
 
+    def test_a_module_in_a_file_of_another_name(self):
+        found = imports(
+            lib='mod a; #[path = "b/sql.rs"]\n#[cfg(unix)]\npub mod b_sql;',
+            a="use crate::b_sql::B;", b__sql="pub struct B;")
+        self.assertEqual(found["a.rs"], {"b/sql.rs": {"B"}})
+
     def test_other_crates_are_none(self):
         text = "use std::fmt; use serde::de::*; fn a() { std::mem::take(1); fmt::Error; }"
         self.assertEqual(imports(lib="mod a;", a=text)["a.rs"], {})

@@ -6,8 +6,8 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::IpAddr;
 
-use app_tokens::web::{Answer, Login, NamesAreOwners, Origin, Refusal};
-use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
+use app_tokens::web::{Answer, Login, NamesAreOwners, Refusal};
+use app_tokens::{Access, MemoryStore, NewToken, Origin, Requirement, TokenAuthority};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
@@ -43,8 +43,10 @@ fn response(answer: Answer) -> Response<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenAuthority::in_memory("acme")?;
-    let good = tokens.issue(NewToken::new("alice", "My phone").scopes(["greetings:read"])).await?;
-    let weak = tokens.issue(NewToken::new("alice", "My watch").scopes(["weather:read"])).await?;
+    let greetings = Access::scopes(["greetings:read"])?;
+    let good = tokens.issue(NewToken::new("alice", "My phone", greetings)).await?;
+    let weather = Access::scopes(["weather:read"])?;
+    let weak = tokens.issue(NewToken::new("alice", "My watch", weather)).await?;
     let accounts: fn(&str) -> bool = |name| ["alice", "bob"].contains(&name);
     let login = Login::new(tokens, NamesAreOwners(accounts));
 

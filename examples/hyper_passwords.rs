@@ -9,8 +9,10 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Origin, Refusal};
-use app_tokens::{Authenticated, MemoryStore, NewToken, Owner, Requirement, TokenAuthority};
+use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal};
+use app_tokens::{
+    Access, Authenticated, MemoryStore, NewToken, Origin, Owner, Requirement, TokenAuthority,
+};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
@@ -113,7 +115,8 @@ impl Host {
             let body = String::from("Sign in with your password to make an app token.\n");
             return Ok((StatusCode::FORBIDDEN, body));
         };
-        let new = NewToken::new(&owner, "curl").scopes(["files:read"]);
+        let access = Access::scopes(["files:read"])?;
+        let new = NewToken::new(&owner, "curl", access);
         let issued = self.login.tokens().issue(new).await.map_err(|error| {
             eprintln!("no token: {error}");
             Answer::from(&error)

@@ -40,7 +40,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Policy {
     /// That of new tokens first, then the former ones. Never empty.
     prefixes: Vec<Prefix>,
-    realm: Box<str>,
+    /// `None` if it is the prefix.
+    realm: Option<Box<str>>,
     default_life: Duration,
     max_life: Option<Duration>,
     never_expiring: bool,
@@ -78,7 +79,7 @@ impl Policy {
         let prefix = Prefix::new(prefix)?;
         Ok(Policy {
             prefixes: vec![prefix],
-            realm: prefix.as_str().into(),
+            realm: None,
             default_life: 365 * DAY,
             max_life: None,
             never_expiring: false,
@@ -97,12 +98,27 @@ impl Policy {
 
     /// Also accepts tokens with this prefix, the brand's former name.
     ///
+    /// The realm must be named before: unless it is named it is the prefix, and rows that are sealed
+    /// already are bound to the former one. So a rename from `acme` to `brand` takes two lines.
+    ///
+    /// ```
+    /// # use app_tokens::Policy;
+    /// let policy = Policy::new("brand")?
+    ///     .with_realm("acme")? // the former prefix, unless a realm was named before
+    ///     .with_former_prefix("acme")?;
+    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`PolicyError::Prefix`] if the text is not a prefix.
+    /// [`PolicyError::Prefix`] if the text is not a prefix; [`PolicyError::RealmNotNamed`] if the
+    /// realm is not named.
     pub fn with_former_prefix(mut self, prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
-        let prefix = Prefix::new(prefix)?;
-        if !self.prefixes.contains(&prefix) {
-            self.prefixes.push(prefix);
+        let former = Prefix::new(prefix)?;
+        if self.realm.is_none() {
+            return Err(PolicyError::RealmNotNamed { prefix: self.prefix(), former });
+        }
+        if !self.prefixes.contains(&former) {
+            self.prefixes.push(former);
         }
         Ok(self)
     }
@@ -117,7 +133,7 @@ impl Policy {
     /// `\`.
     pub fn with_realm(mut self, realm: &str) -> Result<Policy, PolicyError> {
         Policy::check_realm(realm)?;
-        self.realm = realm.into();
+        self.realm = Some(realm.into());
         Ok(self)
     }
 
@@ -295,7 +311,7 @@ impl Policy {
 
     /// Returns the realm that seals are bound to.
     pub fn realm(&self) -> &str {
-        &self.realm
+        self.realm.as_deref().unwrap_or(self.prefixes[0].as_str())
     }
 
     /// Returns the life of a token that asks for none.

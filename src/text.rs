@@ -3,6 +3,7 @@
 //! Each is checked once, where it is made, and can't hold an illegal value afterwards.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
@@ -56,6 +57,24 @@ pub enum TextProblem {
         /// Where, in characters, counted from 0.
         position: usize,
     },
+    /// It doesn't have the form of its kind.
+    #[error("is not {expected}")]
+    Malformed {
+        /// The form.
+        expected: &'static str,
+    },
+    /// It is a path with an empty, `.` or `..` segment.
+    #[error("has an empty, `.` or `..` segment")]
+    StrangeSegment,
+    /// It is an address with bits set beyond the length of the network.
+    #[error("has address bits set beyond its length")]
+    BitsBeyondLength,
+}
+
+impl From<Infallible> for InvalidText {
+    fn from(never: Infallible) -> InvalidText {
+        match never {}
+    }
 }
 
 /// Whose tokens they are: the host's own, stable account id.
@@ -63,6 +82,8 @@ pub enum TextProblem {
 /// It has 1 to 255 characters without control characters. Owners are compared byte for byte. Take
 /// an id that is never given to another account: if a login name is given to a new user, the tokens
 /// follow.
+///
+/// Texts and numbers convert into it: `Owner::try_from("alice")`, `Owner::from(42_u64)`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(Arc<str>);
 
@@ -157,6 +178,66 @@ text_type!(Label, "label", 128, str::trim);
 text_type!(Operator, "operator", 128, str::trim);
 text_type!(Reason, "reason", 128, str::trim);
 
+macro_rules! owner_from {
+    (number $($number:ty),+) => {$(
+        impl From<$number> for Owner {
+            fn from(number: $number) -> Owner {
+                Owner(number.to_string().into())
+            }
+        }
+    )+};
+    (text $($text:ty),+) => {$(
+        impl TryFrom<$text> for Owner {
+            type Error = InvalidText;
+            fn try_from(text: $text) -> Result<Owner, InvalidText> {
+                Owner::new(text)
+            }
+        }
+    )+};
+}
+
+owner_from!(number u32, u64, i32, i64);
+owner_from!(text & str, &String, String);
+
+impl From<&Owner> for Owner {
+    fn from(owner: &Owner) -> Owner {
+        owner.clone()
+    }
+}
+
+/// Checks a text by the rules of a label, and returns it.
+pub(crate) fn checked_text<'t>(
+    what: &'static str,
+    text: &'t str,
+    max: usize,
+) -> Result<&'t str, InvalidText> {
+    match problem_of(text, max) {
+        Some(problem) => Err(InvalidText::new(what, problem)),
+        None => Ok(text),
+    }
+}
+
+/// The longest name that [`clean_client`] leaves, in characters.
+pub(crate) const MAX_CLIENT_CHARS: usize = 200;
+
+/// Makes a program's name for itself fit to be shown: it comes from outside, or from a row that
+/// others can write.
+///
+/// Leaves out control characters, line separators and bidirectional overrides, then cuts to
+/// [`MAX_CLIENT_CHARS`]. What is clean is borrowed.
+pub(crate) fn clean_client(client: &str) -> Cow<'_, str> {
+    let end = client.char_indices().nth(MAX_CLIENT_CHARS).map_or(client.len(), |(end, _)| end);
+    let head = &client[..end];
+    if !head.contains(is_forbidden) {
+        return Cow::Borrowed(head);
+    }
+    client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()
+}
+
+fn is_forbidden(c: char) -> bool {
+    c.is_control() || rearranges_lines(c)
+}
+
 fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.trim().is_empty() {
         return Some(TextProblem::Empty);
@@ -165,9 +246,7 @@ fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.len() > 4 * max || text.chars().count() > max {
         return Some(TextProblem::TooLong { max });
     }
-    text.chars()
-        .position(|c| c.is_control() || rearranges_lines(c))
-        .map(|position| TextProblem::ForbiddenCharacter { position })
+    text.chars().position(is_forbidden).map(|position| TextProblem::ForbiddenCharacter { position })
 }
 
 /// Returns whether a character is a line separator or a bidirectional control. With these, a label

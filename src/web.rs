@@ -9,12 +9,12 @@
 //! [`Caller`](crate::Caller) as an argument.
 //!
 //! ```
-//! use app_tokens::web::{Login, NamesAreOwners, Origin};
-//! use app_tokens::{NewToken, Requirement, TokenAuthority};
+//! use app_tokens::web::{Login, NamesAreOwners};
+//! use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = TokenAuthority::in_memory("acme")?;
-//! let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
+//! let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await?;
 //! let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
 //!
 //! let value = format!("Bearer {}", issued.expose_secret());
@@ -67,7 +67,9 @@
 //! | a token that is denied, for any reason, or whose owner isn't active | 401, challenges | `token_not_valid` | git erases its stored token, browsers ask again |
 //! | a person's mistake: a control character, a token in the user name, two tokens | 401, challenges | `token_not_valid` | browsers ask again; after 400 they would repeat the mistake until they are closed |
 //! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | `header_malformed` | RFC 6750, 3.1; another password would not help, and git keeps the stored one |
-//! | a valid token without the access | 403 with the scope | `access_missing` | git and others keep the token |
+//! | a valid token without the scope | 403 with the scope | `scope_missing` | git and others keep the token |
+//! | a valid token for other resources | 403 | `resource_missing` | the same |
+//! | a valid token from outside its networks | 403 | `outside_networks` | the same |
 //! | anything, while the store or the accounts fail | 503 | `unavailable` | git and others keep the token |
 //! | anything, on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
 //!
@@ -77,7 +79,7 @@
 //! | error | status | codes |
 //! |---|---|---|
 //! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long` |
-//! | it would do more, or is another's to do | 403 | `more_access`, `not_under_this`, `other_owner`, `derived` |
+//! | it would do more, or is another's to do | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
 //! | there is no such token, or it is another owner's | 404 | `not_found` |
 //! | its state, or that of other tokens, excludes it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `narrowed_apart`, `conflict` |
 //! | a key's state excludes it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
@@ -87,6 +89,7 @@
 mod accounts;
 mod answer;
 pub mod beside_passwords;
+mod client_address;
 mod client_safe;
 mod credentials;
 #[cfg(feature = "axum")]
@@ -102,12 +105,13 @@ mod resemblance;
 
 pub use accounts::{Accounts, AccountsError, NamesAreOwners};
 pub use answer::{Answer, Challenges, answer};
+pub use client_address::client_address;
 pub use credentials::{Accept, Credentials, CredentialsError, credentials};
 pub use headers::is_from_script;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use layer::{TokenLayer, TokenService};
-pub use login::{Entry, Login, Origin};
+pub use login::{Entry, Login};
 pub use refusal::Refusal;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]

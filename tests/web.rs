@@ -22,7 +22,8 @@ use std::future::poll_fn;
 
 use app_tokens::web::{Login, NamesAreOwners, Refusal, TokenLayer};
 use app_tokens::{
-    Authenticated, Forbidden, IssuedToken, MemoryStore, NewToken, Requirement, TokenAuthority,
+    Access, Authenticated, Forbidden, IssuedToken, MemoryStore, NewToken, Requirement,
+    TokenAuthority,
 };
 use axum::Router;
 use axum::body::Body;
@@ -30,6 +31,7 @@ use axum::http::{HeaderMap, Request, Response};
 use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use support::rows::operator;
 use tower_service::Service;
 
 use scopes::Files;
@@ -76,7 +78,7 @@ fn tokens() -> Tokens {
 }
 
 fn new_token(owner: &str) -> NewToken {
-    NewToken::new(owner, "My phone").scopes([Files::Read])
+    NewToken::new(owner, "My phone", Access::scopes([Files::Read]).unwrap())
 }
 
 fn issue(tokens: &Tokens) -> IssuedToken {

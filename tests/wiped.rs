@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
 use app_tokens::store::SqliteStore;
-use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 use zeroize::Zeroizing;
 
 /// How often a secret, given with all bits turned over, is in any memory of this process that can be written.
@@ -41,7 +41,7 @@ fn a_dropped_token_is_nowhere_in_memory() {
     let tokens = TokenAuthority::new(SqliteStore::in_memory().unwrap(), ring, policy);
     let tokens = tokens.blocking();
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone")).unwrap();
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
     let secret = turned(issued.expose_secret());
     assert!(copies_of(&secret) >= 1, "the search finds what is there");
     let presented = Zeroizing::new(issued.expose_secret().to_owned());

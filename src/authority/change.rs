@@ -1,11 +1,11 @@
 //! Changing an active token: rename, narrow, extend, rotate.
 
-use super::{By, MAX_TRIES, TokenAuthority};
+use super::{MAX_TRIES, TokenAuthority};
 use crate::access::Access;
 use crate::error::{ChangeError, Failed};
 use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
-use crate::record::{Expires, Revocation, Status, TokenRecord};
+use crate::record::{Actor, Expires, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
 use crate::store::{Certainty, Insert, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
@@ -22,7 +22,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// taken.
     pub async fn rename(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         label: impl AsRef<str> + Send,
     ) -> Result<TokenView, ChangeError> {
@@ -30,7 +30,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let renamed = move |_: &TokenRecord, _| {
             Ok(SealChange { label: Some(label.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Renamed, renamed).await
+        self.change(by.into(), id, event::ChangeKind::Renamed, renamed).await
     }
 
     /// Takes access away from a token, and revokes what was issued under its line.
@@ -41,7 +41,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`ChangeError`] if the token is unknown or not active, or if it would do more than now.
     pub async fn narrow(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         access: Access,
     ) -> Result<TokenView, ChangeError> {
@@ -51,7 +51,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             Ok(SealChange { access: Some(access.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Narrowed, narrowed).await
+        self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
     /// Moves the end of a token. A sooner end also revokes what was issued under its line.
@@ -64,7 +64,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// allow the end.
     pub async fn extend(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         end: Expires,
     ) -> Result<TokenView, ChangeError> {
@@ -79,7 +79,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             let end = issue::within(end, &self.engine.policy, record.created_at(), now)?;
             Ok(SealChange { expires: Some(end), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Extended, extended).await
+        self.change(by.into(), id, event::ChangeKind::Extended, extended).await
     }
 
     /// Replaces a token by a new one with the same owner and label.
@@ -105,13 +105,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - Also if the new token would do more, or if its end or the overlap is not allowed.
     pub async fn rotate(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
-        let actor = by.actor()?;
+        let by = by.into();
         self.refuse_without_flusher()?;
-        let (old, replaced, now) = self.rotatable(by, id).await?;
+        let (old, replaced, now) = self.rotatable(&by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
         let policy = &self.engine.policy;
@@ -124,7 +124,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: Some(successor),
             ..SealChange::default()
         };
-        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
+        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
         let supersede = |successor| Supersede {
             row: self.engine.sealer.reseal(old, superseded(successor)).into(),
             replaces: replaced.clone().map(Row::from),
@@ -141,7 +141,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let emit = |token: &TokenView, is_certain| {
             let replaced = replaced.as_ref().map(|row| row.record().id());
-            let by = &actor;
+            let by = &by;
             self.emit(&Event::Rotated {
                 old: id,
                 replaced,
@@ -161,7 +161,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Both are active at the instant in the answer.
     async fn rotatable(
         &self,
-        by: By<'_>,
+        by: &Actor,
         id: TokenId,
     ) -> Result<(ReadableRow, Option<ReadableRow>, Timestamp), ChangeError> {
         let (old, own_use) = self.read(by, id).await?;
@@ -192,22 +192,21 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Changes an active token by compare-and-swap, and tries again if another call was faster.
     async fn change(
         &self,
-        by: By<'_>,
+        by: Actor,
         id: TokenId,
         kind: event::ChangeKind,
         decide: impl Fn(&TokenRecord, Timestamp) -> Result<SealChange, ChangeError> + Send,
     ) -> Result<TokenView, ChangeError> {
-        let actor = by.actor()?;
         let policy = &self.engine.policy;
         for _ in 0..MAX_TRIES {
-            let (old, own_use) = self.read(by, id).await?;
+            let (old, own_use) = self.read(&by, id).await?;
             let now = self.now();
             self.refuse_ended(&old, own_use, now)?;
             let intact = self.intact(&old)?;
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
             let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
-            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
+            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: by.clone() };
             let replace = Replace {
                 row: new.clone().into(),
                 now,
@@ -216,7 +215,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             };
             let view = self.view(&new, now);
             let mut change_event = ChangeEvent::new(|_, is_certain| {
-                let (token, change, by) = (&view, kind, &actor);
+                let (token, change, by) = (&view, kind, &by);
                 self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
@@ -234,7 +233,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Reads a token's row and this process's own use of it, if the actor may see the token.
     async fn read(
         &self,
-        by: By<'_>,
+        by: &Actor,
         id: TokenId,
     ) -> Result<(ReadableRow, Option<Timestamp>), ChangeError> {
         let own_use = self.own_use(id);
@@ -266,7 +265,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             answered => return Ok(answered?),
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
-        let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());
+        let seal = |row: &Row| row.record().and_then(|record| record.seal().cloned());
         let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
         if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
     }

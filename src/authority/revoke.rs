@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::{By, TokenAuthority};
+use super::TokenAuthority;
 use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::leak::{self, Leak, LeakOutcome, LeakReport};
 use crate::record::{Actor, Revocation, Status};
 use crate::store::{Filter, Page, Purge, PurgeCutoff, Row, TokenStore};
-use crate::text::{Owner, Reason};
+use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
 /// How many rows one call to the store deletes.
@@ -29,12 +29,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ManageError::Failed`] if the store fails: call it again.
     pub async fn revoke(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         reason: Reason,
     ) -> Result<u64, ManageError> {
+        let by = by.into();
         let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
-        let count = self.revoke_by(by.actor()?, &filter, reason).await?;
+        let count = self.revoke_by(by, &filter, reason).await?;
         if count == 0 && self.store.list(&filter, Page::first(1)).await?.is_empty() {
             return Err(ManageError::Unknown);
         }
@@ -53,16 +54,16 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`ManageError::Failed`] if the store fails: call it again.
     pub async fn revoke_matching(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         filter: &Filter,
         reason: Reason,
     ) -> Result<u64, ManageError> {
-        let actor = by.actor()?;
+        let by = by.into();
         let Some(filter) = by.limit(filter.clone()) else {
             return Ok(0);
         };
         self.flush_if_it_matters(&filter).await?;
-        Ok(self.revoke_by(actor, &filter, reason).await?)
+        Ok(self.revoke_by(by, &filter, reason).await?)
     }
 
     /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
@@ -76,9 +77,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub async fn revoke_leaked(
         &self,
         text: &str,
-        operator: &str,
+        operator: &Operator,
     ) -> Result<LeakReport, ManageError> {
-        let actor = By::Operator(operator).actor()?;
+        let actor = Actor::from(operator);
         let (tokens, is_cut) = leak::find_tokens(text, self.engine.policy.accepted_prefixes());
         // Digested at once, so that no copy of a secret waits for the store.
         let digests: Vec<_> =
@@ -98,9 +99,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
     /// - [`ManageError::Failed`] if the store fails.
-    pub async fn forget(&self, by: By<'_>, id: TokenId) -> Result<u64, ManageError> {
+    pub async fn forget(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ManageError> {
+        let by = by.into();
         let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
-        match self.forget_by(by.actor()?, filter).await? {
+        match self.forget_by(by, filter).await? {
             0 => Err(ManageError::Unknown),
             count => Ok(count),
         }
@@ -111,8 +113,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
     /// already.
-    pub async fn forget_owner(&self, owner: &Owner, operator: &str) -> Result<u64, ManageError> {
-        let actor = By::Operator(operator).actor()?;
+    pub async fn forget_owner(
+        &self,
+        owner: &Owner,
+        operator: &Operator,
+    ) -> Result<u64, ManageError> {
+        let actor = Actor::from(operator);
         Ok(self.forget_by(actor, Filter::of_owner(owner)).await?)
     }
 

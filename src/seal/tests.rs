@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::access::{ResourcePattern, Scope};
+use crate::access::{Network, Resource, Scope};
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::KeyId;
 use crate::record::tests::{at, example};
@@ -50,7 +51,10 @@ fn digest_and_seal_are_those_of_a_second_implementation() {
         let scopes =
             list("scopes").map(|s| Selection::only(s.iter().map(|s| Scope::new(s).unwrap())));
         let resources = list("resources")
-            .map(|r| Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap())));
+            .map(|r| Selection::only(r.iter().map(|r| r.parse::<Resource>().unwrap())));
+        let networks = list("networks")
+            .map(|n| Selection::only(n.iter().map(|n| n.parse::<Network>().unwrap())));
+        let attributes = row["attributes"].as_object().unwrap().iter();
 
         let key = STANDARD.encode(from_hex(text("key")));
         let sealer = sealer(&format!("{}:{key}", row["key_id"]), text("realm"));
@@ -63,8 +67,12 @@ fn digest_and_seal_are_those_of_a_second_implementation() {
             access: Access::from_selections(
                 scopes.unwrap_or(Selection::All),
                 resources.unwrap_or(Selection::All),
+                networks.unwrap_or(Selection::All),
             )
             .unwrap(),
+            attributes: attributes.fold(Attributes::new(), |made, (key, value)| {
+                made.with(key, value.as_str().unwrap()).unwrap()
+            }),
             issued_by: row["issued_by"].as_str().map(|name| Operator::new(name).unwrap()),
             created_at: instant("created_at").unwrap(),
             expires: instant("expires_at").map_or(Expires::Never, Expires::At),
@@ -139,7 +147,8 @@ fn what_is_not_sealed_changes_without_a_key_and_keeps_the_mark() {
 #[test]
 fn a_revocation_wipes_the_seal_and_a_cleared_one_does_not_revive() {
     let sealer = sealer(ONE, "acme");
-    let revocation = Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner };
+    let revocation =
+        Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) };
     let revoked = Row::from(sealer.seal_new(example())).with_revocation(revocation);
     let record = revoked.record().unwrap();
     assert_eq!((record.seal(), record.revision()), (None, 1));
@@ -152,7 +161,8 @@ fn a_revocation_wipes_the_seal_and_a_cleared_one_does_not_revive() {
 fn a_revocation_can_not_be_replaced_away() {
     let sealer = sealer(ONE, "acme");
     let before = Row::from(sealer.seal_new(example()));
-    let revocation = Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner };
+    let revocation =
+        Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) };
     let revived = before.with_revocation(revocation).replacing(&before);
     assert_eq!(sealer.check(revived.readable().unwrap()), SealCheck::Wrong);
     assert!(sealer.intact(revived.readable().unwrap()).is_err());
@@ -162,13 +172,18 @@ fn a_revocation_can_not_be_replaced_away() {
 /// or tags would soon meet itself.
 fn confusable() -> impl Strategy<Value = RecordParts> {
     let text = "[ab]{1,3}";
-    let list = || prop::option::of(prop::collection::vec(text, 0..3));
+    let resource = "(exact|under|prefix):[ab]{1,2}";
+    let network = prop_oneof![Just("1.0.0.0/8"), Just("1.0.0.0/9"), Just("1::/16")];
     let id = || prop::option::of(0_u64..3);
     (
         text,
         text,
-        list(),
-        list(),
+        (
+            prop::option::of(prop::collection::vec(text, 0..3)),
+            prop::option::of(prop::collection::vec(resource, 0..3)),
+            prop::option::of(prop::collection::vec(network, 0..3)),
+        ),
+        prop::collection::btree_map(text, text, 0..3),
         prop::option::of(text),
         0_i64..3,
         prop::option::of(0_i64..3),
@@ -178,8 +193,8 @@ fn confusable() -> impl Strategy<Value = RecordParts> {
             |(
                 owner,
                 label,
-                scopes,
-                resources,
+                (scopes, resources, networks),
+                attributes,
                 issued_by,
                 created,
                 expires,
@@ -190,12 +205,18 @@ fn confusable() -> impl Strategy<Value = RecordParts> {
                     Selection::only(s.iter().map(|s| Scope::new(s).unwrap()))
                 });
                 let resources = resources.map_or(Selection::All, |r| {
-                    Selection::only(r.iter().map(|r| ResourcePattern::new(r).unwrap()))
+                    Selection::only(r.iter().map(|r| r.parse::<Resource>().unwrap()))
+                });
+                let networks = networks.map_or(Selection::All, |n| {
+                    Selection::only(n.iter().map(|n| n.parse::<Network>().unwrap()))
                 });
                 RecordParts {
                     owner: Owner::new(owner).unwrap(),
                     label: Label::new(label).unwrap(),
-                    access: Access::from_selections(scopes, resources).unwrap(),
+                    access: Access::from_selections(scopes, resources, networks).unwrap(),
+                    attributes: attributes.iter().fold(Attributes::new(), |made, (key, value)| {
+                        made.with(key, value).unwrap()
+                    }),
                     issued_by: issued_by.map(|name| Operator::new(name).unwrap()),
                     created_at: Timestamp::from_unix(created).unwrap(),
                     expires: expires
@@ -265,8 +286,12 @@ proptest! {
             label: Label::new(bytes.text()).unwrap(),
             access: Access::from_selections(
                 bytes.selection(|name| Scope::new(name).unwrap()),
-                bytes.selection(|name| ResourcePattern::new(name).unwrap()),
+                bytes.selection(|text| text.parse::<Resource>().unwrap()),
+                bytes.selection(|text| text.parse::<Network>().unwrap()),
             ).unwrap(),
+            attributes: (0..bytes.small()).fold(Attributes::new(), |made, _| {
+                made.with(bytes.text(), bytes.text()).unwrap()
+            }),
             issued_by: bytes.option(|bytes| Operator::new(bytes.text()).unwrap()),
             created_at: bytes.instant(),
             expires: bytes.option(Decoding::instant).map_or(Expires::Never, Expires::At),

@@ -1,10 +1,10 @@
-//! A test for each clause of [`TokenStore`](super::TokenStore)'s contract, for whoever writes a store.
+//! A test for each clause of [`TokenStore`](super::TokenStore)'s contract, for authors of stores.
 //!
-//! [`tests!`](tests) makes one `#[test]` of each function here. `make` is called anew for each test, and must give an empty store
-//! that no other test sees:
+//! [`tests!`](tests) makes one `#[test]` of each function here. It calls `make` anew for each test.
+//! That must return an empty store, which no other test sees:
 //!
 //! ```
-//! # // Your own store stands where this one does.
+//! # // Your own store takes the place of this one.
 //! mod in_memory {
 //!     use app_tokens::{MemoryStore, store::conformance};
 //!
@@ -12,8 +12,8 @@
 //! }
 //! ```
 //!
-//! A store whose futures need a runtime names a runner, which runs a [`Task`] to its end. It is called from many threads at once,
-//! so the runtime is one for all:
+//! If the store's futures need a runtime, name a runner, which runs a [`Task`] to its end. It is
+//! called from many threads at once, so use one runtime for all:
 //!
 //! ```
 //! mod on_tokio {
@@ -38,9 +38,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! The suite can't write what a store can't read, so the clauses about damaged rows are tried where the host says how a row is
-//! damaged: with `damage`, a function that is handed the store and an id, and writes junk into a column of that row which
-//! no filter looks at, such as the digest. For the other columns a test of the store's own is needed.
+//! The suite can't write what a store can't read. To try the clauses about damaged rows, name
+//! `damage`: a function that takes the store and an id, and writes junk into one column of that
+//! row. It must be a column that no filter reads, such as the digest. The other columns need a test
+//! of the store's own.
 //!
 //! ```
 //! mod with_damage {
@@ -57,21 +58,25 @@
 //! # fn main() {}
 //! ```
 //!
-//! Each function can be called by itself, too. Those without a race take a `&store`, so that a store within a transaction of the
-//! host's can be tried in one.
+//! Each function can also be called directly. Those without a race take a `&store`, so that a store
+//! within a transaction of the host's can be tried in one.
 //!
-//! What has to outlive the store, such as the directory of its file, is kept beside it in a [`Kept`].
+//! What has to outlive the store, such as the directory of its file, is kept beside it in a
+//! [`Kept`].
 //!
 //! # What it can't show
 //!
-//! That a change outlives a crash (clause 1), and that an error which says [`not_done`](super::StoreError::not_done) is right
-//! (clause 3): from outside neither can be provoked. That a call which was given up leaves its connection to a pool as it was: look for a
-//! transaction that is still open. A race that is lost once in a million times may be missed, too.
+//! - That a change survives a crash (clause 1).
+//! - That an error which says [`not_done`](super::StoreError::not_done) is right (clause 3). It
+//!   can't be provoked from outside.
+//! - That an abandoned call leaves its connection to a pool as it was. Look for a transaction that
+//!   is still open.
+//! - A race that is lost once in a million times.
 
 #![expect(
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a clause that is broken panics, as every test does"
+    reason = "a broken clause panics, as every test does"
 )]
 
 mod any_call;
@@ -84,6 +89,7 @@ mod race;
 mod replace;
 mod revoke;
 mod rows;
+mod runner;
 mod supersede;
 mod touch;
 
@@ -94,32 +100,15 @@ pub use kept::Kept;
 pub use purge::*;
 pub use replace::*;
 pub use revoke::*;
+#[doc(hidden)]
+pub use runner::run;
+pub use runner::{Runner, Task, block_on};
 pub use supersede::*;
 pub use touch::*;
 
-/// What a runner runs.
-pub type Task = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Runs a task to its end, on the thread that it is called on or elsewhere.
-pub type Runner = fn(Task);
-
-/// The runner for stores whose futures need no runtime.
-pub fn block_on(task: Task) {
-    crate::blocking::block_on(task);
-}
-
-/// What each `#[test]` that [`tests!`](tests) makes does with its task.
-#[doc(hidden)]
-pub fn run(runner: Runner, task: Task) {
-    race::run(runner, task);
-}
-
-/// How many calls a race has.
-const CALLS: u64 = 8;
-/// How many times a race is run, each time with another owner.
-const ROUNDS: u64 = 12;
-
-/// Makes a `#[test]` of each clause: `make = || async { a new, empty store }`, and where they are needed `runner = a function` and
+/// Makes a `#[test]` of each clause.
+///
+/// Give `make = || async { a new, empty store }`, and if needed `runner = a function` and
 /// `damage = a function`, in this order. The [module](self) shows how.
 #[doc(inline)]
 pub use crate::__conformance_tests as tests;
@@ -154,7 +143,7 @@ macro_rules! __conformance_tests {
             [make = $make, runner = $runner] (|store| (&*store))
             every_field_comes_back_as_it_was_given
             rows_of_every_state_come_back
-            a_call_that_is_given_up_happens_wholly_or_not_at_all
+            a_call_that_is_abandoned_happens_wholly_or_not_at_all
             a_call_that_is_repeated_changes_nothing_more
             insert_never_overwrites
             insert_under_a_token_needs_it_current_and_of_the_same_owner

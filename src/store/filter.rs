@@ -8,8 +8,8 @@ use crate::token::TokenId;
 
 /// Selects rows: every fact that is given must hold. No default means everything.
 ///
-/// The fields are public for stores, which should destructure it without `..`: a store that overlooks a fact
-/// revokes or deletes too much.
+/// The fields are public for stores, which should destructure it without `..`: a store that
+/// overlooks a fact revokes or deletes too much.
 ///
 /// ```
 /// use app_tokens::{Owner, store::Filter};
@@ -41,7 +41,8 @@ pub struct Filter {
     pub expires_from: Option<Timestamp>,
     /// Selects tokens that were made before this instant.
     pub created_before: Option<Timestamp>,
-    /// Selects tokens that were last used before this instant. A token counts as used when it was made.
+    /// Selects tokens that were last used before this instant. A token counts as used when it was
+    /// made.
     pub last_used_before: Option<Timestamp>,
 }
 

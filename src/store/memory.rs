@@ -18,11 +18,11 @@ mod stripes;
 
 use self::stripes::{Exclusive, Striped};
 
-/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it. Clones are
-/// one store.
+/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it.
+/// Clones are one store.
 ///
-/// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it happens
-/// at one instant.
+/// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it
+/// happens at one instant.
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Striped<Rows, Index>>);
 
@@ -32,7 +32,8 @@ type Rows = IdMap<Row>;
 struct Index {
     /// The ids of each owner's rows, sorted.
     owners: HashMap<Owner, Vec<TokenId>>,
-    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its own.
+    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its
+    /// own.
     accesses: HashSet<Access>,
 }
 
@@ -99,8 +100,8 @@ impl TokenStore for MemoryStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let rows = self.0.lock();
-        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the heap
-        // goes if a smaller one comes.
+        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the
+        // heap goes if a smaller one comes.
         let mut smallest = BinaryHeap::new();
         for id in rows.matching(filter) {
             if page.after.is_none_or(|after| id > after) {
@@ -279,7 +280,8 @@ impl Locked<'_> {
         }
     }
 
-    /// The ids of the rows that a filter matches, in no order, by the narrowest index that it allows.
+    /// The ids of the rows that a filter matches, in no order, by the narrowest index that it
+    /// allows.
     fn matching(&self, filter: &Filter) -> impl Iterator<Item = TokenId> {
         let (one, owned, all) = match filter {
             Filter { id: Some(id), .. } => (Some(*id), None, None),
@@ -295,8 +297,8 @@ impl Locked<'_> {
         self.index.owners.get(owner).into_iter().flatten().map(|id| self.known(*id))
     }
 
-    /// An owner's rows for whose sake others may be spared, by the families that they are of or derive
-    /// from. Without it a purge would look at all rows of an owner for each of them.
+    /// An owner's rows for whose sake others may be spared, by the families that they are of or
+    /// derive from. Without it a purge would look at all rows of an owner for each of them.
     fn kin_by_family(
         &self,
         owner: &Owner,

@@ -1,4 +1,5 @@
-//! [`PostgresStore`]: tokens in a PostgreSQL database. What it sends to the server is in `postgres/sql.rs`.
+//! [`PostgresStore`]: tokens in a PostgreSQL database. What it sends to the server is in
+//! `postgres/sql.rs`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,8 +64,8 @@ use crate::token::TokenId;
 /// `app_tokens_owners` (one row for each owner, to be locked), or those of
 /// [`with_table`](PostgresStore::with_table). No other table is read. The encoding must be UTF-8.
 ///
-/// It needs PostgreSQL 12 or newer; the tests run against 15. Other databases that speak its protocol were
-/// not tried, distributed ones above all. Run the [conformance suite] over them.
+/// It needs PostgreSQL 12 or newer; the tests run against 15. Other databases that speak its
+/// protocol were not tried, distributed ones above all. Run the [conformance suite] over them.
 ///
 /// [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 ///
@@ -73,65 +74,69 @@ use crate::token::TokenId;
 /// `sslmode=prefer`, rows go to another machine unencrypted, and nothing reports it.**
 /// `examples/postgres_tls` has a pool with rustls and `sslmode=require`.
 ///
-/// **Without time-outs a call may wait forever**: for a pool whose connections are all in use, a server that
-/// fell silent, or a lock that is never released. With those above each is a failure (503), with nothing
-/// done unless COMMIT was sent.
+/// **Without time-outs a call may wait forever**: for a pool whose connections are all in use, a
+/// server that fell silent, or a lock that is never released. With those above each is a failure
+/// (503), with nothing done unless COMMIT was sent.
 ///
-/// A revocation is one statement, however many rows it changes: half a minute or more for a million. For
-/// bulk revocations and for dead-row purges, `statement_timeout` therefore applies per lock, as
-/// `lock_timeout` does, so that large jobs can finish. `transaction_timeout` (PostgreSQL 17) applies as it
-/// is. If the process dies meanwhile, the server finishes the statement and rolls it back; it notices
-/// sooner with `client_connection_check_interval` (PostgreSQL 14).
+/// A revocation is one statement, however many rows it changes: half a minute or more for a
+/// million. For bulk revocations and for dead-row purges, `statement_timeout` therefore applies per
+/// lock, as `lock_timeout` does, so that large jobs can finish. `transaction_timeout` (PostgreSQL
+/// 17) applies as it is. If the process dies meanwhile, the server finishes the statement and rolls
+/// it back; it notices sooner with `client_connection_check_interval` (PostgreSQL 14).
 ///
-/// Changes and lists use at most half of the pool, so that look-ups don't wait with them. Clones of a store
-/// share that half; two stores made by [`new`](PostgresStore::new) over one pool don't. A pool of one
-/// connection can't be halved.
+/// Changes and lists use at most half of the pool, so that look-ups don't wait with them. Clones of
+/// a store share that half; two stores made by [`new`](PostgresStore::new) over one pool don't. A
+/// pool of one connection can't be halved.
 ///
-/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool that only the
-/// store uses. A connection that turns out to be dead is closed and the call made again on another, up to
-/// five times. The other methods cost each call a round trip.
+/// [`RecyclingMethod::Fast`](deadpool_postgres::RecyclingMethod::Fast) is right for a pool that
+/// only the store uses. A connection that turns out to be dead is closed and the call made again on
+/// another, up to five times. The other methods cost each call a round trip.
 ///
 /// In a pool that the host uses too, `Fast` hands the store what the host left on a connection: a
-/// `search_path`, a role, or a BEGIN without its end, in which **a look-up may see the past**. Changes name
-/// their isolation level; nothing else is reset. Begin with `client.transaction()`, which always ends, and
-/// set with `SET LOCAL` only. Or take `RecyclingMethod::Clean`, which resets settings but ends no
-/// transaction.
+/// `search_path`, a role, or a BEGIN without its end, in which **a look-up may see the past**.
+/// Changes name their isolation level; nothing else is reset. Begin with `client.transaction()`,
+/// which always ends, and set with `SET LOCAL` only. Or take `RecyclingMethod::Clean`, which resets
+/// settings but ends no transaction.
 ///
-/// The pool must lead to the primary server (`target_session_attrs=read-write`). A standby lags: **a revoked
-/// token would still be valid there**.
+/// The pool must lead to the primary server (`target_session_attrs=read-write`). A standby lags:
+/// **a revoked token would still be valid there**.
 ///
-/// Behind PgBouncer in session mode nothing is different (tried with 1.18), except that it refuses the
-/// options above, or drops them silently under `ignore_startup_parameters = options`. Give the time-outs to
-/// the role there: `ALTER ROLE app SET lock_timeout = '5s'`. Transaction mode was not tried. It needs
-/// PgBouncer 1.21 or newer with `max_prepared_statements`: **with an older one a look-up may run what another
-/// program prepared under the same name**. Statement mode has no transactions, so it can't hold a store.
+/// Behind PgBouncer in session mode nothing is different (tried with 1.18), except that it refuses
+/// the options above, or drops them silently under `ignore_startup_parameters = options`. Give the
+/// time-outs to the role there: `ALTER ROLE app SET lock_timeout = '5s'`. Transaction mode was not
+/// tried. It needs PgBouncer 1.21 or newer with `max_prepared_statements`: **with an older one a
+/// look-up may run what another program prepared under the same name**. Statement mode has no
+/// transactions, so it can't hold a store.
 ///
 /// # Durability
-/// A change is answered after COMMIT, so it is as durable as the server makes it. `synchronous_commit` must
-/// be `on`, PostgreSQL's default, or stricter: **at `off` a crash of the server loses the last revocations**.
+/// A change is answered after COMMIT, so it is as durable as the server makes it.
+/// `synchronous_commit` must be `on`, PostgreSQL's default, or stricter: **at `off` a crash of the
+/// server loses the last revocations**.
 ///
-/// At `on` with a synchronous standby, a revocation survives the loss of the primary. If no standby answers,
-/// the call waits, whatever the time-outs, and nobody sees the change until then. If its future is dropped,
-/// the outcome is unknown; the server keeps the backend and its locks until a standby answers. **Don't
-/// cancel a COMMIT that waits** (`pg_cancel_backend`): PostgreSQL then reports "committed", while no standby
-/// has it.
+/// At `on` with a synchronous standby, a revocation survives the loss of the primary. If no standby
+/// answers, the call waits, whatever the time-outs, and nobody sees the change until then. If its
+/// future is dropped, the outcome is unknown; the server keeps the backend and its locks until a
+/// standby answers. **Don't cancel a COMMIT that waits** (`pg_cancel_backend`): PostgreSQL then
+/// reports "committed", while no standby has it.
 ///
 /// # Costs
-/// A look-up is one round trip, by a statement that is prepared once on each connection. A list is one round
-/// trip, by keys two. A change is a transaction of at least three, at READ COMMITTED whatever the default.
-/// Inserts with a limit or a unique label wait for one another if they are for the same owner.
+/// A look-up is one round trip, by a statement that is prepared once on each connection. A list is
+/// one round trip, by keys two. A change is a transaction of at least three, at READ COMMITTED
+/// whatever the default. Inserts with a limit or a unique label wait for one another if they are
+/// for the same owner.
 ///
-/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces them.
+/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces
+/// them.
 ///
 /// # Lost connections
 /// A call is made again, up to five times, if its connection was lost before COMMIT was sent, or if
-/// PostgreSQL ended it to resolve a deadlock. If the connection is lost during COMMIT, the answer is
-/// [`StoreError::unknown`], and the engine looks up the outcome.
+/// PostgreSQL ended it to resolve a deadlock. If the connection is lost during COMMIT, the answer
+/// is [`StoreError::unknown`], and the engine looks up the outcome.
 ///
-/// If the future of a change is dropped, its connection is closed, as the server may still be busy with it,
-/// and the change is rolled back or committed. The connection of a look-up or a list goes back to the pool,
-/// or is closed if the server doesn't answer within a second. The server notices a closed connection once it
-/// no longer waits for a lock or a standby.
+/// If the future of a change is dropped, its connection is closed, as the server may still be busy
+/// with it, and the change is rolled back or committed. The connection of a look-up or a list goes
+/// back to the pool, or is closed if the server doesn't answer within a second. The server notices
+/// a closed connection once it no longer waits for a lock or a standby.
 ///
 /// # In the host's own transaction
 /// [`within`](PostgresStore::within) issues and revokes in a transaction of the host's.
@@ -139,19 +144,19 @@ use crate::token::TokenId;
 pub struct PostgresStore {
     pool: Pool,
     table: TableName,
-    /// Half of the pool, for changes and lists. A change may wait for a lock or a standby and a list may be
-    /// long; logins must not wait with them.
+    /// Half of the pool, for changes and lists. A change may wait for a lock or a standby and a
+    /// list may be long; logins must not wait with them.
     slow_calls: Arc<Semaphore>,
 }
 
-/// How often a call is tried, if its connection was lost or if it had to give way to another transaction,
-/// before anything was done.
+/// How often a call is tried, if its connection was lost or if it had to give way to another
+/// transaction, before anything was done.
 const ATTEMPTS: u32 = 5;
 
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
-/// Begins a change that may take longer than any statement of the host's should, in one round trip. Until
-/// the transaction ends, the shorter of the host's two time-outs applies to each lock, and no time-out to
-/// the work.
+/// Begins a change that may take longer than any statement of the host's should, in one round trip.
+/// Until the transaction ends, the shorter of the host's two time-outs applies to each lock, and no
+/// time-out to the work.
 const BEGIN_SLOW: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SELECT set_config('lock_timeout', coalesce((1000 * extract(epoch FROM least(
         nullif(current_setting('lock_timeout')::interval, '0'),
@@ -163,7 +168,8 @@ const COMMIT: &str = "COMMIT";
 impl PostgresStore {
     /// Makes a store over the host's pool. It connects to nothing yet.
     ///
-    /// To reach another machine, the pool needs a TLS connector and `sslmode=require`, never `NoTls`.
+    /// To reach another machine, the pool needs a TLS connector and `sslmode=require`, never
+    /// `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
         let slow_calls = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
         PostgresStore { pool, table: TableName::default(), slow_calls }
@@ -325,8 +331,8 @@ async fn find_row(client: &Client, sql: &str, id: TokenId) -> Result<Vec<Row>, P
     found.iter().map(read_row).collect()
 }
 
-/// Whether a prepared statement no longer works: the table was altered, or the server or a pooler has
-/// dropped the statement.
+/// Whether a prepared statement no longer works: the table was altered, or the server or a pooler
+/// has dropped the statement.
 fn is_outdated(error: &tokio_postgres::Error) -> bool {
     let outdated = [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME];
     error.code().is_some_and(|code| outdated.contains(code))

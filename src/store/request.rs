@@ -24,8 +24,8 @@ pub struct Insert {
 }
 
 impl Insert {
-    /// The rows that must be current, in order of id: a store that locks them in this order has no deadlock
-    /// between two inserts.
+    /// The rows that must be current, in order of id: a store that locks them in this order has no
+    /// deadlock between two inserts.
     pub fn rests_on(&self) -> Vec<RestsOn<'_>> {
         let supersede = self.supersede.as_ref();
         let superseded = supersede.map(|supersede| &supersede.row);
@@ -58,9 +58,11 @@ pub struct RestsOn<'i> {
 /// The row that a rotation supersedes, and what is revoked with it.
 #[derive(Clone, Debug)]
 pub struct Supersede {
-    /// The superseded row's new form, sealed. Its revision is the one that is expected in the store.
+    /// The superseded row's new form, sealed. Its revision is the one that is expected in the
+    /// store.
     pub row: Row,
-    /// Its unused successor, as the engine read it, which the new row replaces. It must not have changed.
+    /// Its unused successor, as the engine read it, which the new row replaces. It must not have
+    /// changed.
     pub replaces: Option<Row>,
     /// Whether what was issued under its family is revoked.
     pub revokes_derived: bool,
@@ -92,7 +94,8 @@ pub struct Replace {
     pub now: Timestamp,
     /// Whether the label must differ from those of the owner's other live rows.
     pub unique_label: bool,
-    /// If it is given, what was issued under the row's family is revoked, and this is written to it.
+    /// If it is given, what was issued under the row's family is revoked, and this is written to
+    /// it.
     pub revokes_derived: Option<Revocation>,
 }
 
@@ -121,14 +124,14 @@ pub enum Purge {
 pub struct PurgeCutoff {
     /// Deletes rows that were revoked or expired at this instant or before.
     pub ended_by: Timestamp,
-    /// If there is an idle time-out: also deletes rows that were last used, and made, at this instant or
-    /// before.
+    /// If there is an idle time-out: also deletes rows that were last used, and made, at this
+    /// instant or before.
     pub unused_since: Option<Timestamp>,
     /// The engine's present instant. A dead row is spared while a row of its owner that needs it is
     /// unrevoked and not expired at this instant.
     ///
-    /// A row that derives from its family needs it: a revocation reaches that one through it. If it has a
-    /// successor, a row of its own family needs it, too: its reuse must still be reported.
+    /// A row that derives from its family needs it: a revocation reaches that one through it. If it
+    /// has a successor, a row of its own family needs it, too: its reuse must still be reported.
     pub now: Timestamp,
 }
 

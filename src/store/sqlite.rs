@@ -43,55 +43,58 @@ use crate::store::{StoreError, TableName};
 /// ```
 ///
 /// # The file
-/// It may be the host's own database. The tables are `app_tokens` and `app_tokens_schema`, or those that
-/// [`open_with_table`](SqliteStore::open_with_table) names; no other table is read. Missing tables are
-/// made and older ones migrated; newer ones are refused. A host that runs its own migrations finds the SQL
-/// in [`SqliteStore::MIGRATIONS`].
+/// It may be the host's own database. The tables are `app_tokens` and `app_tokens_schema`, or those
+/// that [`open_with_table`](SqliteStore::open_with_table) names; no other table is read. Missing
+/// tables are made and older ones migrated; newer ones are refused. A host that runs its own
+/// migrations finds the SQL in [`SqliteStore::MIGRATIONS`].
 ///
-/// It needs SQLite 3.37 or newer, and a local file system. A new file is for its owner only (mode 0600).
-/// The file is switched to a write-ahead log (WAL) for good. Every other setting is one of this store's own
-/// connections.
+/// It needs SQLite 3.37 or newer, and a local file system. A new file is for its owner only (mode
+/// 0600). The file is switched to a write-ahead log (WAL) for good. Every other setting is one of
+/// this store's own connections.
 ///
-/// Several processes may have the file open. While one has, don't move, replace or copy the file, its
-/// `-wal` or its `-shm`. Copy it by `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"`.
+/// Several processes may have the file open. While one has, don't move, replace or copy the file,
+/// its `-wal` or its `-shm`. Copy it by `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"`.
 ///
-/// On Unix the store notices that the file was moved, deleted or replaced: before and after each change,
-/// and within a second at look-ups. Every call fails until the file is back or the store is opened anew.
+/// On Unix the store notices that the file was moved, deleted or replaced: before and after each
+/// change, and within a second at look-ups. Every call fails until the file is back or the store is
+/// opened anew.
 ///
 /// # Durability
-/// A change is answered after it was committed and synced: `synchronous = FULL`, and on macOS `fullfsync`.
-/// Changes that arrive during a sync are committed together. One that fails, for instance because it is
-/// too big for the disk, fails alone.
+/// A change is answered after it was committed and synced: `synchronous = FULL`, and on macOS
+/// `fullfsync`. Changes that arrive during a sync are committed together. One that fails, for
+/// instance because it is too big for the disk, fails alone.
 ///
-/// If a commit fails in the middle of writing, the answer is [`Unknown`](super::Certainty::Unknown): a
-/// crash may still bring the change back. Deleted rows are overwritten (`secure_delete`), but stay in the
-/// write-ahead log until it is written back.
+/// If a commit fails in the middle of writing, the answer is
+/// [`Unknown`](super::Certainty::Unknown): a crash may still bring the change back. Deleted rows
+/// are overwritten (`secure_delete`), but stay in the write-ahead log until it is written back.
 ///
 /// # Failures
-/// A full disk, a file that became read-only, a lock held for more than 5 seconds: each fails the calls
-/// that it concerns, and the store goes on when the cause is gone. Changes that wait behind one such lock
-/// fail together, so none waits 5 seconds for each change before it.
+/// A full disk, a file that became read-only, a lock held for more than 5 seconds: each fails the
+/// calls that it concerns, and the store goes on when the cause is gone. Changes that wait behind
+/// one such lock fail together, so none waits 5 seconds for each change before it.
 ///
-/// A damaged file fails what reads the damaged part, and denies nobody. [`SqliteStoreError`] lists what a
-/// start is refused for.
+/// A damaged file fails what reads the damaged part, and denies nobody. [`SqliteStoreError`] lists
+/// what a start is refused for.
 ///
 /// # Threads
-/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a writer. A
-/// look-up takes a few microseconds, so an async host can call it as it is. A thread that looks up
-/// repeatedly gets a connection of its own, which it closes when it ends. At most 32 threads get one.
+/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a
+/// writer. A look-up takes a few microseconds, so an async host can call it as it is. A thread that
+/// looks up repeatedly gets a connection of its own, which it closes when it ends. At most 32
+/// threads get one.
 ///
-/// Other lists may walk through the whole table. They run one after the other on a thread that the first
-/// of them starts. Changes run on another thread. Both end when the last clone is dropped.
+/// Other lists may walk through the whole table. They run one after the other on a thread that the
+/// first of them starts. Changes run on another thread. Both end when the last clone is dropped.
 ///
 /// # In the host's own transaction
-/// [`SqliteTransaction`] issues and revokes on the host's connection, together with the host's own writes.
+/// [`SqliteTransaction`] issues and revokes on the host's connection, together with the host's own
+/// writes.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     readers: Readers,
-    /// Declared after the readers, and so dropped after them: the last connection to close writes the log
-    /// back, which a reader can't.
+    /// Declared after the readers, and so dropped after them: the last connection to close writes
+    /// the log back, which a reader can't.
     writer: Writer,
     table: TableName,
     /// For error messages.
@@ -99,10 +102,12 @@ struct Inner {
 }
 
 impl SqliteStore {
-    /// The migrations, for a host that runs its own: each makes a version of the tables from the one before.
+    /// The migrations, for a host that runs its own: each makes a version of the tables from the
+    /// one before.
     ///
-    /// Run each in a transaction; it writes its version to `app_tokens_schema`. [`SqliteStore::open`] runs
-    /// those that are missing. [`TableName::in_sql`] writes them over other tables.
+    /// Run each in a transaction; it writes its version to `app_tokens_schema`.
+    /// [`SqliteStore::open`] runs those that are missing. [`TableName::in_sql`] writes them over
+    /// other tables.
     pub const MIGRATIONS: &'static [&'static str] = migrate::MIGRATIONS;
 
     /// Opens the file, and makes it and its tables if they are missing.
@@ -113,7 +118,8 @@ impl SqliteStore {
         SqliteStore::open_with_table(path, TableName::default())
     }
 
-    /// Opens the file with tables of another name: for several realms, tenants or applications in one file.
+    /// Opens the file with tables of another name: for several realms, tenants or applications in
+    /// one file.
     ///
     /// The name has no schema.
     ///
@@ -147,7 +153,8 @@ impl SqliteStore {
         Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
     }
 
-    /// Makes a database in memory, which ends with the store: for tests. One connection reads and writes.
+    /// Makes a database in memory, which ends with the store: for tests. One connection reads and
+    /// writes.
     ///
     /// # Errors
     /// [`SqliteStoreError`] if SQLite is too old, or if memory or threads run out.

@@ -5,12 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of an SQL store's table, in PostgreSQL also `schema.name`. The store's other tables and its indexes
-/// have the same name with a suffix.
+/// The name of an SQL store's table, in PostgreSQL also `schema.name`. The store's other tables and
+/// its indexes have the same name with a suffix.
 ///
-/// It has lower-case ASCII letters, digits and `_`, and no digit first, so it is the same name with quotes and
-/// without. It has at most 48 bytes, and the schema 63, so that PostgreSQL cuts no name. It must not be a
-/// reserved word of SQL, such as `user`.
+/// It has lower-case ASCII letters, digits and `_`, and no digit first, so it is the same name with
+/// quotes and without. It has at most 48 bytes, and the schema 63, so that PostgreSQL cuts no name.
+/// It must not be a reserved word of SQL, such as `user`.
 ///
 /// ```
 /// use app_tokens::store::TableName;
@@ -67,8 +67,9 @@ impl TableName {
             Some((_, table)) => table,
             None => &self.0,
         };
-        // Plain text replacement is enough: the statements are constants of this crate, and what a host or
-        // a user wrote is bound. The name itself has no character that could end an identifier.
+        // Plain text replacement is enough: the statements are constants of this crate, and what a
+        // host or a user wrote is bound. The name itself has no character that could end an
+        // identifier.
         let mut written = String::with_capacity(sql.len());
         for (place, part) in sql.split(WRITTEN).enumerate() {
             if place > 0 {
@@ -156,7 +157,8 @@ mod tests {
     fn every_name_in_a_statement_is_replaced_once_and_an_index_has_no_schema() {
         let table = TableName::new("a.my_app_tokens").unwrap();
         let sql = "CREATE INDEX app_tokens_live ON app_tokens (id); DELETE FROM app_tokens_owners";
-        let written = "CREATE INDEX my_app_tokens_live ON a.my_app_tokens (id); DELETE FROM a.my_app_tokens_owners";
+        let written = "CREATE INDEX my_app_tokens_live ON a.my_app_tokens (id); \
+            DELETE FROM a.my_app_tokens_owners";
         assert_eq!(table.in_sql(sql), written);
         assert_eq!(TableName::default().in_sql(sql), sql);
     }

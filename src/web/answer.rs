@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::credentials::CredentialsError;
 use super::refusal::Refusal;
-use crate::access::Scope;
+use crate::access::{Missing, Scope};
 
 /// A response without a framework. A host copies it into its own type.
 ///
@@ -102,7 +102,22 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
             // break the header.
             let scope = forbidden.wanted_scope().and_then(|scope| Scope::new(scope).ok());
             let challenge = Challenge { scope, ..Challenge::explains("insufficient_scope") };
-            (403, "access_missing", "The app token may not do this.\n", challenge)
+            match forbidden.missing() {
+                Missing::Scope => {
+                    (403, "scope_missing", "The app token may not do this.\n", challenge)
+                }
+                Missing::Resource => (
+                    403,
+                    "resource_missing",
+                    "The app token is not for this resource.\n",
+                    challenge,
+                ),
+                // No other scope would help, and RFC 6750 has no word for it.
+                Missing::Network => {
+                    let body = "The app token may not be used from this address.\n";
+                    return (Answer::new(403, "outside_networks", body), None);
+                }
+            }
         }
         Refusal::Failed(_) | Refusal::Accounts(_) => {
             let body = "App tokens can't be checked right now. Try again.\n";

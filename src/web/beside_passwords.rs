@@ -9,8 +9,8 @@
 //! revoked or mistyped token never reaches the check, its log or its brake.
 //!
 //! ```
-//! use app_tokens::web::{Accounts, Answer, Entry, Login, Origin, Refusal};
-//! use app_tokens::{Authenticated, Owner, TokenStore};
+//! use app_tokens::web::{Accounts, Answer, Entry, Login, Refusal};
+//! use app_tokens::{Authenticated, Origin, Owner, TokenStore};
 //! # async fn check_password(_: Option<&str>, _: &str) -> Result<Option<Owner>, std::io::Error> {
 //! #     Ok(None)
 //! # }

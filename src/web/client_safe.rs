@@ -62,6 +62,10 @@ impl ClientSafe for IssueError {
             IssueError::OtherOwner => {
                 Answer::new(403, "other_owner", "The app token would be another user's.\n")
             }
+            IssueError::AttributesUnderToken => {
+                let body = "An app token that is made by another can't have attributes itself.\n";
+                Answer::new(403, "attributes_under_token", body)
+            }
             IssueError::ParentChanged => {
                 let body = "The app token that you are using was changed meanwhile. Try again.\n";
                 Answer::new(409, "conflict", body)
@@ -116,7 +120,6 @@ impl ClientSafe for ManageError {
     fn answer(&self) -> Answer {
         match self {
             ManageError::Unknown => Answer::new(404, "not_found", NOT_FOUND),
-            ManageError::Invalid(invalid) => invalid.answer(),
             ManageError::KeyNotLost(_) => {
                 Answer::new(409, "key_not_lost", "That key is not lost. Reseal as usual.\n")
             }
@@ -306,6 +309,7 @@ mod tests {
             IssueError::MoreAccess,
             IssueError::NotUnderThis,
             IssueError::OtherOwner,
+            IssueError::AttributesUnderToken,
             IssueError::ParentChanged,
             IssueError::LimitReached { limit: 100 },
             IssueError::LabelTaken,
@@ -320,7 +324,6 @@ mod tests {
             ChangeError::Rotated,
             ChangeError::Conflict,
             ManageError::Unknown,
-            ManageError::Invalid(invalid()),
             ManageError::KeyNotLost(key()),
             RetireError::Active,
             RetireError::InUse { rows: 918_273 },

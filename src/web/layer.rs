@@ -15,9 +15,9 @@ use tower_service::Service;
 use super::accounts::{Accounts, AccountsError};
 use super::answer::{Answer, Challenge, Shown};
 use super::credentials::{Credentials, CredentialsError};
-use super::login::{Entry, Login, Origin};
+use super::login::{Entry, Login};
 use super::refusal::Refusal;
-use crate::present::{Authenticated, Caller};
+use crate::present::{Authenticated, Caller, Origin};
 use crate::store::TokenStore;
 
 /// Lets in requests with a valid token, and answers the others itself.
@@ -110,25 +110,33 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
-    /// Says from where a request comes: its address and its program. Behind a proxy, the host must
-    /// take the address from the proxy's header.
+    /// Says from where a request comes: its address and its program.
     ///
-    /// If not set, there is no address. The program is then the `User-Agent`, if the policy records
-    /// origins.
+    /// If not set, there is no address, and tokens that are bound to networks are forbidden. The
+    /// program is then the `User-Agent`, if the policy records origins.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Origin, TokenLayer}};
+    /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
+    /// use app_tokens::{Network, web::client_address};
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///
+    /// // Behind a proxy, the peer is the proxy.
+    /// let proxies: Vec<Network> = vec!["10.0.0.1".parse()?];
     /// # let login =
     /// #     Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(|name| name == "alice"));
     /// let layer = TokenLayer::new(login)
-    ///     .origin(|request| match request.extensions.get::<ConnectInfo<SocketAddr>>() {
-    ///         Some(ConnectInfo(peer)) => Origin::unknown().address(peer.ip()),
-    ///         None => Origin::unknown(),
+    ///     .origin(move |request| {
+    ///         let Some(ConnectInfo(peer)) = request.extensions.get::<ConnectInfo<SocketAddr>>()
+    ///         else {
+    ///             return Origin::unknown();
+    ///         };
+    ///         let forwarded: Vec<&[u8]> = request.headers.get_all("x-forwarded-for").iter()
+    ///             .map(|line| line.as_bytes())
+    ///             .collect();
+    ///         client_address(peer.ip(), forwarded, &proxies).map_or(Origin::unknown(), Origin::from)
     ///     });
-    /// # Ok::<(), app_tokens::SetupError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn origin(

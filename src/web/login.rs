@@ -1,7 +1,6 @@
 //! The whole way in: [`Login`].
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::accounts::Accounts;
@@ -13,35 +12,9 @@ use super::resemblance::claims_to_be_a_token;
 use crate::authority::TokenAuthority;
 use crate::error::{AuthError, DenialReason};
 use crate::policy::{Policy, PolicyError};
-use crate::present::{Authenticated, Presented};
+use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
 use crate::text::InvalidText;
-
-/// From where a request comes, as far as the host says.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Origin<'a> {
-    address: Option<IpAddr>,
-    client: Option<&'a str>,
-}
-
-impl<'a> Origin<'a> {
-    /// Nothing is known.
-    pub const fn unknown() -> Origin<'a> {
-        Origin { address: None, client: None }
-    }
-
-    /// Sets the client's address. Behind a proxy, the host must take it from the proxy's header.
-    #[must_use]
-    pub fn address(self, address: IpAddr) -> Origin<'a> {
-        Origin { address: Some(address), ..self }
-    }
-
-    /// Sets the client program, as it named itself in `User-Agent`.
-    #[must_use]
-    pub const fn client(self, client: &'a str) -> Origin<'a> {
-        Origin { client: Some(client), ..self }
-    }
-}
 
 /// The whole way in, without a framework. It reads the headers, asks the authority, then the
 /// accounts.
@@ -158,10 +131,10 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     #[doc(alias = "authenticate")]
     #[doc(alias = "verify")]
     #[doc(alias = "check")]
-    pub async fn enter<'h>(
+    pub async fn enter<'h, 'o>(
         &self,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
-        origin: Origin<'_>,
+        origin: impl Into<Origin<'o>>,
     ) -> Result<Authenticated, Refusal> {
         match self.try_enter(headers, origin).await? {
             Entry::Token(token) => Ok(token),
@@ -177,10 +150,10 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     ///
     /// # Errors
     /// Any [`Refusal`] is final: the host must not try another way.
-    pub async fn try_enter<'h>(
+    pub async fn try_enter<'h, 'o>(
         &self,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
-        origin: Origin<'_>,
+        origin: impl Into<Origin<'o>>,
     ) -> Result<Entry<'h>, Refusal> {
         let credentials = match read(headers, self.token_header.as_deref(), &self.accept) {
             Ok(Some(credentials)) => credentials,
@@ -188,7 +161,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             Err(CredentialsError::UnsupportedScheme) => return Ok(Entry::OtherScheme),
             Err(error) => return Err(error.into()),
         };
-        match self.enter_by(&credentials, origin).await {
+        match self.enter_by(&credentials, origin.into()).await {
             Ok(token) => Ok(Entry::Token(token)),
             // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
             Err(Refusal::NotOurs) if !credentials.expose_secret().is_empty() => {
@@ -205,12 +178,12 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// says who enters.
     ///
     /// ```
-    /// # use app_tokens::{Access, NewToken, Owner, Requirement, TokenAuthority};
-    /// # use app_tokens::web::{Login, NamesAreOwners, Origin};
+    /// # use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
+    /// # use app_tokens::web::{Login, NamesAreOwners};
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let tokens = TokenAuthority::in_memory("acme")?;
-    /// # let issued = tokens.issue(NewToken::new("alice", "Mail")).await?;
+    /// # let issued = tokens.issue(NewToken::new("alice", "Mail", Access::full())).await?;
     /// # let password = issued.expose_secret();
     /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
     /// let token = login.enter_with(Some("alice"), password, Origin::unknown()).await?;
@@ -224,17 +197,17 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     ///   host try it as a password.
     /// - [`Refusal::NoCredentials`] if the secret is empty.
     /// - Any other [`Refusal`] is final.
-    pub async fn enter_with(
+    pub async fn enter_with<'o>(
         &self,
         name: Option<&str>,
         secret: &str,
-        origin: Origin<'_>,
+        origin: impl Into<Origin<'o>>,
     ) -> Result<Authenticated, Refusal> {
         let credentials = named(name, secret, &self.accept)?;
         if credentials.expose_secret().is_empty() {
             return Err(Refusal::NoCredentials);
         }
-        self.enter_by(&credentials, origin).await
+        self.enter_by(&credentials, origin.into()).await
     }
 
     async fn enter_by(
@@ -243,13 +216,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: Origin<'_>,
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
-        let presented = Presented { text, address: origin.address, client: origin.client };
-        let verified = match self.tokens.verify(&presented).await {
+        let verified = match self.tokens.verify(text, origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self
-                    .tokens
-                    .deny(&presented, DenialReason::Mistyped, None, None)
-                    .into());
+                return Err(self.tokens.deny(origin, DenialReason::Mistyped, None, None).into());
             }
             verified => verified?,
         };
@@ -267,8 +236,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&verified, &presented, reason).into()),
-            None => Ok(self.tokens.admit(verified, &presented)),
+            Some(reason) => Err(self.tokens.turn_away(&verified, origin, reason).into()),
+            None => Ok(self.tokens.admit(verified, origin)),
         }
     }
 

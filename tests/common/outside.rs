@@ -9,7 +9,7 @@ use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
     StoreError, TokenStore,
 };
-use app_tokens::{Access, KeyId, Label, Operator, Owner, Seal, Timestamp, TokenId};
+use app_tokens::{Access, KeyId, Label, Operator, Owner, Resource, Seal, Timestamp, TokenId};
 
 use super::{at, ready};
 
@@ -180,7 +180,14 @@ pub const TAMPERINGS: &[Tampering] = &[
         parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
     }),
     ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
-    ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),
+    ("resources", |parts| {
+        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap()
+    }),
+    ("networks", |parts| {
+        let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());
+        parts.access = parts.access.clone().from_networks(networks).unwrap();
+    }),
+    ("an attribute", |parts| parts.attributes = parts.attributes.clone().with("a", "b").unwrap()),
     ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
     ("created at", |parts| parts.created_at = at(1)),
     ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),
@@ -190,11 +197,11 @@ pub const TAMPERINGS: &[Tampering] = &[
     ("successor", |parts| parts.successor = Some(TokenId::from_u64(1).unwrap())),
     ("derived from", |parts| parts.derived_from = Some(TokenId::from_u64(1).unwrap())),
     ("no seal", |parts| parts.seal = None),
-    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes([0; 32]))),
+    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes(&[1; 33]).unwrap())),
     ("one bit of the seal", |parts| {
-        let mut bytes = parts.seal.map_or([0; 32], |seal| seal.to_bytes());
-        bytes[31] ^= 1;
-        parts.seal = Some(Seal::from_bytes(bytes));
+        let mut bytes = parts.seal.as_ref().unwrap().to_bytes();
+        bytes[32] ^= 1;
+        parts.seal = Seal::from_bytes(&bytes);
     }),
     ("key id to another of the ring", |parts| {
         parts.key_id = KeyId::new(3 - parts.key_id.as_u32()).unwrap();

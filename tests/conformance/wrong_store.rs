@@ -565,7 +565,7 @@ mod caught {
         TurnsExpiresZeroIntoNever: 2 every_field_comes_back_as_it_was_given;
         LosesTheClient: 2 every_field_comes_back_as_it_was_given;
         FoldsTheCaseOfOwners: 2 every_field_comes_back_as_it_was_given;
-        InsertsInTwoSteps: 1 a_call_that_is_given_up_happens_wholly_or_not_at_all;
+        InsertsInTwoSteps: 1 a_call_that_is_abandoned_happens_wholly_or_not_at_all;
         OverwritesOnInsert: 4 insert_never_overwrites;
         CallsASecondInsertDone: 4 insert_never_overwrites;
         InsertsUnderARevokedToken: 5 insert_under_a_token_needs_it_current_and_of_the_same_owner;

@@ -1,7 +1,7 @@
 //! The host's accounts, which are asked about every token that is good.
 
 use app_tokens::web::{Accounts, AccountsError, Login, TokenLayer};
-use app_tokens::{NewToken, Owner};
+use app_tokens::{Access, NewToken, Owner};
 
 use super::*;
 
@@ -28,7 +28,7 @@ impl Accounts for Doorman {
 async fn a_disabled_owner_is_refused_like_a_revoked_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(Login::new(tokens.clone(), Doorman)));
-    let issued = tokens.issue(NewToken::new("disabled", "My phone")).await.unwrap();
+    let issued = tokens.issue(NewToken::new("disabled", "My phone", Access::full())).await.unwrap();
     is_refused(&get_with(&app, "/", &basic("disabled", issued.expose_secret())).await);
     is_refused(&get_with(&app, "/", &bearer(issued.expose_secret())).await);
 }
@@ -38,7 +38,7 @@ async fn accounts_that_fail_is_503_and_clients_keep_the_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(Login::new(tokens.clone(), Doorman)));
     let alices = issue(&tokens);
-    let offline = tokens.issue(NewToken::new("offline", "My phone")).await.unwrap();
+    let offline = tokens.issue(NewToken::new("offline", "My phone", Access::full())).await.unwrap();
     for header in [
         basic("down", alices.expose_secret()),
         basic("offline", offline.expose_secret()),

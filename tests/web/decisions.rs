@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use app_tokens::event::Event;
-use app_tokens::web::{Login, Origin};
+use app_tokens::web::Login;
 use app_tokens::{
-    By, KeyRing, ManualClock, MemoryStore, NewToken, Policy, Reason, Timestamp, TokenAuthority,
+    Access, KeyRing, ManualClock, MemoryStore, NewToken, Origin, Policy, Reason, Timestamp,
+    TokenAuthority,
 };
 use proptest::prelude::*;
 
@@ -34,11 +35,11 @@ fn every_state() -> EveryState {
         })
         .build();
     let minute = Duration::from_secs(60);
-    let of = |owner| NewToken::new(owner, "My phone").expires_in(minute * 2);
+    let of = |owner| NewToken::new(owner, "My phone", Access::full()).expires_in(minute * 2);
     let issued =
         [of("alice"), of("bob"), of("disabled"), of("alice"), of("alice").expires_in(minute)]
             .map(|new| tokens.blocking().issue(new).unwrap());
-    let by = By::Operator("test");
+    let by = &operator("test");
     tokens.blocking().revoke(by, issued[3].id(), Reason::REQUESTED).unwrap();
     clock.advance(minute);
     let texts = issued.iter().map(|issued| issued.expose_secret().to_owned()).collect();

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{poll_fn, ready};
 
 use app_tokens::web::TokenLayer;
-use app_tokens::{Authenticated, By, Reason, TokenAuthority};
+use app_tokens::{Authenticated, Reason, TokenAuthority};
 use axum::http::{Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -47,7 +47,7 @@ async fn a_token_in_the_query_is_not_read() {
 async fn a_revoked_a_foreign_and_a_made_up_token_look_the_same() {
     let tokens = tokens();
     let (app, issued) = (app(&tokens), issue(&tokens));
-    let by = By::Operator("test");
+    let by = &operator("test");
     tokens.revoke(by, issued.id(), Reason::REQUESTED).await.unwrap();
     let foreign = issue(&TokenAuthority::in_memory("acme").unwrap());
     for text in [issued.expose_secret(), foreign.expose_secret(), "acme_x", "hunter2"] {

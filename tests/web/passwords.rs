@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use app_tokens::Reason;
 use app_tokens::web::{AccountsError, Credentials, TokenLayer};
-use app_tokens::{By, Reason};
 
 use super::*;
 
@@ -60,7 +60,7 @@ async fn a_token_that_is_denied_or_mistyped_never_falls_through_to_the_other_way
             }
         }
     }
-    tokens.revoke(By::Operator("test"), issued.id(), Reason::REQUESTED).await.unwrap();
+    tokens.revoke(&operator("test"), issued.id(), Reason::REQUESTED).await.unwrap();
     is_refused(&get_with(&app, "/", &basic("alice", text)).await);
     assert!(asked.lock().unwrap().is_empty());
 }

@@ -1,7 +1,7 @@
 //! What a route requires of a token.
 
 use app_tokens::web::{AccountsError, Challenges, Credentials, TokenLayer, require};
-use app_tokens::{Caller, TokenAuthority};
+use app_tokens::{Access, Caller, Resource, TokenAuthority};
 use axum::extract::Path;
 use axum::http::request::Parts;
 
@@ -38,6 +38,11 @@ fn guarded() -> Router {
             "/signed-in",
             get(whose_if_any).layer(require(Files::Read).or_signed_in::<SignedIn>()),
         )
+}
+
+async fn text_with(tokens: &Tokens, access: Access) -> String {
+    let issued = tokens.issue(NewToken::new("alice", "My phone", access)).await.unwrap();
+    issued.expose_secret().to_owned()
 }
 
 #[track_caller]
@@ -87,8 +92,9 @@ async fn a_route_without_a_token_layer_lets_nobody_in() {
 async fn a_token_that_is_bound_to_resources_is_let_in_to_these_only() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
-    let new = NewToken::new("alice", "My phone").scopes([Files::Read]).on_resources(["a"]);
-    let header = bearer(tokens.issue(new).await.unwrap().expose_secret());
+    let access = Access::scopes([Files::Read]).unwrap();
+    let access = access.on([Resource::exact("a").unwrap()]).unwrap();
+    let header = bearer(&text_with(&tokens, access).await);
     is(&get_with(&app, "/on/a", &header).await, 200, "alice");
     // `/read` names no resource, so no bound token may do it.
     for path in ["/on/b", "/on/%61", "/read"] {
@@ -102,8 +108,8 @@ async fn what_needs_two_scopes_asks_twice() {
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
     let reads = bearer(issue(&tokens).expose_secret());
     assert_eq!(get_with(&app, "/copy/b", &reads).await.status, 403);
-    let both = NewToken::new("alice", "My phone").scopes([Files::Read, Files::Write]);
-    let both = bearer(tokens.issue(both).await.unwrap().expose_secret());
+    let both = Access::scopes([Files::Read, Files::Write]).unwrap();
+    let both = bearer(&text_with(&tokens, both).await);
     is(&get_with(&app, "/copy/b", &both).await, 200, "alice copies to b");
     is(&get_with(&app, "/both", &both).await, 200, "alice");
 }
@@ -136,8 +142,8 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
     // A token is asked for its scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());
     is(&get_with(&app, "/signed-in", &reads).await, 200, "alice");
-    let nothing = NewToken::new("alice", "My phone").scopes::<Files>([]);
-    let nothing = bearer(tokens.issue(nothing).await.unwrap().expose_secret());
+    let nothing = Access::scopes::<Files>([]).unwrap();
+    let nothing = bearer(&text_with(&tokens, nothing).await);
     assert_eq!(get_with(&app, "/signed-in", &nothing).await.status, 403);
 }
 

@@ -36,7 +36,7 @@ async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Res
     loop {
         let room = WINDOW - window.len();
         input.by_ref().take(room as u64).read_to_end(&mut window)?;
-        let report = opened.tokens.revoke_leaked(&readable(&window), who.as_str()).await?;
+        let report = opened.tokens.revoke_leaked(&readable(&window), who).await?;
         let is_last = window.len() < WINDOW && !report.is_cut;
         let done = match report.leaks.last() {
             Some(last) if report.is_cut => last.position.end,

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use super::population::population;
-use super::race::{Call, at_once, given_up};
+use super::race::{CALLS, Call, ROUNDS, abandoned, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
-use crate::access::{Access, ResourcePattern, Scope, Selection};
+use super::runner::Runner;
+use crate::access::{Access, Network, Resource, Scope, Selection};
+use crate::attributes::Attributes;
+use crate::key::Seal;
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Inserted, Purge, Replaced, TokenStore};
 use crate::text::Operator;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Clause 2, at the limits of each field.
+/// Checks clause 2, at the limits of each field.
 pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     let full = RecordParts {
         id: TokenId::MAX,
@@ -21,8 +23,10 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         owner: owner(&"𝕆".repeat(255)),
         label: label(&"é".repeat(128)),
         access: Access::scopes(["files:write", "files:read"])
-            .and_then(|access| access.on_resources(["photos", "docs/*", "*", "a, b", "ü'\"\\%_"]))
+            .and_then(|access| access.on(["photos", "docs/*", "*", "a, b", "ü'\"\\%_"].map(exact)))
+            .and_then(|access| access.from_networks([network("10.0.0.0/8"), network("::/0")]))
             .unwrap(),
+        attributes: attributes(Attributes::MAX_PAIRS),
         issued_by: Some(Operator::new("Eve, from support").unwrap()),
         created_at: Timestamp::MAX,
         expires: Expires::At(Timestamp::MAX),
@@ -44,7 +48,12 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         digest: digest(0),
         owner: owner(" O'Hara; \"x\" % _ \\ "),
         label: label("0"),
-        access: Access::from_selections(Selection::only([]), Selection::only([])).unwrap(),
+        access: Access::from_selections(
+            Selection::only([]),
+            Selection::only([]),
+            Selection::only([]),
+        )
+        .unwrap(),
         created_at: Timestamp::MIN,
         expires: Expires::At(Timestamp::MIN),
         family: TokenId::MAX,
@@ -59,14 +68,18 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
             address: Some("::ffff:192.0.2.1".parse().unwrap()),
             client: Some("".into()),
         }),
+        // A newer build's, which an older one must keep.
+        seal: Seal::from_bytes(&[0xfe; Seal::MAX_BYTES]),
         ..row(1, "NULL")
     };
     let scopes_only = RecordParts {
         access: Access::from_selections(
             Selection::only([Scope::new("*").unwrap()]),
             Selection::All,
+            Selection::only([]),
         )
         .unwrap(),
+        attributes: attributes(1),
         last_use: Some(LastUse {
             at: at(5),
             address: Some("192.0.2.1".parse().unwrap()),
@@ -74,15 +87,20 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         }),
         ..row(2, "alice")
     };
-    let everything = ResourcePattern::new("*").unwrap();
     let resources_only = RecordParts {
-        access: Access::from_selections(Selection::All, Selection::only([everything])).unwrap(),
+        access: Access::full()
+            .on([Resource::under("/a").unwrap(), Resource::prefix("exact:").unwrap()])
+            .unwrap(),
         ..row(3, "Alice")
     };
     let many = RecordParts {
         access: Access::scopes((0..Access::MAX_LISTED).map(|n| format!("{n:0128}")))
             .and_then(|access| {
-                access.on_resources((0..Access::MAX_LISTED).map(|n| format!("𝕆{n:0253}")))
+                access.on((0..Access::MAX_LISTED).map(|n| exact(&format!("𝕆{n:0253}"))))
+            })
+            .and_then(|access| {
+                access
+                    .from_networks((0..Access::MAX_LISTED).map(|n| network(&format!("10.0.0.{n}"))))
             })
             .unwrap(),
         ..row(4, "alice")
@@ -95,24 +113,38 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     hold(2, alices.len() == 2, "`alice` and `Alice` are not two owners");
 }
 
-/// Clause 2, for rows that are revoked, superseded, expired and used.
+/// Checks clause 2, for rows that are revoked, superseded, expired and used.
 pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
     let mut rows = population();
+    let operator = Operator::new("owner").unwrap();
     for (number, by) in
-        [Actor::Owner, Actor::Engine, Actor::Operator(Operator::new("owner").unwrap())]
-            .into_iter()
-            .enumerate()
+        [Actor::from(owner(" alice ")), Actor::Engine, operator.into()].into_iter().enumerate()
     {
         let revocation = Revocation { by, ..revocation(9, "x") };
-        rows.push(ended(&row(200 + number as u64, "alice"), &revocation));
+        rows.push(revoked_by(&row(200 + number as u64, "alice"), &revocation));
     }
     put_all(store, &rows).await;
     has(2, store, &rows).await;
 }
 
-/// Clause 1: a host drops the future of a call when its client has gone. Then the call is done or not, never by half, and the
-/// store goes on.
-pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
+fn exact(name: &str) -> Resource {
+    Resource::exact(name).unwrap()
+}
+
+fn network(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+/// So many attributes of the greatest length, each with characters that a store may stumble over.
+fn attributes(count: usize) -> Attributes {
+    (0..count).fold(Attributes::new(), |attributes, n| {
+        attributes.with(format!("{n:0>64}"), format!("a b = '\"\\%_ {}", "𝕆".repeat(240))).unwrap()
+    })
+}
+
+/// Checks clause 1: a host drops the future of a call if its client has gone. The call is done or
+/// not, never half, and the store goes on.
+pub async fn a_call_that_is_abandoned_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
     for polls in 0..12 {
         let who = format!("owner {polls}");
         let old = row(10 * polls, &who);
@@ -122,10 +154,10 @@ pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>
         let (new, form, mut insert) = rotation(&old, 10 * polls + 2);
         let supersede = insert.supersede.as_mut().unwrap();
         supersede.revokes_derived = true;
-        let child_ended = ended(&child, &supersede.revocation);
-        given_up(polls as usize, store.insert(&insert)).await;
+        let revoked_child = revoked_by(&child, &supersede.revocation);
+        abandoned(polls as usize, store.insert(&insert)).await;
         let all_or_none =
-            [vec![old.clone(), child.clone()], vec![written(&form), child_ended, new.clone()]];
+            [vec![old.clone(), child.clone()], vec![written(&form), revoked_child, new.clone()]];
         let rows = rows_of(store, &who).await;
         hold(
             1,
@@ -134,19 +166,19 @@ pub async fn a_call_that_is_given_up_happens_wholly_or_not_at_all<S: TokenStore>
         );
 
         let all = Filter::of_owner(&owner(&who));
-        let the_end = revocation(9, "given up");
-        given_up(polls as usize, store.revoke(&all, &the_end)).await;
+        let the_revocation = revocation(9, "abandoned");
+        abandoned(polls as usize, store.revoke(&all, &the_revocation)).await;
         let living =
             rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
         hold(1, living != 1, "a part of a revoke is done");
-        revoke(store, &all, &the_end).await;
+        revoke(store, &all, &the_revocation).await;
         let living =
             rows_of(store, &who).await.iter().filter(|row| row.revocation.is_none()).count();
-        hold(1, living == 0, "after a call that was given up, the next one is not done");
+        hold(1, living == 0, "after a call that was abandoned, the next one is not done");
     }
 }
 
-/// Clause 3: an answer that was lost makes the engine ask again, so the second time must do no harm.
+/// Checks clause 3: the engine repeats a call whose answer was lost, which must do no harm.
 pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
@@ -174,15 +206,16 @@ pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: 
     answers(17, "a revoke", revoke(store, &filter, &first).await, 1);
     let again = revoke(store, &filter, &revocation(30, "again")).await;
     answers(17, "the same revoke again", again, 0);
-    has(3, store, &[old.clone(), ended(&other, &first), new.clone()]).await;
+    has(3, store, &[old.clone(), revoked_by(&other, &first), new.clone()]).await;
 
-    let erase = Purge::Matching(filter);
-    answers(21, "a purge", purge(store, &erase, 10).await, 1);
-    answers(21, "the same purge again", purge(store, &erase, 10).await, 0);
+    let purged = Purge::Matching(filter);
+    answers(21, "a purge", purge(store, &purged, 10).await, 1);
+    answers(21, "the same purge again", purge(store, &purged, 10).await, 0);
     has(3, store, &[old, new]).await;
 }
 
-/// Clauses 1 and 11: what was answered is seen by every call that begins later, wherever it runs.
+/// Checks clauses 1 and 11: what was answered is seen by every call that begins later, wherever it
+/// runs.
 pub async fn an_answer_is_seen_by_every_thread_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -8,7 +8,7 @@ use crate::record::RecordParts;
 use crate::store::{Filter, Page, Purge, Replaced, Row, TokenStore};
 use crate::token::TokenId;
 
-/// Clause 11.
+/// Checks clause 11.
 pub async fn find_gives_the_row_with_this_id_or_none<S: TokenStore>(store: &S) {
     let rows = population();
     put_all(store, &rows).await;
@@ -21,7 +21,7 @@ pub async fn find_gives_the_row_with_this_id_or_none<S: TokenStore>(store: &S) {
     }
 }
 
-/// Clause 12. `damage` writes junk into a row.
+/// Checks clause 12. `damage` writes junk into a row.
 pub async fn a_damaged_row_is_shown_as_damaged_and_blocks_no_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -56,12 +56,12 @@ pub async fn a_damaged_row_is_shown_as_damaged_and_blocks_no_other<S, D>(
     for right in [&rows[0], &written(&form), &new] {
         is_row(12, "find", Some(&stored(&**store, right.id).await), right);
     }
-    let erase = Purge::Matching(Filter::of_owner(&owner("alice")));
-    let erased = purge(&**store, &erase, 10).await;
-    answers(12, "the erasure of an owner with a damaged row", erased, 4);
+    let purged = Purge::Matching(Filter::of_owner(&owner("alice")));
+    let count = purge(&**store, &purged, 10).await;
+    answers(12, "the purge of an owner with a damaged row", count, 4);
 }
 
-/// Clause 13: order, beginning and length.
+/// Checks clause 13: order, beginning and length.
 pub async fn list_gives_pages_in_order_of_id<S: TokenStore>(store: &S) {
     let numbers = [5, 1, TokenId::MAX.as_u64(), 9, 0, 3, 1 << 40];
     for number in numbers {
@@ -83,7 +83,7 @@ pub async fn list_gives_pages_in_order_of_id<S: TokenStore>(store: &S) {
     }
 }
 
-/// Clause 13: every fact of a filter, alone and with others, against [`Filter::matches`].
+/// Checks clause 13: every fact of a filter, alone and with others, against [`Filter::matches`].
 pub async fn list_gives_what_the_filter_matches<S: TokenStore>(store: &S) {
     let rows = population();
     put_all(store, &rows).await;

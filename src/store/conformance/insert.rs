@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::population::dead_at_100;
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::record::{Expires, RecordParts};
 use crate::store::{Insert, Inserted, TokenStore};
 
-/// Clause 4.
+/// Checks clause 4.
 pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
-    let (first, revoked) = (row(1, "alice"), ended(&row(2, "alice"), &revocation(1, "x")));
+    let (first, revoked) = (row(1, "alice"), revoked_by(&row(2, "alice"), &revocation(1, "x")));
     let rows = [first, revoked];
     put_all(store, &rows).await;
     for number in [1, 2] {
@@ -27,7 +27,7 @@ pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
             has(4, store, &rows).await;
         }
     }
-    // Nor in a step that supersedes: then nothing of it is done.
+    // A step that supersedes does nothing then.
     let (_, _, mut rotate) = rotation(&rows[0], 3);
     rotate.row = loaded(&row(2, "alice"));
     answers(
@@ -39,7 +39,7 @@ pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
     has(4, store, &rows).await;
 }
 
-/// Clause 4, on threads.
+/// Checks clause 4, on threads.
 pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -64,11 +64,11 @@ pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     }
 }
 
-/// Clause 5.
+/// Checks clause 5.
 pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: TokenStore>(store: &S) {
     let parent = row(1, "alice");
     let bobs = row(2, "bob");
-    let revoked = ended(&row(3, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(3, "alice"), &revocation(1, "x"));
     let changed = RecordParts { revision: 7, ..row(5, "alice") };
     let mut rows = vec![parent.clone(), bobs.clone(), revoked.clone(), changed.clone()];
     put_all(store, &rows).await;
@@ -98,7 +98,7 @@ pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: Toke
     has(5, store, &rows).await;
 }
 
-/// Clause 9.
+/// Checks clause 9.
 pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
     let limited =
         |row: &RecordParts, limit| Insert { limit: Some(limit), now: at(100), ..insert_of(row) };
@@ -124,7 +124,7 @@ pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(
     hold(9, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
 }
 
-/// Clause 9, on threads.
+/// Checks clause 9, on threads.
 pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -144,7 +144,7 @@ pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>
     }
 }
 
-/// Clause 10.
+/// Checks clause 10.
 pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: TokenStore>(
     store: &S,
 ) {
@@ -158,7 +158,8 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(10, "a label that only dead rows and others have", answer, Inserted::Done);
     let answer = insert(store, &unique(&named(2, "alice", "Phone"))).await;
     answers(10, "a label that a live row has", answer, Inserted::LabelTaken);
-    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the same.
+    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the
+    // same.
     for (number, text) in [(3, "phone"), (4, "Phone 2"), (5, "Ph_ne"), (6, "P%"), (7, "Рhone")] {
         let answer = insert(store, &unique(&named(number, "alice", text))).await;
         answers(10, &format!("the other label {text:?}"), answer, Inserted::Done);
@@ -170,7 +171,7 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(10, "a label that need not be unique", answer, Inserted::Done);
 }
 
-/// Clause 10, on threads.
+/// Checks clause 10, on threads.
 pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -190,10 +191,10 @@ pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'stat
     }
 }
 
-/// Clauses 4 to 10: where several refuse, the first in this order answers.
+/// Checks clauses 4 to 10: if several refuse, the first in this order answers.
 pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     let there = row(1, "alice");
-    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
     put_all(store, &[there.clone(), revoked.clone()]).await;
     let (_, _, rotate) = rotation(&revoked, 3);
     let refused = |row: &RecordParts| Insert {

@@ -1,4 +1,4 @@
-//! [`Kept`]: a store, and what has to outlive it.
+//! [`Kept`]: a store, with what has to outlive it.
 
 use crate::record::{LastUse, Revocation};
 use crate::store::{
@@ -8,7 +8,8 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A store, and what has to outlive it: the directory of its file, a schema that is dropped in the end.
+/// A store, with what has to outlive it: the directory of its file, or a schema that is dropped
+/// last.
 ///
 /// ```
 /// use app_tokens::{MemoryStore, store::conformance::Kept};

@@ -1,23 +1,24 @@
-//! What the clauses about filters are tried on.
+//! The rows and filters that the clauses about filters are tried on.
 
 use super::rows::*;
 use crate::record::{Expires, RecordParts, TokenRecord};
 use crate::store::Filter;
 use crate::timestamp::Timestamp;
 
-/// Rows of two owners whose names are alike, in every state, with instants on both sides of those of [`filters`].
+/// Rows of two owners whose names are alike, in every state, with instants on both sides of those
+/// of [`filters`].
 pub(super) fn population() -> Vec<RecordParts> {
     let mut rows = Vec::new();
     for (first, who) in [(1, "alice"), (31, "Alice")] {
-        // 40 is the family of the first three rows and has itself no row, and the other owner has it, too.
+        // The family 40 of the first three rows has no row with its id, and both owners have it.
         let line = |number| RecordParts { family: id(40), ..row(first + number, who) };
         let (_, form, _) = rotation(&line(0), first + 1);
         rows.extend([
             written(&form),
             RecordParts { last_use: Some(used(30)), ..line(1) },
-            ended(&line(2), &revocation(20, "requested")),
+            revoked_by(&line(2), &revocation(20, "requested")),
             derived(first + 3, who, 40),
-            ended(&derived(first + 4, who, 40), &revocation(10, "first")),
+            revoked_by(&derived(first + 4, who, 40), &revocation(10, "first")),
             RecordParts { expires: Expires::At(at(50)), ..row(first + 5, who) },
             RecordParts { expires: Expires::Never, created_at: at(-10), ..row(first + 6, who) },
             RecordParts {
@@ -27,7 +28,7 @@ pub(super) fn population() -> Vec<RecordParts> {
                 ..row(first + 7, who)
             },
             RecordParts { key_id: key(3), created_at: at(10), ..row(first + 8, who) },
-            ended(
+            revoked_by(
                 &RecordParts { successor: Some(id(first + 2)), ..row(first + 9, who) },
                 &revocation(50, "superseded, then revoked"),
             ),
@@ -46,7 +47,8 @@ pub(super) fn population() -> Vec<RecordParts> {
 /// How many of [`filters`] have one or two facts by design; the others are drawn.
 pub(super) const FACTS: usize = 28;
 
-/// Filters on both sides of what [`population`] holds: each fact alone, the pairs that matter most, then drawn ones.
+/// Filters on both sides of what [`population`] holds: each fact alone, the pairs that matter most,
+/// then drawn ones.
 pub(super) fn filters() -> Vec<Filter> {
     let any = Filter::every_token;
     let alice = || Filter::of_owner(&owner("alice"));
@@ -105,7 +107,7 @@ pub(super) fn filters() -> Vec<Filter> {
 /// Four rows of one owner that are not live at 100 seconds, each for another reason.
 pub(super) fn dead_at_100(who: &str) -> [RecordParts; 4] {
     [
-        ended(&row(61, who), &revocation(1, "x")),
+        revoked_by(&row(61, who), &revocation(1, "x")),
         RecordParts { expires: Expires::At(at(100)), ..row(62, who) },
         RecordParts { expires: Expires::At(at(99)), ..row(63, who) },
         RecordParts { successor: Some(id(62)), ..row(64, who) },

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::population::{FACTS, filters, population};
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
 use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 
-/// Clause 21: against [`Purge::selects`].
+/// Checks clause 21: against [`Purge::selects`].
 pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     let rows = population();
     let mut purges: Vec<Purge> = filters().into_iter().take(FACTS).map(Purge::Matching).collect();
@@ -43,11 +43,11 @@ pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     }
 }
 
-/// Clause 21: what was issued under an idle token is revoked through it.
+/// Checks clause 21: what was issued under an idle token is revoked through it.
 pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore>(store: &S) {
     let in_use = |row| RecordParts { last_use: Some(used(900)), ..row };
     let child = in_use(derived(3, "alice", 1));
-    // The family 1 has two rows, of which none has a successor. The family 4 has a child of its number with another owner.
+    // Family 1 has two rows without a successor. Family 4 has a derived row of another owner.
     let (first, second) = (row(1, "alice"), RecordParts { family: id(1), ..row(2, "alice") });
     let (alone, not_its) = (row(4, "alice"), in_use(derived(5, "bob", 4)));
     put_all(store, &[first.clone(), second.clone(), child.clone(), not_its.clone(), alone]).await;
@@ -57,12 +57,12 @@ pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore
     answers(21, "a purge beside a living derived row", purge(store, &idle(999), 9).await, 1);
     has(21, store, &[first, second, child, not_its]).await;
     let by_family = Filter::of_family(&owner("alice"), id(1));
-    let ended_rows = revoke(store, &by_family, &revocation(950, "requested")).await;
-    answers(17, "the revocation of an idle family with a derived row", ended_rows, 3);
+    let count = revoke(store, &by_family, &revocation(950, "requested")).await;
+    answers(17, "the revocation of an idle family with a derived row", count, 3);
     answers(21, "a purge beside a revoked derived row", purge(store, &idle(999), 9).await, 2);
 }
 
-/// Clause 21.
+/// Checks clause 21.
 pub async fn purge_deletes_no_more_than_its_limit<S: TokenStore>(store: &S) {
     let rows: Vec<_> = (0..7).map(|number| row(number, "alice")).collect();
     put_all(store, &rows).await;
@@ -83,12 +83,12 @@ pub async fn purge_deletes_no_more_than_its_limit<S: TokenStore>(store: &S) {
     }
     let before = rows_of(store, "alice").await.len() as u64;
     let bobs = rows_of(store, "bob").await.len();
-    answers(21, "an owner's erasure", purge(store, &by_owner, u32::MAX).await, before);
+    answers(21, "the purge of an owner", purge(store, &by_owner, u32::MAX).await, before);
     hold(21, rows_of(store, "bob").await.len() == bobs, "another owner's row was deleted");
-    hold(21, rows_of(store, "alice").await.is_empty(), "a row is left after an erasure");
+    hold(21, rows_of(store, "alice").await.is_empty(), "a row is left after a purge");
 }
 
-/// Clause 21, on threads: the counts add up.
+/// Checks clause 21, on threads: the counts add up.
 pub async fn of_many_purges_each_row_is_counted_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -1,19 +1,23 @@
-//! Calls at the same moment, on real threads; and calls that are given up.
+//! Calls at the same moment, on real threads, and calls that are abandoned.
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::{Runner, Task};
+use super::runner::{Runner, run};
+
+/// The calls of one race.
+pub(super) const CALLS: u64 = 8;
+/// The runs of a race, each with another owner.
+pub(super) const ROUNDS: u64 = 12;
 
 /// One of the calls of a race.
 pub(super) type Call<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Makes the calls at the same moment, each on a thread of its own with the host's runner, and waits for their answers. The
-/// thread that waits isn't blocked, so a runtime of one thread goes on.
+/// Makes the calls at the same moment, each on a thread of its own by the host's runner, and waits
+/// for their answers. The waiting thread isn't blocked, so that a runtime of one thread goes on.
 pub(super) async fn at_once<T: Send + 'static>(runner: Runner, calls: Vec<Call<T>>) -> Vec<T> {
     let start = Arc::new(Barrier::new(calls.len()));
     let mut running = Vec::new();
@@ -48,19 +52,9 @@ pub(super) async fn at_once<T: Send + 'static>(runner: Runner, calls: Vec<Call<T
     answers
 }
 
-/// Runs a task and makes sure that the runner brought it to its end: else a runner that drops tasks would pass every test.
-pub(super) fn run(runner: Runner, task: Task) {
-    let finished = Arc::new(AtomicBool::new(false));
-    let noted = Arc::clone(&finished);
-    runner(Box::pin(async move {
-        task.await;
-        noted.store(true, Ordering::SeqCst);
-    }));
-    assert!(finished.load(Ordering::SeqCst), "the runner returned before its task was done");
-}
-
-/// Polls a call so many times, then drops it, as a host does whose client has gone. `None` if it was not done by then.
-pub(super) async fn given_up<F: Future>(polls: usize, call: F) -> Option<F::Output> {
+/// Polls a call so many times, then drops it, as a host does whose client has gone. `None` if it
+/// was not done by then.
+pub(super) async fn abandoned<F: Future>(polls: usize, call: F) -> Option<F::Output> {
     let mut call = Box::pin(call);
     let mut left = polls;
     std::future::poll_fn(|context| {
@@ -77,7 +71,7 @@ pub(super) async fn given_up<F: Future>(polls: usize, call: F) -> Option<F::Outp
     .await
 }
 
-/// Whether a thread has ended, and who waits for it.
+/// Whether a thread has ended, and the task that waits for it.
 #[derive(Default)]
 struct Ended(Mutex<(bool, Option<Waker>)>);
 
@@ -92,7 +86,7 @@ impl Ended {
     }
 }
 
-/// Dropped at the thread's end, by a panic too.
+/// Dropped when its thread ends, also by a panic.
 struct TellWhenDropped(Arc<Ended>);
 
 impl Drop for TellWhenDropped {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::population::dead_at_100;
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::access::Access;
 use crate::record::{Expires, LastUse, RecordParts, TokenRecord};
 use crate::store::{Insert, Inserted, Replace, Replaced, TokenStore};
 
-/// Clause 14.
+/// Checks clause 14.
 pub async fn replace_is_a_compare_and_swap<S: TokenStore>(store: &S) {
     let old = RecordParts { revision: 3, ..row(1, "alice") };
-    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(3, "alice") };
     let mut rows = [old.clone(), revoked.clone(), full.clone()];
     put_all(store, &rows).await;
@@ -49,7 +49,7 @@ pub async fn replace_is_a_compare_and_swap<S: TokenStore>(store: &S) {
     is_row(14, "find", Some(&stored(store, last.id).await), &written(&last));
 }
 
-/// Clause 15.
+/// Checks clause 15.
 pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
     let there = LastUse {
         at: at(50),
@@ -75,13 +75,13 @@ pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
     has(15, store, &[old, written(&unused)]).await;
 }
 
-/// Clause 16.
+/// Checks clause 16.
 pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = row(1, "alice");
     let mut rows = [
         old.clone(),
         derived(2, "alice", 1),
-        ended(&derived(3, "alice", 1), &revocation(1, "before")),
+        revoked_by(&derived(3, "alice", 1), &revocation(1, "before")),
         derived(4, "alice", 9),
         derived(5, "bob", 1),
     ];
@@ -95,11 +95,11 @@ pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(sto
     let narrow = Replace { revokes_derived: Some(end.clone()), ..replace_of(&form) };
     answers(16, "a replace", replace(store, &narrow).await, Replaced::Done);
     rows[0] = written(&form);
-    rows[1] = ended(&rows[1], &end);
+    rows[1] = revoked_by(&rows[1], &end);
     has(16, store, &rows).await;
 }
 
-/// Clause 16.
+/// Checks clause 16.
 pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     let phone = |row: RecordParts| RecordParts { label: label("Phone"), ..row };
     let dead = dead_at_100("alice").map(phone);
@@ -130,7 +130,7 @@ pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     answers(16, "a label that need not be unique", answer, Replaced::Done);
 }
 
-/// Clause 14, on threads.
+/// Checks clause 14, on threads.
 pub async fn of_many_replaces_of_one_revision_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -151,7 +151,7 @@ pub async fn of_many_replaces_of_one_revision_one_is_done<S: TokenStore + 'stati
     }
 }
 
-/// Clause 16, on threads.
+/// Checks clause 16, on threads.
 pub async fn a_label_is_taken_once_by_many_replaces_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -173,7 +173,7 @@ pub async fn a_label_is_taken_once_by_many_replaces_at_once<S: TokenStore + 'sta
     }
 }
 
-/// Clauses 10 and 16, on threads: some rows are inserted with a label, and others take it.
+/// Checks clauses 10 and 16, on threads: some rows are inserted with a label, and others take it.
 pub async fn a_label_is_taken_once_by_inserts_and_replaces_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

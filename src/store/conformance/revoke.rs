@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use super::population::{FACTS, filters, matching, population};
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::record::{RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, Purge, TokenStore};
 use crate::token::TokenId;
 
-/// Clause 17: every fact of a filter, against [`Filter::matches`]; what derives from a matching row's family; the count.
+/// Checks clause 17: every fact of a filter, against [`Filter::matches`]; what derives from a
+/// matching row's family; the count.
 pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: TokenStore>(
     store: &S,
 ) {
     let rows = population();
     for filter in filters().into_iter().take(FACTS) {
         put_all(store, &rows).await;
-        let the_end = revocation(99, "the end");
+        let the_revocation = revocation(99, "the end");
         let after: Vec<RecordParts> = rows
             .iter()
             .map(|row| {
@@ -25,57 +26,63 @@ pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: T
                     parent.owner == row.owner && Some(parent.family) == row.derived_from
                 });
                 let meant = derives || filter.matches(&TokenRecord::from_parts(row.clone()));
-                if meant && row.revocation.is_none() { ended(row, &the_end) } else { row.clone() }
+                if meant && row.revocation.is_none() {
+                    revoked_by(row, &the_revocation)
+                } else {
+                    row.clone()
+                }
             })
             .collect();
         let right = rows.iter().zip(&after).filter(|(before, after)| before != after).count();
-        let count = revoke(store, &filter, &the_end).await;
+        let count = revoke(store, &filter, &the_revocation).await;
         answers(17, &format!("the revoke by {filter:?}"), count, right as u64);
         has(17, store, &after).await;
         purge(store, &Purge::Matching(Filter::every_token()), 10_000).await;
     }
 }
 
-/// Clause 17.
+/// Checks clause 17.
 pub async fn revoke_spares_the_one_that_it_excepts<S: TokenStore>(store: &S) {
     let mut rows = [row(1, "alice"), derived(2, "alice", 1), derived(3, "alice", 1)];
     put_all(store, &rows).await;
     let all_but_2 = Filter { except_id: Some(id(2)), ..Filter::of_owner(&owner("alice")) };
     let end = revocation(7, "the others");
-    hold(17, revoke(store, &all_but_2, &end).await == 2, "it should have ended two");
-    rows[0] = ended(&rows[0], &end);
-    rows[2] = ended(&rows[2], &end);
+    hold(17, revoke(store, &all_but_2, &end).await == 2, "it should have revoked two");
+    rows[0] = revoked_by(&rows[0], &end);
+    rows[2] = revoked_by(&rows[2], &end);
     has(17, store, &rows).await;
 }
 
-/// Clause 17, for rows at the greatest revision.
+/// Checks clause 17, for rows at the greatest revision.
 pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(1, "alice") };
     let below = RecordParts { revision: TokenRecord::MAX_REVISION - 1, ..row(2, "alice") };
     put_all(store, &[full.clone(), below.clone()]).await;
-    let the_end = revocation(9, "x");
-    let count = revoke(store, &Filter::of_owner(&owner("alice")), &the_end).await;
+    let the_revocation = revocation(9, "x");
+    let count = revoke(store, &Filter::of_owner(&owner("alice")), &the_revocation).await;
     answers(17, "the revoke of rows at the greatest revision", count, 2);
-    has(17, store, &[ended(&full, &the_end), ended(&below, &the_end)]).await;
+    has(17, store, &[revoked_by(&full, &the_revocation), revoked_by(&below, &the_revocation)])
+        .await;
 }
 
-/// Clause 17.
+/// Checks clause 17.
 pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
     let first = revocation(50, "first");
     answers(17, "a revoke", revoke(store, &Filter::of_id(old.id), &first).await, 1);
-    // Not a later one, and not one that says it was earlier.
+    // A later revocation doesn't overwrite it, nor does one with an earlier instant.
     for (seconds, count) in [(60, 1), (40, 0)] {
         let second = revocation(seconds, "second");
         let filter = Filter::of_owner(&owner("alice"));
         let answer = revoke(store, &filter, &second).await;
         answers(17, "a revoke of what is revoked already, and perhaps another", answer, count);
-        has(17, store, &[ended(&old, &first), ended(&other, &revocation(60, "second"))]).await;
+        has(17, store, &[revoked_by(&old, &first), revoked_by(&other, &revocation(60, "second"))])
+            .await;
     }
 }
 
-/// Clause 18. `damage` writes junk into a row.
+/// Checks clause 18. `damage` writes junk into a row.
 pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -84,16 +91,16 @@ pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     D: Future<Output = ()>,
 {
     let (one, other) = (row(1, "alice"), row(3, "alice"));
-    // Made later than the filter asks for: it ends with what it derives from.
+    // It doesn't match, as it was made too late. It is revoked with what it derives from.
     let child = RecordParts { created_at: at(50), ..derived(4, "alice", 2) };
     put_all(&**store, &[one.clone(), row(2, "alice"), other.clone(), child]).await;
     damage(Arc::clone(store), id(2)).await;
-    let the_end = revocation(9, "x");
+    let the_revocation = revocation(9, "x");
     let mine = Filter { created_before: Some(at(50)), ..Filter::of_owner(&owner("alice")) };
-    let count = revoke(&**store, &mine, &the_end).await;
+    let count = revoke(&**store, &mine, &the_revocation).await;
     answers(18, "the revoke of three rows, one damaged, and one that derives from it", count, 4);
-    answers(18, "the same revoke again", revoke(&**store, &mine, &the_end).await, 0);
-    for right in [ended(&one, &the_end), ended(&other, &the_end)] {
+    answers(18, "the same revoke again", revoke(&**store, &mine, &the_revocation).await, 0);
+    for right in [revoked_by(&one, &the_revocation), revoked_by(&other, &the_revocation)] {
         is_row(18, "find", Some(&stored(&**store, right.id).await), &right);
     }
     let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
@@ -101,7 +108,7 @@ pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     hold(18, living.is_empty(), format_args!("after the revoke of all, {living:?} live"));
 }
 
-/// Clause 17, on threads: the counts add up.
+/// Checks clause 17, on threads: the counts add up.
 pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -111,8 +118,8 @@ pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
         let rows: Vec<_> = (0..10).map(|number| row(100 * round + number, &who)).collect();
         put_all(&**store, &rows).await;
         let call = |number: u64| {
-            let the_end = revocation(9, &format!("call {number}"));
-            revoke_call(store, Filter::of_owner(&owner(&who)), the_end)
+            let the_revocation = revocation(9, &format!("call {number}"));
+            revoke_call(store, Filter::of_owner(&owner(&who)), the_revocation)
         };
         let counts = at_once(runner, (0..CALLS).map(call).collect()).await;
         let wrong = format!("revokes of the same 10 rows answered {counts:?}");
@@ -123,7 +130,8 @@ pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
     }
 }
 
-/// Clauses 14, 15, 17 and 20, on threads: a revocation stands against replaces, rotations and uses that run beside it.
+/// Checks clauses 14, 15, 17 and 20, on threads: a revocation stands against replaces, rotations
+/// and uses that run beside it.
 pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -133,15 +141,16 @@ pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore +
         let first = 100 * round;
         let old = row(first, &who);
         put(&**store, &old).await;
-        let the_end = revocation(9, "the end");
+        let the_revocation = revocation(9, "the end");
         let mut calls: Vec<Call<()>> = Vec::new();
         for number in 0..CALLS {
-            let (store, old, the_end) = (Arc::clone(store), old.clone(), the_end.clone());
+            let (store, old, the_revocation) =
+                (Arc::clone(store), old.clone(), the_revocation.clone());
             calls.push(Box::pin(async move {
                 for step in 0..4 {
                     match number % 4 {
                         0 => {
-                            revoke(&*store, &Filter::of_id(old.id), &the_end).await;
+                            revoke(&*store, &Filter::of_id(old.id), &the_revocation).await;
                         }
                         1 => {
                             let form = RecordParts { revision: step, ..old.clone() };
@@ -159,14 +168,15 @@ pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore +
         }
         at_once(runner, calls).await;
         let there = stored(&**store, old.id).await;
-        let ended = there.revocation == Some(the_end) && there.seal.is_none();
-        hold(17, ended, format_args!("a revocation was written over: {there:?}"));
+        let stands = there.revocation == Some(the_revocation) && there.seal.is_none();
+        hold(17, stands, format_args!("a revocation was written over: {there:?}"));
         let latest = there.last_use.as_ref().map(|last_use| last_use.at);
         hold(20, latest == Some(at(3)), format_args!("a use was written over: {there:?}"));
     }
 }
 
-/// Clause 19, on threads: a line of rotations is revoked, by owner or by family, while it goes on.
+/// Checks clause 19, on threads: a line of rotations is revoked, by owner or by family, while it
+/// goes on.
 pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -191,8 +201,8 @@ pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
                 }
             }
         });
-        let the_end: Call<()> = Box::pin(async move {
-            // The line should have begun.
+        let the_revocation: Call<()> = Box::pin(async move {
+            // Lets the line begin.
             for _ in 0..round % 4 {
                 list(&*revoking, &filter).await;
             }
@@ -200,11 +210,12 @@ pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
             let living = list(&*revoking, &Filter { revoked: Some(false), ..filter }).await;
             hold(19, living.is_empty(), format_args!("a successor escaped a revoke: {living:?}"));
         });
-        at_once(runner, vec![line, the_end]).await;
+        at_once(runner, vec![line, the_revocation]).await;
     }
 }
 
-/// Clauses 5 and 19, on threads: tokens are issued under a token while it, its family or its owner's tokens are revoked.
+/// Checks clauses 5 and 19, on threads: tokens are issued under a token while it, its family or its
+/// owner's tokens are revoked.
 pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -234,7 +245,7 @@ pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
         };
         let revoking = Arc::clone(store);
         let all = Filter { revoked: Some(false), ..Filter::of_owner(&parent.owner) };
-        let the_end: Call<()> = Box::pin(async move {
+        let the_revocation: Call<()> = Box::pin(async move {
             for _ in 0..round % 4 {
                 list(&*revoking, &filter).await;
             }
@@ -242,7 +253,7 @@ pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
             let living = list(&*revoking, &all).await;
             hold(19, living.is_empty(), format_args!("a derived row escaped a revoke: {living:?}"));
         });
-        at_once(runner, vec![issue(1), issue(2), issue(3), the_end]).await;
+        at_once(runner, vec![issue(1), issue(2), issue(3), the_revocation]).await;
         let all = Filter { revoked: Some(false), ..Filter::of_owner(&owner(&who)) };
         let living = list(&**store, &all).await;
         hold(19, living.is_empty(), format_args!("a derived row came after a revoke: {living:?}"));

@@ -1,9 +1,10 @@
-//! The rows that the clauses are tried on, and the calls that fail loudly. Made with the crate's public names only, so that the
-//! suite proves that they are enough to write a store.
+//! The rows that the clauses are tried on, and calls that fail loudly. They are made by the crate's
+//! public names only, which proves that these are enough to write a store.
 
 use std::fmt;
 
 use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
@@ -43,7 +44,7 @@ pub(super) fn digest(byte: u8) -> Digest {
 }
 
 pub(super) fn seal(byte: u8) -> Option<Seal> {
-    Some(Seal::from_bytes([byte; 32]))
+    Seal::from_bytes(&[&[1], &[byte; 32][..]].concat())
 }
 
 pub(super) fn used(seconds: i64) -> LastUse {
@@ -55,7 +56,7 @@ pub(super) fn revocation(seconds: i64, reason: &str) -> Revocation {
     Revocation { at: at(seconds), reason: Reason::new(reason).unwrap(), by }
 }
 
-/// A live row that ends at 1000 seconds, first of its family.
+/// A live row that expires at 1000 seconds, the first of its family.
 pub(super) fn row(number: u64, of: &str) -> RecordParts {
     RecordParts {
         id: id(number),
@@ -63,6 +64,7 @@ pub(super) fn row(number: u64, of: &str) -> RecordParts {
         owner: owner(of),
         label: label(&format!("token {number}")),
         access: Access::full(),
+        attributes: Attributes::new(),
         issued_by: None,
         created_at: at(0),
         expires: Expires::At(at(1000)),
@@ -82,13 +84,13 @@ pub(super) fn derived(number: u64, of: &str, family: u64) -> RecordParts {
     RecordParts { derived_from: Some(id(family)), ..row(number, of) }
 }
 
-/// What a row is after a revocation.
-pub(super) fn ended(row: &RecordParts, revocation: &Revocation) -> RecordParts {
+/// A row after its revocation.
+pub(super) fn revoked_by(row: &RecordParts, revocation: &Revocation) -> RecordParts {
     let revision = row.revision.saturating_add(1).min(TokenRecord::MAX_REVISION);
     RecordParts { revocation: Some(revocation.clone()), seal: None, revision, ..row.clone() }
 }
 
-/// What a row is after its new form was written.
+/// A row after its new form was written.
 pub(super) fn written(form: &RecordParts) -> RecordParts {
     RecordParts { revision: form.revision + 1, ..form.clone() }
 }
@@ -105,7 +107,8 @@ pub(super) fn insert_of(row: &RecordParts) -> Insert {
     }
 }
 
-/// The rotation of a row: its successor, its new form, and the insert that writes both. The old one ends at 500 seconds.
+/// The rotation of a row: its successor, its new form, and the insert that writes both. The old one
+/// expires at 500 seconds.
 pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordParts, Insert) {
     let new = RecordParts {
         family: old.family,
@@ -150,7 +153,8 @@ pub(super) fn answers<T: PartialEq + fmt::Debug>(clause: u8, what: &str, answer:
     hold(clause, answer == right, format_args!("{what} was answered {answer:?}, not {right:?}"));
 }
 
-/// What the store answered. An error is a failed test: nothing that the suite asks for is beyond a store that works.
+/// The answer of the store. An error fails the test: a store that works can do all that it is
+/// asked.
 #[track_caller]
 pub(super) fn answered<T>(answer: Result<T, StoreError>) -> T {
     match answer {
@@ -163,7 +167,7 @@ pub(super) async fn insert<S: TokenStore>(store: &S, insert: &Insert) -> Inserte
     answered(store.insert(insert).await)
 }
 
-/// Puts a row there as it is.
+/// Inserts a row as it is.
 pub(super) async fn put<S: TokenStore>(store: &S, row: &RecordParts) {
     let answer = insert(store, &insert_of(row)).await;
     answers(4, "the plain insert of a new row", answer, Inserted::Done);
@@ -241,7 +245,8 @@ pub(super) fn is_row(clause: u8, method: &str, row: Option<&RecordParts>, right:
     }
 }
 
-/// The name of the first field in which two rows differ. A new field that is not compared here is a compiler's error.
+/// The name of the first field in which two rows differ. A new field that is not compared here
+/// doesn't compile.
 fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static str> {
     let RecordParts {
         id,
@@ -249,6 +254,7 @@ fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static s
         owner,
         label,
         access,
+        attributes,
         issued_by,
         created_at,
         expires,
@@ -267,6 +273,7 @@ fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static s
         ("owner", *owner == other.owner),
         ("label", *label == other.label),
         ("access", *access == other.access),
+        ("attributes", *attributes == other.attributes),
         ("issued_by", *issued_by == other.issued_by),
         ("created_at", *created_at == other.created_at),
         ("expires", *expires == other.expires),

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::insert::{done, insert_call};
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, Row, TokenStore};
 use crate::token::TokenId;
 
-/// Clause 6.
+/// Checks clause 6.
 pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let bystander = row(9, "alice");
     let old = RecordParts { last_use: Some(used(5)), revision: 3, ..row(1, "alice") };
@@ -24,7 +24,7 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let mut rows = vec![written(&form), new.clone(), bystander.clone()];
     has(6, store, &rows).await;
 
-    // The last use of a form is not written where there was none, either.
+    // The last use of a form is not written either if the row has none.
     let (newer, form, mut rotate) = rotation(&new, 3);
     let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
     rotate.supersede.as_mut().unwrap().row = loaded(&made_up);
@@ -34,10 +34,10 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     has(6, store, &rows).await;
 }
 
-/// Clause 6: where the row has changed since the engine read it.
+/// Checks clause 6, if the row has changed since the engine read it.
 pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S) {
     let changed = RecordParts { revision: 3, ..row(1, "alice") };
-    let revoked = ended(&row(2, "alice"), &revocation(1, "x"));
+    let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(3, "alice") };
     let rows = [changed.clone(), revoked.clone(), full.clone()];
     put_all(store, &rows).await;
@@ -58,7 +58,7 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     }
 }
 
-/// Clause 6, on threads: of many rotations one succeeds, and there is one successor.
+/// Checks clause 6, on threads: of many rotations one succeeds, and there is one successor.
 pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -82,7 +82,7 @@ pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
     }
 }
 
-/// Clause 7.
+/// Checks clause 7.
 pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
     let (successor, form, _) = rotation(&row(1, "alice"), 2);
     let old = written(&form);
@@ -90,12 +90,12 @@ pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenSto
     let (new, form, mut again) = rotation(&old, 3);
     let supersede = again.supersede.as_mut().unwrap();
     supersede.replaces = Some(loaded(&successor));
-    let replaced = ended(&successor, &supersede.revocation);
+    let replaced = revoked_by(&successor, &supersede.revocation);
     answers(7, "a rotation that replaces", insert(store, &again).await, Inserted::Done);
     has(7, store, &[written(&form), new, replaced]).await;
 }
 
-/// Clause 7: where the successor is gone, was used, has a successor, is revoked or was changed since it was read.
+/// Checks clause 7, if the successor is gone, was used, has a successor, is revoked or was changed.
 pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
     let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
     let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
@@ -103,7 +103,7 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
         old.clone(),
         RecordParts { last_use: Some(used(1)), ..of_the_family(2) },
         RecordParts { successor: Some(id(4)), ..of_the_family(3) },
-        ended(&of_the_family(4), &revocation(1, "x")),
+        revoked_by(&of_the_family(4), &revocation(1, "x")),
         RecordParts { revision: 7, ..of_the_family(5) },
     ];
     put_all(store, &rows).await;
@@ -125,7 +125,8 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
     }
 }
 
-/// Clauses 6 and 7, on threads: while the old token's rotation replaces the successor, that is rotated itself.
+/// Checks clauses 6 and 7, on threads: the old token's rotation replaces the successor, which is
+/// itself rotated meanwhile.
 pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -157,12 +158,12 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
     }
 }
 
-/// Clause 8.
+/// Checks clause 8.
 pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = RecordParts { family: id(50), ..row(1, "alice") };
     let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
     let others = [
-        ended(&derived(4, "alice", 50), &revocation(1, "first")),
+        revoked_by(&derived(4, "alice", 50), &revocation(1, "first")),
         derived(5, "alice", 1),
         derived(6, "bob", 50),
         RecordParts { family: id(50), ..row(7, "alice") },
@@ -182,14 +183,19 @@ pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(s
     let (newer, form, mut at_once) = rotation(&new, 9);
     let supersede = at_once.supersede.as_mut().unwrap();
     supersede.revokes_derived = true;
-    let ended_children = children.map(|child| ended(&child, &supersede.revocation));
-    answers(6, "a rotation that ends derived", insert(store, &at_once).await, Inserted::Done);
+    let revoked_children = children.map(|child| revoked_by(&child, &supersede.revocation));
+    answers(
+        6,
+        "a rotation that revokes derived rows",
+        insert(store, &at_once).await,
+        Inserted::Done,
+    );
     rows.pop();
     rows.extend([written(&form), newer]);
-    has(8, store, &[&rows[..], &ended_children].concat()).await;
+    has(8, store, &[&rows[..], &revoked_children].concat()).await;
 }
 
-/// Clauses 8 and 12. `damage` writes junk into a row.
+/// Checks clauses 8 and 12. `damage` writes junk into a row.
 pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -204,10 +210,10 @@ pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     let (new, form, mut rotate) = rotation(&old, 4);
     let supersede = rotate.supersede.as_mut().unwrap();
     supersede.revokes_derived = true;
-    let ended_child = ended(&child, &supersede.revocation);
+    let revoked_child = revoked_by(&child, &supersede.revocation);
     let answer = insert(&**store, &rotate).await;
-    answers(8, "a rotation that ends derived rows, one of them damaged", answer, Inserted::Done);
-    for right in [&written(&form), &ended_child, &new] {
+    answers(8, "a rotation that revokes derived rows, one of them damaged", answer, Inserted::Done);
+    for right in [&written(&form), &revoked_child, &new] {
         is_row(8, "find", Some(&stored(&**store, right.id).await), right);
     }
     let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
@@ -216,7 +222,8 @@ pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     hold(8, living == [old.id, new.id], wrong);
 }
 
-/// Clauses 5 and 8, on threads: tokens are issued under a token while that is rotated without overlap.
+/// Checks clauses 5 and 8, on threads: tokens are issued under a token while that is rotated
+/// without overlap.
 pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -243,7 +250,7 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
         let rotating = Arc::clone(store);
         let waits = round % 4;
         let line: Call<()> = Box::pin(async move {
-            // The others should have begun.
+            // Lets the others begin.
             for _ in 0..waits {
                 list(&*rotating, &Filter::of_id(rotate.row.id())).await;
             }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::population::population;
-use super::race::{Call, at_once};
+use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
-use super::{CALLS, ROUNDS, Runner};
+use super::runner::Runner;
 use crate::record::{LastUse, RecordParts};
 use crate::store::TokenStore;
 
-/// Clause 20.
+/// Checks clause 20.
 pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     let from = |seconds, address: Option<&str>, client: Option<&str>| LastUse {
         at: at(seconds),
@@ -42,7 +42,7 @@ pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     has(20, store, &rows).await;
 }
 
-/// Clause 20: a use that a broken clock wrote doesn't stay for ever.
+/// Checks clause 20: a use that a broken clock wrote is replaced.
 pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) {
     let mut rows = [row(1, "alice"), row(2, "alice")];
     put_all(store, &rows).await;
@@ -55,7 +55,7 @@ pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) 
     has(20, store, &rows).await;
 }
 
-/// Clause 20, for rows of every state.
+/// Checks clause 20, for rows of every state.
 pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     let mut rows = population();
     put_all(store, &rows).await;
@@ -65,7 +65,7 @@ pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     has(20, store, &rows).await;
 }
 
-/// Clause 20, for a batch of the size that the engine writes.
+/// Checks clause 20, for a batch of the size that the engine writes.
 pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     let mut rows: Vec<_> = (0..20).map(|number| row(50 * number, "alice")).collect();
     put_all(store, &rows).await;
@@ -77,7 +77,7 @@ pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     has(20, store, &rows).await;
 }
 
-/// Clause 20, on threads.
+/// Checks clause 20, on threads.
 pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -87,7 +87,7 @@ pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'stati
         put_all(&**store, &rows).await;
         let call = |number: u64| -> Call<()> {
             let (store, mut ids) = (Arc::clone(store), rows.clone().map(|row| row.id));
-            // In another order on every second thread: rows that are locked one by one must not wait in a circle.
+            // Every second thread takes the other order: locks of rows must not wait in a circle.
             if number.is_multiple_of(2) {
                 ids.reverse();
             }

@@ -1,8 +1,9 @@
 //! [`Striped`]: one value that many threads read at once and few change.
 //!
-//! A plain `RwLock` is no bottleneck by waiting, but by its counter of readers: each reader writes to it, so
-//! the cache line that holds it moves from core to core, and two cores read hardly faster than one. Here each
-//! thread locks a stripe of its own, which other threads hardly ever touch. A change locks every stripe.
+//! A plain `RwLock` is no bottleneck by waiting, but by its counter of readers: each reader writes
+//! to it, so the cache line that holds it moves from core to core, and two cores read hardly faster
+//! than one. Here each thread locks a stripe of its own, which other threads hardly ever touch. A
+//! change locks every stripe.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
@@ -19,7 +20,8 @@ pub(super) struct Striped<T, I> {
 
 /// A lock on the one value. It is `None` only while a change holds every stripe.
 ///
-/// The alignment keeps two stripes out of one cache line: 128 bytes, as many processors fetch lines in pairs.
+/// The alignment keeps two stripes out of one cache line: 128 bytes, as many processors fetch lines
+/// in pairs.
 #[repr(align(128))]
 struct Stripe<T>(RwLock<Option<Arc<T>>>);
 
@@ -48,9 +50,9 @@ impl<T: Default, I: Default> Striped<T, I> {
 
     /// Waits until nobody else reads or changes the value, and holds it.
     ///
-    /// Every change takes the locks in the same order and a reader holds one only, so nobody waits in a
-    /// circle. A change checks first and writes after, so a panic leaves none half done: a poisoned lock
-    /// is good.
+    /// Every change takes the locks in the same order and a reader holds one only, so nobody waits
+    /// in a circle. A change checks first and writes after, so a panic leaves none half done: a
+    /// poisoned lock is good.
     #[expect(clippy::expect_used, reason = "nobody but the stripes holds the value")]
     pub(super) fn lock(&self) -> Exclusive<'_, T, I> {
         let index = self.index.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,8 +60,8 @@ impl<T: Default, I: Default> Striped<T, I> {
             .stripes
             .each_ref()
             .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
-        // The value leaves its `Arc`, so that a change works on it in place. Only the last stripe that is
-        // emptied gives it away.
+        // The value leaves its `Arc`, so that a change works on it in place. Only the last stripe
+        // that is emptied gives it away.
         let value = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
         let value = value.expect("the last of all stripes owns the value");
         Exclusive { value, stripes, index }

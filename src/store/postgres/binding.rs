@@ -7,8 +7,8 @@ use crate::record::{Revocation, TokenRecord};
 use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
-/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each statement
-/// for its values.
+/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each
+/// statement for its values.
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
 /// The parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
@@ -73,7 +73,7 @@ pub(super) fn without_nul(client: &str) -> String {
 }
 
 /// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23] {
     [
         (&columns.id, Type::INT8),
         (&columns.digest, Type::BYTEA),
@@ -81,6 +81,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21]
         (&columns.label, Type::TEXT),
         (&columns.scopes, Type::TEXT),
         (&columns.resources, Type::TEXT),
+        (&columns.networks, Type::TEXT),
+        (&columns.attributes, Type::TEXT),
         (&columns.issued_by, Type::TEXT),
         (&columns.created_at, Type::INT8),
         (&columns.expires_at, Type::INT8),
@@ -105,8 +107,8 @@ pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 3] {
     [Some(ended_by.as_unix()), unused_since.map(Timestamp::as_unix), Some(now.as_unix())]
 }
 
-/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or [`LIST`](crate::store::postgres_sql::LIST).
-/// A row that makes no sense is damaged, and no error.
+/// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or
+/// [`LIST`](crate::store::postgres_sql::LIST). A row that makes no sense is damaged, and no error.
 pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;

@@ -1,4 +1,5 @@
-//! The methods of [`TokenStore`]: for [`PostgresStore`], and each change as the statements of one transaction.
+//! The methods of [`TokenStore`]: for [`PostgresStore`], and each change as the statements of one
+//! transaction.
 
 use std::collections::BTreeMap;
 
@@ -191,9 +192,10 @@ impl WriteCall for PurgeAtMost<'_> {
         let PurgeAtMost(purge, limit) = self;
         let limit = i64::from(*limit);
         let (mut count, mut stall) = (0, StallGuard::default());
-        // Repeated while another transaction was in between: a row may be found and, once it is locked, no
-        // longer be selected. The next pass finds others in its place. Not repeated until a pass finds
-        // none: a deleted row may be what spared a superseded one, which is left for the next call.
+        // Repeated while another transaction was in between: a row may be found and, once it is
+        // locked, no longer be selected. The next pass finds others in its place. Not repeated
+        // until a pass finds none: a deleted row may be what spared a superseded one, which is left
+        // for the next call.
         loop {
             let left = limit - count;
             let Pass { changed, found } = match purge {
@@ -222,8 +224,8 @@ impl WriteCall for PurgeAtMost<'_> {
 /// More than the owners who lose their last token in a day, so that a daily clean-up keeps up.
 const MAX_PURGED_OWNERS: i64 = 10_000;
 
-/// Splits uses into batches with each id at most once, in their order. An UPDATE changes a row once, so a
-/// second use of an id must be compared by a later statement.
+/// Splits uses into batches with each id at most once, in their order. An UPDATE changes a row
+/// once, so a second use of an id must be compared by a later statement.
 fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>> {
     let mut batches: Vec<BTreeMap<TokenId, &LastUse>> = Vec::new();
     for (id, last_use) in uses {

@@ -9,8 +9,9 @@ use tokio::time::timeout;
 
 /// A connection in the middle of a call.
 ///
-/// If it is dropped without [`give_back`](PooledConnection::give_back), the call was abandoned: its future was
-/// dropped. The server may still be waiting then, and the next user of the connection would wait with it.
+/// If it is dropped without [`give_back`](PooledConnection::give_back), the call was abandoned: its
+/// future was dropped. The server may still be waiting then, and the next user of the connection
+/// would wait with it.
 pub(super) struct PooledConnection {
     /// `None` once it is given back.
     client: Option<Client>,
@@ -22,8 +23,9 @@ pub(super) struct PooledConnection {
 pub(super) enum OnAbandon {
     /// It is closed, and the pool makes another.
     Close,
-    /// It goes back to the pool once the server has answered, or is closed after [`ABANDON_TIMEOUT`]. A
-    /// client that hangs up in the middle of a login must not cost the host a connection.
+    /// It goes back to the pool once the server has answered, or is closed after
+    /// [`ABANDON_TIMEOUT`]. A client that hangs up in the middle of a login must not cost the host
+    /// a connection.
     CloseIfBusy,
 }
 
@@ -45,7 +47,8 @@ impl PooledConnection {
         self.on_abandon = OnAbandon::Close;
     }
 
-    /// The server answers in order, so its answer to nothing says that it is done with the abandoned call.
+    /// The server answers in order, so its answer to nothing says that it is done with the
+    /// abandoned call.
     async fn give_back_once_it_answers(self) {
         if matches!(timeout(ABANDON_TIMEOUT, self.simple_query("")).await, Ok(Ok(_))) {
             self.give_back();

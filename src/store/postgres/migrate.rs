@@ -23,8 +23,8 @@ const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 impl PostgresStore {
     /// Makes the tables if they are missing, and checks them if they are there.
     ///
-    /// Several hosts may run it at once. Once the tables are there, the role needs no more than to read and
-    /// write them.
+    /// Several hosts may run it at once. Once the tables are there, the role needs no more than to
+    /// read and write them.
     ///
     /// # Errors
     /// [`PostgresStoreError`] says what is wrong. Nothing was changed.
@@ -91,7 +91,8 @@ impl PostgresStore {
         }
     }
 
-    /// The error for a statement that the server refuses to parse: the tables have other columns than ours.
+    /// The error for a statement that the server refuses to parse: the tables have other columns
+    /// than ours.
     fn foreign_if_written_otherwise(&self, error: tokio_postgres::Error) -> MigrateError {
         let is_foreign = error.code().is_some_and(|code| {
             [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_FUNCTION, SqlState::WRONG_OBJECT_TYPE]

@@ -1,64 +1,32 @@
-//! The tables and statements of `PostgresStore`, for a store of your own over another PostgreSQL driver.
+//! The tables and statements of `PostgresStore`, for a store of your own over another PostgreSQL
+//! driver.
 //!
-//! All are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql) writes them over another. Each is
-//! complete: it is run as it stands, with its parameters bound in the order of its table, each of the type given there, NULL where
-//! it is none. [`RowColumns`](super::RowColumns) are a row's columns, in order and by name; an id is a bigint as it is in them. The
-//! constants stand in the order of the contract on [`TokenStore`](super::TokenStore).
+//! They are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql)
+//! writes them over another. Each statement is complete. Bind its parameters in their order, each
+//! of the type given, NULL for a missing one. [`RowColumns`](super::RowColumns) are a row's columns,
+//! in order and by name. The constants are in the order of the contract on
+//! [`TokenStore`](super::TokenStore).
 //!
 //! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
 //!
-//! # Transactions
-//! [`FIND`] and [`LIST`] run alone. Every other call is one transaction at **READ COMMITTED**, in which each statement sees what was
-//! committed before it began; a stricter level breaks the contract, as it shows the past. In it the statements run one after the
-//! other, in this order. A refusal ends the call early: nothing is written by then, so that the transaction may be committed or not.
-//!
-//! A call may be given up at each of its awaits, also in the midst of BEGIN and COMMIT. Its connection must not go back to a pool in a
-//! transaction that is still open: what the host writes there next would be lost.
-//!
-//! - *insert*: [`LOCK_OWNER`] if there is a limit or the label is unique. [`LOCK_CURRENT`] for each row in `under`, `supersede` and
-//!   `supersede.replaces`, the lowest id first: against deadlocks. [`INSERT_CONFLICTS`]. Then the first of these that holds is the answer:
-//!   `IdTaken`, `Stale`, `LimitReached`, `LabelTaken`. Else [`INSERT`]; if that created nothing, `IdTaken`. Then, if something is
-//!   superseded: [`REPLACE`], [`REVOKE_ONE`] for `replaces`, and [`REVOKE_DERIVED`] until it found 0 if `revokes_derived`.
-//! - *replace*: [`LOCK_OWNER`] if the label is unique. [`LOCK_CURRENT`]; without a row `Stale`. If the label is unique [`INSERT_CONFLICTS`]
-//!   with the form's id, owner, family and label, and perhaps `LabelTaken`. [`REPLACE`], and [`REVOKE_DERIVED`] until it found 0 if
-//!   `revokes_derived`.
-//! - *revoke*: [`REVOKE`] until it found 0.
-//! - *touch*: [`TOUCH`], once for each time that the same id is in the batch.
-//! - *purge*: [`PURGE_MATCHING`], or [`LOCK_DEAD`] and then [`PURGE_DEAD`], until as many were deleted as found or the limit is
-//!   reached, each time with what is left of the limit; not until none was found, as what was deleted may be all that spared a
-//!   superseded row. After dead rows that didn't reach the limit, [`PURGE_OWNERS`] with a limit that keeps up with a day of owners who lose their last token.
-//!
-//! What is repeated is repeated where another transaction was in between, so it ends soon. A hundred times in a row in which nothing
-//! is changed are a trigger's, a rule's or row-level security's doing: an error. So are a
-//! [`REPLACE`] and a [`REVOKE_ONE`] that changed none, as their rows are locked.
-//!
-//! Statements a transaction of the host's, for [`TokenAuthority::in_transaction`](crate::TokenAuthority::in_transaction), the same
-//! statements run in the same order, without BEGIN and COMMIT; look first that `SHOW transaction_isolation` says `read committed`. A
-//! deadlock is not tried again there, as an error has ended the transaction.
-//!
-//! # Errors
-//! An error of any statement before COMMIT was sent is [`StoreError::not_done`](super::StoreError::not_done); one of COMMIT is
-//! [`StoreError::unknown`](super::StoreError::unknown), unless the server itself says `ERROR`. SQLSTATE 40P01 (a deadlock) and 40001
-//! are worth another try.
-//!
-//! # Plans
-//! [`FIND`] is worth preparing. [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`], [`LOCK_DEAD`] and [`PURGE_DEAD`] should be planned for the
-//! values that they are given, as PostgreSQL does for an unnamed statement: a plan made for any values reads the whole table.
+#![doc = include_str!("sql.md")] // How a call is made of them: transactions, errors, plans.
 
-/// The schema as it is today: the three tables and their indexes. Run it once, in your own migrations, in one transaction.
+/// The three tables and their indexes. Run it once, in your own migrations, in one transaction.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert
 
-/// Waits until no other transaction holds this owner's lock, and holds it until the transaction ends.
+/// Waits for this owner's lock, and holds it until the transaction ends.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | text | the owner |
+/// `DO NOTHING` would not wait for the lock, and `SELECT … FOR UPDATE` finds no row to lock for a
+/// new owner.
+///
+/// Parameter `$1` (text): the owner.
 pub const LOCK_OWNER: &str = "
-    INSERT INTO app_tokens_owners (owner) VALUES ($1) ON CONFLICT (owner) DO UPDATE SET owner = EXCLUDED.owner";
+    INSERT INTO app_tokens_owners (owner) VALUES ($1)
+    ON CONFLICT (owner) DO UPDATE SET owner = EXCLUDED.owner";
 
-/// Locks a row, if it is current. No row: it is not.
+/// Locks a row if it is current; selects no row otherwise.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -67,7 +35,7 @@ pub const LOCK_OWNER: &str = "
 ///
 /// | column | type | |
 /// |---|---|---|
-/// | 0 | text | its owner, who must be the new row's in `insert.under` |
+/// | 0 | text | its owner, who must be the new row's owner for `insert.under` |
 /// | 1 | boolean | whether it is unused and has no successor, as `supersede.replaces` must be |
 pub const LOCK_CURRENT: &str = "
     SELECT owner, last_used_at IS NULL AND successor IS NULL
@@ -75,7 +43,7 @@ pub const LOCK_CURRENT: &str = "
     WHERE id = $1 AND revision = $2 AND revision < 9223372036854775807 AND revoked_at IS NULL
     FOR NO KEY UPDATE";
 
-/// What stands in a new row's way. Answers one row.
+/// Selects what stands in the way of an insert: one row.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -91,32 +59,45 @@ pub const LOCK_CURRENT: &str = "
 /// | 1 | bigint | how many live rows of other families the owner has |
 /// | 2 | boolean | whether one of them has the label |
 pub const INSERT_CONFLICTS: &str = "
-    SELECT EXISTS (SELECT FROM app_tokens WHERE id = $1), count(*), coalesce(bool_or(label = $5), FALSE)
+    SELECT EXISTS (SELECT FROM app_tokens WHERE id = $1),
+        count(*),
+        coalesce(bool_or(label = $5), FALSE)
     FROM app_tokens
     WHERE owner = $2 AND family <> $3 AND revoked_at IS NULL AND successor IS NULL
         AND (expires_at IS NULL OR expires_at > $4)";
 
-/// Creates a row. Where its id is taken it changes nothing: 0 rows.
+/// Inserts a row. If its id is taken, it inserts 0 rows.
 ///
-/// The parameters are all 21 [`RowColumns`](super::RowColumns), in their order.
+/// The parameters are all 23 [`RowColumns`](super::RowColumns), in their order.
 pub const INSERT: &str = "
     INSERT INTO app_tokens (
-        id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
-        key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
-    ) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+        id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
+        revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    ) VALUES (
+        $1, $2, $3, $4, $5, $6, $7, $8, $9,
+        $10, $11, $12, $13, $14, $15, $16, $17,
+        $18, $19, $20, $21, $22, $23
+    )
     ON CONFLICT (id) DO NOTHING";
 
-/// Writes a row's new form, if the stored one is current: else it changes 0 rows. Last use and revocation stay.
+/// Writes a row's new form if the stored one is current; changes 0 rows otherwise. Last use and
+/// revocation stay.
 ///
-/// The parameters are the first 15 of the new form's [`RowColumns`](super::RowColumns), to the revision that is expected.
+/// The parameters are the first 17 of the new form's [`RowColumns`](super::RowColumns). The last of
+/// them is the revision that is expected.
 pub const REPLACE: &str = "
     UPDATE app_tokens
-    SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, issued_by = $7, created_at = $8, expires_at = $9,
-        family = $10, successor = $11, derived_from = $12, key_id = $13, seal = $14, revision = revision + 1
-    WHERE id = $1 AND revision = $15 AND revision < 9223372036854775807 AND revoked_at IS NULL";
+    SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, networks = $7,
+        attributes = $8, issued_by = $9, created_at = $10, expires_at = $11, family = $12,
+        successor = $13, derived_from = $14, key_id = $15, seal = $16,
+        revision = revision + 1
+    WHERE id = $1 AND revision = $17 AND revision < 9223372036854775807 AND revoked_at IS NULL";
 
-/// Every revocation does this, with the parameters for when, why and by whom. It decodes nothing, and takes a revision that was
-/// damaged for what it can be.
+/// The start of every revocation, with its parameters for when, why and by whom.
+///
+/// It decodes nothing. A damaged revision is brought back into range, so that it can't make the
+/// UPDATE fail.
 macro_rules! revoke {
     ($at:literal, $reason:literal, $by:literal) => {
         concat!(
@@ -128,13 +109,16 @@ macro_rules! revoke {
             ", revoked_by = ",
             $by,
             ",
-        revision = CASE revision WHEN 9223372036854775807 THEN revision ELSE greatest(revision + 1, 0) END
+        revision = CASE revision
+            WHEN 9223372036854775807 THEN revision
+            ELSE greatest(revision + 1, 0)
+        END
     "
         )
     };
 }
 
-/// Revokes one row, if it isn't yet.
+/// Revokes one row, unless it is revoked already.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -149,29 +133,28 @@ pub const REVOKE_ONE: &str = concat!(
     "WHERE revoked_at IS NULL AND id = $4"
 );
 
-/// Revokes what was issued under a family, so far as it was committed when this began. Run it again until it found 0: it may have
-/// waited for a rotation, whose new row it doesn't see yet.
+/// Revokes what was issued under a family.
+///
+/// Repeat until column 1 is 0. A pass sees the rows that were committed before it began. If it
+/// waited for a rotation, the repeat sees the rotation's new row.
 ///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` to `$3` | | the revocation, as in [`REVOKE_ONE`] |
 /// | `$4` | text | the owner |
 /// | `$5` | bigint | the family |
-/// | `$6` | bigint | the id of a row that is spared: the new one; -1 for none |
+/// | `$6` | bigint | the id of the new row, which is spared; -1 for none |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many it revoked |
-/// | 1 | bigint | how many it found without a revocation |
+/// Columns (bigint): 0 is how many it revoked; 1 is how many it found without a revocation.
 pub const REVOKE_DERIVED: &str = concat!(
     "
-    WITH ended AS (
+    WITH revoked AS (
         ",
     revoke!("$1", "$2", "$3"),
     "    WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM ended), count(*) FROM app_tokens
+    SELECT (SELECT count(*) FROM revoked), count(*) FROM app_tokens
     WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6"
 );
 
@@ -180,20 +163,20 @@ pub const REVOKE_DERIVED: &str = concat!(
 macro_rules! select_row {
     () => {
         "
-    SELECT id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at, family, successor, derived_from,
-        key_id, seal, revision, revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    SELECT id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
+        revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
     FROM app_tokens"
     };
 }
 
-/// One row, if it is there. Its columns are all 21 [`RowColumns`](super::RowColumns), in their order.
+/// Selects one row, or none. Its columns are all 23 [`RowColumns`](super::RowColumns), in their
+/// order.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | the id |
+/// Parameter `$1` (bigint): the id.
 pub const FIND: &str = concat!(select_row!(), " WHERE id = $1");
 
-/// All but the fact `revoked`.
+/// All facts of a filter but `revoked`, which a revocation itself changes.
 macro_rules! lasting_facts {
     () => {
         "($1::bigint IS NULL OR id = $1)
@@ -220,8 +203,11 @@ macro_rules! filter {
     };
 }
 
-/// What [`Filter::matches`](super::Filter::matches) says, of a row of `app_tokens`: a condition. A fact that is not asked for is
-/// NULL. [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`] begin with these parameters.
+/// A condition on a row of `app_tokens` that holds if [`Filter::matches`](super::Filter::matches)
+/// does.
+///
+/// A fact that is not asked for is NULL. [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`] begin with
+/// these parameters.
 ///
 /// | parameter | type | of the [`Filter`](super::Filter) |
 /// |---|---|---|
@@ -239,8 +225,9 @@ macro_rules! filter {
 /// | `$12` | bigint | `last_used_before` |
 pub const FILTER: &str = filter!();
 
-/// The rows that a filter matches, in order of id, with the columns of [`FIND`]. A row whose id was changed to a number that is
-/// none can't be named, and no token leads to it.
+/// Selects the rows that a filter matches, in order of id, with the columns of [`FIND`].
+///
+/// It leaves out rows whose id was changed to a number that is no id: no token leads to them.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -258,17 +245,17 @@ pub const LIST: &str = concat!(
     LIMIT $14"
 );
 
-/// Whether there are unrevoked rows under other keys than some, by the index: [`LIST`] with `revoked` and `except_key_ids` alone reads
-/// the whole table to say that there are none, and the first issue of each process asks for that.
+/// Selects whether there are unrevoked rows under any key but some, by the index.
+///
+/// [`LIST`] with `revoked` and `except_key_ids` alone reads the whole table to find none, and the
+/// first `issue` of each process asks for that.
 ///
 /// | parameter | type | |
 /// |---|---|---|
-/// | `$1` | bigint\[\] | the keys in order, and before them one that is smaller than any |
-/// | `$2` | bigint\[\] | the keys in order, and after them one that is greater than any |
+/// | `$1` | bigint\[\] | the keys in order, after one that is smaller than any |
+/// | `$2` | bigint\[\] | the keys in order, before one that is greater than any |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | boolean | whether there are |
+/// Column 0 (boolean): whether there is such a row.
 pub const UNDER_OTHER_KEYS: &str = "
     SELECT EXISTS (
         SELECT FROM unnest($1::bigint[], $2::bigint[]) AS gap (above, below)
@@ -281,13 +268,20 @@ pub const UNDER_OTHER_KEYS: &str = "
 
 // -- revoke
 
-/// Revokes the rows that a filter matches, and what was issued under their families, so far as they were committed when it began.
-/// A row that another transaction is changing is waited for and looked at again. Run it again until it found 0: what came while it
-/// waited is seen then, and nothing can come after, as the rows that it revoked are locked. Where `revoked` is false, those no longer match
-/// it; their families are looked at all the same, told by instant, reason and actor: with them those of an equal act in that second.
+/// Revokes the rows that a filter matches, and what was issued under their families.
 ///
-/// A million rows take half a minute or more. In a transaction of your own `SET LOCAL statement_timeout = 0`, with a `lock_timeout`, keeps a
-/// host's time-out from ending it.
+/// Repeat until column 1 is 0. A pass sees the rows that were committed before it began. It waits
+/// for a row that another transaction is changing, and reads that row again. The repeat sees what
+/// was committed meanwhile. Nothing can come after, as the revoked rows are locked.
+///
+/// If the filter asks for `revoked = FALSE`, the rows that a pass has revoked no longer match in
+/// the next. Their families must still be looked at, so a row also counts if it has just this
+/// revocation: instant, reason and actor. That includes the rows of an equal revocation within the
+/// same second.
+///
+/// A million rows take half a minute or more. In a transaction of your own,
+/// `SET LOCAL statement_timeout = 0` with a `lock_timeout` keeps the host's time-out from ending
+/// it.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -296,10 +290,7 @@ pub const UNDER_OTHER_KEYS: &str = "
 /// | `$14` | text | why |
 /// | `$15` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many rows it revoked |
-/// | 1 | bigint | how many it found: 0 only where none of them was without a revocation |
+/// Columns (bigint): 0 is how many rows it revoked; 1 is how many it found without a revocation.
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (
@@ -320,15 +311,16 @@ pub const REVOKE: &str = concat!(
         SELECT child.id FROM app_tokens AS child
         JOIN families ON child.owner = families.owner AND child.derived_from = families.family
         WHERE child.id IS DISTINCT FROM $4
-    ), ended AS (
+    ), revoked AS (
         ",
     revoke!("$13", "$14", "$15"),
     "    FROM meant
         WHERE app_tokens.id = meant.id AND revoked_at IS NULL
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM ended),
-        (SELECT count(*) FROM app_tokens JOIN meant ON app_tokens.id = meant.id WHERE revoked_at IS NULL)
+    SELECT (SELECT count(*) FROM revoked),
+        (SELECT count(*) FROM app_tokens
+            JOIN meant ON app_tokens.id = meant.id WHERE revoked_at IS NULL)
             + (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND ",
     filter!(),
     ")"
@@ -336,7 +328,8 @@ pub const REVOKE: &str = concat!(
 
 // -- touch
 
-/// Notes uses, each id once. In order of id, against deadlocks.
+/// Stores uses, each id at most once. It locks the rows in order of id, so that two batches don't
+/// deadlock.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -344,31 +337,32 @@ pub const REVOKE: &str = concat!(
 /// | `$2` | bigint\[\] | when each was used |
 /// | `$3` | text\[\] | from which address, or NULL |
 /// | `$4` | text\[\] | by which program, or NULL |
-/// | `$5` | bigint | `now` and [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): a later one that is stored is not believed |
+/// | `$5` | bigint | `now` + [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): replaces later uses |
 pub const TOUCH: &str = "
     WITH uses AS (
-        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS use (id, at, address, client)
+        SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
+            AS use (id, at, address, client)
     ), locked AS (
         SELECT id FROM app_tokens WHERE id IN (SELECT id FROM uses) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE app_tokens
     SET last_used_at = uses.at, last_used_address = uses.address, last_used_client = uses.client
     FROM locked JOIN uses ON uses.id = locked.id
-    WHERE app_tokens.id = locked.id AND (last_used_at IS NULL OR last_used_at < uses.at OR last_used_at > $5)";
+    WHERE app_tokens.id = locked.id
+        AND (last_used_at IS NULL OR last_used_at < uses.at OR last_used_at > $5)";
 
 // -- purge
 
-/// Deletes rows that a filter matches, looked at again once they are locked. Where the numbers differ run it again for the rest.
+/// Deletes rows that a filter matches, and checks each again once it is locked.
+///
+/// If the two numbers differ, run it again for the rest of the limit.
 ///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` to `$12` | | the filter, as in [`FILTER`] |
 /// | `$13` | bigint | how many at most |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | how many it deleted |
-/// | 1 | bigint | how many it found |
+/// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
 pub const PURGE_MATCHING: &str = concat!(
     "
     WITH found AS (
@@ -382,34 +376,36 @@ pub const PURGE_MATCHING: &str = concat!(
     SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM found)"
 );
 
-/// A comparison with NULL holds for no row: without an idle time-out its time is NULL.
+/// The condition on dead rows. Without an idle time-out `$2` is NULL, and no comparison with NULL
+/// holds.
 macro_rules! dead {
     () => {
         "(revoked_at <= $1 OR expires_at <= $1 OR greatest(created_at, last_used_at) <= $2)
         AND NOT (successor IS NOT NULL AND EXISTS (
             SELECT FROM app_tokens AS other
-            WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family AND other.id <> app_tokens.id
-                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3)))
+            WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family
+                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
+                AND (other.expires_at IS NULL OR other.expires_at > $3)))
         AND NOT EXISTS (
             SELECT FROM app_tokens AS other
-            WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family AND other.id <> app_tokens.id
-                AND other.revoked_at IS NULL AND (other.expires_at IS NULL OR other.expires_at > $3))"
+            WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family
+                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
+                AND (other.expires_at IS NULL OR other.expires_at > $3))"
     };
 }
 
-/// Locks rows that have been dead for long enough, for [`PURGE_DEAD`], and answers their ids. From then on nothing is issued under
-/// them.
+/// Locks rows that have been dead for long enough, for [`PURGE_DEAD`], and selects their ids.
+///
+/// From then on nothing is issued under them.
 ///
 /// | parameter | type | |
 /// |---|---|---|
-/// | `$1` | bigint | `dead.ended_by` |
-/// | `$2` | bigint | `dead.unused_since` |
-/// | `$3` | bigint | `dead.now` |
+/// | `$1` | bigint | `cutoff.ended_by` |
+/// | `$2` | bigint | `cutoff.unused_since` |
+/// | `$3` | bigint | `cutoff.now` |
 /// | `$4` | bigint | how many at most |
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | bigint | an id |
+/// Column 0 (bigint): an id.
 pub const LOCK_DEAD: &str = concat!(
     "
     SELECT id FROM app_tokens WHERE ",
@@ -418,8 +414,10 @@ pub const LOCK_DEAD: &str = concat!(
     ORDER BY id LIMIT $4 FOR UPDATE"
 );
 
-/// Deletes those of the rows that [`LOCK_DEAD`] locked that are still to be deleted. What was issued under one until it was locked
-/// spares it, and only a statement that begins later sees that.
+/// Deletes the rows that [`LOCK_DEAD`] locked, unless they are needed by now.
+///
+/// A row that was issued under one before it was locked spares it, and only a statement that begins
+/// later sees that row.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -431,15 +429,15 @@ pub const PURGE_DEAD: &str = concat!(
     dead!()
 );
 
-/// Deletes lock rows of owners without tokens that nobody holds. One that an insert needs again it makes again.
+/// Deletes lock rows of owners without tokens. It skips those that are held; an insert makes one
+/// again.
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | how many at most |
+/// Parameter `$1` (bigint): how many at most.
 pub const PURGE_OWNERS: &str = "
     WITH idle AS (
         SELECT owner FROM app_tokens_owners
-        WHERE NOT EXISTS (SELECT FROM app_tokens WHERE app_tokens.owner = app_tokens_owners.owner)
+        WHERE NOT EXISTS (
+            SELECT FROM app_tokens WHERE app_tokens.owner = app_tokens_owners.owner)
         ORDER BY owner LIMIT $1 FOR UPDATE SKIP LOCKED
     )
     DELETE FROM app_tokens_owners USING idle WHERE app_tokens_owners.owner = idle.owner";

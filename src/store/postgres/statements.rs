@@ -123,7 +123,7 @@ impl Statements<'_> {
     /// Writes the new form of a row that is locked and current. Last use and revocation stay.
     pub(super) async fn write_new_form(&self, new_form: &TokenRecord) -> Result<(), Problem> {
         let columns = storable(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..15]).await
+        self.execute_on_one(REPLACE, &row_params(&columns)[..17]).await
     }
 
     /// Revokes a row that is locked and current.
@@ -154,8 +154,9 @@ impl Statements<'_> {
 
     /// Repeats a revocation until it finds no row, and returns how many rows it revoked.
     ///
-    /// At READ COMMITTED a statement sees the rows that were committed before it began. If it waits for the
-    /// lock of a rotation, it doesn't see that rotation's new row afterwards. The next pass does.
+    /// At READ COMMITTED a statement sees the rows that were committed before it began. If it waits
+    /// for the lock of a rotation, it doesn't see that rotation's new row afterwards. The next pass
+    /// does.
     pub(super) async fn revoke_until_none_is_left(
         &self,
         sql: &str,
@@ -172,8 +173,8 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows, in two statements: only one that begins after the rows are locked sees every row
-    /// that was issued under them.
+    /// Deletes dead rows, in two statements: only one that begins after the rows are locked sees
+    /// every row that was issued under them.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
@@ -204,7 +205,8 @@ impl Statements<'_> {
         Ok(Pass { changed: row.try_get(0)?, found: row.try_get(1)? })
     }
 
-    /// Changes a row that is there for certain: it is locked. Only a trigger or a rule can spare it.
+    /// Changes a row that is there for certain: it is locked. Only a trigger or a rule can spare
+    /// it.
     async fn execute_on_one(&self, sql: &str, params: &[Parameter<'_>]) -> Result<(), Problem> {
         match self.execute(sql, params).await? {
             0 => Err(Problem::Local(OBSTRUCTED)),
@@ -239,8 +241,8 @@ impl Statements<'_> {
 
 /// Ends a repetition that changes nothing any more.
 ///
-/// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that no pass
-/// changes are held back by a trigger, a rule or row-level security, which never ends.
+/// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that
+/// no pass changes are held back by a trigger, a rule or row-level security, which never ends.
 #[derive(Default)]
 pub(super) struct StallGuard {
     idle_passes: u32,

@@ -19,13 +19,14 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// The tokens of a [`PostgresStore`] within a transaction of the host's, from [`PostgresStore::within`].
+/// The tokens of a [`PostgresStore`] within a transaction of the host's, from
+/// [`PostgresStore::within`].
 ///
 /// What is done here holds once the host commits, together with the host's own writes.
 ///
 /// ```no_run
 /// # async fn example(pool: deadpool_postgres::Pool) -> Result<(), Box<dyn std::error::Error>> {
-/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// # use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 /// # use app_tokens::store::PostgresStore;
 /// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
 /// let store = PostgresStore::new(pool.clone());
@@ -36,7 +37,7 @@ use crate::token::TokenId;
 /// transaction.execute("INSERT INTO users VALUES ('alice')", &[]).await?;
 /// let inside = store.within(&transaction).await?;
 /// let within = tokens.in_transaction(&inside);
-/// let issued = statements.issue(NewToken::new("alice", "My phone")).await?;
+/// let issued = statements.issue(NewToken::new("alice", "My phone", Access::full())).await?;
 /// let events = statements.into_events();
 /// transaction.commit().await?;
 /// events.send();
@@ -45,15 +46,15 @@ use crate::token::TokenId;
 /// # }
 /// ```
 ///
-/// It commits nothing and retries nothing. A refusal, for instance a limit that is reached, leaves the
-/// transaction as it is. An error that the server reports ends the transaction, and so does a call whose
-/// future is dropped in the middle. **The host must roll it back then**: its COMMIT would succeed and commit
-/// nothing.
+/// It commits nothing and retries nothing. A refusal, for instance a limit that is reached, leaves
+/// the transaction as it is. An error that the server reports ends the transaction, and so does a
+/// call whose future is dropped in the middle. **The host must roll it back then**: its COMMIT
+/// would succeed and commit nothing.
 ///
-/// Until the host commits, other calls for the same owner wait. The outcome of a COMMIT is unknown if its
-/// answer is lost, or if it is cancelled while it waits for a synchronous standby. The host's time-outs apply
-/// as they are: to revoke very many rows, give the transaction `SET LOCAL statement_timeout`, and a
-/// `lock_timeout` with it.
+/// Until the host commits, other calls for the same owner wait. The outcome of a COMMIT is unknown
+/// if its answer is lost, or if it is cancelled while it waits for a synchronous standby. The
+/// host's time-outs apply as they are: to revoke very many rows, give the transaction
+/// `SET LOCAL statement_timeout`, and a `lock_timeout` with it.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,
@@ -65,8 +66,8 @@ impl PostgresStore {
     /// Takes a transaction of the host's, which must be at READ COMMITTED: PostgreSQL's default.
     ///
     /// # Errors
-    /// [`StoreError`] if the transaction is broken, or at another level: a revocation would miss what was
-    /// committed since it began.
+    /// [`StoreError`] if the transaction is broken, or at another level: a revocation would miss
+    /// what was committed since it began.
     pub async fn within<'t>(
         &self,
         transaction: &'t Transaction<'t>,
@@ -111,8 +112,8 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(transaction) = self.0 {
             // The first poll sends it, before anything that the host sends afterwards.
-            _ = pin!(transaction.batch_execute(ABANDONED))
-                .poll(&mut Context::from_waker(Waker::noop())); // ignored: nobody waits for the answer
+            let sending = pin!(transaction.batch_execute(ABANDONED));
+            _ = sending.poll(&mut Context::from_waker(Waker::noop())); // ignored: nobody waits
         }
     }
 }

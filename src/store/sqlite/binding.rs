@@ -9,7 +9,7 @@ use crate::store::{Row, RowColumns};
 use crate::token::TokenId;
 
 /// The parameters of [`INSERT`](super::sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21] {
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23] {
     [
         &columns.id,
         &columns.digest,
@@ -17,6 +17,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21]
         &columns.label,
         &columns.scopes,
         &columns.resources,
+        &columns.networks,
+        &columns.attributes,
         &columns.issued_by,
         &columns.created_at,
         &columns.expires_at,
@@ -44,8 +46,8 @@ pub(super) fn find_row(
     rows.next()?.map(read_row).transpose()
 }
 
-/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no sense is
-/// damaged, and no error.
+/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no
+/// sense is damaged, and no error.
 pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
     let columns = RowColumns::read::<Box<dyn Error>>(
@@ -53,7 +55,8 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         |at| Ok(row.get_ref(at)?.as_str_or_null()?),
         |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
     );
-    // A damaged file may hold a text that is not UTF-8, or a value of another type than its column's.
+    // A damaged file may hold a text that is not UTF-8, or a value of another type than its
+    // column's.
     let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), RowColumns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
 }

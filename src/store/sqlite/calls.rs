@@ -1,4 +1,5 @@
-//! The methods of [`TokenStore`]: for [`SqliteStore`], and each change as the statements of one transaction.
+//! The methods of [`TokenStore`]: for [`SqliteStore`], and each change as the statements of one
+//! transaction.
 
 use rusqlite::params;
 
@@ -29,8 +30,8 @@ impl TokenStore for SqliteStore {
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let Inner { readers, table, .. } = &*self.0;
-        // One token or one owner is soon read. Anything else may walk through the whole table, and must
-        // not hold up the thread of an async host.
+        // One token or one owner is soon read. Anything else may walk through the whole table, and
+        // must not hold up the thread of an async host.
         let rows = if filter.id.is_some() || filter.owner.is_some() {
             readers.read(|connection| list_rows(connection, table, filter, page))
         } else {
@@ -199,7 +200,7 @@ impl Statements<'_> {
     /// Writes the new form of a row that is current. Last use and revocation stay.
     fn write_new_form(&mut self, new_form: &TokenRecord) -> rusqlite::Result<()> {
         let columns = RowColumns::of(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..15])
+        self.execute_on_one(REPLACE, &row_params(&columns)[..17])
     }
 
     /// Revokes a row that is current.

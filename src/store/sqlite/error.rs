@@ -25,7 +25,8 @@ pub enum SqliteStoreError {
         /// What SQLite says.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The path is empty, or `:memory:`: use [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
+    /// The path is empty, or `:memory:`: use
+    /// [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
     #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
     NoFile(PathBuf),
     /// The file is something else, or encrypted.
@@ -59,7 +60,8 @@ pub enum SqliteStoreError {
         .0.display()
     )]
     DiskFull(PathBuf),
-    /// The file can't have a write-ahead log, for instance because it lies on a network file system.
+    /// The file can't have a write-ahead log, for instance because it lies on a network file
+    /// system.
     #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
     NoWriteAheadLog(PathBuf),
     /// A newer version of this library made the tables.
@@ -90,7 +92,8 @@ pub enum SqliteStoreError {
         /// The table.
         table: TableName,
     },
-    /// The tables are missing or older, and [`SqliteTransaction`](super::SqliteTransaction) doesn't make any.
+    /// The tables are missing or older, and [`SqliteTransaction`](super::SqliteTransaction) doesn't
+    /// make any.
     #[error(
         "{} has no table {table}, or an older one: \
          open it once with SqliteStore, or run SqliteStore::MIGRATIONS",

@@ -8,7 +8,8 @@ use super::error::SqliteStoreError;
 use super::sql::FIND;
 use crate::store::TableName;
 
-/// Each makes a version of the schema from the one before, the first from nothing, and writes its version.
+/// Each makes a version of the schema from the one before, the first from nothing, and writes its
+/// version.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
 const COUNT_OF_OURS: &str =
@@ -38,8 +39,8 @@ impl<'t> Tables<'t> {
 
     /// Brings the tables to the newest version, in one transaction.
     ///
-    /// If they have it, nothing is written: a lock that another process holds for long must not keep this
-    /// one from starting.
+    /// If they have it, nothing is written: a lock that another process holds for long must not
+    /// keep this one from starting.
     pub(super) fn make_or_check(&self) -> Result<(), SqliteStoreError> {
         if self.found_version()? < self.migrations.len() {
             self.migrate()?;
@@ -92,7 +93,8 @@ impl<'t> Tables<'t> {
         usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(|| self.foreign())
     }
 
-    /// The error for a statement that can't be prepared, or a version that is no number: the table is not ours.
+    /// The error for a statement that can't be prepared, or a version that is no number: the table
+    /// is not ours.
     fn foreign_or_failed(&self, error: rusqlite::Error) -> SqliteStoreError {
         match error.sqlite_error_code() {
             None | Some(ErrorCode::Unknown) => self.foreign(),

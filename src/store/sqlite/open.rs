@@ -13,9 +13,9 @@ use super::watch::Watch;
 use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
-/// A commit reaches the disk before it is answered, on macOS also through the drive's cache, and deleted
-/// rows are overwritten. Readers have these settings too: the connection that closes last writes the rest
-/// of the log into the file.
+/// A commit reaches the disk before it is answered, on macOS also through the drive's cache, and
+/// deleted rows are overwritten. Readers have these settings too: the connection that closes last
+/// writes the rest of the log into the file.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
@@ -31,7 +31,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_ATTEMPTS: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(10);
 
-/// Makes a path absolute: threads open it later, when the process may have another working directory.
+/// Makes a path absolute: threads open it later, when the process may have another working
+/// directory.
 pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
@@ -64,8 +65,8 @@ pub(super) fn open_writer(
     })
 }
 
-/// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for a new
-/// database, and would itself make one that others can read.
+/// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for
+/// a new database, and would itself make one that others can read.
 fn create_private(path: &Path) {
     if path.exists() {
         return;
@@ -74,7 +75,7 @@ fn create_private(path: &Path) {
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    _ = options.open(path); // ignored: SQLite reports what is wrong with the path, and in better words
+    _ = options.open(path); // ignored: SQLite reports what is wrong with the path
 }
 
 /// Opens a connection that only reads.
@@ -95,7 +96,8 @@ pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreEr
     Ok(connection)
 }
 
-/// Refuses a name with a schema. In SQLite that names another file, attached to some connections only.
+/// Refuses a name with a schema. In SQLite that names another file, attached to some connections
+/// only.
 pub(super) fn refuse_schema(table: &TableName) -> Result<(), SqliteStoreError> {
     if table.as_str().contains('.') {
         return Err(SqliteStoreError::HasSchema(table.clone()));
@@ -110,7 +112,8 @@ fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
     Ok(())
 }
 
-/// Opens a connection. Without `SQLITE_OPEN_URI`, so that a path which begins with `file:` is a path.
+/// Opens a connection. Without `SQLITE_OPEN_URI`, so that a path which begins with `file:` is a
+/// path.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;

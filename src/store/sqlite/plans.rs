@@ -1,5 +1,6 @@
-//! How SQLite goes about each statement that the engine sends: nothing walks through the whole table where an index can serve,
-//! neither in a new database nor after the host has run `ANALYZE` on many rows, nor in a table of another name.
+//! How SQLite runs each statement that the engine sends: nothing walks through the whole
+//! table where an index can serve, neither in a new database nor after the host has run `ANALYZE`
+//! on many rows, nor in a table of another name.
 
 use rusqlite::Connection;
 
@@ -13,12 +14,16 @@ use crate::text::{Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every fiftieth derived.
+/// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every
+/// fiftieth derived.
 const FILL: &str = "
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
-    INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id,
-        revoked_at, revoked_reason, revoked_by)
-    SELECT n * 7, x'01', 'owner ' || (n / 10), 'label ' || n, n, n + 1000000, n * 7, iif(n % 50 = 0, n * 7 - 7, NULL), 0, 1,
+    INSERT INTO app_tokens (
+        id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id,
+        revoked_at, revoked_reason, revoked_by
+    )
+    SELECT n * 7, x'01', 'owner ' || (n / 10), 'label ' || n, n, n + 1000000, n * 7,
+        iif(n % 50 = 0, n * 7 - 7, NULL), 0, 1,
         iif(n % 4 = 0, n, NULL), iif(n % 4 = 0, 'leaked', NULL), iif(n % 4 = 0, 'owner', NULL)
     FROM numbers;
     ANALYZE;";
@@ -170,7 +175,8 @@ fn a_list_is_searched_by_an_index() {
     }
 }
 
-/// These list every row or nearly, or are asked by nobody but a host: each page walks on in order of id from where the last one ended.
+/// These list every row or nearly, or are asked by nobody but a host: each page walks on in order
+/// of id from where the last one ended.
 #[test]
 fn what_no_index_serves_is_walked_once() {
     let many = |filter: Filter| list_query(&filter, Page::first(500), None).sql;

@@ -20,8 +20,8 @@ pub(super) struct Query {
     values: Vec<Value>,
 }
 
-/// Up to so many candidates a page of a list looks each one up and sorts them. If there are more, they lie
-/// so close in the table that a walk in order of id soon fills the page.
+/// Up to so many candidates a page of a list looks each one up and sorts them. If there are more,
+/// they lie so close in the table that a walk in order of id soon fills the page.
 const FEW: i64 = 2000;
 /// SQLite allows 500 SELECTs in one compound.
 const MAX_KEYS: usize = 400;
@@ -160,7 +160,8 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
 
 /// Selects the ids of unrevoked rows under one key, or under any key but some.
 ///
-/// `NOT IN` can't use an index, so the other keys are the ranges before, between and after those excepted.
+/// `NOT IN` can't use an index, so the other keys are the ranges before, between and after those
+/// excepted.
 fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
     if let Some(key_id) = key_id {
         let mut ids = Query::new(UNDER_ONE_KEY);

@@ -1,5 +1,5 @@
-//! [`Readers`]: reading on the caller's own thread, which is quicker than any way to another one. What may
-//! walk through a whole table has a thread of its own.
+//! [`Readers`]: reading on the caller's own thread, which is quicker than any way to another one.
+//! What may walk through a whole table has a thread of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -24,8 +24,8 @@ const SHARED_CONNECTIONS: usize = 4;
 
 /// The connections that read.
 pub(super) struct Readers {
-    /// Started by the first scan; `None` if the system has no more threads. Declared, and so dropped,
-    /// before the connections that it reads by.
+    /// Started by the first scan; `None` if the system has no more threads. Declared, and so
+    /// dropped, before the connections that it reads by.
     scanner: OnceLock<Option<Worker<Scan>>>,
     shared: Arc<SharedReaders>,
     /// `None` for a database in memory, to which a thread can't open a connection of its own.
@@ -95,7 +95,8 @@ impl Readers {
         let scan: Scan = Box::new(move || sender.send(shared.read(read)));
         let start = || Worker::start("app-tokens-list", run_scans).ok();
         match self.scanner.get_or_init(start) {
-            // If the thread has died, the scan is dropped with its sender, and the receiver hears of it.
+            // If the thread has died, the scan is dropped with its sender, and the receiver hears
+            // of it.
             Some(scanner) => _ = scanner.send(scan),
             None => scan(),
         }
@@ -113,7 +114,8 @@ fn run_scans(scans: Receiver<Scan>) {
 }
 
 impl Drop for Readers {
-    /// Closes this thread's own connection. Other threads close theirs when they end or read another store.
+    /// Closes this thread's own connection. Other threads close theirs when they end or read
+    /// another store.
     fn drop(&mut self) {
         drop(self.of_threads.take());
         thread_reader::close_unused();

@@ -1,11 +1,14 @@
--- The tables of `SqliteStore`, version 1. They may share a file with the host's own tables: all names begin with `app_tokens`, and
--- neither `user_version` nor `application_id` is touched. SQLite 3.37 or newer, for STRICT.
+-- The tables of `SqliteStore`, version 1. They may share a file with the host's own tables: all
+-- names begin with `app_tokens`, and `user_version` and `application_id` are left alone. SQLite
+-- 3.37 or newer, for STRICT.
 --
--- Times are whole seconds since 1970-01-01T00:00:00Z. Ids are the ten characters of the token's text read as a number (Crockford's
--- base 32, the first character the greatest). `scopes` and `resources` are NULL for everything, else the items, one a line, and
--- the empty text for none of them: no item is empty or holds a line's end.
+-- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
+-- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
+-- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
+-- text for none. No item is empty or holds a line end.
 --
--- A row that was damaged by hand must still be revocable, so a CHECK may fail only where its own columns are written wrong.
+-- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
+-- written wrong.
 
 CREATE TABLE app_tokens_schema (
     version INTEGER NOT NULL
@@ -15,47 +18,57 @@ INSERT INTO app_tokens_schema (version) VALUES (1);
 
 CREATE TABLE app_tokens (
     id                INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 1125899906842623), -- 2^50 - 1
-    digest            BLOB    NOT NULL, -- the scheme's tag, then the digest: 01 and the 32 bytes of SHA-256
+    digest            BLOB    NOT NULL, -- the scheme's tag (01), then SHA-256
     owner             TEXT    NOT NULL,
     label             TEXT    NOT NULL,
     scopes            TEXT,
     resources         TEXT,
-    issued_by         TEXT,             -- the operator; NULL: the owner himself
+    networks          TEXT,
+    attributes        TEXT,             -- one `key value` a line; NULL: none
+    issued_by         TEXT,             -- the operator; NULL: the owner
     created_at        INTEGER NOT NULL,
     expires_at        INTEGER,          -- NULL: never
-    family            INTEGER NOT NULL, -- the id of the first token of its line of rotations
+    family            INTEGER NOT NULL, -- the id of the first token of its line
     successor         INTEGER,          -- the id of the token that superseded it
     derived_from      INTEGER,          -- the family of the token under which it was issued
     revoked_at        INTEGER,
     revoked_reason    TEXT,
-    revoked_by        TEXT,             -- `owner`, `engine` or `operator NAME`
+    revoked_by        TEXT,             -- `owner NAME`, `operator NAME` or `engine`
     last_used_at      INTEGER,
     last_used_address TEXT,
     last_used_client  TEXT,
     revision          INTEGER NOT NULL CHECK (revision >= 0),
     key_id            INTEGER NOT NULL, -- the key of the ring under which the row is sealed
-    seal              BLOB,             -- 32 bytes; NULL once the row is revoked
-    CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL) AND (revoked_at IS NULL) = (revoked_by IS NULL)),
-    CHECK (last_used_at IS NOT NULL OR (last_used_address IS NULL AND last_used_client IS NULL))
+    seal              BLOB,             -- its version (01), then 32 bytes; NULL once the row is revoked
+    CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)
+        AND (revoked_at IS NULL) = (revoked_by IS NULL)),
+    CHECK (last_used_at IS NOT NULL
+        OR (last_used_address IS NULL AND last_used_client IS NULL))
 ) STRICT;
 
--- Every index ends in the id, as the rowid does in SQLite: rows come out of it in order of id. Searched without an index, from one
--- end of the table to the other, are: every token, every unrevoked one, and what a host asks by `created_at` alone.
+-- SQLite ends every index in the rowid, which is the id, so rows come out of it in order of id.
+-- These lists walk through the whole table: every token, every unrevoked one, and what a host asks
+-- by `created_at` alone.
 
 -- An owner's list.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner);
 
--- An owner's limit and unique labels, whatever lies dead beside them.
-CREATE INDEX app_tokens_live ON app_tokens (owner, label) WHERE revoked_at IS NULL AND successor IS NULL;
+-- An owner's limit and unique labels, however many dead rows the owner has.
+CREATE INDEX app_tokens_live ON app_tokens (owner, label)
+    WHERE revoked_at IS NULL AND successor IS NULL;
 
 -- A line of rotations, and what was issued under it.
 CREATE INDEX app_tokens_of_family ON app_tokens (family);
-CREATE INDEX app_tokens_derived ON app_tokens (derived_from, owner) WHERE derived_from IS NOT NULL;
+CREATE INDEX app_tokens_derived ON app_tokens (derived_from, owner)
+    WHERE derived_from IS NOT NULL;
 
--- What a key still seals. The second column is always NULL: with it, the index alone answers.
+-- What a key still seals. The second column is always NULL: with it the index alone answers,
+-- without the table.
 CREATE INDEX app_tokens_under_key ON app_tokens (key_id, revoked_at) WHERE revoked_at IS NULL;
 
--- Reminders and clean-up: what ends, what ended, what lies idle.
+-- Reminders and clean-up: what expires, what was revoked, what is idle.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX app_tokens_by_revocation ON app_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
-CREATE INDEX app_tokens_by_last_use ON app_tokens (max(created_at, coalesce(last_used_at, created_at)));
+CREATE INDEX app_tokens_by_revocation ON app_tokens (revoked_at)
+    WHERE revoked_at IS NOT NULL;
+CREATE INDEX app_tokens_by_last_use
+    ON app_tokens (max(created_at, coalesce(last_used_at, created_at)));

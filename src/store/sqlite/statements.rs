@@ -13,7 +13,8 @@ const BEGIN_CHANGE: &str = "SAVEPOINT app_tokens";
 const KEEP_CHANGE: &str = "RELEASE app_tokens";
 const UNDO_CHANGE: &str = "ROLLBACK TO app_tokens";
 
-/// A connection, and the statements over one table that were prepared on it, kept for the next change.
+/// A connection, and the statements over one table that were prepared on it, kept for the next
+/// change.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
     table: &'c TableName,
@@ -28,7 +29,8 @@ impl<'c> Statements<'c> {
     /// Makes a change within the open transaction, or none of it, even if it panics.
     ///
     /// # Errors
-    /// The inner result is the change's own. The outer one is an error that spoils the whole transaction.
+    /// The inner result is the change's own. The outer one is an error that spoils the whole
+    /// transaction.
     pub(super) fn atomically<T>(
         &mut self,
         change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
@@ -36,8 +38,8 @@ impl<'c> Statements<'c> {
         self.execute(BEGIN_CHANGE, [])?;
         let outcome = catch_unwind(AssertUnwindSafe(|| change(self)));
         let outcome = match outcome.unwrap_or_else(|_| Err(panicked("the change"))) {
-            // If SQLite can't go on, for instance on a full disk, it rolls back the whole transaction.
-            // The savepoint is gone then.
+            // If SQLite can't go on, for instance on a full disk, it rolls back the whole
+            // transaction. The savepoint is gone then.
             Err(error) if self.execute(UNDO_CHANGE, []).is_err() => return Err(error),
             outcome => outcome,
         };

@@ -1,7 +1,7 @@
 //! A connection per thread for look-ups, with the statement prepared on it.
 //!
-//! A look-up takes three microseconds this way. To prepare the statement for each one, or to send the
-//! question to another thread, takes several times as long.
+//! A look-up takes three microseconds this way. To prepare the statement for each one, or to send
+//! the question to another thread, takes several times as long.
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -21,7 +21,8 @@ use super::watch::Watch;
 use crate::store::Row;
 use crate::token::TokenId;
 
-/// After so many look-ups a thread gets a connection. A thread that serves one request isn't worth one.
+/// After so many look-ups a thread gets a connection. A thread that serves one request isn't worth
+/// one.
 const LOOKUPS_BEFORE_CONNECTION: u32 = 8;
 /// At most so many threads get one, as each costs a few open files. The others share.
 const MAX_THREAD_CONNECTIONS: usize = 32;
@@ -103,10 +104,10 @@ impl ThreadReader {
 
 /// A connection together with a statement that is prepared on it.
 ///
-/// rusqlite's statement borrows its connection, so a struct can't hold both without `unsafe`. The frame of
-/// an async function can. The function prepares the statement and then loops: it waits for an id in the
-/// mailbox, looks it up and leaves the answer there. Whoever asks puts in an id and polls once. It never
-/// waits for anything else, so it needs no runtime and no waker.
+/// rusqlite's statement borrows its connection, so a struct can't hold both without `unsafe`. The
+/// frame of an async function can. The function prepares the statement and then loops: it waits for
+/// an id in the mailbox, looks it up and leaves the answer there. A caller puts in an id and
+/// polls once. It never waits for anything else, so it needs no runtime and no waker.
 struct ThreadStatement {
     mailbox: Rc<Mailbox>,
     query_loop: Pin<Box<dyn Future<Output = Exit>>>,
@@ -123,7 +124,8 @@ struct Mailbox {
 }
 
 impl ThreadStatement {
-    /// `None` if enough threads have a connection, or if it can't be opened: the shared ones report why.
+    /// `None` if enough threads have a connection, or if it can't be opened: the shared ones report
+    /// why.
     fn open(readers: &Arc<ThreadReaders>) -> Option<ThreadStatement> {
         let _slot = ConnectionSlot::take(readers)?;
         let connection = open_reader(&readers.path).ok()?;

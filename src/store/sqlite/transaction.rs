@@ -28,14 +28,14 @@ const BEGIN_INNER: &str = "SAVEPOINT app_tokens_transaction";
 const COMMIT_INNER: &str = "RELEASE app_tokens_transaction";
 const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_tokens_transaction";
 
-/// Tokens within a transaction on the host's own connection. A user and their first token are written
-/// together or not at all; so are the end of an account and the revocation of its tokens.
+/// Tokens within a transaction on the host's own connection. A user and their first token are
+/// written together or not at all; so are the end of an account and the revocation of its tokens.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("app.db");
-/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// # use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 /// use app_tokens::store::{SqliteStore, SqliteTransaction};
 /// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
 /// let tokens = TokenAuthority::new(SqliteStore::open(&path)?, ring, policy); // makes the tables
@@ -45,7 +45,7 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// let transaction = SqliteTransaction::begin(&mut connection)?;
 /// transaction.with(|connection| connection.execute("INSERT INTO users VALUES ('alice')", []))?;
 /// let within = tokens.in_transaction(&transaction);
-/// let issued = within.blocking().issue(NewToken::new("alice", "My phone"))?;
+/// let issued = within.blocking().issue(NewToken::new("alice", "My phone", Access::full()))?;
 /// let events = within.into_events();
 /// transaction.commit()?;
 /// events.send();
@@ -54,16 +54,18 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// # }
 /// ```
 ///
-/// If it is dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that it answered
-/// holds before the commit, and nobody else can write to the file until then: keep it short. Nothing is
-/// retried.
+/// If it is dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that
+/// it answered holds before the commit, and nobody else can write to the file until then: keep it
+/// short. Nothing is retried.
 ///
-/// A call that fails leaves the transaction as it was before that call. If SQLite itself rolled everything
-/// back, for instance on a full disk, every later call and `commit` fail: the transaction is over.
+/// A call that fails leaves the transaction as it was before that call. If SQLite itself rolled
+/// everything back, for instance on a full disk, every later call and `commit` fail: the
+/// transaction is over.
 ///
-/// It needs the tables and doesn't make them. The connection's settings stay the host's choice: how durable
-/// a commit is, and how long it waits for a lock. It doesn't check whether the file was moved. rusqlite's own
-/// `Transaction` can't be taken, as threads can't share it and a [`TokenStore`] must be shared.
+/// It needs the tables and doesn't make them. The connection's settings stay the host's choice: how
+/// durable a commit is, and how long it waits for a lock. It doesn't check whether the file was
+/// moved. rusqlite's own `Transaction` can't be taken, as threads can't share it and a
+/// [`TokenStore`] must be shared.
 ///
 /// # Threads
 /// Every call runs on the caller's thread, one at a time.
@@ -79,7 +81,8 @@ impl<'c> SqliteTransaction<'c> {
     /// Begins a transaction that writes; if the host has one open, a savepoint within that.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] if the file is locked, or if it lacks the tables that this version knows.
+    /// [`SqliteStoreError`] if the file is locked, or if it lacks the tables that this version
+    /// knows.
     pub fn begin(
         connection: &'c mut Connection,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
@@ -117,13 +120,15 @@ impl<'c> SqliteTransaction<'c> {
     /// Commits the transaction; a savepoint becomes part of the transaction around it.
     ///
     /// # Errors
-    /// [`StoreError`] if SQLite refuses, and it is rolled back; or if it is unknown whether it committed.
+    /// [`StoreError`] if SQLite refuses, and it is rolled back; or if it is unknown whether it
+    /// committed.
     pub fn commit(self) -> Result<(), StoreError> {
         let connection = self.open()?;
         let commit = if self.is_inner { COMMIT_INNER } else { COMMIT };
         let done = connection.execute_batch(commit).map_err(|error| {
             match error.sqlite_error_code() {
-                // A lock, or a foreign key of the host's tables, refuses before anything is written.
+                // A lock, or a foreign key of the host's tables, refuses before anything is
+                // written.
                 Some(ErrorCode::DatabaseBusy | ErrorCode::ConstraintViolation) => {
                     StoreError::not_done(self.failure(error))
                 }
@@ -139,7 +144,8 @@ impl<'c> SqliteTransaction<'c> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, if the transaction is still open. After it, each statement would commit alone.
+    /// The connection, if the transaction is still open. After it, each statement would commit
+    /// alone.
     fn open(&self) -> Result<MutexGuard<'_, &'c mut Connection>, StoreError> {
         let connection = self.lock();
         if connection.is_autocommit() { Err(StoreError::not_done(Over)) } else { Ok(connection) }
@@ -168,7 +174,7 @@ impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
         let connection = self.lock();
         let rollback = if self.is_inner { ROLLBACK_INNER } else { ROLLBACK };
-        _ = connection.execute_batch(rollback); // ignored: it may be committed, or rolled back already
+        _ = connection.execute_batch(rollback); // ignored: it is over already
     }
 }
 

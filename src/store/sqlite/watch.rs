@@ -1,7 +1,7 @@
 //! [`Watch`]: whether the file that was opened is still the one at its path.
 //!
-//! If it was deleted, moved or replaced, the system lets this process write on into a file that nobody will
-//! open again. A revocation would be lost, and another process would let the token in.
+//! If it was deleted, moved or replaced, the system lets this process write on into a file that
+//! nobody will open again. A revocation would be lost, and another process would let the token in.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,20 @@ use rusqlite::ffi;
 
 use super::error::SqliteStoreError;
 
-/// For so many milliseconds readers trust the last check. One for each look-up would cost more than the
-/// look-up itself.
+/// For so many milliseconds readers trust the last check. One for each look-up would cost more than
+/// the look-up itself.
 const TRUSTED_MILLIS: u64 = 1000;
 
-/// Watches the file, its write-ahead log and the log's index. All three stay in place while one process has
-/// the file open.
+/// Watches the file, its write-ahead log and the log's index. All three stay in place while one
+/// process has the file open.
 #[derive(Clone)]
 pub(super) struct Watch(Arc<Watched>);
 
 struct Watched {
     files: Vec<(PathBuf, Identity)>,
     begun: Instant,
-    /// Until when the last check is trusted, in milliseconds since `begun`. 0 if it found a file missing.
+    /// Until when the last check is trusted, in milliseconds since `begun`. 0 if it found a file
+    /// missing.
     trusted_until: AtomicU64,
 }
 
@@ -36,8 +37,8 @@ impl Watch {
     /// Opens a database and watches it from then on.
     ///
     /// # Errors
-    /// Those of opening it. [`SqliteStoreError::Replaced`] if the file was replaced meanwhile: the watch
-    /// would be over another file than was opened.
+    /// Those of opening it. [`SqliteStoreError::Replaced`] if the file was replaced meanwhile: the
+    /// watch would be over another file than was opened.
     pub(super) fn open<T>(
         path: &Path,
         open: impl FnOnce() -> Result<T, SqliteStoreError>,
@@ -166,14 +167,14 @@ mod tests {
             |milliseconds| watch.check_cached_at(Duration::from_millis(milliseconds)).is_ok();
         assert!(check_cached(5000));
         rename(&path, &away).unwrap();
-        assert!(check_cached(5999), "nobody looks for each look-up");
+        assert!(check_cached(5999), "no look-up checks again");
         assert!(!check_cached(6000));
         rename(&away, &path).unwrap();
         assert!(check_cached(6000), "what is gone may be back at any time");
         rename(&path, &away).unwrap();
         assert!(check_cached(6001) && !check_cached(7000));
         assert!(watch.check_at(Duration::from_millis(7000)).is_err());
-        assert!(!check_cached(7000), "by whoever it was seen");
+        assert!(!check_cached(7000), "a check that fails ends the trust of all readers");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-/// A thread that does the jobs it is sent, in order. Dropping it waits for the jobs that it was sent.
+/// A thread that does the jobs it is sent, in order. Dropping it waits for the jobs that it was
+/// sent.
 pub(super) struct Worker<J> {
     jobs: Option<Sender<J>>,
     thread: Option<JoinHandle<()>>,

@@ -1,7 +1,7 @@
 //! [`Writer`]: the one thread that writes. Changes that wait for it are committed together.
 //!
-//! A sync of the disk takes far longer than a change, and SQLite has one writer at a time anyhow. So the
-//! changes that come in during one sync share the next.
+//! A sync of the disk takes far longer than a change, and SQLite has one writer at a time anyhow.
+//! So the changes that come in during one sync share the next.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -40,8 +40,8 @@ impl Writer {
 
     /// Makes a change and waits until it is committed.
     ///
-    /// The change is sent at the future's first poll, and made even if the future is dropped then. It runs
-    /// again if its first transaction was rolled back for another change's sake.
+    /// The change is sent at the future's first poll, and made even if the future is dropped then.
+    /// It runs again if its first transaction was rolled back for another change's sake.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -102,8 +102,8 @@ fn commit_waiting(
     let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
     let mut ends = commit_all(statements, watch, &mut jobs);
     if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
-        // The rest, and those that came meanwhile, would each wait for the same lock: 5 seconds for every
-        // change before them. They fail at once instead.
+        // The rest, and those that came meanwhile, would each wait for the same lock: 5 seconds for
+        // every change before them. They fail at once instead.
         jobs.extend(waiting.try_iter());
         ends.resize(jobs.len(), locked);
     }
@@ -171,15 +171,15 @@ fn commit_together(
         }
     }
     let Err(error) = statements.execute(COMMIT, []) else {
-        // The file may have been replaced between the check and the commit. Then the change was written
-        // into a file that nobody will open again.
+        // The file may have been replaced between the check and the commit. Then the change was
+        // written into a file that nobody will open again.
         return match watch.check() {
             Ok(()) => TransactionEnd::Committed,
             Err(error) => TransactionEnd::Unknown(error.into()),
         };
     };
-    // A lock refuses before anything is written. After a write or a sync that failed, a crash may yet
-    // bring the change back.
+    // A lock refuses before anything is written. After a write or a sync that failed, a crash may
+    // yet bring the change back.
     match statements.execute(ROLLBACK, []) {
         Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into()),
         _ => TransactionEnd::Unknown(error.into()),

@@ -7,7 +7,7 @@ fn denied(reason: DenialReason) -> Refusal {
 }
 
 fn forbidden(scope: Option<&str>) -> Refusal {
-    Refusal::Forbidden(Forbidden::new(scope))
+    Refusal::Forbidden(Forbidden::new(Missing::Scope, scope))
 }
 
 fn failed() -> Refusal {
@@ -34,6 +34,8 @@ fn every_refusal() -> Vec<Refusal> {
         denied(DenialReason::Revoked),
         forbidden(Some("files:read")),
         forbidden(None),
+        Forbidden::new(Missing::Resource, Some("files:read")).into(),
+        Forbidden::new(Missing::Network, None).into(),
         failed(),
         Refusal::Accounts("no route to host".into()),
     ];
@@ -106,6 +108,17 @@ fn a_missing_scope_is_403_and_names_it() {
     assert_eq!(challenges(&forbidden(Some("files:write"))), [expected]);
     let expected = r#"Bearer realm="acme", error="insufficient_scope""#;
     assert_eq!(challenges(&forbidden(None)), [expected]);
+}
+
+#[test]
+fn what_is_missing_is_told_apart_and_a_network_has_no_challenge() {
+    let of = |missing| answer_of(&Forbidden::new(missing, Some("files:read")).into());
+    let missing = [Missing::Scope, Missing::Resource, Missing::Network];
+    assert!(missing.iter().all(|missing| of(*missing).status == 403));
+    let codes = ["scope_missing", "resource_missing", "outside_networks"];
+    assert_eq!(missing.map(|missing| of(missing).code), codes);
+    assert!(challenges(&Forbidden::new(Missing::Network, None).into()).is_empty());
+    assert_eq!(challenges(&Forbidden::new(Missing::Resource, None).into()).len(), 1);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::accounts::AccountsError;
 use super::*;
-use crate::authority::By;
+use crate::access::Access;
 use crate::event::Event;
 use crate::issue::{IssuedToken, NewToken};
 use crate::key_ring::KeyRing;
 use crate::store::MemoryStore;
-use crate::text::{Owner, Reason};
+use crate::text::{Operator, Owner, Reason};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -75,7 +75,8 @@ impl World {
             }
         })
         .build();
-        let token = tokens.blocking().issue(NewToken::new("u1", "My phone")).unwrap();
+        let token =
+            tokens.blocking().issue(NewToken::new("u1", "My phone", Access::full())).unwrap();
         let accounts = TwoAccounts { asked: asked.clone(), disabled, broken };
         World { login: Login::new(tokens, accounts), token, asked, told }
     }
@@ -159,7 +160,8 @@ async fn an_owner_who_is_turned_away_has_not_used_the_token() {
     let world = World::with("u1", false);
     world.bearer(world.text()).await.unwrap_err();
     world.basic("Bob", world.text()).await.unwrap_err();
-    let view = world.login.tokens().find(By::Operator("test"), world.token.id()).await.unwrap();
+    let view =
+        world.login.tokens().find(&Operator::new("test").unwrap(), world.token.id()).await.unwrap();
     assert!(view.last_use().is_none());
 }
 
@@ -168,7 +170,7 @@ async fn the_accounts_are_not_asked_about_a_token_that_is_no_good() {
     let world = World::new();
     let other = World::new();
     world.denies(&world.basic("Alice", other.text()).await, DenialReason::Unknown);
-    let by = By::Operator("test");
+    let by = &Operator::new("test").unwrap();
     world.login.tokens().revoke(by, world.token.id(), Reason::LEAKED).await.unwrap();
     world.denies(&world.basic("Alice", world.text()).await, DenialReason::Revoked);
     world.denies(&world.bearer(world.text()).await, DenialReason::Revoked);

@@ -118,7 +118,8 @@ fn a_change_too_big_for_the_disk_takes_none_of_those_committed_with_it_along() {
     let big = counted("INSERT INTO numbers VALUES (zeroblob(100000))");
     let answers = write(&connection, &Watch::none(), [small(), big, small()]);
     let answers = answers.into_iter().map(|answer| answer.map_err(|error| error.to_string()));
-    let full = "the token store failed: app.db: database or disk is full (free some space: nothing needs to be restarted)";
+    let full = "the token store failed: app.db: database or disk is full \
+        (free some space: nothing needs to be restarted)";
     assert!(answers.eq([Ok(1), Err(full.into()), Ok(1)]));
     assert_eq!(runs.load(Ordering::SeqCst), 5, "two together, which SQLite took back, and each");
     assert_eq!(numbers(&connection), "1 1", "and none is made twice");
@@ -269,7 +270,7 @@ fn the_thread_does_what_it_took_and_ends_when_the_writer_is_dropped() {
     .unwrap();
     let mut futures: Vec<_> = (0..9).map(|n| Box::pin(writer.write(add(n)))).collect();
     for future in &mut futures {
-        let _sent = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop())); // sends the change
     }
     drop(futures);
     drop(writer);

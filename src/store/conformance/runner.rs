@@ -1,0 +1,29 @@
+//! Runs the task of a test, by the host's own runner if there is one.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The future of one test, which a runner runs.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Runs a task to its end, on the calling thread or another.
+pub type Runner = fn(Task);
+
+/// Runs a task of a store whose futures need no runtime.
+pub fn block_on(task: Task) {
+    crate::blocking::block_on(task);
+}
+
+/// Runs a task and checks that the runner brought it to its end: a runner that drops tasks would
+/// pass every test. Each `#[test]` that [`tests!`](super::tests) makes calls it.
+#[doc(hidden)]
+pub fn run(runner: Runner, task: Task) {
+    let finished = Arc::new(AtomicBool::new(false));
+    let noted = Arc::clone(&finished);
+    runner(Box::pin(async move {
+        task.await;
+        noted.store(true, Ordering::SeqCst);
+    }));
+    assert!(finished.load(Ordering::SeqCst), "the runner returned before its task was done");
+}
