@@ -16,10 +16,14 @@ use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
-type Gate = Login<MemoryStore, NamesAreOwners<fn(&str) -> bool>>;
+type Known = fn(&str) -> bool;
 
 /// What needs a token: one function from headers to a text or a refusal.
-async fn greet(login: &Gate, headers: &HeaderMap, peer: IpAddr) -> Result<String, Refusal> {
+async fn greet(
+    login: &Login<MemoryStore, NamesAreOwners<Known>>,
+    headers: &HeaderMap,
+    peer: IpAddr,
+) -> Result<String, Refusal> {
     let client = headers.get(USER_AGENT).and_then(|client| client.to_str().ok()).unwrap_or("");
     let origin = Origin::unknown().address(peer).client(client);
     let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
@@ -47,7 +51,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let good = tokens.issue(NewToken::new("alice", "My phone", greetings)).await?;
     let weather = Access::scopes(["weather:read"])?;
     let weak = tokens.issue(NewToken::new("alice", "My watch", weather)).await?;
-    let accounts: fn(&str) -> bool = |name| ["alice", "bob"].contains(&name);
+    let accounts: Known = |name| ["alice", "bob"].contains(&name);
     let login = Login::new(tokens, NamesAreOwners(accounts));
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -30,8 +30,10 @@ const WRITE: Requirement<'_> = Requirement::one_of(&["files:write"]);
 /// The largest upload, and how much of a refused one is read and dropped.
 const MAX_BODY: usize = 1024 * 1024;
 
+type Known = fn(&str) -> bool;
+
 struct Host {
-    login: Login<MemoryStore, NamesAreOwners<fn(&str) -> bool>>,
+    login: Login<MemoryStore, NamesAreOwners<Known>>,
     files: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
@@ -178,7 +180,7 @@ fn response(reply: Result<Reply, Answer>) -> Response<String> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let accounts: fn(&str) -> bool = |name| name == "alice";
+    let accounts: Known = |name| name == "alice";
     let login = Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(accounts))
         .challenges(Challenges::Basic)
         .without_challenges_for_scripts();

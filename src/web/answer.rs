@@ -168,6 +168,7 @@ pub(crate) struct Challenge {
 
 impl Challenge {
     /// Returns what the challenges say; `None` if the answer has none, whatever the login shows.
+    #[cfg(feature = "axum")]
     pub(crate) fn of(refusal: &Refusal) -> Option<Challenge> {
         draft(refusal).1
     }

@@ -249,7 +249,6 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Marks the response of a refusal that was made inside the layer, where nobody knows what the
 /// login's challenges show.
-#[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum handlers make responses"))]
 #[derive(Clone)]
 pub(crate) struct Unshown(pub(crate) Challenge);
 

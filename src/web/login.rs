@@ -76,7 +76,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     ///
     /// The header holds the token alone, or a scheme and the token. If it is not empty, it decides
     /// who enters. `Authorization` is still looked at: without the other header it decides as ever,
-    /// and a second, different token in it is refused. A [`TokenLayer`](super::TokenLayer) removes
+    /// and a second, different token in it is refused. A `TokenLayer` removes
     /// both headers.
     ///
     /// ```
@@ -114,8 +114,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// Shows no challenge to scripts ([`is_from_script`](super::is_from_script)), so that no
     /// browser opens its password dialog over a page.
     ///
-    /// [`Login::answer_to`] and [`TokenLayer`](super::TokenLayer) do so; [`Login::answer`] knows no
-    /// headers.
+    /// [`Login::answer_to`] and `TokenLayer` do so; [`Login::answer`] knows no headers.
     #[must_use]
     pub fn without_challenges_for_scripts(self) -> Login<S, A> {
         Login { challenges_scripts: false, ..self }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use app_tokens::web::{TokenLayer, client_address};
 use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Origin, Policy, TokenAuthority};
 
+use axum::http::HeaderValue;
+
 use super::*;
 
 /// What the last use of a token was noted to come from.
@@ -49,7 +51,7 @@ fn behind_a_proxy(tokens: &Tokens) -> Router {
     let layer = TokenLayer::new(login(tokens)).origin(|request| {
         let peer = *request.extensions.get::<IpAddr>().unwrap();
         let lines = request.headers.get_all("x-forwarded-for").iter();
-        let lines: Vec<&[u8]> = lines.map(|line| line.as_bytes()).collect();
+        let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
         let proxies = ["10.0.0.1".parse().unwrap()];
         client_address(peer, lines, &proxies).map_or(Origin::unknown(), Origin::from)
     });

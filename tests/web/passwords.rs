@@ -11,7 +11,7 @@ use super::*;
 fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
-    let layer = TokenLayer::new(login(&tokens)).or_else(move |login: Credentials<'static>| {
+    let layer = TokenLayer::new(login(tokens)).or_else(move |login: Credentials<'static>| {
         log.lock().unwrap().push(format!("{:?} {}", login.user(), login.expose_secret()));
         async move {
             match (login.user(), login.expose_secret()) {
