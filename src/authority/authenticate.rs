@@ -9,7 +9,7 @@ use crate::present::{Authenticated, Origin};
 use crate::record::{Actor, LastUse, Status};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Row, TokenStore};
-use crate::text::{Owner, Reason, clean_client};
+use crate::text::{Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 use crate::usage_log::UseKind;

@@ -1,7 +1,7 @@
 use super::*;
 use CredentialsError::{
-    ControlCharacter, NoColon, NotBase64, NotBearer, SeveralHeaders, TokenAsUserName, TooLong,
-    TwoTokens, UnsupportedScheme,
+    ControlCharacter, NoColon, NotBase64, NotBearer, SeveralHeaders, TokenAsUserName,
+    TokenInOtherScheme, TooLong, TwoTokens, UnsupportedScheme,
 };
 use proptest::prelude::*;
 
@@ -230,21 +230,37 @@ fn other_schemes_are_refused() {
 }
 
 #[test]
+fn a_foreign_scheme_is_innocent_unless_a_token_stands_behind_it() {
+    for innocent in [
+        "NTLM TlRMTVNTUAABAAAAB4IIogAAAAAAAAAAAAAAAAAAAAAGAbEdAAAADw==",
+        "Digest username=\"acme_bot\", response=\"6629fae49393a05397450978507c4ef1\"",
+        "Digest response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\"",
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request",
+        "ApiKey ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    ] {
+        always_refused(innocent, UnsupportedScheme);
+    }
+    // Every mistyped token that would be denied as a password is found here, too.
+    for at in 5..TOKEN.len() {
+        for wrong in ["", "u", "!", "é", "_"] {
+            let mistyped = format!("ApiKey {}{wrong}{}", &TOKEN[..at], &TOKEN[at + 1..]);
+            always_refused(mistyped, TokenInOtherScheme);
+        }
+    }
+}
+
+#[test]
 fn a_bare_token_is_taken_only_where_the_host_says_so_and_only_if_it_claims_to_be_one() {
     gives(TOKEN, &lenient(), None, TOKEN);
     gives(TOKEN.to_uppercase(), &lenient(), None, &TOKEN.to_uppercase());
     gives(MISTYPED, &lenient(), None, MISTYPED);
-    refused(TOKEN, &strict(), UnsupportedScheme);
-    for other in [
-        "password",
-        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-        &TOKEN[5..],
-        &TOKEN[..15],
-        &format!("\"{TOKEN}\""),
-        &format!("{TOKEN} {TOKEN}"),
-        &format!("Acme {TOKEN}"),
-    ] {
+    refused(TOKEN, &strict(), TokenInOtherScheme);
+    for other in ["password", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", &TOKEN[5..], &TOKEN[..15]]
+    {
         always_refused(other, UnsupportedScheme);
+    }
+    for other in [&format!("\"{TOKEN}\""), &format!("{TOKEN} {TOKEN}"), &format!("Acme {TOKEN}")] {
+        always_refused(other, TokenInOtherScheme);
     }
 }
 
