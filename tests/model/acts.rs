@@ -493,10 +493,15 @@ impl Draw {
 
     /// Mostly within what the caller may ask for.
     fn issue_under(&mut self, model: &Model) -> Act {
-        let caller = self.of(&model.entered);
+        // Few callers are derived, and under them nothing is issued.
+        let is_derived = |id: &TokenId| {
+            model.rows.iter().any(|row| row.line.id == *id && row.line.derived_from.is_some())
+        };
+        let derived = model.entered.iter().copied().find(is_derived);
+        let caller = derived.filter(|_| self.once_in(3)).unwrap_or_else(|| self.of(&model.entered));
         let mut wish = self.wish(model);
         let row = model.rows.iter().find(|row| row.line.id == caller);
-        if let Some(row) = row.filter(|_| !self.once_in(4)) {
+        if let Some(row) = row.filter(|_| !self.once_in(6)) {
             let mut owners = OWNERS.into_iter();
             wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
             // Mostly all that the caller has, or nearly.
@@ -506,7 +511,7 @@ impl Draw {
                 row.line.access.includes(&access_of(*names))
             };
             let widest = widest.into_iter().find(is_within).unwrap();
-            wish.scopes = self.of(&[widest, widest, wish.scopes]);
+            wish.scopes = self.of(&[widest, widest, widest, wish.scopes]);
             wish.life = self.of(&[Life::Default, Life::Default, wish.life]);
         }
         Act::IssueUnder(caller, wish)
