@@ -145,7 +145,11 @@ impl<'h> Credentials<'h> {
         self.user.as_ref().map(|user| self.part(user))
     }
 
-    /// Returns the secret: a token, or a password of the host. Never log, store or echo it.
+    /// Returns the secret as it was sent: a token, or a password of the host. Never log, store or
+    /// echo it.
+    ///
+    /// White space and line ends around a token don't matter. Whether they belong to a password is
+    /// the host's decision.
     pub fn expose_secret(&self) -> &str {
         self.part(&self.secret)
     }
@@ -259,7 +263,8 @@ pub enum CredentialsError {
     /// 2.1).
     #[error("the Bearer credentials are not a token")]
     NotBearer,
-    /// The user name or the password has a control character (RFC 7617, 2).
+    /// The user name or the password has a control character (RFC 7617, 2). White space and line
+    /// ends around the password don't count.
     #[error("the user name or the password has a control character")]
     ControlCharacter,
     /// The user name is or resembles a token, and tokens are not accepted there.
@@ -319,13 +324,17 @@ fn user_and_secret(
     separator: usize,
     accept: &Accept,
 ) -> Result<Credentials<'static>, CredentialsError> {
-    if text.chars().any(char::is_control) {
+    let (user, secret) = (&text[..separator], &text[separator + 1..]);
+    let user_is_token = resembles_a_token(user, &accept.prefixes);
+    // A secret that was read from a file ends with its line. A token is read without that; a
+    // password of the host's is handed on as it was sent.
+    let shown = if user_is_token { user.trim_ascii() } else { user };
+    if shown.chars().chain(secret.trim_ascii().chars()).any(char::is_control) {
         return Err(CredentialsError::ControlCharacter);
     }
-    let (user, secret) = (&text[..separator], &text[separator + 1..]);
     let (user_range, secret_range) = (0..separator, separator + 1..text.len());
 
-    let (user_range, secret_range) = if resembles_a_token(user, &accept.prefixes) {
+    let (user_range, secret_range) = if user_is_token {
         refuse_two_tokens(user, secret, accept)?;
         (None, user_range)
     } else {
@@ -343,7 +352,7 @@ fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), Cr
     if !is_the_same && resembles_a_token(secret, &accept.prefixes) {
         return Err(CredentialsError::TwoTokens);
     }
-    let stands_alone = is_the_same || NO_PASSWORD.contains(&secret);
+    let stands_alone = is_the_same || NO_PASSWORD.contains(&secret.trim_ascii());
     if accept.token_as_user_name && stands_alone && claims_to_be_a_token(user, &accept.prefixes) {
         return Ok(());
     }
