@@ -190,7 +190,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::revoke_leaked`].
     pub fn revoke_leaked(
         &self,
-        text: &str,
+        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &Operator,
     ) -> Result<LeakReport, ManageError> {
         block_on(self.tokens.revoke_leaked(text, operator))

@@ -121,6 +121,7 @@ pub mod event;
 mod usage_log;
 mod issue;
 mod present;
+mod disguise;
 mod leak;
 mod view;
 mod authority;

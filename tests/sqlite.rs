@@ -316,8 +316,11 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         Policy::new("acme").unwrap().with_no_limit_per_owner(),
     );
     let issue = || {
-        let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
-        let new = NewToken::new("alice", "My phone").access(access);
+        let access = Access::scopes(["r", "w"])
+            .unwrap()
+            .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
+            .unwrap();
+        let new = NewToken::new("alice", "My phone", access);
         tokens.blocking().issue(new).unwrap()
     };
     let sound = issue();

@@ -1,10 +1,13 @@
 //! Revoking, forgetting and purging.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::{LONGEST_FLUSH, TokenAuthority};
 use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
-use crate::leak::{self, Leak, LeakOutcome, LeakReport};
+use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
 use crate::record::{Actor, Revocation, Status};
 use crate::store::{Filter, Purge, PurgeCutoff, Row, TokenStore};
 use crate::text::{Operator, Owner, Reason};
@@ -66,28 +69,30 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
     ///
-    /// Finds tokens as they are written, in upper case, grouped, and inside HTTP Basic's base64.
-    /// The full secret of each is checked, so nobody can revoke a token by its id alone. Counts as
-    /// no use.
+    /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is checked,
+    /// so nobody can revoke a token by its id alone. Counts as no use. Other tasks run between the
+    /// pieces of a long text.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
     pub async fn revoke_leaked(
         &self,
-        text: &str,
+        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &Operator,
     ) -> Result<LeakReport, ManageError> {
         let actor = Actor::from(operator);
-        let (tokens, is_cut) = leak::find_tokens(text, self.engine.policy.accepted_prefixes());
-        // Digested at once, so that no copy of a secret waits for the store.
-        let digests: Vec<_> =
-            tokens.into_iter().map(|(at, token)| (at, token.id(), Digest::of(&token))).collect();
+        let mut scan = LeakScan::new(text.as_ref(), self.engine.policy.accepted_prefixes());
         let mut leaks = Vec::new();
-        for (position, id, digest) in digests {
-            let outcome = self.revoke_leak(id, digest, &actor).await?;
-            leaks.push(Leak { position, id, outcome });
+        while let Some(tokens) = scan.next_piece() {
+            for Found { position, id, digest } in tokens {
+                let outcome = self.revoke_leak(id, digest, &actor).await?;
+                leaks.push(Leak { position, id, outcome });
+            }
+            if !scan.is_done() {
+                yield_now().await;
+            }
         }
-        Ok(LeakReport { leaks, is_cut })
+        Ok(LeakReport { leaks, rest: scan.rest() })
     }
 
     /// Forgets a token and its whole line: revokes them and what was issued under them, and deletes
@@ -217,4 +222,17 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
     }
+}
+
+/// Lets other tasks of the same thread run, in any runtime.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

@@ -9,7 +9,7 @@ use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::store::Filter;
 use app_tokens::{
-    Access, By, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
+    Access, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
 };
 
 use super::draw::Draw;
@@ -129,24 +129,6 @@ pub(crate) struct Turn {
     pub(crate) overlap: Option<i64>,
 }
 
-impl Act {
-    /// Whether it is done in the name of an operator without a name.
-    pub(crate) fn is_by_nobody(&self) -> bool {
-        match self {
-            Act::Find { who, .. }
-            | Act::Change { who, .. }
-            | Act::Rotate { who, .. }
-            | Act::RevokeLeaked(_, _, who)
-            | Act::Trust { who, .. }
-            | Act::Revoke { who, .. }
-            | Act::RevokeMatching { who, .. }
-            | Act::Forget { who, .. }
-            | Act::ForgetOwner { who, .. } => matches!(who, Who::Operator("")),
-            _ => false,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) owner: &'static str,
@@ -202,24 +184,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    pub(crate) fn by(&self) -> By<'_> {
+    /// The operator, for acts that no owner does.
+    pub(crate) fn operator(&self) -> Operator {
         match self {
-            Who::Owner(owner) => By::Owner(owner),
-            Who::Operator(name) => By::Operator(name),
-        }
-    }
-
-    /// The operator's name.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Who::Owner(_) => "",
-            Who::Operator(name) => name,
+            Who::Owner(owner) => panic!("an act of {owner} alone"),
+            Who::Operator(name) => name.parse().unwrap(),
         }
     }
 
     pub(crate) fn actor(&self) -> Actor {
         match self {
-            Who::Owner(_) => Actor::Owner,
+            Who::Owner(owner) => Actor::from(owner),
             Who::Operator(name) => Actor::Operator(name.parse().unwrap()),
         }
     }
@@ -267,7 +242,6 @@ pub(crate) enum Answer {
     Keys(Vec<(u32, u64)>),
     Trusted(Vec<TokenId>),
     Unknown,
-    Invalid,
     Done,
 }
 
@@ -445,7 +419,7 @@ pub(crate) const BEGINNING: i64 = 1_772_366_400;
 
 const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
-const OPERATORS: [&str; 4] = ["eve", "eve", "nightly job", ""];
+const OPERATORS: [&str; 3] = ["eve", "eve", "nightly job"];
 
 impl Draw {
     pub(crate) fn rules(&mut self) -> Rules {

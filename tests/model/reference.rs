@@ -101,7 +101,7 @@ impl Model {
         let live = self.live_of_other_families(&line).len();
         refuse_if(self.rules.limit.is_some_and(|limit| live >= limit as usize), "limit reached")?;
         self.refuse_label(&line)?;
-        let by = line.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        let by = line.issued_by.clone().map_or(Actor::from(&line.owner), Actor::Operator);
         self.told.push(Told::Issued(new, by));
         self.add(line)
     }
@@ -216,7 +216,7 @@ impl Model {
     fn reuse(&mut self, row: usize, family: &Filter) {
         let Line { id, .. } = self.rows[row].line;
         if self.rules.reuse_ends_family {
-            self.revoke(family, Actor::Engine, &Reason::REUSED);
+            self.revoke(family, "engine".parse().unwrap(), &Reason::REUSED);
         }
         let since = self.now - self.interval();
         if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now + TOLERANCE) {

@@ -360,8 +360,11 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
         let tokens = TokenAuthority::new(store.clone(), KeyRing::ephemeral().unwrap(), policy);
         let issue = async || {
-            let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
-            tokens.issue(NewToken::new("alice", "My phone").access(access)).await.unwrap()
+            let access = Access::scopes(["r", "w"])
+                .unwrap()
+                .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
+                .unwrap();
+            tokens.issue(NewToken::new("alice", "My phone", access)).await.unwrap()
         };
         let sound = issue().await;
         for (damage, readable) in DAMAGE {
