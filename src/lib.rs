@@ -127,6 +127,7 @@ mod view;
 mod authority;
 pub mod upkeep;
 mod transaction;
+mod block_on;
 mod blocking;
 pub mod error;
 // -- how it arrives
