@@ -7,8 +7,8 @@ from imports import Crate
 
 # A store keeps rows and decides nothing: no secret, no plain token, no authority, no web.
 ROOM = "store"
-FILES = ["authority", "issue", "present", "secret", "web"]
-NAMES = {"token": ["Token", "expose_secret"], "secret": ["Secret"]}
+FILES = ["authority", "issue", "present", "random", "web"]
+NAMES = {"token": ["Token", "expose_secret"], "random": ["Secret"]}
 
 source = pathlib.Path("src")
 crate = Crate(source)

@@ -1,21 +1,35 @@
-//! What a token may do: scopes on resources, and what an action requires.
+//! What a token may do: scopes on resources, from networks; and what an action requires.
 //!
-//! A token has an [`Access`]; an action of the host's has a [`Requirement`]; [`Access::allows`] is the only
-//! place where the two meet. What a scope implies ("write implies read") travels with the requirement,
-//! so a host can change it without touching a stored token.
+//! A token has an [`Access`]; an action of the host has a [`Requirement`]. [`Access::allows`] and
+//! [`Access::allows_from`] are the only places where they meet. What a scope implies ("write
+//! implies read") travels with the requirement, so a host can change it without touching a stored
+//! token.
 
-use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::text::{InvalidText, TextProblem};
 
-/// What a token may do: some scopes, or all, on some resources, or all.
+mod network;
+mod requirement;
+mod resource;
+mod scope;
+
+pub use network::Network;
+pub use requirement::Requirement;
+pub use resource::{Resource, ResourceKind};
+pub use scope::{AsScope, Scope, ScopeName};
+pub(crate) use scope::{ScopeImplication, is_of_scope_token};
+
+/// What a token may do: some scopes, or all, on some resources, or all, from some networks, or all.
 ///
 /// An empty set allows nothing.
 ///
 /// ```
-/// use app_tokens::{Access, Requirement};
-/// let access = Access::scopes(["files:read"])?.on_resources(["photos", "docs/*"])?;
+/// use app_tokens::{Access, Requirement, Resource};
+/// let access = Access::scopes(["files:read"])?
+///     .on([Resource::exact("photos")?, Resource::under("docs")?])?
+///     .from_networks(["10.0.0.0/8".parse()?])?;
 /// assert!(access.allows(&Requirement::one_of(&["files:read"]).on("docs/taxes")));
 /// assert!(!access.allows(&Requirement::one_of(&["files:read"]).on("music")));
 /// // A token that is bound to resources does nothing where none is named.
@@ -25,20 +39,32 @@ use crate::text::{InvalidText, TextProblem};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
     scopes: Selection<Scope>,
-    resources: Selection<ResourcePattern>,
+    resources: Selection<Resource>,
+    networks: Selection<Network>,
 }
 
-/// Everything, or just what is listed: sorted, each once.
+/// Everything, or only what is listed: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Selection<T> {
     /// Everything of its kind, also what is added later.
     All,
-    /// Just these. None of them: nothing.
+    /// Only these. An empty list is nothing.
     Only(Arc<[T]>),
 }
 
+/// What an access lacks for an action. The first that is missing, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Missing {
+    /// The client's address: it is outside the token's networks, or unknown.
+    Network,
+    /// A scope.
+    Scope,
+    /// The resource; or the token is bound to resources, and none was named.
+    Resource,
+}
+
 impl<T: Ord> Selection<T> {
-    /// Just these, sorted, each once.
+    /// Makes a selection of only these, sorted, each once.
     pub fn only(items: impl IntoIterator<Item = T>) -> Selection<T> {
         let mut items: Vec<T> = items.into_iter().collect();
         items.sort_unstable();
@@ -48,6 +74,7 @@ impl<T: Ord> Selection<T> {
 }
 
 impl<T: Ord + Clone> Selection<T> {
+    /// Sorts what a host or a store listed, unless it is sorted already.
     fn listed(self, what: &'static str) -> Result<Selection<T>, InvalidText> {
         let max = Access::MAX_LISTED;
         match self {
@@ -62,340 +89,168 @@ impl<T: Ord + Clone> Selection<T> {
     }
 }
 
-impl Access {
-    /// The most scopes, and the most resources, that one token may list.
-    pub const MAX_LISTED: usize = 256;
-
-    /// Everything that its owner may do.
-    pub const fn full() -> Access {
-        Access { scopes: Selection::All, resources: Selection::All }
+impl<T> Selection<T> {
+    /// Returns whether everything that `other` selects is selected, by a rule for two items.
+    fn includes(&self, other: &Selection<T>, includes: impl Fn(&T, &T) -> bool) -> bool {
+        match (self, other) {
+            (Selection::All, _) => true,
+            (Selection::Only(_), Selection::All) => false,
+            (Selection::Only(mine), Selection::Only(theirs)) => {
+                theirs.iter().all(|theirs| mine.iter().any(|mine| includes(mine, theirs)))
+            }
+        }
     }
 
-    /// The named scopes on all resources.
+    fn is_nothing(&self) -> bool {
+        matches!(self, Selection::Only(items) if items.is_empty())
+    }
+}
+
+impl Access {
+    /// How many scopes, resources and networks one token may list, of each.
+    pub const MAX_LISTED: usize = 256;
+
+    /// Gives everything that the owner may do, from everywhere.
+    pub const fn full() -> Access {
+        Access { scopes: Selection::All, resources: Selection::All, networks: Selection::All }
+    }
+
+    /// Gives the named scopes, on all resources, from everywhere.
     ///
     /// # Errors
     /// [`InvalidText`] for a name that is no scope, or more than [`Access::MAX_LISTED`] of them.
     pub fn scopes<S: AsScope>(scopes: impl IntoIterator<Item = S>) -> Result<Access, InvalidText> {
-        let scopes = checked(
-            scopes.into_iter().map(|scope| Scope::new(scope.scope_name())),
-            "list of scopes",
-        )?;
-        Ok(Access { scopes, resources: Selection::All })
+        let scopes = scopes.into_iter().map(|scope| Scope::new(scope.scope_name()));
+        Ok(Access { scopes: at_most_listed(scopes, SCOPES)?, ..Access::full() })
     }
 
-    /// The same scopes on the named resources only. A pattern that ends in `*` means every name that
-    /// begins with what stands before it.
+    /// Limits the access to these resources, in place of those it had.
     ///
     /// # Errors
-    /// [`InvalidText`] for a pattern that is none, or more than [`Access::MAX_LISTED`] of them.
-    pub fn on_resources<R: AsRef<str>>(
-        self,
-        patterns: impl IntoIterator<Item = R>,
-    ) -> Result<Access, InvalidText> {
-        let resources =
-            checked(patterns.into_iter().map(ResourcePattern::new), "list of resources")?;
+    /// [`InvalidText`] for more than [`Access::MAX_LISTED`] of them.
+    pub fn on(self, resources: impl IntoIterator<Item = Resource>) -> Result<Access, InvalidText> {
+        let resources = at_most_listed(resources.into_iter().map(Ok), RESOURCES)?;
         Ok(Access { resources, ..self })
     }
 
-    /// From the two selections, as a store reads them back. They are sorted, and each item is there once, whatever they were.
+    /// Limits the access to clients in these networks, in place of those it had.
+    ///
+    /// A client whose address the host doesn't know is outside.
+    ///
+    /// # Errors
+    /// [`InvalidText`] for more than [`Access::MAX_LISTED`] of them.
+    pub fn from_networks(
+        self,
+        networks: impl IntoIterator<Item = Network>,
+    ) -> Result<Access, InvalidText> {
+        let networks = at_most_listed(networks.into_iter().map(Ok), NETWORKS)?;
+        Ok(Access { networks, ..self })
+    }
+
+    /// Makes an access of three selections, as a store reads them back. It sorts them, and keeps
+    /// each item once.
     ///
     /// # Errors
     /// [`InvalidText`] for more than [`Access::MAX_LISTED`] items in one of them.
     pub fn from_selections(
         scopes: Selection<Scope>,
-        resources: Selection<ResourcePattern>,
+        resources: Selection<Resource>,
+        networks: Selection<Network>,
     ) -> Result<Access, InvalidText> {
         Ok(Access {
-            scopes: scopes.listed("list of scopes")?,
-            resources: resources.listed("list of resources")?,
+            scopes: scopes.listed(SCOPES)?,
+            resources: resources.listed(RESOURCES)?,
+            networks: networks.listed(NETWORKS)?,
         })
     }
 
-    /// Which scopes.
+    /// Returns which scopes it gives.
     pub const fn granted_scopes(&self) -> &Selection<Scope> {
         &self.scopes
     }
 
-    /// On which resources.
-    pub const fn granted_resources(&self) -> &Selection<ResourcePattern> {
+    /// Returns on which resources.
+    pub const fn granted_resources(&self) -> &Selection<Resource> {
         &self.resources
     }
 
-    /// Whether this is enough for an action. The only such decision.
+    /// Returns from which networks.
+    pub const fn granted_networks(&self) -> &Selection<Network> {
+        &self.networks
+    }
+
+    /// Returns whether its scopes and resources are enough for an action.
     pub fn allows(&self, requirement: &Requirement<'_>) -> bool {
-        let scope_granted = match (&self.scopes, requirement.sufficient) {
+        self.missing_for(requirement).is_none()
+    }
+
+    /// Returns whether a client at this address may use it. `None` is an unknown address.
+    pub fn allows_from(&self, address: Option<IpAddr>) -> bool {
+        match (&self.networks, address) {
+            (Selection::All, _) => true,
+            (Selection::Only(_), None) => false,
+            (Selection::Only(networks), Some(address)) => {
+                networks.iter().any(|network| network.contains(address))
+            }
+        }
+    }
+
+    /// Returns the first of scope and resource that is missing for an action.
+    pub(crate) fn missing_for(&self, requirement: &Requirement<'_>) -> Option<Missing> {
+        let has_scope = match (&self.scopes, requirement.sufficient) {
             (Selection::All, _) | (_, None) => true,
             (Selection::Only(scopes), Some(sufficient)) => {
                 sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
             }
         };
-        let resource_granted = match (&self.resources, requirement.resource) {
+        let has_resource = match (&self.resources, requirement.resource) {
             (Selection::All, _) => true,
             // What needs no scope and names no resource is about nothing but the token itself.
             (Selection::Only(_), None) => requirement.sufficient.is_none(),
-            (Selection::Only(patterns), Some(name)) => {
-                patterns.iter().any(|pattern| pattern.matches(name))
+            (Selection::Only(resources), Some(name)) => {
+                resources.iter().any(|resource| resource.matches(name))
             }
         };
-        scope_granted && resource_granted
+        match (has_scope, has_resource) {
+            (false, _) => Some(Missing::Scope),
+            (true, false) => Some(Missing::Resource),
+            (true, true) => None,
+        }
     }
 
-    /// Whether everything that `other` allows is allowed by this, too: the subset law of narrowing,
-    /// rotation and derived tokens. What a scope implies is the policy's to say
-    /// ([`Policy::with_scopes`](crate::Policy::with_scopes)); here each scope stands for itself.
+    /// Returns whether it allows everything that `other` allows: the subset law of narrowing,
+    /// rotation and derived tokens.
+    ///
+    /// Each scope stands for itself here. What a scope implies is the policy's to say
+    /// ([`Policy::with_scopes`](crate::Policy::with_scopes)). Items are compared one by one, so two
+    /// halves of a network don't include the whole.
     pub fn includes(&self, other: &Access) -> bool {
         self.includes_by(other, &[])
     }
 
-    /// Like [`Access::includes`], with what implies each of the host's scopes.
+    /// Decides like [`Access::includes`], with what implies each of the host's scopes.
     pub(crate) fn includes_by(&self, other: &Access, implications: &[ScopeImplication]) -> bool {
-        let is_granted = |mine: &[Scope], theirs: &Scope| {
+        let is_given_by = |mine: &Scope, theirs: &Scope| {
             let known = implications.iter().find(|(name, _)| *name == theirs.as_str());
             let implied_by = known.map_or(&[][..], |(_, implied_by)| *implied_by);
-            mine.iter().any(|mine| mine == theirs || implied_by.contains(&mine.as_str()))
+            mine == theirs || implied_by.contains(&mine.as_str())
         };
-        let scopes_included = match (&self.scopes, &other.scopes) {
-            (Selection::All, _) => true,
-            (Selection::Only(_), Selection::All) => false,
-            (Selection::Only(mine), Selection::Only(theirs)) => {
-                theirs.iter().all(|s| is_granted(mine, s))
-            }
-        };
-        let resources_included = match (&self.resources, &other.resources) {
-            (Selection::All, _) => true,
-            (Selection::Only(_), Selection::All) => false,
-            (Selection::Only(mine), Selection::Only(theirs)) => {
-                theirs.iter().all(|theirs| mine.iter().any(|mine| mine.includes(theirs)))
-            }
-        };
-        scopes_included && resources_included
+        self.scopes.includes(&other.scopes, is_given_by)
+            && self.resources.includes(&other.resources, Resource::includes)
+            && self.networks.includes(&other.networks, Network::includes)
     }
 
-    /// Whether it allows nothing at all, because a set is empty.
+    /// Returns whether it allows nothing at all, because a set is empty.
     pub fn is_empty(&self) -> bool {
-        matches!(&self.scopes, Selection::Only(scopes) if scopes.is_empty())
-            || matches!(&self.resources, Selection::Only(patterns) if patterns.is_empty())
+        self.scopes.is_nothing() || self.resources.is_nothing() || self.networks.is_nothing()
     }
 }
 
-/// A scope's name, and the names of the scopes that imply it.
-pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
+const SCOPES: &str = "list of scopes";
+const RESOURCES: &str = "list of resources";
+const NETWORKS: &str = "list of networks";
 
-/// The host's own enum of scopes.
-///
-/// ```
-/// use app_tokens::ScopeName;
-///
-/// #[derive(Clone, Copy)]
-/// enum Files { Read, Write }
-///
-/// impl ScopeName for Files {
-///     fn name(&self) -> &'static str {
-///         match self { Files::Read => "files:read", Files::Write => "files:write" }
-///     }
-///     fn implied_by(&self) -> &'static [&'static str] {
-///         match self { Files::Read => &["files:write"], Files::Write => &[] }
-///     }
-/// }
-/// ```
-pub trait ScopeName {
-    /// The scope's name, by RFC 6749's `scope-token`.
-    fn name(&self) -> &'static str;
-
-    /// Returns every scope that implies this one. The list must be complete: it isn't followed further.
-    fn implied_by(&self) -> &'static [&'static str] {
-        &[]
-    }
-}
-
-/// What names a scope where a token is given some: a [`ScopeName`], a [`Scope`] or a text.
-pub trait AsScope {
-    /// The scope's name.
-    fn scope_name(&self) -> &str;
-}
-
-impl<S: ScopeName> AsScope for S {
-    fn scope_name(&self) -> &str {
-        self.name()
-    }
-}
-
-impl AsScope for &str {
-    fn scope_name(&self) -> &str {
-        self
-    }
-}
-
-impl AsScope for String {
-    fn scope_name(&self) -> &str {
-        self
-    }
-}
-
-impl AsScope for Scope {
-    fn scope_name(&self) -> &str {
-        self.as_str()
-    }
-}
-
-/// What an action needs: one of some scopes, on a resource if there is one; or just any valid token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Requirement<'a> {
-    sufficient: Option<Sufficient<'a>>,
-    resource: Option<&'a str>,
-}
-
-/// Scope names of which each is enough. The first may stand apart, as a [`ScopeName`] gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Sufficient<'a> {
-    first: Option<&'a str>,
-    others: &'a [&'a str],
-}
-
-impl<'a> Sufficient<'a> {
-    fn names(self) -> impl Iterator<Item = &'a str> {
-        self.first.into_iter().chain(self.others.iter().copied())
-    }
-}
-
-impl<'a> Requirement<'a> {
-    /// Any valid token will do, whatever its access: "who am I?".
-    pub const ANY_VALID_TOKEN: Requirement<'static> =
-        Requirement { sufficient: None, resource: None };
-
-    /// Requires a scope of the host's enum, or one that implies it.
-    pub fn scope(scope: &impl ScopeName) -> Requirement<'static> {
-        let sufficient = Sufficient { first: Some(scope.name()), others: scope.implied_by() };
-        Requirement { sufficient: Some(sufficient), resource: None }
-    }
-
-    /// Any one of these scopes: for a table of roles that is known only at run time. None of them means
-    /// that nothing but a token with all scopes is enough.
-    pub const fn one_of(names: &'a [&'a str]) -> Requirement<'a> {
-        Requirement { sufficient: Some(Sufficient { first: None, others: names }), resource: None }
-    }
-
-    /// … on this resource. Without it only tokens that are not bound to resources are enough.
-    pub const fn on(self, resource: &'a str) -> Requirement<'a> {
-        Requirement { sufficient: self.sufficient, resource: Some(resource) }
-    }
-
-    /// The scope that a client should ask for, as RFC 6750 3.1 has it in the challenge.
-    pub fn wanted_scope(&self) -> Option<&'a str> {
-        self.sufficient.and_then(|sufficient| sufficient.names().next())
-    }
-}
-
-impl<S: ScopeName> From<S> for Requirement<'static> {
-    fn from(scope: S) -> Requirement<'static> {
-        Requirement::scope(&scope)
-    }
-}
-
-/// The name of a scope: RFC 6749's `scope-token`, at most 128 characters.
-///
-/// Printable ASCII without space, `"` and `\`.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Scope(Box<str>);
-
-impl Scope {
-    /// The longest name, in characters.
-    pub const MAX_CHARS: usize = 128;
-
-    /// Checks and takes a name.
-    ///
-    /// # Errors
-    /// [`InvalidText`] if it is empty, too long or has a character that no scope may have.
-    pub fn new(name: impl AsRef<str>) -> Result<Scope, InvalidText> {
-        let name = name.as_ref();
-        // RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
-        let allowed = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-        check_name(name, Scope::MAX_CHARS, allowed).map_err(|p| InvalidText::new("scope", p))?;
-        Ok(Scope(name.into()))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
-
-/// The name of a resource, or, ending in `*`, of every resource whose name begins so.
-///
-/// 1 to 255 characters, no control characters. A `*` stands at the end only. A token that is bound to
-/// paths should name them with the separator, `docs/*`, since `docs*` takes `docs-private`, too.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ResourcePattern(Box<str>);
-
-impl ResourcePattern {
-    /// The longest pattern, in characters.
-    pub const MAX_CHARS: usize = 255;
-
-    /// Checks and takes a pattern.
-    ///
-    /// # Errors
-    /// [`InvalidText`] if it is empty, too long, or has a control character or an inner `*`.
-    pub fn new(pattern: impl AsRef<str>) -> Result<ResourcePattern, InvalidText> {
-        let pattern = pattern.as_ref();
-        let beginning = pattern.strip_suffix('*').unwrap_or(pattern);
-        let allowed = |c: char| !c.is_control();
-        check_name(pattern, ResourcePattern::MAX_CHARS, allowed)
-            .and_then(|()| match beginning.chars().position(|c| c == '*') {
-                Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
-                None => Ok(()),
-            })
-            .map_err(|problem| InvalidText::new("resource", problem))?;
-        Ok(ResourcePattern(pattern.into()))
-    }
-
-    /// The pattern.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the resource with this name is meant. Compared byte for byte: a host that has several
-    /// names for one thing makes one of them first.
-    pub fn matches(&self, name: &str) -> bool {
-        match self.0.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => *self.0 == *name,
-        }
-    }
-
-    fn includes(&self, other: &ResourcePattern) -> bool {
-        match (self.0.strip_suffix('*'), other.0.strip_suffix('*')) {
-            (Some(mine), Some(theirs)) => theirs.starts_with(mine),
-            (Some(mine), None) => other.0.starts_with(mine),
-            (None, _) => self == other,
-        }
-    }
-}
-
-impl fmt::Display for ResourcePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Debug for ResourcePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", &*self.0)
-    }
-}
-
-fn checked<T: Ord>(
+fn at_most_listed<T: Ord>(
     items: impl Iterator<Item = Result<T, InvalidText>>,
     what: &'static str,
 ) -> Result<Selection<T>, InvalidText> {
@@ -407,164 +262,5 @@ fn checked<T: Ord>(
     Ok(Selection::only(items))
 }
 
-fn check_name(name: &str, max: usize, allowed: fn(char) -> bool) -> Result<(), TextProblem> {
-    if name.is_empty() {
-        return Err(TextProblem::Empty);
-    }
-    if name.len() > 4 * max || name.chars().count() > max {
-        return Err(TextProblem::TooLong { max });
-    }
-    match name.chars().position(|c| !allowed(c)) {
-        Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(Clone, Copy)]
-    enum Files {
-        Read,
-        Write,
-    }
-
-    impl ScopeName for Files {
-        fn name(&self) -> &'static str {
-            match self {
-                Files::Read => "files:read",
-                Files::Write => "files:write",
-            }
-        }
-        fn implied_by(&self) -> &'static [&'static str] {
-            match self {
-                Files::Read => &["files:write"],
-                Files::Write => &[],
-            }
-        }
-    }
-
-    #[test]
-    fn write_implies_read_and_not_the_other_way_round() {
-        let write = Access::scopes([Files::Write]).unwrap();
-        let read = Access::scopes([Files::Read]).unwrap();
-        assert!(write.allows(&Files::Read.into()) && write.allows(&Files::Write.into()));
-        assert!(read.allows(&Files::Read.into()) && !read.allows(&Files::Write.into()));
-    }
-
-    #[test]
-    fn an_empty_set_allows_nothing_but_being_a_valid_token() {
-        let nothing = Access::scopes::<&str>([]).unwrap();
-        assert!(nothing.is_empty());
-        assert!(!nothing.allows(&Files::Read.into()));
-        assert!(nothing.allows(&Requirement::ANY_VALID_TOKEN));
-        let nowhere = Access::full().on_resources::<&str>([]).unwrap();
-        assert!(nowhere.is_empty());
-        assert!(!nowhere.allows(&Requirement::from(Files::Read).on("x")));
-    }
-
-    #[test]
-    fn an_unknown_scope_denies_and_an_empty_requirement_denies() {
-        let read = Access::scopes([Files::Read]).unwrap();
-        assert!(!read.allows(&Requirement::one_of(&["calendar:read"])));
-        assert!(!read.allows(&Requirement::one_of(&[])));
-        assert!(!read.allows(&Requirement::one_of(&["files:rea", "FILES:READ", "files:read "])));
-    }
-
-    #[test]
-    fn a_token_bound_to_resources_is_denied_where_no_resource_is_named() {
-        let bound = Access::full().on_resources(["a", "b/*"]).unwrap();
-        assert!(!bound.allows(&Files::Read.into()));
-        for (name, allowed) in
-            [("a", true), ("b/", true), ("b/c", true), ("b", false), ("ab", false)]
-        {
-            assert_eq!(bound.allows(&Requirement::from(Files::Read).on(name)), allowed, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_resource_that_is_named_counts_also_where_any_valid_token_will_do() {
-        let bound = Access::full().on_resources(["photos"]).unwrap();
-        assert!(bound.allows(&Requirement::ANY_VALID_TOKEN.on("photos")));
-        assert!(!bound.allows(&Requirement::ANY_VALID_TOKEN.on("secrets")));
-        assert!(bound.allows(&Requirement::ANY_VALID_TOKEN));
-    }
-
-    #[test]
-    fn selections_from_outside_are_sorted_and_bounded() {
-        let scope = |name: &str| Scope::new(name).unwrap();
-        let unsorted = Selection::Only([scope("w"), scope("r"), scope("w")].into());
-        let access = Access::from_selections(unsorted, Selection::All).unwrap();
-        assert_eq!(access, Access::scopes(["r", "w"]).unwrap());
-        let many = Selection::Only((0..257).map(|n| scope(&format!("s{n}"))).collect());
-        assert!(Access::from_selections(many, Selection::All).is_err());
-    }
-
-    #[test]
-    fn a_wider_scope_includes_a_narrower_one_where_the_host_says_so() {
-        let write = Access::scopes([Files::Write]).unwrap();
-        let read = Access::scopes([Files::Read]).unwrap();
-        let implications = [Files::Read, Files::Write].map(|f| (f.name(), f.implied_by()));
-        assert!(
-            write.includes_by(&read, &implications) && !read.includes_by(&write, &implications)
-        );
-        assert!(!write.includes(&read));
-    }
-
-    #[test]
-    fn illegal_names_are_refused() {
-        for bad in ["", "a b", "a\"b", "a\\b", "a\u{7f}", "ä", "a\nb"] {
-            assert!(Scope::new(bad).is_err(), "{bad:?}");
-        }
-        assert!(Scope::new("x".repeat(129)).is_err());
-        for bad in ["", "a*b", "**", "a\0"] {
-            assert!(ResourcePattern::new(bad).is_err(), "{bad:?}");
-        }
-        assert!(ResourcePattern::new("x".repeat(255)).is_ok());
-        assert!(ResourcePattern::new("x".repeat(255) + "*").is_err());
-        assert!(ResourcePattern::new("*").unwrap().matches("anything"));
-        let too_many = (0..257).map(|n| format!("s{n}"));
-        assert!(Access::scopes(too_many).is_err());
-    }
-
-    /// Every pair of accesses from a small universe: inclusion holds just where each action that the
-    /// one allows is allowed by the other.
-    #[test]
-    fn inclusion_is_the_subset_of_what_is_allowed() {
-        let scope_sets: [Option<&[&str]>; 4] = [None, Some(&[]), Some(&["r"]), Some(&["r", "w"])];
-        let resource_sets: [Option<&[&str]>; 6] =
-            [None, Some(&[]), Some(&["a"]), Some(&["a*"]), Some(&["a/*", "b"]), Some(&["*"])];
-        let mut all = Vec::new();
-        for scopes in scope_sets {
-            for resources in resource_sets {
-                let mut access =
-                    scopes.map_or(Access::full(), |s| Access::scopes(s.iter().copied()).unwrap());
-                if let Some(patterns) = resources {
-                    access = access.on_resources(patterns).unwrap();
-                }
-                all.push(access);
-            }
-        }
-        let names = ["a", "a/", "a/b", "ab", "b", "c", ""];
-        for mine in &all {
-            for theirs in &all {
-                if !mine.includes(theirs) {
-                    continue;
-                }
-                for scope in [["r"], ["w"], ["x"]] {
-                    for name in names {
-                        let requirement = Requirement::one_of(&scope).on(name);
-                        assert!(mine.allows(&requirement) || !theirs.allows(&requirement));
-                    }
-                    let unbound = Requirement::one_of(&scope);
-                    assert!(
-                        mine.allows(&unbound) || !theirs.allows(&unbound),
-                        "{mine:?} {theirs:?}"
-                    );
-                }
-            }
-        }
-        assert!(all.iter().all(|a| Access::full().includes(a) && a.includes(a)));
-    }
-}
+mod tests;

@@ -1,10 +1,12 @@
 //! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal.
+//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal. `line` has
+//! what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
 mod change;
+mod line;
 mod revoke;
 mod reseal;
 
@@ -18,14 +20,15 @@ use rand_core::TryCryptoRng;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failed, ManageError};
 use crate::event::{self, Event, EventBuffer, Observer};
+use crate::issue::next_second;
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
 use crate::random::{self, RandomSource, RandomSourceFailed};
-use crate::record::{Actor, LastUse, LiveAt, Status};
+use crate::record::{Actor, LastUse, LiveAt, SealCheck, Status, StatusUnclear};
 use crate::row::ReadableRow;
 use crate::seal::{Intact, Sealer};
 use crate::store::{Filter, MemoryStore, Page, Row, TokenStore};
-use crate::text::{InvalidText, Operator, Owner};
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::usage_log::UsageLog;
@@ -36,12 +39,15 @@ use crate::view::{TokenPage, TokenView};
 /// Make it once and clone it. Clones share the log of uses that are not written yet.
 ///
 /// ```
-/// use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, Requirement, TokenAuthority};
+/// use app_tokens::{
+///     Access, KeyRing, MemoryStore, NewToken, Policy, Requirement, TokenAuthority,
+/// };
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
 /// let tokens = TokenAuthority::new(store, ring, Policy::new("acme")?);
 /// # let tokens = tokens.blocking();
-/// let issued = tokens.issue(NewToken::new("alice", "My phone").scopes(["files:read"]))?;
+/// let access = Access::scopes(["files:read"])?;
+/// let issued = tokens.issue(NewToken::new("alice", "My phone", access))?;
 /// let authenticated = tokens.authenticate(issued.expose_secret())?;
 /// let caller = authenticated.require(Requirement::one_of(&["files:read"]))?;
 /// assert_eq!(caller.owner().as_str(), "alice");
@@ -66,15 +72,6 @@ struct Engine {
     usage: UsageLog,
     /// Set once a check has found that the ring holds the keys of all live rows.
     ring_is_complete: AtomicBool,
-}
-
-/// Who acts. To an owner, the tokens of other owners are unknown.
-#[derive(Clone, Copy, Debug)]
-pub enum By<'a> {
-    /// The token's owner, who proved it by other means than a token.
-    Owner(&'a Owner),
-    /// One of the host's operators, by name.
-    Operator(&'a str),
 }
 
 /// How often an act is tried again if another call was faster.
@@ -157,8 +154,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ManageError::Unknown`] if there is none, it is another owner's, or its row is damaged.
     /// - [`ManageError::Failed`] if the store fails.
-    pub async fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
-        by.actor()?;
+    pub async fn find(&self, by: impl Into<Actor>, id: TokenId) -> Result<TokenView, ManageError> {
+        let by = by.into();
         // Read before the row. A flush in between moves a use from the log to the store, and in
         // this order it is seen in at least one of them.
         let own_use = self.engine.usage.pending(id);
@@ -179,8 +176,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let filter = Filter {
             revoked: Some(false),
             superseded: Some(false),
-            expires_from: Some(now.saturating_add(Duration::from_secs(1))),
-            expires_before: Some(now.saturating_add(within).saturating_add(Duration::from_secs(1))),
+            expires_from: Some(next_second(now)),
+            expires_before: Some(next_second(now.saturating_add(within))),
             ..Filter::every_token()
         };
         let mut listed = self.list(&filter, page).await?;
@@ -218,6 +215,19 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Proof that the row of an active token may be sealed again.
     fn intact<'r>(&self, row: &'r ReadableRow) -> Result<Intact<'r>, Failed> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
+    }
+
+    /// Whether a row is as the engine wrote it.
+    ///
+    /// # Errors
+    /// [`Failed::Unclear`] if the key or the version of its seal is unknown.
+    fn is_intact(&self, row: &ReadableRow) -> Result<bool, Failed> {
+        match self.engine.sealer.check(row) {
+            SealCheck::Right => Ok(true),
+            SealCheck::Wrong => Ok(false),
+            SealCheck::KeyMissing => Err(StatusUnclear::KeyMissing(row.record().key_id()).into()),
+            SealCheck::UnknownVersion(version) => Err(StatusUnclear::SealVersion(version).into()),
+        }
     }
 
     /// What decides which rows are live. Another host may hold a use that it has not written yet,
@@ -297,24 +307,17 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-impl By<'_> {
-    fn actor(self) -> Result<Actor, InvalidText> {
+impl Actor {
+    fn may_see(&self, owner: &Owner) -> bool {
         match self {
-            By::Owner(_) => Ok(Actor::Owner),
-            By::Operator(name) => Operator::new(name).map(Actor::Operator),
-        }
-    }
-
-    fn may_see(self, owner: &Owner) -> bool {
-        match self {
-            By::Owner(acting) => acting == owner,
-            By::Operator(_) => true,
+            Actor::Owner(acting) => acting == owner,
+            Actor::Operator(_) | Actor::Engine => true,
         }
     }
 
     /// Limits a filter to what the actor may act on; `None` if an owner named another owner.
-    fn limit(self, filter: Filter) -> Option<Filter> {
-        let By::Owner(acting) = self else {
+    fn limit(&self, filter: Filter) -> Option<Filter> {
+        let Actor::Owner(acting) = self else {
             return Some(filter);
         };
         let is_theirs = filter.owner.as_ref().is_none_or(|owner| owner == acting);

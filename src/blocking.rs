@@ -1,21 +1,19 @@
 //! Calls that wait, for hosts without an async runtime.
 
 use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::access::Access;
-use crate::authority::{By, TokenAuthority};
+use crate::authority::TokenAuthority;
+use crate::block_on::block_on;
 use crate::error::{AuthError, ChangeError, Failed, IssueError, ManageError, RetireError};
 use crate::issue::{IssuedToken, NewToken, Rotation};
 use crate::key::KeyId;
 use crate::leak::LeakReport;
-use crate::present::{Authenticated, Caller, Presented};
-use crate::record::Expires;
+use crate::present::{Authenticated, Caller, Origin};
+use crate::record::{Actor, Expires};
 use crate::store::{Filter, Page, RuntimeFree};
-use crate::text::{Owner, Reason};
+use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 use crate::transaction::InTransaction;
 use crate::view::{ResealProgress, ResealReport, TokenPage, TokenView};
@@ -55,11 +53,20 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::authenticate`].
-    pub fn authenticate<'p>(
+    pub fn authenticate(&self, text: &str) -> Result<Authenticated, AuthError> {
+        block_on(self.tokens.authenticate(text))
+    }
+
+    /// Calls [`TokenAuthority::authenticate_from`] and waits.
+    ///
+    /// # Errors
+    /// Those of [`TokenAuthority::authenticate_from`].
+    pub fn authenticate_from<'p>(
         &self,
-        presented: impl Into<Presented<'p>> + Send,
+        text: &'p str,
+        origin: impl Into<Origin<'p>>,
     ) -> Result<Authenticated, AuthError> {
-        block_on(self.tokens.authenticate(presented))
+        block_on(self.tokens.authenticate_from(text, origin))
     }
 
     /// Calls [`TokenAuthority::authenticate_as`] and waits.
@@ -69,9 +76,10 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     pub fn authenticate_as<'p>(
         &self,
         owner: &Owner,
-        presented: impl Into<Presented<'p>> + Send,
+        text: &'p str,
+        origin: impl Into<Origin<'p>>,
     ) -> Result<Authenticated, AuthError> {
-        block_on(self.tokens.authenticate_as(owner, presented))
+        block_on(self.tokens.authenticate_as(owner, text, origin))
     }
 
     /// Calls [`TokenAuthority::list`] and waits.
@@ -86,7 +94,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::find`].
-    pub fn find(&self, by: By<'_>, id: TokenId) -> Result<TokenView, ManageError> {
+    pub fn find(&self, by: impl Into<Actor>, id: TokenId) -> Result<TokenView, ManageError> {
         block_on(self.tokens.find(by, id))
     }
 
@@ -104,7 +112,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::rename`].
     pub fn rename(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         label: impl AsRef<str> + Send,
     ) -> Result<TokenView, ChangeError> {
@@ -117,7 +125,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::narrow`].
     pub fn narrow(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         access: Access,
     ) -> Result<TokenView, ChangeError> {
@@ -128,7 +136,12 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::extend`].
-    pub fn extend(&self, by: By<'_>, id: TokenId, end: Expires) -> Result<TokenView, ChangeError> {
+    pub fn extend(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        end: Expires,
+    ) -> Result<TokenView, ChangeError> {
         block_on(self.tokens.extend(by, id, end))
     }
 
@@ -138,7 +151,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::rotate`].
     pub fn rotate(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
@@ -149,7 +162,12 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::revoke`].
-    pub fn revoke(&self, by: By<'_>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
+    pub fn revoke(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 
@@ -159,7 +177,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::revoke_matching`].
     pub fn revoke_matching(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         filter: &Filter,
         reason: Reason,
     ) -> Result<u64, ManageError> {
@@ -170,7 +188,11 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::revoke_leaked`].
-    pub fn revoke_leaked(&self, text: &str, operator: &str) -> Result<LeakReport, ManageError> {
+    pub fn revoke_leaked(
+        &self,
+        text: &(impl AsRef<[u8]> + ?Sized),
+        operator: &Operator,
+    ) -> Result<LeakReport, ManageError> {
         block_on(self.tokens.revoke_leaked(text, operator))
     }
 
@@ -178,7 +200,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::forget`].
-    pub fn forget(&self, by: By<'_>, id: TokenId) -> Result<u64, ManageError> {
+    pub fn forget(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ManageError> {
         block_on(self.tokens.forget(by, id))
     }
 
@@ -186,7 +208,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     ///
     /// # Errors
     /// Those of [`TokenAuthority::forget_owner`].
-    pub fn forget_owner(&self, owner: &Owner, operator: &str) -> Result<u64, ManageError> {
+    pub fn forget_owner(&self, owner: &Owner, operator: &Operator) -> Result<u64, ManageError> {
         block_on(self.tokens.forget_owner(owner, operator))
     }
 
@@ -232,7 +254,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     pub fn danger_reseal_without_proof(
         &self,
         lost: KeyId,
-        operator: &str,
+        operator: &Operator,
     ) -> Result<ResealReport, ManageError> {
         block_on(self.tokens.danger_reseal_without_proof(lost, operator))
     }
@@ -287,7 +309,12 @@ impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
     ///
     /// # Errors
     /// Those of [`InTransaction::revoke`].
-    pub fn revoke(&self, by: By<'_>, id: TokenId, reason: Reason) -> Result<u64, ManageError> {
+    pub fn revoke(
+        &self,
+        by: impl Into<Actor>,
+        id: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ManageError> {
         block_on(self.tokens.revoke(by, id, reason))
     }
 
@@ -297,7 +324,7 @@ impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
     /// Those of [`InTransaction::revoke_matching`].
     pub fn revoke_matching(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         filter: &Filter,
         reason: Reason,
     ) -> Result<u64, ManageError> {
@@ -308,29 +335,5 @@ impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
 impl<T> fmt::Debug for BlockingInTransaction<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BlockingInTransaction")
-    }
-}
-
-/// Runs a future to its end on this thread.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = std::pin::pin!(future);
-    // A store in memory answers at the first poll: then no waker is needed, and nothing is
-    // allocated.
-    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        return output;
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }

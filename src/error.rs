@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::access::Missing;
 use crate::key::KeyId;
 use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
+use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 
 /// Why a presented text did not authenticate.
@@ -100,7 +102,7 @@ pub enum Failed {
     /// The random source failed.
     #[error(transparent)]
     Random(#[from] RandomSourceFailed),
-    /// A key is missing, or the clock is wrong.
+    /// A key is missing, a seal is of a newer version, or the clock is wrong.
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
     /// The store has a live row under a key that the ring lacks, so nothing is issued.
@@ -137,15 +139,24 @@ impl Failed {
 /// An active token's access is not enough: HTTP 403. Clients keep the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forbidden {
+    missing: Missing,
     wanted_scope: Option<Box<str>>,
 }
 
 impl Forbidden {
-    pub(crate) fn new(wanted_scope: Option<&str>) -> Forbidden {
-        Forbidden { wanted_scope: wanted_scope.map(Into::into) }
+    pub(crate) fn new(missing: Missing, wanted_scope: Option<&str>) -> Forbidden {
+        let wanted_scope = wanted_scope.filter(|_| missing == Missing::Scope).map(Into::into);
+        Forbidden { missing, wanted_scope }
     }
 
-    /// The scope that is missing, for the challenge of RFC 6750, section 3.1.
+    /// Returns what is missing: the first of network, scope and resource.
+    pub fn missing(&self) -> Missing {
+        self.missing
+    }
+
+    /// Returns the scope that is missing, for the challenge of RFC 6750, section 3.1.
+    ///
+    /// `None` if no scope is missing, or if no scope would be enough.
     pub fn wanted_scope(&self) -> Option<&str> {
         self.wanted_scope.as_deref()
     }
@@ -153,10 +164,11 @@ impl Forbidden {
 
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the token's access is not enough for this")?;
-        match &self.wanted_scope {
-            Some(scope) => write!(f, ": it needs {scope}"),
-            None => Ok(()),
+        match (self.missing, &self.wanted_scope) {
+            (Missing::Network, _) => f.write_str("the token may not be used from this address"),
+            (Missing::Scope, Some(scope)) => write!(f, "the token lacks the scope {scope}"),
+            (Missing::Scope, None) => f.write_str("the token lacks a scope for this"),
+            (Missing::Resource, _) => f.write_str("the token may not be used for this resource"),
         }
     }
 }
@@ -167,7 +179,7 @@ impl std::error::Error for Forbidden {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The owner, label, operator or access is not valid.
+    /// The owner or label is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
     /// The life or end is not allowed.
@@ -179,6 +191,11 @@ pub enum IssueError {
     /// The token under which it would be issued was itself issued under another.
     #[error("a token that was issued under another can't have any under itself")]
     NotUnderThis,
+    /// It names attributes, but it takes over those of the token under which it is issued.
+    #[error(
+        "a token that is issued under another takes over its attributes and can't name its own"
+    )]
+    AttributesUnderToken,
     /// It would belong to another owner than the token under which it is issued.
     #[error("the token would belong to another owner than the one under which it is issued")]
     OtherOwner,
@@ -245,7 +262,7 @@ pub enum ChangeError {
     /// It is not active, so nothing is changed.
     #[error("the token is {0}")]
     NotActive(Status),
-    /// The label, access or operator is not valid.
+    /// The label is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
     /// It would do more than now. Issue another token instead.
@@ -271,9 +288,23 @@ pub enum ChangeError {
     /// The owner has another live token with that label.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// It was rotated already, and its successor was used, has ended or has changed.
-    #[error("the token was rotated already")]
-    Rotated,
+    /// Less access means no overlap, but one was asked for.
+    #[error("a rotation to less access has no overlap, but one was asked for")]
+    OverlapWithLess,
+    /// A superseded token of its line still lives, with the access and end that would be taken
+    /// away. Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
+    #[error("a superseded token of the line lives until {until}: end the overlap first")]
+    Overlapping {
+        /// When the last of them ends.
+        until: Timestamp,
+    },
+    /// It was rotated already, so its line's current token is the one to change. If it was to be
+    /// rotated again: its successor was used, has ended or has changed.
+    #[error("the token was rotated already; the current one is {current}")]
+    Rotated {
+        /// The current token of its line. If the line has none any more, the token's successor.
+        current: TokenId,
+    },
     /// Another call changed it at the same time.
     #[error("another call changed the token meanwhile: look again")]
     Conflict,
@@ -295,9 +326,6 @@ pub enum ManageError {
     /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
-    /// The operator's name is not valid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidText),
     /// The key that was named as lost is in the ring, so its rows can be checked.
     #[error("key {0} is in the ring and not lost: reseal as usual")]
     KeyNotLost(KeyId),

@@ -113,6 +113,14 @@ pub enum Event<'a> {
         /// From which address.
         address: IpAddr,
     },
+    /// An active token was presented from outside the networks that it is bound to. It is forbidden,
+    /// and no use of it is noted. Sent once per usage interval and token.
+    OutsideNetwork {
+        /// The token.
+        token: &'a TokenView,
+        /// From which address; `None` if the host named none.
+        address: Option<IpAddr>,
+    },
     /// A text that has the form of our tokens was refused.
     Denied {
         /// The id in the text; `None` if it was mistyped.
@@ -126,7 +134,7 @@ pub enum Event<'a> {
         token: Option<&'a TokenView>,
         /// From which address, if the host named it.
         address: Option<IpAddr>,
-        /// By which program, if the host named it.
+        /// By which program, if the host named it: at most 200 characters, and no control characters.
         client: Option<&'a str>,
     },
     /// A token was superseded by a new one.
@@ -221,6 +229,8 @@ pub enum ChangeKind {
     Narrowed,
     /// Its end moved.
     Extended,
+    /// It is superseded, and its overlap was ended.
+    OverlapEnded,
 }
 
 /// Holds the events of a transaction until the host sends them.
@@ -260,6 +270,7 @@ impl BufferedEvent {
             // Named one by one, so that a new event does not compile until it is decided on.
             Event::FirstUse { .. }
             | Event::NewAddress { .. }
+            | Event::OutsideNetwork { .. }
             | Event::Denied { .. }
             | Event::Rotated { .. }
             | Event::Reused { .. }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::access::{Access, AsScope};
+use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::error::{ChangeError, IssueError, LifeError};
 use crate::policy::Policy;
 use crate::record::{CLOCK_TOLERANCE, Expires, TokenRecord};
@@ -14,24 +15,24 @@ use crate::view::TokenView;
 
 /// A token to be issued.
 ///
-/// If nothing more is said, it may do whatever its owner may, and lives for the policy's default
-/// life. [`issue`](crate::TokenAuthority::issue) reports what is wrong with a text.
+/// If no end is given, it lives for the policy's default life.
+/// [`issue`](crate::TokenAuthority::issue) reports what is wrong with a text.
 ///
 /// ```
 /// use std::time::Duration;
-/// use app_tokens::NewToken;
-/// let new = NewToken::new("alice", "Backup")
-///     .scopes(["files:read"])
+/// use app_tokens::{Access, NewToken};
+/// let new = NewToken::new("alice", "Backup", Access::scopes(["files:read"])?)
 ///     .expires_in(Duration::from_secs(30 * 86_400));
+/// # Ok::<(), app_tokens::InvalidText>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "no token exists until it is issued"]
 pub struct NewToken {
     owner: Result<Owner, InvalidText>,
     label: Result<Label, InvalidText>,
-    /// `None` is all access of the owner, or of the token under which it is issued.
-    access: Result<Option<Access>, InvalidText>,
-    issued_by: Result<Option<Operator>, InvalidText>,
+    access: Access,
+    attributes: Attributes,
+    issued_by: Option<Operator>,
     life: Life,
 }
 
@@ -44,38 +45,29 @@ enum Life {
 }
 
 impl NewToken {
-    /// Describes a token of `owner`, the host's stable account id, with a label for lists.
-    pub fn new(owner: impl AsRef<str>, label: impl AsRef<str>) -> NewToken {
+    /// Describes a token of `owner`, the host's stable account id, with a label for lists and all
+    /// that it may do.
+    ///
+    /// The owner is a text, a number or an [`Owner`]. [`Access::full`] gives all that the owner may
+    /// do.
+    pub fn new(
+        owner: impl TryInto<Owner, Error: Into<InvalidText>>,
+        label: impl AsRef<str>,
+        access: Access,
+    ) -> NewToken {
         NewToken {
-            owner: Owner::new(owner),
+            owner: owner.try_into().map_err(Into::into),
             label: Label::new(label),
-            access: Ok(None),
-            issued_by: Ok(None),
+            access,
+            attributes: Attributes::new(),
+            issued_by: None,
             life: Life::Default,
         }
     }
 
-    /// Limits the token to these scopes. An empty list allows nothing.
-    pub fn scopes<S: AsScope>(self, scopes: impl IntoIterator<Item = S>) -> NewToken {
-        let granted = Access::scopes(scopes);
-        let access = self.access.and_then(|access| {
-            let resources = access.unwrap_or(Access::full()).granted_resources().clone();
-            Access::from_selections(granted?.granted_scopes().clone(), resources).map(Some)
-        });
-        NewToken { access, ..self }
-    }
-
-    /// Limits the token to these resources. An empty list allows nothing.
-    pub fn on_resources<R: AsRef<str>>(self, patterns: impl IntoIterator<Item = R>) -> NewToken {
-        let access = self
-            .access
-            .and_then(|access| access.unwrap_or(Access::full()).on_resources(patterns).map(Some));
-        NewToken { access, ..self }
-    }
-
-    /// Sets the access.
-    pub fn access(self, access: Access) -> NewToken {
-        NewToken { access: Ok(Some(access)), ..self }
+    /// Sets the host's own facts about the token.
+    pub fn attributes(self, attributes: Attributes) -> NewToken {
+        NewToken { attributes, ..self }
     }
 
     /// Sets the life. Fractions of a second are cut.
@@ -94,8 +86,8 @@ impl NewToken {
     }
 
     /// Names the operator who issues it for the owner.
-    pub fn issued_by(self, operator: impl AsRef<str>) -> NewToken {
-        NewToken { issued_by: Operator::new(operator).map(Some), ..self }
+    pub fn issued_by(self, operator: &Operator) -> NewToken {
+        NewToken { issued_by: Some(operator.clone()), ..self }
     }
 
     /// Checks it against the policy at `now`. Pure.
@@ -103,8 +95,9 @@ impl NewToken {
         Ok(Granted {
             owner: self.owner?,
             label: self.label?,
-            access: self.access?.unwrap_or(Access::full()),
-            issued_by: self.issued_by?,
+            access: self.access,
+            attributes: self.attributes,
+            issued_by: self.issued_by,
             expires: self.life.end(policy, now)?,
             family: None,
             derived_from: None,
@@ -112,8 +105,10 @@ impl NewToken {
     }
 
     /// Checks it against the policy and the parent: it may do no more, and ends no later. Pure.
+    ///
+    /// It takes over the parent's attributes.
     pub(crate) fn grant_under(
-        mut self,
+        self,
         parent: &TokenRecord,
         policy: &Policy,
         now: Timestamp,
@@ -121,7 +116,9 @@ impl NewToken {
         if parent.derived_from().is_some() {
             return Err(IssueError::NotUnderThis);
         }
-        self.access = self.access.map(|access| access.or_else(|| Some(parent.access().clone())));
+        if !self.attributes.is_empty() {
+            return Err(IssueError::AttributesUnderToken);
+        }
         let by_default = matches!(self.life, Life::Default);
         let mut granted = self.grant(policy, now)?;
         if granted.owner != *parent.owner() {
@@ -138,7 +135,11 @@ impl NewToken {
             }
             granted.expires = parent.expires();
         }
-        Ok(Granted { derived_from: Some(parent.family()), ..granted })
+        Ok(Granted {
+            attributes: parent.attributes().clone(),
+            derived_from: Some(parent.family()),
+            ..granted
+        })
     }
 }
 
@@ -147,6 +148,7 @@ pub(crate) struct Granted {
     pub(crate) owner: Owner,
     pub(crate) label: Label,
     pub(crate) access: Access,
+    pub(crate) attributes: Attributes,
     pub(crate) issued_by: Option<Operator>,
     pub(crate) expires: Expires,
     /// The line of rotations that it continues; `None` begins one.
@@ -172,13 +174,18 @@ pub struct Rotation {
 impl Rotation {
     /// Keeps access and end, with the policy's overlap.
     ///
+    /// If the new token has less access than the old one, there is no overlap.
+    ///
+    /// An end that today's policy would not allow becomes the latest one that it allows. A token
+    /// that never expires, where that is no longer allowed, gets the policy's default life.
+    ///
     /// If it replaces an unused successor, it keeps the successor's label and end, and the smaller
     /// access of the two tokens.
     pub fn new() -> Rotation {
         Rotation::default()
     }
 
-    /// Takes access away; this is what remains.
+    /// Takes access away; this is what remains. Then there is no overlap.
     pub fn narrowed_to(self, access: Access) -> Rotation {
         Rotation { access: Some(access), ..self }
     }
@@ -192,8 +199,8 @@ impl Rotation {
 
     /// Sets the overlap: how long the old token lives on, up to the policy's maximum.
     ///
-    /// It never outlives its own end or the new token's. Zero ends it at once, also on hosts whose
-    /// clocks are up to five minutes behind.
+    /// It never outlives its own end or the new token's. Under a second ends it at once, also on
+    /// hosts whose clocks are up to five minutes behind. A rotation to less access can't have one.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
@@ -221,16 +228,24 @@ impl Rotation {
                 return Err(ChangeError::Derived);
             }
             Some(asked) => within(asked, policy, now, now)?,
-            None => last.expires(),
+            None => allowed_today(last.expires(), policy, now),
         };
-        let overlap = self.overlap.unwrap_or(policy.overlap());
+        // The old token would keep what is taken away for as long as the overlap runs.
+        let is_less = !both.iter().all(|held| policy.includes(access, held));
+        let overlap = match self.overlap {
+            Some(asked) if is_less && asked.as_secs() > 0 => {
+                return Err(ChangeError::OverlapWithLess);
+            }
+            Some(asked) => asked,
+            None if is_less => Duration::ZERO,
+            None => policy.overlap(),
+        };
         if overlap > policy.max_overlap() {
             return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
         }
-        // In the past, so that hosts whose clocks are behind deny it at once, too.
-        let overlap_ends = match overlap {
-            Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE),
-            overlap => now.saturating_add(overlap),
+        let overlap_ends = match overlap.as_secs() {
+            0 => ended_everywhere(now),
+            _ => now.saturating_add(overlap),
         };
         // The old token must not outlive its own end or the new token's.
         let ends = [old.expires().at(), expires.at()].into_iter().flatten();
@@ -239,12 +254,35 @@ impl Rotation {
             owner: old.owner().clone(),
             label: last.label().clone(),
             access: access.clone(),
+            attributes: last.attributes().clone(),
             issued_by: old.issued_by().cloned(),
             expires,
             family: Some(old.family()),
             derived_from: old.derived_from(),
         };
         Ok((granted, old_ends))
+    }
+}
+
+/// An end that has come at `now` on every host, also where the clock is behind. Pure.
+pub(crate) fn ended_everywhere(now: Timestamp) -> Timestamp {
+    now.saturating_sub(CLOCK_TOLERANCE)
+}
+
+/// The instant after this one, for filters that count from an instant on. Pure.
+pub(crate) fn next_second(at: Timestamp) -> Timestamp {
+    at.saturating_add(Duration::from_secs(1))
+}
+
+/// The earlier of an end that was allowed once and what the policy allows at `now`. Pure.
+fn allowed_today(end: Expires, policy: &Policy, now: Timestamp) -> Expires {
+    match end {
+        Expires::Never if policy.allows_never_expiring() => Expires::Never,
+        Expires::Never => Expires::At(now.saturating_add(policy.default_life())),
+        Expires::At(at) => {
+            let latest = policy.max_life().map_or(Timestamp::MAX, |max| now.saturating_add(max));
+            Expires::At(at.min(latest))
+        }
     }
 }
 
@@ -302,13 +340,13 @@ impl Life {
 ///
 /// ```compile_fail,E0599
 /// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
-/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone")).await.unwrap();
+/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone", app_tokens::Access::full())).await.unwrap();
 /// let copy = issued.clone(); // a token is shown once
 /// # }
 /// ```
 /// ```compile_fail,E0277
 /// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
-/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone")).await.unwrap();
+/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone", app_tokens::Access::full())).await.unwrap();
 /// println!("{issued}"); // call `expose_secret` to show it
 /// # }
 /// ```
@@ -357,7 +395,7 @@ mod tests {
     }
 
     fn new() -> NewToken {
-        NewToken::new("alice", "My phone")
+        NewToken::new("alice", "My phone", Access::full())
     }
 
     #[test]
@@ -390,23 +428,43 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_text_is_said() {
         let policy = Policy::new("acme").unwrap();
-        let refused = |new| grant(new, &policy).unwrap_err();
-        assert_eq!(refused(NewToken::new("", "x")), "the owner is empty");
-        assert_eq!(refused(NewToken::new("alice", "\n")), "the label is empty");
-        assert_eq!(refused(new().issued_by("")), "the operator is empty");
-        assert_eq!(
-            refused(new().scopes(["a b"])),
-            "the scope has a forbidden character at position 1"
-        );
-        assert_eq!(refused(new().on_resources([""])), "the resource is empty");
+        let refused = |owner: &str, label| {
+            grant(NewToken::new(owner, label, Access::full()), &policy).unwrap_err()
+        };
+        assert_eq!(refused("", "x"), "the owner is empty");
+        assert_eq!(refused("alice", "\n"), "the label is empty");
     }
 
     #[test]
-    fn scopes_and_resources_are_named_in_any_order() {
+    fn an_owner_is_a_text_a_number_or_an_owner() {
         let policy = Policy::new("acme").unwrap();
-        let one = new().scopes(["r"]).on_resources(["x"]).grant(&policy, at(0)).unwrap();
-        let other = new().on_resources(["x"]).scopes(["r"]).grant(&policy, at(0)).unwrap();
-        assert_eq!(one.access, other.access);
-        assert_eq!(one.access, Access::scopes(["r"]).unwrap().on_resources(["x"]).unwrap());
+        let owner = |new: NewToken| new.grant(&policy, at(0)).unwrap().owner;
+        assert_eq!(owner(NewToken::new("7", "x", Access::full())).as_str(), "7");
+        assert_eq!(owner(NewToken::new(String::from("7"), "x", Access::full())).as_str(), "7");
+        assert_eq!(owner(NewToken::new(7_u32, "x", Access::full())).as_str(), "7");
+        assert_eq!(
+            owner(NewToken::new(u64::MAX, "x", Access::full())).as_str(),
+            "18446744073709551615"
+        );
+        assert_eq!(owner(NewToken::new(-7_i64, "x", Access::full())).as_str(), "-7");
+        assert_eq!(owner(NewToken::new(Owner::from(7_i32), "x", Access::full())).as_str(), "7");
+        assert_eq!(owner(NewToken::new(&Owner::from(7_i32), "x", Access::full())).as_str(), "7");
+    }
+
+    #[test]
+    fn a_rotation_keeps_the_end_or_takes_the_latest_that_is_allowed_today() {
+        let policy = || Policy::new("acme").unwrap();
+        let day = Duration::from_secs(86_400);
+        let strict = policy().with_max_life(day).unwrap();
+        let after = |policy: &Policy, end| allowed_today(end, policy, at(1000));
+        let in_a_day = Expires::At(at(1000 + 86_400));
+        assert_eq!(after(&strict, Expires::At(at(2000))), Expires::At(at(2000)));
+        assert_eq!(after(&strict, Expires::At(at(10_000_000))), in_a_day);
+        assert_eq!(after(&policy(), Expires::At(Timestamp::MAX)), Expires::At(Timestamp::MAX));
+        assert_eq!(after(&strict, Expires::Never), in_a_day);
+        let short = policy().with_default_life(day).unwrap();
+        assert_eq!(after(&short, Expires::Never), in_a_day);
+        let endless = policy().with_never_expiring().unwrap();
+        assert_eq!(after(&endless, Expires::Never), Expires::Never);
     }
 }

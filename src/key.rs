@@ -68,29 +68,71 @@ impl SealingKey {
     pub(crate) fn seal(&self, bytes: &[u8]) -> Seal {
         let mut mac = self.keyed.clone();
         mac.update(bytes);
-        Seal(mac.finalize().into_bytes().into())
+        Seal(Form::V1(mac.finalize().into_bytes().into()))
     }
 }
 
-/// HMAC-SHA-256 over the bytes of a row. Two seals are compared in constant time.
-#[derive(Clone, Copy)]
-pub struct Seal([u8; 32]);
+/// A row's seal, in its stored form: one byte that names the version, then what that version says.
+///
+/// Version 1 is HMAC-SHA-256 over the bytes of the row, 33 bytes in all. A seal of another version
+/// is kept as it is, and can't be checked by this build. Two seals are compared in constant time.
+#[derive(Clone)]
+pub struct Seal(Form);
+
+#[derive(Clone)]
+enum Form {
+    V1([u8; 32]),
+    /// The whole stored form. It comes from a newer build.
+    Other(Box<[u8]>),
+}
 
 impl Seal {
+    /// The longest stored form, in bytes.
+    pub const MAX_BYTES: usize = 64;
+
+    const V1: u8 = 1;
+
     /// Returns the stored form.
-    pub fn to_bytes(&self) -> [u8; 32] {
-        self.0
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.0 {
+            Form::V1(mac) => [&[Seal::V1], &mac[..]].concat(),
+            Form::Other(bytes) => bytes.to_vec(),
+        }
     }
 
-    /// Reads the stored form. Any 32 bytes make a seal, though hardly a correct one.
-    pub fn from_bytes(bytes: [u8; 32]) -> Seal {
-        Seal(bytes)
+    /// Reads the stored form. `None` if it is no seal: it is empty or longer than
+    /// [`Seal::MAX_BYTES`], or its length is not that of its version.
+    ///
+    /// A seal that was read may still be a wrong one, or one of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Seal> {
+        match bytes {
+            [Seal::V1, mac @ ..] => Some(Seal(Form::V1(mac.try_into().ok()?))),
+            [] => None,
+            other => (other.len() <= Seal::MAX_BYTES).then(|| Seal(Form::Other(other.into()))),
+        }
+    }
+
+    /// Returns the version.
+    pub fn version(&self) -> u8 {
+        match &self.0 {
+            Form::V1(_) => Seal::V1,
+            Form::Other(bytes) => bytes[0],
+        }
+    }
+
+    /// Returns whether this build can check it.
+    pub(crate) fn is_known(&self) -> bool {
+        matches!(self.0, Form::V1(_))
     }
 }
 
 impl PartialEq for Seal {
     fn eq(&self, other: &Seal) -> bool {
-        constant_time_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Form::V1(one), Form::V1(other)) => constant_time_eq(one, other),
+            (Form::Other(one), Form::Other(other)) => one == other,
+            _ => false,
+        }
     }
 }
 
@@ -99,5 +141,34 @@ impl Eq for Seal {}
 impl fmt::Debug for Seal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seal(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_seal_reads_back_whatever_its_version() {
+        for bytes in [vec![1; 33], vec![2], vec![0; 64], [vec![255], vec![7; 48]].concat()] {
+            let seal = Seal::from_bytes(&bytes).unwrap();
+            assert_eq!(seal.to_bytes(), bytes);
+            assert_eq!((seal.version(), seal.is_known()), (bytes[0], bytes[0] == 1));
+            assert_eq!(Seal::from_bytes(&bytes), Some(seal));
+        }
+    }
+
+    #[test]
+    fn what_has_not_the_length_of_a_seal_is_none() {
+        for bytes in [vec![], vec![1], vec![1; 32], vec![1; 34], vec![2; 65]] {
+            assert_eq!(Seal::from_bytes(&bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn seals_of_different_versions_are_never_equal() {
+        let of = |version: u8| Seal::from_bytes(&[&[version], &[7; 32][..]].concat()).unwrap();
+        assert_eq!(of(1), of(1));
+        assert!(of(1) != of(2) && of(2) != of(3));
     }
 }

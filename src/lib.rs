@@ -12,7 +12,7 @@
 #![cfg_attr(not(feature = "sqlite"), doc = "is here, `SqliteStore` behind the feature `sqlite`.")]
 //!
 //! ```
-//! use app_tokens::{NewToken, Requirement, TokenAuthority};
+//! use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # struct Block; impl Block { fn on<F: Future>(f: F) -> F::Output {
@@ -20,7 +20,7 @@
 //! #         std::task::Poll::Ready(r) => r, _ => unreachable!() } } }
 //! # Block::on(async {
 //! let tokens = TokenAuthority::in_memory("acme")?;
-//! let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+//! let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"])?);
 //! let issued = tokens.issue(new).await?;
 //! println!("shown once: {}", issued.expose_secret());
 //!
@@ -47,7 +47,7 @@
 //! # #[cfg(not(feature = "sqlite"))] fn main() {}
 //! ```
 //!
-//! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label, and if you wish scopes, resources, an end. Ask for it only where the user has
+//! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label, [`Access`], and if you wish an end and [`Attributes`]. Ask for it only where the user has
 //! just proved who he is with more than a token. The [`IssuedToken`] shows the text once; it is wiped when dropped. With a token in
 //! hand only [`issue_under`](TokenAuthority::issue_under) makes another: one that may do no more, and ends with it.
 //!
@@ -89,8 +89,8 @@
 //! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
-//! | `tower` | `web::TokenLayer`, for axum, tonic and other tower services |
-//! | `axum` | the extractor for `Authenticated`, and refusals as responses |
+//! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
+//! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `UsageFlusher::spawn_every` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
@@ -105,6 +105,7 @@ mod digest;
 mod text;
 mod timestamp;
 mod access;
+mod attributes;
 pub mod record;
 mod key;
 mod seal;
@@ -120,17 +121,19 @@ pub mod event;
 mod usage_log;
 mod issue;
 mod present;
+mod disguise;
 mod leak;
 mod view;
 mod authority;
 pub mod upkeep;
 mod transaction;
+mod block_on;
 mod blocking;
 pub mod error;
 // -- how it arrives
 pub mod web;
 
-pub use authority::{By, SetupError, TokenAuthority, TokenAuthorityBuilder};
+pub use authority::{SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use policy::{Policy, PolicyError, Reuse};
 pub use policy_conflict::PolicyConflict;
@@ -139,10 +142,14 @@ pub use store::{MemoryStore, TokenStore};
 pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
 pub use leak::{Leak, LeakOutcome, LeakReport};
-pub use present::{Authenticated, Caller, Presented};
+pub use present::{Authenticated, Caller, Origin};
 pub use view::{ResealProgress, ResealReport, TokenPage, TokenView};
 
-pub use access::{Access, AsScope, Requirement, ResourcePattern, Scope, ScopeName, Selection};
+pub use access::{
+    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeName,
+    Selection,
+};
+pub use attributes::Attributes;
 pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};

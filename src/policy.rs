@@ -40,7 +40,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Policy {
     /// That of new tokens first, then the former ones. Never empty.
     prefixes: Vec<Prefix>,
-    realm: Box<str>,
+    /// `None` if it is the prefix.
+    realm: Option<Box<str>>,
     default_life: Duration,
     max_life: Option<Duration>,
     never_expiring: bool,
@@ -78,7 +79,7 @@ impl Policy {
         let prefix = Prefix::new(prefix)?;
         Ok(Policy {
             prefixes: vec![prefix],
-            realm: prefix.as_str().into(),
+            realm: None,
             default_life: 365 * DAY,
             max_life: None,
             never_expiring: false,
@@ -97,12 +98,27 @@ impl Policy {
 
     /// Also accepts tokens with this prefix, the brand's former name.
     ///
+    /// The realm must be named before: unless it is named it is the prefix, and rows that are sealed
+    /// already are bound to the former one. So a rename from `acme` to `brand` takes two lines.
+    ///
+    /// ```
+    /// # use app_tokens::Policy;
+    /// let policy = Policy::new("brand")?
+    ///     .with_realm("acme")? // the former prefix, unless a realm was named before
+    ///     .with_former_prefix("acme")?;
+    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`PolicyError::Prefix`] if the text is not a prefix.
+    /// [`PolicyError::Prefix`] if the text is not a prefix; [`PolicyError::RealmNotNamed`] if the
+    /// realm is not named.
     pub fn with_former_prefix(mut self, prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
-        let prefix = Prefix::new(prefix)?;
-        if !self.prefixes.contains(&prefix) {
-            self.prefixes.push(prefix);
+        let former = Prefix::new(prefix)?;
+        if self.realm.is_none() {
+            return Err(PolicyError::RealmNotNamed { prefix: self.prefix(), former });
+        }
+        if !self.prefixes.contains(&former) {
+            self.prefixes.push(former);
         }
         Ok(self)
     }
@@ -117,7 +133,7 @@ impl Policy {
     /// `\`.
     pub fn with_realm(mut self, realm: &str) -> Result<Policy, PolicyError> {
         Policy::check_realm(realm)?;
-        self.realm = realm.into();
+        self.realm = Some(realm.into());
         Ok(self)
     }
 
@@ -231,7 +247,8 @@ impl Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// Refuses a label that another live token of the owner has.
+    /// Refuses a label that another live token of the owner has. Labels are compared byte for byte:
+    /// see [`Label`](crate::Label).
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }
@@ -295,7 +312,7 @@ impl Policy {
 
     /// Returns the realm that seals are bound to.
     pub fn realm(&self) -> &str {
-        &self.realm
+        self.realm.as_deref().unwrap_or(self.prefixes[0].as_str())
     }
 
     /// Returns the life of a token that asks for none.
@@ -366,72 +383,4 @@ fn at_least_a_second(life: Duration, what: &'static str) -> Result<(), PolicyErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy() -> Policy {
-        Policy::new("acme").unwrap()
-    }
-
-    struct Named(&'static str, &'static [&'static str]);
-
-    const READ: Named = Named("read", &["write"]);
-    const WRITE: Named = Named("write", &["admin"]);
-    const ADMIN: Named = Named("admin", &[]);
-
-    impl ScopeName for Named {
-        fn name(&self) -> &'static str {
-            self.0
-        }
-        fn implied_by(&self) -> &'static [&'static str] {
-            self.1
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_table() {
-        let policy = policy();
-        assert_eq!(policy.default_life(), 365 * DAY);
-        assert_eq!((policy.max_life(), policy.idle_timeout()), (None, None));
-        assert!(
-            !policy.allows_never_expiring()
-                && !policy.has_unique_labels()
-                && !policy.records_origin()
-        );
-        assert_eq!((policy.overlap(), policy.max_overlap()), (Duration::ZERO, 7 * DAY));
-        assert_eq!((policy.reuse(), policy.max_per_owner()), (Reuse::Report, Some(100)));
-        assert_eq!((policy.usage_interval().as_secs(), policy.retention()), (60, 90 * DAY));
-        assert_eq!(policy.realm(), "acme");
-    }
-
-    #[test]
-    fn what_contradicts_itself_is_refused() {
-        let second = Duration::from_secs(1);
-        assert_eq!(policy().with_default_life(second / 2), Err(PolicyError::Zero("default life")));
-        assert_eq!(policy().with_max_life(Duration::ZERO), Err(PolicyError::Zero("maximum life")));
-        let strict = policy().with_max_life(DAY).unwrap();
-        assert_eq!(
-            strict.clone().with_default_life(DAY + second),
-            Err(PolicyError::PastMaximum("default life"))
-        );
-        assert_eq!(policy().with_overlap(8 * DAY), Err(PolicyError::PastMaximum("overlap")));
-        let short = policy().with_overlap(7 * DAY).unwrap().with_max_overlap(DAY);
-        assert_eq!((short.overlap(), short.max_overlap()), (DAY, DAY));
-        assert_eq!(strict.clone().with_never_expiring(), Err(PolicyError::NeverWithMaximum));
-        assert_eq!(strict.default_life(), DAY);
-        let never = policy().with_never_expiring().unwrap().with_max_life(DAY).unwrap();
-        assert!(!never.allows_never_expiring());
-        assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
-        assert!(policy().with_idle_timeout(DAY).is_ok());
-        assert!(policy().with_max_per_owner(0).is_err());
-        let left_out = PolicyError::ScopeLeftOut { scope: "read", implying: "admin" };
-        assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
-        let read = Named("read", &["write", "admin"]);
-        assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());
-        let same = [Named("one", &["other"]), Named("other", &["one"])];
-        assert!(policy().with_scopes(&same).is_ok(), "two names for one thing");
-        for realm in ["", " ", "a\"b", "a\\b", "a\nb", "ä", &"x".repeat(129)] {
-            assert_eq!(policy().with_realm(realm), Err(PolicyError::Realm), "{realm:?}");
-        }
-    }
-}
+mod tests;

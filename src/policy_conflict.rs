@@ -32,10 +32,11 @@ impl Policy {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use app_tokens::{NewToken, Policy, PolicyConflict, TokenAuthority};
+    /// use app_tokens::{Access, NewToken, Policy, PolicyConflict, TokenAuthority};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let tokens = TokenAuthority::in_memory("acme")?;
-    /// # let issued = tokens.blocking().issue(NewToken::new("alice", "My phone"))?;
+    /// # let new = NewToken::new("alice", "My phone", Access::full());
+    /// # let issued = tokens.blocking().issue(new)?;
     /// let stricter = Policy::new("acme")?.with_max_life(Duration::from_secs(90 * 86_400))?;
     /// let conflicts = stricter.conflicts_with(issued.view());
     /// assert!(matches!(conflicts[..], [PolicyConflict::EndsTooLate { .. }]));

@@ -1,60 +1,59 @@
-//! What a client presents, and what it becomes: [`Authenticated`], then [`Caller`].
+//! From where a client comes ([`Origin`]), and what it becomes: [`Authenticated`], then [`Caller`].
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::access::{Access, Requirement};
+use crate::access::{Access, Missing, Requirement};
+use crate::attributes::Attributes;
 use crate::error::Forbidden;
 use crate::record::{Expires, TokenRecord};
 use crate::row::ReadableRow;
-use crate::text::{Label, Owner};
+use crate::text::{Label, Owner, clean_client};
 use crate::token::TokenId;
 
-/// A text as a client presented it, and where it came from. A `&str` converts into it.
-#[derive(Clone, Copy)]
-pub struct Presented<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) address: Option<IpAddr>,
-    pub(crate) client: Option<&'a str>,
+/// From where a text comes, as far as the host says: the client's address and program.
+///
+/// An address converts into it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Origin<'a> {
+    address: Option<IpAddr>,
+    client: Option<&'a str>,
 }
 
-impl<'a> Presented<'a> {
-    /// A text of unknown origin.
-    pub const fn new(text: &'a str) -> Presented<'a> {
-        Presented { text, address: None, client: None }
+impl<'a> Origin<'a> {
+    /// Says nothing about the origin. A token that is bound to networks is then forbidden.
+    pub const fn unknown() -> Origin<'a> {
+        Origin { address: None, client: None }
     }
 
-    /// Sets the client's address, which the host has resolved behind its own proxies.
+    /// Sets the client's address. Behind a proxy, the host must take it from the proxy's header.
+    ///
+    /// An IPv4-mapped address (`::ffff:192.0.2.7`) becomes the IPv4 address.
     #[must_use]
-    pub const fn from_address(self, address: IpAddr) -> Presented<'a> {
-        Presented { address: Some(address), ..self }
+    pub const fn address(self, address: IpAddr) -> Origin<'a> {
+        Origin { address: Some(address.to_canonical()), ..self }
     }
 
-    /// Sets the client's program, as it named itself.
+    /// Sets the client's program, as it named itself in `User-Agent`.
     #[must_use]
-    pub const fn from_client(self, client: &'a str) -> Presented<'a> {
-        Presented { client: Some(client), ..self }
+    pub const fn client(self, client: &'a str) -> Origin<'a> {
+        Origin { client: Some(client), ..self }
+    }
+
+    pub(crate) fn known_address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// The program's name without what could act on a terminal or a list.
+    pub(crate) fn clean_client(&self) -> Option<Cow<'a, str>> {
+        self.client.map(clean_client)
     }
 }
 
-impl<'a> From<&'a str> for Presented<'a> {
-    fn from(text: &'a str) -> Presented<'a> {
-        Presented::new(text)
-    }
-}
-
-impl<'a> From<&'a String> for Presented<'a> {
-    fn from(text: &'a String) -> Presented<'a> {
-        Presented::new(text)
-    }
-}
-
-impl fmt::Debug for Presented<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Presented")
-            .field("address", &self.address)
-            .field("client", &self.client)
-            .finish_non_exhaustive()
+impl From<IpAddr> for Origin<'_> {
+    fn from(address: IpAddr) -> Self {
+        Origin::unknown().address(address)
     }
 }
 
@@ -70,14 +69,19 @@ impl fmt::Debug for Presented<'_> {
 #[must_use = "an active token may still lack access: require a scope"]
 pub struct Authenticated {
     row: ReadableRow,
+    /// Decided when the text was presented, because only then the address is known.
+    is_outside_networks: bool,
 }
 
 impl Authenticated {
-    pub(crate) fn new(row: ReadableRow) -> Authenticated {
-        Authenticated { row }
+    pub(crate) fn new(row: ReadableRow, is_outside_networks: bool) -> Authenticated {
+        Authenticated { row, is_outside_networks }
     }
 
     /// Requires access, and yields the caller.
+    ///
+    /// If the token is bound to networks, the client's address must be in one of them, whatever is
+    /// required.
     ///
     /// ```
     /// # use app_tokens::{Authenticated, Caller, Forbidden, Requirement};
@@ -87,8 +91,12 @@ impl Authenticated {
     /// ```
     ///
     /// # Errors
-    /// [`Forbidden`] if the token's access is not enough.
+    /// [`Forbidden`] if the client is outside the token's networks, or if the token's access is not
+    /// enough.
     pub fn require<'r>(self, requirement: impl Into<Requirement<'r>>) -> Result<Caller, Forbidden> {
+        if self.is_outside_networks {
+            return Err(Forbidden::new(Missing::Network, None));
+        }
         let caller = Caller { row: self.row };
         caller.require(requirement)?;
         Ok(caller)
@@ -132,6 +140,11 @@ impl Caller {
         self.row.record().access()
     }
 
+    /// The host's own facts about the token.
+    pub fn attributes(&self) -> &Attributes {
+        self.row.record().attributes()
+    }
+
     /// When the token expires. A session that it opens should not outlive it.
     pub fn expires(&self) -> Expires {
         self.row.record().expires()
@@ -143,10 +156,10 @@ impl Caller {
     /// [`Forbidden`] if the token's access is not enough.
     pub fn require<'r>(&self, requirement: impl Into<Requirement<'r>>) -> Result<(), Forbidden> {
         let requirement = requirement.into();
-        if self.access().allows(&requirement) {
-            return Ok(());
+        match self.access().missing_for(&requirement) {
+            Some(missing) => Err(Forbidden::new(missing, requirement.wanted_scope())),
+            None => Ok(()),
         }
-        Err(Forbidden::new(requirement.wanted_scope()))
     }
 }
 

@@ -1,12 +1,14 @@
 //! The facts of a stored row, [`TokenRecord`], and its [`Status`] at a given instant.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
 use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
-use crate::text::{Label, Operator, Owner, Reason};
+use crate::text::{Label, Operator, Owner, Reason, clean_client};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -42,6 +44,7 @@ pub struct TokenRecord {
 /// What few records have. It is apart, so that most records are smaller.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Rare {
+    attributes: Attributes,
     issued_by: Option<Operator>,
     /// `None` if it is the record's own id.
     family: Option<TokenId>,
@@ -66,6 +69,8 @@ pub struct RecordParts {
     pub label: Label,
     /// What it may do.
     pub access: Access,
+    /// The host's own facts about it.
+    pub attributes: Attributes,
     /// The operator who issued it for its owner; `None` if the owner did.
     pub issued_by: Option<Operator>,
     /// When it was issued.
@@ -95,8 +100,13 @@ impl TokenRecord {
     pub const MAX_REVISION: u64 = i64::MAX as u64;
 
     /// Builds a record from its parts.
+    ///
+    /// The client's name of the last use is cut to 200 characters. Control characters, line
+    /// separators and bidirectional overrides are left out of it: it is not sealed, so whoever can
+    /// write the row could otherwise write on the terminal that shows it.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
         let rare = Rare {
+            attributes: parts.attributes,
             issued_by: parts.issued_by,
             family: (parts.family != parts.id).then_some(parts.family),
             successor: parts.successor,
@@ -114,7 +124,7 @@ impl TokenRecord {
             revision: parts.revision,
             key_id: parts.key_id,
             seal: parts.seal,
-            last_use: parts.last_use.map(Box::new),
+            last_use: parts.last_use.map(|last_use| Box::new(last_use.cleaned())),
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         }
     }
@@ -128,6 +138,7 @@ impl TokenRecord {
             owner: self.owner,
             label: self.label,
             access: self.access,
+            attributes: rare.attributes,
             issued_by: rare.issued_by,
             created_at: self.created_at,
             expires: self.expires,
@@ -172,6 +183,11 @@ impl TokenRecord {
     /// Returns what it may do.
     pub fn access(&self) -> &Access {
         &self.access
+    }
+
+    /// Returns the host's own facts about it.
+    pub fn attributes(&self) -> &Attributes {
+        self.rare().map_or(Attributes::NONE, |rare| &rare.attributes)
     }
 
     /// Returns the operator who issued it for its owner; `None` if the owner did.
@@ -248,6 +264,7 @@ impl fmt::Debug for RecordParts {
             .field("owner", &self.owner)
             .field("label", &self.label)
             .field("access", &self.access)
+            .field("attributes", &self.attributes)
             .field("issued_by", &self.issued_by)
             .field("created_at", &self.created_at)
             .field("expires", &self.expires)
@@ -282,6 +299,17 @@ pub struct LastUse {
     pub address: Option<IpAddr>,
     /// By which program, as it named itself; kept only if the policy records origins.
     pub client: Option<Box<str>>,
+}
+
+impl LastUse {
+    fn cleaned(mut self) -> LastUse {
+        if let Some(client) = &self.client
+            && let Cow::Owned(clean) = clean_client(client)
+        {
+            self.client = Some(clean.into());
+        }
+        self
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 //!
 //! # The bytes
 //!
-//! The seal is HMAC-SHA-256 over these bytes, under the key that the row names. Numbers are
-//! big-endian. A *text* is its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is
+//! The stored seal is the byte `01`, the version, and then the 32 bytes of HMAC-SHA-256 over these
+//! bytes, under the key that the row names. Numbers are big-endian. A *text* is its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is
 //! `00`, or `01` and the value. A *selection* is `00` for everything; or it is `01`, the number of
-//! items as a `u32`, and the items as texts, sorted by their bytes.
+//! items as a `u32`, and the items as texts in their stored forms, sorted by their bytes.
 //!
 //! | | |
 //! |---|---|
@@ -19,7 +19,8 @@
 //! | id | `u64` |
 //! | digest | `u32` length (33), then the scheme's tag and the 32 bytes |
 //! | owner, label | text, text |
-//! | scopes, resources | selection, selection |
+//! | scopes, resources, networks | selection, selection, selection |
+//! | attributes | their number as a `u32`; of each, in the order of the keys, key and value: text, text |
 //! | issued by | option of text |
 //! | created at | `i64`, seconds since 1970 |
 //! | expires | option of `i64`; `00` is never |
@@ -68,6 +69,9 @@ impl Sealer {
         };
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
+        }
+        if !seal.is_known() {
+            return SealCheck::UnknownVersion(seal.version());
         }
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
@@ -153,8 +157,18 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.slice(&record.digest().to_bytes());
     bytes.text(record.owner().as_str());
     bytes.text(record.label().as_str());
-    bytes.selection(record.access().granted_scopes(), |scope| scope.as_str());
-    bytes.selection(record.access().granted_resources(), |pattern| pattern.as_str());
+    bytes.selection(record.access().granted_scopes(), |bytes, scope| bytes.text(scope.as_str()));
+    bytes.selection(record.access().granted_resources(), |bytes, resource| {
+        bytes.text(resource.as_str());
+    });
+    bytes.selection(record.access().granted_networks(), |bytes, network| {
+        bytes.text(&network.to_string());
+    });
+    bytes.length(record.attributes().len());
+    for (key, value) in record.attributes().iter() {
+        bytes.text(key);
+        bytes.text(value);
+    }
     bytes.option(record.issued_by(), |bytes, operator| bytes.text(operator.as_str()));
     bytes.instant(record.created_at());
     bytes.option(record.expires().at(), Encoding::instant);
@@ -178,7 +192,7 @@ impl Encoding {
     fn length(&mut self, length: usize) {
         #[expect(
             clippy::expect_used,
-            reason = "no text has over 1,020 bytes, no list over 256 items"
+            reason = "no text has over 1,030 bytes, no list over 256 items"
         )]
         let length = u32::try_from(length).expect("a length of a record's part");
         self.0.extend(length.to_be_bytes());
@@ -200,14 +214,14 @@ impl Encoding {
         }
     }
 
-    fn selection<T>(&mut self, selection: &Selection<T>, text: impl Fn(&T) -> &str) {
+    fn selection<T>(&mut self, selection: &Selection<T>, write: impl Fn(&mut Encoding, &T)) {
         let listed = match selection {
             Selection::All => None,
             Selection::Only(items) => Some(items),
         };
         self.option(listed, |bytes, items| {
             bytes.length(items.len());
-            items.iter().for_each(|item| bytes.text(text(item)));
+            items.iter().for_each(|item| write(bytes, item));
         });
     }
 }

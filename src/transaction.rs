@@ -3,10 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::authority::{By, TokenAuthority};
+use crate::authority::TokenAuthority;
 use crate::error::{IssueError, ManageError};
 use crate::event::{self, BufferedEvent, EventBuffer, Observer};
 use crate::issue::{IssuedToken, NewToken};
+use crate::record::Actor;
 use crate::store::{Filter, TokenStore};
 use crate::text::Reason;
 use crate::token::TokenId;
@@ -23,13 +24,13 @@ use crate::token::TokenId;
 /// `store::SqliteTransaction` and `store::PostgresTransaction` have complete examples.
 ///
 /// ```
-/// # use app_tokens::{MemoryStore, NewToken, TokenAuthority};
+/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tokens = TokenAuthority::in_memory("acme")?;
 /// # let transaction = MemoryStore::new();
 /// // let transaction = … the host's own, with its other statements
 /// let within = tokens.in_transaction(&transaction);
-/// let issued = within.blocking().issue(NewToken::new("alice", "First"))?;
+/// let issued = within.blocking().issue(NewToken::new("alice", "First", Access::full()))?;
 /// let events = within.into_events();
 /// // transaction.commit()?;
 /// events.send();
@@ -69,7 +70,7 @@ impl<T: TokenStore> InTransaction<T> {
     /// Those of [`TokenAuthority::revoke`].
     pub async fn revoke(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         reason: Reason,
     ) -> Result<u64, ManageError> {
@@ -82,7 +83,7 @@ impl<T: TokenStore> InTransaction<T> {
     /// Those of [`TokenAuthority::revoke_matching`].
     pub async fn revoke_matching(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         filter: &Filter,
         reason: Reason,
     ) -> Result<u64, ManageError> {

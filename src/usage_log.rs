@@ -14,8 +14,8 @@ use crate::token::{IdMap, TokenId};
 /// The uses that are not written yet. All clones of an authority share one log.
 pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
-    /// When the reuse of each superseded token was last reported.
-    reused: Mutex<IdMap<Timestamp>>,
+    reuses: Reports,
+    uses_from_outside: Reports,
     flushers: AtomicUsize,
     /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
     /// use may have moved to the store in between.
@@ -26,6 +26,10 @@ pub(crate) struct UsageLog {
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard(Mutex<IdMap<LastUse>>);
+
+/// When something was last reported of each token.
+#[derive(Default)]
+pub(crate) struct Reports(Mutex<IdMap<Timestamp>>);
 
 const SHARDS: usize = 64;
 /// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
@@ -50,7 +54,8 @@ impl UsageLog {
     pub(crate) fn new() -> UsageLog {
         UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
-            reused: Mutex::default(),
+            reuses: Reports::default(),
+            uses_from_outside: Reports::default(),
             flushers: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
         }
@@ -105,21 +110,14 @@ impl UsageLog {
         kind
     }
 
-    /// Notes the reuse of a superseded token. Returns whether it is the first in this interval.
-    pub(crate) fn note_reuse(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
-        let mut reused = self.reused.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = now.saturating_sub(interval);
-        let believed = now.saturating_add(CLOCK_TOLERANCE);
-        if reused.get(&id).is_some_and(|at| *at > since && *at <= believed) {
-            return false;
-        }
-        if reused.len() >= MAX_PER_SHARD {
-            reused.retain(|_, at| *at > since);
-        }
-        if reused.len() < MAX_PER_SHARD {
-            reused.insert(id, now);
-        }
-        true
+    /// The reports of superseded tokens that were presented again.
+    pub(crate) fn reuses(&self) -> &Reports {
+        &self.reuses
+    }
+
+    /// The reports of tokens that were presented from outside their networks.
+    pub(crate) fn uses_from_outside(&self) -> &Reports {
+        &self.uses_from_outside
     }
 
     /// The token's use that is not written yet.
@@ -188,5 +186,24 @@ impl UsageLog {
     fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {
         let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reports {
+    /// Notes a report about a token. Returns whether it is the first in this interval.
+    pub(crate) fn note(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = now.saturating_sub(interval);
+        let believed = now.saturating_add(CLOCK_TOLERANCE);
+        if reported.get(&id).is_some_and(|at| *at > since && *at <= believed) {
+            return false;
+        }
+        if reported.len() >= MAX_PER_SHARD {
+            reported.retain(|_, at| *at > since);
+        }
+        if reported.len() < MAX_PER_SHARD {
+            reported.insert(id, now);
+        }
+        true
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::key::KeyId;
 use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
 use crate::text::{Label, Operator, Owner};
@@ -54,6 +55,11 @@ impl TokenView {
     /// The access: what it may do.
     pub fn access(&self) -> &Access {
         self.record.access()
+    }
+
+    /// The host's own facts about it.
+    pub fn attributes(&self) -> &Attributes {
+        self.record.attributes()
     }
 
     /// The operator who issued it for its owner; `None` if the owner did.

@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied};
 use crate::event::Event;
 use crate::policy::Reuse;
-use crate::present::{Authenticated, Presented};
+use crate::present::{Authenticated, Origin};
 use crate::record::{Actor, LastUse, Status};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Row, TokenStore};
@@ -28,21 +28,48 @@ impl Verified {
 }
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Authenticates a presented text. Nothing is written to the store, except that the reuse of a
-    /// superseded token may revoke its line ([`Reuse::RevokeFamily`]).
+    /// Authenticates a presented text of unknown origin.
+    ///
+    /// A token that is bound to networks is then forbidden; see
+    /// [`authenticate_from`](Self::authenticate_from). Nothing is written to the store, except that
+    /// the reuse of a superseded token may revoke its line ([`Reuse::RevokeFamily`]).
     ///
     /// # Errors
     /// - [`AuthError::NotOurs`] if the text has not the form of our tokens; it may be a password.
     /// - [`AuthError::Denied`] if it has our form and is not a good token.
     /// - [`AuthError::Failed`] if the engine can't tell.
-    pub fn authenticate<'p>(
+    pub async fn authenticate(&self, text: &str) -> Result<Authenticated, AuthError> {
+        let verified = self.verify(text, Origin::unknown()).await?;
+        Ok(self.admit(verified, Origin::unknown()))
+    }
+
+    /// Authenticates a presented text, and says from where it came.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let office = Access::full().from_networks(["10.0.0.0/8".parse()?])?;
+    /// let issued = tokens.issue(NewToken::new("alice", "Printer", office)).await?;
+    /// let origin = Origin::unknown().address("10.1.2.3".parse()?).client("printer/1.0");
+    /// let authenticated = tokens.authenticate_from(issued.expose_secret(), origin).await?;
+    /// assert!(authenticated.require(Requirement::ANY_VALID_TOKEN).is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As for [`TokenAuthority::authenticate`].
+    pub fn authenticate_from<'p>(
         &self,
-        presented: impl Into<Presented<'p>>,
+        text: &'p str,
+        origin: impl Into<Origin<'p>>,
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
-        let presented = presented.into();
+        let origin = origin.into();
         async move {
-            let verified = self.verify(&presented).await?;
-            Ok(self.admit(verified, &presented))
+            let verified = self.verify(text, origin).await?;
+            Ok(self.admit(verified, origin))
         }
     }
 
@@ -55,28 +82,33 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub fn authenticate_as<'p>(
         &self,
         owner: &Owner,
-        presented: impl Into<Presented<'p>>,
+        text: &'p str,
+        origin: impl Into<Origin<'p>>,
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
-        let presented = presented.into();
+        let origin = origin.into();
         async move {
-            let verified = self.verify(&presented).await?;
+            let verified = self.verify(text, origin).await?;
             if verified.owner() != owner {
-                return Err(self.turn_away(&verified, &presented, DenialReason::OtherOwner).into());
+                return Err(self.turn_away(&verified, origin, DenialReason::OtherOwner).into());
             }
-            Ok(self.admit(verified, &presented))
+            Ok(self.admit(verified, origin))
         }
     }
 
     /// Verifies a presented text, in this order: parse, find, digest, revoked, seal, status.
     ///
     /// The caller then looks at the owner and either admits the token or turns it away.
-    pub(crate) async fn verify(&self, presented: &Presented<'_>) -> Result<Verified, AuthError> {
+    pub(crate) async fn verify(
+        &self,
+        text: &str,
+        origin: Origin<'_>,
+    ) -> Result<Verified, AuthError> {
         self.refuse_without_flusher()?;
         let deny = |reason, id, view: Option<&TokenView>| {
-            AuthError::Denied(self.deny(presented, reason, id, view))
+            AuthError::Denied(self.deny(origin, reason, id, view))
         };
         let prefixes = self.engine.policy.accepted_prefixes();
-        let (id, digest) = match Digest::of_presented(presented.text, prefixes) {
+        let (id, digest) = match Digest::of_presented(text, prefixes) {
             Ok(read) => read,
             Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
             Err(error) => return Err(AuthError::NotOurs(error)),
@@ -107,32 +139,41 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Admits a verified token, and notes its use.
-    pub(crate) fn admit(&self, verified: Verified, presented: &Presented<'_>) -> Authenticated {
-        self.note_use(&verified.row, presented, verified.now);
-        Authenticated::new(verified.row)
+    ///
+    /// From outside the token's networks it notes none: a thief elsewhere must not keep an idle
+    /// token alive.
+    pub(crate) fn admit(&self, verified: Verified, origin: Origin<'_>) -> Authenticated {
+        let Verified { row, now } = verified;
+        let is_outside = !row.record().access().allows_from(origin.known_address());
+        if is_outside {
+            self.report_outside(&row, origin, now);
+        } else {
+            self.note_use(&row, origin, now);
+        }
+        Authenticated::new(row, is_outside)
     }
 
     /// Denies a verified token because of its owner. Counts as no use.
     pub(crate) fn turn_away(
         &self,
         verified: &Verified,
-        presented: &Presented<'_>,
+        origin: Origin<'_>,
         reason: DenialReason,
     ) -> Denied {
         let view = TokenView::new(verified.row.record(), Some(Status::Active), None);
-        self.deny(presented, reason, Some(view.id()), Some(&view))
+        self.deny(origin, reason, Some(view.id()), Some(&view))
     }
 
     /// Makes a denial, and emits its event.
     pub(crate) fn deny(
         &self,
-        presented: &Presented<'_>,
+        origin: Origin<'_>,
         reason: DenialReason,
         id: Option<TokenId>,
         token: Option<&TokenView>,
     ) -> Denied {
-        let Presented { address, client, .. } = *presented;
-        self.emit(&Event::Denied { id, reason, token, address, client });
+        let (address, client) = (origin.known_address(), origin.clean_client());
+        self.emit(&Event::Denied { id, reason, token, address, client: client.as_deref() });
         Denied::new(reason, id)
     }
 
@@ -146,17 +187,28 @@ impl<S: TokenStore> TokenAuthority<S> {
             // ignored: this token is denied anyway, and its next reuse tries again.
             _ = self.revoke_by(Actor::Engine, &family, Reason::REUSED).await;
         }
-        if self.engine.usage.note_reuse(token.id(), now, self.engine.policy.usage_interval()) {
+        let interval = self.engine.policy.usage_interval();
+        if self.engine.usage.reuses().note(token.id(), now, interval) {
             self.emit(&Event::Reused { token });
         }
     }
 
-    fn note_use(&self, row: &ReadableRow, presented: &Presented<'_>, now: Timestamp) {
+    fn report_outside(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
+        let interval = self.engine.policy.usage_interval();
+        let is_first = self.engine.usage.uses_from_outside().note(row.record().id(), now, interval);
+        if is_first && self.engine.observer.is_some() {
+            let address = origin.known_address();
+            self.emit(&Event::OutsideNetwork { token: &self.view(row, now), address });
+        }
+    }
+
+    fn note_use(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
         let policy = &self.engine.policy;
+        let recorded = policy.records_origin().then_some(origin).unwrap_or_default();
         let this = || LastUse {
             at: now,
-            address: presented.address.filter(|_| policy.records_origin()),
-            client: presented.client.filter(|_| policy.records_origin()).map(clean_client),
+            address: recorded.known_address(),
+            client: recorded.clean_client().map(Box::from),
         };
         let is_own = self.engine.sealer.has_marked(row);
         let kind = self.engine.usage.note(row, is_own, now, policy.usage_interval(), this);
@@ -166,7 +218,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         match kind {
             UseKind::Again | UseKind::InNewInterval => {}
             UseKind::First => {
-                let address = presented.address;
+                let address = origin.known_address();
                 self.emit(&Event::FirstUse { token: &self.view(row, now), address });
             }
             UseKind::NewAddress(address) => {
@@ -174,11 +226,4 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
     }
-}
-
-/// Cuts a client's name to 200 characters and drops control characters.
-///
-/// The name comes from outside, and lists show it.
-fn clean_client(client: &str) -> Box<str> {
-    client.chars().filter(|c| !c.is_control()).take(200).collect::<String>().into()
 }

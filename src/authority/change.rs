@@ -1,15 +1,15 @@
-//! Changing an active token: rename, narrow, extend, rotate.
+//! Changing the current token of a line: rename, narrow, extend, rotate.
 
 use super::issue::New;
-use super::{By, MAX_TRIES, TokenAuthority};
+use super::{MAX_TRIES, TokenAuthority};
 use crate::access::Access;
 use crate::error::{ChangeError, Failed};
 use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
-use crate::record::{Expires, Revocation, Status, TokenRecord};
+use crate::record::{Actor, Expires, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Certainty, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
+use crate::store::{Certainty, Filter, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
 use crate::text::{Label, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -19,11 +19,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Gives a token another label.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or not active, or if the label is not valid or
-    /// taken.
+    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the label is not valid
+    /// or taken.
     pub async fn rename(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         label: impl AsRef<str> + Send,
     ) -> Result<TokenView, ChangeError> {
@@ -31,7 +31,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let renamed = move |_: &TokenRecord, _| {
             Ok(SealChange { label: Some(label.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Renamed, renamed).await
+        self.change(by.into(), id, event::ChangeKind::Renamed, renamed).await
     }
 
     /// Takes access away from a token, and revokes what was issued under its line.
@@ -39,10 +39,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The given access is what remains. If that is all the token had, nothing is revoked.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or not active, or if it would do more than now.
+    /// - [`ChangeError`] if the token is unknown, not active or rotated, or if it would do more
+    ///   than now.
+    /// - [`ChangeError::Overlapping`] while a superseded token of its line lives, which would keep
+    ///   what is taken away. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn narrow(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         access: Access,
     ) -> Result<TokenView, ChangeError> {
@@ -52,7 +55,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             Ok(SealChange { access: Some(access.clone()), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Narrowed, narrowed).await
+        self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
     /// Moves the end of a token. A sooner end also revokes what was issued under its line.
@@ -61,26 +64,24 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// for itself: ask a person.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
-    /// allow the end.
+    /// - [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
+    ///   allow the end.
+    /// - [`ChangeError::Overlapping`] if the end is sooner and a superseded token of its line
+    ///   lives. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn extend(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         end: Expires,
     ) -> Result<TokenView, ChangeError> {
         let extended = move |record: &TokenRecord, now| {
-            // A rotated token ends with its overlap; a later end would leave two ways in.
-            if record.successor().is_some() {
-                return Err(ChangeError::Rotated);
-            }
             if record.derived_from().is_some() && end.is_later_than(record.expires()) {
                 return Err(ChangeError::Derived);
             }
             let end = issue::within(end, &self.engine.policy, record.created_at(), now)?;
             Ok(SealChange { expires: Some(end), ..SealChange::default() })
         };
-        self.change(by, id, event::ChangeKind::Extended, extended).await
+        self.change(by.into(), id, event::ChangeKind::Extended, extended).await
     }
 
     /// Replaces a token by a new one with the same owner and label.
@@ -91,7 +92,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// The old token lives on during the overlap, but not beyond its own end or the new token's.
     /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are
-    /// behind deny it at once, too.
+    /// behind deny it at once, too. A new token with less access has no overlap.
+    ///
+    /// At most one superseded token of a line lives: if the overlap of an earlier rotation still
+    /// runs, it is ended first. If the rotation then fails, that overlap stays ended.
     ///
     /// While the new token is unused and the overlap runs, the old one may be rotated again, in
     /// case the answer was lost. The unused token is then replaced; the newest gets its label, and
@@ -106,13 +110,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - Also if the new token would do more, or if its end or the overlap is not allowed.
     pub async fn rotate(
         &self,
-        by: By<'_>,
+        by: impl Into<Actor>,
         id: TokenId,
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
-        let actor = by.actor()?;
+        let by = by.into();
         self.refuse_without_flusher()?;
-        let (old, replaced, now) = self.rotatable(by, id).await?;
+        let (old, replaced, now) = self.rotatable(&by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;
         let policy = &self.engine.policy;
@@ -125,7 +129,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: Some(successor),
             ..SealChange::default()
         };
-        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: actor.clone() };
+        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
         let supersede = |row: Row| {
             New::Supersede(Supersede {
                 superseded: self.engine.sealer.reseal(old, superseded(row.id())).into(),
@@ -137,7 +141,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let emit = |token: &TokenView, is_certain| {
             let replaced = replaced.as_ref().map(|row| row.record().id());
-            let by = &actor;
+            let by = &by;
             self.emit(&Event::Rotated {
                 old: id,
                 replaced,
@@ -147,6 +151,12 @@ impl<S: TokenStore> TokenAuthority<S> {
                 is_certain,
             });
         };
+        // Before the step and not with it: a failure in between leaves a shorter overlap, and never
+        // two superseded tokens that live. The first token of a line has none before it.
+        if old.record().family() != id {
+            let line = Filter::of_family(old.record().owner(), old.record().family());
+            self.end_superseded(&by, &line, Some(id)).await?;
+        }
         let inserted = self.draw_and_insert(&granted, now, supersede, emit).await?;
         // Refused as stale: there was neither a limit nor a unique label to refuse it for.
         inserted.map_err(|_| ChangeError::Conflict)
@@ -157,7 +167,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Both are active at the instant in the answer.
     async fn rotatable(
         &self,
-        by: By<'_>,
+        by: &Actor,
         id: TokenId,
     ) -> Result<(ReadableRow, Option<ReadableRow>, Timestamp), ChangeError> {
         let (old, own_use) = self.read(by, id).await?;
@@ -175,35 +185,43 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.refuse_ended(&successor, own_use, now)?;
             let record = successor.record();
             let is_unused = record.last_use().is_none() && record.successor().is_none();
-            is_unused.then_some(successor).ok_or(ChangeError::Rotated)
+            Ok(is_unused.then_some(successor))
         });
         match unused {
-            Ok(successor) => Ok((old, Some(successor), now)),
+            Ok(Some(successor)) => Ok((old, Some(successor), now)),
             Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
             // Whatever became of the successor, the token itself is a rotated one.
-            Err(_) => Err(ChangeError::Rotated),
+            Ok(None) | Err(_) => {
+                let current = self.current_of(old.record(), successor).await?;
+                Err(ChangeError::Rotated { current })
+            }
         }
     }
 
-    /// Changes an active token by compare-and-swap, and tries again if another call was faster.
+    /// Changes the current token of a line by compare-and-swap, and tries again if another call was
+    /// faster.
     async fn change(
         &self,
-        by: By<'_>,
+        by: Actor,
         id: TokenId,
         kind: event::ChangeKind,
         decide: impl Fn(&TokenRecord, Timestamp) -> Result<SealChange, ChangeError> + Send,
     ) -> Result<TokenView, ChangeError> {
-        let actor = by.actor()?;
         let policy = &self.engine.policy;
         for _ in 0..MAX_TRIES {
-            let (old, own_use) = self.read(by, id).await?;
+            let (old, own_use) = self.read(&by, id).await?;
             let now = self.now();
+            self.refuse_superseded(&old, own_use, now).await?;
             self.refuse_ended(&old, own_use, now)?;
             let intact = self.intact(&old)?;
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
             let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
-            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: actor.clone() };
+            // No rotation can slip in between: it would change the row that is replaced below.
+            if revoked_derived {
+                self.refuse_overlapping(&old, now).await?;
+            }
+            let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: by.clone() };
             let replace = Replace {
                 row: new.clone().into(),
                 live: self.live_at(now),
@@ -212,7 +230,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             };
             let view = self.view(&new, now);
             let mut change_event = ChangeEvent::new(|_, is_certain| {
-                let (token, change, by) = (&view, kind, &actor);
+                let (token, change, by) = (&view, kind, &by);
                 self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
@@ -230,13 +248,46 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Reads a token's row and this process's own use of it, if the actor may see the token.
     async fn read(
         &self,
-        by: By<'_>,
+        by: &Actor,
         id: TokenId,
     ) -> Result<(ReadableRow, Option<Timestamp>), ChangeError> {
         let own_use = self.own_use(id);
         let row = self.store.find(id).await?.and_then(Row::into_readable);
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
         Ok((row, own_use))
+    }
+
+    /// Refuses a superseded token, whether or not its overlap runs. A later end, for instance,
+    /// would leave two ways in.
+    async fn refuse_superseded(
+        &self,
+        row: &ReadableRow,
+        own_use: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let Some(successor) = row.record().successor() else {
+            return Ok(());
+        };
+        match self.status(row, now, own_use)? {
+            ended @ (Status::Revoked | Status::Tampered) => Err(ChangeError::NotActive(ended)),
+            Status::Active | Status::Idle | Status::Expired | Status::Superseded => {
+                let current = self.current_of(row.record(), successor).await?;
+                Err(ChangeError::Rotated { current })
+            }
+        }
+    }
+
+    async fn refuse_overlapping(
+        &self,
+        row: &ReadableRow,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let line = Filter::of_family(row.record().owner(), row.record().family());
+        let living = self.overlapping(&line, now).await?;
+        match living.iter().filter_map(|row| row.record().expires().at()).max() {
+            Some(until) => Err(ChangeError::Overlapping { until }),
+            None => Ok(()),
+        }
     }
 
     fn refuse_ended(
@@ -267,7 +318,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             },
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
-        let seal = |row: &Row| row.record().and_then(|record| record.seal().copied());
+        let seal = |row: &Row| row.record().and_then(|record| record.seal().cloned());
         let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
         if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
     }

@@ -106,8 +106,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - The line going idle. [`purge`](Self::purge) keeps such a line, so that the new token can
     ///   still be revoked through it.
     ///
-    /// If no access is given, the new token gets the access of the caller's token. If no end is
-    /// given, it lives for the policy's default life, but never longer than the caller's token.
+    /// The new token takes over the attributes of the caller's token. If no end is given, it lives
+    /// for the policy's default life, but never longer than the caller's token.
     ///
     /// # Errors
     /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the
@@ -172,7 +172,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         let live = self.live_at(now);
         let as_asked =
             |row| New::Insert(Insert { row, live, limit, unique_label, under: under.clone() });
-        let by = granted.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        let by = match &granted.issued_by {
+            Some(operator) => Actor::from(operator),
+            None => Actor::from(&granted.owner),
+        };
         let emit = |token: &TokenView, is_certain| {
             self.emit(&Event::Issued { token, by: &by, is_certain });
         };
@@ -230,6 +233,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             owner: granted.owner.clone(),
             label: granted.label.clone(),
             access: granted.access.clone(),
+            attributes: granted.attributes.clone(),
             issued_by: granted.issued_by.clone(),
             created_at: now,
             expires: granted.expires,

@@ -1,6 +1,6 @@
 //! Why a policy is refused: [`PolicyError`].
 
-use crate::token::InvalidPrefix;
+use crate::token::{InvalidPrefix, Prefix};
 
 /// Why a policy was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -9,6 +9,21 @@ pub enum PolicyError {
     /// The prefix is malformed.
     #[error(transparent)]
     Prefix(#[from] InvalidPrefix),
+    /// A former prefix is accepted, but the realm is not named.
+    ///
+    /// Unless it is named, the realm is the prefix. So it would change with the prefix, and every
+    /// row that is sealed already would count as tampered with.
+    #[error(
+        "the policy needs a realm before it accepts a former prefix; call `with_realm(\"{former}\")` \
+         if rows were sealed under the prefix {former} without a named realm, or \
+         `with_realm(\"{prefix}\")` if they were sealed under {prefix}"
+    )]
+    RealmNotNamed {
+        /// The prefix of new tokens.
+        prefix: Prefix,
+        /// The former prefix.
+        former: Prefix,
+    },
     /// The realm is malformed.
     #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
     Realm,

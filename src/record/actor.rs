@@ -1,48 +1,86 @@
-//! Who made a stored change: [`Actor`].
+//! Who makes a change: [`Actor`].
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::text::Operator;
+use crate::text::{Operator, Owner};
 
-/// Who made a stored change.
+/// Who makes a change: in calls, stored rows and events.
 ///
-/// It prints as `owner`, `engine` or `operator NAME`, and parses from that. Stores keep this form.
+/// An [`Owner`] or an [`Operator`] converts into it, by value or by reference. To an owner, the
+/// tokens of other owners are unknown.
+///
+/// It prints as `owner NAME`, `operator NAME` or `engine`, and parses from that. Stores keep this
+/// form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// The token's owner.
-    Owner,
+    /// The token's owner, who proved it by other means than a token.
+    Owner(Owner),
     /// One of the host's operators.
     Operator(Operator),
-    /// The engine, by policy.
+    /// The engine, by policy. Hosts don't make it.
+    #[non_exhaustive]
     Engine,
+}
+
+impl From<Owner> for Actor {
+    fn from(owner: Owner) -> Actor {
+        Actor::Owner(owner)
+    }
+}
+
+impl From<&Owner> for Actor {
+    fn from(owner: &Owner) -> Actor {
+        Actor::Owner(owner.clone())
+    }
+}
+
+impl From<Operator> for Actor {
+    fn from(operator: Operator) -> Actor {
+        Actor::Operator(operator)
+    }
+}
+
+impl From<&Operator> for Actor {
+    fn from(operator: &Operator) -> Actor {
+        Actor::Operator(operator.clone())
+    }
+}
+
+impl From<&Actor> for Actor {
+    fn from(actor: &Actor) -> Actor {
+        actor.clone()
+    }
 }
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Actor::Owner => f.write_str("owner"),
-            Actor::Engine => f.write_str("engine"),
+            Actor::Owner(name) => write!(f, "owner {name}"),
             Actor::Operator(name) => write!(f, "operator {name}"),
+            Actor::Engine => f.write_str("engine"),
         }
     }
 }
 
 impl FromStr for Actor {
     type Err = InvalidActor;
+
     fn from_str(text: &str) -> Result<Actor, InvalidActor> {
-        match text {
-            "owner" => Ok(Actor::Owner),
-            "engine" => Ok(Actor::Engine),
-            _ => {
-                let name = text.strip_prefix("operator ").ok_or(InvalidActor)?;
-                Ok(Actor::Operator(Operator::new(name).map_err(|_| InvalidActor)?))
+        let actor = match text.split_once(' ') {
+            Some(("owner", name)) => Actor::Owner(Owner::new(name).map_err(|_| InvalidActor)?),
+            Some(("operator", name)) => {
+                Actor::Operator(Operator::new(name).map_err(|_| InvalidActor)?)
             }
-        }
+            _ if text == "engine" => Actor::Engine,
+            _ => return Err(InvalidActor),
+        };
+        // A name that would be trimmed was not written by `Display`.
+        if actor.to_string() == text { Ok(actor) } else { Err(InvalidActor) }
     }
 }
 
 /// A text that is no [`Actor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an actor is `owner`, `engine` or `operator NAME`, with a name that an operator may have")]
+#[error("an actor is `owner NAME`, `operator NAME` or `engine`, with a name that they may have")]
 pub struct InvalidActor;

@@ -53,8 +53,8 @@ impl TokenRecord {
     /// policy's.
     ///
     /// # Errors
-    /// [`StatusUnclear`] if the key is missing, or if `now` is more than five minutes before the
-    /// token was issued. A missing key and a broken clock say nothing about a token.
+    /// [`StatusUnclear`] if the key or the version of the seal is unknown, or if `now` is more than
+    /// five minutes before the token was issued. None of these says anything about a token.
     pub(crate) fn status(
         &self,
         seal: SealCheck,
@@ -69,6 +69,9 @@ impl TokenRecord {
             SealCheck::Right => {}
             SealCheck::Wrong => return Ok(Status::Tampered),
             SealCheck::KeyMissing => return Err(StatusUnclear::KeyMissing(self.key_id())),
+            SealCheck::UnknownVersion(version) => {
+                return Err(StatusUnclear::SealVersion(version));
+            }
         }
         if now < self.created_at().saturating_sub(CLOCK_TOLERANCE) {
             return Err(StatusUnclear::ClockBehind { now, created_at: self.created_at() });
@@ -142,6 +145,8 @@ pub(crate) enum SealCheck {
     Wrong,
     /// It is sealed under a key that the ring lacks.
     KeyMissing,
+    /// Its seal has a version that this build doesn't know.
+    UnknownVersion(u8),
 }
 
 /// Why the status of a token can't be decided. A failure, never a denial.
@@ -151,6 +156,9 @@ pub enum StatusUnclear {
     /// lost.
     #[error("a token is sealed under key {0}, which the key ring lacks; add that key to the ring")]
     KeyMissing(KeyId),
+    /// The seal has a version that this build doesn't know: another host of the fleet is newer.
+    #[error("a token has a seal of version {0}, which this program does not know; update it")]
+    SealVersion(u8),
     /// The clock is more than five minutes before the instant at which the token was issued.
     #[error("the clock says {now}, but a token was issued at {created_at}; set the clock")]
     ClockBehind {

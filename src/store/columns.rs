@@ -3,7 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::access::{Access, ResourcePattern, Scope, Selection};
+use crate::access::{Access, Network, Resource, Scope, Selection};
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
@@ -38,8 +39,12 @@ pub struct RowColumns<'r> {
     pub label: Option<Cow<'r, str>>,
     /// NULL for every scope, else the scopes, one a line; empty for none.
     pub scopes: Option<Cow<'r, str>>,
-    /// NULL for every resource, else the patterns, one a line; empty for none.
+    /// NULL for every resource, else the resources, one a line; empty for none.
     pub resources: Option<Cow<'r, str>>,
+    /// NULL for every network, else the networks, one a line; empty for none.
+    pub networks: Option<Cow<'r, str>>,
+    /// NULL for no attributes, else one `key value` a line.
+    pub attributes: Option<Cow<'r, str>>,
     /// The operator who issued it; NULL if the owner did.
     pub issued_by: Option<Cow<'r, str>>,
     /// When it was issued.
@@ -54,7 +59,7 @@ pub struct RowColumns<'r> {
     pub derived_from: Option<i64>,
     /// The key of the ring under which it is sealed.
     pub key_id: Option<i64>,
-    /// The seal, 32 bytes; NULL once it is revoked.
+    /// The seal: its version, then 32 bytes of HMAC; NULL once it is revoked.
     pub seal: Option<Cow<'r, [u8]>>,
     /// Counts the changes.
     pub revision: Option<i64>,
@@ -62,7 +67,7 @@ pub struct RowColumns<'r> {
     pub revoked_at: Option<i64>,
     /// Why.
     pub revoked_reason: Option<Cow<'r, str>>,
-    /// By whom: `owner`, `engine` or `operator NAME`.
+    /// By whom: `owner NAME`, `operator NAME` or `engine`.
     pub revoked_by: Option<Cow<'r, str>>,
     /// When it was last used.
     pub last_used_at: Option<i64>,
@@ -81,8 +86,10 @@ impl<'r> RowColumns<'r> {
             digest: Some(record.digest().to_bytes().to_vec().into()),
             owner: Some(record.owner().as_str().into()),
             label: Some(record.label().as_str().into()),
-            scopes: lines(record.access().granted_scopes(), Scope::as_str),
-            resources: lines(record.access().granted_resources(), ResourcePattern::as_str),
+            scopes: lines(record.access().granted_scopes()),
+            resources: lines(record.access().granted_resources()),
+            networks: lines(record.access().granted_networks()),
+            attributes: attribute_lines(record.attributes()),
             issued_by: record.issued_by().map(|operator| operator.as_str().into()),
             created_at: Some(record.created_at().as_unix()),
             expires_at: record.expires().at().map(Timestamp::as_unix),
@@ -90,7 +97,7 @@ impl<'r> RowColumns<'r> {
             successor: record.successor().map(number),
             derived_from: record.derived_from().map(number),
             key_id: Some(record.key_id().as_u32().into()),
-            seal: record.seal().map(|seal| seal.to_bytes().to_vec().into()),
+            seal: record.seal().map(|seal| seal.to_bytes().into()),
             revision: Some(revision(record)),
             revoked_at: revocation.map(|revocation| revocation.at.as_unix()),
             revoked_reason: revocation.map(|revocation| revocation.reason.as_str().into()),
@@ -130,7 +137,7 @@ impl<'r> RowColumns<'r> {
 
     /// Reads a row whose columns are in the order of these fields.
     ///
-    /// Each function reads a column of its type by its place, from 0 for the id to 20.
+    /// Each function reads a column of its type by its place, from 0 for the id to 22.
     ///
     /// # Errors
     /// The first error of one of the functions.
@@ -148,21 +155,23 @@ impl<'r> RowColumns<'r> {
             label: text(3)?,
             scopes: text(4)?,
             resources: text(5)?,
-            issued_by: text(6)?,
-            created_at: number(7)?,
-            expires_at: number(8)?,
-            family: number(9)?,
-            successor: number(10)?,
-            derived_from: number(11)?,
-            key_id: number(12)?,
-            seal: bytes(13)?,
-            revision: number(14)?,
-            revoked_at: number(15)?,
-            revoked_reason: text(16)?,
-            revoked_by: text(17)?,
-            last_used_at: number(18)?,
-            last_used_address: text(19)?,
-            last_used_client: text(20)?,
+            networks: text(6)?,
+            attributes: text(7)?,
+            issued_by: text(8)?,
+            created_at: number(9)?,
+            expires_at: number(10)?,
+            family: number(11)?,
+            successor: number(12)?,
+            derived_from: number(13)?,
+            key_id: number(14)?,
+            seal: bytes(15)?,
+            revision: number(16)?,
+            revoked_at: number(17)?,
+            revoked_reason: text(18)?,
+            revoked_by: text(19)?,
+            last_used_at: number(20)?,
+            last_used_address: text(21)?,
+            last_used_client: text(22)?,
         })
     }
 
@@ -185,15 +194,18 @@ impl<'r> RowColumns<'r> {
             }),
             _ => return None,
         };
-        let scopes = as_selection(self.scopes.as_deref(), |scope| Scope::new(scope))?;
-        let resources =
-            as_selection(self.resources.as_deref(), |pattern| ResourcePattern::new(pattern))?;
+        let access = Access::from_selections(
+            as_selection(self.scopes.as_deref(), |scope| Scope::new(scope))?,
+            as_selection(self.resources.as_deref(), str::parse::<Resource>)?,
+            as_selection(self.networks.as_deref(), str::parse::<Network>)?,
+        );
         Some(TokenRecord::from_parts(RecordParts {
             id,
             digest: Digest::from_bytes(self.digest.as_ref()?).ok()?,
             owner: exact(self.owner.as_ref()?, Owner::new)?,
             label: exact(self.label.as_ref()?, Label::new)?,
-            access: Access::from_selections(scopes, resources).ok()?,
+            access: access.ok()?,
+            attributes: as_attributes(self.attributes.as_deref())?,
             issued_by: optional(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
             created_at: as_time(self.created_at?)?,
             expires: optional(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
@@ -204,9 +216,7 @@ impl<'r> RowColumns<'r> {
             last_use,
             revision: self.revision?.try_into().ok()?,
             key_id: KeyId::new(self.key_id?.try_into().ok()?)?,
-            seal: optional(self.seal.as_deref(), |seal| {
-                Some(Seal::from_bytes(seal.try_into().ok()?))
-            })?,
+            seal: optional(self.seal.as_deref(), Seal::from_bytes)?,
         }))
     }
 }
@@ -304,28 +314,49 @@ fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option
     }
 }
 
-/// NULL for everything, else the items, one a line: no item is empty or holds a line end.
-/// [`as_selection`] is the inverse.
-fn lines<'r, T>(selection: &Selection<T>, text: fn(&T) -> &str) -> Option<Cow<'r, str>> {
+/// NULL for everything, else the stored forms of the items, one a line: none is empty or holds a line
+/// end. [`as_selection`] is the inverse.
+fn lines<'r, T: ToString>(selection: &Selection<T>) -> Option<Cow<'r, str>> {
     match selection {
         Selection::All => None,
         Selection::Only(items) => {
-            Some(items.iter().map(text).collect::<Vec<_>>().join("\n").into())
+            Some(items.iter().map(T::to_string).collect::<Vec<_>>().join("\n").into())
         }
     }
 }
 
-/// Reads what [`lines`] writes: sorted, each item once. Anything else is damage.
-fn as_selection<T: Ord>(
+/// Reads what [`lines`] writes: sorted, each item once, in its stored form. Anything else is damage.
+fn as_selection<T: Ord + ToString>(
     lines: Option<&str>,
     make: fn(&str) -> Result<T, InvalidText>,
 ) -> Option<Selection<T>> {
+    let item = |line: &str| make(line).ok().filter(|item| item.to_string() == line);
     let items: Vec<T> = match lines {
         None => return Some(Selection::All),
         Some("") => Vec::new(),
-        Some(lines) => lines.split('\n').map(make).collect::<Result<_, _>>().ok()?,
+        Some(lines) => lines.split('\n').map(item).collect::<Option<_>>()?,
     };
     items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
+}
+
+/// NULL for none, else one `key value` a line: no key holds a space, and no value a line end.
+/// [`as_attributes`] is the inverse.
+fn attribute_lines<'r>(attributes: &Attributes) -> Option<Cow<'r, str>> {
+    let lines: Vec<String> =
+        attributes.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    (!lines.is_empty()).then(|| lines.join("\n").into())
+}
+
+/// Reads what [`attribute_lines`] writes. Anything else is damage.
+fn as_attributes(lines: Option<&str>) -> Option<Attributes> {
+    let Some(lines) = lines else {
+        return Some(Attributes::new());
+    };
+    let attributes = lines.split('\n').try_fold(Attributes::new(), |attributes, line| {
+        let (key, value) = line.split_once(' ')?;
+        attributes.with(key, value).ok()
+    })?;
+    (attribute_lines(&attributes).as_deref() == Some(lines)).then_some(attributes)
 }
 
 /// Reads a text that is stored exactly as it would be made. One that would be trimmed is damage.

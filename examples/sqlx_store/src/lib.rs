@@ -317,11 +317,11 @@ fn derived<'q>(from: &'q RowColumns<'_>, spared: i64, revocation: &'q Revocation
     bind!(query => from.owner.as_deref(), from.family, spared)
 }
 
-/// The first 15 parameters are a row's form.
+/// The first 17 parameters are a row's form.
 fn form<'q>(sql: &'q str, c: &'q RowColumns<'_>) -> Query<'q> {
     bind!(sqlx::query(sql) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
-        c.scopes.as_deref(), c.resources.as_deref(), c.issued_by.as_deref(), c.created_at, c.expires_at,
-        c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
+        c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
+        c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
 }
 
 fn row(row: &PgRow) -> sqlx::Result<Option<Row>> {

@@ -6,7 +6,9 @@ use super::population::population;
 use super::race::{CALLS, Call, ROUNDS, abandoned, at_once};
 use super::rows::*;
 use super::runner::Runner;
-use crate::access::{Access, ResourcePattern, Scope, Selection};
+use crate::access::{Access, Network, Resource, Scope, Selection};
+use crate::attributes::Attributes;
+use crate::key::Seal;
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Purge, Replaced, Superseded, TokenStore};
 use crate::text::Operator;
@@ -21,8 +23,10 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         owner: owner(&"𝕆".repeat(255)),
         label: label(&"é".repeat(128)),
         access: Access::scopes(["files:write", "files:read"])
-            .and_then(|access| access.on_resources(["photos", "docs/*", "*", "a, b", "ü'\"\\%_"]))
+            .and_then(|access| access.on(["photos", "docs/*", "*", "a, b", "ü'\"\\%_"].map(exact)))
+            .and_then(|access| access.from_networks([network("10.0.0.0/8"), network("::/0")]))
             .unwrap(),
+        attributes: attributes(Attributes::MAX_PAIRS),
         issued_by: Some(Operator::new("Eve, from support").unwrap()),
         created_at: Timestamp::MAX,
         expires: Expires::At(Timestamp::MAX),
@@ -44,7 +48,12 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         digest: digest(0),
         owner: owner(" O'Hara; \"x\" % _ \\ "),
         label: label("0"),
-        access: Access::from_selections(Selection::only([]), Selection::only([])).unwrap(),
+        access: Access::from_selections(
+            Selection::only([]),
+            Selection::only([]),
+            Selection::only([]),
+        )
+        .unwrap(),
         created_at: Timestamp::MIN,
         expires: Expires::At(Timestamp::MIN),
         family: TokenId::MAX,
@@ -59,14 +68,18 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
             address: Some("::ffff:192.0.2.1".parse().unwrap()),
             client: Some("".into()),
         }),
+        // A newer build's, which an older one must keep.
+        seal: Seal::from_bytes(&[0xfe; Seal::MAX_BYTES]),
         ..row(1, "NULL")
     };
     let scopes_only = RecordParts {
         access: Access::from_selections(
             Selection::only([Scope::new("*").unwrap()]),
             Selection::All,
+            Selection::only([]),
         )
         .unwrap(),
+        attributes: attributes(1),
         last_use: Some(LastUse {
             at: at(5),
             address: Some("192.0.2.1".parse().unwrap()),
@@ -74,15 +87,20 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         }),
         ..row(2, "alice")
     };
-    let everything = ResourcePattern::new("*").unwrap();
     let resources_only = RecordParts {
-        access: Access::from_selections(Selection::All, Selection::only([everything])).unwrap(),
+        access: Access::full()
+            .on([Resource::under("/a").unwrap(), Resource::prefix("exact:").unwrap()])
+            .unwrap(),
         ..row(3, "Alice")
     };
     let many = RecordParts {
         access: Access::scopes((0..Access::MAX_LISTED).map(|n| format!("{n:0128}")))
             .and_then(|access| {
-                access.on_resources((0..Access::MAX_LISTED).map(|n| format!("𝕆{n:0253}")))
+                access.on((0..Access::MAX_LISTED).map(|n| exact(&format!("𝕆{n:0253}"))))
+            })
+            .and_then(|access| {
+                access
+                    .from_networks((0..Access::MAX_LISTED).map(|n| network(&format!("10.0.0.{n}"))))
             })
             .unwrap(),
         ..row(4, "alice")
@@ -98,16 +116,30 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
 /// Checks clause 2, for rows that are revoked, superseded, expired and used.
 pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
     let mut rows = population();
+    let operator = Operator::new("owner").unwrap();
     for (number, by) in
-        [Actor::Owner, Actor::Engine, Actor::Operator(Operator::new("owner").unwrap())]
-            .into_iter()
-            .enumerate()
+        [Actor::from(owner(" alice ")), Actor::Engine, operator.into()].into_iter().enumerate()
     {
         let revocation = Revocation { by, ..revocation(9, "x") };
         rows.push(revoked_by(&row(200 + number as u64, "alice"), &revocation));
     }
     put_all(store, &rows).await;
     has(2, store, &rows).await;
+}
+
+fn exact(name: &str) -> Resource {
+    Resource::exact(name).unwrap()
+}
+
+fn network(text: &str) -> Network {
+    text.parse().unwrap()
+}
+
+/// So many attributes of the greatest length, each with characters that a store may stumble over.
+fn attributes(count: usize) -> Attributes {
+    (0..count).fold(Attributes::new(), |attributes, n| {
+        attributes.with(format!("{n:0>64}"), format!("a b = '\"\\%_ {}", "𝕆".repeat(240))).unwrap()
+    })
 }
 
 /// Checks clause 1: a host drops the future of a call if its client has gone. The call is done or

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::record::{Actor, Expires, LastUse, LiveAt, RecordParts, Revocation, TokenRecord};
@@ -43,7 +44,7 @@ pub(super) fn digest(byte: u8) -> Digest {
 }
 
 pub(super) fn seal(byte: u8) -> Option<Seal> {
-    Some(Seal::from_bytes([byte; 32]))
+    Seal::from_bytes(&[&[1], &[byte; 32][..]].concat())
 }
 
 pub(super) fn used(seconds: i64) -> LastUse {
@@ -63,6 +64,7 @@ pub(super) fn row(number: u64, of: &str) -> RecordParts {
         owner: owner(of),
         label: label(&format!("token {number}")),
         access: Access::full(),
+        attributes: Attributes::new(),
         issued_by: None,
         created_at: at(0),
         expires: Expires::At(at(1000)),
@@ -264,6 +266,7 @@ fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static s
         owner,
         label,
         access,
+        attributes,
         issued_by,
         created_at,
         expires,
@@ -282,6 +285,7 @@ fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static s
         ("owner", *owner == other.owner),
         ("label", *label == other.label),
         ("access", *access == other.access),
+        ("attributes", *attributes == other.attributes),
         ("issued_by", *issued_by == other.issued_by),
         ("created_at", *created_at == other.created_at),
         ("expires", *expires == other.expires),

@@ -73,7 +73,7 @@ pub(super) fn without_nul(client: &str) -> String {
 }
 
 /// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21] {
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23] {
     [
         (&columns.id, Type::INT8),
         (&columns.digest, Type::BYTEA),
@@ -81,6 +81,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 21]
         (&columns.label, Type::TEXT),
         (&columns.scopes, Type::TEXT),
         (&columns.resources, Type::TEXT),
+        (&columns.networks, Type::TEXT),
+        (&columns.attributes, Type::TEXT),
         (&columns.issued_by, Type::TEXT),
         (&columns.created_at, Type::INT8),
         (&columns.expires_at, Type::INT8),

@@ -2,9 +2,9 @@
 -- UTF-8. They may share a database with the host's own tables: all names begin with `app_tokens`.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
--- text read as a number (Crockford's base 32, the first character the greatest). `scopes` and
--- `resources` are NULL for everything, else the items, one a line, and the empty text for none. No
--- item is empty or holds a line end.
+-- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
+-- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
+-- text for none. No item is empty or holds a line end.
 --
 -- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
 -- written wrong.
@@ -18,6 +18,8 @@ CREATE TABLE app_tokens (
     label             text    COLLATE "C" NOT NULL,
     scopes            text,
     resources         text,
+    networks          text,
+    attributes        text,             -- one `key value` a line; NULL: none
     issued_by         text,             -- the operator; NULL: the owner
     created_at        bigint  NOT NULL,
     expires_at        bigint,           -- NULL: never
@@ -26,13 +28,13 @@ CREATE TABLE app_tokens (
     derived_from      bigint,           -- the family of the token under which it was issued
     revoked_at        bigint,
     revoked_reason    text,
-    revoked_by        text,             -- `owner`, `engine` or `operator NAME`
+    revoked_by        text,             -- `owner NAME`, `operator NAME` or `engine`
     last_used_at      bigint,
     last_used_address text,
     last_used_client  text,
     revision          bigint  NOT NULL CHECK (revision >= 0),
     key_id            bigint  NOT NULL, -- the key of the ring under which the row is sealed
-    seal              bytea,            -- 32 bytes; NULL once the row is revoked
+    seal              bytea,            -- its version (01), then 32 bytes; NULL once the row is revoked
     CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)
         AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CHECK (last_used_at IS NOT NULL

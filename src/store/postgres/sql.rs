@@ -71,30 +71,31 @@ pub const INSERT_CONFLICTS: &str = "
 
 /// Inserts a row. If its id is taken, it inserts 0 rows.
 ///
-/// The parameters are all 21 [`RowColumns`](super::RowColumns), in their order.
+/// The parameters are all 23 [`RowColumns`](super::RowColumns), in their order.
 pub const INSERT: &str = "
     INSERT INTO app_tokens (
-        id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at,
-        family, successor, derived_from, key_id, seal, revision,
+        id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
         revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
     ) VALUES (
         $1, $2, $3, $4, $5, $6, $7, $8, $9,
-        $10, $11, $12, $13, $14, $15,
-        $16, $17, $18, $19, $20, $21
+        $10, $11, $12, $13, $14, $15, $16, $17,
+        $18, $19, $20, $21, $22, $23
     )
     ON CONFLICT (id) DO NOTHING";
 
 /// Writes a row's new form if the stored one is current; changes 0 rows otherwise. Last use and
 /// revocation stay.
 ///
-/// The parameters are the first 15 of the new form's [`RowColumns`](super::RowColumns). The last of
+/// The parameters are the first 17 of the new form's [`RowColumns`](super::RowColumns). The last of
 /// them is the revision that is expected.
 pub const REPLACE: &str = "
     UPDATE app_tokens
-    SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, issued_by = $7,
-        created_at = $8, expires_at = $9, family = $10, successor = $11, derived_from = $12,
-        key_id = $13, seal = $14, revision = revision + 1
-    WHERE id = $1 AND revision = $15 AND revision < 9223372036854775807 AND revoked_at IS NULL";
+    SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, networks = $7,
+        attributes = $8, issued_by = $9, created_at = $10, expires_at = $11, family = $12,
+        successor = $13, derived_from = $14, key_id = $15, seal = $16,
+        revision = revision + 1
+    WHERE id = $1 AND revision = $17 AND revision < 9223372036854775807 AND revoked_at IS NULL";
 
 /// The start of every revocation, with its parameters for when, why and by whom.
 ///
@@ -165,14 +166,14 @@ pub const REVOKE_DERIVED: &str = concat!(
 macro_rules! select_row {
     () => {
         "
-    SELECT id, digest, owner, label, scopes, resources, issued_by, created_at, expires_at,
-        family, successor, derived_from, key_id, seal, revision,
+    SELECT id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
         revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
     FROM app_tokens"
     };
 }
 
-/// Selects one row, or none. Its columns are all 21 [`RowColumns`](super::RowColumns), in their
+/// Selects one row, or none. Its columns are all 23 [`RowColumns`](super::RowColumns), in their
 /// order.
 ///
 /// Parameter `$1` (bigint): the id.

@@ -125,7 +125,7 @@ impl Statements<'_> {
     /// Writes the new form of a row that is locked and current. Last use and revocation stay.
     pub(super) async fn write_new_form(&self, new_form: &TokenRecord) -> Result<(), Problem> {
         let columns = storable(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..15]).await
+        self.execute_on_one(REPLACE, &row_params(&columns)[..17]).await
     }
 
     /// Revokes a row that is locked and current.

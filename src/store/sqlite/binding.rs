@@ -12,7 +12,7 @@ use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
 /// The parameters of [`INSERT`](super::sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21] {
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23] {
     [
         &columns.id,
         &columns.digest,
@@ -20,6 +20,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 21]
         &columns.label,
         &columns.scopes,
         &columns.resources,
+        &columns.networks,
+        &columns.attributes,
         &columns.issued_by,
         &columns.created_at,
         &columns.expires_at,

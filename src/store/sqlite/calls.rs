@@ -210,7 +210,7 @@ impl Statements<'_> {
     /// Writes the new form of a row that is current. Last use and revocation stay.
     fn write_new_form(&mut self, new_form: &TokenRecord) -> rusqlite::Result<()> {
         let columns = RowColumns::of(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..15])
+        self.execute_on_one(REPLACE, &row_params(&columns)[..17])
     }
 
     /// Revokes a row that is current.

@@ -3,9 +3,9 @@
 -- 3.37 or newer, for STRICT.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
--- text read as a number (Crockford's base 32, the first character the greatest). `scopes` and
--- `resources` are NULL for everything, else the items, one a line, and the empty text for none. No
--- item is empty or holds a line end.
+-- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
+-- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
+-- text for none. No item is empty or holds a line end.
 --
 -- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
 -- written wrong.
@@ -23,6 +23,8 @@ CREATE TABLE app_tokens (
     label             TEXT    NOT NULL,
     scopes            TEXT,
     resources         TEXT,
+    networks          TEXT,
+    attributes        TEXT,             -- one `key value` a line; NULL: none
     issued_by         TEXT,             -- the operator; NULL: the owner
     created_at        INTEGER NOT NULL,
     expires_at        INTEGER,          -- NULL: never
@@ -31,13 +33,13 @@ CREATE TABLE app_tokens (
     derived_from      INTEGER,          -- the family of the token under which it was issued
     revoked_at        INTEGER,
     revoked_reason    TEXT,
-    revoked_by        TEXT,             -- `owner`, `engine` or `operator NAME`
+    revoked_by        TEXT,             -- `owner NAME`, `operator NAME` or `engine`
     last_used_at      INTEGER,
     last_used_address TEXT,
     last_used_client  TEXT,
     revision          INTEGER NOT NULL CHECK (revision >= 0),
     key_id            INTEGER NOT NULL, -- the key of the ring under which the row is sealed
-    seal              BLOB,             -- 32 bytes; NULL once the row is revoked
+    seal              BLOB,             -- its version (01), then 32 bytes; NULL once the row is revoked
     CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)
         AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CHECK (last_used_at IS NOT NULL

@@ -1,0 +1,110 @@
+//! The names of scopes: [`Scope`], and the host's own enum of them, [`ScopeName`].
+
+use std::fmt;
+
+use crate::text::{InvalidText, check_name};
+
+/// The name of a scope: RFC 6749's `scope-token`, at most 128 characters.
+///
+/// It has printable ASCII characters without space, `"` and `\`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope(Box<str>);
+
+impl Scope {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 128;
+
+    /// Makes one from a name.
+    ///
+    /// # Errors
+    /// [`InvalidText`] if it is empty, too long or has a character that no scope may have.
+    pub fn new(name: impl AsRef<str>) -> Result<Scope, InvalidText> {
+        let name = name.as_ref();
+        check_name(name, Scope::MAX_CHARS, is_of_scope_token)
+            .map_err(|problem| InvalidText::new("scope", problem))?;
+        Ok(Scope(name.into()))
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+pub(crate) fn is_of_scope_token(c: char) -> bool {
+    c.is_ascii_graphic() && c != '"' && c != '\\'
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// The host's own enum of scopes.
+///
+/// ```
+/// use app_tokens::ScopeName;
+///
+/// #[derive(Clone, Copy)]
+/// enum Files { Read, Write }
+///
+/// impl ScopeName for Files {
+///     fn name(&self) -> &'static str {
+///         match self { Files::Read => "files:read", Files::Write => "files:write" }
+///     }
+///     fn implied_by(&self) -> &'static [&'static str] {
+///         match self { Files::Read => &["files:write"], Files::Write => &[] }
+///     }
+/// }
+/// ```
+pub trait ScopeName {
+    /// Returns the scope's name, by RFC 6749's `scope-token`.
+    fn name(&self) -> &'static str;
+
+    /// Returns every scope that implies this one. The list must be complete: it isn't followed
+    /// further.
+    fn implied_by(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// A scope's name, and the names of the scopes that imply it.
+pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
+
+/// Names a scope that a token is given: a [`ScopeName`], a [`Scope`] or a text.
+pub trait AsScope {
+    /// Returns the scope's name.
+    fn scope_name(&self) -> &str;
+}
+
+impl<S: ScopeName> AsScope for S {
+    fn scope_name(&self) -> &str {
+        self.name()
+    }
+}
+
+impl AsScope for &str {
+    fn scope_name(&self) -> &str {
+        self
+    }
+}
+
+impl AsScope for String {
+    fn scope_name(&self) -> &str {
+        self
+    }
+}
+
+impl AsScope for Scope {
+    fn scope_name(&self) -> &str {
+        self.as_str()
+    }
+}

@@ -1,0 +1,151 @@
+//! The host's own facts about a token: [`Attributes`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::access::is_of_scope_token;
+use crate::text::{InvalidText, TextProblem, check_name, checked_text};
+
+/// The host's own facts about a token: a client id, a device id, a ticket.
+///
+/// At most 16 pairs of key and value, in the order of their keys. They are sealed with the row, so
+/// whoever can write the database can't change them. They are facts and never permissions: nothing
+/// in this crate decides by them.
+///
+/// A rotation keeps them. A token that is issued under another takes over those of its parent.
+///
+/// ```
+/// use app_tokens::Attributes;
+/// let attributes = Attributes::new().with("device", "NAS")?.with("ticket", "OPS-1234")?;
+/// assert_eq!(attributes.get("device"), Some("NAS"));
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+// `None` for none, so that most records hold one pointer for them.
+pub struct Attributes(Option<Arc<[Pair]>>);
+
+type Pair = (Box<str>, Box<str>);
+
+impl Attributes {
+    /// How many pairs a token may have.
+    pub const MAX_PAIRS: usize = 16;
+    /// The longest key, in characters.
+    pub const MAX_KEY_CHARS: usize = 64;
+    /// The longest value, in characters.
+    pub const MAX_VALUE_CHARS: usize = 256;
+
+    pub(crate) const NONE: &'static Attributes = &Attributes(None);
+
+    /// Makes an empty set.
+    pub const fn new() -> Attributes {
+        Attributes(None)
+    }
+
+    /// Adds a pair, or gives a key another value. White space around the value is cut.
+    ///
+    /// # Errors
+    /// [`InvalidText`] if there would be more than [`Attributes::MAX_PAIRS`], or if the key is not a
+    /// `scope-token` of RFC 6749 of at most 64 characters. Also if the value is not a text by the
+    /// rules of a [`Label`](crate::Label) of at most 256 characters.
+    pub fn with(
+        self,
+        key: impl AsRef<str>,
+        value: impl AsRef<str>,
+    ) -> Result<Attributes, InvalidText> {
+        let key = key.as_ref();
+        check_name(key, Attributes::MAX_KEY_CHARS, is_of_scope_token)
+            .map_err(|problem| InvalidText::new("attribute's key", problem))?;
+        let value =
+            checked_text("attribute's value", value.as_ref().trim(), Attributes::MAX_VALUE_CHARS)?;
+        let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
+        match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
+            Ok(at) => pairs[at].1 = value.into(),
+            Err(_) if pairs.len() >= Attributes::MAX_PAIRS => {
+                let max = Attributes::MAX_PAIRS;
+                return Err(InvalidText::new("list of attributes", TextProblem::TooMany { max }));
+            }
+            Err(at) => pairs.insert(at, (key.into(), value.into())),
+        }
+        Ok(Attributes(Some(pairs.into())))
+    }
+
+    /// Returns the value of a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let pairs = self.pairs();
+        let at = pairs.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
+        Some(&pairs[at].1)
+    }
+
+    /// Returns the pairs of key and value, in the order of their keys.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.pairs().iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.pairs().is_empty()
+    }
+
+    /// Returns how many pairs there are.
+    pub fn len(&self) -> usize {
+        self.pairs().len()
+    }
+
+    fn pairs(&self) -> &[Pair] {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Attributes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_in_the_order_of_their_keys_and_each_key_is_there_once() {
+        let made = Attributes::new().with("b", "1").unwrap().with("a", " 2 ").unwrap();
+        let made = made.with("b", "3").unwrap();
+        assert_eq!(made.iter().collect::<Vec<_>>(), [("a", "2"), ("b", "3")]);
+        assert_eq!((made.get("a"), made.get("b"), made.get("c")), (Some("2"), Some("3"), None));
+        assert_eq!((made.len(), made.is_empty()), (2, false));
+        let other = Attributes::new().with("b", "3").unwrap().with("a", "2").unwrap();
+        assert_eq!(made, other);
+    }
+
+    #[test]
+    fn no_pairs_are_equal_to_none() {
+        assert!(Attributes::new().is_empty());
+        assert_eq!(Attributes::new(), Attributes::default());
+        assert_eq!(Attributes::NONE, &Attributes::new());
+        assert_eq!(Attributes::new().get(""), None);
+    }
+
+    #[test]
+    fn bad_keys_and_values_are_refused() {
+        for key in ["", "a b", "a\nb", "ä", "a\"", "a\\", &"k".repeat(65)] {
+            assert!(Attributes::new().with(key, "x").is_err(), "{key:?}");
+        }
+        for value in ["", " ", "a\nb", "a\0", "a\u{202e}b", &"v".repeat(257)] {
+            assert!(Attributes::new().with("key", value).is_err(), "{value:?}");
+        }
+        let longest = Attributes::new().with("k".repeat(64), "é".repeat(256)).unwrap();
+        assert_eq!(longest.len(), 1);
+        let error = Attributes::new().with("key", "").unwrap_err();
+        assert_eq!(error.to_string(), "the attribute's value is empty");
+    }
+
+    #[test]
+    fn a_seventeenth_pair_is_refused_and_another_value_is_not() {
+        let full = (0..16).try_fold(Attributes::new(), |made, n| made.with(format!("k{n}"), "x"));
+        let full = full.unwrap();
+        assert_eq!(full.len(), 16);
+        assert!(full.clone().with("k15", "y").is_ok());
+        let error = full.with("k16", "x").unwrap_err();
+        assert_eq!(error.to_string(), "the list of attributes has more than 16 items");
+    }
+}
