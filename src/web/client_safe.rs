@@ -99,6 +99,16 @@ impl ClientSafe for ChangeError {
                 let body = format!("The old app token may live on for {max} at most.\n");
                 Answer::new(422, "overlap_too_long", body)
             }
+            ChangeError::OverlapWithLess => {
+                let body = "An app token with less access replaces the old one at once.\n";
+                Answer::new(422, "overlap_with_less", body)
+            }
+            ChangeError::Overlapping { until } => {
+                let body = format!(
+                    "An older app token of this line works until {until}. End that one first.\n"
+                );
+                Answer::new(409, "overlapping", body)
+            }
             ChangeError::Derived => {
                 let body = "An app token that was made by another can't be given a later end.\n";
                 Answer::new(403, "derived", body)
