@@ -247,7 +247,8 @@ impl Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// Refuses a label that another live token of the owner has.
+    /// Refuses a label that another live token of the owner has. Labels are compared byte for byte:
+    /// see [`Label`](crate::Label).
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }

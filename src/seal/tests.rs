@@ -148,7 +148,7 @@ fn what_is_not_sealed_changes_without_a_key_and_keeps_the_mark() {
     let sealer = sealer(ONE, "acme");
     let row = Row::from(sealer.seal_new(example()));
     let last_use = LastUse { at: at(5), address: None, client: Some("x".into()) };
-    let changed = row.with_last_use(last_use.clone()).with_next_revision();
+    let changed = row.replacing(&row).with_last_use(last_use.clone());
     assert_eq!(sealer.check(changed.readable().unwrap()), SealCheck::Right);
     assert_eq!(sealer.check(&loaded(changed.readable().unwrap())), SealCheck::Right);
     assert_eq!(changed.record().unwrap().revision(), 1);
@@ -160,7 +160,7 @@ fn a_revocation_wipes_the_seal_and_a_cleared_one_does_not_revive() {
     let sealer = sealer(ONE, "acme");
     let revocation =
         Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) };
-    let revoked = Row::from(sealer.seal_new(example())).with_revocation(revocation);
+    let revoked = Row::from(sealer.seal_new(example())).with_revocation(&revocation);
     let record = revoked.record().unwrap();
     assert_eq!((record.seal(), record.revision()), (None, 1));
     let cleared = RecordParts { revocation: None, ..record.clone().into_parts() };
@@ -174,7 +174,7 @@ fn a_revocation_can_not_be_replaced_away() {
     let before = Row::from(sealer.seal_new(example()));
     let revocation =
         Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) };
-    let revived = before.with_revocation(revocation).replacing(&before);
+    let revived = before.with_revocation(&revocation).replacing(&before);
     assert_eq!(sealer.check(revived.readable().unwrap()), SealCheck::Wrong);
     assert!(sealer.intact(revived.readable().unwrap()).is_err());
 }
