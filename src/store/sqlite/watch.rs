@@ -200,7 +200,7 @@ mod tests {
         let (_directory, path, other) = two_databases();
         let (_connection, watch) = open_writer(&path, &SqliteOptions::new()).unwrap();
         rename(&other, &path).unwrap();
-        let Err(error) = Readers::open(&path, &TableName::default(), watch) else {
+        let Err(error) = open_readers(&path, watch) else {
             panic!("reads another file than it writes")
         };
         let error = SqliteStoreError::new(&path, error);
