@@ -1,7 +1,7 @@
 //! Rows, filters and changes drawn by chance: the same in every run.
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, LiveAt, MemoryStore, Row, TokenStore};
+use app_tokens::store::{Filter, LiveAt, Row, TokenStore};
 use app_tokens::{
     Access, Attributes, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
 };
