@@ -99,21 +99,19 @@ impl ClientSafe for ChangeError {
                 let body = format!("The old app token may live on for {max} at most.\n");
                 Answer::new(422, "overlap_too_long", body)
             }
-            ChangeError::OverlapWithLess => {
-                let body = "An app token with less access replaces the old one at once.\n";
-                Answer::new(422, "overlap_with_less", body)
-            }
-            ChangeError::Overlapping { until } => {
-                let body = format!(
-                    "An older app token of this line works until {until}. End that one first.\n"
-                );
-                Answer::new(409, "overlapping", body)
-            }
             ChangeError::Derived => {
                 let body = "An app token that was made by another can't be given a later end.\n";
                 Answer::new(403, "derived", body)
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
+            ChangeError::OverlapWithLess => {
+                let body = "The old app token can't live on if the new one may do less.\n";
+                Answer::new(422, "overlap_with_less", body)
+            }
+            ChangeError::Overlapping { .. } => {
+                let body = "A replaced app token still lives. End its overlap first.\n";
+                Answer::new(409, "overlapping", body)
+            }
             ChangeError::Rotated { .. } => {
                 Answer::new(409, "rotated", "The app token was replaced by a newer one.\n")
             }
@@ -331,7 +329,9 @@ mod tests {
             ChangeError::OverlapTooLong { max: Duration::from_secs(3600) },
             ChangeError::Derived,
             ChangeError::LabelTaken,
-            ChangeError::Rotated,
+            ChangeError::OverlapWithLess,
+            ChangeError::Overlapping { until: Timestamp::MAX },
+            ChangeError::Rotated { current: id() },
             ChangeError::Conflict,
             ManageError::Unknown,
             ManageError::KeyNotLost(key()),
