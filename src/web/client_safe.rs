@@ -105,11 +105,11 @@ impl ClientSafe for ChangeError {
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
             ChangeError::OverlapWithLess => {
-                let body = "An app token that may do less replaces the old one at once.\n";
+                let body = "The old app token can't live on if the new one may do less.\n";
                 Answer::new(422, "overlap_with_less", body)
             }
             ChangeError::Overlapping { .. } => {
-                let body = "The app token that this one replaced is still valid. End it first.\n";
+                let body = "A replaced app token still lives. End its overlap first.\n";
                 Answer::new(409, "overlapping", body)
             }
             ChangeError::Rotated { .. } => {
@@ -329,7 +329,9 @@ mod tests {
             ChangeError::OverlapTooLong { max: Duration::from_secs(3600) },
             ChangeError::Derived,
             ChangeError::LabelTaken,
-            ChangeError::Rotated,
+            ChangeError::OverlapWithLess,
+            ChangeError::Overlapping { until: Timestamp::MAX },
+            ChangeError::Rotated { current: id() },
             ChangeError::Conflict,
             ManageError::Unknown,
             ManageError::KeyNotLost(key()),
