@@ -1,10 +1,12 @@
 //! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal.
+//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal. `line` has
+//! what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
 mod change;
+mod line;
 mod revoke;
 mod reseal;
 
@@ -18,10 +20,11 @@ use rand_core::TryCryptoRng;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failed, ManageError};
 use crate::event::{self, Event, EventBuffer, Observer};
+use crate::issue::next_second;
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
 use crate::random::{self, RandomSource, RandomSourceFailed};
-use crate::record::{Actor, LastUse, Status};
+use crate::record::{Actor, LastUse, LiveAt, SealCheck, Status, StatusUnclear};
 use crate::row::ReadableRow;
 use crate::seal::{Intact, Sealer};
 use crate::store::{Filter, MemoryStore, Page, Row, TokenStore};
@@ -73,6 +76,8 @@ struct Engine {
 
 /// How often an act is tried again if another call was faster.
 const MAX_TRIES: usize = 8;
+/// A host writes its pending uses within this time; an idle time-out is at least as long.
+const LONGEST_FLUSH: Duration = Duration::from_secs(24 * 60 * 60);
 /// How many rows a walk through the whole store holds in memory.
 const WALK_PAGE: u32 = 500;
 
@@ -138,7 +143,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 break;
             }
         }
-        let is_full = page.limit > 0 && rows.len() >= page.limit as usize;
+        let is_full = rows.len() >= page.limit.get() as usize;
         let next = rows.last().filter(|_| is_full).map(Row::id);
         let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
         Ok(TokenPage { tokens, damaged, next })
@@ -171,8 +176,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let filter = Filter {
             revoked: Some(false),
             superseded: Some(false),
-            expires_from: Some(now.saturating_add(Duration::from_secs(1))),
-            expires_before: Some(now.saturating_add(within).saturating_add(Duration::from_secs(1))),
+            expires_from: Some(next_second(now)),
+            expires_before: Some(next_second(now.saturating_add(within))),
             ..Filter::every_token()
         };
         let mut listed = self.list(&filter, page).await?;
@@ -210,6 +215,27 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Proof that the row of an active token may be sealed again.
     fn intact<'r>(&self, row: &'r ReadableRow) -> Result<Intact<'r>, Failed> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
+    }
+
+    /// Whether a row is as the engine wrote it.
+    ///
+    /// # Errors
+    /// [`Failed::Unclear`] if the key or the version of its seal is unknown.
+    fn is_intact(&self, row: &ReadableRow) -> Result<bool, Failed> {
+        match self.engine.sealer.check(row) {
+            SealCheck::Right => Ok(true),
+            SealCheck::Wrong => Ok(false),
+            SealCheck::KeyMissing => Err(StatusUnclear::KeyMissing(row.record().key_id()).into()),
+            SealCheck::UnknownVersion(version) => Err(StatusUnclear::SealVersion(version).into()),
+        }
+    }
+
+    /// What decides which rows are live. Another host may hold a use that it has not written yet,
+    /// so a row counts as used for as long as that may take.
+    fn live_at(&self, now: Timestamp) -> LiveAt {
+        let idle_timeout = self.engine.policy.idle_timeout();
+        let used_after = |timeout| now.saturating_sub(timeout).saturating_sub(LONGEST_FLUSH);
+        LiveAt { now, used_after: idle_timeout.map(used_after) }
     }
 
     /// The last use that this process has not written yet, if the policy has an idle time-out.
@@ -252,8 +278,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(None);
         };
         let rows = self.store.list(filter, current).await?;
-        if rows.len() >= current.limit as usize {
-            *page = rows.last().map(|row| Page { after: Some(row.id()), ..current });
+        if rows.len() >= current.limit.get() as usize {
+            *page = rows.last().map(|row| current.after(row.id()));
         }
         Ok(Some(rows))
     }

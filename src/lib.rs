@@ -121,11 +121,13 @@ pub mod event;
 mod usage_log;
 mod issue;
 mod present;
+mod disguise;
 mod leak;
 mod view;
 mod authority;
 pub mod upkeep;
 mod transaction;
+mod block_on;
 mod blocking;
 pub mod error;
 // -- how it arrives

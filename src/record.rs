@@ -19,7 +19,7 @@ mod status;
 pub use actor::{Actor, InvalidActor};
 pub use expires::Expires;
 pub(crate) use status::SealCheck;
-pub use status::{CLOCK_TOLERANCE, Status, StatusUnclear};
+pub use status::{CLOCK_TOLERANCE, LiveAt, Status, StatusUnclear};
 
 /// Everything that is stored about one token. It never holds the secret.
 ///

@@ -23,7 +23,45 @@ pub struct Row(Content);
 #[derive(Clone)]
 enum Content {
     Readable(ReadableRow),
-    Damaged(TokenId),
+    Damaged(Arc<DamagedRow>),
+}
+
+/// What is left of a row that can't be read: the facts that stand apart from the rest.
+///
+/// By them it is found, listed, revoked and deleted like any other row. It never authenticates.
+///
+/// Destructure it without `..`: a store that overlooks a fact would lose it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedRow {
+    /// The token's id.
+    pub id: TokenId,
+    /// Whose token it is; `None` if that can't be read.
+    pub owner: Option<Owner>,
+    /// The id of the first token of its line of rotations; `None` if that can't be read.
+    pub family: Option<TokenId>,
+    /// The family of the token under which it was issued; also `None` if that can't be read.
+    pub derived_from: Option<TokenId>,
+    /// When it was issued; `None` if that can't be read.
+    pub created_at: Option<Timestamp>,
+    /// Whether it has a revocation.
+    pub is_revoked: bool,
+    /// When it was revoked; also `None` if that can't be read.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl DamagedRow {
+    /// A row of which nothing but the id can be read.
+    pub fn of_id(id: TokenId) -> DamagedRow {
+        DamagedRow {
+            id,
+            owner: None,
+            family: None,
+            derived_from: None,
+            created_at: None,
+            is_revoked: false,
+            revoked_at: None,
+        }
+    }
 }
 
 impl Row {
@@ -33,21 +71,83 @@ impl Row {
     }
 
     /// Makes a row that exists but can't be read. It never authenticates and blocks no other row.
-    pub fn damaged(id: TokenId) -> Row {
-        Row(Content::Damaged(id))
+    pub fn damaged(damaged: DamagedRow) -> Row {
+        Row(Content::Damaged(Arc::new(damaged)))
     }
 
     /// Returns the token's id.
     pub fn id(&self) -> TokenId {
         match &self.0 {
             Content::Readable(row) => row.record().id(),
-            Content::Damaged(id) => *id,
+            Content::Damaged(row) => row.id,
+        }
+    }
+
+    /// Returns whose token it is; `None` if that can't be read.
+    pub fn owner(&self) -> Option<&Owner> {
+        match &self.0 {
+            Content::Readable(row) => Some(row.record().owner()),
+            Content::Damaged(row) => row.owner.as_ref(),
+        }
+    }
+
+    /// Returns the id of the first token of its line; `None` if that can't be read.
+    pub fn family(&self) -> Option<TokenId> {
+        match &self.0 {
+            Content::Readable(row) => Some(row.record().family()),
+            Content::Damaged(row) => row.family,
+        }
+    }
+
+    /// Returns the family of the token under which it was issued; also `None` if that can't be
+    /// read.
+    pub fn derived_from(&self) -> Option<TokenId> {
+        match &self.0 {
+            Content::Readable(row) => row.record().derived_from(),
+            Content::Damaged(row) => row.derived_from,
+        }
+    }
+
+    /// Returns when it was issued; `None` if that can't be read.
+    pub fn created_at(&self) -> Option<Timestamp> {
+        match &self.0 {
+            Content::Readable(row) => Some(row.record().created_at()),
+            Content::Damaged(row) => row.created_at,
+        }
+    }
+
+    /// Returns whether it has a revocation.
+    pub fn is_revoked(&self) -> bool {
+        match &self.0 {
+            Content::Readable(row) => row.record().revocation().is_some(),
+            Content::Damaged(row) => row.is_revoked,
+        }
+    }
+
+    /// Returns when it was revoked; also `None` if that can't be read.
+    pub fn revoked_at(&self) -> Option<Timestamp> {
+        match &self.0 {
+            Content::Readable(row) => row.record().revocation().map(|revocation| revocation.at),
+            Content::Damaged(row) => row.revoked_at,
         }
     }
 
     /// Returns the record, unless the row is damaged.
     pub fn record(&self) -> Option<&TokenRecord> {
         self.readable().map(ReadableRow::record)
+    }
+
+    /// Returns the facts that stand apart. A readable row has them, too.
+    pub fn standing_facts(&self) -> DamagedRow {
+        DamagedRow {
+            id: self.id(),
+            owner: self.owner().cloned(),
+            family: self.family(),
+            derived_from: self.derived_from(),
+            created_at: self.created_at(),
+            is_revoked: self.is_revoked(),
+            revoked_at: self.revoked_at(),
+        }
     }
 
     pub(crate) fn readable(&self) -> Option<&ReadableRow> {
@@ -64,16 +164,9 @@ impl Row {
         }
     }
 
-    /// Returns the row with the next revision.
-    #[must_use]
-    pub fn with_next_revision(&self) -> Row {
-        self.changed(|parts| parts.revision = next_revision(parts.revision))
-    }
-
     /// Returns the row as stored after it replaced `old`: its revision is one higher, and it keeps
     /// the last use and the revocation of `old`.
-    #[must_use]
-    pub fn replacing(&self, old: &Row) -> Row {
+    pub(crate) fn replacing(&self, old: &Row) -> Row {
         self.changed(|parts| {
             parts.last_use = old.record().and_then(TokenRecord::last_use).cloned();
             parts.revocation = old.record().and_then(TokenRecord::revocation).cloned();
@@ -82,22 +175,31 @@ impl Row {
     }
 
     /// Returns the row with another last use. Its revision stays.
-    #[must_use]
-    pub fn with_last_use(&self, last_use: LastUse) -> Row {
+    pub(crate) fn with_last_use(&self, last_use: LastUse) -> Row {
         self.changed(|parts| parts.last_use = Some(last_use))
     }
 
     /// Returns the row after its revocation: without a seal, its revision one higher.
-    #[must_use]
-    pub fn with_revocation(&self, revocation: Revocation) -> Row {
-        let revoked = self.changed(|parts| {
-            parts.revocation = Some(revocation);
-            parts.seal = None;
-            parts.revision = next_revision(parts.revision);
-        });
-        match revoked.0 {
-            Content::Readable(row) => ReadableRow { mark: None, ..row }.into(),
-            Content::Damaged(_) => revoked,
+    ///
+    /// A damaged row keeps that it was revoked, and when.
+    pub(crate) fn with_revocation(&self, revocation: &Revocation) -> Row {
+        match &self.0 {
+            Content::Readable(_) => {
+                let revoked = self.changed(|parts| {
+                    parts.revocation = Some(revocation.clone());
+                    parts.seal = None;
+                    parts.revision = next_revision(parts.revision);
+                });
+                match revoked.0 {
+                    Content::Readable(row) => ReadableRow { mark: None, ..row }.into(),
+                    Content::Damaged(_) => revoked,
+                }
+            }
+            Content::Damaged(row) => Row::damaged(DamagedRow {
+                is_revoked: true,
+                revoked_at: Some(revocation.at),
+                ..(**row).clone()
+            }),
         }
     }
 
@@ -106,7 +208,8 @@ impl Row {
         self.changed(|parts| (parts.owner, parts.access) = (owner, access))
     }
 
-    /// Changes what the seal does not cover, and therefore keeps the mark.
+    /// Changes what the seal does not cover, and therefore keeps the mark. A damaged row stays as
+    /// it is.
     fn changed(&self, change: impl FnOnce(&mut RecordParts)) -> Row {
         let Some(row) = self.readable() else {
             return self.clone();
@@ -119,7 +222,7 @@ impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Content::Readable(row) => fmt::Debug::fmt(row.record(), f),
-            Content::Damaged(id) => write!(f, "Damaged({id})"),
+            Content::Damaged(row) => fmt::Debug::fmt(row, f),
         }
     }
 }
@@ -203,19 +306,38 @@ impl Mark {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Actor;
     use crate::record::tests::example;
+    use crate::text::Reason;
+
+    fn revocation() -> Revocation {
+        Revocation { at: Timestamp::MAX, reason: Reason::LEAKED, by: Actor::Engine }
+    }
 
     #[test]
     fn a_revision_saturates() {
         let greatest = RecordParts { revision: TokenRecord::MAX_REVISION, ..example() };
-        let row = Row::new(TokenRecord::from_parts(greatest)).with_next_revision();
+        let row = Row::new(TokenRecord::from_parts(greatest)).with_revocation(&revocation());
         assert_eq!(row.record().unwrap().revision(), TokenRecord::MAX_REVISION);
     }
 
     #[test]
-    fn a_damaged_row_stays_damaged() {
-        let damaged = Row::damaged(TokenId::MAX).with_next_revision();
-        assert!(damaged.record().is_none());
-        assert_eq!(damaged.id(), TokenId::MAX);
+    fn a_damaged_row_is_revoked_and_keeps_its_other_facts() {
+        let row = Row::new(TokenRecord::from_parts(example()));
+        let damaged = Row::damaged(row.standing_facts());
+        let revoked = damaged.with_revocation(&revocation());
+        assert!(!damaged.is_revoked());
+        assert!(revoked.record().is_none());
+        let expected = DamagedRow {
+            is_revoked: true,
+            revoked_at: Some(Timestamp::MAX),
+            ..row.standing_facts()
+        };
+        assert_eq!(revoked.standing_facts(), expected);
+    }
+
+    #[test]
+    fn a_row_is_two_words() {
+        assert_eq!(size_of::<Row>(), 16);
     }
 }

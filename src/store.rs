@@ -7,7 +7,10 @@
 //!
 //! [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 
-use crate::record::{LastUse, Revocation};
+use std::collections::BTreeSet;
+
+use crate::key::KeyId;
+use crate::record::{LastUse, Revocation, TokenRecord};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -27,12 +30,13 @@ mod postgres;
 #[path = "store/postgres/sql.rs"]
 pub mod postgres_sql;
 mod request;
+pub mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod table;
 
-pub use crate::record::CLOCK_TOLERANCE;
-pub use crate::row::Row;
+pub use crate::record::{CLOCK_TOLERANCE, LiveAt};
+pub use crate::row::{DamagedRow, Row};
 pub use columns::{FilterColumns, RowColumns};
 pub use dyn_store::DynStore;
 pub use error::{Certainty, StoreError};
@@ -41,7 +45,7 @@ pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
-pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, RestsOn, Supersede};
+pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, Supersede, Superseded};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
@@ -152,49 +156,83 @@ pub use table::{InvalidTableName, TableName};
 /// Derive the SQL from these clauses and from [`Filter`]'s public fields, and run the conformance
 /// suite over it. `src/store/memory.rs` is a plain reference, written to be read.
 pub trait TokenStore: Send + Sync {
-    /// Inserts a row, and may supersede another in the same step. Clauses 4 to 10.
+    /// Inserts the row of a new token.
     fn insert(&self, insert: &Insert) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
 
-    /// Returns the row with this id, whatever its state. Clauses 11 and 12.
+    /// Inserts the next token of a line, and supersedes the one before in the same step.
+    fn supersede(
+        &self,
+        supersede: &Supersede,
+    ) -> impl Future<Output = Result<Superseded, StoreError>> + Send;
+
+    /// Returns the row with this id, whatever its state.
     fn find(&self, id: TokenId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// Returns a page of the rows that match. Clauses 12 and 13.
+    /// Returns a page of the rows that match.
     fn list(
         &self,
         filter: &Filter,
         page: Page,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// Replaces a row if it is current: a compare-and-swap. Clauses 14 to 16.
+    /// Replaces rows, each if it is current: a compare-and-swap. One answer for each, in order.
     fn replace(
         &self,
-        replace: &Replace,
-    ) -> impl Future<Output = Result<Replaced, StoreError>> + Send;
+        replaces: &[Replace],
+    ) -> impl Future<Output = Result<Vec<Replaced>, StoreError>> + Send;
 
-    /// Revokes every row that matches, and what was issued under it. Clauses 17 to 19.
+    /// Revokes every row that matches, and what was issued under it. Returns how many.
     fn revoke(
         &self,
         filter: &Filter,
         revocation: &Revocation,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Stores a batch of uses, forwards only. Clause 20.
+    /// Stores a batch of uses, forwards only.
     fn touch(
         &self,
         uses: &[(TokenId, LastUse)],
         now: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes a bounded batch of rows. Clause 21.
+    /// Deletes a bounded batch of rows. Returns how many.
     fn purge(
         &self,
         purge: &Purge,
         limit: u32,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Returns the keys under which unrevoked rows are sealed, in order.
+    ///
+    /// Unless it is overridden, it walks through all unrevoked rows.
+    fn keys_in_use(&self) -> impl Future<Output = Result<Vec<KeyId>, StoreError>> + Send {
+        async {
+            let unrevoked = Filter { revoked: Some(false), ..Filter::every_token() };
+            let (mut keys, mut page) = (BTreeSet::new(), Page::first(WALK_PAGE));
+            loop {
+                let rows = self.list(&unrevoked, page).await?;
+                keys.extend(rows.iter().filter_map(Row::record).map(TokenRecord::key_id));
+                match rows.last() {
+                    Some(last) if rows.len() >= WALK_PAGE as usize => page = page.after(last.id()),
+                    _ => return Ok(keys.into_iter().collect()),
+                }
+            }
+        }
+    }
+
+    /// Describes what is odd about the store's tables or files, one finding an entry, for a log.
+    ///
+    /// Unless it is overridden, it finds nothing.
+    fn diagnose(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
 }
 
-/// A store whose futures need no runtime. They are done at the first poll, or a thread of the
-/// store's own wakes them.
+/// How many rows the walk of [`TokenStore::keys_in_use`] holds in memory.
+const WALK_PAGE: u32 = 500;
+
+/// A store whose futures need no runtime. They are done at the first poll, or a thread of the store's own
+/// wakes them.
 ///
 /// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) needs it.
 pub trait RuntimeFree: TokenStore {}

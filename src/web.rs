@@ -52,9 +52,15 @@
 //!
 //! Basic without a user name counts like Bearer, which has none.
 //!
-//! A user name that is or resembles a token is refused before it reaches account look-ups, events
-//! or errors. So an account can't log in by Basic if its name begins with an accepted prefix, `_`
-//! and twenty letters or digits.
+//! White space and line ends around the secret don't matter, as of one that was read from a file.
+//!
+//! A user name that is, holds or resembles a token is refused before it reaches account look-ups,
+//! events or errors. So these accounts can't log in by Basic:
+//! - with a name that has an accepted prefix, `_` and twenty letters or digits in it;
+//! - with a name of 42 to 63 letters and digits in a row, one digit at least, with nothing but
+//!   spaces, `-`, `_` and one other sign between them;
+//! - with a longer name that looks as random as a token;
+//! - with a name that holds the base64 or hexadecimal of such a text.
 //!
 //! # What is answered
 //!

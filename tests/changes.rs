@@ -4,8 +4,10 @@ mod common;
 #[path = "common/scopes.rs"]
 mod scopes;
 
+use std::pin::Pin;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use app_tokens::error::{DenialReason, LifeError, RetireError};
@@ -13,8 +15,8 @@ use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
-    NewToken, Owner, Policy, PolicyConflict, Reason, Requirement, Resource, Reuse, Rotation,
-    TokenId, TokenView,
+    LeakReport, ManageError, NewToken, Owner, Policy, PolicyConflict, Reason, Requirement,
+    Resource, Reuse, Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
@@ -47,8 +49,9 @@ impl<S: RuntimeFree> Bench<S> {
 
     #[track_caller]
     fn issue_under(&self, parent: &IssuedToken) -> IssuedToken {
-        let new = NewToken::new("alice", "child", Access::full());
-        self.tokens.blocking().issue_under(&self.caller(parent), new).unwrap()
+        let caller = self.caller(parent);
+        let new = NewToken::new("alice", "child", caller.access().clone());
+        self.tokens.blocking().issue_under(&caller, new).unwrap()
     }
 
     #[track_caller]
@@ -548,20 +551,14 @@ fn no_successor_comes_after_a_revocation_that_was_faster() {
 // -- issue under
 
 #[test]
-fn a_derived_token_has_its_parents_access_and_end_if_no_more_is_said() {
+fn a_derived_token_ends_with_its_parent_if_no_end_is_said() {
     let bench = bench(policy());
     let tokens = bench.tokens.blocking();
-    let new = NewToken::new(
-        "alice",
-        "x",
-        Access::scopes(["r"]).unwrap().on([Resource::prefix("a").unwrap()]).unwrap(),
-    )
-    .expires_in(secs(500));
+    let new = NewToken::new("alice", "x", Access::full()).expires_in(secs(500));
     let parent = tokens.issue(new).unwrap();
     bench.heard.texts();
     let child = bench.issue_under(&parent);
     let view = bench.see(&child);
-    assert_eq!(view.access(), parent.view().access());
     assert_eq!(view.expires(), Expires::At(at(500)));
     assert_eq!(view.derived_from(), Some(parent.id()));
     assert_eq!((view.family(), view.status()), (child.id(), Some(Status::Active)));
@@ -632,6 +629,20 @@ fn a_derived_token_counts_for_limit_and_labels() {
 }
 
 #[test]
+fn unique_labels_are_compared_byte_for_byte() {
+    let bench = bench(policy().with_unique_labels());
+    let tokens = bench.tokens.blocking();
+    for label in ["Phone", "phone", "Phone\u{200E}", "é", "e\u{301}"] {
+        assert_eq!(
+            tokens.issue(NewToken::new("alice", label)).unwrap().view().label().as_str(),
+            label
+        );
+        let again = tokens.issue(NewToken::new("alice", format!(" {label} ")));
+        assert!(matches!(again, Err(IssueError::LabelTaken)), "{label:?}");
+    }
+}
+
+#[test]
 fn what_an_operator_issues_under_a_token_says_so_in_list_and_event() {
     let bench = bench(policy());
     let parent = bench.issue("alice");
@@ -677,9 +688,9 @@ fn a_token_narrowed_since_it_authenticated_gives_no_more_than_it_has_now() {
     let read = Access::scopes(["r"]).unwrap();
     let tokens = bench.tokens.blocking();
     tokens.narrow(&ops(), parent.id(), read.clone()).unwrap();
-    let full = NewToken::new("alice", "x", Access::full());
-    assert!(matches!(tokens.issue_under(&caller, full), Err(IssueError::MoreAccess)));
-    let child = tokens.issue_under(&caller, NewToken::new("alice", "x", Access::full())).unwrap();
+    let as_it_was = NewToken::new("alice", "x", caller.access().clone());
+    assert!(matches!(tokens.issue_under(&caller, as_it_was), Err(IssueError::MoreAccess)));
+    let child = tokens.issue_under(&caller, NewToken::new("alice", "x", read.clone())).unwrap();
     assert_eq!(child.view().access(), &read);
 }
 
@@ -1358,8 +1369,56 @@ fn leaked_in_a_header_of_http_basic_it_is_found_by_either_prefix() {
     let text = format!("> Authorization: Basic {encoded}\n{former}");
     let report = bench.tokens.blocking().revoke_leaked(&text, &operator("scanner")).unwrap();
     assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
-    assert_eq!(&text[report.leaks[0].position.clone()], encoded);
+    // The six characters before it take eight digits.
+    assert_eq!(&text[report.leaks[0].position.clone()], encoded[8..].trim_end_matches('='));
     bench.assert_denied(token.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
+fn a_leaked_text_need_not_be_utf_8() {
+    let bench = bench(policy());
+    let token = bench.issue("alice");
+    let text = [b"caf\xe9 ", token.expose_secret().as_bytes(), b"\xff"].concat();
+    let report = bench.tokens.blocking().revoke_leaked(&text, "scanner").unwrap();
+    assert_eq!(outcomes(&report.leaks), [(token.id(), LeakOutcome::Revoked)]);
+}
+
+#[test]
+fn more_tokens_than_one_call_looks_up_are_all_revoked_by_going_on_also_within_one_base64() {
+    use base64::Engine as _;
+    let bench = bench(policy().with_no_limit_per_owner());
+    let issued: Vec<_> = (0..=LeakReport::MAX_LEAKS).map(|_| bench.issue("alice")).collect();
+    let texts: Vec<_> = issued.iter().map(IssuedToken::expose_secret).collect();
+    let text = base64::engine::general_purpose::STANDARD.encode(texts.join(":"));
+    let first = bench.tokens.blocking().revoke_leaked(&text, "scanner").unwrap();
+    assert_eq!(first.leaks.len(), LeakReport::MAX_LEAKS);
+    let last = &issued[LeakReport::MAX_LEAKS];
+    bench.assert_good(last.expose_secret());
+    let rest = &text[first.rest.unwrap()..];
+    let second = bench.tokens.blocking().revoke_leaked(rest, "scanner").unwrap();
+    assert_eq!(outcomes(&second.leaks), [(last.id(), LeakOutcome::Revoked)]);
+    assert_eq!(second.rest, None);
+}
+
+#[test]
+fn other_tasks_run_while_a_long_text_is_looked_through() {
+    let bench = bench(policy());
+    let token = bench.issue("alice");
+    let yields = |text: &str| {
+        let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(bench.tokens.revoke_leaked(text, "scanner"));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut yields = 0;
+        loop {
+            match call.as_mut().poll(&mut context) {
+                Poll::Ready(report) => return (yields, report.unwrap().leaks.len()),
+                Poll::Pending => yields += 1,
+            }
+        }
+    };
+    assert_eq!(yields(token.expose_secret()), (0, 1));
+    let (count, found) = yields(&("_".repeat(1 << 20) + token.expose_secret()));
+    assert!(count >= 16 && found == 1, "{count}");
 }
 
 // -- reseal

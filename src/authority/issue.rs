@@ -12,7 +12,9 @@ use crate::present::Caller;
 use crate::random::Secret;
 use crate::record::{Actor, RecordParts, Status, TokenRecord};
 use crate::row::ReadableRow;
-use crate::store::{Certainty, Filter, Insert, Inserted, Page, Row, StoreError, TokenStore};
+use crate::store::{
+    Certainty, Filter, Insert, Inserted, Page, Row, StoreError, Supersede, Superseded, TokenStore,
+};
 use crate::timestamp::Timestamp;
 use crate::token::Token;
 use crate::view::TokenView;
@@ -30,6 +32,48 @@ pub(super) enum Refused {
         limit: u32,
     },
     LabelTaken,
+}
+
+/// The request that puts a new token into the store.
+pub(super) enum New {
+    Insert(Insert),
+    Supersede(Supersede),
+}
+
+impl New {
+    fn row(&self) -> &Row {
+        match self {
+            New::Insert(insert) => &insert.row,
+            New::Supersede(supersede) => &supersede.row,
+        }
+    }
+
+    async fn send(&self, store: &impl TokenStore) -> Result<Inserted, StoreError> {
+        match self {
+            New::Insert(insert) => store.insert(insert).await,
+            New::Supersede(supersede) => Ok(match store.supersede(supersede).await? {
+                Superseded::Done => Inserted::Done,
+                Superseded::IdTaken => Inserted::IdTaken,
+                Superseded::Stale => Inserted::Stale,
+            }),
+        }
+    }
+
+    /// What an answer refuses; `None` if that was not asked for.
+    fn refused(&self, answer: Inserted) -> Option<Refused> {
+        match (self, answer) {
+            (_, Inserted::Done | Inserted::IdTaken) => None,
+            (New::Supersede(_), Inserted::Stale) => Some(Refused::Stale),
+            (New::Supersede(_), Inserted::LimitReached | Inserted::LabelTaken) => None,
+            (New::Insert(insert), Inserted::Stale) => insert.under.as_ref().map(|_| Refused::Stale),
+            (New::Insert(insert), Inserted::LimitReached) => {
+                insert.limit.map(|limit| Refused::LimitReached { limit })
+            }
+            (New::Insert(insert), Inserted::LabelTaken) => {
+                insert.unique_label.then_some(Refused::LabelTaken)
+            }
+        }
+    }
 }
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -58,7 +102,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The new token is tied to the caller's whole line of rotations. Revoking, narrowing or
     /// shortening any token of the line revokes it. Three things do not:
     /// - A rotation that replaces an unused successor.
-    /// - A revocation whose filter excepts the new token by its id.
+    /// - A revocation whose filter excepts the new token's family.
     /// - The line going idle. [`purge`](Self::purge) keeps such a line, so that the new token can
     ///   still be revoked through it.
     ///
@@ -100,11 +144,11 @@ impl<S: TokenStore> TokenAuthority<S> {
             except_key_ids: self.engine.sealer.ring().ids().collect(),
             ..Filter::every_token()
         };
-        let now = self.now();
+        let live = self.live_at(self.now());
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&orphans, &mut page).await? {
             // A damaged row never authenticates, and an expired one is not missed.
-            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(now));
+            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
             if let Some(orphan) = orphan {
                 return Err(Failed::OrphanRow { id: orphan.id(), key_id: orphan.key_id() });
             }
@@ -125,8 +169,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<IssuedToken, IssueError> {
         let limit = self.engine.policy.max_per_owner();
         let unique_label = self.engine.policy.has_unique_labels();
+        let live = self.live_at(now);
         let as_asked =
-            |row| Insert { row, now, limit, unique_label, under: under.clone(), supersede: None };
+            |row| New::Insert(Insert { row, live, limit, unique_label, under: under.clone() });
         let by = match &granted.issued_by {
             Some(operator) => Actor::from(operator),
             None => Actor::from(&granted.owner),
@@ -149,28 +194,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         granted: &Granted,
         now: Timestamp,
-        insert: impl Fn(Row) -> Insert,
+        request: impl Fn(Row) -> New,
         emit: impl Fn(&TokenView, bool),
     ) -> Result<Result<IssuedToken, Refused>, Failed> {
         for _ in 0..MAX_DRAWS {
             let (token, row) = self.draw(granted, now)?;
             let view = TokenView::new(row.record(), Some(Status::Active), None);
-            let insert = insert(row.into());
+            let new = request(row.into());
             let mut change_event = ChangeEvent::new(|_, is_certain| emit(&view, is_certain));
             let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
-            let answer = change_event.await_store(self.insert(&insert), is_done).await?;
+            let answer = change_event.await_store(self.put(&new), is_done).await?;
             drop(change_event);
-            let rests_on_others = insert.under.is_some() || insert.supersede.is_some();
-            let refused = match answer {
+            match answer {
                 Inserted::Done => return Ok(Ok(IssuedToken::new(token, view))),
-                Inserted::IdTaken => continue,
-                Inserted::Stale => rests_on_others.then_some(Refused::Stale),
-                Inserted::LimitReached => insert.limit.map(|limit| Refused::LimitReached { limit }),
-                Inserted::LabelTaken => insert.unique_label.then_some(Refused::LabelTaken),
-            };
-            let broken =
-                || StoreError::unknown(format!("{answer:?} answers no part of the insert"));
-            return Ok(Err(refused.ok_or_else(broken)?));
+                Inserted::IdTaken => {}
+                refusal => {
+                    let broken = || {
+                        StoreError::unknown(format!("{refusal:?} answers no part of the insert"))
+                    };
+                    return Ok(Err(new.refused(refusal).ok_or_else(broken)?));
+                }
+            }
         }
         Err(Failed::NoFreeId)
     }
@@ -208,17 +252,17 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Inserts a row. If the store can't say whether it did, looks, and inserts once more.
     ///
     /// The retry carries the same row, so that one call never leaves two tokens.
-    async fn insert(&self, insert: &Insert) -> Result<Inserted, Failed> {
-        let lost = match self.store.insert(insert).await {
+    async fn put(&self, new: &New) -> Result<Inserted, Failed> {
+        let lost = match new.send(&self.store).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
             answered => return Ok(answered?),
         };
-        if self.is_there(&insert.row).await == Some(true) {
+        if self.is_there(new.row()).await == Some(true) {
             return Ok(Inserted::Done);
         }
-        match self.store.insert(insert).await {
+        match new.send(&self.store).await {
             // Either the first attempt arrived late, or another token has this id.
-            Ok(Inserted::IdTaken) => match self.is_there(&insert.row).await {
+            Ok(Inserted::IdTaken) => match self.is_there(new.row()).await {
                 Some(true) => Ok(Inserted::Done),
                 Some(false) => Ok(Inserted::IdTaken),
                 None => Err(lost.into()),

@@ -171,8 +171,8 @@ impl<S: TokenStore> ResealRun<'_, S> {
             self.report.tampered.push(row.id());
             return Ok(());
         }
-        let now = self.tokens.now();
-        let replace = Replace { row: new.into(), now, unique_label: false, revokes_derived: None };
+        let live = self.tokens.live_at(self.tokens.now());
+        let replace = Replace { row: new.into(), live, unique_label: false, revokes_derived: None };
         // Named before the call, because the future may be dropped and the answer may be lost.
         self.report.trusted.extend(is_trusted.then_some(row.id()));
         let replaced = self.tokens.replace(&replace).await;

@@ -96,16 +96,40 @@ impl TokenRecord {
         self.created_at().max(believed.max(own_use).unwrap_or(Timestamp::MIN))
     }
 
-    /// Returns whether the row is live: without revocation and successor, and not expired at `now`.
+    /// Returns whether the row is live: without revocation and successor, not expired at
+    /// `live.now`, and last seen after `live.used_after`, if that is given.
     ///
     /// Live rows count for the limit per owner, and hold their labels if labels are unique.
-    pub fn is_live(&self, now: Timestamp) -> bool {
-        self.revocation().is_none() && self.successor().is_none() && !self.expires().has_come(now)
+    pub fn is_live(&self, live: LiveAt) -> bool {
+        let LiveAt { now, used_after } = live;
+        self.revocation().is_none()
+            && self.successor().is_none()
+            && !self.expires().has_come(now)
+            && used_after.is_none_or(|limit| self.last_seen(now) > limit)
     }
 
     /// Returns the later of the stored last use and `created_at`.
-    pub fn last_seen(&self) -> Timestamp {
-        self.last_use().map_or(self.created_at(), |last_use| last_use.at.max(self.created_at()))
+    ///
+    /// A stored use that is more than five minutes after `now` counts as none, since a broken
+    /// clock wrote it.
+    pub fn last_seen(&self, now: Timestamp) -> Timestamp {
+        self.last_sign_of_life(now, None)
+    }
+}
+
+/// What decides which rows are [live](TokenRecord::is_live).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LiveAt {
+    /// The engine's present instant.
+    pub now: Timestamp,
+    /// If there is an idle time-out: only rows that were last seen after this instant are live.
+    pub used_after: Option<Timestamp>,
+}
+
+impl LiveAt {
+    /// The present instant, without an idle time-out.
+    pub fn now(now: Timestamp) -> LiveAt {
+        LiveAt { now, used_after: None }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::row::Row;
+use crate::row::{DamagedRow, Row};
 use crate::store::Filter;
 use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
@@ -118,7 +118,21 @@ impl<'r> RowColumns<'r> {
     /// `None` if the id is none: no token leads to such a row.
     pub fn into_row(self) -> Option<Row> {
         let id = as_id(self.id)?;
-        Some(self.decode(id).map_or_else(|| Row::damaged(id), Row::new))
+        let row = self.decode(id).map(Row::new);
+        Some(row.unwrap_or_else(|| Row::damaged(self.standing_facts(id))))
+    }
+
+    /// The facts that stand apart, as far as their own columns can be read.
+    fn standing_facts(&self, id: TokenId) -> DamagedRow {
+        DamagedRow {
+            id,
+            owner: self.owner.as_ref().and_then(|owner| exact(owner, Owner::new)),
+            family: self.family.and_then(as_id),
+            derived_from: self.derived_from.and_then(as_id),
+            created_at: self.created_at.and_then(as_time),
+            is_revoked: self.revoked_at.is_some(),
+            revoked_at: self.revoked_at.and_then(as_time),
+        }
     }
 
     /// Reads a row whose columns are in the order of these fields.
@@ -161,7 +175,7 @@ impl<'r> RowColumns<'r> {
         })
     }
 
-    fn decode(self, id: TokenId) -> Option<TokenRecord> {
+    fn decode(&self, id: TokenId) -> Option<TokenRecord> {
         let revocation = match (self.revoked_at, &self.revoked_reason, &self.revoked_by) {
             (None, None, None) => None,
             (Some(at), Some(reason), Some(by)) => Some(Revocation {
@@ -187,9 +201,9 @@ impl<'r> RowColumns<'r> {
         );
         Some(TokenRecord::from_parts(RecordParts {
             id,
-            digest: Digest::from_bytes(&self.digest?).ok()?,
-            owner: exact(&self.owner?, Owner::new)?,
-            label: exact(&self.label?, Label::new)?,
+            digest: Digest::from_bytes(self.digest.as_ref()?).ok()?,
+            owner: exact(self.owner.as_ref()?, Owner::new)?,
+            label: exact(self.label.as_ref()?, Label::new)?,
             access: access.ok()?,
             attributes: as_attributes(self.attributes.as_deref())?,
             issued_by: optional(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
@@ -202,7 +216,7 @@ impl<'r> RowColumns<'r> {
             last_use,
             revision: self.revision?.try_into().ok()?,
             key_id: KeyId::new(self.key_id?.try_into().ok()?)?,
-            seal: optional(self.seal, |seal| Seal::from_bytes(&seal))?,
+            seal: optional(self.seal.as_deref(), Seal::from_bytes)?,
         }))
     }
 }
@@ -225,7 +239,7 @@ pub struct FilterColumns<'f> {
     pub id: Option<i64>,
     pub owner: Option<&'f str>,
     pub family: Option<i64>,
-    pub except_id: Option<i64>,
+    pub except_family: Option<i64>,
     pub key_id: Option<i64>,
     pub except_key_ids: Vec<i64>,
     pub revoked: Option<bool>,
@@ -243,7 +257,7 @@ impl<'f> FilterColumns<'f> {
             id,
             owner,
             family,
-            except_id,
+            except_family,
             key_id,
             except_key_ids,
             revoked,
@@ -258,7 +272,7 @@ impl<'f> FilterColumns<'f> {
             id: id.map(number),
             owner: owner.as_ref().map(Owner::as_str),
             family: family.map(number),
-            except_id: except_id.map(number),
+            except_family: except_family.map(number),
             key_id: key_id.map(key),
             except_key_ids: except_key_ids.iter().copied().map(key).collect(),
             revoked: *revoked,

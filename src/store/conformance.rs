@@ -163,7 +163,7 @@ macro_rules! __conformance_tests {
             replace_keeps_labels_unique
             replace_revokes_what_was_issued_under_the_family
             revoke_covers_what_the_filter_matches_and_what_derives_from_it
-            revoke_spares_the_one_that_it_excepts
+            revoke_spares_the_family_that_it_excepts
             revoke_saturates_the_revision
             the_first_revocation_stays
             touch_goes_forwards_only

@@ -4,10 +4,11 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::key::KeyId;
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TokenStore,
+    Supersede, Superseded, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -40,14 +41,17 @@ impl TokenStore for DynStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         self.0.insert(insert).await
     }
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.0.supersede(supersede).await
+    }
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         self.0.find(id).await
     }
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.0.list(filter, page).await
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.0.replace(replace).await
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.0.replace(replaces).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.0.revoke(filter, revocation).await
@@ -58,6 +62,12 @@ impl TokenStore for DynStore {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.0.purge(purge, limit).await
     }
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        self.0.keys_in_use().await
+    }
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        self.0.diagnose().await
+    }
 }
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -65,17 +75,23 @@ type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 
 /// [`TokenStore`] with boxed futures: a trait whose methods return `impl Future` can't be a `dyn`.
 trait ErasedStore: Send + Sync {
     fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
+    fn supersede<'a>(&'a self, supersede: &'a Supersede) -> Boxed<'a, Superseded>;
     fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>>;
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>>;
-    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced>;
+    fn replace<'a>(&'a self, replaces: &'a [Replace]) -> Boxed<'a, Vec<Replaced>>;
     fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64>;
     fn touch<'a>(&'a self, uses: &'a [(TokenId, LastUse)], now: Timestamp) -> Boxed<'a, ()>;
     fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64>;
+    fn keys_in_use(&self) -> Boxed<'_, Vec<KeyId>>;
+    fn diagnose(&self) -> Boxed<'_, Vec<String>>;
 }
 
 impl<S: TokenStore> ErasedStore for S {
     fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted> {
         Box::pin(TokenStore::insert(self, insert))
+    }
+    fn supersede<'a>(&'a self, supersede: &'a Supersede) -> Boxed<'a, Superseded> {
+        Box::pin(TokenStore::supersede(self, supersede))
     }
     fn find(&self, id: TokenId) -> Boxed<'_, Option<Row>> {
         Box::pin(TokenStore::find(self, id))
@@ -83,8 +99,8 @@ impl<S: TokenStore> ErasedStore for S {
     fn list<'a>(&'a self, filter: &'a Filter, page: Page) -> Boxed<'a, Vec<Row>> {
         Box::pin(TokenStore::list(self, filter, page))
     }
-    fn replace<'a>(&'a self, replace: &'a Replace) -> Boxed<'a, Replaced> {
-        Box::pin(TokenStore::replace(self, replace))
+    fn replace<'a>(&'a self, replaces: &'a [Replace]) -> Boxed<'a, Vec<Replaced>> {
+        Box::pin(TokenStore::replace(self, replaces))
     }
     fn revoke<'a>(&'a self, filter: &'a Filter, revocation: &'a Revocation) -> Boxed<'a, u64> {
         Box::pin(TokenStore::revoke(self, filter, revocation))
@@ -95,6 +111,12 @@ impl<S: TokenStore> ErasedStore for S {
     fn purge<'a>(&'a self, purge: &'a Purge, limit: u32) -> Boxed<'a, u64> {
         Box::pin(TokenStore::purge(self, purge, limit))
     }
+    fn keys_in_use(&self) -> Boxed<'_, Vec<KeyId>> {
+        Box::pin(TokenStore::keys_in_use(self))
+    }
+    fn diagnose(&self) -> Boxed<'_, Vec<String>> {
+        Box::pin(TokenStore::diagnose(self))
+    }
 }
 
 /// A pointer to a store is a store, so that hosts can share one or lend it.
@@ -104,14 +126,17 @@ macro_rules! forward_through {
             async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
                 (**self).insert(insert).await
             }
+            async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+                (**self).supersede(supersede).await
+            }
             async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
                 (**self).find(id).await
             }
             async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
                 (**self).list(filter, page).await
             }
-            async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-                (**self).replace(replace).await
+            async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+                (**self).replace(replaces).await
             }
             async fn revoke(
                 &self,
@@ -129,6 +154,12 @@ macro_rules! forward_through {
             }
             async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
                 (**self).purge(purge, limit).await
+            }
+            async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+                (**self).keys_in_use().await
+            }
+            async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+                (**self).diagnose().await
             }
         }
 

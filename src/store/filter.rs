@@ -1,7 +1,10 @@
 //! [`Filter`] and [`Page`]: which rows a call is about.
 
+use std::num::NonZeroU32;
+
 use crate::key::KeyId;
 use crate::record::TokenRecord;
+use crate::store::Row;
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -10,6 +13,9 @@ use crate::token::TokenId;
 ///
 /// The fields are public for stores, which should destructure it without `..`: a store that
 /// overlooks a fact revokes or deletes too much.
+///
+/// A fact that can't be read of a damaged row does not hold for it. An exception that can't be
+/// read does not spare it.
 ///
 /// ```
 /// use app_tokens::{Owner, store::Filter};
@@ -25,8 +31,9 @@ pub struct Filter {
     pub owner: Option<Owner>,
     /// Selects tokens of this family. Name its owner, too: stores look up and lock by owner.
     pub family: Option<TokenId>,
-    /// Spares the token with this id, even if it was issued under a token that matches.
-    pub except_id: Option<TokenId>,
+    /// Spares the tokens of this family and those that were issued under it, even if they were
+    /// issued under a token that matches.
+    pub except_family: Option<TokenId>,
     /// Selects tokens that are sealed under this key.
     pub key_id: Option<KeyId>,
     /// Leaves out tokens that are sealed under one of these keys.
@@ -53,7 +60,7 @@ impl Filter {
             id: None,
             owner: None,
             family: None,
-            except_id: None,
+            except_family: None,
             key_id: None,
             except_key_ids: Vec::new(),
             revoked: None,
@@ -80,23 +87,55 @@ impl Filter {
         Filter { family: Some(family), ..Filter::of_owner(owner) }
     }
 
-    /// Whether a record matches; the reference for every store.
-    pub fn matches(&self, record: &TokenRecord) -> bool {
-        let expires_before = |limit| record.expires().at().is_some_and(|at| at < limit);
-        let expires_from = |limit| record.expires().at().is_some_and(|at| at >= limit);
-        self.id.is_none_or(|id| record.id() == id)
-            && self.owner.as_ref().is_none_or(|owner| record.owner() == owner)
-            && self.family.is_none_or(|family| record.family() == family)
-            && self.except_id.is_none_or(|id| record.id() != id)
-            && self.key_id.is_none_or(|key_id| record.key_id() == key_id)
-            && !self.except_key_ids.contains(&record.key_id())
-            && self.revoked.is_none_or(|revoked| record.revocation().is_some() == revoked)
-            && self.superseded.is_none_or(|superseded| record.successor().is_some() == superseded)
-            && self.expires_before.is_none_or(expires_before)
-            && self.expires_from.is_none_or(expires_from)
-            && self.created_before.is_none_or(|limit| record.created_at() < limit)
-            && self.last_used_before.is_none_or(|limit| record.last_seen() < limit)
+    /// Whether a row matches; the reference for every store.
+    pub fn matches(&self, row: &Row) -> bool {
+        let Filter {
+            id,
+            owner,
+            family,
+            except_family: _,
+            key_id,
+            except_key_ids,
+            revoked,
+            superseded,
+            expires_before,
+            expires_from,
+            created_before,
+            last_used_before,
+        } = self;
+        let made_before = |limit| row.created_at().is_some_and(|at| at < limit);
+        // Of a record. A damaged row has none, so that no such fact holds for it.
+        let record = row.record();
+        let is_under = |key_id| record.is_some_and(|record| record.key_id() == key_id);
+        let is_superseded = |record: &TokenRecord| record.successor().is_some();
+        let expires = || record.and_then(|record| record.expires().at());
+        let seen_before = |limit| record.is_some_and(|record| last_used(record) < limit);
+        id.is_none_or(|id| row.id() == id)
+            && owner.as_ref().is_none_or(|owner| row.owner() == Some(owner))
+            && family.is_none_or(|family| row.family() == Some(family))
+            && !self.spares(row)
+            && key_id.is_none_or(is_under)
+            && !except_key_ids.iter().any(|key_id| is_under(*key_id))
+            && revoked.is_none_or(|revoked| row.is_revoked() == revoked)
+            && superseded.is_none_or(|asked| record.map(is_superseded) == Some(asked))
+            && expires_before.is_none_or(|limit| expires().is_some_and(|at| at < limit))
+            && expires_from.is_none_or(|limit| expires().is_some_and(|at| at >= limit))
+            && created_before.is_none_or(made_before)
+            && last_used_before.is_none_or(seen_before)
     }
+
+    /// Whether `except_family` spares a row, even one that derives from a row that matches.
+    pub fn spares(&self, row: &Row) -> bool {
+        self.except_family.is_some_and(|family| {
+            row.family() == Some(family) || row.derived_from() == Some(family)
+        })
+    }
+}
+
+/// The later of the stored use and `created_at`. A filter has no clock by which a use could be
+/// disbelieved.
+fn last_used(record: &TokenRecord) -> Timestamp {
+    record.last_use().map_or(record.created_at(), |last_use| last_use.at.max(record.created_at()))
 }
 
 /// Where a page of a list begins, and how long it may be.
@@ -104,13 +143,23 @@ impl Filter {
 pub struct Page {
     /// The last id of the page before; `None` for the first page.
     pub after: Option<TokenId>,
-    /// The most rows that it holds.
-    pub limit: u32,
+    /// The most rows that it holds. It is not 0, since an empty page reads as the end of the list.
+    pub limit: NonZeroU32,
 }
 
 impl Page {
-    /// The first page.
+    /// The first page. A limit of 0 counts as 1.
     pub const fn first(limit: u32) -> Page {
+        let limit = match NonZeroU32::new(limit) {
+            Some(limit) => limit,
+            None => NonZeroU32::MIN,
+        };
         Page { after: None, limit }
+    }
+
+    /// The page of the same length that begins after this id.
+    #[must_use]
+    pub const fn after(self, id: TokenId) -> Page {
+        Page { after: Some(id), ..self }
     }
 }

@@ -1,14 +1,15 @@
-//! [`MemoryStore`]: the reference. Read it beside the contract on `TokenStore`.
+//! [`MemoryStore`]: an index, and the rules of [`rules`].
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::fmt;
 use std::sync::Arc;
-use std::{fmt, iter};
 
 use crate::access::Access;
-use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::record::{LastUse, Revocation, TokenRecord};
+use crate::store::rules::{self, Decision};
 use crate::store::{
-    Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    Supersede, Superseded, TokenStore,
 };
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -24,16 +25,13 @@ use self::stripes::{Exclusive, Striped};
 /// A look-up takes one lock, which threads rarely share. A change or a list takes all locks, so it
 /// happens at one instant.
 #[derive(Clone)]
-pub struct MemoryStore(Arc<Striped<Rows, Index>>);
-
-type Rows = IdMap<Row>;
+pub struct MemoryStore(Arc<Striped<IdMap<Row>, Index>>);
 
 #[derive(Default)]
 struct Index {
-    /// The ids of each owner's rows, sorted.
-    owners: HashMap<Owner, Vec<TokenId>>,
-    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its
-    /// own.
+    /// Each owner's rows, in order of id.
+    owners: HashMap<Owner, Vec<Row>>,
+    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its own.
     accesses: HashSet<Access>,
 }
 
@@ -48,50 +46,17 @@ impl MemoryStore {
 
 impl TokenStore for MemoryStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        let Some(new) = insert.row.record() else {
-            return Err(StoreError::not_done("a damaged row can't be inserted"));
-        };
         let mut rows = self.0.lock();
-        if rows.record(new.id()).is_some() {
-            return Ok(Inserted::IdTaken);
-        }
-        if let Some(parent) = &insert.under {
-            let stored = rows.record(parent.id());
-            if stored.map(TokenRecord::owner) != Some(new.owner()) || !rows.is_current(parent) {
-                return Ok(Inserted::Stale);
-            }
-        }
-        if let Some(supersede) = &insert.supersede {
-            let unused =
-                |record: &TokenRecord| record.last_use().is_none() && record.successor().is_none();
-            let is_replaceable = |replaced: &Row| {
-                rows.is_current(replaced) && rows.record(replaced.id()).is_some_and(unused)
-            };
-            if !rows.is_current(&supersede.row)
-                || !supersede.replaces.as_ref().is_none_or(is_replaceable)
-            {
-                return Ok(Inserted::Stale);
-            }
-        }
-        let live = || rows.live_of_other_families(new, insert.now);
-        if insert.limit.is_some_and(|limit| live().count() >= limit as usize) {
-            return Ok(Inserted::LimitReached);
-        }
-        if insert.unique_label && live().any(|record| record.label() == new.label()) {
-            return Ok(Inserted::LabelTaken);
-        }
+        let id_taken = rows.value.contains_key(&insert.row.id());
+        let decision = rules::insert(insert, id_taken, rows.of(insert.row.owner()));
+        Ok(rows.write(decision))
+    }
 
-        if let Some(supersede) = &insert.supersede {
-            rows.write_new_form(&supersede.row);
-            if let Some(replaced) = &supersede.replaces {
-                rows.revoke(replaced.id(), &supersede.revocation);
-            }
-            if supersede.revokes_derived {
-                rows.revoke_derived(new, &supersede.revocation);
-            }
-        }
-        rows.put(&insert.row, new);
-        Ok(Inserted::Done)
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        let mut rows = self.0.lock();
+        let id_taken = rows.value.contains_key(&supersede.row.id());
+        let decision = rules::supersede(supersede, id_taken, rows.of(supersede.row.owner()));
+        Ok(rows.write(decision))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
@@ -103,10 +68,10 @@ impl TokenStore for MemoryStore {
         // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the
         // heap goes if a smaller one comes.
         let mut smallest = BinaryHeap::new();
-        for id in rows.matching(filter) {
-            if page.after.is_none_or(|after| id > after) {
-                smallest.push(id);
-                if smallest.len() > page.limit as usize {
+        for row in rows.candidates(filter).flatten().filter(|row| filter.matches(row)) {
+            if page.after.is_none_or(|after| row.id() > after) {
+                smallest.push(row.id());
+                if smallest.len() > page.limit.get() as usize {
                     smallest.pop();
                 }
             }
@@ -114,77 +79,51 @@ impl TokenStore for MemoryStore {
         Ok(smallest.into_sorted_vec().into_iter().map(|id| rows.value[&id].clone()).collect())
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         let mut rows = self.0.lock();
-        // A damaged form is of no current row.
-        let Some(new) = replace.row.record().filter(|_| rows.is_current(&replace.row)) else {
-            return Ok(Replaced::Stale);
+        let mut replace = |replace: &Replace| {
+            let decision = rules::replace(replace, rows.of(replace.row.owner()));
+            rows.write(decision)
         };
-        let mut live = rows.live_of_other_families(new, replace.now);
-        if replace.unique_label && live.any(|record| record.label() == new.label()) {
-            return Ok(Replaced::LabelTaken);
-        }
-        drop(live);
-        rows.write_new_form(&replace.row);
-        if let Some(revocation) = &replace.revokes_derived {
-            rows.revoke_derived(new, revocation);
-        }
-        Ok(Replaced::Done)
+        Ok(replaces.iter().map(&mut replace).collect())
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         let mut rows = self.0.lock();
-        let matching: Vec<TokenId> = rows.matching(filter).collect();
-        let mut families: HashMap<Owner, HashSet<TokenId>> = HashMap::new();
-        for record in matching.iter().map(|id| rows.known(*id)) {
-            families.entry(record.owner().clone()).or_default().insert(record.family());
-        }
-        let derived: Vec<TokenId> = families
-            .iter()
-            .flat_map(|(owner, families)| rows.derived_from(owner, families))
-            .filter(|id| filter.except_id != Some(*id))
-            .collect();
-        let revoked = matching.iter().chain(&derived).filter(|id| rows.revoke(**id, revocation));
-        Ok(revoked.count() as u64)
+        let decide = |rows: &[Row]| rules::revoke(filter, revocation, rows);
+        let decisions: Vec<_> = rows.candidates(filter).map(decide).collect();
+        Ok(decisions.into_iter().map(|decision| rows.write(decision)).sum())
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         let mut rows = self.0.lock();
-        for (id, last_use) in uses {
-            let believed_until = now.saturating_add(CLOCK_TOLERANCE);
-            let later = |record: &TokenRecord| {
-                record
-                    .last_use()
-                    .is_none_or(|stored| stored.at < last_use.at || stored.at > believed_until)
-            };
-            if rows.record(*id).is_some_and(later) {
-                rows.update(*id, |row| row.with_last_use(last_use.clone()));
-            }
+        let mut named = BTreeMap::new();
+        for (id, _) in uses {
+            named.extend(rows.value.get(id).map(|row| (*id, row.clone())));
         }
+        let named: Vec<Row> = named.into_values().collect();
+        let decision = rules::touch(uses, now, &named);
+        rows.write(decision);
         Ok(())
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         let mut rows = self.0.lock();
-        let limit = limit as usize;
-        let selected: HashSet<TokenId> = match purge {
-            Purge::Matching(filter) => rows.matching(filter).take(limit).collect(),
-            Purge::Dead(cutoff) => {
-                let mut kin = HashMap::new();
-                let ended = rows.value.values().map(record_of);
-                let ended = ended.filter(|record| cutoff.has_ended(record));
-                let selected = ended.filter_map(|record| {
-                    let kin = kin
-                        .entry(record.owner())
-                        .or_insert_with_key(|owner| rows.kin_by_family(owner, cutoff));
-                    let others = kin.get(&record.family()).into_iter().flatten().copied();
-                    purge.selects(record, others).then_some(record.id())
-                });
-                selected.take(limit).collect()
-            }
+        let everything = Filter::every_token();
+        let filter = match purge {
+            Purge::Matching(filter) => filter,
+            Purge::Dead(_) => &everything,
         };
-        rows.remove(&selected);
-        Ok(selected.len() as u64)
+        let (mut decisions, mut left) = (Vec::new(), limit);
+        for of_owner in rows.candidates(filter).take_while(|_| limit > 0) {
+            let decision = rules::purge(purge, left, of_owner);
+            left -= decision.delete.len() as u32;
+            decisions.push(decision);
+            if left == 0 {
+                break;
+            }
+        }
+        Ok(decisions.into_iter().map(|decision| rows.write(decision)).sum())
     }
 }
 
@@ -203,139 +142,66 @@ impl fmt::Debug for MemoryStore {
 }
 
 /// The whole store, while nobody else reads or changes it.
-type Locked<'a> = Exclusive<'a, Rows, Index>;
+type Locked<'a> = Exclusive<'a, IdMap<Row>, Index>;
 
 impl Locked<'_> {
-    fn record(&self, id: TokenId) -> Option<&TokenRecord> {
-        self.value.get(&id).map(record_of)
+    /// An owner's rows. No row of this store is damaged, so each has an owner.
+    fn of(&self, owner: Option<&Owner>) -> &[Row] {
+        owner.and_then(|owner| self.index.owners.get(owner)).map_or(&[], Vec::as_slice)
     }
 
-    /// The row of an id that came from the index or the map itself.
-    fn known(&self, id: TokenId) -> &TokenRecord {
-        record_of(&self.value[&id])
+    /// The rows of each owner that a filter may match.
+    fn candidates(&self, filter: &Filter) -> impl Iterator<Item = &[Row]> {
+        let one = filter.id.and_then(|id| self.value.get(&id)).and_then(Row::owner);
+        let (named, all) = match filter {
+            Filter { id: Some(_), .. } => (one, None),
+            Filter { owner: Some(owner), .. } => (Some(owner), None),
+            _ => (None, Some(self.index.owners.values())),
+        };
+        let named = named.map(|owner| self.of(Some(owner)));
+        named.into_iter().chain(all.into_iter().flatten().map(Vec::as_slice))
+    }
+
+    fn write<A>(&mut self, decision: Decision<A>) -> A {
+        let Decision { answer, put, delete } = decision;
+        for row in put {
+            // The rules put no row that was not handed in, and no damaged row is.
+            if let Some(record) = row.record() {
+                self.put(&row, record);
+            }
+        }
+        self.delete(&delete);
+        answer
     }
 
     fn put(&mut self, row: &Row, record: &TokenRecord) {
         let index = &mut *self.index;
         let owner = index.owners.get_key_value(record.owner());
         let owner = owner.map_or(record.owner(), |(known, _)| known).clone();
-        let ids = index.owners.entry(owner.clone()).or_default();
-        if let Err(place) = ids.binary_search(&record.id()) {
-            ids.insert(place, record.id());
-        }
         let access = index.accesses.get(record.access()).unwrap_or(record.access()).clone();
         if index.accesses.len() < MAX_SHARED_ACCESSES {
             index.accesses.insert(access.clone());
         }
-        self.value.insert(record.id(), row.sharing(owner, access));
+        let row = row.sharing(owner.clone(), access);
+        let rows = index.owners.entry(owner).or_default();
+        match rows.binary_search_by_key(&row.id(), Row::id) {
+            Ok(place) => rows[place] = row.clone(),
+            Err(place) => rows.insert(place, row.clone()),
+        }
+        self.value.insert(row.id(), row);
     }
 
-    #[expect(clippy::expect_used, reason = "`put` indexes the owner of every row")]
-    fn remove(&mut self, ids: &HashSet<TokenId>) {
-        let removed: Vec<Row> = ids.iter().filter_map(|id| self.value.remove(id)).collect();
-        let owners: HashSet<&Owner> = removed.iter().map(|row| record_of(row).owner()).collect();
+    fn delete(&mut self, ids: &[TokenId]) {
+        let ids: HashSet<TokenId> = ids.iter().copied().collect();
+        let deleted: Vec<Row> = ids.iter().filter_map(|id| self.value.remove(id)).collect();
+        let owners: HashSet<&Owner> = deleted.iter().filter_map(Row::owner).collect();
         for owner in owners {
-            let left = self.index.owners.get_mut(owner).expect("the owner of a row is indexed");
-            left.retain(|id| !ids.contains(id));
-            if left.is_empty() {
-                self.index.owners.remove(owner);
+            if let Some(left) = self.index.owners.get_mut(owner) {
+                left.retain(|row| !ids.contains(&row.id()));
+                if left.is_empty() {
+                    self.index.owners.remove(owner);
+                }
             }
         }
     }
-
-    /// Changes a row that is there.
-    #[expect(clippy::expect_used, reason = "the caller has just read the row, under the same lock")]
-    fn update(&mut self, id: TokenId, change: impl FnOnce(&Row) -> Row) {
-        let row = self.value.get_mut(&id).expect("a row to change is there");
-        *row = change(row);
-    }
-
-    /// Whether a new form was made from the row as it is now, and may be written.
-    fn is_current(&self, new: &Row) -> bool {
-        let (Some(new), Some(old)) = (new.record(), self.record(new.id())) else {
-            return false;
-        };
-        old.revocation().is_none()
-            && old.revision() == new.revision()
-            && old.revision() < TokenRecord::MAX_REVISION
-    }
-
-    /// Writes the new form of a row that is current. Last use and revocation stay.
-    fn write_new_form(&mut self, new: &Row) {
-        self.update(new.id(), |old| new.replacing(old));
-    }
-
-    /// Revokes a row, unless it is revoked already, and says whether it did.
-    fn revoke(&mut self, id: TokenId, revocation: &Revocation) -> bool {
-        let is_unrevoked = self.record(id).is_some_and(|record| record.revocation().is_none());
-        if is_unrevoked {
-            self.update(id, |row| row.with_revocation(revocation.clone()));
-        }
-        is_unrevoked
-    }
-
-    fn revoke_derived(&mut self, from: &TokenRecord, revocation: &Revocation) {
-        for id in self.derived_from(from.owner(), &HashSet::from([from.family()])) {
-            self.revoke(id, revocation);
-        }
-    }
-
-    /// The ids of the rows that a filter matches, in no order, by the narrowest index that it
-    /// allows.
-    fn matching(&self, filter: &Filter) -> impl Iterator<Item = TokenId> {
-        let (one, owned, all) = match filter {
-            Filter { id: Some(id), .. } => (Some(*id), None, None),
-            Filter { owner: Some(owner), .. } => (None, self.index.owners.get(owner), None),
-            _ => (None, None, Some(self.value.keys())),
-        };
-        let owned = owned.into_iter().flatten().copied();
-        let candidates = one.into_iter().chain(owned).chain(all.into_iter().flatten().copied());
-        candidates.filter(|id| self.record(*id).is_some_and(|record| filter.matches(record)))
-    }
-
-    fn of_owner(&self, owner: &Owner) -> impl Iterator<Item = &TokenRecord> {
-        self.index.owners.get(owner).into_iter().flatten().map(|id| self.known(*id))
-    }
-
-    /// An owner's rows for whose sake others may be spared, by the families that they are of or
-    /// derive from. Without it a purge would look at all rows of an owner for each of them.
-    fn kin_by_family(
-        &self,
-        owner: &Owner,
-        cutoff: &PurgeCutoff,
-    ) -> HashMap<TokenId, Vec<&TokenRecord>> {
-        let mut kin: HashMap<_, Vec<_>> = HashMap::new();
-        for record in self.of_owner(owner).filter(|record| cutoff.spares_for(record)) {
-            for family in iter::once(record.family()).chain(record.derived_from()) {
-                kin.entry(family).or_default().push(record);
-            }
-        }
-        kin
-    }
-
-    fn live_of_other_families(
-        &self,
-        new: &TokenRecord,
-        now: Timestamp,
-    ) -> impl Iterator<Item = &TokenRecord> {
-        let family = new.family();
-        self.of_owner(new.owner())
-            .filter(move |record| record.family() != family && record.is_live(now))
-    }
-
-    fn derived_from(&self, owner: &Owner, families: &HashSet<TokenId>) -> Vec<TokenId> {
-        self.of_owner(owner)
-            .filter(|record| record.derived_from().is_some_and(|family| families.contains(&family)))
-            .map(TokenRecord::id)
-            .collect()
-    }
-}
-
-/// The record of a row of this store.
-#[expect(
-    clippy::expect_used,
-    reason = "a damaged row can't be inserted, and no change damages one"
-)]
-fn record_of(row: &Row) -> &TokenRecord {
-    row.record().expect("a row in memory is readable")
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
+    DamagedRow, Filter, Insert, Inserted, LiveAt, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{Access, KeyId, Label, Operator, Owner, Resource, Seal, Timestamp, TokenId};
 
@@ -19,6 +19,7 @@ pub struct Outside {
     /// What stood in the rows that were changed; `None` where there was none.
     before: Arc<Mutex<BTreeMap<TokenId, Option<RecordParts>>>>,
     damaged: Arc<Mutex<HashSet<TokenId>>>,
+    nameless: Arc<Mutex<HashSet<TokenId>>>,
     before_write: Meanwhile,
     before_read: Meanwhile,
     after_read: Meanwhile,
@@ -33,6 +34,7 @@ impl Outside {
             kept: MemoryStore::new(),
             before: Arc::default(),
             damaged: Arc::default(),
+            nameless: Arc::default(),
             before_write: Arc::default(),
             before_read: Arc::default(),
             after_read: Arc::default(),
@@ -70,9 +72,15 @@ impl Outside {
         self.damaged.lock().unwrap().insert(id);
     }
 
+    /// Makes a row one of which nothing but the id can be read.
+    pub fn damage_wholly(&self, id: TokenId) {
+        self.nameless.lock().unwrap().insert(id);
+    }
+
     /// Takes back what was written behind the engine's back.
     pub fn restore(&self) {
         self.damaged.lock().unwrap().clear();
+        self.nameless.lock().unwrap().clear();
         let before = std::mem::take(&mut *self.before.lock().unwrap());
         for (id, parts) in before {
             self.remove(id);
@@ -107,21 +115,23 @@ impl Outside {
     fn put(&self, parts: RecordParts) {
         let insert = Insert {
             row: Row::new(TokenRecord::from_parts(parts)),
-            now: at(0),
+            live: LiveAt::now(at(0)),
             limit: None,
             unique_label: false,
             under: None,
-            supersede: None,
         };
         assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
     }
 
     fn loaded(&self, row: &Row) -> Row {
+        if self.nameless.lock().unwrap().contains(&row.id()) {
+            return Row::damaged(DamagedRow::of_id(row.id()));
+        }
         match row.record() {
             Some(record) if !self.damaged.lock().unwrap().contains(&record.id()) => {
                 Row::new(record.clone())
             }
-            _ => Row::damaged(row.id()),
+            _ => Row::damaged(row.standing_facts()),
         }
     }
 
@@ -151,9 +161,13 @@ impl TokenStore for Outside {
         let rows = self.read(self.kept.list(filter, page)).await?;
         Ok(rows.iter().map(|row| self.loaded(row)).collect())
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
         let_act(&self.before_write);
-        self.kept.replace(replace).await
+        self.kept.supersede(supersede).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        let_act(&self.before_write);
+        self.kept.replace(replaces).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.kept.revoke(filter, revocation).await
@@ -181,7 +195,7 @@ pub const TAMPERINGS: &[Tampering] = &[
     }),
     ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
     ("resources", |parts| {
-        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap()
+        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap();
     }),
     ("networks", |parts| {
         let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, Page, Purge, PurgeCutoff, Replace,
-    Replaced, RestsOn, Row, RowColumns, StoreError, Supersede, TokenStore, postgres_sql as sql,
+    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff,
+    Replace, Replaced, Row, RowColumns, StoreError, Supersede, Superseded, TokenStore,
+    postgres_sql as sql,
 };
 use app_tokens::{Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
@@ -91,19 +92,20 @@ macro_rules! change {
 
 impl TokenStore for SqlxStore<'_> {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        let Insert { row, now, limit, unique_label, under: _, supersede } = insert;
+        let Insert { row, live, limit, unique_label, under } = insert;
         change!(self, |on| async {
             let new = columns(row)?;
             if limit.is_some() || *unique_label {
                 sqlx::query(sql::LOCK_OWNER).bind(new.owner.as_deref()).execute(&mut *on).await?;
             }
-            let mut is_stale = false;
-            for RestsOn { row, of_owner, unused } in insert.rests_on() {
-                is_stale |= lock(&columns(row)?, on).await?.is_none_or(|(owner, is_unused)| {
-                    of_owner && new.owner.as_deref() != Some(&owner) || unused && !is_unused
-                });
-            }
-            let (is_taken, live, has_label) = standing(&new, now.as_unix(), on).await?;
+            let is_stale = match under {
+                Some(parent) => {
+                    let parent = lock(&columns(parent)?, on).await?;
+                    parent.is_none_or(|(owner, _)| new.owner.as_deref() != Some(&owner))
+                }
+                None => false,
+            };
+            let (is_taken, live, has_label) = standing(&new, *live, on).await?;
             if is_taken {
                 return Ok(Inserted::IdTaken);
             } else if is_stale {
@@ -116,20 +118,44 @@ impl TokenStore for SqlxStore<'_> {
             let query = bind!(form(sql::INSERT, &new) => new.revoked_at, new.revoked_reason.as_deref(),
                 new.revoked_by.as_deref(), new.last_used_at, new.last_used_address.as_deref(),
                 new.last_used_client.as_deref());
+            let is_done = query.execute(&mut *on).await?.rows_affected() == 1;
+            Ok(if is_done { Inserted::Done } else { Inserted::IdTaken })
+        })
+    }
+
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        let Supersede { row, superseded, replaces, revokes_derived, revocation } = supersede;
+        change!(self, |on| async {
+            let new = columns(row)?;
+            let mut needed =
+                Vec::from_iter([Some(superseded), replaces.as_ref()].into_iter().flatten());
+            needed.sort_by_key(|row| row.id());
+            let mut is_stale = false;
+            for needed in needed {
+                let must_be_unused = needed.id() != superseded.id();
+                let locked = lock(&columns(needed)?, on).await?;
+                is_stale |= locked.is_none_or(|(_, is_unused)| must_be_unused && !is_unused);
+            }
+            if standing(&new, LiveAt::now(Timestamp::MIN), on).await?.0 {
+                return Ok(Superseded::IdTaken);
+            } else if is_stale {
+                return Ok(Superseded::Stale);
+            }
+            let query = bind!(form(sql::INSERT, &new) => new.revoked_at, new.revoked_reason.as_deref(),
+                new.revoked_by.as_deref(), new.last_used_at, new.last_used_address.as_deref(),
+                new.last_used_client.as_deref());
             if query.execute(&mut *on).await?.rows_affected() == 0 {
-                return Ok(Inserted::IdTaken);
+                return Ok(Superseded::IdTaken);
             }
-            if let Some(Supersede { row, replaces, revokes_derived, revocation }) = supersede {
-                one(form(sql::REPLACE, &columns(row)?), on).await?;
-                if let Some(replaced) = replaces {
-                    let query = ending(sqlx::query(sql::REVOKE_ONE), revocation);
-                    one(query.bind(i64::from(replaced.id())), on).await?;
-                }
-                if *revokes_derived {
-                    repeat(on, None, |_| derived(&new, new.id, revocation)).await?;
-                }
+            one(form(sql::REPLACE, &columns(superseded)?), on).await?;
+            if let Some(replaced) = replaces {
+                let query = ending(sqlx::query(sql::REVOKE_ONE), revocation);
+                one(query.bind(i64::from(replaced.id())), on).await?;
             }
-            Ok(Inserted::Done)
+            if *revokes_derived {
+                repeat(on, None, |_| derived(&new, new.id, revocation)).await?;
+            }
+            Ok(Superseded::Done)
         })
     }
 
@@ -138,27 +164,35 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let (after, limit) = (page.after.map_or(-1, i64::from), i64::from(page.limit));
+        let (after, limit) = (page.after.map_or(-1, i64::from), i64::from(page.limit.get()));
         self.rows(bind!(filtered(sql::LIST, filter) => after, limit)).await
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let Replace { row, now, unique_label, revokes_derived } = replace;
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         change!(self, |on| async {
-            let new = columns(row)?;
-            if *unique_label {
-                sqlx::query(sql::LOCK_OWNER).bind(new.owner.as_deref()).execute(&mut *on).await?;
+            let mut answers = Vec::new();
+            for Replace { row, live, unique_label, revokes_derived } in replaces {
+                let new = columns(row)?;
+                if *unique_label {
+                    sqlx::query(sql::LOCK_OWNER)
+                        .bind(new.owner.as_deref())
+                        .execute(&mut *on)
+                        .await?;
+                }
+                if lock(&new, on).await?.is_none() {
+                    answers.push(Replaced::Stale);
+                    continue;
+                } else if *unique_label && standing(&new, *live, on).await?.2 {
+                    answers.push(Replaced::LabelTaken);
+                    continue;
+                }
+                one(form(sql::REPLACE, &new), on).await?;
+                if let Some(revocation) = revokes_derived {
+                    repeat(on, None, |_| derived(&new, -1, revocation)).await?;
+                }
+                answers.push(Replaced::Done);
             }
-            if lock(&new, on).await?.is_none() {
-                return Ok(Replaced::Stale);
-            } else if *unique_label && standing(&new, now.as_unix(), on).await?.2 {
-                return Ok(Replaced::LabelTaken);
-            }
-            one(form(sql::REPLACE, &new), on).await?;
-            if let Some(revocation) = revokes_derived {
-                repeat(on, None, |_| derived(&new, -1, revocation)).await?;
-            }
-            Ok(Replaced::Done)
+            Ok(answers)
         })
     }
 
@@ -228,10 +262,16 @@ async fn lock(row: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<Optio
 /// Whether the id is taken, how many live rows the owner has, and whether one has the label.
 type Standing = (bool, i64, bool);
 
-async fn standing(new: &RowColumns<'_>, now: i64, on: &mut PgConnection) -> sqlx::Result<Standing> {
+async fn standing(
+    new: &RowColumns<'_>,
+    live: LiveAt,
+    on: &mut PgConnection,
+) -> sqlx::Result<Standing> {
+    let LiveAt { now, used_after } = live;
+    let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
-    let query =
-        bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now, label);
+    let query = bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now.as_unix(), label,
+        used_after.map(Timestamp::as_unix), believed_until);
     query.fetch_one(on).await
 }
 
@@ -264,7 +304,7 @@ const OBSTRUCTED: &str = "a trigger, a rule or row-level security is in the way"
 
 /// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not prepared, so that it is planned for them.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
-    bind!(sqlx::query(sql).persistent(false) => let FilterColumns { id, owner, family, except_id, key_id, except_key_ids,
+    bind!(sqlx::query(sql).persistent(false) => let FilterColumns { id, owner, family, except_family, key_id, except_key_ids,
         revoked, superseded, expires_before, expires_from, created_before, last_used_before } = FilterColumns::of(filter))
 }
 

@@ -10,7 +10,7 @@ use crate::access::{Access, Network, Resource, Scope, Selection};
 use crate::attributes::Attributes;
 use crate::key::Seal;
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use crate::store::{Filter, Inserted, Purge, Replaced, TokenStore};
+use crate::store::{Filter, Purge, Replaced, Superseded, TokenStore};
 use crate::text::Operator;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -151,18 +151,17 @@ pub async fn a_call_that_is_abandoned_happens_wholly_or_not_at_all<S: TokenStore
         let child = derived(10 * polls + 1, &who, 10 * polls);
         put_all(store, &[old.clone(), child.clone()]).await;
 
-        let (new, form, mut insert) = rotation(&old, 10 * polls + 2);
-        let supersede = insert.supersede.as_mut().unwrap();
-        supersede.revokes_derived = true;
-        let revoked_child = revoked_by(&child, &supersede.revocation);
-        abandoned(polls as usize, store.insert(&insert)).await;
+        let (new, form, mut rotate) = rotation(&old, 10 * polls + 2);
+        rotate.revokes_derived = true;
+        let revoked_child = revoked_by(&child, &rotate.revocation);
+        abandoned(polls as usize, store.supersede(&rotate)).await;
         let all_or_none =
             [vec![old.clone(), child.clone()], vec![written(&form), revoked_child, new.clone()]];
         let rows = rows_of(store, &who).await;
         hold(
             1,
             all_or_none.contains(&rows),
-            format_args!("a part of an insert is there: {rows:?}"),
+            format_args!("a part of a rotation is there: {rows:?}"),
         );
 
         let all = Filter::of_owner(&owner(&who));
@@ -184,9 +183,9 @@ pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: 
     put_all(store, &[old.clone(), other.clone()]).await;
 
     let (new, form, rotate) = rotation(&old, 3);
-    answers(6, "a rotation", insert(store, &rotate).await, Inserted::Done);
+    answers(6, "a rotation", supersede(store, &rotate).await, Superseded::Done);
     let old = written(&form);
-    answers(4, "the same rotation again", insert(store, &rotate).await, Inserted::IdTaken);
+    answers(4, "the same rotation again", supersede(store, &rotate).await, Superseded::IdTaken);
     has(3, store, &[old.clone(), other.clone(), new.clone()]).await;
 
     let form = RecordParts { label: label("renamed"), ..other.clone() };

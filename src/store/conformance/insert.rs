@@ -6,7 +6,7 @@ use super::population::dead_at_100;
 use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
 use super::runner::Runner;
-use crate::record::{Expires, RecordParts};
+use crate::record::{Expires, LiveAt, RecordParts};
 use crate::store::{Insert, Inserted, TokenStore};
 
 /// Checks clause 4.
@@ -27,16 +27,6 @@ pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
             has(4, store, &rows).await;
         }
     }
-    // A step that supersedes does nothing then.
-    let (_, _, mut rotate) = rotation(&rows[0], 3);
-    rotate.row = loaded(&row(2, "alice"));
-    answers(
-        4,
-        "a rotation to an id that is taken",
-        insert(store, &rotate).await,
-        Inserted::IdTaken,
-    );
-    has(4, store, &rows).await;
 }
 
 /// Checks clause 4, on threads.
@@ -100,8 +90,11 @@ pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: Toke
 
 /// Checks clause 9.
 pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
-    let limited =
-        |row: &RecordParts, limit| Insert { limit: Some(limit), now: at(100), ..insert_of(row) };
+    let limited = |row: &RecordParts, limit| Insert {
+        limit: Some(limit),
+        live: LiveAt::now(at(100)),
+        ..insert_of(row)
+    };
     put_all(store, &dead_at_100("alice")).await;
     put_all(store, &[row(20, "bob"), row(21, "Alice")]).await;
     let answer = insert(store, &limited(&row(1, "alice"), 0)).await;
@@ -150,7 +143,11 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
 ) {
     let named =
         |number, who: &str, text: &str| RecordParts { label: label(text), ..row(number, who) };
-    let unique = |row: &RecordParts| Insert { unique_label: true, now: at(100), ..insert_of(row) };
+    let unique = |row: &RecordParts| Insert {
+        unique_label: true,
+        live: LiveAt::now(at(100)),
+        ..insert_of(row)
+    };
     let dead = dead_at_100("alice").map(|row| RecordParts { label: label("Phone"), ..row });
     put_all(store, &dead).await;
     put(store, &named(20, "bob", "Phone")).await;
@@ -196,7 +193,6 @@ pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     let there = row(1, "alice");
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
     put_all(store, &[there.clone(), revoked.clone()]).await;
-    let (_, _, rotate) = rotation(&revoked, 3);
     let refused = |row: &RecordParts| Insert {
         row: loaded(row),
         limit: Some(0),
@@ -211,13 +207,6 @@ pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
         5,
         "an insert that `under` refuses first",
         insert(store, &under).await,
-        Inserted::Stale,
-    );
-    let stale = Insert { supersede: rotate.supersede, ..refused(&new) };
-    answers(
-        6,
-        "an insert that `supersede` refuses first",
-        insert(store, &stale).await,
         Inserted::Stale,
     );
     let answer = insert(store, &refused(&new)).await;

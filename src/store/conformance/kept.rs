@@ -1,9 +1,10 @@
 //! [`Kept`]: a store, with what has to outlive it.
 
+use crate::key::KeyId;
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TokenStore,
+    Supersede, Superseded, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -32,14 +33,17 @@ impl<S: TokenStore, W: Send + Sync> TokenStore for Kept<S, W> {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         self.store.insert(insert).await
     }
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.store.supersede(supersede).await
+    }
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         self.store.find(id).await
     }
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.store.list(filter, page).await
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.store.replace(replace).await
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.store.replace(replaces).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.store.revoke(filter, revocation).await
@@ -49,6 +53,12 @@ impl<S: TokenStore, W: Send + Sync> TokenStore for Kept<S, W> {
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.store.purge(purge, limit).await
+    }
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        self.store.keys_in_use().await
+    }
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        self.store.diagnose().await
     }
 }
 

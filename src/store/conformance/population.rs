@@ -1,7 +1,7 @@
 //! The rows and filters that the clauses about filters are tried on.
 
 use super::rows::*;
-use crate::record::{Expires, RecordParts, TokenRecord};
+use crate::record::{Expires, RecordParts};
 use crate::store::Filter;
 use crate::timestamp::Timestamp;
 
@@ -62,8 +62,8 @@ pub(super) fn filters() -> Vec<Filter> {
         Filter { id: Some(id(31)), ..alice() },
         Filter::of_family(&owner("alice"), id(40)),
         Filter::of_family(&owner("alice"), id(10)),
-        Filter { except_id: Some(id(1)), ..any() },
-        Filter { except_id: Some(id(2)), ..alice() },
+        Filter { except_family: Some(id(40)), ..any() },
+        Filter { except_family: Some(id(10)), ..alice() },
         Filter { key_id: Some(key(2)), ..any() },
         Filter { except_key_ids: vec![key(1)], ..any() },
         Filter { except_key_ids: vec![key(3), key(1), key(9)], ..any() },
@@ -90,7 +90,7 @@ pub(super) fn filters() -> Vec<Filter> {
             family: owner.as_ref().and(draw.of(&[Some(40), Some(1), None, None])).map(id),
             owner,
             id: draw.of(&[None, None, None, None, None, Some(2)]).map(id),
-            except_id: draw.of(&[None, None, Some(2), Some(33)]).map(id),
+            except_family: draw.of(&[None, None, Some(40), Some(10)]).map(id),
             key_id: draw.of(&[None, None, None, None, Some(1), Some(2)]).map(key),
             except_key_ids: draw.of(&[vec![], vec![], vec![], vec![key(1)], vec![key(2), key(3)]]),
             revoked: draw.of(&[None, None, Some(true), Some(false)]),
@@ -120,7 +120,7 @@ pub(super) fn matching<'r>(
 ) -> impl Iterator<Item = &'r RecordParts> {
     let mut sorted: Vec<&RecordParts> = rows.iter().collect();
     sorted.sort_by_key(|row| row.id);
-    sorted.into_iter().filter(|row| filter.matches(&TokenRecord::from_parts((*row).clone())))
+    sorted.into_iter().filter(|row| filter.matches(&loaded(row)))
 }
 
 /// Draws the same choices each time: SplitMix64.

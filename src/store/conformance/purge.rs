@@ -9,7 +9,7 @@ use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
 use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 
-/// Checks clause 21: against [`Purge::selects`].
+/// Checks clause 21: against the words of [`Purge`].
 pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     let rows = population();
     let mut purges: Vec<Purge> = filters().into_iter().take(FACTS).map(Purge::Matching).collect();
@@ -31,16 +31,36 @@ pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
         }
     }
     put_all(store, &rows).await;
-    let records: Vec<_> = rows.iter().cloned().map(TokenRecord::from_parts).collect();
     for asked in purges {
-        let selected =
-            |row: &RecordParts| asked.selects(&TokenRecord::from_parts(row.clone()), &records);
+        let selected = |row: &RecordParts| match &asked {
+            Purge::Matching(filter) => filter.matches(&loaded(row)),
+            Purge::Dead(cutoff) => is_dead(row, &rows, cutoff),
+        };
         let (gone, left): (Vec<RecordParts>, _) = rows.iter().cloned().partition(selected);
         let count = purge(store, &asked, 10_000).await;
         answers(21, &format!("{asked:?}"), count, gone.len() as u64);
         has(21, store, &left).await;
         put_all(store, &gone).await;
     }
+}
+
+/// What a cutoff says of a row among all rows, in the plainest words.
+fn is_dead(row: &RecordParts, rows: &[RecordParts], cutoff: &PurgeCutoff) -> bool {
+    let PurgeCutoff { ended_by, unused_since, now } = *cutoff;
+    let last_seen = TokenRecord::from_parts(row.clone()).last_seen(now);
+    let has_ended = row.revocation.as_ref().is_some_and(|revocation| revocation.at <= ended_by)
+        || row.expires.has_come(ended_by)
+        || unused_since.is_some_and(|since| last_seen <= since);
+    let is_needed_by = |other: &RecordParts| {
+        let derives = other.derived_from == Some(row.family);
+        let is_of_the_line = row.successor.is_some() && other.family == row.family;
+        (derives || is_of_the_line)
+            && other.id != row.id
+            && other.owner == row.owner
+            && other.revocation.is_none()
+            && !other.expires.has_come(now)
+    };
+    has_ended && !rows.iter().any(is_needed_by)
 }
 
 /// Checks clause 21: what was issued under an idle token is revoked through it.

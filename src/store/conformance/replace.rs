@@ -7,7 +7,7 @@ use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
 use super::runner::Runner;
 use crate::access::Access;
-use crate::record::{Expires, LastUse, RecordParts, TokenRecord};
+use crate::record::{Expires, LastUse, LiveAt, RecordParts, TokenRecord};
 use crate::store::{Insert, Inserted, Replace, Replaced, TokenStore};
 
 /// Checks clause 14.
@@ -106,8 +106,11 @@ pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     put_all(store, &dead).await;
     let mut old = row(1, "alice");
     put_all(store, &[old.clone(), phone(row(20, "bob"))]).await;
-    let unique =
-        |form: &RecordParts| Replace { unique_label: true, now: at(100), ..replace_of(form) };
+    let unique = |form: &RecordParts| Replace {
+        unique_label: true,
+        live: LiveAt::now(at(100)),
+        ..replace_of(form)
+    };
 
     let mut form = phone(old.clone());
     let answer = replace(store, &unique(&form)).await;

@@ -7,10 +7,10 @@ use crate::access::Access;
 use crate::attributes::Attributes;
 use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
-use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::record::{Actor, Expires, LastUse, LiveAt, RecordParts, Revocation, TokenRecord};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
-    TokenStore,
+    Superseded, TokenStore,
 };
 use crate::text::{Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
@@ -95,21 +95,20 @@ pub(super) fn written(form: &RecordParts) -> RecordParts {
     RecordParts { revision: form.revision + 1, ..form.clone() }
 }
 
-/// The plain insert of a row: no limit, no unique label, nothing under or superseded.
+/// The plain insert of a row: no limit, no unique label, no parent.
 pub(super) fn insert_of(row: &RecordParts) -> Insert {
     Insert {
         row: loaded(row),
-        now: at(0),
+        live: LiveAt::now(at(0)),
         limit: None,
         unique_label: false,
         under: None,
-        supersede: None,
     }
 }
 
-/// The rotation of a row: its successor, its new form, and the insert that writes both. The old one
-/// expires at 500 seconds.
-pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordParts, Insert) {
+/// The rotation of a row: its successor, its new form, and the request that writes both. The old
+/// one ends at 500 seconds.
+pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordParts, Supersede) {
     let new = RecordParts {
         family: old.family,
         derived_from: old.derived_from,
@@ -123,17 +122,22 @@ pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordPa
         ..old.clone()
     };
     let supersede = Supersede {
-        row: loaded(&form),
+        row: loaded(&new),
+        superseded: loaded(&form),
         replaces: None,
         revokes_derived: false,
         revocation: revocation(7, "rotated"),
     };
-    let insert = Insert { supersede: Some(supersede), ..insert_of(&new) };
-    (new, form, insert)
+    (new, form, supersede)
 }
 
 pub(super) fn replace_of(form: &RecordParts) -> Replace {
-    Replace { row: loaded(form), now: at(0), unique_label: false, revokes_derived: None }
+    Replace {
+        row: loaded(form),
+        live: LiveAt::now(at(0)),
+        unique_label: false,
+        revokes_derived: None,
+    }
 }
 
 pub(super) fn loaded(parts: &RecordParts) -> Row {
@@ -167,7 +171,11 @@ pub(super) async fn insert<S: TokenStore>(store: &S, insert: &Insert) -> Inserte
     answered(store.insert(insert).await)
 }
 
-/// Inserts a row as it is.
+pub(super) async fn supersede<S: TokenStore>(store: &S, supersede: &Supersede) -> Superseded {
+    answered(store.supersede(supersede).await)
+}
+
+/// Puts a row there as it is.
 pub(super) async fn put<S: TokenStore>(store: &S, row: &RecordParts) {
     let answer = insert(store, &insert_of(row)).await;
     answers(4, "the plain insert of a new row", answer, Inserted::Done);
@@ -180,7 +188,11 @@ pub(super) async fn put_all<S: TokenStore>(store: &S, rows: &[RecordParts]) {
 }
 
 pub(super) async fn replace<S: TokenStore>(store: &S, replace: &Replace) -> Replaced {
-    answered(store.replace(replace).await)
+    let answers = answered(store.replace(std::slice::from_ref(replace)).await);
+    match answers[..] {
+        [answer] => answer,
+        _ => panic!("clause 16 of TokenStore is broken: one replacement was answered {answers:?}"),
+    }
 }
 
 pub(super) async fn revoke<S: TokenStore>(

@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::insert::{done, insert_call};
 use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
 use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
-use crate::store::{Filter, Insert, Inserted, Row, TokenStore};
+use crate::store::{Filter, Insert, Inserted, Row, Supersede, Superseded, TokenStore};
 use crate::token::TokenId;
 
 /// Checks clause 6.
@@ -19,16 +18,16 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     // The engine's form may be older than a use that was written meanwhile.
     let (new, form, mut rotate) = rotation(&old, 2);
     let stale_use = RecordParts { last_use: Some(used(1)), ..form.clone() };
-    rotate.supersede.as_mut().unwrap().row = loaded(&stale_use);
-    answers(6, "a rotation", insert(store, &rotate).await, Inserted::Done);
+    rotate.superseded = loaded(&stale_use);
+    answers(6, "a rotation", supersede(store, &rotate).await, Superseded::Done);
     let mut rows = vec![written(&form), new.clone(), bystander.clone()];
     has(6, store, &rows).await;
 
     // The last use of a form is not written either if the row has none.
     let (newer, form, mut rotate) = rotation(&new, 3);
     let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
-    rotate.supersede.as_mut().unwrap().row = loaded(&made_up);
-    answers(6, "the next rotation", insert(store, &rotate).await, Inserted::Done);
+    rotate.superseded = loaded(&made_up);
+    answers(6, "the next rotation", supersede(store, &rotate).await, Superseded::Done);
     rows[1] = written(&form);
     rows.push(newer);
     has(6, store, &rows).await;
@@ -51,9 +50,9 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     ];
     for (what, old) in refused {
         let (_, _, mut rotate) = rotation(&old, 9);
-        rotate.supersede.as_mut().unwrap().revokes_derived = true;
-        let answer = insert(store, &rotate).await;
-        answers(6, &format!("a rotation of {what}"), answer, Inserted::Stale);
+        rotate.revokes_derived = true;
+        let answer = supersede(store, &rotate).await;
+        answers(6, &format!("a rotation of {what}"), answer, Superseded::Stale);
         has(6, store, &rows).await;
     }
 }
@@ -67,9 +66,10 @@ pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
         let who = format!("owner {round}");
         let old = row(100 * round, &who);
         put(&**store, &old).await;
-        let call = |number: u64| insert_call(store, rotation(&old, 100 * round + 1 + number).2);
+        let call = |number: u64| supersede_call(store, rotation(&old, 100 * round + 1 + number).2);
         let given = at_once(runner, (0..CALLS).map(call).collect()).await;
-        let right = given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::Stale));
+        let right =
+            given.iter().all(|answer| matches!(answer, Superseded::Done | Superseded::Stale));
         hold(
             6,
             right && done(&given) == 1,
@@ -88,10 +88,9 @@ pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenSto
     let old = written(&form);
     put_all(store, &[old.clone(), successor.clone()]).await;
     let (new, form, mut again) = rotation(&old, 3);
-    let supersede = again.supersede.as_mut().unwrap();
-    supersede.replaces = Some(loaded(&successor));
-    let replaced = revoked_by(&successor, &supersede.revocation);
-    answers(7, "a rotation that replaces", insert(store, &again).await, Inserted::Done);
+    again.replaces = Some(loaded(&successor));
+    let replaced = revoked_by(&successor, &again.revocation);
+    answers(7, "a rotation that replaces", supersede(store, &again).await, Superseded::Done);
     has(7, store, &[written(&form), new, replaced]).await;
 }
 
@@ -118,9 +117,14 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
     ];
     for (what, successor) in refused {
         let (_, _, mut again) = rotation(&old, 9);
-        again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
-        let answer = insert(store, &again).await;
-        answers(7, &format!("the replacement of a successor that {what}"), answer, Inserted::Stale);
+        again.replaces = Some(loaded(&successor));
+        let answer = supersede(store, &again).await;
+        answers(
+            7,
+            &format!("the replacement of a successor that {what}"),
+            answer,
+            Superseded::Stale,
+        );
         has(7, store, &rows).await;
     }
 }
@@ -140,11 +144,11 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
         let call = |number: u64| {
             let new = first + 2 + number;
             if number.is_multiple_of(2) {
-                return insert_call(store, rotation(&successor, new).2);
+                return supersede_call(store, rotation(&successor, new).2);
             }
             let mut again = rotation(&old, new).2;
-            again.supersede.as_mut().unwrap().replaces = Some(loaded(&successor));
-            insert_call(store, again)
+            again.replaces = Some(loaded(&successor));
+            supersede_call(store, again)
         };
         let given = at_once(runner, (0..CALLS).map(call).collect()).await;
         hold(7, done(&given) == 1, format_args!("of many rotations not one was done: {given:?}"));
@@ -174,22 +178,16 @@ pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(s
     put_all(store, &others).await;
 
     let (new, form, with_overlap) = rotation(&old, 8);
-    answers(6, "a rotation", insert(store, &with_overlap).await, Inserted::Done);
+    answers(6, "a rotation", supersede(store, &with_overlap).await, Superseded::Done);
     let old = written(&form);
     let mut rows: Vec<RecordParts> = others.to_vec();
     rows.extend([old, new.clone()]);
     has(8, store, &[&rows[..], &children].concat()).await;
 
     let (newer, form, mut at_once) = rotation(&new, 9);
-    let supersede = at_once.supersede.as_mut().unwrap();
-    supersede.revokes_derived = true;
-    let revoked_children = children.map(|child| revoked_by(&child, &supersede.revocation));
-    answers(
-        6,
-        "a rotation that revokes derived rows",
-        insert(store, &at_once).await,
-        Inserted::Done,
-    );
+    at_once.revokes_derived = true;
+    let revoked_children = children.map(|child| revoked_by(&child, &at_once.revocation));
+    answers(6, "a rotation that ends derived", supersede(store, &at_once).await, Superseded::Done);
     rows.pop();
     rows.extend([written(&form), newer]);
     has(8, store, &[&rows[..], &revoked_children].concat()).await;
@@ -208,11 +206,10 @@ pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     put_all(&**store, &[old.clone(), derived(2, "alice", 1), child.clone()]).await;
     damage(Arc::clone(store), id(2)).await;
     let (new, form, mut rotate) = rotation(&old, 4);
-    let supersede = rotate.supersede.as_mut().unwrap();
-    supersede.revokes_derived = true;
-    let revoked_child = revoked_by(&child, &supersede.revocation);
-    let answer = insert(&**store, &rotate).await;
-    answers(8, "a rotation that revokes derived rows, one of them damaged", answer, Inserted::Done);
+    rotate.revokes_derived = true;
+    let revoked_child = revoked_by(&child, &rotate.revocation);
+    let answer = supersede(&**store, &rotate).await;
+    answers(8, "a rotation that ends derived rows, one of them damaged", answer, Superseded::Done);
     for right in [&written(&form), &revoked_child, &new] {
         is_row(8, "find", Some(&stored(&**store, right.id).await), right);
     }
@@ -246,7 +243,7 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
             })
         };
         let mut rotate = rotation(&parent, first + 1).2;
-        rotate.supersede.as_mut().unwrap().revokes_derived = true;
+        rotate.revokes_derived = true;
         let rotating = Arc::clone(store);
         let waits = round % 4;
         let line: Call<()> = Box::pin(async move {
@@ -254,8 +251,8 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
             for _ in 0..waits {
                 list(&*rotating, &Filter::of_id(rotate.row.id())).await;
             }
-            let answer = insert(&*rotating, &rotate).await;
-            answers(6, "a rotation beside inserts under its token", answer, Inserted::Done);
+            let answer = supersede(&*rotating, &rotate).await;
+            answers(6, "a rotation beside inserts under its token", answer, Superseded::Done);
         });
         at_once(runner, vec![issue(1), issue(2), issue(3), line]).await;
         let rows = rows_of(&**store, &who).await;
@@ -263,4 +260,13 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
             rows.iter().find(|row| row.derived_from.is_some() && row.revocation.is_none());
         hold(8, escaped.is_none(), format_args!("a derived row outlives a rotation: {escaped:?}"));
     }
+}
+
+fn supersede_call<S: TokenStore + 'static>(store: &Arc<S>, asked: Supersede) -> Call<Superseded> {
+    let store = Arc::clone(store);
+    Box::pin(async move { supersede(&*store, &asked).await })
+}
+
+fn done(given: &[Superseded]) -> usize {
+    given.iter().filter(|answer| **answer == Superseded::Done).count()
 }

@@ -2,6 +2,7 @@
 //! transaction.
 
 use std::collections::BTreeMap;
+use std::iter;
 
 use tokio_postgres::types::Type;
 
@@ -9,14 +10,14 @@ use super::binding::{
     Parameter, RevocationParams, filter_params, row_params, storable, without_nul,
 };
 use super::error::Problem;
-use super::statements::{NO_ID, Pass, StallGuard, Statements};
+use super::statements::{Current, NO_ID, Pass, StallGuard, Statements};
 use super::{PostgresStore, Read, WriteCall};
-use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation};
+use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
 use crate::store::{
     Filter, FilterColumns, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
-    Supersede, TokenStore,
+    Supersede, Superseded, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -24,6 +25,10 @@ use crate::token::TokenId;
 impl TokenStore for PostgresStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         self.change(insert).await
+    }
+
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.change(supersede).await
     }
 
     /// One round trip, once the statement is prepared on the connection.
@@ -36,8 +41,8 @@ impl TokenStore for PostgresStore {
         self.read(Read::Page(filter, page)).await
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.change(replace).await
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.change(&ReplaceAll(replaces)).await
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
@@ -62,25 +67,27 @@ pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Time
 /// The arguments of [`TokenStore::purge`].
 pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
 
-/// Clauses 4 to 10.
+/// `insert`.
 impl WriteCall for Insert {
     type Output = Inserted;
 
     async fn run(&self, statements: &Statements<'_>) -> Result<Inserted, Problem> {
-        let Insert { row, now, limit, unique_label, under: _, supersede } = self;
+        let Insert { row, live, limit, unique_label, under } = self;
         let Some(new) = row.record() else {
-            return Err(Problem::Local("a damaged row can't be inserted"));
+            return Ok(Inserted::Stale);
         };
         // Before anything is counted: what a concurrent insert adds must be seen.
         if limit.is_some() || *unique_label {
             statements.lock_owner(new).await?;
         }
-        let are_current = statements.lock_all_current(new, self).await?;
-        let conflicts = statements.insert_conflicts(new, *now).await?;
+        let locked = statements.lock_all_current(under.iter().collect()).await?;
+        let conflicts = statements.insert_conflicts(new, *live).await?;
         if conflicts.id_taken {
             return Ok(Inserted::IdTaken);
         }
-        if !are_current {
+        let owner = Some(new.owner().as_str());
+        let is_theirs = |(_, current): &(_, Current)| current.owner.as_deref() == owner;
+        if !locked.is_some_and(|locked| locked.iter().all(is_theirs)) {
             return Ok(Inserted::Stale);
         }
         if limit.is_some_and(|limit| conflicts.live >= i64::from(limit)) {
@@ -94,49 +101,85 @@ impl WriteCall for Insert {
         if statements.execute(INSERT, &row_params(&columns)).await? == 0 {
             return Ok(Inserted::IdTaken);
         }
-        if let Some(Supersede { row, replaces, revokes_derived, revocation }) = supersede {
-            // A damaged form is of no current row, and was refused as stale.
-            let new_form =
-                row.record().ok_or(Problem::Local("a damaged row can't be superseded"))?;
-            statements.write_new_form(new_form).await?;
-            if let Some(replaced) = replaces {
-                statements.revoke_one(replaced.id(), revocation).await?;
-            }
-            if *revokes_derived {
-                statements.revoke_derived(new, revocation, number(new.id())).await?;
-            }
-        }
         Ok(Inserted::Done)
     }
 }
 
-/// Clauses 14 to 16.
-impl WriteCall for Replace {
-    type Output = Replaced;
+/// `supersede`.
+impl WriteCall for Supersede {
+    type Output = Superseded;
 
-    async fn run(&self, statements: &Statements<'_>) -> Result<Replaced, Problem> {
-        let Replace { row, now, unique_label, revokes_derived } = self;
-        let Some(new_form) = row.record() else {
-            return Ok(Replaced::Stale);
+    async fn run(&self, statements: &Statements<'_>) -> Result<Superseded, Problem> {
+        let Supersede { row, superseded, replaces, revokes_derived, revocation } = self;
+        let (Some(new), Some(new_form)) = (row.record(), superseded.record()) else {
+            return Ok(Superseded::Stale);
         };
-        if *unique_label {
-            statements.lock_owner(new_form).await?;
+        let needed = iter::once(superseded).chain(replaces).collect();
+        let locked = statements.lock_all_current(needed).await?;
+        let live = LiveAt::now(Timestamp::MIN); // nothing is asked about live rows
+        if statements.insert_conflicts(new, live).await?.id_taken {
+            return Ok(Superseded::IdTaken);
         }
-        if statements.lock_current(new_form).await?.is_none() {
-            return Ok(Replaced::Stale);
+        let replaced = replaces.as_ref().map(Row::id);
+        let is_unused =
+            |(id, current): &(TokenId, Current)| replaced != Some(*id) || current.is_unused;
+        if !locked.is_some_and(|locked| locked.iter().all(is_unused)) {
+            return Ok(Superseded::Stale);
         }
-        if *unique_label && statements.insert_conflicts(new_form, *now).await?.label_taken {
-            return Ok(Replaced::LabelTaken);
+        let columns = storable(new);
+        // Another transaction may have taken the id since.
+        if statements.execute(INSERT, &row_params(&columns)).await? == 0 {
+            return Ok(Superseded::IdTaken);
         }
         statements.write_new_form(new_form).await?;
-        if let Some(revocation) = revokes_derived {
-            statements.revoke_derived(new_form, revocation, NO_ID).await?;
+        if let Some(replaced) = replaced {
+            statements.revoke_one(replaced, revocation).await?;
         }
-        Ok(Replaced::Done)
+        if *revokes_derived {
+            statements.revoke_derived(new, revocation, number(new.id())).await?;
+        }
+        Ok(Superseded::Done)
     }
 }
 
-/// Clauses 17 to 19.
+/// The argument of [`TokenStore::replace`].
+pub(super) struct ReplaceAll<'c>(pub(super) &'c [Replace]);
+
+/// `replace`.
+impl WriteCall for ReplaceAll<'_> {
+    type Output = Vec<Replaced>;
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<Vec<Replaced>, Problem> {
+        let mut answers = Vec::new();
+        for replace in self.0 {
+            answers.push(replace_one(replace, statements).await?);
+        }
+        Ok(answers)
+    }
+}
+
+async fn replace_one(replace: &Replace, statements: &Statements<'_>) -> Result<Replaced, Problem> {
+    let Replace { row, live, unique_label, revokes_derived } = replace;
+    let Some(new_form) = row.record() else {
+        return Ok(Replaced::Stale);
+    };
+    if *unique_label {
+        statements.lock_owner(new_form).await?;
+    }
+    if statements.lock_current(new_form).await?.is_none() {
+        return Ok(Replaced::Stale);
+    }
+    if *unique_label && statements.insert_conflicts(new_form, *live).await?.label_taken {
+        return Ok(Replaced::LabelTaken);
+    }
+    statements.write_new_form(new_form).await?;
+    if let Some(revocation) = revokes_derived {
+        statements.revoke_derived(new_form, revocation, NO_ID).await?;
+    }
+    Ok(Replaced::Done)
+}
+
+/// `revoke`.
 impl WriteCall for Revoke<'_> {
     type Output = u64;
 
@@ -152,7 +195,7 @@ impl WriteCall for Revoke<'_> {
     }
 }
 
-/// Clause 20.
+/// `touch`.
 impl WriteCall for Touch<'_> {
     type Output = ();
 
@@ -179,7 +222,7 @@ impl WriteCall for Touch<'_> {
     }
 }
 
-/// Clause 21.
+/// `purge`.
 impl WriteCall for PurgeAtMost<'_> {
     type Output = u64;
 

@@ -35,7 +35,7 @@ pub const LOCK_OWNER: &str = "
 ///
 /// | column | type | |
 /// |---|---|---|
-/// | 0 | text | its owner, who must be the new row's owner for `insert.under` |
+/// | 0 | text | its owner, which must be the new row's in `insert.under` |
 /// | 1 | boolean | whether it is unused and has no successor, as `supersede.replaces` must be |
 pub const LOCK_CURRENT: &str = "
     SELECT owner, last_used_at IS NULL AND successor IS NULL
@@ -50,8 +50,10 @@ pub const LOCK_CURRENT: &str = "
 /// | `$1` | bigint | the new row's id |
 /// | `$2` | text | its owner |
 /// | `$3` | bigint | its family |
-/// | `$4` | bigint | `now` |
+/// | `$4` | bigint | `live.now` |
 /// | `$5` | text | its label |
+/// | `$6` | bigint | `live.used_after` |
+/// | `$7` | bigint | `live.now` and [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): a later stored use is not believed |
 ///
 /// | column | type | |
 /// |---|---|---|
@@ -64,7 +66,8 @@ pub const INSERT_CONFLICTS: &str = "
         coalesce(bool_or(label = $5), FALSE)
     FROM app_tokens
     WHERE owner = $2 AND family <> $3 AND revoked_at IS NULL AND successor IS NULL
-        AND (expires_at IS NULL OR expires_at > $4)";
+        AND (expires_at IS NULL OR expires_at > $4)
+        AND ($6::bigint IS NULL OR created_at > $6 OR last_used_at > $6 AND last_used_at <= $7)";
 
 /// Inserts a row. If its id is taken, it inserts 0 rows.
 ///
@@ -182,7 +185,7 @@ macro_rules! lasting_facts {
         "($1::bigint IS NULL OR id = $1)
         AND ($2::text IS NULL OR owner = $2)
         AND ($3::bigint IS NULL OR family = $3)
-        AND ($4::bigint IS NULL OR id <> $4)
+        AND ($4::bigint IS NULL OR family <> $4 AND derived_from IS DISTINCT FROM $4)
         AND ($5::bigint IS NULL OR key_id = $5)
         AND (key_id = ANY ($6::bigint[])) IS NOT TRUE
         AND ($8::boolean IS NULL OR (successor IS NOT NULL) = $8)
@@ -214,7 +217,7 @@ macro_rules! filter {
 /// | `$1` | bigint | `id` |
 /// | `$2` | text | `owner` |
 /// | `$3` | bigint | `family` |
-/// | `$4` | bigint | `except_id` |
+/// | `$4` | bigint | `except_family` |
 /// | `$5` | bigint | `key_id` |
 /// | `$6` | bigint\[\] | `except_key_ids`; never NULL |
 /// | `$7` | boolean | `revoked` |
@@ -310,7 +313,7 @@ pub const REVOKE: &str = concat!(
         UNION
         SELECT child.id FROM app_tokens AS child
         JOIN families ON child.owner = families.owner AND child.derived_from = families.family
-        WHERE child.id IS DISTINCT FROM $4
+        WHERE $4 IS NULL OR child.family <> $4 AND child.derived_from IS DISTINCT FROM $4
     ), revoked AS (
         ",
     revoke!("$13", "$14", "$15"),

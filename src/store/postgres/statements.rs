@@ -7,10 +7,10 @@ use super::binding::{
     Parameter, RevocationParams, filter_params, params_of_cutoff, read_row, row_params, storable,
 };
 use super::error::Problem;
-use crate::record::{Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, LiveAt, Revocation, TokenRecord};
 use crate::store::columns::{number, revision};
 use crate::store::postgres_sql::*;
-use crate::store::{Filter, FilterColumns, Insert, Page, PurgeCutoff, RestsOn, Row, TableName};
+use crate::store::{Filter, FilterColumns, Page, PurgeCutoff, Row, TableName};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -22,8 +22,8 @@ pub(super) struct Statements<'t> {
 
 /// A row that is current, as [`LOCK_CURRENT`] reads it.
 pub(super) struct Current {
-    owner: Option<String>,
-    is_unused: bool,
+    pub(super) owner: Option<String>,
+    pub(super) is_unused: bool,
 }
 
 /// What stands in the way of an insert, as [`INSERT_CONFLICTS`] reads it.
@@ -53,7 +53,7 @@ impl Statements<'_> {
         if is_about_keys(&filter) && !self.has_rows_under_other_keys(&filter).await? {
             return Ok(Vec::new());
         }
-        let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit));
+        let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit.get()));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
         let rows = self.query(LIST, &[&filter_params(&filter)[..], &page].concat()).await?;
         rows.iter().map(read_row).collect()
@@ -64,24 +64,22 @@ impl Statements<'_> {
         self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
     }
 
-    /// Locks every row that an insert rests on, and says whether all are as it expects.
+    /// Locks the rows that must be current, in order of id against deadlocks. `None` if one is not.
     pub(super) async fn lock_all_current(
         &self,
-        new: &TokenRecord,
-        insert: &Insert,
-    ) -> Result<bool, Problem> {
-        let owner = Some(new.owner().as_str());
-        let mut are_current = true;
-        for RestsOn { row, of_owner, unused } in insert.rests_on() {
+        mut rows: Vec<&Row>,
+    ) -> Result<Option<Vec<(TokenId, Current)>>, Problem> {
+        rows.sort_by_key(|row| row.id());
+        let mut locked = Vec::new();
+        for row in rows {
             let current = match row.record() {
                 Some(record) => self.lock_current(record).await?,
                 None => None,
             };
-            are_current &= current.is_some_and(|current| {
-                (!of_owner || current.owner.as_deref() == owner) && (!unused || current.is_unused)
-            });
+            locked.push((row.id(), current));
         }
-        Ok(are_current)
+        let all = locked.into_iter().map(|(id, current)| Some((id, current?)));
+        Ok(all.collect())
     }
 
     /// Locks a row, and reads it if it is current.
@@ -101,16 +99,20 @@ impl Statements<'_> {
     pub(super) async fn insert_conflicts(
         &self,
         new: &TokenRecord,
-        now: Timestamp,
+        LiveAt { now, used_after }: LiveAt,
     ) -> Result<InsertConflicts, Problem> {
         let (owner, label) = (new.owner().as_str(), new.label().as_str());
+        let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
         let (id, family, now) = (number(new.id()), number(new.family()), now.as_unix());
-        let params: [Parameter<'_>; 5] = [
+        let used_after = used_after.map(Timestamp::as_unix);
+        let params: [Parameter<'_>; 7] = [
             (&id, Type::INT8),
             (&owner, Type::TEXT),
             (&family, Type::INT8),
             (&now, Type::INT8),
             (&label, Type::TEXT),
+            (&used_after, Type::INT8),
+            (&believed_until, Type::INT8),
         ];
         let row = self.query_one(INSERT_CONFLICTS, &params).await?;
         Ok(InsertConflicts {

@@ -7,14 +7,14 @@ use std::task::{Context, Waker};
 use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 
-use super::calls::{PurgeAtMost, Revoke, Touch};
+use super::calls::{PurgeAtMost, ReplaceAll, Revoke, Touch};
 use super::error::Problem;
 use super::statements::Statements;
 use super::{PostgresStore, WriteCall};
 use crate::record::{LastUse, Revocation};
 use crate::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, TableName,
-    TokenStore,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
+    Superseded, TableName, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -37,8 +37,8 @@ use crate::token::TokenId;
 /// transaction.execute("INSERT INTO users VALUES ('alice')", &[]).await?;
 /// let inside = store.within(&transaction).await?;
 /// let within = tokens.in_transaction(&inside);
-/// let issued = statements.issue(NewToken::new("alice", "My phone", Access::full())).await?;
-/// let events = statements.into_events();
+/// let issued = within.issue(NewToken::new("alice", "My phone", Access::full())).await?;
+/// let events = within.into_events();
 /// transaction.commit().await?;
 /// events.send();
 /// println!("shown once: {}", issued.expose_secret());
@@ -123,6 +123,10 @@ impl TokenStore for PostgresTransaction<'_> {
         self.change(insert).await
     }
 
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.change(supersede).await
+    }
+
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         let _alone = self.one_call.lock().await;
         self.statements().find(id).await.map_err(|problem| problem.not_done(&self.table))
@@ -133,8 +137,8 @@ impl TokenStore for PostgresTransaction<'_> {
         self.statements().list(filter, page).await.map_err(|problem| problem.not_done(&self.table))
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.change(replace).await
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.change(&ReplaceAll(replaces)).await
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {

@@ -2,10 +2,13 @@
 
 use std::error::Error;
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Statement, ToSql};
 
 use crate::store::columns::{as_id, number};
-use crate::store::{Row, RowColumns};
+use crate::store::{DamagedRow, Row, RowColumns};
+use crate::text::Owner;
+use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
 /// The parameters of [`INSERT`](super::sql::INSERT), in its order.
@@ -46,8 +49,8 @@ pub(super) fn find_row(
     rows.next()?.map(read_row).transpose()
 }
 
-/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no
-/// sense is damaged, and no error.
+/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no sense is
+/// damaged, and no error.
 pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
     let columns = RowColumns::read::<Box<dyn Error>>(
@@ -55,8 +58,24 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         |at| Ok(row.get_ref(at)?.as_str_or_null()?),
         |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
     );
-    // A damaged file may hold a text that is not UTF-8, or a value of another type than its
-    // column's.
-    let read = columns.map_or_else(|_| as_id(id).map(Row::damaged), RowColumns::into_row);
+    // A damaged file may hold a text that is not UTF-8, or a value of another type than its column's.
+    let read = columns.map_or_else(|_| as_id(id).map(|id| damaged(row, id)), RowColumns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
+}
+
+/// What can be read of a row of which not every column has its own type. Its columns are those of
+/// [`FIND`](super::sql::FIND).
+fn damaged(row: &rusqlite::Row<'_>, id: TokenId) -> Row {
+    let number = |name| row.get_ref(name).ok().and_then(|value| value.as_i64().ok());
+    let owner = row.get_ref("owner").ok().and_then(|value| value.as_str().ok());
+    let revoked_at = row.get_ref("revoked_at").ok().filter(|value| *value != ValueRef::Null);
+    Row::damaged(DamagedRow {
+        owner: owner.and_then(|owner| Owner::new(owner).ok()),
+        family: number("family").and_then(as_id),
+        derived_from: number("derived_from").and_then(as_id),
+        created_at: number("created_at").and_then(|at| Timestamp::from_unix(at).ok()),
+        is_revoked: revoked_at.is_some(),
+        revoked_at: number("revoked_at").and_then(|at| Timestamp::from_unix(at).ok()),
+        ..DamagedRow::of_id(id)
+    })
 }

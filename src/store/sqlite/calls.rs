@@ -8,11 +8,11 @@ use super::query::{list_rows, purge_query, revoke_derived_query, revoke_query};
 use super::sql::*;
 use super::statements::Statements;
 use super::{Inner, SqliteStore};
-use crate::record::{CLOCK_TOLERANCE, LastUse, Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation, TokenRecord};
 use crate::store::columns::{number, revision};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RowColumns, RuntimeFree,
-    StoreError, Supersede, TokenStore,
+    StoreError, Supersede, Superseded, TokenStore,
 };
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
@@ -22,6 +22,11 @@ impl TokenStore for SqliteStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         let insert = insert.clone();
         self.0.writer.write(move |statements| statements.insert(&insert)).await
+    }
+
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        let supersede = supersede.clone();
+        self.0.writer.write(move |statements| statements.supersede(&supersede)).await
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
@@ -41,9 +46,9 @@ impl TokenStore for SqliteStore {
         rows.map_err(|error| self.failure(error))
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let replace = replace.clone();
-        self.0.writer.write(move |statements| statements.replace(&replace)).await
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        let replaces = replaces.to_vec();
+        self.0.writer.write(move |statements| statements.replace(&replaces)).await
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
@@ -65,12 +70,11 @@ impl TokenStore for SqliteStore {
 impl RuntimeFree for SqliteStore {}
 
 impl Statements<'_> {
-    /// Clauses 4 to 10.
+    /// `insert`.
     pub(super) fn insert(&mut self, insert: &Insert) -> rusqlite::Result<Inserted> {
-        let Insert { row, now, limit, unique_label, under, supersede } = insert;
+        let Insert { row, live, limit, unique_label, under } = insert;
         let Some(new) = row.record() else {
-            let why = "a damaged row can't be inserted";
-            return Err(rusqlite::Error::ToSqlConversionFailure(why.into()));
+            return Ok(Inserted::Stale);
         };
         if self.exists(ID_TAKEN, [number(new.id())])? {
             return Ok(Inserted::IdTaken);
@@ -80,44 +84,60 @@ impl Statements<'_> {
         {
             return Ok(Inserted::Stale);
         }
-        let new_form = match supersede {
-            Some(supersede) => match self.new_form_of_current(supersede)? {
-                Some(new_form) => Some((supersede, new_form)),
-                None => return Ok(Inserted::Stale),
-            },
-            None => None,
-        };
         if let Some(limit) = limit {
-            let others = params![new.owner().as_str(), number(new.family()), now.as_unix()];
+            let (owner, family) = (new.owner().as_str(), number(new.family()));
+            let [now, used_after, believed_until] = live_params(*live);
+            let others = params![owner, family, now, used_after, believed_until];
             if self.count(LIVE_OF_OTHER_FAMILIES, others)? >= i64::from(*limit) {
                 return Ok(Inserted::LimitReached);
             }
         }
-        if *unique_label && self.label_is_taken(new, *now)? {
+        if *unique_label && self.label_is_taken(new, *live)? {
             return Ok(Inserted::LabelTaken);
-        }
-
-        if let Some((supersede, new_form)) = new_form {
-            let Supersede { row: _, replaces, revokes_derived, revocation } = supersede;
-            self.write_new_form(new_form)?;
-            if let Some(replaced) = replaces {
-                self.revoke_one(replaced.id(), revocation)?;
-            }
-            if *revokes_derived {
-                self.revoke_derived(new, revocation)?;
-            }
         }
         self.execute(INSERT, row_params(&RowColumns::of(new)))?;
         Ok(Inserted::Done)
     }
 
-    /// Clauses 14 to 16.
-    pub(super) fn replace(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
-        let Replace { row, now, unique_label, revokes_derived } = replace;
+    /// `supersede`.
+    pub(super) fn supersede(&mut self, supersede: &Supersede) -> rusqlite::Result<Superseded> {
+        let Supersede { row, superseded, replaces, revokes_derived, revocation } = supersede;
+        let Some(new) = row.record() else {
+            return Ok(Superseded::Stale);
+        };
+        if self.exists(ID_TAKEN, [number(new.id())])? {
+            return Ok(Superseded::IdTaken);
+        }
+        let Some(new_form) = self.if_current(superseded)? else {
+            return Ok(Superseded::Stale);
+        };
+        if let Some(replaced) = replaces
+            && !self.is_current_and_unused(replaced)?
+        {
+            return Ok(Superseded::Stale);
+        }
+        self.write_new_form(new_form)?;
+        if let Some(replaced) = replaces {
+            self.revoke_one(replaced.id(), revocation)?;
+        }
+        if *revokes_derived {
+            self.revoke_derived(new, revocation)?;
+        }
+        self.execute(INSERT, row_params(&RowColumns::of(new)))?;
+        Ok(Superseded::Done)
+    }
+
+    /// `replace`.
+    pub(super) fn replace(&mut self, replaces: &[Replace]) -> rusqlite::Result<Vec<Replaced>> {
+        replaces.iter().map(|replace| self.replace_one(replace)).collect()
+    }
+
+    fn replace_one(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
+        let Replace { row, live, unique_label, revokes_derived } = replace;
         let Some(new_form) = self.if_current(row)? else {
             return Ok(Replaced::Stale);
         };
-        if *unique_label && self.label_is_taken(new_form, *now)? {
+        if *unique_label && self.label_is_taken(new_form, *live)? {
             return Ok(Replaced::LabelTaken);
         }
         self.write_new_form(new_form)?;
@@ -127,7 +147,7 @@ impl Statements<'_> {
         Ok(Replaced::Done)
     }
 
-    /// Clauses 17 to 19.
+    /// `revoke`.
     pub(super) fn revoke(&self, filter: &Filter, revocation: &Revocation) -> rusqlite::Result<u64> {
         // The derived rows first: which families match must be asked before a row has changed, as a
         // revoked row may no longer match.
@@ -135,7 +155,7 @@ impl Statements<'_> {
         Ok(derived + revoke_query(REVOKE, filter, revocation).execute(self)?)
     }
 
-    /// Clause 20.
+    /// `touch`.
     pub(super) fn touch(
         &mut self,
         uses: &[(TokenId, LastUse)],
@@ -151,7 +171,7 @@ impl Statements<'_> {
         Ok(())
     }
 
-    /// Clause 21.
+    /// `purge`.
     pub(super) fn purge(&self, purge: &Purge, limit: u32) -> rusqlite::Result<u64> {
         purge_query(purge, limit).execute(self)
     }
@@ -164,23 +184,11 @@ impl Statements<'_> {
         self.exists(CURRENT_OF_OWNER, parent)
     }
 
-    /// The superseded row's new form, if the rows that the rotation rests on are as it expects.
-    fn new_form_of_current<'s>(
-        &mut self,
-        supersede: &'s Supersede,
-    ) -> rusqlite::Result<Option<&'s TokenRecord>> {
-        let Some(new_form) = self.if_current(&supersede.row)? else {
-            return Ok(None);
-        };
-        let Some(replaced) = &supersede.replaces else {
-            return Ok(Some(new_form));
-        };
+    fn is_current_and_unused(&mut self, replaced: &Row) -> rusqlite::Result<bool> {
         let Some(replaced) = replaced.record() else {
-            return Ok(None);
+            return Ok(false);
         };
-        let is_unused =
-            self.exists(CURRENT_AND_UNUSED, [number(replaced.id()), revision(replaced)])?;
-        Ok(is_unused.then_some(new_form))
+        self.exists(CURRENT_AND_UNUSED, [number(replaced.id()), revision(replaced)])
     }
 
     /// The record of a new form, if the stored row is current. A damaged form is of no current row.
@@ -192,9 +200,11 @@ impl Statements<'_> {
         Ok(is_current.then_some(new_form))
     }
 
-    fn label_is_taken(&mut self, new: &TokenRecord, now: Timestamp) -> rusqlite::Result<bool> {
+    fn label_is_taken(&mut self, new: &TokenRecord, live: LiveAt) -> rusqlite::Result<bool> {
         let (owner, label) = (new.owner().as_str(), new.label().as_str());
-        self.exists(LABEL_TAKEN, params![owner, number(new.family()), now.as_unix(), label])
+        let [now, used_after, believed_until] = live_params(live);
+        let family = number(new.family());
+        self.exists(LABEL_TAKEN, params![owner, family, now, used_after, believed_until, label])
     }
 
     /// Writes the new form of a row that is current. Last use and revocation stay.
@@ -221,4 +231,10 @@ impl Statements<'_> {
         let values = params![at.as_unix(), reason.as_str(), by.to_string(), owner, family];
         self.execute(REVOKE_DERIVED, values).map(drop)
     }
+}
+
+/// The instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored use is believed.
+fn live_params(LiveAt { now, used_after }: LiveAt) -> [Option<i64>; 3] {
+    let believed_until = now.saturating_add(CLOCK_TOLERANCE);
+    [Some(now), used_after, Some(believed_until)].map(|at| at.map(Timestamp::as_unix))
 }

@@ -116,7 +116,7 @@ fn filters() -> Vec<(&'static str, Filter, &'static [&'static str])> {
         ("one token of an owner", Filter { id: Some(id), ..of_alice() }, &[]),
         ("an owner", of_alice(), owner),
         ("an owner's unrevoked", Filter { revoked: Some(false), ..of_alice() }, owner),
-        ("an owner's others", Filter { except_id: Some(id), ..of_alice() }, owner),
+        ("an owner's others", Filter { except_family: Some(id), ..of_alice() }, owner),
         ("an owner's unused", Filter { last_used_before: Some(at(9)), ..of_alice() }, owner),
         ("a family", Filter { revoked: Some(false), ..Filter::of_family(&alice, id) }, family),
         (

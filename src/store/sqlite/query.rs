@@ -42,7 +42,7 @@ impl Query {
             id,
             owner,
             family,
-            except_id,
+            except_family,
             key_id,
             except_key_ids,
             revoked,
@@ -55,7 +55,7 @@ impl Query {
         self.add_condition(WITH_ID, id.map(Value::from));
         self.add_condition(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
         self.add_condition(OF_FAMILY, family.map(Value::from));
-        self.add_condition(WITHOUT_ID, except_id.map(Value::from));
+        self.add_exception(except_family);
         self.add_condition(UNDER_KEY, key_id.map(Value::from));
         if let [first, others @ ..] = &except_key_ids[..] {
             self.add(UNDER_OTHER_KEYS, [Value::from(*first)]);
@@ -77,6 +77,12 @@ impl Query {
     fn add_condition(&mut self, sql: &'static str, value: Option<Value>) {
         if value.is_some() {
             self.add(sql, value);
+        }
+    }
+
+    fn add_exception(&mut self, family: Option<i64>) {
+        if let Some(family) = family {
+            self.add(WITHOUT_FAMILY, [family, family].map(Value::from));
         }
     }
 
@@ -131,7 +137,7 @@ pub(super) fn list_query(filter: &Filter, page: Page, candidates: Option<Query>)
     }
     list.add_filter(filter);
     list.add(AFTER_ID, [Value::Integer(page.after.map_or(-1, number))]);
-    list.add(IN_ORDER_OF_ID, [Value::from(page.limit)]);
+    list.add(IN_ORDER_OF_ID, [Value::from(page.limit.get())]);
     list
 }
 
@@ -187,7 +193,7 @@ fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = revoke_query(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
     query.add(MATCHING_END, []);
-    query.add_condition(WITHOUT_ID, filter.except_id.map(|id| number(id).into()));
+    query.add_exception(filter.except_family.map(number));
     query
 }
 

@@ -25,12 +25,15 @@ pub(super) const CURRENT_AND_UNUSED: &str = "
 pub(super) const LIVE_OF_OTHER_FAMILIES: &str = "
     SELECT count(*) FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
-        AND (expires_at IS NULL OR expires_at > ?3)";
+        AND (expires_at IS NULL OR expires_at > ?3)
+        AND (?4 IS NULL OR created_at > ?4 OR (last_used_at > ?4 AND last_used_at <= ?5))";
 
 pub(super) const LABEL_TAKEN: &str = "
     SELECT 1 FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
-        AND (expires_at IS NULL OR expires_at > ?3) AND label = ?4";
+        AND (expires_at IS NULL OR expires_at > ?3)
+        AND (?4 IS NULL OR created_at > ?4 OR (last_used_at > ?4 AND last_used_at <= ?5))
+        AND label = ?6";
 
 pub(super) const INSERT: &str = "
     INSERT INTO app_tokens (
@@ -163,7 +166,7 @@ pub(super) const PURGE_END: &str = " LIMIT ?)";
 pub(super) const WITH_ID: &str = " AND id = ?";
 pub(super) const OF_OWNER: &str = " AND owner = ?";
 pub(super) const OF_FAMILY: &str = " AND family = ?";
-pub(super) const WITHOUT_ID: &str = " AND id <> ?";
+pub(super) const WITHOUT_FAMILY: &str = " AND family <> ? AND derived_from IS NOT ?";
 pub(super) const UNDER_KEY: &str = " AND key_id = ?";
 pub(super) const UNDER_OTHER_KEYS: &str = " AND key_id NOT IN (?";
 pub(super) const AND_OTHER: &str = ", ?";

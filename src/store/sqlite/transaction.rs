@@ -16,7 +16,7 @@ use super::statements::Statements;
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    TableName, TokenStore,
+    Supersede, Superseded, TableName, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -189,6 +189,10 @@ impl TokenStore for SqliteTransaction<'_> {
         self.write(|statements| statements.insert(insert))
     }
 
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.write(|statements| statements.supersede(supersede))
+    }
+
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         self.read(|connection| find_row(&mut connection.prepare(&self.table.in_sql(FIND))?, id))
     }
@@ -197,8 +201,8 @@ impl TokenStore for SqliteTransaction<'_> {
         self.read(|connection| list_rows(connection, &self.table, filter, page))
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.write(|statements| statements.replace(replace))
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.write(|statements| statements.replace(replaces))
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {

@@ -233,6 +233,26 @@ async fn a_token_typed_by_hand_enters() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_read_from_a_file_with_its_line_end_enters() {
+    let mut world = World::new();
+    let text = world.text().to_owned();
+    for end in ["\n", "\r\n", "\t", " \n"] {
+        is_alices(world.basic("Alice", &format!("{text}{end}")).await);
+        is_alices(world.basic("", &format!("{end}{text}{end}")).await);
+    }
+    assert!(world.told().is_empty());
+    world.login = world.login.accept(Accept::token_as_user_name);
+    is_alices(world.basic(&format!("{text}\n"), "\n").await);
+
+    // A password of the host's is its own affair.
+    let header = format!("Basic {}", STANDARD.encode("Alice:hunter2\r\n"));
+    let credentials = world.login.credentials([header.as_bytes()]).unwrap().unwrap();
+    let refused = world.login.enter(&credentials, Origin::default()).await;
+    assert!(matches!(refused, Err(Refusal::NotOurs)), "{refused:?}");
+    assert_eq!(credentials.expose_secret(), "hunter2\r\n");
+}
+
+#[tokio::test]
 async fn no_token_in_the_user_name_reaches_the_accounts_or_an_event() {
     let World { login, token, asked, told } = World::new();
     let text = token.expose_secret().to_owned();
@@ -240,7 +260,27 @@ async fn no_token_in_the_user_name_reaches_the_accounts_or_an_event() {
     for login in [login, lenient] {
         let world =
             World { login, token: World::new().token, asked: asked.clone(), told: told.clone() };
-        for name in [&*text, &text.to_uppercase(), &text[..40], &text[5..], &format!("{text}0")] {
+        let body = &text[5..];
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for name in [
+            &*text,
+            &text.to_uppercase(),
+            &text[..40],
+            body,
+            &format!("{text}0"),
+            &format!("acme-{body}@host"),
+            &format!("acme-{body}@{}.example.com", "host".repeat(20)),
+            &format!("{}{body}", "x".repeat(20)),
+            &format!("{body}{}", "x".repeat(200)),
+            &format!("firstname.lastname@example.com+{}", body.to_uppercase()),
+            &STANDARD.encode(&text),
+            &STANDARD.encode(body),
+            &STANDARD.encode(format!("alice:{text}")),
+            &STANDARD.encode(STANDARD.encode(&text)),
+            &format!("alice+{}", STANDARD.encode(&text).trim_end_matches('=')),
+            &hex,
+            &text.replace('_', "%5F"),
+        ] {
             for secret in [&*text, "x", world.text()] {
                 let _ = world.basic(name, secret).await;
             }

@@ -133,7 +133,7 @@ impl Chance {
             id: self.maybe(8, Chance::id),
             owner: self.maybe(3, Chance::owner),
             family: self.maybe(5, Chance::id),
-            except_id: self.maybe(4, Chance::id),
+            except_family: self.maybe(4, Chance::id),
             key_id: self.maybe(5, Chance::key_id),
             except_key_ids: (0..self.below(3)).map(|_| self.key_id()).collect(),
             expires_from: self.maybe(8, Chance::time),

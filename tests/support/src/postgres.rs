@@ -14,7 +14,7 @@ use std::time::Duration;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
+    StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{Timestamp, TokenId};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime as PoolRuntime};
@@ -286,8 +286,11 @@ impl<S: TokenStore> TokenStore for Blocked<S> {
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         RUNTIME.block_on(self.0.list(filter, page))
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        RUNTIME.block_on(self.0.replace(replace))
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        RUNTIME.block_on(self.0.supersede(supersede))
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        RUNTIME.block_on(self.0.replace(replaces))
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         RUNTIME.block_on(self.0.revoke(filter, revocation))

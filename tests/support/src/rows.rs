@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use app_tokens::record::{Expires, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, Insert, Inserted, Page, Row, Supersede, TokenStore};
+use app_tokens::store::{Filter, Insert, Inserted, LiveAt, Page, Row, Supersede, TokenStore};
 use app_tokens::token::Token;
 use app_tokens::{
     Access, Attributes, Digest, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
@@ -85,21 +85,20 @@ pub fn row(parts: RecordParts) -> Row {
 }
 
 pub fn creation(parts: RecordParts) -> Insert {
-    let row = row(parts);
-    Insert { row, now: at(0), limit: None, unique_label: false, under: None, supersede: None }
+    let (row, live) = (row(parts), LiveAt::now(at(0)));
+    Insert { row, live, limit: None, unique_label: false, under: None }
 }
 
-/// The insert of a row that takes the place of another, as [`parts`] made it.
-pub fn superseding(old: u64, new: u64) -> Insert {
+/// A rotation of a row that [`parts`] made.
+pub fn superseding(old: u64, new: u64) -> Supersede {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
-    let supersede = Supersede {
-        row: row(form),
+    Supersede {
+        row: row(RecordParts { family: id(old), ..parts(new) }),
+        superseded: row(form),
         replaces: None,
         revokes_derived: false,
         revocation: revocation(),
-    };
-    let new = RecordParts { family: id(old), ..parts(new) };
-    Insert { supersede: Some(supersede), ..creation(new) }
+    }
 }
 
 pub fn revocation() -> Revocation {
