@@ -44,14 +44,15 @@ pub async fn revoke_others(
     let stays = cloud.tokens.find(by, kept).await?;
     match stays.status() {
         // During an overlap: it ends soon, and its successor would end now.
-        Some(Status::Active) if stays.successor().is_some() => {
-            return Err(ChangeError::Rotated.into());
+        Some(Status::Active) => {
+            if let Some(current) = stays.successor() {
+                return Err(ChangeError::Rotated { current }.into());
+            }
         }
-        Some(Status::Active) => {}
         Some(ended) => return Err(ChangeError::NotActive(ended).into()),
         None => return Err(Problem::unclear()),
     }
-    let others = Filter { except_id: Some(kept), ..Filter::of_owner(&owner) };
+    let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
     // One act in the store; but whoever rotated the one that stays after the look above has a new one, which is among the others.
     let mut stays = cloud.tokens.find(by, kept).await?;
