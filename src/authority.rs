@@ -1,11 +1,13 @@
 //! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal. `line` has
-//! what concerns a token's line of rotations.
+//! Each act stands in a file of its own: issue, authenticate, examine, change, revoke,
+//! reseal, check. `line` has what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
+mod examine;
 mod change;
+mod check;
 mod line;
 mod revoke;
 mod reseal;

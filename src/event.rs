@@ -157,6 +157,12 @@ pub enum Event<'a> {
         /// The token.
         token: &'a TokenView,
     },
+    /// A token was examined by a holder of its whole secret. Sent once per usage interval.
+    Examined {
+        /// The token, as in [`Event::Denied`]: if its status is revoked or tampered, its fields are
+        /// unproven.
+        token: &'a TokenView,
+    },
     /// A token's label, access or end was changed.
     Changed {
         /// The token as it is now.
@@ -274,6 +280,7 @@ impl BufferedEvent {
             | Event::Denied { .. }
             | Event::Rotated { .. }
             | Event::Reused { .. }
+            | Event::Examined { .. }
             | Event::Changed { .. }
             | Event::Resealed { .. }
             | Event::Forgotten { .. }

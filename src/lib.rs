@@ -143,7 +143,9 @@ pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
 pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Origin};
-pub use view::{ResealProgress, ResealReport, TokenPage, TokenView};
+pub use view::{
+    CheckReport, Examined, OwnerTokens, ResealProgress, ResealReport, TokenPage, TokenView,
+};
 
 pub use access::{
     Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeName,

@@ -16,6 +16,7 @@ pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
     reuses: Reports,
     uses_from_outside: Reports,
+    examinations: Reports,
     flushers: AtomicUsize,
     /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
     /// use may have moved to the store in between.
@@ -56,6 +57,7 @@ impl UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
             reuses: Reports::default(),
             uses_from_outside: Reports::default(),
+            examinations: Reports::default(),
             flushers: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
         }
@@ -118,6 +120,11 @@ impl UsageLog {
     /// The reports of tokens that were presented from outside their networks.
     pub(crate) fn uses_from_outside(&self) -> &Reports {
         &self.uses_from_outside
+    }
+
+    /// The reports of tokens that were examined.
+    pub(crate) fn examinations(&self) -> &Reports {
+        &self.examinations
     }
 
     /// The token's use that is not written yet.
