@@ -180,7 +180,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         let parent = &mut self.good[place];
         let caller = self.tokens.blocking().authenticate(parent.token.expose_secret())?;
         let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
-        let new = NewToken::new(self.owner.as_str(), "under", Access::full());
+        let new = NewToken::new(self.owner.as_str(), "under", caller.access().clone());
         match self.tokens.blocking().issue_under(&caller, new) {
             Ok(token) => {
                 self.voice.say(Mark::Good, token.expose_secret());

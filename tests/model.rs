@@ -13,7 +13,7 @@ use app_tokens::error::{Failed, LifeError, RetireError};
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
+    AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
     ManualClock, MemoryStore, NewToken, Origin, Policy, Requirement, ResealReport, Reuse, Rotation,
     Timestamp, TokenAuthority, TokenId, TokenPage,
 };
@@ -27,7 +27,7 @@ mod reference;
 #[path = "model/texts.rs"]
 mod texts;
 
-use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish};
+use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish, access_of};
 use draw::Draw;
 use reference::{ACTIVE, Model, Verdict};
 use support::postgres::{Blocked, RUNTIME, Server};
@@ -500,11 +500,7 @@ fn refused_life(error: LifeError) -> &'static str {
 }
 
 fn new_token(wish: &Wish) -> NewToken {
-    let access = match wish.scopes {
-        Some(scopes) => Access::scopes(scopes.iter().copied()).unwrap(),
-        None => Access::full(),
-    };
-    let mut new = NewToken::new(wish.owner, wish.label, access);
+    let mut new = NewToken::new(wish.owner, wish.label, access_of(wish.scopes));
     if let Some(name) = wish.operator {
         new = new.issued_by(&operator(name));
     }

@@ -48,7 +48,7 @@ const OPERATIONS: &[Operation] = &[
         changed(bench.tokens.blocking().rotate(&ops(), caller.id(), rotation))
     }),
     ("issue under it", |bench, caller| {
-        let new = NewToken::new(caller.owner(), "child", Access::full());
+        let new = NewToken::new(caller.owner(), "child", caller.access().clone());
         match bench.tokens.blocking().issue_under(caller, new) {
             Ok(_) => Answer::Done,
             Err(IssueError::ParentChanged) => Answer::Gone,

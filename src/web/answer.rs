@@ -8,7 +8,9 @@ use crate::access::{Missing, Scope};
 
 /// A response without a framework. A host copies it into its own type.
 ///
-/// Every error that a client can cause or meet converts into one. No answer holds an id, a key's
+/// Every error that a client can cause or meet converts into one: those of a way in by
+/// [`Login::answer`](super::Login::answer), those of an act on tokens by `From`. Errors of a server
+/// that is being set up never reach a client, and have none. No answer holds an id, a key's
 /// number, or what a store, driver or account look-up said. All of that is in the error's `Display`
 /// and its sources: log the error before you convert it.
 ///

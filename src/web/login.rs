@@ -37,7 +37,8 @@ pub enum Entry<'h> {
     /// A token that is active. Require a scope next.
     Token(Authenticated),
     /// A user name and a secret that is no token and doesn't resemble one. The host may try it as a
-    /// password. It is exactly as sent, and never empty.
+    /// password. It is exactly as sent, and never empty or white
+    /// space.
     NotOurs(Credentials<'h>),
     /// A scheme that no token comes in, such as `Digest` or `Negotiate`. The host may read the
     /// header itself.
@@ -163,7 +164,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         match self.enter_by(&credentials, origin.into()).await {
             Ok(token) => Ok(Entry::Token(token)),
             // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
-            Err(Refusal::NotOurs) if !credentials.expose_secret().is_empty() => {
+            Err(Refusal::NotOurs) if !credentials.expose_secret().trim().is_empty() => {
                 Ok(Entry::NotOurs(credentials))
             }
             Err(refusal) => Err(refusal),
@@ -194,7 +195,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// # Errors
     /// - [`Refusal::NotOurs`] if the secret is no token and doesn't resemble one. Only then may the
     ///   host try it as a password.
-    /// - [`Refusal::NoCredentials`] if the secret is empty.
+    /// - [`Refusal::NoCredentials`] if the secret is empty or white space.
     /// - Any other [`Refusal`] is final.
     pub async fn enter_with<'o>(
         &self,
@@ -203,7 +204,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: impl Into<Origin<'o>>,
     ) -> Result<Authenticated, Refusal> {
         let credentials = named(name, secret, &self.accept)?;
-        if credentials.expose_secret().is_empty() {
+        if credentials.expose_secret().trim().is_empty() {
             return Err(Refusal::NoCredentials);
         }
         self.enter_by(&credentials, origin.into()).await

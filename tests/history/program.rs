@@ -86,6 +86,7 @@ pub(crate) enum Deed<Token = TokenId> {
     IssueUnder {
         token: Token,
         label: &'static str,
+        scopes: Scopes,
     },
     Authenticate {
         token: Token,
@@ -229,7 +230,7 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
         first.act(Deed::Issue { owner, label });
     }
     if draw.once_in(2) {
-        first.act(Deed::IssueUnder { token: 0, label: "Mail" });
+        first.act(Deed::IssueUnder { token: 0, label: "Mail", scopes: SCOPES[0] });
     }
     let start = Barrier::new(programs.len());
     let mut events = first.events;
@@ -391,11 +392,14 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let new = NewToken::new(owner, label, access(SCOPES[0]));
                 self.note(Deed::Issue { owner, label }, || world.hold(&tokens.issue(new)?));
             }
-            Deed::IssueUnder { token, label } => {
+            Deed::IssueUnder { token, label, .. } => {
                 let held = world.held(token);
-                let new = NewToken::new(&held.owner, label, Access::full());
                 if let Some(caller) = self.authenticate(&held) {
-                    self.note(Deed::IssueUnder { token: held.id, label }, || {
+                    // All that the token may do, as far as this process knows.
+                    let is_its = |scopes: &Scopes| access(scopes) == *caller.access();
+                    let scopes = SCOPES.into_iter().find(is_its).unwrap();
+                    let new = NewToken::new(&held.owner, label, access(scopes));
+                    self.note(Deed::IssueUnder { token: held.id, label, scopes }, || {
                         world.hold(&tokens.issue_under(&caller, new)?)
                     });
                 }
@@ -625,6 +629,7 @@ impl From<IssueError> for Refusal {
         match error {
             IssueError::NotUnderThis => Refusal::NotUnderThis,
             IssueError::ParentChanged => Refusal::ParentChanged,
+            IssueError::MoreAccess => Refusal::MoreAccess,
             IssueError::LimitReached { .. } => Refusal::LimitReached,
             IssueError::LabelTaken => Refusal::LabelTaken,
             other => Refusal::Failed(other.to_string()),
@@ -681,7 +686,7 @@ impl Draw {
         let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
         match self.below(110) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
-            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS) },
+            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS), scopes: SCOPES[0] },
             14..32 => Deed::Change { token, change: self.change() },
             32..48 => Deed::Rotate { token, turn: self.turn() },
             48..53 => Deed::Flush,

@@ -141,12 +141,11 @@ pub(crate) struct Wish {
 impl Wish {
     /// The line in the list, if it is granted.
     pub(crate) fn granted(&self, id: TokenId, now: Timestamp, end: Option<Timestamp>) -> Line {
-        let scopes = self.scopes.map(|names| Access::scopes(names.iter().copied()).unwrap());
         Line {
             id,
             owner: self.owner.parse().unwrap(),
             label: self.label.parse().unwrap(),
-            access: scopes.unwrap_or(Access::full()),
+            access: access_of(self.scopes),
             issued_by: self.operator.map(|name| name.parse().unwrap()),
             created_at: now,
             expires: end.map_or(Expires::Never, Expires::At),
@@ -421,6 +420,11 @@ const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
 const OPERATORS: [&str; 3] = ["eve", "eve", "nightly job"];
 
+/// `None` is full access.
+pub(crate) fn access_of(scopes: Option<&[&str]>) -> Access {
+    scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
+}
+
 impl Draw {
     pub(crate) fn rules(&mut self) -> Rules {
         let max_life = self.of(&[None, None, Some(30 * DAY)]);
@@ -489,13 +493,25 @@ impl Draw {
 
     /// Mostly within what the caller may ask for.
     fn issue_under(&mut self, model: &Model) -> Act {
-        let caller = self.of(&model.entered);
+        // Few callers are derived, and under them nothing is issued.
+        let is_derived = |id: &TokenId| {
+            model.rows.iter().any(|row| row.line.id == *id && row.line.derived_from.is_some())
+        };
+        let derived = model.entered.iter().copied().find(is_derived);
+        let caller = derived.filter(|_| self.once_in(3)).unwrap_or_else(|| self.of(&model.entered));
         let mut wish = self.wish(model);
         let row = model.rows.iter().find(|row| row.line.id == caller);
-        if let Some(row) = row.filter(|_| !self.once_in(4)) {
+        if let Some(row) = row.filter(|_| !self.once_in(6)) {
             let mut owners = OWNERS.into_iter();
             wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
-            wish.scopes = self.of(&[None, None, wish.scopes]);
+            // Mostly all that the caller has, or nearly.
+            let widest: [Option<&'static [&'static str]>; 4] =
+                [None, Some(&["w", "r"]), Some(&["r"]), Some(&[])];
+            let is_within = |names: &Option<&'static [&'static str]>| {
+                row.line.access.includes(&access_of(*names))
+            };
+            let widest = widest.into_iter().find(is_within).unwrap();
+            wish.scopes = self.of(&[widest, widest, widest, wish.scopes]);
             wish.life = self.of(&[Life::Default, Life::Default, wish.life]);
         }
         Act::IssueUnder(caller, wish)

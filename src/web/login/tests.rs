@@ -385,7 +385,8 @@ async fn a_token_a_password_and_nothing_are_told_apart() {
 #[tokio::test]
 async fn a_password_is_handed_on_exactly_as_sent() {
     let world = World::new();
-    for (user, password) in [("Alice", "hunter2"), ("Alice", " p:ä \u{a0}"), ("DOM\\bob", "x=")] {
+    for (user, password) in [("Alice", "hunter2\r\n"), ("Alice", " p:ä \u{a0}"), ("DOM\\bob", "x=")]
+    {
         let said = tried(&world, &[("authorization", &basic(user, password))]).await.unwrap();
         assert_eq!(said, format!("{:?} {password:?}", Some(user)));
     }
@@ -397,9 +398,11 @@ async fn a_password_is_handed_on_exactly_as_sent() {
 #[tokio::test]
 async fn an_empty_password_is_never_handed_on() {
     let world = World::new();
-    for user in ["Alice", "", "anonymous"] {
-        let outcome = tried(&world, &[("authorization", &basic(user, ""))]).await;
+    for (user, blank) in [("Alice", ""), ("", ""), ("anonymous", " "), ("Alice", "\r\n")] {
+        let outcome = tried(&world, &[("authorization", &basic(user, blank))]).await;
         assert!(matches!(outcome, Err(Refusal::NotOurs)), "{outcome:?}");
+        let outcome = world.login.enter_with(Some(user), blank, Origin::unknown()).await;
+        assert!(matches!(outcome, Err(Refusal::NoCredentials)), "{outcome:?}");
     }
 }
 
@@ -476,7 +479,15 @@ async fn a_door_without_headers_decides_as_basic_does() {
     let (text, other) = (world.text(), World::new());
     let short = &text[..text.len() - 1];
     for name in ["Alice", "Bob", "Mallory", "", "a\tb", text, "_"] {
-        for secret in [text, short, other.text(), "hunter2", "a\0b", " ", &text.to_uppercase()] {
+        for secret in [
+            text,
+            short,
+            other.text(),
+            "hunter2",
+            "a\0b",
+            &format!("{text}\r\n"),
+            &text.to_uppercase(),
+        ] {
             let by_header = world.basic(name, secret).await;
             let (asked, told) = (world.asked(), world.told());
             let by_door = world.login.enter_with(Some(name), secret, Origin::unknown()).await;

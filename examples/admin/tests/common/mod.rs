@@ -88,7 +88,7 @@ impl Host {
     ) -> TokenId {
         let good = tokens.blocking().authenticate(parent).unwrap();
         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-        let new = NewToken::new(caller.owner(), label, Access::full());
+        let new = NewToken::new(caller.owner(), label, caller.access().clone());
         tokens.blocking().issue_under(&caller, new).unwrap().view().id()
     }
 
