@@ -212,7 +212,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     fn note_use(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
         let policy = &self.engine.policy;
-        let recorded = policy.records_origin().then_some(origin).unwrap_or_default();
+        let recorded = if policy.records_origin() { origin } else { Origin::unknown() };
         let this = || LastUse {
             at: now,
             address: recorded.known_address(),

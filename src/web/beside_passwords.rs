@@ -103,6 +103,7 @@
 //! `curl -H 'Expect:'`, `rclone rcat`, Python's `urllib` and `wget` are among them.
 //!
 //! - Decide before the body is read. Then clients that wait never send it.
-//! - Read on for a while after the answer, and drop what comes. Bound it by bytes and by time.
+//! - For a client that did not send `Expect`, read on for a while and drop what comes. Bound it by
+//!   bytes and by time.
 //! - Better, let a proxy do so: nginx with `lingering_close always;` and a `lingering_time` that
 //!   fits, or a proxy that buffers requests.
