@@ -9,7 +9,7 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal};
+use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal, decoded_path};
 use app_tokens::{
     Access, Authenticated, MemoryStore, NewToken, Origin, Owner, Requirement, TokenAuthority,
 };
@@ -67,7 +67,10 @@ impl Host {
                 return Err(refuse(refusal));
             }
         };
-        match (parts.method.as_str(), parts.uri.path()) {
+        let Some(path) = decoded_path(parts.uri.path()) else {
+            return Ok((StatusCode::BAD_REQUEST, String::from("The path can't be read.\n")));
+        };
+        match (parts.method.as_str(), &*path) {
             ("POST", "/tokens") => self.issue(user).await,
             ("GET", path) => {
                 user.may(&[READ.on(path)]).map_err(refuse)?;
@@ -92,14 +95,14 @@ impl Host {
             }
             // Reads one file and writes another: a token may be allowed only one of the two.
             ("COPY", path) => {
-                let Some(to) = parts.headers.get("destination").and_then(|to| to.to_str().ok())
-                else {
+                let to = parts.headers.get("destination").and_then(|to| to.to_str().ok());
+                let Some(to) = to.and_then(decoded_path) else {
                     return Ok((StatusCode::BAD_REQUEST, String::from("Where to?\n")));
                 };
-                user.may(&[READ.on(path), WRITE.on(to)]).map_err(refuse)?;
+                user.may(&[READ.on(path), WRITE.on(&to)]).map_err(refuse)?;
                 let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
                 match files.get(path).cloned() {
-                    Some(file) => files.insert(to.to_owned(), file),
+                    Some(file) => files.insert(to, file),
                     None => {
                         let body = String::from("There is no such file.\n");
                         return Ok((StatusCode::NOT_FOUND, body));

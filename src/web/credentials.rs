@@ -239,8 +239,8 @@ impl Accept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// `Authorization`, or the host's own header for tokens, came twice. Server and proxy might read
-    /// different ones.
+    /// `Authorization`, or the host's own header for tokens, came twice. Server and proxy might
+    /// read different ones.
     #[error("a header that carries credentials came twice")]
     SeveralHeaders,
     /// The header has more than 8 KiB.
