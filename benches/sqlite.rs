@@ -35,7 +35,7 @@ fn main() {
         "authenticate + require / a bare select of the row, kept statement",
         ToReach::AtMost(1.15),
         arriving(&texts, |text| {
-            let authenticated = tokens.blocking().authenticate(text).unwrap();
+            let authenticated = tokens.block_on(tokens.authenticate(text)).unwrap();
             authenticated.require(Requirement::ANY_VALID_TOKEN).unwrap().id().as_u64()
         }),
         arriving(&texts, |text| {
@@ -97,11 +97,10 @@ fn issue(tokens: &TokenAuthority<SqliteStore>, threads: usize, each: usize) -> V
                 Access::scopes(["files:read"]).unwrap(),
             )
         };
-        let text = |_| tokens.blocking().issue(new()).unwrap().expose_secret().to_owned();
+        let text = |_| tokens.block_on(tokens.issue(new())).unwrap().expose_secret().to_owned();
         (0..each).map(text).collect()
     };
     thread::scope(|scope| {
-        let issue_some = &issue_some;
         let running: Vec<_> =
             (0..threads).map(|thread| scope.spawn(move || issue_some(thread))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
