@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app_tokens::record::LastUse;
 use app_tokens::store::{Filter, Page};
-use app_tokens::{MemoryStore, NewToken, Timestamp, TokenAuthority, TokenId, TokenStore};
+use app_tokens::{Access, MemoryStore, NewToken, Timestamp, TokenAuthority, TokenId, TokenStore};
 
 use harness::ready;
 
@@ -74,8 +74,11 @@ fn now() -> [usize; 2] {
 fn issue(per_owner: usize, scopes: &[&str]) -> TokenAuthority<MemoryStore> {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
     for number in 0..COUNT {
-        let new = NewToken::new(format!("user-{}", number / per_owner), "My phone");
-        let new = if scopes.is_empty() { new } else { new.scopes(scopes.iter().copied()) };
+        let access = match scopes {
+            [] => Access::full(),
+            scopes => Access::scopes(scopes.iter().copied()).unwrap(),
+        };
+        let new = NewToken::new(format!("user-{}", number / per_owner), "My phone", access);
         _ = ready(tokens.issue(new)).unwrap();
     }
     tokens

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use app_tokens::error::RetireError;
 use app_tokens::store::{Filter, Page, PostgresStore, RuntimeFree, SqliteStore};
 use app_tokens::{
-    By, KeyId, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority, TokenId,
-    TokenStore,
+    Access, KeyId, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement, TokenAuthority,
+    TokenId, TokenStore,
 };
 use harness::{Table, ToReach, mix, timed};
 use support::postgres::{Blocked, Database, RUNTIME, Server, pool_to};
@@ -105,7 +105,7 @@ fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, fe
     );
     walk("first issue of a process", || {
         let fresh = over(many.store(), KEYS[0]);
-        drop(fresh.blocking().issue(NewToken::new("somebody", "First")).unwrap());
+        drop(fresh.blocking().issue(NewToken::new("somebody", "First", Access::full())).unwrap());
         1
     });
     walk("may_retire, refused", || {
@@ -116,7 +116,9 @@ fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, fe
     walk("reseal", || over(many.store(), KEYS[1]).blocking().reseal().unwrap().moved);
     walk("revoke_matching of every token", || {
         let every = Filter::every_token();
-        many.blocking().revoke_matching(By::Operator("bench"), &every, Reason::REQUESTED).unwrap()
+        many.blocking()
+            .revoke_matching(&Operator::new("bench").unwrap(), &every, Reason::REQUESTED)
+            .unwrap()
     });
     walk("purge", || many.blocking().purge().unwrap());
 }
@@ -134,7 +136,8 @@ fn issue<S: TokenStore + RuntimeFree>(
     const THREADS: usize = 64;
     let some = |first| -> Vec<String> {
         let one = |number| {
-            let new = NewToken::new(owner(number), "My phone").scopes(["files:read"]);
+            let new =
+                NewToken::new(owner(number), "My phone", Access::scopes(["files:read"]).unwrap());
             String::from(tokens.blocking().issue(new).unwrap().expose_secret())
         };
         (first..count).step_by(THREADS).map(one).collect()

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use app_tokens::record::Expires;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, By, KeyId, KeyRing, LeakOutcome, MemoryStore, NewToken, Owner, Policy, Reason,
+    Access, KeyId, KeyRing, LeakOutcome, MemoryStore, NewToken, Operator, Owner, Policy, Reason,
     Requirement, Rotation, Timestamp, TokenAuthority, TokenId,
 };
 
@@ -45,8 +45,8 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         |keys| TokenAuthority::new(store.clone(), KeyRing::parse(keys).unwrap(), policy.clone());
     let authority = over(KEYS[0]);
     let tokens = authority.blocking();
-    let operator = By::Operator("bench");
-    let new = |n: usize| NewToken::new(format!("owner {}", n / 10), "Label");
+    let operator = &Operator::new("bench").unwrap();
+    let new = |n: usize| NewToken::new(format!("owner {}", n / 10), "Label", Access::full());
     // One owner has ten: the limit of a hundred is never near.
     let texts: Vec<String> =
         (0..TOKENS).map(|n| String::from(tokens.issue(new(n)).unwrap().expose_secret())).collect();
@@ -66,7 +66,11 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     line("authenticate + require", calls, &mut |n| drop(caller(&texts[n])));
     let parent = caller(&texts[0]);
     line("issue_under", 80, &mut |_| {
-        drop(tokens.issue_under(&parent, NewToken::new(parent.owner(), "Derived")).unwrap());
+        drop(
+            tokens
+                .issue_under(&parent, NewToken::new(parent.owner(), "Derived", Access::full()))
+                .unwrap(),
+        );
     });
     line("find", calls, &mut |n| drop(tokens.find(operator, ids[n]).unwrap()));
     line("list one owner's ten", calls, &mut |n| {
@@ -99,11 +103,14 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         assert_eq!(tokens.forget(operator, ids[6000 + n]).unwrap(), 1);
     });
     line("forget_owner, ten rows", 100, &mut |n| {
-        assert_eq!(tokens.forget_owner(&owner(700 + n), "bench").unwrap(), 10);
+        assert_eq!(
+            tokens.forget_owner(&owner(700 + n), &Operator::new("bench").unwrap()).unwrap(),
+            10
+        );
     });
     line("revoke_leaked, one token in 1 KB of text", calls, &mut |n| {
         let text = format!("{:.>500} {} {:.>500}", "", texts[8000 + n], "");
-        let report = tokens.revoke_leaked(&text, "scanner").unwrap();
+        let report = tokens.revoke_leaked(&text, &Operator::new("scanner").unwrap()).unwrap();
         assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
     });
 
@@ -124,7 +131,11 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     each("danger_reseal_without_proof, each row", &mut || {
         let without = over(KEYS[0].split(',').next().unwrap());
         let lost = KeyId::new(2).unwrap();
-        without.blocking().danger_reseal_without_proof(lost, "bench").unwrap().moved
+        without
+            .blocking()
+            .danger_reseal_without_proof(lost, &Operator::new("bench").unwrap())
+            .unwrap()
+            .moved
     });
     tokens.revoke_matching(operator, &Filter::every_token(), Reason::REQUESTED).unwrap();
     each("purge, each row", &mut || tokens.purge().unwrap());

@@ -10,7 +10,7 @@ use std::time::Instant;
 use app_tokens::record::LastUse;
 use app_tokens::store::{PostgresStore, postgres_sql};
 use app_tokens::{
-    KeyRing, NewToken, Policy, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, KeyRing, NewToken, Policy, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
 };
 use deadpool_postgres::Pool;
 use tokio::runtime::{Builder, Runtime};
@@ -78,7 +78,8 @@ fn issues(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>)
                 let tokens = tokens.clone();
                 running.spawn(async move {
                     for _ in 0..each {
-                        let new = NewToken::new(format!("owner-{task}"), "My phone");
+                        let new =
+                            NewToken::new(format!("owner-{task}"), "My phone", Access::full());
                         drop(tokens.issue(new).await.unwrap());
                     }
                 });
@@ -130,7 +131,7 @@ async fn issue(tokens: &TokenAuthority<PostgresStore>) -> Vec<String> {
     let mut texts = Vec::with_capacity(COUNT);
     for number in 0..COUNT {
         let owner = format!("user-{}", number % 64);
-        let new = NewToken::new(owner, "My phone").scopes(["files:read"]);
+        let new = NewToken::new(owner, "My phone", Access::scopes(["files:read"]).unwrap());
         texts.push(tokens.issue(new).await.unwrap().expose_secret().to_owned());
     }
     texts

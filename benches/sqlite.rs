@@ -10,7 +10,7 @@ use std::time::Instant;
 use app_tokens::record::LastUse;
 use app_tokens::store::{SqliteStore, StoreError};
 use app_tokens::{
-    KeyRing, NewToken, Policy, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, KeyRing, NewToken, Policy, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
 };
 use rusqlite::{Connection, OpenFlags};
 
@@ -90,7 +90,13 @@ fn per_call(calls: u32, all: impl FnOnce()) -> f64 {
 
 fn issue(tokens: &TokenAuthority<SqliteStore>, threads: usize, each: usize) -> Vec<String> {
     let issue_some = |thread: usize| -> Vec<String> {
-        let new = || NewToken::new(format!("user-{thread}"), "My phone").scopes(["files:read"]);
+        let new = || {
+            NewToken::new(
+                format!("user-{thread}"),
+                "My phone",
+                Access::scopes(["files:read"]).unwrap(),
+            )
+        };
         let text = |_| tokens.blocking().issue(new()).unwrap().expose_secret().to_owned();
         (0..each).map(text).collect()
     };

@@ -9,7 +9,7 @@ mod harness;
 use std::hint::black_box;
 use std::time::Instant;
 
-use app_tokens::{By, Digest, NewToken, Reason};
+use app_tokens::{Access, Digest, NewToken, Operator, Reason};
 use harness::fixture::Tokens;
 use harness::{mix, ready};
 
@@ -52,10 +52,12 @@ fn comparisons() {
 
 fn denials() {
     let (good, wrong) = (Tokens::new(2, 1), Tokens::with_secrets(2, 1, 1));
-    let unknown = ready(wrong.authority.issue(NewToken::new("somebody", "My phone"))).unwrap();
+    let unknown =
+        ready(wrong.authority.issue(NewToken::new("somebody", "My phone", Access::full())))
+            .unwrap();
     let [revoked, wrong] = [&*good.texts[0], &*wrong.texts[0]];
     let id = revoked["acme_".len()..][..10].parse().unwrap();
-    ready(good.authority.revoke(By::Operator("bench"), id, Reason::REQUESTED)).unwrap();
+    ready(good.authority.revoke(&Operator::new("bench").unwrap(), id, Reason::REQUESTED)).unwrap();
     let is_denied = |text: &&str| ready(good.authority.authenticate(*text)).is_err();
     let unknown = unknown.expose_secret();
     tell("denied: wrong secret, right secret of a revoked token", [wrong, revoked], is_denied);

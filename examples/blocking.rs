@@ -1,7 +1,7 @@
 //! The same life from a plain `fn main`, on SQLite, and again after a restart: `cargo run --example blocking`
 
 use app_tokens::store::{Filter, Page, SqliteStore};
-use app_tokens::{KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
@@ -12,7 +12,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
 
     let tokens = open()?;
-    let issued = tokens.blocking().issue(NewToken::new("alice", "Nightly backup"))?;
+    let issued =
+        tokens.blocking().issue(NewToken::new("alice", "Nightly backup", Access::full()))?;
     println!("shown once:       {}", issued.expose_secret());
     drop(tokens);
 

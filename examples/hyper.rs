@@ -4,25 +4,30 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::net::IpAddr;
 
-use app_tokens::web::{Answer, Login, NamesAreOwners, Origin, Refusal};
-use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
+use app_tokens::web::{Answer, Login, NamesAreOwners, Refusal};
+use app_tokens::{Access, MemoryStore, NewToken, Origin, Requirement, TokenAuthority};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
+use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
+type Known = fn(&str) -> bool;
+
 /// What needs a token: one function from headers to a text or a refusal.
 async fn greet(
-    login: &Login<MemoryStore, NamesAreOwners>,
+    login: &Login<MemoryStore, NamesAreOwners<Known>>,
     headers: &HeaderMap,
+    peer: IpAddr,
 ) -> Result<String, Refusal> {
-    let values = headers.get_all(AUTHORIZATION).iter().map(HeaderValue::as_bytes);
     let client = headers.get(USER_AGENT).and_then(|client| client.to_str().ok()).unwrap_or("");
-    let token = login.authenticate(values, Origin::default().from_client(client)).await?;
+    let origin = Origin::unknown().address(peer).client(client);
+    let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let token = login.enter(headers, origin).await?;
     let caller = token.require(Requirement::one_of(&["greetings:read"]))?;
     Ok(format!("Hello, {}, from {}.\n", caller.owner(), caller.label()))
 }
@@ -42,9 +47,12 @@ fn response(answer: Answer) -> Response<String> {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let tokens = TokenAuthority::in_memory("acme")?;
-    let good = tokens.issue(NewToken::new("alice", "My phone").scopes(["greetings:read"])).await?;
-    let weak = tokens.issue(NewToken::new("alice", "My watch").scopes(["weather:read"])).await?;
-    let login = Login::new(tokens, NamesAreOwners);
+    let greetings = Access::scopes(["greetings:read"])?;
+    let good = tokens.issue(NewToken::new("alice", "My phone", greetings)).await?;
+    let weather = Access::scopes(["weather:read"])?;
+    let weak = tokens.issue(NewToken::new("alice", "My watch", weather)).await?;
+    let accounts: Known = |name| ["alice", "bob"].contains(&name);
+    let login = Login::new(tokens, NamesAreOwners(accounts));
 
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}/", listener.local_addr()?);
@@ -55,12 +63,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("curl -i -u bob:{} {url}    # 401: another's token", good.expose_secret());
 
     loop {
-        let (stream, _) = listener.accept().await?;
+        let (stream, peer) = listener.accept().await?;
         let login = login.clone();
         tokio::spawn(async move {
             let login = &login;
             let serve = service_fn(|request: Request<Incoming>| async move {
-                Ok::<_, Infallible>(match greet(login, request.headers()).await {
+                Ok::<_, Infallible>(match greet(login, request.headers(), peer.ip()).await {
                     Ok(greeting) => Response::new(greeting),
                     Err(refusal) => response(login.answer(&refusal)),
                 })

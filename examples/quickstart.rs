@@ -1,7 +1,7 @@
 //! A token's life in twenty lines: `cargo run --example quickstart`
 
 use app_tokens::store::{Filter, Page};
-use app_tokens::{By, NewToken, Owner, Reason, Requirement, ScopeName, TokenAuthority};
+use app_tokens::{Access, NewToken, Owner, Reason, Requirement, ScopeName, TokenAuthority};
 
 #[derive(Clone, Copy)]
 struct ReadFiles;
@@ -16,7 +16,8 @@ impl ScopeName for ReadFiles {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = TokenAuthority::in_memory("acme")?;
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone").scopes([ReadFiles])).await?;
+    let issued =
+        tokens.issue(NewToken::new("alice", "My phone", Access::scopes([ReadFiles])?)).await?;
     println!("shown once:     {}", issued.expose_secret());
 
     let caller = tokens.authenticate(issued.expose_secret()).await?.require(ReadFiles)?;
@@ -29,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("in the list:    {}  \"{}\"  until {}", line.id(), line.label(), line.expires());
     }
 
-    tokens.revoke(By::Owner(&alice), issued.id(), Reason::REQUESTED).await?;
+    tokens.revoke(&alice, issued.id(), Reason::REQUESTED).await?;
     let denied = tokens.authenticate(issued.expose_secret()).await.unwrap_err();
     println!("after revoke:   {denied}");
     Ok(())

@@ -262,23 +262,5 @@ fn at_most_listed<T: Ord>(
     Ok(Selection::only(items))
 }
 
-/// Checks a name by its length and its alphabet.
-pub(crate) fn check_name(
-    name: &str,
-    max: usize,
-    is_allowed: fn(char) -> bool,
-) -> Result<(), TextProblem> {
-    if name.is_empty() {
-        return Err(TextProblem::Empty);
-    }
-    if name.len() > 4 * max || name.chars().count() > max {
-        return Err(TextProblem::TooLong { max });
-    }
-    match name.chars().position(|c| !is_allowed(c)) {
-        Some(position) => Err(TextProblem::ForbiddenCharacter { position }),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::access::{check_name, is_of_scope_token};
-use crate::text::{InvalidText, TextProblem, checked_text};
+use crate::access::is_of_scope_token;
+use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 
 /// The host's own facts about a token: a client id, a device id, a ticket.
 ///

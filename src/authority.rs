@@ -1,10 +1,12 @@
 //! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal.
+//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal. `line` has
+//! what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
 mod change;
+mod line;
 mod revoke;
 mod reseal;
 
@@ -18,10 +20,11 @@ use rand_core::TryCryptoRng;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Failed, ManageError};
 use crate::event::{self, Event, EventBuffer, Observer};
+use crate::issue::next_second;
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
 use crate::random::{self, RandomSource, RandomSourceFailed};
-use crate::record::{Actor, LastUse, LiveAt, Status};
+use crate::record::{Actor, LastUse, LiveAt, SealCheck, Status, StatusUnclear};
 use crate::row::ReadableRow;
 use crate::seal::{Intact, Sealer};
 use crate::store::{Filter, MemoryStore, Page, Row, TokenStore};
@@ -173,8 +176,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let filter = Filter {
             revoked: Some(false),
             superseded: Some(false),
-            expires_from: Some(now.saturating_add(Duration::from_secs(1))),
-            expires_before: Some(now.saturating_add(within).saturating_add(Duration::from_secs(1))),
+            expires_from: Some(next_second(now)),
+            expires_before: Some(next_second(now.saturating_add(within))),
             ..Filter::every_token()
         };
         let mut listed = self.list(&filter, page).await?;
@@ -212,6 +215,19 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Proof that the row of an active token may be sealed again.
     fn intact<'r>(&self, row: &'r ReadableRow) -> Result<Intact<'r>, Failed> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
+    }
+
+    /// Whether a row is as the engine wrote it.
+    ///
+    /// # Errors
+    /// [`Failed::Unclear`] if the key or the version of its seal is unknown.
+    fn is_intact(&self, row: &ReadableRow) -> Result<bool, Failed> {
+        match self.engine.sealer.check(row) {
+            SealCheck::Right => Ok(true),
+            SealCheck::Wrong => Ok(false),
+            SealCheck::KeyMissing => Err(StatusUnclear::KeyMissing(row.record().key_id()).into()),
+            SealCheck::UnknownVersion(version) => Err(StatusUnclear::SealVersion(version).into()),
+        }
     }
 
     /// What decides which rows are live. Another host may hold a use that it has not written yet,

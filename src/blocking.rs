@@ -1,13 +1,11 @@
 //! Calls that wait, for hosts without an async runtime.
 
 use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::access::Access;
 use crate::authority::TokenAuthority;
+use crate::block_on::block_on;
 use crate::error::{AuthError, ChangeError, Failed, IssueError, ManageError, RetireError};
 use crate::issue::{IssuedToken, NewToken, Rotation};
 use crate::key::KeyId;
@@ -192,7 +190,7 @@ impl<S: RuntimeFree> Blocking<'_, S> {
     /// Those of [`TokenAuthority::revoke_leaked`].
     pub fn revoke_leaked(
         &self,
-        text: &str,
+        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &Operator,
     ) -> Result<LeakReport, ManageError> {
         block_on(self.tokens.revoke_leaked(text, operator))
@@ -337,29 +335,5 @@ impl<T: RuntimeFree> BlockingInTransaction<'_, T> {
 impl<T> fmt::Debug for BlockingInTransaction<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("BlockingInTransaction")
-    }
-}
-
-/// Runs a future to its end on this thread.
-pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Unpark>) {
-            self.0.unpark();
-        }
-    }
-    let mut future = std::pin::pin!(future);
-    // A store in memory answers at the first poll: then no waker is needed, and nothing is
-    // allocated.
-    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        return output;
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let mut context = Context::from_waker(&waker);
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }

@@ -9,6 +9,7 @@ use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
+use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 
 /// Why a presented text did not authenticate.
@@ -287,9 +288,23 @@ pub enum ChangeError {
     /// The owner has another live token with that label.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// It was rotated already, and its successor was used, has ended or has changed.
-    #[error("the token was rotated already")]
-    Rotated,
+    /// Less access means no overlap, but one was asked for.
+    #[error("a rotation to less access has no overlap, but one was asked for")]
+    OverlapWithLess,
+    /// A superseded token of its line still lives, with the access and end that would be taken
+    /// away. Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
+    #[error("a superseded token of the line lives until {until}: end the overlap first")]
+    Overlapping {
+        /// When the last of them ends.
+        until: Timestamp,
+    },
+    /// It was rotated already, so its line's current token is the one to change. If it was to be
+    /// rotated again: its successor was used, has ended or has changed.
+    #[error("the token was rotated already; the current one is {current}")]
+    Rotated {
+        /// The current token of its line. If the line has none any more, the token's successor.
+        current: TokenId,
+    },
     /// Another call changed it at the same time.
     #[error("another call changed the token meanwhile: look again")]
     Conflict,

@@ -229,6 +229,8 @@ pub enum ChangeKind {
     Narrowed,
     /// Its end moved.
     Extended,
+    /// It is superseded, and its overlap was ended.
+    OverlapEnded,
 }
 
 /// Holds the events of a transaction until the host sends them.

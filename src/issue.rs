@@ -174,6 +174,8 @@ pub struct Rotation {
 impl Rotation {
     /// Keeps access and end, with the policy's overlap.
     ///
+    /// If the new token has less access than the old one, there is no overlap.
+    ///
     /// An end that today's policy would not allow becomes the latest one that it allows. A token
     /// that never expires, where that is no longer allowed, gets the policy's default life.
     ///
@@ -183,7 +185,7 @@ impl Rotation {
         Rotation::default()
     }
 
-    /// Takes access away; this is what remains.
+    /// Takes access away; this is what remains. Then there is no overlap.
     pub fn narrowed_to(self, access: Access) -> Rotation {
         Rotation { access: Some(access), ..self }
     }
@@ -197,8 +199,8 @@ impl Rotation {
 
     /// Sets the overlap: how long the old token lives on, up to the policy's maximum.
     ///
-    /// It never outlives its own end or the new token's. Zero ends it at once, also on hosts whose
-    /// clocks are up to five minutes behind.
+    /// It never outlives its own end or the new token's. Under a second ends it at once, also on
+    /// hosts whose clocks are up to five minutes behind. A rotation to less access can't have one.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
@@ -228,14 +230,22 @@ impl Rotation {
             Some(asked) => within(asked, policy, now, now)?,
             None => allowed_today(last.expires(), policy, now),
         };
-        let overlap = self.overlap.unwrap_or(policy.overlap());
+        // The old token would keep what is taken away for as long as the overlap runs.
+        let is_less = !both.iter().all(|held| policy.includes(access, held));
+        let overlap = match self.overlap {
+            Some(asked) if is_less && asked.as_secs() > 0 => {
+                return Err(ChangeError::OverlapWithLess);
+            }
+            Some(asked) => asked,
+            None if is_less => Duration::ZERO,
+            None => policy.overlap(),
+        };
         if overlap > policy.max_overlap() {
             return Err(ChangeError::OverlapTooLong { max: policy.max_overlap() });
         }
-        // In the past, so that hosts whose clocks are behind deny it at once, too.
-        let overlap_ends = match overlap {
-            Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE),
-            overlap => now.saturating_add(overlap),
+        let overlap_ends = match overlap.as_secs() {
+            0 => ended_everywhere(now),
+            _ => now.saturating_add(overlap),
         };
         // The old token must not outlive its own end or the new token's.
         let ends = [old.expires().at(), expires.at()].into_iter().flatten();
@@ -252,6 +262,16 @@ impl Rotation {
         };
         Ok((granted, old_ends))
     }
+}
+
+/// An end that has come at `now` on every host, also where the clock is behind. Pure.
+pub(crate) fn ended_everywhere(now: Timestamp) -> Timestamp {
+    now.saturating_sub(CLOCK_TOLERANCE)
+}
+
+/// The instant after this one, for filters that count from an instant on. Pure.
+pub(crate) fn next_second(at: Timestamp) -> Timestamp {
+    at.saturating_add(Duration::from_secs(1))
 }
 
 /// The earlier of an end that was allowed once and what the policy allows at `now`. Pure.

@@ -89,8 +89,8 @@
 //! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
-//! | `tower` | `web::TokenLayer`, for axum, tonic and other tower services |
-//! | `axum` | the extractor for `Authenticated`, and refusals as responses |
+//! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
+//! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `UsageFlusher::spawn_every` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
@@ -121,11 +121,13 @@ pub mod event;
 mod usage_log;
 mod issue;
 mod present;
+mod disguise;
 mod leak;
 mod view;
 mod authority;
 pub mod upkeep;
 mod transaction;
+mod block_on;
 mod blocking;
 pub mod error;
 // -- how it arrives

@@ -247,7 +247,8 @@ impl Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// Refuses a label that another live token of the owner has.
+    /// Refuses a label that another live token of the owner has. Labels are compared byte for byte:
+    /// see [`Label`](crate::Label).
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }
@@ -382,72 +383,4 @@ fn at_least_a_second(life: Duration, what: &'static str) -> Result<(), PolicyErr
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy() -> Policy {
-        Policy::new("acme").unwrap()
-    }
-
-    struct Named(&'static str, &'static [&'static str]);
-
-    const READ: Named = Named("read", &["write"]);
-    const WRITE: Named = Named("write", &["admin"]);
-    const ADMIN: Named = Named("admin", &[]);
-
-    impl ScopeName for Named {
-        fn name(&self) -> &'static str {
-            self.0
-        }
-        fn implied_by(&self) -> &'static [&'static str] {
-            self.1
-        }
-    }
-
-    #[test]
-    fn the_defaults_are_those_of_the_table() {
-        let policy = policy();
-        assert_eq!(policy.default_life(), 365 * DAY);
-        assert_eq!((policy.max_life(), policy.idle_timeout()), (None, None));
-        assert!(
-            !policy.allows_never_expiring()
-                && !policy.has_unique_labels()
-                && !policy.records_origin()
-        );
-        assert_eq!((policy.overlap(), policy.max_overlap()), (Duration::ZERO, 7 * DAY));
-        assert_eq!((policy.reuse(), policy.max_per_owner()), (Reuse::Report, Some(100)));
-        assert_eq!((policy.usage_interval().as_secs(), policy.retention()), (60, 90 * DAY));
-        assert_eq!(policy.realm(), "acme");
-    }
-
-    #[test]
-    fn what_contradicts_itself_is_refused() {
-        let second = Duration::from_secs(1);
-        assert_eq!(policy().with_default_life(second / 2), Err(PolicyError::Zero("default life")));
-        assert_eq!(policy().with_max_life(Duration::ZERO), Err(PolicyError::Zero("maximum life")));
-        let strict = policy().with_max_life(DAY).unwrap();
-        assert_eq!(
-            strict.clone().with_default_life(DAY + second),
-            Err(PolicyError::PastMaximum("default life"))
-        );
-        assert_eq!(policy().with_overlap(8 * DAY), Err(PolicyError::PastMaximum("overlap")));
-        let short = policy().with_overlap(7 * DAY).unwrap().with_max_overlap(DAY);
-        assert_eq!((short.overlap(), short.max_overlap()), (DAY, DAY));
-        assert_eq!(strict.clone().with_never_expiring(), Err(PolicyError::NeverWithMaximum));
-        assert_eq!(strict.default_life(), DAY);
-        let never = policy().with_never_expiring().unwrap().with_max_life(DAY).unwrap();
-        assert!(!never.allows_never_expiring());
-        assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
-        assert!(policy().with_idle_timeout(DAY).is_ok());
-        assert!(policy().with_max_per_owner(0).is_err());
-        let left_out = PolicyError::ScopeLeftOut { scope: "read", implying: "admin" };
-        assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
-        let read = Named("read", &["write", "admin"]);
-        assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());
-        let same = [Named("one", &["other"]), Named("other", &["one"])];
-        assert!(policy().with_scopes(&same).is_ok(), "two names for one thing");
-        for realm in ["", " ", "a\"b", "a\\b", "a\nb", "ä", &"x".repeat(129)] {
-            assert_eq!(policy().with_realm(realm), Err(PolicyError::Realm), "{realm:?}");
-        }
-    }
-}
+mod tests;

@@ -65,6 +65,9 @@ impl Token {
     /// The longest presented text that is read, in bytes.
     pub const MAX_PRESENTED: usize = 128;
 
+    /// How many characters follow the `_`.
+    pub(crate) const BODY_CHARACTERS: usize = BODY_DIGITS;
+
     /// Writes a token's canonical text.
     pub(crate) fn compose(prefix: Prefix, secret: &Secret) -> Token {
         let digits = || secret.digits().iter().copied();
@@ -83,8 +86,9 @@ impl Token {
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse(presented: &str, accepted: &[Prefix]) -> Result<Token, ParseError> {
-        Token::read(presented, |head| {
-            accepted.iter().copied().find(|prefix| head.eq_ignore_ascii_case(prefix.as_str()))
+        Token::read(presented, |head, _| {
+            let is_it = |prefix: &&Prefix| head.eq_ignore_ascii_case(prefix.as_str());
+            accepted.iter().find(is_it).copied().ok_or(ParseError::UnknownPrefix)
         })
     }
 
@@ -94,12 +98,17 @@ impl Token {
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
-        Token::read(presented, |head| Prefix::new(head.to_ascii_lowercase()).ok())
+        Token::read(presented, |head, body| {
+            // The head is copied in lower case. So nothing is copied that has not the form of a
+            // token: it may be a password with a `_`.
+            check_form(body)?;
+            Prefix::in_any_case(head).ok_or(ParseError::UnknownPrefix)
+        })
     }
 
     fn read(
         presented: &str,
-        accept: impl FnOnce(&str) -> Option<Prefix>,
+        accept: impl FnOnce(&str, &str) -> Result<Prefix, ParseError>,
     ) -> Result<Token, ParseError> {
         if presented.len() > Token::MAX_PRESENTED {
             return Err(ParseError::TooLong);
@@ -109,7 +118,7 @@ impl Token {
             return Err(ParseError::Empty);
         }
         let (head, body) = presented.rsplit_once('_').ok_or(ParseError::NoPrefix)?;
-        let prefix = accept(head).ok_or(ParseError::UnknownPrefix)?;
+        let prefix = accept(head, body)?;
 
         check_form(body)?;
 
@@ -153,21 +162,27 @@ impl Token {
         self.text.as_bytes()
     }
 
-    /// Returns how many bytes the 45 characters of a body take at the head of a text, separators
-    /// included; `None` if there is no such body.
-    pub(crate) fn end_of_body(text: &[u8]) -> Option<usize> {
-        let mut characters = 0;
-        for (position, byte) in text.iter().take(2 * BODY_DIGITS).enumerate() {
-            match Character::of(*byte) {
-                Character::Forbidden => return None,
-                Character::Separator => {}
-                Character::Canonical(_) => characters += 1,
-            }
-            if characters == BODY_DIGITS {
-                return Some(position + 1);
-            }
+    /// Returns whether a byte may stand for a character of the body. A separator may not.
+    pub(crate) fn is_in_body(byte: u8) -> bool {
+        matches!(Character::of(byte), Character::Canonical(_))
+    }
+
+    /// Returns the canonical character that a byte stands for; for any other, the byte itself, which
+    /// no body has.
+    pub(crate) fn canonical_character(byte: u8) -> u8 {
+        match Character::of(byte) {
+            Character::Canonical(character) => character,
+            Character::Separator | Character::Forbidden => byte,
         }
-        None
+    }
+
+    /// Returns whether these canonical characters are the body of a token with this prefix, by their
+    /// number and checksum.
+    pub(crate) fn is_body(prefix: Prefix, body: &[u8]) -> bool {
+        // The 32 bits of a checksum leave three of its 35 unused. That turns down most texts at once.
+        let is_small = |first: &u8| digit_of(*first) < 4;
+        body.get(RANDOM_DIGITS).is_some_and(is_small)
+            && body.try_into().is_ok_and(|body| matches!(read_body(prefix, body), Ok(Some(_))))
     }
 }
 
@@ -195,16 +210,20 @@ pub(crate) fn id_in_canonical(
 }
 
 /// Reads the id of a text that has this prefix and is canonical throughout; `None` for any other.
+fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
+    match text.split_last_chunk() {
+        Some((head, body)) if head.strip_suffix(b"_") == Some(prefix.as_bytes()) => {
+            read_body(prefix, body)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Reads the id of a body, if all its characters are canonical.
 ///
 /// It reads all characters before it decides. With an early exit each would wait for the one before
 /// it, and this runs on every login.
-fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
-    let Some((head, body)) = text.split_last_chunk::<BODY_DIGITS>() else {
-        return Ok(None);
-    };
-    if head.strip_suffix(b"_") != Some(prefix.as_bytes()) {
-        return Ok(None);
-    }
+fn read_body(prefix: Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>, ParseError> {
     let mut all_bits = 0;
     let mut read = |character: &u8| {
         all_bits |= digit_of(*character);

@@ -1,12 +1,12 @@
 //! How tokens arrive over HTTP.
 //!
-//! Nothing here needs a web framework. [`credentials()`] reads the `Authorization` header.
-//! [`Login`] asks the authority and the host's [`Accounts`], and returns
-//! [`Authenticated`](crate::Authenticated) or a [`Refusal`]. [`answer()`] turns a refusal into a
-//! plain [`Answer`] of status, headers and body.
+//! Nothing here needs a web framework. [`Login`] reads a request's headers, asks the authority and
+//! the host's [`Accounts`], and returns [`Authenticated`](crate::Authenticated) or a [`Refusal`].
+//! [`Login::answer`] turns a refusal into a plain [`Answer`] of status, headers and body.
 //!
-//! With the feature `tower`, `TokenLayer` does all of this for axum, hyper and others. With `axum`
-//! there is also an extractor.
+//! With the feature `tower`, `TokenLayer` does all of this for axum, hyper and others, and
+//! `require` says on each route what a token must be allowed. With `axum`, handlers take a
+//! [`Caller`](crate::Caller) as an argument.
 //!
 //! ```
 //! use app_tokens::web::{Login, NamesAreOwners};
@@ -15,18 +15,26 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let tokens = TokenAuthority::in_memory("acme")?;
 //! let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await?;
-//! let login = Login::new(tokens, NamesAreOwners);
+//! let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
 //!
-//! let header = format!("Bearer {}", issued.expose_secret());
-//! let token = login.authenticate([header.as_bytes()], Origin::unknown()).await?;
+//! let value = format!("Bearer {}", issued.expose_secret());
+//! let headers = [("host", b"acme.example".as_slice()), ("authorization", value.as_bytes())];
+//! let token = login.enter(headers, Origin::unknown()).await?;
 //! assert_eq!(token.require(Requirement::ANY_VALID_TOKEN)?.owner().as_str(), "alice");
 //!
-//! let stolen = b"Bearer stolen".as_slice();
-//! let refusal = login.authenticate([stolen], Origin::unknown()).await.unwrap_err();
+//! let stolen = [("authorization", b"Bearer stolen".as_slice())];
+//! let refusal = login.enter(stolen, Origin::unknown()).await.unwrap_err();
 //! assert_eq!(login.answer(&refusal).status, 401);
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! | a host | calls |
+//! |---|---|
+//! | that lets in by tokens only | [`Login::enter`] |
+//! | with passwords of its own, too | [`Login::try_enter`]; see [`beside_passwords`] |
+//! | whose door has no headers (SASL PLAIN, LDAP bind) | [`Login::enter_with`] |
+//! | on tower or axum | `TokenLayer`, and `require` on each route |
 //!
 //! # What is read
 //!
@@ -40,38 +48,77 @@
 //! | `token` | the token, as GitHub has it |
 //! | the token without a scheme | as cargo sends it; only by [`Accept::bare_token`] |
 //! | `Basic` with the token as user name | only by [`Accept::token_as_user_name`] |
+//! | a header of the host's own | the token, with or without a scheme; only by [`Login::with_token_header`] |
 //!
 //! Basic without a user name counts like Bearer, which has none.
 //!
-//! A user name that is or resembles a token is refused before it reaches account look-ups, events
-//! or errors. So an account can't log in by Basic if its name begins with an accepted prefix, `_`
-//! and twenty letters or digits.
+//! White space and line ends around the secret don't matter, as of one that was read from a file.
+//!
+//! A user name that is, holds or resembles a token is refused before it reaches account look-ups,
+//! events or errors. So these accounts can't log in by Basic:
+//! - with a name that has an accepted prefix, `_` and twenty letters or digits in it;
+//! - with a name of 42 to 63 letters and digits in a row, one digit at least, with nothing but
+//!   spaces, `-`, `_` and one other sign between them;
+//! - with a longer name that looks as random as a token;
+//! - with a name that holds the base64 or hexadecimal of such a text.
 //!
 //! # What is answered
 //!
-//! | what was sent | status | reason |
+//! Each [`Answer`] has a word for programs in [`Answer::code`]. To every way in:
+//!
+//! | what was sent | status | code | reason |
+//! |---|---|---|---|
+//! | nothing, or a scheme that isn't accepted | 401, challenges | `token_needed` | litmus, git, wget, Maven and browsers send nothing before they are asked |
+//! | a token in a scheme that isn't accepted | 401, challenges | `scheme_not_accepted` | the challenges name the right ones |
+//! | a token that is denied, for any reason, or whose owner isn't active | 401, challenges | `token_not_valid` | git erases its stored token, browsers ask again |
+//! | a person's mistake: a control character, a token in the user name, two tokens | 401, challenges | `token_not_valid` | browsers ask again; after 400 they would repeat the mistake until they are closed |
+//! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | `header_malformed` | RFC 6750, 3.1; another password would not help, and git keeps the stored one |
+//! | a valid token without the scope | 403 with the scope | `scope_missing` | git and others keep the token |
+//! | a valid token for other resources | 403 | `resource_missing` | the same |
+//! | a valid token from outside its networks | 403 | `outside_networks` | the same |
+//! | anything, while the store or the accounts fail | 503 | `unavailable` | git and others keep the token |
+//! | anything, on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
+//!
+//! To an act on tokens, from the error that the authority returned; never 401, so that no client
+//! forgets its token:
+//!
+//! | error | status | codes |
 //! |---|---|---|
-//! | nothing, or a scheme that isn't accepted | 401, both challenges | litmus, git, wget, Maven and browsers send nothing before they are asked |
-//! | a token that is denied, for any reason, or whose owner isn't active | 401, both challenges | git erases its stored token, browsers ask again |
-//! | a person's mistake: a control character, a token in the user name | 401, both challenges | browsers ask again; after 400 they would repeat the mistake until they are closed |
-//! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | RFC 6750, 3.1; another password would not help, and git keeps the stored one |
-//! | a valid token without the scope | 403 with the scope | git and others keep the token |
-//! | anything, while the store or the accounts fail | 503 | git and others keep the token |
+//! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long` |
+//! | it would do more, or is another's to do | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
+//! | there is no such token, or it is another owner's | 404 | `not_found` |
+//! | its state, or that of other tokens, excludes it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `narrowed_apart`, `conflict` |
+//! | a key's state excludes it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
+//! | the engine failed, and nothing was done | 503 | `unavailable` |
+//! | the store can't say whether it was done | 503 | `outcome_unknown` |
 
 mod accounts;
 mod answer;
+pub mod beside_passwords;
+mod client_address;
+mod client_safe;
 mod credentials;
 #[cfg(feature = "axum")]
 mod extract;
+mod headers;
 #[cfg(feature = "tower")]
 mod layer;
 mod login;
+mod refusal;
+#[cfg(feature = "tower")]
+mod require;
 mod resemblance;
 
 pub use accounts::{Accounts, AccountsError, NamesAreOwners};
-pub use answer::{Answer, Refusal, answer};
+pub use answer::{Answer, Challenges, answer};
+pub use client_address::client_address;
 pub use credentials::{Accept, Credentials, CredentialsError, credentials};
+pub use headers::is_from_script;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use layer::{TokenLayer, TokenService};
-pub use login::Login;
+pub use login::{Entry, Login};
+pub use refusal::Refusal;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub use require::{RequireLayer, RequireService, require};

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use app_tokens::{MemoryStore, NewToken, Requirement, TokenAuthority};
+use app_tokens::{Access, MemoryStore, NewToken, Requirement, TokenAuthority};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -44,7 +44,7 @@ fn authority() -> TokenAuthority<MemoryStore> {
 }
 
 fn issue(tokens: &TokenAuthority<MemoryStore>) -> String {
-    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
     tokens.blocking().issue(new).unwrap().expose_secret().to_owned()
 }
 

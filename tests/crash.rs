@@ -24,10 +24,10 @@ use app_tokens::store::{
 };
 use app_tokens::token::Token;
 use app_tokens::{
-    AuthError, By, ChangeError, IssueError, IssuedToken, NewToken, Owner, Reason, Requirement,
+    Access, AuthError, ChangeError, IssueError, IssuedToken, NewToken, Owner, Reason, Requirement,
     Rotation, Timestamp, TokenAuthority, TokenId, TokenStore,
 };
-use common::{policy, ready, two_keys, two_keys_turned};
+use common::{operator, policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;
 use support::postgres::{Blocked, RUNTIME, Server, pool_to};
 
@@ -126,7 +126,7 @@ fn owner(round: u64, worker: usize) -> Owner {
 /// Deletes what a round has made, so that the next one has as much to do.
 fn forget<S: RuntimeFree + Clone>(store: &S, round: u64) {
     for worker in 0..WORKERS {
-        authority(store).blocking().forget_owner(&owner(round, worker), "test").unwrap();
+        authority(store).blocking().forget_owner(&owner(round, worker), &operator("test")).unwrap();
     }
 }
 
@@ -166,7 +166,11 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
     }
 
     fn issue(&mut self) -> Acted {
-        let token = self.tokens.blocking().issue(NewToken::new(self.owner.as_str(), "phone"))?;
+        let token = self.tokens.blocking().issue(NewToken::new(
+            self.owner.as_str(),
+            "phone",
+            Access::full(),
+        ))?;
         self.voice.say(Mark::Good, token.expose_secret());
         self.good.push(Held { token, under: Vec::new() });
         Ok(())
@@ -176,7 +180,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         let parent = &mut self.good[place];
         let caller = self.tokens.blocking().authenticate(parent.token.expose_secret())?;
         let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
-        let new = NewToken::new(self.owner.as_str(), "under");
+        let new = NewToken::new(self.owner.as_str(), "under", caller.access().clone());
         match self.tokens.blocking().issue_under(&caller, new) {
             Ok(token) => {
                 self.voice.say(Mark::Good, token.expose_secret());
@@ -192,7 +196,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
     fn revoke(&mut self, place: usize) -> Acted {
         let held = self.good.swap_remove(place);
         held.texts().for_each(|text| self.voice.say(Mark::Ending, text));
-        let by = By::Owner(&self.owner);
+        let by = &self.owner;
         self.tokens.blocking().revoke(by, held.token.id(), Reason::REQUESTED)?;
         held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
         Ok(())
@@ -204,7 +208,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         self.voice.say(Mark::Rotating, held.token.expose_secret());
         let under = held.under.iter().map(IssuedToken::expose_secret);
         under.clone().for_each(|text| self.voice.say(Mark::Ending, text));
-        let by = By::Owner(&self.owner);
+        let by = &self.owner;
         match self.tokens.blocking().rotate(by, held.token.id(), Rotation::new()) {
             Ok(token) => {
                 held.texts().for_each(|text| self.voice.say(Mark::Dead, text));

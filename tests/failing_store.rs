@@ -14,7 +14,7 @@ use app_tokens::store::{
     RuntimeFree, StoreError, TokenStore,
 };
 use app_tokens::{
-    Access, By, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
+    Access, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
     Reason, Reuse, Rotation, Timestamp, TokenId,
 };
 use common::*;
@@ -142,21 +142,17 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
         script();
         assert!(tokens.list(&Filter::every_token(), Page::first(1)).is_err());
         script();
-        assert!(matches!(tokens.find(By::Owner(&alice), issued.id()), Err(ManageError::Failed(_))));
+        assert!(matches!(tokens.find(&alice, issued.id()), Err(ManageError::Failed(_))));
         script();
-        let revoked = tokens.revoke(By::Owner(&alice), issued.id(), Reason::REQUESTED);
+        let revoked = tokens.revoke(&alice, issued.id(), Reason::REQUESTED);
         assert!(matches!(revoked, Err(ManageError::Failed(_))), "never a false \"revoked\"");
         script();
-        assert!(
-            tokens
-                .revoke_matching(By::Owner(&alice), &Filter::every_token(), Reason::REQUESTED)
-                .is_err()
-        );
+        assert!(tokens.revoke_matching(&alice, &Filter::every_token(), Reason::REQUESTED).is_err());
         script();
-        assert!(tokens.forget(By::Owner(&alice), issued.id()).is_err());
+        assert!(tokens.forget(&alice, issued.id()).is_err());
         script();
         assert!(tokens.purge().is_err());
-        let by = By::Owner(&alice);
+        let by = &alice;
         script();
         assert!(failed(tokens.rename(by, issued.id(), "x")));
         script();
@@ -166,16 +162,18 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
         script();
         assert!(failed(tokens.rotate(by, issued.id(), Rotation::new())));
         script();
-        let under = tokens.issue_under(&caller, NewToken::new("alice", "x"));
+        let under = tokens.issue_under(&caller, NewToken::new("alice", "x", Access::full()));
         assert!(matches!(under, Err(IssueError::Failed(_))));
         script();
         assert!(tokens.expiring(DAY, Page::first(1)).is_err());
         script();
-        assert!(tokens.revoke_leaked(issued.expose_secret(), "x").is_err());
+        assert!(tokens.revoke_leaked(issued.expose_secret(), &operator("x")).is_err());
         script();
         assert!(tokens.reseal().is_err());
         script();
-        assert!(tokens.danger_reseal_without_proof(KeyId::new(9).unwrap(), "x").is_err());
+        assert!(
+            tokens.danger_reseal_without_proof(KeyId::new(9).unwrap(), &operator("x")).is_err()
+        );
         script();
         assert!(tokens.keys_in_use().is_err());
         script();
@@ -189,7 +187,8 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
 fn an_insert_that_was_not_done_issues_nothing() {
     let (store, bench) = faulty();
     store.script(&[Fault::NotDone]);
-    let error = bench.tokens.blocking().issue(NewToken::new("alice", "x")).unwrap_err();
+    let error =
+        bench.tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap_err();
     let IssueError::Failed(failed) = &error else { panic!("{error:?}") };
     assert_eq!(certainty(failed), Certainty::NotDone);
     assert_eq!(error.to_string(), "the token store failed: the disk is full");
@@ -206,7 +205,7 @@ fn a_lost_answer_is_looked_up_and_there_is_never_a_second_token() {
     ] {
         let (store, bench) = faulty();
         store.script(lost);
-        match bench.tokens.blocking().issue(NewToken::new("alice", "x")) {
+        match bench.tokens.blocking().issue(NewToken::new("alice", "x", Access::full())) {
             Ok(issued) => bench.assert_good(issued.expose_secret()),
             Err(IssueError::Failed(failed)) => assert_eq!(certainty(&failed), Certainty::Unknown),
             Err(other) => panic!("{lost:?}: {other:?}"),
@@ -225,7 +224,8 @@ fn a_token_is_never_shown_that_may_not_be_stored() {
         &[Fault::LostUnknown, Fault::NotDone, Fault::LostUnknown],
     ] {
         store.script(lost);
-        let error = bench.tokens.blocking().issue(NewToken::new("alice", "x")).unwrap_err();
+        let error =
+            bench.tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap_err();
         let IssueError::Failed(failed) = &error else { panic!("{error:?}") };
         assert_eq!(certainty(failed), Certainty::Unknown, "the first insert may still come");
     }
@@ -233,8 +233,6 @@ fn a_token_is_never_shown_that_may_not_be_stored() {
 }
 
 // -- lost answers of what comes later in a life
-
-const OPS: By<'static> = By::Operator("ops");
 
 /// What may happen to the store's insert, and to the looks and the second insert that follow. With whether the answer must be that
 /// nothing is known.
@@ -266,7 +264,7 @@ fn rotate(
     overlap: u64,
 ) -> Result<IssuedToken, ChangeError> {
     let rotation = Rotation::new().overlap(secs(overlap));
-    bench.tokens.blocking().rotate(OPS, old.id(), rotation)
+    bench.tokens.blocking().rotate(&ops(), old.id(), rotation)
 }
 
 #[test]
@@ -330,7 +328,7 @@ fn a_token_issued_under_another_whose_answer_is_lost_is_there_once_or_not_at_all
         let tokens = bench.tokens.blocking();
         let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
         store.script(&[&[Fault::None], *lost].concat());
-        let answer = tokens.issue_under(&caller, NewToken::new("alice", "x"));
+        let answer = tokens.issue_under(&caller, NewToken::new("alice", "x", Access::full()));
         store.script(&[]);
         assert!(ways_in(&bench).len() <= 2, "{lost:?}");
         match answer {
@@ -338,7 +336,7 @@ fn a_token_issued_under_another_whose_answer_is_lost_is_there_once_or_not_at_all
             Err(IssueError::Failed(_)) => {}
             Err(other) => panic!("{lost:?}: {other:?}"),
         }
-        tokens.revoke(OPS, parent.id(), Reason::REQUESTED).unwrap();
+        tokens.revoke(&ops(), parent.id(), Reason::REQUESTED).unwrap();
         assert_eq!(ways_in(&bench), [], "{lost:?}");
     }
 }
@@ -352,7 +350,7 @@ fn a_change_whose_answer_is_lost_is_made_or_said_to_be_unknown() {
     let rename = |label, lost: &[Fault]| {
         // The look at the token goes well.
         store.script(&[&[Fault::None], lost].concat());
-        let answer = tokens.rename(OPS, issued.id(), label);
+        let answer = tokens.rename(&ops(), issued.id(), label);
         store.script(&[]);
         match answer {
             Ok(view) => assert_eq!(view.label().as_str(), label),
@@ -408,10 +406,13 @@ fn a_report_of_a_leak_that_failed_in_the_middle_can_be_made_again() {
     let (one, other) = (bench.issue("alice"), bench.issue("alice"));
     let text = format!("{} {}", one.expose_secret(), other.expose_secret());
     store.script(&[Fault::None, Fault::None, Fault::None, Fault::NotDone]);
-    assert!(bench.tokens.blocking().revoke_leaked(&text, "x").is_err());
+    assert!(bench.tokens.blocking().revoke_leaked(&text, &operator("x")).is_err());
     bench.assert_denied(one.expose_secret(), DenialReason::Revoked);
     bench.assert_good(other.expose_secret());
-    assert_eq!(bench.tokens.blocking().revoke_leaked(&text, "x").unwrap().leaks.len(), 2);
+    assert_eq!(
+        bench.tokens.blocking().revoke_leaked(&text, &operator("x")).unwrap().leaks.len(),
+        2
+    );
     bench.assert_denied(other.expose_secret(), DenialReason::Revoked);
 }
 
@@ -425,7 +426,9 @@ fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_
         let after = bench_with_ring(store.clone(), ring, policy());
         let tokens = after.tokens.blocking();
         let reseal = || match trusting {
-            true => tokens.danger_reseal_without_proof(KeyId::new(1).unwrap(), "ops").ok(),
+            true => {
+                tokens.danger_reseal_without_proof(KeyId::new(1).unwrap(), &operator("ops")).ok()
+            }
             false => tokens.reseal().ok(),
         };
         // The list, one row, and the next fails.
@@ -458,9 +461,11 @@ fn rows_trusted_by_a_call_that_was_given_up_are_named() {
     let lost = KeyId::new(1).unwrap();
     // The list and one row; then there is no answer, and nobody waits for one.
     store.script(&[Fault::None, Fault::None, Fault::Stalls]);
-    assert!(poll_once(after.tokens.danger_reseal_without_proof(lost, "ops")).is_pending());
+    assert!(
+        poll_once(after.tokens.danger_reseal_without_proof(lost, &operator("ops"))).is_pending()
+    );
     let given_up = after.heard.texts();
-    after.tokens.blocking().danger_reseal_without_proof(lost, "ops").unwrap();
+    after.tokens.blocking().danger_reseal_without_proof(lost, &operator("ops")).unwrap();
     let heard = [given_up, after.heard.texts()].concat();
     for token in &issued {
         assert!(heard.iter().any(|text| text.contains(&token.id().to_string())), "{heard:?}");
@@ -473,8 +478,7 @@ fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
     let issued = bench.issue("alice");
     store.script(&[Fault::DoneUnknown]);
     let alice: Owner = owner("alice");
-    let revoke =
-        || bench.tokens.blocking().revoke(By::Owner(&alice), issued.id(), Reason::REQUESTED);
+    let revoke = || bench.tokens.blocking().revoke(&alice, issued.id(), Reason::REQUESTED);
     assert!(matches!(revoke(), Err(ManageError::Failed(_))));
     assert_eq!(revoke().unwrap(), 0);
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
@@ -487,26 +491,32 @@ fn a_change_that_nobody_heard_the_answer_of_is_told() {
     // How often the store is asked before the change.
     let acts: [(&str, usize, Act); 8] = [
         ("Issued", 0, |bench, _| {
-            Box::pin(async { bench.tokens.issue(NewToken::new("bob", "x")).await.is_ok() })
+            Box::pin(async {
+                bench.tokens.issue(NewToken::new("bob", "x", Access::full())).await.is_ok()
+            })
         }),
         ("Changed", 1, |bench, id| {
-            Box::pin(async move { bench.tokens.rename(OPS, id, "y").await.is_ok() })
+            Box::pin(async move { bench.tokens.rename(&ops(), id, "y").await.is_ok() })
         }),
         ("Changed", 1, |bench, id| {
             let less = Access::scopes(["files:read"]).unwrap();
-            Box::pin(async move { bench.tokens.narrow(OPS, id, less).await.is_ok() })
+            Box::pin(async move { bench.tokens.narrow(&ops(), id, less).await.is_ok() })
         }),
         ("Rotated", 1, |bench, id| {
-            Box::pin(async move { bench.tokens.rotate(OPS, id, Rotation::new()).await.is_ok() })
+            Box::pin(async move { bench.tokens.rotate(&ops(), id, Rotation::new()).await.is_ok() })
         }),
         ("Revoked", 0, |bench, id| {
-            Box::pin(async move { bench.tokens.revoke(OPS, id, Reason::REQUESTED).await.is_ok() })
+            Box::pin(
+                async move { bench.tokens.revoke(&ops(), id, Reason::REQUESTED).await.is_ok() },
+            )
         }),
         ("Forgotten", 1, |bench, id| {
-            Box::pin(async move { bench.tokens.forget(OPS, id).await.is_ok() })
+            Box::pin(async move { bench.tokens.forget(&ops(), id).await.is_ok() })
         }),
         ("Forgotten", 1, |bench, _| {
-            Box::pin(async { bench.tokens.forget_owner(&owner("alice"), "x").await.is_ok() })
+            Box::pin(async {
+                bench.tokens.forget_owner(&owner("alice"), &operator("x")).await.is_ok()
+            })
         }),
         ("Purged", 0, |bench, _| Box::pin(async { bench.tokens.purge().await.is_ok() })),
     ];
@@ -515,7 +525,7 @@ fn a_change_that_nobody_heard_the_answer_of_is_told() {
             let (store, bench) = faulty();
             let id = bench.issue("alice").id();
             if kind == "Purged" {
-                bench.tokens.blocking().revoke(OPS, id, Reason::REQUESTED).unwrap();
+                bench.tokens.blocking().revoke(&ops(), id, Reason::REQUESTED).unwrap();
                 bench.clock.advance(secs(400 * 86_400));
             }
             bench.heard.texts();
@@ -544,7 +554,7 @@ fn a_deletion_that_failed_in_the_middle_tells_what_it_deleted() {
     let store = Faulty::default();
     let bench = bench_over(store.clone(), policy().with_no_limit_per_owner());
     for _ in 0..1001 {
-        let new = NewToken::new("alice", "x").expires_in(secs(1));
+        let new = NewToken::new("alice", "x", Access::full()).expires_in(secs(1));
         drop(ready(bench.tokens.issue(new)).unwrap());
     }
     bench.clock.advance(secs(400 * 86_400));
@@ -553,7 +563,7 @@ fn a_deletion_that_failed_in_the_middle_tells_what_it_deleted() {
     assert!(bench.tokens.blocking().purge().is_err());
     assert_eq!(bench.heard.texts(), ["Purged { count: 1000, is_certain: true }"]);
     store.script(&[Fault::None, Fault::LostUnknown]);
-    assert!(bench.tokens.blocking().forget_owner(&owner("alice"), "x").is_err());
+    assert!(bench.tokens.blocking().forget_owner(&owner("alice"), &operator("x")).is_err());
     let heard = bench.heard.texts().concat();
     assert!(heard.contains("count: 0, is_certain: false"), "{heard}");
 }
@@ -565,7 +575,9 @@ fn a_store_that_stalls_leaves_nothing_behind_when_the_caller_gives_up() {
     store.script(&[Fault::Stalls]);
     assert!(poll_once(bench.tokens.authenticate(issued.expose_secret())).is_pending());
     store.script(&[Fault::Stalls]);
-    assert!(poll_once(bench.tokens.issue(NewToken::new("alice", "x"))).is_pending());
+    assert!(
+        poll_once(bench.tokens.issue(NewToken::new("alice", "x", Access::full()))).is_pending()
+    );
     bench.assert_good(issued.expose_secret());
     assert_eq!(bench.all_of("alice").len(), 1);
 }

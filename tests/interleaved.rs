@@ -6,11 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::error::{ChangeError, DenialReason};
 use app_tokens::record::Status;
-use app_tokens::{By, IssueError, NewToken, Rotation};
+use app_tokens::{Access, IssueError, NewToken, Rotation};
 use common::outside::Outside;
 use common::*;
-
-const OPS: By<'static> = By::Operator("ops");
 
 #[test]
 fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
@@ -31,7 +29,7 @@ fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
     bench.assert_good(issued.expose_secret());
     let same = bench.tokens.clone();
     store.after_the_next_read(move || same.blocking().flush_usage().unwrap());
-    let view = bench.tokens.blocking().find(OPS, issued.id()).unwrap();
+    let view = bench.tokens.blocking().find(&ops(), issued.id()).unwrap();
     assert_eq!(view.last_use().unwrap().at, at(0));
 }
 
@@ -50,7 +48,7 @@ fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
         move || same.blocking().flush_usage().unwrap()
     };
     store.after_the_next_read(flush());
-    assert!(tokens.issue_under(&caller, NewToken::new("alice", "Script")).is_ok());
+    assert!(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())).is_ok());
 }
 
 #[test]
@@ -63,9 +61,9 @@ fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
         (bench.tokens.clone(), bench.clock.clone(), old.id(), Arc::clone(&new));
     store.before_the_next_read(move || {
         clock.advance(secs(1));
-        *first.lock().unwrap() = Some(same.blocking().rotate(OPS, id, Rotation::new()).unwrap());
+        *first.lock().unwrap() = Some(same.blocking().rotate(&ops(), id, Rotation::new()).unwrap());
     });
-    let second = bench.tokens.blocking().rotate(OPS, old.id(), Rotation::new());
+    let second = bench.tokens.blocking().rotate(&ops(), old.id(), Rotation::new());
     assert!(matches!(second, Err(ChangeError::NotActive(Status::Superseded))), "{second:?}");
     bench.assert_good(new.lock().unwrap().as_ref().unwrap().expose_secret());
     bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
@@ -81,9 +79,9 @@ fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
     let (same, clock, id) = (bench.tokens.clone(), bench.clock.clone(), old.id());
     store.before_the_next_read(move || {
         clock.advance(secs(1));
-        drop(same.blocking().rotate(OPS, id, Rotation::new()).unwrap());
+        drop(same.blocking().rotate(&ops(), id, Rotation::new()).unwrap());
     });
-    let derived = tokens.issue_under(&caller, NewToken::new("alice", "Script"));
+    let derived = tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full()));
     assert!(matches!(derived, Err(IssueError::ParentChanged)), "{derived:?}");
 }
 
@@ -94,7 +92,7 @@ fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
     let (same, clock) = (bench.tokens.clone(), bench.clock.clone());
     store.before_the_next_read(move || {
         clock.advance(secs(600));
-        drop(same.blocking().issue(NewToken::new("alice", "Young")).unwrap());
+        drop(same.blocking().issue(NewToken::new("alice", "Young", Access::full())).unwrap());
     });
     assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Active));
 }

@@ -14,8 +14,8 @@ use app_tokens::event::Event;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
-    ManualClock, MemoryStore, NewToken, Policy, Presented, Requirement, ResealReport, Reuse,
-    Rotation, Timestamp, TokenAuthority, TokenId, TokenPage,
+    ManualClock, MemoryStore, NewToken, Origin, Policy, Requirement, ResealReport, Reuse, Rotation,
+    Timestamp, TokenAuthority, TokenId, TokenPage,
 };
 
 #[path = "model/acts.rs"]
@@ -27,10 +27,11 @@ mod reference;
 #[path = "model/texts.rs"]
 mod texts;
 
-use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish};
+use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish, access_of};
 use draw::Draw;
 use reference::{ACTIVE, Model, Verdict};
 use support::postgres::{Blocked, RUNTIME, Server};
+use support::rows::operator;
 
 #[test]
 fn the_engine_on_memory_does_as_the_model() {
@@ -140,7 +141,6 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Found(None)",
         "Count",
         "Unknown",
-        "Invalid",
         "FirstUse",
         "NewAddress",
         "Revoked",
@@ -187,7 +187,6 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
     // Where the engine refused, any id shows the difference.
     let new = issued.unwrap_or(TokenId::MAX);
     let answer = match act {
-        act if act.is_by_nobody() => Answer::Invalid,
         Act::Issue(wish) => either(model.issue(wish, None, new)),
         Act::IssueUnder(caller, wish) => either(model.issue(wish, Some(*caller), new)),
         Act::Authenticate { means, as_owner, address, client, scope, .. } => {
@@ -312,16 +311,16 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 }
             }
             Act::Authenticate { text, as_owner, address, client, scope, .. } => {
-                let mut presented = Presented::new(text);
+                let mut origin = Origin::unknown();
                 if let Some(address) = address {
-                    presented = presented.from_address(*address);
+                    origin = origin.address(*address);
                 }
                 if let Some(client) = client {
-                    presented = presented.from_client(client);
+                    origin = origin.client(client);
                 }
                 let authenticated = match as_owner {
-                    Some(owner) => tokens.authenticate_as(owner, presented),
-                    None => tokens.authenticate(presented),
+                    Some(owner) => tokens.authenticate_as(owner, text, origin),
+                    None => tokens.authenticate_from(text, origin),
                 };
                 match authenticated {
                     Ok(good) => {
@@ -346,9 +345,9 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             }
             Act::Change { who, id, change } => {
                 let changed = match change {
-                    Change::Label(label) => tokens.rename(who.by(), *id, label),
-                    Change::Access(access) => tokens.narrow(who.by(), *id, access.clone()),
-                    Change::End(end) => tokens.extend(who.by(), *id, *end),
+                    Change::Label(label) => tokens.rename(who.actor(), *id, label),
+                    Change::Access(access) => tokens.narrow(who.actor(), *id, access.clone()),
+                    Change::End(end) => tokens.extend(who.actor(), *id, *end),
                 };
                 match changed {
                     Ok(view) => Answer::Found(Box::new(Line::of(&view))),
@@ -366,29 +365,29 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 if let Some(overlap) = turn.overlap {
                     rotation = rotation.overlap(duration(overlap));
                 }
-                match tokens.rotate(who.by(), *id, rotation) {
+                match tokens.rotate(who.actor(), *id, rotation) {
                     Ok(issued) => return shown(&issued),
                     Err(error) => unchanged(&error),
                 }
             }
-            Act::RevokeLeaked(text, _, who) => match tokens.revoke_leaked(text, who.name()) {
+            Act::RevokeLeaked(text, _, who) => match tokens.revoke_leaked(text, &who.operator()) {
                 Ok(report) => {
                     Answer::Leaks(report.leaks.iter().map(|leak| (leak.id, leak.outcome)).collect())
                 }
                 Err(error) => not_managed(&error),
             },
-            Act::Find { who, id } => match tokens.find(who.by(), *id) {
+            Act::Find { who, id } => match tokens.find(who.actor(), *id) {
                 Ok(view) => Answer::Found(Box::new(Line::of(&view))),
                 Err(error) => not_managed(&error),
             },
             Act::Revoke { who, id, reason } => {
-                counted(tokens.revoke(who.by(), *id, reason.clone()))
+                counted(tokens.revoke(who.actor(), *id, reason.clone()))
             }
             Act::RevokeMatching { who, filter, reason } => {
-                counted(tokens.revoke_matching(who.by(), filter, reason.clone()))
+                counted(tokens.revoke_matching(who.actor(), filter, reason.clone()))
             }
-            Act::Forget { who, id } => counted(tokens.forget(who.by(), *id)),
-            Act::ForgetOwner { owner, who } => counted(tokens.forget_owner(owner, who.name())),
+            Act::Forget { who, id } => counted(tokens.forget(who.actor(), *id)),
+            Act::ForgetOwner { owner, who } => counted(tokens.forget_owner(owner, &who.operator())),
             Act::FlushUsage => tokens.flush_usage().map_or(Answer::Failed, |()| Answer::Done),
             Act::Purge => tokens.purge().map_or(Answer::Failed, Answer::Count),
             Act::Reseal(to) => {
@@ -405,7 +404,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::Trust { lost, only, who } => {
                 let by = if *only == ACTIVE { &self.without_other } else { &self.without_active };
                 let lost = KeyId::new(*lost).unwrap();
-                match by.blocking().danger_reseal_without_proof(lost, who.name()) {
+                match by.blocking().danger_reseal_without_proof(lost, &who.operator()) {
                     Ok(ResealReport { moved, trusted, tampered, left })
                         if tampered.is_empty()
                             && left.is_empty()
@@ -443,7 +442,6 @@ fn counted(count: Result<u64, ManageError>) -> Answer {
 fn not_managed(error: &ManageError) -> Answer {
     match error {
         ManageError::Unknown => Answer::Unknown,
-        ManageError::Invalid(_) => Answer::Invalid,
         _ => Answer::Failed,
     }
 }
@@ -479,7 +477,6 @@ fn unchanged(error: &ChangeError) -> Answer {
     Answer::Refused(match error {
         ChangeError::Unknown => return Answer::Unknown,
         ChangeError::NotActive(status) => return Answer::NotActive(*status),
-        ChangeError::Invalid(_) => return Answer::Invalid,
         ChangeError::MoreAccess => "more access",
         ChangeError::Life(life) => refused_life(*life),
         ChangeError::OverlapTooLong { .. } => "overlap too long",
@@ -503,12 +500,9 @@ fn refused_life(error: LifeError) -> &'static str {
 }
 
 fn new_token(wish: &Wish) -> NewToken {
-    let mut new = NewToken::new(wish.owner, wish.label);
-    if let Some(scopes) = wish.scopes {
-        new = new.scopes(scopes.iter().copied());
-    }
-    if let Some(operator) = wish.operator {
-        new = new.issued_by(operator);
+    let mut new = NewToken::new(wish.owner, wish.label, access_of(wish.scopes));
+    if let Some(name) = wish.operator {
+        new = new.issued_by(&operator(name));
     }
     match wish.life {
         Life::Default => new,
@@ -520,7 +514,7 @@ fn new_token(wish: &Wish) -> NewToken {
 
 fn policy(rules: &Rules) -> Policy {
     let mut policy = Policy::new("acme")
-        .and_then(|policy| policy.with_former_prefix("former"))
+        .and_then(|policy| policy.with_realm("acme")?.with_former_prefix("former"))
         .and_then(|policy| policy.with_default_life(duration(rules.default_life)))
         .and_then(|policy| policy.with_overlap(duration(rules.overlap)))
         .unwrap()

@@ -7,13 +7,11 @@ use app_tokens::error::DenialReason;
 use app_tokens::record::{Expires, RecordParts, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::{
-    Access, By, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Label, ManageError,
+    Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Label, ManageError,
     NewToken, Reason, Rotation, Seal, TokenId,
 };
 use common::outside::{Outside, TAMPERINGS};
 use common::*;
-
-const OPS: By<'static> = By::Operator("ops");
 
 type Operation = (&'static str, fn(&Bench<Outside>, &Caller) -> Answer);
 
@@ -29,26 +27,28 @@ enum Answer {
 
 /// Every operation that writes a seal.
 const OPERATIONS: &[Operation] = &[
-    ("rename", |bench, caller| changed(bench.tokens.blocking().rename(OPS, caller.id(), "x"))),
+    ("rename", |bench, caller| changed(bench.tokens.blocking().rename(&ops(), caller.id(), "x"))),
     ("narrow", |bench, caller| {
         let none = Access::scopes::<&str>([]).unwrap();
-        changed(bench.tokens.blocking().narrow(OPS, caller.id(), none))
+        changed(bench.tokens.blocking().narrow(&ops(), caller.id(), none))
     }),
     ("narrow to what it has", |bench, caller| {
         let same = caller.access().clone();
-        changed(bench.tokens.blocking().narrow(OPS, caller.id(), same))
+        changed(bench.tokens.blocking().narrow(&ops(), caller.id(), same))
     }),
-    ("extend", |bench, caller| changed(bench.tokens.blocking().extend(OPS, caller.id(), later()))),
+    ("extend", |bench, caller| {
+        changed(bench.tokens.blocking().extend(&ops(), caller.id(), later()))
+    }),
     ("rotate", |bench, caller| {
         let rotation = Rotation::new();
-        changed(bench.tokens.blocking().rotate(OPS, caller.id(), rotation))
+        changed(bench.tokens.blocking().rotate(&ops(), caller.id(), rotation))
     }),
     ("rotate with an overlap", |bench, caller| {
         let rotation = Rotation::new().overlap(secs(60));
-        changed(bench.tokens.blocking().rotate(OPS, caller.id(), rotation))
+        changed(bench.tokens.blocking().rotate(&ops(), caller.id(), rotation))
     }),
     ("issue under it", |bench, caller| {
-        let new = NewToken::new(caller.owner(), "child");
+        let new = NewToken::new(caller.owner(), "child", caller.access().clone());
         match bench.tokens.blocking().issue_under(caller, new) {
             Ok(_) => Answer::Done,
             Err(IssueError::ParentChanged) => Answer::Gone,
@@ -85,7 +85,7 @@ fn later() -> Expires {
 fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
-    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
     let issued = bench.tokens.blocking().issue(new).unwrap();
     let caller = any(bench.tokens.blocking().authenticate(issued.expose_secret()).unwrap());
     bench.tokens.blocking().flush_usage().unwrap();
@@ -93,7 +93,7 @@ fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
 }
 
 fn revoke(bench: &Bench<Outside>, id: TokenId) {
-    assert_eq!(bench.tokens.blocking().revoke(OPS, id, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(bench.tokens.blocking().revoke(&ops(), id, Reason::REQUESTED).unwrap(), 1);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_owner_of_his_own_making_changes_nothing_either() {
     store.change(issued.id(), |parts| parts.owner = root.clone());
     let tampered = store.rows();
     let tokens = bench.tokens.blocking();
-    let by = By::Owner(&root);
+    let by = &root;
     let answers = [
         changed(tokens.rename(by, issued.id(), "x")),
         changed(tokens.narrow(by, issued.id(), Access::full())),
@@ -161,18 +161,20 @@ type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 /// key is in the ring.
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
-    ("the seal", Answer::Refused(Status::Revoked), |parts, before| parts.seal = before.seal),
+    ("the seal", Answer::Refused(Status::Revoked), |parts, before| {
+        parts.seal = before.seal.clone()
+    }),
     ("no revocation", Answer::Refused(Status::Tampered), |parts, _| parts.revocation = None),
     ("no revocation and a made-up seal", Answer::Refused(Status::Tampered), |parts, _| {
         parts.revocation = None;
-        parts.seal = Some(Seal::from_bytes([7; 32]));
+        parts.seal = Seal::from_bytes(&[1; 33]);
     }),
     (
         "no revocation, the seal and a later end",
         Answer::Refused(Status::Tampered),
         |parts, before| {
             parts.revocation = None;
-            parts.seal = before.seal;
+            parts.seal = before.seal.clone();
             parts.expires = Expires::Never;
         },
     ),
@@ -229,7 +231,7 @@ fn a_revocation_between_look_and_write_stands() {
         let (store, bench, issued, caller) = token();
         let (behind, id) = (bench.tokens.clone(), issued.id());
         store.before_the_next_write(move || {
-            behind.blocking().revoke(OPS, id, Reason::LEAKED).unwrap();
+            behind.blocking().revoke(&ops(), id, Reason::LEAKED).unwrap();
         });
         let answer = operation(&bench, &caller);
         assert_ne!(answer, Answer::Done, "{name}");
@@ -247,7 +249,7 @@ fn a_second_rotation_blesses_neither_the_old_token_nor_its_successor() {
         for tampered_is_old in [true, false] {
             let (store, bench, old, _) = token();
             let tokens = bench.tokens.blocking();
-            let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+            let again = || tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60)));
             let successor = again().unwrap();
             let tampered = if tampered_is_old { old.id() } else { successor.id() };
             store.change(tampered, *tamper);
@@ -269,7 +271,7 @@ fn a_second_rotation_brings_no_revoked_successor_back() {
     for (what, _, unrevoke) in UNREVOKINGS {
         let (store, bench, old, _) = token();
         let tokens = bench.tokens.blocking();
-        let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+        let again = || tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60)));
         let successor = again().unwrap();
         let before = store.parts(successor.id());
         revoke(&bench, successor.id());
@@ -284,7 +286,7 @@ fn a_second_rotation_brings_no_revoked_successor_back() {
 fn a_successor_of_somebody_elses_making_is_not_taken_over() {
     let (store, bench, old, _) = token();
     let tokens = bench.tokens.blocking();
-    let again = || tokens.rotate(OPS, old.id(), Rotation::new().overlap(secs(60)));
+    let again = || tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60)));
     let successor = again().unwrap();
     // A good row of another owner's, under the successor's id.
     let foreign = store.parts(bench.issue("root").id());
@@ -308,7 +310,7 @@ fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
     let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
     let tokens = after.tokens.blocking();
     let lost = KeyId::new(1).unwrap();
-    let report = tokens.danger_reseal_without_proof(lost, "ops").unwrap();
+    let report = tokens.danger_reseal_without_proof(lost, &operator("ops")).unwrap();
     let mut trusted = [of_lost.id(), other.id()];
     trusted.sort_unstable();
     assert_eq!((report.moved, &report.trusted[..]), (2, &trusted[..]));
@@ -325,7 +327,8 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
     revoke(&bench, issued.id());
     let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
     let lost = KeyId::new(1).unwrap();
-    let reseal = || after.tokens.blocking().danger_reseal_without_proof(lost, "ops").unwrap();
+    let reseal =
+        || after.tokens.blocking().danger_reseal_without_proof(lost, &operator("ops")).unwrap();
     assert_eq!(reseal().moved, 0);
     // A row without a seal was revoked, or never sealed: no key is needed to see that.
     store.change(issued.id(), |parts| parts.revocation = None);
@@ -340,11 +343,9 @@ fn only_a_key_that_the_ring_lacks_is_lost() {
     store.change(issued.id(), |parts| parts.expires = Expires::Never);
     for number in [1, 2] {
         let key_id = KeyId::new(number).unwrap();
-        let refused = bench.tokens.blocking().danger_reseal_without_proof(key_id, "ops");
+        let refused = bench.tokens.blocking().danger_reseal_without_proof(key_id, &operator("ops"));
         assert!(matches!(refused, Err(ManageError::KeyNotLost(id)) if id == key_id));
     }
-    let nobody = bench.tokens.blocking().danger_reseal_without_proof(KeyId::new(9).unwrap(), "");
-    assert!(matches!(nobody, Err(ManageError::Invalid(_))));
     bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
 }
 

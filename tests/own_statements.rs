@@ -16,7 +16,7 @@ enum Cell<'r> {
 }
 
 /// In the order of the statements that read a row.
-fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 21] {
+fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 23] {
     use Cell::{Bytes, Number, Text};
     [
         Number(Some(c.id)),
@@ -25,6 +25,8 @@ fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 21] {
         Text(c.label.as_deref()),
         Text(c.scopes.as_deref()),
         Text(c.resources.as_deref()),
+        Text(c.networks.as_deref()),
+        Text(c.attributes.as_deref()),
         Text(c.issued_by.as_deref()),
         Number(c.created_at),
         Number(c.expires_at),

@@ -127,8 +127,8 @@ plant "the owner beside the token is not compared" src/authority/authenticate.rs
     "if verified.owner() != owner {" \
     "if false && verified.owner() != owner {"
 plant "an owner may see another's token" src/authority.rs \
-    "By::Owner(acting) => acting == owner," \
-    "By::Owner(acting) => acting == owner || true,"
+    "Actor::Owner(acting) => acting == owner," \
+    "Actor::Owner(acting) => acting == owner || true,"
 plant "an owner's act is not limited to their own tokens" src/authority.rs \
     "is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
     "is_theirs.then(|| filter)"

@@ -24,7 +24,7 @@ mod tables;
 mod within;
 
 use app_tokens::store::PostgresStore;
-use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority};
 
 use support::postgres::{RUNTIME, Server};
 
@@ -35,7 +35,8 @@ fn a_token_goes_through_a_real_database() {
         let store: PostgresStore = database.store().await;
         let tokens =
             TokenAuthority::new(store, KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
-        let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+        let issued =
+            tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
         let good = tokens.authenticate(issued.expose_secret()).await.unwrap();
         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
         assert_eq!(caller.owner().as_str(), "alice");

@@ -35,7 +35,7 @@ fn every_field_of_every_kind_of_row_survives_a_reopen() {
         owner: owner(&"é".repeat(255)),
         label: Label::new("€".repeat(128)).unwrap(),
         access: Access::scopes((0..256).map(|n| format!("{n:0>128}"))).unwrap(),
-        last_use: Some(LastUse { at: at(1), address: None, client: Some("a\0b\nc".into()) }),
+        last_use: Some(LastUse { at: at(1), address: None, client: Some("é".repeat(200).into()) }),
         ..parts(TokenId::MAX.as_u64())
     };
     insert(&store, longest.clone());
@@ -275,7 +275,22 @@ const DAMAGE: &[(&str, bool)] = &[
     ("scopes = 'r' || char(10)", false),
     ("scopes = 'r w'", false),
     ("resources = 'a*b'", false),
+    ("resources = 'under:a/'", false),
+    ("resources = 'under:b' || char(10) || 'exact:a'", false),
     ("resources = NULL", true),
+    ("networks = ''", true),
+    ("networks = '10.0.0.0/8'", true),
+    ("networks = '10.0.0.1/8'", false),
+    ("networks = '192.0.2.7'", false),
+    ("networks = '::ffff:10.0.0.0/104'", false),
+    ("networks = '9.0.0.0/8' || char(10) || '10.0.0.0/8'", false),
+    ("attributes = 'a b'", true),
+    ("attributes = ''", false),
+    ("attributes = 'a'", false),
+    ("attributes = 'a '", false),
+    ("attributes = 'a  b'", false),
+    ("attributes = 'b x' || char(10) || 'a x'", false),
+    ("attributes = 'a x' || char(10) || 'a x'", false),
     ("issued_by = ''", false),
     ("issued_by = 'somebody'", true),
     ("created_at = -1", false),
@@ -301,8 +316,12 @@ const DAMAGE: &[(&str, bool)] = &[
     ("key_id = 4294967295", true),
     ("seal = NULL", true),
     ("seal = x''", false),
-    ("seal = zeroblob(32)", true),
-    ("seal = zeroblob(33)", false),
+    ("seal = zeroblob(65)", false),
+    ("seal = x'01'", false),
+    ("seal = CAST(x'01' || zeroblob(31) AS BLOB)", false),
+    ("seal = CAST(x'01' || zeroblob(33) AS BLOB)", false),
+    ("seal = CAST(x'01' || zeroblob(32) AS BLOB)", true),
+    ("seal = CAST(x'02' || zeroblob(32) AS BLOB)", true),
 ];
 
 #[test]
@@ -316,8 +335,11 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         Policy::new("acme").unwrap().with_no_limit_per_owner(),
     );
     let issue = || {
-        let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
-        let new = NewToken::new("alice", "My phone").access(access);
+        let access = Access::scopes(["r", "w"])
+            .unwrap()
+            .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
+            .unwrap();
+        let new = NewToken::new("alice", "My phone", access);
         tokens.blocking().issue(new).unwrap()
     };
     let sound = issue();

@@ -9,7 +9,7 @@ use app_tokens::record::RecordParts;
 use app_tokens::store::{
     Certainty, Filter, Page, SqliteStore, SqliteStoreError, StoreError, TokenStore,
 };
-use app_tokens::{AuthError, IssueError, KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, AuthError, IssueError, KeyRing, NewToken, Policy, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]
@@ -183,7 +183,7 @@ fn authority(store: &SqliteStore) -> TokenAuthority<SqliteStore> {
 }
 
 fn new_token() -> NewToken {
-    NewToken::new("alice", "My phone")
+    NewToken::new("alice", "My phone", Access::full())
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@ use app_tokens::store::{
     Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TableName, TokenStore,
     conformance,
 };
-use app_tokens::{AuthError, By, KeyRing, NewToken, Policy, Reason, TokenAuthority};
+use app_tokens::{Access, AuthError, KeyRing, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]
@@ -63,7 +63,8 @@ fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before()
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     transaction.with(add_user).unwrap();
     let inside = authority(&transaction);
-    let issued = inside.blocking().issue(NewToken::new("alice", "My phone")).unwrap();
+    let issued =
+        inside.blocking().issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
     assert!(inside.blocking().authenticate(issued.expose_secret()).is_ok());
     let outside = authority(store);
     let outside = outside.blocking();
@@ -94,10 +95,10 @@ fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
     add_user(&host).unwrap();
     let tokens = authority(store);
     let tokens = tokens.blocking();
-    let issued = tokens.issue(NewToken::new("alice", "My phone")).unwrap();
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     transaction.with(|connection| connection.execute("DELETE FROM users", [])).unwrap();
-    let by = By::Operator("closing the account");
+    let by = &operator("closing the account");
     authority(&transaction).blocking().revoke(by, issued.id(), Reason::REQUESTED).unwrap();
     assert!(tokens.authenticate(issued.expose_secret()).is_ok());
     transaction.commit().unwrap();
@@ -242,33 +243,43 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(authority(store.clone()).blocking().issue(NewToken::new("alice", "Old")).unwrap());
+    drop(
+        authority(store.clone())
+            .blocking()
+            .issue(NewToken::new("alice", "Old", Access::full()))
+            .unwrap(),
+    );
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let inside = tokens.in_transaction(&transaction);
-    let (by, all) = (By::Operator("x"), Filter::every_token());
+    let (by, all) = (&operator("x"), Filter::every_token());
     inside.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
-    drop(inside.blocking().issue(NewToken::new("alice", "New")).unwrap());
+    drop(inside.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
     drop(inside.into_events());
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New")).unwrap_err();
+    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
 }
 
 /// The second part knows nothing of what the first one revoked in the same transaction.
 #[test]
 fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(authority(store.clone()).blocking().issue(NewToken::new("alice", "Old")).unwrap());
+    drop(
+        authority(store.clone())
+            .blocking()
+            .issue(NewToken::new("alice", "Old", Access::full()))
+            .unwrap(),
+    );
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let first = tokens.in_transaction(&transaction);
-    let (by, all) = (By::Operator("x"), Filter::every_token());
+    let (by, all) = (&operator("x"), Filter::every_token());
     first.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
     let second = tokens.in_transaction(&transaction);
-    drop(second.blocking().issue(NewToken::new("alice", "New")).unwrap());
+    drop(second.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
     drop((first, second));
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New")).unwrap_err();
+    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
 }

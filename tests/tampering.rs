@@ -3,10 +3,10 @@
 mod common;
 
 use app_tokens::error::DenialReason;
-use app_tokens::record::{Actor, LastUse, RecordParts, Revocation, Status};
+use app_tokens::record::{LastUse, RecordParts, Revocation, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{By, Digest, KeyId, NewToken, Reason};
+use app_tokens::{Access, Digest, KeyId, NewToken, Reason};
 use common::outside::{Outside, TAMPERINGS};
 use common::*;
 
@@ -20,7 +20,7 @@ fn a_row_that_was_not_changed_authenticates_from_outside() {
 fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list() {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
-    let new = NewToken::new("alice", "My phone").scopes(["files:read"]);
+    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
     let issued = bench.tokens.blocking().issue(new).unwrap();
     for (what, tamper) in TAMPERINGS {
         store.change(issued.id(), *tamper);
@@ -96,7 +96,7 @@ fn a_cleared_revocation_does_not_revive() {
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
     let tokens = bench.tokens.blocking();
-    tokens.revoke(By::Owner(&owner("alice")), issued.id(), Reason::REQUESTED).unwrap();
+    tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED).unwrap();
     store.change(issued.id(), |parts| parts.revocation = None);
     bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
 }
@@ -110,7 +110,7 @@ fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
     let issued = bench.issue("alice");
     let earlier = store.parts(issued.id());
     let tokens = bench.tokens.blocking();
-    tokens.revoke(By::Owner(&owner("alice")), issued.id(), Reason::REQUESTED).unwrap();
+    tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED).unwrap();
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
     store.write(earlier);
     bench.assert_good(issued.expose_secret());
@@ -128,7 +128,8 @@ fn he_can_revoke_and_change_last_use_but_not_into_the_future() {
     bench.assert_denied(issued.expose_secret(), DenialReason::Idle);
     store.change(issued.id(), |parts| parts.last_use = used(86_400));
     bench.assert_good(issued.expose_secret());
-    let revocation = Revocation { at: at(0), reason: Reason::REQUESTED, by: Actor::Engine };
+    let revocation =
+        Revocation { at: at(0), reason: Reason::REQUESTED, by: "engine".parse().unwrap() };
     store.change(issued.id(), |parts| parts.revocation = Some(revocation));
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
 }
@@ -145,8 +146,5 @@ fn a_damaged_row_is_denied_and_blocks_no_other() {
     assert_eq!(page.damaged, [damaged.id()]);
     assert_eq!(page.tokens.len(), 1);
     let tokens = bench.tokens.blocking();
-    assert_eq!(
-        tokens.revoke(By::Owner(&owner("alice")), damaged.id(), Reason::REQUESTED).unwrap(),
-        1
-    );
+    assert_eq!(tokens.revoke(&owner("alice"), damaged.id(), Reason::REQUESTED).unwrap(), 1);
 }

@@ -3,10 +3,8 @@
 mod common;
 
 use app_tokens::store::{Filter, MemoryStore};
-use app_tokens::{By, ManageError, NewToken, Reason};
+use app_tokens::{Access, ManageError, NewToken, Reason};
 use common::*;
-
-const OPS: By<'static> = By::Operator("ops");
 
 #[test]
 fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
@@ -15,10 +13,10 @@ fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
     let old = bench.issue("alice");
     bench.heard.texts();
     let within = bench.tokens.in_transaction(store);
-    let issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
-    assert_eq!(within.blocking().revoke(OPS, old.id(), Reason::REQUESTED).unwrap(), 1);
+    let issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
+    assert_eq!(within.blocking().revoke(&ops(), old.id(), Reason::REQUESTED).unwrap(), 1);
     let all = Filter::of_owner(&owner("alice"));
-    assert_eq!(within.blocking().revoke_matching(OPS, &all, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(within.blocking().revoke_matching(&ops(), &all, Reason::REQUESTED).unwrap(), 1);
     let events = within.into_events();
     assert_eq!(bench.heard.texts(), [""; 0]);
     let shown = format!("{events:?}");
@@ -31,10 +29,10 @@ fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
 fn nobody_hears_of_what_was_rolled_back() {
     let bench = bench(policy());
     let within = bench.tokens.in_transaction(MemoryStore::new());
-    let _issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
+    let _issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
     drop(within.into_events());
     let within = bench.tokens.in_transaction(MemoryStore::new());
-    let _issued = within.blocking().issue(NewToken::new("alice", "New")).unwrap();
+    let _issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
     drop(within);
     assert_eq!(bench.heard.texts(), [""; 0]);
 }
@@ -44,7 +42,8 @@ fn an_act_outside_is_told_at_once_while_a_transaction_is_open() {
     let store = MemoryStore::new();
     let bench = bench_over(store.clone(), policy());
     let within = bench.tokens.in_transaction(store);
-    let _inside = within.blocking().issue(NewToken::new("alice", "Inside")).unwrap();
+    let _inside =
+        within.blocking().issue(NewToken::new("alice", "Inside", Access::full())).unwrap();
     let _outside = bench.issue("alice");
     assert_eq!(bench.heard.kinds(), ["Issued"]);
     within.into_events().send();
@@ -59,7 +58,7 @@ fn a_use_that_only_the_transaction_wrote_is_not_forgotten() {
     bench.assert_good(token.expose_secret());
     let within = bench.tokens.in_transaction(rolled_back);
     let unused = Filter { last_used_before: Some(at(1)), ..Filter::of_owner(&owner("alice")) };
-    within.blocking().revoke_matching(OPS, &unused, Reason::REQUESTED).unwrap();
+    within.blocking().revoke_matching(&ops(), &unused, Reason::REQUESTED).unwrap();
     drop(within);
     bench.tokens.blocking().flush_usage().unwrap();
     let row = ready(app_tokens::TokenStore::find(bench.tokens.store(), token.id())).unwrap();
@@ -72,9 +71,9 @@ fn rules_hold_inside_too() {
     let bench = bench_over(store.clone(), policy().with_max_per_owner(1).unwrap());
     let token = bench.issue("alice");
     let within = bench.tokens.in_transaction(store);
-    assert!(within.blocking().issue(NewToken::new("alice", "One more")).is_err());
+    assert!(within.blocking().issue(NewToken::new("alice", "One more", Access::full())).is_err());
     let bob = owner("bob");
-    let others = within.blocking().revoke(By::Owner(&bob), token.id(), Reason::REQUESTED);
+    let others = within.blocking().revoke(&bob, token.id(), Reason::REQUESTED);
     assert!(matches!(others, Err(ManageError::Unknown)), "{others:?}");
     bench.assert_good(token.expose_secret());
 }

@@ -4,44 +4,98 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use app_tokens::store::SqliteStore;
-use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::web::{Login, NamesAreOwners};
+use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Origin, Policy, TokenAuthority};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// How often a secret, given with all bits turned over, is in any memory of this process that can be written.
+/// A test of what lies in memory must not see another's.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How often a secret, given with all bits turned over, is in any memory of this process that can be
+/// written.
 fn copies_of(turned: &[u8]) -> usize {
+    const CHUNK: usize = 1024 * 1024;
     let memory = File::open("/proc/self/mem").unwrap();
+    // Wiped, so that the next look finds no copy in what this one read.
+    let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+    let own = chunk.as_ptr() as usize..chunk.as_ptr() as usize + CHUNK;
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let mut found = 0;
     for line in maps.lines().filter(|line| line.contains(" rw") && !line.contains("[v")) {
         let (range, _) = line.split_once(' ').unwrap();
         let (start, end) = range.split_once('-').unwrap();
-        let (start, end) =
-            (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
-        let mut region = vec![0; (end - start) as usize];
-        if memory.read_exact_at(&mut region, start).is_err() {
-            continue;
+        let (mut start, end) =
+            (usize::from_str_radix(start, 16).unwrap(), usize::from_str_radix(end, 16).unwrap());
+        while start < end {
+            let chunk = &mut chunk[..CHUNK.min(end - start)];
+            if memory.read_exact_at(chunk, start as u64).is_err() {
+                break;
+            }
+            // Nor does this one find what it read itself.
+            let before = own.start.saturating_sub(start).min(chunk.len());
+            let after = own.end.saturating_sub(start).min(chunk.len());
+            chunk[before..after].fill(0);
+            found += count(chunk, turned);
+            // A copy may lie across the end.
+            let is_last = start + chunk.len() >= end;
+            start += if is_last { chunk.len() } else { chunk.len() - turned.len() + 1 };
         }
-        // The copy of the region must not be found by the next look.
-        region.iter_mut().for_each(|byte| *byte = !*byte);
-        found += region.windows(turned.len()).filter(|window| *window == turned).count();
     }
     found
 }
 
+fn count(memory: &[u8], turned: &[u8]) -> usize {
+    let starts = memory.iter().enumerate().filter(|(_, byte)| **byte == !turned[0]);
+    let is_copy =
+        |at: usize| memory[at..].iter().zip(turned).all(|(byte, turned)| *byte == !turned);
+    starts.filter(|(at, _)| at + turned.len() <= memory.len() && is_copy(*at)).count()
+}
+
 /// A part of the secret with all bits turned over, so that this is no copy of it.
-fn turned(token: &str) -> Vec<u8> {
-    token.as_bytes()[20..36].iter().map(|byte| !byte).collect()
+fn turned(token: &str) -> Zeroizing<Vec<u8>> {
+    turn(&token.as_bytes()[20..36])
+}
+
+fn turn(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(bytes.iter().map(|byte| !byte).collect())
+}
+
+/// The parts in one piece of memory, which is wiped.
+fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    parts.iter().for_each(|part| all.extend_from_slice(part));
+    all
+}
+
+/// The header of HTTP Basic.
+fn basic(user: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
+    let encoded = Zeroizing::new(STANDARD.encode(&*joined(&[user, b":", secret])));
+    joined(&[b"Basic ", encoded.as_bytes()])
+}
+
+fn try_to_enter(login: &Login<MemoryStore, NamesAreOwners>, header: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let entered = runtime.block_on(login.authenticate([header], Origin::default()));
+    drop(entered);
 }
 
 #[test]
 fn a_dropped_token_is_nowhere_in_memory() {
+    let _alone = alone();
     let policy = Policy::new("acme").unwrap();
     let ring = KeyRing::ephemeral().unwrap();
     let tokens = TokenAuthority::new(SqliteStore::in_memory().unwrap(), ring, policy);
     let tokens = tokens.blocking();
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone")).unwrap();
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
     let secret = turned(issued.expose_secret());
     assert!(copies_of(&secret) >= 1, "the search finds what is there");
     let presented = Zeroizing::new(issued.expose_secret().to_owned());
@@ -53,4 +107,75 @@ fn a_dropped_token_is_nowhere_in_memory() {
     drop(tokens.authenticate(by_hand.as_str()).unwrap());
     drop(presented);
     assert_eq!(copies_of(&secret), 0);
+}
+
+#[test]
+fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
+    let _alone = alone();
+    let tokens = TokenAuthority::in_memory("acme").unwrap();
+    let login = Login::new(tokens, NamesAreOwners)
+        .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"));
+    // The start of freed memory is soon written over, so the pattern stands far behind it. It is
+    // turned over where it is a constant, so that it is not in memory before.
+    let (pattern, lower) = (turn(b"CorrectHorse3Btt"), turn(b"correcthorse3btt"));
+    for after in [&b""[..], b"_StapleAndSomeMore", b"_x\n", b"_\xe9", b"_ask", &[b'_'; 60]] {
+        let password = joined(&[&[b'x'; 64], &turn(&pattern), after]);
+        // Made one after the other, and gone before the search.
+        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 5] = [
+            &|| basic(b"alice", &password),
+            &|| basic(b"x", &password),
+            &|| basic(&password, b""),
+            &|| joined(&[b"Bearer ", &password]),
+            &|| joined(&[&password]),
+        ];
+        for header in headers {
+            try_to_enter(&login, &header());
+            assert_eq!((copies_of(&pattern), copies_of(&lower)), (1, 0));
+        }
+    }
+}
+
+#[test]
+fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
+    let _alone = alone();
+    let tokens = TokenAuthority::in_memory("acme").unwrap();
+    let login = Login::new(tokens.clone(), NamesAreOwners)
+        .accept(|accept| accept.bare_token().token_as_user_name());
+    let issued = tokens.blocking().issue(NewToken::new("alice", "x")).unwrap();
+    let secret = turned(issued.expose_secret());
+    let upper = turned(&Zeroizing::new(issued.expose_secret().to_uppercase()));
+    let token = joined(&[issued.expose_secret().as_bytes()]);
+    drop(issued);
+    for (before, after) in [("", ""), ("\u{e9}", "\n"), (" ", "!"), ("DOMAIN\\", "@host")] {
+        let text = joined(&[before.as_bytes(), &token, after.as_bytes()]);
+        let encoded = Zeroizing::new(STANDARD.encode(&*text));
+        // Made one after the other, and gone before the search.
+        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 6] = [
+            &|| basic(b"alice", &text),
+            &|| basic(b"\xe9lise", &text),
+            &|| basic(&text, b""),
+            &|| basic(encoded.as_bytes(), b"x"),
+            &|| joined(&[b"Bearer ", &text]),
+            &|| joined(&[&text]),
+        ];
+        for header in headers {
+            try_to_enter(&login, &header());
+            assert_eq!((copies_of(&secret), copies_of(&upper)), (2, 0));
+        }
+        // Invalid UTF-8 stands behind it, and so much before it that no small piece of memory
+        // takes its place.
+        let inside = joined(&[&[b'.'; 3000], &text, b"\xff\xfe"]);
+        let once = Zeroizing::new(STANDARD.encode(&*inside));
+        let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
+        for leaked in [&*inside, once.as_bytes(), twice.as_bytes()] {
+            let report = tokens.blocking().revoke_leaked(leaked, "scanner").unwrap();
+            assert_eq!(report.leaks.len(), 1);
+            assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
+        }
+    }
+    assert_eq!(copies_of(&secret), 1, "what the client presents, and nothing else");
+    drop(token);
+    for pattern in [&secret, &upper] {
+        assert_eq!(copies_of(pattern), 0);
+    }
 }

@@ -1,7 +1,7 @@
 //! Tokens to measure with: their ids are known, so that wrong tokens can be made for them.
 
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
-use app_tokens::{KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
 use std::convert::Infallible;
 
 use super::{mix, ready};
@@ -34,7 +34,7 @@ impl Tokens {
         let mut texts = Vec::new();
         for number in 0..count {
             let owner = format!("user-{}", number / per_owner);
-            let new = NewToken::new(owner, "My phone").scopes([SCOPE]);
+            let new = NewToken::new(owner, "My phone", Access::scopes([SCOPE]).unwrap());
             let issued = ready(authority.issue(new)).unwrap();
             if number % step == 0 {
                 texts.push(String::from(issued.expose_secret()));

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::check_name;
-use crate::text::{InvalidText, TextProblem};
+use crate::text::{InvalidText, TextProblem, check_name};
 
 /// A resource that a token may act on, or many of them.
 ///

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use super::check_name;
-use crate::text::InvalidText;
+use crate::text::{InvalidText, check_name};
 
 /// The name of a scope: RFC 6749's `scope-token`, at most 128 characters.
 ///

@@ -1,4 +1,4 @@
-//! Changing an active token: rename, narrow, extend, rotate.
+//! Changing the current token of a line: rename, narrow, extend, rotate.
 
 use super::issue::New;
 use super::{MAX_TRIES, TokenAuthority};
@@ -9,7 +9,7 @@ use crate::issue::{self, IssuedToken, Rotation};
 use crate::record::{Actor, Expires, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Certainty, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
+use crate::store::{Certainty, Filter, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
 use crate::text::{Label, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -19,8 +19,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Gives a token another label.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or not active, or if the label is not valid or
-    /// taken.
+    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the label is not valid
+    /// or taken.
     pub async fn rename(
         &self,
         by: impl Into<Actor>,
@@ -39,7 +39,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The given access is what remains. If that is all the token had, nothing is revoked.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown or not active, or if it would do more than now.
+    /// - [`ChangeError`] if the token is unknown, not active or rotated, or if it would do more
+    ///   than now.
+    /// - [`ChangeError::Overlapping`] while a superseded token of its line lives, which would keep
+    ///   what is taken away. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn narrow(
         &self,
         by: impl Into<Actor>,
@@ -61,8 +64,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// for itself: ask a person.
     ///
     /// # Errors
-    /// [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
-    /// allow the end.
+    /// - [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
+    ///   allow the end.
+    /// - [`ChangeError::Overlapping`] if the end is sooner and a superseded token of its line
+    ///   lives. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn extend(
         &self,
         by: impl Into<Actor>,
@@ -70,10 +75,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         end: Expires,
     ) -> Result<TokenView, ChangeError> {
         let extended = move |record: &TokenRecord, now| {
-            // A rotated token ends with its overlap; a later end would leave two ways in.
-            if record.successor().is_some() {
-                return Err(ChangeError::Rotated);
-            }
             if record.derived_from().is_some() && end.is_later_than(record.expires()) {
                 return Err(ChangeError::Derived);
             }
@@ -91,7 +92,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// The old token lives on during the overlap, but not beyond its own end or the new token's.
     /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are
-    /// behind deny it at once, too.
+    /// behind deny it at once, too. A new token with less access has no overlap.
+    ///
+    /// At most one superseded token of a line lives: if the overlap of an earlier rotation still
+    /// runs, it is ended first. If the rotation then fails, that overlap stays ended.
     ///
     /// While the new token is unused and the overlap runs, the old one may be rotated again, in
     /// case the answer was lost. The unused token is then replaced; the newest gets its label, and
@@ -147,6 +151,12 @@ impl<S: TokenStore> TokenAuthority<S> {
                 is_certain,
             });
         };
+        // Before the step and not with it: a failure in between leaves a shorter overlap, and never
+        // two superseded tokens that live. The first token of a line has none before it.
+        if old.record().family() != id {
+            let line = Filter::of_family(old.record().owner(), old.record().family());
+            self.end_superseded(&by, &line, Some(id)).await?;
+        }
         let inserted = self.draw_and_insert(&granted, now, supersede, emit).await?;
         // Refused as stale: there was neither a limit nor a unique label to refuse it for.
         inserted.map_err(|_| ChangeError::Conflict)
@@ -175,17 +185,21 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.refuse_ended(&successor, own_use, now)?;
             let record = successor.record();
             let is_unused = record.last_use().is_none() && record.successor().is_none();
-            is_unused.then_some(successor).ok_or(ChangeError::Rotated)
+            Ok(is_unused.then_some(successor))
         });
         match unused {
-            Ok(successor) => Ok((old, Some(successor), now)),
+            Ok(Some(successor)) => Ok((old, Some(successor), now)),
             Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
             // Whatever became of the successor, the token itself is a rotated one.
-            Err(_) => Err(ChangeError::Rotated),
+            Ok(None) | Err(_) => {
+                let current = self.current_of(old.record(), successor).await?;
+                Err(ChangeError::Rotated { current })
+            }
         }
     }
 
-    /// Changes an active token by compare-and-swap, and tries again if another call was faster.
+    /// Changes the current token of a line by compare-and-swap, and tries again if another call was
+    /// faster.
     async fn change(
         &self,
         by: Actor,
@@ -197,11 +211,16 @@ impl<S: TokenStore> TokenAuthority<S> {
         for _ in 0..MAX_TRIES {
             let (old, own_use) = self.read(&by, id).await?;
             let now = self.now();
+            self.refuse_superseded(&old, own_use, now).await?;
             self.refuse_ended(&old, own_use, now)?;
             let intact = self.intact(&old)?;
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
             let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
+            // No rotation can slip in between: it would change the row that is replaced below.
+            if revoked_derived {
+                self.refuse_overlapping(&old, now).await?;
+            }
             let revocation = || Revocation { at: now, reason: Reason::NARROWED, by: by.clone() };
             let replace = Replace {
                 row: new.clone().into(),
@@ -236,6 +255,39 @@ impl<S: TokenStore> TokenAuthority<S> {
         let row = self.store.find(id).await?.and_then(Row::into_readable);
         let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
         Ok((row, own_use))
+    }
+
+    /// Refuses a superseded token, whether or not its overlap runs. A later end, for instance,
+    /// would leave two ways in.
+    async fn refuse_superseded(
+        &self,
+        row: &ReadableRow,
+        own_use: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let Some(successor) = row.record().successor() else {
+            return Ok(());
+        };
+        match self.status(row, now, own_use)? {
+            ended @ (Status::Revoked | Status::Tampered) => Err(ChangeError::NotActive(ended)),
+            Status::Active | Status::Idle | Status::Expired | Status::Superseded => {
+                let current = self.current_of(row.record(), successor).await?;
+                Err(ChangeError::Rotated { current })
+            }
+        }
+    }
+
+    async fn refuse_overlapping(
+        &self,
+        row: &ReadableRow,
+        now: Timestamp,
+    ) -> Result<(), ChangeError> {
+        let line = Filter::of_family(row.record().owner(), row.record().family());
+        let living = self.overlapping(&line, now).await?;
+        match living.iter().filter_map(|row| row.record().expires().at()).max() {
+            Some(until) => Err(ChangeError::Overlapping { until }),
+            None => Ok(()),
+        }
     }
 
     fn refuse_ended(

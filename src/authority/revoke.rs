@@ -1,12 +1,15 @@
 //! Revoking, forgetting and purging.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use super::{LONGEST_FLUSH, TokenAuthority};
 use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
-use crate::leak::{self, Leak, LeakOutcome, LeakReport};
+use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
 use crate::record::{Actor, Revocation, Status};
-use crate::store::{Filter, Page, Purge, PurgeCutoff, Row, TokenStore};
+use crate::store::{Filter, Purge, PurgeCutoff, Row, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
@@ -14,10 +17,15 @@ use crate::token::TokenId;
 const PURGE_BATCH: u32 = 1000;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Revokes a token, and what was issued under it. Returns how many tokens it revoked.
+    /// Revokes a token and its whole line, with what was issued under it. Returns how many tokens it
+    /// revoked.
     ///
-    /// Once this has returned, every host denies them. Revoking again is no error; the first
-    /// instant and reason stay.
+    /// Superseded tokens in their overlap end, too, whichever token of the line is named. Once this
+    /// has returned, every host denies them. Revoking again is no error; the first instant and
+    /// reason stay.
+    ///
+    /// A damaged row is revoked with its line if its family can be read, and alone if not. If its
+    /// owner can't be read, only an operator can revoke it.
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
@@ -29,15 +37,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         reason: Reason,
     ) -> Result<u64, ManageError> {
         let by = by.into();
-        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
-        let count = self.revoke_by(by, &filter, reason).await?;
-        if count == 0 && self.store.list(&filter, Page::first(1)).await?.is_empty() {
-            return Err(ManageError::Unknown);
-        }
-        Ok(count)
+        let line = self.line_of(&by, id).await?.ok_or(ManageError::Unknown)?;
+        Ok(self.revoke_by(by, &line, reason).await?)
     }
 
     /// Revokes all tokens that match, and what was issued under them. Returns how many.
+    ///
+    /// Exactly what matches is revoked, not the whole line of a token that matches.
     ///
     /// The family that the filter's `except_family` names is spared in any case, with what was
     /// issued under it. An owner's call revokes only that owner's tokens.
@@ -63,41 +69,45 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
     ///
-    /// Finds tokens as they are written, in upper case, grouped, and inside HTTP Basic's base64.
-    /// The full secret of each is checked, so nobody can revoke a token by its id alone. Counts as
-    /// no use.
+    /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is checked,
+    /// so nobody can revoke a token by its id alone. Counts as no use. Other tasks run between the
+    /// pieces of a long text.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
     pub async fn revoke_leaked(
         &self,
-        text: &str,
+        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &Operator,
     ) -> Result<LeakReport, ManageError> {
         let actor = Actor::from(operator);
-        let (tokens, is_cut) = leak::find_tokens(text, self.engine.policy.accepted_prefixes());
-        // Digested at once, so that no copy of a secret waits for the store.
-        let digests: Vec<_> =
-            tokens.into_iter().map(|(at, token)| (at, token.id(), Digest::of(&token))).collect();
+        let mut scan = LeakScan::new(text.as_ref(), self.engine.policy.accepted_prefixes());
         let mut leaks = Vec::new();
-        for (position, id, digest) in digests {
-            let outcome = self.revoke_leak(id, digest, &actor).await?;
-            leaks.push(Leak { position, id, outcome });
+        while let Some(tokens) = scan.next_piece() {
+            for Found { position, id, digest } in tokens {
+                let outcome = self.revoke_leak(id, digest, &actor).await?;
+                leaks.push(Leak { position, id, outcome });
+            }
+            if !scan.is_done() {
+                yield_now().await;
+            }
         }
-        Ok(LeakReport { leaks, is_cut })
+        Ok(LeakReport { leaks, rest: scan.rest() })
     }
 
-    /// Forgets a token: revokes it and what was issued under it, and deletes its row now.
+    /// Forgets a token and its whole line: revokes them and what was issued under them, and deletes
+    /// the line's rows now.
     ///
-    /// Returns how many rows it deleted.
+    /// Returns how many rows it deleted. Which rows are its line is decided as in
+    /// [`revoke`](Self::revoke).
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
     /// - [`ManageError::Failed`] if the store fails.
     pub async fn forget(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ManageError> {
         let by = by.into();
-        let filter = by.limit(Filter::of_id(id)).ok_or(ManageError::Unknown)?;
-        match self.forget_by(by, filter).await? {
+        let line = self.line_of(&by, id).await?.ok_or(ManageError::Unknown)?;
+        match self.forget_by(by, line).await? {
             0 => Err(ManageError::Unknown),
             count => Ok(count),
         }
@@ -212,4 +222,17 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
     }
+}
+
+/// Lets other tasks of the same thread run, in any runtime.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|context| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

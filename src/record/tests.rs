@@ -16,6 +16,7 @@ pub(crate) fn example() -> RecordParts {
         owner: Owner::new("alice").unwrap(),
         label: Label::new("My phone").unwrap(),
         access: Access::full(),
+        attributes: Attributes::new(),
         issued_by: None,
         created_at: at(0),
         expires: Expires::At(at(1000)),
@@ -60,7 +61,8 @@ fn never_means_never_and_only_by_its_own_word() {
 
 #[test]
 fn the_order_is_revoked_tampered_superseded_expired_idle_active() {
-    let revocation = Some(Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner });
+    let revocation =
+        Some(Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) });
     let all = RecordParts { revocation, successor: Some(TokenId::MAX), ..example() };
     let status = |parts: &RecordParts, seal, seconds| {
         TokenRecord::from_parts(parts.clone()).status(seal, at(seconds), None, IDLE).unwrap()
@@ -113,7 +115,8 @@ fn a_missing_key_is_a_failure_unless_the_token_is_revoked() {
         |parts| TokenRecord::from_parts(parts).status(SealCheck::KeyMissing, at(2000), None, IDLE);
     let key_id = example().key_id;
     assert_eq!(status(example()), Err(StatusUnclear::KeyMissing(key_id)));
-    let revocation = Some(Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::Owner });
+    let revocation =
+        Some(Revocation { at: at(1), reason: Reason::REQUESTED, by: Actor::from(example().owner) });
     assert_eq!(status(RecordParts { revocation, ..example() }), Ok(Status::Revoked));
 }
 
@@ -127,10 +130,21 @@ fn an_idle_time_out_past_the_calendar_never_comes() {
 #[test]
 fn actors_print_and_parse_back() {
     let operator = Actor::Operator(Operator::new("owner").unwrap());
-    for actor in [Actor::Owner, Actor::Engine, operator] {
+    let owner = Actor::Owner(Owner::new(" a b ").unwrap());
+    for actor in [owner, Actor::Engine, operator] {
         assert_eq!(actor.to_string().parse(), Ok(actor));
     }
-    for text in ["", "operator ", "operator a\nb", "Owner", "nobody"] {
+    for text in [
+        "",
+        "operator ",
+        "operator a\nb",
+        "operator  a",
+        "owner",
+        "owner ",
+        "Owner a",
+        "engine ",
+        "nobody",
+    ] {
         assert_eq!(text.parse::<Actor>(), Err(InvalidActor), "{text:?}");
     }
 }

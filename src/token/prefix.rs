@@ -45,6 +45,15 @@ impl Prefix {
         Ok(Prefix { text, len: bytes.len() as u8, checksum })
     }
 
+    /// Makes a prefix from a text in upper or lower case, without memory that would have to be wiped.
+    pub(super) fn in_any_case(text: &str) -> Option<Prefix> {
+        let mut lower = [0; Prefix::MAX_LEN];
+        let lower = lower.get_mut(..text.len())?;
+        lower.copy_from_slice(text.as_bytes());
+        lower.make_ascii_lowercase();
+        Prefix::new(std::str::from_utf8(lower).ok()?).ok()
+    }
+
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         #[expect(clippy::expect_used, reason = "`new` takes lower-case ASCII only")]

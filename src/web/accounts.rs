@@ -1,6 +1,7 @@
 //! What the host is asked about its accounts: [`Accounts`].
 
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::text::Owner;
@@ -33,6 +34,12 @@ use crate::text::Owner;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be asked about the host's accounts",
+    label = "needs `app_tokens::web::Accounts`",
+    note = "if login names are owners, take `NamesAreOwners(|name| …)`, which says who exists",
+    note = "otherwise implement `owner_of` and `is_active` for the type that reads your accounts"
+)]
 pub trait Accounts: Send + Sync {
     /// Returns the account with this login name; `None` if there is no such account.
     ///
@@ -67,18 +74,34 @@ pub type AccountsError = Box<dyn Error + Send + Sync>;
 
 /// The accounts of a host whose login names are the owners that it issues tokens for.
 ///
-/// Every account counts as active. Such a host revokes all tokens of an account that it disables or
-/// deletes, and never gives a name to another person.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NamesAreOwners;
+/// The function says which names have an active account. It is asked about a name that was sent,
+/// and about the owner of each token that enters. Such a host never gives a name to another person.
+///
+/// If the function can fail or must wait, implement [`Accounts`] instead.
+///
+/// ```
+/// use app_tokens::web::NamesAreOwners;
+/// let accounts = NamesAreOwners(|name| ["alice", "bob"].contains(&name));
+/// ```
+#[derive(Clone, Copy)]
+pub struct NamesAreOwners<F: Fn(&str) -> bool>(
+    /// Returns whether the account with this name exists and is active.
+    pub F,
+);
 
-impl Accounts for NamesAreOwners {
+impl<F: Fn(&str) -> bool + Send + Sync> Accounts for NamesAreOwners<F> {
     async fn owner_of(&self, name: &str) -> Result<Option<Owner>, AccountsError> {
-        Ok(Owner::new(name).ok())
+        Ok(Owner::new(name).ok().filter(|owner| self.0(owner.as_str())))
     }
 
-    async fn is_active(&self, _: &Owner) -> Result<bool, AccountsError> {
-        Ok(true)
+    async fn is_active(&self, owner: &Owner) -> Result<bool, AccountsError> {
+        Ok(self.0(owner.as_str()))
+    }
+}
+
+impl<F: Fn(&str) -> bool> fmt::Debug for NamesAreOwners<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("NamesAreOwners").finish_non_exhaustive()
     }
 }
 
@@ -101,9 +124,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_can_not_be_an_owner_has_no_account() {
-        assert_eq!(NamesAreOwners.owner_of("a\u{202e}b").await.unwrap(), None);
-        assert_eq!(NamesAreOwners.owner_of(" ").await.unwrap(), None);
-        let alice = NamesAreOwners.owner_of("alice").await.unwrap().unwrap();
-        assert!(Arc::new(NamesAreOwners).is_active(&alice).await.unwrap());
+        let everybody = NamesAreOwners(|_| true);
+        assert_eq!(everybody.owner_of("a\u{202e}b").await.unwrap(), None);
+        assert_eq!(everybody.owner_of(" ").await.unwrap(), None);
+        let alice = everybody.owner_of("alice").await.unwrap().unwrap();
+        assert!(Arc::new(everybody).is_active(&alice).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_name_that_the_host_does_not_know_has_no_account_and_does_not_enter() {
+        let accounts = NamesAreOwners(|name| name == "alice");
+        assert_eq!(accounts.owner_of("bob").await.unwrap(), None);
+        assert!(!accounts.is_active(&Owner::new("bob").unwrap()).await.unwrap());
+        assert!(accounts.is_active(&Owner::new("alice").unwrap()).await.unwrap());
     }
 }

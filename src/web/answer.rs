@@ -1,58 +1,54 @@
-//! What the client is answered: [`Refusal`] and its [`Answer`].
+//! What the client is answered: [`Answer`], with the [`Challenges`] of a 401.
 
-use super::accounts::AccountsError;
+use std::sync::Arc;
+
 use super::credentials::CredentialsError;
-use crate::access::Scope;
-use crate::error::{AuthError, Denied, Failed, Forbidden};
-
-/// Why a request is refused. One type for all reasons, so that a host's code can use `?`.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// No credentials were sent. Most clients begin so; it is no failed attempt.
-    #[error("no credentials were sent")]
-    NoCredentials,
-    /// The credentials can't be read.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
-    /// The secret doesn't have the form of our tokens, and the host's other way did not accept it.
-    #[error("not a token of this service")]
-    NotOurs,
-    /// The token is denied, belongs to another owner than the user name says, or its owner isn't
-    /// active.
-    #[error(transparent)]
-    Denied(#[from] Denied),
-    /// The token is valid, but its access is not enough.
-    #[error(transparent)]
-    Forbidden(#[from] Forbidden),
-    /// The engine can't check the token.
-    #[error(transparent)]
-    Failed(#[from] Failed),
-    /// The host's accounts, or its other way in, can't be asked.
-    #[error("the host's accounts can't be read: {0}")]
-    Accounts(AccountsError),
-}
-
-impl From<AuthError> for Refusal {
-    fn from(error: AuthError) -> Refusal {
-        match error {
-            AuthError::NotOurs(_) => Refusal::NotOurs,
-            AuthError::Denied(denied) => Refusal::Denied(denied),
-            AuthError::Failed(failed) => Refusal::Failed(failed),
-        }
-    }
-}
+use super::refusal::Refusal;
+use crate::access::{Missing, Scope};
 
 /// A response without a framework. A host copies it into its own type.
+///
+/// Every error that a client can cause or meet converts into one: those of a way in by
+/// [`Login::answer`](super::Login::answer), those of an act on tokens by `From`. Errors of a server
+/// that is being set up never reach a client, and have none. No answer holds an id, a key's
+/// number, or what a store, driver or account look-up said. All of that is in the error's `Display`
+/// and its sources: log the error before you convert it.
+///
+/// ```
+/// use app_tokens::{IssueError, web::Answer};
+/// let answer = Answer::from(&IssueError::LimitReached { limit: 100 });
+/// assert_eq!((answer.status, answer.code), (409, "limit_reached"));
+/// assert_eq!(answer.body, "There are 100 app tokens already. Revoke one first.\n");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an answer is for the client"]
 pub struct Answer {
     /// The HTTP status code.
     pub status: u16,
+    /// The reason as one word for programs, such as `token_not_valid`.
+    pub code: &'static str,
     /// Names in lower case, and values in printable ASCII. A name may occur twice; send both lines.
     pub headers: Vec<(&'static str, String)>,
     /// A line of plain text for the person at the client. git shows it as `remote: …`.
     pub body: String,
+}
+
+/// Which challenges an answer carries: by which schemes a client may send a token.
+///
+/// It changes what clients are asked for, not what is read: a `Bearer` token also enters if only
+/// `Basic` is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Challenges {
+    /// Shows both, each on a line of its own, Basic first. git, curl and browsers choose Basic.
+    #[default]
+    BasicAndBearer,
+    /// Shows Basic only. Some WebDAV clients stumble over a second scheme.
+    Basic,
+    /// Shows Bearer only. No browser opens its dialog.
+    Bearer,
+    /// Shows none. RFC 9110, 15.5.2, wants one in every 401, and most clients send nothing before
+    /// they are asked.
+    None,
 }
 
 /// Turns a refusal into the answer for the client.
@@ -64,8 +60,8 @@ pub struct Answer {
 /// 5.6.4) and all but printable ASCII.
 ///
 /// ```
-/// use app_tokens::web::{Refusal, answer};
-/// let answer = answer(&Refusal::NoCredentials, "Acme Cloud");
+/// use app_tokens::web::{Challenges, Refusal, answer};
+/// let answer = answer(&Refusal::NoCredentials, "Acme Cloud", Challenges::BasicAndBearer);
 /// assert_eq!(answer.status, 401);
 /// let challenges: Vec<&str> = answer.headers.iter()
 ///     .filter(|(name, _)| *name == "www-authenticate")
@@ -76,72 +72,144 @@ pub struct Answer {
 ///     r#"Bearer realm="Acme Cloud""#,
 /// ]);
 /// ```
-pub fn answer(refusal: &Refusal, realm: &str) -> Answer {
-    match refusal {
-        // RFC 6750, 3.1: no error code if nothing was sent, or by a method that is not supported.
-        Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
-            unauthorized(realm, None, "An app token is needed here.\n")
-        }
-        Refusal::Credentials(error) if error.is_malformed() => {
-            let challenge = bearer(realm, Some("invalid_request"), None);
-            Answer::new(400, "The Authorization header can't be read.\n")
-                .with("www-authenticate", challenge)
-        }
-        Refusal::Credentials(_) | Refusal::NotOurs | Refusal::Denied(_) => {
-            unauthorized(realm, Some("invalid_token"), "The app token is not valid.\n")
-        }
-        Refusal::Forbidden(forbidden) => {
-            let challenge = bearer(realm, Some("insufficient_scope"), forbidden.wanted_scope());
-            Answer::new(403, "The app token may not do this.\n").with("www-authenticate", challenge)
-        }
-        Refusal::Failed(_) | Refusal::Accounts(_) => {
-            Answer::new(503, "App tokens can't be checked right now. Try again.\n")
-                .with("retry-after", String::from(RETRY_AFTER_SECONDS))
-        }
-    }
+pub fn answer(refusal: &Refusal, realm: &str, challenges: Challenges) -> Answer {
+    let (mut answer, challenge) = draft(refusal);
+    let lines = challenge.map(|challenge| challenge.lines(realm, challenges)).unwrap_or_default();
+    answer.headers.splice(..0, lines.into_iter().map(|line| ("www-authenticate", line)));
+    answer
 }
 
-const RETRY_AFTER_SECONDS: &str = "5";
+/// The answer without its challenges, and what they say if it may have some.
+fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
+    let (status, code, body, challenge) = match refusal {
+        // RFC 6750, 3.1: no error code if nothing was sent, or by a method that is not supported.
+        Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
+            let body = "An app token is needed here.\n";
+            (401, "token_needed", body, Challenge::asks_again(None))
+        }
+        Refusal::Credentials(CredentialsError::TokenInOtherScheme) => {
+            let body = "The app token was sent in a way that is not accepted here.\n";
+            (401, "scheme_not_accepted", body, Challenge::asks_again(None))
+        }
+        Refusal::Credentials(error) if error.is_malformed() => {
+            let body = "The Authorization header can't be read.\n";
+            (400, "header_malformed", body, Challenge::explains("invalid_request"))
+        }
+        Refusal::Credentials(_) | Refusal::NotOurs | Refusal::Denied(_) => {
+            let body = "The app token is not valid.\n";
+            (401, "token_not_valid", body, Challenge::asks_again(Some("invalid_token")))
+        }
+        Refusal::Forbidden(forbidden) => {
+            // The names of a requirement are unchecked texts of the host; other characters would
+            // break the header.
+            let scope = forbidden.wanted_scope().and_then(|scope| Scope::new(scope).ok());
+            let challenge = Challenge { scope, ..Challenge::explains("insufficient_scope") };
+            match forbidden.missing() {
+                Missing::Scope => {
+                    (403, "scope_missing", "The app token may not do this.\n", challenge)
+                }
+                Missing::Resource => (
+                    403,
+                    "resource_missing",
+                    "The app token is not for this resource.\n",
+                    challenge,
+                ),
+                // No other scope would help, and RFC 6750 has no word for it.
+                Missing::Network => {
+                    let body = "The app token may not be used from this address.\n";
+                    return (Answer::new(403, "outside_networks", body), None);
+                }
+            }
+        }
+        Refusal::Failed(_) | Refusal::Accounts(_) => {
+            let body = "App tokens can't be checked right now. Try again.\n";
+            return (Answer::new(503, "unavailable", body).retry_later(), None);
+        }
+    };
+    (Answer::new(status, code, body), Some(challenge))
+}
 
 impl Answer {
-    pub(crate) fn new(status: u16, body: &str) -> Answer {
+    pub(crate) fn new(status: u16, code: &'static str, body: impl Into<String>) -> Answer {
         let headers = vec![
             ("cache-control", String::from("no-store")),
             ("content-type", String::from("text/plain; charset=utf-8")),
         ];
-        Answer { status, headers, body: String::from(body) }
+        Answer { status, code, headers, body: body.into() }
     }
 
-    fn with(mut self, name: &'static str, value: String) -> Answer {
-        self.headers.push((name, value));
+    /// Tells the client to try again in a few seconds.
+    pub(crate) fn retry_later(mut self) -> Answer {
+        self.headers.push(("retry-after", String::from("5")));
         self
     }
 }
 
-/// RFC 9110, 15.5.2: a 401 has a challenge. Each has its own line, Basic first: some clients read
-/// only the first.
-fn unauthorized(realm: &str, error: Option<&str>, body: &str) -> Answer {
-    // RFC 7617, 2 and 2.1: the realm is required, the charset tells clients to send UTF-8.
-    let basic = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quotable(realm));
-    let mut answer = Answer::new(401, body);
-    let challenges =
-        [("www-authenticate", basic), ("www-authenticate", bearer(realm, error, None))];
-    answer.headers.splice(..0, challenges);
-    answer
+/// The realm and the schemes that a login shows in its challenges.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    pub(crate) realm: Arc<str>,
+    pub(crate) challenges: Challenges,
 }
 
-/// RFC 6750, 3.
-fn bearer(realm: &str, error: Option<&str>, scope: Option<&str>) -> String {
-    let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
-    if let Some(error) = error {
-        challenge.push_str(&format!(", error=\"{error}\""));
+impl Shown {
+    pub(crate) fn answer(&self, refusal: &Refusal) -> Answer {
+        answer(refusal, &self.realm, self.challenges)
     }
-    // The names of a requirement are unchecked texts of the host; other characters would break the
-    // header.
-    if let Some(scope) = scope.and_then(|scope| Scope::new(scope).ok()) {
-        challenge.push_str(&format!(", scope=\"{scope}\""));
+}
+
+/// What the challenges of an answer say, whatever the realm and the schemes.
+#[derive(Clone, Debug)]
+pub(crate) struct Challenge {
+    /// Whether other credentials would help. If not, only Bearer has words for what is wrong.
+    asks_again: bool,
+    /// RFC 6750, 3.1.
+    error: Option<&'static str>,
+    scope: Option<Scope>,
+}
+
+impl Challenge {
+    /// Returns what the challenges say; `None` if the answer has none, whatever the login shows.
+    #[cfg(feature = "axum")]
+    pub(crate) fn of(refusal: &Refusal) -> Option<Challenge> {
+        draft(refusal).1
     }
-    challenge
+
+    fn asks_again(error: Option<&'static str>) -> Challenge {
+        Challenge { asks_again: true, error, scope: None }
+    }
+
+    fn explains(error: &'static str) -> Challenge {
+        Challenge { asks_again: false, error: Some(error), scope: None }
+    }
+
+    /// Writes the challenges. Each has its own line, Basic first: some clients read only the first.
+    pub(crate) fn lines(&self, realm: &str, challenges: Challenges) -> Vec<String> {
+        let (basic, bearer) = match challenges {
+            Challenges::BasicAndBearer => (true, true),
+            Challenges::Basic => (true, false),
+            Challenges::Bearer => (false, true),
+            Challenges::None => (false, false),
+        };
+        let basic = (basic && self.asks_again).then(|| {
+            // RFC 7617, 2 and 2.1: the realm is required, the charset tells clients to send UTF-8.
+            format!("Basic realm=\"{}\", charset=\"UTF-8\"", quotable(realm))
+        });
+        let bearer = bearer.then(|| self.bearer(realm));
+        basic.into_iter().chain(bearer).collect()
+    }
+
+    /// RFC 6750, 3.
+    fn bearer(&self, realm: &str) -> String {
+        let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
+        if let Some(error) = self.error {
+            challenge.push_str(&format!(", error=\"{error}\""));
+        }
+        if let Some(scope) = &self.scope {
+            challenge.push_str(&format!(", scope=\"{scope}\""));
+        }
+        challenge
+    }
 }
 
 fn quotable(realm: &str) -> String {
@@ -149,164 +217,4 @@ fn quotable(realm: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::DenialReason;
-    use crate::store::StoreError;
-
-    fn denied(reason: DenialReason) -> Refusal {
-        Refusal::Denied(Denied::new(reason, None))
-    }
-
-    fn forbidden(scope: Option<&str>) -> Refusal {
-        Refusal::Forbidden(Forbidden::new(scope))
-    }
-
-    fn failed() -> Refusal {
-        Refusal::Failed(StoreError::not_done("disk \"full\"\r\n").into())
-    }
-
-    const CREDENTIALS_ERRORS: [CredentialsError; 9] = [
-        CredentialsError::SeveralHeaders,
-        CredentialsError::TooLong,
-        CredentialsError::UnsupportedScheme,
-        CredentialsError::NotBase64,
-        CredentialsError::NoColon,
-        CredentialsError::NotBearer,
-        CredentialsError::ControlCharacter,
-        CredentialsError::TokenAsUserName,
-        CredentialsError::TwoTokens,
-    ];
-
-    fn every_refusal() -> Vec<Refusal> {
-        let mut all = vec![
-            Refusal::NoCredentials,
-            Refusal::NotOurs,
-            denied(DenialReason::Revoked),
-            forbidden(Some("files:read")),
-            forbidden(None),
-            failed(),
-            Refusal::Accounts("no route to host".into()),
-        ];
-        all.extend(CREDENTIALS_ERRORS.map(Refusal::Credentials));
-        all
-    }
-
-    fn challenges(refusal: &Refusal) -> Vec<String> {
-        let headers = answer(refusal, "acme").headers;
-        headers.into_iter().filter(|(n, _)| *n == "www-authenticate").map(|(_, v)| v).collect()
-    }
-
-    #[track_caller]
-    fn has_status(refusal: &Refusal, status: u16) {
-        assert_eq!(answer(refusal, "acme").status, status, "{refusal:?}");
-    }
-
-    #[test]
-    fn only_a_token_that_is_no_good_or_none_is_401() {
-        for refusal in [
-            Refusal::NoCredentials,
-            Refusal::NotOurs,
-            denied(DenialReason::Unknown),
-            denied(DenialReason::OwnerTurnedAway),
-            CredentialsError::UnsupportedScheme.into(),
-            CredentialsError::ControlCharacter.into(),
-            CredentialsError::TokenAsUserName.into(),
-            CredentialsError::TwoTokens.into(),
-        ] {
-            has_status(&refusal, 401);
-            assert_eq!(challenges(&refusal)[0], r#"Basic realm="acme", charset="UTF-8""#);
-            assert!(challenges(&refusal)[1].starts_with(r#"Bearer realm="acme""#));
-        }
-    }
-
-    #[test]
-    fn a_failure_is_503_and_has_no_challenge() {
-        for refusal in [
-            failed(),
-            AuthError::Failed(Failed::NoFlusher).into(),
-            Refusal::Accounts("no route to host".into()),
-        ] {
-            has_status(&refusal, 503);
-            assert!(challenges(&refusal).is_empty());
-            let headers = answer(&refusal, "acme").headers;
-            assert!(headers.contains(&("retry-after", String::from("5"))));
-        }
-    }
-
-    #[test]
-    fn a_program_s_mistake_is_400_with_the_code_of_rfc_6750() {
-        for error in CREDENTIALS_ERRORS.into_iter().filter(CredentialsError::is_malformed) {
-            has_status(&error.into(), 400);
-            let expected = r#"Bearer realm="acme", error="invalid_request""#;
-            assert_eq!(challenges(&error.into()), [expected]);
-        }
-        let malformed = CREDENTIALS_ERRORS.iter().filter(|error| error.is_malformed()).count();
-        assert_eq!(malformed, 5);
-    }
-
-    #[test]
-    fn a_missing_scope_is_403_and_names_it() {
-        has_status(&forbidden(None), 403);
-        let expected = r#"Bearer realm="acme", error="insufficient_scope", scope="files:write""#;
-        assert_eq!(challenges(&forbidden(Some("files:write"))), [expected]);
-        let expected = r#"Bearer realm="acme", error="insufficient_scope""#;
-        assert_eq!(challenges(&forbidden(None)), [expected]);
-    }
-
-    #[test]
-    fn a_scope_that_is_none_does_not_break_out_of_the_header() {
-        for bad in ["a\", error=\"x", "a\r\nSet-Cookie: x", "a b", "a\\", "é", ""] {
-            let expected = r#"Bearer realm="acme", error="insufficient_scope""#;
-            assert_eq!(challenges(&forbidden(Some(bad))), [expected], "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_realm_does_not_break_out_of_the_header() {
-        let answer = answer(&Refusal::NoCredentials, "Acm\"e\\ \r\nCloud é\u{7f}");
-        assert_eq!(answer.headers[0].1, r#"Basic realm="Acme Cloud ", charset="UTF-8""#);
-    }
-
-    #[test]
-    fn no_error_code_is_shown_where_nothing_was_sent() {
-        for refusal in [Refusal::NoCredentials, CredentialsError::UnsupportedScheme.into()] {
-            assert_eq!(challenges(&refusal)[1], r#"Bearer realm="acme""#);
-        }
-        let expected = r#"Bearer realm="acme", error="invalid_token""#;
-        assert_eq!(challenges(&Refusal::NotOurs)[1], expected);
-    }
-
-    #[test]
-    fn every_denial_looks_the_same_outside_whatever_its_reason() {
-        let expected = answer(&denied(DenialReason::Unknown), "acme");
-        for reason in [
-            DenialReason::Mistyped,
-            DenialReason::WrongSecret,
-            DenialReason::Revoked,
-            DenialReason::Tampered,
-            DenialReason::Superseded,
-            DenialReason::Expired,
-            DenialReason::Idle,
-            DenialReason::OtherOwner,
-            DenialReason::OwnerTurnedAway,
-        ] {
-            assert_eq!(answer(&denied(reason), "acme"), expected, "{reason:?}");
-        }
-        assert_eq!(answer(&Refusal::NotOurs, "acme"), expected);
-        assert_eq!(answer(&CredentialsError::TwoTokens.into(), "acme"), expected);
-    }
-
-    #[test]
-    fn no_answer_is_kept_in_a_cache_or_holds_what_a_header_may_not() {
-        for refusal in every_refusal() {
-            let answer = answer(&refusal, "acme");
-            assert!(answer.headers.contains(&("cache-control", String::from("no-store"))));
-            let visible = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-            assert!(answer.headers.iter().all(|(_, value)| visible(value)), "{answer:?}");
-            let line = answer.body.strip_suffix('\n').unwrap();
-            assert!(visible(line) && line.len() < 80, "{answer:?}");
-            assert!(!answer.body.contains("disk") && !answer.body.contains("route"));
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
-use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use super::resemblance::{claims_to_be_a_token, is_b64token_byte, resembles_a_token};
@@ -63,7 +63,64 @@ pub fn credentials<'h>(
     if accept.bare_token && rest.is_empty() {
         return bare(value, accept).map(Some);
     }
-    Err(CredentialsError::UnsupportedScheme)
+    Err(foreign(value, accept))
+}
+
+/// Reads what a door without headers was told: the name, if any, and the secret.
+pub(crate) fn named(
+    name: Option<&str>,
+    secret: &str,
+    accept: &Accept,
+) -> Result<Credentials<'static>, CredentialsError> {
+    let name = name.unwrap_or_default();
+    // As large as the text, so that it never moves and leaves a copy behind.
+    let mut text = Zeroizing::new(String::with_capacity(name.len() + 1 + secret.len()));
+    text.push_str(name);
+    text.push(':');
+    text.push_str(secret);
+    if text.len() > MAX_HEADER {
+        return Err(CredentialsError::TooLong);
+    }
+    user_and_secret(text, name.len(), accept)
+}
+
+/// Reads a header of the host's own for tokens: with a scheme, or the secret alone.
+pub(crate) fn own_header<'h>(
+    value: &'h [u8],
+    accept: &Accept,
+) -> Result<Option<Credentials<'h>>, CredentialsError> {
+    match credentials([value], accept) {
+        Err(CredentialsError::UnsupportedScheme | CredentialsError::TokenInOtherScheme) => {
+            let text = std::str::from_utf8(value.trim_ascii());
+            let text = text.map_err(|_| CredentialsError::NotBearer)?;
+            if text.chars().any(char::is_control) {
+                return Err(CredentialsError::ControlCharacter);
+            }
+            Ok(Some(Credentials::of_token(text)))
+        }
+        read => read,
+    }
+}
+
+/// Returns whether `Authorization` holds a token, mistyped or not, other than the one that came in
+/// the host's own header. What a proxy needs there is no token.
+pub(crate) fn holds_another_token(
+    authorization: &[u8],
+    token: &Credentials<'_>,
+    accept: &Accept,
+) -> bool {
+    match credentials([authorization], accept) {
+        Ok(Some(second)) => {
+            let (one, two) = (token.expose_secret(), second.expose_secret());
+            claims_to_be_a_token(two, &accept.prefixes) && !is_the_same_token(one, two, accept)
+        }
+        Err(
+            CredentialsError::TokenInOtherScheme
+            | CredentialsError::TokenAsUserName
+            | CredentialsError::TwoTokens,
+        ) => true,
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// What a client sent: a secret, which may be a token, and possibly a user name.
@@ -88,7 +145,11 @@ impl<'h> Credentials<'h> {
         self.user.as_ref().map(|user| self.part(user))
     }
 
-    /// Returns the secret: a token, or a password of the host. Never log, store or echo it.
+    /// Returns the secret as it was sent: a token, or a password of the host. Never log, store or
+    /// echo it.
+    ///
+    /// White space and line ends around a token don't matter. Whether they belong to a password is
+    /// the host's decision.
     pub fn expose_secret(&self) -> &str {
         self.part(&self.secret)
     }
@@ -187,6 +248,10 @@ pub enum CredentialsError {
     /// The scheme is not accepted.
     #[error("the Authorization header has a scheme that is not accepted here")]
     UnsupportedScheme,
+    /// The scheme is not accepted, and a token stands behind it, mistyped or not. No other check of
+    /// the host may see it.
+    #[error("there is a token in a scheme that is not accepted here")]
+    TokenInOtherScheme,
     /// What follows `Basic` is not padded base64 (RFC 7617, 2; RFC 4648, 4), which all known
     /// clients send.
     #[error("the Basic credentials are not base64")]
@@ -198,13 +263,14 @@ pub enum CredentialsError {
     /// 2.1).
     #[error("the Bearer credentials are not a token")]
     NotBearer,
-    /// The user name or the password has a control character (RFC 7617, 2).
+    /// The user name or the password has a control character (RFC 7617, 2). White space and line
+    /// ends around the password don't count.
     #[error("the user name or the password has a control character")]
     ControlCharacter,
     /// The user name is or resembles a token, and tokens are not accepted there.
     #[error("the user name looks like a token")]
     TokenAsUserName,
-    /// User name and password are two different tokens.
+    /// User name and password, or two headers, hold two different tokens.
     #[error("there are two different tokens")]
     TwoTokens,
 }
@@ -222,6 +288,7 @@ impl CredentialsError {
             | CredentialsError::NoColon
             | CredentialsError::NotBearer => true,
             CredentialsError::UnsupportedScheme
+            | CredentialsError::TokenInOtherScheme
             | CredentialsError::ControlCharacter
             | CredentialsError::TokenAsUserName
             | CredentialsError::TwoTokens => false,
@@ -233,19 +300,41 @@ impl CredentialsError {
 /// accepted.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
+/// Base64 without padding, for words of a header that nobody has told us how to read.
+const UNPADDED: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
 /// The passwords beside a token as user name.
 const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
 
 /// RFC 7617, 2: the first colon separates, so a password may contain others.
 fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, CredentialsError> {
     let text = decode(encoded)?;
-    if text.chars().any(char::is_control) {
+    let colon = text.find(':').ok_or(CredentialsError::NoColon)?;
+    user_and_secret(text, colon, accept)
+}
+
+/// Tells user name and secret apart. An ASCII character at `separator` stands between them.
+fn user_and_secret(
+    text: Zeroizing<String>,
+    separator: usize,
+    accept: &Accept,
+) -> Result<Credentials<'static>, CredentialsError> {
+    let (user, secret) = (&text[..separator], &text[separator + 1..]);
+    let user_is_token = resembles_a_token(user, &accept.prefixes);
+    // A secret that was read from a file ends with its line. A token is read without that; a
+    // password of the host's is handed on as it was sent.
+    let shown = if user_is_token { user.trim_ascii() } else { user };
+    if shown.chars().chain(secret.trim_ascii().chars()).any(char::is_control) {
         return Err(CredentialsError::ControlCharacter);
     }
-    let (user, secret) = text.split_once(':').ok_or(CredentialsError::NoColon)?;
-    let (user_range, secret_range) = (0..user.len(), user.len() + 1..text.len());
+    let (user_range, secret_range) = (0..separator, separator + 1..text.len());
 
-    let (user_range, secret_range) = if resembles_a_token(user, &accept.prefixes) {
+    let (user_range, secret_range) = if user_is_token {
         refuse_two_tokens(user, secret, accept)?;
         (None, user_range)
     } else {
@@ -259,16 +348,21 @@ fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, Creden
 /// Refuses a token as user name, unless it is accepted there, alone or with the same token as
 /// password.
 fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), CredentialsError> {
-    let digest = |text| Token::parse(text, &accept.prefixes).ok().map(|token| Digest::of(&token));
-    let is_the_same = digest(user).is_some_and(|user| digest(secret) == Some(user));
+    let is_the_same = is_the_same_token(user, secret, accept);
     if !is_the_same && resembles_a_token(secret, &accept.prefixes) {
         return Err(CredentialsError::TwoTokens);
     }
-    let stands_alone = is_the_same || NO_PASSWORD.contains(&secret);
+    let stands_alone = is_the_same || NO_PASSWORD.contains(&secret.trim_ascii());
     if accept.token_as_user_name && stands_alone && claims_to_be_a_token(user, &accept.prefixes) {
         return Ok(());
     }
     Err(CredentialsError::TokenAsUserName)
+}
+
+/// Returns whether two texts are one token, however they are written.
+fn is_the_same_token(one: &str, two: &str, accept: &Accept) -> bool {
+    let digest = |text| Token::parse(text, &accept.prefixes).ok().map(|token| Digest::of(&token));
+    digest(one).is_some_and(|one| digest(two) == Some(one))
 }
 
 /// Decodes UTF-8, which the challenge asks for, or else Latin-1, which some clients send
@@ -296,7 +390,33 @@ fn bearer(token: &[u8]) -> Result<Credentials<'_>, CredentialsError> {
 
 fn bare<'h>(value: &'h [u8], accept: &Accept) -> Result<Credentials<'h>, CredentialsError> {
     let token = b64token(value).filter(|token| claims_to_be_a_token(token, &accept.prefixes));
-    token.map(Credentials::of_token).ok_or(CredentialsError::UnsupportedScheme)
+    token.map(Credentials::of_token).ok_or_else(|| foreign(value, accept))
+}
+
+/// Says what is wrong with a value of no scheme that is read.
+fn foreign(value: &[u8], accept: &Accept) -> CredentialsError {
+    if is_or_hides_a_token(value, &accept.prefixes) {
+        CredentialsError::TokenInOtherScheme
+    } else {
+        CredentialsError::UnsupportedScheme
+    }
+}
+
+/// Returns whether a part of a text, as it is or decoded from base64, claims to be a token.
+fn is_or_hides_a_token(text: &[u8], prefixes: &[Prefix]) -> bool {
+    // By part, so that an account's name and another's digest are not taken for one token.
+    let has_a_claim = |text: &[u8]| {
+        text.split(|byte| b",;:=\"".contains(byte)).any(|part| {
+            std::str::from_utf8(part).is_ok_and(|part| claims_to_be_a_token(part, prefixes))
+        })
+    };
+    // A word holds no `=`, so none is padded.
+    let hides = |word: &[u8]| {
+        let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(word.len())]);
+        let length = UNPADDED.decode_slice(word, &mut decoded);
+        length.is_ok_and(|length| has_a_claim(&decoded[..length]))
+    };
+    has_a_claim(text) || text.split(|byte| !is_b64token_byte(*byte)).any(hides)
 }
 
 /// RFC 6750, 2.1: `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

@@ -1,16 +1,55 @@
-//! For axum: [`Authenticated`] as an argument of a route's function, [`Refusal`] as its error.
+//! For axum: [`Caller`] and [`Authenticated`] as arguments of a handler, [`Refusal`] as its error.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
-use super::answer::{Answer, Refusal, answer};
-use super::layer::{Passed, RealmMissing};
+use super::answer::{Answer, Challenge, Challenges, answer};
+use super::layer::{Passed, Required, Unshown};
+use super::refusal::Refusal;
 use crate::error::Forbidden;
-use crate::present::Authenticated;
+use crate::present::{Authenticated, Caller};
 
-/// The token that the [`TokenLayer`](super::TokenLayer) let in.
+/// The caller whose access was enough for what the route [requires](super::require).
+///
+/// Where the route requires nothing, every request is answered with 500. So a handler that was
+/// forgotten lets nobody in. The answer is 401 if a layer let the request in without a token.
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Caller, Answer> {
+        let shown = Passed::shown(&parts.extensions)?;
+        let caller = caller(parts)?;
+        caller.ok_or_else(|| shown.answer(&Refusal::NoCredentials))
+    }
+}
+
+/// The caller whose access was enough for what the route [requires](super::require); `None` if the
+/// route also lets in [who is signed in otherwise](super::RequireLayer::or_signed_in).
+///
+/// Where the route requires nothing, every request is answered with 500.
+#[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
+    type Rejection = Answer;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Caller>, Answer> {
+        Passed::shown(&parts.extensions)?;
+        caller(parts)
+    }
+}
+
+fn caller(parts: &Parts) -> Result<Option<Caller>, Answer> {
+    if parts.extensions.get::<Required>().is_none() {
+        let body = "The server is not set up: this route requires nothing of a token.\n";
+        return Err(Answer::new(500, "not_set_up", body));
+    }
+    Ok(parts.extensions.get::<Caller>().cloned())
+}
+
+/// The token that the [`TokenLayer`](super::TokenLayer) let in, for a handler that requires access
+/// itself.
 ///
 /// A request that was let in without a token (by [`optional`](super::TokenLayer::optional) or
 /// [`or_else`](super::TokenLayer::or_else)) is answered with 401. Without the layer, every request
@@ -20,9 +59,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Answer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Authenticated, Answer> {
-        let passed = passed(parts)?;
+        let shown = Passed::shown(&parts.extensions)?;
         let token = parts.extensions.get::<Authenticated>().cloned();
-        token.ok_or_else(|| answer(&Refusal::NoCredentials, &passed.realm))
+        token.ok_or_else(|| shown.answer(&Refusal::NoCredentials))
     }
 }
 
@@ -35,14 +74,9 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Authenticated {
     type Rejection = Answer;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Authenticated>, Answer> {
-        passed(parts)?;
+        Passed::shown(&parts.extensions)?;
         Ok(parts.extensions.get::<Authenticated>().cloned())
     }
-}
-
-fn passed(parts: &Parts) -> Result<&Passed, Answer> {
-    let missing = || Answer::new(500, "The server is not set up: there is no TokenLayer here.\n");
-    parts.extensions.get::<Passed>().ok_or_else(missing)
 }
 
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
@@ -52,13 +86,16 @@ impl IntoResponse for Answer {
     }
 }
 
-/// A refusal doesn't know the realm. The [`TokenLayer`](super::TokenLayer) writes it into the
-/// response on the way out; without the layer it is `app tokens`.
+/// A refusal knows neither realm nor schemes. The [`TokenLayer`](super::TokenLayer) writes the
+/// challenges on the way out; without the layer they are both there, for the realm `app tokens`.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = IntoResponse::into_response(answer(&self, RealmMissing::REALM));
-        response.extensions_mut().insert(RealmMissing);
+        let answer = answer(&self, "app tokens", Challenges::default());
+        let mut response = IntoResponse::into_response(answer);
+        if let Some(challenge) = Challenge::of(&self) {
+            response.extensions_mut().insert(Unshown(challenge));
+        }
         response
     }
 }

@@ -8,72 +8,79 @@ use std::task::{Context, Poll};
 
 use http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{Extensions, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::accounts::{Accounts, AccountsError};
-use super::answer::{Answer, Refusal};
-use super::credentials::Credentials;
-use super::login::Login;
-use crate::authority::TokenAuthority;
-use crate::present::{Authenticated, Origin};
+use super::answer::{Answer, Challenge, Shown};
+use super::credentials::{Credentials, CredentialsError};
+use super::login::{Entry, Login};
+use super::refusal::Refusal;
+use crate::present::{Authenticated, Caller, Origin};
 use crate::store::TokenStore;
 
 /// Lets in requests with a valid token, and answers the others itself.
 ///
-/// A request that is let in has an [`Authenticated`] among its extensions. Its `Authorization`
-/// header is removed, so that no inner service, log or upstream sees the token. Place the layer
-/// inside those that answer requests without a token, such as a CORS layer or a status page.
+/// A request that is let in has an [`Authenticated`] among its extensions. What it may do is
+/// checked by a layer on each route, [`require`](super::require), or in the handler.
+///
+/// `Authorization`, and the [header of the host's own](Login::with_token_header), are removed, so
+/// that no inner service, log or upstream sees the token. Place the layer inside those that answer
+/// requests without a token, such as a CORS layer or a status page.
 ///
 /// It works with axum routers, and with any tower service whose response body can be made from a
 /// `String`.
 ///
 /// ```
-/// use app_tokens::{Authenticated, Requirement, TokenAuthority};
-/// use app_tokens::web::{NamesAreOwners, Refusal, TokenLayer};
+/// use app_tokens::{Caller, Requirement, TokenAuthority};
+/// use app_tokens::web::{Login, NamesAreOwners, TokenLayer, require};
 /// use axum::{Router, routing::get};
 ///
-/// async fn download(token: Authenticated) -> Result<String, Refusal> {
-///     let caller = token.require(Requirement::one_of(&["files:read"]))?;
-///     Ok(format!("hello, {}", caller.owner()))
+/// async fn download(caller: Caller) -> String {
+///     format!("hello, {}", caller.owner())
 /// }
 ///
 /// let tokens = TokenAuthority::in_memory("acme")?;
-/// let layer = TokenLayer::new(tokens, NamesAreOwners);
-/// let app: Router = Router::new().route("/", get(download)).layer(layer);
+/// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
+/// let read = require(Requirement::one_of(&["files:read"]));
+/// let app: Router = Router::new()
+///     .route("/", get(download).layer(read))
+///     .layer(TokenLayer::new(login));
 /// # Ok::<(), app_tokens::SetupError>(())
 /// ```
-///
-/// For more ways of sending a token, or another realm, make it from a [`Login`]:
-/// `TokenLayer::from(Login::new(tokens, accounts).accept(|accept| accept.bare_token()))`.
+#[doc(alias = "middleware")]
 pub struct TokenLayer<S, A> {
     gate: Gate<S, A>,
 }
 
 impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
-    /// Lets in tokens of this authority whose owners are active accounts.
-    pub fn new(tokens: TokenAuthority<S>, accounts: A) -> TokenLayer<S, A> {
-        TokenLayer::from(Login::new(tokens, accounts))
+    /// Lets in what the login lets in.
+    pub fn new(login: Login<S, A>) -> TokenLayer<S, A> {
+        let login = Arc::new(login);
+        TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
     }
 
     /// Asks the host about a secret that is no token: it may be the account's password.
     ///
     /// If the host returns an extension, the request goes inward with it and without
-    /// [`Authenticated`]. An error is answered with HTTP 503.
+    /// [`Authenticated`]. An error is answered with HTTP 503. See
+    /// [`beside_passwords`](super::beside_passwords) for what such a host must take care of.
     ///
     /// The host is never asked about a denied or mistyped token. So a password can't begin with an
     /// accepted prefix, `_` and twenty letters or digits.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{Credentials, NamesAreOwners, TokenLayer}};
+    /// # use app_tokens::{TokenAuthority, web::{Credentials, Login, NamesAreOwners, TokenLayer}};
     /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> {
     /// #     Ok(false)
     /// # }
     /// #[derive(Clone)]
     /// struct SignedIn(String);
     ///
-    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NamesAreOwners)
+    /// # let login =
+    /// #     Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(|name| name == "alice"));
+    /// let layer = TokenLayer::new(login)
     ///     .or_else(|login: Credentials<'static>| async move {
     ///         let right = check_password(login.user(), login.expose_secret()).await?;
     ///         Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
@@ -93,33 +100,43 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
             let asked = host(credentials);
             Box::pin(async move {
                 let found = asked.await?;
-                Ok(found.map(|entry| {
+                Ok(found.map(|found| {
                     Box::new(|extensions: &mut Extensions| {
-                        extensions.insert(entry);
-                    }) as Entry
+                        extensions.insert(found);
+                    }) as Extend
                 }))
             })
         }));
         self
     }
 
-    /// Says from where a request comes: its address and its program. Behind a proxy, the host must
-    /// take the address from the proxy's header.
+    /// Says from where a request comes: its address and its program.
     ///
-    /// If not set, there is no address. The program is then the `User-Agent`, if the policy records
-    /// origins.
+    /// If not set, there is no address, and tokens that are bound to networks are forbidden. The
+    /// program is then the `User-Agent`, if the policy records origins.
     ///
     /// ```
-    /// # use app_tokens::{Origin, TokenAuthority, web::{NamesAreOwners, TokenLayer}};
+    /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
+    /// use app_tokens::{Network, web::client_address};
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///
-    /// let layer = TokenLayer::new(TokenAuthority::in_memory("acme")?, NamesAreOwners)
-    ///     .origin(|request| match request.extensions.get::<ConnectInfo<SocketAddr>>() {
-    ///         Some(ConnectInfo(peer)) => Origin::from(peer.ip()),
-    ///         None => Origin::unknown(),
+    /// // Behind a proxy, the peer is the proxy.
+    /// let proxies: Vec<Network> = vec!["10.0.0.1".parse()?];
+    /// # let login =
+    /// #     Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(|name| name == "alice"));
+    /// let layer = TokenLayer::new(login)
+    ///     .origin(move |request| {
+    ///         let Some(ConnectInfo(peer)) = request.extensions.get::<ConnectInfo<SocketAddr>>()
+    ///         else {
+    ///             return Origin::unknown();
+    ///         };
+    ///         let forwarded: Vec<&[u8]> = request.headers.get_all("x-forwarded-for").iter()
+    ///             .map(|line| line.as_bytes())
+    ///             .collect();
+    ///         client_address(peer.ip(), forwarded, &proxies).map_or(Origin::unknown(), Origin::from)
     ///     });
-    /// # Ok::<(), app_tokens::SetupError>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn origin(
@@ -136,13 +153,6 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     pub fn optional(mut self) -> TokenLayer<S, A> {
         self.gate.optional = true;
         self
-    }
-}
-
-impl<S: TokenStore, A: Accounts> From<Login<S, A>> for TokenLayer<S, A> {
-    fn from(login: Login<S, A>) -> TokenLayer<S, A> {
-        let login = Arc::new(login);
-        TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
     }
 }
 
@@ -196,15 +206,16 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            match gate.open(&mut parts).await {
+            let shown = gate.login.shown_to(pairs(&parts.headers));
+            match gate.open(&mut parts, &shown).await {
                 Ok(()) => {
                     let mut response = inner.call(Request::from_parts(parts, body)).await?;
-                    if response.extensions_mut().remove::<RealmMissing>().is_some() {
-                        RealmMissing::write(gate.login.realm(), &mut response);
+                    if let Some(Unshown(challenge)) = response.extensions_mut().remove() {
+                        challenge_anew(&challenge, &shown, &mut response);
                     }
                     Ok(response)
                 }
-                Err(refusal) => Ok(gate.login.answer(&refusal).into_response()),
+                Err(refusal) => Ok(shown.answer(&refusal).into_response()),
             }
         })
     }
@@ -230,79 +241,82 @@ struct Gate<S, A> {
 }
 
 type OtherWay =
-    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Entry>, AccountsError>> + Send + Sync;
-/// Adds what the host's other way returned to the request's extensions.
-type Entry = Box<dyn FnOnce(&mut Extensions) + Send>;
+    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Extend>, AccountsError>> + Send + Sync;
+/// Adds the token, or what the host's other way returned, to the request's extensions.
+type Extend = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Marks a refusal that was made inside the layer, where the realm is not known.
-#[derive(Clone, Copy)]
-pub(crate) struct RealmMissing;
+/// Marks the response of a refusal that was made inside the layer, where nobody knows what the
+/// login's challenges show.
+#[derive(Clone)]
+pub(crate) struct Unshown(pub(crate) Challenge);
 
-impl RealmMissing {
-    /// The realm in the response until the layer writes the right one.
-    pub(crate) const REALM: &str = "app tokens";
-
-    fn write<R>(realm: &str, response: &mut Response<R>) {
-        let missing = format!("realm=\"{}\"", RealmMissing::REALM);
-        let realm = format!("realm=\"{realm}\"");
-        let challenges = response.headers_mut().iter_mut();
-        for (_, challenge) in challenges.filter(|(name, _)| *name == WWW_AUTHENTICATE) {
-            let written = challenge.to_str().map(|text| text.replace(&missing, &realm));
-            if let Some(written) = written.ok().and_then(|text| HeaderValue::try_from(text).ok()) {
-                *challenge = written;
-            }
+fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Response<R>) {
+    response.headers_mut().remove(WWW_AUTHENTICATE);
+    for line in challenge.lines(&shown.realm, shown.challenges) {
+        if let Ok(line) = HeaderValue::try_from(line) {
+            response.headers_mut().append(WWW_AUTHENTICATE, line);
         }
     }
 }
 
-/// Marks a request that came through a [`TokenLayer`], with the realm of its challenges.
-#[cfg(feature = "axum")]
+/// Marks a request from which a route has required something.
+#[derive(Clone, Copy)]
+pub(crate) struct Required;
+
+/// Marks a request that came through a [`TokenLayer`], with what its challenges show.
 #[derive(Clone)]
-pub(crate) struct Passed {
-    pub(crate) realm: Arc<str>,
+pub(crate) struct Passed(pub(crate) Shown);
+
+impl Passed {
+    /// Returns what the challenges show, or the answer of a server without the layer.
+    pub(crate) fn shown(extensions: &Extensions) -> Result<&Shown, Answer> {
+        let body = "The server is not set up: there is no TokenLayer here.\n";
+        let passed = extensions.get::<Passed>();
+        passed.map(|passed| &passed.0).ok_or_else(|| Answer::new(500, "not_set_up", body))
+    }
+}
+
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 impl<S: TokenStore, A: Accounts> Gate<S, A> {
     /// Prepares a request for the inner service, or refuses it.
-    async fn open(&self, parts: &mut Parts) -> Result<(), Refusal> {
+    async fn open(&self, parts: &mut Parts, shown: &Shown) -> Result<(), Refusal> {
         // What an outer layer let in doesn't count behind this one.
         parts.extensions.remove::<Authenticated>();
-        let entry = self.judge(parts).await?;
+        parts.extensions.remove::<Caller>();
+        parts.extensions.remove::<Required>();
+        let extend = self.judge(parts).await?;
         parts.headers.remove(AUTHORIZATION);
-        #[cfg(feature = "axum")]
-        parts.extensions.insert(Passed { realm: self.login.realm().clone() });
-        if let Some(entry) = entry {
-            entry(&mut parts.extensions);
+        if let Some(header) = self.login.token_header() {
+            parts.headers.remove(header);
+        }
+        parts.extensions.insert(Passed(shown.clone()));
+        if let Some(extend) = extend {
+            extend(&mut parts.extensions);
         }
         Ok(())
     }
 
-    async fn judge(&self, parts: &Parts) -> Result<Option<Entry>, Refusal> {
-        let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-        let credentials = match self.login.credentials(values)? {
-            Some(credentials) => credentials,
-            None if self.optional => return Ok(None),
-            None => return Err(Refusal::NoCredentials),
-        };
-        let refusal = match self.login.enter(&credentials, self.origin_of(parts)).await {
-            Ok(token) => {
+    async fn judge(&self, parts: &Parts) -> Result<Option<Extend>, Refusal> {
+        let entry = self.login.try_enter(pairs(&parts.headers), self.origin_of(parts)).await?;
+        let (credentials, other_way) = match (entry, &self.other_way) {
+            (Entry::Token(token), _) => {
                 return Ok(Some(Box::new(|extensions: &mut Extensions| {
                     extensions.insert(token);
                 })));
             }
-            Err(refusal) => refusal,
+            (Entry::Nothing, _) if self.optional => return Ok(None),
+            (Entry::Nothing, _) => return Err(Refusal::NoCredentials),
+            (Entry::OtherScheme, _) => return Err(CredentialsError::UnsupportedScheme.into()),
+            (Entry::NotOurs(_), None) => return Err(Refusal::NotOurs),
+            (Entry::NotOurs(credentials), Some(other_way)) => (credentials, other_way),
         };
-        let (Refusal::NotOurs, Some(other_way)) = (&refusal, &self.other_way) else {
-            return Err(refusal);
-        };
-        // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
-        if credentials.expose_secret().is_empty() {
-            return Err(refusal);
-        }
-        let entry = other_way(credentials.into_owned()).await.map_err(Refusal::Accounts)?;
-        entry.map(Some).ok_or(refusal)
+        let found = other_way(credentials.into_owned()).await.map_err(Refusal::Accounts)?;
+        found.map(Some).ok_or(Refusal::NotOurs)
     }
 
     fn origin_of<'r>(&self, parts: &'r Parts) -> Origin<'r> {

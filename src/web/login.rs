@@ -4,16 +4,19 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::accounts::Accounts;
-use super::answer::{Answer, Refusal, answer};
-use super::credentials::{Accept, Credentials, credentials};
+use super::answer::{Answer, Challenges, Shown};
+use super::credentials::{Accept, Credentials, CredentialsError, named};
+use super::headers::{check_name, is_from_script, read};
+use super::refusal::Refusal;
 use super::resemblance::claims_to_be_a_token;
 use crate::authority::TokenAuthority;
 use crate::error::{AuthError, DenialReason};
 use crate::policy::{Policy, PolicyError};
 use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
+use crate::text::InvalidText;
 
-/// The whole way in, without a framework. It reads the header, asks the authority, then the
+/// The whole way in, without a framework. It reads the headers, asks the authority, then the
 /// accounts.
 ///
 /// See [the module](super) for an example.
@@ -22,16 +25,37 @@ pub struct Login<S, A> {
     tokens: TokenAuthority<S>,
     accounts: A,
     accept: Accept,
-    realm: Arc<str>,
+    token_header: Option<Arc<str>>,
+    shown: Shown,
+    challenges_scripts: bool,
+}
+
+/// What a request brought, for a host that has passwords of its own beside tokens.
+#[derive(Debug)]
+#[must_use = "only a token was let in"]
+pub enum Entry<'h> {
+    /// A token that is active. Require a scope next.
+    Token(Authenticated),
+    /// A user name and a secret that is no token and doesn't resemble one. The host may try it as a
+    /// password. It is exactly as sent, and never empty or white
+    /// space.
+    NotOurs(Credentials<'h>),
+    /// A scheme that no token comes in, such as `Digest` or `Negotiate`. The host may read the
+    /// header itself.
+    OtherScheme,
+    /// No credentials. Most clients begin so.
+    Nothing,
 }
 
 impl<S: TokenStore, A: Accounts> Login<S, A> {
-    /// Makes a login that accepts `Basic`, `Bearer` and `token`, and shows the policy's realm in
-    /// challenges.
+    /// Makes a login that accepts `Basic`, `Bearer` and `token` in `Authorization`.
+    ///
+    /// It shows the policy's realm in challenges, and both challenges to everyone.
     pub fn new(tokens: TokenAuthority<S>, accounts: A) -> Login<S, A> {
         let accept = Accept::new(tokens.policy());
         let realm = tokens.policy().realm().into();
-        Login { tokens, accounts, accept, realm }
+        let shown = Shown { realm, challenges: Challenges::default() };
+        Login { tokens, accounts, accept, token_header: None, shown, challenges_scripts: true }
     }
 
     /// Accepts more ways of sending a token.
@@ -39,13 +63,36 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// ```
     /// use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners}};
     /// let tokens = TokenAuthority::in_memory("acme")?;
-    /// let login = Login::new(tokens, NamesAreOwners)
+    /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"))
     ///     .accept(|accept| accept.bare_token().placeholder("__token__"));
     /// # Ok::<(), app_tokens::SetupError>(())
     /// ```
     #[must_use]
     pub fn accept(self, more: impl FnOnce(Accept) -> Accept) -> Login<S, A> {
         Login { accept: more(self.accept), ..self }
+    }
+
+    /// Also reads tokens from a header of the host's own, for a host whose proxy needs
+    /// `Authorization` for itself.
+    ///
+    /// The header holds the token alone, or a scheme and the token. If it is not empty, it decides
+    /// who enters. `Authorization` is still looked at: without the other header it decides as ever,
+    /// and a second, different token in it is refused. A `TokenLayer` removes
+    /// both headers.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners}};
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"))
+    ///     .with_token_header("x-acme-token")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidText`] unless it is a header's name (RFC 9110, 5.1) of at most 64 characters.
+    pub fn with_token_header(self, name: &str) -> Result<Login<S, A>, InvalidText> {
+        check_name(name)?;
+        Ok(Login { token_header: Some(name.into()), ..self })
     }
 
     /// Shows another realm than the policy's in challenges. Browsers show it to people; seals don't
@@ -56,39 +103,114 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// `\`.
     pub fn with_realm(self, realm: &str) -> Result<Login<S, A>, PolicyError> {
         Policy::check_realm(realm)?;
-        Ok(Login { realm: realm.into(), ..self })
+        Ok(Login { shown: Shown { realm: realm.into(), ..self.shown }, ..self })
     }
 
-    /// Authenticates a request by the values of all its `Authorization` headers.
+    /// Sets which challenges answers carry.
+    #[must_use]
+    pub fn challenges(self, challenges: Challenges) -> Login<S, A> {
+        Login { shown: Shown { challenges, ..self.shown }, ..self }
+    }
+
+    /// Shows no challenge to scripts ([`is_from_script`](super::is_from_script)), so that no
+    /// browser opens its password dialog over a page.
+    ///
+    /// [`Login::answer_to`] and `TokenLayer` do so; [`Login::answer`] knows no headers.
+    #[must_use]
+    pub fn without_challenges_for_scripts(self) -> Login<S, A> {
+        Login { challenges_scripts: false, ..self }
+    }
+
+    /// Lets a request in by its token, or refuses it.
+    ///
+    /// `headers` are the names and values of all headers of the request. With the `http` crate:
+    /// `headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))`.
     ///
     /// # Errors
     /// [`Refusal`], which [`Login::answer`] turns into an answer.
-    pub async fn authenticate<'h>(
+    #[doc(alias = "authenticate")]
+    #[doc(alias = "verify")]
+    #[doc(alias = "check")]
+    pub async fn enter<'h, 'o>(
         &self,
-        values: impl IntoIterator<Item = &'h [u8]>,
-        origin: Origin<'_>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        origin: impl Into<Origin<'o>>,
     ) -> Result<Authenticated, Refusal> {
-        let credentials = self.credentials(values)?.ok_or(Refusal::NoCredentials)?;
-        self.enter(&credentials, origin).await
+        match self.try_enter(headers, origin).await? {
+            Entry::Token(token) => Ok(token),
+            Entry::NotOurs(_) => Err(Refusal::NotOurs),
+            Entry::OtherScheme => Err(CredentialsError::UnsupportedScheme.into()),
+            Entry::Nothing => Err(Refusal::NoCredentials),
+        }
     }
 
-    /// Reads what the client sent; `None` if nothing. The first half of [`Login::authenticate`].
+    /// Lets a request in by its token, or hands on what the host may try as a password.
+    ///
+    /// See [`beside_passwords`](super::beside_passwords) for what such a host must take care of.
     ///
     /// # Errors
-    /// [`Refusal::Credentials`] if it can't be read.
-    pub fn credentials<'h>(
+    /// Any [`Refusal`] is final: the host must not try another way.
+    pub async fn try_enter<'h, 'o>(
         &self,
-        values: impl IntoIterator<Item = &'h [u8]>,
-    ) -> Result<Option<Credentials<'h>>, Refusal> {
-        Ok(credentials(values, &self.accept)?)
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+        origin: impl Into<Origin<'o>>,
+    ) -> Result<Entry<'h>, Refusal> {
+        let credentials = match read(headers, self.token_header.as_deref(), &self.accept) {
+            Ok(Some(credentials)) => credentials,
+            Ok(None) => return Ok(Entry::Nothing),
+            Err(CredentialsError::UnsupportedScheme) => return Ok(Entry::OtherScheme),
+            Err(error) => return Err(error.into()),
+        };
+        match self.enter_by(&credentials, origin.into()).await {
+            Ok(token) => Ok(Entry::Token(token)),
+            // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
+            Err(Refusal::NotOurs) if !credentials.expose_secret().trim().is_empty() => {
+                Ok(Entry::NotOurs(credentials))
+            }
+            Err(refusal) => Err(refusal),
+        }
     }
 
-    /// Authenticates what the client sent. The second half of [`Login::authenticate`].
+    /// Lets in by a user name, if any, and a secret: for doors that have no headers, such as SASL
+    /// PLAIN (RFC 4616) and LDAP's simple bind.
+    ///
+    /// What holds for `Basic` holds here. Without a name, or with a placeholder, the token alone
+    /// says who enters.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
+    /// # use app_tokens::web::{Login, NamesAreOwners};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let issued = tokens.issue(NewToken::new("alice", "Mail", Access::full())).await?;
+    /// # let password = issued.expose_secret();
+    /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
+    /// let token = login.enter_with(Some("alice"), password, Origin::unknown()).await?;
+    /// let caller = token.require(Requirement::one_of(&["mail:read"]))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`Refusal::NotOurs`] if the secret is no token and doesn't resemble one. Only then may the
-    /// host try it as a password. Any other [`Refusal`] is final.
-    pub async fn enter(
+    /// - [`Refusal::NotOurs`] if the secret is no token and doesn't resemble one. Only then may the
+    ///   host try it as a password.
+    /// - [`Refusal::NoCredentials`] if the secret is empty or white space.
+    /// - Any other [`Refusal`] is final.
+    pub async fn enter_with<'o>(
+        &self,
+        name: Option<&str>,
+        secret: &str,
+        origin: impl Into<Origin<'o>>,
+    ) -> Result<Authenticated, Refusal> {
+        let credentials = named(name, secret, &self.accept)?;
+        if credentials.expose_secret().trim().is_empty() {
+            return Err(Refusal::NoCredentials);
+        }
+        self.enter_by(&credentials, origin.into()).await
+    }
+
+    async fn enter_by(
         &self,
         credentials: &Credentials<'_>,
         origin: Origin<'_>,
@@ -119,9 +241,20 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// Turns a refusal into the answer for the client, by [`answer()`] with this realm.
+    /// Turns a refusal into the answer for the client, with this realm and these challenges.
     pub fn answer(&self, refusal: &Refusal) -> Answer {
-        answer(refusal, &self.realm)
+        self.shown.answer(refusal)
+    }
+
+    /// Turns a refusal into the answer for the client that sent these headers.
+    ///
+    /// It differs from [`Login::answer`] only [for scripts](Login::without_challenges_for_scripts).
+    pub fn answer_to<'h>(
+        &self,
+        refusal: &Refusal,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Answer {
+        self.shown_to(headers).answer(refusal)
     }
 
     /// Returns the authority.
@@ -129,9 +262,21 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         &self.tokens
     }
 
-    #[cfg(feature = "tower")]
-    pub(crate) fn realm(&self) -> &Arc<str> {
-        &self.realm
+    /// Returns the header of the host's own that carries tokens, if it named one.
+    pub fn token_header(&self) -> Option<&str> {
+        self.token_header.as_deref()
+    }
+
+    /// What challenges show to the client that sent these headers.
+    pub(crate) fn shown_to<'h>(
+        &self,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Shown {
+        let mut shown = self.shown.clone();
+        if !self.challenges_scripts && is_from_script(headers) {
+            shown.challenges = Challenges::None;
+        }
+        shown
     }
 }
 
@@ -140,7 +285,8 @@ impl<S, A> fmt::Debug for Login<S, A> {
         f.debug_struct("Login")
             .field("tokens", &self.tokens)
             .field("accept", &self.accept)
-            .field("realm", &self.realm)
+            .field("token_header", &self.token_header)
+            .field("shown", &self.shown)
             .finish_non_exhaustive()
     }
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{
-    AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Owner, Policy,
-    Requirement, Timestamp, TokenAuthority, TokenStore,
+    Access, AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Operator, Owner,
+    Policy, Requirement, Resource, Timestamp, TokenAuthority, TokenStore,
 };
 
 pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -45,6 +45,19 @@ pub fn policy() -> Policy {
 
 pub fn owner(name: &str) -> Owner {
     Owner::new(name).unwrap()
+}
+
+pub fn operator(name: &str) -> Operator {
+    Operator::new(name).unwrap()
+}
+
+/// The operator who acts where it doesn't matter who does.
+pub fn ops() -> Operator {
+    operator("ops")
+}
+
+pub fn exact(name: &str) -> Resource {
+    Resource::exact(name).unwrap()
 }
 
 /// An authority with a clock that stands at `at(0)` and an observer that writes down every event as text.
@@ -92,7 +105,7 @@ pub fn bench_with_ring<S: TokenStore>(store: S, ring: KeyRing, policy: Policy) -
 impl<S: app_tokens::store::RuntimeFree> Bench<S> {
     #[track_caller]
     pub fn issue(&self, owner: &str) -> IssuedToken {
-        self.tokens.blocking().issue(NewToken::new(owner, "My phone")).unwrap()
+        self.tokens.blocking().issue(NewToken::new(owner, "My phone", Access::full())).unwrap()
     }
 
     #[track_caller]

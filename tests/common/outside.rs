@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, TokenStore,
+    DamagedRow, Filter, Insert, Inserted, LiveAt, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, KeyId, Label, Operator, Owner, Seal, Timestamp, TokenId};
+use app_tokens::{Access, KeyId, Label, Operator, Owner, Resource, Seal, Timestamp, TokenId};
 
 use super::{at, ready};
 
@@ -19,6 +19,7 @@ pub struct Outside {
     /// What stood in the rows that were changed; `None` where there was none.
     before: Arc<Mutex<BTreeMap<TokenId, Option<RecordParts>>>>,
     damaged: Arc<Mutex<HashSet<TokenId>>>,
+    nameless: Arc<Mutex<HashSet<TokenId>>>,
     before_write: Meanwhile,
     before_read: Meanwhile,
     after_read: Meanwhile,
@@ -33,6 +34,7 @@ impl Outside {
             kept: MemoryStore::new(),
             before: Arc::default(),
             damaged: Arc::default(),
+            nameless: Arc::default(),
             before_write: Arc::default(),
             before_read: Arc::default(),
             after_read: Arc::default(),
@@ -70,9 +72,15 @@ impl Outside {
         self.damaged.lock().unwrap().insert(id);
     }
 
+    /// Makes a row one of which nothing but the id can be read.
+    pub fn damage_wholly(&self, id: TokenId) {
+        self.nameless.lock().unwrap().insert(id);
+    }
+
     /// Takes back what was written behind the engine's back.
     pub fn restore(&self) {
         self.damaged.lock().unwrap().clear();
+        self.nameless.lock().unwrap().clear();
         let before = std::mem::take(&mut *self.before.lock().unwrap());
         for (id, parts) in before {
             self.remove(id);
@@ -107,21 +115,23 @@ impl Outside {
     fn put(&self, parts: RecordParts) {
         let insert = Insert {
             row: Row::new(TokenRecord::from_parts(parts)),
-            now: at(0),
+            live: LiveAt::now(at(0)),
             limit: None,
             unique_label: false,
             under: None,
-            supersede: None,
         };
         assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
     }
 
     fn loaded(&self, row: &Row) -> Row {
+        if self.nameless.lock().unwrap().contains(&row.id()) {
+            return Row::damaged(DamagedRow::of_id(row.id()));
+        }
         match row.record() {
             Some(record) if !self.damaged.lock().unwrap().contains(&record.id()) => {
                 Row::new(record.clone())
             }
-            _ => Row::damaged(row.id()),
+            _ => Row::damaged(row.standing_facts()),
         }
     }
 
@@ -151,9 +161,13 @@ impl TokenStore for Outside {
         let rows = self.read(self.kept.list(filter, page)).await?;
         Ok(rows.iter().map(|row| self.loaded(row)).collect())
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
         let_act(&self.before_write);
-        self.kept.replace(replace).await
+        self.kept.supersede(supersede).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        let_act(&self.before_write);
+        self.kept.replace(replaces).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.kept.revoke(filter, revocation).await
@@ -180,7 +194,14 @@ pub const TAMPERINGS: &[Tampering] = &[
         parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
     }),
     ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
-    ("resources", |parts| parts.access = parts.access.clone().on_resources(["*"]).unwrap()),
+    ("resources", |parts| {
+        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap()
+    }),
+    ("networks", |parts| {
+        let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());
+        parts.access = parts.access.clone().from_networks(networks).unwrap();
+    }),
+    ("an attribute", |parts| parts.attributes = parts.attributes.clone().with("a", "b").unwrap()),
     ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
     ("created at", |parts| parts.created_at = at(1)),
     ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),
@@ -190,11 +211,11 @@ pub const TAMPERINGS: &[Tampering] = &[
     ("successor", |parts| parts.successor = Some(TokenId::from_u64(1).unwrap())),
     ("derived from", |parts| parts.derived_from = Some(TokenId::from_u64(1).unwrap())),
     ("no seal", |parts| parts.seal = None),
-    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes([0; 32]))),
+    ("zero seal", |parts| parts.seal = Some(Seal::from_bytes(&[1; 33]).unwrap())),
     ("one bit of the seal", |parts| {
-        let mut bytes = parts.seal.map_or([0; 32], |seal| seal.to_bytes());
-        bytes[31] ^= 1;
-        parts.seal = Some(Seal::from_bytes(bytes));
+        let mut bytes = parts.seal.as_ref().unwrap().to_bytes();
+        bytes[32] ^= 1;
+        parts.seal = Seal::from_bytes(&bytes);
     }),
     ("key id to another of the ring", |parts| {
         parts.key_id = KeyId::new(3 - parts.key_id.as_u32()).unwrap();

@@ -11,14 +11,15 @@ use app_tokens::event::Event as Heard;
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
 use app_tokens::{
-    Access, AuthError, By, Caller, ChangeError, Clock, IssueError, IssuedToken, KeyRing,
-    LeakOutcome, ManageError, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp,
-    TokenAuthority, TokenId, TokenView,
+    Access, AuthError, Caller, ChangeError, Clock, IssueError, IssuedToken, KeyRing, LeakOutcome,
+    ManageError, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp, TokenAuthority,
+    TokenId, TokenView,
 };
 
 use support::text::same_id_other_secret;
 
 use super::common;
+use super::common::operator;
 use super::draw::Draw;
 
 /// 2026-03-01T12:00:00Z.
@@ -85,6 +86,7 @@ pub(crate) enum Deed<Token = TokenId> {
     IssueUnder {
         token: Token,
         label: &'static str,
+        scopes: Scopes,
     },
     Authenticate {
         token: Token,
@@ -228,7 +230,7 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
         first.act(Deed::Issue { owner, label });
     }
     if draw.once_in(2) {
-        first.act(Deed::IssueUnder { token: 0, label: "Mail" });
+        first.act(Deed::IssueUnder { token: 0, label: "Mail", scopes: SCOPES[0] });
     }
     let start = Barrier::new(programs.len());
     let mut events = first.events;
@@ -387,14 +389,17 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         };
         match step {
             Deed::Issue { owner, label } => {
-                let new = NewToken::new(owner, label).access(access(SCOPES[0]));
+                let new = NewToken::new(owner, label, access(SCOPES[0]));
                 self.note(Deed::Issue { owner, label }, || world.hold(&tokens.issue(new)?));
             }
-            Deed::IssueUnder { token, label } => {
+            Deed::IssueUnder { token, label, .. } => {
                 let held = world.held(token);
-                let new = NewToken::new(&held.owner, label);
                 if let Some(caller) = self.authenticate(&held) {
-                    self.note(Deed::IssueUnder { token: held.id, label }, || {
+                    // All that the token may do, as far as this process knows.
+                    let is_its = |scopes: &Scopes| access(scopes) == *caller.access();
+                    let scopes = SCOPES.into_iter().find(is_its).unwrap();
+                    let new = NewToken::new(&held.owner, label, access(scopes));
+                    self.note(Deed::IssueUnder { token: held.id, label, scopes }, || {
                         world.hold(&tokens.issue_under(&caller, new)?)
                     });
                 }
@@ -404,7 +409,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             }
             Deed::Change { token, change } => {
                 let Held { id, owner, .. } = world.held(token);
-                let by = By::Owner(&owner);
+                let by = &owner;
                 self.note(Deed::Change { token: id, change }, || {
                     let changed = match change {
                         Change::Rename(label) => tokens.rename(by, id, label),
@@ -417,12 +422,12 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::Rotate { token, turn } => {
                 let Held { id, owner, .. } = world.held(token);
                 self.note(Deed::Rotate { token: id, turn }, || {
-                    world.hold(&tokens.rotate(By::Owner(&owner), id, turn.rotation())?)
+                    world.hold(&tokens.rotate(&owner, id, turn.rotation())?)
                 });
             }
             Deed::Revoke { token, reach } => {
                 let Held { id, family, owner, .. } = world.held(token);
-                let (by, why) = (By::Owner(&owner), Reason::REQUESTED);
+                let (by, why) = (&owner, Reason::REQUESTED);
                 self.note(Deed::Revoke { token: id, reach }, || {
                     let all = Filter::of_owner(&owner);
                     done(match reach {
@@ -432,7 +437,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                         }
                         Reach::Others => {
                             let others = Filter { except_id: Some(id), ..all };
-                            tokens.revoke_matching(By::Operator("ops"), &others, why)
+                            tokens.revoke_matching(&operator("ops"), &others, why)
                         }
                         Reach::All => tokens.revoke_matching(by, &all, why),
                     })
@@ -443,8 +448,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let Held { id, owner, .. } = world.held(token);
                 self.note(Deed::Forget { token: id, reach }, || {
                     done(match reach {
-                        Reach::One => tokens.forget(By::Owner(&owner), id),
-                        _ => tokens.forget_owner(&owner, "ops"),
+                        Reach::One => tokens.forget(&owner, id),
+                        _ => tokens.forget_owner(&owner, &operator("ops")),
                     })
                 });
             }
@@ -452,7 +457,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let Held { id, owner, .. } = world.held(token);
                 let other = OWNERS.iter().find(|other| **other != owner.as_str()).unwrap();
                 let other = common::owner(other);
-                let by = By::Owner(&other);
+                let by = &other;
                 self.note(Deed::Intrude { token: id, way }, || match way {
                     0 => done(tokens.rename(by, id, "Mine")),
                     1 => done(tokens.narrow(by, id, access(&[]))),
@@ -511,7 +516,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let tokens = self.tokens.clone();
         let mut report = Ok(Vec::new());
         self.note(Deed::Leak { token: leaked[0].0.id, is_right }, || {
-            let found = tokens.blocking().revoke_leaked(&texts.join("\n"), "scanner");
+            let found = tokens.blocking().revoke_leaked(&texts.join("\n"), &operator("scanner"));
             report = found.map(|found| found.leaks).map_err(Refusal::from);
             Ok(Shown::Nothing)
         });
@@ -624,6 +629,7 @@ impl From<IssueError> for Refusal {
         match error {
             IssueError::NotUnderThis => Refusal::NotUnderThis,
             IssueError::ParentChanged => Refusal::ParentChanged,
+            IssueError::MoreAccess => Refusal::MoreAccess,
             IssueError::LimitReached { .. } => Refusal::LimitReached,
             IssueError::LabelTaken => Refusal::LabelTaken,
             other => Refusal::Failed(other.to_string()),
@@ -680,7 +686,7 @@ impl Draw {
         let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
         match self.below(110) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
-            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS) },
+            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS), scopes: SCOPES[0] },
             14..32 => Deed::Change { token, change: self.change() },
             32..48 => Deed::Rotate { token, turn: self.turn() },
             48..53 => Deed::Flush,

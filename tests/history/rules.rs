@@ -390,7 +390,7 @@ impl<'h> Check<'h> {
         }
         match event.deed {
             Deed::Issue { label, .. } => self.issued(label, None, event),
-            Deed::IssueUnder { token, label } => self.issued(label, Some(token), event),
+            Deed::IssueUnder { token, label, .. } => self.issued(label, Some(token), event),
             Deed::Authenticate { token } => {
                 self.good(token, event);
                 if let Ok(Shown::Access(access)) = &event.answer {
@@ -934,6 +934,7 @@ fn asked_access(event: &Event) -> Option<Access> {
     match event.deed {
         Deed::Change { change: Change::Narrow(scopes), .. } => Some(access(scopes)),
         Deed::Rotate { turn, .. } => turn.scopes.map(access),
+        Deed::IssueUnder { scopes, .. } => Some(access(scopes)),
         _ => None,
     }
 }

@@ -9,7 +9,7 @@ use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::store::Filter;
 use app_tokens::{
-    Access, By, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
+    Access, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
 };
 
 use super::draw::Draw;
@@ -129,24 +129,6 @@ pub(crate) struct Turn {
     pub(crate) overlap: Option<i64>,
 }
 
-impl Act {
-    /// Whether it is done in the name of an operator without a name.
-    pub(crate) fn is_by_nobody(&self) -> bool {
-        match self {
-            Act::Find { who, .. }
-            | Act::Change { who, .. }
-            | Act::Rotate { who, .. }
-            | Act::RevokeLeaked(_, _, who)
-            | Act::Trust { who, .. }
-            | Act::Revoke { who, .. }
-            | Act::RevokeMatching { who, .. }
-            | Act::Forget { who, .. }
-            | Act::ForgetOwner { who, .. } => matches!(who, Who::Operator("")),
-            _ => false,
-        }
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Wish {
     pub(crate) owner: &'static str,
@@ -159,12 +141,11 @@ pub(crate) struct Wish {
 impl Wish {
     /// The line in the list, if it is granted.
     pub(crate) fn granted(&self, id: TokenId, now: Timestamp, end: Option<Timestamp>) -> Line {
-        let scopes = self.scopes.map(|names| Access::scopes(names.iter().copied()).unwrap());
         Line {
             id,
             owner: self.owner.parse().unwrap(),
             label: self.label.parse().unwrap(),
-            access: scopes.unwrap_or(Access::full()),
+            access: access_of(self.scopes),
             issued_by: self.operator.map(|name| name.parse().unwrap()),
             created_at: now,
             expires: end.map_or(Expires::Never, Expires::At),
@@ -202,24 +183,17 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    pub(crate) fn by(&self) -> By<'_> {
+    /// The operator, for acts that no owner does.
+    pub(crate) fn operator(&self) -> Operator {
         match self {
-            Who::Owner(owner) => By::Owner(owner),
-            Who::Operator(name) => By::Operator(name),
-        }
-    }
-
-    /// The operator's name.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Who::Owner(_) => "",
-            Who::Operator(name) => name,
+            Who::Owner(owner) => panic!("an act of {owner} alone"),
+            Who::Operator(name) => name.parse().unwrap(),
         }
     }
 
     pub(crate) fn actor(&self) -> Actor {
         match self {
-            Who::Owner(_) => Actor::Owner,
+            Who::Owner(owner) => Actor::from(owner),
             Who::Operator(name) => Actor::Operator(name.parse().unwrap()),
         }
     }
@@ -267,7 +241,6 @@ pub(crate) enum Answer {
     Keys(Vec<(u32, u64)>),
     Trusted(Vec<TokenId>),
     Unknown,
-    Invalid,
     Done,
 }
 
@@ -445,7 +418,12 @@ pub(crate) const BEGINNING: i64 = 1_772_366_400;
 
 const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
-const OPERATORS: [&str; 4] = ["eve", "eve", "nightly job", ""];
+const OPERATORS: [&str; 3] = ["eve", "eve", "nightly job"];
+
+/// `None` is full access.
+pub(crate) fn access_of(scopes: Option<&[&str]>) -> Access {
+    scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
+}
 
 impl Draw {
     pub(crate) fn rules(&mut self) -> Rules {
@@ -515,13 +493,25 @@ impl Draw {
 
     /// Mostly within what the caller may ask for.
     fn issue_under(&mut self, model: &Model) -> Act {
-        let caller = self.of(&model.entered);
+        // Few callers are derived, and under them nothing is issued.
+        let is_derived = |id: &TokenId| {
+            model.rows.iter().any(|row| row.line.id == *id && row.line.derived_from.is_some())
+        };
+        let derived = model.entered.iter().copied().find(is_derived);
+        let caller = derived.filter(|_| self.once_in(3)).unwrap_or_else(|| self.of(&model.entered));
         let mut wish = self.wish(model);
         let row = model.rows.iter().find(|row| row.line.id == caller);
-        if let Some(row) = row.filter(|_| !self.once_in(4)) {
+        if let Some(row) = row.filter(|_| !self.once_in(6)) {
             let mut owners = OWNERS.into_iter();
             wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
-            wish.scopes = self.of(&[None, None, wish.scopes]);
+            // Mostly all that the caller has, or nearly.
+            let widest: [Option<&'static [&'static str]>; 4] =
+                [None, Some(&["w", "r"]), Some(&["r"]), Some(&[])];
+            let is_within = |names: &Option<&'static [&'static str]>| {
+                row.line.access.includes(&access_of(*names))
+            };
+            let widest = widest.into_iter().find(is_within).unwrap();
+            wish.scopes = self.of(&[widest, widest, widest, wish.scopes]);
             wish.life = self.of(&[Life::Default, Life::Default, wish.life]);
         }
         Act::IssueUnder(caller, wish)

@@ -88,9 +88,6 @@ impl Model {
         let mut line = wish.granted(new, time(self.now), end.map(time));
         if let Some(parent) = parent {
             refuse_if(line.owner != parent.owner, "other owner")?;
-            if wish.scopes.is_none() {
-                line.access = parent.access.clone();
-            }
             refuse_if(!parent.access.includes(&line.access), "more access")?;
             if line.expires.is_later_than(parent.expires) {
                 refuse_if(!matches!(wish.life, Life::Default), "life too long")?;
@@ -101,7 +98,7 @@ impl Model {
         let live = self.live_of_other_families(&line).len();
         refuse_if(self.rules.limit.is_some_and(|limit| live >= limit as usize), "limit reached")?;
         self.refuse_label(&line)?;
-        let by = line.issued_by.clone().map_or(Actor::Owner, Actor::Operator);
+        let by = line.issued_by.clone().map_or(Actor::from(&line.owner), Actor::Operator);
         self.told.push(Told::Issued(new, by));
         self.add(line)
     }
@@ -216,7 +213,7 @@ impl Model {
     fn reuse(&mut self, row: usize, family: &Filter) {
         let Line { id, .. } = self.rows[row].line;
         if self.rules.reuse_ends_family {
-            self.revoke(family, Actor::Engine, &Reason::REUSED);
+            self.revoke(family, "engine".parse().unwrap(), &Reason::REUSED);
         }
         let since = self.now - self.interval();
         if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now + TOLERANCE) {
@@ -341,7 +338,7 @@ impl Model {
         let access = turn.access.as_ref().unwrap_or(less).clone();
         let within = old.access.includes(&access) && was.access.includes(&access);
         refuse_if(!within, "more access")?;
-        let expires = turn.end.unwrap_or(was.expires);
+        let expires = turn.end.unwrap_or_else(|| self.allowed_today(was.expires));
         if let Some(end) = turn.end {
             let later = end.is_later_than(was.expires);
             refuse_if(old.derived_from.is_some() && later, "derived")?;
@@ -369,6 +366,14 @@ impl Model {
         self.told.push(Told::Rotated { old: id, replaced, revoked_derived, new, by: who.actor() });
         let (created_at, status) = (time(self.now), Some(Status::Active));
         self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
+    }
+
+    /// An end that was allowed once, or the latest that is allowed now. The clock may run backwards.
+    fn allowed_today(&self, end: Expires) -> Expires {
+        match (end, self.rules.max_life) {
+            (Expires::At(at), Some(max)) => Expires::At(at.min(time(self.now + max))),
+            (end, _) => end,
+        }
     }
 
     fn revocation(&self, by: Actor, reason: &Reason) -> Revocation {

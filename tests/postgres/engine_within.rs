@@ -5,14 +5,12 @@ use std::sync::{Arc, Mutex};
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, PostgresStore};
 use app_tokens::{
-    By, IssueError, IssuedToken, KeyRing, NewToken, Policy, Reason, TokenAuthority, TokenId,
+    Access, IssueError, IssuedToken, KeyRing, NewToken, Policy, Reason, TokenAuthority, TokenId,
 };
 use deadpool_postgres::Client;
 
-use support::chance::owner;
+use support::chance::{ops, owner};
 use support::postgres::{Database, RUNTIME, Server};
-
-const OPS: By<'static> = By::Operator("ops");
 
 /// A host with users, at most two tokens for each, and an ear for the engine's events.
 struct Host {
@@ -67,7 +65,7 @@ impl Host {
 }
 
 fn phone() -> NewToken {
-    NewToken::new("alice", "My phone")
+    NewToken::new("alice", "My phone", Access::full())
 }
 
 const ADD_USER: &str = "INSERT INTO users VALUES ('alice')";
@@ -113,9 +111,9 @@ fn an_account_and_its_tokens_end_together_or_not_at_all() {
             transaction.batch_execute("DELETE FROM users").await.unwrap();
             let within = host.store.within(&transaction).await.unwrap();
             let engine = host.tokens.in_transaction(&within);
-            assert_eq!(engine.revoke(OPS, one.id(), Reason::REQUESTED).await.unwrap(), 1);
+            assert_eq!(engine.revoke(&ops(), one.id(), Reason::REQUESTED).await.unwrap(), 1);
             let hers = Filter::of_owner(&owner("alice"));
-            let ended = engine.revoke_matching(OPS, &hers, Reason::REQUESTED).await.unwrap();
+            let ended = engine.revoke_matching(&ops(), &hers, Reason::REQUESTED).await.unwrap();
             assert_eq!(ended, 1, "the other one");
             let events = engine.into_events();
             assert!(host.tokens.authenticate(one.expose_secret()).await.is_ok(), "still");
@@ -145,12 +143,12 @@ fn a_rule_that_refuses_does_not_end_the_hosts_transaction() {
         let engine = host.tokens.in_transaction(&within);
         let refused = engine.issue(phone()).await.unwrap_err();
         assert!(matches!(refused, IssueError::LimitReached { limit: 2 }), "{refused}");
-        let by_bob = engine.revoke(By::Owner(&owner("bob")), one.id(), Reason::REQUESTED).await;
+        let by_bob = engine.revoke(&owner("bob"), one.id(), Reason::REQUESTED).await;
         assert!(by_bob.is_err());
         let nobody = TokenId::from_u64(7).unwrap();
-        assert!(engine.revoke(OPS, nobody, Reason::REQUESTED).await.is_err());
+        assert!(engine.revoke(&ops(), nobody, Reason::REQUESTED).await.is_err());
         // What it ends itself makes room.
-        assert_eq!(engine.revoke(OPS, one.id(), Reason::REQUESTED).await.unwrap(), 1);
+        assert_eq!(engine.revoke(&ops(), one.id(), Reason::REQUESTED).await.unwrap(), 1);
         let issued = engine.issue(phone()).await.unwrap();
         transaction.batch_execute(ADD_USER).await.unwrap();
         let events = engine.into_events();

@@ -308,7 +308,17 @@ const DAMAGE: &[(&str, bool)] = &[
     ("scopes = E'r\\nr'", false),
     ("scopes = 'r w'", false),
     ("resources = 'a*b'", false),
+    ("resources = 'under:a/'", false),
+    ("resources = E'under:b\\nexact:a'", false),
     ("resources = NULL", true),
+    ("networks = ''", true),
+    ("networks = '10.0.0.0/8'", true),
+    ("networks = '10.0.0.1/8'", false),
+    ("networks = E'9.0.0.0/8\\n10.0.0.0/8'", false),
+    ("attributes = 'a b'", true),
+    ("attributes = ''", false),
+    ("attributes = 'a'", false),
+    ("attributes = E'b x\\na x'", false),
     ("issued_by = ''", false),
     ("issued_by = 'somebody'", true),
     ("created_at = NULL", false),
@@ -336,8 +346,10 @@ const DAMAGE: &[(&str, bool)] = &[
     ("key_id = 4294967295", true),
     ("seal = NULL", true),
     ("seal = ''", false),
-    ("seal = decode(repeat('00', 32), 'hex')", true),
-    ("seal = decode(repeat('00', 33), 'hex')", false),
+    ("seal = decode(repeat('00', 65), 'hex')", false),
+    ("seal = decode('01' || repeat('00', 31), 'hex')", false),
+    ("seal = decode('01' || repeat('00', 32), 'hex')", true),
+    ("seal = decode('02' || repeat('00', 32), 'hex')", true),
 ];
 
 /// What would keep the damage out.
@@ -360,8 +372,11 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
         let tokens = TokenAuthority::new(store.clone(), KeyRing::ephemeral().unwrap(), policy);
         let issue = async || {
-            let access = Access::scopes(["r", "w"]).unwrap().on_resources(["a", "b*"]).unwrap();
-            tokens.issue(NewToken::new("alice", "My phone").access(access)).await.unwrap()
+            let access = Access::scopes(["r", "w"])
+                .unwrap()
+                .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
+                .unwrap();
+            tokens.issue(NewToken::new("alice", "My phone", access)).await.unwrap()
         };
         let sound = issue().await;
         for (damage, readable) in DAMAGE {

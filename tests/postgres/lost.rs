@@ -9,7 +9,9 @@ use app_tokens::store::{
     Certainty, Filter, Insert, Page, PostgresStore, Purge, Replace, StoreError, Supersede,
     TokenStore,
 };
-use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
+use app_tokens::{
+    Access, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority,
+};
 
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::NoTls;
@@ -47,14 +49,15 @@ fn authenticate_is_one_round_trip() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let tokens = authority(ways.through.clone());
-        let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+        let issued =
+            tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
         for _ in 0..3 {
             let before = ways.proxy.round_trips();
             good(&tokens, issued.expose_secret()).await;
             assert_eq!(ways.proxy.round_trips() - before, 1);
         }
         // Nor does an unknown one cost more.
-        assert_eq!(tokens.forget(By::Operator("x"), issued.id()).await.unwrap(), 1);
+        assert_eq!(tokens.forget(&operator("x"), issued.id()).await.unwrap(), 1);
         let before = ways.proxy.round_trips();
         tokens.authenticate(issued.expose_secret()).await.unwrap_err();
         assert_eq!(ways.proxy.round_trips() - before, 1);
@@ -270,20 +273,20 @@ fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let (here, there) = (authority(ways.through.clone()), authority(ways.direct.clone()));
-        drop(here.issue(NewToken::new("somebody", "x")).await.unwrap());
+        drop(here.issue(NewToken::new("somebody", "x", Access::full())).await.unwrap());
         let (mut number, mut cuts) = (0, 0);
         for after in 0..12 {
             for heard in [false, true] {
                 number += 1;
                 let name = format!("owner {number}");
                 let alice = owner(&name);
-                let by = By::Owner(&alice);
+                let by = &alice;
                 let live = async || {
                     let all = there.list(&Filter::of_owner(&alice), Page::first(9)).await.unwrap();
                     all.tokens.iter().filter(|t| t.revocation().is_none()).count()
                 };
                 ways.proxy.cut(Cut { after, heard });
-                let issued = here.issue(NewToken::new(&*name, "x")).await.unwrap();
+                let issued = here.issue(NewToken::new(&*name, "x", Access::full())).await.unwrap();
                 cuts += u32::from(ways.proxy.was_cut());
                 good(&there, issued.expose_secret()).await;
                 assert_eq!(live().await, 1, "after {after}, heard {heard}");
@@ -371,7 +374,7 @@ fn a_server_that_was_started_anew_between_calls_is_found_again() {
         let database = server.database().await;
         let store = database.store().await;
         let tokens = authority(store.clone());
-        let issued = tokens.issue(NewToken::new("alice", "x")).await.unwrap();
+        let issued = tokens.issue(NewToken::new("alice", "x", Access::full())).await.unwrap();
         for _ in 0..3 {
             // Several connections lie idle in the pool.
             let looks = || tokens.authenticate(issued.expose_secret());
@@ -386,7 +389,7 @@ fn a_server_that_was_started_anew_between_calls_is_found_again() {
             server.up();
             good(&tokens, issued.expose_secret()).await;
         }
-        let revoked = tokens.revoke(By::Operator("x"), issued.id(), Reason::REQUESTED).await;
+        let revoked = tokens.revoke(&operator("x"), issued.id(), Reason::REQUESTED).await;
         assert_eq!(revoked.unwrap(), 1);
     });
 }

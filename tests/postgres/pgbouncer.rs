@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use app_tokens::store::{Certainty, Filter, Page, PostgresStore, TokenStore as _};
-use app_tokens::{By, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
+use app_tokens::{
+    Access, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority,
+};
 use deadpool_postgres::Pool;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -101,19 +103,20 @@ fn a_tokens_life_runs_through_a_pooler() {
         let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
         let tokens = TokenAuthority::new(store.clone(), ring, policy);
         let alice = owner("alice");
-        let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+        let issued =
+            tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
         for _ in 0..3 {
             let good = tokens.authenticate(issued.expose_secret()).await.unwrap();
             assert!(good.require(Requirement::ANY_VALID_TOKEN).is_ok());
         }
         tokens.flush_usage().await.unwrap();
-        let by = By::Owner(&alice);
+        let by = &alice;
         let rotated = tokens.rotate(by, issued.id(), Rotation::new()).await.unwrap();
         tokens.authenticate(issued.expose_secret()).await.unwrap_err();
         let (mine, left) = (Filter::of_owner(&alice), Reason::REQUESTED);
         assert_eq!(tokens.revoke_matching(by, &mine, left).await.unwrap(), 2);
         tokens.authenticate(rotated.expose_secret()).await.unwrap_err();
-        assert_eq!(tokens.forget_owner(&alice, "admin").await.unwrap(), 2);
+        assert_eq!(tokens.forget_owner(&alice, &operator("admin")).await.unwrap(), 2);
     });
 }
 

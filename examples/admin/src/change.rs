@@ -1,6 +1,6 @@
 //! Changes of a good token: its label, its access, its end.
 
-use app_tokens::{Access, By, Selection, TokenView};
+use app_tokens::{Access, Selection, TokenView};
 
 use crate::look::find;
 use crate::make::end;
@@ -12,15 +12,15 @@ use crate::setting::Needs;
 pub async fn rename(setting: &Setting, wish: &Rename) -> Result<(), Problem> {
     let who = setting.operator()?;
     let opened = setting.open(Needs::Seals).await?;
-    let by = By::Operator(who.as_str());
-    let renamed = opened.tokens.rename(by, wish.token.id, &wish.label).await?;
+    let renamed = opened.tokens.rename(&who, wish.token.id, &wish.label).await?;
     told(&renamed, format_args!("is called {:?}", renamed.label().as_str()))
 }
 
 pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     let who = setting.operator()?;
-    if wish.access.scopes.is_empty() && wish.access.resources.is_empty() {
-        return Err(Problem::usage("say what it keeps: --scope or --resource"));
+    let access = &wish.access;
+    if access.scopes.is_empty() && access.resources.is_empty() && access.networks.is_empty() {
+        return Err(Problem::usage("say what it keeps: --scope, --resource or --network"));
     }
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
@@ -29,21 +29,21 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     let kept = Access::from_selections(
         named(&wish.access.scopes).unwrap_or_else(|| now.access().granted_scopes().clone()),
         named(&wish.access.resources).unwrap_or_else(|| now.access().granted_resources().clone()),
+        named(&wish.access.networks).unwrap_or_else(|| now.access().granted_networks().clone()),
     )?;
-    let by = By::Operator(who.as_str());
-    let narrowed = opened.tokens.narrow(by, wish.token.id, kept).await?;
+    let narrowed = opened.tokens.narrow(&who, wish.token.id, kept).await?;
     told(&narrowed, "is narrowed, and what was issued under it has ended unless nothing was taken")
 }
 
 pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {
     let who = setting.operator()?;
     let opened = setting.open(Needs::Seals).await?;
-    let by = By::Operator(who.as_str());
-    let extended = opened.tokens.extend(by, wish.token.id, end(wish.expires)?).await?;
+    let extended = opened.tokens.extend(&who, wish.token.id, end(wish.expires)?).await?;
     told(&extended, end_of(extended.expires()))
 }
 
-fn named<T: Ord + Clone>(items: &[T]) -> Option<Selection<T>> {
+/// What was named; `None` if nothing was.
+pub fn named<T: Ord + Clone>(items: &[T]) -> Option<Selection<T>> {
     (!items.is_empty()).then(|| Selection::only(items.iter().cloned()))
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
 use app_tokens::store::{Filter, Page};
-use app_tokens::{By, Clock as _, SystemClock, TokenPage, TokenView};
+use app_tokens::{Clock as _, SystemClock, TokenPage, TokenView};
 
 use crate::look::Pages;
 use crate::options::{Forget, Revoke, Setting};
@@ -35,10 +35,9 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         let count = count_doomed(&opened, &filter).await?;
         ask(format_args!("End {count} tokens?"), count)?;
     }
-    let by = By::Operator(who.as_str());
     let ended = match wish.id {
-        Some(id) => opened.tokens.revoke(by, id, wish.reason.clone()).await?,
-        None => opened.tokens.revoke_matching(by, &filter, wish.reason.clone()).await?,
+        Some(id) => opened.tokens.revoke(&who, id, wish.reason.clone()).await?,
+        None => opened.tokens.revoke_matching(&who, &filter, wish.reason.clone()).await?,
     };
     match ended {
         0 if wish.id.is_some() => say("it was revoked already"),
@@ -135,7 +134,7 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
     let who = setting.operator()?;
     let opened = setting.open(Needs::Store).await?;
     let deleted = match (wish.id, &wish.owner) {
-        (Some(id), _) => opened.tokens.forget(By::Operator(who.as_str()), id).await?,
+        (Some(id), _) => opened.tokens.forget(&who, id).await?,
         (None, Some(owner)) => {
             if !wish.yes {
                 refuse_without_terminal()?;
@@ -146,7 +145,7 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
                 }
                 ask(format_args!("Erase {count} tokens of {owner}?"), count)?;
             }
-            opened.tokens.forget_owner(owner, who.as_str()).await?
+            opened.tokens.forget_owner(owner, &who).await?
         }
         (None, None) => return Err(Problem::usage("which token, or whose?")),
     };

@@ -14,9 +14,8 @@ use crate::setting::{Needs, Opened};
 
 /// How much is looked through at once, in bytes.
 const WINDOW: usize = 1024 * 1024;
-/// How much of that is looked through once more with what follows, as a token may lie across the end. Longer than any header
-/// that is looked at.
-const OVERLAP: usize = 16 * 1024;
+/// How much of that is looked through once more with what follows, as a token may lie across the end.
+const OVERLAP: usize = LeakReport::MAX_REACH;
 
 pub async fn leaked(setting: &Setting) -> Result<(), Problem> {
     let who = setting.operator()?;
@@ -36,12 +35,9 @@ async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Res
     loop {
         let room = WINDOW - window.len();
         input.by_ref().take(room as u64).read_to_end(&mut window)?;
-        let report = opened.tokens.revoke_leaked(&readable(&window), who.as_str()).await?;
-        let is_last = window.len() < WINDOW && !report.is_cut;
-        let done = match report.leaks.last() {
-            Some(last) if report.is_cut => last.position.end,
-            _ => window.len().saturating_sub(OVERLAP),
-        };
+        let report = opened.tokens.revoke_leaked(&**window, who).await?;
+        let is_last = window.len() < WINDOW && report.rest.is_none();
+        let done = report.rest.unwrap_or(window.len().saturating_sub(OVERLAP));
         found.add(report, passed);
         if is_last {
             return Ok(());
@@ -49,14 +45,6 @@ async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Res
         window.drain(..done);
         passed += done;
     }
-}
-
-/// With the same positions, whatever the bytes are: tokens are ASCII.
-fn readable(bytes: &[u8]) -> Zeroizing<String> {
-    let ascii = |byte: &u8| if byte.is_ascii() { char::from(*byte) } else { '?' };
-    let mut text = Zeroizing::new(String::with_capacity(bytes.len()));
-    text.extend(bytes.iter().map(ascii));
-    text
 }
 
 /// Each token once, with where it stands first.

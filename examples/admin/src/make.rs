@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use app_tokens::error::LifeError;
 use app_tokens::record::Expires;
 use app_tokens::{
-    By, ChangeError, Clock as _, IssuedToken, NewToken, Reason, ResourcePattern, Rotation, Scope,
+    Access, ChangeError, Clock as _, IssuedToken, NewToken, Reason, Rotation, Scope, Selection,
     SystemClock,
 };
 
+use crate::change::named;
 use crate::options::{Issue, Rotate, Setting};
 use crate::print::{end_of, note};
 use crate::problem::{Exit, Problem};
@@ -21,14 +22,13 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
     opened.refuse_other_realm().await?;
-    let mut new = NewToken::new(&wish.owner, &wish.label).issued_by(&who);
-    if !wish.access.scopes.is_empty() {
-        new = new.scopes(wish.access.scopes.iter().cloned());
-    }
-    if !wish.access.resources.is_empty() {
-        new = new.on_resources(wish.access.resources.iter().map(ResourcePattern::as_str));
-    }
-    new = match wish.expires.map(end).transpose()? {
+    let access = Access::from_selections(
+        named(&wish.access.scopes).unwrap_or(Selection::All),
+        named(&wish.access.resources).unwrap_or(Selection::All),
+        named(&wish.access.networks).unwrap_or(Selection::All),
+    )?;
+    let new = NewToken::new(&wish.owner, &wish.label, access).issued_by(&who);
+    let new = match wish.expires.map(end).transpose()? {
         Some(Expires::At(at)) => new.expires_at(at),
         Some(Expires::Never) => new.never_expires(),
         None => new,
@@ -37,7 +37,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
         // Nobody holds it, and nobody ever will.
-        let revoked = opened.tokens.revoke(By::Operator(who.as_str()), id, Reason::REQUESTED).await;
+        let revoked = opened.tokens.revoke(&who, id, Reason::REQUESTED).await;
         let outcome = revoked.map_or_else(
             |failure| format!("could not be revoked again: revoke {id} ({failure})"),
             |_| "was revoked again".into(),
@@ -61,7 +61,7 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
         rotation = rotation.expires(end(asked)?);
     }
     let old = wish.token.id;
-    let issued = opened.tokens.rotate(By::Operator(who.as_str()), old, rotation).await?;
+    let issued = opened.tokens.rotate(&who, old, rotation).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
         // Not revoked: whoever had the old one needs another like it, and a revoked one can't be rotated, nor the old one again.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use app_tokens::store::TableName;
 use app_tokens::token::{ParseError, Token};
-use app_tokens::{KeyId, KeyRing, Label, Owner, Reason, ResourcePattern, Scope, TokenId};
+use app_tokens::{KeyId, KeyRing, Label, Network, Owner, Reason, Resource, Scope, TokenId};
 use clap::{Args, Parser, Subcommand};
 
 use shared::policy_file::period::{End, Period, When};
@@ -96,7 +96,9 @@ Examples:
     #[command(after_help = "Example: admin rename bsth14r9vj \"Old laptop\"")]
     Rename(Rename),
     /// Take access away from a token
-    #[command(after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource photos")]
+    #[command(
+        after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource under:photos"
+    )]
     Narrow(Narrow),
     /// Move a token's end
     #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
@@ -157,9 +159,12 @@ pub struct AccessWish {
     /// A scope that it has; may be repeated [default: all, or when narrowed the same]
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub scopes: Vec<Scope>,
-    /// A resource that it is good for, or a beginning and *; may be repeated [default: as above]
-    #[arg(long = "resource", value_name = "RESOURCE", value_parser = resource)]
-    pub resources: Vec<ResourcePattern>,
+    /// A resource that it is good for: exact:NAME, under:PATH or prefix:TEXT; may be repeated [default: as above]
+    #[arg(long = "resource", value_name = "RESOURCE")]
+    pub resources: Vec<Resource>,
+    /// A network that it may be used from, such as 10.0.0.0/8; may be repeated [default: as above]
+    #[arg(long = "network", value_name = "NETWORK")]
+    pub networks: Vec<Network>,
 }
 
 #[derive(Args)]
@@ -302,10 +307,6 @@ pub enum Keys {
 
 fn scope(text: &str) -> Result<Scope, app_tokens::InvalidText> {
     Scope::new(text)
-}
-
-fn resource(text: &str) -> Result<ResourcePattern, app_tokens::InvalidText> {
-    ResourcePattern::new(text)
 }
 
 fn key_id(text: &str) -> Result<KeyId, &'static str> {

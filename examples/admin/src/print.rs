@@ -104,7 +104,8 @@ impl Listing {
 /// All that is known of a token, a line each; nothing about what isn't there.
 pub fn say_all(token: &TokenView, unclear: &'static str) -> Result<(), Problem> {
     let is_said = |name: &str, value: &Value| {
-        !value.is_null() || ["scopes", "resources", "expires_at", "last_used_at"].contains(&name)
+        !value.is_null()
+            || ["scopes", "resources", "networks", "expires_at", "last_used_at"].contains(&name)
     };
     for (name, value) in fields(token, unclear) {
         if !is_said(name, &value) {
@@ -118,7 +119,7 @@ pub fn say_all(token: &TokenView, unclear: &'static str) -> Result<(), Problem> 
 
 fn plain(name: &str, value: &Value) -> String {
     match value {
-        Value::Null if matches!(name, "scopes" | "resources") => "all".into(),
+        Value::Null if matches!(name, "scopes" | "resources" | "networks") => "all".into(),
         Value::Null => "never".into(),
         Value::Array(items) if items.is_empty() => "none".into(),
         Value::Array(items) => {
@@ -135,7 +136,7 @@ pub fn describe(token: &TokenView, unclear: &'static str) -> Value {
 }
 
 /// `null` is everything where it is about access, and never or nobody elsewhere.
-fn fields(token: &TokenView, unclear: &'static str) -> [(&'static str, Value); 18] {
+fn fields(token: &TokenView, unclear: &'static str) -> [(&'static str, Value); 20] {
     let (access, revoked) = (token.access(), token.revocation());
     let used = token.last_use();
     [
@@ -145,6 +146,8 @@ fn fields(token: &TokenView, unclear: &'static str) -> [(&'static str, Value); 1
         ("label", token.label().as_str().into()),
         ("scopes", listed(access.granted_scopes())),
         ("resources", listed(access.granted_resources())),
+        ("networks", listed(access.granted_networks())),
+        ("attributes", attributes(token)),
         ("issued_by", text(token.issued_by())),
         ("created_at", token.created_at().to_string().into()),
         ("expires_at", text(token.expires().at())),
@@ -169,6 +172,10 @@ fn listed<T: Display>(selection: &Selection<T>) -> Value {
         Selection::All => Value::Null,
         Selection::Only(items) => items.iter().map(ToString::to_string).collect(),
     }
+}
+
+fn attributes(token: &TokenView) -> Value {
+    token.attributes().iter().map(|(key, value)| (key.to_owned(), Value::from(value))).collect()
 }
 
 fn status(token: &TokenView, unclear: &'static str) -> &'static str {

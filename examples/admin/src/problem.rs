@@ -99,7 +99,6 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Problem {
         let exit = match &error {
             ManageError::Unknown => Exit::Unknown,
-            ManageError::Invalid(_) => Exit::Usage,
             _ => Exit::Failed,
         };
         Problem::new(exit, error)

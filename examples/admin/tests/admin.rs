@@ -10,8 +10,8 @@ use std::time::Duration;
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::{SqliteStore, postgres_sql};
 use app_tokens::{
-    Clock as _, KeyRing, LeakReport, ManualClock, NewToken, Policy, SystemClock, Timestamp,
-    TokenAuthority, TokenId,
+    Access, Clock as _, KeyRing, LeakReport, ManualClock, NewToken, Policy, Resource, SystemClock,
+    Timestamp, TokenAuthority, TokenId,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +23,11 @@ use support::text::same_id_other_secret;
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn phone() -> NewToken {
-    NewToken::new("alice", "My phone")
+    NewToken::new("alice", "My phone", Access::full())
+}
+
+fn phone_that(scopes: &[&str]) -> NewToken {
+    NewToken::new("alice", "My phone", Access::scopes(scopes.iter().copied()).unwrap())
 }
 
 /// A clock that stands so many days back.
@@ -73,7 +77,7 @@ fn without_more_words_a_token_lives_and_does_as_the_policy_has_it() {
     let (id, _) = host.new_token(&host.admin(&["issue", "--owner", "alice", "--label", "x"]));
     let token = host.view(id);
     assert_eq!(token.expires(), Expires::At(token.created_at().saturating_add(30 * DAY)));
-    assert_eq!(token.access(), &app_tokens::Access::full());
+    assert_eq!(token.access(), &Access::full());
 }
 
 #[test]
@@ -122,7 +126,7 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
     assert_eq!(host.view(unseen).status(), Some(Status::Revoked));
     assert_eq!(host.view(script).status(), Some(Status::Active));
 
-    let (old, text) = host.issue(phone().scopes(["files:read"]));
+    let (old, text) = host.issue(phone_that(&["files:read"]));
     let (code, said, unseen) = lose(old, &[]);
     let next = format!("{old} has ended: `admin rotate {unseen} --overlap 0s`");
     assert!(code == Some(1) && said.contains(&next) && !host.is_good(&text), "{said}");
@@ -196,14 +200,14 @@ fn what_the_policy_does_not_allow_is_refused_with_4() {
 fn a_list_shows_what_matches_as_a_table_and_as_json() {
     let host = Host::new();
     let old = host.tokens_at(days_ago(200));
-    let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop"));
-    let (phone, text) = host.issue(phone().scopes(["files:read"]));
-    let soon = NewToken::new("alice", "Guest").expires_in(2 * DAY);
+    let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop", Access::full()));
+    let (phone, text) = host.issue(phone_that(&["files:read"]));
+    let soon = NewToken::new("alice", "Guest", Access::full()).expires_in(2 * DAY);
     let (soon, _) = host.issue(soon);
-    let (rotated, _) = host.issue(NewToken::new("carol", "Phone"));
+    let (rotated, _) = host.issue(NewToken::new("carol", "Phone", Access::full()));
     let rotate = ["rotate", &rotated.to_string(), "--overlap", "1 day"];
     let (rotated_to, _) = host.new_token(&host.admin(&rotate));
-    let (revoked, _) = host.issue(NewToken::new("alice", "Lost"));
+    let (revoked, _) = host.issue(NewToken::new("alice", "Lost", Access::full()));
     host.admin(&["revoke", &revoked.to_string(), "--reason", "stolen"]).done();
     host.use_now(&text);
 
@@ -284,7 +288,7 @@ fn without_policy_or_keys_nothing_is_said_that_only_a_seal_can_tell() {
 #[test]
 fn verify_says_whose_it_is_and_what_it_may_do_and_counts_as_no_use() {
     let host = Host::with_policy("idle_timeout = '30 days'");
-    let (id, text) = host.issue(phone().scopes(["files:read"]));
+    let (id, text) = host.issue(phone_that(&["files:read"]));
     let before = host.rows();
     for ending in ["", "\n", "\r\n"] {
         let said = host.admin_reading(format!("{text}{ending}"), &["verify"]).done();
@@ -367,7 +371,7 @@ fn to_verify_a_rotated_token_does_not_end_its_family() {
 #[test]
 fn a_tampered_row_is_shown_and_denied_as_that() {
     let host = Host::new();
-    let (id, text) = host.issue(phone().scopes(["files:read"]));
+    let (id, text) = host.issue(phone_that(&["files:read"]));
     let (damaged, damaged_text) = host.issue(phone());
     let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
     let change = |sql: &str, id: TokenId| database.execute(sql, [id.as_u64() as i64]).unwrap();
@@ -396,7 +400,9 @@ fn a_tampered_row_is_shown_and_denied_as_that() {
 #[test]
 fn a_token_is_renamed_narrowed_and_given_another_end() {
     let host = Host::new();
-    let wish = phone().scopes(["files:write"]).on_resources(["docs/*", "photos"]);
+    let resources = [Resource::under("docs").unwrap(), Resource::exact("photos").unwrap()];
+    let access = Access::scopes(["files:write"]).unwrap().on(resources).unwrap();
+    let wish = NewToken::new("alice", "My phone", access);
     let (id, text) = host.issue(wish);
     let name = id.to_string();
     let ran = host.admin(&["rename", &name, "Old phone"]);
@@ -405,10 +411,10 @@ fn a_token_is_renamed_narrowed_and_given_another_end() {
 
     // The policy file says that to write includes to read; what isn't named stays.
     host.admin(&["narrow", &name, "--scope", "files:read"]).done();
-    host.admin(&["narrow", &name, "--resource", "docs/taxes"]).done();
+    host.admin(&["narrow", &name, "--resource", "exact:docs/taxes"]).done();
     let shown = host.admin(&["show", &name, "--json"]).json();
     assert_eq!(shown["scopes"], serde_json::json!(["files:read"]));
-    assert_eq!(shown["resources"], serde_json::json!(["docs/taxes"]));
+    assert_eq!(shown["resources"], serde_json::json!(["exact:docs/taxes"]));
     host.admin(&["narrow", &name]).exited(2, "say what it keeps");
 
     let ran = host.admin(&["extend", &name, "--expires", "2999-01-01"]);
@@ -440,7 +446,7 @@ fn a_dry_run_names_exactly_what_would_end_and_changes_nothing() {
     let host = Host::new();
     let (parent, parent_text) = host.issue(phone());
     let child = host.issue_under(&parent_text, "Script");
-    let (other, other_text) = host.issue(NewToken::new("bob", "My phone"));
+    let (other, other_text) = host.issue(NewToken::new("bob", "My phone", Access::full()));
     let (gone, _) = host.issue(phone());
     host.admin(&["revoke", &gone.to_string()]).done();
     let before = host.rows();
@@ -471,7 +477,7 @@ fn what_was_issued_under_a_token_that_matches_is_named_once_however_many_there_a
     let (twin, twin_text) = host.issue_by(&old, phone());
     let child = host.issue_under(&parent_text, "Script");
     let grown = host.issue_under_by(&host.tokens_at(days_ago(190)), &twin_text, "Old script");
-    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
+    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop", Access::full()));
     let his = host.issue_under(&used_text, "Script");
     host.use_now(&used_text);
     host.copy_row(used, 1200);
@@ -552,8 +558,8 @@ fn at_a_terminal_a_bulk_act_asks_and_only_a_yes_is_one() {
 fn tokens_unused_for_long_are_revoked_and_those_that_may_be_in_use_are_not() {
     let host = Host::new();
     let old = host.tokens_at(days_ago(200));
-    let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop"));
-    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop"));
+    let (unused, _) = host.issue_by(&old, NewToken::new("bob", "Old laptop", Access::full()));
+    let (used, used_text) = host.issue_by(&old, NewToken::new("bob", "Desktop", Access::full()));
     host.use_now(&used_text);
     let (new, _) = host.issue(phone());
     for too_late in ["59 minutes", "2999-01-01", "0s"] {
@@ -571,7 +577,7 @@ fn what_is_forgotten_is_gone_with_what_was_issued_under_it() {
     let host = Host::new();
     let (parent, text) = host.issue(phone());
     let child = host.issue_under(&text, "Script");
-    let (_, his) = host.issue(NewToken::new("bob", "My phone"));
+    let (_, his) = host.issue(NewToken::new("bob", "My phone", Access::full()));
     assert_eq!(host.admin(&["forget", &parent.to_string()]).done(), "erased 1\n");
     host.admin(&["show", &parent.to_string()]).exited(3, "no such token");
     assert_eq!(host.view(child).status(), Some(Status::Revoked));
@@ -686,7 +692,7 @@ fn more_tokens_than_one_look_takes_are_all_found() {
     let foreign = TokenAuthority::in_memory("acme").unwrap();
     let mut text = String::new();
     for n in 0..2 * LeakReport::MAX_LEAKS + 1 {
-        let new = NewToken::new(format!("owner {n}"), "x");
+        let new = NewToken::new(format!("owner {n}"), "x", Access::full());
         text += foreign.blocking().issue(new).unwrap().expose_secret();
         text += "\n";
     }
@@ -1060,7 +1066,10 @@ fn a_reader_that_hangs_up_is_no_error_and_no_panic() {
     let host = Host::new();
     let tokens = host.tokens();
     for n in 0..100 {
-        host.issue_by(&tokens, NewToken::new(format!("owner {n}"), "x".repeat(100)));
+        host.issue_by(
+            &tokens,
+            NewToken::new(format!("owner {n}"), "x".repeat(100), Access::full()),
+        );
     }
     let store = host.store();
     for how in [&["list"][..], &["list", "--json"], &["schema"], &["--help"], &["keys", "in-use"]] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use app_tokens::error::Failed;
 use app_tokens::store::{Filter, Page};
-use app_tokens::{IssuedToken, NewToken, Owner, Selection, TokenView};
+use app_tokens::{Access, IssueError, IssuedToken, NewToken, Owner, Selection, TokenView};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -73,12 +73,13 @@ pub fn new_token(
     expires_in_days: Option<u64>,
     scopes: Option<Vec<String>>,
 ) -> Result<NewToken, Problem> {
-    let mut new = NewToken::new(owner, label);
-    if let Some(days) = expires_in_days {
-        new = new.expires_in(days_long(days));
-    }
-    Ok(match scopes {
-        Some(scopes) => new.scopes(known(scopes)?),
+    let access = match scopes {
+        Some(scopes) => Access::scopes(known(scopes)?).map_err(IssueError::from)?,
+        None => Access::full(),
+    };
+    let new = NewToken::new(owner, label, access);
+    Ok(match expires_in_days {
+        Some(days) => new.expires_in(days_long(days)),
         None => new,
     })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_tokens::error::LifeError;
 use app_tokens::record::Expires;
-use app_tokens::{Access, By, ChangeError, Clock as _, OutOfCalendar, Rotation, SystemClock};
+use app_tokens::{Access, ChangeError, Clock as _, OutOfCalendar, Rotation, SystemClock};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -37,7 +37,7 @@ pub async fn change(
     Named(id): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (tokens, by) = (&cloud.tokens, By::Owner(&owner));
+    let (tokens, by) = (&cloud.tokens, &owner);
     let changed = match parse_change(&read(body)?)? {
         Change::Label(label) => tokens.rename(by, id, label).await?,
         Change::ExpiresInDays(days) => tokens.extend(by, id, end_in(days)?).await?,
@@ -88,5 +88,5 @@ pub async fn rotate(
         Some(seconds) => Rotation::new().overlap(Duration::from_secs(seconds)),
         None => Rotation::new(),
     };
-    Ok(show_once(&cloud.tokens.rotate(By::Owner(&owner), id, rotation).await?))
+    Ok(show_once(&cloud.tokens.rotate(&owner, id, rotation).await?))
 }

@@ -2,7 +2,7 @@
 
 use app_tokens::record::Status;
 use app_tokens::store::Filter;
-use app_tokens::{By, ChangeError, ManageError, Reason};
+use app_tokens::{ChangeError, ManageError, Reason};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -20,7 +20,7 @@ pub async fn revoke(
     SignedIn(owner): SignedIn,
     Named(id): Named,
 ) -> Result<StatusCode, Problem> {
-    cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await?;
+    cloud.tokens.revoke(&owner, id, Reason::REQUESTED).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -40,7 +40,7 @@ pub async fn revoke_others(
     let reason = "say which app password stays: ?except=ID, and nothing else";
     let Query(kept) = kept.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, reason))?;
     let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
-    let by = By::Owner(&owner);
+    let by = &owner;
     let stays = cloud.tokens.find(by, kept).await?;
     match stays.status() {
         // During an overlap: it ends soon, and its successor would end now.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use app_tokens::web::{Refusal, TokenLayer};
+use app_tokens::web::{Login, Refusal, TokenLayer};
 use app_tokens::{Authenticated, Caller, Forbidden, Owner, Requirement, ScopeName};
 use axum::Router;
 use axum::body::Body;
@@ -68,7 +68,7 @@ pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Result<Router, Error> {
         .route("/dav", any(serve))
         .route("/dav/", any(serve))
         .route("/dav/{*path}", any(serve))
-        .route_layer(TokenLayer::new(cloud.tokens.clone(), cloud.accounts.clone()))
+        .route_layer(TokenLayer::new(Login::new(cloud.tokens.clone(), cloud.accounts.clone())))
         .with_state(folders))
 }
 

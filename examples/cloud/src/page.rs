@@ -1,6 +1,6 @@
 //! The settings page: sign in, create, see once, list, revoke. Plain HTML forms, no JavaScript.
 
-use app_tokens::{By, Owner, Reason, Selection, TokenView};
+use app_tokens::{Owner, Reason, Selection, TokenView};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Request, State};
@@ -122,7 +122,7 @@ async fn revoke(State(page): State<Page>, headers: HeaderMap, Path(id): Path<Str
         return Redirect::to("/").into_response();
     };
     if let Ok(id) = id.parse() {
-        let revoked = page.cloud.tokens.revoke(By::Owner(&owner), id, Reason::REQUESTED).await;
+        let revoked = page.cloud.tokens.revoke(&owner, id, Reason::REQUESTED).await;
         if let Err(refused) = revoked.map_err(Problem::from) {
             return page.settings(refused.status, &owner, &problem(&refused.reason)).await;
         }

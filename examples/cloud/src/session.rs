@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_tokens::store::MemoryStore;
 use app_tokens::{
-    By, IssueError, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority,
+    Access, IssueError, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority,
 };
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
@@ -27,7 +27,8 @@ impl Sessions {
     /// The cookie of a new session. Over TLS it wants `Secure`, too.
     pub async fn begin(&self, owner: &Owner) -> Result<String, IssueError> {
         self.0.purge().await?;
-        let session = self.0.issue(NewToken::new(owner, "browser").expires_in(LIFE)).await?;
+        let session =
+            self.0.issue(NewToken::new(owner, "browser", Access::full()).expires_in(LIFE)).await?;
         Ok(format!("session={}; HttpOnly; SameSite=Strict; Path=/", session.expose_secret()))
     }
 
@@ -41,7 +42,7 @@ impl Sessions {
         if let Ok(good) = self.0.authenticate(session_of(headers)).await
             && let Ok(session) = good.require(Requirement::ANY_VALID_TOKEN)
         {
-            let by = By::Owner(session.owner());
+            let by = session.owner();
             let _it_ends_by_itself_otherwise =
                 self.0.revoke(by, session.id(), Reason::REQUESTED).await;
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use app_tokens::store::PostgresStore;
-use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = PostgresStore::new(postgres_tls::pool(url, Path::new(authorities))?);
     store.migrate().await?;
     let tokens = TokenAuthority::new(store, KeyRing::load_or_create(key)?, Policy::new("acme")?);
-    let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await?;
     println!("shown once: {}", issued.expose_secret());
     Ok(())
 }

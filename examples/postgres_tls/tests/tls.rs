@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use app_tokens::store::{Certainty, PostgresStore, TokenStore as _};
-use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId};
+use app_tokens::{Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId};
 use postgres_tls::pool;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -106,7 +106,8 @@ fn a_server_that_proves_its_name_is_accepted_and_no_other() {
             store.migrate().await.unwrap();
             let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
             let tokens = TokenAuthority::new(store, ring, policy);
-            let issued = tokens.issue(NewToken::new("alice", "My phone")).await.unwrap();
+            let issued =
+                tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
             let good = tokens.authenticate(issued.expose_secret()).await.unwrap();
             assert!(good.require(Requirement::ANY_VALID_TOKEN).is_ok());
             let way = "SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()";

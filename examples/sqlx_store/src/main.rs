@@ -5,7 +5,9 @@
 use std::error::Error;
 
 use app_tokens::store::{Filter, Page, TokenStore as _, postgres_sql};
-use app_tokens::{IssuedToken, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};
+use app_tokens::{
+    Access, IssuedToken, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority,
+};
 use sqlx::PgPool;
 use sqlx_store::SqlxStore;
 
@@ -19,7 +21,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = SqlxStore::Pool(pool.clone());
     let tokens = Tokens::new(store, KeyRing::load_or_create(key_file)?, Policy::new("acme")?);
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone")).await?;
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await?;
     println!("shown once: {}", issued.expose_secret());
     let authenticated = tokens.authenticate(issued.expose_secret()).await?;
     let caller = authenticated.require(Requirement::ANY_VALID_TOKEN)?;
@@ -45,7 +47,7 @@ async fn sign_up(
 ) -> Result<IssuedToken, Box<dyn Error>> {
     let mut transaction = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let within = tokens.in_transaction(SqlxStore::within(&mut transaction).await?);
-    let issued = within.issue(NewToken::new(name, "First")).await?;
+    let issued = within.issue(NewToken::new(name, "First", Access::full())).await?;
     let events = within.into_events();
     let user = sqlx::query("INSERT INTO users (name) VALUES ($1)").bind(name);
     user.execute(&mut *transaction).await?;

@@ -12,7 +12,7 @@ pub type Runner = fn(Task);
 
 /// Runs a task of a store whose futures need no runtime.
 pub fn block_on(task: Task) {
-    crate::blocking::block_on(task);
+    crate::block_on::block_on(task);
 }
 
 /// Runs a task and checks that the runner brought it to its end: a runner that drops tasks would

@@ -29,7 +29,7 @@ use crate::token::TokenId;
 ///
 /// ```no_run
 /// # async fn example(pool: deadpool_postgres::Pool) -> Result<(), Box<dyn std::error::Error>> {
-/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// # use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 /// # use app_tokens::store::PostgresStore;
 /// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
 /// let store = PostgresStore::new(pool.clone());
@@ -40,7 +40,7 @@ use crate::token::TokenId;
 /// transaction.execute("INSERT INTO users VALUES ('alice')", &[]).await?;
 /// let inside = store.within(&transaction).await?;
 /// let within = tokens.in_transaction(&inside);
-/// let issued = statements.issue(NewToken::new("alice", "My phone")).await?;
+/// let issued = statements.issue(NewToken::new("alice", "My phone", Access::full())).await?;
 /// let events = statements.into_events();
 /// transaction.commit().await?;
 /// events.send();

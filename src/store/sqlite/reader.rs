@@ -151,7 +151,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::blocking::block_on;
+    use crate::block_on::block_on;
 
     fn readers() -> Readers {
         let connection = Arc::new(Mutex::new(Connection::open_in_memory().unwrap()));

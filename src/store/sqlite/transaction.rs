@@ -35,7 +35,7 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("app.db");
-/// # use app_tokens::{KeyRing, NewToken, Policy, TokenAuthority};
+/// # use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 /// use app_tokens::store::{SqliteStore, SqliteTransaction};
 /// # let (ring, policy) = (KeyRing::ephemeral()?, Policy::new("acme")?);
 /// let tokens = TokenAuthority::new(SqliteStore::open(&path)?, ring, policy); // makes the tables
@@ -45,7 +45,7 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// let transaction = SqliteTransaction::begin(&mut connection)?;
 /// transaction.with(|connection| connection.execute("INSERT INTO users VALUES ('alice')", []))?;
 /// let within = tokens.in_transaction(&transaction);
-/// let issued = within.blocking().issue(NewToken::new("alice", "My phone"))?;
+/// let issued = within.blocking().issue(NewToken::new("alice", "My phone", Access::full()))?;
 /// let events = within.into_events();
 /// transaction.commit()?;
 /// events.send();

@@ -1,7 +1,7 @@
 use super::*;
 use CredentialsError::{
-    ControlCharacter, NoColon, NotBase64, NotBearer, SeveralHeaders, TokenAsUserName, TooLong,
-    TwoTokens, UnsupportedScheme,
+    ControlCharacter, NoColon, NotBase64, NotBearer, SeveralHeaders, TokenAsUserName,
+    TokenInOtherScheme, TooLong, TwoTokens, UnsupportedScheme,
 };
 use proptest::prelude::*;
 
@@ -137,10 +137,33 @@ fn every_control_character_is_refused_in_user_name_and_password() {
     for control in (0..=0x1f).chain(0x7f..=0x9f) {
         let control = char::from(control);
         always_refused(encoded(format!("ali{control}ce:secret")), ControlCharacter);
-        always_refused(encoded(format!("alice:{TOKEN}{control}")), ControlCharacter);
+        always_refused(encoded(format!("alice{control}:secret")), ControlCharacter);
+        always_refused(
+            encoded(format!("alice:{}{control}{}", &TOKEN[..9], &TOKEN[9..])),
+            ControlCharacter,
+        );
+        if !control.is_ascii_whitespace() {
+            always_refused(encoded(format!("alice:{TOKEN}{control}")), ControlCharacter);
+        }
     }
     always_refused(encoded(b"Zo\xeb:\x80"), ControlCharacter);
-    always_refused(encoded("alice:secret\n"), ControlCharacter);
+}
+
+#[test]
+fn white_space_around_a_secret_is_no_control_character_and_a_password_comes_out_as_sent() {
+    for space in ["\n", "\r\n", "\t", " \r\n", "\n\n", "\x0c"] {
+        for secret in [TOKEN, "hunter2", ""] {
+            for sent in [format!("{secret}{space}"), format!("{space}{secret}{space}")] {
+                gives(encoded(format!("alice:{sent}")), &strict(), Some("alice"), &sent);
+                gives(encoded(format!(":{sent}")), &strict(), None, &sent);
+            }
+        }
+        for beside in ["", "x-oauth-basic", TOKEN] {
+            let (sent, beside) = (format!("{TOKEN}{space}"), format!("{beside}{space}"));
+            gives(encoded(format!("{sent}:{beside}")), &lenient(), None, &sent);
+            refused(encoded(format!("{sent}:{beside}")), &strict(), TokenAsUserName);
+        }
+    }
 }
 
 #[test]
@@ -207,21 +230,37 @@ fn other_schemes_are_refused() {
 }
 
 #[test]
+fn a_foreign_scheme_is_innocent_unless_a_token_stands_behind_it() {
+    for innocent in [
+        "NTLM TlRMTVNTUAABAAAAB4IIogAAAAAAAAAAAAAAAAAAAAAGAbEdAAAADw==",
+        "Digest username=\"acme_bot\", response=\"6629fae49393a05397450978507c4ef1\"",
+        "Digest response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\"",
+        "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request",
+        "ApiKey ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    ] {
+        always_refused(innocent, UnsupportedScheme);
+    }
+    // Every mistyped token that would be denied as a password is found here, too.
+    for at in 5..TOKEN.len() {
+        for wrong in ["", "u", "!", "é", "_"] {
+            let mistyped = format!("ApiKey {}{wrong}{}", &TOKEN[..at], &TOKEN[at + 1..]);
+            always_refused(mistyped, TokenInOtherScheme);
+        }
+    }
+}
+
+#[test]
 fn a_bare_token_is_taken_only_where_the_host_says_so_and_only_if_it_claims_to_be_one() {
     gives(TOKEN, &lenient(), None, TOKEN);
     gives(TOKEN.to_uppercase(), &lenient(), None, &TOKEN.to_uppercase());
     gives(MISTYPED, &lenient(), None, MISTYPED);
-    refused(TOKEN, &strict(), UnsupportedScheme);
-    for other in [
-        "password",
-        "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
-        &TOKEN[5..],
-        &TOKEN[..15],
-        &format!("\"{TOKEN}\""),
-        &format!("{TOKEN} {TOKEN}"),
-        &format!("Acme {TOKEN}"),
-    ] {
+    refused(TOKEN, &strict(), TokenInOtherScheme);
+    for other in ["password", "ghp_16C7e42F292c6912E7710c838347Ae178B4a", &TOKEN[5..], &TOKEN[..15]]
+    {
         always_refused(other, UnsupportedScheme);
+    }
+    for other in [&format!("\"{TOKEN}\""), &format!("{TOKEN} {TOKEN}"), &format!("Acme {TOKEN}")] {
+        always_refused(other, TokenInOtherScheme);
     }
 }
 
@@ -240,7 +279,7 @@ fn a_token_as_user_name_is_refused_unless_the_host_says_otherwise() {
 
 #[test]
 fn a_token_as_user_name_stands_beside_no_password() {
-    for beside in ["x", " ", "X-OAUTH-BASIC", "secret", "acme_bot"] {
+    for beside in ["x", "X-OAUTH-BASIC", "secret", "acme_bot"] {
         always_refused(encoded(format!("{TOKEN}:{beside}")), TokenAsUserName);
     }
 }
@@ -308,9 +347,21 @@ proptest! {
         let value = encoded(format!("{user}:{secret}"));
         let read = read(&value, &lenient()).ok().flatten();
         let user = read.and_then(|read| read.user().map(String::from));
-        let telling = user.map(|user| user.chars().filter(|c| c.is_alphanumeric()).count());
+        let telling = user.map(|user| user.chars().filter(char::is_ascii_alphanumeric).count());
         // The prefix, and less than what tells too much.
         prop_assert!(telling.is_none_or(|count| count < 4 + 20), "{value}");
+    }
+
+    #[test]
+    fn no_user_name_that_comes_out_holds_a_token(
+        before in "[a-z.@]{0,80}", after in "[a-z.@]{0,80}", skip in prop::sample::select(&[0, 5][..]),
+        encodings in 0..3, is_upper: bool, junk in "[^a-zA-Z0-9:\\p{C}]{0,2}", at in 6..TOKEN.len(),
+    ) {
+        let token = format!("{}{junk}{}", &TOKEN[skip..at], &TOKEN[at..]);
+        let token = if is_upper { token.to_uppercase() } else { token };
+        let inner = (0..encodings).fold(token, |text, _| BASE64.encode(text));
+        let value = encoded(format!("{before}{inner}{after}:x"));
+        prop_assert!(read(&value, &lenient()).is_err(), "{before} {inner} {after}");
     }
 
     #[test]

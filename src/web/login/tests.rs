@@ -5,12 +5,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::super::accounts::AccountsError;
 use super::*;
-use crate::authority::By;
+use crate::access::Access;
 use crate::event::Event;
 use crate::issue::{IssuedToken, NewToken};
 use crate::key_ring::KeyRing;
 use crate::store::MemoryStore;
-use crate::text::{Owner, Reason};
+use crate::text::{Operator, Owner, Reason};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -75,7 +75,8 @@ impl World {
             }
         })
         .build();
-        let token = tokens.blocking().issue(NewToken::new("u1", "My phone")).unwrap();
+        let token =
+            tokens.blocking().issue(NewToken::new("u1", "My phone", Access::full())).unwrap();
         let accounts = TwoAccounts { asked: asked.clone(), disabled, broken };
         World { login: Login::new(tokens, accounts), token, asked, told }
     }
@@ -85,7 +86,7 @@ impl World {
     }
 
     async fn send(&self, header: &str) -> Result<Authenticated, Refusal> {
-        self.login.authenticate([header.as_bytes()], Origin::default()).await
+        self.login.enter([("Authorization", header.as_bytes())], Origin::unknown()).await
     }
 
     async fn basic(&self, user: &str, secret: &str) -> Result<Authenticated, Refusal> {
@@ -159,7 +160,8 @@ async fn an_owner_who_is_turned_away_has_not_used_the_token() {
     let world = World::with("u1", false);
     world.bearer(world.text()).await.unwrap_err();
     world.basic("Bob", world.text()).await.unwrap_err();
-    let view = world.login.tokens().find(By::Operator("test"), world.token.id()).await.unwrap();
+    let view =
+        world.login.tokens().find(&Operator::new("test").unwrap(), world.token.id()).await.unwrap();
     assert!(view.last_use().is_none());
 }
 
@@ -168,7 +170,7 @@ async fn the_accounts_are_not_asked_about_a_token_that_is_no_good() {
     let world = World::new();
     let other = World::new();
     world.denies(&world.basic("Alice", other.text()).await, DenialReason::Unknown);
-    let by = By::Operator("test");
+    let by = &Operator::new("test").unwrap();
     world.login.tokens().revoke(by, world.token.id(), Reason::LEAKED).await.unwrap();
     world.denies(&world.basic("Alice", world.text()).await, DenialReason::Revoked);
     world.denies(&world.bearer(world.text()).await, DenialReason::Revoked);
@@ -231,6 +233,26 @@ async fn a_token_typed_by_hand_enters() {
 }
 
 #[tokio::test]
+async fn a_token_that_was_read_from_a_file_with_its_line_end_enters() {
+    let mut world = World::new();
+    let text = world.text().to_owned();
+    for end in ["\n", "\r\n", "\t", " \n"] {
+        is_alices(world.basic("Alice", &format!("{text}{end}")).await);
+        is_alices(world.basic("", &format!("{end}{text}{end}")).await);
+    }
+    assert!(world.told().is_empty());
+    world.login = world.login.accept(Accept::token_as_user_name);
+    is_alices(world.basic(&format!("{text}\n"), "\n").await);
+
+    // A password of the host's is its own affair.
+    let header = format!("Basic {}", STANDARD.encode("Alice:hunter2\r\n"));
+    let credentials = world.login.credentials([header.as_bytes()]).unwrap().unwrap();
+    let refused = world.login.enter(&credentials, Origin::default()).await;
+    assert!(matches!(refused, Err(Refusal::NotOurs)), "{refused:?}");
+    assert_eq!(credentials.expose_secret(), "hunter2\r\n");
+}
+
+#[tokio::test]
 async fn no_token_in_the_user_name_reaches_the_accounts_or_an_event() {
     let World { login, token, asked, told } = World::new();
     let text = token.expose_secret().to_owned();
@@ -238,7 +260,27 @@ async fn no_token_in_the_user_name_reaches_the_accounts_or_an_event() {
     for login in [login, lenient] {
         let world =
             World { login, token: World::new().token, asked: asked.clone(), told: told.clone() };
-        for name in [&*text, &text.to_uppercase(), &text[..40], &text[5..], &format!("{text}0")] {
+        let body = &text[5..];
+        let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        for name in [
+            &*text,
+            &text.to_uppercase(),
+            &text[..40],
+            body,
+            &format!("{text}0"),
+            &format!("acme-{body}@host"),
+            &format!("acme-{body}@{}.example.com", "host".repeat(20)),
+            &format!("{}{body}", "x".repeat(20)),
+            &format!("{body}{}", "x".repeat(200)),
+            &format!("firstname.lastname@example.com+{}", body.to_uppercase()),
+            &STANDARD.encode(&text),
+            &STANDARD.encode(body),
+            &STANDARD.encode(format!("alice:{text}")),
+            &STANDARD.encode(STANDARD.encode(&text)),
+            &format!("alice+{}", STANDARD.encode(&text).trim_end_matches('=')),
+            &hex,
+            &text.replace('_', "%5F"),
+        ] {
             for secret in [&*text, "x", world.text()] {
                 let _ = world.basic(name, secret).await;
             }
@@ -273,7 +315,7 @@ async fn a_token_as_user_name_and_a_bare_one_enter_only_where_the_host_says_so()
 #[tokio::test]
 async fn nothing_sent_is_no_attempt() {
     let world = World::new();
-    let nothing = world.login.authenticate([], Origin::default()).await;
+    let nothing = world.login.enter([], Origin::unknown()).await;
     assert!(matches!(nothing, Err(Refusal::NoCredentials)), "{nothing:?}");
     assert!(matches!(world.send("").await, Err(Refusal::NoCredentials)));
     assert!(world.told().is_empty() && world.asked().is_empty());
@@ -282,9 +324,10 @@ async fn nothing_sent_is_no_attempt() {
 #[tokio::test]
 async fn a_denial_tells_from_where() {
     let world = World::with("u1", false);
-    let origin = Origin::default().from_address("192.0.2.7".parse().unwrap()).from_client("rclone");
+    let origin = Origin::unknown().address("192.0.2.7".parse().unwrap()).client("rclone");
     let header = format!("Bearer {}", world.text());
-    world.login.authenticate([header.as_bytes()], origin).await.unwrap_err();
+    let headers = [("authorization", header.as_bytes())];
+    world.login.enter(headers, origin).await.unwrap_err();
     assert_eq!(world.told(), ["OwnerTurnedAway Some(192.0.2.7) Some(\"rclone\")"]);
 }
 
@@ -303,4 +346,176 @@ fn the_realm_shown_is_the_policys_or_another_and_never_an_illegal_one() {
 fn debug_shows_no_accounts() {
     let shown = format!("{:?}", World::new().login);
     assert!(shown.starts_with("Login") && !shown.contains("disabled"), "{shown}");
+}
+
+/// What `try_enter` says of a request, without its secrets.
+async fn tried(world: &World, headers: &[(&str, &str)]) -> Result<String, Refusal> {
+    let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
+    Ok(match world.login.try_enter(headers, Origin::unknown()).await? {
+        Entry::Token(token) => format!("a token of {}", token.record().owner()),
+        Entry::NotOurs(sent) => format!("{:?} {:?}", sent.user(), sent.expose_secret()),
+        Entry::OtherScheme => String::from("another scheme"),
+        Entry::Nothing => String::from("nothing"),
+    })
+}
+
+fn basic(user: &str, secret: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{secret}")))
+}
+
+#[tokio::test]
+async fn a_token_a_password_and_nothing_are_told_apart() {
+    let world = World::new();
+    let good = basic("Alice", world.text());
+    let is = async |value: &str, said: &str| {
+        assert_eq!(tried(&world, &[("authorization", value)]).await.unwrap(), said);
+    };
+    is(&good, "a token of u1").await;
+    is("", "nothing").await;
+    is("Negotiate YIIZ", "another scheme").await;
+    is(
+        "Digest username=\"Alice\", response=\"6629fae49393a05397450978507c4ef1\"",
+        "another scheme",
+    )
+    .await;
+    assert_eq!(tried(&world, &[]).await.unwrap(), "nothing");
+    assert!(world.told().is_empty());
+}
+
+#[tokio::test]
+async fn a_password_is_handed_on_exactly_as_sent() {
+    let world = World::new();
+    for (user, password) in [("Alice", "hunter2\r\n"), ("Alice", " p:ä \u{a0}"), ("DOM\\bob", "x=")]
+    {
+        let said = tried(&world, &[("authorization", &basic(user, password))]).await.unwrap();
+        assert_eq!(said, format!("{:?} {password:?}", Some(user)));
+    }
+    let said = tried(&world, &[("authorization", "Bearer of.another/service")]).await.unwrap();
+    assert_eq!(said, "None \"of.another/service\"");
+    assert!(world.asked().is_empty() && world.told().is_empty());
+}
+
+#[tokio::test]
+async fn an_empty_password_is_never_handed_on() {
+    let world = World::new();
+    for (user, blank) in [("Alice", ""), ("", ""), ("anonymous", " "), ("Alice", "\r\n")] {
+        let outcome = tried(&world, &[("authorization", &basic(user, blank))]).await;
+        assert!(matches!(outcome, Err(Refusal::NotOurs)), "{outcome:?}");
+        let outcome = world.login.enter_with(Some(user), blank, Origin::unknown()).await;
+        assert!(matches!(outcome, Err(Refusal::NoCredentials)), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_good_is_final_and_never_handed_on() {
+    let world = World::new();
+    let text = world.text();
+    let mistyped = format!("{}u{}", &text[..20], &text[21..]);
+    let foreign = World::new();
+    for value in [
+        basic("Bob", text),
+        basic("Alice", &mistyped),
+        basic("Alice", foreign.text()),
+        basic(text, "x"),
+        format!("Bearer {mistyped}"),
+        String::from("Basic !!"),
+        String::from("Bearer a b"),
+    ] {
+        let outcome = tried(&world, &[("authorization", &value)]).await;
+        assert!(outcome.is_err(), "{value}: {outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_a_foreign_scheme_is_final_in_every_form() {
+    let world = World::new();
+    let text = world.text();
+    let mistyped = format!("{}u{}", &text[..20], &text[21..]);
+    for token in [text, &mistyped, &text.to_uppercase()] {
+        let encoded = STANDARD.encode(format!("Alice:{token}"));
+        for value in [
+            format!("ApiKey {token}"),
+            format!("Digest username=\"{token}\", realm=\"acme\""),
+            format!("Digest username=\"Alice\",response=\"{token}\""),
+            format!("Token\t{token}"),
+            format!("Basicx {encoded}"),
+            format!("Basic:{encoded}"),
+            format!("Negotiate key={encoded}"),
+            String::from(token),
+        ] {
+            let outcome = tried(&world, &[("authorization", &value)]).await;
+            let expected =
+                Err::<String, _>(Refusal::Credentials(CredentialsError::TokenInOtherScheme));
+            assert_eq!(format!("{outcome:?}"), format!("{expected:?}"), "{value}");
+        }
+    }
+    assert!(world.asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_token_enters_by_the_hosts_own_header_and_another_beside_it_does_not() {
+    let mut world = World::new();
+    let (text, other) = (world.text().to_owned(), World::new().text().to_owned());
+    world.login = world.login.with_token_header("X-Acme-Token").unwrap();
+    let of_the_proxy = basic("proxy", "password");
+    for headers in [
+        vec![("x-acme-token", &*text)],
+        vec![("authorization", &of_the_proxy), ("x-acme-token", &text)],
+        vec![("authorization", &*basic("Alice", &text))],
+    ] {
+        assert_eq!(tried(&world, &headers).await.unwrap(), "a token of u1");
+    }
+    let two = [("authorization", &*format!("Bearer {other}")), ("x-acme-token", &*text)];
+    let outcome = tried(&world, &two).await;
+    assert!(matches!(outcome, Err(Refusal::Credentials(CredentialsError::TwoTokens))));
+    for bad in ["", "x token", "x:", "é"] {
+        assert!(World::new().login.with_token_header(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_door_without_headers_decides_as_basic_does() {
+    let world = World::new();
+    let (text, other) = (world.text(), World::new());
+    let short = &text[..text.len() - 1];
+    for name in ["Alice", "Bob", "Mallory", "", "a\tb", text, "_"] {
+        for secret in [
+            text,
+            short,
+            other.text(),
+            "hunter2",
+            "a\0b",
+            &format!("{text}\r\n"),
+            &text.to_uppercase(),
+        ] {
+            let by_header = world.basic(name, secret).await;
+            let (asked, told) = (world.asked(), world.told());
+            let by_door = world.login.enter_with(Some(name), secret, Origin::unknown()).await;
+            assert_eq!(format!("{by_door:?}"), format!("{by_header:?}"), "{name} {secret}");
+            assert_eq!((world.asked(), world.told()), (asked, told));
+        }
+    }
+    is_alices(world.login.enter_with(None, text, Origin::unknown()).await);
+    // A name with a colon can't come by Basic.
+    let outcome = world.login.enter_with(Some("a:b"), text, Origin::unknown()).await;
+    assert!(matches!(outcome, Err(Refusal::Denied(_))));
+    let outcome = world.login.enter_with(Some("Alice"), "", Origin::unknown()).await;
+    assert!(matches!(outcome, Err(Refusal::NoCredentials)));
+}
+
+#[test]
+fn scripts_get_no_challenge_only_where_the_host_says_so() {
+    let script = [("sec-fetch-mode", b"cors".as_slice())];
+    let page = [("sec-fetch-mode", b"navigate".as_slice())];
+    let challenges = |login: &Login<_, _>, headers| {
+        let answer = login.answer_to(&Refusal::NotOurs, headers);
+        assert_eq!(answer.status, 401);
+        answer.headers.iter().filter(|(name, _)| *name == "www-authenticate").count()
+    };
+    let login = World::new().login;
+    assert_eq!((challenges(&login, script), challenges(&login, page)), (2, 2));
+    let login = login.without_challenges_for_scripts();
+    assert_eq!((challenges(&login, script), challenges(&login, page)), (0, 2));
+    let login = login.challenges(Challenges::Basic);
+    assert_eq!((challenges(&login, script), challenges(&login, page)), (0, 1));
 }

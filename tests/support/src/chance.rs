@@ -2,7 +2,9 @@
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{Filter, MemoryStore, Row, TokenStore};
-use app_tokens::{Access, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId};
+use app_tokens::{
+    Access, Attributes, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
+};
 
 pub use crate::rows::*;
 
@@ -55,14 +57,30 @@ impl Chance {
     pub fn access(&mut self) -> Access {
         let scopes: Option<&[&str]> =
             self.of(&[None, Some(&[]), Some(&["r"]), Some(&["r", "w;x"])]);
-        let resources: Option<&[&str]> =
-            self.of(&[None, Some(&[]), Some(&["*"]), Some(&["a b", "c\u{2028}d", "e,*"])]);
-        let access =
+        let resources: Option<&[&str]> = self.of(&[
+            None,
+            Some(&[]),
+            Some(&["exact:*"]),
+            Some(&["exact:a b", "under:c\u{2028}d", "prefix:e,*"]),
+        ]);
+        let networks: Option<&[&str]> =
+            self.of(&[None, Some(&[]), Some(&["10.0.0.0/8", "9.0.0.1", "2001:db8::/32"])]);
+        let mut access =
             scopes.map_or(Access::full(), |scopes| Access::scopes(scopes.iter().copied()).unwrap());
-        match resources {
-            Some(resources) => access.on_resources(resources).unwrap(),
-            None => access,
+        if let Some(resources) = resources {
+            access = access.on(resources.iter().map(|text| text.parse().unwrap())).unwrap();
         }
+        if let Some(networks) = networks {
+            access =
+                access.from_networks(networks.iter().map(|text| text.parse().unwrap())).unwrap();
+        }
+        access
+    }
+
+    pub fn attributes(&mut self) -> Attributes {
+        let pairs: &[(&str, &str)] =
+            self.of(&[&[][..], &[("a", "b c")], &[("a", "'"), ("b", "%")]]);
+        pairs.iter().fold(Attributes::new(), |made, (key, value)| made.with(key, value).unwrap())
     }
 
     pub fn revocation(&mut self) -> Revocation {
@@ -71,7 +89,7 @@ impl Chance {
         Revocation {
             at: self.time(),
             reason: self.of(&[Reason::REQUESTED, own]),
-            by: self.of(&[Actor::Owner, Actor::Engine, operator]),
+            by: self.of(&[Actor::from(owner(" bob ")), "engine".parse().unwrap(), operator]),
         }
     }
 
@@ -80,7 +98,7 @@ impl Chance {
         LastUse {
             at: self.time(),
             address: self.maybe(2, |c| c.of(&addresses).parse().unwrap()),
-            client: self.maybe(2, |c| c.of(&["", "rclone/1.70", "a\u{1}b\nc"]).into()),
+            client: self.maybe(2, |c| c.of(&["", "rclone/1.70", "a\u{e9}b c"]).into()),
         }
     }
 
@@ -92,13 +110,16 @@ impl Chance {
             owner: self.owner(),
             label: Label::new(self.of(&["phone", "Phone", "péage", "x"])).unwrap(),
             access: self.access(),
+            attributes: self.attributes(),
             issued_by: self.maybe(3, |_| Operator::new("o'brien").unwrap()),
             created_at: self.time(),
             expires: if self.one_in(4) { Expires::Never } else { Expires::At(self.time()) },
             family: if self.one_in(2) { id } else { self.id() },
             successor: self.maybe(3, Chance::id),
             derived_from: self.maybe(3, Chance::id),
-            seal: self.maybe(2, |c| Seal::from_bytes([c.below(256) as u8; 32])),
+            seal: self.maybe(2, |c| {
+                Seal::from_bytes(&[[1; 1].as_slice(), &[c.below(256) as u8; 32]].concat()).unwrap()
+            }),
             revocation,
             last_use: self.maybe(2, Chance::last_use),
             revision: self.of(&[0, 1, TokenRecord::MAX_REVISION - 1, TokenRecord::MAX_REVISION]),

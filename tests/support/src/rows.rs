@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use app_tokens::record::{Actor, Expires, RecordParts, Revocation, TokenRecord};
+use app_tokens::record::{Expires, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{Filter, Insert, Inserted, LiveAt, Page, Row, Supersede, TokenStore};
 use app_tokens::token::Token;
-use app_tokens::{Access, Digest, KeyId, Label, Owner, Reason, Seal, Timestamp, TokenId};
+use app_tokens::{
+    Access, Attributes, Digest, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
+};
 
 struct Unpark(Thread);
 
@@ -42,6 +44,15 @@ pub fn owner(name: &str) -> Owner {
     Owner::new(name).unwrap()
 }
 
+pub fn operator(name: &str) -> Operator {
+    Operator::new(name).unwrap()
+}
+
+/// The operator who acts where it doesn't matter who does.
+pub fn ops() -> Operator {
+    operator("ops")
+}
+
 pub fn digest() -> Digest {
     let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
     Digest::of(&Token::parse_any_prefix(text).unwrap())
@@ -54,6 +65,7 @@ pub fn parts(number: u64) -> RecordParts {
         owner: owner("alice"),
         label: Label::new("My phone").unwrap(),
         access: Access::full(),
+        attributes: Attributes::new(),
         issued_by: None,
         created_at: at(0),
         expires: Expires::At(at(1000)),
@@ -64,7 +76,7 @@ pub fn parts(number: u64) -> RecordParts {
         last_use: None,
         revision: 0,
         key_id: KeyId::new(1).unwrap(),
-        seal: Some(Seal::from_bytes([7; 32])),
+        seal: Seal::from_bytes(&[1; 33]),
     }
 }
 
@@ -90,7 +102,7 @@ pub fn superseding(old: u64, new: u64) -> Supersede {
 }
 
 pub fn revocation() -> Revocation {
-    Revocation { at: at(7), reason: Reason::LEAKED, by: Actor::Engine }
+    Revocation { at: at(7), reason: Reason::LEAKED, by: "engine".parse().unwrap() }
 }
 
 #[track_caller]

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
 use app_tokens::{
-    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId, TokenView,
+    Access, Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId,
+    TokenView,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -87,7 +88,7 @@ impl Host {
     ) -> TokenId {
         let good = tokens.blocking().authenticate(parent).unwrap();
         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-        let new = NewToken::new(caller.owner(), label);
+        let new = NewToken::new(caller.owner(), label, caller.access().clone());
         tokens.blocking().issue_under(&caller, new).unwrap().view().id()
     }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 use tempfile::TempDir;
 
 use super::*;
-use crate::blocking::block_on;
+use crate::block_on::block_on;
 use crate::store::Certainty;
 
 static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);

@@ -1,0 +1,234 @@
+//! What is encoded in a text, and in that again: base64 in both alphabets, and hexadecimal.
+
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use super::MAX_SPAN;
+use super::characters::{NOTHING, character};
+
+/// How often what is encoded may be encoded again. A Kubernetes secret that holds a Docker login
+/// has two such layers, and a manifest in base64 around it would be the third.
+const MAX_DEPTH: usize = 3;
+/// What may be a token has so many characters: the 45 of a body, but for some that are missing.
+const MIN_CHARACTERS: usize = 42;
+/// The digits of base64 that they take; any other form takes more.
+const MIN_DIGITS: usize = MIN_CHARACTERS * 8 / 6;
+/// How many digits are decoded at once.
+const WINDOW: usize = 8 * 1024;
+/// How many of those are decoded again with the next, as a token may lie across the end.
+const OVERLAP: usize = 2 * MAX_SPAN;
+
+/// The texts within a text. Holds the memory for their digits, and wipes it when dropped.
+pub(crate) struct Layers {
+    depths: Vec<Depth>,
+}
+
+/// One step of decoding.
+struct Depth {
+    /// As they are written, at most [`WINDOW`].
+    digits: Zeroizing<Vec<u8>>,
+    /// Where each of them stands.
+    places: Vec<u32>,
+    decoded: Zeroizing<Vec<u8>>,
+}
+
+/// A way to read a row of digits: how many bits each has, and how many bits are passed over first.
+///
+/// Where the encoded text begins is not known, as digits of something else may stand before it. So
+/// every way to begin is tried. Bits are passed over, not digits, so that a row may also begin
+/// with the digit in which a token begins.
+#[derive(Clone, Copy)]
+struct Reading {
+    bits: usize,
+    passed: usize,
+}
+
+impl Layers {
+    /// For texts of at most so many bytes.
+    pub(crate) fn new(longest: usize) -> Layers {
+        // Nothing grows, as that would leave a copy behind: no layer has more digits than bytes. A
+        // text that is too short for a token in base64 needs nothing.
+        let window = WINDOW.min(longest);
+        let depths = if longest < MIN_DIGITS { 0 } else { MAX_DEPTH };
+        let depth = || Depth {
+            digits: Zeroizing::new(Vec::with_capacity(window)),
+            places: Vec::with_capacity(window),
+            decoded: Zeroizing::new(Vec::with_capacity(window)),
+        };
+        Layers { depths: std::iter::repeat_with(depth).take(depths).collect() }
+    }
+
+    /// Calls `visit` with a text, and with each text that is encoded in it. It is told, too, how to
+    /// find the place in the outermost text of a range of the one at hand.
+    pub(crate) fn visit(&mut self, text: &[u8], visit: &mut Visit<'_>) {
+        visit_layers(text, &mut self.depths, &|range| range, visit);
+    }
+}
+
+type Visit<'v> = dyn FnMut(&[u8], &Place<'_>) + 'v;
+type Place<'p> = dyn Fn(Range<usize>) -> Range<usize> + 'p;
+
+fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mut Visit<'_>) {
+    visit(text, place);
+    let Some((Depth { digits, places, decoded }, deeper)) = depths.split_first_mut() else {
+        return;
+    };
+    if is_noise(text) {
+        return;
+    }
+    let mut at = 0;
+    while read_digits(text, &mut at, digits, places) {
+        let mut look = |range: Range<usize>, reading: Reading| {
+            reading.decode(&digits[range.clone()], decoded);
+            let places = &places[range];
+            let place = |range| place(reading.place(range, text, places));
+            visit_layers(decoded, deeper, &place, visit);
+        };
+        for passed in [0, 2, 4, 6] {
+            look(0..digits.len(), Reading { bits: 6, passed });
+        }
+        for range in hexadecimal(digits) {
+            for passed in [0, 4] {
+                look(range.clone(), Reading { bits: 4, passed });
+            }
+        }
+    }
+}
+
+/// Returns whether nowhere in a text half a token's length of ASCII stands in a row. So it is with
+/// what most ways to read digits give.
+pub(crate) fn is_noise(text: &[u8]) -> bool {
+    let mut row = 0;
+    let mut longest = 0;
+    for byte in text {
+        let is_text = matches!(byte, 0 | b'\t'..=b'\r' | 0x1B | b' '..=b'~');
+        row = if is_text { row + 1 } else { 0 };
+        longest = longest.max(row);
+    }
+    longest < MIN_CHARACTERS / 2
+}
+
+/// Reads the next digits, with the last ones of the same row before them. False at the end of the
+/// text.
+///
+/// A row goes on across line ends and other space, colours, and what escapes those.
+fn read_digits(text: &[u8], at: &mut usize, digits: &mut Vec<u8>, places: &mut Vec<u32>) -> bool {
+    // Only a row that goes on has filled the window.
+    let kept = if digits.len() == WINDOW { OVERLAP } else { 0 };
+    digits.drain(..digits.len() - kept);
+    places.drain(..places.len() - kept);
+    while *at < text.len() && digits.len() < WINDOW {
+        let room = text[*at..].iter().take(WINDOW - digits.len());
+        let plain = room.take_while(|byte| is_digit(**byte)).count();
+        digits.extend_from_slice(&text[*at..*at + plain]);
+        places.extend((*at..*at + plain).map(|place| place as u32));
+        *at += plain;
+        if *at == text.len() || digits.len() == WINDOW {
+            break;
+        }
+        let start = *at;
+        let (digit, end) = digit_at(text, start);
+        *at = end;
+        match digit {
+            Some(NOTHING) => {}
+            Some(digit) => {
+                digits.push(digit);
+                places.push(start as u32);
+            }
+            None if digits.len() >= MIN_DIGITS => return true,
+            None => {
+                digits.clear();
+                places.clear();
+            }
+        }
+    }
+    let is_enough = digits.len() >= MIN_DIGITS.max(kept + 1);
+    if !is_enough {
+        digits.clear();
+        places.clear();
+    }
+    is_enough
+}
+
+/// The digit at a place, [`NOTHING`] for what may stand between two, or `None`; and where it ends.
+fn digit_at(text: &[u8], at: usize) -> (Option<u8>, usize) {
+    match text[at] {
+        plain if is_digit(plain) => (Some(plain), at + 1),
+        opener @ (0x1B | b'\\' | b'%' | b'=' | b'&') => match character(text, at) {
+            (found @ (b'+' | b'/'), end) => (Some(found), end),
+            (b'=' | b' ' | b'\t' | b'\r' | b'\n' | NOTHING, end) => (Some(NOTHING), end),
+            // What looks like an escape of a letter is a letter behind a sign.
+            _ if matches!(opener, b'\\' | b'=') => (Some(NOTHING), at + 1),
+            _ => (None, at + 1),
+        },
+        0 | b'\t'..=b'\r' | b' ' => (Some(NOTHING), at + 1),
+        _ => (None, at + 1),
+    }
+}
+
+fn is_digit(byte: u8) -> bool {
+    SEXTETS[usize::from(byte)] != NO_DIGIT
+}
+
+/// Where the digits are hexadecimal, and enough for a token.
+fn hexadecimal(digits: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    for row in digits.split(|digit| !digit.is_ascii_hexdigit()) {
+        if row.len() >= MIN_DIGITS * 6 / 4 {
+            found.push(start..start + row.len());
+        }
+        start += row.len() + 1;
+    }
+    found
+}
+
+impl Reading {
+    fn decode(self, digits: &[u8], decoded: &mut Vec<u8>) {
+        decoded.clear();
+        let mut bits = 0;
+        let mut count = 0;
+        for digit in digits {
+            let value = if self.bits == 6 { SEXTETS[usize::from(*digit)] } else { nibble(*digit) };
+            bits = bits << self.bits | u32::from(value);
+            count += self.bits;
+            if count >= self.passed + 8 {
+                count -= 8;
+                decoded.push((bits >> (count - self.passed)) as u8);
+            }
+        }
+    }
+
+    /// Where the digits stand that hold these bytes.
+    fn place(self, bytes: Range<usize>, text: &[u8], places: &[u32]) -> Range<usize> {
+        let first = (self.passed + bytes.start * 8) / self.bits;
+        let last = (self.passed + bytes.end * 8).div_ceil(self.bits) - 1;
+        places[first] as usize..digit_at(text, places[last] as usize).1
+    }
+}
+
+/// What each digit of base64 stands for, in both alphabets.
+static SEXTETS: [u8; 256] = {
+    let mut sextets = [NO_DIGIT; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut value = 0;
+    while value < 62 {
+        sextets[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    sextets[b'+' as usize] = 62;
+    sextets[b'-' as usize] = 62;
+    sextets[b'/' as usize] = 63;
+    sextets[b'_' as usize] = 63;
+    sextets
+};
+const NO_DIGIT: u8 = u8::MAX;
+
+/// What a hexadecimal digit stands for.
+fn nibble(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}

@@ -1,0 +1,388 @@
+//! What a token may do, from where, and what else a host says of it: access, networks, attributes and
+//! actors through the whole engine.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use app_tokens::error::{AuthError, DenialReason, Failed};
+use app_tokens::record::{Actor, Expires, LastUse, Status, StatusUnclear};
+use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
+use app_tokens::{
+    Access, Attributes, IssueError, IssuedToken, Missing, NewToken, Origin, Owner, Reason,
+    Requirement, Resource, Rotation, Seal,
+};
+use common::any;
+use common::outside::Outside;
+use common::*;
+use proptest::prelude::*;
+
+const READ: Requirement<'static> = Requirement::one_of(&["files:read"]);
+
+fn from(address: &str) -> Origin<'static> {
+    Origin::unknown().address(address.parse().unwrap())
+}
+
+fn networks(texts: &[&str]) -> Access {
+    Access::full().from_networks(texts.iter().map(|text| text.parse().unwrap())).unwrap()
+}
+
+impl<S: RuntimeFree> Bench<S> {
+    #[track_caller]
+    fn issue_with(&self, access: Access) -> IssuedToken {
+        self.tokens.blocking().issue(NewToken::new("alice", "My phone", access)).unwrap()
+    }
+
+    /// What is missing for a requirement, if the token is presented from there.
+    #[track_caller]
+    fn missing(
+        &self,
+        token: &IssuedToken,
+        origin: Origin<'_>,
+        requirement: Requirement<'_>,
+    ) -> Option<Missing> {
+        let text = token.expose_secret();
+        let good = self.tokens.blocking().authenticate_from(text, origin).unwrap();
+        good.require(requirement).err().map(|forbidden| forbidden.missing())
+    }
+}
+
+// -- networks
+
+#[test]
+fn a_token_bound_to_networks_is_forbidden_elsewhere_and_where_no_address_is_known() {
+    let bench = bench(policy());
+    let token = bench.issue_with(networks(&["10.0.0.0/8", "2001:db8::/32"]));
+    for inside in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
+        let missing = bench.missing(&token, from(inside), Requirement::ANY_VALID_TOKEN);
+        assert_eq!(missing, None, "{inside}");
+    }
+    for outside in ["11.0.0.1", "::ffff:11.0.0.1", "2001:db9::1", "::10.0.0.1"] {
+        let missing = bench.missing(&token, from(outside), Requirement::ANY_VALID_TOKEN);
+        assert_eq!(missing, Some(Missing::Network), "{outside}");
+    }
+    for unknown in [Origin::unknown(), Origin::unknown().client("curl/8.0")] {
+        let missing = bench.missing(&token, unknown, Requirement::ANY_VALID_TOKEN);
+        assert_eq!(missing, Some(Missing::Network));
+    }
+    let tokens = bench.tokens.blocking();
+    let alice = owner("alice");
+    for (origin, is_in) in [(from("10.0.0.1"), true), (from("11.0.0.1"), false)] {
+        let good = tokens.authenticate_as(&alice, token.expose_secret(), origin).unwrap();
+        assert_eq!(good.require(READ).is_ok(), is_in);
+    }
+    let good = tokens.authenticate(token.expose_secret()).unwrap();
+    assert_eq!(good.require(READ).unwrap_err().missing(), Missing::Network);
+}
+
+#[test]
+fn a_missing_network_is_told_before_a_scope_and_a_scope_before_a_resource() {
+    let bench = bench(policy());
+    let access = Access::scopes(["files:read"]).unwrap().on([exact("photos")]).unwrap();
+    let access = access.from_networks(["10.0.0.0/8".parse().unwrap()]).unwrap();
+    let token = bench.issue_with(access);
+    let write = Requirement::one_of(&["files:write"]);
+    let here = from("10.0.0.1");
+    assert_eq!(bench.missing(&token, from("11.0.0.1"), write.on("x")), Some(Missing::Network));
+    assert_eq!(bench.missing(&token, here, write.on("x")), Some(Missing::Scope));
+    assert_eq!(bench.missing(&token, here, READ.on("x")), Some(Missing::Resource));
+    assert_eq!(bench.missing(&token, here, READ), Some(Missing::Resource));
+    assert_eq!(bench.missing(&token, here, READ.on("photos")), None);
+
+    let refused = |origin, requirement| {
+        let text = token.expose_secret();
+        let good = bench.tokens.blocking().authenticate_from(text, origin).unwrap();
+        let forbidden = good.require(requirement).unwrap_err();
+        (forbidden.to_string(), forbidden.wanted_scope().map(str::to_owned))
+    };
+    let outside = "the token may not be used from this address".to_owned();
+    assert_eq!(refused(Origin::unknown(), write), (outside, None));
+    let scope = "the token lacks the scope files:write".to_owned();
+    assert_eq!(refused(here, write), (scope, Some("files:write".to_owned())));
+    let resource = "the token may not be used for this resource".to_owned();
+    assert_eq!(refused(here, READ.on("x")), (resource, None));
+}
+
+#[test]
+fn outside_its_networks_a_token_is_not_used_and_that_is_told_once_per_interval() {
+    let bench = bench(policy());
+    let token = bench.issue_with(networks(&["10.0.0.0/8"]));
+    let other = bench.issue_with(networks(&["10.0.0.0/8"]));
+    bench.heard.texts();
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        let missing = bench.missing(&token, from(address), READ);
+        assert_eq!(missing, Some(Missing::Network));
+    }
+    assert!(bench.missing(&other, Origin::unknown(), READ).is_some());
+    let told = bench.heard.texts();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told[0].starts_with("OutsideNetwork") && told[0].contains("192.0.2.1"), "{told:?}");
+    assert!(told[1].starts_with("OutsideNetwork") && told[1].contains("None"), "{told:?}");
+    assert!(bench.all_of("alice").iter().all(|token| token.last_use().is_none()));
+
+    bench.clock.advance(secs(60));
+    assert!(bench.missing(&token, from("192.0.2.1"), READ).is_some());
+    assert_eq!(bench.missing(&token, from("10.0.0.1"), READ), None);
+    assert_eq!(bench.heard.kinds(), ["OutsideNetwork", "FirstUse"]);
+}
+
+#[test]
+fn a_stranger_elsewhere_does_not_keep_an_idle_token_alive() {
+    let bench = bench(policy().with_idle_timeout(DAY).unwrap());
+    let _flusher = bench.tokens.usage_flusher();
+    let token = bench.issue_with(networks(&["10.0.0.0/8"]));
+    bench.clock.set(at(80_000));
+    assert!(bench.missing(&token, from("192.0.2.1"), READ).is_some());
+    bench.tokens.blocking().flush_usage().unwrap();
+    bench.clock.set(at(86_400));
+    bench.assert_denied(token.expose_secret(), DenialReason::Idle);
+}
+
+#[test]
+fn a_refusal_for_want_of_a_scope_counts_as_a_use() {
+    let bench = bench(policy());
+    let token = bench.issue_with(Access::scopes(["files:read"]).unwrap());
+    let write = Requirement::one_of(&["files:write"]);
+    assert_eq!(bench.missing(&token, Origin::unknown(), write), Some(Missing::Scope));
+    assert_eq!(bench.all_of("alice")[0].last_use().unwrap().at, at(0));
+}
+
+#[test]
+fn an_address_mapped_into_v6_is_the_v4_address_in_last_use_and_events() {
+    let bench = bench(policy().with_recorded_origin());
+    let token = bench.issue("alice");
+    let v4: IpAddr = "192.0.2.7".parse().unwrap();
+    for text in ["192.0.2.7", "::ffff:192.0.2.7"] {
+        assert_eq!(bench.missing(&token, from(text), READ), None);
+        assert_eq!(bench.all_of("alice")[0].last_use().unwrap().address, Some(v4));
+        bench.clock.advance(secs(60));
+    }
+    assert_eq!(bench.heard.kinds(), ["Issued", "FirstUse"]);
+    let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
+    let text = token.expose_secret();
+    drop(bench.tokens.blocking().authenticate_as(&owner("bob"), text, mapped).unwrap_err());
+    let told = bench.heard.texts();
+    assert!(told[0].contains("address: Some(192.0.2.7)"), "{told:?}");
+}
+
+// -- attributes
+
+fn attributes() -> Attributes {
+    Attributes::new().with("device", "NAS").unwrap().with("ticket", "OPS 1").unwrap()
+}
+
+fn attributes_are_shown_and_taken_over(store: impl RuntimeFree) {
+    let bench = bench_over(store, policy());
+    let tokens = bench.tokens.blocking();
+    let new = NewToken::new("alice", "NAS", Access::full()).attributes(attributes());
+    let issued = tokens.issue(new).unwrap();
+    assert_eq!(issued.view().attributes(), &attributes());
+    let caller = any(tokens.authenticate(issued.expose_secret()).unwrap());
+    assert_eq!(caller.attributes().get("ticket"), Some("OPS 1"));
+
+    let under = NewToken::new("alice", "Job", Access::full());
+    let derived = tokens.issue_under(&caller, under.clone()).unwrap();
+    assert_eq!(derived.view().attributes(), &attributes());
+    let own = under.attributes(Attributes::new().with("device", "Laptop").unwrap());
+    let refused = tokens.issue_under(&caller, own);
+    assert!(matches!(refused, Err(IssueError::AttributesUnderToken)), "{refused:?}");
+
+    let rotation = Rotation::new().overlap(secs(100));
+    let lost = tokens.rotate(&ops(), issued.id(), rotation.clone()).unwrap();
+    let rotated = tokens.rotate(&ops(), issued.id(), rotation).unwrap();
+    for token in [&lost, &rotated] {
+        assert_eq!(tokens.find(&ops(), token.id()).unwrap().attributes(), &attributes());
+    }
+    bench.assert_good(rotated.expose_secret());
+    assert_eq!(bench.issue("bob").view().attributes(), &Attributes::new());
+}
+
+#[test]
+fn attributes_are_shown_and_taken_over_by_a_successor_and_by_derived_tokens() {
+    attributes_are_shown_and_taken_over(app_tokens::MemoryStore::new());
+    attributes_are_shown_and_taken_over(SqliteStore::in_memory().unwrap());
+}
+
+// -- actors and owners
+
+#[test]
+fn who_acted_is_told_and_stored_by_name() {
+    let bench = bench(policy());
+    let tokens = bench.tokens.blocking();
+    let (first, second) = (bench.issue("alice"), bench.issue("alice"));
+    tokens.revoke(&owner("alice"), first.id(), Reason::REQUESTED).unwrap();
+    tokens.revoke(operator("eve"), second.id(), Reason::REQUESTED).unwrap();
+    let by = |token: &IssuedToken| {
+        tokens.find(&ops(), token.id()).unwrap().revocation().unwrap().by.to_string()
+    };
+    assert_eq!((by(&first), by(&second)), ("owner alice".into(), "operator eve".into()));
+    let told = bench.heard.texts();
+    assert!(told[0].contains(r#"by: Owner("alice")"#), "{told:?}");
+    assert!(told[3].contains(r#"by: Operator("eve")"#), "{told:?}");
+}
+
+#[test]
+fn an_owner_may_be_a_number() {
+    let bench = bench(policy());
+    let tokens = bench.tokens.blocking();
+    let issued = tokens.issue(NewToken::new(4_711_u64, "x", Access::full())).unwrap();
+    assert_eq!(any(tokens.authenticate(issued.expose_secret()).unwrap()).owner().as_str(), "4711");
+    let actor = Actor::from(Owner::from(4_711_i32));
+    assert_eq!(tokens.find(&actor, issued.id()).unwrap().owner(), &Owner::from(4_711_u32));
+}
+
+// -- rotation within today's policy
+
+#[test]
+fn a_rotation_without_words_gives_no_life_that_todays_policy_would_refuse() {
+    let store = app_tokens::MemoryStore::new();
+    let before = bench_over(store.clone(), policy().with_never_expiring().unwrap());
+    let tokens = before.tokens.blocking();
+    let life = |days: u32| days * DAY;
+    let new = || NewToken::new("alice", "x", Access::full());
+    let endless = tokens.issue(new().never_expires()).unwrap();
+    let long = tokens.issue(new().expires_in(life(3650))).unwrap();
+    let short = tokens.issue(new().expires_in(life(30))).unwrap();
+
+    let strict = policy().with_max_life(life(90)).unwrap().with_default_life(life(60)).unwrap();
+    let after = bench_over(store, strict);
+    let expires = |token: &IssuedToken| {
+        let new = after.tokens.blocking().rotate(&ops(), token.id(), Rotation::new()).unwrap();
+        new.view().expires()
+    };
+    let in_days = |days: u32| Expires::At(at(0).saturating_add(life(days)));
+    assert_eq!(expires(&endless), in_days(60), "the default life");
+    assert_eq!(expires(&long), in_days(90), "the maximum");
+    assert_eq!(expires(&short), in_days(30), "the old end is sooner");
+}
+
+// -- what a client calls itself
+
+#[test]
+fn a_clients_name_is_clean_in_events_and_lists_whoever_wrote_it() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy().with_recorded_origin());
+    let token = bench.issue("alice");
+    let strange = "\u{1b}[2Jcurl\r\n\u{202e}/8\u{2028}";
+    let origin = Origin::unknown().client(strange);
+    drop(any(bench.tokens.blocking().authenticate_from(token.expose_secret(), origin).unwrap()));
+    let client = || bench.all_of("alice")[0].last_use().unwrap().client.clone().unwrap();
+    assert_eq!(&*client(), "[2Jcurl/8");
+
+    let raw = LastUse { at: at(50), address: None, client: Some("x\u{9b}31m\u{2066}y".into()) };
+    store.change(token.id(), |parts| parts.last_use = Some(raw));
+    assert_eq!(&*client(), "x31my");
+
+    bench.heard.texts();
+    let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
+    let long = "\u{1b}é".repeat(50_000);
+    let denied = bench.tokens.blocking().authenticate_from(text, Origin::unknown().client(&long));
+    assert!(matches!(denied, Err(AuthError::Denied(_))));
+    let told = bench.heard.texts();
+    let clean = format!("client: Some(\"{}\")", "é".repeat(200));
+    assert!(told[0].starts_with("Denied") && told[0].contains(&clean), "{told:?}");
+}
+
+// -- a seal of a newer build
+
+#[test]
+fn a_seal_of_an_unknown_version_is_a_failure_and_is_left_alone() {
+    let store = Outside::new();
+    let bench = bench_with_ring(store.clone(), two_keys_turned(), policy());
+    let token = bench_with_ring(store.clone(), two_keys(), policy()).issue("alice");
+    let mut bytes = store.parts(token.id()).seal.unwrap().to_bytes();
+    bytes[0] = 2;
+    store.change(token.id(), |parts| parts.seal = Seal::from_bytes(&bytes));
+    let failed = bench.assert_failed(token.expose_secret());
+    assert!(matches!(failed, Failed::Unclear(StatusUnclear::SealVersion(2))), "{failed:?}");
+    let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(9)).unwrap();
+    assert_eq!(page.tokens[0].status(), None);
+
+    let report = bench.tokens.blocking().reseal().unwrap();
+    assert_eq!((report.moved, report.tampered.len(), report.left.len()), (0, 0, 1));
+    assert_eq!(store.parts(token.id()).seal.unwrap().to_bytes(), bytes);
+    bench.tokens.blocking().revoke(&ops(), token.id(), Reason::REQUESTED).unwrap();
+    assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Revoked));
+}
+
+// -- never more access
+
+const SCOPES: [&str; 3] = ["r", "w", "admin"];
+const RESOURCES: [&str; 6] =
+    ["exact:a", "prefix:a", "under:a", "exact:a/b", "under:a/b", "prefix:b"];
+const NAMES: [&str; 7] = ["a", "a/", "a/b", "a/../b", "ab", "b", "c"];
+const NETWORKS: [&str; 6] =
+    ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.0.1/32", "::/0", "2001:db8::/32"];
+const ADDRESSES: [&str; 6] =
+    ["10.1.0.1", "10.1.0.2", "10.2.0.1", "192.0.2.1", "2001:db8::1", "::ffff:10.1.0.1"];
+
+fn an_access() -> impl Strategy<Value = Access> {
+    let scopes = prop::option::weighted(0.8, prop::sample::subsequence(&SCOPES[..], 0..=3));
+    let resources = prop::option::weighted(0.7, prop::sample::subsequence(&RESOURCES[..], 0..=3));
+    let networks = prop::option::weighted(0.7, prop::sample::subsequence(&NETWORKS[..], 0..=3));
+    (scopes, resources, networks).prop_map(|(scopes, resources, networks)| {
+        let mut access = scopes.map_or(Access::full(), |names| Access::scopes(names).unwrap());
+        if let Some(resources) = resources {
+            let resources = resources.iter().map(|text| text.parse::<Resource>().unwrap());
+            access = access.on(resources).unwrap();
+        }
+        if let Some(networks) = networks {
+            access =
+                access.from_networks(networks.iter().map(|text| text.parse().unwrap())).unwrap();
+        }
+        access
+    })
+}
+
+/// All that can be done in this small world: from where, with which scope, on what.
+fn acts() -> impl Iterator<Item = (Option<IpAddr>, Requirement<'static>)> {
+    const EACH: [[&str; 1]; 4] = [["r"], ["w"], ["admin"], ["other"]];
+    let requirements = || {
+        EACH.iter()
+            .map(|scope| Requirement::one_of(scope))
+            .flat_map(|anywhere| NAMES.iter().map(move |name| anywhere.on(name)).chain([anywhere]))
+    };
+    let addresses = ADDRESSES.iter().map(|text| Some(text.parse().unwrap())).chain([None]);
+    addresses.flat_map(move |address| requirements().map(move |requirement| (address, requirement)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// By the decisions and not by the law of subsets, so that a fault in that law is found, too.
+    #[test]
+    fn no_operation_lets_a_token_do_more_from_more_places(had in an_access(), asked in an_access()) {
+        let bench = bench(policy());
+        let tokens = bench.tokens.blocking();
+        let token = bench.issue_with(had.clone());
+        // From an address at which the caller may be.
+        let addresses = ADDRESSES.iter().map(|text| text.parse::<IpAddr>().unwrap());
+        let origin = addresses.map(Some).chain([None]).find(|address| had.allows_from(*address));
+        let mut granted = Vec::new();
+        if let Some(address) = origin {
+            let origin = address.map_or(Origin::unknown(), Origin::from);
+            let good = tokens.authenticate_from(token.expose_secret(), origin).unwrap();
+            let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
+            let under = tokens.issue_under(&caller, NewToken::new("alice", "y", asked.clone()));
+            granted.extend(under.map(|under| under.view().access().clone()));
+        }
+        let rotation = Rotation::new().narrowed_to(asked.clone()).overlap(Duration::from_secs(100));
+        let rotated = tokens.rotate(&ops(), token.id(), rotation);
+        granted.extend(rotated.map(|rotated| rotated.view().access().clone()));
+        let narrowed = tokens.narrow(&ops(), token.id(), asked.clone());
+        granted.extend(narrowed.map(|narrowed| narrowed.access().clone()));
+        for granted in &granted {
+            prop_assert_eq!(granted, &asked);
+            for (address, requirement) in acts() {
+                let may = |access: &Access| {
+                    access.allows_from(address) && access.allows(&requirement)
+                };
+                prop_assert!(!may(granted) || may(&had), "{requirement:?} from {address:?}");
+            }
+        }
+        if asked == had {
+            prop_assert_eq!(granted.len(), 2 + usize::from(origin.is_some()));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a route requires of a token.
+
+use app_tokens::web::{AccountsError, Challenges, Credentials, TokenLayer, require};
+use app_tokens::{Access, Caller, Resource, TokenAuthority};
+use axum::extract::Path;
+use axum::http::request::Parts;
+
+use super::*;
+
+async fn whose(caller: Caller) -> String {
+    caller.owner().to_string()
+}
+
+async fn whose_if_any(caller: Option<Caller>) -> String {
+    caller.map_or(String::from("nobody"), |caller| caller.owner().to_string())
+}
+
+/// Copies: the route requires reading, the handler asks again for writing.
+async fn copy(caller: Caller, Path(to): Path<String>) -> Result<String, Refusal> {
+    caller.require(Requirement::from(Files::Write).on(&to))?;
+    Ok(format!("{} copies to {to}", caller.owner()))
+}
+
+fn guarded() -> Router {
+    let resource = |request: &Parts| request.uri.path().strip_prefix("/on/").map(String::from);
+    let twice =
+        get(whose).layer::<_, Infallible>(require(Files::Read)).layer(require(Files::Write));
+    Router::new()
+        .route("/read", get(whose).layer(require(Files::Read)))
+        .route("/write", get(whose).layer(require(Files::Write)))
+        .route("/both", twice)
+        .route("/any", get(whose).layer(require(Requirement::ANY_VALID_TOKEN)))
+        .route("/on/{name}", get(whose).layer(require(Files::Read).on(resource)))
+        .route("/copy/{to}", get(copy).layer(require(Files::Read)))
+        .route("/forgotten", get(whose))
+        .route("/forgotten-if-any", get(whose_if_any))
+        .route(
+            "/signed-in",
+            get(whose_if_any).layer(require(Files::Read).or_signed_in::<SignedIn>()),
+        )
+}
+
+async fn text_with(tokens: &Tokens, access: Access) -> String {
+    let issued = tokens.issue(NewToken::new("alice", "My phone", access)).await.unwrap();
+    issued.expose_secret().to_owned()
+}
+
+#[track_caller]
+fn is_not_set_up(reply: &Reply, what: &str) {
+    is(reply, 500, &format!("The server is not set up: {what}.\n"));
+}
+
+#[tokio::test]
+async fn a_route_lets_in_only_what_it_requires_and_tells_the_scope() {
+    let tokens = tokens();
+    let app = guarded().layer(TokenLayer::new(login(&tokens)));
+    let header = bearer(issue(&tokens).expose_secret());
+    for path in ["/read", "/any", "/on/a"] {
+        is(&get_with(&app, path, &header).await, 200, "alice");
+    }
+    for path in ["/write", "/both"] {
+        let reply = get_with(&app, path, &header).await;
+        is(&reply, 403, "The app token may not do this.\n");
+        let expected = r#"Bearer realm="acme", error="insufficient_scope", scope="files:write""#;
+        assert_eq!(reply.challenges(), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_route_that_requires_nothing_lets_nobody_in_and_names_no_owner() {
+    let tokens = tokens();
+    let app = guarded().layer(TokenLayer::new(login(&tokens)).optional());
+    let header = bearer(issue(&tokens).expose_secret());
+    for path in ["/forgotten", "/forgotten-if-any"] {
+        let reply = get_with(&app, path, &header).await;
+        is_not_set_up(&reply, "this route requires nothing of a token");
+        let reply = call(&app, request("GET", path, None)).await;
+        is_not_set_up(&reply, "this route requires nothing of a token");
+    }
+}
+
+#[tokio::test]
+async fn a_route_without_a_token_layer_lets_nobody_in() {
+    let header = bearer(issue(&tokens()).expose_secret());
+    for path in ["/read", "/signed-in", "/forgotten", "/forgotten-if-any"] {
+        let reply = get_with(&guarded(), path, &header).await;
+        is_not_set_up(&reply, "there is no TokenLayer here");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_resources_is_let_in_to_these_only() {
+    let tokens = tokens();
+    let app = guarded().layer(TokenLayer::new(login(&tokens)));
+    let access = Access::scopes([Files::Read]).unwrap();
+    let access = access.on([Resource::exact("a").unwrap()]).unwrap();
+    let header = bearer(&text_with(&tokens, access).await);
+    is(&get_with(&app, "/on/a", &header).await, 200, "alice");
+    // `/read` names no resource, so no bound token may do it.
+    for path in ["/on/b", "/on/%61", "/read"] {
+        assert_eq!(get_with(&app, path, &header).await.status, 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_needs_two_scopes_asks_twice() {
+    let tokens = tokens();
+    let app = guarded().layer(TokenLayer::new(login(&tokens)));
+    let reads = bearer(issue(&tokens).expose_secret());
+    assert_eq!(get_with(&app, "/copy/b", &reads).await.status, 403);
+    let both = Access::scopes([Files::Read, Files::Write]).unwrap();
+    let both = bearer(&text_with(&tokens, both).await);
+    is(&get_with(&app, "/copy/b", &both).await, 200, "alice copies to b");
+    is(&get_with(&app, "/both", &both).await, 200, "alice");
+}
+
+#[tokio::test]
+async fn a_request_without_a_token_is_asked_for_one() {
+    let tokens = tokens();
+    let app = guarded().layer(TokenLayer::new(login(&tokens)).optional());
+    for path in ["/read", "/any", "/signed-in"] {
+        let reply = call(&app, request("GET", path, None)).await;
+        is(&reply, 401, "An app token is needed here.\n");
+        assert_eq!(reply.challenges().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
+    let tokens = tokens();
+    let layer = TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>| async move {
+        let is_right = sent.expose_secret() == "hunter2";
+        Ok::<_, AccountsError>(is_right.then_some(SignedIn("alice")))
+    });
+    let app = guarded().layer(layer);
+    let password = basic("alice", "hunter2");
+    is(&get_with(&app, "/signed-in", &password).await, 200, "nobody");
+    for path in ["/read", "/any"] {
+        let reply = get_with(&app, path, &password).await;
+        is(&reply, 401, "An app token is needed here.\n");
+    }
+    // A token is asked for its scope there, too.
+    let reads = bearer(issue(&tokens).expose_secret());
+    is(&get_with(&app, "/signed-in", &reads).await, 200, "alice");
+    let nothing = Access::scopes::<Files>([]).unwrap();
+    let nothing = bearer(&text_with(&tokens, nothing).await);
+    assert_eq!(get_with(&app, "/signed-in", &nothing).await.status, 403);
+}
+
+#[tokio::test]
+async fn what_an_outer_route_required_does_not_count_behind_an_inner_layer() {
+    let (outer, inner) = (tokens(), tokens());
+    let app = Router::new()
+        .route("/", get(whose_if_any))
+        .layer(TokenLayer::new(login(&inner)).optional())
+        .layer(require(Files::Read))
+        .layer(TokenLayer::new(login(&outer)));
+    let header = bearer(issue(&outer).expose_secret());
+    let reply = get_with(&app, "/", &header).await;
+    is_not_set_up(&reply, "this route requires nothing of a token");
+}
+
+#[tokio::test]
+async fn every_answer_on_a_route_carries_the_challenges_of_the_login() {
+    let tokens = TokenAuthority::in_memory("acme").unwrap();
+    let login = login(&tokens).with_realm("Acme Cloud").unwrap().challenges(Challenges::Basic);
+    let login = login.without_challenges_for_scripts();
+    let app = guarded().merge(routes()).layer(TokenLayer::new(login).optional());
+    let basic_only = [r#"Basic realm="Acme Cloud", charset="UTF-8""#];
+    // By the layer, by `require`, by an extractor.
+    for (path, header) in [("/read", Some(bearer("acme_x"))), ("/read", None), ("/", None)] {
+        let reply = call(&app, request("GET", path, header.as_deref())).await;
+        assert_eq!((reply.status, reply.challenges()), (401, basic_only.to_vec()), "{path}");
+        let mut script = request("GET", path, header.as_deref());
+        script.headers_mut().insert("sec-fetch-mode", "cors".parse().unwrap());
+        let reply = call(&app, script).await;
+        assert_eq!((reply.status, reply.challenges()), (401, Vec::new()), "{path}");
+    }
+    // A refusal that a handler makes.
+    let header = bearer(issue(&tokens).expose_secret());
+    let reply = call(&app, request("PUT", "/", Some(&header))).await;
+    assert_eq!((reply.status, reply.challenges()), (403, Vec::new()));
+}
