@@ -104,7 +104,7 @@ impl ClientSafe for ChangeError {
                 Answer::new(403, "derived", body)
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
-            ChangeError::Rotated => {
+            ChangeError::Rotated { .. } => {
                 Answer::new(409, "rotated", "The app token was replaced by a newer one.\n")
             }
             ChangeError::Conflict => {
