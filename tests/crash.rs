@@ -20,7 +20,7 @@ use app_tokens::record::Status;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
-    SqliteStore, SqliteTransaction, StoreError,
+    SqliteStore, SqliteTransaction, StoreError, Supersede, Superseded,
 };
 use app_tokens::token::Token;
 use app_tokens::{
@@ -503,8 +503,11 @@ impl TokenStore for CommitsNowAndThen {
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.call(|store| ready(store.list(filter, page)))
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.call(|store| ready(store.replace(replace)))
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.call(|store| ready(store.supersede(supersede)))
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.call(|store| ready(store.replace(replaces)))
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.call(|store| ready(store.revoke(filter, revocation)))

@@ -11,7 +11,7 @@ use app_tokens::error::{DenialReason, Failed};
 use app_tokens::record::{Expires, LastUse, Revocation, Status};
 use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
-    RuntimeFree, StoreError, TokenStore,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{
     Access, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
@@ -89,8 +89,11 @@ impl TokenStore for Faulty {
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.next(self.kept.list(filter, page)).await
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.next(self.kept.replace(replace)).await
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.next(self.kept.supersede(supersede)).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.next(self.kept.replace(replaces)).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.next(self.kept.revoke(filter, revocation)).await

@@ -338,7 +338,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 }
             }
             Act::List { filter, after, limit } => {
-                listed(tokens.list(filter, Page { after: *after, limit: *limit }))
+                listed(tokens.list(filter, Page { after: *after, ..Page::first(*limit) }))
             }
             Act::Expiring(within, limit) => {
                 listed(tokens.expiring(duration(*within), Page::first(*limit)))

@@ -2,10 +2,10 @@
 
 use std::convert::Infallible;
 
-use app_tokens::record::{RecordParts, TokenRecord};
-use app_tokens::store::{Filter, FilterColumns, Insert, RestsOn, Row, RowColumns, Supersede};
+use app_tokens::record::TokenRecord;
+use app_tokens::store::{Filter, FilterColumns, Row, RowColumns};
 use app_tokens::{Timestamp, TokenId};
-use support::chance::{Chance, creation, id, parts, revocation, row};
+use support::chance::{Chance, id, parts};
 
 /// A column as a driver hands it out.
 #[derive(Clone, Copy, Debug)]
@@ -105,7 +105,7 @@ fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
             id: f.id.map(id),
             owner: f.owner.as_ref().map(AsRef::as_ref),
             family: f.family.map(id),
-            except_id: f.except_id.map(id),
+            except_family: f.except_family.map(id),
             key_id: f.key_id.map(|key| key.as_u32().into()),
             except_key_ids: f.except_key_ids.iter().map(|key| key.as_u32().into()).collect(),
             revoked: f.revoked,
@@ -122,28 +122,4 @@ fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
         FilterColumns::of(&all).id.is_none() && FilterColumns::of(&all).except_key_ids.is_empty()
     );
     assert_eq!(i64::from(TokenId::MAX), (1 << 50) - 1);
-}
-
-#[test]
-fn the_rows_that_an_insert_rests_on_come_in_order_of_id_with_what_is_asked_of_each() {
-    let of = |insert: &Insert| {
-        let all = insert.rests_on().into_iter();
-        Vec::from_iter(all.map(|RestsOn { row, of_owner, unused }| (row.id(), of_owner, unused)))
-    };
-    let plain = creation(parts(5));
-    assert_eq!(of(&plain), []);
-    for [under, old, replaced] in [[1, 2, 3], [3, 2, 1], [2, 3, 1]] {
-        let supersede = Supersede {
-            row: row(RecordParts { successor: Some(id(5)), ..parts(old) }),
-            replaces: Some(row(parts(replaced))),
-            revokes_derived: false,
-            revocation: revocation(),
-        };
-        let insert =
-            Insert { under: Some(row(parts(under))), supersede: Some(supersede), ..plain.clone() };
-        let mut expected =
-            [(id(under), true, false), (id(old), false, false), (id(replaced), false, true)];
-        expected.sort_unstable_by_key(|(id, ..)| *id);
-        assert_eq!(of(&insert), expected);
-    }
 }

@@ -8,7 +8,7 @@ use std::thread;
 use app_tokens::record::{Expires, LastUse, RecordParts};
 use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, PurgeCutoff, SqliteStore, SqliteStoreError,
-    TableName, TokenStore,
+    Superseded, TableName, TokenStore,
 };
 use app_tokens::{Access, KeyId, KeyRing, Label, NewToken, Policy, TokenAuthority, TokenId};
 
@@ -554,9 +554,9 @@ fn of_rotations_by_four_processes_one_succeeds() {
     if let Some((number, store)) = as_child() {
         for old in 0..ROTATED {
             let successor = 1000 * (number + 1) + old;
-            match wait(store.insert(&superseding(old, successor))).unwrap() {
-                Inserted::Done => println!("done {old}"),
-                answer => assert_eq!(answer, Inserted::Stale),
+            match wait(store.supersede(&superseding(old, successor))).unwrap() {
+                Superseded::Done => println!("done {old}"),
+                answer => assert_eq!(answer, Superseded::Stale),
             }
         }
         return;
@@ -591,7 +591,7 @@ fn nothing_escapes_a_revocation_by_another_process() {
         }
         for line in 0..LINES {
             match number {
-                0 => _ = wait(store.insert(&superseding(line, 1000 + line))).unwrap(),
+                0 => _ = wait(store.supersede(&superseding(line, 1000 + line))).unwrap(),
                 1 => {
                     let child = RecordParts { derived_from: Some(id(line)), ..parts(2000 + line) };
                     let under = Some(row(parts(line)));

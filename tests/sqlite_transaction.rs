@@ -139,7 +139,7 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     insert(&transaction, parts(2));
     // The row that it supersedes is written first.
-    let error = wait(transaction.insert(&superseding(1, 3))).unwrap_err();
+    let error = wait(transaction.supersede(&superseding(1, 3))).unwrap_err();
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().contains("app.db: not this one"), "{error}");
     assert_eq!(found(&transaction, id(1)), Some(parts(1)), "nothing of it is left");

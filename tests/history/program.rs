@@ -436,7 +436,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                             tokens.revoke_matching(by, &Filter::of_family(&owner, family), why)
                         }
                         Reach::Others => {
-                            let others = Filter { except_id: Some(id), ..all };
+                            let others = Filter { except_family: Some(family), ..all };
                             tokens.revoke_matching(&operator("ops"), &others, why)
                         }
                         Reach::All => tokens.revoke_matching(by, &all, why),

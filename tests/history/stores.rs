@@ -7,7 +7,8 @@ use std::thread;
 
 use app_tokens::record::{LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    Filter, Insert, Inserted, LiveAt, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
+    Supersede, Superseded,
 };
 use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 
@@ -52,8 +53,11 @@ impl<S: TokenStore> TokenStore for Shaken<S> {
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         self.shaken(self.inner.list(filter, page)).await
     }
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        self.shaken(self.inner.replace(replace)).await
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.shaken(self.inner.supersede(supersede)).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.shaken(self.inner.replace(replaces)).await
     }
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.shaken(self.inner.revoke(filter, revocation)).await
@@ -139,9 +143,8 @@ impl Inner {
         let this = Purge::Matching(Filter::of_id(parts.id));
         ready(self.right.purge(&this, 1)).unwrap();
         let row = Row::new(TokenRecord::from_parts(parts));
-        let now = Timestamp::MIN;
-        let bare =
-            Insert { row, now, limit: None, unique_label: false, under: None, supersede: None };
+        let live = LiveAt::now(Timestamp::MIN);
+        let bare = Insert { row, live, limit: None, unique_label: false, under: None };
         ready(self.right.insert(&bare)).unwrap();
     }
 
@@ -154,11 +157,11 @@ impl Inner {
         Row::new(TokenRecord::from_parts(RecordParts { revision, ..parts }))
     }
 
-    fn live(&self, row: &Row, of: &Filter, now: Timestamp) -> Vec<RecordParts> {
+    fn live(&self, row: &Row, of: &Filter, live: LiveAt) -> Vec<RecordParts> {
         let new = parts(row);
         let rows = ready(self.right.list(of, Page::first(1000)));
-        let live = |row: &Row| row.record().is_some_and(|record| record.is_live(now));
-        let others = rows.unwrap().into_iter().filter(live).map(|row| parts(&row));
+        let is_live = |row: &Row| row.record().is_some_and(|record| record.is_live(live));
+        let others = rows.unwrap().into_iter().filter(is_live).map(|row| parts(&row));
         others.filter(|other| other.family != new.family).collect()
     }
 }
@@ -172,7 +175,7 @@ impl TokenStore for WrongStore {
             _ => None,
         };
         if let Some(counted) = counted {
-            let live = self.0.live(&insert.row, &counted, insert.now).len();
+            let live = self.0.live(&insert.row, &counted, insert.live).len();
             if insert.limit.take().is_some_and(|limit| live >= limit as usize) {
                 return Ok(Inserted::LimitReached);
             }
@@ -180,25 +183,26 @@ impl TokenStore for WrongStore {
         }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
-        match (self.0.wrong, &mut insert) {
-            (SupersedesAnyRevision, Insert { supersede: Some(supersede), .. }) => {
-                supersede.row = self.0.with_the_stored_revision(&supersede.row);
-            }
-            (ForgetsToEndTheReplaced, Insert { supersede: Some(supersede), .. }) => {
-                supersede.replaces = None;
-            }
-            (ForgetsTheDerivedOnRotate, Insert { supersede: Some(supersede), .. }) => {
-                supersede.revokes_derived = false;
-            }
-            (AnswersStaleAtTimes, Insert { supersede: Some(_), .. })
-                if gate.calls.is_multiple_of(2) =>
-            {
-                return Ok(Inserted::Stale);
-            }
-            (InsertsUnderAnEndedToken, Insert { under, .. }) => *under = None,
-            _ => {}
+        if self.0.wrong == InsertsUnderAnEndedToken {
+            insert.under = None;
         }
         ready(self.0.right.insert(&insert))
+    }
+
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        let mut supersede = supersede.clone();
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        match self.0.wrong {
+            SupersedesAnyRevision => {
+                supersede.superseded = self.0.with_the_stored_revision(&supersede.superseded);
+            }
+            ForgetsToEndTheReplaced => supersede.replaces = None,
+            ForgetsTheDerivedOnRotate => supersede.revokes_derived = false,
+            AnswersStaleAtTimes if gate.calls.is_multiple_of(2) => return Ok(Superseded::Stale),
+            _ => {}
+        }
+        ready(self.0.right.supersede(&supersede))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
@@ -227,32 +231,15 @@ impl TokenStore for WrongStore {
         Ok(rows)
     }
 
-    async fn replace(&self, replace: &Replace) -> Result<Replaced, StoreError> {
-        let mut replace = replace.clone();
-        if self.0.wrong == LooksAtLabelsThenRenames && replace.unique_label {
-            let RecordParts { label, owner, .. } = parts(&replace.row);
-            let his = self.0.live(&replace.row, &Filter::of_owner(&owner), replace.now);
-            if his.iter().any(|other| other.label == label) {
-                return Ok(Replaced::LabelTaken);
-            }
-            replace.unique_label = false;
-            dawdle();
-        }
-        let mut gate = self.0.gate.lock().unwrap();
-        self.0.call(&mut gate);
-        match self.0.wrong {
-            ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
-            ForgetsTheDerivedOnReplace => replace.revokes_derived = None,
-            _ => {}
-        }
-        ready(self.0.right.replace(&replace))
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        replaces.iter().map(|replace| self.replace_one(replace.clone())).collect()
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
         let rows = ready(self.0.right.list(&Filter::every_token(), Page::first(1000))).unwrap();
-        let means = |row: &&Row| row.record().is_some_and(|record| filter.matches(record));
+        let means = |row: &&Row| filter.matches(row);
         match self.0.wrong {
             AnswersARevokeBeforeItIsDone => {
                 let due = gate.calls + 4;
@@ -265,7 +252,7 @@ impl TokenStore for WrongStore {
                 count
             }
             RevokesTheExceptedToo => {
-                let all = Filter { except_id: None, ..filter.clone() };
+                let all = Filter { except_family: None, ..filter.clone() };
                 ready(self.0.right.revoke(&all, revocation))
             }
             RevokesWhoeverOwnsIt => {
@@ -295,6 +282,28 @@ impl TokenStore for WrongStore {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.0.call(&mut self.0.gate.lock().unwrap());
         ready(self.0.right.purge(purge, limit))
+    }
+}
+
+impl WrongStore {
+    fn replace_one(&self, mut replace: Replace) -> Result<Replaced, StoreError> {
+        if self.0.wrong == LooksAtLabelsThenRenames && replace.unique_label {
+            let RecordParts { label, owner, .. } = parts(&replace.row);
+            let his = self.0.live(&replace.row, &Filter::of_owner(&owner), replace.live);
+            if his.iter().any(|other| other.label == label) {
+                return Ok(Replaced::LabelTaken);
+            }
+            replace.unique_label = false;
+            dawdle();
+        }
+        let mut gate = self.0.gate.lock().unwrap();
+        self.0.call(&mut gate);
+        match self.0.wrong {
+            ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
+            ForgetsTheDerivedOnReplace => replace.revokes_derived = None,
+            _ => {}
+        }
+        Ok(ready(self.0.right.replace(&[replace]))?[0])
     }
 }
 

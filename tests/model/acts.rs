@@ -389,6 +389,11 @@ impl Line {
         last_use.max(self.created_at).as_unix()
     }
 
+    pub(crate) fn is_spared_by(&self, filter: &Filter) -> bool {
+        let family = filter.except_family;
+        family.is_some() && (family == Some(self.family) || family == self.derived_from)
+    }
+
     /// What the facts of a filter mean for a row that this key seals.
     pub(crate) fn is_meant_by(&self, filter: &Filter, key: u32) -> bool {
         let before = |limit: Timestamp, at: i64| at < limit.as_unix();
@@ -397,7 +402,7 @@ impl Line {
             filter.id.is_some_and(|id| id != self.id),
             filter.owner.as_ref().is_some_and(|owner| *owner != self.owner),
             filter.family.is_some_and(|family| family != self.family),
-            filter.except_id == Some(self.id),
+            self.is_spared_by(filter),
             filter.key_id.is_some_and(|other| other.as_u32() != key),
             keys.iter().any(|other| other.as_u32() == key),
             filter.revoked.is_some_and(|revoked| revoked != self.revocation.is_some()),
@@ -669,7 +674,7 @@ impl Draw {
             id: self.once_in(8).then(|| self.id(texts)),
             owner,
             family,
-            except_id: self.once_in(6).then(|| self.id(texts)),
+            except_family: self.once_in(6).then(|| self.id(texts)),
             key_id: self.once_in(10).then(|| key(self.of(&[1, 2]))),
             except_key_ids: self.of(&[vec![], vec![], vec![], vec![], vec![key(2)], vec![key(1)]]),
             expires_from: self.once_in(10).then(|| self.timestamp(model)),

@@ -395,8 +395,7 @@ impl Model {
         let families: Vec<_> = meant_rows.map(|(row, _)| Some(row.line.family)).collect();
         let mut count = 0;
         for (Row { line, .. }, meant) in self.rows.iter_mut().zip(meant) {
-            let derived =
-                families.contains(&line.derived_from) && filter.except_id != Some(line.id);
+            let derived = families.contains(&line.derived_from) && !line.is_spared_by(filter);
             if (meant || derived) && line.revocation.is_none() {
                 line.revocation = Some(revocation.clone());
                 count += 1;

@@ -499,14 +499,14 @@ fn a_list_of_rows_under_other_keys_is_found_by_an_index_where_there_are_none() {
             let rows = store.list(&filter, Page::first(9)).await.unwrap();
             rows.iter().map(|row| row.id().as_u64()).collect::<Vec<_>>()
         };
-        assert_eq!(under(&[3, 6, 9], Some(false)).await, []);
-        assert_eq!(under(&[9, 3, 6, 3, 1, u32::MAX], Some(false)).await, []);
+        assert!(under(&[3, 6, 9], Some(false)).await.is_empty());
+        assert!(under(&[9, 3, 6, 3, 1, u32::MAX], Some(false)).await.is_empty());
         assert_eq!(under(&[3, 9], Some(false)).await, [2]);
         assert_eq!(under(&[6, 9], Some(false)).await, [1]);
         assert_eq!(under(&[3, 6], Some(false)).await, [3]);
         assert_eq!(under(&[5], Some(false)).await, [1, 2, 3]);
         store.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
-        assert_eq!(under(&[3, 9], Some(false)).await, []);
+        assert!(under(&[3, 9], Some(false)).await.is_empty());
         assert_eq!(under(&[3, 9], None).await, [2]);
     });
 }
@@ -521,7 +521,7 @@ fn literals(filter: &Filter) -> Vec<String> {
         one(filter.id),
         filter.owner.as_ref().map_or("NULL".into(), |owner| format!("'{owner}'")),
         one(filter.family),
-        one(filter.except_id),
+        one(filter.except_family),
         number(filter.key_id.map(|key| key.as_u32().into())),
         "'{}'".into(),
         is(filter.revoked),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use app_tokens::record::{LastUse, RecordParts, TokenRecord};
 use app_tokens::store::{
-    Certainty, Filter, Insert, Page, PostgresStore, Purge, Replace, StoreError, Supersede,
-    TokenStore,
+    Certainty, Filter, LiveAt, Page, PostgresStore, Purge, Replace, Replaced, StoreError,
+    Supersede, Superseded, TokenStore,
 };
 use app_tokens::{
     Access, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority,
@@ -112,21 +112,20 @@ impl Rows {
         RecordParts { successor: Some(self.new.id), ..self.old.clone() }
     }
 
-    fn rotation(&self) -> Insert {
-        let supersede = Supersede {
-            row: row(self.form()),
+    fn rotation(&self) -> Supersede {
+        Supersede {
+            row: row(self.new.clone()),
+            superseded: row(self.form()),
             replaces: None,
             revokes_derived: true,
             revocation: revocation(),
-        };
-        let insert = creation(self.new.clone());
-        Insert { limit: Some(9), unique_label: true, supersede: Some(supersede), ..insert }
+        }
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Call {
-    Insert,
+    Supersede,
     Replace,
     Revoke,
     Touch,
@@ -140,15 +139,13 @@ impl Call {
         let last_use = LastUse { at: at(5), address: None, client };
         let replace = Replace {
             row: row(RecordParts { label: "x".parse().unwrap(), ..rows.old.clone() }),
-            now: at(0),
+            live: LiveAt::now(at(0)),
             unique_label: true,
             revokes_derived: Some(revocation()),
         };
         Ok(match self {
-            Call::Insert => {
-                store.insert(&rows.rotation()).await? == app_tokens::store::Inserted::Done
-            }
-            Call::Replace => store.replace(&replace).await? == app_tokens::store::Replaced::Done,
+            Call::Supersede => store.supersede(&rows.rotation()).await? == Superseded::Done,
+            Call::Replace => store.replace(&[replace]).await? == [Replaced::Done],
             Call::Revoke => store.revoke(&rows.filter(), &revocation()).await? == 2,
             Call::Touch => {
                 let uses = [(rows.old.id, last_use.clone()), (rows.child.id, last_use)];
@@ -189,7 +186,7 @@ fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let mut number = 0;
-        for call in [Call::Insert, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
+        for call in [Call::Supersede, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
             let (mut unknown, mut cuts) = (Vec::new(), 0);
             'cuts: for after in 0.. {
                 for heard in [false, true] {
@@ -234,12 +231,12 @@ async fn settled(
     }
     // Waits for the locks of what is left of the cut transaction.
     store
-        .replace(&Replace {
+        .replace(&[Replace {
             row: row(RecordParts { revision: 77, ..rows.old.clone() }),
-            now: at(0),
+            live: LiveAt::now(at(0)),
             unique_label: true,
             revokes_derived: None,
-        })
+        }])
         .await
         .unwrap();
     rows_of(store, rows).await
@@ -404,7 +401,7 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
         let one = Pool::builder(one).max_size(1).build().unwrap();
         let store = PostgresStore::new(one);
         let mut number = 0;
-        for call in [Call::Insert, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
+        for call in [Call::Supersede, Call::Replace, Call::Revoke, Call::Touch, Call::Purge] {
             let mut given_up = 0;
             for polls in 0.. {
                 number += 1;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use app_tokens::record::{LastUse, RecordParts};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, PostgresStore, Purge, PurgeCutoff, Replace, Replaced, Row,
-    Supersede, TokenStore,
+    Filter, Insert, Inserted, LiveAt, Page, PostgresStore, Purge, PurgeCutoff, Replace, Replaced,
+    Row, Supersede, Superseded, TokenStore,
 };
 use tokio_postgres::Client;
 
@@ -22,12 +22,26 @@ fn derived(number: u64, family: u64) -> RecordParts {
     RecordParts { derived_from: Some(id(family)), ..parts(number) }
 }
 
-fn rotation(old: &RecordParts, number: u64, revokes_derived: bool) -> Insert {
+fn rotation(old: &RecordParts, number: u64, revokes_derived: bool) -> Supersede {
     let new = RecordParts { family: old.family, derived_from: old.derived_from, ..parts(number) };
     let form = RecordParts { successor: Some(new.id), ..old.clone() };
-    let supersede =
-        Supersede { row: row(form), replaces: None, revokes_derived, revocation: revocation() };
-    Insert { supersede: Some(supersede), ..creation(new) }
+    Supersede {
+        row: row(new),
+        superseded: row(form),
+        replaces: None,
+        revokes_derived,
+        revocation: revocation(),
+    }
+}
+
+/// Makes a rotation, or else an insert, and expects that it is done.
+async fn insert(store: &impl TokenStore, rotate: Option<&Supersede>, issue: &Insert) {
+    match rotate {
+        Some(rotate) => {
+            assert_eq!(store.supersede(rotate).await.unwrap(), Superseded::Done);
+        }
+        None => assert_eq!(store.insert(issue).await.unwrap(), Inserted::Done),
+    }
 }
 
 async fn living(store: &PostgresStore) -> Vec<u64> {
@@ -75,8 +89,8 @@ fn a_successor_made_while_the_revocation_waits_is_revoked() {
         store.insert(&creation(parts(1))).await.unwrap();
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
-        let rotated = within.insert(&rotation(&parts(1), 2, false)).await.unwrap();
-        assert_eq!(rotated, Inserted::Done);
+        let rotated = within.supersede(&rotation(&parts(1), 2, false)).await.unwrap();
+        assert_eq!(rotated, Superseded::Done);
         let filter = Filter { superseded: Some(false), ..Filter::of_owner(&owner("alice")) };
         let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
         let rotating = async {
@@ -100,8 +114,8 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
                 store.insert(&creation(child.clone())).await.unwrap();
                 let transaction = other.transaction().await.unwrap();
                 let within = store.within(&transaction).await.unwrap();
-                let rotated = within.insert(&rotation(&child, 3, false)).await.unwrap();
-                assert_eq!(rotated, Inserted::Done);
+                let rotated = within.supersede(&rotation(&child, 3, false)).await.unwrap();
+                assert_eq!(rotated, Superseded::Done);
                 if is_revoked_meanwhile {
                     within.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
                 }
@@ -109,14 +123,14 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
                     if by_replace {
                         let replace = Replace {
                             row: row(parent.clone()),
-                            now: at(0),
+                            live: LiveAt::now(at(0)),
                             unique_label: false,
                             revokes_derived: Some(revocation()),
                         };
-                        assert_eq!(store.replace(&replace).await.unwrap(), Replaced::Done);
+                        assert_eq!(store.replace(&[replace]).await.unwrap(), [Replaced::Done]);
                     } else {
-                        let insert = rotation(&parent, 4, true);
-                        assert_eq!(store.insert(&insert).await.unwrap(), Inserted::Done);
+                        let rotate = rotation(&parent, 4, true);
+                        assert_eq!(store.supersede(&rotate).await.unwrap(), Superseded::Done);
                     }
                 };
                 let rotating = async {
@@ -142,7 +156,7 @@ fn what_was_issued_under_a_revoked_token_and_is_rotated_meanwhile_ends() {
         store.insert(&creation(child.clone())).await.unwrap();
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
-        within.insert(&rotation(&child, 3, false)).await.unwrap();
+        within.supersede(&rotation(&child, 3, false)).await.unwrap();
         within.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
         let filter = Filter::of_id(id(1));
         let revoking = async { store.revoke(&filter, &revocation()).await.unwrap() };
@@ -192,11 +206,15 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
             for number in [1, 2] {
                 store.insert(&creation(parts(number))).await.unwrap();
             }
+            let made_late = |new: RecordParts| row(RecordParts { created_at: at(600), ..new });
             let rotate = rotation(&parts(2), 3, false);
-            let issue = Insert { under: Some(row(parts(2))), ..creation(derived(3, 2)) };
-            let insert = if is_rotation { rotate } else { issue };
-            let new = insert.row.record().unwrap().clone().into_parts();
-            let insert = Insert { row: row(RecordParts { created_at: at(600), ..new }), ..insert };
+            let new = rotate.row.record().unwrap().clone().into_parts();
+            let rotate = Supersede { row: made_late(new), ..rotate };
+            let issue = Insert {
+                row: made_late(derived(3, 2)),
+                under: Some(row(parts(2))),
+                ..creation(parts(3))
+            };
             let (ended_by, unused_since, now) = (at(0), Some(at(500)), at(700));
             let idle = Purge::Dead(PurgeCutoff { ended_by, unused_since, now });
             let purging = async { store.purge(&idle, 9).await.unwrap() };
@@ -204,7 +222,7 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
             let transaction = other.transaction().await.unwrap();
             let count = if purge_waits_for_it {
                 let within = store.within(&transaction).await.unwrap();
-                assert_eq!(within.insert(&insert).await.unwrap(), Inserted::Done);
+                insert(&within, is_rotation.then_some(&rotate), &issue).await;
                 let inserting = async {
                     until_waiting(&raw, 1).await;
                     transaction.commit().await.unwrap();
@@ -217,7 +235,7 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
                 let inserting = async {
                     until_waiting(&raw, 1).await;
                     let store = PostgresStore::new(database.pool());
-                    assert_eq!(store.insert(&insert).await.unwrap(), Inserted::Done);
+                    insert(&store, is_rotation.then_some(&rotate), &issue).await;
                     transaction.commit().await.unwrap();
                 };
                 tokio::join!(purging, inserting).0
@@ -241,13 +259,13 @@ fn an_insert_that_waited_for_another_of_its_id_answers_that_it_is_taken_and_does
         let within = store.within(&transaction).await.unwrap();
         within.insert(&creation(RecordParts { owner: owner("bob"), ..parts(2) })).await.unwrap();
         let rotate = rotation(&parts(1), 2, true);
-        let rotating = async { store.insert(&rotate).await.unwrap() };
+        let rotating = async { store.supersede(&rotate).await.unwrap() };
         let committing = async {
             until_waiting(&raw, 1).await;
             transaction.commit().await.unwrap();
         };
         let (answer, ()) = tokio::join!(rotating, committing);
-        assert_eq!(answer, Inserted::IdTaken);
+        assert_eq!(answer, Superseded::IdTaken);
         let old = store.find(id(1)).await.unwrap().unwrap();
         assert_eq!(old.record().unwrap().clone().into_parts(), parts(1));
     });
@@ -293,7 +311,7 @@ fn calls_take_their_locks_in_one_order() {
                 let old = parts(chance.below(60));
                 match chance.below(8) {
                     0 | 1 => {
-                        let few = Filter { except_id: Some(old.id), ..Filter::every_token() };
+                        let few = Filter { except_family: Some(old.id), ..Filter::every_token() };
                         store.revoke(&few, &revocation()).await.map(drop)
                     }
                     2 => {
@@ -305,9 +323,10 @@ fn calls_take_their_locks_in_one_order() {
                         store.touch(&uses.collect::<Vec<_>>(), at(9)).await
                     }
                     _ => {
-                        let (row, now, revokes_derived) = (row(old), at(0), None);
-                        let replace = Replace { row, now, unique_label: true, revokes_derived };
-                        store.replace(&replace).await.map(drop)
+                        let (row, live) = (row(old), LiveAt::now(at(0)));
+                        let replace =
+                            Replace { row, live, unique_label: true, revokes_derived: None };
+                        store.replace(&[replace]).await.map(drop)
                     }
                 }
                 .unwrap();
@@ -349,8 +368,7 @@ fn no_call_fails_because_of_another() {
                     }
                     _ => {
                         let rotate = rotation(&old, new, true);
-                        let rotate = Insert { limit: Some(99), unique_label: true, ..rotate };
-                        store.insert(&rotate).await.map(drop)
+                        store.supersede(&rotate).await.map(drop)
                     }
                 }
                 .unwrap();
@@ -377,14 +395,14 @@ fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
         let errors = [
             store.revoke(&mine, &revocation()).await.unwrap_err(),
             store.purge(&Purge::Matching(mine), 9).await.unwrap_err(),
-            store.insert(&rotation(&parts(2), 3, false)).await.unwrap_err(),
+            store.supersede(&rotation(&parts(2), 3, false)).await.unwrap_err(),
         ];
         for error in errors {
             assert!(error.to_string().contains("has it a trigger"), "{error}");
         }
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
-        within.insert(&rotation(&parts(2), 3, false)).await.unwrap_err();
+        within.supersede(&rotation(&parts(2), 3, false)).await.unwrap_err();
         let _rolled_back = transaction.commit().await;
         assert_eq!(living(&store).await, [1, 2]);
     });

@@ -4,7 +4,8 @@ use std::task::{Context, Poll, Waker};
 
 use app_tokens::record::RecordParts;
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, TokenStore,
+    Filter, Insert, Inserted, LiveAt, Page, PostgresStore, Purge, Replace, Replaced, Row,
+    TokenStore,
 };
 use tokio_postgres::IsolationLevel;
 
@@ -68,9 +69,9 @@ fn a_refusal_does_not_end_the_transaction() {
         assert_eq!(insert(2, stale).await, Inserted::Stale);
         assert_eq!(insert(2, |insert| insert.limit = Some(1)).await, Inserted::LimitReached);
         assert_eq!(insert(2, |insert| insert.unique_label = true).await, Inserted::LabelTaken);
-        let (form, now) = (row(RecordParts { revision: 7, ..parts(1) }), at(0));
-        let replace = Replace { row: form, now, unique_label: true, revokes_derived: None };
-        assert_eq!(within.replace(&replace).await.unwrap(), Replaced::Stale);
+        let (row, live) = (row(RecordParts { revision: 7, ..parts(1) }), LiveAt::now(at(0)));
+        let replace = Replace { row, live, unique_label: true, revokes_derived: None };
+        assert_eq!(within.replace(&[replace]).await.unwrap(), [Replaced::Stale]);
         assert_eq!(insert(3, |_| ()).await, Inserted::Done);
         within.touch(&[], at(0)).await.unwrap();
         assert_eq!(within.revoke(&Filter::of_id(id(3)), &revocation()).await.unwrap(), 1);

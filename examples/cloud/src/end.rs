@@ -51,7 +51,7 @@ pub async fn revoke_others(
         Some(ended) => return Err(ChangeError::NotActive(ended).into()),
         None => return Err(Problem::unclear()),
     }
-    let others = Filter { except_id: Some(kept), ..Filter::of_owner(&owner) };
+    let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
     // One act in the store; but whoever rotated the one that stays after the look above has a new one, which is among the others.
     let mut stays = cloud.tokens.find(by, kept).await?;

@@ -3,18 +3,17 @@
 use std::sync::Arc;
 use std::task::Poll;
 
-use app_tokens::record::RecordParts;
 use app_tokens::store::conformance::{self, Kept, Task};
 use app_tokens::store::{
-    Certainty, Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Row, Supersede, TokenStore as _,
-    postgres_sql,
+    Certainty, Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Row, Superseded,
+    TokenStore as _, postgres_sql,
 };
 use app_tokens::{Timestamp, TokenId};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx_store::SqlxStore;
 
-use support::chance::{creation, id, parts, revocation, row};
+use support::chance::{creation, id, parts, revocation, superseding};
 use support::postgres::{Database, RUNTIME, Server};
 use support::proxy::{Cut, Proxy};
 
@@ -95,18 +94,6 @@ fn stopping(when: &str, state: &str) -> String {
     )
 }
 
-fn rotation(old: u64, new: u64) -> Insert {
-    let form = RecordParts { successor: Some(id(new)), ..parts(old) };
-    let supersede = Supersede {
-        row: row(form),
-        replaces: None,
-        revokes_derived: false,
-        revocation: revocation(),
-    };
-    let new = RecordParts { family: id(old), ..parts(new) };
-    Insert { supersede: Some(supersede), ..creation(new) }
-}
-
 #[test]
 fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
     RUNTIME.block_on(async {
@@ -167,7 +154,7 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
         .await;
         let mut transaction = pool.begin().await.unwrap();
         let within = SqlxStore::within(&mut transaction).await.unwrap();
-        let error = within.insert(&rotation(1, 2)).await.unwrap_err();
+        let error = within.supersede(&superseding(1, 2)).await.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
         within.insert(&creation(parts(3))).await.unwrap_err();
         drop(within);
@@ -226,7 +213,7 @@ fn what_a_trigger_keeps_from_being_written_is_not_done() {
             "CREATE TRIGGER keep BEFORE UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep()",
         )
         .await;
-        let rotated = store.insert(&rotation(1, 2)).await.unwrap_err();
+        let rotated = store.supersede(&superseding(1, 2)).await.unwrap_err();
         let revoked = store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err();
         for error in [rotated, revoked] {
             assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
@@ -289,14 +276,16 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
                 store.insert(&creation(parts(1))).await.unwrap();
                 let way = SqlxStore::Pool(pool(port, &database));
                 proxy.cut(Cut { after, heard });
-                let answer = way.insert(&rotation(1, 2)).await;
+                let answer = way.supersede(&superseding(1, 2)).await;
                 is_over = !proxy.was_cut();
                 let rows = store.list(&Filter::every_token(), Page::first(9)).await.unwrap();
                 let is_old_superseded = rows[0].record().unwrap().successor().is_some();
                 assert_eq!(rows.len() == 2, is_old_superseded, "a half: {after} {heard} {rows:?}");
                 let what = format!("cut after {after}, heard {heard}: {answer:?}");
                 match answer.map_err(|error| error.certainty()) {
-                    Ok(answer) => assert!(answer == Inserted::Done && is_old_superseded, "{what}"),
+                    Ok(answer) => {
+                        assert!(answer == Superseded::Done && is_old_superseded, "{what}")
+                    }
                     Err(Certainty::NotDone) => assert!(!is_old_superseded, "{what}"),
                     Err(Certainty::Unknown) => {
                         assert_eq!(is_old_superseded, heard, "{what}");

@@ -1,4 +1,4 @@
-//! Clauses 4, 5, 9 and 10.
+//! Clauses 4, 5, 6 and 7.
 
 use std::sync::Arc;
 
@@ -88,7 +88,7 @@ pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: Toke
     has(5, store, &rows).await;
 }
 
-/// Checks clause 9.
+/// Checks clause 6.
 pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
     let limited = |row: &RecordParts, limit| Insert {
         limit: Some(limit),
@@ -98,26 +98,56 @@ pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(
     put_all(store, &dead_at_100("alice")).await;
     put_all(store, &[row(20, "bob"), row(21, "Alice")]).await;
     let answer = insert(store, &limited(&row(1, "alice"), 0)).await;
-    answers(9, "the first live row where none is allowed", answer, Inserted::LimitReached);
+    answers(6, "the first live row where none is allowed", answer, Inserted::LimitReached);
     let ends_next = RecordParts { expires: Expires::At(at(101)), ..row(1, "alice") };
     let answer = insert(store, &limited(&ends_next, 1)).await;
-    answers(9, "the first live row beside dead ones", answer, Inserted::Done);
+    answers(6, "the first live row beside dead ones", answer, Inserted::Done);
     for limit in [0, 1] {
         let answer = insert(store, &limited(&row(2, "alice"), limit)).await;
-        answers(9, "an insert at or past the limit", answer, Inserted::LimitReached);
+        answers(6, "an insert at or past the limit", answer, Inserted::LimitReached);
     }
     let same_family = RecordParts { family: id(1), ..row(2, "alice") };
     let answer = insert(store, &limited(&same_family, 1)).await;
-    answers(9, "an insert beside its own family only", answer, Inserted::Done);
+    answers(6, "an insert beside its own family only", answer, Inserted::Done);
     let answer = insert(store, &limited(&row(3, "alice"), u32::MAX)).await;
-    answers(9, "an insert under a limit that is far", answer, Inserted::Done);
+    answers(6, "an insert under a limit that is far", answer, Inserted::Done);
     let answer = insert(store, &limited(&row(4, "alice"), 3)).await;
-    answers(9, "a fourth live row where three are allowed", answer, Inserted::LimitReached);
+    answers(6, "a fourth live row where three are allowed", answer, Inserted::LimitReached);
     let there = rows_of(store, "alice").await.len();
-    hold(9, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
+    hold(6, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
 }
 
-/// Checks clause 9, on threads.
+/// Checks clauses 6 and 7, with an idle time-out.
+pub async fn a_row_that_was_not_used_for_long_takes_no_place<S: TokenStore>(store: &S) {
+    let live = LiveAt { now: at(100), used_after: Some(at(50)) };
+    let phone = |number| RecordParts { label: label("Phone"), ..row(number, "alice") };
+    let seen = |number, seconds| RecordParts { last_use: Some(used(seconds)), ..phone(number) };
+    // Not used; used too early; used in a future that nobody believes.
+    put_all(store, &[phone(1), seen(2, 50), seen(3, 401)]).await;
+    let asked = |number, limit| Insert {
+        live,
+        limit: Some(limit),
+        unique_label: true,
+        ..insert_of(&RecordParts { created_at: at(100), ..phone(number) })
+    };
+    answers(6, "an insert beside idle rows", insert(store, &asked(4, 1)).await, Inserted::Done);
+    let answer = insert(store, &asked(5, 1)).await;
+    answers(6, "an insert beside a row that was made lately", answer, Inserted::LimitReached);
+    let answer = insert(store, &asked(5, 2)).await;
+    answers(7, "the label of a row that was made lately", answer, Inserted::LabelTaken);
+    for seconds in [51, 400] {
+        let who = format!("used at {seconds}");
+        let theirs = |row: RecordParts| RecordParts { owner: owner(&who), ..row };
+        let number = 10 + seconds as u64;
+        put(store, &theirs(seen(number, seconds))).await;
+        let mut next = asked(number + 1, 1);
+        next.row = loaded(&theirs(phone(number + 1)));
+        let answer = insert(store, &next).await;
+        answers(6, &format!("an insert beside a row {who}"), answer, Inserted::LimitReached);
+    }
+}
+
+/// Checks clause 6, on threads.
 pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -133,11 +163,11 @@ pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>
             given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::LimitReached));
         let there = rows_of(&**store, &who).await.len();
         let wrong = format!("with a limit of 3, {there} rows are there after {given:?}");
-        hold(9, right && done(&given) == 3 && there == 3, wrong);
+        hold(6, right && done(&given) == 3 && there == 3, wrong);
     }
 }
 
-/// Checks clause 10.
+/// Checks clause 7.
 pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: TokenStore>(
     store: &S,
 ) {
@@ -152,23 +182,23 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     put_all(store, &dead).await;
     put(store, &named(20, "bob", "Phone")).await;
     let answer = insert(store, &unique(&named(1, "alice", "Phone"))).await;
-    answers(10, "a label that only dead rows and others have", answer, Inserted::Done);
+    answers(7, "a label that only dead rows and others have", answer, Inserted::Done);
     let answer = insert(store, &unique(&named(2, "alice", "Phone"))).await;
-    answers(10, "a label that a live row has", answer, Inserted::LabelTaken);
+    answers(7, "a label that a live row has", answer, Inserted::LabelTaken);
     // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the
     // same.
     for (number, text) in [(3, "phone"), (4, "Phone 2"), (5, "Ph_ne"), (6, "P%"), (7, "Рhone")] {
         let answer = insert(store, &unique(&named(number, "alice", text))).await;
-        answers(10, &format!("the other label {text:?}"), answer, Inserted::Done);
+        answers(7, &format!("the other label {text:?}"), answer, Inserted::Done);
     }
     let same_family = RecordParts { family: id(1), ..named(8, "alice", "Phone") };
     let answer = insert(store, &unique(&same_family)).await;
-    answers(10, "the label of its own family", answer, Inserted::Done);
+    answers(7, "the label of its own family", answer, Inserted::Done);
     let answer = insert(store, &insert_of(&named(9, "alice", "Phone"))).await;
-    answers(10, "a label that need not be unique", answer, Inserted::Done);
+    answers(7, "a label that need not be unique", answer, Inserted::Done);
 }
 
-/// Checks clause 10, on threads.
+/// Checks clause 7, on threads.
 pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -184,11 +214,11 @@ pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'stat
             given.iter().all(|answer| matches!(answer, Inserted::Done | Inserted::LabelTaken));
         let there = rows_of(&**store, &who).await.len();
         let wrong = format!("{there} rows have one label after {given:?}");
-        hold(10, right && done(&given) == 1 && there == 1, wrong);
+        hold(7, right && done(&given) == 1 && there == 1, wrong);
     }
 }
 
-/// Checks clauses 4 to 10: if several refuse, the first in this order answers.
+/// Checks clauses 4 to 7: if several refuse, the first in this order answers.
 pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     let there = row(1, "alice");
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
@@ -210,9 +240,9 @@ pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
         Inserted::Stale,
     );
     let answer = insert(store, &refused(&new)).await;
-    answers(9, "an insert that the limit refuses first", answer, Inserted::LimitReached);
+    answers(6, "an insert that the limit refuses first", answer, Inserted::LimitReached);
     let answer = insert(store, &Insert { limit: Some(2), ..refused(&new) }).await;
-    answers(10, "an insert that the label refuses", answer, Inserted::LabelTaken);
+    answers(7, "an insert that the label refuses", answer, Inserted::LabelTaken);
     has(4, store, &[there, revoked]).await;
 }
 

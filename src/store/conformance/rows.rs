@@ -191,7 +191,7 @@ pub(super) async fn replace<S: TokenStore>(store: &S, replace: &Replace) -> Repl
     let answers = answered(store.replace(std::slice::from_ref(replace)).await);
     match answers[..] {
         [answer] => answer,
-        _ => panic!("clause 16 of TokenStore is broken: one replacement was answered {answers:?}"),
+        _ => panic!("clause 13 of TokenStore is broken: one replacement was answered {answers:?}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clauses 6 to 8.
+//! Clauses 8 to 10.
 
 use std::sync::Arc;
 
@@ -6,10 +6,9 @@ use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
 use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
-use crate::store::{Filter, Insert, Inserted, Row, Supersede, Superseded, TokenStore};
-use crate::token::TokenId;
+use crate::store::{Filter, Insert, Inserted, Supersede, Superseded, TokenStore};
 
-/// Checks clause 6.
+/// Checks clause 8.
 pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let bystander = row(9, "alice");
     let old = RecordParts { last_use: Some(used(5)), revision: 3, ..row(1, "alice") };
@@ -19,21 +18,21 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let (new, form, mut rotate) = rotation(&old, 2);
     let stale_use = RecordParts { last_use: Some(used(1)), ..form.clone() };
     rotate.superseded = loaded(&stale_use);
-    answers(6, "a rotation", supersede(store, &rotate).await, Superseded::Done);
+    answers(8, "a rotation", supersede(store, &rotate).await, Superseded::Done);
     let mut rows = vec![written(&form), new.clone(), bystander.clone()];
-    has(6, store, &rows).await;
+    has(8, store, &rows).await;
 
     // The last use of a form is not written either if the row has none.
     let (newer, form, mut rotate) = rotation(&new, 3);
     let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
     rotate.superseded = loaded(&made_up);
-    answers(6, "the next rotation", supersede(store, &rotate).await, Superseded::Done);
+    answers(8, "the next rotation", supersede(store, &rotate).await, Superseded::Done);
     rows[1] = written(&form);
     rows.push(newer);
-    has(6, store, &rows).await;
+    has(8, store, &rows).await;
 }
 
-/// Checks clause 6, if the row has changed since the engine read it.
+/// Checks clause 8, if the row has changed since the engine read it.
 pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S) {
     let changed = RecordParts { revision: 3, ..row(1, "alice") };
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
@@ -52,12 +51,32 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
         let (_, _, mut rotate) = rotation(&old, 9);
         rotate.revokes_derived = true;
         let answer = supersede(store, &rotate).await;
-        answers(6, &format!("a rotation of {what}"), answer, Superseded::Stale);
-        has(6, store, &rows).await;
+        answers(8, &format!("a rotation of {what}"), answer, Superseded::Stale);
+        has(8, store, &rows).await;
     }
 }
 
-/// Checks clause 6, on threads: of many rotations one succeeds, and there is one successor.
+/// Checks clause 4.
+pub async fn supersede_never_overwrites<S: TokenStore>(store: &S) {
+    let rows = [row(1, "alice"), row(2, "alice"), row(3, "bob")];
+    put_all(store, &rows).await;
+    for taken in [row(2, "alice"), row(3, "alice"), row(1, "alice")] {
+        let (_, _, mut rotate) = rotation(&rows[0], 9);
+        rotate.row = loaded(&RecordParts { family: id(1), ..taken });
+        rotate.revokes_derived = true;
+        let answer = supersede(store, &rotate).await;
+        answers(4, "a rotation to an id that is taken", answer, Superseded::IdTaken);
+        has(4, store, &rows).await;
+    }
+    // That answers first.
+    let (_, _, mut rotate) = rotation(&RecordParts { revision: 7, ..rows[0].clone() }, 9);
+    rotate.row = loaded(&rows[1]);
+    let answer = supersede(store, &rotate).await;
+    answers(4, "a stale rotation to an id that is taken", answer, Superseded::IdTaken);
+    has(4, store, &rows).await;
+}
+
+/// Checks clause 8, on threads: of many rotations one succeeds, and there is one successor.
 pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -71,18 +90,18 @@ pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
         let right =
             given.iter().all(|answer| matches!(answer, Superseded::Done | Superseded::Stale));
         hold(
-            6,
+            8,
             right && done(&given) == 1,
             format_args!("rotations of one row were answered {given:?}"),
         );
         let rows = rows_of(&**store, &who).await;
         let successor = rows.iter().find(|row| row.id == old.id).and_then(|row| row.successor);
         let wrong = format!("after many rotations at once these are there: {rows:?}");
-        hold(6, rows.len() == 2 && successor == Some(rows[1].id) && rows[0].revision == 1, wrong);
+        hold(8, rows.len() == 2 && successor == Some(rows[1].id) && rows[0].revision == 1, wrong);
     }
 }
 
-/// Checks clause 7.
+/// Checks clause 9.
 pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
     let (successor, form, _) = rotation(&row(1, "alice"), 2);
     let old = written(&form);
@@ -90,11 +109,11 @@ pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenSto
     let (new, form, mut again) = rotation(&old, 3);
     again.replaces = Some(loaded(&successor));
     let replaced = revoked_by(&successor, &again.revocation);
-    answers(7, "a rotation that replaces", supersede(store, &again).await, Superseded::Done);
-    has(7, store, &[written(&form), new, replaced]).await;
+    answers(9, "a rotation that replaces", supersede(store, &again).await, Superseded::Done);
+    has(9, store, &[written(&form), new, replaced]).await;
 }
 
-/// Checks clause 7, if the successor is gone, was used, has a successor, is revoked or was changed.
+/// Checks clause 9, if the successor is gone, was used, has a successor, is revoked or was changed.
 pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
     let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
     let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
@@ -120,16 +139,16 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
         again.replaces = Some(loaded(&successor));
         let answer = supersede(store, &again).await;
         answers(
-            7,
+            9,
             &format!("the replacement of a successor that {what}"),
             answer,
             Superseded::Stale,
         );
-        has(7, store, &rows).await;
+        has(9, store, &rows).await;
     }
 }
 
-/// Checks clauses 6 and 7, on threads: the old token's rotation replaces the successor, which is
+/// Checks clauses 8 and 9, on threads: the old token's rotation replaces the successor, which is
 /// itself rotated meanwhile.
 pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'static>(
     store: &Arc<S>,
@@ -151,18 +170,18 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
             supersede_call(store, again)
         };
         let given = at_once(runner, (0..CALLS).map(call).collect()).await;
-        hold(7, done(&given) == 1, format_args!("of many rotations not one was done: {given:?}"));
+        hold(9, done(&given) == 1, format_args!("of many rotations not one was done: {given:?}"));
         let rows = rows_of(&**store, &who).await;
         let live = rows.iter().filter(|row| row.successor.is_none() && row.revocation.is_none());
         hold(
-            7,
+            9,
             live.count() == 1,
             format_args!("there is not one living end of the line: {rows:?}"),
         );
     }
 }
 
-/// Checks clause 8.
+/// Checks clause 10.
 pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = RecordParts { family: id(50), ..row(1, "alice") };
     let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
@@ -178,48 +197,22 @@ pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(s
     put_all(store, &others).await;
 
     let (new, form, with_overlap) = rotation(&old, 8);
-    answers(6, "a rotation", supersede(store, &with_overlap).await, Superseded::Done);
+    answers(8, "a rotation", supersede(store, &with_overlap).await, Superseded::Done);
     let old = written(&form);
     let mut rows: Vec<RecordParts> = others.to_vec();
     rows.extend([old, new.clone()]);
-    has(8, store, &[&rows[..], &children].concat()).await;
+    has(10, store, &[&rows[..], &children].concat()).await;
 
     let (newer, form, mut at_once) = rotation(&new, 9);
     at_once.revokes_derived = true;
     let revoked_children = children.map(|child| revoked_by(&child, &at_once.revocation));
-    answers(6, "a rotation that ends derived", supersede(store, &at_once).await, Superseded::Done);
+    answers(8, "a rotation that ends derived", supersede(store, &at_once).await, Superseded::Done);
     rows.pop();
     rows.extend([written(&form), newer]);
-    has(8, store, &[&rows[..], &revoked_children].concat()).await;
+    has(10, store, &[&rows[..], &revoked_children].concat()).await;
 }
 
-/// Checks clauses 8 and 12. `damage` writes junk into a row.
-pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
-    store: &Arc<S>,
-    damage: impl Fn(Arc<S>, TokenId) -> D,
-) where
-    S: TokenStore,
-    D: Future<Output = ()>,
-{
-    let old = row(1, "alice");
-    let child = derived(3, "alice", 1);
-    put_all(&**store, &[old.clone(), derived(2, "alice", 1), child.clone()]).await;
-    damage(Arc::clone(store), id(2)).await;
-    let (new, form, mut rotate) = rotation(&old, 4);
-    rotate.revokes_derived = true;
-    let revoked_child = revoked_by(&child, &rotate.revocation);
-    let answer = supersede(&**store, &rotate).await;
-    answers(8, "a rotation that ends derived rows, one of them damaged", answer, Superseded::Done);
-    for right in [&written(&form), &revoked_child, &new] {
-        is_row(8, "find", Some(&stored(&**store, right.id).await), right);
-    }
-    let living = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
-    let living: Vec<TokenId> = list(&**store, &living).await.iter().map(Row::id).collect();
-    let wrong = format!("{living:?} live, and rows 1 and 4 should");
-    hold(8, living == [old.id, new.id], wrong);
-}
-
-/// Checks clauses 5 and 8, on threads: tokens are issued under a token while that is rotated
+/// Checks clauses 5 and 10, on threads: tokens are issued under a token while that is rotated
 /// without overlap.
 pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore + 'static>(
     store: &Arc<S>,
@@ -252,13 +245,13 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
                 list(&*rotating, &Filter::of_id(rotate.row.id())).await;
             }
             let answer = supersede(&*rotating, &rotate).await;
-            answers(6, "a rotation beside inserts under its token", answer, Superseded::Done);
+            answers(8, "a rotation beside inserts under its token", answer, Superseded::Done);
         });
         at_once(runner, vec![issue(1), issue(2), issue(3), line]).await;
         let rows = rows_of(&**store, &who).await;
         let escaped =
             rows.iter().find(|row| row.derived_from.is_some() && row.revocation.is_none());
-        hold(8, escaped.is_none(), format_args!("a derived row outlives a rotation: {escaped:?}"));
+        hold(10, escaped.is_none(), format_args!("a derived row outlives a rotation: {escaped:?}"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Clause 20.
+//! Clause 18.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::runner::Runner;
 use crate::record::{LastUse, RecordParts};
 use crate::store::TokenStore;
 
-/// Checks clause 20.
+/// Checks clause 18.
 pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     let from = |seconds, address: Option<&str>, client: Option<&str>| LastUse {
         at: at(seconds),
@@ -31,18 +31,18 @@ pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
         if is_later {
             rows[0].last_use = Some(last_use);
         }
-        has(20, store, &rows).await;
+        has(18, store, &rows).await;
     }
     // One batch may name a row twice, in either order.
     touch(store, &[(id(2), used(30)), (id(2), used(31)), (id(1), used(31)), (id(1), used(30))])
         .await;
     rows.iter_mut().for_each(|row| row.last_use = Some(used(31)));
-    has(20, store, &rows).await;
+    has(18, store, &rows).await;
     touch(store, &[]).await;
-    has(20, store, &rows).await;
+    has(18, store, &rows).await;
 }
 
-/// Checks clause 20: a use that a broken clock wrote is replaced.
+/// Checks clause 18: a use that a broken clock wrote is replaced.
 pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) {
     let mut rows = [row(1, "alice"), row(2, "alice")];
     put_all(store, &rows).await;
@@ -52,20 +52,20 @@ pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) 
     answered(store.touch(&uses, at(1000)).await);
     rows[0].last_use = Some(used(999));
     rows[1].last_use = Some(used(1300));
-    has(20, store, &rows).await;
+    has(18, store, &rows).await;
 }
 
-/// Checks clause 20, for rows of every state.
+/// Checks clause 18, for rows of every state.
 pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     let mut rows = population();
     put_all(store, &rows).await;
     let uses: Vec<_> = rows.iter().map(|row| (row.id, used(9_999))).collect();
     touch(store, &uses).await;
     rows.iter_mut().for_each(|row| row.last_use = Some(used(9_999)));
-    has(20, store, &rows).await;
+    has(18, store, &rows).await;
 }
 
-/// Checks clause 20, for a batch of the size that the engine writes.
+/// Checks clause 18, for a batch of the size that the engine writes.
 pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     let mut rows: Vec<_> = (0..20).map(|number| row(50 * number, "alice")).collect();
     put_all(store, &rows).await;
@@ -74,10 +74,10 @@ pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     for row in &mut rows {
         row.last_use = Some(used(row.id.as_u64() as i64));
     }
-    has(20, store, &rows).await;
+    has(18, store, &rows).await;
 }
 
-/// Checks clause 20, on threads.
+/// Checks clause 18, on threads.
 pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -98,7 +98,7 @@ pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'stati
         at_once(runner, (0..CALLS).rev().map(call).collect()).await;
         for row in rows {
             let right = RecordParts { last_use: Some(used(CALLS as i64 - 1)), ..row };
-            is_row(20, "find", Some(&stored(&**store, right.id).await), &right);
+            is_row(18, "find", Some(&stored(&**store, right.id).await), &right);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Rows, filters and changes drawn by chance: the same in every run.
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, MemoryStore, Row, TokenStore};
+use app_tokens::store::{Filter, LiveAt, Row, TokenStore};
 use app_tokens::{
     Access, Attributes, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
 };
@@ -127,6 +127,10 @@ impl Chance {
         }
     }
 
+    pub fn live(&mut self) -> LiveAt {
+        LiveAt { now: self.time(), used_after: self.maybe(3, Chance::time) }
+    }
+
     /// Each fact is asked for now and then.
     pub fn filter(&mut self) -> Filter {
         Filter {
@@ -158,7 +162,7 @@ impl Chance {
 }
 
 /// A form made from a stored row, or from what was one. Last use and revocation are the store's.
-pub fn new_form(chance: &mut Chance, store: &MemoryStore) -> Option<Row> {
+pub fn new_form(chance: &mut Chance, store: &impl TokenStore) -> Option<Row> {
     let id = chance.id();
     let stored = found(store, id)?;
     let revision = if chance.one_in(6) { stored.revision ^ 1 } else { stored.revision };
@@ -166,6 +170,8 @@ pub fn new_form(chance: &mut Chance, store: &MemoryStore) -> Option<Row> {
         revision,
         owner: stored.owner,
         family: stored.family,
+        derived_from: stored.derived_from,
+        created_at: stored.created_at,
         revocation: None,
         last_use: None,
         ..chance.parts(id)

@@ -5,5 +5,6 @@ pub mod chance;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
+pub mod reference;
 pub mod rows;
 pub mod text;
