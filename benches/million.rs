@@ -154,6 +154,7 @@ fn issue<S: TokenStore + RuntimeFree>(
         (first..count).step_by(THREADS).map(one).collect()
     };
     thread::scope(|scope| {
+        let some = &some;
         let running: Vec<_> = (0..THREADS).map(|first| scope.spawn(move || some(first))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     })

@@ -101,6 +101,7 @@ fn issue(tokens: &TokenAuthority<SqliteStore>, threads: usize, each: usize) -> V
         (0..each).map(text).collect()
     };
     thread::scope(|scope| {
+        let issue_some = &issue_some;
         let running: Vec<_> =
             (0..threads).map(|thread| scope.spawn(move || issue_some(thread))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()

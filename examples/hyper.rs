@@ -66,6 +66,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (stream, peer) = listener.accept().await?;
         let login = login.clone();
         tokio::spawn(async move {
+            let login = &login;
             let serve = service_fn(|request: Request<Incoming>| async move {
                 Ok::<_, Infallible>(match greet(login, request.headers(), peer.ip()).await {
                     Ok(greeting) => Response::new(greeting),

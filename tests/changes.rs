@@ -235,7 +235,7 @@ fn rotated_again_while_its_successor_is_unused_it_gets_another_and_the_lost_one_
     }
     bench.assert_good(lost.expose_secret());
     let refused = bench.refused(&old, Rotation::new().overlap(secs(100)));
-    assert!(matches!(refused, ChangeError::Rotated), "its successor was used: {refused:?}");
+    assert!(matches!(refused, ChangeError::Rotated { .. }), "its successor was used: {refused:?}");
     bench.assert_good(lost.expose_secret());
     bench.clock.set(at(99));
     bench.assert_good(old.expose_secret());
@@ -251,7 +251,7 @@ fn a_use_of_the_successor_that_is_not_written_yet_counts(store: impl RuntimeFree
     let row = bench.tokens.block_on(bench.tokens.find(&ops(), new.id())).unwrap();
     assert!(row.last_use().is_some());
     let refused = bench.refused(&old, Rotation::new());
-    assert!(matches!(refused, ChangeError::Rotated), "{refused:?}");
+    assert!(matches!(refused, ChangeError::Rotated { .. }), "{refused:?}");
     bench.assert_good(new.expose_secret());
     bench.assert_good(old.expose_secret());
 }
@@ -264,7 +264,7 @@ fn a_use_of_the_successor_on_another_host_counts_once_it_is_written(
     let new = here.rotate(&old, 100);
     there.assert_good(new.expose_secret());
     there.tokens.block_on(there.tokens.flush_usage()).unwrap();
-    assert!(matches!(here.refused(&old, Rotation::new()), ChangeError::Rotated));
+    assert!(matches!(here.refused(&old, Rotation::new()), ChangeError::Rotated { .. }));
     here.assert_good(new.expose_secret());
 }
 
@@ -288,7 +288,7 @@ fn a_successor_that_was_rotated_revoked_or_has_expired_is_not_replaced() {
         }
         let rows = bench.all_of("alice").len();
         let refused = bench.refused(&old, Rotation::new().overlap(secs(100)));
-        assert!(matches!(refused, ChangeError::Rotated), "{what}: {refused:?}");
+        assert!(matches!(refused, ChangeError::Rotated { .. }), "{what}: {refused:?}");
         assert_eq!(bench.all_of("alice").len(), rows, "{what}");
     }
 }
@@ -1103,7 +1103,7 @@ fn a_rotated_token_is_not_extended() {
     for seconds in [50, 101, 5000] {
         let refused =
             bench.tokens.block_on(bench.tokens.extend(&ops(), old.id(), Expires::At(at(seconds))));
-        assert!(matches!(refused, Err(ChangeError::Rotated)), "{refused:?}");
+        assert!(matches!(refused, Err(ChangeError::Rotated { .. })), "{refused:?}");
     }
     bench.clock.set(at(100));
     bench.assert_denied(old.expose_secret(), DenialReason::Superseded);

@@ -401,7 +401,7 @@ fn a_successor_is_not_replaced_where_the_uses_of_this_process_can_not_be_written
     bench.assert_good(new.expose_secret());
     store.script(&[Fault::None, Fault::NotDone]);
     assert!(failed(rotate(&bench, &old, 100)));
-    assert!(matches!(rotate(&bench, &old, 100), Err(ChangeError::Rotated)));
+    assert!(matches!(rotate(&bench, &old, 100), Err(ChangeError::Rotated { .. })));
     bench.assert_good(new.expose_secret());
 }
 

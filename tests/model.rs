@@ -495,7 +495,7 @@ fn unchanged(error: &ChangeError) -> Answer {
         ChangeError::NarrowedApart => "narrowed apart",
         ChangeError::Derived => "derived",
         ChangeError::LabelTaken => "label taken",
-        ChangeError::Rotated => "rotated",
+        ChangeError::Rotated { .. } => "rotated",
         ChangeError::Conflict => "conflict",
         _ => return Answer::Failed,
     })

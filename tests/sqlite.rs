@@ -71,6 +71,7 @@ fn eight_threads_open_one_new_file_at_once() {
         let file = File::new();
         thread::scope(|scope| {
             for number in 0..8 {
+                let file = &file;
                 scope.spawn(move || insert(&file.open(), parts(number)));
             }
         });

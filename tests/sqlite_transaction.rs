@@ -253,7 +253,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(issue_old(&authority(store.clone())).unwrap());
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
@@ -270,7 +271,8 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
 #[test]
 fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(issue_old(&authority(store.clone())).unwrap());
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
