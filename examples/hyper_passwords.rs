@@ -9,13 +9,13 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal};
+use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal, decoded_path};
 use app_tokens::{
     Access, Authenticated, MemoryStore, NewToken, Origin, Owner, Requirement, TokenAuthority,
 };
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{EXPECT, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -63,11 +63,14 @@ impl Host {
         let user = match self.user(parts, peer).await {
             Ok(user) => user,
             Err(refusal) => {
-                drain(body).await;
+                drain(parts, body).await;
                 return Err(refuse(refusal));
             }
         };
-        match (parts.method.as_str(), parts.uri.path()) {
+        let Some(path) = decoded_path(parts.uri.path()) else {
+            return Ok((StatusCode::BAD_REQUEST, String::from("The path can't be read.\n")));
+        };
+        match (parts.method.as_str(), &*path) {
             ("POST", "/tokens") => self.issue(user).await,
             ("GET", path) => {
                 user.may(&[READ.on(path)]).map_err(refuse)?;
@@ -79,7 +82,7 @@ impl Host {
             }
             ("PUT", path) => {
                 if let Err(refusal) = user.may(&[WRITE.on(path)]) {
-                    drain(body).await;
+                    drain(parts, body).await;
                     return Err(refuse(refusal));
                 }
                 let Ok(file) = Limited::new(body, MAX_BODY).collect().await else {
@@ -92,14 +95,14 @@ impl Host {
             }
             // Reads one file and writes another: a token may be allowed only one of the two.
             ("COPY", path) => {
-                let Some(to) = parts.headers.get("destination").and_then(|to| to.to_str().ok())
-                else {
+                let to = parts.headers.get("destination").and_then(|to| to.to_str().ok());
+                let Some(to) = to.and_then(decoded_path) else {
                     return Ok((StatusCode::BAD_REQUEST, String::from("Where to?\n")));
                 };
-                user.may(&[READ.on(path), WRITE.on(to)]).map_err(refuse)?;
+                user.may(&[READ.on(path), WRITE.on(&to)]).map_err(refuse)?;
                 let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
                 match files.get(path).cloned() {
-                    Some(file) => files.insert(to.to_owned(), file),
+                    Some(file) => files.insert(to, file),
                     None => {
                         let body = String::from("There is no such file.\n");
                         return Ok((StatusCode::NOT_FOUND, body));
@@ -149,7 +152,11 @@ fn sign_in(name: Option<&str>, password: &str) -> Option<Owner> {
 
 /// Reads on for a while after a refusal. Many clients send the whole body before they read the
 /// answer, and report a broken pipe if the connection closes first.
-async fn drain(body: Incoming) {
+async fn drain(parts: &Parts, body: Incoming) {
+    // Such a client waits for the answer. Reading would ask it for the body.
+    if parts.headers.contains_key(EXPECT) {
+        return;
+    }
     // ignored: the client left, or sends more than we care to read.
     _ = timeout(Duration::from_secs(10), Limited::new(body, MAX_BODY).collect()).await;
 }
@@ -178,27 +185,15 @@ fn response(reply: Result<Reply, Answer>) -> Response<String> {
     response
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+/// Serves for ever.
+pub(crate) async fn serve(
+    listener: TcpListener,
+) -> Result<Infallible, Box<dyn Error + Send + Sync>> {
     let accounts: Known = |name| name == "alice";
     let login = Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(accounts))
         .challenges(Challenges::Basic)
         .without_challenges_for_scripts();
     let host = Arc::new(Host { login, files: Mutex::default() });
-
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("http://{}", listener.local_addr()?);
-    println!("{url} takes Alice's password or an app token of hers. Try, in a POSIX shell:\n");
-    println!("P='alice:correct horse'");
-    println!("T=alice:$(curl -s -u \"$P\" -X POST {url}/tokens)");
-    println!("curl -u \"$P\" -T /etc/hostname {url}/a");
-    println!("curl -u \"$T\" {url}/a");
-    println!("curl -i -u \"$T\" -T /etc/hostname {url}/a            # 403: the token only reads");
-    println!("curl -i -u \"$T\" -X COPY -H 'Destination: /b' {url}/a  # 403: the copy is written");
-    println!("curl -i -u \"$T\" -X POST {url}/tokens                # 403: no token by a token");
-    println!("curl -i -u \"${{T}}x\" {url}/a                          # 401: mistyped");
-    println!("curl -i -H 'Sec-Fetch-Mode: cors' {url}/a            # 401 without a challenge");
-
     loop {
         let (stream, peer) = listener.accept().await?;
         let host = host.clone();
@@ -212,4 +207,21 @@ async fn main() -> Result<(), Box<dyn Error>> {
             http1::Builder::new().serve_connection(TokioIo::new(stream), serve).await
         });
     }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    println!("{url} takes Alice's password or an app token of hers. Try, in a POSIX shell:\n");
+    println!("P='alice:correct horse'");
+    println!("T=alice:$(curl -s -u \"$P\" -X POST {url}/tokens)");
+    println!("curl -u \"$P\" -T /etc/hostname {url}/a");
+    println!("curl -u \"$T\" {url}/a");
+    println!("curl -i -u \"$T\" -T /etc/hostname {url}/a            # 403: the token only reads");
+    println!("curl -i -u \"$T\" -X COPY -H 'Destination: /b' {url}/a  # 403: the copy is written");
+    println!("curl -i -u \"$T\" -X POST {url}/tokens                # 403: no token by a token");
+    println!("curl -i -u \"${{T}}x\" {url}/a                          # 401: mistyped");
+    println!("curl -i -H 'Sec-Fetch-Mode: cors' {url}/a            # 401 without a challenge");
+    match serve(listener).await? {}
 }

@@ -1,11 +1,13 @@
 //! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, change, revoke, reseal. `line` has
-//! what concerns a token's line of rotations.
+//! Each act stands in a file of its own: issue, authenticate, examine, change, revoke,
+//! reseal, check. `line` has what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
+mod examine;
 mod change;
+mod check;
 mod line;
 mod revoke;
 mod reseal;
@@ -294,9 +296,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    fn refuse_without_flusher(&self) -> Result<(), Failed> {
+    fn refuse_without_upkeep(&self) -> Result<(), Failed> {
         let is_needed = self.engine.policy.idle_timeout().is_some();
-        if is_needed && !self.engine.usage.has_flusher() { Err(Failed::NoFlusher) } else { Ok(()) }
+        if is_needed && !self.engine.usage.has_upkeep() { Err(Failed::NoUpkeep) } else { Ok(()) }
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

@@ -1,7 +1,7 @@
-//! Tokens where no token should be, in whatever a log, a mail or a program made of them: escaped,
-//! wrapped, coloured, encoded.
+//! Finds tokens in a text as logs, mails and programs write them: escaped, wrapped, coloured,
+//! encoded.
 //!
-//! Everything here errs on the side of finding: what is found is still held against its checksum.
+//! Reading is lenient, because the checksum of a token decides in the end.
 
 use std::ops::Range;
 
@@ -18,10 +18,10 @@ pub(crate) use layers::{Layers, is_noise};
 /// The most bytes from a token's first character to its last, with what stands between them.
 pub(crate) const MAX_SPAN: usize = 1024;
 
-/// Calls `found` with each token that stands in a text, and its place in bytes.
+/// Calls `found` with each token in a text, and its place in bytes.
 ///
-/// Upper case, escapes, and whatever is neither letter nor digit between two characters are
-/// accepted. Tokens that are encoded are not: [`Layers`] finds the texts that hold those.
+/// Accepts upper case, escapes, and anything but letters, digits and `_` between two characters.
+/// Finds no encoded token: use [`Layers`] for the texts that are encoded in a text.
 pub(crate) fn tokens_in(
     text: &[u8],
     accepted: &[Prefix],
@@ -51,10 +51,10 @@ pub(crate) fn tokens_in(
     }
 }
 
-/// Reads what may be a token from its first character on, and tells where it ends.
+/// Reads what may be a token from its first character on, and returns where it ends.
 ///
-/// Beyond its `_` a start is followed only up to the next `_`, which no body has and no markup that
-/// is passed over. So no byte is read as part of many bodies, however many starts a text has.
+/// A body ends at the next `_`. No body has one, and no markup that is passed over. So no byte is
+/// read as part of many bodies, and a hostile text costs no more than its length.
 fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>) -> Option<usize> {
     let text = &text[..text.len().min(start + MAX_SPAN)];
     let is_expected = |found: u8, expected: u8| found.to_ascii_lowercase() == expected;
@@ -71,7 +71,7 @@ fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>
         at = end;
     }
     canonical.clear();
-    // Once and for all, as growth would leave a copy behind.
+    // Enough for all, since growth would leave a copy behind.
     canonical.reserve(Token::MAX_PRESENTED);
     canonical.extend(prefix.as_str().bytes().chain([b'_']));
     for _ in 0..Token::BODY_CHARACTERS {
@@ -85,7 +85,7 @@ fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>
     Some(at)
 }
 
-/// The next letter, digit or `_`, and where it ends.
+/// Returns the next letter, digit or `_`, and where it ends.
 fn next_character(text: &[u8], mut at: usize) -> Option<(u8, usize)> {
     while at < text.len() {
         let (found, end) = character(text, at);

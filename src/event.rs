@@ -157,6 +157,12 @@ pub enum Event<'a> {
         /// The token.
         token: &'a TokenView,
     },
+    /// A token was examined by a holder of its whole secret. Sent once per usage interval.
+    Examined {
+        /// The token, as in [`Event::Denied`]: if its status is revoked or tampered, its fields are
+        /// unproven.
+        token: &'a TokenView,
+    },
     /// A token's label, access or end was changed.
     Changed {
         /// The token as it is now.
@@ -207,6 +213,11 @@ pub enum Event<'a> {
     },
     /// The last uses could not be written. They are kept for the next try.
     UsageNotWritten {
+        /// Why.
+        error: &'a Failed,
+    },
+    /// Dead rows could not be purged by the [upkeep](crate::upkeep::Upkeep). It tries again.
+    NotPurged {
         /// Why.
         error: &'a Failed,
     },
@@ -274,10 +285,12 @@ impl BufferedEvent {
             | Event::Denied { .. }
             | Event::Rotated { .. }
             | Event::Reused { .. }
+            | Event::Examined { .. }
             | Event::Changed { .. }
             | Event::Resealed { .. }
             | Event::Forgotten { .. }
             | Event::UsageNotWritten { .. }
+            | Event::NotPurged { .. }
             | Event::Purged { .. } => unreachable!("a transaction only issues and revokes"),
         }
     }

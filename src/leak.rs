@@ -1,4 +1,4 @@
-//! Tokens that leaked: [`LeakReport`] says where they stood in a text, and what became of them.
+//! Finds tokens in a text that leaked: a log, a commit, a pasted header.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -13,51 +13,52 @@ use crate::token::{Prefix, Token, TokenId};
 /// # What is found
 ///
 /// Tokens with a prefix that the policy accepts:
-/// - as they are issued, in upper case, with look-alikes such as `o` for `0`;
-/// - with anything but letters, digits and `_` between their characters: the groups of a person,
-///   line ends of a mail, the quotes and signs of a program's source;
+/// - as issued, in upper case, and with look-alikes such as `o` for `0`;
+/// - with anything but letters, digits and `_` between their characters: groups, line ends, quotes,
+///   the zero bytes of UTF-16;
 /// - with the escapes of JSON, C, URLs, HTML, Markdown and quoted-printable mail: `\u005f`, `\x5f`,
-///   `%5F`, `&#95;`, `\_`, `=5F`, also escaped again;
+///   `%5F`, `&#95;`, `\_`, `=5F`, also escaped twice;
 /// - with the colours of a terminal or the tags of a page in them;
-/// - inside base64, for URLs or not, and inside hexadecimal: an `Authorization` header, the `auth`
-///   of Docker, the `_auth` of npm, a Kubernetes secret, UTF-16 of PowerShell. Up to three layers
-///   are undone.
+/// - inside base64, in either alphabet, and inside hexadecimal. So they are found in an
+///   `Authorization` header, the `auth` of Docker, the `_auth` of npm and a Kubernetes secret. Up to
+///   three layers are decoded.
 ///
 /// # What is not found
 ///
-/// - A token without its prefix, with another sign than `_` behind that, or mistyped.
-/// - A token that is compressed, encrypted or in an image: archives, Helm's releases, many PDFs.
-/// - One between whose first and last character lie more than 1 KiB, or, where it is encoded, more
-///   than [`LeakReport::MAX_REACH`].
-/// - A text of which each line has more around it than signs: a hex dump with offsets, a wrapped
-///   line behind line numbers.
-/// - UTF-16 or UTF-32 of other alphabets, EBCDIC, base32 and base85.
+/// - A token without its prefix, with another sign than `_` after it, or mistyped.
+/// - A token in compressed or encrypted data or in an image: archives, Helm's releases, many PDFs.
+/// - A token that is spread over more than 1 KiB, or over more than [`LeakReport::MAX_REACH`] if it
+///   is encoded.
+/// - A token with letters or digits of something else in it: a hex dump with offsets, a line that is
+///   wrapped behind line numbers.
+/// - A token in base32, base85 or EBCDIC.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeakReport {
     /// The tokens in the order of the text, each once.
     pub leaks: Vec<Leak>,
-    /// Where to go on, in bytes, if the text is longer than [`LeakReport::MAX_TEXT`] or has more
-    /// than [`LeakReport::MAX_LEAKS`] tokens. Call again with the text from there on. `None` if all
-    /// of it was looked through.
+    /// Where to go on, in bytes: pass the text from there in another call. `None` if all of it was
+    /// searched.
+    ///
+    /// Set if the text is longer than [`LeakReport::MAX_TEXT`], or has more tokens than
+    /// [`LeakReport::MAX_LEAKS`]. From there on no token is missed.
     pub rest: Option<usize>,
 }
 
 impl LeakReport {
-    /// The most text that one call looks through, in bytes: 16 MiB.
+    /// How much text one call searches at most, in bytes: 16 MiB.
     pub const MAX_TEXT: usize = 16 * 1024 * 1024;
-    /// The most tokens that one call looks up.
+    /// How many tokens one call looks up at most.
     pub const MAX_LEAKS: usize = 1000;
-    /// The most bytes over which a token is spread, with what it is encoded in and what stands
-    /// between: 8 KiB. If you hand in a stream in pieces, begin each so many bytes before the end
-    /// of the one before it.
+    /// How many bytes a token may take, as it is escaped or encoded in the text: 8 KiB.
+    ///
+    /// If you pass a stream in pieces, repeat the last so many bytes of each at the head of the next.
     pub const MAX_REACH: usize = 8 * 1024;
 }
 
 /// One token in a leaked text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leak {
-    /// Where it stands first, in bytes: the token, or the digits of base64 or hexadecimal that hold
-    /// it.
+    /// Where it stands first, in bytes: the token, or the digits of base64 or hexadecimal of it.
     pub position: Range<usize>,
     /// The public half of its text.
     pub id: TokenId,
@@ -78,20 +79,20 @@ pub enum LeakOutcome {
     NoToken,
 }
 
-/// Looks through a text for tokens, a piece at a time.
+/// Searches a text for tokens, piece by piece.
 pub(crate) struct LeakScan<'a> {
     text: &'a [u8],
     accepted: &'a [Prefix],
     layers: Layers,
-    /// How far it has come.
+    /// How much of the text was searched.
     passed: usize,
-    /// Two texts with one id differ in their secrets, and one of them may be right.
+    /// By digest and not by id: of two texts with one id, either may have the right secret.
     seen: HashSet<[u8; 33]>,
-    /// Where it stopped for good, before the end.
+    /// Where the search ended before the end of the text.
     rest: Option<usize>,
 }
 
-/// A token that was found. The secret itself goes no further.
+/// A token that was found, without its secret, so that no copy of that waits for the store.
 pub(crate) struct Found {
     pub(crate) position: Range<usize>,
     pub(crate) id: TokenId,
@@ -99,7 +100,7 @@ pub(crate) struct Found {
 }
 
 impl<'a> LeakScan<'a> {
-    /// How much text is looked through at once, in bytes: a few milliseconds at the most.
+    /// How much text is searched at once, in bytes: a few milliseconds at most.
     const PIECE: usize = 32 * 1024;
 
     pub(crate) fn new(text: &'a [u8], accepted: &'a [Prefix]) -> LeakScan<'a> {
@@ -107,8 +108,7 @@ impl<'a> LeakScan<'a> {
         LeakScan { text, accepted, layers, passed: 0, seen: HashSet::new(), rest: None }
     }
 
-    /// The tokens that begin in the next piece, without those before; `None` at the end. Let other
-    /// tasks run in between.
+    /// Returns the tokens that begin in the next piece and in none before; `None` at the end.
     pub(crate) fn next_piece(&mut self) -> Option<Vec<Found>> {
         if self.is_done() {
             return None;
@@ -125,7 +125,7 @@ impl<'a> LeakScan<'a> {
             if self.seen.contains(&digest.to_bytes()) {
                 continue;
             }
-            // It is found again from there on, also where it shares its base64 with the last one.
+            // From there on it is found again, also if it shares its base64 with the last one.
             let begins_later = found.last().is_none_or(|last| last.position.start < position.start);
             if self.seen.len() >= LeakReport::MAX_LEAKS && begins_later {
                 self.rest = Some(position.start);
@@ -138,19 +138,19 @@ impl<'a> LeakScan<'a> {
         Some(found)
     }
 
-    /// Whether there is no next piece.
+    /// Returns whether there is no next piece.
     pub(crate) fn is_done(&self) -> bool {
         self.rest.is_some() || self.passed >= self.text.len()
     }
 
-    /// Where to go on, once there is no next piece.
+    /// Returns where to go on in another search, once there is no next piece.
     pub(crate) fn rest(&self) -> Option<usize> {
         self.rest
     }
 
     fn tokens_in_piece(&mut self) -> Vec<(Range<usize>, Token)> {
         let LeakScan { text, accepted, passed, .. } = *self;
-        // Those that begin here may end in the next piece, and those that begin there are its own.
+        // A token belongs to the piece in which it begins, and may end in the next one.
         let end = text.len().min(passed + LeakScan::PIECE + LeakReport::MAX_REACH);
         let mut tokens = Vec::new();
         self.layers.visit(&text[passed..end], &mut |layer, place| {
@@ -164,7 +164,8 @@ impl<'a> LeakScan<'a> {
         tokens
     }
 
-    /// Where the character begins, in UTF-8, in the middle of which it may have stopped.
+    /// Returns where the UTF-8 character begins in which the search may have ended, so that a host
+    /// can cut a `str` there.
     fn character_start(&self) -> usize {
         let is_continued = |at: &usize| self.text[*at] & 0xC0 == 0x80;
         let back = (0..3).take_while(|back| is_continued(&(self.passed - back))).count();

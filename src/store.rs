@@ -48,7 +48,7 @@ pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
 pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, Supersede, Superseded};
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
-pub use sqlite::{SqliteStore, SqliteStoreError, SqliteTransaction};
+pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction};
 pub use table::{InvalidTableName, TableName};
 
 /// A place for tokens: a database, a file or memory.

@@ -272,6 +272,14 @@ pub(crate) fn clean_client(client: &str) -> Cow<'_, str> {
     client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()
 }
 
+/// Makes a text fit for one line of a log.
+///
+/// Control characters, line separators and bidirectional overrides become spaces, and the rest is
+/// cut to `max` characters.
+pub(crate) fn clean_line(text: &str, max: usize) -> String {
+    text.chars().map(|c| if is_forbidden(c) { ' ' } else { c }).take(max).collect()
+}
+
 /// Returns whether a character is a control character, a line separator, or a bidirectional override
 /// or isolate. With these, a text could make the rest of a list read as something else.
 fn is_forbidden(c: char) -> bool {

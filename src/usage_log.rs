@@ -16,7 +16,8 @@ pub(crate) struct UsageLog {
     shards: [Shard; SHARDS],
     reuses: Reports,
     uses_from_outside: Reports,
-    flushers: AtomicUsize,
+    examinations: Reports,
+    upkeeps: AtomicUsize,
     /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
     /// use may have moved to the store in between.
     flushes: AtomicUsize,
@@ -56,7 +57,8 @@ impl UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
             reuses: Reports::default(),
             uses_from_outside: Reports::default(),
-            flushers: AtomicUsize::new(0),
+            examinations: Reports::default(),
+            upkeeps: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
         }
     }
@@ -120,6 +122,11 @@ impl UsageLog {
         &self.uses_from_outside
     }
 
+    /// The reports of tokens that were examined.
+    pub(crate) fn examinations(&self) -> &Reports {
+        &self.examinations
+    }
+
     /// The token's use that is not written yet.
     pub(crate) fn pending(&self, id: TokenId) -> Option<LastUse> {
         self.shard(id).get(&id).cloned()
@@ -171,16 +178,16 @@ impl UsageLog {
         self.flushes.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn attach_flusher(&self) {
-        self.flushers.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn attach_upkeep(&self) {
+        self.upkeeps.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn detach_flusher(&self) {
-        self.flushers.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn detach_upkeep(&self) {
+        self.upkeeps.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_flusher(&self) -> bool {
-        self.flushers.load(Ordering::Relaxed) > 0
+    pub(crate) fn has_upkeep(&self) -> bool {
+        self.upkeeps.load(Ordering::Relaxed) > 0
     }
 
     fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {

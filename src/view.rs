@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::attributes::Attributes;
 use crate::key::KeyId;
 use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
-use crate::text::{Label, Operator, Owner};
+use crate::text::{Label, Operator, Owner, clean_line};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -120,6 +120,55 @@ impl fmt::Debug for TokenView {
     }
 }
 
+/// What became of a token: the answer of
+/// [`TokenAuthority::examine`](crate::TokenAuthority::examine) to the holder of its whole secret.
+///
+/// It names no owner, so that nobody is let in by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Examined {
+    id: TokenId,
+    status: Status,
+    revocation: Option<Revocation>,
+}
+
+impl Examined {
+    pub(crate) fn new(id: TokenId, status: Status, revocation: Option<Revocation>) -> Examined {
+        Examined { id, status, revocation }
+    }
+
+    /// The public half of the token's text.
+    pub fn id(&self) -> TokenId {
+        self.id
+    }
+
+    /// Whether it would authenticate now, and if not, why. Where it may be used from is not asked.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// When, why and by whom it was revoked; `None` if it was not.
+    pub fn revocation(&self) -> Option<&Revocation> {
+        self.revocation.as_ref()
+    }
+}
+
+/// The tokens of an owner, for a settings page.
+#[derive(Clone, Debug, Default)]
+pub struct OwnerTokens {
+    /// The tokens, newest first, at most [`OwnerTokens::MAX_TOKENS`].
+    pub tokens: Vec<TokenView>,
+    /// The ids of damaged rows. They never authenticate: revoke or forget them.
+    pub damaged: Vec<TokenId>,
+    /// Whether there are more. Page through them with
+    /// [`TokenAuthority::list`](crate::TokenAuthority::list).
+    pub is_cut: bool,
+}
+
+impl OwnerTokens {
+    /// How many tokens it has at most.
+    pub const MAX_TOKENS: usize = 1000;
+}
+
 /// How far a reseal has come, in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResealProgress {
@@ -145,6 +194,86 @@ pub struct ResealReport {
     pub tampered: Vec<TokenId>,
     /// How many rows each other key still seals. A key that is not listed may be retired.
     pub left: Vec<(KeyId, u64)>,
+}
+
+/// What [`TokenAuthority::check`](crate::TokenAuthority::check) found. It prints what a log should
+/// have, without secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// The realm that the seals were checked for.
+    pub realm: Box<str>,
+    /// The keys that unrevoked rows are sealed under and that the ring lacks. Beside each the number
+    /// of its rows, 500 at most. Their tokens fail.
+    pub under_missing_keys: Vec<(KeyId, u64)>,
+    /// The ids of rows that are not as the engine wrote them for this realm. Their tokens are denied.
+    ///
+    /// If these are all rows, the realm is most likely another than the one they were sealed for.
+    pub tampered: Vec<TokenId>,
+    /// The ids of rows whose seals have a version that this program does not know, and the version.
+    /// Their tokens fail.
+    pub unknown_versions: Vec<(TokenId, u8)>,
+    /// The ids of damaged rows. Their tokens are denied.
+    pub damaged: Vec<TokenId>,
+    /// What the store finds odd about its tables or files.
+    pub findings: Vec<String>,
+    /// How many unrevoked rows were read.
+    pub checked: u64,
+    /// Whether these were all unrevoked rows.
+    pub is_complete: bool,
+}
+
+impl CheckReport {
+    /// About how many rows a check reads at most.
+    pub const MAX_ROWS: u64 = 2000;
+
+    /// Returns whether nothing was found.
+    pub fn is_sound(&self) -> bool {
+        self.under_missing_keys.is_empty()
+            && self.tampered.is_empty()
+            && self.unknown_versions.is_empty()
+            && self.damaged.is_empty()
+            && self.findings.is_empty()
+    }
+}
+
+/// One line for each finding, and a last one that says how many rows were read.
+impl fmt::Display for CheckReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key_id, rows) in &self.under_missing_keys {
+            let more = if *rows < 500 { "" } else { " or more" };
+            writeln!(
+                f,
+                "{rows}{more} rows are sealed under key {key_id}, which the key ring lacks: \
+                 bring that key back"
+            )?;
+        }
+        if let Some(id) = self.tampered.first() {
+            let (count, realm) = (self.tampered.len(), &self.realm);
+            writeln!(
+                f,
+                "{count} rows are not as they were written for the realm {realm:?}, \
+                 for instance {id}: the realm is another one, or they were changed by hand"
+            )?;
+        }
+        if let Some((id, version)) = self.unknown_versions.first() {
+            let count = self.unknown_versions.len();
+            writeln!(
+                f,
+                "{count} rows have seals of a version that this program does not know, \
+                 for instance {id} of version {version}: update this program"
+            )?;
+        }
+        if let Some(id) = self.damaged.first() {
+            let count = self.damaged.len();
+            writeln!(f, "{count} rows are damaged, for instance {id}: revoke or forget them")?;
+        }
+        for finding in &self.findings {
+            writeln!(f, "the store: {}", clean_line(finding, 500))?;
+        }
+        let all = if self.is_complete { ", which is all" } else { "; there are more" };
+        write!(f, "{} unrevoked rows were checked{all}", self.checked)
+    }
 }
 
 /// A page of a list.

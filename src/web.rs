@@ -74,8 +74,8 @@
 //! | a person's mistake: a control character, a token in the user name, two tokens | 401, challenges | `token_not_valid` | browsers ask again; after 400 they would repeat the mistake until they are closed |
 //! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | `header_malformed` | RFC 6750, 3.1; another password would not help, and git keeps the stored one |
 //! | a valid token without the scope | 403 with the scope | `scope_missing` | git and others keep the token |
-//! | a valid token for other resources | 403 | `resource_missing` | the same |
-//! | a valid token from outside its networks | 403 | `outside_networks` | the same |
+//! | a valid token for other resources | 403 | `resource_missing` | git and others keep the token |
+//! | a valid token from outside its networks | 403 | `outside_networks` | git and others keep the token |
 //! | anything, while the store or the accounts fail | 503 | `unavailable` | git and others keep the token |
 //! | anything, on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
 //!
@@ -104,6 +104,7 @@ mod headers;
 #[cfg(feature = "tower")]
 mod layer;
 mod login;
+mod path;
 mod refusal;
 #[cfg(feature = "tower")]
 mod require;
@@ -118,6 +119,7 @@ pub use headers::is_from_script;
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
 pub use layer::{TokenLayer, TokenService};
 pub use login::{Entry, Login};
+pub use path::decoded_path;
 pub use refusal::Refusal;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]

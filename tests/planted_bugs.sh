@@ -199,6 +199,42 @@ plant "the checksum is not compared" src/token.rs \
 sql=src/store/postgres/sql.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
+plant "a route that requires nothing hands out the caller" src/web/extract.rs \
+    "if parts.extensions.get::<Required>().is_none() {" \
+    "if false {"
+plant "what an outer layer required counts behind an inner one" src/web/layer.rs \
+    "parts.extensions.remove::<Required>();" \
+    ""
+plant "the host's own header goes inward" src/web/layer.rs \
+    "parts.headers.remove(header);" \
+    "_ = header;"
+plant "a request without a token passes a route that requires" src/web/require.rs \
+    "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
+    "if self.without_token.is_none() && false {"
+plant "a route forgets its resource" src/web/require.rs \
+    "Some(resource) => self.requirement.on(resource)," \
+    "Some(_) => self.requirement,"
+plant "a mistyped token is tried as a password" src/web/login.rs \
+    "Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {" \
+    "Err(AuthError::NotOurs(_)) if false => {"
+plant "a blank password is handed to the host" src/web/login.rs \
+    "Err(Refusal::NotOurs) if !credentials.expose_secret().trim().is_empty() => {" \
+    "Err(Refusal::NotOurs) => {"
+plant "a token in a foreign scheme is handed to the host" src/web/credentials.rs \
+    "if is_or_hides_a_token(value, &accept.prefixes) {" \
+    "if false {"
+plant "a second token in another header is not seen" src/web/headers.rs \
+    "(Some(token), Some(value)) if holds_another_token(value, &token, accept) => {" \
+    "(Some(token), Some(value)) if false && holds_another_token(value, &token, accept) => {"
+plant "the client's own entry in X-Forwarded-For is believed" src/web/client_address.rs \
+    "for hop in lines.flat_map(|line| line.rsplit(|byte| *byte == b',')) {" \
+    "for hop in lines.flat_map(|line| line.split(|byte| *byte == b',')) {"
+plant "a proxy that says nothing is the client" src/web/client_address.rs \
+    "let mut client = None;" \
+    "let mut client = Some(peer);"
+plant "a client reads the words of the store" src/web/client_safe.rs \
+    "Certainty::NotDone => unavailable()," \
+    "Certainty::NotDone => Answer::new(503, \"unavailable\", self.to_string()),"
 plant "an owner's lock row is not locked, in PostgreSQL" $sql \
     "DO UPDATE SET owner = EXCLUDED.owner" \
     "DO NOTHING" \

@@ -7,8 +7,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use app_tokens::store::SqliteStore;
-use app_tokens::web::{Login, NamesAreOwners};
-use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Origin, Policy, TokenAuthority};
+use app_tokens::web::{Accounts, Login, NamesAreOwners};
+use app_tokens::{
+    Access, KeyRing, MemoryStore, NewToken, Operator, Origin, Policy, TokenAuthority,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
@@ -81,9 +83,9 @@ fn basic(user: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     joined(&[b"Basic ", encoded.as_bytes()])
 }
 
-fn try_to_enter(login: &Login<MemoryStore, NamesAreOwners>, header: &[u8]) {
+fn try_to_enter(login: &Login<MemoryStore, impl Accounts>, header: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let entered = runtime.block_on(login.authenticate([header], Origin::default()));
+    let entered = runtime.block_on(login.enter([("authorization", header)], Origin::unknown()));
     drop(entered);
 }
 
@@ -113,7 +115,7 @@ fn a_dropped_token_is_nowhere_in_memory() {
 fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens, NamesAreOwners)
+    let login = Login::new(tokens, NamesAreOwners(|_: &str| true))
         .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"));
     // The start of freed memory is soon written over, so the pattern stands far behind it. It is
     // turned over where it is a constant, so that it is not in memory before.
@@ -139,9 +141,10 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
 fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens.clone(), NamesAreOwners)
+    let login = Login::new(tokens.clone(), NamesAreOwners(|_: &str| true))
         .accept(|accept| accept.bare_token().token_as_user_name());
-    let issued = tokens.blocking().issue(NewToken::new("alice", "x")).unwrap();
+    let scanner = Operator::new("scanner").unwrap();
+    let issued = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
     let secret = turned(issued.expose_secret());
     let upper = turned(&Zeroizing::new(issued.expose_secret().to_uppercase()));
     let token = joined(&[issued.expose_secret().as_bytes()]);
@@ -168,7 +171,7 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
         let once = Zeroizing::new(STANDARD.encode(&*inside));
         let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
         for leaked in [&*inside, once.as_bytes(), twice.as_bytes()] {
-            let report = tokens.blocking().revoke_leaked(leaked, "scanner").unwrap();
+            let report = tokens.blocking().revoke_leaked(leaked, &scanner).unwrap();
             assert_eq!(report.leaks.len(), 1);
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }

@@ -103,14 +103,31 @@ impl<S: TokenStore> TokenAuthority<S> {
         text: &str,
         origin: Origin<'_>,
     ) -> Result<Verified, AuthError> {
-        self.refuse_without_flusher()?;
-        let deny = |reason, id, view: Option<&TokenView>| {
-            AuthError::Denied(self.deny(origin, reason, id, view))
-        };
+        self.refuse_without_upkeep()?;
+        let (row, own_use) = self.find_presented(text, origin).await?;
+        let now = self.now();
+        let status = self.status(&row, now, own_use)?;
+        if let Some(reason) = DenialReason::from_status(status) {
+            let view = TokenView::new(row.record(), Some(status), None);
+            if reason == DenialReason::Superseded {
+                self.report_reuse(&view, now).await;
+            }
+            return Err(self.deny(origin, reason, Some(view.id()), Some(&view)).into());
+        }
+        Ok(Verified { row, now })
+    }
+
+    /// Finds the row whose whole secret a text holds, and this process's own use of it.
+    pub(super) async fn find_presented(
+        &self,
+        text: &str,
+        origin: Origin<'_>,
+    ) -> Result<(ReadableRow, Option<Timestamp>), AuthError> {
+        let deny = |reason, id| AuthError::Denied(self.deny(origin, reason, id, None));
         let prefixes = self.engine.policy.accepted_prefixes();
         let (id, digest) = match Digest::of_presented(text, prefixes) {
             Ok(read) => read,
-            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None, None)),
+            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None)),
             Err(error) => return Err(AuthError::NotOurs(error)),
         };
         let own_use = self.own_use(id);
@@ -121,21 +138,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
         let secret_is_right = digest == *stored;
         let Some(row) = row else {
-            return Err(deny(nothing, Some(id), None));
+            return Err(deny(nothing, Some(id)));
         };
         if !secret_is_right {
-            return Err(deny(DenialReason::WrongSecret, Some(id), None));
+            return Err(deny(DenialReason::WrongSecret, Some(id)));
         }
-        let now = self.now();
-        let status = self.status(&row, now, own_use)?;
-        if let Some(reason) = DenialReason::from_status(status) {
-            let view = TokenView::new(row.record(), Some(status), None);
-            if reason == DenialReason::Superseded {
-                self.report_reuse(&view, now).await;
-            }
-            return Err(deny(reason, Some(id), Some(&view)));
-        }
-        Ok(Verified { row, now })
+        Ok((row, own_use))
     }
 
     /// Admits a verified token, and notes its use.
@@ -204,7 +212,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     fn note_use(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
         let policy = &self.engine.policy;
-        let recorded = policy.records_origin().then_some(origin).unwrap_or_default();
+        let recorded = if policy.records_origin() { origin } else { Origin::unknown() };
         let this = || LastUse {
             at: now,
             address: recorded.known_address(),

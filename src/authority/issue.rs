@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::error::{Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
 use crate::issue::{Granted, IssuedToken, NewToken};
+use crate::key::KeyId;
 use crate::present::Caller;
 use crate::random::Secret;
 use crate::record::{Actor, RecordParts, Status, TokenRecord};
@@ -88,7 +89,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let granted = new.grant(&self.engine.policy, now)?;
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         self.refuse_with_missing_keys().await?;
         self.issue_granted(&granted, None, now).await
     }
@@ -117,7 +118,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         caller: &Caller,
         new: NewToken,
     ) -> Result<IssuedToken, IssueError> {
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         self.refuse_with_missing_keys().await?;
         // Read again: the token may have been narrowed since the caller authenticated.
         let own_use = self.own_use(caller.id());
@@ -139,24 +140,32 @@ impl<S: TokenStore> TokenAuthority<S> {
         if self.engine.ring_is_complete.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let orphans = Filter {
-            revoked: Some(false),
-            except_key_ids: self.engine.sealer.ring().ids().collect(),
-            ..Filter::every_token()
-        };
-        let live = self.live_at(self.now());
-        let mut page = Some(Page::first(WALK_PAGE));
-        while let Some(rows) = self.next_page(&orphans, &mut page).await? {
-            // A damaged row never authenticates, and an expired one is not missed.
-            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
-            if let Some(orphan) = orphan {
-                return Err(Failed::OrphanRow { id: orphan.id(), key_id: orphan.key_id() });
+        // Most stores know the keys in use without a walk. Only rows under a missing key need one,
+        // because they may all have ended.
+        let ring = self.engine.sealer.ring();
+        for key_id in self.store.keys_in_use().await? {
+            if ring.key(key_id).is_none() {
+                self.refuse_live_under(key_id).await?;
             }
         }
         // Never inside a transaction: what it sees may rest on a revocation that is rolled back,
         // made by the host's own statements or through another view of the same transaction.
         if self.buffer.is_none() {
             self.engine.ring_is_complete.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn refuse_live_under(&self, key_id: KeyId) -> Result<(), Failed> {
+        let under = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
+        let live = self.live_at(self.now());
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&under, &mut page).await? {
+            // A damaged row never authenticates, and an expired one is not missed.
+            let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
+            if let Some(orphan) = orphan {
+                return Err(Failed::OrphanRow { id: orphan.id(), key_id });
+            }
         }
         Ok(())
     }

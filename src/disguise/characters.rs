@@ -1,4 +1,4 @@
-//! Characters as they are meant: with escapes undone, and without colours and markup.
+//! Reads characters with their escapes undone, and passes over colours and markup.
 
 /// What stands for no character: a colour, a tag, an escaped line end.
 pub(super) const NOTHING: u8 = 0;
@@ -13,11 +13,11 @@ const MAX_NESTED: usize = 16;
 /// The most bytes of a tag or of a colour.
 const MAX_MARKUP: usize = 128;
 
-/// Reads the character that begins at `at`, and tells where it ends. What is not ASCII is
-/// [`NOTHING`], one byte at a time.
+/// Reads the character that begins at `at`, and returns where it ends. A byte outside ASCII is
+/// [`NOTHING`].
 ///
-/// The caller tries every place as a start. So it does no harm if an escape is seen where there is
-/// none: the plain reading begins one byte later.
+/// The caller tries every place as a start. So an escape that is seen where there is none does no
+/// harm: the plain reading begins one byte later.
 pub(super) fn character(text: &[u8], at: usize) -> (u8, usize) {
     let rest = &text[at..];
     let (found, length) = match rest[0] {
@@ -82,7 +82,7 @@ fn quoted_printable(rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// `&#95;`, `&#x5f;`, `&lowbar;`, `&amp;#95;`. A name of any other is nothing.
+/// `&#95;`, `&#x5f;`, `&lowbar;`, `&amp;#95;`. Most names are [`NOTHING`], such as `&shy;`.
 fn entity(rest: &[u8]) -> (u8, usize) {
     let mut length = 1;
     while rest[length..].starts_with(b"amp;") && length < 4 * MAX_NESTED {
@@ -115,8 +115,8 @@ fn tag(rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// How long the colour, or whatever a terminal is told, is behind its escape character: ECMA-48,
-/// 5.4. Zero if there is none.
+/// Returns the length of a control sequence without its escape character (ECMA-48, 5.4), such as a
+/// colour. Zero if there is none.
 fn control_sequence(after: &[u8]) -> usize {
     let [b'[', rest @ ..] = after else {
         return 0;
@@ -126,7 +126,7 @@ fn control_sequence(after: &[u8]) -> usize {
     length + usize::from(after.get(length).is_some_and(|last| (0x40..0x7F).contains(last)))
 }
 
-/// A number of so many digits; [`NOTHING`] for what is not ASCII, `None` if one is no digit.
+/// Returns a number of so many digits: [`NOTHING`] if it is over 255, `None` if one is no digit.
 fn number(digits: &[u8], length: usize, radix: u32) -> Option<u8> {
     let digits = digits.get(..length).filter(|digits| !digits.is_empty())?;
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(radix));

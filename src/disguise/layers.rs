@@ -1,4 +1,4 @@
-//! What is encoded in a text, and in that again: base64 in both alphabets, and hexadecimal.
+//! Decodes what is encoded in a text, layer by layer: base64 in both alphabets, and hexadecimal.
 
 use std::ops::Range;
 
@@ -45,7 +45,7 @@ struct Reading {
 }
 
 impl Layers {
-    /// For texts of at most so many bytes.
+    /// Makes room for texts of at most so many bytes, and less than 4 GiB.
     pub(crate) fn new(longest: usize) -> Layers {
         // Nothing grows, as that would leave a copy behind: no layer has more digits than bytes. A
         // text that is too short for a token in base64 needs nothing.
@@ -59,8 +59,10 @@ impl Layers {
         Layers { depths: std::iter::repeat_with(depth).take(depths).collect() }
     }
 
-    /// Calls `visit` with a text, and with each text that is encoded in it. It is told, too, how to
-    /// find the place in the outermost text of a range of the one at hand.
+    /// Calls `visit` with a text, and with each text that is encoded in it.
+    ///
+    /// The second argument of `visit` turns a range of that text into its place in the outermost
+    /// one.
     pub(crate) fn visit(&mut self, text: &[u8], visit: &mut Visit<'_>) {
         visit_layers(text, &mut self.depths, &|range| range, visit);
     }
@@ -96,8 +98,8 @@ fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mu
     }
 }
 
-/// Returns whether nowhere in a text half a token's length of ASCII stands in a row. So it is with
-/// what most ways to read digits give.
+/// Returns whether a text has no row of ASCII that is half as long as a token. Most ways to read
+/// digits give such noise.
 pub(crate) fn is_noise(text: &[u8]) -> bool {
     let mut row = 0;
     let mut longest = 0;
@@ -109,10 +111,10 @@ pub(crate) fn is_noise(text: &[u8]) -> bool {
     longest < MIN_CHARACTERS / 2
 }
 
-/// Reads the next digits, with the last ones of the same row before them. False at the end of the
-/// text.
+/// Reads the next window of digits, which repeats the last ones of the same row. Returns false at
+/// the end of the text.
 ///
-/// A row goes on across line ends and other space, colours, and what escapes those.
+/// A row goes on across space, line ends, colours, and the escapes of those.
 fn read_digits(text: &[u8], at: &mut usize, digits: &mut Vec<u8>, places: &mut Vec<u32>) -> bool {
     // Only a row that goes on has filled the window.
     let kept = if digits.len() == WINDOW { OVERLAP } else { 0 };
@@ -151,16 +153,16 @@ fn read_digits(text: &[u8], at: &mut usize, digits: &mut Vec<u8>, places: &mut V
     is_enough
 }
 
-/// The digit at a place, [`NOTHING`] for what may stand between two, or `None`; and where it ends.
+/// Returns the digit at a place, [`NOTHING`] for what may stand between two digits, or `None` for
+/// anything else; and where it ends.
 fn digit_at(text: &[u8], at: usize) -> (Option<u8>, usize) {
     match text[at] {
         plain if is_digit(plain) => (Some(plain), at + 1),
         opener @ (0x1B | b'\\' | b'%' | b'=' | b'&') => match character(text, at) {
             (found @ (b'+' | b'/'), end) => (Some(found), end),
-            (b'=' | b' ' | b'\t' | b'\r' | b'\n' | NOTHING, end) => (Some(NOTHING), end),
+            (b' ' | b'\t' | b'\r' | b'\n' | NOTHING, end) => (Some(NOTHING), end),
             // What looks like an escape of a letter is a letter behind a sign.
-            _ if matches!(opener, b'\\' | b'=') => (Some(NOTHING), at + 1),
-            _ => (None, at + 1),
+            _ => ((opener == b'\\').then_some(NOTHING), at + 1),
         },
         0 | b'\t'..=b'\r' | b' ' => (Some(NOTHING), at + 1),
         _ => (None, at + 1),
@@ -171,7 +173,7 @@ fn is_digit(byte: u8) -> bool {
     SEXTETS[usize::from(byte)] != NO_DIGIT
 }
 
-/// Where the digits are hexadecimal, and enough for a token.
+/// Returns where enough digits for a token are hexadecimal.
 fn hexadecimal(digits: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -185,6 +187,7 @@ fn hexadecimal(digits: &[u8]) -> Vec<Range<usize>> {
 }
 
 impl Reading {
+    /// Decodes the digits into the buffer. Bits that are left over at the end are dropped.
     fn decode(self, digits: &[u8], decoded: &mut Vec<u8>) {
         decoded.clear();
         let mut bits = 0;
@@ -200,7 +203,7 @@ impl Reading {
         }
     }
 
-    /// Where the digits stand that hold these bytes.
+    /// Returns where the digits stand that hold these bytes.
     fn place(self, bytes: Range<usize>, text: &[u8], places: &[u32]) -> Range<usize> {
         let first = (self.passed + bytes.start * 8) / self.bits;
         let last = (self.passed + bytes.end * 8).div_ceil(self.bits) - 1;
@@ -208,7 +211,7 @@ impl Reading {
     }
 }
 
-/// What each digit of base64 stands for, in both alphabets.
+/// The value of each digit of base64, in both alphabets.
 static SEXTETS: [u8; 256] = {
     let mut sextets = [NO_DIGIT; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
@@ -225,7 +228,7 @@ static SEXTETS: [u8; 256] = {
 };
 const NO_DIGIT: u8 = u8::MAX;
 
-/// What a hexadecimal digit stands for.
+/// Returns the value of a hexadecimal digit.
 fn nibble(digit: u8) -> u8 {
     match digit {
         b'0'..=b'9' => digit - b'0',

@@ -124,7 +124,10 @@ fn a_token_is_found_with_anything_but_letters_between_its_characters() {
         finds(ONE, wrapped(ONE, 7, filler));
         finds(TWO, format!("y{filler}{}y", wrapped(TWO, 5, filler)));
     }
-    finds(ONE, wrapped(ONE, 1, "\0"));
+    let wide =
+        |zeros: usize| ONE.bytes().flat_map(move |byte| [vec![byte], vec![0; zeros]].concat());
+    finds(ONE, wide(1).collect::<Vec<u8>>());
+    finds(ONE, wide(3).collect::<Vec<u8>>());
     finds(ONE, wrapped(ONE, 1, &"\u{1b}[1m".repeat(2)));
 }
 
@@ -145,7 +148,7 @@ fn a_token_is_found_in_what_programs_keep_their_logins_in() {
         wrapped(&STANDARD.encode(docker.repeat(9)), 76, "\r\n"),
         wrapped(&STANDARD.encode(docker.repeat(9)), 64, "\\n"),
         wrapped(&STANDARD.encode(docker.repeat(9)), 70, "\n      "),
-        wrapped(&STANDARD.encode(docker.repeat(9)), 75, "=\r\n").replace('=', "=3D"),
+        wrapped(&STANDARD.encode(docker.repeat(9)).replace('=', "=3D"), 75, "=\r\n"),
         format!("0x{}", hex(ONE)),
         format!("'\\x{}'::bytea", hex(ONE)),
         hex(ONE).to_uppercase(),

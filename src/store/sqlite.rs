@@ -6,29 +6,32 @@ use std::sync::{Arc, Mutex};
 
 mod binding;
 mod calls;
+mod diagnose;
 mod error;
 mod migrate;
 mod open;
+mod options;
 #[cfg(test)]
 mod plans;
 mod query;
 mod reader;
 mod sql;
 mod statements;
-mod thread_reader;
 mod transaction;
+mod walk;
 mod watch;
 mod worker;
 mod writer;
 
 pub use error::SqliteStoreError;
+pub use options::SqliteOptions;
 pub use transaction::SqliteTransaction;
 
 use self::error::SqliteCallError;
-use self::open::{absolute_path, open_memory, open_writer};
+use self::open::{Settings, absolute_path, open_memory, open_writer};
 use self::reader::Readers;
 use self::writer::{Writer, write_file, write_memory};
-use crate::store::{StoreError, TableName};
+use crate::store::StoreError;
 
 /// Tokens in an SQLite file. Clones are one store; it needs no runtime.
 ///
@@ -43,10 +46,14 @@ use crate::store::{StoreError, TableName};
 /// ```
 ///
 /// # The file
-/// It may be the host's own database. The tables are `app_tokens` and `app_tokens_schema`, or those
-/// that [`open_with_table`](SqliteStore::open_with_table) names; no other table is read. Missing
+/// It may be the host's own database. The tables are `app_tokens`, `app_tokens_keys` and
+/// `app_tokens_schema`, or others that [`SqliteOptions`] name; no other table is read. Missing
 /// tables are made and older ones migrated; newer ones are refused. A host that runs its own
 /// migrations finds the SQL in [`SqliteStore::MIGRATIONS`].
+///
+/// Triggers on these tables, and views in their place, are refused when the store is opened: one
+/// could undo each revocation. The store's own connections run none, unless the host names its
+/// triggers in [`SqliteOptions`].
 ///
 /// It needs SQLite 3.37 or newer, and a local file system. A new file is for its owner only (mode
 /// 0600). The file is switched to a write-ahead log (WAL) for good. Every other setting is one of
@@ -78,12 +85,13 @@ use crate::store::{StoreError, TableName};
 ///
 /// # Threads
 /// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a
-/// writer. A look-up takes a few microseconds, so an async host can call it as it is. A thread that
-/// looks up repeatedly gets a connection of its own, which it closes when it ends. At most 32
-/// threads get one.
+/// writer. A look-up takes a few microseconds, so an async host can call it as it is. The threads
+/// share connections, two for each core and at most 32.
 ///
-/// Other lists may walk through the whole table. They run one after the other on a thread that the
-/// first of them starts. Changes run on another thread. Both end when the last clone is dropped.
+/// Other lists may walk through the whole table, as purges do. They take turns on a thread that the
+/// first of them starts, a few thousand rows each time, and each turn sees the rows as they are
+/// then. Changes run on another thread. Both threads end when the last clone is dropped, and then
+/// the file is closed.
 ///
 /// # In the host's own transaction
 /// [`SqliteTransaction`] issues and revokes on the host's connection, together with the host's own
@@ -96,7 +104,10 @@ struct Inner {
     /// Declared after the readers, and so dropped after them: the last connection to close writes
     /// the log back, which a reader can't.
     writer: Writer,
-    table: TableName,
+    options: SqliteOptions,
+    /// After which id the next purge goes on. It is a hint: a purge that finds nothing more has
+    /// walked the whole circle, wherever it began.
+    purged_to: Mutex<Option<i64>>,
     /// For error messages.
     name: Arc<str>,
 }
@@ -115,42 +126,43 @@ impl SqliteStore {
     /// # Errors
     /// [`SqliteStoreError`] says what is wrong with the file.
     pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
-        SqliteStore::open_with_table(path, TableName::default())
+        SqliteStore::open_with(path, &SqliteOptions::new())
     }
 
-    /// Opens the file with tables of another name: for several realms, tenants or applications in
-    /// one file.
-    ///
-    /// The name has no schema.
+    /// Opens the file with tables of another name, or with triggers of the host's on them.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = tempfile::tempdir()?;
     /// # let path = directory.path().join("app.db");
-    /// use app_tokens::store::SqliteStore;
-    /// let (web, api) = ("web_tokens".parse()?, "api_tokens".parse()?);
-    /// let web = SqliteStore::open_with_table(&path, web)?;
-    /// let api = SqliteStore::open_with_table(&path, api)?;
+    /// use app_tokens::store::{SqliteOptions, SqliteStore};
+    /// let of_table = |name: &str| Ok::<_, Box<dyn std::error::Error>>(
+    ///     SqliteOptions::new().with_table(name.parse()?)
+    /// );
+    /// let web = SqliteStore::open_with(&path, &of_table("web_tokens")?)?;
+    /// let api = SqliteStore::open_with(&path, &of_table("api_tokens")?)?;
     /// # Ok(())
     /// # }
     /// ```
     ///
     /// # Errors
-    /// Those of [`open`](SqliteStore::open), and [`SqliteStoreError::HasSchema`].
-    pub fn open_with_table(
+    /// Those of [`open`](SqliteStore::open), [`SqliteStoreError::HasSchema`] and
+    /// [`SqliteStoreError::ReservedName`].
+    pub fn open_with(
         path: impl AsRef<Path>,
-        table: TableName,
+        options: &SqliteOptions,
     ) -> Result<SqliteStore, SqliteStoreError> {
         let path = absolute_path(path.as_ref())?;
-        let (connection, watch) = open_writer(&path, &table)?;
-        let readers = Readers::open(&path, &table, watch.clone())
+        let (connection, watch) = open_writer(&path, options)?;
+        let table = options.table.clone();
+        let readers = Readers::open(&path, &table, Settings::of(options), watch.clone())
             .map_err(|error| SqliteStoreError::new(&path, error))?;
         let name = Arc::<str>::from(path.to_string_lossy());
-        let writes = table.clone();
-        let write = move |jobs| write_file(&connection, &writes, &watch, &jobs);
+        let write = move |jobs| write_file(&connection, &table, &watch, &jobs);
         let writer = Writer::start(name.clone(), write)
             .map_err(|error| SqliteStoreError::Failed { path, source: error.into() })?;
-        Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
+        let (options, purged_to) = (options.clone(), Mutex::default());
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 
     /// Makes a database in memory, which ends with the store: for tests. One connection reads and
@@ -159,15 +171,16 @@ impl SqliteStore {
     /// # Errors
     /// [`SqliteStoreError`] if SQLite is too old, or if memory or threads run out.
     pub fn in_memory() -> Result<SqliteStore, SqliteStoreError> {
-        let (table, name) = (TableName::default(), Arc::<str>::from(":memory:"));
-        let connection = Arc::new(Mutex::new(open_memory(&table)?));
-        let readers = Readers::in_memory(connection.clone(), &table);
-        let writes = table.clone();
-        let write = move |jobs| write_memory(&connection, &writes, &jobs);
+        let (options, name) = (SqliteOptions::new(), Arc::<str>::from(":memory:"));
+        let connection = Arc::new(Mutex::new(open_memory(&options)?));
+        let readers = Readers::in_memory(connection.clone(), &options.table);
+        let table = options.table.clone();
+        let write = move |jobs| write_memory(&connection, &table, &jobs);
         let writer = Writer::start(name.clone(), write).map_err(|error| {
             SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() }
         })?;
-        Ok(SqliteStore(Arc::new(Inner { readers, writer, table, name })))
+        let purged_to = Mutex::default();
+        Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 
     fn failure(&self, error: rusqlite::Error) -> StoreError {

@@ -69,16 +69,17 @@
 //! ```
 //!
 //! The destination is in the `Destination` header, as a whole address. Refuse another host's.
-//! Decode both names as your file code does, before they are compared.
+//! Decode both names as your file code does, before they are compared; see
+//! [`decoded_path`](super::decoded_path).
 //!
 //! # No Digest, no NTLM
 //!
-//! Both need the secret, or something as good as the secret, on the server. The store keeps a digest
-//! of another kind. A client that is offered `Digest` beside `Basic` chooses `Digest`; its token
-//! then fails, and nothing tells why. Offer `Basic` over TLS, and no scheme of these. For clients
-//! that stumble over a second challenge, set [`Challenges::Basic`](super::Challenges::Basic).
-//! `Negotiate` can stay for your own accounts: it arrives as
-//! [`Entry::OtherScheme`](super::Entry::OtherScheme), unless a token stands behind it.
+//! Both need the secret, or something as good as the secret, on the server. The store keeps a
+//! digest of another kind. A client that is offered `Digest` beside `Basic` chooses `Digest`; its
+//! token then fails, and nothing tells why. Offer `Basic` over TLS, and no scheme of these. For
+//! clients that stumble over a second challenge, set
+//! [`Challenges::Basic`](super::Challenges::Basic). `Negotiate` can stay for your own accounts: it
+//! arrives as [`Entry::OtherScheme`](super::Entry::OtherScheme), unless a token stands behind it.
 //!
 //! # A brake for passwords only
 //!
@@ -103,6 +104,7 @@
 //! `curl -H 'Expect:'`, `rclone rcat`, Python's `urllib` and `wget` are among them.
 //!
 //! - Decide before the body is read. Then clients that wait never send it.
-//! - Read on for a while after the answer, and drop what comes. Bound it by bytes and by time.
+//! - For a client that did not send `Expect`, read on for a while and drop what comes. Bound it by
+//!   bytes and by time.
 //! - Better, let a proxy do so: nginx with `lingering_close always;` and a `lingering_time` that
 //!   fits, or a proxy that buffers requests.

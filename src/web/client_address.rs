@@ -194,7 +194,7 @@ mod tests {
         #[test]
         fn nothing_that_a_client_sends_changes_the_answer(
             sent in proptest::collection::vec("\\PC{0,40}", 0..4),
-            forged in proptest::collection::vec("(10\\.0\\.[01]\\.[0-9]|fd00::[0-9]|192\\.0\\.2\\.9)", 0..4),
+            forged in proptest::collection::vec("(10\\.0\\.[01]\\.[0-9]|fd00::[0-9])", 0..4),
             address: u32, address_v6: u128, is_v6: bool,
         ) {
             let address = if is_v6 {

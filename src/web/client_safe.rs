@@ -104,6 +104,14 @@ impl ClientSafe for ChangeError {
                 Answer::new(403, "derived", body)
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
+            ChangeError::OverlapWithLess => {
+                let body = "The old app token can't live on if the new one may do less.\n";
+                Answer::new(422, "overlap_with_less", body)
+            }
+            ChangeError::Overlapping { .. } => {
+                let body = "A replaced app token still lives. End its overlap first.\n";
+                Answer::new(409, "overlapping", body)
+            }
             ChangeError::Rotated { .. } => {
                 Answer::new(409, "rotated", "The app token was replaced by a newer one.\n")
             }
@@ -321,7 +329,9 @@ mod tests {
             ChangeError::OverlapTooLong { max: Duration::from_secs(3600) },
             ChangeError::Derived,
             ChangeError::LabelTaken,
-            ChangeError::Rotated,
+            ChangeError::OverlapWithLess,
+            ChangeError::Overlapping { until: Timestamp::MAX },
+            ChangeError::Rotated { current: id() },
             ChangeError::Conflict,
             ManageError::Unknown,
             ManageError::KeyNotLost(key()),

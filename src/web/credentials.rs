@@ -239,11 +239,12 @@ impl Accept {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// There is more than one `Authorization` header. Server and proxy might read different ones.
-    #[error("there is more than one Authorization header")]
+    /// `Authorization`, or the host's own header for tokens, came twice. Server and proxy might
+    /// read different ones.
+    #[error("a header that carries credentials came twice")]
     SeveralHeaders,
     /// The header has more than 8 KiB.
-    #[error("the Authorization header is longer than 8 KiB")]
+    #[error("the header that carries the credentials is longer than 8 KiB")]
     TooLong,
     /// The scheme is not accepted.
     #[error("the Authorization header has a scheme that is not accepted here")]

@@ -78,8 +78,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// #[derive(Clone)]
     /// struct SignedIn(String);
     ///
-    /// # let login =
-    /// #     Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(|name| name == "alice"));
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
     /// let layer = TokenLayer::new(login)
     ///     .or_else(|login: Credentials<'static>| async move {
     ///         let right = check_password(login.user(), login.expose_secret()).await?;
@@ -123,8 +123,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     ///
     /// // Behind a proxy, the peer is the proxy.
     /// let proxies: Vec<Network> = vec!["10.0.0.1".parse()?];
-    /// # let login =
-    /// #     Login::new(TokenAuthority::in_memory("acme")?, NamesAreOwners(|name| name == "alice"));
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
     /// let layer = TokenLayer::new(login)
     ///     .origin(move |request| {
     ///         let Some(ConnectInfo(peer)) = request.extensions.get::<ConnectInfo<SocketAddr>>()
@@ -134,7 +134,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     ///         let forwarded: Vec<&[u8]> = request.headers.get_all("x-forwarded-for").iter()
     ///             .map(|line| line.as_bytes())
     ///             .collect();
-    ///         client_address(peer.ip(), forwarded, &proxies).map_or(Origin::unknown(), Origin::from)
+    ///         let client = client_address(peer.ip(), forwarded, &proxies);
+    ///         client.map_or(Origin::unknown(), Origin::from)
     ///     });
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

@@ -18,14 +18,15 @@ use crate::present::Authenticated;
 
 /// Makes a layer for a route, which lets in only tokens whose access is enough.
 ///
-/// Place it inside a [`TokenLayer`](super::TokenLayer). A request that is let in has a [`Caller`](crate::Caller)(crate::Caller)
-/// among its extensions, which axum handlers take as an argument.
+/// Place it inside a [`TokenLayer`](super::TokenLayer). A request that is let in has a
+/// [`Caller`](crate::Caller) among its extensions, which axum handlers take as an argument.
 ///
-/// Name the scope by what the route does, not by its HTTP method. A handler that needs more, such as
-/// WebDAV's COPY and MOVE, asks again by [`Caller::require`](crate::Caller::require).
+/// Name the scope by what the route does, not by its HTTP method. A handler that needs more, such
+/// as WebDAV's COPY and MOVE, asks again by [`Caller::require`](crate::Caller::require).
 ///
 /// ```
-/// use app_tokens::{Caller, Requirement, web::require};
+/// use app_tokens::{Caller, Requirement};
+/// use app_tokens::web::{decoded_path, require};
 /// use axum::{Router, routing::get};
 ///
 /// async fn download(caller: Caller) -> String {
@@ -33,7 +34,7 @@ use crate::present::Authenticated;
 /// }
 ///
 /// let read = require(Requirement::one_of(&["files:read"]))
-///     .on(|request| request.uri.path().trim_start_matches('/').to_owned());
+///     .on(|request| decoded_path(request.uri.path()));
 /// let app: Router = Router::new().route("/{*path}", get(download).layer(read));
 /// ```
 pub fn require(requirement: impl Into<Requirement<'static>>) -> RequireLayer {
@@ -56,8 +57,9 @@ impl RequireLayer {
     /// Says which resource a request is about. The function returns its name, or `None` if it names
     /// none; then only tokens that are not bound to resources are let in.
     ///
-    /// Return the name as the handler understands it: decode `%2E` and the like first. The name is
-    /// compared as it is, and what a handler decodes later is another name.
+    /// Return the name as the handler understands it. The name is compared as it is, and what a
+    /// handler decodes later is another name; see [`decoded_path`](super::decoded_path). A router
+    /// that nests routes may cut off the beginning of the path.
     pub fn on<R: Into<Option<String>>>(
         self,
         resource: impl Fn(&Parts) -> R + Send + Sync + 'static,

@@ -195,7 +195,7 @@ pub const TAMPERINGS: &[Tampering] = &[
     }),
     ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
     ("resources", |parts| {
-        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap()
+        parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap();
     }),
     ("networks", |parts| {
         let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());

@@ -128,7 +128,11 @@ impl Model {
     fn live_of_other_families(&self, line: &Line) -> Vec<&Line> {
         let lines = self.rows.iter().map(|row| &row.line);
         let others = lines.filter(|l| l.owner == line.owner && l.family != line.family);
-        others.filter(|l| l.successor.is_none() && self.lives(l)).collect()
+        // Another host may have a use of the last day that it has not written.
+        let used = |line: &Line| {
+            self.rules.idle.is_none_or(|idle| self.seen(line) > self.now - idle - DAY)
+        };
+        others.filter(|l| l.successor.is_none() && self.lives(l) && used(l)).collect()
     }
 
     pub(crate) fn authenticate(
@@ -197,6 +201,13 @@ impl Model {
         Some(if idle { Status::Idle } else { Status::Active })
     }
 
+    /// When it was last seen, as far as that is written and believed.
+    fn seen(&self, line: &Line) -> i64 {
+        let created = line.created_at.as_unix();
+        let used = line.last_use.as_ref().map_or(created, |last| last.at.as_unix());
+        if used > self.now + TOLERANCE { created } else { used.max(created) }
+    }
+
     fn lives(&self, line: &Line) -> bool {
         line.revocation.is_none() && !self.has_ended(line)
     }
@@ -252,8 +263,9 @@ impl Model {
         let chosen = self.rows.iter().filter(|row| row.is_meant_by(filter)).filter(beyond);
         let mut lines: Vec<Line> = chosen.map(|row| self.line(row)).collect();
         lines.sort_by_key(|line| line.id);
-        lines.truncate(limit as usize);
-        let full = limit > 0 && lines.len() == limit as usize;
+        let limit = limit.max(1) as usize;
+        lines.truncate(limit);
+        let full = lines.len() == limit;
         let next = lines.last().filter(|_| full).map(|line| line.id);
         Answer::Page { lines, next }
     }
@@ -469,11 +481,14 @@ impl Model {
         let before = self.rows.len();
         let lines = self.rows.iter().map(|row| &row.line);
         let living: Vec<Line> = lines.filter(|line| self.lives(line)).cloned().collect();
+        let seen: Vec<i64> = self.rows.iter().map(|row| self.seen(&row.line)).collect();
+        let mut seen = seen.into_iter();
         self.rows.retain(|Row { line, .. }| {
+            let seen = seen.next().unwrap();
             let revoked = line.revocation.as_ref().map(|revocation| revocation.at.as_unix());
             let dead_since = [revoked, line.end()];
             // Another host may have a use of the last day that it has not written.
-            let idle = idle.is_some_and(|i| line.last_seen() + i + retention.max(DAY) <= now);
+            let idle = idle.is_some_and(|i| seen + i + retention.max(DAY) <= now);
             let dead =
                 idle || dead_since.into_iter().flatten().any(|since| since + retention <= now);
             // Its reuse would still tell, or a revocation reaches the other through it.

@@ -50,7 +50,8 @@ proptest! {
     /// Threat A: no way in is weaker than another.
     #[test]
     fn basic_and_bearer_give_the_same_decision(
-        which in 0..5_usize, at in 0..50_usize, cut in 0..2_usize, insert in "[a-zA-Z0-9._~+/-]{0,2}",
+        which in 0..5_usize, at in 0..50_usize, cut in 0..2_usize,
+        insert in "[a-zA-Z0-9._~+/-]{0,2}",
         damaged: bool,
     ) {
         let EveryState { login, texts, told } = every_state();
@@ -60,7 +61,8 @@ proptest! {
             text = format!("{}{insert}{}", &text[..at], &text[at + cut..]);
         }
         let decide = |header: String| {
-            let outcome = runtime.block_on(login.enter([("authorization", header.as_bytes())], Origin::unknown()));
+            let headers = [("authorization", header.as_bytes())];
+            let outcome = runtime.block_on(login.enter(headers, Origin::unknown()));
             let decision = match &outcome {
                 Ok(token) => Ok(format!("{token:?}")),
                 Err(refusal) => Err((login.answer(refusal), refusal.to_string())),

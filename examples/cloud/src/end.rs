@@ -44,10 +44,11 @@ pub async fn revoke_others(
     let stays = cloud.tokens.find(by, kept).await?;
     match stays.status() {
         // During an overlap: it ends soon, and its successor would end now.
-        Some(Status::Active) if stays.successor().is_some() => {
-            return Err(ChangeError::Rotated.into());
+        Some(Status::Active) => {
+            if let Some(current) = stays.successor() {
+                return Err(ChangeError::Rotated { current }.into());
+            }
         }
-        Some(Status::Active) => {}
         Some(ended) => return Err(ChangeError::NotActive(ended).into()),
         None => return Err(Problem::unclear()),
     }

@@ -50,7 +50,8 @@ impl From<ChangeError> for Problem {
         let status = match &error {
             ChangeError::Unknown => StatusCode::NOT_FOUND,
             ChangeError::NotActive(_)
-            | ChangeError::Rotated
+            | ChangeError::Rotated { .. }
+            | ChangeError::Overlapping { .. }
             | ChangeError::Conflict
             | ChangeError::LabelTaken => StatusCode::CONFLICT,
             ChangeError::Failed(failed) => return Problem::unavailable(failed),

@@ -40,6 +40,26 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23]
     ]
 }
 
+/// The parameters of [`REPLACE_WITH_EXPIRY`](super::sql::REPLACE_WITH_EXPIRY), in its order. Those
+/// of [`REPLACE`](super::sql::REPLACE) are the first 12.
+pub(super) fn form_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 13] {
+    [
+        &columns.id,
+        &columns.revision,
+        &columns.digest,
+        &columns.label,
+        &columns.scopes,
+        &columns.resources,
+        &columns.networks,
+        &columns.attributes,
+        &columns.issued_by,
+        &columns.successor,
+        &columns.key_id,
+        &columns.seal,
+        &columns.expires_at,
+    ]
+}
+
 /// Runs a prepared [`FIND`](super::sql::FIND).
 pub(super) fn find_row(
     statement: &mut Statement<'_>,

@@ -3,18 +3,22 @@
 
 use rusqlite::params;
 
-use super::binding::row_params;
-use super::query::{list_rows, purge_query, revoke_derived_query, revoke_query};
+use super::binding::{form_params, row_params};
+use super::diagnose::diagnose;
+use super::query::{
+    Step, is_indexed, keys_in_use, list_rows, purge_matching_query, purgeable,
+    revoke_derived_query, revoke_query,
+};
 use super::sql::*;
 use super::statements::Statements;
 use super::{Inner, SqliteStore};
+use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation, TokenRecord};
-use crate::store::columns::{number, revision};
+use crate::store::columns::number;
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RowColumns, RuntimeFree,
     StoreError, Supersede, Superseded, TokenStore,
 };
-use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -34,15 +38,13 @@ impl TokenStore for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        let Inner { readers, table, .. } = &*self.0;
         // One token or one owner is soon read. Anything else may walk through the whole table, and
         // must not hold up the thread of an async host.
-        let rows = if filter.id.is_some() || filter.owner.is_some() {
-            readers.read(|connection| list_rows(connection, table, filter, page))
-        } else {
-            let (filter, table) = (filter.clone(), table.clone());
-            readers.scan(move |connection| list_rows(connection, &table, &filter, page)).await
-        };
+        if !is_indexed(filter) {
+            return self.walk_list(filter, page).await;
+        }
+        let Inner { readers, options, .. } = &*self.0;
+        let rows = readers.read(|connection| list_rows(connection, &options.table, filter, page));
         rows.map_err(|error| self.failure(error))
     }
 
@@ -62,8 +64,25 @@ impl TokenStore for SqliteStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let purge = purge.clone();
-        self.0.writer.write(move |statements| statements.purge(&purge, limit)).await
+        match purge {
+            Purge::Matching(filter) if is_indexed(filter) => {
+                let purge = purge.clone();
+                self.0.writer.write(move |statements| statements.purge(&purge, limit)).await
+            }
+            _ => self.walk_purge(purge, limit).await,
+        }
+    }
+
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        let Inner { readers, options, .. } = &*self.0;
+        let keys = readers.read(|connection| keys_in_use(connection, &options.table));
+        keys.map_err(|error| self.failure(error))
+    }
+
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        let Inner { readers, options, .. } = &*self.0;
+        let findings = readers.read(|connection| diagnose(connection, options));
+        findings.map_err(|error| self.failure(error))
     }
 }
 
@@ -80,7 +99,7 @@ impl Statements<'_> {
             return Ok(Inserted::IdTaken);
         }
         if let Some(parent) = under
-            && !self.is_current_of(new.owner(), parent)?
+            && self.current(parent)?.is_none_or(|parent| parent.owner() != new.owner())
         {
             return Ok(Inserted::Stale);
         }
@@ -95,7 +114,7 @@ impl Statements<'_> {
         if *unique_label && self.label_is_taken(new, *live)? {
             return Ok(Inserted::LabelTaken);
         }
-        self.execute(INSERT, row_params(&RowColumns::of(new)))?;
+        self.insert_row(new)?;
         Ok(Inserted::Done)
     }
 
@@ -108,41 +127,41 @@ impl Statements<'_> {
         if self.exists(ID_TAKEN, [number(new.id())])? {
             return Ok(Superseded::IdTaken);
         }
-        let Some(new_form) = self.if_current(superseded)? else {
+        let (Some(form), Some(old)) = (superseded.record(), self.current(superseded)?) else {
             return Ok(Superseded::Stale);
         };
         if let Some(replaced) = replaces
-            && !self.is_current_and_unused(replaced)?
+            && !self.current(replaced)?.is_some_and(|replaced| is_unused(&replaced))
         {
             return Ok(Superseded::Stale);
         }
-        self.write_new_form(new_form)?;
+        self.replace_row(&old, form)?;
         if let Some(replaced) = replaces {
             self.revoke_one(replaced.id(), revocation)?;
         }
         if *revokes_derived {
             self.revoke_derived(new, revocation)?;
         }
-        self.execute(INSERT, row_params(&RowColumns::of(new)))?;
+        self.insert_row(new)?;
         Ok(Superseded::Done)
     }
 
-    /// `replace`.
+    /// `replace`: all in one transaction, so that many rows wait for the disk once.
     pub(super) fn replace(&mut self, replaces: &[Replace]) -> rusqlite::Result<Vec<Replaced>> {
         replaces.iter().map(|replace| self.replace_one(replace)).collect()
     }
 
     fn replace_one(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
         let Replace { row, live, unique_label, revokes_derived } = replace;
-        let Some(new_form) = self.if_current(row)? else {
+        let (Some(form), Some(old)) = (row.record(), self.current(row)?) else {
             return Ok(Replaced::Stale);
         };
-        if *unique_label && self.label_is_taken(new_form, *live)? {
+        if *unique_label && self.label_is_taken(form, *live)? {
             return Ok(Replaced::LabelTaken);
         }
-        self.write_new_form(new_form)?;
+        self.replace_row(&old, form)?;
         if let Some(revocation) = revokes_derived {
-            self.revoke_derived(new_form, revocation)?;
+            self.revoke_derived(form, revocation)?;
         }
         Ok(Replaced::Done)
     }
@@ -171,33 +190,46 @@ impl Statements<'_> {
         Ok(())
     }
 
-    /// `purge`.
-    pub(super) fn purge(&self, purge: &Purge, limit: u32) -> rusqlite::Result<u64> {
-        purge_query(purge, limit).execute(self)
+    /// `purge`, at one go.
+    pub(super) fn purge(&mut self, purge: &Purge, limit: u32) -> rusqlite::Result<u64> {
+        match purge {
+            Purge::Matching(filter) => purge_matching_query(filter, limit).execute(self),
+            Purge::Dead(_) => self.purge_step(purge, Step::WHOLE, limit),
+        }
     }
 
-    fn is_current_of(&mut self, owner: &Owner, parent: &Row) -> rusqlite::Result<bool> {
-        let Some(parent) = parent.record() else {
-            return Ok(false);
-        };
-        let parent = params![number(parent.id()), revision(parent), owner.as_str()];
-        self.exists(CURRENT_OF_OWNER, parent)
+    /// Deletes what a step of the walk still finds.
+    pub(super) fn purge_step(
+        &mut self,
+        purge: &Purge,
+        step: Step,
+        limit: u32,
+    ) -> rusqlite::Result<u64> {
+        let ids = purgeable(self.connection(), self.table(), purge, step, limit)?;
+        for id in &ids {
+            self.execute_on_one(DELETE, [number(*id)])?;
+        }
+        Ok(ids.len() as u64)
     }
 
-    fn is_current_and_unused(&mut self, replaced: &Row) -> rusqlite::Result<bool> {
-        let Some(replaced) = replaced.record() else {
-            return Ok(false);
-        };
-        self.exists(CURRENT_AND_UNUSED, [number(replaced.id()), revision(replaced)])
+    /// Takes keys out that seal no unrevoked row.
+    pub(super) fn forget_keys(&mut self, keys: &[KeyId]) -> rusqlite::Result<()> {
+        keys.iter().try_for_each(|key| self.execute(FORGET_KEY, [key.as_u32()]).map(drop))
     }
 
-    /// The record of a new form, if the stored row is current. A damaged form is of no current row.
-    fn if_current<'r>(&mut self, new_form: &'r Row) -> rusqlite::Result<Option<&'r TokenRecord>> {
-        let Some(new_form) = new_form.record() else {
+    /// The stored record that a form was made from, if the form may be written over it.
+    ///
+    /// A damaged row is not current, even if the columns that are compared can be read.
+    fn current(&mut self, form: &Row) -> rusqlite::Result<Option<TokenRecord>> {
+        let Some(form) = form.record() else {
             return Ok(None);
         };
-        let is_current = self.exists(CURRENT, [number(new_form.id()), revision(new_form)])?;
-        Ok(is_current.then_some(new_form))
+        let stored = self.find(form.id())?.and_then(|row| row.record().cloned());
+        Ok(stored.filter(|stored| {
+            stored.revocation().is_none()
+                && stored.revision() == form.revision()
+                && stored.revision() < TokenRecord::MAX_REVISION
+        }))
     }
 
     fn label_is_taken(&mut self, new: &TokenRecord, live: LiveAt) -> rusqlite::Result<bool> {
@@ -207,10 +239,26 @@ impl Statements<'_> {
         self.exists(LABEL_TAKEN, params![owner, family, now, used_after, believed_until, label])
     }
 
+    fn insert_row(&mut self, new: &TokenRecord) -> rusqlite::Result<()> {
+        self.add_key(new)?;
+        self.execute(INSERT, row_params(&RowColumns::of(new))).map(drop)
+    }
+
     /// Writes the new form of a row that is current. Last use and revocation stay.
-    fn write_new_form(&mut self, new_form: &TokenRecord) -> rusqlite::Result<()> {
-        let columns = RowColumns::of(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..17])
+    fn replace_row(&mut self, old: &TokenRecord, form: &TokenRecord) -> rusqlite::Result<()> {
+        self.add_key(form)?;
+        let columns = RowColumns::of(form);
+        let params = form_params(&columns);
+        // Most forms expire when their row does, and then the index of that is left alone.
+        if form.expires() == old.expires() {
+            self.execute_on_one(REPLACE, &params[..12])
+        } else {
+            self.execute_on_one(REPLACE_WITH_EXPIRY, &params[..])
+        }
+    }
+
+    fn add_key(&mut self, sealed: &TokenRecord) -> rusqlite::Result<()> {
+        self.execute(ADD_KEY, [sealed.key_id().as_u32()]).map(drop)
     }
 
     /// Revokes a row that is current.
@@ -233,7 +281,12 @@ impl Statements<'_> {
     }
 }
 
-/// The instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored use is believed.
+fn is_unused(record: &TokenRecord) -> bool {
+    record.last_use().is_none() && record.successor().is_none()
+}
+
+/// The instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored use is
+/// believed.
 fn live_params(LiveAt { now, used_after }: LiveAt) -> [Option<i64>; 3] {
     let believed_until = now.saturating_add(CLOCK_TOLERANCE);
     [Some(now), used_after, Some(believed_until)].map(|at| at.map(Timestamp::as_unix))

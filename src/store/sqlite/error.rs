@@ -108,6 +108,25 @@ pub enum SqliteStoreError {
     /// The table's name has a schema, which in SQLite names another file.
     #[error("{0} names a schema: in SQLite a table is named without one")]
     HasSchema(TableName),
+    /// The table's name is a reserved word of SQL, such as `order`, or begins with `sqlite_`.
+    #[error("{0} can't be a table's name in SQLite: it is reserved, take another")]
+    ReservedName(TableName),
+    /// One of the tables is a view, or a trigger is on it that the host did not name.
+    #[error(
+        "{} has the {kind} {name:?}, which may undo what is written to {table}: \
+         find out who made it, drop it, or name a trigger in SqliteOptions",
+        path.display()
+    )]
+    ForeignCode {
+        /// The file.
+        path: PathBuf,
+        /// The table.
+        table: TableName,
+        /// `trigger` or `view`.
+        kind: String,
+        /// The name of the trigger or view.
+        name: String,
+    },
     /// The SQLite that this program is linked with is too old for STRICT tables.
     #[error("SQLite {0} is too old: 3.37 or newer is needed")]
     OldSqlite(&'static str),
@@ -123,7 +142,7 @@ pub enum SqliteStoreError {
 
 impl SqliteStoreError {
     pub(super) fn new(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
-        let path = path.to_path_buf();
+        let (path, error) = (path.to_path_buf(), without_sql(error));
         match error.sqlite_error_code() {
             Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
                 SqliteStoreError::CantOpen { path, source: error.into() }
@@ -152,6 +171,16 @@ pub(super) struct SqliteCallError {
 impl SqliteCallError {
     pub(super) fn new(name: Arc<str>, source: impl Into<Arc<rusqlite::Error>>) -> SqliteCallError {
         SqliteCallError { name, source: source.into() }
+    }
+}
+
+/// An error without the text of its statement, which may be the whole schema.
+fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
+    match error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => {
+            rusqlite::Error::SqliteFailure(error, Some(msg))
+        }
+        error => error,
     }
 }
 

@@ -5,26 +5,36 @@ use std::path::Path;
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::SqliteStoreError;
+use super::options::SqliteOptions;
 use super::sql::FIND;
-use crate::store::TableName;
 
 /// Each makes a version of the schema from the one before, the first from nothing, and writes its
 /// version.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
-const COUNT_OF_OURS: &str =
-    "SELECT count(*) FROM sqlite_master WHERE lower(name) IN ('app_tokens', 'app_tokens_schema')";
+/// Nothing but a table has a root page and this type: not a view, not a virtual table.
+const COUNT_OF_OURS: &str = "
+    SELECT count(*), total(type = 'table' AND rootpage > 0) FROM sqlite_master
+    WHERE lower(name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')";
+/// SQLite takes names for equal if they differ in ASCII case only. So does `lower`.
+const CODE: &str = "
+    SELECT type, name FROM sqlite_master
+    WHERE type = 'trigger' AND lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
+        OR type = 'view' AND lower(name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
+    ORDER BY name";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
+/// How many tables there are.
+const TABLES: i64 = 3;
 
 /// The tables of one name, in a database that is open.
 pub(super) struct Tables<'t> {
     connection: &'t Connection,
     /// For errors.
     path: &'t Path,
-    table: &'t TableName,
+    options: &'t SqliteOptions,
     migrations: &'t [&'t str],
 }
 
@@ -32,9 +42,9 @@ impl<'t> Tables<'t> {
     pub(super) fn new(
         connection: &'t Connection,
         path: &'t Path,
-        table: &'t TableName,
+        options: &'t SqliteOptions,
     ) -> Tables<'t> {
-        Tables { connection, path, table, migrations: MIGRATIONS }
+        Tables { connection, path, options, migrations: MIGRATIONS }
     }
 
     /// Brings the tables to the newest version, in one transaction.
@@ -42,17 +52,19 @@ impl<'t> Tables<'t> {
     /// If they have it, nothing is written: a lock that another process holds for long must not
     /// keep this one from starting.
     pub(super) fn make_or_check(&self) -> Result<(), SqliteStoreError> {
+        self.refuse_code()?;
         if self.found_version()? < self.migrations.len() {
             self.migrate()?;
         }
-        let probe = self.connection.prepare(&self.table.in_sql(FIND));
+        let probe = self.connection.prepare(&self.options.table.in_sql(FIND));
         probe.map(drop).map_err(|error| self.foreign_or_failed(error))
     }
 
     /// Refuses tables that are missing or not of the newest version.
     pub(super) fn check(&self) -> Result<(), SqliteStoreError> {
+        self.refuse_code()?;
         if self.found_version()? < self.migrations.len() {
-            let (path, table) = (self.path.into(), self.table.clone());
+            let (path, table) = (self.path.into(), self.options.table.clone());
             return Err(SqliteStoreError::NotMigrated { path, table });
         }
         Ok(())
@@ -60,7 +72,7 @@ impl<'t> Tables<'t> {
 
     fn migrate(&self) -> Result<(), SqliteStoreError> {
         let run = |sql: &str| {
-            let done = self.connection.execute_batch(&self.table.in_sql(sql));
+            let done = self.connection.execute_batch(&self.options.table.in_sql(sql));
             done.map_err(|error| SqliteStoreError::new(self.path, error))
         };
         let run_steps = || {
@@ -74,20 +86,35 @@ impl<'t> Tables<'t> {
         })
     }
 
+    /// Refuses what runs when a table is written, unless the host named it: it could restore what
+    /// a revocation takes away, and go on doing so.
+    fn refuse_code(&self) -> Result<(), SqliteStoreError> {
+        let unknown = unknown_code(self.connection, self.options);
+        match unknown.map_err(|error| SqliteStoreError::new(self.path, error))?.pop() {
+            Some((kind, name)) => {
+                let (path, table) = (self.path.into(), self.options.table.clone());
+                Err(SqliteStoreError::ForeignCode { path, table, kind, name })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// The version of the tables; 0 if there are none.
     fn found_version(&self) -> Result<usize, SqliteStoreError> {
-        let number = |sql| {
-            self.connection.query_row(&self.table.in_sql(sql), [], |row| row.get::<_, i64>(0))
-        };
-        match number(COUNT_OF_OURS).map_err(|error| SqliteStoreError::new(self.path, error))? {
-            0 => return Ok(0),
-            2 => {}
+        let table = &self.options.table;
+        let counts = self.connection.query_row(&table.in_sql(COUNT_OF_OURS), [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)? as i64))
+        });
+        match counts.map_err(|error| SqliteStoreError::new(self.path, error))? {
+            (0, _) => return Ok(0),
+            (TABLES, TABLES) => {}
             _ => return Err(self.foreign()),
         }
-        let found = number(FOUND_VERSION).map_err(|error| self.foreign_or_failed(error))?;
+        let found = self.connection.query_row(&table.in_sql(FOUND_VERSION), [], |row| row.get(0));
+        let found: i64 = found.map_err(|error| self.foreign_or_failed(error))?;
         let known = self.migrations.len().cast_signed() as i64;
         if found > known {
-            let (path, table) = (self.path.into(), self.table.clone());
+            let (path, table) = (self.path.into(), self.options.table.clone());
             return Err(SqliteStoreError::NewerSchema { path, table, found, known });
         }
         usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(|| self.foreign())
@@ -103,9 +130,24 @@ impl<'t> Tables<'t> {
     }
 
     fn foreign(&self) -> SqliteStoreError {
-        let (path, table) = (self.path.into(), self.table.clone());
+        let (path, table) = (self.path.into(), self.options.table.clone());
         SqliteStoreError::ForeignTable { path, table }
     }
+}
+
+/// The kind and name of each trigger on the tables that the host did not name, and of each view in
+/// the place of one.
+pub(super) fn unknown_code(
+    connection: &Connection,
+    options: &SqliteOptions,
+) -> rusqlite::Result<Vec<(String, String)>> {
+    let is_known = |(kind, name): &(String, String)| {
+        let known = &options.known_triggers;
+        kind == "trigger" && known.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let mut statement = connection.prepare(&options.table.in_sql(CODE))?;
+    let code = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    code.filter(|found| !found.as_ref().is_ok_and(is_known)).collect()
 }
 
 #[cfg(test)]
@@ -133,8 +175,8 @@ mod tests {
     }
 
     fn tables<'t>(connection: &'t Connection, migrations: &'t [&'t str]) -> Tables<'t> {
-        static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
-        Tables { migrations, ..Tables::new(connection, Path::new("app.db"), &TABLE) }
+        static OPTIONS: LazyLock<SqliteOptions> = LazyLock::new(SqliteOptions::new);
+        Tables { migrations, ..Tables::new(connection, Path::new("app.db"), &OPTIONS) }
     }
 
     fn with_migrations(

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf, absolute};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::error::{SqliteStoreError, is_busy};
 use super::migrate::Tables;
+use super::options::SqliteOptions;
 use super::watch::Watch;
 use crate::store::TableName;
 
@@ -45,9 +47,9 @@ pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
 /// Opens or makes the file and its tables, for the thread that writes.
 pub(super) fn open_writer(
     path: &Path,
-    table: &TableName,
+    options: &SqliteOptions,
 ) -> Result<(Connection, Watch), SqliteStoreError> {
-    refuse_schema(table)?;
+    refuse_bad_name(&options.table)?;
     refuse_old_sqlite()?;
     create_private(path);
     let failed = |error| SqliteStoreError::new(path, error);
@@ -60,9 +62,35 @@ pub(super) fn open_writer(
             return Err(SqliteStoreError::NoWriteAheadLog(path.into()));
         }
         connection.execute_batch(SETTINGS).map_err(failed)?;
-        Tables::new(&connection, path, table).make_or_check()?;
+        Settings::of(options).apply(&connection).map_err(failed)?;
+        Tables::new(&connection, path, options).make_or_check()?;
         Ok(connection)
     })
+}
+
+/// What a store's own connections may run that is stored in the file.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    runs_triggers: bool,
+}
+
+impl Settings {
+    pub(super) fn of(options: &SqliteOptions) -> Settings {
+        Settings { runs_triggers: !options.known_triggers.is_empty() }
+    }
+
+    /// Whoever can write to the file can leave code in it: a trigger may undo a revocation. None
+    /// runs on this connection, not even one that is made later, unless the host has its own.
+    fn apply(self, connection: &Connection) -> rusqlite::Result<()> {
+        for (setting, is_on) in [
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers),
+            (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, self.runs_triggers),
+            (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        ] {
+            connection.set_db_config(setting, is_on)?;
+        }
+        Ok(())
+    }
 }
 
 /// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for
@@ -79,30 +107,38 @@ fn create_private(path: &Path) {
 }
 
 /// Opens a connection that only reads.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_reader(path: &Path, settings: Settings) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
     connection.execute_batch(SETTINGS)?;
     connection.execute_batch(READ_ONLY)?;
+    settings.apply(&connection)?;
     Ok(connection)
 }
 
 /// Makes a database in memory, with its tables.
-pub(super) fn open_memory(table: &TableName) -> Result<Connection, SqliteStoreError> {
+pub(super) fn open_memory(options: &SqliteOptions) -> Result<Connection, SqliteStoreError> {
     refuse_old_sqlite()?;
     let path = Path::new(":memory:");
     let connection =
         Connection::open_in_memory().map_err(|error| SqliteStoreError::new(path, error))?;
-    Tables::new(&connection, path, table).make_or_check()?;
+    Tables::new(&connection, path, options).make_or_check()?;
     Ok(connection)
 }
 
-/// Refuses a name with a schema. In SQLite that names another file, attached to some connections
-/// only.
-pub(super) fn refuse_schema(table: &TableName) -> Result<(), SqliteStoreError> {
+/// Refuses a name with a schema, which in SQLite names another file, attached to some connections
+/// only. Refuses a name that SQLite can't read as one.
+pub(super) fn refuse_bad_name(table: &TableName) -> Result<(), SqliteStoreError> {
     if table.as_str().contains('.') {
         return Err(SqliteStoreError::HasSchema(table.clone()));
     }
-    Ok(())
+    // Which words are reserved depends on the version of SQLite, so it is asked. It is asked on a
+    // database of its own, as the name may be taken in the file.
+    let is_name = || {
+        let scratch = Connection::open_in_memory()?;
+        scratch
+            .execute_batch(&table.in_sql("CREATE TABLE app_tokens (id); SELECT id FROM app_tokens"))
+    };
+    is_name().map_err(|_| SqliteStoreError::ReservedName(table.clone()))
 }
 
 fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
@@ -144,9 +180,9 @@ mod tests {
     #[test]
     fn what_is_written_is_synced_and_what_is_deleted_overwritten() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("app.db");
-        let (writer, _watch) = open_writer(&path, &TableName::default()).unwrap();
-        let reader = open_reader(&path).unwrap();
+        let (path, options) = (directory.path().join("app.db"), SqliteOptions::new());
+        let (writer, _watch) = open_writer(&path, &options).unwrap();
+        let reader = open_reader(&path, Settings::of(&options)).unwrap();
         let setting = |connection: &Connection, name: &str| -> String {
             let value = connection.pragma_query_value(None, name, |row| row.get(0));
             let value: rusqlite::types::Value = value.unwrap();

@@ -1,16 +1,17 @@
 //! [`Query`]: a statement that is joined from parts of `sql.rs`, for one filter.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Params, params_from_iter};
 
 use super::binding::read_row;
 use super::sql::*;
 use super::statements::Statements;
 use crate::key::KeyId;
-use crate::record::Revocation;
+use crate::record::{CLOCK_TOLERANCE, Revocation};
 use crate::store::columns::number;
 use crate::store::{Filter, FilterColumns, Page, Purge, PurgeCutoff, Row, TableName};
 use crate::timestamp::Timestamp;
+use crate::token::TokenId;
 
 /// A statement and the values that are bound to it.
 ///
@@ -23,8 +24,10 @@ pub(super) struct Query {
 /// Up to so many candidates a page of a list looks each one up and sorts them. If there are more,
 /// they lie so close in the table that a walk in order of id soon fills the page.
 const FEW: i64 = 2000;
-/// SQLite allows 500 SELECTs in one compound.
-const MAX_KEYS: usize = 400;
+/// How many rows a step of a walk looks at: a few milliseconds, after which others have a turn.
+const STEP_ROWS: i64 = 4096;
+/// Every id is greater.
+const BEFORE_ALL: i64 = -1;
 
 impl Query {
     fn new(sql: &'static str) -> Query {
@@ -53,8 +56,11 @@ impl Query {
             last_used_before,
         } = FilterColumns::of(filter);
         self.add_condition(WITH_ID, id.map(Value::from));
-        self.add_condition(OF_OWNER, owner.map(|owner| Value::Text(owner.into())));
-        self.add_condition(OF_FAMILY, family.map(Value::from));
+        let of_owner = if family.is_some() { AND_OF_OWNER } else { OF_OWNER };
+        self.add_condition(of_owner, owner.map(|owner| Value::Text(owner.into())));
+        if let Some(family) = family {
+            self.add(OF_FAMILY, [family; 3].map(Value::from));
+        }
         self.add_exception(except_family);
         self.add_condition(UNDER_KEY, key_id.map(Value::from));
         if let [first, others @ ..] = &except_key_ids[..] {
@@ -86,6 +92,11 @@ impl Query {
         }
     }
 
+    fn add_step(&mut self, step: Step) {
+        self.add(AFTER_ID, [Value::Integer(step.after)]);
+        self.add_condition(UP_TO_ID, step.until.map(Value::from));
+    }
+
     fn append(&mut self, other: Query) {
         self.sql.push_str(&other.sql);
         self.values.extend(other.values);
@@ -109,34 +120,117 @@ impl Query {
         let changed = statements.execute_once(&self.sql, params_from_iter(&self.values))?;
         Ok(changed as u64)
     }
+
+    fn read<T>(
+        &self,
+        connection: &Connection,
+        table: &TableName,
+        read: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<Row>>) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let mut statement = connection.prepare(&table.in_sql(&self.sql))?;
+        read(&mut statement.query_and_then(params_from_iter(&self.values), read_row)?)
+    }
 }
 
-/// Reads a page of the rows that a filter matches.
+/// Part of a walk through the table: the rows after an id, up to another one or to the end.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) after: i64,
+    pub(super) until: Option<i64>,
+}
+
+impl Step {
+    /// All rows.
+    pub(super) const WHOLE: Step = Step { after: BEFORE_ALL, until: None };
+
+    /// The next [`STEP_ROWS`] rows.
+    pub(super) fn next(
+        connection: &Connection,
+        table: &TableName,
+        after: i64,
+    ) -> rusqlite::Result<Step> {
+        let mut statement = connection.prepare(&table.in_sql(LAST_OF_STEP))?;
+        let until = statement.query_row([after, STEP_ROWS], |row| row.get(0)).optional()?;
+        Ok(Step { after, until })
+    }
+}
+
+/// Whether an index serves a filter, so that no walk is needed.
+pub(super) fn is_indexed(filter: &Filter) -> bool {
+    filter.id.is_some() || filter.owner.is_some() || filter.family.is_some()
+}
+
+/// Reads a page of the rows that a filter matches, at one go.
 pub(super) fn list_rows(
     connection: &Connection,
     table: &TableName,
     filter: &Filter,
     page: Page,
 ) -> rusqlite::Result<Vec<Row>> {
-    // Which way is quick depends on how many candidates there are, and only a count tells.
-    let few = match candidates(filter) {
-        Some(candidates) if candidates.are_few(connection, table)? => Some(candidates),
-        _ => None,
+    let list = match few_candidates(connection, table, filter)? {
+        Some(few) => list_among(filter, page, few),
+        None => list_query(filter, page, Step { after: after(page), until: None }),
     };
-    let list = list_query(filter, page, few);
-    let mut statement = connection.prepare(&table.in_sql(&list.sql))?;
-    statement.query_and_then(params_from_iter(list.values), read_row)?.collect()
+    list.read(connection, table, |rows| rows.collect())
 }
 
-pub(super) fn list_query(filter: &Filter, page: Page, candidates: Option<Query>) -> Query {
-    let mut list = Query::new(LIST);
-    if let Some(candidates) = candidates {
-        list.add(AMONG, []);
-        list.append(candidates);
-        list.add(AMONG_END, []);
+/// One turn of a list that may walk through the table.
+pub(super) struct Turn {
+    pub(super) rows: Vec<Row>,
+    /// The id after which the next turn goes on; `None` if the list has ended.
+    pub(super) next: Option<i64>,
+}
+
+/// Reads the rows that a filter matches, as far as one step of the walk goes.
+pub(super) fn list_step(
+    connection: &Connection,
+    table: &TableName,
+    filter: &Filter,
+    page: Page,
+) -> rusqlite::Result<Turn> {
+    // Asked in each turn: a page that is full ends the list, so it is seldom more than once.
+    if let Some(few) = few_candidates(connection, table, filter)? {
+        let rows = list_among(filter, page, few).read(connection, table, |rows| rows.collect())?;
+        return Ok(Turn { rows, next: None });
     }
+    let step = Step::next(connection, table, after(page))?;
+    let rows = list_query(filter, page, step).read(connection, table, |rows| rows.collect())?;
+    Ok(Turn { rows, next: step.until })
+}
+
+/// The candidates of a filter, if an index finds them and they are few.
+///
+/// Which way is quick depends on how many there are, and only a count tells.
+fn few_candidates(
+    connection: &Connection,
+    table: &TableName,
+    filter: &Filter,
+) -> rusqlite::Result<Option<Query>> {
+    match candidates(filter) {
+        Some(candidates) if candidates.are_few(connection, table)? => Ok(Some(candidates)),
+        _ => Ok(None),
+    }
+}
+
+fn after(page: Page) -> i64 {
+    page.after.map_or(BEFORE_ALL, number)
+}
+
+pub(super) fn list_query(filter: &Filter, page: Page, step: Step) -> Query {
+    let mut list = Query::new(LIST);
     list.add_filter(filter);
-    list.add(AFTER_ID, [Value::Integer(page.after.map_or(-1, number))]);
+    list.add_step(step);
+    list.add(IN_ORDER_OF_ID, [Value::from(page.limit.get())]);
+    list
+}
+
+pub(super) fn list_among(filter: &Filter, page: Page, candidates: Query) -> Query {
+    let mut list = Query::new(LIST);
+    list.add(AMONG, []);
+    list.append(candidates);
+    list.add(AMONG_END, []);
+    list.add_filter(filter);
+    list.add(AFTER_ID, [Value::Integer(after(page))]);
     list.add(IN_ORDER_OF_ID, [Value::from(page.limit.get())]);
     list
 }
@@ -145,47 +239,12 @@ pub(super) fn list_query(filter: &Filter, page: Page, candidates: Option<Query>)
 ///
 /// `None` if no index serves, or if the rows come in order of id anyhow.
 pub(super) fn candidates(filter: &Filter) -> Option<Query> {
-    if filter.id.is_some() || filter.owner.is_some() || filter.family.is_some() {
-        return None;
-    }
-    if filter.revoked == Some(false)
-        && (filter.key_id.is_some() || !filter.except_key_ids.is_empty())
-    {
-        return under_keys(filter.key_id, &filter.except_key_ids);
-    }
     let (expires_before, expires_from) = (filter.expires_before, filter.expires_from);
-    let by_one_index = if expires_before.is_some() || expires_from.is_some() {
-        Filter { expires_before, expires_from, ..Filter::every_token() }
-    } else {
-        Filter { last_used_before: Some(filter.last_used_before?), ..Filter::every_token() }
-    };
-    let mut ids = Query::new(MATCHING);
-    ids.add_filter(&by_one_index);
-    Some(ids)
-}
-
-/// Selects the ids of unrevoked rows under one key, or under any key but some.
-///
-/// `NOT IN` can't use an index, so the other keys are the ranges before, between and after those
-/// excepted.
-fn under_keys(key_id: Option<KeyId>, except: &[KeyId]) -> Option<Query> {
-    if let Some(key_id) = key_id {
-        let mut ids = Query::new(UNDER_ONE_KEY);
-        ids.values.push(key_id.as_u32().into());
-        return Some(ids);
-    }
-    let mut keys: Vec<u32> = except.iter().map(|key| key.as_u32()).collect();
-    keys.sort_unstable();
-    let (first, last) = (*keys.first()?, *keys.last()?);
-    if keys.len() > MAX_KEYS {
+    if is_indexed(filter) || expires_before.is_none() && expires_from.is_none() {
         return None;
     }
-    let mut ids = Query::new(UNDER_SMALLER_KEYS);
-    ids.values.push(first.into());
-    for two in keys.windows(2) {
-        ids.add(OR_KEYS_BETWEEN, two.iter().map(|key| (*key).into()));
-    }
-    ids.add(OR_GREATER_KEYS, [last.into()]);
+    let mut ids = Query::new(MATCHING);
+    ids.add_filter(&Filter { expires_before, expires_from, ..Filter::every_token() });
     Some(ids)
 }
 
@@ -206,21 +265,92 @@ pub(super) fn revoke_query(sql: &'static str, filter: &Filter, revocation: &Revo
     query
 }
 
-pub(super) fn purge_query(purge: &Purge, limit: u32) -> Query {
+/// Reads the keys under which rows may be sealed.
+pub(super) fn keys_in_use(
+    connection: &Connection,
+    table: &TableName,
+) -> rusqlite::Result<Vec<KeyId>> {
+    read_keys(connection, &table.in_sql(KEYS), [])
+}
+
+/// Reads the keys that seal unrevoked rows in a step of the walk.
+pub(super) fn keys_of_rows(
+    connection: &Connection,
+    table: &TableName,
+    step: Step,
+) -> rusqlite::Result<Vec<KeyId>> {
+    let query = keys_of_rows_query(step);
+    read_keys(connection, &table.in_sql(&query.sql), params_from_iter(query.values))
+}
+
+pub(super) fn keys_of_rows_query(step: Step) -> Query {
+    let mut query = Query::new(KEYS_OF_ROWS);
+    query.add_step(step);
+    query
+}
+
+/// A number that is no key seals nothing.
+fn read_keys(
+    connection: &Connection,
+    sql: &str,
+    params: impl Params,
+) -> rusqlite::Result<Vec<KeyId>> {
+    let mut statement = connection.prepare(sql)?;
+    let keys = statement.query_map(params, |row| row.get::<_, i64>(0))?;
+    let key = |number: i64| number.try_into().ok().and_then(KeyId::new);
+    keys.filter_map(|number| number.map(key).transpose()).collect()
+}
+
+/// Deletes rows that match, at most `limit`.
+pub(super) fn purge_matching_query(filter: &Filter, limit: u32) -> Query {
     let mut query = Query::new(PURGE);
-    match purge {
-        Purge::Matching(filter) => {
-            query.add(MATCHING, []);
-            query.add_filter(filter);
-        }
-        Purge::Dead(cutoff) => {
-            let PurgeCutoff { ended_by, unused_since, now } = cutoff;
-            let unused_since = unused_since.map(Timestamp::as_unix);
-            let times = [Some(ended_by.as_unix()), unused_since, Some(now.as_unix())];
-            query.add(DEAD, times.map(Value::from));
-        }
-    }
+    query.add(MATCHING, []);
+    query.add_filter(filter);
     query.add(PURGE_END, [Value::from(limit)]);
+    query
+}
+
+/// Finds rows in a step of the walk that a purge deletes, at most `limit`.
+pub(super) fn purgeable(
+    connection: &Connection,
+    table: &TableName,
+    purge: &Purge,
+    step: Step,
+    limit: u32,
+) -> rusqlite::Result<Vec<TokenId>> {
+    let is_meant = |row: &Row| match purge {
+        Purge::Matching(_) => true,
+        Purge::Dead(cutoff) => is_known_to_be_dead(row, cutoff.ended_by),
+    };
+    purge_query(purge, step).read(connection, table, |rows| {
+        let meant = rows.filter(|row| row.as_ref().map_or(true, is_meant));
+        meant.take(limit as usize).map(|row| row.map(|row| row.id())).collect()
+    })
+}
+
+/// Whether a row that [`DEAD`] selects is dead. A damaged one is so by its revocation only: its
+/// other facts may be junk.
+fn is_known_to_be_dead(row: &Row, ended_by: Timestamp) -> bool {
+    let revoked_at = || if row.is_revoked() { row.revoked_at().or(row.created_at()) } else { None };
+    row.record().is_some() || revoked_at().is_some_and(|at| at <= ended_by)
+}
+
+pub(super) fn purge_query(purge: &Purge, step: Step) -> Query {
+    let mut query = match purge {
+        Purge::Matching(filter) => {
+            let mut query = Query::new(LIST);
+            query.add_filter(filter);
+            query
+        }
+        Purge::Dead(PurgeCutoff { ended_by, unused_since, now }) => {
+            let mut query = Query::new(DEAD);
+            let believed_until = now.saturating_add(CLOCK_TOLERANCE);
+            let times = [Some(*ended_by), *unused_since, Some(*now), Some(believed_until)];
+            query.values.extend(times.map(|at| Value::from(at.map(Timestamp::as_unix))));
+            query
+        }
+    };
+    query.add_step(step);
     query
 }
 

@@ -1,78 +1,76 @@
 //! [`Readers`]: reading on the caller's own thread, which is quicker than any way to another one.
 //! What may walk through a whole table has a thread of its own.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, TryLockError};
+use std::{iter, thread};
 
 use rusqlite::Connection;
 
 use super::binding::find_row;
 use super::error::panicked;
-use super::open::open_reader;
+use super::open::{Settings, open_reader};
 use super::sql::FIND;
-use super::thread_reader::{self, ThreadReaders};
 use super::watch::Watch;
 use super::worker::{Worker, reply_channel};
 use crate::store::{Row, TableName};
 use crate::token::TokenId;
 
-/// How many connections all threads share.
-const SHARED_CONNECTIONS: usize = 4;
+/// The most connections that read. Each costs a few open files.
+const MAX_CONNECTIONS: usize = 32;
 
 /// The connections that read.
 pub(super) struct Readers {
     /// Started by the first scan; `None` if the system has no more threads. Declared, and so
     /// dropped, before the connections that it reads by.
     scanner: OnceLock<Option<Worker<Scan>>>,
-    shared: Arc<SharedReaders>,
-    /// `None` for a database in memory, to which a thread can't open a connection of its own.
-    of_threads: Option<Arc<ThreadReaders>>,
+    connections: Arc<Connections>,
     watch: Watch,
     /// [`FIND`], over the store's table.
-    find: Arc<str>,
+    find: Box<str>,
 }
 
 /// A long read, which sends its own reply.
 type Scan = Box<dyn FnOnce() + Send>;
 
 impl Readers {
-    /// Opens the connections to a file.
-    pub(super) fn open(path: &Path, table: &TableName, watch: Watch) -> rusqlite::Result<Readers> {
-        let open = |_| open_reader(path).map(Mutex::new).map(Arc::new);
-        let connections = (0..SHARED_CONNECTIONS).map(open).collect::<Result<_, _>>()?;
-        // If the file was replaced meanwhile, some have opened another one.
+    /// Opens the connections to a file: one now, each other one when a thread first needs it.
+    pub(super) fn open(
+        path: &Path,
+        table: &TableName,
+        settings: Settings,
+        watch: Watch,
+    ) -> rusqlite::Result<Readers> {
+        let first = open_reader(path, settings)?;
+        // If the file was replaced meanwhile, this has opened another one.
         watch.check()?;
-        Ok(Readers::new(connections, Some(path), table, watch))
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let more = (1..(2 * cores).min(MAX_CONNECTIONS)).map(|_| Slot::new());
+        let slots = iter::once(Slot::from(Arc::new(Mutex::new(first)))).chain(more).collect();
+        let file = Some((path.into(), settings));
+        let connections = Connections { slots, file, watch: watch.clone() };
+        Ok(Readers::new(connections, table, watch))
     }
 
     /// Reads by the one connection to a database in memory.
     pub(super) fn in_memory(connection: Arc<Mutex<Connection>>, table: &TableName) -> Readers {
-        Readers::new(Box::new([connection]), None, table, Watch::none())
+        let slots = Box::new([Slot::from(connection)]);
+        let connections = Connections { slots, file: None, watch: Watch::none() };
+        Readers::new(connections, table, Watch::none())
     }
 
-    fn new(
-        connections: Box<[Arc<Mutex<Connection>>]>,
-        path: Option<&Path>,
-        table: &TableName,
-        watch: Watch,
-    ) -> Readers {
-        let find = Arc::<str>::from(table.in_sql(FIND));
-        let of_threads = path.map(|path| ThreadReaders::new(path, find.clone(), watch.clone()));
-        let shared = Arc::new(SharedReaders { connections, next: AtomicUsize::new(0) });
-        Readers { scanner: OnceLock::new(), shared, of_threads, watch, find }
+    fn new(connections: Connections, table: &TableName, watch: Watch) -> Readers {
+        let (scanner, connections) = (OnceLock::new(), Arc::new(connections));
+        Readers { scanner, connections, watch, find: table.in_sql(FIND).into() }
     }
 
-    /// Looks a row up, by this thread's own statement if it has one.
+    /// Looks a row up.
     pub(super) fn find(&self, id: TokenId) -> rusqlite::Result<Option<Row>> {
-        self.watch.check_cached()?;
-        let found = self.of_threads.as_ref().and_then(|of_threads| of_threads.find(id));
-        let found = found.unwrap_or_else(|| {
-            self.shared.read(|connection| find_row(&mut connection.prepare(&self.find)?, id))
-        });
-        found.map_err(|error| self.watch.explain(error))
+        self.read(|connection| find_row(&mut *connection.prepare_cached(&self.find)?, id))
     }
 
     /// Runs a short read on this thread.
@@ -81,7 +79,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         self.watch.check_cached()?;
-        self.shared.read(read).map_err(|error| self.watch.explain(error))
+        self.connections.read(read).map_err(|error| self.watch.explain(error))
     }
 
     /// Runs a read that may take long on a thread that is kept for that, one after the other.
@@ -91,8 +89,8 @@ impl Readers {
     ) -> rusqlite::Result<T> {
         self.watch.check_cached()?;
         let (sender, receiver) = reply_channel();
-        let shared = self.shared.clone();
-        let scan: Scan = Box::new(move || sender.send(shared.read(read)));
+        let connections = self.connections.clone();
+        let scan: Scan = Box::new(move || sender.send(connections.read(read)));
         let start = || Worker::start("app-tokens-list", run_scans).ok();
         match self.scanner.get_or_init(start) {
             // If the thread has died, the scan is dropped with its sender, and the receiver hears
@@ -113,42 +111,77 @@ fn run_scans(scans: Receiver<Scan>) {
     }
 }
 
-impl Drop for Readers {
-    /// Closes this thread's own connection. Other threads close theirs when they end or read
-    /// another store.
-    fn drop(&mut self) {
-        drop(self.of_threads.take());
-        thread_reader::close_unused();
-    }
+/// The connections, which all threads share. They are closed with the store, whatever the threads
+/// that read by them do meanwhile.
+struct Connections {
+    slots: Box<[Slot]>,
+    /// By what empty slots are filled; `None` for a database in memory, which has one full slot.
+    file: Option<(Box<Path>, Settings)>,
+    watch: Watch,
 }
 
-/// The connections that all threads share.
-struct SharedReaders {
-    connections: Box<[Arc<Mutex<Connection>>]>,
-    /// The one to wait for if all are in use.
-    next: AtomicUsize,
-}
+/// A place for a connection, which is opened when a thread that prefers it first reads.
+type Slot = OnceLock<Arc<Mutex<Connection>>>;
 
-impl SharedReaders {
-    /// Reads by a connection that is free at the moment, or else waits for one.
-    fn read<T>(&self, read: impl FnOnce(&Connection) -> T) -> T {
-        for connection in &self.connections {
+impl Connections {
+    /// Reads by the connection that this thread prefers, or else by one that is free, or else waits.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let preferred = thread_number() % self.slots.len();
+        let connection = self.open(preferred)?;
+        let (before, from) = self.slots.split_at(preferred);
+        let free = from.iter().chain(before).filter_map(Slot::get).find_map(|connection| {
             match connection.try_lock() {
-                Ok(free) => return read(&free),
+                Ok(free) => Some(free),
                 // A read that panicked has left nothing behind on its connection.
-                Err(TryLockError::Poisoned(free)) => return read(&free.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
             }
-        }
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.connections.len();
-        read(&self.connections[next].lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        let wait = || connection.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&free.unwrap_or_else(wait))
     }
+
+    fn open(&self, place: usize) -> rusqlite::Result<&Mutex<Connection>> {
+        let slot = &self.slots[place];
+        let Some((path, settings)) = self.file.as_ref().filter(|_| slot.get().is_none()) else {
+            return Ok(full(slot));
+        };
+        let opened = open_reader(path, *settings)?;
+        // The path may lead to another file by now.
+        self.watch.check()?;
+        // If another thread was quicker, this connection is closed.
+        Ok(slot.get_or_init(|| Arc::new(Mutex::new(opened))))
+    }
+}
+
+#[expect(clippy::expect_used, reason = "only the slots of a file are made empty")]
+fn full(slot: &Slot) -> &Mutex<Connection> {
+    slot.get().expect("a connection")
+}
+
+/// Numbers the threads that read, so that each prefers another connection.
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    // On a thread that is ending its locals may be gone; it is content with any connection.
+    let number = NUMBER.try_with(|number| {
+        number.get().unwrap_or_else(|| {
+            let new = NEXT.fetch_add(1, Ordering::Relaxed);
+            number.set(Some(new));
+            new
+        })
+    });
+    number.unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use std::task::{Context, Waker};
-    use std::thread;
 
     use super::*;
     use crate::block_on::block_on;
@@ -193,8 +226,8 @@ mod tests {
         has_started.recv().unwrap();
         go_on.send(()).unwrap();
         drop(scan);
-        let shared = Arc::downgrade(&readers.shared);
+        let connections = Arc::downgrade(&readers.connections);
         drop(readers);
-        assert!(shared.upgrade().is_none(), "nothing has the file open any more");
+        assert!(connections.upgrade().is_none(), "nothing has the file open any more");
     }
 }

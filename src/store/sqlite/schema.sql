@@ -16,6 +16,12 @@ CREATE TABLE app_tokens_schema (
 
 INSERT INTO app_tokens_schema (version) VALUES (1);
 
+-- The keys under which rows were sealed: one too many is harmless, one too few is not. The
+-- transaction that seals a row adds its key; a purge takes out what seals no unrevoked row.
+CREATE TABLE app_tokens_keys (
+    key_id INTEGER PRIMARY KEY
+) STRICT;
+
 CREATE TABLE app_tokens (
     id                INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 1125899906842623), -- 2^50 - 1
     digest            BLOB    NOT NULL, -- the scheme's tag (01), then SHA-256
@@ -46,29 +52,18 @@ CREATE TABLE app_tokens (
         OR (last_used_address IS NULL AND last_used_client IS NULL))
 ) STRICT;
 
--- SQLite ends every index in the rowid, which is the id, so rows come out of it in order of id.
--- These lists walk through the whole table: every token, every unrevoked one, and what a host asks
--- by `created_at` alone.
+-- Each index is a random page more to write for a new token, so there are few, and three of them
+-- hold few rows. SQLite ends every index in the rowid, which is the id, so rows come out of it in
+-- order of id. Every other list walks through the table in bounded steps.
 
--- An owner's list.
+-- An owner's list, limit and unique labels.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner);
 
--- An owner's limit and unique labels, however many dead rows the owner has.
-CREATE INDEX app_tokens_live ON app_tokens (owner, label)
-    WHERE revoked_at IS NULL AND successor IS NULL;
+-- A line of rotations. Its first token is found by id, so that most tokens are not in this index.
+CREATE INDEX app_tokens_of_family ON app_tokens (family) WHERE family <> id;
 
--- A line of rotations, and what was issued under it.
-CREATE INDEX app_tokens_of_family ON app_tokens (family);
-CREATE INDEX app_tokens_derived ON app_tokens (derived_from, owner)
-    WHERE derived_from IS NOT NULL;
+-- What was issued under a line.
+CREATE INDEX app_tokens_derived ON app_tokens (derived_from) WHERE derived_from IS NOT NULL;
 
--- What a key still seals. The second column is always NULL: with it the index alone answers,
--- without the table.
-CREATE INDEX app_tokens_under_key ON app_tokens (key_id, revoked_at) WHERE revoked_at IS NULL;
-
--- Reminders and clean-up: what expires, what was revoked, what is idle.
+-- Reminders.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX app_tokens_by_revocation ON app_tokens (revoked_at)
-    WHERE revoked_at IS NOT NULL;
-CREATE INDEX app_tokens_by_last_use
-    ON app_tokens (max(created_at, coalesce(last_used_at, created_at)));

@@ -8,20 +8,6 @@
 
 pub(super) const ID_TAKEN: &str = "SELECT 1 FROM app_tokens WHERE id = ?1";
 
-pub(super) const CURRENT: &str = "
-    SELECT 1 FROM app_tokens
-    WHERE id = ?1 AND revision = ?2 AND revision < 9223372036854775807 AND revoked_at IS NULL";
-
-pub(super) const CURRENT_OF_OWNER: &str = "
-    SELECT 1 FROM app_tokens
-    WHERE id = ?1 AND revision = ?2 AND revision < 9223372036854775807 AND revoked_at IS NULL
-        AND owner = ?3";
-
-pub(super) const CURRENT_AND_UNUSED: &str = "
-    SELECT 1 FROM app_tokens
-    WHERE id = ?1 AND revision = ?2 AND revision < 9223372036854775807 AND revoked_at IS NULL
-        AND last_used_at IS NULL AND successor IS NULL";
-
 pub(super) const LIVE_OF_OTHER_FAMILIES: &str = "
     SELECT count(*) FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
@@ -46,15 +32,36 @@ pub(super) const INSERT: &str = "
         ?18, ?19, ?20, ?21, ?22, ?23
     )";
 
-/// Writes a row's new form. The parameters are the first 17 of [`INSERT`]; `?17` is the revision
-/// that the stored row must have.
-pub(super) const REPLACE: &str = "
+/// Adds a key to those in use. It is run in the transaction that seals a row, every time: another
+/// process may have taken the key out since this one last added it.
+pub(super) const ADD_KEY: &str =
+    "INSERT INTO app_tokens_keys (key_id) VALUES (?1) ON CONFLICT DO NOTHING";
+
+/// Writes a row's new form. `?1` is the id, `?2` the revision that the stored row must have.
+///
+/// A form has the owner, family, `derived_from` and `created_at` of its row. An UPDATE that names
+/// them would write their indexes again, even with the same values.
+macro_rules! replace {
+    () => {
+        "
     UPDATE app_tokens
-    SET digest = ?2, owner = ?3, label = ?4, scopes = ?5, resources = ?6, networks = ?7,
-        attributes = ?8, issued_by = ?9, created_at = ?10, expires_at = ?11, family = ?12,
-        successor = ?13, derived_from = ?14, key_id = ?15, seal = ?16,
-        revision = revision + 1
-    WHERE id = ?1 AND revision = ?17 AND revision < 9223372036854775807 AND revoked_at IS NULL";
+    SET digest = ?3, label = ?4, scopes = ?5, resources = ?6, networks = ?7, attributes = ?8,
+        issued_by = ?9, successor = ?10, key_id = ?11, seal = ?12, revision = revision + 1"
+    };
+}
+
+macro_rules! if_current {
+    () => {
+        "
+    WHERE id = ?1 AND revision = ?2 AND revision < 9223372036854775807 AND revoked_at IS NULL"
+    };
+}
+
+/// For a form that expires when its row does.
+pub(super) const REPLACE: &str = concat!(replace!(), if_current!());
+/// `?13` is the new `expires_at`.
+pub(super) const REPLACE_WITH_EXPIRY: &str =
+    concat!(replace!(), ", expires_at = ?13", if_current!());
 
 // -- find, list
 
@@ -77,14 +84,11 @@ pub(super) const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
 pub(super) const AMONG: &str = " AND id IN (";
 pub(super) const AMONG_END: &str = ")";
 
-pub(super) const UNDER_ONE_KEY: &str =
-    "SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id = ?";
-pub(super) const UNDER_SMALLER_KEYS: &str =
-    "SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id < ?";
-pub(super) const OR_KEYS_BETWEEN: &str =
-    " UNION ALL SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id > ? AND key_id < ?";
-pub(super) const OR_GREATER_KEYS: &str =
-    " UNION ALL SELECT id FROM app_tokens WHERE revoked_at IS NULL AND key_id > ?";
+/// The last id of the next `?2` rows after `?1`; no row if fewer follow. An OFFSET steps over rows
+/// without reading them.
+pub(super) const LAST_OF_STEP: &str =
+    "SELECT id FROM app_tokens WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2 - 1";
+pub(super) const UP_TO_ID: &str = " AND id <= ?";
 
 /// [`COUNT_END`] closes the parenthesis.
 pub(super) const COUNT: &str = "SELECT count(*) FROM (";
@@ -128,45 +132,70 @@ pub(super) const TOUCH: &str = "
 
 // -- purge
 
-/// [`PURGE_END`] closes the parenthesis.
+/// Deletes rows that are selected; [`PURGE_END`] closes the parenthesis.
 pub(super) const PURGE: &str = "DELETE FROM app_tokens WHERE id IN (";
 pub(super) const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
+pub(super) const PURGE_END: &str = " LIMIT ?)";
+pub(super) const DELETE: &str = "DELETE FROM app_tokens WHERE id = ?1";
 
-/// Selects dead rows. `?1` is `ended_by`, `?2` `unused_since`, `?3` `now`.
+/// Selects dead rows, to which conditions on the id are added. The rest is bound in this order:
+/// `?1` is `ended_by`, `?2` `unused_since`, `?3` `now`, and `?4` until when a stored use is
+/// believed.
 ///
-/// A row can be dead in three ways. One condition with OR would let the planner walk through the
-/// table, so each way is a SELECT by an index of its own. The later ones leave out the rows of the
-/// earlier ones, as the LIMIT counts each row once. Without an idle time-out `?2` is NULL, and no
-/// comparison with NULL holds.
-pub(super) const DEAD: &str = "
-    SELECT id FROM (
-        SELECT id, owner, family, successor FROM app_tokens WHERE revoked_at <= ?1
-        UNION ALL
-        SELECT id, owner, family, successor FROM app_tokens
-        WHERE expires_at <= ?1 AND (revoked_at IS NULL OR revoked_at > ?1)
-        UNION ALL
-        SELECT id, owner, family, successor FROM app_tokens
-        WHERE max(created_at, coalesce(last_used_at, created_at)) <= ?2
-            AND (revoked_at IS NULL OR revoked_at > ?1) AND (expires_at IS NULL OR expires_at > ?1)
-    ) AS dead
-    WHERE NOT (successor IS NOT NULL AND EXISTS (
-            SELECT 1 FROM app_tokens AS other
-            WHERE other.owner = dead.owner AND other.family = dead.family
-                AND other.id <> dead.id AND other.revoked_at IS NULL
-                AND (other.expires_at IS NULL OR other.expires_at > ?3)))
+/// Without an idle time-out `?2` is NULL, and no comparison with NULL holds. The first row of a
+/// line is found by its id, as the index of families leaves it out.
+pub(super) const DEAD: &str = concat!(
+    select_row!(),
+    " AS dead
+    WHERE id <= 1125899906842623
+        AND (revoked_at IS NOT NULL
+            AND iif(revoked_at BETWEEN 0 AND 253402300799, revoked_at, created_at) <= ?1
+            OR expires_at <= ?1
+            OR max(created_at, iif(last_used_at <= ?4, last_used_at, created_at)) <= ?2)
+        AND NOT (successor IS NOT NULL AND (
+            EXISTS (
+                SELECT 1 FROM app_tokens AS other
+                WHERE other.family = dead.family AND other.family <> other.id
+                    AND +other.owner = dead.owner
+                    AND other.id <> dead.id AND other.revoked_at IS NULL
+                    AND (other.expires_at IS NULL OR other.expires_at > ?3))
+            OR EXISTS (
+                SELECT 1 FROM app_tokens AS other
+                WHERE other.id = dead.family AND other.family = dead.family
+                    AND +other.owner = dead.owner
+                    AND other.id <> dead.id AND other.revoked_at IS NULL
+                    AND (other.expires_at IS NULL OR other.expires_at > ?3))))
         AND NOT EXISTS (
             SELECT 1 FROM app_tokens AS other
-            WHERE other.owner = dead.owner AND other.derived_from = dead.family
+            WHERE other.derived_from = dead.family AND +other.owner = dead.owner
                 AND other.id <> dead.id AND other.revoked_at IS NULL
-                AND (other.expires_at IS NULL OR other.expires_at > ?3))";
-pub(super) const PURGE_END: &str = " LIMIT ?)";
+                AND (other.expires_at IS NULL OR other.expires_at > ?3))"
+);
+
+// -- keys_in_use
+
+pub(super) const KEYS: &str = "SELECT key_id FROM app_tokens_keys ORDER BY key_id";
+pub(super) const KEYS_OF_ROWS: &str =
+    "SELECT DISTINCT key_id FROM app_tokens WHERE revoked_at IS NULL";
+/// Takes a key out that seals no unrevoked row. It walks through the table with the file locked,
+/// and is sent once for each key that is gone.
+pub(super) const FORGET_KEY: &str = "
+    DELETE FROM app_tokens_keys
+    WHERE key_id = ?1
+        AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)";
 
 // -- filter
 
 pub(super) const WITH_ID: &str = " AND id = ?";
 pub(super) const OF_OWNER: &str = " AND owner = ?";
-pub(super) const OF_FAMILY: &str = " AND family = ?";
-pub(super) const WITHOUT_FAMILY: &str = " AND family <> ? AND derived_from IS NOT ?";
+/// After [`OF_FAMILY`] the index of families is the narrower one.
+pub(super) const AND_OF_OWNER: &str = " AND +owner = ?";
+/// The first row of a line is found by its id, as the index of families leaves it out.
+pub(super) const OF_FAMILY: &str = " AND id IN (
+    SELECT id FROM app_tokens WHERE id = ? AND family = ?
+    UNION ALL SELECT id FROM app_tokens WHERE family = ? AND family <> id)";
+/// Spares no row whose facts are NULL.
+pub(super) const WITHOUT_FAMILY: &str = " AND family IS NOT ? AND derived_from IS NOT ?";
 pub(super) const UNDER_KEY: &str = " AND key_id = ?";
 pub(super) const UNDER_OTHER_KEYS: &str = " AND key_id NOT IN (?";
 pub(super) const AND_OTHER: &str = ", ?";
@@ -177,7 +206,6 @@ pub(super) const SUPERSEDED: &str = " AND successor IS NOT NULL";
 pub(super) const UNSUPERSEDED: &str = " AND successor IS NULL";
 pub(super) const EXPIRES_BEFORE: &str = " AND expires_at < ?";
 pub(super) const EXPIRES_FROM: &str = " AND expires_at >= ?";
-pub(super) const CREATED_BEFORE: &str = " AND created_at < ?";
-/// The expression is that of the index `app_tokens_by_last_use`, letter for letter.
+pub(super) const CREATED_BEFORE: &str = " AND created_at >= 0 AND created_at < ?";
 pub(super) const LAST_USED_BEFORE: &str =
     " AND max(created_at, coalesce(last_used_at, created_at)) < ?";

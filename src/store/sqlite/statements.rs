@@ -6,8 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, Params, Statement};
 
+use super::binding::find_row;
 use super::error::panicked;
-use crate::store::TableName;
+use super::sql::FIND;
+use crate::store::{Row, TableName};
+use crate::token::TokenId;
 
 const BEGIN_CHANGE: &str = "SAVEPOINT app_tokens";
 const KEEP_CHANGE: &str = "RELEASE app_tokens";
@@ -66,6 +69,19 @@ impl<'c> Statements<'c> {
             1 => Ok(()),
             other => Err(rusqlite::Error::StatementChangedRows(other)),
         }
+    }
+
+    pub(super) fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    pub(super) fn table(&self) -> &'c TableName {
+        self.table
+    }
+
+    /// Looks a row up, damaged or not.
+    pub(super) fn find(&mut self, id: TokenId) -> rusqlite::Result<Option<Row>> {
+        find_row(self.kept(FIND)?, id)
     }
 
     /// Whether a kept query finds a row.

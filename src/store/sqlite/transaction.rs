@@ -7,16 +7,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::{Connection, ErrorCode};
 
 use super::binding::find_row;
+use super::diagnose::diagnose;
 use super::error::{SqliteCallError, SqliteStoreError};
 use super::migrate::Tables;
-use super::open::refuse_schema;
-use super::query::list_rows;
+use super::open::refuse_bad_name;
+use super::options::SqliteOptions;
+use super::query::{keys_in_use, list_rows};
 use super::sql::FIND;
 use super::statements::Statements;
+use crate::key::KeyId;
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    Supersede, Superseded, TableName, TokenStore,
+    Supersede, Superseded, TokenStore,
 };
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -73,7 +76,7 @@ pub struct SqliteTransaction<'c> {
     connection: Mutex<&'c mut Connection>,
     /// Whether this is a savepoint within a transaction that the host had open.
     is_inner: bool,
-    table: TableName,
+    options: SqliteOptions,
     name: Arc<str>,
 }
 
@@ -86,29 +89,30 @@ impl<'c> SqliteTransaction<'c> {
     pub fn begin(
         connection: &'c mut Connection,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
-        SqliteTransaction::begin_with_table(connection, TableName::default())
+        SqliteTransaction::begin_with(connection, &SqliteOptions::new())
     }
 
-    /// Begins a transaction over tables of another name.
+    /// Begins a transaction over the tables that the options name.
     ///
-    /// They are those of [`SqliteStore::open_with_table`](super::SqliteStore::open_with_table).
+    /// They are those of [`SqliteStore::open_with`](super::SqliteStore::open_with). Triggers and
+    /// views on them are refused as there, but the connection runs what the host lets it run.
     ///
     /// # Errors
     /// Those of [`begin`](SqliteTransaction::begin), and [`SqliteStoreError::HasSchema`].
-    pub fn begin_with_table(
+    pub fn begin_with(
         connection: &'c mut Connection,
-        table: TableName,
+        options: &SqliteOptions,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
-        refuse_schema(&table)?;
+        refuse_bad_name(&options.table)?;
         let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
         let (path, name) = (PathBuf::from(path), Arc::<str>::from(path));
         let failed = |error| SqliteStoreError::new(&path, error);
         let is_inner = !connection.is_autocommit();
         let begin = if is_inner { BEGIN_INNER } else { BEGIN };
         connection.execute_batch(begin).map_err(failed)?;
-        let connection = Mutex::new(connection);
-        let transaction = SqliteTransaction { connection, is_inner, table, name };
-        Tables::new(&transaction.lock(), &path, &transaction.table).check()?;
+        let (connection, options) = (Mutex::new(connection), options.clone());
+        let transaction = SqliteTransaction { connection, is_inner, options, name };
+        Tables::new(&transaction.lock(), &path, &transaction.options).check()?;
         Ok(transaction)
     }
 
@@ -162,7 +166,9 @@ impl<'c> SqliteTransaction<'c> {
         &self,
         change: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.read(|connection| Statements::new(connection, &self.table).atomically(change)?)
+        self.read(|connection| {
+            Statements::new(connection, &self.options.table).atomically(change)?
+        })
     }
 
     fn failure(&self, error: rusqlite::Error) -> SqliteCallError {
@@ -194,11 +200,13 @@ impl TokenStore for SqliteTransaction<'_> {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(|connection| find_row(&mut connection.prepare(&self.table.in_sql(FIND))?, id))
+        self.read(|connection| {
+            find_row(&mut connection.prepare(&self.options.table.in_sql(FIND))?, id)
+        })
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.read(|connection| list_rows(connection, &self.table, filter, page))
+        self.read(|connection| list_rows(connection, &self.options.table, filter, page))
     }
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
@@ -216,6 +224,14 @@ impl TokenStore for SqliteTransaction<'_> {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         self.write(|statements| statements.purge(purge, limit))
     }
+
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        self.read(|connection| keys_in_use(connection, &self.options.table))
+    }
+
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        self.read(|connection| diagnose(connection, &self.options))
+    }
 }
 
 impl RuntimeFree for SqliteTransaction<'_> {}
@@ -232,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_change_that_panics_leaves_the_transaction_as_it_was_before() {
-        let mut host = open_memory(&TableName::default()).unwrap();
+        let mut host = open_memory(&SqliteOptions::new()).unwrap();
         host.execute_batch("CREATE TABLE numbers (n INTEGER)").unwrap();
         let transaction = SqliteTransaction::begin(&mut host).unwrap();
         let add = |number: i64, panics: bool| {

@@ -145,7 +145,8 @@ mod tests {
 
     use super::*;
     use crate::store::TableName;
-    use crate::store::sqlite::open::open_writer;
+    use crate::store::sqlite::open::{Settings, open_writer};
+    use crate::store::sqlite::options::SqliteOptions;
     use crate::store::sqlite::reader::Readers;
 
     /// A database, and another one that comes to its place.
@@ -153,7 +154,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join("app.db"), directory.path().join("other.db"));
         for path in [&path, &other] {
-            drop(open_writer(path, &TableName::default()).unwrap());
+            drop(open_writer(path, &SqliteOptions::new()).unwrap());
         }
         (directory, path, other)
     }
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn readers_check_for_themselves_if_the_last_check_is_a_second_old() {
         let (directory, path, _) = two_databases();
-        let (_connection, watch) = open_writer(&path, &TableName::default()).unwrap();
+        let (_connection, watch) = open_writer(&path, &SqliteOptions::new()).unwrap();
         let away = directory.path().join("away");
         let check_cached =
             |milliseconds| watch.check_cached_at(Duration::from_millis(milliseconds)).is_ok();
@@ -181,7 +182,7 @@ mod tests {
     fn a_file_that_is_replaced_while_it_is_opened_is_refused() {
         let (_directory, path, other) = two_databases();
         let opened = Watch::open(&path, || {
-            let opened = open_writer(&path, &TableName::default())?;
+            let opened = open_writer(&path, &SqliteOptions::new())?;
             rename(&other, &path).unwrap();
             Ok(opened)
         });
@@ -189,12 +190,17 @@ mod tests {
         assert!(matches!(error, SqliteStoreError::Replaced(_)), "{error}");
     }
 
+    fn open_readers(path: &Path, watch: Watch) -> rusqlite::Result<Readers> {
+        let settings = Settings::of(&SqliteOptions::new());
+        Readers::open(path, &TableName::default(), settings, watch)
+    }
+
     #[test]
     fn a_file_that_is_replaced_before_the_readers_open_it_is_refused() {
         let (_directory, path, other) = two_databases();
-        let (_connection, watch) = open_writer(&path, &TableName::default()).unwrap();
+        let (_connection, watch) = open_writer(&path, &SqliteOptions::new()).unwrap();
         rename(&other, &path).unwrap();
-        let Err(error) = Readers::open(&path, &TableName::default(), watch) else {
+        let Err(error) = open_readers(&path, watch) else {
             panic!("reads another file than it writes")
         };
         let error = SqliteStoreError::new(&path, error);

@@ -246,9 +246,8 @@ async fn a_token_that_was_read_from_a_file_with_its_line_end_enters() {
 
     // A password of the host's is its own affair.
     let header = format!("Basic {}", STANDARD.encode("Alice:hunter2\r\n"));
-    let credentials = world.login.credentials([header.as_bytes()]).unwrap().unwrap();
-    let refused = world.login.enter(&credentials, Origin::default()).await;
-    assert!(matches!(refused, Err(Refusal::NotOurs)), "{refused:?}");
+    let entry = world.login.try_enter([("authorization", header.as_bytes())], Origin::unknown());
+    let Ok(Entry::NotOurs(credentials)) = entry.await else { panic!("a password was refused") };
     assert_eq!(credentials.expose_secret(), "hunter2\r\n");
 }
 

@@ -1,0 +1,82 @@
+//! A check at start: does the ring fit the rows, and the rows the realm?
+
+use std::collections::BTreeMap;
+
+use super::{TokenAuthority, WALK_PAGE};
+use crate::error::Failed;
+use crate::key::KeyId;
+use crate::record::SealCheck;
+use crate::store::{Filter, Page, Row, TokenStore};
+use crate::view::CheckReport;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Checks at start whether key ring, realm and rows fit each other, and what the store finds
+    /// odd about its tables.
+    ///
+    /// It is bounded: it reads at most [`CheckReport::MAX_ROWS`] unrevoked rows, the first by their
+    /// random ids. So a report without findings is no proof. Whether a key may be taken out of the
+    /// ring is said by [`may_retire`](Self::may_retire), which looks at all rows.
+    ///
+    /// Print the report to the log. A host may refuse to serve unless
+    /// [`is_sound`](CheckReport::is_sound).
+    ///
+    /// ```
+    /// # use app_tokens::TokenAuthority;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let report = tokens.block_on(tokens.check())?;
+    /// assert!(report.is_sound(), "{report}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails.
+    pub async fn check(&self) -> Result<CheckReport, Failed> {
+        let ring = self.engine.sealer.ring();
+        let keys = self.store.keys_in_use().await?;
+        let missing = keys.into_iter().filter(|key_id| ring.key(*key_id).is_none());
+        let mut report = CheckReport {
+            realm: self.engine.policy.realm().into(),
+            findings: self.store.diagnose().await?,
+            ..CheckReport::default()
+        };
+        // A store may name a key too many, so the rows under it are looked for.
+        let mut under_missing: BTreeMap<KeyId, u64> = BTreeMap::new();
+        for key_id in missing {
+            let under = Filter { key_id: Some(key_id), ..unrevoked() };
+            let rows = self.store.list(&under, Page::first(WALK_PAGE)).await?;
+            if !rows.is_empty() {
+                under_missing.insert(key_id, rows.len() as u64);
+            }
+        }
+        report.under_missing_keys = under_missing.into_iter().collect();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while report.checked < CheckReport::MAX_ROWS {
+            let Some(rows) = self.next_page(&unrevoked(), &mut page).await? else {
+                break;
+            };
+            rows.iter().for_each(|row| self.check_row(row, &mut report));
+        }
+        report.is_complete = page.is_none();
+        Ok(report)
+    }
+
+    fn check_row(&self, row: &Row, report: &mut CheckReport) {
+        report.checked += 1;
+        let Some(readable) = row.readable() else {
+            report.damaged.push(row.id());
+            return;
+        };
+        match self.engine.sealer.check(readable) {
+            // The rows under missing keys are counted apart.
+            SealCheck::Right | SealCheck::KeyMissing => {}
+            SealCheck::Wrong => report.tampered.push(row.id()),
+            SealCheck::UnknownVersion(version) => report.unknown_versions.push((row.id(), version)),
+        }
+    }
+}
+
+fn unrevoked() -> Filter {
+    Filter { revoked: Some(false), ..Filter::every_token() }
+}

@@ -1,0 +1,50 @@
+//! [`diagnose`]: what is odd about the tables.
+
+use std::collections::BTreeMap;
+
+use rusqlite::Connection;
+
+use super::migrate::{MIGRATIONS, unknown_code};
+use super::options::SqliteOptions;
+
+const DEFINITIONS: &str = "
+    SELECT lower(name), sql FROM sqlite_master
+    WHERE lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
+        AND type IN ('table', 'index') AND sql IS NOT NULL";
+
+/// Describes what differs from the tables that the migrations make, one finding an entry.
+///
+/// A host may have reasons for an index or a column of its own, so that these are told only.
+pub(super) fn diagnose(
+    connection: &Connection,
+    options: &SqliteOptions,
+) -> rusqlite::Result<Vec<String>> {
+    let unknown = unknown_code(connection, options)?;
+    let mut findings: Vec<String> = unknown
+        .into_iter()
+        .map(|(kind, name)| format!("the {kind} {name:?}, which the host did not name"))
+        .collect();
+    let pristine = Connection::open_in_memory()?;
+    for migration in MIGRATIONS {
+        pristine.execute_batch(&options.table.in_sql(migration))?;
+    }
+    let (found, right) = (definitions(connection, options)?, definitions(&pristine, options)?);
+    for (name, sql) in &right {
+        match found.get(name) {
+            None => findings.push(format!("{name} is missing")),
+            Some(found) if found != sql => findings.push(format!("{name} was altered")),
+            Some(_) => {}
+        }
+    }
+    let unknown = found.keys().filter(|name| !right.contains_key(*name));
+    findings.extend(unknown.map(|name| format!("{name} is not of this library")));
+    Ok(findings)
+}
+
+fn definitions(
+    connection: &Connection,
+    options: &SqliteOptions,
+) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut statement = connection.prepare(&options.table.in_sql(DEFINITIONS))?;
+    statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+}

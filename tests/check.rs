@@ -1,0 +1,157 @@
+//! The check at start: what it finds, and what is asked before the first token is issued.
+
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use app_tokens::error::Failed;
+use app_tokens::record::{LastUse, Revocation};
+use app_tokens::store::{
+    Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, StoreError,
+    Supersede, Superseded, TokenStore,
+};
+use app_tokens::{
+    Access, CheckReport, IssueError, KeyId, KeyRing, NewToken, Policy, Reason, Timestamp, TokenId,
+};
+use common::outside::Outside;
+use common::*;
+
+fn other_ring() -> KeyRing {
+    KeyRing::parse(OTHER_KEYS).unwrap()
+}
+
+fn new() -> NewToken {
+    NewToken::new("alice", "My phone", Access::full())
+}
+
+#[test]
+fn nothing_is_found_where_ring_and_realm_fit() {
+    let bench = bench_over(Outside::new(), policy());
+    assert!(ready(bench.tokens.check()).unwrap().is_sound(), "without any row");
+    drop(bench.issue("alice"));
+    let report = ready(bench.tokens.check()).unwrap();
+    assert!(report.is_sound() && report.is_complete);
+    assert_eq!(report.to_string(), "1 unrevoked rows were checked, which is all");
+}
+
+#[test]
+fn a_ring_that_fits_no_row_is_found() {
+    let store = Outside::new();
+    drop(bench_over(store.clone(), policy()).issue("alice"));
+    let report = ready(bench_with_ring(store, other_ring(), policy()).tokens.check()).unwrap();
+    assert_eq!(report.under_missing_keys, [(KeyId::new(1).unwrap(), 1)]);
+    assert!(!report.is_sound() && report.tampered.is_empty());
+    assert!(
+        report.to_string().starts_with("1 rows are sealed under key 1, which the key ring lacks")
+    );
+}
+
+#[test]
+fn another_realm_is_found() {
+    let store = Outside::new();
+    let issued = bench_over(store.clone(), policy()).issue("alice");
+    let brand = Policy::new("brand").unwrap().with_realm("brand").unwrap();
+    let report = ready(bench_over(store, brand).tokens.check()).unwrap();
+    assert_eq!(report.tampered, [issued.id()]);
+    assert!(report.to_string().contains("for the realm \"brand\""), "{report}");
+}
+
+#[test]
+fn damaged_and_tampered_rows_are_found_and_revoked_ones_are_not() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let [damaged, tampered, revoked] = [(); 3].map(|()| bench.issue("alice").id());
+    store.damage(damaged);
+    store.change(tampered, |parts| parts.owner = owner("root"));
+    ready(bench.tokens.revoke(ops(), revoked, Reason::REQUESTED)).unwrap();
+    let report = ready(bench.tokens.check()).unwrap();
+    assert_eq!((report.damaged.clone(), report.tampered.clone()), (vec![damaged], vec![tampered]));
+    assert_eq!(report.checked, 2);
+    assert!(report.to_string().contains("1 rows are damaged"), "{report}");
+}
+
+#[test]
+fn a_check_is_bounded_and_says_so() {
+    let policy = policy().with_no_limit_per_owner();
+    let bench = bench(policy);
+    for _ in 0..CheckReport::MAX_ROWS + 1 {
+        drop(bench.issue("alice"));
+    }
+    let report = ready(bench.tokens.check()).unwrap();
+    assert!(!report.is_complete && report.checked == CheckReport::MAX_ROWS);
+    assert!(report.to_string().ends_with("there are more"));
+}
+
+/// A store that names the keys it is told to, and counts how often it is listed.
+#[derive(Clone, Default)]
+struct Naming {
+    kept: MemoryStore,
+    keys: Vec<KeyId>,
+    lists: Arc<AtomicUsize>,
+}
+
+impl TokenStore for Naming {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.kept.insert(insert).await
+    }
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.kept.supersede(supersede).await
+    }
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.kept.find(id).await
+    }
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        self.kept.list(filter, page).await
+    }
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.kept.replace(replaces).await
+    }
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.kept.revoke(filter, revocation).await
+    }
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.kept.touch(uses, now).await
+    }
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        self.kept.purge(purge, limit).await
+    }
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        Ok(self.keys.clone())
+    }
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        Ok(vec!["a trigger\n\u{1b}[31mcalled x".into()])
+    }
+}
+
+#[test]
+fn the_first_issue_walks_through_no_rows_unless_a_key_is_missing() {
+    let store = Naming { keys: vec![KeyId::new(1).unwrap()], ..Naming::default() };
+    let bench = bench_over(store.clone(), policy());
+    drop(ready(bench.tokens.issue(new())).unwrap());
+    drop(ready(bench.tokens.issue(new())).unwrap());
+    assert_eq!(store.lists.load(Ordering::Relaxed), 0);
+    let after = bench_with_ring(store.clone(), other_ring(), policy());
+    let refused = ready(after.tokens.issue(new())).unwrap_err();
+    assert!(matches!(refused, IssueError::Failed(Failed::OrphanRow { .. })), "{refused:?}");
+    after.clock.advance(400 * DAY);
+    assert!(ready(after.tokens.issue(new())).is_ok(), "what is under the lost key has expired");
+}
+
+#[test]
+fn a_store_may_name_a_key_too_many() {
+    let store = Naming { keys: vec![KeyId::new(9).unwrap()], ..Naming::default() };
+    let bench = bench_over(store, policy());
+    drop(ready(bench.tokens.issue(new())).unwrap());
+    let report = ready(bench.tokens.check()).unwrap();
+    assert_eq!(report.under_missing_keys, []);
+}
+
+#[test]
+fn what_the_store_finds_odd_is_one_line() {
+    let bench = bench_over(Naming::default(), policy());
+    let report = ready(bench.tokens.check()).unwrap();
+    assert!(!report.is_sound());
+    assert!(report.to_string().starts_with("the store: a trigger  [31mcalled x\n"), "{report}");
+}
