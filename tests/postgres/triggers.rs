@@ -161,8 +161,7 @@ fn a_change_that_a_trigger_keeps_out_is_a_failure_and_never_done_or_endless() {
             // What is put back afterwards is seen only by what looks again.
             if !liar.starts_with("AFTER") {
                 let (row, live) = (row(parts(1)), LiveAt::now(at(0)));
-                let replacement =
-                    Replace { row, live, unique_label: false, revokes_derived: None };
+                let replacement = Replace { row, live, unique_label: false, revokes_derived: None };
                 errors.push(store.replace(&[replacement]).await.unwrap_err());
                 errors.push(store.supersede(&superseding(1, 3)).await.unwrap_err());
                 let last_use = LastUse { at: at(9), address: None, client: None };

@@ -7,7 +7,6 @@ use tokio_postgres::types::Type;
 
 use super::binding::{
     FormArrays, Parameter, RevocationParams, filter_params, params_of_cutoff, read_row, row_params,
-    storable,
 };
 use super::error::Problem;
 use crate::key::KeyId;
@@ -99,7 +98,7 @@ impl Statements<'_> {
 
     /// Inserts a row, and answers whether its id was free.
     pub(super) async fn insert_row(&self, new: &TokenRecord) -> Result<bool, Problem> {
-        let columns = storable(new);
+        let columns = RowColumns::of(new);
         let inserted = self.query(INSERT, &row_params(&columns)).await?;
         if inserted.is_empty() && self.find(new.id()).await?.is_none() {
             // Nothing stands in its way, and yet it isn't there.
@@ -131,8 +130,7 @@ impl Statements<'_> {
     ) -> Result<(), Problem> {
         let (revocation, id) = (RevocationParams::of(revocation), number(id));
         let one: Parameter<'_> = (&id, Type::INT8);
-        let revoked =
-            self.query(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await?;
+        let revoked = self.query(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await?;
         if revoked.is_empty() {
             return Err(Problem::obstructed());
         }
@@ -221,7 +219,8 @@ impl Statements<'_> {
         loop {
             let left = limit - count;
             let bounds = [left, pages.start, pages.end];
-            let bounds: [Parameter<'_>; 3] = bounds.each_ref().map(|bound| (bound as _, Type::INT8));
+            let bounds: [Parameter<'_>; 3] =
+                bounds.each_ref().map(|bound| (bound as _, Type::INT8));
             let locked = self.query(LOCK_DEAD, &[&times[..], &bounds].concat()).await?;
             let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
             let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
