@@ -274,7 +274,10 @@ impl TokenStore for Outside {
     async fn list(&self, _: &Filter, _: Page) -> Result<Vec<Row>, StoreError> {
         Err(StoreError::not_done("it only finds"))
     }
-    async fn replace(&self, _: &Replace) -> Result<Replaced, StoreError> {
+    async fn supersede(&self, _: &Supersede) -> Result<Superseded, StoreError> {
+        Err(StoreError::not_done("it is read only"))
+    }
+    async fn replace(&self, _: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         Err(StoreError::not_done("it is read only"))
     }
     async fn revoke(&self, _: &Filter, _: &Revocation) -> Result<u64, StoreError> {
