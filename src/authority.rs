@@ -296,9 +296,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    fn refuse_without_flusher(&self) -> Result<(), Failed> {
+    fn refuse_without_upkeep(&self) -> Result<(), Failed> {
         let is_needed = self.engine.policy.idle_timeout().is_some();
-        if is_needed && !self.engine.usage.has_flusher() { Err(Failed::NoFlusher) } else { Ok(()) }
+        if is_needed && !self.engine.usage.has_upkeep() { Err(Failed::NoUpkeep) } else { Ok(()) }
     }
 
     pub(crate) fn emit(&self, event: &Event<'_>) {

@@ -69,7 +69,7 @@
 //! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
 //! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
 //!
-//! **Look after.** A [`UsageFlusher`](upkeep::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
+//! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes the last uses and purges what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
 //! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
@@ -91,7 +91,7 @@
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
-//! | `tokio` | `UsageFlusher::spawn_every` |
+//! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]

@@ -4,7 +4,6 @@
 mod common;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use app_tokens::error::{AuthError, DenialReason, Failed};
 use app_tokens::record::{Actor, Expires, LastUse, Status, StatusUnclear};
@@ -367,8 +366,8 @@ proptest! {
             let under = tokens.issue_under(&caller, NewToken::new("alice", "y", asked.clone()));
             granted.extend(under.map(|under| under.view().access().clone()));
         }
-        let rotation = Rotation::new().narrowed_to(asked.clone()).overlap(Duration::from_secs(100));
-        let rotated = tokens.rotate(&ops(), token.id(), rotation);
+        let rotation = Rotation::new().narrowed_to(asked.clone());
+        let rotated = tokens.rotate(&ops(), bench.issue_with(had.clone()).id(), rotation);
         granted.extend(rotated.map(|rotated| rotated.view().access().clone()));
         let narrowed = tokens.narrow(&ops(), token.id(), asked.clone());
         granted.extend(narrowed.map(|narrowed| narrowed.access().clone()));

@@ -634,10 +634,15 @@ fn unique_labels_are_compared_byte_for_byte() {
     let tokens = bench.tokens.blocking();
     for label in ["Phone", "phone", "Phone\u{200E}", "é", "e\u{301}"] {
         assert_eq!(
-            tokens.issue(NewToken::new("alice", label)).unwrap().view().label().as_str(),
+            tokens
+                .issue(NewToken::new("alice", label, Access::full()))
+                .unwrap()
+                .view()
+                .label()
+                .as_str(),
             label
         );
-        let again = tokens.issue(NewToken::new("alice", format!(" {label} ")));
+        let again = tokens.issue(NewToken::new("alice", format!(" {label} "), Access::full()));
         assert!(matches!(again, Err(IssueError::LabelTaken)), "{label:?}");
     }
 }
@@ -1379,7 +1384,7 @@ fn a_leaked_text_need_not_be_utf_8() {
     let bench = bench(policy());
     let token = bench.issue("alice");
     let text = [b"caf\xe9 ", token.expose_secret().as_bytes(), b"\xff"].concat();
-    let report = bench.tokens.blocking().revoke_leaked(&text, "scanner").unwrap();
+    let report = bench.tokens.blocking().revoke_leaked(&text, &operator("scanner")).unwrap();
     assert_eq!(outcomes(&report.leaks), [(token.id(), LeakOutcome::Revoked)]);
 }
 
@@ -1390,12 +1395,12 @@ fn more_tokens_than_one_call_looks_up_are_all_revoked_by_going_on_also_within_on
     let issued: Vec<_> = (0..=LeakReport::MAX_LEAKS).map(|_| bench.issue("alice")).collect();
     let texts: Vec<_> = issued.iter().map(IssuedToken::expose_secret).collect();
     let text = base64::engine::general_purpose::STANDARD.encode(texts.join(":"));
-    let first = bench.tokens.blocking().revoke_leaked(&text, "scanner").unwrap();
+    let first = bench.tokens.blocking().revoke_leaked(&text, &operator("scanner")).unwrap();
     assert_eq!(first.leaks.len(), LeakReport::MAX_LEAKS);
     let last = &issued[LeakReport::MAX_LEAKS];
     bench.assert_good(last.expose_secret());
     let rest = &text[first.rest.unwrap()..];
-    let second = bench.tokens.blocking().revoke_leaked(rest, "scanner").unwrap();
+    let second = bench.tokens.blocking().revoke_leaked(rest, &operator("scanner")).unwrap();
     assert_eq!(outcomes(&second.leaks), [(last.id(), LeakOutcome::Revoked)]);
     assert_eq!(second.rest, None);
 }
@@ -1404,9 +1409,10 @@ fn more_tokens_than_one_call_looks_up_are_all_revoked_by_going_on_also_within_on
 fn other_tasks_run_while_a_long_text_is_looked_through() {
     let bench = bench(policy());
     let token = bench.issue("alice");
+    let scanner = operator("scanner");
     let yields = |text: &str| {
         let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(bench.tokens.revoke_leaked(text, "scanner"));
+            Box::pin(bench.tokens.revoke_leaked(text, &scanner));
         let mut context = Context::from_waker(Waker::noop());
         let mut yields = 0;
         loop {

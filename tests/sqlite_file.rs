@@ -42,7 +42,6 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
     for theirs in [
         "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
-        "CREATE VIEW app_tokens AS SELECT 1 AS id",
         "CREATE TABLE app_tokens_schema (version INTEGER)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",

@@ -2,8 +2,8 @@
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{
-    Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TableName, TokenStore,
-    conformance,
+    Certainty, Filter, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
+    TokenStore, conformance,
 };
 use app_tokens::{Access, AuthError, KeyRing, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
@@ -21,7 +21,8 @@ async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
     for step in SqliteStore::MIGRATIONS {
         connection.execute_batch(&table.in_sql(step)).unwrap();
     }
-    SqliteTransaction::begin_with_table(Box::leak(Box::new(connection)), table).unwrap()
+    let options = SqliteOptions::new().with_table(table);
+    SqliteTransaction::begin_with(Box::leak(Box::new(connection)), &options).unwrap()
 }
 
 mod contract {
@@ -128,6 +129,10 @@ fn within_a_transaction_of_the_hosts_own_the_outer_one_decides() {
     }
 }
 
+fn with_trigger(name: &str) -> SqliteOptions {
+    SqliteOptions::new().with_known_trigger(name)
+}
+
 #[test]
 fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     let (_file, store, mut host) = file_of_a_host();
@@ -136,7 +141,7 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
         "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
     )
     .unwrap();
-    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("no_third")).unwrap();
     insert(&transaction, parts(2));
     // The row that it supersedes is written first.
     let error = wait(transaction.supersede(&superseding(1, 3))).unwrap_err();
@@ -154,7 +159,7 @@ fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
         "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
     )
     .unwrap();
-    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("full")).unwrap();
     insert(&transaction, parts(1));
     let error = wait(transaction.insert(&creation(parts(2)))).unwrap_err();
     assert_eq!(error.certainty(), Certainty::NotDone);
@@ -206,7 +211,8 @@ fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
 fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
     let (_file, _store, mut host) = file_of_a_host();
     let mut refusal = |table: &str| {
-        SqliteTransaction::begin_with_table(&mut host, table.parse().unwrap()).unwrap_err()
+        let options = SqliteOptions::new().with_table(table.parse().unwrap());
+        SqliteTransaction::begin_with(&mut host, &options).unwrap_err()
     };
     let error = refusal("tokens");
     assert!(matches!(error, SqliteStoreError::NotMigrated { .. }), "{error}");
@@ -235,7 +241,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
         for step in SqliteStore::MIGRATIONS {
             file.raw().execute_batch(&table.in_sql(step)).unwrap();
         }
-        insert(&SqliteStore::open_with_table(file.path(), table).unwrap(), parts(1));
+        let options = SqliteOptions::new().with_table(table);
+        insert(&SqliteStore::open_with(file.path(), &options).unwrap(), parts(1));
     }
 }
 

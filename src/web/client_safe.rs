@@ -281,7 +281,7 @@ mod tests {
             Secret::draw(&mut Talkative).unwrap_err().into(),
             StatusUnclear::KeyMissing(key()).into(),
             Failed::OrphanRow { id: id(), key_id: key() },
-            Failed::NoFlusher,
+            Failed::NoUpkeep,
             Failed::NotIntact,
             Failed::NoFreeId,
         ]

@@ -646,7 +646,7 @@ impl From<ChangeError> for Refusal {
             ChangeError::Life(LifeError::NoLife) => Refusal::NoLife,
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,
-            ChangeError::Rotated => Refusal::Rotated,
+            ChangeError::Rotated { .. } => Refusal::Rotated,
             ChangeError::Conflict => Refusal::Conflict,
             other => Refusal::Failed(other.to_string()),
         }

@@ -187,22 +187,22 @@ impl<'h> Check<'h> {
 
     // -- when a token ends
 
-    /// What it came from by rotation, as far as no `spared` one is met.
-    fn first_of_line(&self, mut id: TokenId, spared: Option<TokenId>) -> &Known<'h> {
+    /// What it came from by rotation.
+    fn first_of_line(&self, mut id: TokenId) -> &Known<'h> {
         loop {
             let token = &self.tokens[&id];
             match token.origin {
-                Origin::Rotated { old } if Some(old) != spared => id = old,
+                Origin::Rotated { old } => id = old,
                 _ => return token,
             }
         }
     }
 
-    /// What it came from in any way, as far as no `spared` one is met.
-    fn eldest(&self, id: TokenId, spared: Option<TokenId>) -> &Known<'h> {
-        let first = self.first_of_line(id, spared);
+    /// What it came from in any way.
+    fn eldest(&self, id: TokenId) -> &Known<'h> {
+        let first = self.first_of_line(id);
         match first.origin {
-            Origin::Under(parent) if Some(parent) != spared => self.first_of_line(parent, spared),
+            Origin::Under(parent) => self.first_of_line(parent),
             _ => first,
         }
     }
@@ -224,7 +224,7 @@ impl<'h> Check<'h> {
             |maybe: bool, sure, reasons| maybe.then_some(End { span, sure, from: None, reasons });
         // What is issued under `parent` is ended with it, whichever came first: after it nothing is issued under it. Under another
         // token of that family something may be.
-        let first = self.first_of_line(id, None);
+        let first = self.first_of_line(id);
         let derived = |parent: TokenId, done: bool| {
             let is_under = made.derived_from() == Some(self.family(parent));
             let was_there = first.origin == Origin::Under(parent) || first.born.surely_before(span);
@@ -236,8 +236,8 @@ impl<'h> Check<'h> {
             derived(parent, sure && first.born.surely_before(span)).filter(|_| maybe)
         };
         // A successor can't escape, nor can what is being issued under a token that was there.
-        let all = |done: bool, spared, reasons| {
-            let born = self.eldest(id, spared).born;
+        let all = |done: bool, reasons| {
+            let born = self.eldest(id).born;
             end(born.maybe_before(span), done && born.surely_before(span), reasons)
         };
         let is_of_family = |of: TokenId| {
@@ -250,13 +250,13 @@ impl<'h> Check<'h> {
                 end(true, done, &[Revoked, Unknown])
             }
             Deed::Forget { token, reach: Reach::One } => derived(token, done),
-            Deed::Forget { token, .. } if is_his(token) => all(done, None, &[Revoked, Unknown]),
+            Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
             Deed::Authenticate { token }
                 if self.history.setting.reuse_ends_family
                     && is_reuse(event)
                     && is_of_family(token) =>
             {
-                all(!self.is_spared(made), None, &[Revoked])
+                all(!self.is_spared(made), &[Revoked])
             }
             _ if !done => None,
             Deed::Revoke { token, reach: Reach::One } | Deed::Leak { token, is_right: true } => {
@@ -267,13 +267,11 @@ impl<'h> Check<'h> {
                 }
             }
             Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
-                all(!self.is_spared(made), None, &[Revoked])
+                all(!self.is_spared(made), &[Revoked])
             }
-            Deed::Revoke { token, reach: Reach::Others } if is_his(token) && token != id => {
-                all(true, Some(token), &[Revoked])
-            }
-            Deed::Revoke { token, reach: Reach::All } if is_his(token) => {
-                all(true, None, &[Revoked])
+            Deed::Revoke { token, reach: Reach::Others } if is_of_family(token) => None,
+            Deed::Revoke { token, reach: Reach::Others | Reach::All } if is_his(token) => {
+                all(true, &[Revoked])
             }
             Deed::Rotate { token: old, turn } if old == id => {
                 let overlap = self.overlap(turn);

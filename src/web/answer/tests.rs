@@ -80,7 +80,7 @@ fn only_a_token_that_is_no_good_or_none_is_401() {
 fn a_failure_is_503_and_has_no_challenge() {
     for refusal in [
         failed(),
-        AuthError::Failed(Failed::NoFlusher).into(),
+        AuthError::Failed(Failed::NoUpkeep).into(),
         Refusal::Accounts("no route to host".into()),
     ] {
         has_status(&refusal, 503);
