@@ -72,7 +72,7 @@
 //! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes the last uses and purges what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
-//! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
+//! Without a runtime, [`tokens.block_on(…)`](TokenAuthority::block_on) waits for any of these calls.
 //!
 //! # Your own store
 //!
@@ -128,7 +128,6 @@ mod authority;
 pub mod upkeep;
 mod transaction;
 mod block_on;
-mod blocking;
 pub mod error;
 // -- how it arrives
 pub mod web;
@@ -152,7 +151,6 @@ pub use access::{
     Selection,
 };
 pub use attributes::Attributes;
-pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
 pub use key::{KeyId, Seal};

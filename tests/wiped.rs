@@ -111,9 +111,9 @@ fn a_dropped_token_is_nowhere_in_memory() {
     let policy = Policy::new("acme").unwrap();
     let ring = KeyRing::ephemeral().unwrap();
     let tokens = TokenAuthority::new(SqliteStore::in_memory().unwrap(), ring, policy);
-    let tokens = tokens.blocking();
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
     let secret = turned(issued.expose_secret());
     assert!(copies_of(&secret) >= 1, "the search finds what is there");
     let presented = Zeroizing::new(issued.expose_secret().to_owned());
@@ -121,8 +121,8 @@ fn a_dropped_token_is_nowhere_in_memory() {
     drop(issued);
     assert_eq!(copies_of(&secret), 1, "what the client presents, and nothing else");
 
-    drop(tokens.authenticate(presented.as_str()).unwrap());
-    drop(tokens.authenticate(by_hand.as_str()).unwrap());
+    drop(tokens.block_on(tokens.authenticate(presented.as_str())).unwrap());
+    drop(tokens.block_on(tokens.authenticate(by_hand.as_str())).unwrap());
     drop(presented);
     assert_eq!(copies_of(&secret), 0);
 }
@@ -157,7 +157,8 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
     let login = login(tokens.clone());
-    let issued = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     let scanner = Operator::new("scanner").unwrap();
     let secret = turned(issued.expose_secret());
     let upper = turned(&Zeroizing::new(issued.expose_secret().to_uppercase()));
@@ -185,7 +186,7 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
         let once = Zeroizing::new(STANDARD.encode(&*inside));
         let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
         for leaked in [&*inside, once.as_bytes(), twice.as_bytes()] {
-            let report = tokens.blocking().revoke_leaked(leaked, &scanner).unwrap();
+            let report = tokens.block_on(tokens.revoke_leaked(leaked, &scanner)).unwrap();
             assert_eq!(report.leaks.len(), 1);
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }

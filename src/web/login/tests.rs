@@ -76,7 +76,7 @@ impl World {
         })
         .build();
         let token =
-            tokens.blocking().issue(NewToken::new("u1", "My phone", Access::full())).unwrap();
+            tokens.block_on(tokens.issue(NewToken::new("u1", "My phone", Access::full()))).unwrap();
         let accounts = TwoAccounts { asked: asked.clone(), disabled, broken };
         World { login: Login::new(tokens, accounts), token, asked, told }
     }
