@@ -138,12 +138,11 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
     for after in [&b""[..], b"_StapleAndSomeMore", b"_x\n", b"_\xe9", b"_ask", &[b'_'; 60]] {
         let password = joined(&[&[b'x'; 64], &turn(&pattern), after]);
         // Made one after the other, and gone before the search.
-        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 6] = [
+        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 5] = [
             &|| basic(b"alice", &password),
             &|| basic(b"x", &password),
             &|| basic(&password, b""),
             &|| joined(&[b"Bearer ", &password]),
-            &|| joined(&[b"ApiKey ", &password]),
             &|| joined(&[&password]),
         ];
         for header in headers {
@@ -169,14 +168,12 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
         let text = joined(&[before.as_bytes(), &token, after.as_bytes()]);
         let encoded = Zeroizing::new(STANDARD.encode(&*text));
         // Made one after the other, and gone before the search.
-        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 8] = [
+        let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 6] = [
             &|| basic(b"alice", &text),
             &|| basic(b"\xe9lise", &text),
             &|| basic(&text, b""),
             &|| basic(encoded.as_bytes(), b"x"),
             &|| joined(&[b"Bearer ", &text]),
-            &|| joined(&[b"ApiKey ", &text]),
-            &|| joined(&[b"Negotiate ", encoded.as_bytes()]),
             &|| joined(&[&text]),
         ];
         for header in headers {
@@ -193,6 +190,12 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
             assert_eq!(report.leaks.len(), 1);
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }
+    }
+    // In schemes that are not ours.
+    for header in [b"ApiKey ", b"Basicx "] {
+        let encoded = Zeroizing::new(STANDARD.encode(&*token));
+        try_to_enter(&login, &joined(&[header, &token]));
+        try_to_enter(&login, &joined(&[header, encoded.as_bytes()]));
     }
     assert_eq!(copies_of(&secret), 1, "what the client presents, and nothing else");
     drop(token);
