@@ -111,13 +111,12 @@ fn attributes_are_a_map_that_is_checked() {
 #[test]
 fn a_view_has_every_fact_and_no_digest() {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let tokens = tokens.blocking();
     let attributes = Attributes::new().with("device", "NAS").unwrap();
     let helpdesk = Operator::new("helpdesk").unwrap();
     let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap())
         .attributes(attributes)
         .issued_by(&helpdesk);
-    let issued = tokens.issue(new).unwrap();
+    let issued = tokens.block_on(tokens.issue(new)).unwrap();
     let id = issued.view().id();
     let created_at = issued.view().created_at().to_string();
     let shape = json!({
