@@ -143,9 +143,10 @@ fn a_view_has_every_fact_and_no_digest() {
     }
     is_refused::<TokenView>(json!({}), "missing field");
 
-    _ = tokens.authenticate(issued.expose_secret()).unwrap();
-    tokens.revoke(&helpdesk, id, Reason::REQUESTED).unwrap();
-    let page = tokens.list(&Filter::every_token(), Page::first(10)).unwrap();
+    _ = tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap();
+    tokens.block_on(tokens.revoke(&helpdesk, id, Reason::REQUESTED)).unwrap();
+    let listed = tokens.list(&Filter::every_token(), Page::first(10));
+    let page = tokens.block_on(listed).unwrap();
     let written = serde_json::to_value(&page).unwrap();
     let (status, revocation) =
         (&written["tokens"][0]["status"], &written["tokens"][0]["revocation"]);
