@@ -216,6 +216,11 @@ pub enum Event<'a> {
         /// Why.
         error: &'a Failed,
     },
+    /// Dead rows could not be purged by the [upkeep](crate::upkeep::Upkeep). It tries again.
+    NotPurged {
+        /// Why.
+        error: &'a Failed,
+    },
     /// Dead rows were purged.
     Purged {
         /// How many rows for certain.
@@ -285,6 +290,7 @@ impl BufferedEvent {
             | Event::Resealed { .. }
             | Event::Forgotten { .. }
             | Event::UsageNotWritten { .. }
+            | Event::NotPurged { .. }
             | Event::Purged { .. } => unreachable!("a transaction only issues and revokes"),
         }
     }

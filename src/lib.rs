@@ -69,10 +69,10 @@
 //! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
 //! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
 //!
-//! **Look after.** A [`UsageFlusher`](upkeep::UsageFlusher) writes the last uses, [`purge`](TokenAuthority::purge) deletes what has been dead for long,
+//! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes the last uses and purges what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
-//! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
+//! Without a runtime, [`tokens.block_on(…)`](TokenAuthority::block_on) waits for any of these calls.
 //!
 //! # Your own store
 //!
@@ -93,7 +93,7 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
-//! | `tokio` | `UsageFlusher::spawn_every` |
+//! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
@@ -134,7 +134,6 @@ pub mod upkeep;
 mod tracing_observer;
 mod transaction;
 mod block_on;
-mod blocking;
 pub mod error;
 // -- how it arrives
 pub mod web;
@@ -158,7 +157,6 @@ pub use access::{
     Selection,
 };
 pub use attributes::Attributes;
-pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
 pub use key::{KeyId, Seal};

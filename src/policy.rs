@@ -189,8 +189,8 @@ impl Policy {
 
     /// Denies tokens that were not used for this long.
     ///
-    /// It needs a [`UsageFlusher`](crate::upkeep::UsageFlusher): until one is attached, nothing is
-    /// issued or authenticated.
+    /// It needs an [`Upkeep`](crate::upkeep::Upkeep): until one is attached, nothing is issued
+    /// or authenticated.
     ///
     /// # Errors
     /// [`PolicyError::IdleTooShort`] if it is under a day.

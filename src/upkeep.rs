@@ -1,7 +1,9 @@
-//! Upkeep: last uses are written from time to time.
+//! Upkeep: last uses are written and dead rows are purged, from time to time.
 
 use std::fmt;
 #[cfg(feature = "tokio")]
+use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::authority::TokenAuthority;
@@ -10,9 +12,13 @@ use crate::event::Event;
 #[cfg(feature = "tokio")]
 use crate::store::StoreError;
 use crate::store::TokenStore;
+use crate::timestamp::Timestamp;
+
+/// How long after a purge the next one is due.
+const PURGE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Writes the uses that are not written yet. A [`UsageFlusher`] calls it from time to time.
+    /// Writes the uses that are not written yet. [`Upkeep`] calls it from time to time.
     ///
     /// If a write is delayed by more than five minutes, for example because the machine was
     /// suspended, it may overwrite later uses with earlier ones.
@@ -27,97 +33,172 @@ impl<S: TokenStore> TokenAuthority<S> {
         flushed
     }
 
-    /// Attaches a flusher, which writes the last uses from time to time.
-    pub fn usage_flusher(&self) -> UsageFlusher<S>
+    /// Attaches the upkeep: it writes last uses and purges dead rows. Keep it while tokens are in
+    /// use.
+    pub fn upkeep(&self) -> Upkeep<S>
     where
         S: Clone,
     {
-        UsageFlusher::attach(self.clone())
+        self.usage().attach_upkeep();
+        Upkeep { tokens: self.clone(), last_purge: Mutex::new(None) }
     }
 }
 
-/// Writes the last uses from time to time: in a task, or when the host calls it.
+/// Writes last uses and purges dead rows: in a task, or when the host calls [`once`](Self::once).
 ///
-/// Made by [`TokenAuthority::usage_flusher`]. Under a policy with an idle time-out, the authority
-/// works only while a flusher is attached. Without one, a restart would lose the uses that keep
-/// tokens alive.
-#[must_use = "last uses are written only by a flusher: keep it, and call `flush` now and then"]
-pub struct UsageFlusher<S: TokenStore + Clone> {
+/// Made by [`TokenAuthority::upkeep`]. Under a policy with an idle time-out, the authority works
+/// only while it is attached. Without it, a restart would lose the uses that keep tokens alive.
+///
+/// ```
+/// # use app_tokens::TokenAuthority;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tokens = TokenAuthority::in_memory("acme")?;
+/// let upkeep = tokens.upkeep();
+/// // about once a minute, in a loop of the host, and before the process ends
+/// tokens.block_on(upkeep.once())?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "last uses are written only by it: keep it, and call `once` now and then"]
+pub struct Upkeep<S: TokenStore + Clone> {
     tokens: TokenAuthority<S>,
+    last_purge: Mutex<Option<Timestamp>>,
 }
 
-impl<S: TokenStore + Clone> UsageFlusher<S> {
-    pub(crate) fn attach(tokens: TokenAuthority<S>) -> UsageFlusher<S> {
-        tokens.usage().attach_flusher();
-        UsageFlusher { tokens }
-    }
-
-    /// Writes the uses that are not written yet.
+impl<S: TokenStore + Clone> Upkeep<S> {
+    /// Writes the uses that are not written yet. Purges dead rows if it has not done so for a day.
     ///
-    /// Call it about once a minute, and before the process ends.
+    /// Call it about once a minute, and before the process ends. Its first call purges, too. A
+    /// failure of one does not keep the other from being done.
     ///
     /// # Errors
-    /// [`Failed`] if the store fails. What it did not write is kept for the next call.
-    pub async fn flush(&self) -> Result<(), Failed> {
-        self.tokens.flush_usage().await
+    /// [`Failed`] if the store fails, also reported as [`Event::UsageNotWritten`] or
+    /// [`Event::NotPurged`]. The next call tries again.
+    pub async fn once(&self) -> Result<(), Failed> {
+        let flushed = self.tokens.flush_usage().await;
+        let purged = if self.is_purge_due() { self.purge().await } else { Ok(()) };
+        flushed.and(purged)
     }
-}
 
-impl<S: TokenStore + Clone> Drop for UsageFlusher<S> {
-    fn drop(&mut self) {
-        self.tokens.usage().detach_flusher();
-    }
-}
-
-impl<S: TokenStore + Clone> fmt::Debug for UsageFlusher<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("UsageFlusher")
-    }
-}
-
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-impl<S: TokenStore + Clone + 'static> UsageFlusher<S> {
-    /// Starts a tokio task that writes the uses every `period`, until it is stopped or dropped.
-    ///
-    /// A failure is reported as [`Event::UsageNotWritten`], and the next period tries again. Call
-    /// it on a tokio runtime with time enabled. A `period` below a millisecond counts as one.
-    pub fn spawn_every(self, period: Duration) -> FlushTask {
-        let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
-        // A period of zero would keep the processor busy.
-        let period = period.max(Duration::from_millis(1));
-        let task = tokio::spawn(async move {
-            while tokio::time::timeout(period, &mut stopped).await.is_err() {
-                // ignored: the failure was emitted as an event, and the next period tries again.
-                _ = self.flush().await;
-            }
-            self.flush().await
-        });
-        FlushTask { task, stop }
-    }
-}
-
-/// The task of [`UsageFlusher::spawn_every`]. If dropped, it writes a last time and ends.
-#[cfg(feature = "tokio")]
-#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
-#[must_use = "the task ends when this is dropped"]
-#[derive(Debug)]
-pub struct FlushTask {
-    task: tokio::task::JoinHandle<Result<(), Failed>>,
-    stop: tokio::sync::oneshot::Sender<()>,
-}
-
-#[cfg(feature = "tokio")]
-impl FlushTask {
-    /// Stops the task, and waits until it has written a last time.
-    ///
-    /// # Errors
-    /// [`Failed`] if the last write failed.
-    pub async fn stop(self) -> Result<(), Failed> {
-        drop(self.stop);
-        match self.task.await {
-            Ok(flushed) => flushed,
-            Err(error) => Err(StoreError::unknown(error).into()),
+    async fn purge(&self) -> Result<(), Failed> {
+        let begun = self.tokens.now();
+        let purged = self.tokens.purge().await;
+        match &purged {
+            Ok(_) => *self.last_purge.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun),
+            Err(error) => self.tokens.emit(&Event::NotPurged { error }),
         }
+        purged.map(|_| ())
+    }
+
+    fn is_purge_due(&self) -> bool {
+        let now = self.tokens.now();
+        let last = *self.last_purge.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back must not put it off.
+        last.is_none_or(|last| now < last || now >= last.saturating_add(PURGE_PERIOD))
+    }
+}
+
+impl<S: TokenStore + Clone> Drop for Upkeep<S> {
+    fn drop(&mut self) {
+        self.tokens.usage().detach_upkeep();
+    }
+}
+
+impl<S: TokenStore + Clone> fmt::Debug for Upkeep<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Upkeep")
+    }
+}
+
+/// How often the task writes last uses.
+#[cfg(feature = "tokio")]
+const FLUSH_PERIOD: Duration = Duration::from_secs(60);
+/// How long after the start, or after a failure, the task purges.
+#[cfg(feature = "tokio")]
+const PURGE_DELAY: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+impl<S: TokenStore + Clone + 'static> Upkeep<S> {
+    /// Starts the upkeep on the tokio runtime, until it is stopped or dropped.
+    ///
+    /// It writes last uses every minute. It purges dead rows five minutes after the start and then
+    /// daily. A long purge does not delay the writes. A failure is reported as
+    /// [`Event::UsageNotWritten`] or [`Event::NotPurged`]. After that a write is tried again in a
+    /// minute, and a purge in five.
+    ///
+    /// Call it on a tokio runtime with time enabled.
+    pub fn spawn(self) -> UpkeepTask {
+        let (stop, stopped) = tokio::sync::watch::channel(());
+        let upkeep = Arc::new(self);
+        let purging = tokio::spawn({
+            let (upkeep, stopped) = (upkeep.clone(), stopped.clone());
+            async move {
+                let mut pause = PURGE_DELAY;
+                while sleep(pause, stopped.clone()).await {
+                    pause = if upkeep.purge().await.is_ok() { PURGE_PERIOD } else { PURGE_DELAY };
+                }
+            }
+        });
+        let flushing = tokio::spawn(async move {
+            while sleep(FLUSH_PERIOD, stopped.clone()).await {
+                // ignored: the failure was emitted as an event, and the next minute tries again.
+                _ = upkeep.tokens.flush_usage().await;
+            }
+            upkeep.tokens.flush_usage().await
+        });
+        UpkeepTask {
+            stop: Mutex::new(Some(stop)),
+            flushing: tokio::sync::Mutex::new(Some(flushing)),
+            purging: purging.abort_handle(),
+        }
+    }
+}
+
+/// Sleeps, and returns whether the task shall go on. It is stopped when the sender is dropped.
+#[cfg(feature = "tokio")]
+async fn sleep(period: Duration, mut stopped: tokio::sync::watch::Receiver<()>) -> bool {
+    tokio::time::timeout(period, stopped.changed()).await.is_err()
+}
+
+/// The tasks of [`Upkeep::spawn`]. If dropped, they write last uses once more and end.
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+#[must_use = "the upkeep ends when this is dropped"]
+#[derive(Debug)]
+pub struct UpkeepTask {
+    /// `None` once it is stopped.
+    stop: Mutex<Option<tokio::sync::watch::Sender<()>>>,
+    flushing: tokio::sync::Mutex<Option<tokio::task::JoinHandle<Result<(), Failed>>>>,
+    purging: tokio::task::AbortHandle,
+}
+
+#[cfg(feature = "tokio")]
+impl UpkeepTask {
+    /// Stops the upkeep, and waits until it has written last uses once more.
+    ///
+    /// A purge that runs is given up between two batches; the next start goes on with it. Stopping
+    /// again, or from several places at once, is no error.
+    ///
+    /// # Errors
+    /// [`Failed`] if the last write failed. Only the first call that waited to the end is told.
+    pub async fn stop(&self) -> Result<(), Failed> {
+        drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.purging.abort();
+        let mut flushing = self.flushing.lock().await;
+        let Some(task) = flushing.as_mut() else {
+            return Ok(());
+        };
+        // Taken out only after it has ended: this future may be dropped while it waits.
+        let ended = task.await;
+        *flushing = None;
+        ended.unwrap_or_else(|error| Err(StoreError::unknown(error).into()))
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Drop for UpkeepTask {
+    fn drop(&mut self) {
+        self.purging.abort();
     }
 }

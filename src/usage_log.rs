@@ -17,7 +17,7 @@ pub(crate) struct UsageLog {
     reuses: Reports,
     uses_from_outside: Reports,
     examinations: Reports,
-    flushers: AtomicUsize,
+    upkeeps: AtomicUsize,
     /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
     /// use may have moved to the store in between.
     flushes: AtomicUsize,
@@ -58,7 +58,7 @@ impl UsageLog {
             reuses: Reports::default(),
             uses_from_outside: Reports::default(),
             examinations: Reports::default(),
-            flushers: AtomicUsize::new(0),
+            upkeeps: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
         }
     }
@@ -178,16 +178,16 @@ impl UsageLog {
         self.flushes.load(Ordering::SeqCst)
     }
 
-    pub(crate) fn attach_flusher(&self) {
-        self.flushers.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn attach_upkeep(&self) {
+        self.upkeeps.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn detach_flusher(&self) {
-        self.flushers.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn detach_upkeep(&self) {
+        self.upkeeps.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn has_flusher(&self) -> bool {
-        self.flushers.load(Ordering::Relaxed) > 0
+    pub(crate) fn has_upkeep(&self) -> bool {
+        self.upkeeps.load(Ordering::Relaxed) > 0
     }
 
     fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {

@@ -2,8 +2,8 @@
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{
-    Certainty, Filter, SqliteStore, SqliteStoreError, SqliteTransaction, TableName, TokenStore,
-    conformance,
+    Certainty, Filter, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
+    TokenStore, conformance,
 };
 use app_tokens::{Access, AuthError, KeyRing, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
@@ -21,7 +21,8 @@ async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
     for step in SqliteStore::MIGRATIONS {
         connection.execute_batch(&table.in_sql(step)).unwrap();
     }
-    SqliteTransaction::begin_with_table(Box::leak(Box::new(connection)), table).unwrap()
+    let options = SqliteOptions::new().with_table(table);
+    SqliteTransaction::begin_with(Box::leak(Box::new(connection)), &options).unwrap()
 }
 
 mod contract {
@@ -64,13 +65,15 @@ fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before()
     transaction.with(add_user).unwrap();
     let inside = authority(&transaction);
     let issued =
-        inside.blocking().issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
-    assert!(inside.blocking().authenticate(issued.expose_secret()).is_ok());
+        inside.block_on(inside.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
+    assert!(inside.block_on(inside.authenticate(issued.expose_secret())).is_ok());
     let outside = authority(store);
-    let outside = outside.blocking();
-    assert!(outside.authenticate(issued.expose_secret()).is_err(), "nobody else sees it yet");
+    assert!(
+        outside.block_on(outside.authenticate(issued.expose_secret())).is_err(),
+        "nobody else sees it yet"
+    );
     transaction.commit().unwrap();
-    assert!(outside.authenticate(issued.expose_secret()).is_ok());
+    assert!(outside.block_on(outside.authenticate(issued.expose_secret())).is_ok());
     assert_eq!(users(&host), 1);
 }
 
@@ -94,15 +97,16 @@ fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
     let (_file, store, mut host) = file_of_a_host();
     add_user(&host).unwrap();
     let tokens = authority(store);
-    let tokens = tokens.blocking();
-    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     transaction.with(|connection| connection.execute("DELETE FROM users", [])).unwrap();
     let by = &operator("closing the account");
-    authority(&transaction).blocking().revoke(by, issued.id(), Reason::REQUESTED).unwrap();
-    assert!(tokens.authenticate(issued.expose_secret()).is_ok());
+    let inside = authority(&transaction);
+    inside.block_on(inside.revoke(by, issued.id(), Reason::REQUESTED)).unwrap();
+    assert!(tokens.block_on(tokens.authenticate(issued.expose_secret())).is_ok());
     transaction.commit().unwrap();
-    match tokens.authenticate(issued.expose_secret()) {
+    match tokens.block_on(tokens.authenticate(issued.expose_secret())) {
         Err(AuthError::Denied(denied)) => assert_eq!(denied.reason(), DenialReason::Revoked),
         other => panic!("{other:?}"),
     }
@@ -128,6 +132,10 @@ fn within_a_transaction_of_the_hosts_own_the_outer_one_decides() {
     }
 }
 
+fn with_trigger(name: &str) -> SqliteOptions {
+    SqliteOptions::new().with_known_trigger(name)
+}
+
 #[test]
 fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     let (_file, store, mut host) = file_of_a_host();
@@ -136,7 +144,7 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
         "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
     )
     .unwrap();
-    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("no_third")).unwrap();
     insert(&transaction, parts(2));
     // The row that it supersedes is written first.
     let error = wait(transaction.supersede(&superseding(1, 3))).unwrap_err();
@@ -154,7 +162,7 @@ fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
         "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
     )
     .unwrap();
-    let transaction = SqliteTransaction::begin(&mut host).unwrap();
+    let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("full")).unwrap();
     insert(&transaction, parts(1));
     let error = wait(transaction.insert(&creation(parts(2)))).unwrap_err();
     assert_eq!(error.certainty(), Certainty::NotDone);
@@ -206,7 +214,8 @@ fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
 fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
     let (_file, _store, mut host) = file_of_a_host();
     let mut refusal = |table: &str| {
-        SqliteTransaction::begin_with_table(&mut host, table.parse().unwrap()).unwrap_err()
+        let options = SqliteOptions::new().with_table(table.parse().unwrap());
+        SqliteTransaction::begin_with(&mut host, &options).unwrap_err()
     };
     let error = refusal("tokens");
     assert!(matches!(error, SqliteStoreError::NotMigrated { .. }), "{error}");
@@ -235,7 +244,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
         for step in SqliteStore::MIGRATIONS {
             file.raw().execute_batch(&table.in_sql(step)).unwrap();
         }
-        insert(&SqliteStore::open_with_table(file.path(), table).unwrap(), parts(1));
+        let options = SqliteOptions::new().with_table(table);
+        insert(&SqliteStore::open_with(file.path(), &options).unwrap(), parts(1));
     }
 }
 
@@ -243,43 +253,35 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(
-        authority(store.clone())
-            .blocking()
-            .issue(NewToken::new("alice", "Old", Access::full()))
-            .unwrap(),
-    );
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let inside = tokens.in_transaction(&transaction);
     let (by, all) = (&operator("x"), Filter::every_token());
-    inside.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
-    drop(inside.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
+    inside.block_on(inside.revoke_matching(by, &all, Reason::REQUESTED)).unwrap();
+    drop(inside.block_on(inside.issue(NewToken::new("alice", "New", Access::full()))).unwrap());
     drop(inside.into_events());
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
+    tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }
 
 /// The second part knows nothing of what the first one revoked in the same transaction.
 #[test]
 fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(
-        authority(store.clone())
-            .blocking()
-            .issue(NewToken::new("alice", "Old", Access::full()))
-            .unwrap(),
-    );
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let first = tokens.in_transaction(&transaction);
     let (by, all) = (&operator("x"), Filter::every_token());
-    first.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
+    first.block_on(first.revoke_matching(by, &all, Reason::REQUESTED)).unwrap();
     let second = tokens.in_transaction(&transaction);
-    drop(second.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
+    drop(second.block_on(second.issue(NewToken::new("alice", "New", Access::full()))).unwrap());
     drop((first, second));
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
+    tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }

@@ -168,6 +168,7 @@ fn every_event_has_its_level() {
         ),
         (Event::Forgotten { filter, count: 1, is_certain: false, by }, "forgotten", Level::WARN),
         (Event::UsageNotWritten { error }, "usage_not_written", Level::ERROR),
+        (Event::NotPurged { error }, "not_purged", Level::ERROR),
         (Event::Purged { count: 1, is_certain: false }, "purged", Level::DEBUG),
     ] {
         let told = Capture::default().during(|| TracingObserver.observe(&event));

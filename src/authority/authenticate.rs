@@ -103,7 +103,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         text: &str,
         origin: Origin<'_>,
     ) -> Result<Verified, AuthError> {
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         let (row, own_use) = self.find_presented(text, origin).await?;
         let now = self.now();
         let status = self.status(&row, now, own_use)?;

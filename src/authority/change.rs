@@ -115,7 +115,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         rotation: Rotation,
     ) -> Result<IssuedToken, ChangeError> {
         let by = by.into();
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         let (old, replaced, now) = self.rotatable(&by, id).await?;
         let last = self.intact(replaced.as_ref().unwrap_or(&old))?.record();
         let old = self.intact(&old)?;

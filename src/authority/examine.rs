@@ -43,7 +43,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///   take the same, as in [`authenticate`](Self::authenticate).
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn examine(&self, text: &str) -> Result<Examined, AuthError> {
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         let (row, own_use) = self.find_presented(text, Origin::unknown()).await?;
         let now = self.now();
         let status = self.status(&row, now, own_use)?;

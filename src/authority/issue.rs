@@ -89,7 +89,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let granted = new.grant(&self.engine.policy, now)?;
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         self.refuse_with_missing_keys().await?;
         self.issue_granted(&granted, None, now).await
     }
@@ -118,7 +118,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         caller: &Caller,
         new: NewToken,
     ) -> Result<IssuedToken, IssueError> {
-        self.refuse_without_flusher()?;
+        self.refuse_without_upkeep()?;
         self.refuse_with_missing_keys().await?;
         // Read again: the token may have been narrowed since the caller authenticated.
         let own_use = self.own_use(caller.id());

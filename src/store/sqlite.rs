@@ -30,7 +30,6 @@ pub use transaction::SqliteTransaction;
 use self::error::SqliteCallError;
 use self::open::{Settings, absolute_path, open_memory, open_writer};
 use self::reader::Readers;
-use self::walk::Cursor;
 use self::writer::{Writer, write_file, write_memory};
 use crate::store::StoreError;
 
@@ -106,8 +105,9 @@ struct Inner {
     /// the log back, which a reader can't.
     writer: Writer,
     options: SqliteOptions,
-    /// Where the next purge goes on.
-    purged_to: Cursor,
+    /// After which id the next purge goes on. It is a hint: a purge that finds nothing more has
+    /// walked the whole circle, wherever it began.
+    purged_to: Mutex<Option<i64>>,
     /// For error messages.
     name: Arc<str>,
 }
@@ -161,7 +161,7 @@ impl SqliteStore {
         let write = move |jobs| write_file(&connection, &table, &watch, &jobs);
         let writer = Writer::start(name.clone(), write)
             .map_err(|error| SqliteStoreError::Failed { path, source: error.into() })?;
-        let (options, purged_to) = (options.clone(), Cursor::default());
+        let (options, purged_to) = (options.clone(), Mutex::default());
         Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 
@@ -179,7 +179,7 @@ impl SqliteStore {
         let writer = Writer::start(name.clone(), write).map_err(|error| {
             SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() }
         })?;
-        let purged_to = Cursor::default();
+        let purged_to = Mutex::default();
         Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 

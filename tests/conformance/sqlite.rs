@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use app_tokens::TokenId;
-use app_tokens::store::SqliteStore;
 use app_tokens::store::conformance::{self, Kept};
+use app_tokens::store::{SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -19,13 +19,21 @@ type OnFile = Kept<SqliteStore, TempDir>;
 /// In a file without any other table: a statement on one would fail.
 async fn empty_store(table: &str) -> OnFile {
     let directory = tempfile::tempdir().unwrap();
-    let (path, table) = (directory.path().join("app.db"), table.parse().unwrap());
-    Kept { store: SqliteStore::open_with_table(path, table).unwrap(), with: directory }
+    let options = SqliteOptions::new().with_table(table.parse().unwrap());
+    let store = SqliteStore::open_with(directory.path().join("app.db"), &options).unwrap();
+    Kept { store, with: directory }
 }
 
 async fn damage(store: Arc<OnFile>, id: TokenId, table: &str) {
     let file = Connection::open(store.with.path().join("app.db")).unwrap();
-    let junk = format!("UPDATE {table} SET digest = x'00' WHERE id = ?1");
+    let junk = format!(
+        "UPDATE {table} SET digest = x'00', label = '', scopes = '*', resources = 'junk',
+            networks = '0', attributes = 'x', issued_by = '', expires_at = -1, successor = -1,
+            last_used_at = -1, last_used_address = 'here', last_used_client = char(27),
+            revision = 9223372036854775807, key_id = -1, seal = x'', revoked_reason =
+            iif(revoked_at IS NULL, NULL, ''), revoked_by = iif(revoked_at IS NULL, NULL, 'x')
+        WHERE id = ?1"
+    );
     assert_eq!(file.execute(&junk, [id.as_u64() as i64]).unwrap(), 1);
 }
 

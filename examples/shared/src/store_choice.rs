@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use app_tokens::store::{
-    DynStore, PostgresStore, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
-    postgres_sql,
+    DynStore, PostgresStore, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction,
+    TableName, postgres_sql,
 };
 use deadpool_postgres::{Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime};
 use rusqlite::{Connection, OpenFlags};
@@ -59,7 +59,7 @@ impl StoreChoice {
         match self {
             StoreChoice::Sqlite(path) => {
                 refuse_file_without_tables(path, table)?;
-                Ok(DynStore::new(SqliteStore::open_with_table(path, table.clone())?))
+                Ok(DynStore::new(SqliteStore::open_with(path, &options_of(table))?))
             }
             StoreChoice::Postgres(config) => {
                 let pool = pool(config)?;
@@ -131,6 +131,10 @@ fn is_on_this_machine(config: &Config) -> bool {
     })
 }
 
+fn options_of(table: &TableName) -> SqliteOptions {
+    SqliteOptions::new().with_table(table.clone())
+}
+
 /// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that waits for nobody and writes nothing.
 fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
     if !path.try_exists()? {
@@ -139,7 +143,7 @@ fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Erro
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch("BEGIN DEFERRED")?;
-    match SqliteTransaction::begin_with_table(&mut connection, table.clone()) {
+    match SqliteTransaction::begin_with(&mut connection, &options_of(table)) {
         Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
             "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
             path.display()

@@ -3,29 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
+use super::SqliteStore;
 use super::query::{Step, Turn, keys_in_use, keys_of_rows, list_step, purgeable};
 use super::statements::Statements;
-use super::{Inner, SqliteStore};
 use crate::key::KeyId;
 use crate::store::columns::as_id;
 use crate::store::{Filter, Page, Purge, Row, StoreError};
-
-/// After which id the next purge goes on. It is a hint: a purge that finds nothing has walked the
-/// whole circle, wherever it began.
-#[derive(Default)]
-pub(super) struct Cursor(Mutex<Option<i64>>);
-
-impl Cursor {
-    fn take(&self) -> Option<i64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn set(&self, after: i64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(after);
-    }
-}
 
 impl SqliteStore {
     /// `list`, in turns.
@@ -53,13 +38,13 @@ impl SqliteStore {
     ///
     /// The next call goes on where this one ended, and not at the start again.
     pub(super) async fn walk_purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let Inner { purged_to, .. } = &*self.0;
+        let purged_to = || self.0.purged_to.lock().unwrap_or_else(PoisonError::into_inner);
         let mut deleted = 0;
         // What was deleted before a failure stays so.
         let in_part = |deleted: u64, error: StoreError| {
             if deleted == 0 { error } else { StoreError::unknown(error) }
         };
-        let begun = purged_to.take().unwrap_or(Step::WHOLE.after);
+        let begun = purged_to().take().unwrap_or(Step::WHOLE.after);
         let (mut after, mut is_second_half) = (begun, false);
         loop {
             let step = self.purge_one_step(purge, after, limit - deleted as u32).await;
@@ -67,7 +52,7 @@ impl SqliteStore {
             deleted += count;
             if deleted >= u64::from(limit) {
                 // The step may have more of them.
-                purged_to.set(after);
+                *purged_to() = Some(after);
                 return Ok(deleted);
             }
             match step.until {

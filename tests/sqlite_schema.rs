@@ -1,0 +1,178 @@
+//! What else is stored in the file of a `SqliteStore`: triggers, views, indexes, and the keys in
+//! use.
+
+use app_tokens::record::RecordParts;
+use app_tokens::store::{
+    Filter, Purge, PurgeCutoff, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction,
+    TokenStore,
+};
+use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, TokenAuthority};
+
+#[path = "common/file.rs"]
+mod file;
+
+use file::File;
+use support::rows::*;
+
+// -- code that is stored in the file
+
+/// Undoes each revocation: planted by whoever could write to the file once.
+const UNDO: &str = "
+    CREATE TRIGGER undo AFTER UPDATE OF revoked_at ON app_tokens
+    WHEN old.revoked_at IS NULL AND new.revoked_at IS NOT NULL
+    BEGIN
+        UPDATE app_tokens
+        SET revoked_at = NULL, revoked_reason = NULL, revoked_by = NULL,
+            seal = old.seal, revision = old.revision
+        WHERE id = old.id;
+    END";
+
+#[test]
+fn a_trigger_that_undoes_revocations_brings_no_token_back() {
+    let file = File::new();
+    let store = file.open();
+    let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
+    let tokens = TokenAuthority::new(store.clone(), ring, policy);
+    let new = NewToken::new("alice", "My phone", Access::full());
+    let token = tokens.block_on(tokens.issue(new)).unwrap();
+
+    file.raw().execute_batch(UNDO).unwrap();
+    assert_eq!(wait(store.revoke(&Filter::of_id(token.id()), &revocation())).unwrap(), 1);
+    assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err());
+    assert!(found(&store, token.id()).unwrap().revocation.is_some());
+    let findings = wait(store.diagnose()).unwrap();
+    assert_eq!(findings, ["the trigger \"undo\", which the host did not name"]);
+    drop((tokens, store));
+
+    let error = SqliteStore::open(file.path()).unwrap_err();
+    assert!(matches!(error, SqliteStoreError::ForeignCode { .. }), "{error}");
+    assert!(error.to_string().contains("has the trigger \"undo\""), "{error}");
+    file.raw().execute_batch("DROP TRIGGER undo").unwrap();
+    assert!(found(&file.open(), token.id()).unwrap().revocation.is_some());
+}
+
+#[test]
+fn a_trigger_on_any_of_the_tables_is_refused_in_whatever_case_it_is_written() {
+    for table in ["app_tokens", "APP_TOKENS", "App_Tokens_Keys", "app_tokens_schema"] {
+        let file = File::new();
+        drop(file.open());
+        let trigger = format!("CREATE TRIGGER Tr AFTER DELETE ON {table} BEGIN SELECT 1; END");
+        file.raw().execute_batch(&trigger).unwrap();
+        let error = SqliteStore::open(file.path()).unwrap_err();
+        assert!(matches!(error, SqliteStoreError::ForeignCode { .. }), "{error}");
+        let mut host = file.raw();
+        let error = SqliteTransaction::begin(&mut host).unwrap_err();
+        assert!(matches!(error, SqliteStoreError::ForeignCode { .. }), "{error}");
+        assert!(host.is_autocommit());
+    }
+}
+
+#[test]
+fn a_view_or_a_virtual_table_in_the_place_of_a_table_is_refused() {
+    for (name, make) in [
+        ("view", "CREATE VIEW App_Tokens AS SELECT * FROM kept"),
+        ("virtual table", "CREATE VIRTUAL TABLE app_tokens USING fts5 (id, digest, owner)"),
+    ] {
+        let file = File::new();
+        drop(file.open());
+        let raw = file.raw();
+        raw.execute_batch("ALTER TABLE app_tokens RENAME TO kept").unwrap();
+        if raw.execute_batch(make).is_err() {
+            eprintln!("skipped: this SQLite has no {name}");
+            continue;
+        }
+        let error = SqliteStore::open(file.path()).unwrap_err();
+        let is_right = matches!(
+            error,
+            SqliteStoreError::ForeignCode { .. } | SqliteStoreError::ForeignTable { .. }
+        );
+        assert!(is_right, "{name}: {error}");
+    }
+}
+
+#[test]
+fn a_trigger_that_the_host_names_runs_and_one_on_another_table_is_nobodys_business() {
+    let file = File::new();
+    drop(file.open());
+    file.raw()
+        .execute_batch(
+            "CREATE TABLE notes (id INTEGER);
+             CREATE TRIGGER Note_It AFTER INSERT ON app_tokens
+                BEGIN INSERT INTO notes VALUES (new.id); END;
+             CREATE TRIGGER other AFTER INSERT ON notes BEGIN SELECT 1; END;",
+        )
+        .unwrap();
+    assert!(SqliteStore::open(file.path()).is_err());
+    let options = SqliteOptions::new().with_known_trigger("note_it");
+    let store = SqliteStore::open_with(file.path(), &options).unwrap();
+    insert(&store, parts(7));
+    let noted: i64 = file.raw().query_row("SELECT id FROM notes", [], |row| row.get(0)).unwrap();
+    assert_eq!(noted, 7);
+    assert!(wait(store.diagnose()).unwrap().is_empty());
+    let mut host = file.raw();
+    SqliteTransaction::begin_with(&mut host, &options).unwrap();
+}
+
+#[test]
+fn what_was_altered_is_diagnosed() {
+    let file = File::new();
+    let store = file.open();
+    assert!(wait(store.diagnose()).unwrap().is_empty());
+    file.raw()
+        .execute_batch(
+            "DROP INDEX app_tokens_of_owner;
+             CREATE INDEX mine ON app_tokens (label);
+             ALTER TABLE app_tokens ADD COLUMN note TEXT;",
+        )
+        .unwrap();
+    let findings = wait(store.diagnose()).unwrap();
+    let right =
+        ["app_tokens was altered", "app_tokens_of_owner is missing", "mine is not of this library"];
+    assert_eq!(findings, right);
+}
+
+// -- the keys in use
+
+fn sealed_under(number: u64, key: u32) -> RecordParts {
+    RecordParts { key_id: KeyId::new(key).unwrap(), ..parts(number) }
+}
+
+fn keys(store: &SqliteStore) -> Vec<u32> {
+    wait(store.keys_in_use()).unwrap().into_iter().map(KeyId::as_u32).collect()
+}
+
+fn purge_none(store: &SqliteStore) {
+    let dead = PurgeCutoff { ended_by: at(-9), unused_since: None, now: at(0) };
+    assert_eq!(wait(store.purge(&Purge::Dead(dead), 9)).unwrap(), 0);
+}
+
+#[test]
+fn a_key_is_in_use_from_the_first_row_to_the_purge_after_the_last() {
+    let file = File::new();
+    let store = file.open();
+    (0..6).for_each(|number| insert(&store, sealed_under(number, 1 + number as u32 % 3)));
+    assert_eq!(keys(&store), [1, 2, 3]);
+    let under = |key| Filter { key_id: KeyId::new(key), ..Filter::every_token() };
+    assert_eq!(wait(store.revoke(&under(2), &revocation())).unwrap(), 2);
+    assert_eq!(keys(&store), [1, 2, 3], "one too many is harmless");
+    purge_none(&store);
+    assert_eq!(keys(&store), [1, 3]);
+    purge_none(&store);
+    assert_eq!(keys(&store), [1, 3]);
+    drop(store);
+    assert_eq!(keys(&file.open()), [1, 3]);
+}
+
+/// Another process takes a key out between two rows that this one seals under it.
+#[test]
+fn a_key_comes_back_with_the_next_row_whoever_took_it_out() {
+    let file = File::new();
+    let (here, there) = (file.open(), file.open());
+    (1..4).for_each(|key| insert(&here, sealed_under(u64::from(key), key)));
+    let under_two = Filter { key_id: KeyId::new(2), ..Filter::every_token() };
+    wait(here.revoke(&under_two, &revocation())).unwrap();
+    purge_none(&there);
+    assert_eq!(keys(&here), [1, 3]);
+    insert(&here, sealed_under(9, 2));
+    assert_eq!(keys(&there), [1, 2, 3]);
+}
