@@ -14,7 +14,7 @@ use crate::event::{Event, Observer};
 ///
 /// | level | events |
 /// |---|---|
-/// | error | `usage_not_written`; `denied` of a row that was tampered with |
+/// | error | `usage_not_written`, `not_purged`; `denied` of a row that was tampered with |
 /// | warn | `outside_network`, `reused`; every change whose outcome is uncertain |
 /// | info | all other changes, `first_use`, `new_address`, `examined`, `denied` |
 /// | debug | `purged`; `denied` of a text that is mistyped or unknown |
@@ -119,6 +119,9 @@ impl Observer for TracingObserver {
             }
             Event::UsageNotWritten { error } => {
                 emit!(at ERROR, "usage_not_written", %error, "last uses not written");
+            }
+            Event::NotPurged { error } => {
+                emit!(at ERROR, "not_purged", %error, "dead rows not purged");
             }
             // Purging is a chore: an uncertain one is done again.
             Event::Purged { count, is_certain } => {

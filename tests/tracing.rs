@@ -27,8 +27,12 @@ struct Captured {
 struct Capture(Arc<Mutex<Vec<Captured>>>);
 
 impl Capture {
-    fn during(&self, run: impl FnOnce()) -> Vec<Captured> {
-        dispatcher::with_default(&Dispatch::new(self.clone()), run);
+    /// A test has one thread, so it sees all that happens until the guard is dropped.
+    fn begin(&self) -> dispatcher::DefaultGuard {
+        dispatcher::set_default(&Dispatch::new(self.clone()))
+    }
+
+    fn take(&self) -> Vec<Captured> {
         std::mem::take(&mut self.0.lock().unwrap())
     }
 }
@@ -65,23 +69,21 @@ impl Visit for Fields {
     }
 }
 
-#[test]
-fn a_tokens_life_is_told_without_its_secret() {
-    let mut secret = String::new();
-    let told = Capture::default().during(|| {
-        let ring = KeyRing::ephemeral().unwrap();
-        let policy = Policy::new("acme").unwrap();
-        let tokens = TokenAuthority::builder(MemoryStore::new(), ring, policy)
-            .observer(TracingObserver)
-            .build();
-        let tokens = tokens.blocking();
-        let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
-        secret = issued.expose_secret().to_string();
-        _ = tokens.authenticate(&secret).unwrap();
-        let alice = Owner::new("alice").unwrap();
-        tokens.revoke(&alice, issued.view().id(), Reason::REQUESTED).unwrap();
-        assert!(tokens.authenticate(&secret).is_err());
-    });
+#[tokio::test]
+async fn a_tokens_life_is_told_without_its_secret() {
+    let capture = Capture::default();
+    let guard = capture.begin();
+    let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
+    let tokens =
+        TokenAuthority::builder(MemoryStore::new(), ring, policy).observer(TracingObserver).build();
+    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
+    let secret = issued.expose_secret().to_string();
+    _ = tokens.authenticate(&secret).await.unwrap();
+    let alice = Owner::new("alice").unwrap();
+    tokens.revoke(&alice, issued.view().id(), Reason::REQUESTED).await.unwrap();
+    assert!(tokens.authenticate(&secret).await.is_err());
+    drop(guard);
+    let told = capture.take();
     let names: Vec<_> = told.iter().map(|told| (told.name, told.level)).collect();
     assert_eq!(
         names,
@@ -112,10 +114,10 @@ fn a_tokens_life_is_told_without_its_secret() {
     assert!(!text.contains(hidden) && !text.contains("digest") && !text.contains("seal"));
 }
 
-#[test]
-fn every_event_has_its_level() {
+#[tokio::test]
+async fn every_event_has_its_level() {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let issued = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
+    let issued = tokens.issue(NewToken::new("alice", "x", Access::full())).await.unwrap();
     let token = issued.view();
     let by = &Actor::from(Operator::new("helpdesk").unwrap());
     let (id, filter, reason) = (token.id(), &Filter::every_token(), &Reason::LEAKED);
@@ -143,7 +145,8 @@ fn every_event_has_its_level() {
         is_certain,
     };
     let trusted = &[id][..];
-    let error = &Failed::NoFlusher;
+    let capture = Capture::default();
+    let error = &Failed::NoFreeId;
     for (event, name, level) in [
         (Event::Issued { token, by, is_certain: false }, "issued", Level::WARN),
         (Event::FirstUse { token, address: None }, "first_use", Level::INFO),
@@ -168,9 +171,13 @@ fn every_event_has_its_level() {
         ),
         (Event::Forgotten { filter, count: 1, is_certain: false, by }, "forgotten", Level::WARN),
         (Event::UsageNotWritten { error }, "usage_not_written", Level::ERROR),
+        (Event::NotPurged { error }, "not_purged", Level::ERROR),
         (Event::Purged { count: 1, is_certain: false }, "purged", Level::DEBUG),
     ] {
-        let told = Capture::default().during(|| TracingObserver.observe(&event));
+        let guard = capture.begin();
+        TracingObserver.observe(&event);
+        drop(guard);
+        let told = capture.take();
         let [told] = &told[..] else { panic!("{event:?} was told as {told:?}") };
         let expected = format!("app_tokens.{name}");
         assert_eq!((told.name, told.level), (expected.as_str(), level), "{event:?}");
