@@ -129,7 +129,7 @@ fn outside_its_networks_a_token_is_not_used_and_that_is_told_once_per_interval()
 #[test]
 fn a_stranger_elsewhere_does_not_keep_an_idle_token_alive() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
-    let _flusher = bench.tokens.usage_flusher();
+    let _upkeep = bench.tokens.upkeep();
     let token = bench.issue_with(networks(&["10.0.0.0/8"]));
     bench.clock.set(at(80_000));
     assert!(bench.missing(&token, from("192.0.2.1"), READ).is_some());
