@@ -119,7 +119,9 @@ pub enum Failed {
         key_id: KeyId,
     },
     /// The policy has an idle time-out, but nothing writes last uses. Tokens in use would go idle.
-    #[error("the policy has an idle time-out, but no upkeep is attached; keep what `upkeep()` returns")]
+    #[error(
+        "the policy has an idle time-out, but no upkeep is attached; keep what `upkeep()` returns"
+    )]
     NoUpkeep,
     /// A row that was intact a moment ago is not as the engine wrote it.
     #[error("a token's row is not as it was written")]
