@@ -279,6 +279,16 @@ impl<T: fmt::Debug + 'static> fmt::Debug for MostlyAll<T> {
     }
 }
 
+#[cfg(feature = "serde")]
+impl<T: 'static> serde::Serialize for MostlyAll<T>
+where
+    Selection<T>: serde::Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
+    }
+}
+
 const SCOPES: &str = "list of scopes";
 const RESOURCES: &str = "list of resources";
 const NETWORKS: &str = "list of networks";
