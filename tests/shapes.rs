@@ -111,13 +111,12 @@ fn attributes_are_a_map_that_is_checked() {
 #[test]
 fn a_view_has_every_fact_and_no_digest() {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let tokens = tokens.blocking();
     let attributes = Attributes::new().with("device", "NAS").unwrap();
     let helpdesk = Operator::new("helpdesk").unwrap();
     let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap())
         .attributes(attributes)
         .issued_by(&helpdesk);
-    let issued = tokens.issue(new).unwrap();
+    let issued = tokens.block_on(tokens.issue(new)).unwrap();
     let id = issued.view().id();
     let created_at = issued.view().created_at().to_string();
     let shape = json!({
@@ -144,9 +143,10 @@ fn a_view_has_every_fact_and_no_digest() {
     }
     is_refused::<TokenView>(json!({}), "missing field");
 
-    _ = tokens.authenticate(issued.expose_secret()).unwrap();
-    tokens.revoke(&helpdesk, id, Reason::REQUESTED).unwrap();
-    let page = tokens.list(&Filter::every_token(), Page::first(10)).unwrap();
+    _ = tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap();
+    tokens.block_on(tokens.revoke(&helpdesk, id, Reason::REQUESTED)).unwrap();
+    let listed = tokens.list(&Filter::every_token(), Page::first(10));
+    let page = tokens.block_on(listed).unwrap();
     let written = serde_json::to_value(&page).unwrap();
     let (status, revocation) =
         (&written["tokens"][0]["status"], &written["tokens"][0]["revocation"]);
