@@ -186,5 +186,7 @@ pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     // Both statements select rows by ids that can be one.
-    columns.into_row().ok_or_else(|| Problem::Local("PostgreSQL answered a row that was not asked for".into()))
+    columns
+        .into_row()
+        .ok_or_else(|| Problem::Local("PostgreSQL answered a row that was not asked for".into()))
 }

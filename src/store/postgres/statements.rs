@@ -131,8 +131,7 @@ impl Statements<'_> {
     ) -> Result<(), Problem> {
         let (revocation, id) = (RevocationParams::of(revocation), number(id));
         let one: Parameter<'_> = (&id, Type::INT8);
-        let revoked =
-            self.query(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await?;
+        let revoked = self.query(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await?;
         if revoked.is_empty() {
             return Err(Problem::obstructed());
         }
@@ -221,7 +220,8 @@ impl Statements<'_> {
         loop {
             let left = limit - count;
             let bounds = [left, pages.start, pages.end];
-            let bounds: [Parameter<'_>; 3] = bounds.each_ref().map(|bound| (bound as _, Type::INT8));
+            let bounds: [Parameter<'_>; 3] =
+                bounds.each_ref().map(|bound| (bound as _, Type::INT8));
             let locked = self.query(LOCK_DEAD, &[&times[..], &bounds].concat()).await?;
             let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
             let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
