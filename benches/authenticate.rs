@@ -13,7 +13,8 @@ use std::time::{Instant, SystemTime};
 use app_tokens::error::DenialReason;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
+    Superseded,
 };
 use app_tokens::{
     AuthError, Requirement, Selection, Timestamp, TokenAuthority, TokenId, TokenStore,
@@ -274,7 +275,10 @@ impl TokenStore for Outside {
     async fn list(&self, _: &Filter, _: Page) -> Result<Vec<Row>, StoreError> {
         Err(StoreError::not_done("it only finds"))
     }
-    async fn replace(&self, _: &Replace) -> Result<Replaced, StoreError> {
+    async fn supersede(&self, _: &Supersede) -> Result<Superseded, StoreError> {
+        Err(StoreError::not_done("it is read only"))
+    }
+    async fn replace(&self, _: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         Err(StoreError::not_done("it is read only"))
     }
     async fn revoke(&self, _: &Filter, _: &Revocation) -> Result<u64, StoreError> {

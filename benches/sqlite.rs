@@ -38,7 +38,7 @@ fn main() {
         "authenticate + require / a bare select of the row, kept statement",
         ToReach::AtMost(1.2),
         arriving(&texts, |text| {
-            let authenticated = ready(tokens.authenticate(text)).unwrap();
+            let authenticated = tokens.block_on(tokens.authenticate(text)).unwrap();
             authenticated.require(Requirement::ANY_VALID_TOKEN).unwrap().id().as_u64()
         }),
         arriving(&texts, |text| {
@@ -146,8 +146,7 @@ fn issue(tokens: &TokenAuthority<SqliteStore>, threads: usize, each: usize) -> V
                 Access::scopes(["files:read"]).unwrap(),
             )
         };
-        let runtime = Builder::new_current_thread().build().unwrap();
-        let text = |_| runtime.block_on(tokens.issue(new())).unwrap().expose_secret().to_owned();
+        let text = |_| tokens.block_on(tokens.issue(new())).unwrap().expose_secret().to_owned();
         (0..each).map(text).collect()
     };
     thread::scope(|scope| {

@@ -20,6 +20,8 @@ mod reference;
 mod standby;
 #[path = "postgres/tables.rs"]
 mod tables;
+#[path = "postgres/triggers.rs"]
+mod triggers;
 #[path = "postgres/within.rs"]
 mod within;
 

@@ -361,19 +361,19 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
             .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
             .unwrap();
         let new = NewToken::new("alice", "My phone", access);
-        tokens.blocking().issue(new).unwrap()
+        tokens.block_on(tokens.issue(new)).unwrap()
     };
     let sound = issue();
     for (damage, readable) in DAMAGE {
         let token = issue();
         let id = token.id();
         let number = id.as_u64().cast_signed();
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_ok());
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_ok());
         raw.execute(&format!("UPDATE app_tokens SET {damage} WHERE id = ?1"), [number]).unwrap();
 
         assert_eq!(found(&store, id).is_some(), *readable, "{damage}");
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
-        assert!(tokens.blocking().authenticate(sound.expose_secret()).is_ok(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(sound.expose_secret())).is_ok(), "{damage}");
         let rows = all(&store);
         assert_eq!(rows.iter().flatten().count(), 1 + usize::from(*readable), "{damage}");
         assert_eq!(rows.len(), 2, "{damage}");
@@ -385,7 +385,7 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         let (revoked_at, seal, revision): (i64, Option<Vec<u8>>, i64) = ended.unwrap();
         assert_eq!((revoked_at, seal), (at(7).as_unix(), None), "{damage}");
         assert_eq!(revision, i64::from(!damage.starts_with("revision")), "{damage}");
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err(), "{damage}");
         wait(store.purge(&Purge::Matching(Filter::of_id(id)), 9)).unwrap();
     }
 }
