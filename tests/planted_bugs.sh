@@ -150,6 +150,21 @@ plant "what was issued under a revoked token lives on" src/store/memory.rs \
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "WHEN revision < 9223372036854775807 THEN revision + 1" \
     "WHEN TRUE THEN revision + 1"
+plant "a trigger in an SQLite file runs" src/store/sqlite/open.rs \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers)," \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),"
+plant "a trigger's table is compared in its own case only" src/store/sqlite/migrate.rs \
+    "WHERE type = 'trigger' AND lower(tbl_name) IN" \
+    "WHERE type = 'trigger' AND tbl_name IN"
+plant "a key that seals a row is taken out of those in use, in SQL" src/store/sqlite/sql.rs \
+    "AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)" \
+    ""
+plant "a damaged row is current, in SQL" src/store/sqlite/calls.rs \
+    "let stored = self.find(form.id())?.and_then(|row| row.record().cloned());" \
+    "let stored = self.find(form.id())?.map(|row| row.record().unwrap_or(form).clone());"
+plant "a purge looks at the part before its cursor no more" src/store/sqlite/walk.rs \
+    "None if is_second_half || begun == Step::WHOLE.after => break," \
+    "None => break,"
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
