@@ -13,7 +13,8 @@ use std::time::{Instant, SystemTime};
 use app_tokens::error::DenialReason;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
-    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
+    Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
+    Superseded,
 };
 use app_tokens::{
     AuthError, Requirement, Selection, Timestamp, TokenAuthority, TokenId, TokenStore,

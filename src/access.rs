@@ -37,6 +37,7 @@ pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 /// # Ok::<(), app_tokens::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Access {
     scopes: Selection<Scope>,
     resources: Selection<Resource>,
@@ -231,9 +232,9 @@ impl Access {
     /// Decides like [`Access::includes`], with what implies each of the host's scopes.
     pub(crate) fn includes_by(&self, other: &Access, implications: &[ScopeImplication]) -> bool {
         let is_given_by = |mine: &Scope, theirs: &Scope| {
-            let known = implications.iter().find(|(name, _)| *name == theirs.as_str());
-            let implied_by = known.map_or(&[][..], |(_, implied_by)| *implied_by);
-            mine == theirs || implied_by.contains(&mine.as_str())
+            let known = implications.iter().find(|(name, _)| **name == *theirs.as_str());
+            let implied_by = known.map_or(&[][..], |(_, implied_by)| implied_by);
+            mine == theirs || implied_by.iter().any(|name| **name == *mine.as_str())
         };
         self.scopes.includes(&other.scopes, is_given_by)
             && self.resources.includes(&other.resources, Resource::includes)

@@ -87,6 +87,7 @@
 //! |---|---|
 //! | `postgres` | `store::PostgresStore`, over a pool of `deadpool-postgres` |
 //! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
+//! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
@@ -110,6 +111,8 @@ pub mod record;
 mod key;
 mod seal;
 mod row;
+#[cfg(feature = "serde")]
+pub mod shapes;
 // -- where it lives
 mod key_ring;
 pub mod store;

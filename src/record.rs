@@ -19,7 +19,7 @@ mod status;
 pub use actor::{Actor, InvalidActor};
 pub use expires::Expires;
 pub(crate) use status::SealCheck;
-pub use status::{CLOCK_TOLERANCE, LiveAt, Status, StatusUnclear};
+pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 
 /// Everything that is stored about one token. It never holds the secret.
 ///
@@ -281,6 +281,7 @@ impl fmt::Debug for RecordParts {
 
 /// When, why and by whom a token was revoked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Revocation {
     /// When it was revoked.
     pub at: Timestamp,
@@ -292,13 +293,23 @@ pub struct Revocation {
 
 /// A use of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LastUse {
     /// When the token was used.
     pub at: Timestamp,
     /// From which address; kept only if the policy records origins.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     pub address: Option<IpAddr>,
     /// By which program, as it named itself; kept only if the policy records origins.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "read_client"))]
     pub client: Option<Box<str>>,
+}
+
+/// A name that was read comes from outside, like one in a row.
+#[cfg(feature = "serde")]
+fn read_client<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Box<str>>, D::Error> {
+    let client: Option<Box<str>> = serde::Deserialize::deserialize(reader)?;
+    Ok(client.map(|client| clean_client(&client).into()))
 }
 
 impl LastUse {

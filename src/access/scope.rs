@@ -1,6 +1,7 @@
 //! The names of scopes: [`Scope`], and the host's own enum of them, [`ScopeName`].
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::text::{InvalidText, check_name};
 
@@ -34,6 +35,14 @@ impl Scope {
 /// RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
 pub(crate) fn is_of_scope_token(c: char) -> bool {
     c.is_ascii_graphic() && c != '"' && c != '\\'
+}
+
+impl FromStr for Scope {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Scope, InvalidText> {
+        Scope::new(name)
+    }
 }
 
 impl fmt::Display for Scope {
@@ -77,7 +86,7 @@ pub trait ScopeName {
 }
 
 /// A scope's name, and the names of the scopes that imply it.
-pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
+pub(crate) type ScopeImplication = (Box<str>, Vec<Box<str>>);
 
 /// Names a scope that a token is given: a [`ScopeName`], a [`Scope`] or a text.
 pub trait AsScope {
