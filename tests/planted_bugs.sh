@@ -212,6 +212,7 @@ plant "the checksum is not compared" src/token.rs \
     "if false {"
 
 sql=src/store/postgres/sql.rs
+purge_sql=src/store/postgres/sql/purge.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
 plant "a route that requires nothing hands out the caller" src/web/extract.rs \
@@ -262,18 +263,30 @@ plant "labels are not compared, in PostgreSQL" $calls \
     "if *unique_label && conflicts.label_taken {" \
     "if false {" \
     in_its_own_tables::
-plant "a row is current whatever its revision, in PostgreSQL" $sql \
-    "WHERE id = \$1 AND revision = \$2 AND" \
-    "WHERE id = \$1 AND \$2 >= 0 AND" \
-    in_its_own_tables::
-plant "a token is issued under another owner's, in PostgreSQL" $statements \
-    "(!of_owner || current.owner.as_deref() == owner)" \
-    "(!of_owner || owner.is_some())" \
+plant "a parent's state is not asked, in PostgreSQL" $calls \
+    "refusal @ (Inserted::IdTaken | Inserted::Stale) => return Ok(refusal)," \
+    "refusal @ Inserted::IdTaken => return Ok(refusal), Inserted::Stale => {}" \
     in_its_own_tables::insert_under
-plant "a successor that is in use is replaced, in PostgreSQL" $statements \
-    "&& (!unused || current.is_unused)" \
-    "&& (!unused || current.is_unused || true)" \
-    in_its_own_tables::
+plant "a rotation is done whatever the rules say, in PostgreSQL" $calls \
+    "if answer != Superseded::Done {" \
+    "if answer == Superseded::IdTaken {" \
+    in_its_own_tables::supersede_of_a_
+plant "a token is issued under another owner's, in PostgreSQL" $calls \
+    "rows.into_iter().filter(|other| other.owner() == row.owner()).collect()" \
+    "rows.into_iter().filter(|other| other.id() == row.id() || true).collect()" \
+    in_its_own_tables::insert_under
+plant "what a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(0)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a revocation that a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(2)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
+    "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
+    "\";" \
+    keys::
 plant "what was issued under a revoked token lives on, in PostgreSQL" $sql \
     "JOIN families ON child.owner" \
     "JOIN families ON FALSE AND child.owner" \
@@ -290,15 +303,15 @@ plant "a use goes backwards, in PostgreSQL" $sql \
     "last_used_at < uses.at" \
     "last_used_at <> uses.at" \
     in_its_own_tables::touch
-plant "a purge sees no living child, in PostgreSQL" $sql \
+plant "a purge sees no living child, in PostgreSQL" $purge_sql \
     "WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     "WHERE FALSE AND other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     in_its_own_tables::purge
-plant "a purge looks once, in PostgreSQL" $sql \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) AND" \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) OR FALSE AND" \
+plant "a purge looks once, in PostgreSQL" $purge_sql \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     races::a_purge
-plant "all lock rows are purged at once, in PostgreSQL" $sql \
+plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows
