@@ -30,6 +30,7 @@ mod postgres;
 #[path = "store/postgres/sql.rs"]
 pub mod postgres_sql;
 mod request;
+mod row_bytes;
 pub mod rules;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -130,9 +130,6 @@ use crate::token::TokenId;
 /// whatever the default. Inserts with a limit or a unique label wait for one another if they are
 /// for the same owner.
 ///
-/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces
-/// them.
-///
 /// # Lost connections
 /// A call is made again, up to five times, if its connection was lost before COMMIT was sent, or if
 /// PostgreSQL ended it to resolve a deadlock. If the connection is lost during COMMIT, the answer

@@ -3,7 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Problem;
-use crate::record::{CLOCK_TOLERANCE, Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, Revocation};
 use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
@@ -58,18 +58,6 @@ impl<'r> RevocationParams<'r> {
     pub(super) fn params(&self) -> [Parameter<'_>; 3] {
         [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
     }
-}
-
-/// A record's columns, without what PostgreSQL can't hold.
-pub(super) fn storable(record: &TokenRecord) -> RowColumns<'_> {
-    let columns = RowColumns::of(record);
-    let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
-    RowColumns { last_used_client, ..columns }
-}
-
-/// PostgreSQL's texts hold no NUL. A client's name is the only text of a record that may have one.
-pub(super) fn without_nul(client: &str) -> String {
-    client.replace('\0', "\u{fffd}")
 }
 
 /// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.

@@ -1,13 +1,14 @@
 //! The methods of [`TokenStore`]: for [`PostgresStore`], and each change as the statements of one
 //! transaction.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::{iter, mem};
 
 use tokio_postgres::types::Type;
 
-use super::binding::{Parameter, RevocationParams, filter_params, without_nul};
+use super::binding::{Parameter, RevocationParams, filter_params};
 use super::catalogue::Known;
 use super::error::Problem;
 use super::statements::{NO_ID, Pass, StallGuard, Statements};
@@ -20,6 +21,7 @@ use crate::store::{
     Filter, FilterColumns, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
     Supersede, Superseded, TokenStore, rules,
 };
+use crate::text::clean_client;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -247,8 +249,11 @@ impl TransactionCall for Touch<'_> {
             let times: Vec<i64> = uses.values().map(|last_use| last_use.at.as_unix()).collect();
             let addresses: Vec<Option<String>> =
                 uses.values().map(|last_use| last_use.address.map(|a| a.to_string())).collect();
-            let clients: Vec<Option<String>> =
-                uses.values().map(|last_use| last_use.client.as_deref().map(without_nul)).collect();
+            // As it is read back. PostgreSQL's texts hold no NUL, which is left out, too.
+            let clients: Vec<Option<Cow<'_, str>>> = uses
+                .values()
+                .map(|last_use| last_use.client.as_deref().map(clean_client))
+                .collect();
             let params: [Parameter<'_>; 5] = [
                 (&ids, Type::INT8_ARRAY),
                 (&times, Type::INT8_ARRAY),

@@ -407,9 +407,9 @@ pub const TOUCH: &str = "
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
             AS use (id, at, address, client)
     ), locked AS (
-        SELECT app_tokens.id FROM app_tokens JOIN uses ON app_tokens.id = uses.id
+        SELECT stored.id FROM app_tokens AS stored JOIN uses ON stored.id = uses.id
         WHERE last_used_at IS NULL OR last_used_at < uses.at OR last_used_at > $5
-        ORDER BY app_tokens.id FOR NO KEY UPDATE OF app_tokens
+        ORDER BY stored.id FOR NO KEY UPDATE OF stored
     ), touched AS (
         UPDATE app_tokens
         SET last_used_at = uses.at, last_used_address = uses.address, last_used_client = uses.client

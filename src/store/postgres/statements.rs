@@ -7,7 +7,6 @@ use tokio_postgres::types::Type;
 
 use super::binding::{
     FormArrays, Parameter, RevocationParams, filter_params, params_of_cutoff, read_row, row_params,
-    storable,
 };
 use super::error::Problem;
 use crate::key::KeyId;
@@ -99,7 +98,7 @@ impl Statements<'_> {
 
     /// Inserts a row, and answers whether its id was free.
     pub(super) async fn insert_row(&self, new: &TokenRecord) -> Result<bool, Problem> {
-        let columns = storable(new);
+        let columns = RowColumns::of(new);
         let inserted = self.query(INSERT, &row_params(&columns)).await?;
         if inserted.is_empty() && self.find(new.id()).await?.is_none() {
             // Nothing stands in its way, and yet it isn't there.

@@ -214,3 +214,16 @@ fn which_challenges_are_shown_changes_nothing_else() {
         }
     }
 }
+
+/// Checks that a table of the module's page has a row with the answer's status and code.
+#[track_caller]
+pub(crate) fn is_documented(answer: &Answer) {
+    let (status, code) = (format!("| {}", answer.status), format!("`{}`", answer.code));
+    let mut rows = include_str!("../../web.rs").lines().filter(|line| line.starts_with("//! |"));
+    assert!(rows.any(|row| row.contains(&status) && row.contains(&code)), "{answer:?}");
+}
+
+#[test]
+fn the_page_has_a_row_for_every_answer_to_a_way_in() {
+    every_refusal().iter().for_each(|refusal| is_documented(&answer_of(refusal)));
+}

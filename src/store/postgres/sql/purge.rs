@@ -84,8 +84,8 @@ pub const LOCK_DEAD: &str = concat!(
     "
         LIMIT $5
     )
-    SELECT app_tokens.id FROM app_tokens JOIN found ON app_tokens.id = found.id
-    ORDER BY app_tokens.id FOR UPDATE OF app_tokens"
+    SELECT stored.id FROM app_tokens AS stored JOIN found ON stored.id = found.id
+    ORDER BY stored.id FOR UPDATE OF stored"
 );
 
 /// Deletes the rows that [`LOCK_DEAD`] locked, unless they are needed by now.

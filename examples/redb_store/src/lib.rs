@@ -1,0 +1,246 @@
+//! A store of app-tokens over redb, a key-value database in a file.
+//!
+//! Each call reads the rows of an owner, asks [`rules`] what to do, and writes that. redb has one
+//! writer at a time, which is all the isolation that the contract asks for.
+
+use std::error::Error;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::sync::Arc;
+
+use app_tokens::record::{LastUse, Revocation};
+use app_tokens::store::rules::{self, Decision};
+use app_tokens::store::{
+    DamagedRow, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
+    StoreError, Supersede, Superseded,
+};
+use app_tokens::{Owner, Timestamp, TokenId, TokenStore};
+use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
+
+/// The rows. An owner's rows lie together, in order of id.
+pub const ROWS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("app_tokens");
+/// The owner of each row, by its id.
+const OWNERS: TableDefinition<'_, u64, &str> = TableDefinition::new("app_tokens_owners");
+
+/// Tokens in two tables of a redb database. Clones are one store; it needs no runtime.
+///
+/// A change is answered after it was committed and synced. A call runs on the caller's thread, and
+/// a change waits there for the one before.
+#[derive(Clone, Debug)]
+pub struct RedbStore(Arc<Database>);
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+impl RedbStore {
+    /// Opens a file, and makes it if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file is not a redb database, or is open already.
+    pub fn open(path: impl AsRef<Path>) -> Result<RedbStore, StoreError> {
+        RedbStore::new(Arc::new(Database::create(path).map_err(StoreError::not_done)?))
+    }
+
+    /// Takes the host's own database. No other table of it is read.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the tables can't be made.
+    pub fn new(database: Arc<Database>) -> Result<RedbStore, StoreError> {
+        let store = RedbStore(database);
+        store.change(|_| Ok(()))?;
+        Ok(store)
+    }
+
+    /// Makes a change in a transaction of its own.
+    fn change<A>(
+        &self,
+        change: impl FnOnce(&mut Writable<'_>) -> Result<A, Failure>,
+    ) -> Result<A, StoreError> {
+        let transaction = self.0.begin_write().map_err(StoreError::not_done)?;
+        // If this fails, the transaction is dropped, and so rolled back.
+        let answer = Tables::of_writer(&transaction).and_then(|mut tables| change(&mut tables));
+        let answer = answer.map_err(StoreError::not_done)?;
+        transaction.commit().map_err(StoreError::unknown)?;
+        Ok(answer)
+    }
+
+    fn read<A>(&self, read: impl FnOnce(&Readable) -> Result<A, Failure>) -> Result<A, StoreError> {
+        let tables = || -> Result<Readable, Failure> {
+            let transaction = self.0.begin_read()?;
+            Ok(Tables {
+                rows: transaction.open_table(ROWS)?,
+                owners: transaction.open_table(OWNERS)?,
+            })
+        };
+        tables().and_then(|tables| read(&tables)).map_err(StoreError::not_done)
+    }
+}
+
+impl TokenStore for RedbStore {
+    async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
+        self.change(|tables| {
+            let id_taken = tables.owner(insert.row.id())?.is_some();
+            let owner = owner_of(&insert.row);
+            let decision = rules::insert(insert, id_taken, &tables.of(owner)?);
+            tables.write(owner, decision)
+        })
+    }
+
+    async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
+        self.change(|tables| {
+            let id_taken = tables.owner(supersede.row.id())?.is_some();
+            let owner = owner_of(&supersede.row);
+            let decision = rules::supersede(supersede, id_taken, &tables.of(owner)?);
+            tables.write(owner, decision)
+        })
+    }
+
+    async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
+        self.read(|tables| tables.find(id))
+    }
+
+    async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        self.read(|tables| {
+            let mut rows = Vec::new();
+            for owner in tables.owners(filter)? {
+                rows.extend(tables.of(&owner)?.into_iter().filter(|row| {
+                    page.after.is_none_or(|after| row.id() > after) && filter.matches(row)
+                }));
+            }
+            rows.sort_by_key(Row::id);
+            rows.truncate(page.limit.get() as usize);
+            Ok(rows)
+        })
+    }
+
+    async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        self.change(|tables| {
+            let mut replace_one = |replace: &Replace| {
+                let owner = owner_of(&replace.row);
+                let decision = rules::replace(replace, &tables.of(owner)?);
+                tables.write(owner, decision)
+            };
+            replaces.iter().map(&mut replace_one).collect()
+        })
+    }
+
+    async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        self.change(|tables| {
+            let mut count = 0;
+            for owner in tables.owners(filter)? {
+                let decision = rules::revoke(filter, revocation, &tables.of(&owner)?);
+                count += tables.write(&owner, decision)?;
+            }
+            Ok(count)
+        })
+    }
+
+    async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
+        self.change(|tables| {
+            for last_use in uses {
+                if let (Some(owner), Some(row)) =
+                    (tables.owner(last_use.0)?, tables.find(last_use.0)?)
+                {
+                    tables.write(&owner, rules::touch(&[last_use.clone()], now, &[row]))?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        let everything = Filter::every_token();
+        let filter = if let Purge::Matching(filter) = purge { filter } else { &everything };
+        self.change(|tables| {
+            let (mut count, mut left) = (0, limit);
+            for owner in tables.owners(filter)? {
+                let decision = rules::purge(purge, left, &tables.of(&owner)?);
+                left -= decision.delete.len() as u32;
+                count += tables.write(&owner, decision)?;
+            }
+            Ok(count)
+        })
+    }
+}
+
+impl RuntimeFree for RedbStore {}
+
+/// The two tables, of a writer or of a reader.
+struct Tables<R, O> {
+    rows: R,
+    owners: O,
+}
+
+type Key = (&'static str, u64);
+type Writable<'t> = Tables<Table<'t, Key, &'static [u8]>, Table<'t, u64, &'static str>>;
+type Readable =
+    Tables<redb::ReadOnlyTable<Key, &'static [u8]>, redb::ReadOnlyTable<u64, &'static str>>;
+
+impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> Tables<R, O> {
+    fn owner(&self, id: TokenId) -> Result<Option<String>, Failure> {
+        Ok(self.owners.get(id.as_u64())?.map(|owner| owner.value().to_owned()))
+    }
+
+    fn find(&self, id: TokenId) -> Result<Option<Row>, Failure> {
+        let Some(owner) = self.owner(id)? else {
+            return Ok(None);
+        };
+        let row = self.rows.get((&*owner, id.as_u64()))?;
+        row.map(|bytes| read_row(&owner, id.as_u64(), bytes.value())).transpose()
+    }
+
+    /// An owner's rows.
+    fn of(&self, owner: &str) -> Result<Vec<Row>, Failure> {
+        let all: RangeInclusive<(&str, u64)> = (owner, 0)..=(owner, u64::MAX);
+        let rows = self.rows.range(all)?;
+        rows.map(|row| row.map_err(Failure::from))
+            .map(|row| row.and_then(|(key, bytes)| read_row(owner, key.value().1, bytes.value())))
+            .collect()
+    }
+
+    /// The owners whose rows a filter may match.
+    fn owners(&self, filter: &Filter) -> Result<Vec<String>, Failure> {
+        match filter {
+            Filter { id: Some(id), .. } => Ok(self.owner(*id)?.into_iter().collect()),
+            Filter { owner: Some(owner), .. } => Ok(vec![owner.to_string()]),
+            _ => {
+                let mut owners = Vec::new();
+                for row in self.rows.iter()? {
+                    owners.push(row?.0.value().0.to_owned());
+                }
+                owners.dedup();
+                Ok(owners)
+            }
+        }
+    }
+}
+
+impl<'t> Writable<'t> {
+    fn of_writer(transaction: &'t WriteTransaction) -> Result<Writable<'t>, Failure> {
+        Ok(Tables { rows: transaction.open_table(ROWS)?, owners: transaction.open_table(OWNERS)? })
+    }
+
+    fn write<A>(&mut self, owner: &str, decision: Decision<A>) -> Result<A, Failure> {
+        for row in decision.put {
+            self.rows.insert((owner, row.id().as_u64()), &*row.to_bytes())?;
+            self.owners.insert(row.id().as_u64(), owner)?;
+        }
+        for id in decision.delete {
+            self.rows.remove((owner, id.as_u64()))?;
+            self.owners.remove(id.as_u64())?;
+        }
+        Ok(decision.answer)
+    }
+}
+
+/// The key holds the owner, too. So a value that is all junk is still found by its owner.
+fn read_row(owner: &str, id: u64, bytes: &[u8]) -> Result<Row, Failure> {
+    let row = Row::from_bytes(TokenId::from_u64(id)?, bytes)?;
+    let (key, facts) = (Owner::new(owner)?, row.standing_facts());
+    let is_right = facts.owner.as_ref() == Some(&key);
+    Ok(if is_right { row } else { Row::damaged(DamagedRow { owner: Some(key), ..facts }) })
+}
+
+/// The engine hands in no damaged row, so each has an owner.
+fn owner_of(row: &Row) -> &str {
+    row.owner().map_or("", Owner::as_str)
+}

@@ -1,0 +1,289 @@
+//! [`Row::to_bytes`] and [`Row::from_bytes`]: a row as one value of a key-value store.
+//!
+//! The form is a version, a head and a body. The head holds the facts that stand apart. All but the
+//! owner lie at fixed places, so that a damaged byte spoils one of them only. The body holds every
+//! fact, the standing ones again.
+//!
+//! | bytes | |
+//! |---|---|
+//! | 1 | the version of the form: 1 |
+//! | 1 | flags: which facts of the head are there, and [`REVOKED`] |
+//! | 8 | when it was issued, in seconds since 1970 |
+//! | 8 | the family |
+//! | 8 | the family that it derives from |
+//! | 8 | when it was revoked |
+//! | 2 | the length of the owner, and then the owner |
+//! | | the body: the columns of [`RowColumns`] in their order; of a damaged row, none |
+//!
+//! A column is a tag and its value: 0 for NULL; 1 for a number, 8 bytes; 2 for a text or bytes,
+//! their length in 4 bytes and then they themselves. Every number is big-endian.
+
+use crate::row::{DamagedRow, Row};
+use crate::store::{RowColumns, StoreError};
+use crate::text::Owner;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+const VERSION: u8 = 1;
+
+const REVOKED: u8 = 1;
+const HAS_REVOKED_AT: u8 = 1 << 1;
+const HAS_CREATED_AT: u8 = 1 << 2;
+const HAS_FAMILY: u8 = 1 << 3;
+const HAS_DERIVED_FROM: u8 = 1 << 4;
+const HAS_OWNER: u8 = 1 << 5;
+
+const NULL: u8 = 0;
+const NUMBER: u8 = 1;
+const BYTES: u8 = 2;
+
+impl Row {
+    /// Writes the row as one value, for a key-value store. The id is the store's key, or part of
+    /// it.
+    ///
+    /// The first byte is the version of the form. A damaged row keeps its standing facts.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        write_head(&self.standing_facts(), &mut bytes);
+        if let Some(record) = self.record() {
+            let columns = RowColumns::of(record);
+            cells(&columns).into_iter().for_each(|cell| cell.write(&mut bytes));
+        }
+        bytes
+    }
+
+    /// Reads what [`Row::to_bytes`] wrote. What can't be read is a damaged row.
+    ///
+    /// If head and body disagree about a standing fact, the row is damaged. If either says that it
+    /// was revoked, it was.
+    ///
+    /// # Errors
+    /// [`StoreError`] if a newer version of this library wrote it. Such a row is not damaged.
+    pub fn from_bytes(id: TokenId, bytes: &[u8]) -> Result<Row, StoreError> {
+        let mut rest = Bytes(bytes);
+        match rest.byte() {
+            Some(VERSION) => {}
+            None | Some(0) => return Ok(Row::damaged(DamagedRow::of_id(id))),
+            Some(newer) => {
+                let text = format!(
+                    "the row of token {id} has form {newer}, and this version of app-tokens reads \
+                     form {VERSION} at most; update it"
+                );
+                return Err(StoreError::not_done(text));
+            }
+        }
+        let head = read_head(id, &mut rest);
+        let body = read_body(rest).unwrap_or_else(|| Row::damaged(DamagedRow::of_id(id)));
+        let facts = body.standing_facts();
+        let is_revoked = head.is_revoked || facts.is_revoked;
+        let revoked_at = head.revoked_at.or(facts.revoked_at);
+        let agreed = DamagedRow { is_revoked, revoked_at, ..head };
+        let is_whole = body.record().is_some() && facts == agreed;
+        Ok(if is_whole { body } else { Row::damaged(agreed) })
+    }
+}
+
+fn write_head(facts: &DamagedRow, bytes: &mut Vec<u8>) {
+    let DamagedRow { id: _, owner, family, derived_from, created_at, is_revoked, revoked_at } =
+        facts;
+    let owner = owner.as_ref();
+    let flags = [
+        (REVOKED, *is_revoked),
+        (HAS_REVOKED_AT, revoked_at.is_some()),
+        (HAS_CREATED_AT, created_at.is_some()),
+        (HAS_FAMILY, family.is_some()),
+        (HAS_DERIVED_FROM, derived_from.is_some()),
+        (HAS_OWNER, owner.is_some()),
+    ];
+    let flags = flags.iter().fold(0, |all, (flag, is_set)| if *is_set { all | flag } else { all });
+    bytes.push(flags);
+    bytes.extend(created_at.map_or(0, Timestamp::as_unix).to_be_bytes());
+    bytes.extend(family.map_or(0, TokenId::as_u64).to_be_bytes());
+    bytes.extend(derived_from.map_or(0, TokenId::as_u64).to_be_bytes());
+    bytes.extend(revoked_at.map_or(0, Timestamp::as_unix).to_be_bytes());
+    let owner = owner.map_or("", Owner::as_str);
+    #[expect(clippy::expect_used, reason = "an owner has at most 255 characters")]
+    let length = u16::try_from(owner.len()).expect("an owner is short");
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(owner.as_bytes());
+}
+
+/// Reads each fact that can be read.
+fn read_head(id: TokenId, rest: &mut Bytes<'_>) -> DamagedRow {
+    let flags = rest.byte().unwrap_or(0);
+    let has = |flag| flags & flag != 0;
+    let created_at = rest.number().filter(|_| has(HAS_CREATED_AT));
+    let family = rest.number().filter(|_| has(HAS_FAMILY));
+    let derived_from = rest.number().filter(|_| has(HAS_DERIVED_FROM));
+    let revoked_at = rest.number().filter(|_| has(HAS_REVOKED_AT));
+    let owner = rest.short().filter(|_| has(HAS_OWNER));
+    let instant = |at: Option<i64>| at.and_then(|at| Timestamp::from_unix(at).ok());
+    let as_id = |id: Option<i64>| id.and_then(|id| TokenId::from_u64(id.cast_unsigned()).ok());
+    let as_owner = |bytes| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Owner::new(text).ok().filter(|owner| owner.as_str() == text)
+    };
+    DamagedRow {
+        id,
+        owner: owner.and_then(as_owner),
+        family: as_id(family),
+        derived_from: as_id(derived_from),
+        created_at: instant(created_at),
+        is_revoked: has(REVOKED),
+        revoked_at: instant(revoked_at).filter(|_| has(REVOKED)),
+    }
+}
+
+/// Reads the body, as far as it has the form of one. Its row may still be damaged.
+fn read_body(mut rest: Bytes<'_>) -> Option<Row> {
+    let mut cells = Vec::new();
+    while !rest.0.is_empty() {
+        cells.push(rest.cell()?);
+    }
+    let columns = RowColumns::read(
+        |at| match cells.get(at) {
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Number(number)) => Ok(Some(*number)),
+            _ => Err(NoSuchColumn),
+        },
+        |at| match cells.get(at) {
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Bytes(bytes)) => {
+                std::str::from_utf8(bytes).map(Some).map_err(|_| NoSuchColumn)
+            }
+            _ => Err(NoSuchColumn),
+        },
+        |at| match cells.get(at) {
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Bytes(bytes)) => Ok(Some(*bytes)),
+            _ => Err(NoSuchColumn),
+        },
+    );
+    // A form of this version has no more columns than these.
+    let columns = columns.ok().filter(|columns| self::cells(columns).len() == cells.len())?;
+    columns.into_row()
+}
+
+struct NoSuchColumn;
+
+/// The columns in their order.
+fn cells<'c>(columns: &'c RowColumns<'_>) -> [Cell<'c>; 23] {
+    let RowColumns {
+        id,
+        digest,
+        owner,
+        label,
+        scopes,
+        resources,
+        networks,
+        attributes,
+        issued_by,
+        created_at,
+        expires_at,
+        family,
+        successor,
+        derived_from,
+        key_id,
+        seal,
+        revision,
+        revoked_at,
+        revoked_reason,
+        revoked_by,
+        last_used_at,
+        last_used_address,
+        last_used_client,
+    } = columns;
+    let number = |number: &Option<i64>| number.map_or(Cell::Null, Cell::Number);
+    let bytes = |bytes: Option<&'c [u8]>| bytes.map_or(Cell::Null, Cell::Bytes);
+    let text = |text: &'c Option<_>| bytes(text.as_deref().map(str::as_bytes));
+    [
+        Cell::Number(*id),
+        bytes(digest.as_deref()),
+        text(owner),
+        text(label),
+        text(scopes),
+        text(resources),
+        text(networks),
+        text(attributes),
+        text(issued_by),
+        number(created_at),
+        number(expires_at),
+        number(family),
+        number(successor),
+        number(derived_from),
+        number(key_id),
+        bytes(seal.as_deref()),
+        number(revision),
+        number(revoked_at),
+        text(revoked_reason),
+        text(revoked_by),
+        number(last_used_at),
+        text(last_used_address),
+        text(last_used_client),
+    ]
+}
+
+enum Cell<'c> {
+    Null,
+    Number(i64),
+    Bytes(&'c [u8]),
+}
+
+impl Cell<'_> {
+    fn write(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Cell::Null => bytes.push(NULL),
+            Cell::Number(number) => {
+                bytes.push(NUMBER);
+                bytes.extend(number.to_be_bytes());
+            }
+            Cell::Bytes(value) => {
+                #[expect(clippy::expect_used, reason = "the texts of a row have their limits")]
+                let length = u32::try_from(value.len()).expect("a column is below 4 GiB");
+                bytes.push(BYTES);
+                bytes.extend(length.to_be_bytes());
+                bytes.extend(*value);
+            }
+        }
+    }
+}
+
+/// What is left to read. A read that finds too little takes nothing.
+struct Bytes<'b>(&'b [u8]);
+
+impl<'b> Bytes<'b> {
+    fn take(&mut self, count: usize) -> Option<&'b [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        self.array().map(u8::from_be_bytes)
+    }
+
+    fn number(&mut self) -> Option<i64> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    fn short(&mut self) -> Option<&'b [u8]> {
+        let length = self.array().map(u16::from_be_bytes)?;
+        self.take(length.into())
+    }
+
+    fn cell(&mut self) -> Option<Cell<'b>> {
+        Some(match self.byte()? {
+            NULL => Cell::Null,
+            NUMBER => Cell::Number(self.number()?),
+            BYTES => {
+                let length = self.array().map(u32::from_be_bytes)?;
+                Cell::Bytes(self.take(length.try_into().ok()?)?)
+            }
+            _ => return None,
+        })
+    }
+}

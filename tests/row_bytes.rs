@@ -1,0 +1,129 @@
+//! `Row::to_bytes` and `Row::from_bytes`: what one wrote the other reads, and what was damaged is
+//! never taken for whole.
+
+use app_tokens::record::RecordParts;
+use app_tokens::store::{Certainty, DamagedRow, Row};
+
+use support::chance::*;
+
+const ROWS: u64 = 200;
+
+fn rows() -> impl Iterator<Item = (Row, Vec<u8>)> {
+    let mut chance = Chance(1);
+    (0..ROWS).map(move |_| {
+        let id = chance.id();
+        let row = row(chance.parts(id));
+        let bytes = row.to_bytes();
+        (row, bytes)
+    })
+}
+
+fn read(row: &Row, bytes: &[u8]) -> Row {
+    Row::from_bytes(row.id(), bytes).unwrap()
+}
+
+fn parts_of(row: &Row) -> Option<RecordParts> {
+    row.record().map(|record| record.clone().into_parts())
+}
+
+/// Either the row is damaged, or all its standing facts are right.
+#[track_caller]
+fn is_damaged_or_right(read: &Row, right: &Row, what: &str) {
+    let facts = read.standing_facts();
+    assert!(read.record().is_none() || facts == right.standing_facts(), "{what}: {read:?}");
+}
+
+#[test]
+fn every_row_comes_back_as_it_was() {
+    for (row, bytes) in rows() {
+        assert_eq!(parts_of(&read(&row, &bytes)), parts_of(&row));
+        assert_eq!(read(&row, &bytes).to_bytes(), bytes);
+    }
+}
+
+#[test]
+fn a_damaged_row_comes_back_with_its_standing_facts() {
+    for (row, _) in rows() {
+        let damaged = Row::damaged(row.standing_facts());
+        let back = read(&row, &damaged.to_bytes());
+        assert!(back.record().is_none());
+        assert_eq!(back.standing_facts(), row.standing_facts());
+    }
+    let nothing = Row::damaged(DamagedRow::of_id(id(7)));
+    assert_eq!(read(&nothing, &nothing.to_bytes()).standing_facts(), DamagedRow::of_id(id(7)));
+    let revoked = DamagedRow { is_revoked: true, ..DamagedRow::of_id(id(7)) };
+    let back = read(&nothing, &Row::damaged(revoked.clone()).to_bytes());
+    assert_eq!(back.standing_facts(), revoked);
+}
+
+#[test]
+fn a_cut_row_is_damaged_and_keeps_the_head_that_is_left() {
+    for (row, bytes) in rows() {
+        let head = Row::damaged(row.standing_facts()).to_bytes().len();
+        for length in 0..bytes.len() {
+            let cut = read(&row, &bytes[..length]);
+            assert!(cut.record().is_none(), "cut after {length}: {cut:?}");
+            if length >= head {
+                assert_eq!(cut.standing_facts(), row.standing_facts(), "cut after {length}");
+            }
+        }
+        let longer = read(&row, &[&bytes[..], &[0]].concat());
+        assert!(longer.record().is_none(), "{longer:?}");
+    }
+}
+
+#[test]
+fn no_changed_byte_makes_another_standing_fact_of_a_whole_row() {
+    for (row, bytes) in rows() {
+        for at in 1..bytes.len() {
+            for change in [0x01, 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] ^= change;
+                let back = read(&row, &changed);
+                is_damaged_or_right(&back, &row, &format!("{change:x} at {at}"));
+                // A revocation that either side remembers is not forgotten.
+                assert!(back.is_revoked() || !row.is_revoked(), "{change:x} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_under_another_id_is_damaged() {
+    for (row, bytes) in rows() {
+        let other = id(row.id().as_u64() ^ 1);
+        assert!(Row::from_bytes(other, &bytes).unwrap().record().is_none());
+    }
+}
+
+#[test]
+fn where_head_and_body_disagree_about_a_revocation_the_row_is_revoked() {
+    let unrevoked = parts(1);
+    let revoked = RecordParts { revocation: Some(revocation()), seal: None, ..parts(1) };
+    let head = |parts: &RecordParts| Row::damaged(row(parts.clone()).standing_facts()).to_bytes();
+    let body = |parts: &RecordParts| {
+        let whole = row(parts.clone()).to_bytes();
+        whole[head(parts).len()..].to_vec()
+    };
+    let mixed = |of: &RecordParts, and: &RecordParts| [head(of), body(and)].concat();
+
+    let by_head = read(&row(parts(1)), &mixed(&revoked, &unrevoked));
+    assert!(by_head.record().is_none() && by_head.is_revoked());
+    let by_body = read(&row(parts(1)), &mixed(&unrevoked, &revoked));
+    assert!(by_body.is_revoked());
+    let other = RecordParts { owner: owner("bob"), ..parts(1) };
+    assert!(read(&row(parts(1)), &mixed(&other, &unrevoked)).record().is_none());
+}
+
+#[test]
+fn a_newer_form_is_a_failure_and_no_damage() {
+    let (row, bytes) = rows().next().unwrap();
+    for version in 2..=255 {
+        let newer = [&[version], &bytes[1..]].concat();
+        let error = Row::from_bytes(row.id(), &newer).unwrap_err();
+        assert_eq!(error.certainty(), Certainty::NotDone);
+        assert!(error.to_string().contains(&format!("form {version}")), "{error}");
+    }
+    assert!(read(&row, &[]).record().is_none());
+    assert!(read(&row, &[0]).record().is_none());
+}
