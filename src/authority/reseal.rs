@@ -188,7 +188,7 @@ impl<S: TokenStore> ResealRun<'_, S> {
         replaces: &[Replace],
         lost: StoreError,
     ) -> Result<Vec<Replaced>, StoreError> {
-        let seal = |row: &Row| row.record().and_then(|record| record.seal().cloned());
+        let seal = |row: &Row| row.record().and_then(TokenRecord::seal);
         for replace in replaces {
             let found = self.tokens.store.find(replace.row.id()).await.ok().flatten();
             if found.as_ref().and_then(seal) != seal(&replace.row) {
