@@ -67,7 +67,7 @@ fn a_new_address_is_told_within_the_interval_and_once() {
     }
     assert!(lines.names().len() <= 1, "at most the owner's own address is told once more");
     ready(tokens.flush_usage()).unwrap();
-    clock.set(at(302));
+    clock.set(at(250));
     enter("203.0.113.7");
     assert_eq!(lines.names(), ["new_address"], "also where the last use is stored");
 }
