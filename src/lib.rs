@@ -91,6 +91,7 @@
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
+//! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
@@ -129,6 +130,8 @@ mod leak;
 mod view;
 mod authority;
 pub mod upkeep;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod transaction;
 mod block_on;
 pub mod error;
@@ -162,6 +165,8 @@ pub use random::RandomSourceFailed;
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use transaction::{InTransaction, UnsentEvents};
 
 #[cfg(doctest)]

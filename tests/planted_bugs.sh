@@ -174,6 +174,21 @@ plant "what was issued under a revoked token lives on" src/store/memory.rs \
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "WHEN revision < 9223372036854775807 THEN revision + 1" \
     "WHEN TRUE THEN revision + 1"
+plant "a trigger in an SQLite file runs" src/store/sqlite/open.rs \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers)," \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),"
+plant "a trigger's table is compared in its own case only" src/store/sqlite/migrate.rs \
+    "WHERE type = 'trigger' AND lower(tbl_name) IN" \
+    "WHERE type = 'trigger' AND tbl_name IN"
+plant "a key that seals a row is taken out of those in use, in SQL" src/store/sqlite/sql.rs \
+    "AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)" \
+    ""
+plant "a damaged row is current, in SQL" src/store/sqlite/calls.rs \
+    "let stored = self.find(form.id())?.and_then(|row| row.record().cloned());" \
+    "let stored = self.find(form.id())?.map(|row| row.record().unwrap_or(form).clone());"
+plant "a purge looks at the part before its cursor no more" src/store/sqlite/walk.rs \
+    "None if is_second_half || begun == Step::WHOLE.after => break," \
+    "None => break,"
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
@@ -221,6 +236,7 @@ plant "the checksum is not compared" src/token.rs \
     "if false {"
 
 sql=src/store/postgres/sql.rs
+purge_sql=src/store/postgres/sql/purge.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
 plant "a route that requires nothing hands out the caller" src/web/extract.rs \
@@ -271,18 +287,30 @@ plant "labels are not compared, in PostgreSQL" $calls \
     "if *unique_label && conflicts.label_taken {" \
     "if false {" \
     in_its_own_tables::
-plant "a row is current whatever its revision, in PostgreSQL" $sql \
-    "WHERE id = \$1 AND revision = \$2 AND" \
-    "WHERE id = \$1 AND \$2 >= 0 AND" \
-    in_its_own_tables::
-plant "a token is issued under another owner's, in PostgreSQL" $statements \
-    "(!of_owner || current.owner.as_deref() == owner)" \
-    "(!of_owner || owner.is_some())" \
+plant "a parent's state is not asked, in PostgreSQL" $calls \
+    "refusal @ (Inserted::IdTaken | Inserted::Stale) => return Ok(refusal)," \
+    "refusal @ Inserted::IdTaken => return Ok(refusal), Inserted::Stale => {}" \
     in_its_own_tables::insert_under
-plant "a successor that is in use is replaced, in PostgreSQL" $statements \
-    "&& (!unused || current.is_unused)" \
-    "&& (!unused || current.is_unused || true)" \
-    in_its_own_tables::
+plant "a rotation is done whatever the rules say, in PostgreSQL" $calls \
+    "if answer != Superseded::Done {" \
+    "if answer == Superseded::IdTaken {" \
+    in_its_own_tables::supersede_of_a_
+plant "a token is issued under another owner's, in PostgreSQL" $calls \
+    "rows.into_iter().filter(|other| other.owner() == row.owner()).collect()" \
+    "rows.into_iter().filter(|other| other.id() == row.id() || true).collect()" \
+    in_its_own_tables::insert_under
+plant "what a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(0)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a revocation that a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(2)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
+    "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
+    "\";" \
+    keys::
 plant "what was issued under a revoked token lives on, in PostgreSQL" $sql \
     "JOIN families ON child.owner" \
     "JOIN families ON FALSE AND child.owner" \
@@ -299,15 +327,15 @@ plant "a use goes backwards, in PostgreSQL" $sql \
     "last_used_at < uses.at" \
     "last_used_at <> uses.at" \
     in_its_own_tables::touch
-plant "a purge sees no living child, in PostgreSQL" $sql \
+plant "a purge sees no living child, in PostgreSQL" $purge_sql \
     "WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     "WHERE FALSE AND other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     in_its_own_tables::purge
-plant "a purge looks once, in PostgreSQL" $sql \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) AND" \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) OR FALSE AND" \
+plant "a purge looks once, in PostgreSQL" $purge_sql \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     races::a_purge
-plant "all lock rows are purged at once, in PostgreSQL" $sql \
+plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows

@@ -108,16 +108,15 @@ fn attributes_are_a_map_that_is_checked() {
     assert!(twice.unwrap_err().to_string().contains("a key twice"));
 }
 
-#[test]
-fn a_view_has_every_fact_and_no_digest() {
+#[tokio::test]
+async fn a_view_has_every_fact_and_no_digest() {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let tokens = tokens.blocking();
     let attributes = Attributes::new().with("device", "NAS").unwrap();
     let helpdesk = Operator::new("helpdesk").unwrap();
     let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap())
         .attributes(attributes)
         .issued_by(&helpdesk);
-    let issued = tokens.issue(new).unwrap();
+    let issued = tokens.issue(new).await.unwrap();
     let id = issued.view().id();
     let created_at = issued.view().created_at().to_string();
     let shape = json!({
@@ -144,9 +143,9 @@ fn a_view_has_every_fact_and_no_digest() {
     }
     is_refused::<TokenView>(json!({}), "missing field");
 
-    _ = tokens.authenticate(issued.expose_secret()).unwrap();
-    tokens.revoke(&helpdesk, id, Reason::REQUESTED).unwrap();
-    let page = tokens.list(&Filter::every_token(), Page::first(10)).unwrap();
+    _ = tokens.authenticate(issued.expose_secret()).await.unwrap();
+    tokens.revoke(&helpdesk, id, Reason::REQUESTED).await.unwrap();
+    let page = tokens.list(&Filter::every_token(), Page::first(10)).await.unwrap();
     let written = serde_json::to_value(&page).unwrap();
     let (status, revocation) =
         (&written["tokens"][0]["status"], &written["tokens"][0]["revocation"]);

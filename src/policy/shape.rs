@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::access::Scope;
+use crate::access::{Scope, ScopeImplication};
 use crate::policy::{Policy, PolicyError, Reuse};
 use crate::shapes::Period;
 use crate::token::Prefix;
@@ -202,7 +202,7 @@ impl Keys {
 /// What implies each scope. The keys say what each includes.
 fn implications(
     scopes: &BTreeMap<String, BTreeSet<String>>,
-) -> Result<Vec<(Box<str>, Vec<Box<str>>)>, String> {
+) -> Result<Vec<ScopeImplication>, String> {
     for (name, included) in scopes {
         Scope::new(name).map_err(|error| format!("scopes: {name:?}: {error}"))?;
         if let Some(unknown) = included.iter().find(|included| !scopes.contains_key(*included)) {
