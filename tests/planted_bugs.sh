@@ -109,11 +109,35 @@ plant "the seal is looked at before the revocation" src/record/status.rs \
     "if self.revocation().is_some() {" \
     "if self.revocation().is_some() && seal == SealCheck::Right {"
 plant "the seal is not checked" src/seal.rs \
-    "if *seal == expected { SealCheck::Right } else { SealCheck::Wrong }" \
-    "if *seal == expected { SealCheck::Right } else { SealCheck::Right }"
+    "if seal == expected { SealCheck::Right } else { SealCheck::Wrong }" \
+    "if seal == expected { SealCheck::Right } else { SealCheck::Right }"
 plant "the realm is not sealed" src/seal.rs \
     "bytes.text(realm);" \
     "bytes.text(&realm[..0]);"
+plant "a token is good outside its networks" src/authority/authenticate.rs \
+    "let is_outside = !row.record().access().allows_from(origin.known_address());" \
+    "let is_outside = false;"
+plant "an address mapped into v6 is in no network of v4" src/access/network.rs \
+    "let address = address.to_canonical();" \
+    ""
+plant "a path with dots is below another" src/access/resource.rs \
+    "is_at_or_below(path, name) && !has_strange_segment(name)" \
+    "is_at_or_below(path, name)"
+plant "a list from outside is not sorted" src/access.rs \
+    "if !items.is_sorted_by(|one, next| one < next) => {" \
+    "if items.is_empty() => {"
+plant "networks are not sealed" src/seal.rs \
+    "bytes.text(&network.to_string());" \
+    ""
+plant "a seal of a newer version is a wrong one" src/seal.rs \
+    "return SealCheck::UnknownVersion(seal.version());" \
+    "return SealCheck::Wrong;"
+plant "a derived token has no attributes" src/issue.rs \
+    "attributes: parent.attributes().clone()," \
+    "attributes: Attributes::new(),"
+plant "a rotated token keeps an end that is no longer allowed" src/issue.rs \
+    "Expires::At(at.min(latest))" \
+    "Expires::At(at)"
 plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
