@@ -105,22 +105,33 @@ fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, fe
     );
     walk("first issue of a process", || {
         let fresh = over(many.store(), KEYS[0]);
-        drop(fresh.blocking().issue(NewToken::new("somebody", "First", Access::full())).unwrap());
+        drop(
+            fresh
+                .block_on(fresh.issue(NewToken::new("somebody", "First", Access::full())))
+                .unwrap(),
+        );
         1
     });
     walk("may_retire, refused", || {
-        let retired = over(many.store(), KEYS[1]).blocking().may_retire(KeyId::new(1).unwrap());
+        let turned = over(many.store(), KEYS[1]);
+        let retired = turned.block_on(turned.may_retire(KeyId::new(1).unwrap()));
         let Err(RetireError::InUse { rows }) = retired else { panic!("{retired:?}") };
         rows
     });
-    walk("reseal", || over(many.store(), KEYS[1]).blocking().reseal().unwrap().moved);
+    walk("reseal", || {
+        let turned = over(many.store(), KEYS[1]);
+        turned.block_on(turned.reseal()).unwrap().moved
+    });
     walk("revoke_matching of every token", || {
         let every = Filter::every_token();
-        many.blocking()
-            .revoke_matching(&Operator::new("bench").unwrap(), &every, Reason::REQUESTED)
-            .unwrap()
+        many.block_on(many.revoke_matching(
+            &Operator::new("bench").unwrap(),
+            &every,
+            Reason::REQUESTED,
+        ))
+        .unwrap()
     });
-    walk("purge", || many.blocking().purge().unwrap());
+    walk("purge", || many.block_on(many.purge()).unwrap());
 }
 
 fn fill<S: TokenStore + RuntimeFree>(tokens: &TokenAuthority<S>, count: usize) -> Vec<String> {
@@ -138,7 +149,7 @@ fn issue<S: TokenStore + RuntimeFree>(
         let one = |number| {
             let new =
                 NewToken::new(owner(number), "My phone", Access::scopes(["files:read"]).unwrap());
-            String::from(tokens.blocking().issue(new).unwrap().expose_secret())
+            String::from(tokens.block_on(tokens.issue(new)).unwrap().expose_secret())
         };
         (first..count).step_by(THREADS).map(one).collect()
     };
@@ -158,7 +169,7 @@ fn lists<S: TokenStore + RuntimeFree>(
         random += 1;
         let owner = format!("user-{}", mix(random) as usize % (count / 10));
         let filter = Filter::of_owner(&Owner::new(owner).unwrap());
-        tokens.blocking().list(&filter, Page::first(100)).unwrap().tokens.len()
+        tokens.block_on(tokens.list(&filter, Page::first(100))).unwrap().tokens.len()
     }
 }
 
@@ -170,7 +181,7 @@ fn authenticates<S: TokenStore + RuntimeFree>(
     move || {
         random += 1;
         let text = &texts[mix(random) as usize % texts.len()];
-        let good = tokens.blocking().authenticate(text).unwrap();
+        let good = tokens.block_on(tokens.authenticate(text)).unwrap();
         good.require(Requirement::ANY_VALID_TOKEN).unwrap().id()
     }
 }

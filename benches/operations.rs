@@ -44,16 +44,17 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     let over =
         |keys| TokenAuthority::new(store.clone(), KeyRing::parse(keys).unwrap(), policy.clone());
     let authority = over(KEYS[0]);
-    let tokens = authority.blocking();
+    let tokens = &authority;
     let operator = &Operator::new("bench").unwrap();
     let new = |n: usize| NewToken::new(format!("owner {}", n / 10), "Label", Access::full());
     // One owner has ten: the limit of a hundred is never near.
-    let texts: Vec<String> =
-        (0..TOKENS).map(|n| String::from(tokens.issue(new(n)).unwrap().expose_secret())).collect();
+    let texts: Vec<String> = (0..TOKENS)
+        .map(|n| String::from(tokens.block_on(tokens.issue(new(n))).unwrap().expose_secret()))
+        .collect();
     let ids: Vec<TokenId> = texts.iter().map(|text| text[5..15].parse().unwrap()).collect();
     let owner = |n: usize| Owner::new(format!("owner {n}")).unwrap();
     let caller = |text| {
-        let good = tokens.authenticate(text).unwrap();
+        let good = tokens.block_on(tokens.authenticate(text)).unwrap();
         good.require(Requirement::ANY_VALID_TOKEN).unwrap()
     };
 
@@ -62,55 +63,77 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     let mut line = |what, calls, call: &mut dyn FnMut(usize)| {
         lines.push((what, median(calls, call)));
     };
-    line("issue", calls, &mut |n| drop(tokens.issue(new(10 * (TOKENS + n))).unwrap()));
+    line("issue", calls, &mut |n| {
+        drop(tokens.block_on(tokens.issue(new(10 * (TOKENS + n)))).unwrap())
+    });
     line("authenticate + require", calls, &mut |n| drop(caller(&texts[n])));
     let parent = caller(&texts[0]);
     line("issue_under", 80, &mut |_| {
         drop(
             tokens
-                .issue_under(&parent, NewToken::new(parent.owner(), "Derived", Access::full()))
+                .block_on(
+                    tokens.issue_under(
+                        &parent,
+                        NewToken::new(parent.owner(), "Derived", Access::full()),
+                    ),
+                )
                 .unwrap(),
         );
     });
-    line("find", calls, &mut |n| drop(tokens.find(operator, ids[n]).unwrap()));
+    line("find", calls, &mut |n| drop(tokens.block_on(tokens.find(operator, ids[n])).unwrap()));
     line("list one owner's ten", calls, &mut |n| {
         let mine = Filter::of_owner(&owner(1 + n % 900));
-        assert_eq!(tokens.list(&mine, Page::first(100)).unwrap().tokens.len(), 10);
+        assert_eq!(tokens.block_on(tokens.list(&mine, Page::first(100))).unwrap().tokens.len(), 10);
     });
     line("expiring, a page of 100", 100, &mut |_| {
-        let page = tokens.expiring(Duration::from_secs(400 * 86_400), Page::first(100));
+        let page =
+            tokens.block_on(tokens.expiring(Duration::from_secs(400 * 86_400), Page::first(100)));
         assert_eq!(page.unwrap().tokens.len(), 100);
     });
-    line("rename", calls, &mut |n| drop(tokens.rename(operator, ids[n], "Another").unwrap()));
+    line("rename", calls, &mut |n| {
+        drop(tokens.block_on(tokens.rename(operator, ids[n], "Another")).unwrap())
+    });
     let access = Access::scopes(["files:read"]).unwrap();
     line("narrow", calls, &mut |n| {
-        drop(tokens.narrow(operator, ids[1000 + n], access.clone()).unwrap());
+        drop(tokens.block_on(tokens.narrow(operator, ids[1000 + n], access.clone())).unwrap());
     });
     line("extend", calls, &mut |n| {
-        drop(tokens.extend(operator, ids[n], Expires::At(Timestamp::MAX)).unwrap());
+        drop(
+            tokens.block_on(tokens.extend(operator, ids[n], Expires::At(Timestamp::MAX))).unwrap(),
+        );
     });
     line("rotate", calls, &mut |n| {
-        drop(tokens.rotate(operator, ids[3000 + n], Rotation::new()).unwrap());
+        drop(tokens.block_on(tokens.rotate(operator, ids[3000 + n], Rotation::new())).unwrap());
     });
     line("revoke", calls, &mut |n| {
-        assert_eq!(tokens.revoke(operator, ids[4000 + n], Reason::REQUESTED).unwrap(), 1);
+        assert_eq!(
+            tokens.block_on(tokens.revoke(operator, ids[4000 + n], Reason::REQUESTED)).unwrap(),
+            1
+        );
     });
     line("revoke_matching, one owner's ten", 100, &mut |n| {
         let mine = Filter::of_owner(&owner(500 + n));
-        assert_eq!(tokens.revoke_matching(operator, &mine, Reason::REQUESTED).unwrap(), 10);
+        assert_eq!(
+            tokens.block_on(tokens.revoke_matching(operator, &mine, Reason::REQUESTED)).unwrap(),
+            10
+        );
     });
     line("forget", calls, &mut |n| {
-        assert_eq!(tokens.forget(operator, ids[6000 + n]).unwrap(), 1);
+        assert_eq!(tokens.block_on(tokens.forget(operator, ids[6000 + n])).unwrap(), 1);
     });
     line("forget_owner, ten rows", 100, &mut |n| {
         assert_eq!(
-            tokens.forget_owner(&owner(700 + n), &Operator::new("bench").unwrap()).unwrap(),
+            tokens
+                .block_on(tokens.forget_owner(&owner(700 + n), &Operator::new("bench").unwrap()))
+                .unwrap(),
             10
         );
     });
     line("revoke_leaked, one token in 1 KB of text", calls, &mut |n| {
         let text = format!("{:.>500} {} {:.>500}", "", texts[8000 + n], "");
-        let report = tokens.revoke_leaked(&text, &Operator::new("scanner").unwrap()).unwrap();
+        let report = tokens
+            .block_on(tokens.revoke_leaked(&text, &Operator::new("scanner").unwrap()))
+            .unwrap();
         assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
     });
 
@@ -123,22 +146,26 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     };
     texts[1000..3000].iter().for_each(|text| drop(caller(text)));
     each("flush_usage, each of 2,000", &mut || {
-        tokens.flush_usage().unwrap();
+        tokens.block_on(tokens.flush_usage()).unwrap();
         2000
     });
-    each("keys_in_use, each row", &mut || tokens.keys_in_use().unwrap()[0].1);
-    each("reseal, each row", &mut || over(KEYS[1]).blocking().reseal().unwrap().moved);
+    each("keys_in_use, each row", &mut || tokens.block_on(tokens.keys_in_use()).unwrap()[0].1);
+    each("reseal, each row", &mut || {
+        let turned = over(KEYS[1]);
+        turned.block_on(turned.reseal()).unwrap().moved
+    });
     each("danger_reseal_without_proof, each row", &mut || {
         let without = over(KEYS[0].split(',').next().unwrap());
         let lost = KeyId::new(2).unwrap();
         without
-            .blocking()
-            .danger_reseal_without_proof(lost, &Operator::new("bench").unwrap())
+            .block_on(without.danger_reseal_without_proof(lost, &Operator::new("bench").unwrap()))
             .unwrap()
             .moved
     });
-    tokens.revoke_matching(operator, &Filter::every_token(), Reason::REQUESTED).unwrap();
-    each("purge, each row", &mut || tokens.purge().unwrap());
+    tokens
+        .block_on(tokens.revoke_matching(operator, &Filter::every_token(), Reason::REQUESTED))
+        .unwrap();
+    each("purge, each row", &mut || tokens.block_on(tokens.purge()).unwrap());
     lines
 }
 

@@ -13,19 +13,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let tokens = open()?;
     let issued =
-        tokens.blocking().issue(NewToken::new("alice", "Nightly backup", Access::full()))?;
+        tokens.block_on(tokens.issue(NewToken::new("alice", "Nightly backup", Access::full())))?;
     println!("shown once:       {}", issued.expose_secret());
     drop(tokens);
 
     let tokens = open()?;
-    let tokens = tokens.blocking();
-    let good = tokens.authenticate(issued.expose_secret())?;
+    let good = tokens.block_on(tokens.authenticate(issued.expose_secret()))?;
     let caller = good.require(Requirement::ANY_VALID_TOKEN)?;
     println!("after a restart:  {} calls with \"{}\"", caller.owner(), caller.label());
 
-    tokens.flush_usage()?; // a host does this every minute
+    tokens.block_on(tokens.flush_usage())?; // a host does this every minute
     let mine = Filter::of_owner(&Owner::new("alice")?);
-    for line in tokens.list(&mine, Page::first(10))?.tokens {
+    for line in tokens.block_on(tokens.list(&mine, Page::first(10)))?.tokens {
         let last_use = line.last_use().map_or("never".into(), |last_use| last_use.at.to_string());
         println!("in the list:      {}  \"{}\"  last used {last_use}", line.id(), line.label());
     }

@@ -47,10 +47,10 @@ use crate::view::{TokenPage, TokenView};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
 /// let tokens = TokenAuthority::new(store, ring, Policy::new("acme")?);
-/// # let tokens = tokens.blocking();
+/// # let tokens = &tokens;
 /// let access = Access::scopes(["files:read"])?;
-/// let issued = tokens.issue(NewToken::new("alice", "My phone", access))?;
-/// let authenticated = tokens.authenticate(issued.expose_secret())?;
+/// let issued = tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", access)))?;
+/// let authenticated = tokens.block_on(tokens.authenticate(issued.expose_secret()))?;
 /// let caller = authenticated.require(Requirement::one_of(&["files:read"]))?;
 /// assert_eq!(caller.owner().as_str(), "alice");
 /// # Ok(())

@@ -6,6 +6,7 @@ use std::thread::{self, Thread};
 
 use crate::authority::TokenAuthority;
 use crate::store::RuntimeFree;
+use crate::transaction::InTransaction;
 
 impl<S: RuntimeFree> TokenAuthority<S> {
     /// Runs a call of this authority to its end on this thread, for hosts without an async runtime.
@@ -24,6 +25,14 @@ impl<S: RuntimeFree> TokenAuthority<S> {
     /// # Ok(())
     /// # }
     /// ```
+    pub fn block_on<F: Future>(&self, call: F) -> F::Output {
+        block_on(call)
+    }
+}
+
+impl<T: RuntimeFree> InTransaction<T> {
+    /// Runs a call within the transaction to its end on this thread, as
+    /// [`TokenAuthority::block_on`] does.
     pub fn block_on<F: Future>(&self, call: F) -> F::Output {
         block_on(call)
     }

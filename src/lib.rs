@@ -72,7 +72,7 @@
 //! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes the last uses and purges what has been dead for long,
 //! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
 //!
-//! Without a runtime, all of it is at [`tokens.blocking()`](TokenAuthority::blocking).
+//! Without a runtime, [`tokens.block_on(…)`](TokenAuthority::block_on) waits for any of these calls.
 //!
 //! # Your own store
 //!
@@ -87,9 +87,11 @@
 //! |---|---|
 //! | `postgres` | `store::PostgresStore`, over a pool of `deadpool-postgres` |
 //! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
+//! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
+//! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
@@ -110,6 +112,8 @@ pub mod record;
 mod key;
 mod seal;
 mod row;
+#[cfg(feature = "serde")]
+pub mod shapes;
 // -- where it lives
 mod key_ring;
 pub mod store;
@@ -126,9 +130,10 @@ mod leak;
 mod view;
 mod authority;
 pub mod upkeep;
+#[cfg(feature = "tracing")]
+mod tracing_observer;
 mod transaction;
 mod block_on;
-mod blocking;
 pub mod error;
 // -- how it arrives
 pub mod web;
@@ -152,7 +157,6 @@ pub use access::{
     Selection,
 };
 pub use attributes::Attributes;
-pub use blocking::{Blocking, BlockingInTransaction};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
 pub use key::{KeyId, Seal};
@@ -161,6 +165,8 @@ pub use random::RandomSourceFailed;
 pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;
+#[cfg(feature = "tracing")]
+pub use tracing_observer::TracingObserver;
 pub use transaction::{InTransaction, UnsentEvents};
 
 #[cfg(doctest)]

@@ -6,6 +6,8 @@ use crate::access::{Access, ScopeImplication, ScopeName};
 use crate::token::Prefix;
 
 mod error;
+#[cfg(feature = "serde")]
+mod shape;
 
 pub use error::PolicyError;
 
@@ -61,12 +63,15 @@ pub struct Policy {
 ///
 /// Either a second holder has the token, or a client missed the rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Reuse {
     /// An event reports it.
     #[default]
+    #[cfg_attr(feature = "serde", serde(rename = "report"))]
     Report,
     /// An event reports it, and the token's line is revoked (RFC 9700, 4.14.2).
+    #[cfg_attr(feature = "serde", serde(rename = "revoke family"))]
     RevokeFamily,
 }
 
@@ -184,8 +189,8 @@ impl Policy {
 
     /// Denies tokens that were not used for this long.
     ///
-    /// It needs a [`UsageFlusher`](crate::upkeep::UsageFlusher): until one is attached, nothing is
-    /// issued or authenticated.
+    /// It needs an [`Upkeep`](crate::upkeep::Upkeep): until one is attached, nothing is issued
+    /// or authenticated.
     ///
     /// # Errors
     /// [`PolicyError::IdleTooShort`] if it is under a day.
@@ -275,13 +280,24 @@ impl Policy {
     /// [`PolicyError::ScopeLeftOut`] if, for example, administering implies writing and writing
     /// implies reading, but administering doesn't imply reading. A narrowed token could then do
     /// more.
-    pub fn with_scopes(mut self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
-        self.scopes = scopes.iter().map(|scope| (scope.name(), scope.implied_by())).collect();
+    pub fn with_scopes(self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
+        let implied_by = |scope: &[&str]| scope.iter().map(|name| (*name).into()).collect();
+        let scopes =
+            scopes.iter().map(|scope| (scope.name().into(), implied_by(scope.implied_by())));
+        self.with_implications(scopes.collect())
+    }
+
+    pub(crate) fn with_implications(
+        mut self,
+        scopes: Vec<ScopeImplication>,
+    ) -> Result<Policy, PolicyError> {
+        self.scopes = scopes;
         for (scope, implied_by) in &self.scopes {
             for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
                 let left_out =
                     more.iter().find(|more| *more != scope && !implied_by.contains(more));
-                if let Some(implying) = left_out {
+                if let Some(implying) = left_out.cloned() {
+                    let scope = scope.clone();
                     return Err(PolicyError::ScopeLeftOut { scope, implying });
                 }
             }
@@ -298,6 +314,11 @@ impl Policy {
     #[must_use]
     pub fn with_recorded_origin(self) -> Policy {
         Policy { record_origin: true, ..self }
+    }
+
+    /// Returns the names of the host's scopes, as [`Policy::with_scopes`] was told.
+    pub fn scopes(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.scopes.iter().map(|(name, _)| &**name)
     }
 
     /// Returns the prefix of new tokens.

@@ -36,7 +36,7 @@ impl Policy {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let new = NewToken::new("alice", "My phone", Access::full());
-    /// # let issued = tokens.blocking().issue(new)?;
+    /// # let issued = tokens.block_on(tokens.issue(new))?;
     /// let stricter = Policy::new("acme")?.with_max_life(Duration::from_secs(90 * 86_400))?;
     /// let conflicts = stricter.conflicts_with(issued.view());
     /// assert!(matches!(conflicts[..], [PolicyConflict::EndsTooLate { .. }]));

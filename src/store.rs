@@ -280,5 +280,5 @@ const WALK_PAGE: u32 = 500;
 /// A store whose futures need no runtime. They are done at the first poll, or a thread of the store's own
 /// wakes them.
 ///
-/// [`TokenAuthority::blocking`](crate::TokenAuthority::blocking) needs it.
+/// [`TokenAuthority::block_on`](crate::TokenAuthority::block_on) needs it.
 pub trait RuntimeFree: TokenStore {}

@@ -30,7 +30,7 @@ use crate::token::TokenId;
 /// # let transaction = MemoryStore::new();
 /// // let transaction = … the host's own, with its other statements
 /// let within = tokens.in_transaction(&transaction);
-/// let issued = within.blocking().issue(NewToken::new("alice", "First", Access::full()))?;
+/// let issued = within.block_on(within.issue(NewToken::new("alice", "First", Access::full())))?;
 /// let events = within.into_events();
 /// // transaction.commit()?;
 /// events.send();

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::access::Access;
 use crate::attributes::Attributes;
 use crate::key::KeyId;
-use crate::record::{Expires, LastUse, Revocation, Status, TokenRecord};
+use crate::record::{Expires, LastUse, RecordParts, Revocation, Status, TokenRecord};
 use crate::text::{Label, Operator, Owner, clean_line};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -14,10 +14,29 @@ use crate::token::TokenId;
 ///
 /// The status is that at the instant of the call. Uses that this process has not written yet are
 /// included.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenView {
-    record: TokenRecord,
+    id: TokenId,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     status: Option<Status>,
+    owner: Owner,
+    label: Label,
+    access: Access,
+    attributes: Attributes,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    issued_by: Option<Operator>,
+    created_at: Timestamp,
+    expires: Expires,
+    family: TokenId,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    successor: Option<TokenId>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    derived_from: Option<TokenId>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    revocation: Option<Revocation>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    last_use: Option<LastUse>,
 }
 
 impl TokenView {
@@ -28,78 +47,107 @@ impl TokenView {
     ) -> TokenView {
         let stored_at = record.last_use().map(|last_use| last_use.at);
         let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;
-        let record = record.clone().changed(|parts| {
-            parts.seal = None;
-            if own_use_is_later {
-                parts.last_use = own_use;
-            }
-        });
-        TokenView { record, status }
+        // Destructured without `..`, so that a new fact is shown or left out on purpose.
+        let RecordParts {
+            id,
+            digest: _,
+            owner,
+            label,
+            access,
+            attributes,
+            issued_by,
+            created_at,
+            expires,
+            family,
+            successor,
+            derived_from,
+            revocation,
+            last_use,
+            revision: _,
+            key_id: _,
+            seal: _,
+        } = record.clone().into_parts();
+        TokenView {
+            id,
+            status,
+            owner,
+            label,
+            access,
+            attributes,
+            issued_by,
+            created_at,
+            expires,
+            family,
+            successor,
+            derived_from,
+            revocation,
+            last_use: if own_use_is_later { own_use } else { last_use },
+        }
     }
 
     /// The public half of the token's text. By it, a holder finds their token in a list.
     pub fn id(&self) -> TokenId {
-        self.record.id()
+        self.id
     }
 
     /// The owner.
     pub fn owner(&self) -> &Owner {
-        self.record.owner()
+        &self.owner
     }
 
     /// The label that the owner gave it.
     pub fn label(&self) -> &Label {
-        self.record.label()
+        &self.label
     }
 
     /// The access: what it may do.
     pub fn access(&self) -> &Access {
-        self.record.access()
+        &self.access
     }
 
     /// The host's own facts about it.
     pub fn attributes(&self) -> &Attributes {
-        self.record.attributes()
+        &self.attributes
     }
 
     /// The operator who issued it for its owner; `None` if the owner did.
     pub fn issued_by(&self) -> Option<&Operator> {
-        self.record.issued_by()
+        self.issued_by.as_ref()
     }
 
     /// When it was issued.
     pub fn created_at(&self) -> Timestamp {
-        self.record.created_at()
+        self.created_at
     }
 
     /// When it expires.
     pub fn expires(&self) -> Expires {
-        self.record.expires()
+        self.expires
     }
 
     /// The id of the first token of its line of rotations.
     pub fn family(&self) -> TokenId {
-        self.record.family()
+        self.family
     }
 
     /// The token that superseded it, if it was rotated.
     pub fn successor(&self) -> Option<TokenId> {
-        self.record.successor()
+        self.successor
     }
 
     /// The family of the token under which it was issued, if there is one.
     pub fn derived_from(&self) -> Option<TokenId> {
-        self.record.derived_from()
+        self.derived_from
     }
 
     /// When, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
-        self.record.revocation()
+        self.revocation.as_ref()
     }
 
     /// When it was last used; `None` if never.
     pub fn last_use(&self) -> Option<&LastUse> {
-        self.record.last_use()
+        self.last_use.as_ref()
     }
 
     /// Whether it would authenticate now, and if not, why.
@@ -111,23 +159,16 @@ impl TokenView {
     }
 }
 
-impl fmt::Debug for TokenView {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenView")
-            .field("status", &self.status)
-            .field("record", &self.record)
-            .finish()
-    }
-}
-
 /// What became of a token: the answer of
 /// [`TokenAuthority::examine`](crate::TokenAuthority::examine) to the holder of its whole secret.
 ///
 /// It names no owner, so that nobody is let in by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Examined {
     id: TokenId,
     status: Status,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     revocation: Option<Revocation>,
 }
 
@@ -154,6 +195,7 @@ impl Examined {
 
 /// The tokens of an owner, for a settings page.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OwnerTokens {
     /// The tokens, newest first, at most [`OwnerTokens::MAX_TOKENS`].
     pub tokens: Vec<TokenView>,
@@ -171,6 +213,7 @@ impl OwnerTokens {
 
 /// How far a reseal has come, in rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ResealProgress {
     /// How many rows were looked at, whatever the outcome.
     pub done: u64,
@@ -183,6 +226,7 @@ pub struct ResealProgress {
 
 /// What a reseal did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ResealReport {
     /// How many rows were resealed under the active key.
     pub moved: u64,
@@ -199,6 +243,7 @@ pub struct ResealReport {
 /// What [`TokenAuthority::check`](crate::TokenAuthority::check) found. It prints what a log should
 /// have, without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CheckReport {
     /// The realm that the seals were checked for.
@@ -278,11 +323,13 @@ impl fmt::Display for CheckReport {
 
 /// A page of a list.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenPage {
     /// The tokens, in order of id. Ids are random: to show them, sort by [`TokenView::created_at`].
     pub tokens: Vec<TokenView>,
     /// The ids of damaged rows. They never authenticate: revoke or forget them.
     pub damaged: Vec<TokenId>,
     /// The `after` of the next [`Page`](crate::store::Page); `None` after the last.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     pub next: Option<TokenId>,
 }

@@ -84,10 +84,10 @@
 //!
 //! | error | status | codes |
 //! |---|---|---|
-//! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long` |
+//! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long`, `overlap_with_less` |
 //! | it would do more, or is another's to do | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
 //! | there is no such token, or it is another owner's | 404 | `not_found` |
-//! | its state, or that of other tokens, excludes it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `narrowed_apart`, `conflict` |
+//! | its state, or that of other tokens, excludes it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `overlapping`, `narrowed_apart`, `conflict` |
 //! | a key's state excludes it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
 //! | the engine failed, and nothing was done | 503 | `unavailable` |
 //! | the store can't say whether it was done | 503 | `outcome_unknown` |

@@ -30,7 +30,7 @@ fn networks(texts: &[&str]) -> Access {
 impl<S: RuntimeFree> Bench<S> {
     #[track_caller]
     fn issue_with(&self, access: Access) -> IssuedToken {
-        self.tokens.blocking().issue(NewToken::new("alice", "My phone", access)).unwrap()
+        self.tokens.block_on(self.tokens.issue(NewToken::new("alice", "My phone", access))).unwrap()
     }
 
     /// What is missing for a requirement, if the token is presented from there.
@@ -42,7 +42,7 @@ impl<S: RuntimeFree> Bench<S> {
         requirement: Requirement<'_>,
     ) -> Option<Missing> {
         let text = token.expose_secret();
-        let good = self.tokens.blocking().authenticate_from(text, origin).unwrap();
+        let good = self.tokens.block_on(self.tokens.authenticate_from(text, origin)).unwrap();
         good.require(requirement).err().map(|forbidden| forbidden.missing())
     }
 }
@@ -65,13 +65,14 @@ fn a_token_bound_to_networks_is_forbidden_elsewhere_and_where_no_address_is_know
         let missing = bench.missing(&token, unknown, Requirement::ANY_VALID_TOKEN);
         assert_eq!(missing, Some(Missing::Network));
     }
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let alice = owner("alice");
     for (origin, is_in) in [(from("10.0.0.1"), true), (from("11.0.0.1"), false)] {
-        let good = tokens.authenticate_as(&alice, token.expose_secret(), origin).unwrap();
+        let good =
+            tokens.block_on(tokens.authenticate_as(&alice, token.expose_secret(), origin)).unwrap();
         assert_eq!(good.require(READ).is_ok(), is_in);
     }
-    let good = tokens.authenticate(token.expose_secret()).unwrap();
+    let good = tokens.block_on(tokens.authenticate(token.expose_secret())).unwrap();
     assert_eq!(good.require(READ).unwrap_err().missing(), Missing::Network);
 }
 
@@ -91,7 +92,7 @@ fn a_missing_network_is_told_before_a_scope_and_a_scope_before_a_resource() {
 
     let refused = |origin, requirement| {
         let text = token.expose_secret();
-        let good = bench.tokens.blocking().authenticate_from(text, origin).unwrap();
+        let good = bench.tokens.block_on(bench.tokens.authenticate_from(text, origin)).unwrap();
         let forbidden = good.require(requirement).unwrap_err();
         (forbidden.to_string(), forbidden.wanted_scope().map(str::to_owned))
     };
@@ -129,11 +130,11 @@ fn outside_its_networks_a_token_is_not_used_and_that_is_told_once_per_interval()
 #[test]
 fn a_stranger_elsewhere_does_not_keep_an_idle_token_alive() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
-    let _flusher = bench.tokens.usage_flusher();
+    let _upkeep = bench.tokens.upkeep();
     let token = bench.issue_with(networks(&["10.0.0.0/8"]));
     bench.clock.set(at(80_000));
     assert!(bench.missing(&token, from("192.0.2.1"), READ).is_some());
-    bench.tokens.blocking().flush_usage().unwrap();
+    bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     bench.clock.set(at(86_400));
     bench.assert_denied(token.expose_secret(), DenialReason::Idle);
 }
@@ -160,7 +161,12 @@ fn an_address_mapped_into_v6_is_the_v4_address_in_last_use_and_events() {
     assert_eq!(bench.heard.kinds(), ["Issued", "FirstUse"]);
     let mapped: IpAddr = "::ffff:192.0.2.7".parse().unwrap();
     let text = token.expose_secret();
-    drop(bench.tokens.blocking().authenticate_as(&owner("bob"), text, mapped).unwrap_err());
+    drop(
+        bench
+            .tokens
+            .block_on(bench.tokens.authenticate_as(&owner("bob"), text, mapped))
+            .unwrap_err(),
+    );
     let told = bench.heard.texts();
     assert!(told[0].contains("address: Some(192.0.2.7)"), "{told:?}");
 }
@@ -173,25 +179,28 @@ fn attributes() -> Attributes {
 
 fn attributes_are_shown_and_taken_over(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let new = NewToken::new("alice", "NAS", Access::full()).attributes(attributes());
-    let issued = tokens.issue(new).unwrap();
+    let issued = tokens.block_on(tokens.issue(new)).unwrap();
     assert_eq!(issued.view().attributes(), &attributes());
-    let caller = any(tokens.authenticate(issued.expose_secret()).unwrap());
+    let caller = any(tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap());
     assert_eq!(caller.attributes().get("ticket"), Some("OPS 1"));
 
     let under = NewToken::new("alice", "Job", Access::full());
-    let derived = tokens.issue_under(&caller, under.clone()).unwrap();
+    let derived = tokens.block_on(tokens.issue_under(&caller, under.clone())).unwrap();
     assert_eq!(derived.view().attributes(), &attributes());
     let own = under.attributes(Attributes::new().with("device", "Laptop").unwrap());
-    let refused = tokens.issue_under(&caller, own);
+    let refused = tokens.block_on(tokens.issue_under(&caller, own));
     assert!(matches!(refused, Err(IssueError::AttributesUnderToken)), "{refused:?}");
 
     let rotation = Rotation::new().overlap(secs(100));
-    let lost = tokens.rotate(&ops(), issued.id(), rotation.clone()).unwrap();
-    let rotated = tokens.rotate(&ops(), issued.id(), rotation).unwrap();
+    let lost = tokens.block_on(tokens.rotate(&ops(), issued.id(), rotation.clone())).unwrap();
+    let rotated = tokens.block_on(tokens.rotate(&ops(), issued.id(), rotation)).unwrap();
     for token in [&lost, &rotated] {
-        assert_eq!(tokens.find(&ops(), token.id()).unwrap().attributes(), &attributes());
+        assert_eq!(
+            tokens.block_on(tokens.find(&ops(), token.id())).unwrap().attributes(),
+            &attributes()
+        );
     }
     bench.assert_good(rotated.expose_secret());
     assert_eq!(bench.issue("bob").view().attributes(), &Attributes::new());
@@ -208,12 +217,18 @@ fn attributes_are_shown_and_taken_over_by_a_successor_and_by_derived_tokens() {
 #[test]
 fn who_acted_is_told_and_stored_by_name() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let (first, second) = (bench.issue("alice"), bench.issue("alice"));
-    tokens.revoke(&owner("alice"), first.id(), Reason::REQUESTED).unwrap();
-    tokens.revoke(operator("eve"), second.id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(&owner("alice"), first.id(), Reason::REQUESTED)).unwrap();
+    tokens.block_on(tokens.revoke(operator("eve"), second.id(), Reason::REQUESTED)).unwrap();
     let by = |token: &IssuedToken| {
-        tokens.find(&ops(), token.id()).unwrap().revocation().unwrap().by.to_string()
+        tokens
+            .block_on(tokens.find(&ops(), token.id()))
+            .unwrap()
+            .revocation()
+            .unwrap()
+            .by
+            .to_string()
     };
     assert_eq!((by(&first), by(&second)), ("owner alice".into(), "operator eve".into()));
     let told = bench.heard.texts();
@@ -224,11 +239,18 @@ fn who_acted_is_told_and_stored_by_name() {
 #[test]
 fn an_owner_may_be_a_number() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
-    let issued = tokens.issue(NewToken::new(4_711_u64, "x", Access::full())).unwrap();
-    assert_eq!(any(tokens.authenticate(issued.expose_secret()).unwrap()).owner().as_str(), "4711");
+    let tokens = &bench.tokens;
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new(4_711_u64, "x", Access::full()))).unwrap();
+    assert_eq!(
+        any(tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap()).owner().as_str(),
+        "4711"
+    );
     let actor = Actor::from(Owner::from(4_711_i32));
-    assert_eq!(tokens.find(&actor, issued.id()).unwrap().owner(), &Owner::from(4_711_u32));
+    assert_eq!(
+        tokens.block_on(tokens.find(&actor, issued.id())).unwrap().owner(),
+        &Owner::from(4_711_u32)
+    );
 }
 
 // -- rotation within today's policy
@@ -237,17 +259,20 @@ fn an_owner_may_be_a_number() {
 fn a_rotation_without_words_gives_no_life_that_todays_policy_would_refuse() {
     let store = app_tokens::MemoryStore::new();
     let before = bench_over(store.clone(), policy().with_never_expiring().unwrap());
-    let tokens = before.tokens.blocking();
+    let tokens = &before.tokens;
     let life = |days: u32| days * DAY;
     let new = || NewToken::new("alice", "x", Access::full());
-    let endless = tokens.issue(new().never_expires()).unwrap();
-    let long = tokens.issue(new().expires_in(life(3650))).unwrap();
-    let short = tokens.issue(new().expires_in(life(30))).unwrap();
+    let endless = tokens.block_on(tokens.issue(new().never_expires())).unwrap();
+    let long = tokens.block_on(tokens.issue(new().expires_in(life(3650)))).unwrap();
+    let short = tokens.block_on(tokens.issue(new().expires_in(life(30)))).unwrap();
 
     let strict = policy().with_max_life(life(90)).unwrap().with_default_life(life(60)).unwrap();
     let after = bench_over(store, strict);
     let expires = |token: &IssuedToken| {
-        let new = after.tokens.blocking().rotate(&ops(), token.id(), Rotation::new()).unwrap();
+        let new = after
+            .tokens
+            .block_on(after.tokens.rotate(&ops(), token.id(), Rotation::new()))
+            .unwrap();
         new.view().expires()
     };
     let in_days = |days: u32| Expires::At(at(0).saturating_add(life(days)));
@@ -265,7 +290,10 @@ fn a_clients_name_is_clean_in_events_and_lists_whoever_wrote_it() {
     let token = bench.issue("alice");
     let strange = "\u{1b}[2Jcurl\r\n\u{202e}/8\u{2028}";
     let origin = Origin::unknown().client(strange);
-    drop(any(bench.tokens.blocking().authenticate_from(token.expose_secret(), origin).unwrap()));
+    drop(any(bench
+        .tokens
+        .block_on(bench.tokens.authenticate_from(token.expose_secret(), origin))
+        .unwrap()));
     let client = || bench.all_of("alice")[0].last_use().unwrap().client.clone().unwrap();
     assert_eq!(&*client(), "[2Jcurl/8");
 
@@ -276,7 +304,9 @@ fn a_clients_name_is_clean_in_events_and_lists_whoever_wrote_it() {
     bench.heard.texts();
     let text = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
     let long = "\u{1b}é".repeat(50_000);
-    let denied = bench.tokens.blocking().authenticate_from(text, Origin::unknown().client(&long));
+    let denied = bench
+        .tokens
+        .block_on(bench.tokens.authenticate_from(text, Origin::unknown().client(&long)));
     assert!(matches!(denied, Err(AuthError::Denied(_))));
     let told = bench.heard.texts();
     let clean = format!("client: Some(\"{}\")", "é".repeat(200));
@@ -295,13 +325,14 @@ fn a_seal_of_an_unknown_version_is_a_failure_and_is_left_alone() {
     store.change(token.id(), |parts| parts.seal = Seal::from_bytes(&bytes));
     let failed = bench.assert_failed(token.expose_secret());
     assert!(matches!(failed, Failed::Unclear(StatusUnclear::SealVersion(2))), "{failed:?}");
-    let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(9)).unwrap();
+    let page =
+        bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(9))).unwrap();
     assert_eq!(page.tokens[0].status(), None);
 
-    let report = bench.tokens.blocking().reseal().unwrap();
+    let report = bench.tokens.block_on(bench.tokens.reseal()).unwrap();
     assert_eq!((report.moved, report.tampered.len(), report.left.len()), (0, 0, 1));
     assert_eq!(store.parts(token.id()).seal.unwrap().to_bytes(), bytes);
-    bench.tokens.blocking().revoke(&ops(), token.id(), Reason::REQUESTED).unwrap();
+    bench.tokens.block_on(bench.tokens.revoke(&ops(), token.id(), Reason::REQUESTED)).unwrap();
     assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Revoked));
 }
 
@@ -353,7 +384,7 @@ proptest! {
     #[test]
     fn no_operation_lets_a_token_do_more_from_more_places(had in an_access(), asked in an_access()) {
         let bench = bench(policy());
-        let tokens = bench.tokens.blocking();
+        let tokens = &bench.tokens;
         let token = bench.issue_with(had.clone());
         // From an address at which the caller may be.
         let addresses = ADDRESSES.iter().map(|text| text.parse::<IpAddr>().unwrap());
@@ -361,15 +392,16 @@ proptest! {
         let mut granted = Vec::new();
         if let Some(address) = origin {
             let origin = address.map_or(Origin::unknown(), Origin::from);
-            let good = tokens.authenticate_from(token.expose_secret(), origin).unwrap();
+            let good = tokens.block_on(tokens.authenticate_from(token.expose_secret(), origin)).unwrap();
             let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-            let under = tokens.issue_under(&caller, NewToken::new("alice", "y", asked.clone()));
+            let under = tokens.block_on(tokens.issue_under(&caller, NewToken::new("alice", "y", asked.clone())));
             granted.extend(under.map(|under| under.view().access().clone()));
         }
         let rotation = Rotation::new().narrowed_to(asked.clone());
-        let rotated = tokens.rotate(&ops(), bench.issue_with(had.clone()).id(), rotation);
+        let other = bench.issue_with(had.clone());
+        let rotated = tokens.block_on(tokens.rotate(&ops(), other.id(), rotation));
         granted.extend(rotated.map(|rotated| rotated.view().access().clone()));
-        let narrowed = tokens.narrow(&ops(), token.id(), asked.clone());
+        let narrowed = tokens.block_on(tokens.narrow(&ops(), token.id(), asked.clone()));
         granted.extend(narrowed.map(|narrowed| narrowed.access().clone()));
         for granted in &granted {
             prop_assert_eq!(granted, &asked);

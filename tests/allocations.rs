@@ -45,16 +45,17 @@ fn authority() -> TokenAuthority<MemoryStore> {
 
 fn issue(tokens: &TokenAuthority<MemoryStore>) -> String {
     let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
-    tokens.blocking().issue(new).unwrap().expose_secret().to_owned()
+    tokens.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
 }
 
 /// The second time: the first use of a token in an interval is noted, and that may ask for memory.
 #[track_caller]
 fn assert_allocations(tokens: &TokenAuthority<MemoryStore>, text: &str, expected: u64) {
-    let tokens = tokens.blocking();
     let read = Requirement::one_of(&["files:read"]);
-    tokens.authenticate(text).unwrap().require(read).unwrap();
-    let count = allocations_of(|| tokens.authenticate(text).unwrap().require(read).unwrap());
+    tokens.block_on(tokens.authenticate(text)).unwrap().require(read).unwrap();
+    let count = allocations_of(|| {
+        tokens.block_on(tokens.authenticate(text)).unwrap().require(read).unwrap()
+    });
     assert_eq!(count, expected, "{text}");
 }
 
@@ -79,8 +80,7 @@ fn what_is_no_good_token_allocates_nothing() {
     let other = issue(&authority());
     let mistyped = good.chars().rev().collect::<String>();
     for text in ["", "correct horse battery staple", &other, &mistyped, &good[..20]] {
-        let tokens = tokens.blocking();
-        let count = allocations_of(|| tokens.authenticate(text).unwrap_err());
+        let count = allocations_of(|| tokens.block_on(tokens.authenticate(text)).unwrap_err());
         assert_eq!(count, 0, "{text:?}");
     }
 }

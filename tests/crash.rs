@@ -99,7 +99,8 @@ fn work<S: RuntimeFree + Clone>(store: &S, round: u64, voice: &Voice<impl Write 
         scope.spawn(|| {
             let (one, other) = (authority(store), authority_turned(store));
             while !is_over.load(Ordering::Relaxed) {
-                let sealed = one.blocking().reseal().and_then(|_| other.blocking().reseal());
+                let sealed =
+                    one.block_on(one.reseal()).and_then(|_| other.block_on(other.reseal()));
                 let Ok(report) = sealed.map_err(|error| voice.complain(&error)) else { return };
                 report
                     .tampered
@@ -126,7 +127,8 @@ fn owner(round: u64, worker: usize) -> Owner {
 /// Deletes what a round has made, so that the next one has as much to do.
 fn forget<S: RuntimeFree + Clone>(store: &S, round: u64) {
     for worker in 0..WORKERS {
-        authority(store).blocking().forget_owner(&owner(round, worker), &operator("test")).unwrap();
+        let tokens = authority(store);
+        tokens.block_on(tokens.forget_owner(&owner(round, worker), &operator("test"))).unwrap();
     }
 }
 
@@ -166,11 +168,11 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
     }
 
     fn issue(&mut self) -> Acted {
-        let token = self.tokens.blocking().issue(NewToken::new(
+        let token = self.tokens.block_on(self.tokens.issue(NewToken::new(
             self.owner.as_str(),
             "phone",
             Access::full(),
-        ))?;
+        )))?;
         self.voice.say(Mark::Good, token.expose_secret());
         self.good.push(Held { token, under: Vec::new() });
         Ok(())
@@ -178,10 +180,11 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
 
     fn issue_under(&mut self, place: usize) -> Acted {
         let parent = &mut self.good[place];
-        let caller = self.tokens.blocking().authenticate(parent.token.expose_secret())?;
+        let caller =
+            self.tokens.block_on(self.tokens.authenticate(parent.token.expose_secret()))?;
         let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
         let new = NewToken::new(self.owner.as_str(), "under", caller.access().clone());
-        match self.tokens.blocking().issue_under(&caller, new) {
+        match self.tokens.block_on(self.tokens.issue_under(&caller, new)) {
             Ok(token) => {
                 self.voice.say(Mark::Good, token.expose_secret());
                 parent.under.push(token);
@@ -197,7 +200,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         let held = self.good.swap_remove(place);
         held.texts().for_each(|text| self.voice.say(Mark::Ending, text));
         let by = &self.owner;
-        self.tokens.blocking().revoke(by, held.token.id(), Reason::REQUESTED)?;
+        self.tokens.block_on(self.tokens.revoke(by, held.token.id(), Reason::REQUESTED))?;
         held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
         Ok(())
     }
@@ -209,7 +212,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         let under = held.under.iter().map(IssuedToken::expose_secret);
         under.clone().for_each(|text| self.voice.say(Mark::Ending, text));
         let by = &self.owner;
-        match self.tokens.blocking().rotate(by, held.token.id(), Rotation::new()) {
+        match self.tokens.block_on(self.tokens.rotate(by, held.token.id(), Rotation::new())) {
             Ok(token) => {
                 held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
                 self.voice.say(Mark::Good, token.expose_secret());
@@ -267,7 +270,7 @@ impl Said {
         let lives = living(&rows);
         for (text, mark) in &self.marks {
             let id = Token::parse_any_prefix(text).unwrap().id();
-            let is_good = match tokens.blocking().authenticate(text.as_str()) {
+            let is_good = match tokens.block_on(tokens.authenticate(text.as_str())) {
                 Ok(_) => true,
                 Err(AuthError::Denied(_)) => false,
                 Err(error) => {
@@ -303,7 +306,7 @@ fn sound_rows<S: RuntimeFree + Clone>(
     let (mut rows, mut faults) = (HashMap::new(), Vec::new());
     let mut page = Page::first(500);
     loop {
-        let listed = tokens.blocking().list(&Filter::every_token(), page).unwrap();
+        let listed = tokens.block_on(tokens.list(&Filter::every_token(), page)).unwrap();
         faults.extend(listed.damaged.iter().map(|id| format!("the row of {id} is damaged")));
         for token in &listed.tokens {
             let status = token.status();

@@ -17,7 +17,7 @@ fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
     let issued = bench.issue("alice");
     bench.assert_good(issued.expose_secret());
     let same = bench.tokens.clone();
-    store.after_the_next_read(move || same.blocking().flush_usage().unwrap());
+    store.after_the_next_read(move || same.block_on(same.flush_usage()).unwrap());
     assert_eq!(bench.all_of("alice")[0].last_use().unwrap().at, at(0));
 }
 
@@ -28,8 +28,8 @@ fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
     let issued = bench.issue("alice");
     bench.assert_good(issued.expose_secret());
     let same = bench.tokens.clone();
-    store.after_the_next_read(move || same.blocking().flush_usage().unwrap());
-    let view = bench.tokens.blocking().find(&ops(), issued.id()).unwrap();
+    store.after_the_next_read(move || same.block_on(same.flush_usage()).unwrap());
+    let view = bench.tokens.block_on(bench.tokens.find(&ops(), issued.id())).unwrap();
     assert_eq!(view.last_use().unwrap().at, at(0));
 }
 
@@ -37,18 +37,22 @@ fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
 fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
-    let _flusher = bench.tokens.usage_flusher();
-    let tokens = bench.tokens.blocking();
+    let _upkeep = bench.tokens.upkeep();
+    let tokens = &bench.tokens;
     let issued = bench.issue("alice");
     bench.clock.advance(DAY - secs(1));
-    let caller = any(tokens.authenticate(issued.expose_secret()).unwrap());
+    let caller = any(tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap());
     bench.clock.advance(secs(1));
     let flush = || {
         let same = bench.tokens.clone();
-        move || same.blocking().flush_usage().unwrap()
+        move || same.block_on(same.flush_usage()).unwrap()
     };
     store.after_the_next_read(flush());
-    assert!(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())).is_ok());
+    assert!(
+        tokens
+            .block_on(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())))
+            .is_ok()
+    );
 }
 
 #[test]
@@ -61,9 +65,10 @@ fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
         (bench.tokens.clone(), bench.clock.clone(), old.id(), Arc::clone(&new));
     store.before_the_next_read(move || {
         clock.advance(secs(1));
-        *first.lock().unwrap() = Some(same.blocking().rotate(&ops(), id, Rotation::new()).unwrap());
+        *first.lock().unwrap() =
+            Some(same.block_on(same.rotate(&ops(), id, Rotation::new())).unwrap());
     });
-    let second = bench.tokens.blocking().rotate(&ops(), old.id(), Rotation::new());
+    let second = bench.tokens.block_on(bench.tokens.rotate(&ops(), old.id(), Rotation::new()));
     assert!(matches!(second, Err(ChangeError::NotActive(Status::Superseded))), "{second:?}");
     bench.assert_good(new.lock().unwrap().as_ref().unwrap().expose_secret());
     bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
@@ -73,15 +78,16 @@ fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
 fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let old = bench.issue("alice");
-    let caller = any(tokens.authenticate(old.expose_secret()).unwrap());
+    let caller = any(tokens.block_on(tokens.authenticate(old.expose_secret())).unwrap());
     let (same, clock, id) = (bench.tokens.clone(), bench.clock.clone(), old.id());
     store.before_the_next_read(move || {
         clock.advance(secs(1));
-        drop(same.blocking().rotate(&ops(), id, Rotation::new()).unwrap());
+        drop(same.block_on(same.rotate(&ops(), id, Rotation::new())).unwrap());
     });
-    let derived = tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full()));
+    let derived = tokens
+        .block_on(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())));
     assert!(matches!(derived, Err(IssueError::ParentChanged)), "{derived:?}");
 }
 
@@ -92,7 +98,7 @@ fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
     let (same, clock) = (bench.tokens.clone(), bench.clock.clone());
     store.before_the_next_read(move || {
         clock.advance(secs(600));
-        drop(same.blocking().issue(NewToken::new("alice", "Young", Access::full())).unwrap());
+        drop(same.block_on(same.issue(NewToken::new("alice", "Young", Access::full()))).unwrap());
     });
     assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Active));
 }

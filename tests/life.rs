@@ -20,11 +20,15 @@ use support::text::same_id_other_secret;
 #[test]
 fn an_issued_token_authenticates_as_its_owner_with_its_access() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let issued = tokens
-        .issue(NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap()))
+        .block_on(tokens.issue(NewToken::new(
+            "alice",
+            "My phone",
+            Access::scopes(["files:read"]).unwrap(),
+        )))
         .unwrap();
-    let caller = tokens.authenticate(issued.expose_secret()).unwrap();
+    let caller = tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap();
     let caller = caller.require(Requirement::one_of(&["files:read"])).unwrap();
     assert_eq!(caller.owner(), &owner("alice"));
     assert_eq!((caller.id(), caller.label().as_str()), (issued.id(), "My phone"));
@@ -43,7 +47,7 @@ fn what_an_operator_issues_says_so() {
     let bench = bench(policy());
     let new = NewToken::new("alice", "Set up for you", Access::full())
         .issued_by(&operator("support: Bob"));
-    let issued = bench.tokens.blocking().issue(new).unwrap();
+    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
     assert_eq!(issued.view().issued_by().unwrap().as_str(), "support: Bob");
     let [heard] = &bench.heard.texts()[..] else { panic!("one event") };
     assert!(heard.contains("Operator(\"support: Bob\")"), "{heard}");
@@ -52,15 +56,16 @@ fn what_an_operator_issues_says_so() {
 #[test]
 fn the_limit_counts_live_tokens_of_this_owner_only() {
     let bench = bench(policy().with_max_per_owner(2).unwrap());
-    let tokens = bench.tokens.blocking();
-    let short =
-        tokens.issue(NewToken::new("alice", "a", Access::full()).expires_in(secs(10))).unwrap();
+    let tokens = &bench.tokens;
+    let short = tokens
+        .block_on(tokens.issue(NewToken::new("alice", "a", Access::full()).expires_in(secs(10))))
+        .unwrap();
     let revoked = bench.issue("alice");
-    let issue = || tokens.issue(NewToken::new("alice", "c", Access::full()));
+    let issue = || tokens.block_on(tokens.issue(NewToken::new("alice", "c", Access::full())));
     assert!(matches!(issue(), Err(IssueError::LimitReached { limit: 2 })));
-    assert!(tokens.issue(NewToken::new("bob", "c", Access::full())).is_ok());
+    assert!(tokens.block_on(tokens.issue(NewToken::new("bob", "c", Access::full()))).is_ok());
 
-    tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED)).unwrap();
     assert!(issue().is_ok());
     assert!(matches!(issue(), Err(IssueError::LimitReached { limit: 2 })));
     bench.clock.set(at(9));
@@ -72,14 +77,21 @@ fn the_limit_counts_live_tokens_of_this_owner_only() {
 #[test]
 fn unique_labels_hold_among_an_owners_live_tokens() {
     let bench = bench(policy().with_unique_labels());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let first = bench.issue("alice");
-    let again = tokens.issue(NewToken::new("alice", "  My phone ", Access::full()));
+    let again =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "  My phone ", Access::full())));
     assert!(matches!(again, Err(IssueError::LabelTaken)), "white space around makes no new label");
-    assert!(tokens.issue(NewToken::new("alice", "my phone", Access::full())).is_ok());
-    assert!(tokens.issue(NewToken::new("bob", "My phone", Access::full())).is_ok());
-    tokens.revoke(&owner("alice"), first.id(), Reason::REQUESTED).unwrap();
-    assert!(tokens.issue(NewToken::new("alice", "My phone", Access::full())).is_ok());
+    assert!(
+        tokens.block_on(tokens.issue(NewToken::new("alice", "my phone", Access::full()))).is_ok()
+    );
+    assert!(
+        tokens.block_on(tokens.issue(NewToken::new("bob", "My phone", Access::full()))).is_ok()
+    );
+    tokens.block_on(tokens.revoke(&owner("alice"), first.id(), Reason::REQUESTED)).unwrap();
+    assert!(
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).is_ok()
+    );
 }
 
 /// Gives the same bytes at every draw, or fails.
@@ -125,7 +137,8 @@ fn with_source(source: Source) -> TokenAuthority<MemoryStore> {
 #[test]
 fn a_failing_random_source_issues_nothing() {
     let tokens = with_source(Source { fails: true, draws: 0, distinct_after: 0 });
-    let error = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap_err();
+    let error =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap_err();
     assert!(matches!(error, IssueError::Failed(Failed::Random(_))));
     assert_eq!(error.to_string(), "the random source failed: no entropy");
 }
@@ -134,17 +147,17 @@ fn a_failing_random_source_issues_nothing() {
 fn a_taken_id_is_drawn_again_and_a_source_that_repeats_itself_is_a_failure() {
     let tokens = with_source(Source { fails: false, draws: 0, distinct_after: 3 });
     let new = || NewToken::new("alice", "x", Access::full());
-    let first = tokens.blocking().issue(new()).unwrap();
-    let second = tokens.blocking().issue(new()).unwrap();
+    let first = tokens.block_on(tokens.issue(new())).unwrap();
+    let second = tokens.block_on(tokens.issue(new())).unwrap();
     assert_ne!(first.id(), second.id());
-    assert!(tokens.blocking().authenticate(first.expose_secret()).is_ok());
+    assert!(tokens.block_on(tokens.authenticate(first.expose_secret())).is_ok());
 
     let tokens = with_source(Source { fails: false, draws: 0, distinct_after: 200 });
-    let first = tokens.blocking().issue(new()).unwrap();
-    let error = tokens.blocking().issue(new()).unwrap_err();
+    let first = tokens.block_on(tokens.issue(new())).unwrap();
+    let error = tokens.block_on(tokens.issue(new())).unwrap_err();
     assert!(matches!(error, IssueError::Failed(Failed::NoFreeId)));
     assert!(
-        tokens.blocking().authenticate(first.expose_secret()).is_ok(),
+        tokens.block_on(tokens.authenticate(first.expose_secret())).is_ok(),
         "the first is not overwritten"
     );
 }
@@ -153,8 +166,8 @@ fn a_taken_id_is_drawn_again_and_a_source_that_repeats_itself_is_a_failure() {
 fn clones_share_their_random_source() {
     let tokens = with_source(Source { fails: false, draws: 0, distinct_after: 0 });
     let clone = tokens.clone();
-    let one = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
-    let other = clone.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
+    let one = tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
+    let other = clone.block_on(clone.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     assert_ne!(one.expose_secret(), other.expose_secret());
 }
 
@@ -164,8 +177,10 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
     let before = bench_over(store.clone(), policy());
     let lost = before.issue("alice");
     let anew = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
-    let error =
-        anew.tokens.blocking().issue(NewToken::new("bob", "x", Access::full())).unwrap_err();
+    let error = anew
+        .tokens
+        .block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full())))
+        .unwrap_err();
     let expected = format!(
         "token {} is sealed under key 1, which the key ring lacks: bring that key back, or revoke the tokens under it",
         lost.id()
@@ -177,8 +192,10 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
         "a token is sealed under key 1, which the key ring lacks; add that key to the ring"
     );
     // A revoked row needs no key any more.
-    anew.tokens.blocking().revoke(&operator("ops"), lost.id(), Reason::REQUESTED).unwrap();
-    assert!(anew.tokens.blocking().issue(NewToken::new("bob", "x", Access::full())).is_ok());
+    anew.tokens.block_on(anew.tokens.revoke(ops(), lost.id(), Reason::REQUESTED)).unwrap();
+    assert!(
+        anew.tokens.block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full()))).is_ok()
+    );
 }
 
 // -- authenticate
@@ -187,7 +204,7 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
 fn a_token_ends_at_its_expiry_to_the_second_and_no_purge_is_needed() {
     let bench = bench(policy());
     let new = NewToken::new("alice", "x", Access::full()).expires_in(secs(100));
-    let issued = bench.tokens.blocking().issue(new).unwrap();
+    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
     for (seconds, good) in [(0, true), (99, true), (100, false), (101, false), (1 << 32, false)] {
         bench.clock.set(at(seconds));
         if good {
@@ -213,7 +230,7 @@ fn a_clock_that_runs_far_backwards_is_a_failure_and_not_a_denial() {
 fn text_without_our_form_is_not_ours_and_text_with_it_is_denied() {
     let bench = bench(policy());
     let not_ours = |text: &str| {
-        matches!(bench.tokens.blocking().authenticate(text), Err(AuthError::NotOurs(_)))
+        matches!(bench.tokens.block_on(bench.tokens.authenticate(text)), Err(AuthError::NotOurs(_)))
     };
     for password in [
         "",
@@ -238,11 +255,12 @@ fn text_without_our_form_is_not_ours_and_text_with_it_is_denied() {
 #[test]
 fn every_denial_looks_the_same() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
-    let expired =
-        tokens.issue(NewToken::new("alice", "x", Access::full()).expires_in(secs(1))).unwrap();
+    let tokens = &bench.tokens;
+    let expired = tokens
+        .block_on(tokens.issue(NewToken::new("alice", "x", Access::full()).expires_in(secs(1))))
+        .unwrap();
     let revoked = bench.issue("alice");
-    tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED)).unwrap();
     let good = bench.issue("alice");
     let wrong_secret = same_id_other_secret(good.expose_secret());
     bench.clock.advance(secs(5));
@@ -255,14 +273,21 @@ fn every_denial_looks_the_same() {
     ];
     for (text, reason) in texts {
         bench.assert_denied(text, reason);
-        let error = tokens.authenticate(text).unwrap_err();
+        let error = tokens.block_on(tokens.authenticate(text)).unwrap_err();
         assert_eq!(error.to_string(), "the token is not valid");
     }
-    let other_owner =
-        tokens.authenticate_as(&owner("bob"), good.expose_secret(), Origin::unknown()).unwrap_err();
+    let other_owner = tokens
+        .block_on(tokens.authenticate_as(&owner("bob"), good.expose_secret(), Origin::unknown()))
+        .unwrap_err();
     assert_eq!(other_owner.to_string(), "the token is not valid");
     assert!(
-        tokens.authenticate_as(&owner("alice"), good.expose_secret(), Origin::unknown()).is_ok()
+        tokens
+            .block_on(tokens.authenticate_as(
+                &owner("alice"),
+                good.expose_secret(),
+                Origin::unknown()
+            ))
+            .is_ok()
     );
 }
 
@@ -299,8 +324,10 @@ fn a_list_has_pages_in_order_and_every_token_once() {
     let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
         let filter = Filter::of_owner(&owner("alice"));
-        let page =
-            bench.tokens.blocking().list(&filter, Page { after, ..Page::first(10) }).unwrap();
+        let page = bench
+            .tokens
+            .block_on(bench.tokens.list(&filter, Page { after, ..Page::first(10) }))
+            .unwrap();
         listed.extend(page.tokens.iter().map(app_tokens::TokenView::id));
         pages += 1;
         after = page.next;
@@ -310,34 +337,46 @@ fn a_list_has_pages_in_order_and_every_token_once() {
     }
     assert_eq!((listed, pages), (issued, 3));
     // A page always holds a row if one is left, so that an empty one is the end.
-    let one = bench.tokens.blocking().list(&Filter::every_token(), Page::first(0)).unwrap();
+    let one =
+        bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(0))).unwrap();
     assert!(one.tokens.len() == 1 && one.next.is_some());
 }
 
 #[test]
 fn another_owners_token_is_unknown_to_find_revoke_and_forget() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let hers = bench.issue("alice");
     let mallory = owner("mallory");
     let by = &mallory;
     {
-        assert!(matches!(tokens.find(by, hers.id()), Err(ManageError::Unknown)));
+        assert!(matches!(tokens.block_on(tokens.find(by, hers.id())), Err(ManageError::Unknown)));
         assert!(matches!(
-            tokens.revoke(by, hers.id(), Reason::REQUESTED),
+            tokens.block_on(tokens.revoke(by, hers.id(), Reason::REQUESTED)),
             Err(ManageError::Unknown)
         ));
-        assert!(matches!(tokens.forget(by, hers.id()), Err(ManageError::Unknown)));
+        assert!(matches!(tokens.block_on(tokens.forget(by, hers.id())), Err(ManageError::Unknown)));
         let all = Filter { owner: Some(owner("alice")), ..Filter::every_token() };
-        assert_eq!(tokens.revoke_matching(by, &all, Reason::REQUESTED).unwrap(), 0);
         assert_eq!(
-            tokens.revoke_matching(by, &Filter::every_token(), Reason::REQUESTED).unwrap(),
+            tokens.block_on(tokens.revoke_matching(by, &all, Reason::REQUESTED)).unwrap(),
+            0
+        );
+        assert_eq!(
+            tokens
+                .block_on(tokens.revoke_matching(by, &Filter::every_token(), Reason::REQUESTED))
+                .unwrap(),
             0
         );
     }
     bench.assert_good(hers.expose_secret());
-    assert_eq!(tokens.find(&owner("alice"), hers.id()).unwrap().label().as_str(), "My phone");
-    assert_eq!(tokens.find(&operator("ops"), hers.id()).unwrap().owner(), &owner("alice"));
+    assert_eq!(
+        tokens.block_on(tokens.find(&owner("alice"), hers.id())).unwrap().label().as_str(),
+        "My phone"
+    );
+    assert_eq!(
+        tokens.block_on(tokens.find(&operator("ops"), hers.id())).unwrap().owner(),
+        &owner("alice")
+    );
 }
 
 // -- revoke
@@ -345,34 +384,43 @@ fn another_owners_token_is_unknown_to_find_revoke_and_forget() {
 #[test]
 fn a_revoked_token_is_denied_at_once_and_the_first_instant_and_reason_stay() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let issued = bench.issue("alice");
     let alice = owner("alice");
     bench.clock.set(at(10));
-    assert_eq!(tokens.revoke(&alice, issued.id(), Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(tokens.block_on(tokens.revoke(&alice, issued.id(), Reason::REQUESTED)).unwrap(), 1);
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
     bench.clock.set(at(20));
-    assert_eq!(tokens.revoke(&operator("ops"), issued.id(), Reason::LEAKED).unwrap(), 0);
-    let view = tokens.find(&alice, issued.id()).unwrap();
+    assert_eq!(
+        tokens.block_on(tokens.revoke(&operator("ops"), issued.id(), Reason::LEAKED)).unwrap(),
+        0
+    );
+    let view = tokens.block_on(tokens.find(&alice, issued.id())).unwrap();
     let revocation = view.revocation().unwrap();
     assert_eq!((revocation.at, &revocation.reason), (at(10), &Reason::REQUESTED));
     assert_eq!(view.status(), Some(Status::Revoked));
     let unknown = TokenId::from_u64(1).unwrap();
-    assert!(matches!(tokens.revoke(&alice, unknown, Reason::REQUESTED), Err(ManageError::Unknown)));
+    assert!(matches!(
+        tokens.block_on(tokens.revoke(&alice, unknown, Reason::REQUESTED)),
+        Err(ManageError::Unknown)
+    ));
     assert_eq!(bench.heard.kinds(), ["Issued", "Revoked", "Denied"]);
 }
 
 #[test]
 fn all_tokens_of_an_owner_end_in_one_act_and_one_event() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let hers: Vec<_> = (0..5).map(|_| bench.issue("alice")).collect();
     let kept = bench.issue("alice");
     let his = bench.issue("bob");
     bench.heard.texts();
     let others = Filter { except_family: Some(kept.id()), ..Filter::of_owner(&owner("alice")) };
     let reason = Reason::new("password changed").unwrap();
-    assert_eq!(tokens.revoke_matching(&owner("alice"), &others, reason).unwrap(), 5);
+    assert_eq!(
+        tokens.block_on(tokens.revoke_matching(&owner("alice"), &others, reason)).unwrap(),
+        5
+    );
     hers.iter().for_each(|token| bench.assert_denied(token.expose_secret(), DenialReason::Revoked));
     bench.assert_good(kept.expose_secret());
     bench.assert_good(his.expose_secret());
@@ -388,12 +436,17 @@ fn all_tokens_of_an_owner_end_in_one_act_and_one_event() {
 #[test]
 fn tokens_unused_since_a_date_are_those_that_no_process_has_used() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let (unused, used) = (bench.issue("alice"), bench.issue("alice"));
     bench.clock.set(at(1000));
     bench.assert_good(used.expose_secret()); // noted, not written
     let stale = Filter { last_used_before: Some(at(500)), ..Filter::every_token() };
-    assert_eq!(tokens.revoke_matching(&operator("cron"), &stale, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(
+        tokens
+            .block_on(tokens.revoke_matching(&operator("cron"), &stale, Reason::REQUESTED))
+            .unwrap(),
+        1
+    );
     bench.assert_denied(unused.expose_secret(), DenialReason::Revoked);
     bench.assert_good(used.expose_secret());
 }
@@ -403,15 +456,18 @@ fn tokens_unused_since_a_date_are_those_that_no_process_has_used() {
 #[test]
 fn a_forgotten_token_leaves_nothing_behind() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let (one, other) = (bench.issue("alice"), bench.issue("alice"));
-    assert_eq!(tokens.forget(&owner("alice"), one.id()).unwrap(), 1);
+    assert_eq!(tokens.block_on(tokens.forget(&owner("alice"), one.id())).unwrap(), 1);
     bench.assert_denied(one.expose_secret(), DenialReason::Unknown);
     bench.assert_good(other.expose_secret());
-    assert!(matches!(tokens.forget(&owner("alice"), one.id()), Err(ManageError::Unknown)));
-    assert_eq!(tokens.forget_owner(&owner("alice"), &operator("ops")).unwrap(), 1);
+    assert!(matches!(
+        tokens.block_on(tokens.forget(&owner("alice"), one.id())),
+        Err(ManageError::Unknown)
+    ));
+    assert_eq!(tokens.block_on(tokens.forget_owner(&owner("alice"), &operator("ops"))).unwrap(), 1);
     assert!(bench.all_of("alice").is_empty());
-    assert_eq!(tokens.forget_owner(&owner("alice"), &operator("ops")).unwrap(), 0);
+    assert_eq!(tokens.block_on(tokens.forget_owner(&owner("alice"), &operator("ops"))).unwrap(), 0);
     assert!(bench.heard.kinds().contains(&"Forgotten".to_owned()));
 }
 
@@ -420,7 +476,10 @@ fn an_owner_with_more_tokens_than_one_batch_is_forgotten_wholly() {
     let bench = bench(policy().with_no_limit_per_owner());
     (0..2500).for_each(|_| drop(bench.issue("alice")));
     assert_eq!(
-        bench.tokens.blocking().forget_owner(&owner("alice"), &operator("ops")).unwrap(),
+        bench
+            .tokens
+            .block_on(bench.tokens.forget_owner(&owner("alice"), &operator("ops")))
+            .unwrap(),
         2500
     );
 }
@@ -428,16 +487,17 @@ fn an_owner_with_more_tokens_than_one_batch_is_forgotten_wholly() {
 #[test]
 fn a_purge_deletes_what_has_been_dead_for_longer_than_retention_and_nothing_else() {
     let bench = bench(policy().with_retention(secs(100)));
-    let tokens = bench.tokens.blocking();
+    let tokens = &bench.tokens;
     let living = bench.issue("alice");
-    let expiring =
-        tokens.issue(NewToken::new("alice", "x", Access::full()).expires_in(secs(50))).unwrap();
+    let expiring = tokens
+        .block_on(tokens.issue(NewToken::new("alice", "x", Access::full()).expires_in(secs(50))))
+        .unwrap();
     let revoked = bench.issue("alice");
     bench.clock.set(at(60));
-    tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(&operator("ops"), revoked.id(), Reason::REQUESTED)).unwrap();
     for (seconds, deleted) in [(149, 0), (150, 1), (159, 0), (160, 1), (100_000, 0)] {
         bench.clock.set(at(seconds));
-        assert_eq!(tokens.purge().unwrap(), deleted, "at {seconds}");
+        assert_eq!(tokens.block_on(tokens.purge()).unwrap(), deleted, "at {seconds}");
     }
     bench.assert_denied(expiring.expose_secret(), DenialReason::Unknown);
     bench.assert_denied(revoked.expose_secret(), DenialReason::Unknown);
@@ -447,52 +507,60 @@ fn a_purge_deletes_what_has_been_dead_for_longer_than_retention_and_nothing_else
 #[test]
 fn an_idle_token_is_purged_when_retention_has_passed_since_it_went_idle() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap().with_retention(DAY));
-    let _flusher = bench.tokens.usage_flusher();
+    let _upkeep = bench.tokens.upkeep();
     drop(bench.issue("alice"));
     bench.clock.set(at(2 * 86_400 - 1));
-    assert_eq!(bench.tokens.blocking().purge().unwrap(), 0);
+    assert_eq!(bench.tokens.block_on(bench.tokens.purge()).unwrap(), 0);
     bench.clock.set(at(2 * 86_400));
-    assert_eq!(bench.tokens.blocking().purge().unwrap(), 1);
+    assert_eq!(bench.tokens.block_on(bench.tokens.purge()).unwrap(), 1);
 }
 
 /// Else no revocation of the parent, or of its family, would reach what was issued under it.
 #[test]
 fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap().with_retention(DAY));
-    let _flusher = bench.tokens.usage_flusher();
-    let tokens = bench.tokens.blocking();
+    let _upkeep = bench.tokens.upkeep();
+    let tokens = &bench.tokens;
     let parent = bench.issue("alice");
-    let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
-    let child =
-        tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())).unwrap();
+    let caller = any(tokens.block_on(tokens.authenticate(parent.expose_secret())).unwrap());
+    let child = tokens
+        .block_on(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())))
+        .unwrap();
     for hour in 1..=60 {
         bench.clock.set(at(hour * 3600));
         bench.assert_good(child.expose_secret());
-        assert_eq!(tokens.purge().unwrap(), 0, "after {hour} hours");
+        assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 0, "after {hour} hours");
     }
     bench.assert_denied(parent.expose_secret(), DenialReason::Idle);
-    tokens.revoke(&operator("ops"), parent.id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(&operator("ops"), parent.id(), Reason::REQUESTED)).unwrap();
     bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
     bench.clock.set(at((60 + 24) * 3600));
-    assert_eq!(tokens.purge().unwrap(), 2, "nothing holds it any more");
+    assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 2, "nothing holds it any more");
 }
 
 /// A revocation of all others ends the parent and spares the child that asked for it; a second one must still find it.
 #[test]
 fn a_revoked_token_is_kept_while_what_was_issued_under_it_was_spared() {
     let bench = bench(policy().with_retention(DAY));
-    let (tokens, ops) = (bench.tokens.blocking(), &operator("ops"));
+    let (tokens, ops) = (&bench.tokens, &operator("ops"));
     let parent = bench.issue("alice");
-    let caller = any(tokens.authenticate(parent.expose_secret()).unwrap());
-    let child =
-        tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())).unwrap();
+    let caller = any(tokens.block_on(tokens.authenticate(parent.expose_secret())).unwrap());
+    let child = tokens
+        .block_on(tokens.issue_under(&caller, NewToken::new("alice", "Script", Access::full())))
+        .unwrap();
     let others = Filter { except_family: Some(child.id()), ..Filter::of_owner(&owner("alice")) };
-    assert_eq!(tokens.revoke_matching(ops, &others, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(
+        tokens.block_on(tokens.revoke_matching(ops, &others, Reason::REQUESTED)).unwrap(),
+        1
+    );
     bench.clock.set(at(10 * 86_400));
-    assert_eq!(tokens.purge().unwrap(), 0);
+    assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 0);
     bench.assert_good(child.expose_secret());
     let family = Filter::of_family(&owner("alice"), parent.id());
-    assert_eq!(tokens.revoke_matching(ops, &family, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(
+        tokens.block_on(tokens.revoke_matching(ops, &family, Reason::REQUESTED)).unwrap(),
+        1
+    );
     bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
 }
 
@@ -510,7 +578,7 @@ fn a_use_is_listed_before_it_is_written_and_written_when_flushed() {
     bench.assert_good(issued.expose_secret());
     assert_eq!(bench.all_of("alice")[0].last_use().unwrap().at, at(5));
     assert_eq!(stored(), None, "nothing is written on the way of a login");
-    bench.tokens.blocking().flush_usage().unwrap();
+    bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     assert_eq!(stored(), Some(at(5)));
 }
 
@@ -530,11 +598,11 @@ fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
     let last = || bench.all_of("alice")[0].last_use().unwrap().at;
     for (seconds, expected) in [(0, 0), (59, 0), (60, 60), (61, 60), (119, 60), (120, 120)] {
         bench.clock.set(at(seconds));
-        any(clone.blocking().authenticate(issued.expose_secret()).unwrap());
+        any(clone.block_on(clone.authenticate(issued.expose_secret())).unwrap());
         bench.assert_good(issued.expose_secret());
         assert_eq!(last(), at(expected));
         if seconds == 61 {
-            bench.tokens.blocking().flush_usage().unwrap();
+            bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
         }
     }
 }
@@ -543,28 +611,33 @@ fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
 fn a_denied_token_has_no_use() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
-    bench.tokens.blocking().revoke(&operator("ops"), issued.id(), Reason::REQUESTED).unwrap();
+    bench
+        .tokens
+        .block_on(bench.tokens.revoke(&operator("ops"), issued.id(), Reason::REQUESTED))
+        .unwrap();
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
     assert_eq!(bench.all_of("alice")[0].last_use(), None);
 }
 
 #[test]
-fn an_idle_time_out_is_refused_while_no_flusher_is_attached() {
+fn an_idle_time_out_is_refused_while_no_upkeep_is_attached() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
-    let tokens = bench.tokens.blocking();
-    let refused = tokens.issue(NewToken::new("alice", "x", Access::full())).unwrap_err();
-    assert!(matches!(refused, IssueError::Failed(Failed::NoFlusher)), "{refused}");
-    let flusher = bench.tokens.usage_flusher();
-    let issued = tokens.issue(NewToken::new("alice", "x", Access::full())).unwrap();
+    let tokens = &bench.tokens;
+    let refused =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap_err();
+    assert!(matches!(refused, IssueError::Failed(Failed::NoUpkeep)), "{refused}");
+    let upkeep = bench.tokens.upkeep();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     bench.assert_good(issued.expose_secret());
-    drop(flusher);
-    assert!(matches!(bench.assert_failed(issued.expose_secret()), Failed::NoFlusher));
+    drop(upkeep);
+    assert!(matches!(bench.assert_failed(issued.expose_secret()), Failed::NoUpkeep));
 }
 
 #[test]
 fn an_idle_token_is_denied_and_a_used_one_is_not() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
-    let _flusher = bench.tokens.usage_flusher();
+    let _upkeep = bench.tokens.upkeep();
     let (used, unused) = (bench.issue("alice"), bench.issue("alice"));
     bench.clock.set(at(86_399));
     bench.assert_good(used.expose_secret());
@@ -583,7 +656,7 @@ fn addresses_and_clients_are_kept_where_the_policy_says_so_only() {
         let issued = bench.issue("alice");
         let origin = Origin::unknown().address(address).client("rclone\n/1");
         let text = issued.expose_secret();
-        any(bench.tokens.blocking().authenticate_from(text, origin).unwrap());
+        any(bench.tokens.block_on(bench.tokens.authenticate_from(text, origin)).unwrap());
         let view = &bench.all_of("alice")[0];
         let last_use = view.last_use().unwrap();
         assert_eq!(last_use.address, kept);
@@ -600,12 +673,12 @@ fn the_first_use_and_a_new_address_are_events() {
     let from = |address: &str| {
         let address: IpAddr = address.parse().unwrap();
         let text = issued.expose_secret();
-        any(bench.tokens.blocking().authenticate_from(text, address).unwrap());
+        any(bench.tokens.block_on(bench.tokens.authenticate_from(text, address)).unwrap());
         bench.clock.advance(secs(60));
     };
     from("192.0.2.1");
     from("192.0.2.1");
-    bench.tokens.blocking().flush_usage().unwrap();
+    bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     from("192.0.2.2");
     from("192.0.2.2");
     assert_eq!(bench.heard.kinds(), ["Issued", "FirstUse", "NewAddress"]);
@@ -616,34 +689,39 @@ fn an_observer_that_panics_fails_no_call() {
     let tokens = TokenAuthority::builder(MemoryStore::new(), ring(), policy())
         .observer(|_: &app_tokens::event::Event<'_>| panic!("the log is full"))
         .build();
-    let issued = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
-    assert!(tokens.blocking().authenticate(issued.expose_secret()).is_ok());
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
+    assert!(tokens.block_on(tokens.authenticate(issued.expose_secret())).is_ok());
 }
 
 #[test]
 fn no_event_error_or_debug_text_holds_a_secret() {
     let bench = bench(policy());
-    let tokens = bench.tokens.blocking();
-    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
+    let tokens = &bench.tokens;
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
     let text = issued.expose_secret().to_owned();
-    let authenticated = tokens.authenticate(&text).unwrap();
+    let authenticated = tokens.block_on(tokens.authenticate(&text)).unwrap();
     let mut texts = vec![
         format!("{issued:?}"),
         format!("{authenticated:?}"),
         format!("{:?}", any(authenticated.clone())),
         format!("{:?} {:?}", bench.tokens, bench.tokens.store()),
-        format!("{:?}", tokens.find(&operator("ops"), issued.id()).unwrap()),
-        format!("{:?}", tokens.list(&Filter::every_token(), Page::first(10)).unwrap()),
+        format!("{:?}", tokens.block_on(tokens.find(&operator("ops"), issued.id())).unwrap()),
+        format!(
+            "{:?}",
+            tokens.block_on(tokens.list(&Filter::every_token(), Page::first(10))).unwrap()
+        ),
         format!(
             "{:?}",
             futures_ready(app_tokens::TokenStore::find(bench.tokens.store(), issued.id()))
         ),
     ];
-    tokens.revoke(&operator("ops"), issued.id(), Reason::LEAKED).unwrap();
+    tokens.block_on(tokens.revoke(&operator("ops"), issued.id(), Reason::LEAKED)).unwrap();
     for presented in
         [text.clone(), format!("{text}x"), text.to_uppercase(), format!("other{}", &text[4..])]
     {
-        let error = tokens.authenticate(&presented).unwrap_err();
+        let error = tokens.block_on(tokens.authenticate(&presented)).unwrap_err();
         texts.push(format!("{error} {error:?}"));
     }
     texts.extend(bench.heard.texts());
@@ -671,20 +749,6 @@ fn a_store_may_be_chosen_at_run_time() {
         let issued = tokens.issue(NewToken::new("alice", "x", Access::full())).await.unwrap();
         any(tokens.authenticate(issued.expose_secret()).await.unwrap());
     });
-}
-
-#[test]
-fn the_flush_task_writes_and_stops() {
-    let bench = bench(policy());
-    let issued = bench.issue("alice");
-    bench.assert_good(issued.expose_secret());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(async {
-        let task = bench.tokens.usage_flusher().spawn_every(secs(3600));
-        task.stop().await.unwrap();
-    });
-    let row = futures_ready(app_tokens::TokenStore::find(bench.tokens.store(), issued.id()));
-    assert_eq!(row.unwrap().unwrap().record().unwrap().last_use().unwrap().at, at(0));
 }
 
 #[test]

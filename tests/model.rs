@@ -102,6 +102,8 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(rotated)",
         "Refused(derived)",
         "Refused(overlap too long)",
+        "Refused(overlap with less)",
+        "Refused(overlapping)",
         "Refused(key not lost)",
         "Trusted",
         "Refused(active)",
@@ -158,7 +160,7 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
     let rules = draw.rules();
     let engine = Engine::new(store, &rules, draw.number());
     // An idle time-out wants somebody who writes the uses.
-    let _flusher = rules.idle.map(|_| engine.tokens.usage_flusher());
+    let _upkeep = rules.idle.map(|_| engine.tokens.upkeep());
     let mut model = Model::new(rules);
     let mut texts: Vec<(TokenId, String)> = Vec::new();
     let mut done: Vec<Act> = Vec::new();
@@ -200,8 +202,9 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
         Act::Expiring(within, limit) => model.expiring(*within, *limit),
         Act::Change { who, id, change } => either(model.change(who, *id, change)),
         Act::Rotate { who, id, turn } => either(model.rotate(who, *id, turn, new)),
-        Act::Revoke { who, id, reason } => match model.visible(who, *id) {
-            Some(_) => Answer::Count(model.revoke(&Filter::of_id(*id), who.actor(), reason)),
+        Act::EndOverlap { who, id } => model.end_overlap(who, *id),
+        Act::Revoke { who, id, reason } => match model.visible(who, *id).map(line_of) {
+            Some(line) => Answer::Count(model.revoke(&line, who.actor(), reason)),
             None => Answer::Unknown,
         },
         Act::RevokeMatching { who, filter, reason } => match who.limit(filter) {
@@ -212,8 +215,8 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
             None => Answer::Count(0),
         },
         Act::RevokeLeaked(_, found, who) => model.revoke_leaked(found, who),
-        Act::Forget { who, id } => match model.visible(who, *id) {
-            Some(_) => Answer::Count(model.forget(&Filter::of_id(*id), who)),
+        Act::Forget { who, id } => match model.visible(who, *id).map(line_of) {
+            Some(line) => Answer::Count(model.forget(&line, who)),
             None => Answer::Unknown,
         },
         Act::ForgetOwner { owner, who } => {
@@ -240,6 +243,10 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
         }
     };
     (answer, std::mem::take(&mut model.told))
+}
+
+fn line_of(row: &reference::Row) -> Filter {
+    Filter::of_family(&row.line.owner, row.line.family)
 }
 
 fn either(verdict: Verdict) -> Answer {
@@ -297,15 +304,15 @@ impl<S: RuntimeFree + Clone> Engine<S> {
 
     /// Does it; the token that it issued, if it did, is beside the answer.
     fn act(&self, act: &Act) -> (Answer, Option<(TokenId, String)>) {
-        let tokens = self.tokens.blocking();
+        let tokens = &self.tokens;
         let answer = match act {
-            Act::Issue(wish) => match tokens.issue(new_token(wish)) {
+            Act::Issue(wish) => match tokens.block_on(tokens.issue(new_token(wish))) {
                 Ok(issued) => return shown(&issued),
                 Err(error) => refused(&error),
             },
             Act::IssueUnder(caller, wish) => {
                 let callers = self.callers.borrow();
-                match tokens.issue_under(&callers[caller], new_token(wish)) {
+                match tokens.block_on(tokens.issue_under(&callers[caller], new_token(wish))) {
                     Ok(issued) => return shown(&issued),
                     Err(error) => refused(&error),
                 }
@@ -319,8 +326,8 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     origin = origin.client(client);
                 }
                 let authenticated = match as_owner {
-                    Some(owner) => tokens.authenticate_as(owner, text, origin),
-                    None => tokens.authenticate_from(text, origin),
+                    Some(owner) => tokens.block_on(tokens.authenticate_as(owner, text, origin)),
+                    None => tokens.block_on(tokens.authenticate_from(text, origin)),
                 };
                 match authenticated {
                     Ok(good) => {
@@ -337,17 +344,19 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     Err(AuthError::Failed(_)) => Answer::Failed,
                 }
             }
-            Act::List { filter, after, limit } => {
-                listed(tokens.list(filter, Page { after: *after, ..Page::first(*limit) }))
-            }
+            Act::List { filter, after, limit } => listed(
+                tokens.block_on(tokens.list(filter, Page { after: *after, ..Page::first(*limit) })),
+            ),
             Act::Expiring(within, limit) => {
-                listed(tokens.expiring(duration(*within), Page::first(*limit)))
+                listed(tokens.block_on(tokens.expiring(duration(*within), Page::first(*limit))))
             }
             Act::Change { who, id, change } => {
                 let changed = match change {
-                    Change::Label(label) => tokens.rename(who.actor(), *id, label),
-                    Change::Access(access) => tokens.narrow(who.actor(), *id, access.clone()),
-                    Change::End(end) => tokens.extend(who.actor(), *id, *end),
+                    Change::Label(label) => tokens.block_on(tokens.rename(who.actor(), *id, label)),
+                    Change::Access(access) => {
+                        tokens.block_on(tokens.narrow(who.actor(), *id, access.clone()))
+                    }
+                    Change::End(end) => tokens.block_on(tokens.extend(who.actor(), *id, *end)),
                 };
                 match changed {
                     Ok(view) => Answer::Found(Box::new(Line::of(&view))),
@@ -365,34 +374,46 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 if let Some(overlap) = turn.overlap {
                     rotation = rotation.overlap(duration(overlap));
                 }
-                match tokens.rotate(who.actor(), *id, rotation) {
+                match tokens.block_on(tokens.rotate(who.actor(), *id, rotation)) {
                     Ok(issued) => return shown(&issued),
                     Err(error) => unchanged(&error),
                 }
             }
-            Act::RevokeLeaked(text, _, who) => match tokens.revoke_leaked(text, &who.operator()) {
-                Ok(report) => {
-                    Answer::Leaks(report.leaks.iter().map(|leak| (leak.id, leak.outcome)).collect())
+            Act::RevokeLeaked(text, _, who) => {
+                match tokens.block_on(tokens.revoke_leaked(text, &who.operator())) {
+                    Ok(report) => Answer::Leaks(
+                        report.leaks.iter().map(|leak| (leak.id, leak.outcome)).collect(),
+                    ),
+                    Err(error) => not_managed(&error),
                 }
-                Err(error) => not_managed(&error),
-            },
-            Act::Find { who, id } => match tokens.find(who.actor(), *id) {
+            }
+            Act::Find { who, id } => match tokens.block_on(tokens.find(who.actor(), *id)) {
                 Ok(view) => Answer::Found(Box::new(Line::of(&view))),
                 Err(error) => not_managed(&error),
             },
+            Act::EndOverlap { who, id } => {
+                match tokens.block_on(tokens.end_overlap(who.actor(), *id)) {
+                    Ok(count) => Answer::Count(count),
+                    Err(error) => unchanged(&error),
+                }
+            }
             Act::Revoke { who, id, reason } => {
-                counted(tokens.revoke(who.actor(), *id, reason.clone()))
+                counted(tokens.block_on(tokens.revoke(who.actor(), *id, reason.clone())))
             }
-            Act::RevokeMatching { who, filter, reason } => {
-                counted(tokens.revoke_matching(who.actor(), filter, reason.clone()))
+            Act::RevokeMatching { who, filter, reason } => counted(
+                tokens.block_on(tokens.revoke_matching(who.actor(), filter, reason.clone())),
+            ),
+            Act::Forget { who, id } => counted(tokens.block_on(tokens.forget(who.actor(), *id))),
+            Act::ForgetOwner { owner, who } => {
+                counted(tokens.block_on(tokens.forget_owner(owner, &who.operator())))
             }
-            Act::Forget { who, id } => counted(tokens.forget(who.actor(), *id)),
-            Act::ForgetOwner { owner, who } => counted(tokens.forget_owner(owner, &who.operator())),
-            Act::FlushUsage => tokens.flush_usage().map_or(Answer::Failed, |()| Answer::Done),
-            Act::Purge => tokens.purge().map_or(Answer::Failed, Answer::Count),
+            Act::FlushUsage => {
+                tokens.block_on(tokens.flush_usage()).map_or(Answer::Failed, |()| Answer::Done)
+            }
+            Act::Purge => tokens.block_on(tokens.purge()).map_or(Answer::Failed, Answer::Count),
             Act::Reseal(to) => {
                 let by = if *to == ACTIVE { &self.tokens } else { &self.other };
-                match by.blocking().reseal() {
+                match by.block_on(by.reseal()) {
                     Ok(ResealReport { moved, trusted, tampered, left })
                         if trusted.is_empty() && tampered.is_empty() && left.is_empty() =>
                     {
@@ -404,7 +425,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::Trust { lost, only, who } => {
                 let by = if *only == ACTIVE { &self.without_other } else { &self.without_active };
                 let lost = KeyId::new(*lost).unwrap();
-                match by.blocking().danger_reseal_without_proof(lost, &who.operator()) {
+                match by.block_on(by.danger_reseal_without_proof(lost, &who.operator())) {
                     Ok(ResealReport { moved, trusted, tampered, left })
                         if tampered.is_empty()
                             && left.is_empty()
@@ -417,15 +438,19 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     _ => Answer::Failed,
                 }
             }
-            Act::KeysInUse => tokens.keys_in_use().map_or(Answer::Failed, |keys| {
-                Answer::Keys(keys.iter().map(|(key, rows)| (key.as_u32(), *rows)).collect())
-            }),
-            Act::MayRetire(key) => match tokens.may_retire(KeyId::new(*key).unwrap()) {
-                Ok(()) => Answer::Done,
-                Err(RetireError::Active) => Answer::Refused("active"),
-                Err(RetireError::InUse { .. }) => Answer::Refused("in use"),
-                Err(_) => Answer::Failed,
-            },
+            Act::KeysInUse => {
+                tokens.block_on(tokens.keys_in_use()).map_or(Answer::Failed, |keys| {
+                    Answer::Keys(keys.iter().map(|(key, rows)| (key.as_u32(), *rows)).collect())
+                })
+            }
+            Act::MayRetire(key) => {
+                match tokens.block_on(tokens.may_retire(KeyId::new(*key).unwrap())) {
+                    Ok(()) => Answer::Done,
+                    Err(RetireError::Active) => Answer::Refused("active"),
+                    Err(RetireError::InUse { .. }) => Answer::Refused("in use"),
+                    Err(_) => Answer::Failed,
+                }
+            }
             Act::SetClock(now) => {
                 self.clock.set(time(*now));
                 Answer::Done
@@ -483,7 +508,9 @@ fn unchanged(error: &ChangeError) -> Answer {
         ChangeError::NarrowedApart => "narrowed apart",
         ChangeError::Derived => "derived",
         ChangeError::LabelTaken => "label taken",
-        ChangeError::Rotated => "rotated",
+        ChangeError::Rotated { current } => return Answer::RotatedTo(*current),
+        ChangeError::OverlapWithLess => "overlap with less",
+        ChangeError::Overlapping { .. } => "overlapping",
         ChangeError::Conflict => "conflict",
         _ => return Answer::Failed,
     })

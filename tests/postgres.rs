@@ -8,6 +8,8 @@ mod by_reference;
 mod engine_within;
 #[path = "postgres/errors.rs"]
 mod errors;
+#[path = "postgres/keys.rs"]
+mod keys;
 #[path = "postgres/lost.rs"]
 mod lost;
 #[path = "postgres/pgbouncer.rs"]
@@ -20,6 +22,8 @@ mod reference;
 mod standby;
 #[path = "postgres/tables.rs"]
 mod tables;
+#[path = "postgres/triggers.rs"]
+mod triggers;
 #[path = "postgres/within.rs"]
 mod within;
 

@@ -361,19 +361,19 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
             .on(["exact:a", "prefix:b"].map(|text| text.parse().unwrap()))
             .unwrap();
         let new = NewToken::new("alice", "My phone", access);
-        tokens.blocking().issue(new).unwrap()
+        tokens.block_on(tokens.issue(new)).unwrap()
     };
     let sound = issue();
     for (damage, readable) in DAMAGE {
         let token = issue();
         let id = token.id();
         let number = id.as_u64().cast_signed();
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_ok());
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_ok());
         raw.execute(&format!("UPDATE app_tokens SET {damage} WHERE id = ?1"), [number]).unwrap();
 
         assert_eq!(found(&store, id).is_some(), *readable, "{damage}");
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
-        assert!(tokens.blocking().authenticate(sound.expose_secret()).is_ok(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(sound.expose_secret())).is_ok(), "{damage}");
         let rows = all(&store);
         assert_eq!(rows.iter().flatten().count(), 1 + usize::from(*readable), "{damage}");
         assert_eq!(rows.len(), 2, "{damage}");
@@ -385,7 +385,7 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
         let (revoked_at, seal, revision): (i64, Option<Vec<u8>>, i64) = ended.unwrap();
         assert_eq!((revoked_at, seal), (at(7).as_unix(), None), "{damage}");
         assert_eq!(revision, i64::from(!damage.starts_with("revision")), "{damage}");
-        assert!(tokens.blocking().authenticate(token.expose_secret()).is_err(), "{damage}");
+        assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err(), "{damage}");
         wait(store.purge(&Purge::Matching(Filter::of_id(id)), 9)).unwrap();
     }
 }
@@ -483,6 +483,24 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     let dead = PurgeCutoff { ended_by: at(5000), unused_since: Some(at(5000)), now: at(5000) };
     let batches = [(); 3].map(|()| wait(store.purge(&Purge::Dead(dead), 4)).unwrap());
     assert_eq!(batches, [4, 3, 0]);
+}
+
+/// Each batch goes on where the last one ended; what dies behind it is found all the same.
+#[test]
+fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
+    let store = SqliteStore::in_memory().unwrap();
+    for number in 0..9000 {
+        let revocation = (number % 3 == 0).then(revocation);
+        insert(&store, RecordParts { revocation, ..parts(number) });
+    }
+    let dead = Purge::Dead(PurgeCutoff { ended_by: at(100), unused_since: None, now: at(100) });
+    let batch = || wait(store.purge(&dead, 700)).unwrap();
+    assert_eq!([(); 3].map(|()| batch()), [700; 3]);
+    for behind in [1, 2, 4] {
+        assert_eq!(wait(store.revoke(&Filter::of_id(id(behind)), &revocation())).unwrap(), 1);
+    }
+    assert_eq!([batch(), batch(), batch()], [700, 203, 0]);
+    assert_eq!(listed(&store, &Filter::every_token(), Page::first(9999)).len(), 5997);
 }
 
 // -- many at once

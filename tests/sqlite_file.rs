@@ -207,12 +207,12 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         let store = SqliteStore::open(&path).unwrap();
         let tokens = authority(&store);
         let issued: Vec<_> =
-            (0..20).map(|_| tokens.blocking().issue(new_token()).unwrap()).collect();
+            (0..20).map(|_| tokens.block_on(tokens.issue(new_token())).unwrap()).collect();
         let log = fs::metadata(path.with_extension("db-wal")).unwrap().len();
         limit_file_size(&format!("{}:", log + 20_000));
         let (mut good, mut error) = (issued, None);
         while error.is_none() {
-            match tokens.blocking().issue(new_token()) {
+            match tokens.block_on(tokens.issue(new_token())) {
                 Ok(token) => good.push(token),
                 Err(failed) => error = Some(failed),
             }
@@ -226,10 +226,13 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         let failed = wait(store.revoke(&Filter::of_id(good[0].id()), &revocation())).unwrap_err();
         assert_eq!(failed.certainty(), Certainty::Unknown);
         for token in &good {
-            assert!(tokens.blocking().authenticate(token.expose_secret()).is_ok(), "logins go on");
+            assert!(
+                tokens.block_on(tokens.authenticate(token.expose_secret())).is_ok(),
+                "logins go on"
+            );
         }
         limit_file_size("unlimited:");
-        good.push(tokens.blocking().issue(new_token()).unwrap());
+        good.push(tokens.block_on(tokens.issue(new_token())).unwrap());
         assert_eq!(all(&store).len(), good.len(), "what failed is not there");
         assert_eq!(wait(store.revoke(&Filter::of_id(good[0].id()), &revocation())).unwrap(), 1);
         drop((store, tokens));
@@ -393,7 +396,7 @@ fn a_copy_without_its_log_is_an_older_state_and_sound() {
 fn file_of_tokens(file: &File) -> Vec<String> {
     let tokens = authority(&file.open());
     (0..300)
-        .map(|_| tokens.blocking().issue(new_token()).unwrap().expose_secret().to_owned())
+        .map(|_| tokens.block_on(tokens.issue(new_token())).unwrap().expose_secret().to_owned())
         .collect()
 }
 
@@ -419,7 +422,7 @@ fn no_damaged_page_makes_a_token_unknown_or_a_revocation_pass_it_over() {
             };
             let tokens = authority(&store);
             for text in texts.iter().step_by(7) {
-                match tokens.blocking().authenticate(text) {
+                match tokens.block_on(tokens.authenticate(text)) {
                     Ok(_) => {}
                     Err(AuthError::Failed(error)) => {
                         failures += 1;

@@ -34,11 +34,11 @@ fn a_trigger_that_undoes_revocations_brings_no_token_back() {
     let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());
     let tokens = TokenAuthority::new(store.clone(), ring, policy);
     let new = NewToken::new("alice", "My phone", Access::full());
-    let token = tokens.blocking().issue(new).unwrap();
+    let token = tokens.block_on(tokens.issue(new)).unwrap();
 
     file.raw().execute_batch(UNDO).unwrap();
     assert_eq!(wait(store.revoke(&Filter::of_id(token.id()), &revocation())).unwrap(), 1);
-    assert!(tokens.blocking().authenticate(token.expose_secret()).is_err());
+    assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err());
     assert!(found(&store, token.id()).unwrap().revocation.is_some());
     let findings = wait(store.diagnose()).unwrap();
     assert_eq!(findings, ["the trigger \"undo\", which the host did not name"]);

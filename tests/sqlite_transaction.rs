@@ -65,13 +65,15 @@ fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before()
     transaction.with(add_user).unwrap();
     let inside = authority(&transaction);
     let issued =
-        inside.blocking().issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
-    assert!(inside.blocking().authenticate(issued.expose_secret()).is_ok());
+        inside.block_on(inside.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
+    assert!(inside.block_on(inside.authenticate(issued.expose_secret())).is_ok());
     let outside = authority(store);
-    let outside = outside.blocking();
-    assert!(outside.authenticate(issued.expose_secret()).is_err(), "nobody else sees it yet");
+    assert!(
+        outside.block_on(outside.authenticate(issued.expose_secret())).is_err(),
+        "nobody else sees it yet"
+    );
     transaction.commit().unwrap();
-    assert!(outside.authenticate(issued.expose_secret()).is_ok());
+    assert!(outside.block_on(outside.authenticate(issued.expose_secret())).is_ok());
     assert_eq!(users(&host), 1);
 }
 
@@ -95,15 +97,16 @@ fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
     let (_file, store, mut host) = file_of_a_host();
     add_user(&host).unwrap();
     let tokens = authority(store);
-    let tokens = tokens.blocking();
-    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     transaction.with(|connection| connection.execute("DELETE FROM users", [])).unwrap();
     let by = &operator("closing the account");
-    authority(&transaction).blocking().revoke(by, issued.id(), Reason::REQUESTED).unwrap();
-    assert!(tokens.authenticate(issued.expose_secret()).is_ok());
+    let inside = authority(&transaction);
+    inside.block_on(inside.revoke(by, issued.id(), Reason::REQUESTED)).unwrap();
+    assert!(tokens.block_on(tokens.authenticate(issued.expose_secret())).is_ok());
     transaction.commit().unwrap();
-    match tokens.authenticate(issued.expose_secret()) {
+    match tokens.block_on(tokens.authenticate(issued.expose_secret())) {
         Err(AuthError::Denied(denied)) => assert_eq!(denied.reason(), DenialReason::Revoked),
         other => panic!("{other:?}"),
     }
@@ -250,43 +253,35 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(
-        authority(store.clone())
-            .blocking()
-            .issue(NewToken::new("alice", "Old", Access::full()))
-            .unwrap(),
-    );
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let inside = tokens.in_transaction(&transaction);
     let (by, all) = (&operator("x"), Filter::every_token());
-    inside.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
-    drop(inside.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
+    inside.block_on(inside.revoke_matching(by, &all, Reason::REQUESTED)).unwrap();
+    drop(inside.block_on(inside.issue(NewToken::new("alice", "New", Access::full()))).unwrap());
     drop(inside.into_events());
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
+    tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }
 
 /// The second part knows nothing of what the first one revoked in the same transaction.
 #[test]
 fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
-    drop(
-        authority(store.clone())
-            .blocking()
-            .issue(NewToken::new("alice", "Old", Access::full()))
-            .unwrap(),
-    );
+    let before = authority(store.clone());
+    drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
     let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let first = tokens.in_transaction(&transaction);
     let (by, all) = (&operator("x"), Filter::every_token());
-    first.blocking().revoke_matching(by, &all, Reason::REQUESTED).unwrap();
+    first.block_on(first.revoke_matching(by, &all, Reason::REQUESTED)).unwrap();
     let second = tokens.in_transaction(&transaction);
-    drop(second.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap());
+    drop(second.block_on(second.issue(NewToken::new("alice", "New", Access::full()))).unwrap());
     drop((first, second));
     drop(transaction);
-    tokens.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap_err();
+    tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }

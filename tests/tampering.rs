@@ -21,12 +21,16 @@ fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list()
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
     let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
-    let issued = bench.tokens.blocking().issue(new).unwrap();
+    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
     for (what, tamper) in TAMPERINGS {
         store.change(issued.id(), *tamper);
-        let error = bench.tokens.blocking().authenticate(issued.expose_secret()).unwrap_err();
+        let error =
+            bench.tokens.block_on(bench.tokens.authenticate(issued.expose_secret())).unwrap_err();
         assert!(format!("{error:?}").contains("Tampered"), "{what}: {error:?}");
-        let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(10)).unwrap();
+        let page = bench
+            .tokens
+            .block_on(bench.tokens.list(&Filter::every_token(), Page::first(10)))
+            .unwrap();
         assert_eq!(page.tokens[0].status(), Some(Status::Tampered), "{what}");
         store.restore();
         bench.assert_good(issued.expose_secret());
@@ -95,8 +99,8 @@ fn a_cleared_revocation_does_not_revive() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
-    let tokens = bench.tokens.blocking();
-    tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED).unwrap();
+    let tokens = &bench.tokens;
+    tokens.block_on(tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED)).unwrap();
     store.change(issued.id(), |parts| parts.revocation = None);
     bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
 }
@@ -109,8 +113,8 @@ fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
     let earlier = store.parts(issued.id());
-    let tokens = bench.tokens.blocking();
-    tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED).unwrap();
+    let tokens = &bench.tokens;
+    tokens.block_on(tokens.revoke(&owner("alice"), issued.id(), Reason::REQUESTED)).unwrap();
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
     store.write(earlier);
     bench.assert_good(issued.expose_secret());
@@ -120,7 +124,7 @@ fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
 fn he_can_revoke_and_change_last_use_but_not_into_the_future() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
-    let _flusher = bench.tokens.usage_flusher();
+    let _upkeep = bench.tokens.upkeep();
     let issued = bench.issue("alice");
     bench.clock.set(at(86_400));
     let used = |seconds| Some(LastUse { at: at(seconds), address: None, client: None });
@@ -142,9 +146,13 @@ fn a_damaged_row_is_denied_and_blocks_no_other() {
     store.damage(damaged.id());
     bench.assert_denied(damaged.expose_secret(), DenialReason::Tampered);
     bench.assert_good(good.expose_secret());
-    let page = bench.tokens.blocking().list(&Filter::every_token(), Page::first(10)).unwrap();
+    let page =
+        bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(10))).unwrap();
     assert_eq!(page.damaged, [damaged.id()]);
     assert_eq!(page.tokens.len(), 1);
-    let tokens = bench.tokens.blocking();
-    assert_eq!(tokens.revoke(&owner("alice"), damaged.id(), Reason::REQUESTED).unwrap(), 1);
+    let tokens = &bench.tokens;
+    assert_eq!(
+        tokens.block_on(tokens.revoke(&owner("alice"), damaged.id(), Reason::REQUESTED)).unwrap(),
+        1
+    );
 }

@@ -13,10 +13,14 @@ fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
     let old = bench.issue("alice");
     bench.heard.texts();
     let within = bench.tokens.in_transaction(store);
-    let issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
-    assert_eq!(within.blocking().revoke(&ops(), old.id(), Reason::REQUESTED).unwrap(), 1);
+    let issued =
+        within.block_on(within.issue(NewToken::new("alice", "New", Access::full()))).unwrap();
+    assert_eq!(within.block_on(within.revoke(&ops(), old.id(), Reason::REQUESTED)).unwrap(), 1);
     let all = Filter::of_owner(&owner("alice"));
-    assert_eq!(within.blocking().revoke_matching(&ops(), &all, Reason::REQUESTED).unwrap(), 1);
+    assert_eq!(
+        within.block_on(within.revoke_matching(&ops(), &all, Reason::REQUESTED)).unwrap(),
+        1
+    );
     let events = within.into_events();
     assert_eq!(bench.heard.texts(), [""; 0]);
     let shown = format!("{events:?}");
@@ -29,10 +33,12 @@ fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
 fn nobody_hears_of_what_was_rolled_back() {
     let bench = bench(policy());
     let within = bench.tokens.in_transaction(MemoryStore::new());
-    let _issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
+    let _issued =
+        within.block_on(within.issue(NewToken::new("alice", "New", Access::full()))).unwrap();
     drop(within.into_events());
     let within = bench.tokens.in_transaction(MemoryStore::new());
-    let _issued = within.blocking().issue(NewToken::new("alice", "New", Access::full())).unwrap();
+    let _issued =
+        within.block_on(within.issue(NewToken::new("alice", "New", Access::full()))).unwrap();
     drop(within);
     assert_eq!(bench.heard.texts(), [""; 0]);
 }
@@ -43,7 +49,7 @@ fn an_act_outside_is_told_at_once_while_a_transaction_is_open() {
     let bench = bench_over(store.clone(), policy());
     let within = bench.tokens.in_transaction(store);
     let _inside =
-        within.blocking().issue(NewToken::new("alice", "Inside", Access::full())).unwrap();
+        within.block_on(within.issue(NewToken::new("alice", "Inside", Access::full()))).unwrap();
     let _outside = bench.issue("alice");
     assert_eq!(bench.heard.kinds(), ["Issued"]);
     within.into_events().send();
@@ -58,9 +64,9 @@ fn a_use_that_only_the_transaction_wrote_is_not_forgotten() {
     bench.assert_good(token.expose_secret());
     let within = bench.tokens.in_transaction(rolled_back);
     let unused = Filter { last_used_before: Some(at(1)), ..Filter::of_owner(&owner("alice")) };
-    within.blocking().revoke_matching(&ops(), &unused, Reason::REQUESTED).unwrap();
+    within.block_on(within.revoke_matching(&ops(), &unused, Reason::REQUESTED)).unwrap();
     drop(within);
-    bench.tokens.blocking().flush_usage().unwrap();
+    bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     let row = ready(app_tokens::TokenStore::find(bench.tokens.store(), token.id())).unwrap();
     assert!(row.unwrap().record().unwrap().last_use().is_some());
 }
@@ -71,9 +77,11 @@ fn rules_hold_inside_too() {
     let bench = bench_over(store.clone(), policy().with_max_per_owner(1).unwrap());
     let token = bench.issue("alice");
     let within = bench.tokens.in_transaction(store);
-    assert!(within.blocking().issue(NewToken::new("alice", "One more", Access::full())).is_err());
+    assert!(
+        within.block_on(within.issue(NewToken::new("alice", "One more", Access::full()))).is_err()
+    );
     let bob = owner("bob");
-    let others = within.blocking().revoke(&bob, token.id(), Reason::REQUESTED);
+    let others = within.block_on(within.revoke(&bob, token.id(), Reason::REQUESTED));
     assert!(matches!(others, Err(ManageError::Unknown)), "{others:?}");
     bench.assert_good(token.expose_secret());
 }

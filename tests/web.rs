@@ -82,7 +82,7 @@ fn new_token(owner: &str) -> NewToken {
 }
 
 fn issue(tokens: &Tokens) -> IssuedToken {
-    tokens.blocking().issue(new_token("alice")).unwrap()
+    tokens.block_on(tokens.issue(new_token("alice"))).unwrap()
 }
 
 type Everybody = NamesAreOwners<fn(&str) -> bool>;

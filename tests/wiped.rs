@@ -83,10 +83,26 @@ fn basic(user: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     joined(&[b"Basic ", encoded.as_bytes()])
 }
 
+fn login(tokens: TokenAuthority<MemoryStore>) -> Login<MemoryStore, impl Accounts> {
+    Login::new(tokens, NamesAreOwners(|_| true))
+        .with_token_header("x-token")
+        .unwrap()
+        .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"))
+}
+
+/// By each header, by both, and by a door without headers.
 fn try_to_enter(login: &Login<MemoryStore, impl Accounts>, header: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let entered = runtime.block_on(login.enter([("authorization", header)], Origin::unknown()));
-    drop(entered);
+    let (standard, own) = (("authorization", header), ("x-token", header));
+    for headers in [&[standard][..], &[own], &[standard, own]] {
+        let entered = login.try_enter(headers.iter().copied(), Origin::unknown());
+        drop(runtime.block_on(entered));
+    }
+    if let Ok(secret) = std::str::from_utf8(header) {
+        for name in [None, Some("alice"), Some(secret)] {
+            drop(runtime.block_on(login.enter_with(name, secret, Origin::unknown())));
+        }
+    }
 }
 
 #[test]
@@ -95,9 +111,9 @@ fn a_dropped_token_is_nowhere_in_memory() {
     let policy = Policy::new("acme").unwrap();
     let ring = KeyRing::ephemeral().unwrap();
     let tokens = TokenAuthority::new(SqliteStore::in_memory().unwrap(), ring, policy);
-    let tokens = tokens.blocking();
 
-    let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).unwrap();
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "My phone", Access::full()))).unwrap();
     let secret = turned(issued.expose_secret());
     assert!(copies_of(&secret) >= 1, "the search finds what is there");
     let presented = Zeroizing::new(issued.expose_secret().to_owned());
@@ -105,8 +121,8 @@ fn a_dropped_token_is_nowhere_in_memory() {
     drop(issued);
     assert_eq!(copies_of(&secret), 1, "what the client presents, and nothing else");
 
-    drop(tokens.authenticate(presented.as_str()).unwrap());
-    drop(tokens.authenticate(by_hand.as_str()).unwrap());
+    drop(tokens.block_on(tokens.authenticate(presented.as_str())).unwrap());
+    drop(tokens.block_on(tokens.authenticate(by_hand.as_str())).unwrap());
     drop(presented);
     assert_eq!(copies_of(&secret), 0);
 }
@@ -115,8 +131,7 @@ fn a_dropped_token_is_nowhere_in_memory() {
 fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens, NamesAreOwners(|_: &str| true))
-        .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"));
+    let login = login(tokens);
     // The start of freed memory is soon written over, so the pattern stands far behind it. It is
     // turned over where it is a constant, so that it is not in memory before.
     let (pattern, lower) = (turn(b"CorrectHorse3Btt"), turn(b"correcthorse3btt"));
@@ -141,10 +156,10 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
 fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let login = Login::new(tokens.clone(), NamesAreOwners(|_: &str| true))
-        .accept(|accept| accept.bare_token().token_as_user_name());
+    let login = login(tokens.clone());
+    let issued =
+        tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     let scanner = Operator::new("scanner").unwrap();
-    let issued = tokens.blocking().issue(NewToken::new("alice", "x", Access::full())).unwrap();
     let secret = turned(issued.expose_secret());
     let upper = turned(&Zeroizing::new(issued.expose_secret().to_uppercase()));
     let token = joined(&[issued.expose_secret().as_bytes()]);
@@ -171,10 +186,16 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
         let once = Zeroizing::new(STANDARD.encode(&*inside));
         let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
         for leaked in [&*inside, once.as_bytes(), twice.as_bytes()] {
-            let report = tokens.blocking().revoke_leaked(leaked, &scanner).unwrap();
+            let report = tokens.block_on(tokens.revoke_leaked(leaked, &scanner)).unwrap();
             assert_eq!(report.leaks.len(), 1);
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }
+    }
+    // In schemes that are not ours.
+    for header in [b"ApiKey ", b"Basicx "] {
+        let encoded = Zeroizing::new(STANDARD.encode(&*token));
+        try_to_enter(&login, &joined(&[header, &token]));
+        try_to_enter(&login, &joined(&[header, encoded.as_bytes()]));
     }
     assert_eq!(copies_of(&secret), 1, "what the client presents, and nothing else");
     drop(token);

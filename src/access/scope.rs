@@ -1,6 +1,7 @@
 //! The names of scopes: [`Scope`], and the host's own enum of them, [`ScopeName`].
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::text::{InvalidText, check_name};
 
@@ -36,6 +37,14 @@ pub(crate) fn is_of_scope_token(c: char) -> bool {
     c.is_ascii_graphic() && c != '"' && c != '\\'
 }
 
+impl FromStr for Scope {
+    type Err = InvalidText;
+
+    fn from_str(name: &str) -> Result<Scope, InvalidText> {
+        Scope::new(name)
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -65,6 +74,11 @@ impl fmt::Debug for Scope {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a scope of the host's",
+    note = "implement `ScopeName` for an enum of the host's scopes, or call \
+            `Requirement::one_of(&[\"files:read\"])` if they are known only at run time"
+)]
 pub trait ScopeName {
     /// Returns the scope's name, by RFC 6749's `scope-token`.
     fn name(&self) -> &'static str;
@@ -77,9 +91,13 @@ pub trait ScopeName {
 }
 
 /// A scope's name, and the names of the scopes that imply it.
-pub(crate) type ScopeImplication = (&'static str, &'static [&'static str]);
+pub(crate) type ScopeImplication = (Box<str>, Vec<Box<str>>);
 
 /// Names a scope that a token is given: a [`ScopeName`], a [`Scope`] or a text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a scope",
+    note = "name scopes by a `ScopeName`, a `Scope`, a `&str` or a `String`"
+)]
 pub trait AsScope {
     /// Returns the scope's name.
     fn scope_name(&self) -> &str;

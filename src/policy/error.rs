@@ -43,9 +43,9 @@ pub enum PolicyError {
     )]
     ScopeLeftOut {
         /// The scope that is not implied.
-        scope: &'static str,
+        scope: Box<str>,
         /// The scope that must imply it.
-        implying: &'static str,
+        implying: Box<str>,
     },
     /// The idle time-out is under a day. Tokens in daily use would go idle between two writes of
     /// their uses.

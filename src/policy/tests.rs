@@ -53,7 +53,7 @@ fn what_contradicts_itself_is_refused() {
     assert_eq!(policy().with_idle_timeout(DAY - second), Err(PolicyError::IdleTooShort));
     assert!(policy().with_idle_timeout(DAY).is_ok());
     assert!(policy().with_max_per_owner(0).is_err());
-    let left_out = PolicyError::ScopeLeftOut { scope: "read", implying: "admin" };
+    let left_out = PolicyError::ScopeLeftOut { scope: "read".into(), implying: "admin".into() };
     assert_eq!(policy().with_scopes(&[READ, WRITE, ADMIN]), Err(left_out));
     let read = Named("read", &["write", "admin"]);
     assert!(policy().with_scopes(&[read, WRITE, ADMIN]).is_ok());

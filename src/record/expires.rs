@@ -1,10 +1,11 @@
 //! When a token ends: [`Expires`].
 
 use std::fmt;
+use std::str::FromStr;
 
-use crate::timestamp::Timestamp;
+use crate::timestamp::{OutOfCalendar, Timestamp};
 
-/// When a token ends.
+/// When a token ends. It prints as an instant by RFC 3339 or `never`, and parses from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expires {
     /// It is valid before this instant, and no longer valid at it.
@@ -46,5 +47,13 @@ impl fmt::Display for Expires {
             Expires::At(at) => at.fmt(f),
             Expires::Never => f.write_str("never"),
         }
+    }
+}
+
+impl FromStr for Expires {
+    type Err = OutOfCalendar;
+
+    fn from_str(text: &str) -> Result<Expires, OutOfCalendar> {
+        if text == "never" { Ok(Expires::Never) } else { text.parse().map(Expires::At) }
     }
 }

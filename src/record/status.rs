@@ -2,6 +2,7 @@
 //! live.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::TokenRecord;
@@ -26,6 +27,15 @@ pub enum Status {
 }
 
 impl Status {
+    const ALL: [Status; 6] = [
+        Status::Active,
+        Status::Idle,
+        Status::Expired,
+        Status::Superseded,
+        Status::Tampered,
+        Status::Revoked,
+    ];
+
     /// Returns `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +54,19 @@ impl fmt::Display for Status {
         f.pad(self.as_str())
     }
 }
+
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(text: &str) -> Result<Status, InvalidStatus> {
+        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or(InvalidStatus)
+    }
+}
+
+/// A text that is no [`Status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a status is `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`")]
+pub struct InvalidStatus;
 
 impl TokenRecord {
     /// Decides the status at `now`: the first that holds of revoked, tampered, superseded, expired,

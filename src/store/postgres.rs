@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use deadpool_postgres::{Client, Pool, PoolError, TimeoutType};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -11,6 +12,7 @@ use tokio_postgres::error::SqlState;
 
 mod binding;
 mod calls;
+mod catalogue;
 mod connection;
 mod error;
 mod migrate;
@@ -21,6 +23,7 @@ pub use error::PostgresStoreError;
 pub use transaction::PostgresTransaction;
 
 use self::binding::read_row;
+use self::catalogue::Known;
 use self::connection::{OnAbandon, PooledConnection};
 use self::error::{PostgresCallError, Problem, is_refused};
 use self::statements::Statements;
@@ -60,11 +63,12 @@ use crate::token::TokenId;
 /// ```
 ///
 /// # The tables
-/// The database may be the host's own. The tables are `app_tokens`, `app_tokens_schema` and
-/// `app_tokens_owners` (one row for each owner, to be locked), or those of
-/// [`with_table`](PostgresStore::with_table). No other table is read. The encoding must be UTF-8.
+/// The database may be the host's own. The tables are `app_tokens`, `app_tokens_schema`,
+/// `app_tokens_owners` (one row for each owner, to be locked) and `app_tokens_keys` (the keys in
+/// use), or those of [`with_table`](PostgresStore::with_table). No other table is read. The encoding
+/// must be UTF-8.
 ///
-/// It needs PostgreSQL 12 or newer; the tests run against 15. Other databases that speak its
+/// It needs PostgreSQL 14 or newer; the tests run against 15. Other databases that speak its
 /// protocol were not tried, distributed ones above all. Run the [conformance suite] over them.
 ///
 /// [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
@@ -120,13 +124,11 @@ use crate::token::TokenId;
 /// reports "committed", while no standby has it.
 ///
 /// # Costs
-/// A look-up is one round trip, by a statement that is prepared once on each connection. A list is
-/// one round trip, by keys two. A change is a transaction of at least three, at READ COMMITTED
+/// A look-up is one round trip, by a statement that is prepared once on each connection, and a list
+/// is one. The first call of a store has one more: it looks for what is on the tables beside them
+/// ([`with_known_objects`](PostgresStore::with_known_objects)). A change is a transaction of at least three, at READ COMMITTED
 /// whatever the default. Inserts with a limit or a unique label wait for one another if they are
 /// for the same owner.
-///
-/// PostgreSQL can't hold NUL characters: in the name that a client gives itself, U+FFFD replaces
-/// them.
 ///
 /// # Lost connections
 /// A call is made again, up to five times, if its connection was lost before COMMIT was sent, or if
@@ -147,6 +149,18 @@ pub struct PostgresStore {
     /// Half of the pool, for changes and lists. A change may wait for a lock or a standby and a
     /// list may be long; logins must not wait with them.
     slow_calls: Arc<Semaphore>,
+    known: Known,
+    state: Arc<State>,
+}
+
+/// What the clones of a store know about its tables.
+#[derive(Default)]
+struct State {
+    /// Whether nothing was found on the tables that the host did not name.
+    is_checked: AtomicBool,
+    /// The page at which the next walk for dead rows begins, so that each batch of a clean-up goes
+    /// on where the one before ended.
+    next_page: AtomicI64,
 }
 
 /// How often a call is tried, if its connection was lost or if it had to give way to another
@@ -172,13 +186,31 @@ impl PostgresStore {
     /// `NoTls`.
     pub fn new(pool: Pool) -> PostgresStore {
         let slow_calls = Arc::new(Semaphore::new((pool.status().max_size / 2).max(1)));
-        PostgresStore { pool, table: TableName::default(), slow_calls }
+        let (table, known, state) = Default::default();
+        PostgresStore { pool, table, slow_calls, known, state }
     }
 
     /// Takes tables of another name: for several realms, tenants or applications in one database.
     #[must_use]
     pub fn with_table(self, table: TableName) -> PostgresStore {
-        PostgresStore { table, ..self }
+        PostgresStore { table, state: Arc::default(), ..self }
+    }
+
+    /// Names triggers, rules and policies on the tables that are the host's own.
+    ///
+    /// [`migrate`](PostgresStore::migrate), and else the first call, refuses any other: they can
+    /// keep a revocation out. A view or a foreign table in a table's place is refused, too, unless
+    /// it is named. Later changes of the schema are not noticed, except by `diagnose`.
+    ///
+    /// A trigger that is named must leave the store's rows as they are written. A call fails if it
+    /// finds that one does not.
+    #[must_use]
+    pub fn with_known_objects<N: Into<String>>(
+        self,
+        names: impl IntoIterator<Item = N>,
+    ) -> PostgresStore {
+        let known = self.known.iter().cloned().chain(names.into_iter().map(N::into)).collect();
+        PostgresStore { known: Arc::new(known), state: Arc::default(), ..self }
     }
 
     /// The SQL that makes the tables, for the host's own migrations.
@@ -189,7 +221,7 @@ impl PostgresStore {
     }
 
     /// Makes a change in a transaction of its own.
-    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+    async fn change<C: TransactionCall>(&self, change: &C) -> Result<C::Output, StoreError> {
         let _permit = self.slow_call_permit().await?;
         let mut attempt = 1;
         loop {
@@ -213,28 +245,38 @@ impl PostgresStore {
         }
     }
 
-    async fn change_on<C: WriteCall>(
+    async fn change_on<C: TransactionCall>(
         &self,
         client: &Client,
         change: &C,
     ) -> Result<C::Output, ChangeFailed> {
         let begin = if change.may_take_long() { BEGIN_SLOW } else { BEGIN };
         client.batch_execute(begin).await.map_err(Problem::from)?;
-        let output = change.run(&Statements { client, table: &self.table }).await?;
+        let statements = Statements { client, table: &self.table };
+        self.check_once(&statements).await?;
+        let output = change.run(&statements).await?;
         client.batch_execute(COMMIT).await.map_err(ChangeFailed::AtCommit)?;
         Ok(output)
+    }
+
+    /// Refuses tables on which there is what the host did not name: once, as a look-up is one
+    /// round trip.
+    async fn check_once(&self, statements: &Statements<'_>) -> Result<(), Problem> {
+        if self.state.is_checked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let objects = statements.objects(&self.known).await?;
+        objects.must_be_known(&self.table).map_err(|found| Problem::Local(found.into()))?;
+        // Tables that are not there yet are to be checked once they are.
+        self.state.is_checked.store(objects.are_complete, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn read(&self, what: Read<'_>) -> Result<Vec<Row>, StoreError> {
         let mut attempt = 1;
         loop {
             let connection = self.connection(OnAbandon::CloseIfBusy).await?;
-            let rows = match what {
-                Read::One(id) => find_row(&connection, &self.table.in_sql(FIND), id).await,
-                Read::Page(filter, page) => {
-                    Statements { client: &connection, table: &self.table }.list(filter, page).await
-                }
-            };
+            let rows = self.read_on(&connection, what).await;
             if rows.as_ref().is_err_and(Problem::is_lost) {
                 // The pool would hand it out again until it notices that it is dead.
                 connection.close();
@@ -245,6 +287,15 @@ impl PostgresStore {
                 Ok(rows) => return Ok(rows),
                 Err(problem) => self.may_try_again(&mut attempt, problem)?,
             }
+        }
+    }
+
+    async fn read_on(&self, client: &Client, what: Read<'_>) -> Result<Vec<Row>, Problem> {
+        let statements = Statements { client, table: &self.table };
+        self.check_once(&statements).await?;
+        match what {
+            Read::One(id) => find_row(client, &self.table.in_sql(FIND), id).await,
+            Read::Page(filter, page) => statements.list(filter, page).await,
         }
     }
 
@@ -276,11 +327,11 @@ impl PostgresStore {
     }
 }
 
-/// A call of the contract that changes rows, as the statements of one transaction.
-trait WriteCall: Sync {
+/// A call of the contract, as the statements of one transaction.
+trait TransactionCall: Sync {
     type Output: Send;
 
-    /// Whether it may change, or look at, very many rows.
+    /// Whether it may change or read very many rows.
     fn may_take_long(&self) -> bool {
         false
     }

@@ -217,4 +217,4 @@ fn quotable(realm: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -234,6 +234,7 @@ fn in_words(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::answer::tests::is_documented;
     use super::*;
     use crate::key::KeyId;
     use crate::random::Secret;
@@ -280,7 +281,7 @@ mod tests {
             Secret::draw(&mut Talkative).unwrap_err().into(),
             StatusUnclear::KeyMissing(key()).into(),
             Failed::OrphanRow { id: id(), key_id: key() },
-            Failed::NoFlusher,
+            Failed::NoUpkeep,
             Failed::NotIntact,
             Failed::NoFreeId,
         ]
@@ -387,6 +388,11 @@ mod tests {
             assert!(answer.code.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase()));
             assert!(answer.headers.contains(&("cache-control", String::from("no-store"))));
         }
+    }
+
+    #[test]
+    fn the_page_has_a_row_for_every_answer_to_an_act() {
+        every_answer().iter().for_each(|(_, answer)| is_documented(answer));
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use super::resemblance::{claims_to_be_a_token, is_b64token_byte, resembles_a_token};
 use crate::digest::Digest;
+use crate::disguise::Layers;
 use crate::policy::Policy;
 use crate::token::{Prefix, Token};
 
@@ -301,14 +302,6 @@ impl CredentialsError {
 /// accepted.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
-/// Base64 without padding, for words of a header that nobody has told us how to read.
-const UNPADDED: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
 /// The passwords beside a token as user name.
 const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
 
@@ -403,21 +396,21 @@ fn foreign(value: &[u8], accept: &Accept) -> CredentialsError {
     }
 }
 
-/// Returns whether a part of a text, as it is or decoded from base64, claims to be a token.
+/// Returns whether a part of a text, as it is or decoded, claims to be a token.
 fn is_or_hides_a_token(text: &[u8], prefixes: &[Prefix]) -> bool {
-    // By part, so that an account's name and another's digest are not taken for one token.
-    let has_a_claim = |text: &[u8]| {
-        text.split(|byte| b",;:=\"".contains(byte)).any(|part| {
-            std::str::from_utf8(part).is_ok_and(|part| claims_to_be_a_token(part, prefixes))
-        })
+    let claims = |part: &[u8]| {
+        std::str::from_utf8(part).is_ok_and(|part| claims_to_be_a_token(part, prefixes))
     };
-    // A word holds no `=`, so none is padded.
-    let hides = |word: &[u8]| {
-        let mut decoded = Zeroizing::new(vec![0; base64::decoded_len_estimate(word.len())]);
-        let length = UNPADDED.decode_slice(word, &mut decoded);
-        length.is_ok_and(|length| has_a_claim(&decoded[..length]))
-    };
-    has_a_claim(text) || text.split(|byte| !is_b64token_byte(*byte)).any(hides)
+    let mut any_claims = false;
+    Layers::new(text.len()).visit(text, &mut |layer, _| {
+        // By part, so that an account's name and another's digest are not taken for one token.
+        any_claims = any_claims
+            || layer.split(|byte| b",;:=\"".contains(byte)).any(|part| {
+                // What was decoded may have junk around it.
+                claims(part) || part.split(|byte| !byte.is_ascii()).any(claims)
+            });
+    });
+    any_claims
 }
 
 /// RFC 6750, 2.1: `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`

@@ -105,12 +105,14 @@ pub fn bench_with_ring<S: TokenStore>(store: S, ring: KeyRing, policy: Policy) -
 impl<S: app_tokens::store::RuntimeFree> Bench<S> {
     #[track_caller]
     pub fn issue(&self, owner: &str) -> IssuedToken {
-        self.tokens.blocking().issue(NewToken::new(owner, "My phone", Access::full())).unwrap()
+        self.tokens
+            .block_on(self.tokens.issue(NewToken::new(owner, "My phone", Access::full())))
+            .unwrap()
     }
 
     #[track_caller]
     pub fn assert_good(&self, text: &str) {
-        match self.tokens.blocking().authenticate(text) {
+        match self.tokens.block_on(self.tokens.authenticate(text)) {
             Ok(good) => drop(any(good)),
             Err(error) => panic!("should authenticate: {error:?}"),
         }
@@ -118,7 +120,7 @@ impl<S: app_tokens::store::RuntimeFree> Bench<S> {
 
     #[track_caller]
     pub fn assert_denied(&self, text: &str, reason: app_tokens::error::DenialReason) {
-        match self.tokens.blocking().authenticate(text) {
+        match self.tokens.block_on(self.tokens.authenticate(text)) {
             Err(AuthError::Denied(denied)) => assert_eq!(denied.reason(), reason),
             other => panic!("should be denied as {reason:?}: {other:?}"),
         }
@@ -126,7 +128,7 @@ impl<S: app_tokens::store::RuntimeFree> Bench<S> {
 
     #[track_caller]
     pub fn assert_failed(&self, text: &str) -> app_tokens::error::Failed {
-        match self.tokens.blocking().authenticate(text) {
+        match self.tokens.block_on(self.tokens.authenticate(text)) {
             Err(AuthError::Failed(failed)) => failed,
             other => panic!("should be a failure: {other:?}"),
         }
@@ -135,7 +137,10 @@ impl<S: app_tokens::store::RuntimeFree> Bench<S> {
     #[track_caller]
     pub fn all_of(&self, name: &str) -> Vec<app_tokens::TokenView> {
         let page = app_tokens::store::Page::first(1000);
-        self.tokens.blocking().list(&Filter::of_owner(&owner(name)), page).unwrap().tokens
+        self.tokens
+            .block_on(self.tokens.list(&Filter::of_owner(&owner(name)), page))
+            .unwrap()
+            .tokens
     }
 }
 

@@ -27,8 +27,17 @@ async fn empty_store(table: &str) -> InDatabase {
     Kept { store, with: raw }
 }
 
+/// Writes junk into every column but those that stand apart. The revision stays: what is damaged is
+/// not current whatever that says.
 async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
-    let junk = format!("UPDATE {table} SET digest = '\\x00' WHERE id = $1");
+    let junk = format!(
+        "UPDATE {table} SET digest = '\\x00', label = '', scopes = E'\n', resources = 'x',
+            networks = 'x', attributes = 'x', issued_by = '', expires_at = -1, successor = -1,
+            key_id = -1, seal = '\\x', last_used_at = -1, last_used_address = 'x',
+            last_used_client = 'x', revoked_reason = left(revoked_reason, 0),
+            revoked_by = left(revoked_by, 0)
+        WHERE id = $1"
+    );
     assert_eq!(store.with.execute(&junk, &[&id.as_u64().cast_signed()]).await.unwrap(), 1);
 }
 

@@ -224,7 +224,7 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
     let setting = draw.setting(stores.len());
     let programs = draw.programs(&setting);
     let world = World::new(&setting, stores);
-    let _flushers: Vec<_> = world.authorities.iter().map(TokenAuthority::usage_flusher).collect();
+    let _upkeeps: Vec<_> = world.authorities.iter().map(TokenAuthority::upkeep).collect();
     let mut first = Thread::of(&world, 0);
     for (owner, label) in [("alice", "Phone"), ("alice", "Backup"), ("bob", "Phone")] {
         first.act(Deed::Issue { owner, label });
@@ -375,7 +375,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
 
     fn act(&mut self, step: Deed<usize>) {
         let authority = self.tokens.clone();
-        let tokens = authority.blocking();
+        let tokens = &authority;
         let world = self.world;
         // A write of last uses that is held up for longer than clocks may be apart takes newer ones for a broken clock's.
         let (_writes, _moves) = match step {
@@ -390,7 +390,9 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         match step {
             Deed::Issue { owner, label } => {
                 let new = NewToken::new(owner, label, access(SCOPES[0]));
-                self.note(Deed::Issue { owner, label }, || world.hold(&tokens.issue(new)?));
+                self.note(Deed::Issue { owner, label }, || {
+                    world.hold(&tokens.block_on(tokens.issue(new))?)
+                });
             }
             Deed::IssueUnder { token, label, .. } => {
                 let held = world.held(token);
@@ -400,7 +402,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                     let scopes = SCOPES.into_iter().find(is_its).unwrap();
                     let new = NewToken::new(&held.owner, label, access(scopes));
                     self.note(Deed::IssueUnder { token: held.id, label, scopes }, || {
-                        world.hold(&tokens.issue_under(&caller, new)?)
+                        world.hold(&tokens.block_on(tokens.issue_under(&caller, new))?)
                     });
                 }
             }
@@ -412,9 +414,11 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let by = &owner;
                 self.note(Deed::Change { token: id, change }, || {
                     let changed = match change {
-                        Change::Rename(label) => tokens.rename(by, id, label),
-                        Change::Narrow(scopes) => tokens.narrow(by, id, access(scopes)),
-                        Change::Extend(end) => tokens.extend(by, id, until(end)),
+                        Change::Rename(label) => tokens.block_on(tokens.rename(by, id, label)),
+                        Change::Narrow(scopes) => {
+                            tokens.block_on(tokens.narrow(by, id, access(scopes)))
+                        }
+                        Change::Extend(end) => tokens.block_on(tokens.extend(by, id, until(end))),
                     };
                     Ok(Shown::Tokens(vec![changed?]))
                 });
@@ -422,7 +426,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::Rotate { token, turn } => {
                 let Held { id, owner, .. } = world.held(token);
                 self.note(Deed::Rotate { token: id, turn }, || {
-                    world.hold(&tokens.rotate(&owner, id, turn.rotation())?)
+                    world.hold(&tokens.block_on(tokens.rotate(&owner, id, turn.rotation()))?)
                 });
             }
             Deed::Revoke { token, reach } => {
@@ -431,15 +435,17 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 self.note(Deed::Revoke { token: id, reach }, || {
                     let all = Filter::of_owner(&owner);
                     done(match reach {
-                        Reach::One => tokens.revoke(by, id, why),
-                        Reach::Family => {
-                            tokens.revoke_matching(by, &Filter::of_family(&owner, family), why)
-                        }
+                        Reach::One => tokens.block_on(tokens.revoke(by, id, why)),
+                        Reach::Family => tokens.block_on(tokens.revoke_matching(
+                            by,
+                            &Filter::of_family(&owner, family),
+                            why,
+                        )),
                         Reach::Others => {
                             let others = Filter { except_family: Some(family), ..all };
-                            tokens.revoke_matching(&operator("ops"), &others, why)
+                            tokens.block_on(tokens.revoke_matching(&operator("ops"), &others, why))
                         }
-                        Reach::All => tokens.revoke_matching(by, &all, why),
+                        Reach::All => tokens.block_on(tokens.revoke_matching(by, &all, why)),
                     })
                 });
             }
@@ -448,8 +454,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let Held { id, owner, .. } = world.held(token);
                 self.note(Deed::Forget { token: id, reach }, || {
                     done(match reach {
-                        Reach::One => tokens.forget(&owner, id),
-                        _ => tokens.forget_owner(&owner, &operator("ops")),
+                        Reach::One => tokens.block_on(tokens.forget(&owner, id)),
+                        _ => tokens.block_on(tokens.forget_owner(&owner, &operator("ops"))),
                     })
                 });
             }
@@ -459,14 +465,18 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let other = common::owner(other);
                 let by = &other;
                 self.note(Deed::Intrude { token: id, way }, || match way {
-                    0 => done(tokens.rename(by, id, "Mine")),
-                    1 => done(tokens.narrow(by, id, access(&[]))),
-                    2 => done(tokens.extend(by, id, until(BEGINNING + HOUR))),
-                    3 => done(tokens.rotate(by, id, Rotation::new())),
-                    4 => done(tokens.revoke(by, id, Reason::REQUESTED)),
-                    5 => done(tokens.forget(by, id)),
-                    6 => done(tokens.find(by, id)),
-                    _ => match tokens.revoke_matching(by, &Filter::of_id(id), Reason::REQUESTED)? {
+                    0 => done(tokens.block_on(tokens.rename(by, id, "Mine"))),
+                    1 => done(tokens.block_on(tokens.narrow(by, id, access(&[])))),
+                    2 => done(tokens.block_on(tokens.extend(by, id, until(BEGINNING + HOUR)))),
+                    3 => done(tokens.block_on(tokens.rotate(by, id, Rotation::new()))),
+                    4 => done(tokens.block_on(tokens.revoke(by, id, Reason::REQUESTED))),
+                    5 => done(tokens.block_on(tokens.forget(by, id))),
+                    6 => done(tokens.block_on(tokens.find(by, id))),
+                    _ => match tokens.block_on(tokens.revoke_matching(
+                        by,
+                        &Filter::of_id(id),
+                        Reason::REQUESTED,
+                    ))? {
                         0 => Err(Refusal::Ended(DenialReason::Unknown)),
                         _ => Ok(Shown::Nothing),
                     },
@@ -475,13 +485,15 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::List { owner } => self.note(Deed::List { owner }, || {
                 let filter = owner
                     .map_or(Filter::every_token(), |owner| Filter::of_owner(&common::owner(owner)));
-                let page = tokens.list(&filter, Page::first(1000))?;
+                let page = tokens.block_on(tokens.list(&filter, Page::first(1000)))?;
                 none_of(&page.damaged)?;
                 Ok(Shown::Tokens(page.tokens))
             }),
-            Deed::Flush => self.note(Deed::Flush, || done(tokens.flush_usage())),
-            Deed::Purge => self.note(Deed::Purge, || done(tokens.purge())),
-            Deed::Reseal => self.note(Deed::Reseal, || none_of(&tokens.reseal()?.tampered)),
+            Deed::Flush => self.note(Deed::Flush, || done(tokens.block_on(tokens.flush_usage()))),
+            Deed::Purge => self.note(Deed::Purge, || done(tokens.block_on(tokens.purge()))),
+            Deed::Reseal => {
+                self.note(Deed::Reseal, || none_of(&tokens.block_on(tokens.reseal())?.tampered))
+            }
             Deed::Advance { seconds } => self.note(Deed::Advance { seconds }, || {
                 world.clock.0.fetch_add(seconds, SeqCst);
                 Ok(Shown::Nothing)
@@ -493,7 +505,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let tokens = self.tokens.clone();
         let mut let_in = None;
         self.note(Deed::Authenticate { token: held.id }, || {
-            let caller = common::any(tokens.blocking().authenticate(&held.text)?);
+            let caller = common::any(tokens.block_on(tokens.authenticate(&held.text))?);
             assert_eq!((caller.id(), caller.owner()), (held.id, &held.owner));
             let access = caller.access().clone();
             let_in = Some(caller);
@@ -516,7 +528,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let tokens = self.tokens.clone();
         let mut report = Ok(Vec::new());
         self.note(Deed::Leak { token: leaked[0].0.id, is_right }, || {
-            let found = tokens.blocking().revoke_leaked(&texts.join("\n"), &operator("scanner"));
+            let found =
+                tokens.block_on(tokens.revoke_leaked(&texts.join("\n"), &operator("scanner")));
             report = found.map(|found| found.leaks).map_err(Refusal::from);
             Ok(Shown::Nothing)
         });

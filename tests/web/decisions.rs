@@ -38,9 +38,9 @@ fn every_state() -> EveryState {
     let of = |owner| NewToken::new(owner, "My phone", Access::full()).expires_in(minute * 2);
     let issued =
         [of("alice"), of("bob"), of("disabled"), of("alice"), of("alice").expires_in(minute)]
-            .map(|new| tokens.blocking().issue(new).unwrap());
+            .map(|new| tokens.block_on(tokens.issue(new)).unwrap());
     let by = &operator("test");
-    tokens.blocking().revoke(by, issued[3].id(), Reason::REQUESTED).unwrap();
+    tokens.block_on(tokens.revoke(by, issued[3].id(), Reason::REQUESTED)).unwrap();
     clock.advance(minute);
     let texts = issued.iter().map(|issued| issued.expose_secret().to_owned()).collect();
     EveryState { login: Login::new(tokens, Doorman), texts, told }

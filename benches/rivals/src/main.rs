@@ -1,9 +1,11 @@
-//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside `authenticate` and `require` in turns.
+//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside `authenticate` and `require` in turns;
+//! and what a host would write by hand over an SQLite file. A word on the command line picks lines.
 //!
 //! Every rival's look-up is a `HashMap` of the standard library from what its crate names a token by to what it stores of it.
 
 #[path = "../../harness/mod.rs"]
 mod harness;
+mod sqlite;
 
 use std::collections::HashMap;
 
@@ -18,7 +20,22 @@ use harness::{Table, ToReach, arriving, ready};
 const COUNT: u64 = 100_000;
 
 fn main() {
-    println!("measured: {}", versions(&["app-tokens", "prefixed-api-key", "latchkey", "sha2"]));
+    let measured = [
+        "app-tokens",
+        "prefixed-api-key",
+        "latchkey",
+        "sha2",
+        "rusqlite",
+        "sqlx",
+        "deadpool-sqlite",
+        "tokio-rusqlite",
+    ];
+    println!("measured: {}", versions(&measured));
+    sqlite::compare();
+    in_memory();
+}
+
+fn in_memory() {
     let ours = Tokens::new(COUNT as usize, 10);
     let authenticate = |text: &str| {
         let authenticated = ready(ours.authority.authenticate(text)).unwrap();

@@ -2,7 +2,7 @@
 
 use app_tokens::record::Status;
 use app_tokens::store::{DynStore, Filter, Page};
-use app_tokens::upkeep::UsageFlusher;
+use app_tokens::upkeep::Upkeep;
 use app_tokens::{KeyRing, Operator, Policy, Reuse, TokenAuthority};
 
 use crate::options::Setting;
@@ -34,7 +34,7 @@ pub struct Opened {
     /// What is said of a token whose status can't be told: nobody looked at its seal, or its key is missing.
     pub unclear: &'static str,
     /// A policy with an idle time-out asks for one. It never flushes: what is verified here was not used.
-    _flusher: UsageFlusher<DynStore>,
+    _upkeep: Upkeep<DynStore>,
 }
 
 impl Setting {
@@ -63,7 +63,7 @@ impl Setting {
         let known = ring.clone().filter(|_| checks_seals);
         let tokens = TokenAuthority::new(store, known.map_or_else(KeyRing::ephemeral, Ok)?, policy);
         let unclear = if checks_seals { "unknown" } else { "unchecked" };
-        Ok(Opened { _flusher: tokens.usage_flusher(), tokens, ring, scopes, unclear })
+        Ok(Opened { _upkeep: tokens.upkeep(), tokens, ring, scopes, unclear })
     }
 
     async fn store(&self) -> Result<DynStore, Problem> {

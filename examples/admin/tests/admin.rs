@@ -318,9 +318,9 @@ fn verify_says_why_a_token_is_no_good_and_exits_with_5() {
     let (_, expired) = host.issue_by(&host.tokens_at(days_ago(2)), phone().expires_in(DAY));
     let (_, idle) = host.issue_by(&host.tokens_at(days_ago(31)), phone());
     let foreign = TokenAuthority::in_memory("other").unwrap();
-    let foreign = foreign.blocking().issue(phone()).unwrap();
+    let foreign = foreign.block_on(foreign.issue(phone())).unwrap();
     let unknown = TokenAuthority::in_memory("acme").unwrap();
-    let unknown = unknown.blocking().issue(phone()).unwrap();
+    let unknown = unknown.block_on(unknown.issue(phone())).unwrap();
     let mut mistyped = good.clone();
     mistyped.replace_range(20..21, if &good[20..21] == "0" { "1" } else { "0" });
     host.keep_secret(&mistyped);
@@ -628,7 +628,7 @@ fn tokens_that_leaked_end_wherever_they_stand() {
     let (_, kept_text) = host.issue(phone());
     host.admin(&["revoke", &gone.to_string()]).done();
     let foreign = TokenAuthority::in_memory("acme").unwrap();
-    let foreign = foreign.blocking().issue(phone()).unwrap();
+    let foreign = foreign.block_on(foreign.issue(phone())).unwrap();
     let mut log = b"caf\xe9 ".to_vec();
     let lines = [
         clear_text.to_uppercase(),
@@ -662,7 +662,7 @@ fn tokens_that_leaked_end_wherever_they_stand() {
 fn a_text_without_a_token_of_ours_is_3_however_long_it_is() {
     let host = Host::new();
     let foreign = TokenAuthority::in_memory("acme").unwrap();
-    let foreign = foreign.blocking().issue(phone()).unwrap();
+    let foreign = foreign.block_on(foreign.issue(phone())).unwrap();
     let huge = "x_".repeat(2_000_000);
     for text in ["", "nothing", foreign.expose_secret(), &huge] {
         host.admin_reading(text, &["leaked"]).exited(3, "there is no token of ours in it");
@@ -693,7 +693,7 @@ fn more_tokens_than_one_look_takes_are_all_found() {
     let mut text = String::new();
     for n in 0..2 * LeakReport::MAX_LEAKS + 1 {
         let new = NewToken::new(format!("owner {n}"), "x", Access::full());
-        text += foreign.blocking().issue(new).unwrap().expose_secret();
+        text += foreign.block_on(foreign.issue(new)).unwrap().expose_secret();
         text += "\n";
     }
     let (last, last_text) = host.issue(phone());
@@ -1132,5 +1132,5 @@ fn the_schema_is_the_stores_own() {
     let ring = KeyRing::ephemeral().unwrap();
     let store = SqliteStore::open(&path).unwrap();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
-    assert!(tokens.blocking().issue(phone()).is_ok());
+    assert!(tokens.block_on(tokens.issue(phone())).is_ok());
 }

@@ -22,7 +22,6 @@ mod session;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
@@ -89,13 +88,12 @@ async fn run(options: Options) -> Result<(), Error> {
         .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
     options.print_welcome(listener.local_addr()?, prefix.as_str());
 
-    let flusher = tokens.usage_flusher().spawn_every(Duration::from_secs(60));
-    tokio::spawn(purge_daily(tokens));
+    let upkeep = tokens.upkeep().spawn();
     tokio::select! {
         served = async { axum::serve(listener, app).await } => served?,
         () = told_to_stop() => {}
     }
-    flusher.stop().await?;
+    upkeep.stop().await?;
     Ok(())
 }
 
@@ -121,15 +119,6 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
     }
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
-}
-
-async fn purge_daily(tokens: TokenAuthority<DynStore>) {
-    loop {
-        if let Err(error) = tokens.purge().await {
-            eprintln!("purge: {error}");
-        }
-        tokio::time::sleep(Duration::from_secs(24 * 60 * 60)).await;
-    }
 }
 
 /// Ctrl-C, or a service manager's SIGTERM.

@@ -67,8 +67,8 @@ fn every_key_is_obeyed() {
         "files:write" = ["files:read"]
         "#,
     );
-    let built = Policy::new("acme").unwrap().with_former_prefix("old").unwrap();
-    let built = built.with_former_prefix("older").unwrap().with_realm("acme eu").unwrap();
+    let built = Policy::new("acme").unwrap().with_realm("acme eu").unwrap();
+    let built = built.with_former_prefix("old").unwrap().with_former_prefix("older").unwrap();
     let built = built.with_max_life(90 * DAY).unwrap().with_default_life(30 * DAY).unwrap();
     let built = built
         .with_idle_timeout(14 * DAY)
@@ -87,8 +87,8 @@ fn every_key_is_obeyed() {
 
 #[test]
 fn the_clouds_file_is_its_policy_and_shows_every_key() {
-    let built =
-        Policy::new("cloud").unwrap().with_no_limit_per_owner().with_scopes(&SCOPES).unwrap();
+    let built = Policy::new("cloud").unwrap().with_realm("cloud").unwrap();
+    let built = built.with_no_limit_per_owner().with_scopes(&SCOPES).unwrap();
     let file = PolicyFile::parse(OF_CLOUD).unwrap();
     assert_eq!((file.policy, file.scopes), (built, vec!["files:read", "files:write"]));
     // What stands there as a comment is right, too.
@@ -108,7 +108,7 @@ fn a_mistake_is_refused_with_its_line() {
         ("max_lief = '90 days'", "unknown field `max_lief`"),
         ("Prefix = 'acme'", "unknown field `Prefix`"),
         ("max_life = '90 dys'", "not a length of time"),
-        ("max_life = 90", "expected a string"),
+        ("max_life = 90", "expected a length of time"),
         ("max_life = ''", "not a length of time"),
         ("max_per_owner = 0x", ""),
         ("max_per_owner = -1", "a number from 1 up, or \"unlimited\""),
@@ -130,10 +130,10 @@ fn a_mistake_is_refused_with_its_line() {
 #[test]
 fn what_contradicts_itself_is_refused_in_the_policys_words() {
     for (lines, why) in [
-        ("max_life = '90 days'\ndefault_life = '91 days'", "longer than the maximum"),
-        ("default_life = '91 days'\nmax_life = '90 days'", "longer than the maximum"),
+        ("max_life = '90 days'\ndefault_life = '91 days'", "longer than its maximum"),
+        ("default_life = '91 days'\nmax_life = '90 days'", "longer than its maximum"),
         ("max_life = '90 days'\nnever_expiring = true", "can't be never-expiring"),
-        ("idle_timeout = '23h'", "an idle time-out is a day or more"),
+        ("idle_timeout = '23h'", "make it a day or more"),
         ("max_per_owner = 0", "the limit per owner must not be zero"),
         ("default_life = '0s'", "the default life must not be zero"),
         ("realm = ''", "a realm has 1 to 128"),

@@ -1,16 +1,16 @@
 //! A whole store over the host's own `sqlx::PgPool`, written from the documentation of [`TokenStore`] and of
 //! [`postgres_sql`](sql): copy it, or write one over another driver in its likeness. `main.rs` has it in use.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff,
     Replace, Replaced, Row, RowColumns, StoreError, Supersede, Superseded, TokenStore,
-    postgres_sql as sql,
+    postgres_sql as sql, rules,
 };
-use app_tokens::{Timestamp, TokenId};
+use app_tokens::{KeyId, Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use sqlx::{Error, FromRow as _, PgPool, Postgres, Row as _, Transaction};
 use tokio::sync::Mutex;
@@ -98,28 +98,18 @@ impl TokenStore for SqlxStore<'_> {
             if limit.is_some() || *unique_label {
                 sqlx::query(sql::LOCK_OWNER).bind(new.owner.as_deref()).execute(&mut *on).await?;
             }
-            let is_stale = match under {
-                Some(parent) => {
-                    let parent = lock(&columns(parent)?, on).await?;
-                    parent.is_none_or(|(owner, _)| new.owner.as_deref() != Some(&owner))
-                }
-                None => false,
-            };
-            let (is_taken, live, has_label) = standing(&new, *live, on).await?;
-            if is_taken {
-                return Ok(Inserted::IdTaken);
-            } else if is_stale {
-                return Ok(Inserted::Stale);
-            } else if limit.is_some_and(|limit| live >= i64::from(limit)) {
+            let parents = lock(under.iter().map(Row::id), row, on).await?;
+            let (id_taken, count, has_label) = conflicts(&new, *live, on).await?;
+            // The rules see the parent alone, which is enough for their first two refusals.
+            let answer = rules::insert(insert, id_taken, &parents).answer;
+            if let Inserted::IdTaken | Inserted::Stale = answer {
+                return Ok(answer);
+            } else if limit.is_some_and(|limit| count >= i64::from(limit)) {
                 return Ok(Inserted::LimitReached);
             } else if *unique_label && has_label {
                 return Ok(Inserted::LabelTaken);
             }
-            let query = bind!(form(sql::INSERT, &new) => new.revoked_at, new.revoked_reason.as_deref(),
-                new.revoked_by.as_deref(), new.last_used_at, new.last_used_address.as_deref(),
-                new.last_used_client.as_deref());
-            let is_done = query.execute(&mut *on).await?.rows_affected() == 1;
-            Ok(if is_done { Inserted::Done } else { Inserted::IdTaken })
+            Ok(if insert_row(&new, on).await? { Inserted::Done } else { Inserted::IdTaken })
         })
     }
 
@@ -127,30 +117,19 @@ impl TokenStore for SqlxStore<'_> {
         let Supersede { row, superseded, replaces, revokes_derived, revocation } = supersede;
         change!(self, |on| async {
             let new = columns(row)?;
-            let mut needed =
-                Vec::from_iter([Some(superseded), replaces.as_ref()].into_iter().flatten());
-            needed.sort_by_key(|row| row.id());
-            let mut is_stale = false;
-            for needed in needed {
-                let must_be_unused = needed.id() != superseded.id();
-                let locked = lock(&columns(needed)?, on).await?;
-                is_stale |= locked.is_none_or(|(_, is_unused)| must_be_unused && !is_unused);
-            }
-            if standing(&new, LiveAt::now(Timestamp::MIN), on).await?.0 {
-                return Ok(Superseded::IdTaken);
-            } else if is_stale {
-                return Ok(Superseded::Stale);
-            }
-            let query = bind!(form(sql::INSERT, &new) => new.revoked_at, new.revoked_reason.as_deref(),
-                new.revoked_by.as_deref(), new.last_used_at, new.last_used_address.as_deref(),
-                new.last_used_client.as_deref());
-            if query.execute(&mut *on).await?.rows_affected() == 0 {
+            let needed = [superseded].into_iter().chain(replaces).map(Row::id);
+            let rows = lock(needed, row, on).await?;
+            let id_taken = conflicts(&new, LiveAt::now(Timestamp::MIN), on).await?.0;
+            let answer = rules::supersede(supersede, id_taken, &rows).answer;
+            if answer != Superseded::Done {
+                return Ok(answer);
+            } else if !insert_row(&new, on).await? {
                 return Ok(Superseded::IdTaken);
             }
-            one(form(sql::REPLACE, &columns(superseded)?), on).await?;
+            write(&columns(superseded)?, on).await?;
             if let Some(replaced) = replaces {
-                let query = ending(sqlx::query(sql::REVOKE_ONE), revocation);
-                one(query.bind(i64::from(replaced.id())), on).await?;
+                let query = revoking(sqlx::query(sql::REVOKE_ONE), revocation);
+                changes(query.bind(i64::from(replaced.id())), on).await?;
             }
             if *revokes_derived {
                 repeat(on, None, |_| derived(&new, new.id, revocation)).await?;
@@ -169,35 +148,38 @@ impl TokenStore for SqlxStore<'_> {
     }
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
+        let labelled = replaces.iter().filter(|one| one.unique_label);
+        let owners = BTreeSet::from_iter(labelled.filter_map(|one| one.row.owner()));
         change!(self, |on| async {
+            for owner in &owners {
+                sqlx::query(sql::LOCK_OWNER).bind(owner.as_str()).execute(&mut *on).await?;
+            }
+            // All at first, in one order, as two batches may hold the same rows.
+            lock_all(replaces.iter().map(|one| one.row.id()), on).await?;
             let mut answers = Vec::new();
-            for Replace { row, live, unique_label, revokes_derived } in replaces {
-                let new = columns(row)?;
-                if *unique_label {
-                    sqlx::query(sql::LOCK_OWNER)
-                        .bind(new.owner.as_deref())
-                        .execute(&mut *on)
-                        .await?;
+            for replace in replaces {
+                let Replace { row, live, unique_label, revokes_derived } = replace;
+                let mut answer = rules::replace(replace, &lock([row.id()], row, on).await?).answer;
+                if answer == Replaced::Done {
+                    let form = columns(row)?;
+                    if *unique_label && conflicts(&form, *live, on).await?.2 {
+                        answer = Replaced::LabelTaken;
+                    } else {
+                        write(&form, on).await?;
+                        if let Some(revocation) = revokes_derived {
+                            repeat(on, None, |_| derived(&form, -1, revocation)).await?;
+                        }
+                    }
                 }
-                if lock(&new, on).await?.is_none() {
-                    answers.push(Replaced::Stale);
-                    continue;
-                } else if *unique_label && standing(&new, *live, on).await?.2 {
-                    answers.push(Replaced::LabelTaken);
-                    continue;
-                }
-                one(form(sql::REPLACE, &new), on).await?;
-                if let Some(revocation) = revokes_derived {
-                    repeat(on, None, |_| derived(&new, -1, revocation)).await?;
-                }
-                answers.push(Replaced::Done);
+                answers.push(answer);
             }
             Ok(answers)
         })
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        change!(self, |on| repeat(on, None, |_| ending(filtered(sql::REVOKE, filter), revocation)))
+        let query = |_| revoking(filtered(sql::REVOKE, filter), revocation);
+        change!(self, |on| repeat(on, None, query))
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
@@ -214,7 +196,10 @@ impl TokenStore for SqlxStore<'_> {
                 let addresses = Vec::from_iter(addresses);
                 let clients = Vec::from_iter(batch.iter().map(|(_, used)| used.client.as_deref()));
                 let query = bind!(sqlx::query(sql::TOUCH) => ids, times, addresses, clients, until);
-                query.execute(&mut *on).await?;
+                let (held, meant) = <(i64, i64)>::from_row(&query.fetch_one(&mut *on).await?)?;
+                if held != meant {
+                    return Err(obstructed());
+                }
                 rest = next;
             }
             Ok(())
@@ -232,41 +217,74 @@ impl TokenStore for SqlxStore<'_> {
                 Purge::Dead(dead) => dead,
             };
             let unused_since = unused_since.map(Timestamp::as_unix);
-            let planned = |sql| sqlx::query(sql).persistent(false);
-            let dead = |sql| bind!(planned(sql) => ended_by.as_unix(), unused_since, now.as_unix());
-            let (mut deleted, mut idle) = (0, 0);
-            while idle < 100 {
-                let found = dead(sql::LOCK_DEAD).bind(limit - deleted).fetch_all(&mut *on).await?;
+            let until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
+            let dead = |sql| {
+                let query = sqlx::query(sql).persistent(false);
+                bind!(query => ended_by.as_unix(), unused_since, now.as_unix(), until)
+            };
+            // The walk in one part, over as many pages as a table can have.
+            let (mut deleted, mut passes) = (0, 0);
+            loop {
+                let query =
+                    bind!(dead(sql::LOCK_DEAD) => limit - deleted, 0_i64, i64::from(u32::MAX));
+                let found = query.fetch_all(&mut *on).await?;
                 let ids: sqlx::Result<Vec<i64>> = found.iter().map(|row| row.try_get(0)).collect();
-                let ended = dead(sql::PURGE_DEAD).bind(ids?).execute(&mut *on).await?;
-                let ended = ended.rows_affected();
-                deleted += ended.cast_signed();
-                if ended == found.len() as u64 {
-                    if deleted < limit {
-                        sqlx::query(sql::PURGE_OWNERS).bind(10_000_i64).execute(&mut *on).await?;
-                    }
-                    return Ok(deleted.unsigned_abs());
+                let gone = dead(sql::PURGE_DEAD).bind(ids?).execute(&mut *on).await?;
+                deleted += gone.rows_affected().cast_signed();
+                passes += 1;
+                if gone.rows_affected() == found.len() as u64 || deleted == limit {
+                    break;
+                } else if passes == PASSES {
+                    return Err(obstructed());
                 }
-                idle = if ended == 0 { idle + 1 } else { 0 };
             }
-            Err(Error::Protocol(OBSTRUCTED.into()))
+            if deleted < limit {
+                sqlx::query(sql::PURGE_OWNERS).bind(10_000_i64).execute(&mut *on).await?;
+                let keys = sqlx::query_scalar::<_, i64>(sql::LOCK_UNUSED_KEYS);
+                let keys = keys.fetch_all(&mut *on).await?;
+                sqlx::query(sql::DELETE_UNUSED_KEYS).bind(keys).execute(&mut *on).await?;
+            }
+            Ok(deleted.unsigned_abs())
+        })
+    }
+
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        change!(self, |on| async {
+            let keys = sqlx::query_scalar::<_, i64>(sql::KEYS_IN_USE).fetch_all(&mut *on).await?;
+            let key = |key: i64| KeyId::new(key.try_into().ok()?);
+            let keys: Option<_> = keys.into_iter().map(key).collect();
+            keys.ok_or_else(|| Error::Decode("what is no key".into()))
         })
     }
 }
 
-/// Locks a row if it is current: whose it is, and whether it is unused.
-async fn lock(row: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<Option<(String, bool)>> {
-    sqlx::query_as(sql::LOCK_CURRENT).bind(row.id).bind(row.revision).fetch_optional(on).await
+/// Locks rows, and leaves out those of others than the owner of `of`.
+async fn lock(
+    ids: impl IntoIterator<Item = TokenId>,
+    of: &Row,
+    on: &mut PgConnection,
+) -> sqlx::Result<Vec<Row>> {
+    let rows = lock_all(ids, on).await?;
+    Ok(rows.into_iter().filter(|row| row.owner() == of.owner()).collect())
+}
+
+async fn lock_all(
+    ids: impl IntoIterator<Item = TokenId>,
+    on: &mut PgConnection,
+) -> sqlx::Result<Vec<Row>> {
+    let ids = Vec::from_iter(ids.into_iter().map(i64::from));
+    let rows = sqlx::query(sql::LOCK_ROWS).persistent(false).bind(ids).fetch_all(on).await?;
+    Ok(rows.iter().map(row).collect::<sqlx::Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Whether the id is taken, how many live rows the owner has, and whether one has the label.
-type Standing = (bool, i64, bool);
+type Conflicts = (bool, i64, bool);
 
-async fn standing(
+async fn conflicts(
     new: &RowColumns<'_>,
     live: LiveAt,
     on: &mut PgConnection,
-) -> sqlx::Result<Standing> {
+) -> sqlx::Result<Conflicts> {
     let LiveAt { now, used_after } = live;
     let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
@@ -275,32 +293,81 @@ async fn standing(
     query.fetch_one(on).await
 }
 
-/// Runs what answers how many rows it changed and how many it found, again as long as another transaction was in between.
+/// Repeats a statement while another transaction is in between. It answers how many rows it changed, how many it found, and perhaps
+/// whether they hold what was written.
 async fn repeat<'q>(
     on: &mut PgConnection,
     limit: Option<i64>,
     query: impl Fn(i64) -> Query<'q>,
 ) -> sqlx::Result<u64> {
-    let (mut all, mut idle) = (0, 0);
-    while idle < 100 {
+    let mut all = 0;
+    for _ in 0..PASSES {
         let row = query(limit.unwrap_or(0) - all).fetch_one(&mut *on).await?;
-        let (changed, found) = <(i64, i64)>::from_row(&row)?;
+        let (changed, found) = (row.try_get::<i64, _>(0)?, row.try_get::<i64, _>(1)?);
+        if limit.is_none() && !row.try_get::<bool, _>(2)? {
+            break;
+        }
         all += changed;
         if limit.map_or(found == 0, |limit| changed == found || all == limit) {
             return Ok(all.unsigned_abs());
         }
-        idle = if changed == 0 { idle + 1 } else { 0 };
     }
-    Err(Error::Protocol(OBSTRUCTED.into()))
+    Err(obstructed())
 }
 
-/// Changes one row, which is locked.
-async fn one(query: Query<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
-    let changed = query.execute(on).await?.rows_affected();
-    if changed == 1 { Ok(()) } else { Err(Error::Protocol(OBSTRUCTED.into())) }
+/// Changes one row, which is locked and must hold what was written.
+async fn changes(query: Query<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
+    let row = query.fetch_optional(on).await?;
+    let holds = row.map(|row| row.try_get(0)).transpose()?;
+    if holds == Some(true) { Ok(()) } else { Err(obstructed()) }
 }
 
-const OBSTRUCTED: &str = "a trigger, a rule or row-level security is in the way";
+/// More than another transaction can be in between.
+const PASSES: u32 = 1000;
+
+fn obstructed() -> Error {
+    Error::Protocol("a trigger, a rule or row-level security is in the way".into())
+}
+
+/// Whether the id was free. Where nothing else has it and the row isn't there, a trigger kept it out.
+async fn insert_row(c: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<bool> {
+    let query = bind!(sqlx::query(sql::INSERT) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
+        c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
+        c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from,
+        c.key_id, c.seal.as_deref(), c.revision, c.revoked_at, c.revoked_reason.as_deref(),
+        c.revoked_by.as_deref(), c.last_used_at, c.last_used_address.as_deref(), c.last_used_client.as_deref());
+    let holds = query.fetch_optional(&mut *on).await?.map(|row| row.try_get(0)).transpose()?;
+    let is_taken = sqlx::query(sql::FIND).bind(c.id).fetch_optional(on).await?.is_some();
+    if holds.unwrap_or(is_taken) { Ok(holds.is_some()) } else { Err(obstructed()) }
+}
+
+/// Writes the new form of a row that is locked and current.
+async fn write(form: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
+    macro_rules! arrays {
+        ($($field:ident $(. $deref:ident())?),+) => {
+            bind!(sqlx::query(sql::REPLACE) => vec![form.id], $(vec![form.$field $(.$deref())?]),+)
+        };
+    }
+    let query = arrays!(
+        digest.as_deref(),
+        owner.as_deref(),
+        label.as_deref(),
+        scopes.as_deref(),
+        resources.as_deref(),
+        networks.as_deref(),
+        attributes.as_deref(),
+        issued_by.as_deref(),
+        created_at,
+        expires_at,
+        family,
+        successor,
+        derived_from,
+        key_id,
+        seal.as_deref(),
+        revision
+    );
+    changes(query, on).await
+}
 
 /// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not prepared, so that it is planned for them.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
@@ -308,20 +375,13 @@ fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
         revoked, superseded, expires_before, expires_from, created_before, last_used_before } = FilterColumns::of(filter))
 }
 
-fn ending<'q>(query: Query<'q>, Revocation { at, reason, by }: &'q Revocation) -> Query<'q> {
+fn revoking<'q>(query: Query<'q>, Revocation { at, reason, by }: &'q Revocation) -> Query<'q> {
     bind!(query => at.as_unix(), reason.as_str(), by.to_string())
 }
 
 fn derived<'q>(from: &'q RowColumns<'_>, spared: i64, revocation: &'q Revocation) -> Query<'q> {
-    let query = ending(sqlx::query(sql::REVOKE_DERIVED), revocation);
+    let query = revoking(sqlx::query(sql::REVOKE_DERIVED), revocation);
     bind!(query => from.owner.as_deref(), from.family, spared)
-}
-
-/// The first 17 parameters are a row's form.
-fn form<'q>(sql: &'q str, c: &'q RowColumns<'_>) -> Query<'q> {
-    bind!(sqlx::query(sql) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
-        c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
-        c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from, c.key_id, c.seal.as_deref(), c.revision)
 }
 
 fn row(row: &PgRow) -> sqlx::Result<Option<Row>> {

@@ -3,7 +3,7 @@
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Problem;
-use crate::record::{Revocation, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, Revocation};
 use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
@@ -60,18 +60,6 @@ impl<'r> RevocationParams<'r> {
     }
 }
 
-/// A record's columns, without what PostgreSQL can't hold.
-pub(super) fn storable(record: &TokenRecord) -> RowColumns<'_> {
-    let columns = RowColumns::of(record);
-    let last_used_client = columns.last_used_client.map(|client| without_nul(&client).into());
-    RowColumns { last_used_client, ..columns }
-}
-
-/// PostgreSQL's texts hold no NUL. A client's name is the only text of a record that may have one.
-pub(super) fn without_nul(client: &str) -> String {
-    client.replace('\0', "\u{fffd}")
-}
-
 /// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
 pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23] {
     [
@@ -101,10 +89,83 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23]
     ]
 }
 
+/// The parameters of [`REPLACE`](crate::store::postgres_sql::REPLACE): the forms' columns, each an
+/// array.
+pub(super) struct FormArrays<'c> {
+    digests: Vec<Option<&'c [u8]>>,
+    seals: Vec<Option<&'c [u8]>>,
+    texts: [Vec<Option<&'c str>>; 7],
+    numbers: [Vec<Option<i64>>; 8],
+}
+
+impl<'c> FormArrays<'c> {
+    pub(super) fn of(forms: &'c [RowColumns<'_>]) -> FormArrays<'c> {
+        let text = |column: fn(&'c RowColumns<'_>) -> Option<&'c str>| {
+            forms.iter().map(column).collect::<Vec<_>>()
+        };
+        let number = |column: fn(&'c RowColumns<'_>) -> Option<i64>| {
+            forms.iter().map(column).collect::<Vec<_>>()
+        };
+        FormArrays {
+            digests: forms.iter().map(|form| form.digest.as_deref()).collect(),
+            seals: forms.iter().map(|form| form.seal.as_deref()).collect(),
+            texts: [
+                text(|form| form.owner.as_deref()),
+                text(|form| form.label.as_deref()),
+                text(|form| form.scopes.as_deref()),
+                text(|form| form.resources.as_deref()),
+                text(|form| form.networks.as_deref()),
+                text(|form| form.attributes.as_deref()),
+                text(|form| form.issued_by.as_deref()),
+            ],
+            numbers: [
+                number(|form| Some(form.id)),
+                number(|form| form.created_at),
+                number(|form| form.expires_at),
+                number(|form| form.family),
+                number(|form| form.successor),
+                number(|form| form.derived_from),
+                number(|form| form.key_id),
+                number(|form| form.revision),
+            ],
+        }
+    }
+
+    pub(super) fn params(&self) -> [Parameter<'_>; 17] {
+        let [owners, labels, scopes, resources, networks, attributes, issued_by] =
+            self.texts.each_ref().map(|texts| (texts as _, Type::TEXT_ARRAY));
+        let [ids, created_at, expires_at, families, successors, derived_from, key_ids, revisions] =
+            self.numbers.each_ref().map(|numbers| (numbers as _, Type::INT8_ARRAY));
+        let digests = (&self.digests as _, Type::BYTEA_ARRAY);
+        let seals = (&self.seals as _, Type::BYTEA_ARRAY);
+        [
+            ids,
+            digests,
+            owners,
+            labels,
+            scopes,
+            resources,
+            networks,
+            attributes,
+            issued_by,
+            created_at,
+            expires_at,
+            families,
+            successors,
+            derived_from,
+            key_ids,
+            seals,
+            revisions,
+        ]
+    }
+}
+
 /// The instants of a cutoff, in the order of the statements that purge.
-pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 3] {
+pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 4] {
     let PurgeCutoff { ended_by, unused_since, now } = cutoff;
-    [Some(ended_by.as_unix()), unused_since.map(Timestamp::as_unix), Some(now.as_unix())]
+    let believed_until = now.saturating_add(CLOCK_TOLERANCE);
+    [Some(*ended_by), *unused_since, Some(*now), Some(believed_until)]
+        .map(|instant| instant.map(Timestamp::as_unix))
 }
 
 /// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or
@@ -113,5 +174,7 @@ pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     // Both statements select rows by ids that can be one.
-    columns.into_row().ok_or(Problem::Local("PostgreSQL answered a row that was not asked for"))
+    columns
+        .into_row()
+        .ok_or_else(|| Problem::Local("PostgreSQL answered a row that was not asked for".into()))
 }

@@ -1,24 +1,27 @@
 //! The methods of [`TokenStore`]: for [`PostgresStore`], and each change as the statements of one
 //! transaction.
 
-use std::collections::BTreeMap;
-use std::iter;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::{iter, mem};
 
 use tokio_postgres::types::Type;
 
-use super::binding::{
-    Parameter, RevocationParams, filter_params, row_params, storable, without_nul,
-};
+use super::binding::{Parameter, RevocationParams, filter_params};
+use super::catalogue::Known;
 use super::error::Problem;
-use super::statements::{Current, NO_ID, Pass, StallGuard, Statements};
-use super::{PostgresStore, Read, WriteCall};
+use super::statements::{NO_ID, Pass, StallGuard, Statements};
+use super::{PostgresStore, Read, TransactionCall};
+use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
 use crate::store::{
     Filter, FilterColumns, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
-    Supersede, Superseded, TokenStore,
+    Supersede, Superseded, TokenStore, rules,
 };
+use crate::text::clean_client;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -54,7 +57,20 @@ impl TokenStore for PostgresStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.change(&PurgeAtMost(purge, limit)).await
+        let from = self.state.next_page.load(Ordering::Relaxed);
+        let (count, next) = self.change(&PurgeAtMost { purge, limit, from }).await?;
+        self.state.next_page.store(next, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        self.change(&KeysInUse).await
+    }
+
+    /// Names what is on the tables and isn't the store's or the host's, indexes that are missing,
+    /// keys that are missing in the set, and a server that may forget changes.
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        self.change(&Diagnose(&self.known)).await
     }
 }
 
@@ -64,11 +80,21 @@ pub(super) struct Revoke<'c>(pub(super) &'c Filter, pub(super) &'c Revocation);
 /// The arguments of [`TokenStore::touch`].
 pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Timestamp);
 
-/// The arguments of [`TokenStore::purge`].
-pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
+/// The arguments of [`TokenStore::purge`], and the page at which the walk begins.
+pub(super) struct PurgeAtMost<'c> {
+    pub(super) purge: &'c Purge,
+    pub(super) limit: u32,
+    pub(super) from: i64,
+}
+
+/// [`TokenStore::keys_in_use`].
+pub(super) struct KeysInUse;
+
+/// [`TokenStore::diagnose`], with what the host says is its own.
+pub(super) struct Diagnose<'c>(pub(super) &'c Known);
 
 /// `insert`.
-impl WriteCall for Insert {
+impl TransactionCall for Insert {
     type Output = Inserted;
 
     async fn run(&self, statements: &Statements<'_>) -> Result<Inserted, Problem> {
@@ -78,17 +104,17 @@ impl WriteCall for Insert {
         };
         // Before anything is counted: what a concurrent insert adds must be seen.
         if limit.is_some() || *unique_label {
-            statements.lock_owner(new).await?;
+            statements.lock_owner(new.owner()).await?;
         }
-        let locked = statements.lock_all_current(under.iter().collect()).await?;
+        let parents = match under {
+            Some(parent) => statements.lock_rows([parent.id()]).await?,
+            None => Vec::new(),
+        };
         let conflicts = statements.insert_conflicts(new, *live).await?;
-        if conflicts.id_taken {
-            return Ok(Inserted::IdTaken);
-        }
-        let owner = Some(new.owner().as_str());
-        let is_theirs = |(_, current): &(_, Current)| current.owner.as_deref() == owner;
-        if !locked.is_some_and(|locked| locked.iter().all(is_theirs)) {
-            return Ok(Inserted::Stale);
+        // The rules see the parent alone, which is enough for their first two refusals.
+        match rules::insert(self, conflicts.id_taken, &of_same_owner(row, parents)).answer {
+            refusal @ (Inserted::IdTaken | Inserted::Stale) => return Ok(refusal),
+            Inserted::Done | Inserted::LimitReached | Inserted::LabelTaken => {}
         }
         if limit.is_some_and(|limit| conflicts.live >= i64::from(limit)) {
             return Ok(Inserted::LimitReached);
@@ -96,17 +122,14 @@ impl WriteCall for Insert {
         if *unique_label && conflicts.label_taken {
             return Ok(Inserted::LabelTaken);
         }
-        let columns = storable(new);
         // Another transaction may have taken the id since.
-        if statements.execute(INSERT, &row_params(&columns)).await? == 0 {
-            return Ok(Inserted::IdTaken);
-        }
-        Ok(Inserted::Done)
+        let is_done = statements.insert_row(new).await?;
+        Ok(if is_done { Inserted::Done } else { Inserted::IdTaken })
     }
 }
 
 /// `supersede`.
-impl WriteCall for Supersede {
+impl TransactionCall for Supersede {
     type Output = Superseded;
 
     async fn run(&self, statements: &Statements<'_>) -> Result<Superseded, Problem> {
@@ -114,26 +137,22 @@ impl WriteCall for Supersede {
         let (Some(new), Some(new_form)) = (row.record(), superseded.record()) else {
             return Ok(Superseded::Stale);
         };
-        let needed = iter::once(superseded).chain(replaces).collect();
-        let locked = statements.lock_all_current(needed).await?;
+        let needed = iter::once(superseded).chain(replaces).map(Row::id);
+        let locked = of_same_owner(row, statements.lock_rows(needed).await?);
         let live = LiveAt::now(Timestamp::MIN); // nothing is asked about live rows
-        if statements.insert_conflicts(new, live).await?.id_taken {
-            return Ok(Superseded::IdTaken);
+        let id_taken = statements.insert_conflicts(new, live).await?.id_taken;
+        // The rules see the locked rows alone. What derives from them decides nothing.
+        let answer = rules::supersede(self, id_taken, &locked).answer;
+        if answer != Superseded::Done {
+            return Ok(answer);
         }
-        let replaced = replaces.as_ref().map(Row::id);
-        let is_unused =
-            |(id, current): &(TokenId, Current)| replaced != Some(*id) || current.is_unused;
-        if !locked.is_some_and(|locked| locked.iter().all(is_unused)) {
-            return Ok(Superseded::Stale);
-        }
-        let columns = storable(new);
         // Another transaction may have taken the id since.
-        if statements.execute(INSERT, &row_params(&columns)).await? == 0 {
+        if !statements.insert_row(new).await? {
             return Ok(Superseded::IdTaken);
         }
-        statements.write_new_form(new_form).await?;
-        if let Some(replaced) = replaced {
-            statements.revoke_one(replaced, revocation).await?;
+        statements.write_forms(&[new_form]).await?;
+        if let Some(replaced) = replaces {
+            statements.revoke_one(replaced.id(), revocation).await?;
         }
         if *revokes_derived {
             statements.revoke_derived(new, revocation, number(new.id())).await?;
@@ -146,41 +165,64 @@ impl WriteCall for Supersede {
 pub(super) struct ReplaceAll<'c>(pub(super) &'c [Replace]);
 
 /// `replace`.
-impl WriteCall for ReplaceAll<'_> {
+impl TransactionCall for ReplaceAll<'_> {
     type Output = Vec<Replaced>;
 
+    /// Decides one by one, and writes together what can be: a reseal is one statement.
     async fn run(&self, statements: &Statements<'_>) -> Result<Vec<Replaced>, Problem> {
-        let mut answers = Vec::new();
-        for replace in self.0 {
-            answers.push(replace_one(replace, statements).await?);
+        // All locks first, in one order, as two batches may hold the same rows.
+        let labelled = self.0.iter().filter(|replace| replace.unique_label);
+        for owner in labelled.filter_map(|replace| replace.row.owner()).collect::<BTreeSet<_>>() {
+            statements.lock_owner(owner).await?;
         }
+        let ids: BTreeSet<TokenId> = self.0.iter().map(|replace| replace.row.id()).collect();
+        let mut rows = by_id(statements.lock_rows(ids.iter().copied()).await?);
+        let (mut answers, mut unwritten) = (Vec::new(), BTreeMap::new());
+        for replace in self.0 {
+            let Replace { row, live, unique_label, revokes_derived } = replace;
+            let locked: Vec<Row> = rows.get(&row.id()).cloned().into_iter().collect();
+            // The rules see the row alone: its other facts are asked below.
+            let decision = rules::replace(replace, &of_same_owner(row, locked));
+            let (Replaced::Done, Some(form)) = (decision.answer, row.record()) else {
+                answers.push(decision.answer);
+                continue;
+            };
+            let asks_others = *unique_label || revokes_derived.is_some();
+            if asks_others || unwritten.contains_key(&row.id()) {
+                let forms: Vec<_> = mem::take(&mut unwritten).into_values().collect();
+                statements.write_forms(&forms).await?;
+            }
+            if *unique_label && statements.insert_conflicts(form, *live).await?.label_taken {
+                answers.push(Replaced::LabelTaken);
+                continue;
+            }
+            answers.push(Replaced::Done);
+            if let Some(revocation) = revokes_derived {
+                statements.write_forms(&[form]).await?;
+                statements.revoke_derived(form, revocation, NO_ID).await?;
+                // A later form of the batch may be of a row that is revoked now.
+                rows = by_id(statements.lock_rows(ids.iter().copied()).await?);
+            } else {
+                unwritten.insert(row.id(), form);
+                rows.extend(by_id(decision.put));
+            }
+        }
+        statements.write_forms(&unwritten.into_values().collect::<Vec<_>>()).await?;
         Ok(answers)
     }
 }
 
-async fn replace_one(replace: &Replace, statements: &Statements<'_>) -> Result<Replaced, Problem> {
-    let Replace { row, live, unique_label, revokes_derived } = replace;
-    let Some(new_form) = row.record() else {
-        return Ok(Replaced::Stale);
-    };
-    if *unique_label {
-        statements.lock_owner(new_form).await?;
-    }
-    if statements.lock_current(new_form).await?.is_none() {
-        return Ok(Replaced::Stale);
-    }
-    if *unique_label && statements.insert_conflicts(new_form, *live).await?.label_taken {
-        return Ok(Replaced::LabelTaken);
-    }
-    statements.write_new_form(new_form).await?;
-    if let Some(revocation) = revokes_derived {
-        statements.revoke_derived(new_form, revocation, NO_ID).await?;
-    }
-    Ok(Replaced::Done)
+/// The rows of the owner of `row`, the only ones that the rules may be asked about.
+fn of_same_owner(row: &Row, rows: Vec<Row>) -> Vec<Row> {
+    rows.into_iter().filter(|other| other.owner() == row.owner()).collect()
+}
+
+fn by_id(rows: Vec<Row>) -> BTreeMap<TokenId, Row> {
+    rows.into_iter().map(|row| (row.id(), row)).collect()
 }
 
 /// `revoke`.
-impl WriteCall for Revoke<'_> {
+impl TransactionCall for Revoke<'_> {
     type Output = u64;
 
     fn may_take_long(&self) -> bool {
@@ -196,7 +238,7 @@ impl WriteCall for Revoke<'_> {
 }
 
 /// `touch`.
-impl WriteCall for Touch<'_> {
+impl TransactionCall for Touch<'_> {
     type Output = ();
 
     async fn run(&self, statements: &Statements<'_>) -> Result<(), Problem> {
@@ -207,8 +249,11 @@ impl WriteCall for Touch<'_> {
             let times: Vec<i64> = uses.values().map(|last_use| last_use.at.as_unix()).collect();
             let addresses: Vec<Option<String>> =
                 uses.values().map(|last_use| last_use.address.map(|a| a.to_string())).collect();
-            let clients: Vec<Option<String>> =
-                uses.values().map(|last_use| last_use.client.as_deref().map(without_nul)).collect();
+            // As it is read back. PostgreSQL's texts hold no NUL, which is left out, too.
+            let clients: Vec<Option<Cow<'_, str>>> = uses
+                .values()
+                .map(|last_use| last_use.client.as_deref().map(clean_client))
+                .collect();
             let params: [Parameter<'_>; 5] = [
                 (&ids, Type::INT8_ARRAY),
                 (&times, Type::INT8_ARRAY),
@@ -216,56 +261,87 @@ impl WriteCall for Touch<'_> {
                 (&clients, Type::TEXT_ARRAY),
                 (&believed_until, Type::INT8),
             ];
-            statements.execute(TOUCH, &params).await?;
+            let Pass { changed, found } = statements.pass(TOUCH, &params).await?;
+            if changed != found {
+                return Err(Problem::obstructed());
+            }
         }
         Ok(())
     }
 }
 
 /// `purge`.
-impl WriteCall for PurgeAtMost<'_> {
-    type Output = u64;
+impl TransactionCall for PurgeAtMost<'_> {
+    /// How many rows it deleted, and where the next walk begins.
+    type Output = (u64, i64);
 
     /// A purge of dead rows deletes few, but may have to look at very many.
     fn may_take_long(&self) -> bool {
-        matches!(self.0, Purge::Dead(_))
+        matches!(self.purge, Purge::Dead(_))
     }
 
-    async fn run(&self, statements: &Statements<'_>) -> Result<u64, Problem> {
-        let PurgeAtMost(purge, limit) = self;
+    async fn run(&self, statements: &Statements<'_>) -> Result<(u64, i64), Problem> {
+        let PurgeAtMost { purge, limit, from } = self;
         let limit = i64::from(*limit);
-        let (mut count, mut stall) = (0, StallGuard::default());
-        // Repeated while another transaction was in between: a row may be found and, once it is
-        // locked, no longer be selected. The next pass finds others in its place. Not repeated
-        // until a pass finds none: a deleted row may be what spared a superseded one, which is left
-        // for the next call.
-        loop {
-            let left = limit - count;
-            let Pass { changed, found } = match purge {
-                Purge::Matching(filter) => {
-                    let filter = FilterColumns::of(filter);
-                    let params =
-                        [&filter_params(&filter)[..], &[(&left as _, Type::INT8)]].concat();
-                    statements.pass(PURGE_MATCHING, &params).await?
-                }
-                Purge::Dead(cutoff) => statements.purge_dead(cutoff, left).await?,
-            };
-            count += changed;
-            if changed == found || count == limit {
-                break;
+        match purge {
+            Purge::Matching(filter) => {
+                Ok((purge_matching(filter, limit, statements).await?.cast_unsigned(), *from))
             }
-            stall.after_pass(changed)?;
+            Purge::Dead(cutoff) => {
+                let (count, next) = statements.purge_dead(cutoff, limit, *from).await?;
+                // The last batch of a clean-up.
+                if count < limit {
+                    statements.purge_leftovers().await?;
+                }
+                Ok((count.cast_unsigned(), next))
+            }
         }
-        // The last batch of a clean-up also deletes the lock rows of owners without tokens.
-        if matches!(purge, Purge::Dead(_)) && count < limit {
-            statements.execute(PURGE_OWNERS, &[(&MAX_PURGED_OWNERS, Type::INT8)]).await?;
-        }
-        Ok(count.cast_unsigned())
     }
 }
 
-/// More than the owners who lose their last token in a day, so that a daily clean-up keeps up.
-const MAX_PURGED_OWNERS: i64 = 10_000;
+/// Repeated while another transaction was in between: a row may be found and, once it is locked,
+/// no longer match. The next pass finds others in its place.
+async fn purge_matching(
+    filter: &Filter,
+    limit: i64,
+    statements: &Statements<'_>,
+) -> Result<i64, Problem> {
+    let filter = FilterColumns::of(filter);
+    let (mut count, mut stall) = (0, StallGuard::default());
+    loop {
+        let left = limit - count;
+        let params = [&filter_params(&filter)[..], &[(&left as _, Type::INT8)]].concat();
+        let Pass { changed, found } = statements.pass(PURGE_MATCHING, &params).await?;
+        count += changed;
+        if changed == found || count == limit {
+            return Ok(count);
+        }
+        stall.after_pass(changed)?;
+    }
+}
+
+/// `keys_in_use`.
+impl TransactionCall for KeysInUse {
+    type Output = Vec<KeyId>;
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<Vec<KeyId>, Problem> {
+        statements.keys_in_use().await
+    }
+}
+
+/// `diagnose`.
+impl TransactionCall for Diagnose<'_> {
+    type Output = Vec<String>;
+
+    /// It walks through the whole table.
+    fn may_take_long(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<Vec<String>, Problem> {
+        statements.diagnose(self.0).await
+    }
+}
 
 /// Splits uses into batches with each id at most once, in their order. An UPDATE changes a row
 /// once, so a second use of an id must be compared by a later statement.

@@ -1,5 +1,6 @@
 //! [`PostgresStoreError`], and what an error of the driver or the pool means for a call.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::{fmt, io};
 
@@ -45,6 +46,10 @@ pub enum PostgresStoreError {
         "there is a table {0}, or one beside it, that is not this library's: take another name"
     )]
     ForeignTable(TableName),
+    /// Something is on the tables that could keep changes out, and that the host did not name: a
+    /// trigger, a rule, row-level security.
+    #[error("{0}")]
+    Unexpected(String),
     /// Anything else.
     #[error("{0}")]
     Failed(Box<dyn Error + Send + Sync>),
@@ -103,7 +108,7 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
         return Some("a longer statement_timeout gives it more time".into());
     }
     (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
-        format!("the role must select, insert, update and delete in {table} and {table}_owners")
+        format!("the role must select, insert, update and delete in {table}, {table}_owners and {table}_keys")
     })
 }
 
@@ -129,7 +134,7 @@ fn said(error: &tokio_postgres::Error) -> String {
 pub(super) enum Problem {
     Postgres(tokio_postgres::Error),
     /// Found by this library.
-    Local(&'static str),
+    Local(Cow<'static, str>),
 }
 
 impl From<tokio_postgres::Error> for Problem {
@@ -139,6 +144,15 @@ impl From<tokio_postgres::Error> for Problem {
 }
 
 impl Problem {
+    /// A change that the server reports and that isn't there.
+    pub(super) fn obstructed() -> Problem {
+        Problem::Local(
+            "PostgreSQL shows rows of the tokens' table and does not change them: \
+             has it a trigger, a rule or row-level security?"
+                .into(),
+        )
+    }
+
     /// The answer for a call that changed nothing.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {

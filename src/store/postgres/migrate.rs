@@ -6,7 +6,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connection::{OnAbandon, PooledConnection};
-use super::error::{PostgresCallError, PostgresStoreError, is_worth_another_try};
+use super::error::{PostgresCallError, PostgresStoreError, Problem, is_worth_another_try};
+use super::statements::Statements;
 use super::{ATTEMPTS, PostgresStore};
 use crate::store::postgres_sql::FIND;
 
@@ -16,12 +17,15 @@ const SCHEMA_VERSION: i64 = 1;
 const ENCODING: &str = "SELECT current_setting('server_encoding')";
 const OUR_TABLES: &str = "
     SELECT to_regclass('app_tokens') IS NOT NULL,
+        to_regclass('app_tokens_keys') IS NOT NULL,
         to_regclass('app_tokens_owners') IS NOT NULL,
         to_regclass('app_tokens_schema') IS NOT NULL";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 
 impl PostgresStore {
-    /// Makes the tables if they are missing, and checks them if they are there.
+    /// Makes the tables if they are missing, and checks them if they are there: also for triggers,
+    /// rules and policies that are not named by
+    /// [`with_known_objects`](PostgresStore::with_known_objects).
     ///
     /// Several hosts may run it at once. Once the tables are there, the role needs no more than to
     /// read and write them.
@@ -53,9 +57,21 @@ impl PostgresStore {
         let mut connection = PooledConnection::of(&self.pool, OnAbandon::Close).await?;
         let transaction = connection.transaction().await?;
         self.make_or_check_tables(&transaction).await?;
+        self.refuse_unknown_objects(&transaction).await?;
         transaction.commit().await?;
         connection.give_back();
         Ok(())
+    }
+
+    async fn refuse_unknown_objects(
+        &self,
+        transaction: &Transaction<'_>,
+    ) -> Result<(), MigrateError> {
+        let statements = Statements { client: transaction.client(), table: &self.table };
+        self.check_once(&statements).await.map_err(|problem| match problem {
+            Problem::Postgres(error) => MigrateError::Postgres(error),
+            Problem::Local(found) => PostgresStoreError::Unexpected(found.into_owned()).into(),
+        })
     }
 
     async fn make_or_check_tables(
@@ -68,9 +84,12 @@ impl PostgresStore {
         }
         let foreign = || PostgresStoreError::ForeignTable(self.table.clone());
         let there = transaction.query_typed_one(&self.table.in_sql(OUR_TABLES), &[]).await?;
-        match (there.try_get(0)?, there.try_get(1)?, there.try_get(2)?) {
-            (false, false, false) => return Ok(transaction.batch_execute(&self.schema()).await?),
-            (true, true, true) => {}
+        let is_there = |at| there.try_get::<_, bool>(at);
+        match [is_there(0)?, is_there(1)?, is_there(2)?, is_there(3)?] {
+            [false, false, false, false] => {
+                return Ok(transaction.batch_execute(&self.schema()).await?);
+            }
+            [true, true, true, true] => {}
             _ => return Err(foreign().into()),
         }
         let found = transaction.query_typed_one(&self.table.in_sql(FOUND_VERSION), &[]).await;

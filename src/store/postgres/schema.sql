@@ -1,4 +1,4 @@
--- The tables of `PostgresStore`, version 1, for PostgreSQL 12 or newer and a database encoded in
+-- The tables of `PostgresStore`, version 1, for PostgreSQL 14 or newer and a database encoded in
 -- UTF-8. They may share a database with the host's own tables: all names begin with `app_tokens`.
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
@@ -41,23 +41,24 @@ CREATE TABLE app_tokens (
         OR (last_used_address IS NULL AND last_used_client IS NULL))
 ) WITH (fillfactor = 80); -- room on the page for the next use of a token, which no index holds
 
+-- No index holds what a use, a revocation, a new seal or a new label changes, so that these rewrite
+-- the row on its page and no index (a HOT update). The daily clean-up walks through the table.
+
 -- An owner's list, limit and unique labels. Every list is in order of id.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner, id);
-CREATE INDEX app_tokens_live ON app_tokens (owner, label)
-    WHERE revoked_at IS NULL AND successor IS NULL;
 
 -- A line of rotations, and what was issued under it.
 CREATE INDEX app_tokens_of_family ON app_tokens (family);
 CREATE INDEX app_tokens_derived ON app_tokens (derived_from, owner)
     WHERE derived_from IS NOT NULL;
 
--- What a key still seals.
-CREATE INDEX app_tokens_under_key ON app_tokens (key_id, id) WHERE revoked_at IS NULL;
-
--- Reminders and clean-up: what expires, what was revoked.
+-- Reminders: what expires.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX app_tokens_by_revocation ON app_tokens (revoked_at)
-    WHERE revoked_at IS NOT NULL;
+
+-- The keys under which rows are sealed: a set. It may hold a key too many, never one too few.
+CREATE TABLE app_tokens_keys (
+    key_id bigint PRIMARY KEY
+);
 
 -- The locks: one row for each owner whose tokens are counted or told apart by label. A call that
 -- does so locks it.

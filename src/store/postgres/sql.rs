@@ -11,10 +11,20 @@
 //!
 #![doc = include_str!("sql.md")] // How a call is made of them: transactions, errors, plans.
 
-/// The three tables and their indexes. Run it once, in your own migrations, in one transaction.
+/// The four tables and their indexes. Run it once, in your own migrations, in one transaction.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert
+
+macro_rules! select_row {
+    () => {
+        "
+    SELECT id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
+        revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    FROM app_tokens"
+    };
+}
 
 /// Waits for this owner's lock, and holds it until the transaction ends.
 ///
@@ -26,22 +36,17 @@ pub const LOCK_OWNER: &str = "
     INSERT INTO app_tokens_owners (owner) VALUES ($1)
     ON CONFLICT (owner) DO UPDATE SET owner = EXCLUDED.owner";
 
-/// Locks a row if it is current; selects no row otherwise.
+/// Locks rows, in order of id so that two calls don't deadlock, and selects them as they are once
+/// locked, with the columns of [`FIND`].
 ///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | the row's id |
-/// | `$2` | bigint | the revision that is expected |
+/// Ask [`rules`](super::rules) about these rows: in Rust a damaged one is told apart.
 ///
-/// | column | type | |
-/// |---|---|---|
-/// | 0 | text | its owner, which must be the new row's in `insert.under` |
-/// | 1 | boolean | whether it is unused and has no successor, as `supersede.replaces` must be |
-pub const LOCK_CURRENT: &str = "
-    SELECT owner, last_used_at IS NULL AND successor IS NULL
-    FROM app_tokens
-    WHERE id = $1 AND revision = $2 AND revision < 9223372036854775807 AND revoked_at IS NULL
-    FOR NO KEY UPDATE";
+/// Parameter `$1` (bigint\[\]): the ids.
+pub const LOCK_ROWS: &str = concat!(
+    select_row!(),
+    "
+    WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE"
+);
 
 /// Selects what stands in the way of an insert: one row.
 ///
@@ -69,10 +74,22 @@ pub const INSERT_CONFLICTS: &str = "
         AND (expires_at IS NULL OR expires_at > $4)
         AND ($6::bigint IS NULL OR created_at > $6 OR last_used_at > $6 AND last_used_at <= $7)";
 
-/// Inserts a row. If its id is taken, it inserts 0 rows.
+/// Inserts a row, and names its key in `app_tokens_keys`. If its id is taken, it selects no row.
+///
+/// The lock on the key is shared and in memory. It keeps [`DELETE_UNUSED_KEYS`] away until this
+/// transaction ends: a walk doesn't see the row before that. The key is looked up after the lock is
+/// there, so one that was deleted meanwhile is inserted again.
 ///
 /// The parameters are all 23 [`RowColumns`](super::RowColumns), in their order.
+///
+/// Column 0 (boolean): whether the row is what was written. If not, a trigger has changed it: fail.
 pub const INSERT: &str = "
+    WITH locked AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', $15))
+    ), known AS (
+        INSERT INTO app_tokens_keys (key_id) SELECT $15 FROM locked
+        ON CONFLICT (key_id) DO NOTHING
+    )
     INSERT INTO app_tokens (
         id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
         created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
@@ -82,20 +99,65 @@ pub const INSERT: &str = "
         $10, $11, $12, $13, $14, $15, $16, $17,
         $18, $19, $20, $21, $22, $23
     )
-    ON CONFLICT (id) DO NOTHING";
+    ON CONFLICT (id) DO NOTHING
+    RETURNING (
+        id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
+        revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
+    ) IS NOT DISTINCT FROM (
+        $1, $2, $3, $4, $5, $6, $7, $8, $9,
+        $10, $11, $12, $13, $14, $15, $16, $17,
+        $18, $19, $20, $21, $22, $23
+    )";
 
-/// Writes a row's new form if the stored one is current; changes 0 rows otherwise. Last use and
-/// revocation stay.
+// -- supersede, replace
+
+/// Writes the new forms of rows that are locked and current, each id once, and names their keys as
+/// [`INSERT`] does. Last use and revocation stay.
 ///
-/// The parameters are the first 17 of the new form's [`RowColumns`](super::RowColumns). The last of
-/// them is the revision that is expected.
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` to `$17` | | for each of the first 17 [`RowColumns`](super::RowColumns), the forms' values: bigint\[\], text\[\], and bytea\[\] for `$2` and `$16` |
+///
+/// `$17` are the revisions that are expected.
+///
+/// It selects a row for each that it changed. Column 0 (boolean): whether the row is what was
+/// written. If not, or if a row is missing, a trigger or a rule has interfered: fail.
 pub const REPLACE: &str = "
-    UPDATE app_tokens
-    SET digest = $2, owner = $3, label = $4, scopes = $5, resources = $6, networks = $7,
-        attributes = $8, issued_by = $9, created_at = $10, expires_at = $11, family = $12,
-        successor = $13, derived_from = $14, key_id = $15, seal = $16,
-        revision = revision + 1
-    WHERE id = $1 AND revision = $17 AND revision < 9223372036854775807 AND revoked_at IS NULL";
+    WITH locked AS MATERIALIZED (
+        SELECT key_id, pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', key_id))
+        FROM (SELECT DISTINCT key_id FROM unnest($15::bigint[]) AS one (key_id)) AS each
+    ), known AS (
+        INSERT INTO app_tokens_keys (key_id) SELECT key_id FROM locked
+        ON CONFLICT (key_id) DO NOTHING
+    )
+    UPDATE app_tokens AS stored
+    SET digest = form.digest, owner = form.owner, label = form.label, scopes = form.scopes,
+        resources = form.resources, networks = form.networks, attributes = form.attributes,
+        issued_by = form.issued_by, created_at = form.created_at, expires_at = form.expires_at,
+        family = form.family, successor = form.successor, derived_from = form.derived_from,
+        key_id = form.key_id, seal = form.seal, revision = stored.revision + 1
+    FROM unnest(
+        $1::bigint[], $2::bytea[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+        $8::text[], $9::text[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[],
+        $14::bigint[], $15::bigint[], $16::bytea[], $17::bigint[]
+    ) AS form (
+        id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, key_id, seal, revision
+    )
+    WHERE stored.id = form.id AND stored.revision = form.revision
+        AND stored.revision < 9223372036854775807 AND stored.revoked_at IS NULL
+    RETURNING (
+        stored.digest, stored.owner, stored.label, stored.scopes, stored.resources,
+        stored.networks, stored.attributes, stored.issued_by, stored.created_at,
+        stored.expires_at, stored.family, stored.successor, stored.derived_from, stored.key_id,
+        stored.seal, stored.revision
+    ) IS NOT DISTINCT FROM (
+        form.digest, form.owner, form.label, form.scopes, form.resources,
+        form.networks, form.attributes, form.issued_by, form.created_at,
+        form.expires_at, form.family, form.successor, form.derived_from, form.key_id,
+        form.seal, form.revision + 1
+    )";
 
 /// The start of every revocation, with its parameters for when, why and by whom.
 ///
@@ -121,6 +183,21 @@ macro_rules! revoke {
     };
 }
 
+/// Whether an updated row holds the revocation, or a trigger has kept it out.
+macro_rules! is_revoked {
+    ($at:literal, $reason:literal, $by:literal) => {
+        concat!(
+            "(revoked_at, revoked_reason, revoked_by, seal) IS NOT DISTINCT FROM (",
+            $at,
+            ", ",
+            $reason,
+            ", ",
+            $by,
+            ", NULL::bytea)"
+        )
+    };
+}
+
 /// Revokes one row, unless it is revoked already.
 ///
 /// | parameter | type | |
@@ -129,11 +206,15 @@ macro_rules! revoke {
 /// | `$2` | text | why |
 /// | `$3` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 /// | `$4` | bigint | the row's id |
+///
+/// Column 0 (boolean): whether the row is revoked now. If not, or without a row, fail.
 pub const REVOKE_ONE: &str = concat!(
     "
     ",
     revoke!("$1", "$2", "$3"),
-    "WHERE revoked_at IS NULL AND id = $4"
+    "WHERE revoked_at IS NULL AND id = $4
+    RETURNING ",
+    is_revoked!("$1", "$2", "$3")
 );
 
 /// Revokes what was issued under a family.
@@ -148,30 +229,25 @@ pub const REVOKE_ONE: &str = concat!(
 /// | `$5` | bigint | the family |
 /// | `$6` | bigint | the id of the new row, which is spared; -1 for none |
 ///
-/// Columns (bigint): 0 is how many it revoked; 1 is how many it found without a revocation.
+/// Columns: 0 (bigint) is how many it revoked; 1 (bigint) is how many it found without a
+/// revocation; 2 (boolean) is whether they hold it. If not, a trigger has kept it out: fail.
 pub const REVOKE_DERIVED: &str = concat!(
     "
     WITH revoked AS (
         ",
     revoke!("$1", "$2", "$3"),
     "    WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6
-        RETURNING 1
+        RETURNING ",
+    is_revoked!("$1", "$2", "$3"),
+    " AS holds
     )
-    SELECT (SELECT count(*) FROM revoked), count(*) FROM app_tokens
+    SELECT (SELECT count(*) FROM revoked), count(*),
+        (SELECT coalesce(bool_and(holds), TRUE) FROM revoked)
+    FROM app_tokens
     WHERE revoked_at IS NULL AND owner = $4 AND derived_from = $5 AND id <> $6"
 );
 
 // -- find, list
-
-macro_rules! select_row {
-    () => {
-        "
-    SELECT id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
-        created_at, expires_at, family, successor, derived_from, key_id, seal, revision,
-        revoked_at, revoked_reason, revoked_by, last_used_at, last_used_address, last_used_client
-    FROM app_tokens"
-    };
-}
 
 /// Selects one row, or none. Its columns are all 23 [`RowColumns`](super::RowColumns), in their
 /// order.
@@ -191,7 +267,7 @@ macro_rules! lasting_facts {
         AND ($8::boolean IS NULL OR (successor IS NOT NULL) = $8)
         AND ($9::bigint IS NULL OR expires_at < $9)
         AND ($10::bigint IS NULL OR expires_at >= $10)
-        AND ($11::bigint IS NULL OR created_at < $11)
+        AND ($11::bigint IS NULL OR created_at BETWEEN 0 AND $11 - 1)
         AND ($12::bigint IS NULL OR greatest(created_at, last_used_at) < $12)"
     };
 }
@@ -248,27 +324,6 @@ pub const LIST: &str = concat!(
     LIMIT $14"
 );
 
-/// Selects whether there are unrevoked rows under any key but some, by the index.
-///
-/// [`LIST`] with `revoked` and `except_key_ids` alone reads the whole table to find none, and the
-/// first `issue` of each process asks for that.
-///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint\[\] | the keys in order, after one that is smaller than any |
-/// | `$2` | bigint\[\] | the keys in order, before one that is greater than any |
-///
-/// Column 0 (boolean): whether there is such a row.
-pub const UNDER_OTHER_KEYS: &str = "
-    SELECT EXISTS (
-        SELECT FROM unnest($1::bigint[], $2::bigint[]) AS gap (above, below)
-        CROSS JOIN LATERAL (
-            SELECT FROM app_tokens
-            WHERE revoked_at IS NULL AND key_id > gap.above AND key_id < gap.below
-            LIMIT 1
-        ) AS one
-    )";
-
 // -- revoke
 
 /// Revokes the rows that a filter matches, and what was issued under their families.
@@ -293,7 +348,7 @@ pub const UNDER_OTHER_KEYS: &str = "
 /// | `$14` | text | why |
 /// | `$15` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 ///
-/// Columns (bigint): 0 is how many rows it revoked; 1 is how many it found without a revocation.
+/// The columns are those of [`REVOKE_DERIVED`].
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (
@@ -319,14 +374,17 @@ pub const REVOKE: &str = concat!(
     revoke!("$13", "$14", "$15"),
     "    FROM meant
         WHERE app_tokens.id = meant.id AND revoked_at IS NULL
-        RETURNING 1
+        RETURNING ",
+    is_revoked!("$13", "$14", "$15"),
+    " AS holds
     )
     SELECT (SELECT count(*) FROM revoked),
         (SELECT count(*) FROM app_tokens
             JOIN meant ON app_tokens.id = meant.id WHERE revoked_at IS NULL)
             + (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND ",
     filter!(),
-    ")"
+    "),
+        (SELECT coalesce(bool_and(holds), TRUE) FROM revoked)"
 );
 
 // -- touch
@@ -341,106 +399,30 @@ pub const REVOKE: &str = concat!(
 /// | `$3` | text\[\] | from which address, or NULL |
 /// | `$4` | text\[\] | by which program, or NULL |
 /// | `$5` | bigint | `now` + [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): replaces later uses |
+///
+/// Columns (bigint): 0 is how many rows hold their use now; 1 is how many should. If they differ, a
+/// trigger or a rule has interfered: fail.
 pub const TOUCH: &str = "
     WITH uses AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
             AS use (id, at, address, client)
     ), locked AS (
-        SELECT id FROM app_tokens WHERE id IN (SELECT id FROM uses) ORDER BY id FOR NO KEY UPDATE
+        SELECT stored.id FROM app_tokens AS stored JOIN uses ON stored.id = uses.id
+        WHERE last_used_at IS NULL OR last_used_at < uses.at OR last_used_at > $5
+        ORDER BY stored.id FOR NO KEY UPDATE OF stored
+    ), touched AS (
+        UPDATE app_tokens
+        SET last_used_at = uses.at, last_used_address = uses.address, last_used_client = uses.client
+        FROM locked JOIN uses ON uses.id = locked.id
+        WHERE app_tokens.id = locked.id
+        RETURNING last_used_at IS NOT DISTINCT FROM uses.at AS holds
     )
-    UPDATE app_tokens
-    SET last_used_at = uses.at, last_used_address = uses.address, last_used_client = uses.client
-    FROM locked JOIN uses ON uses.id = locked.id
-    WHERE app_tokens.id = locked.id
-        AND (last_used_at IS NULL OR last_used_at < uses.at OR last_used_at > $5)";
+    SELECT (SELECT count(*) FROM touched WHERE holds), (SELECT count(*) FROM locked)";
 
-// -- purge
+// -- purge, keys_in_use
 
-/// Deletes rows that a filter matches, and checks each again once it is locked.
-///
-/// If the two numbers differ, run it again for the rest of the limit.
-///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` to `$12` | | the filter, as in [`FILTER`] |
-/// | `$13` | bigint | how many at most |
-///
-/// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
-pub const PURGE_MATCHING: &str = concat!(
-    "
-    WITH found AS (
-        SELECT id FROM app_tokens WHERE ",
-    filter!(),
-    "
-        ORDER BY id LIMIT $13 FOR UPDATE
-    ), deleted AS (
-        DELETE FROM app_tokens USING found WHERE app_tokens.id = found.id RETURNING 1
-    )
-    SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM found)"
-);
+// After the macros, which it needs.
+#[path = "sql/purge.rs"]
+mod purge;
 
-/// The condition on dead rows. Without an idle time-out `$2` is NULL, and no comparison with NULL
-/// holds.
-macro_rules! dead {
-    () => {
-        "(revoked_at <= $1 OR expires_at <= $1 OR greatest(created_at, last_used_at) <= $2)
-        AND NOT (successor IS NOT NULL AND EXISTS (
-            SELECT FROM app_tokens AS other
-            WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family
-                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
-                AND (other.expires_at IS NULL OR other.expires_at > $3)))
-        AND NOT EXISTS (
-            SELECT FROM app_tokens AS other
-            WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family
-                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
-                AND (other.expires_at IS NULL OR other.expires_at > $3))"
-    };
-}
-
-/// Locks rows that have been dead for long enough, for [`PURGE_DEAD`], and selects their ids.
-///
-/// From then on nothing is issued under them.
-///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` | bigint | `cutoff.ended_by` |
-/// | `$2` | bigint | `cutoff.unused_since` |
-/// | `$3` | bigint | `cutoff.now` |
-/// | `$4` | bigint | how many at most |
-///
-/// Column 0 (bigint): an id.
-pub const LOCK_DEAD: &str = concat!(
-    "
-    SELECT id FROM app_tokens WHERE ",
-    dead!(),
-    "
-    ORDER BY id LIMIT $4 FOR UPDATE"
-);
-
-/// Deletes the rows that [`LOCK_DEAD`] locked, unless they are needed by now.
-///
-/// A row that was issued under one before it was locked spares it, and only a statement that begins
-/// later sees that row.
-///
-/// | parameter | type | |
-/// |---|---|---|
-/// | `$1` to `$3` | | as in [`LOCK_DEAD`] |
-/// | `$4` | bigint\[\] | the ids |
-pub const PURGE_DEAD: &str = concat!(
-    "
-    DELETE FROM app_tokens WHERE id = ANY ($4) AND ",
-    dead!()
-);
-
-/// Deletes lock rows of owners without tokens. It skips those that are held; an insert makes one
-/// again.
-///
-/// Parameter `$1` (bigint): how many at most.
-pub const PURGE_OWNERS: &str = "
-    WITH idle AS (
-        SELECT owner FROM app_tokens_owners
-        WHERE NOT EXISTS (
-            SELECT FROM app_tokens WHERE app_tokens.owner = app_tokens_owners.owner)
-        ORDER BY owner LIMIT $1 FOR UPDATE SKIP LOCKED
-    )
-    DELETE FROM app_tokens_owners USING idle WHERE app_tokens_owners.owner = idle.owner";
+pub use purge::*;

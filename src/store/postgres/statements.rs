@@ -1,16 +1,20 @@
 //! [`Statements`]: the statements of `sql.rs`, run on one connection.
 
+use std::ops::Range;
+
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::binding::{
-    Parameter, RevocationParams, filter_params, params_of_cutoff, read_row, row_params, storable,
+    FormArrays, Parameter, RevocationParams, filter_params, params_of_cutoff, read_row, row_params,
 };
 use super::error::Problem;
+use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LiveAt, Revocation, TokenRecord};
-use crate::store::columns::{number, revision};
+use crate::store::columns::number;
 use crate::store::postgres_sql::*;
-use crate::store::{Filter, FilterColumns, Page, PurgeCutoff, Row, TableName};
+use crate::store::{Filter, FilterColumns, Page, PurgeCutoff, Row, RowColumns, TableName};
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -18,12 +22,6 @@ use crate::token::TokenId;
 pub(super) struct Statements<'t> {
     pub(super) client: &'t Client,
     pub(super) table: &'t TableName,
-}
-
-/// A row that is current, as [`LOCK_CURRENT`] reads it.
-pub(super) struct Current {
-    pub(super) owner: Option<String>,
-    pub(super) is_unused: bool,
 }
 
 /// What stands in the way of an insert, as [`INSERT_CONFLICTS`] reads it.
@@ -34,6 +32,7 @@ pub(super) struct InsertConflicts {
 }
 
 /// How many rows a statement changed, and how many it found to change.
+#[derive(Clone, Copy)]
 pub(super) struct Pass {
     pub(super) changed: i64,
     pub(super) found: i64,
@@ -50,50 +49,25 @@ impl Statements<'_> {
 
     pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
         let filter = FilterColumns::of(filter);
-        if is_about_keys(&filter) && !self.has_rows_under_other_keys(&filter).await? {
-            return Ok(Vec::new());
-        }
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit.get()));
         let page: [Parameter<'_>; 2] = [(&after, Type::INT8), (&limit, Type::INT8)];
         let rows = self.query(LIST, &[&filter_params(&filter)[..], &page].concat()).await?;
         rows.iter().map(read_row).collect()
     }
 
-    pub(super) async fn lock_owner(&self, record: &TokenRecord) -> Result<(), Problem> {
-        let owner = record.owner().as_str();
+    pub(super) async fn lock_owner(&self, owner: &Owner) -> Result<(), Problem> {
+        let owner = owner.as_str();
         self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
     }
 
-    /// Locks the rows that must be current, in order of id against deadlocks. `None` if one is not.
-    pub(super) async fn lock_all_current(
+    /// Locks rows, and reads them as they are then. Those that are not there are left out.
+    pub(super) async fn lock_rows(
         &self,
-        mut rows: Vec<&Row>,
-    ) -> Result<Option<Vec<(TokenId, Current)>>, Problem> {
-        rows.sort_by_key(|row| row.id());
-        let mut locked = Vec::new();
-        for row in rows {
-            let current = match row.record() {
-                Some(record) => self.lock_current(record).await?,
-                None => None,
-            };
-            locked.push((row.id(), current));
-        }
-        let all = locked.into_iter().map(|(id, current)| Some((id, current?)));
-        Ok(all.collect())
-    }
-
-    /// Locks a row, and reads it if it is current.
-    pub(super) async fn lock_current(
-        &self,
-        record: &TokenRecord,
-    ) -> Result<Option<Current>, Problem> {
-        let (id, revision) = (number(record.id()), revision(record));
-        let params: [Parameter<'_>; 2] = [(&id, Type::INT8), (&revision, Type::INT8)];
-        let rows = self.query(LOCK_CURRENT, &params).await?;
-        let read = |row: &tokio_postgres::Row| {
-            Ok(Current { owner: row.try_get(0)?, is_unused: row.try_get(1)? })
-        };
-        rows.first().map(read).transpose()
+        ids: impl IntoIterator<Item = TokenId>,
+    ) -> Result<Vec<Row>, Problem> {
+        let ids: Vec<i64> = ids.into_iter().map(number).collect();
+        let rows = self.query(LOCK_ROWS, &[(&ids, Type::INT8_ARRAY)]).await?;
+        rows.iter().map(read_row).collect()
     }
 
     pub(super) async fn insert_conflicts(
@@ -122,10 +96,30 @@ impl Statements<'_> {
         })
     }
 
-    /// Writes the new form of a row that is locked and current. Last use and revocation stay.
-    pub(super) async fn write_new_form(&self, new_form: &TokenRecord) -> Result<(), Problem> {
-        let columns = storable(new_form);
-        self.execute_on_one(REPLACE, &row_params(&columns)[..17]).await
+    /// Inserts a row, and answers whether its id was free.
+    pub(super) async fn insert_row(&self, new: &TokenRecord) -> Result<bool, Problem> {
+        let columns = RowColumns::of(new);
+        let inserted = self.query(INSERT, &row_params(&columns)).await?;
+        if inserted.is_empty() && self.find(new.id()).await?.is_none() {
+            // Nothing stands in its way, and yet it isn't there.
+            return Err(Problem::obstructed());
+        }
+        must_hold(&inserted)?;
+        Ok(!inserted.is_empty())
+    }
+
+    /// Writes the new forms of rows that are locked and current, each id once.
+    pub(super) async fn write_forms(&self, forms: &[&TokenRecord]) -> Result<(), Problem> {
+        if forms.is_empty() {
+            return Ok(());
+        }
+        let columns: Vec<RowColumns<'_>> = forms.iter().map(|form| RowColumns::of(form)).collect();
+        let arrays = FormArrays::of(&columns);
+        let written = self.query(REPLACE, &arrays.params()).await?;
+        if written.len() != forms.len() {
+            return Err(Problem::obstructed());
+        }
+        must_hold(&written)
     }
 
     /// Revokes a row that is locked and current.
@@ -136,7 +130,11 @@ impl Statements<'_> {
     ) -> Result<(), Problem> {
         let (revocation, id) = (RevocationParams::of(revocation), number(id));
         let one: Parameter<'_> = (&id, Type::INT8);
-        self.execute_on_one(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await
+        let revoked = self.query(REVOKE_ONE, &[&revocation.params()[..], &[one]].concat()).await?;
+        if revoked.is_empty() {
+            return Err(Problem::obstructed());
+        }
+        must_hold(&revoked)
     }
 
     /// Revokes what was issued under a record's family.
@@ -166,7 +164,11 @@ impl Statements<'_> {
     ) -> Result<u64, Problem> {
         let (mut count, mut stall) = (0, StallGuard::default());
         loop {
-            let Pass { changed, found } = self.pass(sql, params).await?;
+            let row = self.query_one(sql, params).await?;
+            let Pass { changed, found } = read_pass(&row)?;
+            if !row.try_get::<_, bool>(2)? {
+                return Err(Problem::obstructed());
+            }
             count += changed;
             if found == 0 {
                 return Ok(count.cast_unsigned());
@@ -175,48 +177,89 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows, in two statements: only one that begins after the rows are locked sees
-    /// every row that was issued under them.
+    /// Deletes dead rows, at most so many. The walk through the table's pages begins at `from` and
+    /// goes once around. Answers how many it deleted, and where the next walk should begin.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
         limit: i64,
-    ) -> Result<Pass, Problem> {
-        let times = params_of_cutoff(cutoff);
-        let times: [Parameter<'_>; 3] = times.each_ref().map(|time| (time as _, Type::INT8));
-        let locked = self.query(LOCK_DEAD, &[&times[..], &[(&limit, Type::INT8)]].concat()).await?;
-        let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
-        let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
-        let deleted = self.execute(PURGE_DEAD, &[&times[..], &[these]].concat()).await?;
-        Ok(Pass { changed: deleted.cast_signed(), found: ids.len().cast_signed() as i64 })
+        from: i64,
+    ) -> Result<(i64, i64), Problem> {
+        let pages: i64 = self.query_one(PAGES, &[]).await?.try_get(0)?;
+        let (from, mut count) = (from.min(pages), 0);
+        for (mut page, end) in [(from, pages), (0, from)] {
+            while page < end {
+                let next = (page + PAGES_A_STATEMENT).min(end);
+                count += self.purge_dead_on(cutoff, limit - count, page..next).await?;
+                if count == limit {
+                    // There may be more on these pages.
+                    return Ok((count, page));
+                }
+                page = next;
+            }
+        }
+        Ok((count, from))
     }
 
-    async fn has_rows_under_other_keys(&self, filter: &FilterColumns<'_>) -> Result<bool, Problem> {
-        let mut above = filter.except_key_ids.clone();
-        above.sort_unstable();
-        let mut below = above.clone();
-        above.insert(0, i64::MIN);
-        below.push(i64::MAX);
-        let gaps: [Parameter<'_>; 2] = [(&above, Type::INT8_ARRAY), (&below, Type::INT8_ARRAY)];
-        Ok(self.query_one(UNDER_OTHER_KEYS, &gaps).await?.try_get(0)?)
+    /// Deletes dead rows on some pages, in two statements: only one that begins after the rows are
+    /// locked sees every row that was issued under them.
+    ///
+    /// Repeated while another transaction was in between: a row may be found and, once it is
+    /// locked, no longer be dead. Not repeated until none is found: a deleted row may be what
+    /// spared another, which is left for the next call.
+    async fn purge_dead_on(
+        &self,
+        cutoff: &PurgeCutoff,
+        limit: i64,
+        pages: Range<i64>,
+    ) -> Result<i64, Problem> {
+        let times = params_of_cutoff(cutoff);
+        let times: [Parameter<'_>; 4] = times.each_ref().map(|time| (time as _, Type::INT8));
+        let (mut count, mut stall) = (0, StallGuard::default());
+        loop {
+            let left = limit - count;
+            let bounds = [left, pages.start, pages.end];
+            let bounds: [Parameter<'_>; 3] =
+                bounds.each_ref().map(|bound| (bound as _, Type::INT8));
+            let locked = self.query(LOCK_DEAD, &[&times[..], &bounds].concat()).await?;
+            let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+            let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
+            let deleted = self.execute(PURGE_DEAD, &[&times[..], &[these]].concat()).await?;
+            count += deleted.cast_signed();
+            if deleted == ids.len() as u64 || count == limit {
+                return Ok(count);
+            }
+            stall.after_pass(deleted.cast_signed())?;
+        }
+    }
+
+    /// Deletes what no row needs any more: the lock rows of owners without tokens, and keys that
+    /// seal nothing.
+    pub(super) async fn purge_leftovers(&self) -> Result<(), Problem> {
+        self.execute(PURGE_OWNERS, &[(&MAX_PURGED_OWNERS, Type::INT8)]).await?;
+        let unused = self.query(LOCK_UNUSED_KEYS, &[]).await?;
+        let keys = unused.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+        if !keys.is_empty() {
+            self.execute(DELETE_UNUSED_KEYS, &[(&keys, Type::INT8_ARRAY)]).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn keys_in_use(&self) -> Result<Vec<KeyId>, Problem> {
+        let keys = self.query(KEYS_IN_USE, &[]).await?;
+        let read = |row: &tokio_postgres::Row| {
+            let key = u32::try_from(row.try_get::<_, i64>(0)?).ok().and_then(KeyId::new);
+            key.ok_or_else(|| Problem::Local("the set of keys holds what is no key".into()))
+        };
+        keys.iter().map(read).collect()
     }
 
     /// Runs a statement that selects how many rows it changed and how many it found.
     pub(super) async fn pass(&self, sql: &str, params: &[Parameter<'_>]) -> Result<Pass, Problem> {
-        let row = self.query_one(sql, params).await?;
-        Ok(Pass { changed: row.try_get(0)?, found: row.try_get(1)? })
+        read_pass(&self.query_one(sql, params).await?)
     }
 
-    /// Changes a row that is there for certain: it is locked. Only a trigger or a rule can spare
-    /// it.
-    async fn execute_on_one(&self, sql: &str, params: &[Parameter<'_>]) -> Result<(), Problem> {
-        match self.execute(sql, params).await? {
-            0 => Err(Problem::Local(OBSTRUCTED)),
-            _ => Ok(()),
-        }
-    }
-
-    async fn query_one(
+    pub(super) async fn query_one(
         &self,
         sql: &str,
         params: &[Parameter<'_>],
@@ -224,7 +267,7 @@ impl Statements<'_> {
         Ok(self.client.query_typed_one(&self.table.in_sql(sql), params).await?)
     }
 
-    async fn query(
+    pub(super) async fn query(
         &self,
         sql: &str,
         params: &[Parameter<'_>],
@@ -241,31 +284,48 @@ impl Statements<'_> {
     }
 }
 
-/// Ends a repetition that changes nothing any more.
+/// Pages of the table that one statement of a clean-up walks through: 8 MB.
+const PAGES_A_STATEMENT: i64 = 1024;
+/// More than the owners who lose their last token in a day, so that a daily clean-up keeps up.
+const MAX_PURGED_OWNERS: i64 = 10_000;
+
+/// Reads how many rows a statement changed, and how many it found.
+fn read_pass(row: &tokio_postgres::Row) -> Result<Pass, Problem> {
+    Ok(Pass { changed: row.try_get(0)?, found: row.try_get(1)? })
+}
+
+/// Fails if a changed row doesn't hold what was written. The server reports a change as done even
+/// if a trigger has put the old values back.
+fn must_hold(changed: &[tokio_postgres::Row]) -> Result<(), Problem> {
+    for row in changed {
+        if !row.try_get::<_, bool>(0)? {
+            return Err(Problem::obstructed());
+        }
+    }
+    Ok(())
+}
+
+/// Ends a repetition that leads nowhere.
 ///
 /// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that
-/// no pass changes are held back by a trigger, a rule or row-level security, which never ends.
+/// no pass changes are held back by a trigger, a rule or row-level security, which never ends. Rows
+/// that are there again after each pass come from a trigger, too.
 #[derive(Default)]
 pub(super) struct StallGuard {
+    passes: u32,
     idle_passes: u32,
 }
 
 impl StallGuard {
     pub(super) fn after_pass(&mut self, changed: i64) -> Result<(), Problem> {
+        self.passes += 1;
         self.idle_passes = if changed == 0 { self.idle_passes + 1 } else { 0 };
-        if self.idle_passes == MAX_IDLE_PASSES {
-            return Err(Problem::Local(OBSTRUCTED));
+        if self.idle_passes == MAX_IDLE_PASSES || self.passes == MAX_PASSES {
+            return Err(Problem::obstructed());
         }
         Ok(())
     }
 }
 
 const MAX_IDLE_PASSES: u32 = 100;
-const OBSTRUCTED: &str = "PostgreSQL shows rows of the tokens' table and does not change them: \
-    has it a trigger, a rule or row-level security?";
-
-/// Whether [`UNDER_OTHER_KEYS`] can spare [`LIST`] a walk through the whole table.
-fn is_about_keys(filter: &FilterColumns<'_>) -> bool {
-    let names_some = filter.id.is_some() || filter.owner.is_some() || filter.family.is_some();
-    filter.revoked == Some(false) && !filter.except_key_ids.is_empty() && !names_some
-}
+const MAX_PASSES: u32 = 1000;

@@ -2,15 +2,18 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use tokio::sync::Mutex;
 use tokio_postgres::Transaction;
 
-use super::calls::{PurgeAtMost, ReplaceAll, Revoke, Touch};
+use super::calls::{Diagnose, KeysInUse, PurgeAtMost, ReplaceAll, Revoke, Touch};
+use super::catalogue::Known;
 use super::error::Problem;
 use super::statements::Statements;
-use super::{PostgresStore, WriteCall};
+use super::{PostgresStore, TransactionCall};
+use crate::key::KeyId;
 use crate::record::{LastUse, Revocation};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
@@ -58,6 +61,7 @@ use crate::token::TokenId;
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,
+    known: Known,
     /// Held by each call. If the host makes several at once, their statements must not mix.
     one_call: Mutex<()>,
 }
@@ -67,7 +71,8 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`StoreError`] if the transaction is broken, or at another level: a revocation would miss
-    /// what was committed since it began.
+    /// what was committed since it began. Also if the tables have a trigger, a rule or a policy
+    /// that was not named by [`with_known_objects`](PostgresStore::with_known_objects).
     pub async fn within<'t>(
         &self,
         transaction: &'t Transaction<'t>,
@@ -79,7 +84,11 @@ impl PostgresStore {
             let wrong = format!("the transaction is at {level}, and must be at read committed");
             return Err(StoreError::not_done(wrong));
         }
-        Ok(PostgresTransaction { transaction, table: self.table.clone(), one_call: Mutex::new(()) })
+        let statements = Statements { client: transaction.client(), table: &self.table };
+        let checked = self.check_once(&statements).await;
+        checked.map_err(|problem| problem.not_done(&self.table))?;
+        let (table, known) = (self.table.clone(), Arc::clone(&self.known));
+        Ok(PostgresTransaction { transaction, table, known, one_call: Mutex::new(()) })
     }
 }
 
@@ -89,7 +98,7 @@ const ABANDONED: &str =
     "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
 
 impl PostgresTransaction<'_> {
-    async fn change<C: WriteCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+    async fn change<C: TransactionCall>(&self, change: &C) -> Result<C::Output, StoreError> {
         let _alone = self.one_call.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
         let answer = change.run(&self.statements()).await;
@@ -150,7 +159,15 @@ impl TokenStore for PostgresTransaction<'_> {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        self.change(&PurgeAtMost(purge, limit)).await
+        Ok(self.change(&PurgeAtMost { purge, limit, from: 0 }).await?.0)
+    }
+
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        self.change(&KeysInUse).await
+    }
+
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        self.change(&Diagnose(&self.known)).await
     }
 }
 

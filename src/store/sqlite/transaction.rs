@@ -48,7 +48,7 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// let transaction = SqliteTransaction::begin(&mut connection)?;
 /// transaction.with(|connection| connection.execute("INSERT INTO users VALUES ('alice')", []))?;
 /// let within = tokens.in_transaction(&transaction);
-/// let issued = within.blocking().issue(NewToken::new("alice", "My phone", Access::full()))?;
+/// let issued = within.block_on(within.issue(NewToken::new("alice", "My phone", Access::full())))?;
 /// let events = within.into_events();
 /// transaction.commit()?;
 /// events.send();

@@ -80,7 +80,7 @@ fn only_a_token_that_is_no_good_or_none_is_401() {
 fn a_failure_is_503_and_has_no_challenge() {
     for refusal in [
         failed(),
-        AuthError::Failed(Failed::NoFlusher).into(),
+        AuthError::Failed(Failed::NoUpkeep).into(),
         Refusal::Accounts("no route to host".into()),
     ] {
         has_status(&refusal, 503);
@@ -213,4 +213,17 @@ fn which_challenges_are_shown_changes_nothing_else() {
             assert_eq!(of(challenges), of(Challenges::BasicAndBearer), "{refusal:?}");
         }
     }
+}
+
+/// Checks that a table of the module's page has a row with the answer's status and code.
+#[track_caller]
+pub(crate) fn is_documented(answer: &Answer) {
+    let (status, code) = (format!("| {}", answer.status), format!("`{}`", answer.code));
+    let mut rows = include_str!("../../web.rs").lines().filter(|line| line.starts_with("//! |"));
+    assert!(rows.any(|row| row.contains(&status) && row.contains(&code)), "{answer:?}");
+}
+
+#[test]
+fn the_page_has_a_row_for_every_answer_to_a_way_in() {
+    every_refusal().iter().for_each(|refusal| is_documented(&answer_of(refusal)));
 }

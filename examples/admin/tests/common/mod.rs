@@ -9,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
 use app_tokens::{
-    Access, Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId,
-    TokenView,
+    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId, TokenView,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -68,7 +67,7 @@ impl Host {
         tokens: &TokenAuthority<SqliteStore>,
         new: NewToken,
     ) -> (TokenId, String) {
-        let issued = tokens.blocking().issue(new).unwrap();
+        let issued = tokens.block_on(tokens.issue(new)).unwrap();
         self.keep_secret(issued.expose_secret());
         (issued.view().id(), issued.expose_secret().to_owned())
     }
@@ -86,18 +85,18 @@ impl Host {
         parent: &str,
         label: &str,
     ) -> TokenId {
-        let good = tokens.blocking().authenticate(parent).unwrap();
+        let good = tokens.block_on(tokens.authenticate(parent)).unwrap();
         let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
         let new = NewToken::new(caller.owner(), label, caller.access().clone());
-        tokens.blocking().issue_under(&caller, new).unwrap().view().id()
+        tokens.block_on(tokens.issue_under(&caller, new)).unwrap().view().id()
     }
 
     /// Notes a use of a token, which its own process has written.
     #[track_caller]
     pub fn use_now(&self, text: &str) {
         let tokens = self.tokens();
-        drop(tokens.blocking().authenticate(text).unwrap());
-        tokens.blocking().flush_usage().unwrap();
+        drop(tokens.block_on(tokens.authenticate(text)).unwrap());
+        tokens.block_on(tokens.flush_usage()).unwrap();
     }
 
     /// So many rows more, each a line of its own, which differ from this one in their ids only: good enough to be listed.
@@ -121,18 +120,20 @@ impl Host {
 
     #[track_caller]
     pub fn view(&self, id: TokenId) -> TokenView {
-        let page = self.tokens().blocking().list(&Filter::of_id(id), Page::first(1)).unwrap();
+        let page =
+            self.tokens().block_on(self.tokens().list(&Filter::of_id(id), Page::first(1))).unwrap();
         page.tokens.into_iter().next().unwrap()
     }
 
     pub fn is_good(&self, text: &str) -> bool {
-        self.tokens().blocking().authenticate(text).is_ok()
+        self.tokens().block_on(self.tokens().authenticate(text)).is_ok()
     }
 
     /// Everything that the store has, so that a test sees whether anything changed.
     pub fn rows(&self) -> Vec<String> {
         let page = Page::first(10_000);
-        let listed = self.tokens().blocking().list(&Filter::every_token(), page).unwrap();
+        let listed =
+            self.tokens().block_on(self.tokens().list(&Filter::every_token(), page)).unwrap();
         listed.tokens.iter().map(|token| format!("{token:?}")).collect()
     }
 

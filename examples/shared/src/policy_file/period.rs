@@ -1,57 +1,11 @@
-//! Lengths of time as people write them, and points in time that may be written so, too.
+//! Points in time as people write them: an instant, a day, or a length of time from now.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use app_tokens::record::Expires;
+pub use app_tokens::shapes::{NotAPeriod, Period};
 use app_tokens::{OutOfCalendar, Timestamp};
-use serde::Deserialize;
-
-/// A length of time: `90 days`, `12h`, `30 s`. A month is none, since no two are alike; a year has 365 days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Period(pub Duration);
-
-/// The text is no length of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAPeriod;
-
-impl std::fmt::Display for NotAPeriod {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(
-            "not a length of time: a number and seconds, minutes, hours, days, weeks or years, as in \"90 days\" or \"12h\"",
-        )
-    }
-}
-
-impl std::error::Error for NotAPeriod {}
-
-impl FromStr for Period {
-    type Err = NotAPeriod;
-    fn from_str(text: &str) -> Result<Period, NotAPeriod> {
-        let text = text.trim();
-        let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let (number, unit) = text.split_at(digits);
-        let seconds: u64 = match unit.trim_start() {
-            "s" | "second" | "seconds" => 1,
-            "m" | "min" | "minute" | "minutes" => 60,
-            "h" | "hour" | "hours" => 60 * 60,
-            "d" | "day" | "days" => 24 * 60 * 60,
-            "w" | "week" | "weeks" => 7 * 24 * 60 * 60,
-            "y" | "year" | "years" => 365 * 24 * 60 * 60,
-            _ => return Err(NotAPeriod),
-        };
-        let number: u64 = number.parse().map_err(|_| NotAPeriod)?;
-        number.checked_mul(seconds).map(Duration::from_secs).map(Period).ok_or(NotAPeriod)
-    }
-}
-
-impl TryFrom<String> for Period {
-    type Error = NotAPeriod;
-    fn try_from(text: String) -> Result<Period, NotAPeriod> {
-        text.parse()
-    }
-}
 
 /// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or so far from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

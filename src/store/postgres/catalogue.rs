@@ -1,0 +1,127 @@
+//! What stands on the tables beside them: triggers, rules and row-level security can keep a change
+//! out while the server reports it as done.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::Problem;
+use super::statements::Statements;
+use crate::store::TableName;
+
+/// The names of triggers, rules, policies and relations that the host says are its own.
+pub(super) type Known = Arc<BTreeSet<String>>;
+
+/// Selects what is on the tables: its kind, its name and the table (text). A table that is not
+/// there is of the kind `missing`.
+///
+/// The triggers of foreign keys are PostgreSQL's own, and left out. So is what is disabled.
+const OBJECTS: &str = "
+    WITH ours AS (
+        SELECT name, to_regclass(name)::oid AS oid
+        FROM unnest(ARRAY[
+            'app_tokens', 'app_tokens_keys', 'app_tokens_owners', 'app_tokens_schema'
+        ]) AS each (name)
+    ), there AS (
+        SELECT name, pg_class.* FROM ours JOIN pg_class USING (oid)
+    )
+    SELECT 'missing', name, name FROM ours WHERE oid IS NULL
+    UNION ALL
+    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' ELSE 'foreign table' END,
+        relname::text, name
+    FROM there WHERE relkind NOT IN ('r', 'p')
+    UNION ALL
+    SELECT 'trigger', tgname::text, name FROM there JOIN pg_trigger ON tgrelid = there.oid
+    WHERE NOT tgisinternal AND tgenabled <> 'D'
+    UNION ALL
+    SELECT 'rule', rulename::text, name FROM there JOIN pg_rewrite ON ev_class = there.oid
+    WHERE relkind IN ('r', 'p') AND ev_enabled <> 'D'
+    UNION ALL
+    SELECT 'policy', polname::text, name FROM there JOIN pg_policy ON polrelid = there.oid
+    WHERE relrowsecurity
+    UNION ALL
+    SELECT 'row-level security without a policy', '', name FROM there
+    WHERE relrowsecurity AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = there.oid)
+    UNION ALL
+    SELECT 'inheriting table', inhrelid::regclass::text, name
+    FROM there JOIN pg_inherits ON there.oid = inhparent
+    WHERE relkind = 'r'
+    ORDER BY 3, 1, 2";
+
+/// Selects the indexes of the schema (text) that are missing or can't be used.
+const MISSING_INDEXES: &str = "
+    SELECT name FROM unnest(ARRAY['of_owner', 'of_family', 'derived', 'by_expiry']) AS each (name)
+    WHERE NOT EXISTS (
+        SELECT FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE indrelid = 'app_tokens'::regclass AND indisvalid
+            AND relname LIKE '%\\_' || replace(name, '_', '\\_')
+    )";
+
+/// Selects keys (bigint) of unrevoked rows that the set of keys lacks.
+const MISSING_KEYS: &str = "
+    SELECT DISTINCT key_id FROM app_tokens
+    WHERE revoked_at IS NULL
+        AND NOT EXISTS (
+            SELECT FROM app_tokens_keys WHERE app_tokens_keys.key_id = app_tokens.key_id)
+    ORDER BY key_id LIMIT 20";
+
+/// Selects settings (text) by which the server may forget a change that it has answered.
+const FORGETFUL: &str = "
+    SELECT name FROM unnest(ARRAY['fsync', 'synchronous_commit', 'full_page_writes']) AS each (name)
+    WHERE current_setting(name) = 'off'";
+
+/// What [`OBJECTS`] found.
+pub(super) struct Objects {
+    /// Whether all tables are there.
+    pub(super) are_complete: bool,
+    /// What the host did not name, each in words.
+    unexpected: Vec<String>,
+}
+
+impl Objects {
+    /// Fails if there is anything that the host did not name.
+    pub(super) fn must_be_known(&self, table: &TableName) -> Result<(), String> {
+        if self.unexpected.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "on the tables of {table} there is {}, which may keep a change out: drop it, or name \
+             it with PostgresStore::with_known_objects",
+            self.unexpected.join(", ")
+        ))
+    }
+}
+
+impl Statements<'_> {
+    pub(super) async fn objects(&self, known: &Known) -> Result<Objects, Problem> {
+        let mut objects = Objects { are_complete: true, unexpected: Vec::new() };
+        for row in self.query(OBJECTS, &[]).await? {
+            let (kind, name, table): (String, String, String) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            match &*kind {
+                "missing" => objects.are_complete = false,
+                _ if known.contains(&name) => {}
+                _ => objects.unexpected.push(format!("the {kind} {name} on {table}")),
+            }
+        }
+        Ok(objects)
+    }
+
+    pub(super) async fn diagnose(&self, known: &Known) -> Result<Vec<String>, Problem> {
+        let objects = self.objects(known).await?;
+        let mut findings: Vec<String> =
+            objects.unexpected.iter().map(|object| format!("there is {object}")).collect();
+        for row in self.query(MISSING_INDEXES, &[]).await? {
+            let (name, table) = (row.try_get::<_, String>(0)?, self.table);
+            findings.push(format!("the index {table}_{name} is missing or can't be used"));
+        }
+        for row in self.query(MISSING_KEYS, &[]).await? {
+            let (key, table) = (row.try_get::<_, i64>(0)?, self.table);
+            findings.push(format!("{table}_keys lacks the key {key}, which seals rows"));
+        }
+        for row in self.query(FORGETFUL, &[]).await? {
+            let name: String = row.try_get(0)?;
+            findings.push(format!("{name} is off: a crash of the server may lose revocations"));
+        }
+        Ok(findings)
+    }
+}

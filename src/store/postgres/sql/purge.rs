@@ -1,0 +1,153 @@
+//! The statements of `purge`, and those about the set of keys.
+
+/// Deletes rows that a filter matches, and checks each again once it is locked.
+///
+/// If the two numbers differ, run it again for the rest of the limit.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` to `$12` | | the filter, as in [`FILTER`] |
+/// | `$13` | bigint | how many at most |
+///
+/// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
+pub const PURGE_MATCHING: &str = concat!(
+    "
+    WITH found AS (
+        SELECT id FROM app_tokens WHERE ",
+    filter!(),
+    "
+        ORDER BY id LIMIT $13 FOR UPDATE
+    ), deleted AS (
+        DELETE FROM app_tokens USING found WHERE app_tokens.id = found.id RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM found)"
+);
+
+/// The condition on dead rows. Without an idle time-out `$2` is NULL, and no comparison with NULL
+/// holds. An instant that can't be read doesn't count, except that a row revoked at such a one goes
+/// by `created_at`.
+///
+/// `IS NOT TRUE` keeps the two look-ups within the walk: `NOT EXISTS` alone is planned as a join
+/// with the whole table, for each part of the walk.
+macro_rules! dead {
+    () => {
+        "(CASE
+            WHEN revoked_at BETWEEN 0 AND 253402300799 THEN revoked_at <= $1
+            ELSE revoked_at IS NOT NULL AND created_at BETWEEN 0 AND $1
+        END
+        OR expires_at BETWEEN 0 AND $1
+        OR created_at >= 0
+            AND greatest(created_at, CASE WHEN last_used_at <= $4 THEN last_used_at END) <= $2)
+        AND (successor IS NOT NULL AND EXISTS (
+            SELECT FROM app_tokens AS other
+            WHERE other.owner = app_tokens.owner AND other.family = app_tokens.family
+                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
+                AND (other.expires_at BETWEEN 0 AND $3) IS NOT TRUE)
+        ) IS NOT TRUE
+        AND EXISTS (
+            SELECT FROM app_tokens AS other
+            WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family
+                AND other.id <> app_tokens.id AND other.revoked_at IS NULL
+                AND (other.expires_at BETWEEN 0 AND $3) IS NOT TRUE
+        ) IS NOT TRUE"
+    };
+}
+
+/// Selects where the walk of [`LOCK_DEAD`] ends: the number of the table's pages (bigint).
+pub const PAGES: &str = "
+    SELECT pg_relation_size('app_tokens') / current_setting('block_size')::bigint";
+
+/// Locks rows on some of the table's pages that have been dead for long enough, for
+/// [`PURGE_DEAD`], and selects their ids.
+///
+/// From then on nothing is issued under them. No index helps to find them: a clean-up walks through
+/// the table, a thousand pages a statement, and each page is read once.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` | bigint | `cutoff.ended_by` |
+/// | `$2` | bigint | `cutoff.unused_since` |
+/// | `$3` | bigint | `cutoff.now` |
+/// | `$4` | bigint | `cutoff.now` and [`CLOCK_TOLERANCE`](crate::store::CLOCK_TOLERANCE): a later stored use is not believed |
+/// | `$5` | bigint | how many at most |
+/// | `$6` | bigint | the first page, from 0 |
+/// | `$7` | bigint | the page at which it stops |
+///
+/// Column 0 (bigint): an id.
+pub const LOCK_DEAD: &str = concat!(
+    "
+    WITH found AS MATERIALIZED (
+        SELECT id FROM app_tokens
+        WHERE ctid >= format('(%s,0)', $6::bigint)::tid AND ctid < format('(%s,0)', $7::bigint)::tid
+        AND ",
+    dead!(),
+    "
+        LIMIT $5
+    )
+    SELECT stored.id FROM app_tokens AS stored JOIN found ON stored.id = found.id
+    ORDER BY stored.id FOR UPDATE OF stored"
+);
+
+/// Deletes the rows that [`LOCK_DEAD`] locked, unless they are needed by now.
+///
+/// A row that was issued under one before it was locked spares it, and only a statement that begins
+/// later sees that row.
+///
+/// | parameter | type | |
+/// |---|---|---|
+/// | `$1` to `$4` | | as in [`LOCK_DEAD`] |
+/// | `$5` | bigint\[\] | the ids |
+pub const PURGE_DEAD: &str = concat!(
+    "
+    DELETE FROM app_tokens WHERE id = ANY ($5) AND ",
+    dead!()
+);
+
+/// Deletes lock rows of owners without tokens. It skips those that are held; an insert makes one
+/// again.
+///
+/// Parameter `$1` (bigint): how many at most.
+pub const PURGE_OWNERS: &str = "
+    WITH idle AS (
+        SELECT owner FROM app_tokens_owners
+        WHERE NOT EXISTS (
+            SELECT FROM app_tokens WHERE app_tokens.owner = app_tokens_owners.owner)
+        ORDER BY owner LIMIT $1 FOR UPDATE SKIP LOCKED
+    )
+    DELETE FROM app_tokens_owners USING idle WHERE app_tokens_owners.owner = idle.owner";
+
+/// Finds keys in `app_tokens_keys` under which no unrevoked row is sealed, and locks those that
+/// nobody is just writing, for [`DELETE_UNUSED_KEYS`].
+///
+/// It never waits: an insert that came behind it would wait, too.
+///
+/// Column 0 (bigint): a key.
+pub const LOCK_UNUSED_KEYS: &str = "
+    WITH unused AS MATERIALIZED (
+        SELECT key_id FROM app_tokens_keys AS known
+        WHERE (
+            SELECT 1 FROM app_tokens
+            WHERE app_tokens.key_id = known.key_id AND revoked_at IS NULL LIMIT 1
+        ) IS NULL
+    )
+    SELECT key_id FROM unused
+    WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))";
+
+/// Deletes the keys that [`LOCK_UNUSED_KEYS`] locked, unless they are in use by now.
+///
+/// Only a statement that begins after the lock sees every row that was written under it.
+///
+/// Parameter `$1` (bigint\[\]): the keys.
+pub const DELETE_UNUSED_KEYS: &str = "
+    DELETE FROM app_tokens_keys AS known
+    WHERE key_id = ANY ($1) AND (
+        SELECT 1 FROM app_tokens
+        WHERE app_tokens.key_id = known.key_id AND revoked_at IS NULL LIMIT 1
+    ) IS NULL";
+
+// -- keys_in_use
+
+/// Selects the keys under which unrevoked rows are sealed, in order. It may be a key too many.
+///
+/// Column 0 (bigint): a key.
+pub const KEYS_IN_USE: &str = "SELECT key_id FROM app_tokens_keys ORDER BY key_id";

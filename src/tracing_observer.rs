@@ -1,0 +1,132 @@
+//! An observer that hands events to `tracing`: [`TracingObserver`].
+
+use tracing::field::display;
+
+use crate::error::DenialReason;
+use crate::event::{Event, Observer};
+
+/// Emits each event by `tracing`, under the target `app_tokens`.
+///
+/// The event's name is `app_tokens.` and a word, such as `app_tokens.issued`. The fields are those
+/// of the [`Event`], with a token by its id, owner and label. A field without a value is left out.
+/// There is no secret, digest or seal among them. Owners, labels, addresses and clients are
+/// personal data.
+///
+/// | level | events |
+/// |---|---|
+/// | error | `usage_not_written`, `not_purged`; `denied` of a row that was tampered with |
+/// | warn | `outside_network`, `reused`; every change whose outcome is uncertain |
+/// | info | all other changes, `first_use`, `new_address`, `examined`, `denied` |
+/// | debug | `purged`; `denied` of a text that is mistyped or unknown |
+///
+/// ```
+/// # use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority, TracingObserver};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (store, keys) = (MemoryStore::new(), KeyRing::ephemeral()?);
+/// let tokens = TokenAuthority::builder(store, keys, Policy::new("acme")?)
+///     .observer(TracingObserver)
+///     .build();
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TracingObserver;
+
+/// The level of an event is fixed at compile time, so each level is a call of its own.
+macro_rules! emit {
+    (at $level:ident, $name:literal, $($field:tt)*) => {
+        tracing::event!(
+            name: concat!("app_tokens.", $name),
+            target: "app_tokens",
+            tracing::Level::$level,
+            $($field)*
+        )
+    };
+    ($is_certain:expr, $name:literal, $($field:tt)*) => {
+        if $is_certain {
+            emit!(at INFO, $name, is_certain = true, $($field)*);
+        } else {
+            emit!(at WARN, $name, is_certain = false, $($field)*);
+        }
+    };
+}
+
+impl Observer for TracingObserver {
+    fn observe(&self, event: &Event<'_>) {
+        match *event {
+            Event::Issued { token, by, is_certain } => {
+                emit!(is_certain, "issued", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), by = %by, "token issued");
+            }
+            Event::FirstUse { token, address } => {
+                emit!(at INFO, "first_use", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), address = address.map(display),
+                    "token used for the first time");
+            }
+            Event::NewAddress { token, address } => {
+                emit!(at INFO, "new_address", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), %address, "token used from a new address");
+            }
+            Event::OutsideNetwork { token, address } => {
+                emit!(at WARN, "outside_network", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), address = address.map(display),
+                    "token presented from outside its networks");
+            }
+            Event::Denied { id, reason, token, address, client } => {
+                let id = id.map(display);
+                let owner = token.map(|token| display(token.owner()));
+                let label = token.map(|token| display(token.label()));
+                let address = address.map(display);
+                macro_rules! denied {
+                    ($level:ident) => {
+                        emit!(at $level, "denied", id, ?reason, owner, label, address, client,
+                            "token denied")
+                    };
+                }
+                match reason {
+                    DenialReason::Tampered => denied!(ERROR),
+                    // Anyone can send these, as many as they like.
+                    DenialReason::Mistyped | DenialReason::Unknown => denied!(DEBUG),
+                    _ => denied!(INFO),
+                }
+            }
+            Event::Rotated { old, replaced, revoked_derived, token, by, is_certain } => {
+                emit!(is_certain, "rotated", %old, replaced = replaced.map(display),
+                    revoked_derived, id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), by = %by, "token rotated");
+            }
+            Event::Reused { token } => {
+                emit!(at WARN, "reused", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), "superseded token presented again");
+            }
+            Event::Examined { token } => {
+                emit!(at INFO, "examined", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), "token examined by its holder");
+            }
+            Event::Changed { token, change, revoked_derived, by, is_certain } => {
+                emit!(is_certain, "changed", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), ?change, revoked_derived, by = %by, "token changed");
+            }
+            Event::Resealed { count, trusted, trusted_by } => {
+                emit!(at INFO, "resealed", count, ?trusted,
+                    trusted_by = trusted_by.map(display), "rows resealed");
+            }
+            Event::Revoked { filter, count, is_certain, reason, by } => {
+                emit!(is_certain, "revoked", count, ?filter, %reason, by = %by, "tokens revoked");
+            }
+            Event::Forgotten { filter, count, is_certain, by } => {
+                emit!(is_certain, "forgotten", count, ?filter, by = %by, "tokens forgotten");
+            }
+            Event::UsageNotWritten { error } => {
+                emit!(at ERROR, "usage_not_written", %error, "last uses not written");
+            }
+            Event::NotPurged { error } => {
+                emit!(at ERROR, "not_purged", %error, "dead rows not purged");
+            }
+            // Purging is a chore: an uncertain one is done again.
+            Event::Purged { count, is_certain } => {
+                emit!(at DEBUG, "purged", count, is_certain, "dead rows purged");
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a host has on the tables beside them: refused unless it is named, and caught if it keeps a
+//! change out.
+
+use app_tokens::Timestamp;
+use app_tokens::record::LastUse;
+use app_tokens::store::{
+    Certainty, Filter, LiveAt, PostgresStore, PostgresStoreError, Purge, Replace, StoreError,
+    TokenStore,
+};
+
+use support::chance::*;
+use support::postgres::{Database, RUNTIME, Server};
+
+/// What is put on the table `app_tokens`, its name, and how it is called in the error.
+const OBJECTS: &[(&str, &str, &str)] = &[
+    (
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RETURN OLD; END $$;
+        CREATE TRIGGER keeper BEFORE UPDATE ON app_tokens
+            FOR EACH ROW EXECUTE FUNCTION keep()",
+        "keeper",
+        "the trigger keeper on app_tokens",
+    ),
+    (
+        "CREATE RULE ruled AS ON DELETE TO app_tokens DO INSTEAD NOTHING",
+        "ruled",
+        "the rule ruled on app_tokens",
+    ),
+    (
+        "ALTER TABLE app_tokens ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY few ON app_tokens USING (id <> 7)",
+        "few",
+        "the policy few on app_tokens",
+    ),
+    (
+        "ALTER TABLE app_tokens_keys RENAME TO real;
+        CREATE VIEW app_tokens_keys AS SELECT * FROM real",
+        "app_tokens_keys",
+        "the view app_tokens_keys on app_tokens_keys",
+    ),
+    (
+        "CREATE TABLE archive () INHERITS (app_tokens)",
+        "archive",
+        "the inheriting table archive on app_tokens",
+    ),
+];
+
+/// What each call says of a store that doesn't know yet what is on its tables.
+async fn first_calls(database: &Database<'_>) -> Vec<StoreError> {
+    let fresh = || PostgresStore::new(database.pool());
+    let mut raw = database.pool().get().await.unwrap();
+    let transaction = raw.transaction().await.unwrap();
+    vec![
+        fresh().find(id(1)).await.unwrap_err(),
+        fresh().insert(&creation(parts(9))).await.unwrap_err(),
+        fresh().revoke(&Filter::every_token(), &revocation()).await.unwrap_err(),
+        fresh().keys_in_use().await.unwrap_err(),
+        fresh().within(&transaction).await.unwrap_err(),
+    ]
+}
+
+#[test]
+fn what_the_host_did_not_name_is_refused_when_the_store_is_first_used() {
+    RUNTIME.block_on(async {
+        for (object, name, called) in OBJECTS {
+            let database = Server::needed().database().await;
+            let (store, raw) = (database.store().await, database.raw().await);
+            store.insert(&creation(parts(1))).await.unwrap();
+            raw.batch_execute(object).await.unwrap();
+
+            let error = PostgresStore::new(database.pool()).migrate().await.unwrap_err();
+            assert!(matches!(error, PostgresStoreError::Unexpected(_)), "{error}");
+            assert!(error.to_string().contains(called), "{error}");
+            for error in first_calls(&database).await {
+                assert_eq!(error.certainty(), Certainty::NotDone);
+                assert!(error.to_string().contains(called), "{error}");
+            }
+            // A store that has looked already finds it when it is asked.
+            let findings = store.diagnose().await.unwrap();
+            assert!(findings.iter().any(|finding| finding.contains(called)), "{findings:?}");
+
+            let named = PostgresStore::new(database.pool()).with_known_objects([*name]);
+            named.migrate().await.unwrap();
+            assert!(named.find(id(1)).await.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn what_can_not_keep_a_change_out_is_not_refused() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        raw.batch_execute(
+            "CREATE TABLE devices (token bigint REFERENCES app_tokens ON DELETE CASCADE);
+            CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN RETURN NULL; END $$;
+            CREATE TRIGGER off BEFORE INSERT ON app_tokens
+                FOR EACH ROW EXECUTE FUNCTION nothing();
+            ALTER TABLE app_tokens DISABLE TRIGGER off;
+            CREATE INDEX theirs ON app_tokens (label);
+            ALTER TABLE app_tokens ADD COLUMN theirs text DEFAULT 'x'",
+        )
+        .await
+        .unwrap();
+        let fresh = PostgresStore::new(database.pool());
+        fresh.migrate().await.unwrap();
+        fresh.insert(&creation(parts(1))).await.unwrap();
+        assert!(store.find(id(1)).await.unwrap().is_some());
+        let findings = store.diagnose().await.unwrap();
+        // The tests' server doesn't wait for the disk.
+        assert!(findings.iter().all(|finding| finding.starts_with("fsync is off")), "{findings:?}");
+    });
+}
+
+/// Each trigger is known to the host, and each lies in its own way.
+const LIARS: &[&str] = &[
+    // The old row is written again, and counted as changed.
+    "BEFORE UPDATE OR DELETE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep_old()",
+    // No row is changed.
+    "BEFORE INSERT OR UPDATE OR DELETE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep_out()",
+    // The revocation, the seal and the use are kept out.
+    "BEFORE INSERT OR UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION revive()",
+    // The row is put back once the statement has answered.
+    "AFTER UPDATE ON app_tokens FOR EACH ROW WHEN (pg_trigger_depth() < 1)
+        EXECUTE FUNCTION put_back()",
+];
+
+const FUNCTIONS: &str = "
+    CREATE FUNCTION keep_old() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RETURN CASE WHEN TG_OP = 'UPDATE' THEN OLD END;
+    END $$;
+    CREATE FUNCTION keep_out() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+    CREATE FUNCTION revive() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        NEW.revoked_at = NULL; NEW.revoked_reason = NULL; NEW.revoked_by = NULL;
+        NEW.last_used_at = NULL; NEW.last_used_client = NULL; NEW.last_used_address = NULL;
+        NEW.seal = '\\x01'; RETURN NEW;
+    END $$;
+    CREATE FUNCTION put_back() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        UPDATE app_tokens SET revoked_at = NULL, revoked_reason = NULL, revoked_by = NULL,
+            seal = OLD.seal
+        WHERE id = NEW.id;
+        RETURN NULL;
+    END $$;";
+
+#[test]
+fn a_change_that_a_trigger_keeps_out_is_a_failure_and_never_done_or_endless() {
+    RUNTIME.block_on(async {
+        for liar in LIARS {
+            let database = Server::needed().database().await;
+            let (store, raw) = (database.store().await, database.raw().await);
+            for number in [1, 2] {
+                store.insert(&creation(parts(number))).await.unwrap();
+            }
+            raw.batch_execute(&format!("{FUNCTIONS} CREATE TRIGGER liar {liar}")).await.unwrap();
+            let store = PostgresStore::new(database.pool()).with_known_objects(["liar"]);
+
+            let mut errors = vec![
+                store.revoke(&Filter::of_owner(&owner("alice")), &revocation()).await.unwrap_err(),
+            ];
+            // What is put back afterwards is seen only by what looks again.
+            if !liar.starts_with("AFTER") {
+                let (row, live) = (row(parts(1)), LiveAt::now(at(0)));
+                let replacement = Replace { row, live, unique_label: false, revokes_derived: None };
+                errors.push(store.replace(&[replacement]).await.unwrap_err());
+                errors.push(store.supersede(&superseding(1, 3)).await.unwrap_err());
+                let last_use = LastUse { at: at(9), address: None, client: None };
+                errors.push(store.touch(&[(id(1), last_use)], Timestamp::MAX).await.unwrap_err());
+            }
+            if liar.contains("INSERT") {
+                errors.push(store.insert(&creation(parts(4))).await.unwrap_err());
+            }
+            if liar.contains("DELETE") {
+                let all = Purge::Matching(Filter::every_token());
+                errors.push(store.purge(&all, 9).await.unwrap_err());
+            }
+            for error in errors {
+                assert_eq!(error.certainty(), Certainty::NotDone, "{liar}: {error}");
+                assert!(error.to_string().contains("has it a trigger"), "{liar}: {error}");
+            }
+            for number in [1, 2] {
+                let row = store.find(id(number)).await.unwrap().unwrap();
+                let parts_now = row.record().unwrap().clone().into_parts();
+                assert_eq!(parts_now, parts(number), "{liar}");
+            }
+        }
+    });
+}
