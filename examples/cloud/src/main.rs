@@ -22,7 +22,6 @@ mod session;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};

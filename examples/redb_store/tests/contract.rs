@@ -46,9 +46,12 @@ fn tokens_are_there_when_the_file_is_opened_again() -> Result<(), Box<dyn std::e
         let store = RedbStore::open(directory.path().join("app.redb"))?;
         Ok(TokenAuthority::new(store, ring()?, Policy::new("acme")?))
     };
-    let issued = open()?.blocking().issue(NewToken::new("alice", "My phone", Access::full()))?;
     let tokens = open()?;
-    let caller = tokens.blocking().authenticate(issued.expose_secret())?;
+    let new = NewToken::new("alice", "My phone", Access::full());
+    let issued = tokens.block_on(tokens.issue(new))?;
+    drop(tokens);
+    let tokens = open()?;
+    let caller = tokens.block_on(tokens.authenticate(issued.expose_secret()))?;
     assert_eq!(caller.require(Requirement::ANY_VALID_TOKEN)?.owner().as_str(), "alice");
     Ok(())
 }

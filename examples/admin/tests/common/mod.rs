@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
 use app_tokens::{
-    Access, Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId,
+    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId,
     TokenView,
 };
 use serde_json::Value;
