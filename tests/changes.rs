@@ -15,8 +15,8 @@ use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
-    LeakReport, NewToken, Owner, Policy, PolicyConflict, Reason, Requirement,
-    Resource, Reuse, Rotation, TokenId, TokenView,
+    LeakReport, NewToken, Owner, Policy, PolicyConflict, Reason, Requirement, Resource, Reuse,
+    Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;

@@ -9,8 +9,7 @@ use std::process::{Child, Command, Stdio};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
 use app_tokens::{
-    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId,
-    TokenView,
+    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId, TokenView,
 };
 use serde_json::Value;
 use tempfile::TempDir;
