@@ -8,16 +8,17 @@ mod harness;
 use std::time::Instant;
 
 use app_tokens::record::LastUse;
-use app_tokens::store::{PostgresStore, postgres_sql};
+use app_tokens::store::{Filter, LiveAt, Page, PostgresStore, Replace, Replaced, postgres_sql};
 use app_tokens::{
-    Access, KeyRing, NewToken, Policy, Requirement, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, KeyRing, NewToken, Owner, Policy, Requirement, Timestamp, TokenAuthority, TokenId,
+    TokenStore,
 };
 use deadpool_postgres::Pool;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 
-use harness::{Table, ToReach, arriving};
+use harness::{Table, ToReach, arriving, timed};
 use support::postgres::{RUNTIME, Server, connect, pool_to};
 
 const COUNT: usize = 10_000;
@@ -60,8 +61,47 @@ fn main() {
             })
         }),
     );
+    lists_and_replaces(&table, &here, &tokens);
     issues(&table, &here, &tokens);
     last_uses(&table, &here, &tokens, &texts);
+}
+
+/// Rows written anew, as a reseal does, and the list of an owner beside a look-up of one row.
+fn lists_and_replaces(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>) {
+    let what = "list of an owner's 157 / find of one row";
+    let mine = Filter::of_owner(&Owner::new("user-7").unwrap());
+    let page = |limit| Page::first(limit);
+    let rows = here.block_on(tokens.store().list(&mine, page(1000))).unwrap();
+    if table.wants(what) {
+        table.compare(
+            what,
+            ToReach::Told,
+            timed(|| here.block_on(tokens.store().list(&mine, page(1000))).unwrap().len()),
+            timed(|| here.block_on(tokens.store().find(rows[0].id())).unwrap().is_some()),
+        );
+    }
+    let what = "a row replaced in batches of 1,000 / one commit a row";
+    if !table.wants(what) {
+        return;
+    }
+    let every = Filter::every_token();
+    let write = |count: u32, batch: usize| {
+        let rows = here.block_on(tokens.store().list(&every, page(count))).unwrap();
+        let replaces: Vec<_> = rows.into_iter().map(replacing).collect();
+        let start = Instant::now();
+        for batch in replaces.chunks(batch) {
+            let answers = here.block_on(tokens.store().replace(batch)).unwrap();
+            assert!(answers.iter().all(|answer| *answer == Replaced::Done));
+        }
+        start.elapsed().as_nanos() as f64 / f64::from(count)
+    };
+    let (many, one) = (write(5000, 1000), write(300, 1));
+    table.line(what, many, one, many / one, ToReach::AtMost(0.15));
+}
+
+fn replacing(row: app_tokens::store::Row) -> Replace {
+    let live = LiveAt::now(Timestamp::MIN);
+    Replace { row, live, unique_label: false, revokes_derived: None }
 }
 
 /// The server lets commits that wait at the same time go together.

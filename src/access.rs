@@ -5,6 +5,7 @@
 //! implies read") travels with the requirement, so a host can change it without touching a stored
 //! token.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,9 +41,14 @@ pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Access {
     scopes: Selection<Scope>,
-    resources: Selection<Resource>,
-    networks: Selection<Network>,
+    resources: MostlyAll<Resource>,
+    networks: MostlyAll<Network>,
 }
+
+/// A selection that is everything in most rows: one pointer, where [`Selection`] takes two. A store
+/// in memory holds one of it for each row.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct MostlyAll<T>(Option<Arc<Selection<T>>>);
 
 /// Everything, or only what is listed: sorted, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -113,7 +119,8 @@ impl Access {
 
     /// Gives everything that the owner may do, from everywhere.
     pub const fn full() -> Access {
-        Access { scopes: Selection::All, resources: Selection::All, networks: Selection::All }
+        let (resources, networks) = (MostlyAll(None), MostlyAll(None));
+        Access { scopes: Selection::All, resources, networks }
     }
 
     /// Gives the named scopes, on all resources, from everywhere.
@@ -131,7 +138,7 @@ impl Access {
     /// [`InvalidText`] for more than [`Access::MAX_LISTED`] of them.
     pub fn on(self, resources: impl IntoIterator<Item = Resource>) -> Result<Access, InvalidText> {
         let resources = at_most_listed(resources.into_iter().map(Ok), RESOURCES)?;
-        Ok(Access { resources, ..self })
+        Ok(Access { resources: resources.into(), ..self })
     }
 
     /// Limits the access to clients in these networks, in place of those it had.
@@ -145,7 +152,7 @@ impl Access {
         networks: impl IntoIterator<Item = Network>,
     ) -> Result<Access, InvalidText> {
         let networks = at_most_listed(networks.into_iter().map(Ok), NETWORKS)?;
-        Ok(Access { networks, ..self })
+        Ok(Access { networks: networks.into(), ..self })
     }
 
     /// Makes an access of three selections, as a store reads them back. It sorts them, and keeps
@@ -160,8 +167,8 @@ impl Access {
     ) -> Result<Access, InvalidText> {
         Ok(Access {
             scopes: scopes.listed(SCOPES)?,
-            resources: resources.listed(RESOURCES)?,
-            networks: networks.listed(NETWORKS)?,
+            resources: resources.listed(RESOURCES)?.into(),
+            networks: networks.listed(NETWORKS)?.into(),
         })
     }
 
@@ -171,13 +178,13 @@ impl Access {
     }
 
     /// Returns on which resources.
-    pub const fn granted_resources(&self) -> &Selection<Resource> {
-        &self.resources
+    pub fn granted_resources(&self) -> &Selection<Resource> {
+        self.resources.get()
     }
 
     /// Returns from which networks.
-    pub const fn granted_networks(&self) -> &Selection<Network> {
-        &self.networks
+    pub fn granted_networks(&self) -> &Selection<Network> {
+        self.networks.get()
     }
 
     /// Returns whether its scopes and resources are enough for an action.
@@ -187,7 +194,7 @@ impl Access {
 
     /// Returns whether a client at this address may use it. `None` is an unknown address.
     pub fn allows_from(&self, address: Option<IpAddr>) -> bool {
-        match (&self.networks, address) {
+        match (self.granted_networks(), address) {
             (Selection::All, _) => true,
             (Selection::Only(_), None) => false,
             (Selection::Only(networks), Some(address)) => {
@@ -204,7 +211,7 @@ impl Access {
                 sufficient.names().any(|name| scopes.iter().any(|scope| scope.as_str() == name))
             }
         };
-        let has_resource = match (&self.resources, requirement.resource) {
+        let has_resource = match (self.granted_resources(), requirement.resource) {
             (Selection::All, _) => true,
             // What needs no scope and names no resource is about nothing but the token itself.
             (Selection::Only(_), None) => requirement.sufficient.is_none(),
@@ -237,13 +244,48 @@ impl Access {
             mine == theirs || implied_by.iter().any(|name| **name == *mine.as_str())
         };
         self.scopes.includes(&other.scopes, is_given_by)
-            && self.resources.includes(&other.resources, Resource::includes)
-            && self.networks.includes(&other.networks, Network::includes)
+            && self.granted_resources().includes(other.granted_resources(), Resource::includes)
+            && self.granted_networks().includes(other.granted_networks(), Network::includes)
     }
 
     /// Returns whether it allows nothing at all, because a set is empty.
     pub fn is_empty(&self) -> bool {
-        self.scopes.is_nothing() || self.resources.is_nothing() || self.networks.is_nothing()
+        self.scopes.is_nothing()
+            || self.granted_resources().is_nothing()
+            || self.granted_networks().is_nothing()
+    }
+}
+
+impl<T: 'static> MostlyAll<T> {
+    const ALL: &'static Selection<T> = &Selection::All;
+
+    fn get(&self) -> &Selection<T> {
+        self.0.as_deref().unwrap_or(MostlyAll::ALL)
+    }
+}
+
+impl<T> From<Selection<T>> for MostlyAll<T> {
+    fn from(selection: Selection<T>) -> MostlyAll<T> {
+        match selection {
+            Selection::All => MostlyAll(None),
+            only => MostlyAll(Some(Arc::new(only))),
+        }
+    }
+}
+
+impl<T: fmt::Debug + 'static> fmt::Debug for MostlyAll<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.get().fmt(f)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<T: 'static> serde::Serialize for MostlyAll<T>
+where
+    Selection<T>: serde::Serialize,
+{
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.get().serialize(serializer)
     }
 }
 

@@ -120,9 +120,16 @@ impl Seal {
         }
     }
 
-    /// Returns whether this build can check it.
-    pub(crate) fn is_known(&self) -> bool {
-        matches!(self.0, Form::V1(_))
+    /// Returns the HMAC of version 1; `None` if this build can't check it.
+    pub(crate) fn v1(&self) -> Option<&[u8; 32]> {
+        match &self.0 {
+            Form::V1(mac) => Some(mac),
+            Form::Other(_) => None,
+        }
+    }
+
+    pub(crate) fn of_v1(mac: [u8; 32]) -> Seal {
+        Seal(Form::V1(mac))
     }
 }
 
@@ -153,7 +160,7 @@ mod tests {
         for bytes in [vec![1; 33], vec![2], vec![0; 64], [vec![255], vec![7; 48]].concat()] {
             let seal = Seal::from_bytes(&bytes).unwrap();
             assert_eq!(seal.to_bytes(), bytes);
-            assert_eq!((seal.version(), seal.is_known()), (bytes[0], bytes[0] == 1));
+            assert_eq!((seal.version(), seal.v1().is_some()), (bytes[0], bytes[0] == 1));
             assert_eq!(Seal::from_bytes(&bytes), Some(seal));
         }
     }

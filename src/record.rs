@@ -38,7 +38,8 @@ pub struct TokenRecord {
     label: Label,
     revision: u64,
     key_id: KeyId,
-    seal: Option<Seal>,
+    /// The HMAC of a seal of version 1. Any other seal is rare.
+    seal: Option<[u8; 32]>,
 }
 
 /// What few records have. It is apart, so that most records are smaller.
@@ -51,6 +52,7 @@ struct Rare {
     successor: Option<TokenId>,
     derived_from: Option<TokenId>,
     revocation: Option<Revocation>,
+    seal_of_other_version: Option<Seal>,
 }
 
 /// A [`TokenRecord`] taken apart, for stores.
@@ -105,6 +107,7 @@ impl TokenRecord {
     /// separators and bidirectional overrides are left out of it: it is not sealed, so whoever can
     /// write the row could otherwise write on the terminal that shows it.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
+        let seal = parts.seal.as_ref().and_then(Seal::v1).copied();
         let rare = Rare {
             attributes: parts.attributes,
             issued_by: parts.issued_by,
@@ -112,6 +115,7 @@ impl TokenRecord {
             successor: parts.successor,
             derived_from: parts.derived_from,
             revocation: parts.revocation,
+            seal_of_other_version: parts.seal.filter(|_| seal.is_none()),
         };
         TokenRecord {
             id: parts.id,
@@ -123,7 +127,7 @@ impl TokenRecord {
             expires: parts.expires,
             revision: parts.revision,
             key_id: parts.key_id,
-            seal: parts.seal,
+            seal,
             last_use: parts.last_use.map(|last_use| Box::new(last_use.cleaned())),
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         }
@@ -149,7 +153,7 @@ impl TokenRecord {
             last_use: self.last_use.map(|last_use| *last_use),
             revision: self.revision,
             key_id: self.key_id,
-            seal: self.seal,
+            seal: self.seal.map(Seal::of_v1).or(rare.seal_of_other_version),
         }
     }
 
@@ -241,8 +245,9 @@ impl TokenRecord {
     }
 
     /// Returns the seal; `None` after a revocation.
-    pub fn seal(&self) -> Option<&Seal> {
-        self.seal.as_ref()
+    pub fn seal(&self) -> Option<Seal> {
+        let other = || self.rare()?.seal_of_other_version.clone();
+        self.seal.map(Seal::of_v1).or_else(other)
     }
 
     fn rare(&self) -> Option<&Rare> {

@@ -70,14 +70,14 @@ impl Sealer {
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
-        if !seal.is_known() {
+        if seal.v1().is_none() {
             return SealCheck::UnknownVersion(seal.version());
         }
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
         };
         let expected = key.seal(&encoding(&self.realm, record));
-        if *seal == expected { SealCheck::Right } else { SealCheck::Wrong }
+        if seal == expected { SealCheck::Right } else { SealCheck::Wrong }
     }
 
     /// Returns whether this sealer made or checked the row.

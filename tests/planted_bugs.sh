@@ -109,11 +109,35 @@ plant "the seal is looked at before the revocation" src/record/status.rs \
     "if self.revocation().is_some() {" \
     "if self.revocation().is_some() && seal == SealCheck::Right {"
 plant "the seal is not checked" src/seal.rs \
-    "if *seal == expected { SealCheck::Right } else { SealCheck::Wrong }" \
-    "if *seal == expected { SealCheck::Right } else { SealCheck::Right }"
+    "if seal == expected { SealCheck::Right } else { SealCheck::Wrong }" \
+    "if seal == expected { SealCheck::Right } else { SealCheck::Right }"
 plant "the realm is not sealed" src/seal.rs \
     "bytes.text(realm);" \
     "bytes.text(&realm[..0]);"
+plant "a token is good outside its networks" src/authority/authenticate.rs \
+    "let is_outside = !row.record().access().allows_from(origin.known_address());" \
+    "let is_outside = false;"
+plant "an address mapped into v6 is in no network of v4" src/access/network.rs \
+    "let address = address.to_canonical();" \
+    ""
+plant "a path with dots is below another" src/access/resource.rs \
+    "is_at_or_below(path, name) && !has_strange_segment(name)" \
+    "is_at_or_below(path, name)"
+plant "a list from outside is not sorted" src/access.rs \
+    "if !items.is_sorted_by(|one, next| one < next) => {" \
+    "if items.is_empty() => {"
+plant "networks are not sealed" src/seal.rs \
+    "bytes.text(&network.to_string());" \
+    ""
+plant "a seal of a newer version is a wrong one" src/seal.rs \
+    "return SealCheck::UnknownVersion(seal.version());" \
+    "return SealCheck::Wrong;"
+plant "a derived token has no attributes" src/issue.rs \
+    "attributes: parent.attributes().clone()," \
+    "attributes: Attributes::new(),"
+plant "a rotated token keeps an end that is no longer allowed" src/issue.rs \
+    "Expires::At(at.min(latest))" \
+    "Expires::At(at)"
 plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
@@ -150,6 +174,21 @@ plant "what was issued under a revoked token lives on" src/store/memory.rs \
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "WHEN revision < 9223372036854775807 THEN revision + 1" \
     "WHEN TRUE THEN revision + 1"
+plant "a trigger in an SQLite file runs" src/store/sqlite/open.rs \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers)," \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),"
+plant "a trigger's table is compared in its own case only" src/store/sqlite/migrate.rs \
+    "WHERE type = 'trigger' AND lower(tbl_name) IN" \
+    "WHERE type = 'trigger' AND tbl_name IN"
+plant "a key that seals a row is taken out of those in use, in SQL" src/store/sqlite/sql.rs \
+    "AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)" \
+    ""
+plant "a damaged row is current, in SQL" src/store/sqlite/calls.rs \
+    "let stored = self.find(form.id())?.and_then(|row| row.record().cloned());" \
+    "let stored = self.find(form.id())?.map(|row| row.record().unwrap_or(form).clone());"
+plant "a purge looks at the part before its cursor no more" src/store/sqlite/walk.rs \
+    "None if is_second_half || begun == Step::WHOLE.after => break," \
+    "None => break,"
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
@@ -163,14 +202,71 @@ plant "a token can be narrowed to more than it may" src/authority/change.rs \
     "if !self.engine.policy.includes(record.access(), &access) {" \
     "if false {"
 plant "a rotated token can be extended" src/authority/change.rs \
-    "if record.successor().is_some() {" \
-    "if false {"
+    "self.refuse_superseded(&old, own_use, now).await?;" \
+    ""
 plant "a second rotation takes the wider access of both" src/issue.rs \
     "None => both.into_iter().find(within_both)" \
     "None => Some(both[0])"
 plant "a token rotated without overlap lives on where a clock is behind" src/issue.rs \
-    "Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE)," \
-    "Duration::ZERO => now,"
+    "0 => ended_everywhere(now)," \
+    "0 => now,"
+plant "a revocation ends one token of a line" src/authority/line.rs \
+    "Some(family) => Filter { owner, family: Some(family), ..Filter::every_token() }," \
+    "Some(_) => Filter { owner, ..Filter::of_id(id) },"
+plant "an owner may revoke a row whose owner can't be read" src/authority/line.rs \
+    "row.owner().map_or(!matches!(by, Actor::Owner(_)), |owner| by.may_see(owner));" \
+    "row.owner().map_or(true, |owner| by.may_see(owner));"
+plant "what is taken away lives on in an overlap" src/authority/change.rs \
+    "self.refuse_overlapping(&old, now).await?;" \
+    ""
+plant "a rotation lets an earlier overlap run on" src/authority/change.rs \
+    "if old.record().family() != id {" \
+    "if false {"
+plant "a rotation to less access has the policy's overlap" src/issue.rs \
+    "None if is_less => Duration::ZERO," \
+    "None if false => Duration::ZERO,"
+plant "a rotation to less access has an overlap if asked" src/issue.rs \
+    "Some(asked) if is_less && asked.as_secs() > 0 => {" \
+    "Some(_) if false => {"
+plant "an overlap ends now, and later where a clock is behind" src/authority/line.rs \
+    "let end = issue::ended_everywhere(self.now());" \
+    "let end = self.now();"
+plant "a tampered superseded row stands in the way" src/authority/line.rs \
+    "if self.is_intact(&row)? {" \
+    "if true {"
+plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
+    "if ring.key(key_id).is_none() {" \
+    "if false {"
+plant "a check overlooks wrong seals" src/authority/check.rs \
+    "SealCheck::Wrong => report.tampered.push(row.id())," \
+    "SealCheck::Wrong => {}"
+plant "an examination is told each time" src/authority/examine.rs \
+    "if self.engine.usage.examinations().note(view.id(), now, interval) {" \
+    "if true {"
+plant "ended tokens crowd out active ones" src/authority/examine.rs \
+    "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
+    "let has_ended = |_: &TokenView| false;"
+plant "a new address is told each time" src/usage_log.rs \
+    "let told = |address| self.addresses.note((record.id(), address), now, ADDRESS_TOLD_FOR);" \
+    "let told = |_| true;"
+plant "a new address within the interval is not told" src/usage_log.rs \
+    "if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {" \
+    "if stored.is_some_and(|stored| is_recent(stored.at)) {"
+plant "a first use is told each time if its shard is full" src/usage_log.rs \
+    "self.first_uses.note(record.id(), now, Duration::MAX)" \
+    "true"
+plant "a key file that the group may read is taken" src/key_ring.rs \
+    "if mode & 0o077 != 0 {" \
+    "if mode & 0o027 != 0 {"
+plant "two keys that are one for HMAC are taken" src/key_ring.rs \
+    "*padded(other) == *padded(&key);" \
+    "*other == **key;"
+plant "a ring in place of a path is echoed" src/key_ring.rs \
+    "if path.to_str().is_some_and(looks_like_a_ring) {" \
+    "if false {"
+plant "a clock that was set back puts off the purge" src/upkeep.rs \
+    "now < last || now >= last" \
+    "now >= last"
 plant "a change whose answer nobody heard is not told" src/event.rs \
     "if self.count > 0 || !self.is_certain {" \
     "if self.count > 0 {"
@@ -197,6 +293,7 @@ plant "the checksum is not compared" src/token.rs \
     "if false {"
 
 sql=src/store/postgres/sql.rs
+purge_sql=src/store/postgres/sql/purge.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
 plant "a route that requires nothing hands out the caller" src/web/extract.rs \
@@ -247,18 +344,30 @@ plant "labels are not compared, in PostgreSQL" $calls \
     "if *unique_label && conflicts.label_taken {" \
     "if false {" \
     in_its_own_tables::
-plant "a row is current whatever its revision, in PostgreSQL" $sql \
-    "WHERE id = \$1 AND revision = \$2 AND" \
-    "WHERE id = \$1 AND \$2 >= 0 AND" \
-    in_its_own_tables::
-plant "a token is issued under another owner's, in PostgreSQL" $statements \
-    "(!of_owner || current.owner.as_deref() == owner)" \
-    "(!of_owner || owner.is_some())" \
+plant "a parent's state is not asked, in PostgreSQL" $calls \
+    "refusal @ (Inserted::IdTaken | Inserted::Stale) => return Ok(refusal)," \
+    "refusal @ Inserted::IdTaken => return Ok(refusal), Inserted::Stale => {}" \
     in_its_own_tables::insert_under
-plant "a successor that is in use is replaced, in PostgreSQL" $statements \
-    "&& (!unused || current.is_unused)" \
-    "&& (!unused || current.is_unused || true)" \
-    in_its_own_tables::
+plant "a rotation is done whatever the rules say, in PostgreSQL" $calls \
+    "if answer != Superseded::Done {" \
+    "if answer == Superseded::IdTaken {" \
+    in_its_own_tables::supersede_of_a_
+plant "a token is issued under another owner's, in PostgreSQL" $calls \
+    "rows.into_iter().filter(|other| other.owner() == row.owner()).collect()" \
+    "rows.into_iter().filter(|other| other.id() == row.id() || true).collect()" \
+    in_its_own_tables::insert_under
+plant "what a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(0)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a revocation that a trigger kept out counts as done, in PostgreSQL" $statements \
+    "if !row.try_get::<_, bool>(2)? {" \
+    "if false {" \
+    triggers::a_change
+plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
+    "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
+    "\";" \
+    keys::
 plant "what was issued under a revoked token lives on, in PostgreSQL" $sql \
     "JOIN families ON child.owner" \
     "JOIN families ON FALSE AND child.owner" \
@@ -275,15 +384,15 @@ plant "a use goes backwards, in PostgreSQL" $sql \
     "last_used_at < uses.at" \
     "last_used_at <> uses.at" \
     in_its_own_tables::touch
-plant "a purge sees no living child, in PostgreSQL" $sql \
+plant "a purge sees no living child, in PostgreSQL" $purge_sql \
     "WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     "WHERE FALSE AND other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     in_its_own_tables::purge
-plant "a purge looks once, in PostgreSQL" $sql \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) AND" \
-    "DELETE FROM app_tokens WHERE id = ANY (\$4) OR FALSE AND" \
+plant "a purge looks once, in PostgreSQL" $purge_sql \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
+    "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     races::a_purge
-plant "all lock rows are purged at once, in PostgreSQL" $sql \
+plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
     races::the_lock_rows

@@ -8,6 +8,8 @@ mod by_reference;
 mod engine_within;
 #[path = "postgres/errors.rs"]
 mod errors;
+#[path = "postgres/keys.rs"]
+mod keys;
 #[path = "postgres/lost.rs"]
 mod lost;
 #[path = "postgres/pgbouncer.rs"]

@@ -485,6 +485,24 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     assert_eq!(batches, [4, 3, 0]);
 }
 
+/// Each batch goes on where the last one ended; what dies behind it is found all the same.
+#[test]
+fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
+    let store = SqliteStore::in_memory().unwrap();
+    for number in 0..9000 {
+        let revocation = (number % 3 == 0).then(revocation);
+        insert(&store, RecordParts { revocation, ..parts(number) });
+    }
+    let dead = Purge::Dead(PurgeCutoff { ended_by: at(100), unused_since: None, now: at(100) });
+    let batch = || wait(store.purge(&dead, 700)).unwrap();
+    assert_eq!([(); 3].map(|()| batch()), [700; 3]);
+    for behind in [1, 2, 4] {
+        assert_eq!(wait(store.revoke(&Filter::of_id(id(behind)), &revocation())).unwrap(), 1);
+    }
+    assert_eq!([batch(), batch(), batch()], [700, 203, 0]);
+    assert_eq!(listed(&store, &Filter::every_token(), Page::first(9999)).len(), 5997);
+}
+
 // -- many at once
 
 const LIMIT: u32 = 20;

@@ -74,6 +74,11 @@ impl fmt::Debug for Scope {
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a scope of the host's",
+    note = "implement `ScopeName` for an enum of the host's scopes, or call \
+            `Requirement::one_of(&[\"files:read\"])` if they are known only at run time"
+)]
 pub trait ScopeName {
     /// Returns the scope's name, by RFC 6749's `scope-token`.
     fn name(&self) -> &'static str;
@@ -89,6 +94,10 @@ pub trait ScopeName {
 pub(crate) type ScopeImplication = (Box<str>, Vec<Box<str>>);
 
 /// Names a scope that a token is given: a [`ScopeName`], a [`Scope`] or a text.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a scope",
+    note = "name scopes by a `ScopeName`, a `Scope`, a `&str` or a `String`"
+)]
 pub trait AsScope {
     /// Returns the scope's name.
     fn scope_name(&self) -> &str;

@@ -148,3 +148,10 @@ fn actors_print_and_parse_back() {
         assert_eq!(text.parse::<Actor>(), Err(InvalidActor), "{text:?}");
     }
 }
+
+/// A store in memory holds one for each token.
+#[test]
+fn a_record_takes_no_more_than_200_bytes() {
+    assert!(size_of::<TokenRecord>() <= 200, "{}", size_of::<TokenRecord>());
+    assert!(size_of::<Access>() <= 32);
+}

@@ -127,3 +127,30 @@ impl SqliteStore {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::example;
+    use crate::record::{LiveAt, TokenRecord};
+    use crate::store::sqlite::open::open_memory;
+    use crate::store::sqlite::options::SqliteOptions;
+    use crate::store::{Insert, Inserted};
+    use crate::timestamp::Timestamp;
+
+    /// The walk that found it unused may have passed the place before the row was there.
+    #[test]
+    fn a_key_that_seals_a_row_by_now_is_not_forgotten() {
+        let options = SqliteOptions::new();
+        let connection = open_memory(&options).unwrap();
+        let mut statements = Statements::new(&connection, &options.table);
+        let record = TokenRecord::from_parts(example());
+        let key = record.key_id();
+        let live = LiveAt { now: Timestamp::MIN, used_after: None };
+        let (row, limit, unique_label, under) = (Row::new(record), None, false, None);
+        let insert = Insert { row, live, limit, unique_label, under };
+        assert_eq!(statements.insert(&insert).unwrap(), Inserted::Done);
+        statements.forget_keys(&[key]).unwrap();
+        assert_eq!(keys_in_use(&connection, &options.table).unwrap(), [key]);
+    }
+}

@@ -1,0 +1,112 @@
+//! The set of keys in use: never a key too few.
+
+use std::time::Duration;
+
+use app_tokens::KeyId;
+use app_tokens::record::{RecordParts, TokenRecord};
+use app_tokens::store::{
+    Filter, Inserted, LiveAt, Page, PostgresStore, Purge, PurgeCutoff, Replace, Row, TokenStore,
+};
+
+use support::chance::*;
+use support::postgres::{RUNTIME, Server};
+
+fn under(key: u32, number: u64) -> RecordParts {
+    RecordParts { key_id: KeyId::new(key).unwrap(), ..parts(number) }
+}
+
+/// Every row has expired by then.
+fn expired() -> Purge {
+    Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
+}
+
+async fn keys(store: &PostgresStore) -> Vec<u32> {
+    store.keys_in_use().await.unwrap().into_iter().map(KeyId::as_u32).collect()
+}
+
+#[test]
+fn a_purge_deletes_a_key_that_seals_nothing_any_more() {
+    RUNTIME.block_on(async {
+        let store = Server::needed().database().await.store().await;
+        store.insert(&creation(under(1, 1))).await.unwrap();
+        store.insert(&creation(under(2, 2))).await.unwrap();
+        store.insert(&creation(under(3, 3))).await.unwrap();
+        assert_eq!(keys(&store).await, [1, 2, 3]);
+        store.revoke(&Filter::of_id(id(3)), &revocation()).await.unwrap();
+        let (row, live) = (row(under(4, 1)), LiveAt::now(at(0)));
+        let reseal = Replace { row, live, unique_label: false, revokes_derived: None };
+        store.replace(&[reseal]).await.unwrap();
+        assert_eq!(keys(&store).await, [1, 2, 3, 4]);
+        let nothing = Purge::Dead(PurgeCutoff { ended_by: at(0), unused_since: None, now: at(0) });
+        assert_eq!(store.purge(&nothing, 9).await.unwrap(), 0);
+        assert_eq!(keys(&store).await, [2, 4]);
+        store.purge(&expired(), 9).await.unwrap();
+        assert!(keys(&store).await.is_empty());
+        assert!(store.diagnose().await.unwrap().iter().all(|finding| finding.contains("fsync")));
+    });
+}
+
+/// A walk doesn't see its row, and the key was there already.
+#[test]
+fn a_key_under_which_a_row_is_just_being_written_stays() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, mut other) = (database.store().await, database.pool().get().await.unwrap());
+        store.insert(&creation(under(1, 1))).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        assert_eq!(within.insert(&creation(under(1, 2))).await.unwrap(), Inserted::Done);
+        // It deletes the only row that it sees under the key, and waits for nobody.
+        let one = Purge::Matching(Filter::of_id(id(1)));
+        assert_eq!(store.purge(&one, 1).await.unwrap(), 1);
+        assert_eq!(store.purge(&expired(), 9).await.unwrap(), 0);
+        transaction.commit().await.unwrap();
+        assert_eq!(keys(&store).await, [1]);
+    });
+}
+
+/// Rows come and go under a few keys while clean-ups run.
+#[test]
+fn no_key_of_a_row_is_ever_missing() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        let work = async |seed: u64| {
+            let mut chance = Chance(seed);
+            for step in 0..150 {
+                if chance.one_in(3) {
+                    store.purge(&expired(), 2 + chance.below(9) as u32).await.unwrap();
+                } else {
+                    let key = 1 + chance.below(3) as u32;
+                    store.insert(&creation(under(key, 1000 * seed + step))).await.unwrap();
+                }
+            }
+        };
+        let all = async { tokio::join!(work(1), work(2), work(3), work(4)) };
+        tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+        let rows = store.list(&Filter::every_token(), Page::first(1000)).await.unwrap();
+        let named = keys(&store).await;
+        for record in rows.iter().filter_map(Row::record).map(TokenRecord::key_id) {
+            assert!(named.contains(&record.as_u32()), "{record} {named:?}");
+        }
+        assert_eq!(database.log_from("deadlock detected"), "");
+    });
+}
+
+#[test]
+fn a_key_that_is_missing_by_a_hand_is_found() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        store.insert(&creation(under(7, 1))).await.unwrap();
+        let raw = database.raw().await;
+        raw.batch_execute("DELETE FROM app_tokens_keys; DROP INDEX app_tokens_of_family")
+            .await
+            .unwrap();
+        let findings = store.diagnose().await.unwrap();
+        let is_said = |text: &str| findings.iter().any(|finding| finding == text);
+        assert!(is_said("app_tokens_keys lacks the key 7, which seals rows"), "{findings:?}");
+        let index = "the index app_tokens_of_family is missing or can't be used";
+        assert!(is_said(index), "{findings:?}");
+    });
+}
