@@ -7,6 +7,7 @@ mod harness;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
@@ -17,7 +18,8 @@ use app_tokens::store::{
     Superseded,
 };
 use app_tokens::{
-    AuthError, Requirement, Selection, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, AuthError, NewToken, Requirement, Selection, Timestamp, TokenAuthority, TokenId,
+    TokenStore,
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
@@ -33,6 +35,7 @@ fn main() {
     wrong_tokens(&table);
     among_many(&table);
     two_threads(&table);
+    beside_a_thread_that_issues(&table);
 }
 
 /// Goes round and round a slice.
@@ -215,6 +218,46 @@ fn two_threads(table: &Table) {
         let goal = if what.contains("alone") { ToReach::Told } else { ToReach::AtLeast(1.9) };
         table.line(what, 0.0, 0.0, gains, goal);
     }
+}
+
+/// What is left of a reader's speed while another thread issues tokens without a pause.
+fn beside_a_thread_that_issues(table: &Table) {
+    let what = "one reader beside a thread that issues without a pause / alone";
+    if !table.wants(what) {
+        return;
+    }
+    let Tokens { authority, texts, .. } = &Tokens::new(10_000, 10);
+    let mut round = Round::over(texts);
+    let mut calls_per_second = || {
+        const CALLS: u32 = 5_000;
+        let start = Instant::now();
+        (0..CALLS).for_each(|_| _ = black_box(authenticate(authority, round.next())));
+        f64::from(CALLS) / start.elapsed().as_secs_f64()
+    };
+    let mut ratios = Vec::new();
+    for turn in 0..101 {
+        let alone = calls_per_second();
+        let (goes_on, has_begun) = (&AtomicBool::new(true), &Barrier::new(2));
+        let beside = thread::scope(|scope| {
+            scope.spawn(move || {
+                has_begun.wait();
+                for number in 0.. {
+                    let owner = format!("writer-{turn}-{}", number / 10);
+                    let new = NewToken::new(owner, "My phone", Access::full());
+                    drop(ready(authority.issue(new)).unwrap());
+                    if !goes_on.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
+            });
+            has_begun.wait();
+            let beside = calls_per_second();
+            goes_on.store(false, Ordering::Relaxed);
+            beside
+        });
+        ratios.push(beside / alone);
+    }
+    table.line(what, 0.0, 0.0, median(ratios.into_iter()), ToReach::AtLeast(0.5));
 }
 
 /// How many times as many calls two threads make as one.

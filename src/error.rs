@@ -79,6 +79,23 @@ pub enum DenialReason {
 }
 
 impl DenialReason {
+    /// Returns the reason in lower case, with underscores: `mistyped`, `unknown`, `wrong_secret` and
+    /// so on.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DenialReason::Mistyped => "mistyped",
+            DenialReason::Unknown => "unknown",
+            DenialReason::WrongSecret => "wrong_secret",
+            DenialReason::Revoked => "revoked",
+            DenialReason::Tampered => "tampered",
+            DenialReason::Superseded => "superseded",
+            DenialReason::Expired => "expired",
+            DenialReason::Idle => "idle",
+            DenialReason::OtherOwner => "other_owner",
+            DenialReason::OwnerTurnedAway => "owner_turned_away",
+        }
+    }
+
     /// `None` for an active token.
     pub(crate) fn from_status(status: Status) -> Option<DenialReason> {
         match status {

@@ -1,5 +1,7 @@
 //! Events, for an audit log or mails to owners, and the buffer of a transaction's events.
 
+mod display;
+
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -97,7 +99,7 @@ pub enum Event<'a> {
         /// If false, there may be a token whose text nobody saw.
         is_certain: bool,
     },
-    /// A token was used for the first time. Sent at least once per token.
+    /// A token was used for the first time. Sent at least once per token, and once by each process.
     FirstUse {
         /// The token.
         token: &'a TokenView,
@@ -106,7 +108,8 @@ pub enum Event<'a> {
     },
     /// A token was used from another address than at its last noted use.
     ///
-    /// Sent only if the policy records origins.
+    /// Sent only if the policy records origins, also within the usage interval. Sent at most once a
+    /// day per token and address by each process.
     NewAddress {
         /// The token.
         token: &'a TokenView,

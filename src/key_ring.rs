@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::key::{KeyId, SealingKey};
@@ -67,7 +68,12 @@ impl KeyRing {
     /// users.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
+        if path.to_str().is_some_and(looks_like_a_ring) {
+            return Err(KeyRingError::RingGiven("the path of a file"));
+        }
         let failed = |error| KeyRingError::File { path: path.into(), error };
+        // Before it is opened, because to open a pipe waits for a writer.
+        refuse_no_file(path).map_err(failed)?;
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
         // Allocated once: a buffer that grows leaves copies behind that are not wiped.
@@ -84,6 +90,10 @@ impl KeyRing {
     /// # Errors
     /// [`KeyRingError`] if the variable is missing or is no ring.
     pub fn from_env(variable: &str) -> Result<KeyRing, KeyRingError> {
+        // A key alone has other characters than a name, too. Neither is echoed.
+        if looks_like_a_ring(variable) || !variable.bytes().all(is_in_names) {
+            return Err(KeyRingError::RingGiven("the name of an environment variable"));
+        }
         let text =
             std::env::var(variable).map_err(|_| KeyRingError::NoVariable(variable.into()))?;
         KeyRing::parse(&Zeroizing::new(text))
@@ -109,7 +119,8 @@ impl KeyRing {
         let mut keys: Vec<(KeyId, Zeroizing<Vec<u8>>)> = Vec::new();
         for entry in text.trim_ascii().split(',') {
             let (id, key) = parse_entry(entry.trim_ascii())?;
-            if keys.iter().any(|(other_id, other)| *other_id == id || **other == *key) {
+            let is_same = |other: &[u8]| *padded(other) == *padded(&key);
+            if keys.iter().any(|(other_id, other)| *other_id == id || is_same(other)) {
                 return Err(KeyRingError::Repeated(id));
             }
             keys.push((id, key));
@@ -202,6 +213,55 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
     Ok((id, key))
 }
 
+/// The key as HMAC uses it: hashed if it is longer than a block, and padded with zeros. Two keys that
+/// differ before that seal alike.
+fn padded(key: &[u8]) -> Zeroizing<[u8; 64]> {
+    let mut block = Zeroizing::new([0; 64]);
+    if key.len() > block.len() {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    block
+}
+
+/// Whether a text holds an entry of a ring. It must not be echoed then.
+fn looks_like_a_ring(text: &str) -> bool {
+    text.split(',').any(|entry| {
+        entry.trim_ascii().split_once(':').is_some_and(|(id, key)| {
+            !id.is_empty()
+                && id.bytes().all(|byte| byte.is_ascii_digit())
+                && key.bytes().take_while(|byte| is_base64(*byte)).count() >= MIN_ENCODED
+        })
+    })
+}
+
+/// How many characters of base64 the shortest key takes, without padding.
+const MIN_ENCODED: usize = KeyRing::MIN_KEY_BYTES * 4 / 3;
+
+fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"+/".contains(&byte)
+}
+
+fn is_in_names(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Refuses what is no file: a folder, a pipe, or a link to nowhere.
+///
+/// A link to nowhere is not taken for a missing file, or a new ring would be made where another one
+/// is merely not mounted.
+fn refuse_no_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => Err(io::Error::other("it is not a file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {
+            Err(io::Error::other("it is a link to a file that does not exist"))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Draws a ring of one key, as text.
 fn draw_text() -> Result<(KeyId, Zeroizing<String>), RandomSourceFailed> {
     let (id, key) = random::draw_key()?;
@@ -257,7 +317,7 @@ fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
         return Err(KeyRingError::File { path: path.into(), error });
     }
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o027 != 0 {
+    if mode & 0o077 != 0 {
         return Err(KeyRingError::Exposed { path: path.into(), mode });
     }
     Ok(())
@@ -388,7 +448,7 @@ mod tests {
         for (mode, good) in [
             (0o600, true),
             (0o400, true),
-            (0o640, true),
+            (0o640, false),
             (0o644, false),
             (0o660, false),
             (0o604, false),
@@ -398,6 +458,55 @@ mod tests {
         }
         let error = KeyRing::load(&path).unwrap_err().to_string();
         assert!(error.ends_with("is open to others (mode 604): chmod 600 it"), "{error}");
+    }
+
+    #[test]
+    fn keys_that_are_equal_for_hmac_are_refused() {
+        let encode = |key: &[u8]| BASE64.encode(key);
+        let key: Vec<u8> = (0..32).collect();
+        let padded = [&key[..], &[0, 0]].concat();
+        let long: Vec<u8> = (0..65).collect();
+        let hashed = Sha256::digest(&long).to_vec();
+        for (one, other) in [(&key, &padded), (&long, &hashed)] {
+            let text = format!("1:{},2:{}", encode(one), encode(other));
+            assert!(matches!(KeyRing::parse(&text), Err(KeyRingError::Repeated(_))));
+        }
+        let text = format!("1:{},2:{}", encode(&key), encode(&long));
+        assert!(KeyRing::parse(&text).is_ok());
+    }
+
+    #[test]
+    fn a_ring_in_place_of_a_path_or_a_name_is_refused_and_not_echoed() {
+        let rings = [format!("1:{ONE}"), format!("x, 7:{}", ONE.trim_end_matches('='))];
+        for ring in &rings {
+            for error in [
+                KeyRing::load(ring).unwrap_err(),
+                KeyRing::load_or_create(ring).unwrap_err(),
+                KeyRing::from_env(ring).unwrap_err(),
+                KeyRing::from_env(ONE).unwrap_err(),
+            ] {
+                assert!(matches!(error, KeyRingError::RingGiven(_)), "{error}");
+                assert!(!format!("{error} {error:?}").contains("AAECAw"));
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_and_a_link_to_nowhere_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let nowhere = folder.path().join("nowhere");
+        std::os::unix::fs::symlink(&nowhere, &link).unwrap();
+        for path in [&pipe, &link] {
+            for loaded in [KeyRing::load(path), KeyRing::load_or_create(path)] {
+                assert!(matches!(loaded, Err(KeyRingError::File { .. })));
+            }
+        }
+        assert!(!nowhere.exists(), "nothing was made");
+        drop(KeyRing::load_or_create(&nowhere).unwrap());
+        assert!(KeyRing::load(&link).is_ok(), "a link to a file is followed");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The log of uses that are not written yet: noted when a token authenticates, flushed later.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +19,9 @@ pub(crate) struct UsageLog {
     reuses: Reports,
     uses_from_outside: Reports,
     examinations: Reports,
+    /// The first uses that found no room among the pending ones.
+    first_uses: Reports,
+    addresses: Reports<(TokenId, IpAddr)>,
     upkeeps: AtomicUsize,
     /// Counts flushes. Read it before the row and again after the pending use. If it changed, the
     /// use may have moved to the store in between.
@@ -28,15 +33,22 @@ pub(crate) struct UsageLog {
 #[repr(align(128))]
 struct Shard(Mutex<IdMap<LastUse>>);
 
-/// When something was last reported of each token.
-#[derive(Default)]
-pub(crate) struct Reports(Mutex<IdMap<Timestamp>>);
+/// When something was last reported of each token, or of what else `K` names.
+pub(crate) struct Reports<K = TokenId>(Mutex<HashMap<K, Timestamp>>);
+
+impl<K> Default for Reports<K> {
+    fn default() -> Reports<K> {
+        Reports(Mutex::default())
+    }
+}
 
 const SHARDS: usize = 64;
 /// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
 const MAX_PER_SHARD: usize = 16_384;
 /// How many uses one call to the store writes.
 const BATCH: usize = 1000;
+/// How long a new address is remembered as told, so that two holders in turn are told once.
+const ADDRESS_TOLD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is new about a use.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +59,7 @@ pub(crate) enum UseKind {
     InNewInterval,
     /// It is the first of all.
     First,
-    /// It is the first in this interval, and from another address than the last one noted.
+    /// It is from another address than the last one noted, and that was not told yet.
     NewAddress(IpAddr),
 }
 
@@ -58,6 +70,8 @@ impl UsageLog {
             reuses: Reports::default(),
             uses_from_outside: Reports::default(),
             examinations: Reports::default(),
+            first_uses: Reports::default(),
+            addresses: Reports::default(),
             upkeeps: AtomicUsize::new(0),
             flushes: AtomicUsize::new(0),
         }
@@ -66,13 +80,15 @@ impl UsageLog {
     /// Notes a use of a token, once per interval.
     ///
     /// The log and its lock are skipped if the row itself shows a use within the interval: by what
-    /// is stored, or, for a row that stays in memory, by what this process saw.
+    /// is stored, or, for a row that stays in memory, by what this process saw. If `address` is
+    /// given, because origins are recorded, a new address is looked for nevertheless.
     pub(crate) fn note(
         &self,
         row: &ReadableRow,
         is_own: bool,
         now: Timestamp,
         interval: Duration,
+        address: Option<IpAddr>,
         this: impl FnOnce() -> LastUse,
     ) -> UseKind {
         let record = row.record();
@@ -82,12 +98,17 @@ impl UsageLog {
         let is_recent = |at: Timestamp| recent.contains(&at.as_unix());
         let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
         let stored = record.last_use().filter(is_believed);
-        if stored.is_some_and(|stored| is_recent(stored.at)) {
+        // In the form in which the host's own addresses are, which may be newer than the row.
+        let is_new = |known: &LastUse| match (known.address, address) {
+            (Some(known), Some(this)) => known.to_canonical() != this,
+            _ => false,
+        };
+        if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {
             return UseKind::Again;
         }
         // Only for the authority that marked the row. Another one over the same store must note
         // the use in its own log.
-        if is_own && recent.contains(&row.seen()) {
+        if is_own && address.is_none() && recent.contains(&row.seen()) {
             return UseKind::Again;
         }
         let mut pending = self.shard(record.id());
@@ -95,21 +116,26 @@ impl UsageLog {
         if is_own {
             row.set_seen(now);
         }
-        if known.is_some_and(|known| is_recent(known.at)) {
-            return UseKind::Again;
-        }
-        let this = this();
-        let kind = match (known, this.address) {
-            (None, _) => UseKind::First,
-            (Some(known), Some(address)) if known.address.is_some_and(|a| a != address) => {
-                UseKind::NewAddress(address)
+        let new_address = known.and_then(|known| address.filter(|_| is_new(known)));
+        let is_in_interval = known.is_some_and(|known| is_recent(known.at));
+        let is_first = known.is_none();
+        if !is_in_interval {
+            let has_room = pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id());
+            if has_room {
+                pending.insert(record.id(), this());
             }
-            (Some(_), _) => UseKind::InNewInterval,
-        };
-        if pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id()) {
-            pending.insert(record.id(), this);
+            // A use that was not noted would be the first again each time.
+            if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {
+                return UseKind::First;
+            }
         }
-        kind
+        drop(pending);
+        let told = |address| self.addresses.note((record.id(), address), now, ADDRESS_TOLD_FOR);
+        match new_address.filter(|address| told(*address)) {
+            Some(address) => UseKind::NewAddress(address),
+            None if is_in_interval => UseKind::Again,
+            None => UseKind::InNewInterval,
+        }
     }
 
     /// The reports of superseded tokens that were presented again.
@@ -196,9 +222,9 @@ impl UsageLog {
     }
 }
 
-impl Reports {
+impl<K: Eq + Hash> Reports<K> {
     /// Notes a report about a token. Returns whether it is the first in this interval.
-    pub(crate) fn note(&self, id: TokenId, now: Timestamp, interval: Duration) -> bool {
+    pub(crate) fn note(&self, id: K, now: Timestamp, interval: Duration) -> bool {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(interval);
         let believed = now.saturating_add(CLOCK_TOLERANCE);
@@ -212,5 +238,34 @@ impl Reports {
             reported.insert(id, now);
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::tests::{at, example};
+    use crate::record::{RecordParts, TokenRecord};
+
+    #[test]
+    fn a_first_use_is_one_event_also_if_its_shard_is_full() {
+        let log = UsageLog::new();
+        let row = |number: u64| {
+            let id = TokenId::from_u64(number * SHARDS as u64).unwrap();
+            let parts = RecordParts { id, last_use: None, created_at: at(0), ..example() };
+            ReadableRow::unmarked(TokenRecord::from_parts(parts))
+        };
+        let note = |row: &ReadableRow, seconds| {
+            let now = at(seconds);
+            let this = || LastUse { at: now, address: None, client: None };
+            log.note(row, false, now, Duration::from_secs(60), None, this)
+        };
+        for number in 0..MAX_PER_SHARD as u64 {
+            assert_eq!(note(&row(number), 0), UseKind::First);
+        }
+        let one_more = row(MAX_PER_SHARD as u64);
+        let kinds: Vec<_> = (0..1000).map(|seconds| note(&one_more, seconds)).collect();
+        assert_eq!(kinds.iter().filter(|kind| **kind == UseKind::First).count(), 1);
+        assert!(log.pending(one_more.record().id()).is_none(), "it is bounded");
     }
 }

@@ -191,7 +191,8 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
         failed.to_string(),
         "a token is sealed under key 1, which the key ring lacks; add that key to the ring"
     );
-    // A revoked row needs no key any more.anew.tokens.block_on(more.anew.tokens.revoke(&operator("ops"), lost.id(), Reason::REQUESTED)).unwrap();
+    // A revoked row needs no key any more.
+    anew.tokens.block_on(anew.tokens.revoke(ops(), lost.id(), Reason::REQUESTED)).unwrap();
     assert!(
         anew.tokens.block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full()))).is_ok()
     );

@@ -102,6 +102,8 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(rotated)",
         "Refused(derived)",
         "Refused(overlap too long)",
+        "Refused(overlap with less)",
+        "Refused(overlapping)",
         "Refused(key not lost)",
         "Trusted",
         "Refused(active)",
@@ -200,8 +202,9 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
         Act::Expiring(within, limit) => model.expiring(*within, *limit),
         Act::Change { who, id, change } => either(model.change(who, *id, change)),
         Act::Rotate { who, id, turn } => either(model.rotate(who, *id, turn, new)),
-        Act::Revoke { who, id, reason } => match model.visible(who, *id) {
-            Some(_) => Answer::Count(model.revoke(&Filter::of_id(*id), who.actor(), reason)),
+        Act::EndOverlap { who, id } => model.end_overlap(who, *id),
+        Act::Revoke { who, id, reason } => match model.visible(who, *id).map(line_of) {
+            Some(line) => Answer::Count(model.revoke(&line, who.actor(), reason)),
             None => Answer::Unknown,
         },
         Act::RevokeMatching { who, filter, reason } => match who.limit(filter) {
@@ -212,8 +215,8 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
             None => Answer::Count(0),
         },
         Act::RevokeLeaked(_, found, who) => model.revoke_leaked(found, who),
-        Act::Forget { who, id } => match model.visible(who, *id) {
-            Some(_) => Answer::Count(model.forget(&Filter::of_id(*id), who)),
+        Act::Forget { who, id } => match model.visible(who, *id).map(line_of) {
+            Some(line) => Answer::Count(model.forget(&line, who)),
             None => Answer::Unknown,
         },
         Act::ForgetOwner { owner, who } => {
@@ -240,6 +243,10 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
         }
     };
     (answer, std::mem::take(&mut model.told))
+}
+
+fn line_of(row: &reference::Row) -> Filter {
+    Filter::of_family(&row.line.owner, row.line.family)
 }
 
 fn either(verdict: Verdict) -> Answer {
@@ -384,6 +391,12 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 Ok(view) => Answer::Found(Box::new(Line::of(&view))),
                 Err(error) => not_managed(&error),
             },
+            Act::EndOverlap { who, id } => {
+                match tokens.block_on(tokens.end_overlap(who.actor(), *id)) {
+                    Ok(count) => Answer::Count(count),
+                    Err(error) => unchanged(&error),
+                }
+            }
             Act::Revoke { who, id, reason } => {
                 counted(tokens.block_on(tokens.revoke(who.actor(), *id, reason.clone())))
             }
@@ -495,7 +508,9 @@ fn unchanged(error: &ChangeError) -> Answer {
         ChangeError::NarrowedApart => "narrowed apart",
         ChangeError::Derived => "derived",
         ChangeError::LabelTaken => "label taken",
-        ChangeError::Rotated { .. } => "rotated",
+        ChangeError::Rotated { current } => return Answer::RotatedTo(*current),
+        ChangeError::OverlapWithLess => "overlap with less",
+        ChangeError::Overlapping { .. } => "overlapping",
         ChangeError::Conflict => "conflict",
         _ => return Answer::Failed,
     })

@@ -288,7 +288,8 @@ fn a_second_rotation_brings_no_revoked_successor_back() {
             || tokens.block_on(tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60))));
         let successor = again().unwrap();
         let before = store.parts(successor.id());
-        revoke(&bench, successor.id());
+        let only = Filter::of_id(successor.id());
+        tokens.block_on(tokens.revoke_matching(ops(), &only, Reason::REQUESTED)).unwrap();
         store.change(successor.id(), |parts| unrevoke(parts, &before));
         let rows = store.rows();
         assert!(matches!(again(), Err(ChangeError::Rotated { .. })), "{what}");

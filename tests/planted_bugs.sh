@@ -156,21 +156,33 @@ plant "an owner may see another's token" src/authority.rs \
 plant "an owner's act is not limited to their own tokens" src/authority.rs \
     "is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
     "is_theirs.then(|| filter)"
-plant "one token more than the limit" src/store/memory.rs \
-    "live().count() >= limit as usize" \
-    "live().count() > limit as usize"
+plant "one token more than the limit" src/store/rules.rs \
+    "others().count() >= limit as usize" \
+    "others().count() > limit as usize"
 plant "one token more than the limit, in SQL" src/store/sqlite/calls.rs \
     ">= i64::from(*limit)" \
     "> i64::from(*limit)"
-plant "a use goes backwards" src/store/memory.rs \
-    "stored.at < last_use.at" \
-    "stored.at != last_use.at"
-plant "a new form is written whatever the revision" src/store/memory.rs \
-    "&& old.revision() == new.revision()" \
+plant "a use goes backwards" src/store/rules.rs \
+    "if stored.at >= last_use.at && stored.at <= believed_until" \
+    "if stored.at == last_use.at && stored.at <= believed_until"
+plant "a new form is written whatever the revision" src/store/rules.rs \
+    "&& stored.revision() == revision" \
     ""
-plant "what was issued under a revoked token lives on" src/store/memory.rs \
-    "matching.iter().chain(&derived).filter(" \
-    "matching.iter().filter("
+plant "what was issued under a revoked token lives on" src/store/rules.rs \
+    "(filter.matches(row) || is_derived() && !filter.spares(row))" \
+    "filter.matches(row)"
+plant "a family that is excepted is revoked with the others" src/store/rules.rs \
+    "is_derived() && !filter.spares(row)" \
+    "is_derived()"
+plant "an idle row takes a place" src/record/status.rs \
+    "&& used_after.is_none_or(|limit| self.last_seen(now) > limit)" \
+    ""
+plant "a damaged row loses when it was revoked" src/row.rs \
+    "revoked_at: Some(revocation.at)," \
+    "revoked_at: row.revoked_at,"
+plant "head and body of a row may disagree" src/store/row_bytes.rs \
+    "body.record().is_some() && facts == agreed;" \
+    "body.record().is_some();"
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "WHEN revision < 9223372036854775807 THEN revision + 1" \
     "WHEN TRUE THEN revision + 1"
@@ -202,14 +214,71 @@ plant "a token can be narrowed to more than it may" src/authority/change.rs \
     "if !self.engine.policy.includes(record.access(), &access) {" \
     "if false {"
 plant "a rotated token can be extended" src/authority/change.rs \
-    "if record.successor().is_some() {" \
-    "if false {"
+    "self.refuse_superseded(&old, own_use, now).await?;" \
+    ""
 plant "a second rotation takes the wider access of both" src/issue.rs \
     "None => both.into_iter().find(within_both)" \
     "None => Some(both[0])"
 plant "a token rotated without overlap lives on where a clock is behind" src/issue.rs \
-    "Duration::ZERO => now.saturating_sub(CLOCK_TOLERANCE)," \
-    "Duration::ZERO => now,"
+    "0 => ended_everywhere(now)," \
+    "0 => now,"
+plant "a revocation ends one token of a line" src/authority/line.rs \
+    "Some(family) => Filter { owner, family: Some(family), ..Filter::every_token() }," \
+    "Some(_) => Filter { owner, ..Filter::of_id(id) },"
+plant "an owner may revoke a row whose owner can't be read" src/authority/line.rs \
+    "row.owner().map_or(!matches!(by, Actor::Owner(_)), |owner| by.may_see(owner));" \
+    "row.owner().map_or(true, |owner| by.may_see(owner));"
+plant "what is taken away lives on in an overlap" src/authority/change.rs \
+    "self.refuse_overlapping(&old, now).await?;" \
+    ""
+plant "a rotation lets an earlier overlap run on" src/authority/change.rs \
+    "if old.record().family() != id {" \
+    "if false {"
+plant "a rotation to less access has the policy's overlap" src/issue.rs \
+    "None if is_less => Duration::ZERO," \
+    "None if false => Duration::ZERO,"
+plant "a rotation to less access has an overlap if asked" src/issue.rs \
+    "Some(asked) if is_less && asked.as_secs() > 0 => {" \
+    "Some(_) if false => {"
+plant "an overlap ends now, and later where a clock is behind" src/authority/line.rs \
+    "let end = issue::ended_everywhere(self.now());" \
+    "let end = self.now();"
+plant "a tampered superseded row stands in the way" src/authority/line.rs \
+    "if self.is_intact(&row)? {" \
+    "if true {"
+plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
+    "if ring.key(key_id).is_none() {" \
+    "if false {"
+plant "a check overlooks wrong seals" src/authority/check.rs \
+    "SealCheck::Wrong => report.tampered.push(row.id())," \
+    "SealCheck::Wrong => {}"
+plant "an examination is told each time" src/authority/examine.rs \
+    "if self.engine.usage.examinations().note(view.id(), now, interval) {" \
+    "if true {"
+plant "ended tokens crowd out active ones" src/authority/examine.rs \
+    "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
+    "let has_ended = |_: &TokenView| false;"
+plant "a new address is told each time" src/usage_log.rs \
+    "let told = |address| self.addresses.note((record.id(), address), now, ADDRESS_TOLD_FOR);" \
+    "let told = |_| true;"
+plant "a new address within the interval is not told" src/usage_log.rs \
+    "if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {" \
+    "if stored.is_some_and(|stored| is_recent(stored.at)) {"
+plant "a first use is told each time if its shard is full" src/usage_log.rs \
+    "self.first_uses.note(record.id(), now, Duration::MAX)" \
+    "true"
+plant "a key file that the group may read is taken" src/key_ring.rs \
+    "if mode & 0o077 != 0 {" \
+    "if mode & 0o027 != 0 {"
+plant "two keys that are one for HMAC are taken" src/key_ring.rs \
+    "*padded(other) == *padded(&key);" \
+    "*other == **key;"
+plant "a ring in place of a path is echoed" src/key_ring.rs \
+    "if path.to_str().is_some_and(looks_like_a_ring) {" \
+    "if false {"
+plant "a clock that was set back puts off the purge" src/upkeep.rs \
+    "now < last || now >= last" \
+    "now >= last"
 plant "a change whose answer nobody heard is not told" src/event.rs \
     "if self.count > 0 || !self.is_certain {" \
     "if self.count > 0 {"

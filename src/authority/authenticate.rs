@@ -219,7 +219,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             client: recorded.clean_client().map(Box::from),
         };
         let is_own = self.engine.sealer.has_marked(row);
-        let kind = self.engine.usage.note(row, is_own, now, policy.usage_interval(), this);
+        let (interval, address) = (policy.usage_interval(), recorded.known_address());
+        let kind = self.engine.usage.note(row, is_own, now, interval, address, this);
         if self.engine.observer.is_none() {
             return;
         }

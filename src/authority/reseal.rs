@@ -7,16 +7,17 @@ use crate::error::{Failed, ManageError, RetireError};
 use crate::event::Event;
 use crate::key::KeyId;
 use crate::record::{Actor, SealCheck, TokenRecord};
+use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
+use crate::store::{Certainty, Filter, Page, Replace, Replaced, Row, StoreError, TokenStore};
 use crate::text::Operator;
 use crate::view::{ResealProgress, ResealReport};
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Seals every row again that another key of the ring seals, under the active key.
     ///
-    /// It goes row by row while tokens are in use, so it may be stopped and run again. A row that
-    /// is changed at the same time is left for the next run.
+    /// It goes page by page while tokens are in use, hundreds of rows to a commit, so it may be
+    /// stopped and run again. A row that is changed at the same time is left for the next run.
     ///
     /// # Errors
     /// [`Failed`] if the store fails. What was resealed stays so.
@@ -105,10 +106,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let not_under_active_key = self.not_under_active_key();
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
-            for row in &rows {
-                run.reseal_row(row).await?;
-                after_each();
-            }
+            run.reseal_page(&rows).await?;
+            rows.iter().for_each(|_| after_each());
         }
         run.report.left = self.count_by_key(not_under_active_key).await?;
         Ok(run.report.clone())
@@ -146,41 +145,88 @@ struct ResealRun<'a, S: TokenStore> {
 }
 
 impl<S: TokenStore> ResealRun<'_, S> {
-    async fn reseal_row(&mut self, row: &Row) -> Result<(), Failed> {
+    /// Reseals a page of rows in one call to the store, so that it takes one commit.
+    async fn reseal_page(&mut self, rows: &[Row]) -> Result<(), Failed> {
+        let live = self.tokens.live_at(self.tokens.now());
+        let mut replaces = Vec::new();
+        for row in rows {
+            let new_form = self.new_form(row);
+            replaces.extend(new_form.map(|row| Replace {
+                row: row.into(),
+                live,
+                unique_label: false,
+                revokes_derived: None,
+            }));
+        }
+        if replaces.is_empty() {
+            return Ok(());
+        }
+        let answers = match self.tokens.store.replace(&replaces).await {
+            Err(error) if error.certainty() == Certainty::Unknown => {
+                self.look_up(&replaces, error).await?
+            }
+            answered => answered?,
+        };
+        if answers.len() != replaces.len() || answers.contains(&Replaced::LabelTaken) {
+            let broken = format!("{} replacements got the answers {answers:?}", replaces.len());
+            return Err(StoreError::unknown(broken).into());
+        }
+        for (replace, answer) in replaces.iter().zip(answers) {
+            match answer {
+                Replaced::Done => self.report.moved += 1,
+                Replaced::Stale | Replaced::LabelTaken => {
+                    self.report.trusted.retain(|id| *id != replace.row.id());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the rows whose replacement may have happened, and compares seals.
+    async fn look_up(
+        &self,
+        replaces: &[Replace],
+        lost: StoreError,
+    ) -> Result<Vec<Replaced>, StoreError> {
+        let seal = |row: &Row| row.record().and_then(TokenRecord::seal);
+        for replace in replaces {
+            let found = self.tokens.store.find(replace.row.id()).await.ok().flatten();
+            if found.as_ref().and_then(seal) != seal(&replace.row) {
+                return Err(lost);
+            }
+        }
+        Ok(vec![Replaced::Done; replaces.len()])
+    }
+
+    /// Seals a row under the active key, if it is intact or trusted.
+    fn new_form(&mut self, row: &Row) -> Option<ReadableRow> {
         let Some(readable) = row.readable() else {
             self.report.tampered.push(row.id());
-            return Ok(());
+            return None;
         };
         let sealer = &self.tokens.engine.sealer;
         let record = readable.record();
         let is_trusted = self.trusted.is_some_and(|(lost, _)| lost == record.key_id());
-        let new = match sealer.intact(readable) {
+        let new_form = match sealer.intact(readable) {
             Ok(intact) => sealer.reseal(intact, SealChange::default()),
             Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),
             // Left for a host that has the key, or knows the version.
-            Err(SealCheck::KeyMissing | SealCheck::UnknownVersion(_)) => return Ok(()),
+            Err(SealCheck::KeyMissing | SealCheck::UnknownVersion(_)) => return None,
             // A row without a seal comes here, too, even under a lost key: its revocation was
             // cleared by hand, and a new seal would revive the token.
             Err(_) => {
                 self.report.tampered.push(row.id());
-                return Ok(());
+                return None;
             }
         };
         // Only a hand could set the highest revision, and no change can go beyond it.
         if record.revision() >= TokenRecord::MAX_REVISION {
             self.report.tampered.push(row.id());
-            return Ok(());
+            return None;
         }
-        let live = self.tokens.live_at(self.tokens.now());
-        let replace = Replace { row: new.into(), live, unique_label: false, revokes_derived: None };
         // Named before the call, because the future may be dropped and the answer may be lost.
         self.report.trusted.extend(is_trusted.then_some(row.id()));
-        let replaced = self.tokens.replace(&replace).await;
-        if is_trusted && matches!(replaced, Ok(Replaced::Stale)) {
-            self.report.trusted.pop();
-        }
-        self.report.moved += u64::from(replaced? == Replaced::Done);
-        Ok(())
+        Some(new_form)
     }
 }
 

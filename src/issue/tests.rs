@@ -1,5 +1,6 @@
 use super::*;
-use crate::record::tests::at;
+use crate::record::RecordParts;
+use crate::record::tests::{at, example};
 
 fn grant(new: NewToken, policy: &Policy) -> Result<Expires, String> {
     new.grant(policy, at(0)).map(|granted| granted.expires).map_err(|error| error.to_string())
@@ -77,4 +78,30 @@ fn a_rotation_keeps_the_end_or_takes_the_latest_that_is_allowed_today() {
     assert_eq!(after(&short, Expires::Never), in_a_day);
     let endless = policy().with_never_expiring().unwrap();
     assert_eq!(after(&endless, Expires::Never), Expires::Never);
+}
+
+#[test]
+fn a_second_rotation_has_the_smaller_access_of_both_and_no_overlap_if_that_is_less() {
+    let record = |scopes: &[&str]| {
+        let access = Access::scopes(scopes.iter().copied()).unwrap();
+        TokenRecord::from_parts(RecordParts { access, ..example() })
+    };
+    let policy = Policy::new("acme").unwrap().with_overlap(Duration::from_secs(100)).unwrap();
+    let grant = |old: &TokenRecord, last: &TokenRecord, rotation: Rotation| {
+        let granted = rotation.grant(old, last, &policy, at(0));
+        granted.map(|(granted, old_ends)| (granted.access, old_ends))
+    };
+    let (both, one, other) = (record(&["r", "w"]), record(&["r"]), record(&["w"]));
+    let ended = Expires::At(at(-300));
+    for (old, last) in [(&both, &one), (&one, &both)] {
+        let granted = grant(old, last, Rotation::new()).unwrap();
+        assert_eq!(granted, (one.access().clone(), ended));
+    }
+    let same = grant(&one, &one, Rotation::new()).unwrap();
+    assert_eq!(same, (one.access().clone(), Expires::At(at(100))));
+    let apart = grant(&one, &other, Rotation::new());
+    assert!(matches!(apart, Err(ChangeError::NarrowedApart)));
+    let asked = Rotation::new().overlap(Duration::from_secs(1));
+    let asked = grant(&both, &one, asked);
+    assert!(matches!(asked, Err(ChangeError::OverlapWithLess)));
 }

@@ -34,6 +34,9 @@ pub enum KeyRingError {
         /// Its permission bits.
         mode: u32,
     },
+    /// A key ring was given where the name of its place is wanted. It is not shown.
+    #[error("a key was given in place of {0}; call `KeyRing::parse` to read a ring from a text")]
+    RingGiven(&'static str),
     /// The environment variable is not set, or is not text.
     #[error("the environment variable {0} holds no key ring")]
     NoVariable(Box<str>),

@@ -68,6 +68,10 @@ pub(crate) enum Act {
         id: TokenId,
         turn: Turn,
     },
+    EndOverlap {
+        who: Who,
+        id: TokenId,
+    },
     Revoke {
         who: Who,
         id: TokenId,
@@ -237,6 +241,8 @@ pub(crate) enum Answer {
     Count(u64),
     /// Doesn't authenticate any more, so there is nothing to change.
     NotActive(Status),
+    /// Was rotated, and this is the current token of its line.
+    RotatedTo(TokenId),
     Leaks(Vec<(TokenId, LeakOutcome)>),
     Keys(Vec<(u32, u64)>),
     Trusted(Vec<TokenId>),
@@ -252,6 +258,7 @@ impl Answer {
             Answer::Denied { reason, .. } => format!("Denied({reason:?})"),
             Answer::Found(line) => format!("Found({:?})", line.status),
             Answer::NotActive(status) => format!("NotActive({status:?})"),
+            Answer::RotatedTo(_) => "Refused(rotated)".to_owned(),
             Answer::Leaks(leaks) => {
                 format!("Leaks({:?})", leaks.first().map(|(_, outcome)| outcome))
             }
@@ -451,7 +458,7 @@ impl Draw {
 
     /// The next act of a sequence. `texts` are those of all tokens that were ever issued in it.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
-        match self.below(147) {
+        match self.below(151) {
             0..18 => Act::Issue(self.wish(model)),
             18..46 => self.authenticate(model, texts),
             46..54 => {
@@ -491,6 +498,10 @@ impl Draw {
             124..127 => {
                 let (lost, only) = self.of(&[(1, 2), (2, 1), (1, 1)]);
                 Act::Trust { lost, only, who: Who::Operator(self.of(&OPERATORS)) }
+            }
+            127..131 => {
+                let (who, id) = self.who_and_id(model, texts);
+                Act::EndOverlap { who, id }
             }
             _ => Act::SetClock(self.clock(model)),
         }

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use app_tokens::error::DenialReason;
+use app_tokens::event::ChangeKind;
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::store::Filter;
 use app_tokens::{LeakOutcome, Owner, Reason, Requirement, Timestamp, TokenId};
@@ -16,8 +17,10 @@ pub(crate) struct Model {
     pub(crate) now: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) told: Vec<Told>,
-    /// Whoever was let in once: he may ask for more later on.
+    /// The tokens that were let in once: their holders may ask for more later on.
     pub(crate) entered: Vec<TokenId>,
+    /// Which new address was told of which token, and when.
+    addresses: Vec<(TokenId, IpAddr, i64)>,
 }
 
 pub(crate) struct Row {
@@ -64,7 +67,7 @@ fn refuse_if(refused: bool, why: &'static str) -> Result<(), Answer> {
 impl Model {
     pub(crate) fn new(rules: Rules) -> Model {
         let (rows, told, entered) = (Vec::new(), Vec::new(), Vec::new());
-        Model { rules, now: BEGINNING, rows, told, entered }
+        Model { rules, now: BEGINNING, rows, told, entered, addresses: Vec::new() }
     }
 
     pub(crate) fn issue(&mut self, wish: &Wish, under: Option<TokenId>, new: TokenId) -> Verdict {
@@ -238,23 +241,38 @@ impl Model {
         let Row { line, pending, .. } = &mut self.rows[row];
         // A use in the future was noted by a broken clock, and answers nothing.
         let is_believed = |last: &&LastUse| last.at.as_unix() <= now + TOLERANCE;
-        let mut known = pending.iter().chain(&line.last_use).filter(is_believed);
-        if known.any(|last| last.at.as_unix() > now - interval) {
-            return;
-        }
+        let is_recent = |last: &LastUse| last.at.as_unix() > now - interval;
         let origins = self.rules.origins;
         let client = client.filter(|_| origins).map(Into::into);
         let this = LastUse { at: time(now), address: address.filter(|_| origins), client };
-        let before = pending.as_ref().filter(is_believed);
-        let before = before.or(line.last_use.as_ref().filter(is_believed));
-        match (before.map(|before| before.address), this.address) {
-            (None, _) => self.told.push(Told::FirstUse(line.id, address)),
-            (Some(Some(before)), Some(this)) if before != this => {
-                self.told.push(Told::NewAddress(line.id, this));
-            }
-            _ => {}
+        let is_new = |last: &LastUse| {
+            last.address.is_some() && this.address.is_some() && last.address != this.address
+        };
+        let stored = line.last_use.as_ref().filter(is_believed);
+        if stored.is_some_and(|stored| is_recent(stored) && !is_new(stored)) {
+            return;
         }
-        *pending = Some(this);
+        let before = pending.as_ref().filter(is_believed).or(stored);
+        let new_address = before.filter(|before| is_new(before)).and(this.address);
+        let is_noted = !before.is_some_and(is_recent);
+        let is_first = before.is_none();
+        if is_noted {
+            *pending = Some(this);
+        }
+        let id = line.id;
+        if is_first {
+            self.told.push(Told::FirstUse(id, address));
+        }
+        if let Some(new) = new_address {
+            let is_told = |(told, address, at): &(TokenId, IpAddr, i64)| {
+                *told == id && *address == new && *at > now - DAY && *at <= now + TOLERANCE
+            };
+            if !self.addresses.iter().any(is_told) {
+                self.addresses.retain(|(told, address, _)| *told != id || *address != new);
+                self.addresses.push((id, new, now));
+                self.told.push(Told::NewAddress(id, new));
+            }
+        }
     }
 
     pub(crate) fn list(&mut self, filter: &Filter, after: Option<TokenId>, limit: u32) -> Answer {
@@ -301,7 +319,64 @@ impl Model {
         }
     }
 
+    /// The current token of a line; `successor` where it has none any more.
+    fn rotated_to(&self, old: &Line, successor: TokenId) -> Answer {
+        let lines = self.rows.iter().map(|row| &row.line);
+        let current = lines
+            .filter(|line| line.owner == old.owner && line.family == old.family)
+            .filter(|line| line.revocation.is_none() && line.successor.is_none());
+        let newest = current.max_by_key(|line| (line.created_at, line.id));
+        Answer::RotatedTo(newest.map_or(successor, |line| line.id))
+    }
+
+    /// The places of the superseded tokens of a line that end after this instant, by their ids.
+    fn overlapping(&self, old: &Line, ended_by: i64) -> Vec<usize> {
+        let is_living = |row: &usize| {
+            let line = &self.rows[*row].line;
+            line.owner == old.owner
+                && line.family == old.family
+                && line.revocation.is_none()
+                && line.successor.is_some()
+                && line.end().is_some_and(|end| end > ended_by)
+        };
+        let mut living: Vec<usize> = (0..self.rows.len()).filter(is_living).collect();
+        living.sort_by_key(|row| self.rows[*row].line.id);
+        living
+    }
+
+    fn end_superseded(&mut self, old: &Line, except: Option<TokenId>, who: &Who) -> u64 {
+        let end = self.now - TOLERANCE;
+        let mut count = 0;
+        for row in self.overlapping(old, end) {
+            let id = self.rows[row].line.id;
+            if Some(id) != except {
+                self.rows[row].line.expires = Expires::At(time(end));
+                self.rows[row].key = ACTIVE;
+                let kind = ChangeKind::OverlapEnded;
+                self.told.push(Told::Changed(id, kind, false, who.actor()));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    pub(crate) fn end_overlap(&mut self, who: &Who, id: TokenId) -> Answer {
+        match self.visible(who, id).map(|row| row.line.clone()) {
+            Some(line) => Answer::Count(self.end_superseded(&line, None, who)),
+            None => Answer::Unknown,
+        }
+    }
+
     pub(crate) fn change(&mut self, who: &Who, id: TokenId, change: &Change) -> Verdict {
+        if let Some(row) = self.visible(who, id)
+            && let Some(successor) = row.line.successor
+        {
+            return Err(match self.status(row) {
+                None => Answer::Failed,
+                Some(Status::Revoked) => Answer::NotActive(Status::Revoked),
+                Some(_) => self.rotated_to(&row.line, successor),
+            });
+        }
         let row = self.good(who, id)?;
         let old = self.rows[row].line.clone();
         let mut new = old.clone();
@@ -315,7 +390,6 @@ impl Model {
                 new.access = access.clone();
             }
             Change::End(end) => {
-                refuse_if(old.successor.is_some(), "rotated")?;
                 let later = end.is_later_than(old.expires);
                 refuse_if(old.derived_from.is_some() && later, "derived")?;
                 new.expires = *end;
@@ -324,6 +398,7 @@ impl Model {
         }
         let revoked_derived = old.is_more(&new.access, new.expires);
         if revoked_derived {
+            refuse_if(!self.overlapping(&old, self.now).is_empty(), "overlapping")?;
             self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
         }
         self.rows[row].line = new;
@@ -340,11 +415,15 @@ impl Model {
             None => row,
             Some(Ok(last)) => last,
             Some(Err(Answer::Failed)) => return Err(Answer::Failed),
-            Some(Err(_)) => return refuse("rotated"),
+            Some(Err(_)) => {
+                return Err(self.rotated_to(&self.rows[row].line, successor.unwrap_or(id)));
+            }
         };
         let (old, was) = (self.rows[row].line.clone(), self.rows[last].line.clone());
         let used = was.last_use.is_some() || was.successor.is_some();
-        refuse_if(last != row && used, "rotated")?;
+        if last != row && used {
+            return Err(self.rotated_to(&old, was.id));
+        }
         let less = if old.access.includes(&was.access) { &was.access } else { &old.access };
         refuse_if(turn.access.is_none() && !was.access.includes(less), "narrowed apart")?;
         let access = turn.access.as_ref().unwrap_or(less).clone();
@@ -356,7 +435,11 @@ impl Model {
             refuse_if(old.derived_from.is_some() && later, "derived")?;
             self.refuse_end(end.at().map(Timestamp::as_unix), self.now)?;
         }
-        let overlap = turn.overlap.unwrap_or(self.rules.overlap.min(self.rules.max_overlap));
+        let has_less = !access.includes(&old.access) || !access.includes(&was.access);
+        let asked = turn.overlap.unwrap_or(0);
+        refuse_if(has_less && asked > 0, "overlap with less")?;
+        let by_policy = self.rules.overlap.min(self.rules.max_overlap);
+        let overlap = turn.overlap.unwrap_or(if has_less { 0 } else { by_policy });
         refuse_if(overlap > self.rules.max_overlap, "overlap too long")?;
         // Over at once on every host, however far its clock is behind.
         let overlap = if overlap == 0 { self.now - 300 } else { self.now + overlap };
@@ -365,6 +448,9 @@ impl Model {
         let revocation = self.revocation(who.actor(), &Reason::ROTATED);
         let is_less = [&old, &was].iter().any(|than| than.is_more(&access, expires));
         let revoked_derived = is_less || old_ends <= self.now;
+        if old.family != id {
+            self.end_superseded(&old, Some(id), who);
+        }
         if revoked_derived {
             self.end_derived(&old, &revocation);
         }

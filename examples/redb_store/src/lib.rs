@@ -4,7 +4,6 @@
 //! writer at a time, which is all the isolation that the contract asks for.
 
 use std::error::Error;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,25 +76,17 @@ impl RedbStore {
 
 impl TokenStore for RedbStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        self.change(|tables| {
-            let id_taken = tables.owner(insert.row.id())?.is_some();
-            let owner = owner_of(&insert.row);
-            let decision = rules::insert(insert, id_taken, &tables.of(owner)?);
-            tables.write(owner, decision)
-        })
+        let rule = |id_taken, rows: &[Row]| rules::insert(insert, id_taken, rows);
+        self.change(|tables| tables.decide(&insert.row, rule))
     }
 
     async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
-        self.change(|tables| {
-            let id_taken = tables.owner(supersede.row.id())?.is_some();
-            let owner = owner_of(&supersede.row);
-            let decision = rules::supersede(supersede, id_taken, &tables.of(owner)?);
-            tables.write(owner, decision)
-        })
+        let rule = |id_taken, rows: &[Row]| rules::supersede(supersede, id_taken, rows);
+        self.change(|tables| tables.decide(&supersede.row, rule))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(|tables| tables.find(id))
+        self.read(|tables| Ok(tables.find(id)?.map(|(_, row)| row)))
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
@@ -114,32 +105,21 @@ impl TokenStore for RedbStore {
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         self.change(|tables| {
-            let mut replace_one = |replace: &Replace| {
-                let owner = owner_of(&replace.row);
-                let decision = rules::replace(replace, &tables.of(owner)?);
-                tables.write(owner, decision)
-            };
-            replaces.iter().map(&mut replace_one).collect()
+            let rule = |replace| move |_, rows: &[Row]| rules::replace(replace, rows);
+            replaces.iter().map(|replace| tables.decide(&replace.row, rule(replace))).collect()
         })
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         self.change(|tables| {
-            let mut count = 0;
-            for owner in tables.owners(filter)? {
-                let decision = rules::revoke(filter, revocation, &tables.of(&owner)?);
-                count += tables.write(&owner, decision)?;
-            }
-            Ok(count)
+            tables.decide_each(filter, |rows, _| rules::revoke(filter, revocation, rows))
         })
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
         self.change(|tables| {
             for last_use in uses {
-                if let (Some(owner), Some(row)) =
-                    (tables.owner(last_use.0)?, tables.find(last_use.0)?)
-                {
+                if let Some((owner, row)) = tables.find(last_use.0)? {
                     tables.write(&owner, rules::touch(&[last_use.clone()], now, &[row]))?;
                 }
             }
@@ -150,15 +130,8 @@ impl TokenStore for RedbStore {
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         let everything = Filter::every_token();
         let filter = if let Purge::Matching(filter) = purge { filter } else { &everything };
-        self.change(|tables| {
-            let (mut count, mut left) = (0, limit);
-            for owner in tables.owners(filter)? {
-                let decision = rules::purge(purge, left, &tables.of(&owner)?);
-                left -= decision.delete.len() as u32;
-                count += tables.write(&owner, decision)?;
-            }
-            Ok(count)
-        })
+        let rule = |rows: &[Row], deleted| rules::purge(purge, limit - deleted as u32, rows);
+        self.change(|tables| tables.decide_each(filter, rule))
     }
 }
 
@@ -180,21 +153,22 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         Ok(self.owners.get(id.as_u64())?.map(|owner| owner.value().to_owned()))
     }
 
-    fn find(&self, id: TokenId) -> Result<Option<Row>, Failure> {
-        let Some(owner) = self.owner(id)? else {
-            return Ok(None);
-        };
-        let row = self.rows.get((&*owner, id.as_u64()))?;
-        row.map(|bytes| read_row(&owner, id.as_u64(), bytes.value())).transpose()
+    /// A row, and its owner by the key.
+    fn find(&self, id: TokenId) -> Result<Option<(String, Row)>, Failure> {
+        let Some(owner) = self.owner(id)? else { return Ok(None) };
+        let Some(bytes) = self.rows.get((&*owner, id.as_u64()))? else { return Ok(None) };
+        let row = read_row(&owner, id.as_u64(), bytes.value())?;
+        Ok(Some((owner, row)))
     }
 
     /// An owner's rows.
     fn of(&self, owner: &str) -> Result<Vec<Row>, Failure> {
-        let all: RangeInclusive<(&str, u64)> = (owner, 0)..=(owner, u64::MAX);
-        let rows = self.rows.range(all)?;
-        rows.map(|row| row.map_err(Failure::from))
-            .map(|row| row.and_then(|(key, bytes)| read_row(owner, key.value().1, bytes.value())))
-            .collect()
+        let mut rows = Vec::new();
+        for row in self.rows.range((owner, 0)..=(owner, u64::MAX))? {
+            let (key, bytes) = row?;
+            rows.push(read_row(owner, key.value().1, bytes.value())?);
+        }
+        Ok(rows)
     }
 
     /// The owners whose rows a filter may match.
@@ -219,6 +193,31 @@ impl<'t> Writable<'t> {
         Ok(Tables { rows: transaction.open_table(ROWS)?, owners: transaction.open_table(OWNERS)? })
     }
 
+    /// Decides about the rows of a row's owner. The engine hands in no damaged row, so there is one.
+    fn decide<A>(
+        &mut self,
+        row: &Row,
+        rule: impl FnOnce(bool, &[Row]) -> Decision<A>,
+    ) -> Result<A, Failure> {
+        let owner = row.owner().map_or("", Owner::as_str);
+        let decision = rule(self.owner(row.id())?.is_some(), &self.of(owner)?);
+        self.write(owner, decision)
+    }
+
+    /// Decides about the rows of each owner, by what is counted so far. Returns the sum.
+    fn decide_each(
+        &mut self,
+        filter: &Filter,
+        rule: impl Fn(&[Row], u64) -> Decision<u64>,
+    ) -> Result<u64, Failure> {
+        let mut count = 0;
+        for owner in self.owners(filter)? {
+            let decision = rule(&self.of(&owner)?, count);
+            count += self.write(&owner, decision)?;
+        }
+        Ok(count)
+    }
+
     fn write<A>(&mut self, owner: &str, decision: Decision<A>) -> Result<A, Failure> {
         for row in decision.put {
             self.rows.insert((owner, row.id().as_u64()), &*row.to_bytes())?;
@@ -238,9 +237,4 @@ fn read_row(owner: &str, id: u64, bytes: &[u8]) -> Result<Row, Failure> {
     let (key, facts) = (Owner::new(owner)?, row.standing_facts());
     let is_right = facts.owner.as_ref() == Some(&key);
     Ok(if is_right { row } else { Row::damaged(DamagedRow { owner: Some(key), ..facts }) })
-}
-
-/// The engine hands in no damaged row, so each has an owner.
-fn owner_of(row: &Row) -> &str {
-    row.owner().map_or("", Owner::as_str)
 }
