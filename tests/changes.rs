@@ -697,7 +697,7 @@ fn nothing_is_issued_under_a_token_that_ends_or_changes_between_look_and_write()
             host.block_on(host.revoke(&ops(), id, Reason::REQUESTED)).unwrap();
         }),
         ("rotated", |host, id| {
-            drop(host.block_on(host.rotate(&ops(), id, Rotation::new())).unwrap())
+            drop(host.block_on(host.rotate(&ops(), id, Rotation::new())).unwrap());
         }),
         ("narrowed", |host, id| {
             let none = Access::scopes::<&str>([]).unwrap();

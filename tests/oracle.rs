@@ -168,7 +168,7 @@ type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
     ("the seal", Answer::Refused(Status::Revoked), |parts, before| {
-        parts.seal = before.seal.clone()
+        parts.seal = before.seal.clone();
     }),
     ("no revocation", Answer::Refused(Status::Tampered), |parts, _| parts.revocation = None),
     ("no revocation and a made-up seal", Answer::Refused(Status::Tampered), |parts, _| {
