@@ -173,3 +173,7 @@ pub use transaction::{InTransaction, UnsentEvents};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("mistakes.md")]
+struct Mistakes;
