@@ -95,7 +95,7 @@ impl TokenStore for MemoryStore {
         match filter {
             Filter { id: Some(id), .. } => rows.by_id.get(*id).iter().for_each(&mut consider),
             Filter { owner: Some(owner), .. } => {
-                rows.of(Some(owner)).iter().for_each(&mut consider)
+                rows.of(Some(owner)).iter().for_each(&mut consider);
             }
             _ => rows.by_id.for_each(&mut consider),
         }
