@@ -93,6 +93,7 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
+//! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]

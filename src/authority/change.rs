@@ -318,7 +318,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             },
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
-        let seal = |row: &Row| row.record().and_then(|record| record.seal());
+        let seal = |row: &Row| row.record().and_then(TokenRecord::seal);
         let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
         if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
     }
