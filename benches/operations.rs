@@ -64,7 +64,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         lines.push((what, median(calls, call)));
     };
     line("issue", calls, &mut |n| {
-        drop(tokens.block_on(tokens.issue(new(10 * (TOKENS + n)))).unwrap())
+        drop(tokens.block_on(tokens.issue(new(10 * (TOKENS + n)))).unwrap());
     });
     line("authenticate + require", calls, &mut |n| drop(caller(&texts[n])));
     let parent = caller(&texts[0]);
@@ -91,7 +91,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         assert_eq!(page.unwrap().tokens.len(), 100);
     });
     line("rename", calls, &mut |n| {
-        drop(tokens.block_on(tokens.rename(operator, ids[n], "Another")).unwrap())
+        drop(tokens.block_on(tokens.rename(operator, ids[n], "Another")).unwrap());
     });
     let access = Access::scopes(["files:read"]).unwrap();
     line("narrow", calls, &mut |n| {

@@ -58,7 +58,7 @@ fn denials() {
     let [revoked, wrong] = [&*good.texts[0], &*wrong.texts[0]];
     let id = revoked["acme_".len()..][..10].parse().unwrap();
     ready(good.authority.revoke(&Operator::new("bench").unwrap(), id, Reason::REQUESTED)).unwrap();
-    let is_denied = |text: &&str| ready(good.authority.authenticate(*text)).is_err();
+    let is_denied = |text: &&str| ready(good.authority.authenticate(text)).is_err();
     let unknown = unknown.expose_secret();
     tell("denied: wrong secret, right secret of a revoked token", [wrong, revoked], is_denied);
     tell("denied: wrong secret, id that no token has", [wrong, unknown], is_denied);

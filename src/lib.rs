@@ -154,8 +154,8 @@ pub use view::{
 };
 
 pub use access::{
-    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeName,
-    Selection,
+    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeList,
+    ScopeName, Selection,
 };
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -173,3 +173,7 @@ pub use transaction::{InTransaction, UnsentEvents};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("mistakes.md")]
+struct Mistakes;

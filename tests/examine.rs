@@ -90,7 +90,7 @@ fn all_tokens_of_an_owner_are_listed_newest_first_with_uses_that_are_not_written
     drop(bench.issue("bob"));
     ready(bench.tokens.revoke(ops(), ids[1], Reason::REQUESTED)).unwrap();
     let all = ready(bench.tokens.all_of(&owner("alice"))).unwrap();
-    assert_eq!(all.tokens.iter().map(|token| token.id()).collect::<Vec<_>>(), ids);
+    assert_eq!(all.tokens.iter().map(app_tokens::TokenView::id).collect::<Vec<_>>(), ids);
     assert!(all.tokens.iter().all(|token| token.last_use().is_some()));
     assert!(!all.is_cut && all.damaged.is_empty());
 }

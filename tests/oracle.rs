@@ -31,7 +31,7 @@ const OPERATIONS: &[Operation] = &[
         changed(bench.tokens.block_on(bench.tokens.rename(&ops(), caller.id(), "x")))
     }),
     ("narrow", |bench, caller| {
-        let none = Access::scopes::<&str>([]).unwrap();
+        let none = Access::scopes([""; 0]).unwrap();
         changed(bench.tokens.block_on(bench.tokens.narrow(&ops(), caller.id(), none)))
     }),
     ("narrow to what it has", |bench, caller| {
@@ -168,7 +168,7 @@ type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
     ("the seal", Answer::Refused(Status::Revoked), |parts, before| {
-        parts.seal = before.seal.clone()
+        parts.seal = before.seal.clone();
     }),
     ("no revocation", Answer::Refused(Status::Tampered), |parts, _| parts.revocation = None),
     ("no revocation and a made-up seal", Answer::Refused(Status::Tampered), |parts, _| {

@@ -494,7 +494,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::Flush => self.note(Deed::Flush, || done(tokens.block_on(tokens.flush_usage()))),
             Deed::Purge => self.note(Deed::Purge, || done(tokens.block_on(tokens.purge()))),
             Deed::Reseal => {
-                self.note(Deed::Reseal, || none_of(&tokens.block_on(tokens.reseal())?.tampered))
+                self.note(Deed::Reseal, || none_of(&tokens.block_on(tokens.reseal())?.tampered));
             }
             Deed::Advance { seconds } => self.note(Deed::Advance { seconds }, || {
                 world.clock.0.fetch_add(seconds, SeqCst);
