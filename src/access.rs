@@ -19,7 +19,7 @@ mod scope;
 pub use network::Network;
 pub use requirement::Requirement;
 pub use resource::{Resource, ResourceKind};
-pub use scope::{AsScope, Scope, ScopeName};
+pub use scope::{AsScope, Scope, ScopeList, ScopeName};
 pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 
 /// What a token may do: some scopes, or all, on some resources, or all, from some networks, or all.
@@ -127,9 +127,9 @@ impl Access {
     ///
     /// # Errors
     /// [`InvalidText`] for a name that is no scope, or more than [`Access::MAX_LISTED`] of them.
-    pub fn scopes<S: AsScope>(scopes: impl IntoIterator<Item = S>) -> Result<Access, InvalidText> {
-        let scopes = scopes.into_iter().map(|scope| Scope::new(scope.scope_name()));
-        Ok(Access { scopes: at_most_listed(scopes, SCOPES)?, ..Access::full() })
+    pub fn scopes(scopes: impl ScopeList) -> Result<Access, InvalidText> {
+        let scopes = at_most_listed(scopes.into_scopes(), SCOPES)?;
+        Ok(Access { scopes, ..Access::full() })
     }
 
     /// Limits the access to these resources, in place of those it had.

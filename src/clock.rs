@@ -8,6 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::timestamp::Timestamp;
 
 /// A clock that the engine reads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a clock",
+    note = "take `SystemClock` or, in tests, a `ManualClock`, or implement `Clock`"
+)]
 pub trait Clock: Send + Sync {
     /// Returns the present instant.
     ///

@@ -18,6 +18,11 @@ use crate::view::TokenView;
 /// An observer can't fail or change a call; a panic in it is caught and dropped. It runs on the
 /// caller's thread, so hand slow work, such as a mail, to another task. Any `Fn(&Event<'_>)` is an
 /// observer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not observe events",
+    note = "take a closure with the type written out: `|event: &app_tokens::event::Event<'_>| …`, \
+            or implement `Observer`"
+)]
 pub trait Observer: Send + Sync {
     /// Receives one event.
     fn observe(&self, event: &Event<'_>);

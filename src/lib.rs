@@ -93,6 +93,7 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
+//! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `conformance` | `store::conformance`, the tests for stores |
 #![forbid(unsafe_code)]
@@ -153,8 +154,8 @@ pub use view::{
 };
 
 pub use access::{
-    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeName,
-    Selection,
+    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeList,
+    ScopeName, Selection,
 };
 pub use attributes::Attributes;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -172,3 +173,7 @@ pub use transaction::{InTransaction, UnsentEvents};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("mistakes.md")]
+struct Mistakes;

@@ -93,6 +93,7 @@ impl Authenticated {
     /// # Errors
     /// [`Forbidden`] if the client is outside the token's networks, or if the token's access is not
     /// enough.
+    #[doc(alias = "owner")]
     pub fn require<'r>(self, requirement: impl Into<Requirement<'r>>) -> Result<Caller, Forbidden> {
         if self.is_outside_networks {
             return Err(Forbidden::new(Missing::Network, None));

@@ -197,9 +197,19 @@ pub use table::{InvalidTableName, TableName};
 /// For a store in SQL, derive the statements from these clauses and from [`Filter`]'s public fields,
 /// and compare it with the rules. Run the conformance suite over any store.
 ///
+/// `Box<dyn TokenStore>` does not compile, since the methods are async:
+/// [`DynStore`] holds any store.
+///
 /// The trait will grow by provided methods only. A new fact in a request, in [`Filter`] or in
 /// [`RecordParts`](crate::record::RecordParts) is a new major version. So destructure them without
 /// `..`.
+#[doc(alias = "dyn TokenStore")]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store for tokens",
+    note = "take `SqliteStore` (feature `sqlite`), `PostgresStore` (feature `postgres`) or \
+            `MemoryStore`, or implement `app_tokens::TokenStore`",
+    note = "for a store that is chosen at run time, take `store::DynStore`"
+)]
 pub trait TokenStore: Send + Sync {
     /// Inserts the row of a new token. Clauses 4 to 7.
     fn insert(&self, insert: &Insert) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
@@ -281,4 +291,9 @@ const WALK_PAGE: u32 = 500;
 /// wakes them.
 ///
 /// [`TokenAuthority::block_on`](crate::TokenAuthority::block_on) needs it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` needs an async runtime, so it can't be used with `block_on`",
+    note = "`SqliteStore` and `MemoryStore` need none; with another store, await the call",
+    note = "if the futures of your own store need no runtime, implement `RuntimeFree` for it"
+)]
 pub trait RuntimeFree: TokenStore {}

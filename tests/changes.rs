@@ -435,7 +435,7 @@ fn what_was_taken_from_a_successor_while_it_is_replaced_stays_taken() {
     let old = bench.issue("alice");
     let lost = bench.rotate(&old, 100);
     let (other_host, id) = (bench.tokens.clone(), lost.id());
-    let none = Access::scopes::<&str>([]).unwrap();
+    let none = Access::scopes([""; 0]).unwrap();
     let taken = none.clone();
     store.before_the_next_write(move || {
         other_host.block_on(other_host.end_overlap(&ops(), id)).unwrap();
@@ -700,7 +700,7 @@ fn nothing_is_issued_under_a_token_that_ends_or_changes_between_look_and_write()
             drop(host.block_on(host.rotate(&ops(), id, Rotation::new())).unwrap());
         }),
         ("narrowed", |host, id| {
-            let none = Access::scopes::<&str>([]).unwrap();
+            let none = Access::scopes([""; 0]).unwrap();
             host.block_on(host.narrow(&ops(), id, none)).unwrap();
         }),
         ("shortened", |host, id| {
@@ -1069,7 +1069,7 @@ fn a_rotated_token_is_not_extended() {
 fn changes_at_once_are_all_made_or_say_that_they_are_not() {
     let bench = bench(policy());
     let token = bench.issue("alice");
-    let none = Access::scopes::<&str>([]).unwrap();
+    let none = Access::scopes([""; 0]).unwrap();
     let start = Barrier::new(3);
     thread::scope(|scope| {
         let tokens = &bench.tokens;

@@ -31,7 +31,7 @@ const OPERATIONS: &[Operation] = &[
         changed(bench.tokens.block_on(bench.tokens.rename(&ops(), caller.id(), "x")))
     }),
     ("narrow", |bench, caller| {
-        let none = Access::scopes::<&str>([]).unwrap();
+        let none = Access::scopes([""; 0]).unwrap();
         changed(bench.tokens.block_on(bench.tokens.narrow(&ops(), caller.id(), none)))
     }),
     ("narrow to what it has", |bench, caller| {

@@ -156,21 +156,33 @@ plant "an owner may see another's token" src/authority.rs \
 plant "an owner's act is not limited to their own tokens" src/authority.rs \
     "is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
     "is_theirs.then(|| filter)"
-plant "one token more than the limit" src/store/memory.rs \
-    "live().count() >= limit as usize" \
-    "live().count() > limit as usize"
+plant "one token more than the limit" src/store/rules.rs \
+    "others().count() >= limit as usize" \
+    "others().count() > limit as usize"
 plant "one token more than the limit, in SQL" src/store/sqlite/calls.rs \
     ">= i64::from(*limit)" \
     "> i64::from(*limit)"
-plant "a use goes backwards" src/store/memory.rs \
-    "stored.at < last_use.at" \
-    "stored.at != last_use.at"
-plant "a new form is written whatever the revision" src/store/memory.rs \
-    "&& old.revision() == new.revision()" \
+plant "a use goes backwards" src/store/rules.rs \
+    "if stored.at >= last_use.at && stored.at <= believed_until" \
+    "if stored.at == last_use.at && stored.at <= believed_until"
+plant "a new form is written whatever the revision" src/store/rules.rs \
+    "&& stored.revision() == revision" \
     ""
-plant "what was issued under a revoked token lives on" src/store/memory.rs \
-    "matching.iter().chain(&derived).filter(" \
-    "matching.iter().filter("
+plant "what was issued under a revoked token lives on" src/store/rules.rs \
+    "(filter.matches(row) || is_derived() && !filter.spares(row))" \
+    "filter.matches(row)"
+plant "a family that is excepted is revoked with the others" src/store/rules.rs \
+    "is_derived() && !filter.spares(row)" \
+    "is_derived()"
+plant "an idle row takes a place" src/record/status.rs \
+    "&& used_after.is_none_or(|limit| self.last_seen(now) > limit)" \
+    ""
+plant "a damaged row loses when it was revoked" src/row.rs \
+    "revoked_at: Some(revocation.at)," \
+    "revoked_at: row.revoked_at,"
+plant "head and body of a row may disagree" src/store/row_bytes.rs \
+    "body.record().is_some() && facts == agreed;" \
+    "body.record().is_some();"
 plant "a damaged revision stops a revoke, in SQL" src/store/sqlite/sql.rs \
     "WHEN revision < 9223372036854775807 THEN revision + 1" \
     "WHEN TRUE THEN revision + 1"

@@ -57,3 +57,13 @@ impl<S: ScopeName> From<S> for Requirement<'static> {
         Requirement::scope(&scope)
     }
 }
+
+/// Requires this scope, and no other will do. [`Requirement::one_of`] takes several.
+impl<'a> From<&'a str> for Requirement<'a> {
+    fn from(scope: &'a str) -> Requirement<'a> {
+        Requirement {
+            sufficient: Some(Sufficient { first: Some(scope), others: &[] }),
+            resource: None,
+        }
+    }
+}

@@ -109,20 +109,46 @@ impl<S: ScopeName> AsScope for S {
     }
 }
 
-impl AsScope for &str {
-    fn scope_name(&self) -> &str {
-        self
-    }
+macro_rules! text_names_scope {
+    ($($text:ty),+) => {$(
+        impl AsScope for $text {
+            fn scope_name(&self) -> &str {
+                self
+            }
+        }
+    )+};
 }
 
-impl AsScope for String {
-    fn scope_name(&self) -> &str {
-        self
-    }
-}
+text_names_scope!(&str, &&str, String, &String);
 
 impl AsScope for Scope {
     fn scope_name(&self) -> &str {
         self.as_str()
+    }
+}
+
+impl AsScope for &Scope {
+    fn scope_name(&self) -> &str {
+        self.as_str()
+    }
+}
+
+/// A list of scopes that a token is given: anything that yields what [names a scope](AsScope).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a list of scopes",
+    label = "expected a list of scopes",
+    note = "write one scope as a list, too: `[\"files:read\"]`",
+    note = "what is in the list is a `ScopeName`, a `Scope`, a `&str` or a `String`"
+)]
+pub trait ScopeList {
+    /// Returns the scopes, each checked.
+    fn into_scopes(self) -> impl Iterator<Item = Result<Scope, InvalidText>>;
+}
+
+// Otherwise rustc says that a text is no iterator, and advises to call `.chars()`.
+#[diagnostic::do_not_recommend]
+impl<I: IntoIterator<Item: AsScope>> ScopeList for I {
+    fn into_scopes(self) -> impl Iterator<Item = Result<Scope, InvalidText>> {
+        self.into_iter().map(|scope| Scope::new(scope.scope_name()))
     }
 }

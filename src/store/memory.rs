@@ -2,7 +2,6 @@
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
-use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::Access;
@@ -37,8 +36,9 @@ struct Rows {
 
 #[derive(Default)]
 struct Index {
-    /// The ids of each owner's rows, sorted. No row of this store is damaged, so each has an owner.
-    owners: HashMap<Owner, Vec<TokenId>>,
+    /// Each owner's rows, in order of id, so that the rules can read them where they lie. No row of
+    /// this store is damaged, so each has an owner.
+    owners: HashMap<Owner, Vec<Row>>,
     /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its
     /// own.
     accesses: HashSet<Access>,
@@ -64,14 +64,14 @@ impl TokenStore for MemoryStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
         let mut rows = self.lock();
         let id_taken = rows.by_id.get(insert.row.id()).is_some();
-        let decision = rules::insert(insert, id_taken, &rows.of(insert.row.owner()));
+        let decision = rules::insert(insert, id_taken, rows.of(insert.row.owner()));
         Ok(rows.write(decision))
     }
 
     async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
         let mut rows = self.lock();
         let id_taken = rows.by_id.get(supersede.row.id()).is_some();
-        let decision = rules::supersede(supersede, id_taken, &rows.of(supersede.row.owner()));
+        let decision = rules::supersede(supersede, id_taken, rows.of(supersede.row.owner()));
         Ok(rows.write(decision))
     }
 
@@ -99,13 +99,13 @@ impl TokenStore for MemoryStore {
             }
             _ => rows.by_id.for_each(&mut consider),
         }
-        Ok(rows.known(&smallest.into_sorted_vec()))
+        Ok(smallest.into_sorted_vec().into_iter().map(|id| rows.known(id)).collect())
     }
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
         let mut rows = self.lock();
         let mut replace = |replace: &Replace| {
-            let decision = rules::replace(replace, &rows.of(replace.row.owner()));
+            let decision = rules::replace(replace, rows.of(replace.row.owner()));
             rows.write(decision)
         };
         Ok(replaces.iter().map(&mut replace).collect())
@@ -115,7 +115,7 @@ impl TokenStore for MemoryStore {
         let mut rows = self.lock();
         let mut all = Decision { answer: 0, put: Vec::new(), delete: Vec::new() };
         for of_owner in rows.candidates(filter) {
-            let Decision { answer, put, delete: _ } = rules::revoke(filter, revocation, &of_owner);
+            let Decision { answer, put, delete: _ } = rules::revoke(filter, revocation, of_owner);
             all.answer += answer;
             all.put.extend(put);
         }
@@ -141,7 +141,7 @@ impl TokenStore for MemoryStore {
             if left == 0 {
                 break;
             }
-            delete.extend(rules::purge(purge, left, &of_owner).delete);
+            delete.extend(rules::purge(purge, left, of_owner).delete);
         }
         let answer = delete.len() as u64;
         Ok(rows.write(Decision { answer, put: Vec::new(), delete }))
@@ -170,36 +170,30 @@ struct Locked<'a> {
 
 impl Locked<'_> {
     /// An owner's rows.
-    fn of(&self, owner: Option<&Owner>) -> Vec<Row> {
-        let ids = owner.and_then(|owner| self.index.owners.get(owner));
-        self.known(ids.map_or(&[], Vec::as_slice))
+    fn of(&self, owner: Option<&Owner>) -> &[Row] {
+        owner.and_then(|owner| self.index.owners.get(owner)).map_or(&[], Vec::as_slice)
     }
 
-    /// The rows of ids that came from the index or from a row.
-    #[expect(clippy::expect_used, reason = "a row is put and deleted together with its index")]
-    fn known(&self, ids: &[TokenId]) -> Vec<Row> {
-        ids.iter().map(|id| self.by_id.get(*id).expect("an indexed row is there")).collect()
+    /// The row of an id that came from the store.
+    #[expect(clippy::expect_used, reason = "only a change deletes rows, and it holds the index")]
+    fn known(&self, id: TokenId) -> Row {
+        self.by_id.get(id).expect("a row is there while the index is held")
     }
 
     /// The rows of each owner that a filter may match.
-    fn candidates<'s>(&'s self, filter: &'s Filter) -> impl Iterator<Item = Vec<Row>> + 's {
-        let all = match filter {
-            Filter { id: Some(_), .. } | Filter { owner: Some(_), .. } => None,
-            _ => Some(self.index.owners.values()),
+    fn candidates(&self, filter: &Filter) -> impl Iterator<Item = &[Row]> {
+        let one = filter.id.and_then(|id| self.by_id.get(id));
+        let (named, all) = match filter {
+            Filter { id: Some(_), .. } => (one.as_ref().map(|row| self.of(row.owner())), None),
+            Filter { owner: Some(owner), .. } => (Some(self.of(Some(owner))), None),
+            _ => (None, Some(self.index.owners.values())),
         };
-        let named = || match filter {
-            Filter { id: Some(id), .. } => {
-                let row = self.by_id.get(*id);
-                row.as_ref().and_then(Row::owner).map(|owner| self.of(Some(owner)))
-            }
-            Filter { owner, .. } => owner.as_ref().map(|owner| self.of(Some(owner))),
-        };
-        iter::once_with(named).flatten().chain(all.into_iter().flatten().map(|ids| self.known(ids)))
+        named.into_iter().chain(all.into_iter().flatten().map(Vec::as_slice))
     }
 
     fn write<A>(&mut self, decision: Decision<A>) -> A {
         let Decision { answer, put, delete } = decision;
-        let put: Vec<Row> = put.iter().map(|row| self.indexed(row)).collect();
+        let put: Vec<Row> = put.iter().map(|row| self.index(row)).collect();
         self.forget(&delete);
         let mut shards = self.by_id.lock(put.iter().map(Row::id).chain(delete.iter().copied()));
         put.into_iter().for_each(|row| shards.insert(row.id(), row));
@@ -210,30 +204,38 @@ impl Locked<'_> {
     /// Puts a row into the index. Returns it as it is kept: with an owner and an access that rows
     /// share.
     #[expect(clippy::expect_used, reason = "the rules refuse damaged rows, and damage none")]
-    fn indexed(&mut self, row: &Row) -> Row {
+    fn index(&mut self, row: &Row) -> Row {
         let index = &mut *self.index;
         let record = row.record().expect("the rules put no damaged row here");
         let owner = index.owners.get_key_value(record.owner());
         let owner = owner.map_or(record.owner(), |(known, _)| known).clone();
-        let ids = index.owners.entry(owner.clone()).or_default();
-        if let Err(place) = ids.binary_search(&record.id()) {
-            ids.insert(place, record.id());
-        }
         let access = index.accesses.get(record.access()).unwrap_or(record.access()).clone();
         if index.accesses.len() < MAX_SHARED_ACCESSES {
             index.accesses.insert(access.clone());
         }
-        row.sharing(owner, access)
+        let row = row.sharing(owner.clone(), access);
+        let rows = index.owners.entry(owner).or_default();
+        match rows.binary_search_by_key(&row.id(), Row::id) {
+            Ok(place) => rows[place] = row.clone(),
+            Err(place) => {
+                // Most owners have few rows, so a vector that doubles would waste much.
+                if rows.len() == rows.capacity() {
+                    rows.reserve_exact(rows.len() / 4 + 1);
+                }
+                rows.insert(place, row.clone());
+            }
+        }
+        row
     }
 
     /// Takes rows out of the index.
     fn forget(&mut self, ids: &[TokenId]) {
-        let gone: HashSet<&TokenId> = ids.iter().collect();
-        let rows = self.known(ids);
+        let gone: HashSet<TokenId> = ids.iter().copied().collect();
+        let rows: Vec<Row> = ids.iter().map(|id| self.known(*id)).collect();
         let owners: HashSet<&Owner> = rows.iter().filter_map(Row::owner).collect();
         for owner in owners {
             if let Some(left) = self.index.owners.get_mut(owner) {
-                left.retain(|id| !gone.contains(id));
+                left.retain(|row| !gone.contains(&row.id()));
                 if left.is_empty() {
                     self.index.owners.remove(owner);
                 }

@@ -249,3 +249,6 @@ fn has_ended(row: &Row, cutoff: &PurgeCutoff) -> bool {
 fn needs_others(row: &Row, cutoff: &PurgeCutoff) -> bool {
     !row.is_revoked() && !row.record().is_some_and(|record| record.expires().has_come(cutoff.now))
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,7 +193,7 @@ pub const TAMPERINGS: &[Tampering] = &[
     ("scopes to more", |parts| {
         parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
     }),
-    ("scopes to none", |parts| parts.access = Access::scopes::<&str>([]).unwrap()),
+    ("scopes to none", |parts| parts.access = Access::scopes([""; 0]).unwrap()),
     ("resources", |parts| {
         parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap();
     }),

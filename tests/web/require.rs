@@ -142,7 +142,7 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
     // A token is asked for its scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());
     is(&get_with(&app, "/signed-in", &reads).await, 200, "alice");
-    let nothing = Access::scopes::<Files>([]).unwrap();
+    let nothing = Access::scopes([Files::Read; 0]).unwrap();
     let nothing = bearer(&text_with(&tokens, nothing).await);
     assert_eq!(get_with(&app, "/signed-in", &nothing).await.status, 403);
 }

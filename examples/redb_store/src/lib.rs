@@ -4,7 +4,6 @@
 //! writer at a time, which is all the isolation that the contract asks for.
 
 use std::error::Error;
-use std::path::Path;
 use std::sync::Arc;
 
 use app_tokens::record::{LastUse, Revocation};
@@ -31,14 +30,6 @@ pub struct RedbStore(Arc<Database>);
 type Failure = Box<dyn Error + Send + Sync>;
 
 impl RedbStore {
-    /// Opens a file, and makes it if it is missing.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the file is not a redb database, or is open already.
-    pub fn open(path: impl AsRef<Path>) -> Result<RedbStore, StoreError> {
-        RedbStore::new(Arc::new(Database::create(path).map_err(StoreError::not_done)?))
-    }
-
     /// Takes the host's own database. No other table of it is read.
     ///
     /// # Errors
@@ -63,26 +54,21 @@ impl RedbStore {
     }
 
     fn read<A>(&self, read: impl FnOnce(&Readable) -> Result<A, Failure>) -> Result<A, StoreError> {
-        let tables = || -> Result<Readable, Failure> {
-            let transaction = self.0.begin_read()?;
-            Ok(Tables {
-                rows: transaction.open_table(ROWS)?,
-                owners: transaction.open_table(OWNERS)?,
-            })
-        };
-        tables().and_then(|tables| read(&tables)).map_err(StoreError::not_done)
+        let transaction = self.0.begin_read().map_err(StoreError::not_done)?;
+        let rows = transaction.open_table(ROWS).map_err(StoreError::not_done)?;
+        let owners = transaction.open_table(OWNERS).map_err(StoreError::not_done)?;
+        read(&Tables { rows, owners }).map_err(StoreError::not_done)
     }
 }
 
 impl TokenStore for RedbStore {
     async fn insert(&self, insert: &Insert) -> Result<Inserted, StoreError> {
-        let rule = |id_taken, rows: &[Row]| rules::insert(insert, id_taken, rows);
-        self.change(|tables| tables.decide(&insert.row, rule))
+        self.change(|t| t.decide(&insert.row, |taken, rows| rules::insert(insert, taken, rows)))
     }
 
     async fn supersede(&self, supersede: &Supersede) -> Result<Superseded, StoreError> {
-        let rule = |id_taken, rows: &[Row]| rules::supersede(supersede, id_taken, rows);
-        self.change(|tables| tables.decide(&supersede.row, rule))
+        let rule = |taken, rows: &[Row]| rules::supersede(supersede, taken, rows);
+        self.change(|t| t.decide(&supersede.row, rule))
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
@@ -90,13 +76,12 @@ impl TokenStore for RedbStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        self.read(|tables| {
+        self.read(|t| {
             let mut rows = Vec::new();
-            for owner in tables.owners(filter)? {
-                rows.extend(tables.of(&owner)?.into_iter().filter(|row| {
-                    page.after.is_none_or(|after| row.id() > after) && filter.matches(row)
-                }));
+            for owner in t.owners(filter)? {
+                rows.extend(t.of(&owner)?);
             }
+            rows.retain(|row| page.after.is_none_or(|id| row.id() > id) && filter.matches(row));
             rows.sort_by_key(Row::id);
             rows.truncate(page.limit.get() as usize);
             Ok(rows)
@@ -104,26 +89,22 @@ impl TokenStore for RedbStore {
     }
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
-        self.change(|tables| {
-            let rule = |replace| move |_, rows: &[Row]| rules::replace(replace, rows);
-            replaces.iter().map(|replace| tables.decide(&replace.row, rule(replace))).collect()
-        })
+        let rule = |replace| move |_, rows: &[Row]| rules::replace(replace, rows);
+        self.change(|t| replaces.iter().map(|one| t.decide(&one.row, rule(one))).collect())
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
-        self.change(|tables| {
-            tables.decide_each(filter, |rows, _| rules::revoke(filter, revocation, rows))
-        })
+        self.change(|t| t.decide_each(filter, |rows, _| rules::revoke(filter, revocation, rows)))
     }
 
     async fn touch(&self, uses: &[(TokenId, LastUse)], now: Timestamp) -> Result<(), StoreError> {
-        self.change(|tables| {
-            for last_use in uses {
-                if let Some((owner, row)) = tables.find(last_use.0)? {
-                    tables.write(&owner, rules::touch(&[last_use.clone()], now, &[row]))?;
+        self.change(|t| {
+            uses.iter().try_for_each(|last_use| match t.find(last_use.0)? {
+                Some((owner, row)) => {
+                    t.write(&owner, rules::touch(&[last_use.clone()], now, &[row]))
                 }
-            }
-            Ok(())
+                None => Ok(()),
+            })
         })
     }
 

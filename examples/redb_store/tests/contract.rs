@@ -43,7 +43,7 @@ fn tokens_are_there_when_the_file_is_opened_again() -> Result<(), Box<dyn std::e
     let directory = tempfile::tempdir()?;
     let ring = || KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=");
     let open = || -> Result<_, Box<dyn std::error::Error>> {
-        let store = RedbStore::open(directory.path().join("app.redb"))?;
+        let store = RedbStore::new(Arc::new(Database::create(directory.path().join("app.redb"))?))?;
         Ok(TokenAuthority::new(store, ring()?, Policy::new("acme")?))
     };
     let tokens = open()?;
