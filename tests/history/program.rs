@@ -170,8 +170,6 @@ pub(crate) enum Shown {
 pub(crate) enum Refusal {
     /// The token is no good any more.
     Ended(DenialReason),
-    OverlapWithLess,
-    Overlapping,
     Conflict,
     Rotated,
     /// A superseded token of the line lives.
@@ -665,13 +663,8 @@ impl From<ChangeError> for Refusal {
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,
             ChangeError::Rotated { .. } => Refusal::Rotated,
-<<<<<<< HEAD
-            ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
-            ChangeError::Overlapping { .. } => Refusal::Overlapping,
-=======
             ChangeError::Overlapping { .. } => Refusal::Overlapping,
             ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
->>>>>>> e-engine
             ChangeError::Conflict => Refusal::Conflict,
             other => Refusal::Failed(other.to_string()),
         }

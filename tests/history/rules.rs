@@ -262,14 +262,7 @@ impl<'h> Check<'h> {
         let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
             // What fails in between may have revoked, and not deleted.
-<<<<<<< HEAD
-            Deed::Forget { token, reach: Reach::One } if self.family(token) == made.family() => {
-                all(done, &[Revoked, Unknown])
-            }
-            Deed::Forget { token, reach: Reach::One } => derived(token, done),
-=======
             Deed::Forget { token, reach: Reach::One } => whole_line(token, &[Revoked, Unknown]),
->>>>>>> e-engine
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
             Deed::Authenticate { token }
                 if self.history.setting.reuse_ends_family
@@ -278,11 +271,6 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
-<<<<<<< HEAD
-            // Before its own step a rotation ends the overlaps of its line.
-            Deed::Rotate { token, .. } if self.came_from(token, id) => {
-                Some(End { span, sure: done, from: None, reasons: &[Superseded] })
-=======
             // A rotation that fails may have ended the overlap of an earlier one before.
             Deed::Rotate { token: old, .. } if ends_overlap(old) => {
                 let gives_way = token.origin == (Origin::Rotated { old });
@@ -300,13 +288,8 @@ impl<'h> Check<'h> {
                 } else {
                     derived(token, true)
                 }
->>>>>>> e-engine
             }
-            _ if !done => None,
-            Deed::Leak { token, is_right: true } if token == id => end(true, true, &[Revoked]),
-            Deed::Leak { token, is_right: true } => derived(token, true),
-            // A token is revoked with its line.
-            Deed::Revoke { token, reach: Reach::One | Reach::Family } if is_of_family(token) => {
+            Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
                 all(!self.is_spared(made), &[Revoked])
             }
             Deed::Revoke { token, reach: Reach::Others } if is_of_family(token) => None,
@@ -316,18 +299,9 @@ impl<'h> Check<'h> {
             Deed::Rotate { token: old, turn } if old == id => {
                 let (least, most) = self.overlap(old, turn, event);
                 // Nor does it outlive the new one.
-<<<<<<< HEAD
-                let over = |now| end_of(&event.tokens()[0]).min(now + overlap);
-                // To less access there is no overlap.
-                let (maybe_less, surely_less) = self.less_access(id, event);
-                let from = (overlap > 0 && !surely_less).then(|| {
-                    (if maybe_less { i64::MIN } else { over(span.before) }, over(span.after))
-                });
-=======
                 let over = |now, overlap| end_of(&event.tokens()[0]).min(now + overlap);
                 let maybe = if least == 0 { i64::MIN } else { over(span.before, least) };
                 let from = (most > 0).then_some((maybe, over(span.after, most)));
->>>>>>> e-engine
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
@@ -383,26 +357,6 @@ impl<'h> Check<'h> {
             }
             _ => (false, false),
         }
-    }
-
-    /// Whether a rotation left the new token with less access than there was: maybe, and surely.
-    fn less_access(&self, id: TokenId, event: &Event) -> (bool, bool) {
-        let new = &event.tokens()[0];
-        let less = |was: &Access| !new.access().includes(was);
-        let others = self.it_and_successors(id, Some(new.id()));
-        let maybe = others.iter().any(|id| self.accesses(*id).before(event.span, less).0);
-        (maybe, self.accesses(id).before(event.span, less).1)
-    }
-
-    /// Whether a token was made from another by one rotation or more.
-    fn came_from(&self, mut id: TokenId, first: TokenId) -> bool {
-        while let Origin::Rotated { old } = self.tokens[&id].origin {
-            if old == first {
-                return true;
-            }
-            id = old;
-        }
-        false
     }
 
     /// Whether its own end has come: maybe, and surely.
@@ -556,14 +510,6 @@ impl<'h> Check<'h> {
                         || self.maybe_used(successor, span)
                 })
             }
-<<<<<<< HEAD
-            (Refusal::OverlapWithLess, _) => {
-                matches!(event.deed, Deed::Rotate { turn, .. } if turn.overlap > Some(0))
-            }
-            (Refusal::Overlapping, Some(id)) => {
-                matches!(self.tokens[&id].origin, Origin::Rotated { .. })
-                    || self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
-=======
             (Refusal::Overlapping, Some(id)) => self.tokens.keys().any(|other| {
                 *other != id
                     && self.family(*other) == self.family(id)
@@ -578,7 +524,6 @@ impl<'h> Check<'h> {
                     measures.iter().any(is_more)
                 };
                 asked_access(event).is_none_or(is_less)
->>>>>>> e-engine
             }
             (Refusal::NotUnderThis, Some(id)) => self.tokens[&id].made.derived_from().is_some(),
             (Refusal::NoLife, _) => asked_end(event).is_some_and(|end| end <= span.after),
@@ -884,11 +829,11 @@ impl<'h> Check<'h> {
             let above = above || self.is_spared(derived);
             self.break_if(!above, WITHIN_ANOTHER, || format!("{derived:?} in {event:?}"));
         }
-        // A token that went idle, and a day more, counts for nothing and is never good again.
+        // A token that nobody used for the time-out and a day takes no place. A use of it may have
+        // waited for longer to be written, so only young ones are sure to take one.
         let is_in_use = |line: &TokenView| {
-            let used = line.last_use().map_or(line.created_at(), |last| last.at);
-            let seen = used.max(line.created_at()).as_unix();
-            self.history.setting.idle.is_none_or(|idle| seen > now - idle - DAY)
+            let idle = self.history.setting.idle;
+            idle.is_none_or(|idle| line.created_at().as_unix() > now - idle - DAY)
         };
         let counts =
             |line: &&TokenView| is_live(line, now) && is_in_use(line) && !self.came_back(line.id());
