@@ -829,11 +829,11 @@ impl<'h> Check<'h> {
             let above = above || self.is_spared(derived);
             self.break_if(!above, WITHIN_ANOTHER, || format!("{derived:?} in {event:?}"));
         }
-        // A token that went idle, and a day more, counts for nothing and is never good again.
+        // A token that nobody used for the time-out and a day takes no place. A use of it may have
+        // waited for longer to be written, so only young ones are sure to take one.
         let is_in_use = |line: &TokenView| {
-            let used = line.last_use().map_or(line.created_at(), |last| last.at);
-            let seen = used.max(line.created_at()).as_unix();
-            self.history.setting.idle.is_none_or(|idle| seen > now - idle - DAY)
+            let idle = self.history.setting.idle;
+            idle.is_none_or(|idle| line.created_at().as_unix() > now - idle - DAY)
         };
         let counts =
             |line: &&TokenView| is_live(line, now) && is_in_use(line) && !self.came_back(line.id());
