@@ -170,11 +170,10 @@ pub(crate) enum Shown {
 pub(crate) enum Refusal {
     /// The token is no good any more.
     Ended(DenialReason),
+    OverlapWithLess,
+    Overlapping,
     Conflict,
     Rotated,
-    /// A superseded token of the line lives.
-    Overlapping,
-    OverlapWithLess,
     ParentChanged,
     NotUnderThis,
     MoreAccess,
@@ -663,8 +662,8 @@ impl From<ChangeError> for Refusal {
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,
             ChangeError::Rotated { .. } => Refusal::Rotated,
-            ChangeError::Overlapping { .. } => Refusal::Overlapping,
             ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
+            ChangeError::Overlapping { .. } => Refusal::Overlapping,
             ChangeError::Conflict => Refusal::Conflict,
             other => Refusal::Failed(other.to_string()),
         }

@@ -243,26 +243,13 @@ impl<'h> Check<'h> {
         let is_of_family = |of: TokenId| {
             [Some(made.family()), made.derived_from()].contains(&Some(self.family(of)))
         };
-        let whole_line = |of: TokenId, reasons| {
-            if made.family() == self.family(of) {
-                let born = first.born;
-                end(born.maybe_before(span), done && born.surely_before(span), reasons)
-            } else if is_of_family(of) {
-                all(done && !self.is_spared(made), reasons)
-            } else {
-                None
-            }
-        };
-        let ends_overlap = |old: TokenId| {
-            old != id
-                && made.family() == self.family(old)
-                && self.family(old) != old
-                && self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
-        };
         let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
             // What fails in between may have revoked, and not deleted.
-            Deed::Forget { token, reach: Reach::One } => whole_line(token, &[Revoked, Unknown]),
+            Deed::Forget { token, reach: Reach::One } if self.family(token) == made.family() => {
+                all(done, &[Revoked, Unknown])
+            }
+            Deed::Forget { token, reach: Reach::One } => derived(token, done),
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
             Deed::Authenticate { token }
                 if self.history.setting.reuse_ends_family
@@ -271,25 +258,15 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
-            // A rotation that fails may have ended the overlap of an earlier one before.
-            Deed::Rotate { token: old, .. } if ends_overlap(old) => {
-                let gives_way = token.origin == (Origin::Rotated { old });
-                let is_superseded =
-                    self.successors(id).any(|new| self.tokens[&new].born.surely_before(span));
-                let reasons: &[DenialReason] =
-                    if gives_way { &[Superseded, Revoked] } else { &[Superseded] };
-                end(true, done && is_superseded && !gives_way, reasons)
+            // Before its own step a rotation ends the overlaps of its line.
+            Deed::Rotate { token, .. } if self.came_from(token, id) => {
+                Some(End { span, sure: done, from: None, reasons: &[Superseded] })
             }
             _ if !done => None,
-            Deed::Revoke { token, reach: Reach::One } => whole_line(token, &[Revoked]),
-            Deed::Leak { token, is_right: true } => {
-                if token == id {
-                    end(true, true, &[Revoked])
-                } else {
-                    derived(token, true)
-                }
-            }
-            Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
+            Deed::Leak { token, is_right: true } if token == id => end(true, true, &[Revoked]),
+            Deed::Leak { token, is_right: true } => derived(token, true),
+            // A token is revoked with its line.
+            Deed::Revoke { token, reach: Reach::One | Reach::Family } if is_of_family(token) => {
                 all(!self.is_spared(made), &[Revoked])
             }
             Deed::Revoke { token, reach: Reach::Others } if is_of_family(token) => None,
@@ -297,37 +274,28 @@ impl<'h> Check<'h> {
                 all(true, &[Revoked])
             }
             Deed::Rotate { token: old, turn } if old == id => {
-                let (least, most) = self.overlap(old, turn, event);
+                let overlap = self.overlap(turn);
                 // Nor does it outlive the new one.
-                let over = |now, overlap| end_of(&event.tokens()[0]).min(now + overlap);
-                let maybe = if least == 0 { i64::MIN } else { over(span.before, least) };
-                let from = (most > 0).then_some((maybe, over(span.after, most)));
+                let over = |now| end_of(&event.tokens()[0]).min(now + overlap);
+                // To less access there is no overlap.
+                let (maybe_less, surely_less) = self.less_access(id, event);
+                let from = (overlap > 0 && !surely_less).then(|| {
+                    (if maybe_less { i64::MIN } else { over(span.before) }, over(span.after))
+                });
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
             Deed::Rotate { token: old, .. } if token.origin == (Origin::Rotated { old }) => {
                 end(!token.born.is(span), token.born.surely_before(span), &[Revoked])
             }
-            Deed::Rotate { token: old, turn } if self.overlap(old, turn, event).1 == 0 => {
-                derived(old, true)
-            }
+            Deed::Rotate { token: old, turn } if self.overlap(turn) == 0 => derived(old, true),
             Deed::Rotate { token, .. } | Deed::Change { token, .. } => derived_of_less(token),
             _ => None,
         }
     }
 
-    /// The overlap that a rotation had at least, and at most. To less access it had none.
-    fn overlap(&self, old: TokenId, turn: Turn, event: &Event) -> (i64, i64) {
-        let asked = turn.overlap.unwrap_or(self.history.setting.overlap);
-        let Some(new) = event.tokens().first().filter(|_| turn.overlap.is_none()) else {
-            return (asked, asked);
-        };
-        let is_less = |was: &Access| !new.access().includes(was);
-        match self.accesses(old).before(event.span, is_less) {
-            (_, true) => (0, 0),
-            (true, false) => (0, asked),
-            (false, false) => (asked, asked),
-        }
+    fn overlap(&self, turn: Turn) -> i64 {
+        turn.overlap.unwrap_or(self.history.setting.overlap)
     }
 
     /// Whether a change or a rotation left a token, or the new one, with less than there was: maybe, and surely.
@@ -357,6 +325,26 @@ impl<'h> Check<'h> {
             }
             _ => (false, false),
         }
+    }
+
+    /// Whether a rotation left the new token with less access than there was: maybe, and surely.
+    fn less_access(&self, id: TokenId, event: &Event) -> (bool, bool) {
+        let new = &event.tokens()[0];
+        let less = |was: &Access| !new.access().includes(was);
+        let others = self.it_and_successors(id, Some(new.id()));
+        let maybe = others.iter().any(|id| self.accesses(*id).before(event.span, less).0);
+        (maybe, self.accesses(id).before(event.span, less).1)
+    }
+
+    /// Whether a token was made from another by one rotation or more.
+    fn came_from(&self, mut id: TokenId, first: TokenId) -> bool {
+        while let Origin::Rotated { old } = self.tokens[&id].origin {
+            if old == first {
+                return true;
+            }
+            id = old;
+        }
+        false
     }
 
     /// Whether its own end has come: maybe, and surely.
@@ -510,20 +498,12 @@ impl<'h> Check<'h> {
                         || self.maybe_used(successor, span)
                 })
             }
-            (Refusal::Overlapping, Some(id)) => self.tokens.keys().any(|other| {
-                *other != id
-                    && self.family(*other) == self.family(id)
-                    && self.successors(*other).any(|new| self.tokens[&new].born.maybe_before(span))
-            }),
-            (Refusal::OverlapWithLess, Some(id)) => {
-                let measures = self.it_and_successors(id, None);
-                let is_less = |asked: Access| {
-                    let is_more = |id: &TokenId| {
-                        self.accesses(*id).maybe_by(span).any(|had| !asked.includes(had))
-                    };
-                    measures.iter().any(is_more)
-                };
-                asked_access(event).is_none_or(is_less)
+            (Refusal::OverlapWithLess, _) => {
+                matches!(event.deed, Deed::Rotate { turn, .. } if turn.overlap > Some(0))
+            }
+            (Refusal::Overlapping, Some(id)) => {
+                matches!(self.tokens[&id].origin, Origin::Rotated { .. })
+                    || self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
             }
             (Refusal::NotUnderThis, Some(id)) => self.tokens[&id].made.derived_from().is_some(),
             (Refusal::NoLife, _) => asked_end(event).is_some_and(|end| end <= span.after),
@@ -598,7 +578,7 @@ impl<'h> Check<'h> {
     fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
         let span = event.span;
         let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
-        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(old, turn, event).1 == 0);
+        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(turn) == 0);
         let two_winners =
             ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
         self.break_by(event, ONE_WINNER, two_winners);
