@@ -113,7 +113,7 @@ fn a_token_that_is_rotated_while_it_is_narrowed_names_the_current_one() {
         let rotation = Rotation::new().overlap(secs(100));
         drop(same.block_on(same.rotate(ops(), id, rotation)).unwrap());
     });
-    let none = Access::scopes::<&str>([]).unwrap();
+    let none = Access::scopes([""; 0]).unwrap();
     let refused = bench.tokens.block_on(bench.tokens.narrow(ops(), id, none)).unwrap_err();
     let successor = store.parts(id).successor.unwrap();
     assert!(
