@@ -172,6 +172,8 @@ pub(crate) enum Shown {
 pub(crate) enum Refusal {
     /// The token is no good any more.
     Ended(DenialReason),
+    OverlapWithLess,
+    Overlapping,
     Conflict,
     Rotated,
     ParentChanged,
@@ -662,6 +664,8 @@ impl From<ChangeError> for Refusal {
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,
             ChangeError::Rotated { .. } => Refusal::Rotated,
+            ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
+            ChangeError::Overlapping { .. } => Refusal::Overlapping,
             ChangeError::Conflict => Refusal::Conflict,
             other => Refusal::Failed(other.to_string()),
         }

@@ -246,8 +246,8 @@ impl<'h> Check<'h> {
         let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
             // What fails in between may have revoked, and not deleted.
-            Deed::Forget { token, reach: Reach::One } if token == id => {
-                end(true, done, &[Revoked, Unknown])
+            Deed::Forget { token, reach: Reach::One } if self.family(token) == made.family() => {
+                all(done, &[Revoked, Unknown])
             }
             Deed::Forget { token, reach: Reach::One } => derived(token, done),
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
@@ -258,15 +258,15 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
-            _ if !done => None,
-            Deed::Revoke { token, reach: Reach::One } | Deed::Leak { token, is_right: true } => {
-                if token == id {
-                    end(true, true, &[Revoked])
-                } else {
-                    derived(token, true)
-                }
+            // Before its own step a rotation ends the overlaps of its line.
+            Deed::Rotate { token, .. } if self.came_from(token, id) => {
+                Some(End { span, sure: done, from: None, reasons: &[Superseded] })
             }
-            Deed::Revoke { token, reach: Reach::Family } if is_of_family(token) => {
+            _ if !done => None,
+            Deed::Leak { token, is_right: true } if token == id => end(true, true, &[Revoked]),
+            Deed::Leak { token, is_right: true } => derived(token, true),
+            // A token is revoked with its line.
+            Deed::Revoke { token, reach: Reach::One | Reach::Family } if is_of_family(token) => {
                 all(!self.is_spared(made), &[Revoked])
             }
             Deed::Revoke { token, reach: Reach::Others } if is_of_family(token) => None,
@@ -277,7 +277,11 @@ impl<'h> Check<'h> {
                 let overlap = self.overlap(turn);
                 // Nor does it outlive the new one.
                 let over = |now| end_of(&event.tokens()[0]).min(now + overlap);
-                let from = (overlap > 0).then_some((over(span.before), over(span.after)));
+                // To less access there is no overlap.
+                let (maybe_less, surely_less) = self.less_access(id, event);
+                let from = (overlap > 0 && !surely_less).then(|| {
+                    (if maybe_less { i64::MIN } else { over(span.before) }, over(span.after))
+                });
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
@@ -321,6 +325,26 @@ impl<'h> Check<'h> {
             }
             _ => (false, false),
         }
+    }
+
+    /// Whether a rotation left the new token with less access than there was: maybe, and surely.
+    fn less_access(&self, id: TokenId, event: &Event) -> (bool, bool) {
+        let new = &event.tokens()[0];
+        let less = |was: &Access| !new.access().includes(was);
+        let others = self.it_and_successors(id, Some(new.id()));
+        let maybe = others.iter().any(|id| self.accesses(*id).before(event.span, less).0);
+        (maybe, self.accesses(id).before(event.span, less).1)
+    }
+
+    /// Whether a token was made from another by one rotation or more.
+    fn came_from(&self, mut id: TokenId, first: TokenId) -> bool {
+        while let Origin::Rotated { old } = self.tokens[&id].origin {
+            if old == first {
+                return true;
+            }
+            id = old;
+        }
+        false
     }
 
     /// Whether its own end has come: maybe, and surely.
@@ -473,6 +497,13 @@ impl<'h> Check<'h> {
                         || self.somebody_changed(successor, span)
                         || self.maybe_used(successor, span)
                 })
+            }
+            (Refusal::OverlapWithLess, _) => {
+                matches!(event.deed, Deed::Rotate { turn, .. } if turn.overlap > Some(0))
+            }
+            (Refusal::Overlapping, Some(id)) => {
+                matches!(self.tokens[&id].origin, Origin::Rotated { .. })
+                    || self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
             }
             (Refusal::NotUnderThis, Some(id)) => self.tokens[&id].made.derived_from().is_some(),
             (Refusal::NoLife, _) => asked_end(event).is_some_and(|end| end <= span.after),
