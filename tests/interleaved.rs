@@ -102,3 +102,22 @@ fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
     });
     assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Active));
 }
+
+#[test]
+fn a_token_that_is_rotated_while_it_is_narrowed_names_the_current_one() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    let (same, id) = (bench.tokens.clone(), issued.id());
+    store.after_the_next_read(move || {
+        let rotation = Rotation::new().overlap(secs(100));
+        drop(same.block_on(same.rotate(ops(), id, rotation)).unwrap());
+    });
+    let none = Access::scopes::<&str>([]).unwrap();
+    let refused = bench.tokens.block_on(bench.tokens.narrow(ops(), id, none)).unwrap_err();
+    let successor = store.parts(id).successor.unwrap();
+    assert!(
+        matches!(refused, ChangeError::Rotated { current } if current == successor),
+        "{refused:?}"
+    );
+}

@@ -284,7 +284,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<(), ChangeError> {
         let line = Filter::of_family(row.record().owner(), row.record().family());
         let living = self.overlapping(&line, now).await?;
-        match living.iter().filter_map(|row| row.record().expires().at()).max() {
+        // The row itself was rotated meanwhile if it is among them. The replacement below is then
+        // stale, and the next try names the current token.
+        let others =
+            living.iter().map(ReadableRow::record).filter(|other| other.id() != row.record().id());
+        match others.filter_map(|other| other.expires().at()).max() {
             Some(until) => Err(ChangeError::Overlapping { until }),
             None => Ok(()),
         }

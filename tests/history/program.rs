@@ -27,7 +27,7 @@ use super::draw::Draw;
 /// 2026-03-01T12:00:00Z.
 const BEGINNING: i64 = 1_772_366_400;
 const HOUR: i64 = 3600;
-const DAY: i64 = 24 * HOUR;
+pub(crate) const DAY: i64 = 24 * HOUR;
 const OWNERS: [&str; 2] = ["alice", "bob"];
 const LABELS: [&str; 4] = ["Phone", "Backup", "NAS", "Mail"];
 const SCOPES: [Scopes; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
@@ -176,6 +176,9 @@ pub(crate) enum Refusal {
     Overlapping,
     Conflict,
     Rotated,
+    /// A superseded token of the line lives.
+    Overlapping,
+    OverlapWithLess,
     ParentChanged,
     NotUnderThis,
     MoreAccess,
@@ -664,8 +667,13 @@ impl From<ChangeError> for Refusal {
             ChangeError::Derived => Refusal::Derived,
             ChangeError::LabelTaken => Refusal::LabelTaken,
             ChangeError::Rotated { .. } => Refusal::Rotated,
+<<<<<<< HEAD
             ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
             ChangeError::Overlapping { .. } => Refusal::Overlapping,
+=======
+            ChangeError::Overlapping { .. } => Refusal::Overlapping,
+            ChangeError::OverlapWithLess => Refusal::OverlapWithLess,
+>>>>>>> e-engine
             ChangeError::Conflict => Refusal::Conflict,
             other => Refusal::Failed(other.to_string()),
         }

@@ -11,7 +11,7 @@ use app_tokens::record::Status;
 use app_tokens::{Access, TokenId, TokenView};
 
 use super::program::{
-    Change, Deed, Event, History, Reach, Refusal, Shown, Span, Turn, access, end_of,
+    Change, DAY, Deed, Event, History, Reach, Refusal, Shown, Span, Turn, access, end_of,
 };
 
 pub(crate) const DENIED_AFTER_ITS_END: &str = "a token is denied after its end";
@@ -243,13 +243,33 @@ impl<'h> Check<'h> {
         let is_of_family = |of: TokenId| {
             [Some(made.family()), made.derived_from()].contains(&Some(self.family(of)))
         };
+        let whole_line = |of: TokenId, reasons| {
+            if made.family() == self.family(of) {
+                let born = first.born;
+                end(born.maybe_before(span), done && born.surely_before(span), reasons)
+            } else if is_of_family(of) {
+                all(done && !self.is_spared(made), reasons)
+            } else {
+                None
+            }
+        };
+        let ends_overlap = |old: TokenId| {
+            old != id
+                && made.family() == self.family(old)
+                && self.family(old) != old
+                && self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
+        };
         let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
             // What fails in between may have revoked, and not deleted.
+<<<<<<< HEAD
             Deed::Forget { token, reach: Reach::One } if self.family(token) == made.family() => {
                 all(done, &[Revoked, Unknown])
             }
             Deed::Forget { token, reach: Reach::One } => derived(token, done),
+=======
+            Deed::Forget { token, reach: Reach::One } => whole_line(token, &[Revoked, Unknown]),
+>>>>>>> e-engine
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
             Deed::Authenticate { token }
                 if self.history.setting.reuse_ends_family
@@ -258,9 +278,29 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
+<<<<<<< HEAD
             // Before its own step a rotation ends the overlaps of its line.
             Deed::Rotate { token, .. } if self.came_from(token, id) => {
                 Some(End { span, sure: done, from: None, reasons: &[Superseded] })
+=======
+            // A rotation that fails may have ended the overlap of an earlier one before.
+            Deed::Rotate { token: old, .. } if ends_overlap(old) => {
+                let gives_way = token.origin == (Origin::Rotated { old });
+                let is_superseded =
+                    self.successors(id).any(|new| self.tokens[&new].born.surely_before(span));
+                let reasons: &[DenialReason] =
+                    if gives_way { &[Superseded, Revoked] } else { &[Superseded] };
+                end(true, done && is_superseded && !gives_way, reasons)
+            }
+            _ if !done => None,
+            Deed::Revoke { token, reach: Reach::One } => whole_line(token, &[Revoked]),
+            Deed::Leak { token, is_right: true } => {
+                if token == id {
+                    end(true, true, &[Revoked])
+                } else {
+                    derived(token, true)
+                }
+>>>>>>> e-engine
             }
             _ if !done => None,
             Deed::Leak { token, is_right: true } if token == id => end(true, true, &[Revoked]),
@@ -274,28 +314,46 @@ impl<'h> Check<'h> {
                 all(true, &[Revoked])
             }
             Deed::Rotate { token: old, turn } if old == id => {
-                let overlap = self.overlap(turn);
+                let (least, most) = self.overlap(old, turn, event);
                 // Nor does it outlive the new one.
+<<<<<<< HEAD
                 let over = |now| end_of(&event.tokens()[0]).min(now + overlap);
                 // To less access there is no overlap.
                 let (maybe_less, surely_less) = self.less_access(id, event);
                 let from = (overlap > 0 && !surely_less).then(|| {
                     (if maybe_less { i64::MIN } else { over(span.before) }, over(span.after))
                 });
+=======
+                let over = |now, overlap| end_of(&event.tokens()[0]).min(now + overlap);
+                let maybe = if least == 0 { i64::MIN } else { over(span.before, least) };
+                let from = (most > 0).then_some((maybe, over(span.after, most)));
+>>>>>>> e-engine
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
             // The unused successor of the same token gives way.
             Deed::Rotate { token: old, .. } if token.origin == (Origin::Rotated { old }) => {
                 end(!token.born.is(span), token.born.surely_before(span), &[Revoked])
             }
-            Deed::Rotate { token: old, turn } if self.overlap(turn) == 0 => derived(old, true),
+            Deed::Rotate { token: old, turn } if self.overlap(old, turn, event).1 == 0 => {
+                derived(old, true)
+            }
             Deed::Rotate { token, .. } | Deed::Change { token, .. } => derived_of_less(token),
             _ => None,
         }
     }
 
-    fn overlap(&self, turn: Turn) -> i64 {
-        turn.overlap.unwrap_or(self.history.setting.overlap)
+    /// The overlap that a rotation had at least, and at most. To less access it had none.
+    fn overlap(&self, old: TokenId, turn: Turn, event: &Event) -> (i64, i64) {
+        let asked = turn.overlap.unwrap_or(self.history.setting.overlap);
+        let Some(new) = event.tokens().first().filter(|_| turn.overlap.is_none()) else {
+            return (asked, asked);
+        };
+        let is_less = |was: &Access| !new.access().includes(was);
+        match self.accesses(old).before(event.span, is_less) {
+            (_, true) => (0, 0),
+            (true, false) => (0, asked),
+            (false, false) => (asked, asked),
+        }
     }
 
     /// Whether a change or a rotation left a token, or the new one, with less than there was: maybe, and surely.
@@ -498,12 +556,29 @@ impl<'h> Check<'h> {
                         || self.maybe_used(successor, span)
                 })
             }
+<<<<<<< HEAD
             (Refusal::OverlapWithLess, _) => {
                 matches!(event.deed, Deed::Rotate { turn, .. } if turn.overlap > Some(0))
             }
             (Refusal::Overlapping, Some(id)) => {
                 matches!(self.tokens[&id].origin, Origin::Rotated { .. })
                     || self.successors(id).any(|new| self.tokens[&new].born.maybe_before(span))
+=======
+            (Refusal::Overlapping, Some(id)) => self.tokens.keys().any(|other| {
+                *other != id
+                    && self.family(*other) == self.family(id)
+                    && self.successors(*other).any(|new| self.tokens[&new].born.maybe_before(span))
+            }),
+            (Refusal::OverlapWithLess, Some(id)) => {
+                let measures = self.it_and_successors(id, None);
+                let is_less = |asked: Access| {
+                    let is_more = |id: &TokenId| {
+                        self.accesses(*id).maybe_by(span).any(|had| !asked.includes(had))
+                    };
+                    measures.iter().any(is_more)
+                };
+                asked_access(event).is_none_or(is_less)
+>>>>>>> e-engine
             }
             (Refusal::NotUnderThis, Some(id)) => self.tokens[&id].made.derived_from().is_some(),
             (Refusal::NoLife, _) => asked_end(event).is_some_and(|end| end <= span.after),
@@ -578,7 +653,7 @@ impl<'h> Check<'h> {
     fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
         let span = event.span;
         let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
-        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(turn) == 0);
+        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(old, turn, event).1 == 0);
         let two_winners =
             ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
         self.break_by(event, ONE_WINNER, two_winners);
@@ -809,8 +884,15 @@ impl<'h> Check<'h> {
             let above = above || self.is_spared(derived);
             self.break_if(!above, WITHIN_ANOTHER, || format!("{derived:?} in {event:?}"));
         }
-        let live: Vec<&TokenView> =
-            lines.iter().filter(|line| is_live(line, now) && !self.came_back(line.id())).collect();
+        // A token that went idle, and a day more, counts for nothing and is never good again.
+        let is_in_use = |line: &TokenView| {
+            let used = line.last_use().map_or(line.created_at(), |last| last.at);
+            let seen = used.max(line.created_at()).as_unix();
+            self.history.setting.idle.is_none_or(|idle| seen > now - idle - DAY)
+        };
+        let counts =
+            |line: &&TokenView| is_live(line, now) && is_in_use(line) && !self.came_back(line.id());
+        let live: Vec<&TokenView> = lines.iter().filter(counts).collect();
         let (limit, unique_labels) =
             (self.history.setting.limit as usize, self.history.setting.unique_labels);
         for (place, line) in live.iter().enumerate() {
