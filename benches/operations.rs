@@ -6,10 +6,11 @@
 use std::time::{Duration, Instant};
 
 use app_tokens::record::Expires;
+use app_tokens::report::LeakOutcome;
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, KeyId, KeyRing, LeakOutcome, MemoryStore, NewToken, Operator, Owner, Policy, Reason,
-    Requirement, Rotation, Timestamp, TokenAuthority, TokenId,
+    Access, KeyId, KeyRing, MemoryStore, NewToken, Operator, Owner, Policy, Reason, Requirement,
+    Rotation, Timestamp, TokenAuthority, TokenId,
 };
 
 const TOKENS: usize = 10_000;

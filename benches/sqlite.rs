@@ -7,8 +7,7 @@ mod harness;
 use std::thread;
 use std::time::Instant;
 
-use app_tokens::record::LastUse;
-use app_tokens::record::LiveAt;
+use app_tokens::record::{LastUse, LiveAt};
 use app_tokens::store::{Filter, Page, Replace, Replaced, Row, SqliteStore};
 use app_tokens::{
     Access, KeyRing, NewToken, Owner, Policy, Requirement, Timestamp, TokenAuthority, TokenId,

@@ -37,7 +37,8 @@ impl Clock for SystemClock {
 ///
 /// ```
 /// use std::time::Duration;
-/// use app_tokens::{Clock, ManualClock, Timestamp};
+/// use app_tokens::clock::{Clock, ManualClock};
+/// use app_tokens::Timestamp;
 /// let clock = ManualClock::at("2026-03-01T12:00:00Z".parse::<Timestamp>()?);
 /// let same = clock.clone();
 /// clock.advance(Duration::from_secs(60));

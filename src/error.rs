@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::access::Missing;
+pub use crate::access::Missing;
 use crate::key::KeyId;
-use crate::random::RandomSourceFailed;
+pub use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
+pub use crate::text::TextProblem;
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 

@@ -121,7 +121,7 @@ pub mod store;
 // -- what happens to it
 mod policy;
 mod policy_conflict;
-mod clock;
+pub mod clock;
 pub mod event;
 mod usage_log;
 mod issue;
@@ -133,7 +133,7 @@ mod authority;
 pub mod upkeep;
 #[cfg(feature = "tracing")]
 mod tracing_observer;
-mod transaction;
+pub mod transaction;
 mod block_on;
 pub mod error;
 // -- how it arrives
@@ -142,33 +142,35 @@ pub mod web;
 pub use authority::{SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};
 pub use policy::{Policy, PolicyError, Reuse};
-pub use policy_conflict::PolicyConflict;
 pub use store::{MemoryStore, TokenStore};
 
 pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
-pub use leak::{Leak, LeakOutcome, LeakReport};
 pub use present::{Authenticated, Caller, Origin};
-pub use view::{
-    CheckReport, Examined, OwnerTokens, ResealProgress, ResealReport, TokenPage, TokenView,
-};
+pub use view::TokenView;
 
 pub use access::{
-    Access, AsScope, Missing, Network, Requirement, Resource, ResourceKind, Scope, ScopeList,
-    ScopeName, Selection,
+    Access, AsScope, Network, Requirement, Resource, ResourceKind, Scope, ScopeList, ScopeName,
+    Selection,
 };
 pub use attributes::Attributes;
-pub use clock::{Clock, ManualClock, SystemClock};
 pub use digest::{Digest, InvalidDigest};
 pub use key::{KeyId, Seal};
 pub use rand_core;
-pub use random::RandomSourceFailed;
-pub use text::{InvalidText, Label, Operator, Owner, Reason, TextProblem};
+pub use text::{InvalidText, Label, Operator, Owner, Reason};
 pub use timestamp::{OutOfCalendar, Timestamp};
 pub use token::TokenId;
 #[cfg(feature = "tracing")]
 pub use tracing_observer::TracingObserver;
-pub use transaction::{InTransaction, UnsentEvents};
+
+/// What the engine answers beside tokens: pages, checks, reseals, leaks, conflicts.
+pub mod report {
+    pub use crate::leak::{Leak, LeakOutcome, LeakReport};
+    pub use crate::policy_conflict::PolicyConflict;
+    pub use crate::view::{
+        CheckReport, Examined, OwnerTokens, ResealProgress, ResealReport, TokenPage,
+    };
+}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -32,7 +32,8 @@ impl Policy {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use app_tokens::{Access, NewToken, Policy, PolicyConflict, TokenAuthority};
+    /// use app_tokens::report::PolicyConflict;
+    /// use app_tokens::{Access, NewToken, Policy, TokenAuthority};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let new = NewToken::new("alice", "My phone", Access::full());

@@ -5,12 +5,12 @@ mod common;
 
 use std::net::IpAddr;
 
-use app_tokens::error::{AuthError, DenialReason, Failed};
+use app_tokens::error::{AuthError, DenialReason, Failed, Missing};
 use app_tokens::record::{Actor, Expires, LastUse, Status, StatusUnclear};
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, Attributes, IssueError, IssuedToken, Missing, NewToken, Origin, Owner, Reason,
-    Requirement, Resource, Rotation, Seal,
+    Access, Attributes, IssueError, IssuedToken, NewToken, Origin, Owner, Reason, Requirement,
+    Resource, Rotation, Seal,
 };
 use common::any;
 use common::outside::Outside;

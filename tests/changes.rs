@@ -12,11 +12,11 @@ use std::thread;
 
 use app_tokens::error::{DenialReason, LifeError, RetireError};
 use app_tokens::record::{Actor, Expires, Status};
+use app_tokens::report::{Leak, LeakOutcome, LeakReport, PolicyConflict};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Leak, LeakOutcome,
-    LeakReport, NewToken, Owner, Policy, PolicyConflict, Reason, Requirement, Resource, Reuse,
-    Rotation, TokenId, TokenView,
+    Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, NewToken, Owner, Policy,
+    Reason, Requirement, Resource, Reuse, Rotation, TokenId, TokenView,
 };
 use common::outside::Outside;
 use common::*;
@@ -1525,7 +1525,7 @@ fn a_reseal_tells_how_far_it_is_also_where_it_can_move_nothing() {
     before.revoke(&revoked);
     let told_by = |ring, moved| {
         let (after, mut told) = (bench_with_ring(store.clone(), ring, policy()), Vec::new());
-        let tell = |at: app_tokens::ResealProgress| told.push((at.done, at.total));
+        let tell = |at: app_tokens::report::ResealProgress| told.push((at.done, at.total));
         let report = after.tokens.block_on(after.tokens.reseal_with_progress(tell)).unwrap();
         assert_eq!(report.moved, moved);
         told

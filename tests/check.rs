@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app_tokens::error::Failed;
 use app_tokens::record::{LastUse, Revocation};
+use app_tokens::report::CheckReport;
 use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, StoreError,
     Supersede, Superseded, TokenStore,
 };
 use app_tokens::{
-    Access, CheckReport, IssueError, KeyId, KeyRing, NewToken, Policy, Reason, Timestamp, TokenId,
+    Access, IssueError, KeyId, KeyRing, NewToken, Policy, Reason, Timestamp, TokenId,
 };
 use common::outside::Outside;
 use common::*;

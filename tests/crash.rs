@@ -16,8 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use app_tokens::record::Status;
-use app_tokens::record::{LastUse, Revocation};
+use app_tokens::record::{LastUse, Revocation, Status};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
     SqliteStore, SqliteTransaction, StoreError, Supersede, Superseded,

@@ -5,10 +5,10 @@ mod common;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
 use app_tokens::{
-    Access, KeyRing, ManualClock, MemoryStore, NewToken, Origin, Policy, Reason, Rotation,
-    TokenAuthority,
+    Access, KeyRing, MemoryStore, NewToken, Origin, Policy, Reason, Rotation, TokenAuthority,
 };
 use common::*;
 

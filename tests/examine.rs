@@ -4,7 +4,8 @@ mod common;
 
 use app_tokens::error::{AuthError, DenialReason};
 use app_tokens::record::Status;
-use app_tokens::{Access, NewToken, OwnerTokens, Reason, Rotation};
+use app_tokens::report::OwnerTokens;
+use app_tokens::{Access, NewToken, Reason, Rotation};
 use common::outside::Outside;
 use common::*;
 

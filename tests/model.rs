@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use app_tokens::clock::ManualClock;
 use app_tokens::error::{Failed, LifeError, RetireError};
 use app_tokens::event::Event;
+use app_tokens::report::{ResealReport, TokenPage};
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
     AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
-    ManualClock, MemoryStore, NewToken, Origin, Policy, Requirement, ResealReport, Reuse, Rotation,
-    Timestamp, TokenAuthority, TokenId, TokenPage,
+    MemoryStore, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp, TokenAuthority,
+    TokenId,
 };
 
 #[path = "model/acts.rs"]

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use app_tokens::record::{Actor, Expires, Status};
+use app_tokens::report::{CheckReport, OwnerTokens, TokenPage};
 use app_tokens::shapes::Period;
 use app_tokens::store::{Filter, Page};
 use app_tokens::{
-    Access, Attributes, CheckReport, KeyId, NewToken, Operator, Owner, OwnerTokens, Policy, Reason,
-    Resource, Scope, Selection, Timestamp, TokenAuthority, TokenId, TokenPage, TokenView,
+    Access, Attributes, KeyId, NewToken, Operator, Owner, Policy, Reason, Resource, Scope,
+    Selection, Timestamp, TokenAuthority, TokenId, TokenView,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

@@ -117,7 +117,8 @@ impl SqliteStore {
     /// one before.
     ///
     /// Run each in a transaction; it writes its version to `app_tokens_schema`.
-    /// [`SqliteStore::open`] runs those that are missing. [`TableName::in_sql`] writes them over
+    /// [`SqliteStore::open`] runs those that are missing.
+    /// [`TableName::in_sql`](crate::store::TableName::in_sql) writes them over
     /// other tables.
     pub const MIGRATIONS: &'static [&'static str] = migrate::MIGRATIONS;
 

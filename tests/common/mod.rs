@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{
-    Access, AuthError, Authenticated, IssuedToken, KeyRing, ManualClock, NewToken, Operator, Owner,
-    Policy, Requirement, Resource, Timestamp, TokenAuthority, TokenStore,
+    Access, AuthError, Authenticated, IssuedToken, KeyRing, NewToken, Operator, Owner, Policy,
+    Requirement, Resource, Timestamp, TokenAuthority, TokenStore,
 };
 
 pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";

@@ -6,14 +6,16 @@ use std::sync::{Arc, Barrier, Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 
+use app_tokens::clock::Clock;
 use app_tokens::error::{DenialReason, Failed, LifeError};
 use app_tokens::event::Event as Heard;
 use app_tokens::record::{Expires, Status};
+use app_tokens::report::LeakOutcome;
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
 use app_tokens::{
-    Access, AuthError, Caller, ChangeError, Clock, IssueError, IssuedToken, KeyRing, LeakOutcome,
-    ManageError, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp, TokenAuthority,
-    TokenId, TokenView,
+    Access, AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyRing, ManageError,
+    NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp, TokenAuthority, TokenId,
+    TokenView,
 };
 
 use support::text::same_id_other_secret;

@@ -7,10 +7,9 @@ use app_tokens::error::DenialReason;
 use app_tokens::event::Event;
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
+use app_tokens::report::LeakOutcome;
 use app_tokens::store::Filter;
-use app_tokens::{
-    Access, Label, LeakOutcome, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
-};
+use app_tokens::{Access, Label, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event};
 
 use super::draw::Draw;
 use super::reference::{Model, Row, TOLERANCE};

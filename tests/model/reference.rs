@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use app_tokens::error::DenialReason;
 use app_tokens::event::ChangeKind;
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
+use app_tokens::report::LeakOutcome;
 use app_tokens::store::Filter;
-use app_tokens::{LeakOutcome, Owner, Reason, Requirement, Timestamp, TokenId};
+use app_tokens::{Owner, Reason, Requirement, Timestamp, TokenId};
 
 use super::acts::{Answer, BEGINNING, Change, Life, Line, Means, Rules, Told, Turn, Who, Wish};
 

@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
 use app_tokens::web::Login;
 use app_tokens::{
-    Access, KeyRing, ManualClock, MemoryStore, NewToken, Origin, Policy, Reason, Timestamp,
-    TokenAuthority,
+    Access, KeyRing, MemoryStore, NewToken, Origin, Policy, Reason, Timestamp, TokenAuthority,
 };
 use proptest::prelude::*;
 

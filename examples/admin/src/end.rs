@@ -3,8 +3,10 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
+use app_tokens::TokenView;
+use app_tokens::clock::{Clock as _, SystemClock};
+use app_tokens::report::TokenPage;
 use app_tokens::store::{Filter, Page};
-use app_tokens::{Clock as _, SystemClock, TokenPage, TokenView};
 
 use crate::look::Pages;
 use crate::options::{Forget, Revoke, Setting};

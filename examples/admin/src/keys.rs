@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use app_tokens::{KeyId, KeyRing, ResealReport};
+use app_tokens::report::ResealReport;
+use app_tokens::{KeyId, KeyRing};
 use serde_json::json;
 use zeroize::Zeroizing;
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
-use app_tokens::{LeakOutcome, LeakReport, Operator, TokenId};
+use app_tokens::report::{LeakOutcome, LeakReport};
+use app_tokens::{Operator, TokenId};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 

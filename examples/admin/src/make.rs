@@ -2,12 +2,10 @@
 
 use std::io::{self, Write as _};
 
+use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::LifeError;
 use app_tokens::record::Expires;
-use app_tokens::{
-    Access, ChangeError, Clock as _, IssuedToken, NewToken, Reason, Rotation, Scope, Selection,
-    SystemClock,
-};
+use app_tokens::{Access, ChangeError, IssuedToken, NewToken, Reason, Rotation, Scope, Selection};
 
 use crate::change::named;
 use crate::options::{Issue, Rotate, Setting};

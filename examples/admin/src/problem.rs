@@ -3,10 +3,8 @@
 use std::fmt::Display;
 use std::io;
 
-use app_tokens::error::{Failed, RetireError};
-use app_tokens::{
-    ChangeError, InvalidText, IssueError, KeyRingError, ManageError, RandomSourceFailed,
-};
+use app_tokens::error::{Failed, RandomSourceFailed, RetireError};
+use app_tokens::{ChangeError, InvalidText, IssueError, KeyRingError, ManageError};
 
 /// As `--help` and README list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use app_tokens::ResealProgress;
+use app_tokens::report::ResealProgress;
 
 use crate::print::note;
 

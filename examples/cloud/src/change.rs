@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::LifeError;
 use app_tokens::record::Expires;
-use app_tokens::{Access, ChangeError, Clock as _, OutOfCalendar, Rotation, SystemClock};
+use app_tokens::{Access, ChangeError, OutOfCalendar, Rotation};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;

@@ -175,12 +175,18 @@ impl SqliteCallError {
 }
 
 /// An error without the text of its statement, which may be the whole schema.
+///
+/// The variant that holds the statement exists only if a crate of the host enables rusqlite's
+/// `modern_sqlite`. So it is told by what it does, and its words are cut where the statement begins.
 fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
-    match error {
-        rusqlite::Error::SqlInputError { error, msg, .. } => {
-            rusqlite::Error::SqliteFailure(error, Some(msg))
+    let source = Error::source(&error).and_then(|source| source.downcast_ref());
+    match source {
+        Some(code @ ffi::Error { .. }) if error.sqlite_error().is_none() => {
+            let text = error.to_string();
+            let message = text.split_once(" in ").map_or(&*text, |(message, _)| message);
+            rusqlite::Error::SqliteFailure(*code, Some(message.into()))
         }
-        error => error,
+        _ => error,
     }
 }
 

@@ -6,11 +6,10 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
+use app_tokens::clock::{Clock, SystemClock};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
-use app_tokens::{
-    Clock, KeyRing, NewToken, Policy, Requirement, SystemClock, TokenAuthority, TokenId, TokenView,
-};
+use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId, TokenView};
 use serde_json::Value;
 use tempfile::TempDir;
 

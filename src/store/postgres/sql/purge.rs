@@ -6,7 +6,7 @@
 ///
 /// | parameter | type | |
 /// |---|---|---|
-/// | `$1` to `$12` | | the filter, as in [`FILTER`] |
+/// | `$1` to `$12` | | the filter, as in [`FILTER`](super::FILTER) |
 /// | `$13` | bigint | how many at most |
 ///
 /// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
