@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "`json!` is written where it is compared")]
 fn is_written<T: Serialize + DeserializeOwned>(value: &T, shape: Value) {
     let written = serde_json::to_value(value).unwrap();
     assert_eq!(written, shape);
@@ -26,6 +27,7 @@ fn is_written<T: Serialize + DeserializeOwned>(value: &T, shape: Value) {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "`json!` is written where it is compared")]
 fn is_refused<T: DeserializeOwned>(shape: Value, why: &str) {
     let Err(error) = serde_json::from_value::<T>(shape.clone()) else {
         panic!("{shape} should be refused");

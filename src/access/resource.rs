@@ -253,7 +253,8 @@ mod tests {
             assert_eq!(problem.problem(), &TextProblem::StrangeSegment, "{path:?}");
         }
         assert!(Resource::prefix("").is_err() && Resource::exact("").is_err());
-        let makers: [fn(&str) -> Result<Resource, InvalidText>; 3] =
+        type Maker = fn(&str) -> Result<Resource, InvalidText>;
+        let makers: [Maker; 3] =
             [|s| Resource::exact(s), |s| Resource::under(s), |s| Resource::prefix(s)];
         for make in makers {
             assert!(make("a\nb").is_err() && make("a\0").is_err() && make("a\u{85}b").is_err());

@@ -109,7 +109,7 @@ pub async fn verify(setting: &Setting) -> Result<(), Problem> {
         Ok(token) => find(&opened, token.id()).await.ok(),
         Err(_) => None,
     };
-    let why = match opened.tokens.authenticate(&**text).await {
+    let why = match opened.tokens.authenticate(&text).await {
         Ok(_whatever_it_may_do) => None,
         Err(AuthError::NotOurs(error)) => Some(error.to_string()),
         Err(AuthError::Denied(denied)) => Some(words_for(denied.reason()).to_owned()),

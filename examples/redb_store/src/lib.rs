@@ -101,7 +101,7 @@ impl TokenStore for RedbStore {
         self.change(|t| {
             uses.iter().try_for_each(|last_use| match t.find(last_use.0)? {
                 Some((owner, row)) => {
-                    t.write(&owner, rules::touch(&[last_use.clone()], now, &[row]))
+                    t.write(&owner, rules::touch(std::slice::from_ref(last_use), now, &[row]))
                 }
                 None => Ok(()),
             })

@@ -291,7 +291,7 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
                 let what = format!("cut after {after}, heard {heard}: {answer:?}");
                 match answer.map_err(|error| error.certainty()) {
                     Ok(answer) => {
-                        assert!(answer == Superseded::Done && is_old_superseded, "{what}")
+                        assert!(answer == Superseded::Done && is_old_superseded, "{what}");
                     }
                     Err(Certainty::NotDone) => assert!(!is_old_superseded, "{what}"),
                     Err(Certainty::Unknown) => {
