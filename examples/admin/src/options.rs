@@ -159,10 +159,10 @@ pub struct AccessWish {
     /// A scope that it has; may be repeated [default: all, or when narrowed the same]
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub scopes: Vec<Scope>,
-    /// A resource that it is good for: exact:NAME, under:PATH or prefix:TEXT; may be repeated [default: as above]
+    /// exact:NAME, under:PATH or prefix:TEXT; may be repeated [default: as above]
     #[arg(long = "resource", value_name = "RESOURCE")]
     pub resources: Vec<Resource>,
-    /// A network that it may be used from, such as 10.0.0.0/8; may be repeated [default: as above]
+    /// A network to use it from, as 10.0.0.0/8; may be repeated [default: as above]
     #[arg(long = "network", value_name = "NETWORK")]
     pub networks: Vec<Network>,
 }

@@ -55,7 +55,8 @@ fn sorted<const N: usize>(ids: [TokenId; N]) -> Vec<String> {
 fn an_issued_token_stands_alone_on_standard_output_and_is_as_asked() {
     let host = Host::new();
     let wish = ["issue", "--owner", "alice", "--label", " My phone ", "--expires", "90 days"];
-    let access = ["--scope", "files:read", "--resource", "photos", "--resource", "docs/*"];
+    let access =
+        ["--scope", "files:read", "--resource", "under:docs", "--resource", "exact:photos"];
     let ran = host.admin(&[&wish[..], &access].concat());
     let (id, text) = host.new_token(&ran);
     assert!(ran.err.starts_with(&format!("issued {id} for alice: ends at ")), "{ran:?}");
@@ -67,7 +68,7 @@ fn an_issued_token_stands_alone_on_standard_output_and_is_as_asked() {
     assert_eq!(end.since(token.created_at()), 90 * DAY);
     let show = host.admin(&["show", &id.to_string(), "--json"]).json();
     assert_eq!(show["scopes"], serde_json::json!(["files:read"]));
-    assert_eq!(show["resources"], serde_json::json!(["docs/*", "photos"]));
+    assert_eq!(show["resources"], serde_json::json!(["exact:photos", "under:docs"]));
 }
 
 #[test]
