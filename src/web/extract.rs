@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use crate::error::Forbidden;
 use crate::present::{Authenticated, Caller};
 
-/// The caller whose access was enough for what the route [requires](super::require).
+/// The caller whose access was enough for what the route [requires](super::require()).
 ///
 /// Where the route requires nothing, every request is answered with 500. So a handler that was
 /// forgotten lets nobody in. The answer is 401 if a layer let the request in without a token.
@@ -26,7 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The caller whose access was enough for what the route [requires](super::require); `None` if the
+/// The caller whose access was enough for what the route [requires](super::require()); `None` if the
 /// route also lets in [who is signed in otherwise](super::RequireLayer::or_signed_in).
 ///
 /// Where the route requires nothing, every request is answered with 500.

@@ -23,7 +23,7 @@ use crate::store::TokenStore;
 /// Lets in requests with a valid token, and answers the others itself.
 ///
 /// A request that is let in has an [`Authenticated`] among its extensions. What it may do is
-/// checked by a layer on each route, [`require`](super::require), or in the handler.
+/// checked by a layer on each route, [`require`](super::require()), or in the handler.
 ///
 /// `Authorization`, and the [header of the host's own](Login::with_token_header), are removed, so
 /// that no inner service, log or upstream sees the token. Place the layer inside those that answer

@@ -112,7 +112,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         Login { shown: Shown { challenges, ..self.shown }, ..self }
     }
 
-    /// Shows no challenge to scripts ([`is_from_script`](super::is_from_script)), so that no
+    /// Shows no challenge to scripts ([`is_from_script`]), so that no
     /// browser opens its password dialog over a page.
     ///
     /// [`Login::answer_to`] and `TokenLayer` do so; [`Login::answer`] knows no headers.
