@@ -54,7 +54,7 @@ pub async fn revoke_others(
     }
     let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
-    // One act in the store; but whoever rotated the one that stays after the look above has a new one, which is among the others.
+    // The filter spares the whole line, so a rotation since the look above is spared, too.
     let mut stays = cloud.tokens.find(by, kept).await?;
     if let Some(successor) = stays.successor() {
         stays = cloud.tokens.find(by, successor).await?;
