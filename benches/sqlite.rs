@@ -110,7 +110,7 @@ fn durable_changes(table: &Table, tokens: &TokenAuthority<SqliteStore>, texts: &
     }
 }
 
-/// Each row's replacement by itself, as a reseal would send it.
+/// Makes one replacement for each row, as a reseal would send it.
 fn replacements(store: &SqliteStore) -> Vec<Replace> {
     let mut page = Page::first(1000);
     let mut rows: Vec<Row> = Vec::new();

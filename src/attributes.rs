@@ -9,8 +9,8 @@ use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 /// The host's own facts about a token: a client id, a device id, a ticket.
 ///
 /// At most 16 pairs of key and value, in the order of their keys. They are sealed with the row, so
-/// whoever can write the database can't change them. They are facts and never permissions: nothing
-/// in this crate decides by them.
+/// write access to the database does not suffice to change them. They are facts and never
+/// permissions: nothing in this crate decides by them.
 ///
 /// A rotation keeps them. A token that is issued under another takes over those of its parent.
 ///

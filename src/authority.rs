@@ -197,7 +197,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self.store
     }
 
-    /// The same engine over another store, with its events collected in a buffer.
+    /// Makes an authority of this engine over another store, which collects its events in a buffer.
     pub(crate) fn buffered<T>(&self, store: T, events: Arc<EventBuffer>) -> TokenAuthority<T> {
         TokenAuthority { store, engine: self.engine.clone(), buffer: Some(events) }
     }

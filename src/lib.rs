@@ -76,8 +76,8 @@
 //!
 //! # Your own store
 //!
-//! Implement [`TokenStore`]: seven methods, whose contract stands there in numbered clauses. With the feature `conformance`,
-//! `store::conformance` makes a test of each clause.
+//! Implement the eight required methods of [`TokenStore`]. Its contract stands there in numbered
+//! clauses. With the feature `conformance`, `store::conformance` makes a test of each clause.
 //!
 //! # Features
 //!

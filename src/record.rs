@@ -104,8 +104,8 @@ impl TokenRecord {
     /// Builds a record from its parts.
     ///
     /// The client's name of the last use is cut to 200 characters. Control characters, line
-    /// separators and bidirectional overrides are left out of it: it is not sealed, so whoever can
-    /// write the row could otherwise write on the terminal that shows it.
+    /// separators and bidirectional overrides are left out of it: it is not sealed, and a row
+    /// that was written by others must not act on the terminal that shows it.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
         let seal = parts.seal.as_ref().and_then(Seal::v1).copied();
         let rare = Rare {

@@ -79,7 +79,7 @@ impl Settings {
         Settings { runs_triggers: !options.known_triggers.is_empty() }
     }
 
-    /// Whoever can write to the file can leave code in it: a trigger may undo a revocation. None
+    /// Write access to the file suffices to leave code in it: a trigger may undo a revocation. None
     /// runs on this connection, not even one that is made later, unless the host has its own.
     fn apply(self, connection: &Connection) -> rusqlite::Result<()> {
         for (setting, is_on) in [
