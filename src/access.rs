@@ -192,6 +192,11 @@ impl Access {
         self.missing_for(requirement).is_none()
     }
 
+    /// Returns whether only clients from certain networks may use it.
+    pub(crate) fn is_bound_to_networks(&self) -> bool {
+        matches!(self.granted_networks(), Selection::Only(_))
+    }
+
     /// Returns whether a client at this address may use it. `None` is an unknown address.
     pub fn allows_from(&self, address: Option<IpAddr>) -> bool {
         match (self.granted_networks(), address) {

@@ -124,18 +124,8 @@ pub enum Failed {
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
     /// The store has a live row under a key that the ring lacks, so nothing is issued.
-    ///
-    /// Check that the key file is the right one. Bring the key back, or revoke what it seals.
-    #[error(
-        "token {id} is sealed under key {key_id}, which the key ring lacks: \
-         bring that key back, or revoke the tokens under it"
-    )]
-    OrphanRow {
-        /// One such token.
-        id: TokenId,
-        /// The key.
-        key_id: KeyId,
-    },
+    #[error(transparent)]
+    OrphanRow(#[from] OrphanRow),
     /// The policy has an idle time-out, but nothing writes last uses. Tokens in use would go idle.
     #[error(
         "the policy has an idle time-out, but no upkeep is attached; keep what `upkeep()` returns"
@@ -147,6 +137,21 @@ pub enum Failed {
     /// All ids that were drawn are taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
+}
+
+/// A live row is sealed under a key that the ring lacks.
+///
+/// Check that the key file is the right one. Bring the key back, or revoke what it seals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "token {id} is sealed under key {key_id}, which the key ring lacks: \
+     bring that key back, or revoke the tokens under it"
+)]
+pub struct OrphanRow {
+    /// One such token.
+    pub id: TokenId,
+    /// The key.
+    pub key_id: KeyId,
 }
 
 impl Failed {

@@ -64,11 +64,12 @@ impl SealingKey {
         self.id
     }
 
-    /// Seals bytes. What they mean is the caller's concern, see [`seal`](crate::seal).
-    pub(crate) fn seal(&self, bytes: &[u8]) -> Seal {
+    /// Computes the HMAC of bytes. What they mean is the caller's concern, see
+    /// [`seal`](crate::seal).
+    pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
         let mut mac = self.keyed.clone();
         mac.update(bytes);
-        Seal(Form::V1(mac.finalize().into_bytes().into()))
+        mac.finalize().into_bytes().into()
     }
 }
 

@@ -250,6 +250,11 @@ impl TokenRecord {
         self.seal.map(Seal::of_v1).or_else(other)
     }
 
+    /// Returns the HMAC of a seal of version 1, without a copy.
+    pub(crate) fn seal_v1(&self) -> Option<&[u8; 32]> {
+        self.seal.as_ref()
+    }
+
     fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }

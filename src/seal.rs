@@ -30,6 +30,8 @@
 //! Last use, revocation and revision are not sealed: they change without a key.
 
 use crate::access::{Access, Selection};
+use crate::digest::constant_time_eq;
+use crate::key::Seal;
 use crate::key_ring::KeyRing;
 use crate::record::{Expires, RecordParts, SealCheck, TokenRecord};
 use crate::row::{Mark, ReadableRow};
@@ -63,21 +65,19 @@ impl Sealer {
     /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
     /// seal.
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
-        let record = row.record();
-        let Some(seal) = record.seal() else {
-            return SealCheck::Wrong;
-        };
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
-        if seal.v1().is_none() {
-            return SealCheck::UnknownVersion(seal.version());
-        }
+        let record = row.record();
+        let Some(stored) = record.seal_v1() else {
+            let other = record.seal().map(|seal| seal.version());
+            return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);
+        };
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
         };
-        let expected = key.seal(&encoding(&self.realm, record));
-        if seal == expected { SealCheck::Right } else { SealCheck::Wrong }
+        let expected = key.hmac(&encoding(&self.realm, record));
+        if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Wrong }
     }
 
     /// Returns whether this sealer made or checked the row.
@@ -121,7 +121,7 @@ impl Sealer {
     fn seal(&self, parts: RecordParts) -> ReadableRow {
         let key = self.ring.active();
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
-        let seal = key.seal(&encoding(&self.realm, &record));
+        let seal = Seal::of_v1(key.hmac(&encoding(&self.realm, &record)));
         ReadableRow::marked(record.changed(|parts| parts.seal = Some(seal)), self.mark)
     }
 }

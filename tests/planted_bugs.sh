@@ -109,13 +109,13 @@ plant "the seal is looked at before the revocation" src/record/status.rs \
     "if self.revocation().is_some() {" \
     "if self.revocation().is_some() && seal == SealCheck::Right {"
 plant "the seal is not checked" src/seal.rs \
-    "if seal == expected { SealCheck::Right } else { SealCheck::Wrong }" \
-    "if seal == expected { SealCheck::Right } else { SealCheck::Right }"
+    "if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Wrong }" \
+    "if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Right }"
 plant "the realm is not sealed" src/seal.rs \
     "bytes.text(realm);" \
     "bytes.text(&realm[..0]);"
 plant "a token is good outside its networks" src/authority/authenticate.rs \
-    "let is_outside = !row.record().access().allows_from(origin.known_address());" \
+    "let is_outside = is_bound && !access.allows_from(origin.known_address());" \
     "let is_outside = false;"
 plant "an address mapped into v6 is in no network of v4" src/access/network.rs \
     "let address = address.to_canonical();" \
