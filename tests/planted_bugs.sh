@@ -292,8 +292,8 @@ plant "what was issued under a rotated token lives on" src/authority/change.rs \
     "let revoked_derived = is_less || old_ends.has_come(now);" \
     "let revoked_derived = is_less;"
 plant "a leak is believed by its id" src/authority/revoke.rs \
-    "let Some(row) = found.filter(|_| secret_is_right) else {" \
-    "let Some(row) = found else {"
+    "let Ok(row) = presented.matched(self.store.find(id).await?) else {" \
+    "let Some(row) = self.store.find(id).await?.and_then(crate::row::Row::into_readable) else {"
 plant "dead rows are not kept" src/authority/revoke.rs \
     "let ended_by = now.saturating_sub(policy.retention());" \
     "let ended_by = now;"
