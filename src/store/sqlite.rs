@@ -108,8 +108,8 @@ pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     readers: Readers,
-    /// Declared after the readers, so that it is dropped after them. The connection that closes
-    /// last writes the log back into the file, and a reader's connection may not write.
+    /// Declared after the readers, and so dropped after them: the writer's connection closes last,
+    /// and writes the log back into the file.
     writer: Writer,
     options: SqliteOptions,
     /// The id after which the next purge continues. Only a hint: wherever a purge begins, it goes

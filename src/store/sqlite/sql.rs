@@ -100,7 +100,7 @@ pub(super) const AMONG_END: &str = ")";
 
 /// Selects the last id of the next `?2` rows after `?1`; no row if fewer follow.
 ///
-/// An OFFSET skips index entries without reading the rows, so this is cheap.
+/// An OFFSET skips rows without decoding their columns, so this is cheap.
 pub(super) const LAST_OF_STEP: &str =
     "SELECT id FROM app_tokens WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2 - 1";
 pub(super) const UP_TO_ID: &str = " AND id <= ?";
@@ -146,8 +146,8 @@ pub(super) const MATCHING_END: &str = ")";
 
 // -- touch
 
-/// Stores a use of the row `?1` if it is later than the stored one, or if that is after `?5`: until
-/// then a stored use is believed.
+/// Stores a use of the row `?1` if it is later than the stored one. Also replaces a stored use
+/// after `?5`: later ones are not believed.
 pub(super) const TOUCH: &str = "
     UPDATE app_tokens SET last_used_at = ?2, last_used_address = ?3, last_used_client = ?4
     WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2 OR last_used_at > ?5)";
@@ -162,12 +162,12 @@ pub(super) const DELETE: &str = "DELETE FROM app_tokens WHERE id = ?1";
 
 /// Selects dead rows. Conditions on the id are appended.
 ///
-/// `?1` is `ended_by`, `?2` is `unused_since`, `?3` is `now`, and `?4` is until when a stored use is
-/// believed. Without an idle time-out `?2` is NULL, and no comparison with NULL holds.
+/// `?1` is `ended_by`, `?2` is `unused_since`, `?3` is `now`, and `?4` is until when a stored use
+/// is believed. Without an idle time-out `?2` is NULL, and no comparison with NULL holds.
 ///
 /// The index of families leaves out the first row of a line, so that row is looked up by its id.
-/// The `+` before `other.owner` keeps SQLite from using the index of owners there: an owner may have
-/// many rows, a family has few.
+/// The `+` before `other.owner` keeps SQLite from using the index of owners there: an owner may
+/// have many rows, a family has few.
 pub(super) const DEAD: &str = concat!(
     select_row!(),
     " AS dead
@@ -205,7 +205,7 @@ pub(super) const KEYS_OF_ROWS: &str =
     "SELECT DISTINCT key_id FROM app_tokens WHERE revoked_at IS NULL";
 /// Removes the key `?1` from the set if it seals no unrevoked row.
 ///
-/// It scans the table while the file is locked, so it is sent only for a key that a walk without
+/// It scans the table while the file is locked. So it is sent only for a key that a walk without
 /// the lock did not find.
 pub(super) const FORGET_KEY: &str = "
     DELETE FROM app_tokens_keys
@@ -223,8 +223,10 @@ pub(super) const AND_OF_OWNER: &str = " AND +owner = ?";
 pub(super) const OF_FAMILY: &str = " AND id IN (
     SELECT id FROM app_tokens WHERE id = ? AND family = ?
     UNION ALL SELECT id FROM app_tokens WHERE family = ? AND family <> id)";
-/// Spares a family. `IS NOT` keeps a row with NULL here: an exception that can't be read spares
-/// nothing, and `<>` would be NULL and leave the row out.
+/// Leaves out a family that is spared, and what was issued under it.
+///
+/// `IS NOT` lets a row with NULL match, as most rows have no `derived_from`. With `<>` the
+/// condition would be NULL, and such a row would be spared.
 pub(super) const WITHOUT_FAMILY: &str = " AND family IS NOT ? AND derived_from IS NOT ?";
 pub(super) const UNDER_KEY: &str = " AND key_id = ?";
 pub(super) const UNDER_OTHER_KEYS: &str = " AND key_id NOT IN (?";

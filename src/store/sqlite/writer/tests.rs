@@ -14,7 +14,7 @@ static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
 const NUMBERS: &str = "CREATE TABLE numbers (n INTEGER)";
 const ADD: &str = "INSERT INTO numbers VALUES (?1)";
 
-/// A change of the table above.
+/// A change in the table of numbers.
 type Act = Box<dyn Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send>;
 
 fn act(act: impl Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Act {
@@ -32,7 +32,7 @@ fn add_and_fail(number: i64) -> Act {
     })
 }
 
-/// What becomes of changes that all wait when the writing begins.
+/// Makes changes that are all waiting when the writer starts, and returns their replies.
 fn write(
     connection: &Connection,
     watch: &Watch,
@@ -227,7 +227,7 @@ fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_
     let lost = block_on(writer.write(|_| Ok(()))).unwrap_err();
     assert_eq!(lost.certainty(), Certainty::Unknown);
     let refused = loop {
-        // The receiver goes a moment after the job.
+        // The receiver is dropped a moment after the job.
         let error = block_on(writer.write(|_| Ok(()))).unwrap_err();
         if error.certainty() == Certainty::NotDone {
             break error;
