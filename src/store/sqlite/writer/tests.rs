@@ -83,7 +83,7 @@ fn wait_no_longer(_times: i32) -> bool {
     false
 }
 
-/// Two connections to a file, the first of which never waits.
+/// Makes two connections to a file. The first never waits for a lock.
 fn contended() -> (TempDir, Connection, Connection) {
     let directory = tempfile::tempdir().unwrap();
     let connect = || Connection::open(directory.path().join("app.db")).unwrap();
@@ -146,7 +146,7 @@ fn a_change_that_panics_fails_alone() {
 
 #[test]
 fn a_commit_that_a_lock_refuses_is_not_done() {
-    // Without a write-ahead log a reader stands in a commit's way.
+    // Without a write-ahead log, a reader blocks a commit.
     let (_directory, connection, reader) = contended();
     reader.execute_batch("BEGIN; SELECT * FROM numbers").unwrap();
     let answers = certainties(&connection, [add(1), add(2)]);
