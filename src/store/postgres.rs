@@ -151,9 +151,9 @@ use crate::token::TokenId;
 /// one another if there is a limit or a unique label.
 ///
 /// # Lost connections
-/// A call is made again if its connection was lost before COMMIT was sent, or if PostgreSQL ended
-/// it to resolve a deadlock: up to five times in all. If the connection is lost during COMMIT, the
-/// error is [`StoreError::unknown`].
+/// A call is made up to five times in all. It is made again if its connection was lost before
+/// COMMIT was sent, or if PostgreSQL ended it to resolve a deadlock. If the connection is lost
+/// during COMMIT, the error is [`StoreError::unknown`].
 ///
 /// If the future of a change is dropped, its connection is closed: the server may still be busy
 /// with it. The change is either rolled back or committed. The connection of a dropped look-up or

@@ -354,8 +354,8 @@ pub const LIST: &str = concat!(
 ///
 /// **Repeat until column 1 is 0.** A pass sees only rows that were committed before it began. If a
 /// row is being changed by another transaction, the pass waits and reads that row again. It does
-/// not see rows that were inserted meanwhile; the next pass does. After the last pass nothing can
-/// escape: an insert or a rotation needs a row that is now revoked and locked.
+/// not see rows that were inserted meanwhile; the next pass does. After the last pass no successor
+/// or derived token can escape: its insert needs a row that is now revoked and locked.
 ///
 /// If the filter asks for `revoked = FALSE`, the rows that one pass has revoked no longer match in
 /// the next. But the contract decides by the rows as they stood before the call, so their families
