@@ -135,6 +135,7 @@ impl<'r> RowColumns<'r> {
             family: self.family.and_then(as_id),
             derived_from: self.derived_from.and_then(as_id),
             created_at: self.created_at.and_then(as_time),
+            // Any number revokes, even one that is no instant: damage must not undo a revocation.
             is_revoked: self.revoked_at.is_some(),
             revoked_at: self.revoked_at.and_then(as_time),
         }
@@ -187,6 +188,7 @@ impl<'r> RowColumns<'r> {
     /// Strict on purpose: a value that could be written in two ways would let a damaged row pass
     /// for a readable one.
     fn decode(&self, id: TokenId) -> Option<TokenRecord> {
+        // All three columns or none: a half revocation is damage.
         let revocation = match (self.revoked_at, &self.revoked_reason, &self.revoked_by) {
             (None, None, None) => None,
             (Some(at), Some(reason), Some(by)) => Some(Revocation {
@@ -354,6 +356,7 @@ fn as_selection<T: Ord + ToString>(
         Some("") => Vec::new(),
         Some(lines) => lines.split('\n').map(item).collect::<Option<_>>()?,
     };
+    // One set has one text. Otherwise a row could be changed without its seal noticing.
     items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
 }
 
@@ -383,5 +386,6 @@ fn exact<'t, T: AsRef<str>>(
     stored: &'t str,
     make: fn(&'t str) -> Result<T, InvalidText>,
 ) -> Option<T> {
+    // Making a text only trims it, so equal lengths mean equal texts.
     make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
 }

@@ -146,6 +146,7 @@ impl TokenStore for MemoryStore {
         let mut rows = self.lock();
         let ids: HashSet<TokenId> = uses.iter().map(|(id, _)| *id).collect();
         let named: Vec<Row> = ids.into_iter().filter_map(|id| rows.by_id.get(id)).collect();
+        // The rules decide each use on the row alone, so the rows may be of several owners.
         let decision = rules::touch(uses, now, &named);
         rows.write(decision);
         Ok(())

@@ -217,6 +217,7 @@ impl PostgresStore {
     /// Uses tables of another name, for several realms, tenants or applications in one database.
     #[must_use]
     pub fn with_table(self, table: TableName) -> PostgresStore {
+        // A new state: these tables were not checked yet, and their walk begins at the start.
         PostgresStore { table, state: Arc::default(), ..self }
     }
 
@@ -250,6 +251,8 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::unknown`] only if COMMIT was sent and the server did not refuse it.
     async fn change<C: TransactionCall>(&self, change: &C) -> Result<C::Output, StoreError> {
+        // Held for all attempts. It is taken before the connection, never the other way around:
+        // calls that held connections while they waited for permits could use up the pool.
         let _permit = self.slow_call_permit().await?;
         let mut attempt = 1;
         loop {

@@ -129,6 +129,7 @@ fn write_head(facts: &DamagedRow, bytes: &mut Vec<u8>) {
 fn read_head(id: TokenId, rest: &mut Bytes<'_>) -> DamagedRow {
     let flags = rest.byte().unwrap_or(0);
     let has = |flag| flags & flag != 0;
+    // Each number is read before its flag is asked: a missing one takes its 8 bytes, too.
     let created_at = rest.number().filter(|_| has(HAS_CREATED_AT));
     let family = rest.number().filter(|_| has(HAS_FAMILY));
     let derived_from = rest.number().filter(|_| has(HAS_DERIVED_FROM));

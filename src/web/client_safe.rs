@@ -47,7 +47,8 @@ answers!(
 
 /// Says what a client may be told of an error.
 ///
-/// Each error is matched without `_`: a new reason must not compile before its answer is chosen.
+/// The errors of acts are matched without `_`: a new reason must not compile before its answer is
+/// chosen. In [`Failed`], all reasons but the store's look alike to a client.
 trait ClientSafe {
     /// Returns the answer for the client.
     fn answer(&self) -> Answer;
@@ -196,6 +197,7 @@ impl ClientSafe for InvalidText {
 
 impl ClientSafe for Failed {
     fn answer(&self) -> Answer {
+        // Only a store can leave it open whether something was done.
         if let Failed::Store(error) = self { error.answer() } else { unavailable() }
     }
 }

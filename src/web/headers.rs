@@ -56,6 +56,8 @@ pub(crate) fn read<'h>(
         } else {
             continue;
         };
+        // Sent twice is refused, even if both are equal or one is empty: a proxy might read the
+        // other one.
         if place.replace(value).is_some() {
             return Err(CredentialsError::SeveralHeaders);
         }

@@ -303,6 +303,8 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
         parts.extensions.remove::<Caller>();
         parts.extensions.remove::<Required>();
         let extend = self.judge(parts).await?;
+        // Also removed if the request is let in without a token. What the layer has not accepted
+        // must not be accepted further in.
         parts.headers.remove(AUTHORIZATION);
         if let Some(header) = self.login.token_header() {
             parts.headers.remove(header);

@@ -224,6 +224,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: Origin<'_>,
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
+        // A mistyped token is denied here, for good. As "not ours" it would be tried as a password,
+        // and end up in the password check's log.
         let verified = match self.tokens.verify(text, &origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self.tokens.deny(&origin, DenialReason::Mistyped, None, None).into());
@@ -245,6 +247,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
         match denial {
             Some(reason) => Err(self.tokens.turn_away(&verified, &origin, reason).into()),
+            // The use is recorded only now, so a login that was turned away counts as no use.
             None => Ok(self.tokens.admit(verified, &origin)),
         }
     }

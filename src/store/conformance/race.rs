@@ -28,9 +28,13 @@ pub(super) async fn at_once<T: Send + 'static>(runner: Runner, calls: Vec<Call<T
         let ended = Arc::new(Ended::default());
         let when_ended = TellWhenDropped(Arc::clone(&ended));
         let thread = thread::spawn(move || {
+            // Moved here first, so that it is dropped last, even if the call panics: otherwise the
+            // waiting task would never be woken.
             let _when_ended = when_ended;
             let answer = Arc::new(Mutex::new(None));
             let place = Arc::clone(&answer);
+            // Each thread waits until all of them are ready. A loop that only spawned them would
+            // finish the first calls before the last began, and lose no race.
             start.wait();
             run(
                 runner,
@@ -45,6 +49,7 @@ pub(super) async fn at_once<T: Send + 'static>(runner: Runner, calls: Vec<Call<T
     }
     let mut answers = Vec::new();
     for (thread, ended) in running {
+        // `join` alone would block this thread, and with it a runtime that has no other.
         std::future::poll_fn(|context| ended.poll(context)).await;
         match thread.join() {
             Ok(answer) => answers.extend(answer),
@@ -60,6 +65,7 @@ pub(super) async fn abandoned<F: Future>(polls: usize, call: F) -> Option<F::Out
     let mut call = Box::pin(call);
     let mut left = polls;
     std::future::poll_fn(|context| {
+        // With 0 polls the call is dropped before it ever ran: that must change nothing, either.
         if left == 0 {
             return Poll::Ready(None);
         }

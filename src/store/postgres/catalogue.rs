@@ -101,6 +101,7 @@ impl Statements<'_> {
             let (kind, name, table): (String, String, String) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             match &*kind {
+                // A missing table is no object of anyone: the first statement reports it better.
                 "missing" => objects.are_complete = false,
                 _ if known.contains(&name) => {}
                 _ => objects.unexpected.push(format!("the {kind} {name} on {table}")),

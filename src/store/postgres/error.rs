@@ -124,6 +124,8 @@ fn said(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
     }
+    // The driver's own text is only "error connecting to server" or the like. The reason is in its
+    // sources, and some texts already end with the text of their source.
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -190,6 +192,7 @@ fn is_lost(error: &tokio_postgres::Error) -> bool {
     let is_fatal = |error: &DbError| {
         matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
     };
+    // The driver reports the same lost connection in three ways, depending on when it notices.
     error.is_closed()
         || error.as_db_error().is_some_and(is_fatal)
         || error.source().is_some_and(<dyn Error>::is::<io::Error>)
@@ -203,5 +206,7 @@ pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
 
 /// Returns whether the server itself says that it rolled back, and keeps the connection.
 pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    // A FATAL error at COMMIT is no refusal: the server may have committed before it gave up, for
+    // instance while it waited for a standby.
     error.as_db_error().is_some() && !is_lost(error)
 }

@@ -92,6 +92,8 @@ impl PostgresStore {
         let foreign = || PostgresStoreError::ForeignTable(self.table.clone());
         let there = transaction.query_typed_one(&self.table.in_sql(OUR_TABLES), &[]).await?;
         let is_there = |at| there.try_get::<_, bool>(at);
+        // All or none. If only some exist, they are the host's own, and making the others would mix
+        // the two.
         match [is_there(0)?, is_there(1)?, is_there(2)?, is_there(3)?] {
             [false, false, false, false] => {
                 return Ok(transaction.batch_execute(&self.schema()).await?);
@@ -109,6 +111,7 @@ impl PostgresStore {
                 Err(PostgresStoreError::NewerSchema { table, found, known }.into())
             }
             Some(SCHEMA_VERSION) => {
+                // To prepare the statement checks that all columns exist, and reads no row.
                 let probe =
                     transaction.prepare_typed(&self.table.in_sql(FIND), &[Type::INT8]).await;
                 probe.map(drop).map_err(|error| self.foreign_if_written_otherwise(error))

@@ -121,6 +121,8 @@ impl Statements<'_> {
         let columns: Vec<RowColumns<'_>> = forms.iter().map(|form| RowColumns::of(form)).collect();
         let arrays = FormArrays::of(&columns);
         let written = self.query(REPLACE, &arrays.params()).await?;
+        // Every form was found current under its lock. So if one was not written, something on the
+        // table kept it out.
         if written.len() != forms.len() {
             return Err(Problem::obstructed());
         }
@@ -171,6 +173,8 @@ impl Statements<'_> {
         loop {
             let row = self.query_one(sql, params).await?;
             let Pass { changed, found } = read_pass(&row)?;
+            // Asked before the counts. If a trigger restores the rows, each pass finds and changes
+            // them again, and only this column shows it at once.
             if !row.try_get::<_, bool>(2)? {
                 return Err(Problem::obstructed());
             }

@@ -187,6 +187,7 @@ fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
     let source = Error::source(&error).and_then(|source| source.downcast_ref());
     match source {
         Some(code @ ffi::Error { .. }) if error.sqlite_error().is_none() => {
+            // The text is the message, " in ", and the statement.
             let text = error.to_string();
             let message = text.split_once(" in ").map_or(&*text, |(message, _)| message);
             rusqlite::Error::SqliteFailure(*code, Some(message.into()))

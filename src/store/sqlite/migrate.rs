@@ -59,6 +59,7 @@ impl<'t> Tables<'t> {
         if self.found_version()? < self.migrations.len() {
             self.migrate()?;
         }
+        // To prepare the statement checks that all columns exist, and reads no row.
         let probe = self.connection.prepare(&self.options.table.in_sql(FIND));
         probe.map(drop).map_err(|error| self.foreign_or_failed(error))
     }
@@ -111,6 +112,7 @@ impl<'t> Tables<'t> {
             Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)? as i64))
         });
         match counts.map_err(|error| SqliteStoreError::new(self.path, error))? {
+            // All or none. If only some exist, or one of them is a view, they are not ours.
             (0, _) => return Ok(0),
             (TABLES, TABLES) => {}
             _ => return Err(self.foreign()),

@@ -243,6 +243,7 @@ pub(super) fn list_among(filter: &Filter, page: Page, candidates: Query) -> Quer
     list.add(AMONG, []);
     list.append(candidates);
     list.add(AMONG_END, []);
+    // The whole filter: the candidates were selected by their expiry only.
     list.add_filter(filter);
     list.add(AFTER_ID, [Value::Integer(after(page))]);
     list.add(IN_ORDER_OF_ID, [Value::from(page.limit.get())]);
@@ -266,6 +267,8 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = revoke_query(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
     query.add(MATCHING_END, []);
+    // Once more, outside the parenthesis. Inside, the filter spares matching rows; here it must
+    // also spare what would be reached through them.
     query.add_exception(filter.except_family.map(number));
     query
 }

@@ -116,6 +116,7 @@ impl<'c> SqliteTransaction<'c> {
         let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
         let (path, name) = (PathBuf::from(path), Arc::<str>::from(path));
         let failed = |error| SqliteStoreError::new(&path, error);
+        // SQLite can't nest BEGIN. A savepoint is the transaction within a transaction.
         let is_inner = !connection.is_autocommit();
         let begin = if is_inner { BEGIN_INNER } else { BEGIN };
         connection.execute_batch(begin).map_err(failed)?;

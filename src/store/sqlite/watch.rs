@@ -90,6 +90,8 @@ impl Watch {
         let is_same =
             |(path, known): &(PathBuf, Identity)| identity(path).is_ok_and(|found| found == *known);
         let is_there = self.0.files.iter().all(is_same);
+        // 0 ends the trust of all readers at once. The next look-up checks for itself, and finds
+        // the file again if it is back.
         let trusted_until = if is_there { milliseconds(now) + TRUSTED_MILLIS } else { 0 };
         self.0.trusted_until.store(trusted_until, Ordering::Relaxed);
         if is_there { Ok(()) } else { Err(gone()) }
