@@ -45,7 +45,7 @@ answers!(
     StoreError
 );
 
-/// Says what a client may be told of an error.
+/// Says what a client may know about an error.
 ///
 /// The errors of acts are matched without `_`: a new reason must not compile before its answer is
 /// chosen. In [`Failed`], all reasons but the store's look alike to a client.

@@ -261,7 +261,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Clone)]
 pub(crate) struct Unshown(pub(crate) Challenge);
 
-/// Replaces the challenges of a response by those of the login.
+/// Replaces the challenges of a response with the login's own.
 fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Response<R>) {
     response.headers_mut().remove(WWW_AUTHENTICATE);
     for line in challenge.lines(&shown.realm, shown.challenges) {

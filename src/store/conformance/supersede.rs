@@ -22,7 +22,7 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let mut rows = vec![written(&form), new.clone(), bystander.clone()];
     has(8, store, &rows).await;
 
-    // If the row has no last use, that of the form must not be written.
+    // If the row has no last use, the form's last use must not be written.
     let (newer, form, mut rotate) = rotation(&new, 3);
     let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
     rotate.superseded = loaded(&made_up);

@@ -372,7 +372,7 @@ pub const LIST: &str = concat!(
 /// | `$14` | text | why |
 /// | `$15` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 ///
-/// The columns have the meaning of those of [`REVOKE_DERIVED`].
+/// It selects the same columns as [`REVOKE_DERIVED`].
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (

@@ -110,7 +110,7 @@ fn run_scans(scans: Receiver<Scan>) {
     for scan in scans.iter() {
         // A panic in the scan, or in a waker of the host, must not end the thread: all later scans
         // would fail.
-        _ = catch_unwind(AssertUnwindSafe(scan)); // ignored: the caller hears of it, or is gone
+        _ = catch_unwind(AssertUnwindSafe(scan)); // ignored: the caller gets an error, or is gone
     }
 }
 

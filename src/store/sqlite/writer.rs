@@ -100,7 +100,7 @@ pub(super) fn write_memory(
     }
 }
 
-/// A change whose caller waits, and how its transaction ended.
+/// A change with a caller that waits for it, and how its transaction ended.
 type Done = (Box<dyn Job>, TransactionEnd);
 
 /// Commits one change and those that wait behind it, and returns how each transaction ended.
@@ -206,7 +206,7 @@ fn commit_together(
     }
 }
 
-/// A change whose caller waits.
+/// A change with a caller that waits for it.
 pub(super) trait Job: Send {
     /// Makes the change within the open transaction, in full or not at all.
     ///
