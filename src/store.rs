@@ -63,8 +63,8 @@ pub use table::{InvalidTableName, TableName};
 /// store can partition by owner. Four calls may name rows of several owners: `replace` and `touch`
 /// decide each row alone; `revoke` and `purge` may go owner by owner.
 ///
-/// **Dangerous** marks a clause that must not be broken. Otherwise a wrong token gets in, an owner
-/// is locked out, or a token is lost. Breaking any other clause is merely wrong or slow.
+/// **Dangerous** marks the worst clauses to break: a wrong token gets in, an owner is locked out,
+/// or a token is lost. If any other clause is broken, the store is merely wrong or slow.
 ///
 /// The clauses use these words:
 ///
@@ -103,9 +103,9 @@ pub use table::{InvalidTableName, TableName};
 ///    more.*
 /// 6. With `limit`: if the owner already has `limit` or more live rows in other families, nothing
 ///    changes and the answer is [`Inserted::LimitReached`]. This holds under concurrent calls.
-/// 7. With `unique_label`: another live row may have the label already, byte for byte. If it has
-///    the same owner and another family, nothing changes and the answer is
-///    [`Inserted::LabelTaken`]. This holds under concurrent calls.
+/// 7. With `unique_label`: if a live row of the owner in another family has the label, nothing
+///    changes and the answer is [`Inserted::LabelTaken`]. Labels are compared byte for byte. This
+///    holds under concurrent calls.
 ///
 /// If several of these refuse, the first in this order decides the answer.
 ///
@@ -147,14 +147,14 @@ pub use table::{InvalidTableName, TableName};
 /// **`revoke`**
 ///
 /// 16. It revokes every row that the filter matches, and every row that derives from the family of
-///     a matching row. A matching row that is already revoked counts for this, too. A row that
-///     derives from a row which only derives itself is not meant. It never revokes a row that
+///     a matching row. A matching row that is already revoked counts for this, too. What derives
+///     only from such a derived row is not included. It never revokes a row that
 ///     [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left out.*
-/// 17. It decides by the rows **as the rows stood before the call**: what it revokes itself must
-///     not change which rows match. No row escapes by being inserted or superseded meanwhile: a
-///     concurrent `insert` or `supersede` takes effect either before or after `revoke`. If before,
-///     its row is revoked; if after, it finds the rows revoked. *Dangerous: a successor, or a token
-///     that was issued under a matching one, stays valid.*
+/// 17. It decides **as the rows stood before the call**: what it revokes itself must not change
+///     which rows match. No row escapes by being inserted or superseded meanwhile: a concurrent
+///     `insert` or `supersede` takes effect either before or after `revoke`. If before, its row is
+///     revoked; if after, it finds the rows revoked. *Dangerous: a successor, or a token that was
+///     issued under a matching one, stays valid.*
 ///
 /// **`touch`**
 ///
