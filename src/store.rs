@@ -1,9 +1,9 @@
-//! [`TokenStore`]: the one trait that a host's own database implements, its requests and its
+//! [`TokenStore`]: the one trait that a host's own database implements, with its requests and
 //! answers.
 //!
-//! A store keeps rows. It never sees a token's text, never decides whether a token is valid, never
-//! reads a clock, and returns dead rows too. Its promises are the numbered clauses on
-//! [`TokenStore`]; the [conformance suite] has a test for each.
+//! A store keeps rows. It never sees a token's text, never decides whether a token is valid and
+//! never reads a clock. It also returns rows of dead tokens. Its promises are the numbered clauses
+//! on [`TokenStore`]; the [conformance suite] has a test for each.
 //!
 //! [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
 
@@ -52,157 +52,184 @@ pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, Super
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction};
 pub use table::{InvalidTableName, TableName};
 
-/// A place for tokens: a database, a file or memory.
+/// Keeps tokens: in a database, a file or memory.
+///
+/// Implement it to keep tokens in a database of your own. [`SqliteStore`], [`PostgresStore`] and
+/// [`MemoryStore`] come with this crate.
 ///
 /// # The contract
 ///
-/// **Every change touches the rows of one owner, plus the uniqueness of a new id.** That gives a
-/// key-value store its partition. Three calls may name rows of several owners: `replace` and
-/// `touch` decide each row alone, and `revoke` and `purge` may go owner by owner.
+/// **Every change touches the rows of one owner, plus the uniqueness of a new id.** So a key-value
+/// store can partition by owner. Four calls may name rows of several owners: `replace` and `touch`
+/// decide each row alone; `revoke` and `purge` may go owner by owner.
 ///
-/// **Dangerous** marks a clause whose breach lets a wrong token in, locks an owner out or loses a
-/// token. The breach of any other is merely wrong or slow.
+/// **Dangerous** marks the worst clauses to break: a wrong token gets in, an owner is locked out,
+/// or a token is lost. If any other clause is broken, the store is merely wrong or slow.
 ///
-/// - A row is *live* by [`TokenRecord::is_live`].
-/// - A row is *current* if it can be read, has no revocation, and has the revision of the form or
-///   row that is handed in, which is below [`TokenRecord::MAX_REVISION`].
-/// - To *revoke* a row: unless already revoked, record the revocation, clear the seal and increment
-///   the revision, to `MAX_REVISION` at most. A row that has a revocation stays as it is.
-/// - A row *derives from* a family if it is of the same owner and its `derived_from` is that family.
+/// The clauses use these words:
 ///
-/// The engine hands in no damaged row or form. A form has the id, owner, family, `derived_from` and
-/// `created_at` of its row.
+/// - A row is *live* if [`TokenRecord::is_live`] says so.
+/// - A row is *current* if it can be read and has no revocation. Its revision must also equal the
+///   revision of the row or form that the request holds, and be below
+///   [`TokenRecord::MAX_REVISION`].
+/// - To *revoke* a row: unless it is already revoked, record the revocation, clear the seal and
+///   increment the revision, up to `MAX_REVISION`. A row that has a revocation stays as it is.
+/// - A row *derives from* a family if it has the same owner and its `derived_from` is that family.
+/// - A *form* is what a stored row is to become. It has the id, owner, family, `derived_from` and
+///   `created_at` of that row.
+///
+/// The engine never hands in a damaged row or form.
 ///
 /// **Every method**
 ///
-/// 1. It happens wholly or not at all. What was answered `Ok` holds for every later call, on every
-///    host, and after every crash that the store is meant to survive. *Dangerous: a revocation is
-///    forgotten.*
+/// 1. A call happens entirely or not at all. After it answered `Ok`, every later call sees its
+///    effect, on every host, and after every crash that the store is meant to survive.
+///    *Dangerous: a revocation is forgotten.*
 ///
-///    Over several owners, `revoke` and `purge` may do this for each owner alone. They answer `Ok`
-///    only when nothing is left. If one fails midway, the error is `unknown`.
-/// 2. Every field of a row comes back exactly as it was given, and rows of every state come back.
+///    `revoke` and `purge` may be atomic for each owner alone. `revoke` answers `Ok` only when no
+///    row is left to revoke. If either fails after it changed something, the error is `unknown`.
+/// 2. Every field of a row comes back exactly as it was given, and rows in every state come back.
 ///    *Dangerous: an `expires` turns into `Never`.*
-/// 3. The error is [`StoreError::not_done`] only if it is certain that nothing was changed. In doubt
-///    it is [`StoreError::unknown`]. *Dangerous: a change that was made is reported as not done.*
+/// 3. Return [`StoreError::not_done`] only if it is certain that nothing was changed. If in doubt,
+///    return [`StoreError::unknown`]. *Dangerous: a change that was made is reported as not done.*
 ///
 /// **`insert`**
 ///
-/// 4. It never overwrites, and neither does `supersede`. If any owner has a row with the id, it
-///    changes nothing and answers [`Inserted::IdTaken`]. *Dangerous: a row is overwritten.*
-/// 5. With `under`: if that row is not there, has another owner or is not current, it changes
-///    nothing and answers [`Inserted::Stale`]. *Dangerous: a token outlives its parent, or may do
+/// 4. `insert` and `supersede` never overwrite a row. If any owner has a row with the new id,
+///    nothing changes and the answer is [`Inserted::IdTaken`] or [`Superseded::IdTaken`].
+///    *Dangerous: a row is overwritten.*
+/// 5. With `under`: if that row is missing, has another owner or is not current, nothing changes
+///    and the answer is [`Inserted::Stale`]. *Dangerous: a token outlives its parent, or may do
 ///    more.*
-/// 6. With `limit`: if the owner has that many live rows of other families, it changes nothing and
-///    answers [`Inserted::LimitReached`]. The limit holds under concurrent calls.
-/// 7. With `unique_label`: if a live row of this owner and of another family has the same label,
-///    byte for byte, it changes nothing and answers [`Inserted::LabelTaken`]. That holds under
-///    concurrent calls.
+/// 6. With `limit`: if the owner already has `limit` or more live rows in other families, nothing
+///    changes and the answer is [`Inserted::LimitReached`]. This holds under concurrent calls.
+/// 7. With `unique_label`: if a live row of the owner in another family has the label, nothing
+///    changes and the answer is [`Inserted::LabelTaken`]. Labels are compared byte for byte. This
+///    holds under concurrent calls.
 ///
-/// If several of these refuse, the first in this order answers.
+/// If several of these refuse, the first in this order decides the answer.
 ///
 /// **`supersede`**
 ///
-/// 8. In one step the new row is inserted, and the superseded row takes its new form: its revision
-///    is incremented, and its last use stays. If that row is not there or not current, nothing
-///    changes and the answer is [`Superseded::Stale`]. *Dangerous: two successors, or none.*
-/// 9. With `replaces`: in the same step that row is revoked. If it is not there, not current, was
-///    used or has a successor, nothing changes and the answer is [`Superseded::Stale`]. *Dangerous:
-///    two valid tokens, or a client that is locked out.*
-/// 10. With `revokes_derived`: in the same step every row that derives from the new row's family is
-///     revoked. *Dangerous: a token outlives its parent.*
+/// 8. In one step, the new row is inserted and the superseded row gets its new form. The superseded
+///    row's revision is incremented, and its last use stays. If that row is missing or not current,
+///    nothing changes and the answer is [`Superseded::Stale`]. *Dangerous: two successors, or
+///    none.*
+/// 9. With `replaces`: that row is revoked in the same step. If it is missing, not current, was
+///    used or has a successor, nothing changes and the answer is [`Superseded::Stale`].
+///    *Dangerous: two valid tokens, or a client that is locked out.*
+/// 10. With `revokes_derived`: every row that derives from the new row's family is revoked in the
+///     same step. *Dangerous: a token outlives its parent.*
 ///
 /// **`find`**
 ///
-/// 11. It returns the row with this id, whatever its state, or `None`. *Dangerous: an old copy, for
-///     instance from a cache or a lagging replica, in which a revoked token is still valid.*
+/// 11. It returns the row with this id in whatever state it is, or `None`. *Dangerous: an old copy,
+///     for instance from a cache or a lagging replica, in which a revoked token is still valid.*
 ///
 /// **`list`**
 ///
-/// 12. It returns the rows that the filter matches and whose id is greater than `page.after`, in
-///     order of id, at most `page.limit`.
+/// 12. It returns the rows that the filter matches and that have an id greater than `page.after`,
+///     in order of id, at most `page.limit`.
 ///
 /// **`replace`**
 ///
-/// 13. It replaces each row only if that is current, and increments the revision. Otherwise it
-///     leaves that row and answers [`Replaced::Stale`]. There is one answer for each request, in
-///     their order. Each is decided alone, on the rows as those before it left them, and all that
-///     are done are durable together. *Dangerous: a revoked token is revived, or a change is lost.*
-/// 14. It leaves last use and revocation as they are in the store. *Dangerous: a revoked token is
-///     revived.*
-/// 15. With `unique_label` it keeps clause 7 and answers [`Replaced::LabelTaken`]. With
-///     `revokes_derived`, in the same step, every row that derives from the row's family is revoked.
+/// 13. Each row that is current gets its new form, and its revision is incremented. Any other row
+///     stays as it is, and the answer is [`Replaced::Stale`]. There is one answer for each request,
+///     in the same order. Each request is decided alone, on the rows as the requests before it left
+///     them. All changes of a call become durable together. *Dangerous: a revoked token is revived,
+///     or a change is lost.*
+/// 14. Last use and revocation stay as they are in the store, whatever the form says. *Dangerous: a
+///     revoked token is revived.*
+/// 15. With `unique_label`: it keeps clause 7, and answers [`Replaced::LabelTaken`]. With
+///     `revokes_derived`: every row that derives from the row's family is revoked in the same step.
 ///     *Dangerous: a token may do more than its parent.*
 ///
 /// **`revoke`**
 ///
-/// 16. It revokes every row that the filter matches, and every row that derives from the family of a
-///     matching row, even if the matching row was revoked already. It decides by the rows as they
-///     stood before the call: what derives from a row that merely derives is not meant. It never
-///     revokes a row that [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row
-///     is left out.*
-/// 17. No row escapes by being inserted or superseded meanwhile. An `insert` or a `supersede` is
-///     either before it, and its row is revoked, or after it, and sees the revocation. *Dangerous: a
-///     successor stays valid.*
+/// 16. It revokes every row that the filter matches, and every row that derives from the family of
+///     a matching row. A matching row that is already revoked counts for this, too. What derives
+///     only from such a derived row is not included. It never revokes a row that
+///     [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left out.*
+/// 17. It decides **as the rows stood before the call**: what it revokes itself must not change
+///     which rows match. No row escapes by being inserted or superseded meanwhile: a concurrent
+///     `insert` or `supersede` takes effect either before or after `revoke`. If before, its row is
+///     revoked; if after, it finds the rows revoked. *Dangerous: a successor, or a token that was
+///     issued under a matching one, stays valid.*
 ///
 /// **`touch`**
 ///
-/// 18. It stores a use that is later than the stored one. It also replaces a stored use that is more
-///     than five minutes ([`CLOCK_TOLERANCE`]) after `now`, which a broken clock wrote. Any other
-///     use changes nothing, and an unknown id is skipped. Nothing else of the row changes, not even
-///     its revision. *Dangerous: a revocation is overwritten.*
+/// 18. It stores a use that is later than the stored one. It also replaces a stored use that is
+///     more than five minutes ([`CLOCK_TOLERANCE`]) after `now`, since a broken clock wrote it. Any
+///     other use changes nothing, and an unknown id is skipped. Nothing else in the row changes,
+///     not even its revision. *Dangerous: a revocation is overwritten.*
 ///
 /// **`purge`**
 ///
-/// 19. It deletes rows that [`Purge`] selects, at most `limit`, and answers how many. A row that was
-///     changed meanwhile and is no longer selected stays. *Dangerous: a live row is deleted, or one
-///     through which clause 16 reaches a live row.*
+/// 19. It deletes rows that [`Purge`] selects, at most `limit`, and answers how many it deleted. If
+///     a row was changed meanwhile and is no longer selected, it stays. *Dangerous: a live row is
+///     deleted, or one through which clause 16 reaches a live row.*
 ///
 /// **`keys_in_use`**
 ///
-/// 20. It names every key under which an unrevoked row is sealed. It may name a key too many.
-///     *Dangerous: it leaves out a key, which the host then takes out of its ring.*
+/// 20. It names every key under which an unrevoked row is sealed. A key too many is allowed.
+///     *Dangerous: a key is left out, and the host then removes it from its ring.*
 ///
 /// **Damaged rows**
 ///
-/// Six facts must stand apart from the rest of a row, so that the rest can be damaged without them:
-/// id, owner, family, `derived_from`, `created_at`, and whether it is revoked. A column each does,
-/// or the head of [`Row::to_bytes`]. A row whose owner can't be read belongs to no owner.
+/// Six facts must stand apart from the rest of a row, so that the rest can be damaged without them.
+/// These are the id, the owner, the family, `derived_from`, `created_at`, and whether it is
+/// revoked. Keep each in a column of its own, or use the head of [`Row::to_bytes`]. If the owner
+/// can't be read, the row belongs to no owner.
 ///
-/// 21. A row that can't be read is a [`DamagedRow`] with these facts, and not an error. It blocks no
-///     other row. `touch` skips it. It is never current, and never live; a store may count it as
-///     live until it is revoked. *Dangerous: one damaged row keeps others from being revoked.*
+/// 21. A row that can't be read is returned as a [`DamagedRow`] with these facts, not as an error.
+///     It blocks no other row. `touch` skips it. It is never current and never live; until it is
+///     revoked, a store may count it as live. *Dangerous: one damaged row keeps others from being
+///     revoked.*
 /// 22. It is listed, revoked and deleted by these facts like any other row, as [`Filter`] and
-///     [`PurgeCutoff`] say. Its first revocation stays, with its instant. A fact of a filter that
-///     can't be read doesn't hold; a store that still reads it in a column of its own may let it
-///     hold. *Dangerous: a row that is repaired later was left out.*
+///     [`PurgeCutoff`] say. Its first revocation stays, with its instant. If a filter asks for a
+///     fact that can't be read, the row does not match. A store that can still read the fact, in a
+///     column of its own, may match the row. *Dangerous: a row that is repaired later was left
+///     out.*
 ///
 /// # Isolation
 ///
-/// Serializable transactions suffice, and so does a single writer: wrap each method in one. At a
-/// weaker level, lock what a clause rests on before you read it.
+/// Wrap each method in one serializable transaction, or let a single writer make all changes:
+/// either is enough. At a weaker level, lock the rows that a clause depends on before you read
+/// them. For clauses 6 and 7, lock the owner before you count. A lock on rows is not enough there:
+/// the row of a concurrent `insert` does not exist yet.
 ///
 /// # Which filters are hot
 ///
-/// Look-ups by id; an owner's rows; an owner's rows of one family, and those that derive from one;
-/// and for reminders `expires_from` with `expires_before`. These want an index. The other filters
-/// belong to operators and to daily work, and may walk through all rows.
+/// These look-ups need an index:
+///
+/// - by id;
+/// - the rows of an owner;
+/// - the rows of one family of an owner, and those that derive from it;
+/// - for reminders, `expires_from` with `expires_before`.
+///
+/// All other filters serve operators and daily work, and may scan all rows.
 ///
 /// # Writing one
 ///
-/// [`rules`] holds what each change does, as pure functions of the request and the rows of one
-/// owner. A key-value store reads those rows, asks the rules and writes the answer, in one write
-/// transaction; [`Row::to_bytes`] makes a value of a row. `examples/redb_store` is such a store.
+/// [`rules`] says what each change does, as pure functions of the request and the rows of one
+/// owner. In a key-value store, one write transaction reads those rows, asks the rules and writes
+/// the decision. [`Row::to_bytes`] makes one value of a row. `examples/redb_store` is such a store.
 ///
-/// For a store in SQL, derive the statements from these clauses and from [`Filter`]'s public fields,
-/// and compare it with the rules. Run the conformance suite over any store.
+/// For a store in SQL, derive the statements from these clauses and from [`Filter`]'s public
+/// fields. Then compare the store with the rules.
 ///
-/// `Box<dyn TokenStore>` does not compile, since the methods are async:
-/// [`DynStore`] holds any store.
+/// Run the [conformance suite] over any store: it has a test for each clause.
+///
+/// `Box<dyn TokenStore>` does not compile, since the methods are async: use [`DynStore`], which
+/// holds any store.
 ///
 /// The trait will grow by provided methods only. A new fact in a request, in [`Filter`] or in
 /// [`RecordParts`](crate::record::RecordParts) is a new major version. So destructure them without
-/// `..`.
+/// `..`, and the compiler shows you each new fact.
+///
+/// [conformance suite]: https://docs.rs/app-tokens/latest/app_tokens/store/conformance/
+/// [`SqliteStore`]: https://docs.rs/app-tokens/latest/app_tokens/store/struct.SqliteStore.html
+/// [`PostgresStore`]: https://docs.rs/app-tokens/latest/app_tokens/store/struct.PostgresStore.html
 #[doc(alias = "dyn TokenStore")]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store for tokens",
@@ -211,59 +238,107 @@ pub use table::{InvalidTableName, TableName};
     note = "for a store that is chosen at run time, take `store::DynStore`"
 )]
 pub trait TokenStore: Send + Sync {
-    /// Inserts the row of a new token. Clauses 4 to 7.
+    /// Inserts the row of a new token, unless a limit, a label or a changed parent forbids it.
+    ///
+    /// Clauses 4 to 7. A refusal is an answer, not an error.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails (clause 3). If the outcome is `unknown`, the engine looks
+    /// the id up, and may hand in the same row once more.
     fn insert(&self, insert: &Insert) -> impl Future<Output = Result<Inserted, StoreError>> + Send;
 
-    /// Inserts the next token of a line, and supersedes the one before in the same step. Clauses 4
-    /// and 8 to 10.
+    /// Inserts the next token of a line, and supersedes the one before in the same step.
+    ///
+    /// Clauses 4 and 8 to 10.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails (clause 3).
     fn supersede(
         &self,
         supersede: &Supersede,
     ) -> impl Future<Output = Result<Superseded, StoreError>> + Send;
 
-    /// Returns the row with this id, whatever its state. Clause 11.
+    /// Returns the row with this id, in whatever state it is; `None` if there is no such row.
+    ///
+    /// Clause 11. Every authentication calls it once, so it should be one look-up by key.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the row can't be looked up. The client gets 503, never 401. A row that is
+    /// there but can't be read is no error: it is damaged (clause 21).
     fn find(&self, id: TokenId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// Returns a page of the rows that match. Clause 12.
+    /// Returns a page of the rows that a filter matches, in order of id.
+    ///
+    /// Clause 12.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the rows can't be read. Never return part of a page instead: it would look
+    /// like the end of the list.
     fn list(
         &self,
         filter: &Filter,
         page: Page,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// Replaces rows, each if it is current: a compare-and-swap. Clauses 13 to 15.
+    /// Replaces each row that is still current: a compare-and-swap by revision.
+    ///
+    /// Clauses 13 to 15. A batch may hold thousands of rows and one row several times.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails (clause 3). Then no row of the batch is replaced, or it is
+    /// unknown.
     fn replace(
         &self,
         replaces: &[Replace],
     ) -> impl Future<Output = Result<Vec<Replaced>, StoreError>> + Send;
 
-    /// Revokes every row that matches, and what was issued under it. Clauses 16 and 17.
+    /// Revokes every row that a filter matches, and what was issued under it. Returns how many.
+    ///
+    /// Clauses 16 and 17.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails (clauses 1 and 3). Some rows may be revoked then.
     fn revoke(
         &self,
         filter: &Filter,
         revocation: &Revocation,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Stores a batch of uses, forwards only. Clause 18.
+    /// Stores a batch of last uses. A use never replaces a later one, unless a broken clock wrote
+    /// that.
+    ///
+    /// Clause 18. A batch may name one id several times.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails. The engine hands in the same uses again later.
     fn touch(
         &self,
         uses: &[(TokenId, LastUse)],
         now: Timestamp,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Deletes a bounded batch of rows. Clause 19.
+    /// Deletes rows that a purge selects, at most `limit`. Returns how many.
+    ///
+    /// Clause 19.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails (clauses 1 and 3). Some rows may be deleted then.
     fn purge(
         &self,
         purge: &Purge,
         limit: u32,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Returns the keys under which unrevoked rows are sealed. Clause 20.
+    /// Returns the keys under which unrevoked rows are sealed. A key too many is allowed.
     ///
-    /// Unless it is overridden, it walks through all unrevoked rows.
+    /// Clause 20. Unless it is overridden, it lists all unrevoked rows, 500 at a time.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the rows can't be read.
     fn keys_in_use(&self) -> impl Future<Output = Result<Vec<KeyId>, StoreError>> + Send {
         async {
             let unrevoked = Filter { revoked: Some(false), ..Filter::every_token() };
+            // A damaged row is skipped: no key of it can be read, and it never authenticates.
             let (mut keys, mut page) = (BTreeSet::new(), Page::first(WALK_PAGE));
             loop {
                 let rows = self.list(&unrevoked, page).await?;
@@ -276,21 +351,27 @@ pub trait TokenStore: Send + Sync {
         }
     }
 
-    /// Describes what is odd about the store's tables or files, one finding an entry, for a log.
+    /// Describes what is wrong with the store's tables or files, for a log: one finding an entry.
     ///
     /// Unless it is overridden, it finds nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store can't be examined.
     fn diagnose(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
         async { Ok(Vec::new()) }
     }
 }
 
-/// How many rows the walk of [`TokenStore::keys_in_use`] holds in memory.
+/// How many rows [`TokenStore::keys_in_use`] reads at a time, so that memory stays bounded.
 const WALK_PAGE: u32 = 500;
 
-/// A store whose futures need no runtime. They are done at the first poll, or a thread of the store's own
-/// wakes them.
+/// Marks a store with futures that need no async runtime.
 ///
-/// [`TokenAuthority::block_on`](crate::TokenAuthority::block_on) needs it.
+/// They are done at the first poll, or a thread of the store itself wakes them.
+/// [`TokenAuthority::block_on`](crate::TokenAuthority::block_on) takes such a store only. On any
+/// other, a future could wait forever for a runtime that does not run.
+///
+/// Implement it for your own store only if its futures use no timer, socket or task of a runtime.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` needs an async runtime, so it can't be used with `block_on`",
     note = "`SqliteStore` and `MemoryStore` need none; with another store, await the call",

@@ -1,11 +1,11 @@
-//! How tokens arrive over HTTP.
+//! Accepts tokens over HTTP, and answers requests that are refused.
 //!
 //! Nothing here needs a web framework. [`Login`] reads a request's headers, asks the authority and
 //! the host's [`Accounts`], and returns [`Authenticated`](crate::Authenticated) or a [`Refusal`].
-//! [`Login::answer`] turns a refusal into a plain [`Answer`] of status, headers and body.
+//! [`Login::answer`] turns a refusal into an [`Answer`]: status, headers and body.
 //!
-//! With the feature `tower`, `TokenLayer` does all of this for axum, hyper and others, and
-//! `require` says on each route what a token must be allowed. With `axum`, handlers take a
+//! With the feature `tower`, `TokenLayer` does all of this for axum, hyper and others. `require`
+//! sets on each route what a token must be allowed to do. With the feature `axum`, handlers take a
 //! [`Caller`](crate::Caller) as an argument.
 //!
 //! ```
@@ -29,68 +29,74 @@
 //! # }
 //! ```
 //!
-//! | a host | calls |
+//! | host | what to use |
 //! |---|---|
-//! | that lets in by tokens only | [`Login::enter`] |
-//! | with passwords of its own, too | [`Login::try_enter`]; see [`beside_passwords`] |
-//! | whose door has no headers (SASL PLAIN, LDAP bind) | [`Login::enter_with`] |
-//! | on tower or axum | `TokenLayer`, and `require` on each route |
+//! | accepts tokens only | [`Login::enter`] |
+//! | also has passwords of its own | [`Login::try_enter`]; see [`beside_passwords`] |
+//! | has a protocol without headers (SASL PLAIN, LDAP bind) | [`Login::enter_with`] |
+//! | uses tower or axum | `TokenLayer`, and `require` on each route |
 //!
 //! # What is read
 //!
-//! One `Authorization` header with one of these; the case of the scheme does not matter. The query
-//! string is never read, since it ends up in logs and histories (OWASP ASVS 5.0, 14.2.1).
+//! One `Authorization` header of at most 8 KiB, in one of these forms. The case of the scheme does
+//! not matter. The query string is never read: it ends up in logs and histories (OWASP ASVS 5.0,
+//! 14.2.1).
 //!
 //! | header | what it holds |
 //! |---|---|
-//! | `Basic` (RFC 7617) | user name and token; the name must be that of the token's owner, unless it is empty (`https://:TOKEN@host/`) |
+//! | `Basic` (RFC 7617) | user name and token. The name must be the login name of the token's owner, or empty (`https://:TOKEN@host/`) |
 //! | `Bearer` (RFC 6750) | the token |
-//! | `token` | the token, as GitHub has it |
-//! | the token without a scheme | as cargo sends it; only by [`Accept::bare_token`] |
-//! | `Basic` with the token as user name | only by [`Accept::token_as_user_name`] |
-//! | a header of the host's own | the token, with or without a scheme; only by [`Login::with_token_header`] |
+//! | `token` | the token, as clients of GitHub send it |
+//! | the token without a scheme | as cargo sends it; only with [`Accept::bare_token`] |
+//! | `Basic` with the token as user name | only with [`Accept::token_as_user_name`] |
+//! | a header of the host's own | the token, with or without a scheme; only with [`Login::with_token_header`] |
 //!
-//! Basic without a user name counts like Bearer, which has none.
+//! `Basic` with an empty user name is treated like `Bearer`: the token alone says who logs in.
 //!
-//! White space and line ends around the secret don't matter, as of one that was read from a file.
+//! White space and line ends around the token are ignored. A token that was read from a file often
+//! ends with a line end.
 //!
-//! A user name that is, holds or resembles a token is refused before it reaches account look-ups,
-//! events or errors. So these accounts can't log in by Basic:
-//! - with a name that has an accepted prefix, `_` and twenty letters or digits in it;
-//! - with a name of 42 to 63 letters and digits in a row, one digit at least, with nothing but
-//!   spaces, `-`, `_` and one other sign between them;
-//! - with a longer name that looks as random as a token;
-//! - with a name that holds the base64 or hexadecimal of such a text.
+//! # Names that can't log in
+//!
+//! A user name is refused if it is, holds or resembles a token. It never reaches account look-ups,
+//! events or errors. So an account can't log in by `Basic` if its name
+//! - holds an accepted prefix, `_` and twenty letters or digits; or
+//! - has 42 to 63 letters and digits in a row, with at least one digit. Spaces, `-`, `_` and one
+//!   other sign between them don't interrupt the row; or
+//! - is longer, and holds a row that looks as random as a token; or
+//! - holds the base64 or hexadecimal of such a text.
 //!
 //! # What is answered
 //!
-//! Each [`Answer`] has a word for programs in [`Answer::code`]. To every way in:
+//! Each [`Answer`] has a word for programs in [`Answer::code`].
+//!
+//! To a request that is refused:
 //!
 //! | what was sent | status | code | reason |
 //! |---|---|---|---|
-//! | nothing, or a scheme that isn't accepted | 401, challenges | `token_needed` | litmus, git, wget, Maven and browsers send nothing before they are asked |
-//! | a token in a scheme that isn't accepted | 401, challenges | `scheme_not_accepted` | the challenges name the right ones |
-//! | a token that is denied, for any reason, or whose owner isn't active | 401, challenges | `token_not_valid` | git erases its stored token, browsers ask again |
+//! | nothing, or a scheme that is not accepted | 401, challenges | `token_needed` | litmus, git, wget, Maven and browsers send nothing before they are asked |
+//! | a token in a scheme that is not accepted | 401, challenges | `scheme_not_accepted` | the challenges name the right schemes |
+//! | a token that is denied, for any reason; also if its owner is not active | 401, challenges | `token_not_valid` | git erases its stored token, browsers ask again |
 //! | a person's mistake: a control character, a token in the user name, two tokens | 401, challenges | `token_not_valid` | browsers ask again; after 400 they would repeat the mistake until they are closed |
-//! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | `header_malformed` | RFC 6750, 3.1; another password would not help, and git keeps the stored one |
+//! | a program's mistake: bad base64, bad Bearer, two headers, too long | 400 | `header_malformed` | RFC 6750, 3.1; another password would not help, and git keeps its stored token |
 //! | a valid token without the scope | 403 with the scope | `scope_missing` | git and others keep the token |
 //! | a valid token for other resources | 403 | `resource_missing` | git and others keep the token |
 //! | a valid token from outside its networks | 403 | `outside_networks` | git and others keep the token |
 //! | anything, while the store or the accounts fail | 503 | `unavailable` | git and others keep the token |
 //! | anything, on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
 //!
-//! To an act on tokens, from the error that the authority returned; never 401, so that no client
-//! forgets its token:
+//! To an act on tokens that failed, from the error that the authority returned. It is never 401, so
+//! that no client forgets its token:
 //!
 //! | error | status | codes |
 //! |---|---|---|
 //! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long`, `overlap_with_less` |
-//! | it would do more, or is another's to do | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
-//! | there is no such token, or it is another owner's | 404 | `not_found` |
-//! | its state, or that of other tokens, excludes it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `overlapping`, `narrowed_apart`, `conflict` |
-//! | a key's state excludes it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
+//! | the token would get more access, or this caller may not do it | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
+//! | the token does not exist, or has another owner | 404 | `not_found` |
+//! | the state of the token or of other tokens forbids it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `overlapping`, `narrowed_apart`, `conflict` |
+//! | the state of a key forbids it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
 //! | the engine failed, and nothing was done | 503 | `unavailable` |
-//! | the store can't say whether it was done | 503 | `outcome_unknown` |
+//! | it is unknown whether it was done | 503 | `outcome_unknown` |
 
 mod accounts;
 mod answer;

@@ -1,5 +1,5 @@
-//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as
-//! statements bind it.
+//! [`RowColumns`]: a record as the columns of an SQL table. [`FilterColumns`]: a filter as an SQL
+//! statement binds it.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,13 @@ use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A record as the columns of an SQL table: whole numbers, texts and bytes. For stores of your own.
+/// Holds a record as the columns of an SQL table: whole numbers, texts and bytes.
 ///
-/// Write what [`RowColumns::of`] returns, and make a row of what was read by
-/// [`RowColumns::into_row`]. Times are seconds since 1970. Every column but the id may be NULL when
-/// it is read: the row is [`Row::damaged`] then.
+/// It is for a store of your own over SQL. Write what [`RowColumns::of`] returns, and turn what was
+/// read into a row with [`RowColumns::into_row`].
+///
+/// Times are whole seconds since 1970-01-01T00:00:00Z. `None` is NULL. Every column but the id may
+/// be `None` when it is read. If a column that can't be NULL is, the row is [`Row::damaged`].
 ///
 /// ```
 /// use app_tokens::store::{RowColumns, Row};
@@ -29,23 +31,23 @@ use crate::token::TokenId;
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RowColumns<'r> {
-    /// The token's id, the key of the row, as a number: at most 2^50 - 1.
+    /// The token's id as a number, from 0 to 2^50 - 1: the primary key.
     pub id: i64,
-    /// The tag of the scheme, then the digest.
+    /// The digest: one byte for its scheme, then 32 bytes of SHA-256.
     pub digest: Option<Cow<'r, [u8]>>,
-    /// Whose token it is; compared byte for byte.
+    /// The owner. Compare it byte for byte, never by a locale.
     pub owner: Option<Cow<'r, str>>,
-    /// What its owner calls it; compared byte for byte.
+    /// What the owner calls the token. Compare it byte for byte, never by a locale.
     pub label: Option<Cow<'r, str>>,
-    /// NULL for every scope, else the scopes, one a line; empty for none.
+    /// NULL for every scope, otherwise one scope a line. **An empty text means no scope.**
     pub scopes: Option<Cow<'r, str>>,
-    /// NULL for every resource, else the resources, one a line; empty for none.
+    /// NULL for every resource, otherwise one resource a line. **An empty text means no resource.**
     pub resources: Option<Cow<'r, str>>,
-    /// NULL for every network, else the networks, one a line; empty for none.
+    /// NULL for every network, otherwise one network a line. **An empty text means no network.**
     pub networks: Option<Cow<'r, str>>,
-    /// NULL for no attributes, else one `key value` a line.
+    /// NULL for no attributes, otherwise one `key value` a line.
     pub attributes: Option<Cow<'r, str>>,
-    /// The operator who issued it; NULL if the owner did.
+    /// The operator who issued the token; NULL if the owner did.
     pub issued_by: Option<Cow<'r, str>>,
     /// When it was issued.
     pub created_at: Option<i64>,
@@ -53,32 +55,32 @@ pub struct RowColumns<'r> {
     pub expires_at: Option<i64>,
     /// The id of the first token of its line of rotations.
     pub family: Option<i64>,
-    /// The id of the token that superseded it.
+    /// The id of the token that superseded it; NULL if none did.
     pub successor: Option<i64>,
-    /// The family of the token under which it was issued.
+    /// The family of the token under which it was issued; NULL if there is none.
     pub derived_from: Option<i64>,
-    /// The key of the ring under which it is sealed.
+    /// The number of the key under which the row is sealed.
     pub key_id: Option<i64>,
-    /// The seal: its version, then 32 bytes of HMAC; NULL once it is revoked.
+    /// The seal: one byte for its version, then 32 bytes of HMAC. NULL once the row is revoked.
     pub seal: Option<Cow<'r, [u8]>>,
-    /// Counts the changes.
+    /// The number of changes, from 0 to 2^63 - 1. `replace` compares it.
     pub revision: Option<i64>,
-    /// When it was revoked.
+    /// When it was revoked; NULL if it was not.
     pub revoked_at: Option<i64>,
-    /// Why.
+    /// Why it was revoked; NULL if it was not.
     pub revoked_reason: Option<Cow<'r, str>>,
-    /// By whom: `owner NAME`, `operator NAME` or `engine`.
+    /// Who revoked it: `owner NAME`, `operator NAME` or `engine`; NULL if it was not revoked.
     pub revoked_by: Option<Cow<'r, str>>,
-    /// When it was last used.
+    /// When it was last used; NULL if it was not.
     pub last_used_at: Option<i64>,
-    /// The address of that use.
+    /// The address of that use; NULL if it was not recorded.
     pub last_used_address: Option<Cow<'r, str>>,
-    /// The program of that use.
+    /// The client program of that use; NULL if it was not recorded.
     pub last_used_client: Option<Cow<'r, str>>,
 }
 
 impl<'r> RowColumns<'r> {
-    /// The columns of a record. [`RowColumns::into_row`] is the inverse.
+    /// Returns the columns of a record. [`RowColumns::into_row`] is the inverse.
     pub fn of(record: &'r TokenRecord) -> RowColumns<'r> {
         let (revocation, last_use) = (record.revocation(), record.last_use());
         RowColumns {
@@ -112,17 +114,20 @@ impl<'r> RowColumns<'r> {
         }
     }
 
-    /// The row of these columns. It is damaged if any of them can't be what [`RowColumns::of`]
-    /// wrote.
+    /// Returns the row of these columns.
     ///
-    /// `None` if the id is none: no token leads to such a row.
+    /// The row is damaged if a column holds anything that [`RowColumns::of`] never writes.
+    ///
+    /// Returns `None` if the number is not a token's id. Leave such a row out: no token has it.
     pub fn into_row(self) -> Option<Row> {
         let id = as_id(self.id)?;
+        // A damaged row must stay a row. An error here would keep one damaged row from being
+        // revoked, and with it every list that meets it.
         let row = self.decode(id).map(Row::new);
         Some(row.unwrap_or_else(|| Row::damaged(self.standing_facts(id))))
     }
 
-    /// The facts that stand apart, as far as their own columns can be read.
+    /// Returns the facts that stand apart. Each is read from its own column alone, or is missing.
     fn standing_facts(&self, id: TokenId) -> DamagedRow {
         DamagedRow {
             id,
@@ -130,17 +135,19 @@ impl<'r> RowColumns<'r> {
             family: self.family.and_then(as_id),
             derived_from: self.derived_from.and_then(as_id),
             created_at: self.created_at.and_then(as_time),
+            // Any number revokes, even one that is no instant: damage must not undo a revocation.
             is_revoked: self.revoked_at.is_some(),
             revoked_at: self.revoked_at.and_then(as_time),
         }
     }
 
-    /// Reads a row whose columns are in the order of these fields.
+    /// Reads the columns from a row of a driver. They must be in the order of these fields.
     ///
-    /// Each function reads a column of its type by its place, from 0 for the id to 22.
+    /// Each function reads one column of its type by its place: 0 is the id, 22 is the client of
+    /// the last use. The driver's types stay out of this crate.
     ///
     /// # Errors
-    /// The first error of one of the functions.
+    /// The first error of a function.
     pub fn read<E>(
         number: impl Fn(usize) -> Result<Option<i64>, E>,
         text: impl Fn(usize) -> Result<Option<&'r str>, E>,
@@ -149,6 +156,7 @@ impl<'r> RowColumns<'r> {
         let text = |at| Ok(text(at)?.map(Cow::Borrowed));
         let bytes = |at| Ok(bytes(at)?.map(Cow::Borrowed));
         Ok(RowColumns {
+            // A NULL id must not become the id of a token: `into_row` turns this one into `None`.
             id: number(0)?.unwrap_or(NO_ID),
             digest: bytes(1)?,
             owner: text(2)?,
@@ -175,7 +183,12 @@ impl<'r> RowColumns<'r> {
         })
     }
 
+    /// Decodes every column; `None` if one of them can't be read.
+    ///
+    /// Strict on purpose: a value that could be written in two ways would let a damaged row pass
+    /// for a readable one.
     fn decode(&self, id: TokenId) -> Option<TokenRecord> {
+        // All three columns or none: a half revocation is damage.
         let revocation = match (self.revoked_at, &self.revoked_reason, &self.revoked_by) {
             (None, None, None) => None,
             (Some(at), Some(reason), Some(by)) => Some(Revocation {
@@ -221,15 +234,16 @@ impl<'r> RowColumns<'r> {
     }
 }
 
-/// Without the digest and the seal: nothing that a log should not have.
+/// Shows the id only: logs must not hold a digest or a seal.
 impl std::fmt::Debug for RowColumns<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RowColumns").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
-/// A filter as an SQL statement binds it: whole numbers, texts and booleans. A fact that is not
-/// asked for is `None`: NULL in SQL.
+/// Holds a filter as an SQL statement binds it: whole numbers, texts and booleans.
+///
+/// A fact that is not asked for is `None`, which is NULL in SQL. Times are seconds since 1970.
 ///
 /// Its fields are those of [`Filter`], in their order. Destructure it without `..`: a store that
 /// overlooks a fact revokes or deletes too much.
@@ -251,7 +265,7 @@ pub struct FilterColumns<'f> {
 }
 
 impl<'f> FilterColumns<'f> {
-    /// The columns to bind for a filter.
+    /// Returns the values to bind for a filter.
     pub fn of(filter: &'f Filter) -> FilterColumns<'f> {
         let Filter {
             id,
@@ -288,25 +302,27 @@ impl<'f> FilterColumns<'f> {
 /// No row has this id.
 const NO_ID: i64 = -1;
 
-/// An id as a column holds it.
+/// Returns an id as a column holds it.
 pub(super) fn number(id: TokenId) -> i64 {
     id.into()
 }
 
-/// A revision as a column holds it. One beyond [`TokenRecord::MAX_REVISION`] counts as that.
+/// Returns a revision as a column holds it. A greater one becomes [`TokenRecord::MAX_REVISION`].
 pub(super) fn revision(record: &TokenRecord) -> i64 {
     record.revision().min(TokenRecord::MAX_REVISION).cast_signed()
 }
 
+/// Reads what [`number`] writes; `None` if it is not an id.
 pub(super) fn as_id(number: i64) -> Option<TokenId> {
     TokenId::from_u64(number.try_into().ok()?).ok()
 }
 
+/// Reads an instant; `None` if it is not between the years 1970 and 9999.
 fn as_time(seconds: i64) -> Option<Timestamp> {
     Timestamp::from_unix(seconds).ok()
 }
 
-/// Reads a value that may be NULL. The outer `None` is a value that can't be read.
+/// Reads a value that may be NULL. The outer `None` means a value that can't be read.
 fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
     match value {
         Some(value) => read(value).map(Some),
@@ -314,8 +330,9 @@ fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option
     }
 }
 
-/// NULL for everything, else the stored forms of the items, one a line: none is empty or holds a line
-/// end. [`as_selection`] is the inverse.
+/// Writes a selection: NULL for everything, otherwise the stored form of each item, one a line.
+///
+/// No item is empty or holds a line end. [`as_selection`] is the inverse.
 fn lines<'r, T: ToString>(selection: &Selection<T>) -> Option<Cow<'r, str>> {
     match selection {
         Selection::All => None,
@@ -325,7 +342,10 @@ fn lines<'r, T: ToString>(selection: &Selection<T>) -> Option<Cow<'r, str>> {
     }
 }
 
-/// Reads what [`lines`] writes: sorted, each item once, in its stored form. Anything else is damage.
+/// Reads what [`lines`] writes: sorted, each item once, in its stored form.
+///
+/// Anything else is damage, so it returns `None`. NULL and the empty text are opposites:
+/// everything and nothing.
 fn as_selection<T: Ord + ToString>(
     lines: Option<&str>,
     make: fn(&str) -> Result<T, InvalidText>,
@@ -336,18 +356,20 @@ fn as_selection<T: Ord + ToString>(
         Some("") => Vec::new(),
         Some(lines) => lines.split('\n').map(item).collect::<Option<_>>()?,
     };
+    // One set has one text. Otherwise a row could be changed without its seal noticing.
     items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
 }
 
-/// NULL for none, else one `key value` a line: no key holds a space, and no value a line end.
-/// [`as_attributes`] is the inverse.
+/// Writes attributes: NULL for none, otherwise one `key value` a line.
+///
+/// No key holds a space, and no value holds a line end. [`as_attributes`] is the inverse.
 fn attribute_lines<'r>(attributes: &Attributes) -> Option<Cow<'r, str>> {
     let lines: Vec<String> =
         attributes.iter().map(|(key, value)| format!("{key} {value}")).collect();
     (!lines.is_empty()).then(|| lines.join("\n").into())
 }
 
-/// Reads what [`attribute_lines`] writes. Anything else is damage.
+/// Reads what [`attribute_lines`] writes. Anything else is damage, so it returns `None`.
 fn as_attributes(lines: Option<&str>) -> Option<Attributes> {
     let Some(lines) = lines else {
         return Some(Attributes::new());
@@ -359,10 +381,11 @@ fn as_attributes(lines: Option<&str>) -> Option<Attributes> {
     (attribute_lines(&attributes).as_deref() == Some(lines)).then_some(attributes)
 }
 
-/// Reads a text that is stored exactly as it would be made. One that would be trimmed is damage.
+/// Reads a text that is stored exactly as it would be made. A text that would be trimmed is damage.
 fn exact<'t, T: AsRef<str>>(
     stored: &'t str,
     make: fn(&'t str) -> Result<T, InvalidText>,
 ) -> Option<T> {
+    // Making a text only trims it, so equal lengths mean equal texts.
     make(stored).ok().filter(|made| made.as_ref().len() == stored.len())
 }

@@ -1,7 +1,7 @@
-//! A test for each clause of [`TokenStore`](super::TokenStore)'s contract, for authors of stores.
+//! Tests each clause of [`TokenStore`](super::TokenStore)'s contract, for authors of stores.
 //!
-//! [`tests!`](tests) makes one `#[test]` of each function here. It calls `make` anew for each test.
-//! That must return an empty store, which no other test sees:
+//! [`tests!`](tests) makes one `#[test]` of each function here. It calls `make` again for each
+//! test. `make` must return an empty store that no other test uses:
 //!
 //! ```
 //! # // Your own store takes the place of this one.
@@ -12,8 +12,8 @@
 //! }
 //! ```
 //!
-//! If the store's futures need a runtime, name a runner, which runs a [`Task`] to its end. It is
-//! called from many threads at once, so use one runtime for all:
+//! If the store's futures need a runtime, name a `runner`: a function that runs a [`Task`] to its
+//! end. It is called from many threads at once, so use one runtime for all of them:
 //!
 //! ```
 //! mod on_tokio {
@@ -38,10 +38,11 @@
 //! # fn main() {}
 //! ```
 //!
-//! The suite can't write what a store can't read. To try the clauses about damaged rows, name
-//! `damage`: a function that takes the store and an id, and makes junk of that whole row but the
-//! facts that stand apart. They are the id, the owner, the family, `derived_from`, `created_at`,
-//! and whether and when it was revoked. Without `damage` those tests are shown as ignored.
+//! The suite can't damage a row by itself. To test the clauses about damaged rows, name `damage`: a
+//! function that takes the store and an id. It must overwrite everything in that row with junk,
+//! except the facts that stand apart. These are the id, the owner, the family, `derived_from`,
+//! `created_at`, and whether and when it was revoked. Without `damage`, those tests are shown as
+//! ignored.
 //!
 //! ```
 //! mod with_damage {
@@ -58,20 +59,21 @@
 //! # fn main() {}
 //! ```
 //!
-//! Each function can also be called directly. Those without a race take a `&store`, so that a store
-//! within a transaction of the host's can be tried in one.
+//! Each function can also be called directly. The functions without a race take a `&store`. So they
+//! can test a store within a transaction of the host, such as `SqliteTransaction`.
 //!
-//! What has to outlive the store, such as the directory of its file, is kept beside it in a
-//! [`Kept`].
+//! If something must outlive the store, such as the directory of its file, keep both in a [`Kept`].
+//!
+//! A broken clause panics, with the number of the clause in the message.
 //!
 //! # What it can't show
 //!
-//! - That a change survives a crash (clause 1).
-//! - That an error which says [`not_done`](super::StoreError::not_done) is right (clause 3). It
-//!   can't be provoked from outside.
-//! - That an abandoned call leaves its connection to a pool as it was. Look for a transaction that
-//!   is still open.
-//! - A race that is lost once in a million times.
+//! - Whether a change survives a crash (clause 1).
+//! - Whether an error is right if it says [`not_done`](super::StoreError::not_done) (clause 3).
+//!   Errors can't be provoked from outside.
+//! - Whether an abandoned call leaves its pooled connection clean. Check that no transaction is
+//!   still open.
+//! - A race that is lost only once in a million times.
 
 #![expect(
     clippy::panic,
@@ -157,7 +159,7 @@ macro_rules! __conformance_tests {
             a_damaged_row_is_purged_like_any_other
         );
     };
-    // A clause that was not tried is shown as ignored, and why.
+    // A clause that was not tested must not look as if it held: it is shown as ignored.
     (@skipped $($clause:ident)*) => {
         $(
             #[test]

@@ -1,4 +1,4 @@
-//! [`DynStore`], and stores behind a pointer.
+//! [`DynStore`], and [`TokenStore`] for pointers to stores.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,9 +13,10 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Any store, chosen at run time: for a host whose configuration says which one.
+/// Holds any store, chosen at run time: for a host with a configuration that says which one.
 ///
-/// Each call costs one allocation more than on the store itself.
+/// Clones share the store. Each call allocates once more than on the store itself, for a boxed
+/// future. It is not [`RuntimeFree`], since the store inside may need a runtime.
 ///
 /// ```
 /// use app_tokens::store::{DynStore, MemoryStore};
@@ -25,7 +26,7 @@ use crate::token::TokenId;
 pub struct DynStore(Arc<dyn ErasedStore>);
 
 impl DynStore {
-    /// Takes a store of any type.
+    /// Wraps a store of any type.
     pub fn new(store: impl TokenStore + 'static) -> DynStore {
         DynStore(Arc::new(store))
     }
@@ -72,7 +73,8 @@ impl TokenStore for DynStore {
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// [`TokenStore`] with boxed futures: a trait whose methods return `impl Future` can't be a `dyn`.
+/// Mirrors [`TokenStore`] with boxed futures. A trait with methods that return `impl Future` can't
+/// be used as `dyn`.
 trait ErasedStore: Send + Sync {
     fn insert<'a>(&'a self, insert: &'a Insert) -> Boxed<'a, Inserted>;
     fn supersede<'a>(&'a self, supersede: &'a Supersede) -> Boxed<'a, Superseded>;
@@ -119,7 +121,10 @@ impl<S: TokenStore> ErasedStore for S {
     }
 }
 
-/// A pointer to a store is a store, so that hosts can share one or lend it.
+/// Implements [`TokenStore`] for a pointer, so that hosts can share a store or lend it.
+///
+/// `keys_in_use` and `diagnose` are forwarded, too. Their provided bodies would compile here, and
+/// silently skip what the store itself knows.
 macro_rules! forward_through {
     ($pointer:ty) => {
         impl<S: TokenStore> TokenStore for $pointer {

@@ -1,38 +1,53 @@
-//! [`StoreError`]: a failure, and whether anything was changed.
+//! [`StoreError`]: why a store failed, and whether it changed anything.
 
 use std::error::Error;
 use std::fmt;
 
-/// A failure of a store, and whether it changed anything.
+/// Reports that a store failed, and whether it changed anything.
 ///
-/// It is never a denial: the host answers 503, and no client forgets its password.
+/// A failure is never a denial. The host answers 503, so clients keep their tokens.
+///
+/// `Display` shows the text of the source: for a log, not for a client.
+///
+/// ```
+/// use app_tokens::store::{Certainty, StoreError};
+/// let refused = StoreError::not_done("the disk is full");
+/// assert_eq!(refused.certainty(), Certainty::NotDone);
+/// let lost = StoreError::unknown("the connection was lost during COMMIT");
+/// assert_eq!(lost.certainty(), Certainty::Unknown);
+/// ```
 #[derive(Debug)]
 pub struct StoreError {
     certainty: Certainty,
     source: Box<dyn Error + Send + Sync>,
 }
 
-/// Whether a failed call changed anything.
+/// Says whether a failed call changed anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certainty {
-    /// Nothing was changed.
+    /// Nothing was changed, and nothing will be. The call may be made again.
     NotDone,
-    /// The answer was lost: the change was made, was not, or may still be.
+    /// The answer was lost. The change was made, was not made, or may still be made.
     Unknown,
 }
 
 impl StoreError {
-    /// Makes the error of a call that changed nothing. Use it only if that is certain.
+    /// Makes the error of a call that changed nothing.
+    ///
+    /// *Dangerous if that is not certain:* the engine reports the change as not made. Then a token
+    /// may be in force that nobody knows of. If in doubt, use [`StoreError::unknown`].
     pub fn not_done(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
         StoreError { certainty: Certainty::NotDone, source: source.into() }
     }
 
-    /// Makes the error of a call that may have changed something.
+    /// Makes the error of a call that may have changed something, now or later.
+    ///
+    /// The engine then looks up what happened, if a look-up can tell.
     pub fn unknown(source: impl Into<Box<dyn Error + Send + Sync>>) -> StoreError {
         StoreError { certainty: Certainty::Unknown, source: source.into() }
     }
 
-    /// Whether it is certain that nothing was changed.
+    /// Returns whether it is certain that nothing was changed.
     pub fn certainty(&self) -> Certainty {
         self.certainty
     }
@@ -50,6 +65,7 @@ impl fmt::Display for StoreError {
 }
 
 impl Error for StoreError {
+    // The source itself is part of `Display`. A log that prints the chain shows it once this way.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.source()
     }

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: an index, and the [`rules`].
+//! [`MemoryStore`]: an index over the [`rules`].
 
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::fmt;
@@ -19,16 +19,32 @@ mod shards;
 
 use self::shards::Shards;
 
-/// Rows in this process's memory: for tests, for tools, and for tokens that need not survive it.
-/// Clones are one store.
+/// Keeps tokens in this process's memory: for tests, for tools, and for tokens that may be lost
+/// with the process.
 ///
-/// A look-up takes one lock, which threads rarely share. It waits for a change only while that
-/// writes to a sixteenth of the rows that holds this one. Changes and lists wait for one another.
+/// Clones share the rows. It needs no async runtime, and its calls never fail.
+///
+/// A look-up takes one lock, which threads rarely share. The rows are in 16 shards, and a look-up
+/// waits only while a change writes to the row's shard. Changes and lists run one at a time.
+///
+/// ```
+/// use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let tokens = TokenAuthority::new(store, KeyRing::ephemeral()?, Policy::new("acme")?);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct MemoryStore(Arc<Rows>);
 
-/// Every change holds the index, from its look at the rows until it has written them. It holds
-/// every shard that it writes to, so a look-up sees all of it or nothing.
+/// The two levels of locks.
+///
+/// A change locks the index before it reads the rows that it decides on, and until it has written
+/// them. So no other change comes in between, and a limit per owner holds.
+///
+/// To write, it also locks every shard that it writes to, all at once. So a look-up, which takes no
+/// other lock, sees the whole change or nothing of it.
 struct Rows {
     index: Mutex<Index>,
     by_id: Shards<Row>,
@@ -36,14 +52,15 @@ struct Rows {
 
 #[derive(Default)]
 struct Index {
-    /// Each owner's rows, in order of id, so that the rules can read them where they lie. No row of
-    /// this store is damaged, so each has an owner.
+    /// Each owner's rows, in order of id. The rules read them in place, as a slice. No row of this
+    /// store is damaged, so each has an owner.
     owners: HashMap<Owner, Vec<Row>>,
-    /// Equal accesses, which rows share. A host has a handful; a row beyond the limit holds its
-    /// own.
+    /// The accesses that rows share, to save memory: most hosts use only a few different ones.
     accesses: HashSet<Access>,
 }
 
+/// The most accesses that are shared. Any further one is kept in its row alone, so that a host with
+/// a different access for each token does not fill the set.
 const MAX_SHARED_ACCESSES: usize = 1000;
 
 impl MemoryStore {
@@ -52,9 +69,10 @@ impl MemoryStore {
         MemoryStore(Arc::new(Rows { index: Mutex::default(), by_id: Shards::new() }))
     }
 
-    /// Waits until no other change or list is under way.
+    /// Waits until no other change or list is under way, and locks the index.
     fn lock(&self) -> Locked<'_> {
-        // A poisoned lock is good: a change decides first and writes after.
+        // A poisoned lock is safe to use: a change decides before it writes, so a panic in the
+        // rules leaves the index as it was.
         let index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
         Locked { index, by_id: &self.0.by_id }
     }
@@ -80,8 +98,8 @@ impl TokenStore for MemoryStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        // Keeps the smallest ids after the cursor, without sorting every match: the greatest of the
-        // heap goes if a smaller one comes.
+        // Keeps only the smallest ids after the cursor: if one too many is in the heap, the
+        // greatest is dropped. Sorting every match would cost memory for all of them.
         let mut smallest = BinaryHeap::new();
         let mut consider = |row: &Row| {
             if page.after.is_none_or(|after| row.id() > after) && filter.matches(row) {
@@ -112,6 +130,8 @@ impl TokenStore for MemoryStore {
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        // All owners are decided before the first row is written, and then written together. Owner
+        // by owner would be allowed, but this way no look-up sees half of a revocation.
         let mut rows = self.lock();
         let mut all = Decision { answer: 0, put: Vec::new(), delete: Vec::new() };
         for of_owner in rows.candidates(filter) {
@@ -126,6 +146,7 @@ impl TokenStore for MemoryStore {
         let mut rows = self.lock();
         let ids: HashSet<TokenId> = uses.iter().map(|(id, _)| *id).collect();
         let named: Vec<Row> = ids.into_iter().filter_map(|id| rows.by_id.get(id)).collect();
+        // The rules decide each use on the row alone, so the rows may be of several owners.
         let decision = rules::touch(uses, now, &named);
         rows.write(decision);
         Ok(())
@@ -162,25 +183,27 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// The store while no other change or list is under way. Look-ups go on.
+/// The store while no other change or list is under way. Look-ups continue.
 struct Locked<'a> {
     index: MutexGuard<'a, Index>,
     by_id: &'a Shards<Row>,
 }
 
 impl Locked<'_> {
-    /// An owner's rows.
+    /// Returns an owner's rows; none for an unknown owner.
     fn of(&self, owner: Option<&Owner>) -> &[Row] {
         owner.and_then(|owner| self.index.owners.get(owner)).map_or(&[], Vec::as_slice)
     }
 
-    /// The row of an id that came from the store.
+    /// Returns the row of an id that was read from the store under this lock.
     #[expect(clippy::expect_used, reason = "only a change deletes rows, and it holds the index")]
     fn known(&self, id: TokenId) -> Row {
         self.by_id.get(id).expect("a row is there while the index is held")
     }
 
-    /// The rows of each owner that a filter may match.
+    /// Returns all rows of each owner that the filter may concern.
+    ///
+    /// It is always all rows of an owner, as the rules must also see what derives from a match.
     fn candidates(&self, filter: &Filter) -> impl Iterator<Item = &[Row]> {
         let one = filter.id.and_then(|id| self.by_id.get(id));
         let (named, all) = match filter {
@@ -191,18 +214,21 @@ impl Locked<'_> {
         named.into_iter().chain(all.into_iter().flatten().map(Vec::as_slice))
     }
 
+    /// Writes a decision, and returns its answer.
     fn write<A>(&mut self, decision: Decision<A>) -> A {
         let Decision { answer, put, delete } = decision;
         let put: Vec<Row> = put.iter().map(|row| self.index(row)).collect();
         self.forget(&delete);
+        // One guard for all shards of the decision. A lock for each row would let a look-up see a
+        // successor while the token before it is still in its old form.
         let mut shards = self.by_id.lock(put.iter().map(Row::id).chain(delete.iter().copied()));
         put.into_iter().for_each(|row| shards.insert(row.id(), row));
         delete.into_iter().for_each(|id| shards.remove(id));
         answer
     }
 
-    /// Puts a row into the index. Returns it as it is kept: with an owner and an access that rows
-    /// share.
+    /// Puts a row into the index. Returns it as it is kept, with an owner and an access that it
+    /// shares with other rows.
     #[expect(clippy::expect_used, reason = "the rules refuse damaged rows, and damage none")]
     fn index(&mut self, row: &Row) -> Row {
         let index = &mut *self.index;
@@ -218,7 +244,8 @@ impl Locked<'_> {
         match rows.binary_search_by_key(&row.id(), Row::id) {
             Ok(place) => rows[place] = row.clone(),
             Err(place) => {
-                // Most owners have few rows, so a vector that doubles would waste much.
+                // Grows by a quarter. Most owners have few rows, and a vector that doubles would
+                // waste up to half of its memory for each owner.
                 if rows.len() == rows.capacity() {
                     rows.reserve_exact(rows.len() / 4 + 1);
                 }
@@ -228,7 +255,7 @@ impl Locked<'_> {
         row
     }
 
-    /// Takes rows out of the index.
+    /// Removes rows from the index.
     fn forget(&mut self, ids: &[TokenId]) {
         let gone: HashSet<TokenId> = ids.iter().copied().collect();
         let rows: Vec<Row> = ids.iter().map(|id| self.known(*id)).collect();

@@ -1,120 +1,136 @@
 //! The requests of [`TokenStore`](crate::TokenStore), and their answers.
 //!
-//! A store should destructure each request without `..`, so that the compiler names a new fact.
+//! A store should destructure each request without `..`. Then the compiler shows each fact that a
+//! later major version adds.
 
 use crate::record::{LiveAt, Revocation};
 use crate::store::{Filter, Row};
 use crate::timestamp::Timestamp;
 
-/// The request of [`TokenStore::insert`](crate::TokenStore::insert): a new token.
+/// Asks [`TokenStore::insert`](crate::TokenStore::insert) to insert a new token.
 #[derive(Clone, Debug)]
 pub struct Insert {
-    /// The new row.
+    /// The new row, sealed.
     pub row: Row,
-    /// What decides which rows are live.
+    /// Decides which rows are live, for `limit` and `unique_label`.
     pub live: LiveAt,
-    /// How many live rows the owner may have before this one; `None` for any number.
+    /// The most live rows that the owner may have, with the new one; `None` for no limit.
+    ///
+    /// Rows of the new row's own family don't count.
     pub limit: Option<u32>,
-    /// Whether the label must differ from those of the owner's live rows.
+    /// Whether the label must differ from the labels of the owner's live rows in other families.
     pub unique_label: bool,
-    /// The token under which this one is issued, as the engine read it. It must not have changed.
+    /// The token under which this one is issued, as the engine read it; `None` if there is none.
+    ///
+    /// If it has changed since, the answer is [`Inserted::Stale`].
     pub under: Option<Row>,
 }
 
-/// The answer of [`TokenStore::insert`](crate::TokenStore::insert).
+/// Answers [`TokenStore::insert`](crate::TokenStore::insert). All but `Done` changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
-    /// The row is there.
+    /// The row was inserted.
     Done,
-    /// The id is taken.
+    /// A row with this id exists, of this owner or another.
     IdTaken,
-    /// The row under which it was to be issued has changed.
+    /// The row under which the token was to be issued is gone, revoked or changed.
     Stale,
-    /// The owner has as many live rows as the limit allows.
+    /// The owner already has as many live rows as the limit allows.
     LimitReached,
-    /// The owner has a live row with that label.
+    /// The owner already has a live row with this label, in another family.
     LabelTaken,
 }
 
-/// The request of [`TokenStore::supersede`](crate::TokenStore::supersede): the next token of a
-/// line of rotations.
+/// Asks [`TokenStore::supersede`](crate::TokenStore::supersede) for the next token of a line of
+/// rotations.
 #[derive(Clone, Debug)]
 pub struct Supersede {
-    /// The new row.
+    /// The new row, sealed.
     pub row: Row,
-    /// The superseded row's new form, sealed. Its revision is the one that is expected in the
-    /// store.
+    /// The superseded row's new form, sealed. It holds the revision that the stored row must have;
+    /// the store writes the next one.
     pub superseded: Row,
-    /// The unused successor that the new row replaces, as the engine read it. It must not have
-    /// changed.
+    /// The unused successor that the new row replaces, as the engine read it; `None` if there is
+    /// none.
+    ///
+    /// If it has changed or was used since, the answer is [`Superseded::Stale`].
     pub replaces: Option<Row>,
-    /// Whether what was issued under the family is revoked.
+    /// Whether every token that was issued under the family is revoked in the same step.
     pub revokes_derived: bool,
-    /// What is written to the rows that are revoked.
+    /// The revocation that is written to those rows, and to the replaced one.
     pub revocation: Revocation,
 }
 
-/// The answer of [`TokenStore::supersede`](crate::TokenStore::supersede).
+/// Answers [`TokenStore::supersede`](crate::TokenStore::supersede). All but `Done` changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Superseded {
-    /// Both rows are there.
+    /// Everything was written: the new row, the new form and the revocations.
     Done,
-    /// The id is taken.
+    /// A row with the new id exists, of this owner or another.
     IdTaken,
-    /// The row that was to be superseded or replaced has changed.
+    /// The row that was to be superseded or replaced is gone, revoked, changed or, if it was to be
+    /// replaced, used.
     Stale,
 }
 
-/// A request of [`TokenStore::replace`](crate::TokenStore::replace).
+/// Asks [`TokenStore::replace`](crate::TokenStore::replace) to write a row's new form.
 #[derive(Clone, Debug)]
 pub struct Replace {
-    /// The new form, sealed. Its revision is the one that is expected in the store.
+    /// The new form, sealed. It holds the revision that the stored row must have; the store writes
+    /// the next one.
     pub row: Row,
-    /// What decides which rows are live.
+    /// Decides which rows are live, for `unique_label`.
     pub live: LiveAt,
-    /// Whether the label must differ from those of the owner's other live rows.
+    /// Whether the label must differ from the labels of the owner's live rows in other families.
     pub unique_label: bool,
-    /// If it is given, what was issued under the row's family is revoked, and this is written to
-    /// it.
+    /// If given, every token that was issued under the row's family is revoked with this revocation
+    /// in the same step.
     pub revokes_derived: Option<Revocation>,
 }
 
-/// The answer to one request of [`TokenStore::replace`](crate::TokenStore::replace).
+/// Answers one request of [`TokenStore::replace`](crate::TokenStore::replace). All but `Done`
+/// changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
-    /// The new form is there.
+    /// The new form was written.
     Done,
     /// The row is gone, revoked or changed.
     Stale,
-    /// The owner has another live row with that label.
+    /// The owner has a live row with this label in another family.
     LabelTaken,
 }
 
-/// Which rows [`TokenStore::purge`](crate::TokenStore::purge) deletes.
+/// Selects the rows that [`TokenStore::purge`](crate::TokenStore::purge) deletes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
-    /// Rows that have been dead for long enough.
+    /// Rows that have been dead for long enough, unless another row still needs them.
     Dead(PurgeCutoff),
-    /// Rows that match, whatever their state.
+    /// Rows that match a filter, in whatever state they are. Live rows are deleted, too.
     Matching(Filter),
 }
 
-/// The instants that decide which dead rows are deleted.
+/// Decides by instants which dead rows are deleted.
+///
+/// A row is deleted if `ended_by` or `unused_since` selects it, and if no row needs it at `now`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeCutoff {
-    /// Deletes rows that were revoked or expired at this instant or before.
+    /// Selects rows that were revoked or expired at this instant or before.
     ///
-    /// A damaged row is deleted if it was revoked by then. If that instant can't be read, the one
-    /// at which it was issued counts instead.
+    /// A damaged row is selected if it was revoked by then. If its instant of revocation can't be
+    /// read, the instant at which it was issued counts instead.
     pub ended_by: Timestamp,
-    /// If there is an idle time-out: also deletes rows that were last seen at this instant or
-    /// before ([`TokenRecord::last_seen`](crate::record::TokenRecord::last_seen) at `now`).
-    pub unused_since: Option<Timestamp>,
-    /// The engine's present instant. A dead row is spared while a row of its owner that needs it
-    /// is unrevoked and not expired at this instant.
+    /// Also selects rows that were last seen at this instant or before; `None` without an idle
+    /// time-out.
     ///
-    /// A row that derives from its family needs it: a revocation reaches that one through it. If
-    /// it has a successor, a row of its own family needs it, too: its reuse must still be
-    /// reported.
+    /// When a row was last seen is decided by
+    /// [`TokenRecord::last_seen`](crate::record::TokenRecord::last_seen) at `now`.
+    pub unused_since: Option<Timestamp>,
+    /// The engine's present instant. A dead row is spared while another row of its owner needs it,
+    /// and that row is unrevoked and not expired at this instant.
+    ///
+    /// - A row that derives from the dead row's family needs it: a revocation reaches the derived
+    ///   row through it.
+    /// - If the dead row has a successor, every other row of its family needs it: its reuse must
+    ///   still be reported.
     pub now: Timestamp,
 }

@@ -1,22 +1,27 @@
 //! [`Row::to_bytes`] and [`Row::from_bytes`]: a row as one value of a key-value store.
 //!
-//! The form is a version, a head and a body. The head holds the facts that stand apart. All but the
-//! owner lie at fixed places, so that a damaged byte spoils one of them only. The body holds every
-//! fact, the standing ones again.
+//! The value is a version, a head and a body. The head holds the facts that stand apart. All but
+//! the owner are at fixed offsets, so that a damaged byte spoils only one of them. The body holds
+//! every fact, and repeats those of the head.
 //!
 //! | bytes | |
 //! |---|---|
-//! | 1 | the version of the form: 1 |
-//! | 1 | flags: which facts of the head are there, and [`REVOKED`] |
+//! | 1 | the version of the encoding: 1 |
+//! | 1 | flags: which facts of the head are present, and [`REVOKED`] |
 //! | 8 | when it was issued, in seconds since 1970 |
 //! | 8 | the family |
 //! | 8 | the family that it derives from |
-//! | 8 | when it was revoked |
-//! | 2 | the length of the owner, and then the owner |
-//! | | the body: the columns of [`RowColumns`] in their order; of a damaged row, none |
+//! | 8 | when it was revoked, in seconds since 1970 |
+//! | 2 | the length of the owner in bytes; then the owner |
+//! | | the body: the columns of [`RowColumns`] in their order; empty for a damaged row |
 //!
-//! A column is a tag and its value: 0 for NULL; 1 for a number, 8 bytes; 2 for a text or bytes,
-//! their length in 4 bytes and then they themselves. Every number is big-endian.
+//! A column is one tag byte and its value:
+//!
+//! - 0 is NULL, without a value.
+//! - 1 is a number of 8 bytes.
+//! - 2 is a text or bytes: the length in 4 bytes, then the content.
+//!
+//! Every number is big-endian.
 
 use crate::row::{DamagedRow, Row};
 use crate::store::{RowColumns, StoreError};
@@ -38,10 +43,19 @@ const NUMBER: u8 = 1;
 const BYTES: u8 = 2;
 
 impl Row {
-    /// Writes the row as one value, for a key-value store. The id is the store's key, or part of
-    /// it.
+    /// Encodes the row as one value, for a key-value store.
     ///
-    /// The first byte is the version of the form. A damaged row keeps its standing facts.
+    /// The id is not part of the head: use it as the store's key, or as a part of the key. The
+    /// first byte is the version of the encoding. A damaged row keeps the facts that stand apart.
+    ///
+    /// ```
+    /// use app_tokens::store::{Row, StoreError};
+    /// # fn round_trip(row: Row) -> Result<(), StoreError> {
+    /// let read = Row::from_bytes(row.id(), &row.to_bytes())?;
+    /// assert_eq!(read.standing_facts(), row.standing_facts());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         write_head(&self.standing_facts(), &mut bytes);
@@ -52,13 +66,14 @@ impl Row {
         bytes
     }
 
-    /// Reads what [`Row::to_bytes`] wrote. What can't be read is a damaged row.
+    /// Decodes what [`Row::to_bytes`] wrote. A value that can't be decoded is a damaged row.
     ///
-    /// If head and body disagree about a standing fact, the row is damaged. If either says that it
-    /// was revoked, it was.
+    /// If head and body disagree about a fact that stands apart, the row is damaged. If either says
+    /// that it was revoked, it was.
     ///
     /// # Errors
-    /// [`StoreError`] if a newer version of this library wrote it. Such a row is not damaged.
+    /// [`StoreError::not_done`] if a newer version of this library wrote the value. Such a row is
+    /// not damaged.
     pub fn from_bytes(id: TokenId, bytes: &[u8]) -> Result<Row, StoreError> {
         let mut rest = Bytes(bytes);
         match rest.byte() {
@@ -75,6 +90,7 @@ impl Row {
         let head = read_head(id, &mut rest);
         let body = read_body(rest).unwrap_or_else(|| Row::damaged(DamagedRow::of_id(id)));
         let facts = body.standing_facts();
+        // One damaged byte must not undo a revocation, so either place is enough for it.
         let is_revoked = head.is_revoked || facts.is_revoked;
         let revoked_at = head.revoked_at.or(facts.revoked_at);
         let agreed = DamagedRow { is_revoked, revoked_at, ..head };
@@ -83,6 +99,7 @@ impl Row {
     }
 }
 
+/// Writes the facts that stand apart. A missing number is written as 0, so that the offsets stay.
 fn write_head(facts: &DamagedRow, bytes: &mut Vec<u8>) {
     let DamagedRow { id: _, owner, family, derived_from, created_at, is_revoked, revoked_at } =
         facts;
@@ -108,10 +125,11 @@ fn write_head(facts: &DamagedRow, bytes: &mut Vec<u8>) {
     bytes.extend(owner.as_bytes());
 }
 
-/// Reads each fact that can be read.
+/// Reads each fact of the head that can be read. The others are missing.
 fn read_head(id: TokenId, rest: &mut Bytes<'_>) -> DamagedRow {
     let flags = rest.byte().unwrap_or(0);
     let has = |flag| flags & flag != 0;
+    // Each number is read before its flag is asked: a missing one takes its 8 bytes, too.
     let created_at = rest.number().filter(|_| has(HAS_CREATED_AT));
     let family = rest.number().filter(|_| has(HAS_FAMILY));
     let derived_from = rest.number().filter(|_| has(HAS_DERIVED_FROM));
@@ -134,7 +152,8 @@ fn read_head(id: TokenId, rest: &mut Bytes<'_>) -> DamagedRow {
     }
 }
 
-/// Reads the body, as far as it has the form of one. Its row may still be damaged.
+/// Reads the body; `None` if it does not consist of the right columns. The row that it returns may
+/// still be damaged.
 fn read_body(mut rest: Bytes<'_>) -> Option<Row> {
     let mut cells = Vec::new();
     while !rest.0.is_empty() {
@@ -159,14 +178,15 @@ fn read_body(mut rest: Bytes<'_>) -> Option<Row> {
             _ => Err(NoSuchColumn),
         },
     );
-    // A form of this version has no more columns than these.
+    // This version has exactly these columns. A body with more is junk that happens to parse.
     let columns = columns.ok().filter(|columns| self::cells(columns).len() == cells.len())?;
     columns.into_row()
 }
 
+/// A column is missing, or has another type than it must have.
 struct NoSuchColumn;
 
-/// The columns in their order.
+/// Returns the columns in their order.
 fn cells<'c>(columns: &'c RowColumns<'_>) -> [Cell<'c>; 23] {
     let RowColumns {
         id,
@@ -223,6 +243,7 @@ fn cells<'c>(columns: &'c RowColumns<'_>) -> [Cell<'c>; 23] {
     ]
 }
 
+/// One column of the body.
 enum Cell<'c> {
     Null,
     Number(i64),
@@ -248,7 +269,7 @@ impl Cell<'_> {
     }
 }
 
-/// What is left to read. A read that finds too little takes nothing.
+/// The bytes that are left to read. A read that finds too few takes none.
 struct Bytes<'b>(&'b [u8]);
 
 impl<'b> Bytes<'b> {

@@ -1,13 +1,27 @@
 //! The contract of [`TokenStore`](crate::TokenStore) as code: what each change does.
 //!
 //! Each function is pure. It takes the request and the rows of one owner, and returns a
-//! [`Decision`]: the answer, the rows to put and the ids to delete. A store reads those rows,
-//! asks, and writes the decision in the same atomic step. [`MemoryStore`](super::MemoryStore) does
-//! that under a lock; a key-value database does it in a write transaction.
+//! [`Decision`]: the answer, the rows to put and the ids to delete.
 //!
-//! `rows` are all rows of the owner, in any order, damaged ones included. Rows of other owners
-//! must not be among them. A damaged row whose owner can't be read is alone: it is the only one of
-//! its `rows`.
+//! A store reads those rows, asks a function, and writes the decision. **All three are one atomic
+//! step:** if another call can write in between, clauses 6, 7, 13 and 17 are broken.
+//! [`MemoryStore`](super::MemoryStore) does it under a lock; a key-value database does it in a
+//! write transaction.
+//!
+//! `rows` are all rows of the owner, in any order, damaged ones included. Never hand in rows of
+//! another owner. If a damaged row's owner can't be read, hand it in alone, in a call of its own.
+//!
+//! ```
+//! use app_tokens::store::{Filter, Row, rules};
+//! # use app_tokens::record::Revocation;
+//! # fn revoke_of_one_owner(rows: &[Row], filter: &Filter, revocation: &Revocation) -> u64 {
+//! let decision = rules::revoke(filter, revocation, rows);
+//! for row in &decision.put {
+//!     let (_key, _value) = (row.id(), row.to_bytes()); // write it over the row with this id
+//! }
+//! decision.answer
+//! # }
+//! ```
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
@@ -19,13 +33,13 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// What a change answers and writes. Both happen in one step, or neither does.
+/// Says what a change answers and what it writes. Write all of it in one step, or nothing.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is changed before it is written"]
 pub struct Decision<A> {
-    /// The answer of the call.
+    /// The answer of the call. Give it only after the rest is written.
     pub answer: A,
-    /// The rows to write, each over the one with its id. No id is there twice.
+    /// The rows to write. Each is new or replaces the row with its id. No id occurs twice.
     pub put: Vec<Row>,
     /// The ids of the rows to delete.
     pub delete: Vec<TokenId>,
@@ -41,10 +55,10 @@ impl<A> Decision<A> {
     }
 }
 
-/// Decides an insert. `rows` are those of the new row's owner.
+/// Decides an insert. `rows` are those of the new row's owner. Clauses 4 to 7.
 ///
-/// `id_taken` says whether any owner has a row with the new id. A damaged new row is refused as
-/// stale.
+/// `id_taken` says whether any owner has a row with the new id. If the new row is damaged, the
+/// answer is [`Inserted::Stale`].
 pub fn insert(insert: &Insert, id_taken: bool, rows: &[Row]) -> Decision<Inserted> {
     let Insert { row, live, limit, unique_label, under } = insert;
     let Some(new) = row.record() else {
@@ -53,7 +67,7 @@ pub fn insert(insert: &Insert, id_taken: bool, rows: &[Row]) -> Decision<Inserte
     if id_taken {
         return Decision::nothing(Inserted::IdTaken);
     }
-    // A parent of another owner is not among the rows.
+    // A parent of another owner is not among the rows, so it is never current here.
     if under.as_ref().is_some_and(|parent| current(parent, rows).is_none()) {
         return Decision::nothing(Inserted::Stale);
     }
@@ -67,10 +81,10 @@ pub fn insert(insert: &Insert, id_taken: bool, rows: &[Row]) -> Decision<Inserte
     Decision::put(Inserted::Done, vec![row.clone()])
 }
 
-/// Decides a rotation. `rows` are those of the new row's owner.
+/// Decides a rotation. `rows` are those of the new row's owner. Clauses 4 and 8 to 10.
 ///
-/// `id_taken` says whether any owner has a row with the new id. A damaged new row is refused as
-/// stale.
+/// `id_taken` says whether any owner has a row with the new id. If the new row is damaged, the
+/// answer is [`Superseded::Stale`].
 pub fn supersede(supersede: &Supersede, id_taken: bool, rows: &[Row]) -> Decision<Superseded> {
     let Supersede { row, superseded, replaces, revokes_derived, revocation } = supersede;
     let Some(new) = row.record() else {
@@ -94,14 +108,16 @@ pub fn supersede(supersede: &Supersede, id_taken: bool, rows: &[Row]) -> Decisio
         Some(row.id()) == replaced || *revokes_derived && row.derived_from() == Some(new.family())
     };
     let mut put = changed(rows, &superseded.replacing(old), is_meant, revocation);
+    // Added after the revocations were decided. They must spare the new row, even if it derives
+    // from its own family.
     put.push(row.clone());
     Decision::put(Superseded::Done, put)
 }
 
-/// Decides one replacement. `rows` are those of the row's owner.
+/// Decides one replacement. `rows` are those of the row's owner. Clauses 13 to 15.
 ///
-/// A damaged form is refused as stale. A batch is decided one by one, each on the rows as the one
-/// before left them.
+/// If the form is damaged, the answer is [`Replaced::Stale`]. Decide a batch one by one, each
+/// request on the rows as the request before it left them.
 pub fn replace(replace: &Replace, rows: &[Row]) -> Decision<Replaced> {
     let Replace { row, live, unique_label, revokes_derived } = replace;
     let (Some(new), Some(old)) = (row.record(), current(row, rows)) else {
@@ -122,8 +138,13 @@ pub fn replace(replace: &Replace, rows: &[Row]) -> Decision<Replaced> {
     Decision::put(Replaced::Done, put)
 }
 
-/// Decides a revocation for one owner, and counts the rows that it revokes.
+/// Decides a revocation for one owner, and counts the rows that it revokes. Clauses 16 and 17.
+///
+/// It decides as the rows stood before the call, so ask it once for each owner. Asked again after
+/// its decision was written, it would judge by rows that it has changed itself.
 pub fn revoke(filter: &Filter, revocation: &Revocation, rows: &[Row]) -> Decision<u64> {
+    // The families of all matches are collected first. A walk that revoked as it goes would lose
+    // the family of a row that its own revocation keeps from matching.
     let matching = || rows.iter().filter(|row| filter.matches(row));
     let families: HashSet<TokenId> = matching().filter_map(Row::family).collect();
     let is_meant = |row: &&Row| {
@@ -135,8 +156,10 @@ pub fn revoke(filter: &Filter, revocation: &Revocation, rows: &[Row]) -> Decisio
     Decision::put(put.len() as u64, put)
 }
 
-/// Decides which of the uses are stored. Each row is looked at alone, so `rows` need only hold
-/// those that the batch names.
+/// Decides which uses are stored. Clause 18.
+///
+/// Each row is decided alone, so `rows` may be of several owners. It needs only the rows that the
+/// batch names.
 pub fn touch(uses: &[(TokenId, LastUse)], now: Timestamp, rows: &[Row]) -> Decision<()> {
     let believed_until = now.saturating_add(CLOCK_TOLERANCE);
     let mut by_id: HashMap<TokenId, Vec<&LastUse>> = HashMap::new();
@@ -154,7 +177,7 @@ pub fn touch(uses: &[(TokenId, LastUse)], now: Timestamp, rows: &[Row]) -> Decis
     Decision::put((), rows.iter().filter_map(touched).collect())
 }
 
-/// Decides which rows of one owner are deleted, at most `limit`, and counts them.
+/// Decides which rows of one owner are deleted, at most `limit`, and counts them. Clause 19.
 pub fn purge(purge: &Purge, limit: u32, rows: &[Row]) -> Decision<u64> {
     let limit = limit as usize;
     let delete: Vec<TokenId> = match purge {
@@ -166,7 +189,7 @@ pub fn purge(purge: &Purge, limit: u32, rows: &[Row]) -> Decision<u64> {
     Decision { answer: delete.len() as u64, put: Vec::new(), delete }
 }
 
-/// Finds the stored row that a form was made from, if the form may be written over it.
+/// Returns the stored row that a form was made from, if it is still current.
 fn current<'r>(form: &Row, rows: &'r [Row]) -> Option<&'r Row> {
     let revision = form.record()?.revision();
     let is_current = |stored: &TokenRecord| {
@@ -177,6 +200,7 @@ fn current<'r>(form: &Row, rows: &'r [Row]) -> Option<&'r Row> {
     rows.iter().find(|row| row.id() == form.id()).filter(|row| row.record().is_some_and(is_current))
 }
 
+/// Returns the live rows that count for a limit, or hold a label, against a new row.
 fn live_of_other_families<'r>(
     new: &TokenRecord,
     live: LiveAt,
@@ -187,7 +211,9 @@ fn live_of_other_families<'r>(
     records.filter(move |record| record.family() != family && record.is_live(live))
 }
 
-/// The new form of a row, and what is revoked with it. The form itself may be among that.
+/// Returns the new form of a row, and the rows that are revoked with it.
+///
+/// The form itself may be one of them: its row can derive from its own family.
 fn changed(
     rows: &[Row],
     new_form: &Row,
@@ -201,8 +227,9 @@ fn changed(
     iter::once(first).chain(others.map(|row| row.with_revocation(revocation))).collect()
 }
 
+/// Returns the ids of the rows that have been dead for long enough and that no other row needs.
 fn dead(cutoff: &PurgeCutoff, rows: &[Row]) -> impl Iterator<Item = TokenId> {
-    // By family, since a look at every other row for each would take the square of their number.
+    // Indexed by family. Comparing each row with every other would take quadratic time.
     let mut needing: HashMap<TokenId, Needing> = HashMap::new();
     for row in rows.iter().filter(|row| needs_others(row, cutoff)) {
         if let Some(family) = row.family() {
@@ -225,14 +252,14 @@ fn dead(cutoff: &PurgeCutoff, rows: &[Row]) -> impl Iterator<Item = TokenId> {
     dead.filter(move |row| !is_spared(row)).map(Row::id)
 }
 
-/// The rows for whose sake the dead ones of a family may be spared.
+/// Lists the rows that may need the dead rows of a family.
 #[derive(Default)]
 struct Needing {
     of_the_line: Vec<TokenId>,
     derived: Vec<TokenId>,
 }
 
-/// Whether a row has been dead for long enough.
+/// Returns whether a row has been dead for long enough.
 fn has_ended(row: &Row, cutoff: &PurgeCutoff) -> bool {
     let PurgeCutoff { ended_by, unused_since, now } = *cutoff;
     let revoked_at = if row.is_revoked() { row.revoked_at().or(row.created_at()) } else { None };
@@ -244,8 +271,10 @@ fn has_ended(row: &Row, cutoff: &PurgeCutoff) -> bool {
         })
 }
 
-/// Whether dead rows may be spared for this row's sake. A damaged one counts until it is revoked,
-/// as its end can't be read.
+/// Returns whether dead rows may be spared because this row needs them.
+///
+/// A damaged row counts until it is revoked: its expiry can't be read, so it may be live after a
+/// repair.
 fn needs_others(row: &Row, cutoff: &PurgeCutoff) -> bool {
     !row.is_revoked() && !row.record().is_some_and(|record| record.expires().has_come(cutoff.now))
 }

@@ -33,7 +33,9 @@ use self::reader::Readers;
 use self::writer::{Writer, write_file, write_memory};
 use crate::store::StoreError;
 
-/// Tokens in an SQLite file. Clones are one store; it needs no runtime.
+/// Keeps tokens in an SQLite file.
+///
+/// Clones share one store. It needs no async runtime: it works on threads of its own.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -46,91 +48,97 @@ use crate::store::StoreError;
 /// ```
 ///
 /// # The file
-/// It may be the host's own database. The tables are `app_tokens`, `app_tokens_keys` and
-/// `app_tokens_schema`, or others that [`SqliteOptions`] name; no other table is read. Missing
-/// tables are made and older ones migrated; newer ones are refused. A host that runs its own
-/// migrations finds the SQL in [`SqliteStore::MIGRATIONS`].
+/// It may be the host's own database. The store reads and writes the tables `app_tokens`,
+/// `app_tokens_keys` and `app_tokens_schema`, or those that [`SqliteOptions`] name, and no others.
 ///
-/// Triggers on these tables, and views in their place, are refused when the store is opened: one
-/// could undo each revocation. The store's own connections run none, unless the host names its
-/// triggers in [`SqliteOptions`].
+/// It makes missing tables, migrates older ones and refuses newer ones. If the host runs its own
+/// migrations, [`SqliteStore::MIGRATIONS`] has the SQL.
 ///
-/// It needs SQLite 3.37 or newer, and a local file system. A new file is for its owner only (mode
-/// 0600). The file is switched to a write-ahead log (WAL) for good. Every other setting is one of
-/// this store's own connections.
+/// A trigger on these tables, or a view in their place, is refused when the store is opened: it
+/// could undo each revocation. The store's own connections run no triggers, unless the host names
+/// its own in [`SqliteOptions`].
 ///
-/// Several processes may have the file open. While one has, don't move, replace or copy the file,
-/// its `-wal` or its `-shm`. Copy it by `VACUUM INTO` or `sqlite3 app.db ".backup copy.db"`.
+/// It needs SQLite 3.37 or newer, and a local file system. On Unix only the file's owner can read a
+/// new file (mode 0600). The file is switched to a write-ahead log (WAL) permanently. All other
+/// settings apply to the store's own connections only.
 ///
-/// On Unix the store notices that the file was moved, deleted or replaced: before and after each
-/// change, and within a second at look-ups. Every call fails until the file is back or the store is
-/// opened anew.
+/// Several processes may have the file open. **While one has, don't move, replace or copy the file,
+/// its `-wal` or its `-shm`.** Copy it with `VACUUM INTO` or with
+/// `sqlite3 app.db ".backup copy.db"`.
+///
+/// On Unix the store notices if the file was moved, deleted or replaced: before and after each
+/// change, and within a second at look-ups. Then every call fails until the file is back or the
+/// store is opened again.
 ///
 /// # Durability
-/// A change is answered after it was committed and synced: `synchronous = FULL`, and on macOS
-/// `fullfsync`. Changes that arrive during a sync are committed together. One that fails, for
-/// instance because it is too big for the disk, fails alone.
+/// A change returns after it was committed and synced: `synchronous = FULL`, and on macOS
+/// `fullfsync`. Changes that arrive during a sync are committed together, at most 256 at a time. If
+/// one of them fails, it fails alone.
 ///
-/// If a commit fails in the middle of writing, the answer is
+/// If a commit fails in the middle of writing, the error is
 /// [`Unknown`](super::Certainty::Unknown): a crash may still bring the change back. Deleted rows
-/// are overwritten (`secure_delete`), but stay in the write-ahead log until it is written back.
+/// are overwritten (`secure_delete`). Until the write-ahead log is written back, they remain in it.
 ///
 /// # Failures
-/// A full disk, a file that became read-only, a lock held for more than 5 seconds: each fails the
-/// calls that it concerns, and the store goes on when the cause is gone. Changes that wait behind
-/// one such lock fail together, so none waits 5 seconds for each change before it.
+/// These fail the calls they affect: a full disk, a file that became read-only, a lock that another
+/// connection holds for more than 5 seconds. The store works again as soon as the cause is gone.
+/// Changes that wait behind the same lock fail together, so none of them waits several times 5
+/// seconds.
 ///
-/// A damaged file fails what reads the damaged part, and denies nobody. [`SqliteStoreError`] lists
-/// what a start is refused for.
+/// If the file is damaged, calls that read the damaged part fail with 503. No token is denied
+/// because of it. [`SqliteStoreError`] lists why a file is refused when it is opened.
 ///
 /// # Threads
-/// Looking up, and listing by id or owner, runs on the caller's thread and never waits for a
-/// writer. A look-up takes a few microseconds, so an async host can call it as it is. The threads
-/// share connections, two for each core and at most 32.
+/// - Look-ups, and lists by id, owner or family, run on the caller's thread. They never wait for a
+///   writer. A look-up takes a few microseconds, so an async host can call it directly. The callers
+///   share connections: two for each core, at most 32.
+/// - Other lists, and most purges, may scan the whole table. They share one thread, which the first
+///   of them starts. It reads about 4,000 rows of one call, then of the next. So a long list is no
+///   snapshot: each step sees the rows as they are then.
+/// - Changes run on a thread of their own, one after the other.
 ///
-/// Other lists may walk through the whole table, as purges do. They take turns on a thread that the
-/// first of them starts, a few thousand rows each time, and each turn sees the rows as they are
-/// then. Changes run on another thread. Both threads end when the last clone is dropped, and then
-/// the file is closed.
+/// When the last clone is dropped, both threads end and the file is closed. The drop waits for the
+/// changes that were already sent.
 ///
 /// # In the host's own transaction
-/// [`SqliteTransaction`] issues and revokes on the host's connection, together with the host's own
-/// writes.
+/// [`SqliteTransaction`] issues and revokes tokens on the host's connection, in one transaction
+/// with the host's own writes.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
 struct Inner {
     readers: Readers,
-    /// Declared after the readers, and so dropped after them: the last connection to close writes
-    /// the log back, which a reader can't.
+    /// Declared after the readers, and so dropped after them: the writer's connection closes last,
+    /// and writes the log back into the file.
     writer: Writer,
     options: SqliteOptions,
-    /// After which id the next purge goes on. It is a hint: a purge that finds nothing more has
-    /// walked the whole circle, wherever it began.
+    /// The id after which the next purge continues. Only a hint: wherever a purge begins, it goes
+    /// once around the table before it reports that nothing is left.
     purged_to: Mutex<Option<i64>>,
     /// For error messages.
     name: Arc<str>,
 }
 
 impl SqliteStore {
-    /// The migrations, for a host that runs its own: each makes a version of the tables from the
-    /// one before.
+    /// The SQL of each migration in order, for a host that runs its own migrations.
     ///
-    /// Run each in a transaction; it writes its version to `app_tokens_schema`.
-    /// [`SqliteStore::open`] runs those that are missing.
-    /// [`TableName::in_sql`](crate::store::TableName::in_sql) writes them over
-    /// other tables.
+    /// Each makes one version of the tables from the version before, and writes its number to
+    /// `app_tokens_schema`. Run each in a transaction of its own. [`SqliteStore::open`] runs those
+    /// that are missing. For tables of another name, use
+    /// [`TableName::in_sql`](crate::store::TableName::in_sql).
     pub const MIGRATIONS: &'static [&'static str] = migrate::MIGRATIONS;
 
-    /// Opens the file, and makes it and its tables if they are missing.
+    /// Opens the file. Makes the file and its tables if they are missing.
+    ///
+    /// It blocks the thread, up to 5 seconds for a lock that another process holds.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] says what is wrong with the file.
+    /// [`SqliteStoreError`] says what is wrong with the file and what to do.
     pub fn open(path: impl AsRef<Path>) -> Result<SqliteStore, SqliteStoreError> {
         SqliteStore::open_with(path, &SqliteOptions::new())
     }
 
-    /// Opens the file with tables of another name, or with triggers of the host's on them.
+    /// Opens the file with tables of another name, or with the host's own triggers on them.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -147,8 +155,8 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// Those of [`open`](SqliteStore::open), [`SqliteStoreError::HasSchema`] and
-    /// [`SqliteStoreError::ReservedName`].
+    /// The errors of [`open`](SqliteStore::open). Also [`SqliteStoreError::HasSchema`] and
+    /// [`SqliteStoreError::ReservedName`] for a table name that SQLite can't take.
     pub fn open_with(
         path: impl AsRef<Path>,
         options: &SqliteOptions,
@@ -166,11 +174,12 @@ impl SqliteStore {
         Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 
-    /// Makes a database in memory, which ends with the store: for tests. One connection reads and
-    /// writes.
+    /// Makes a database in memory, for tests. It is gone when the last clone is dropped.
+    ///
+    /// One connection reads and writes, so look-ups wait for changes.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] if SQLite is too old, or if memory or threads run out.
+    /// [`SqliteStoreError`] if SQLite is too old, or if there is no memory or thread left.
     pub fn in_memory() -> Result<SqliteStore, SqliteStoreError> {
         let (options, name) = (SqliteOptions::new(), Arc::<str>::from(":memory:"));
         let connection = Arc::new(Mutex::new(open_memory(&options)?));
@@ -184,6 +193,7 @@ impl SqliteStore {
         Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
     }
 
+    /// Returns the error of a read that failed: nothing was changed.
     fn failure(&self, error: rusqlite::Error) -> StoreError {
         StoreError::not_done(SqliteCallError::new(self.0.name.clone(), error))
     }

@@ -1,16 +1,20 @@
-//! [`TableName`]: the name of an SQL store's tables.
+//! [`TableName`]: the checked name of an SQL store's tables.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// The name of an SQL store's table, in PostgreSQL also `schema.name`. The store's other tables and
-/// its indexes have the same name with a suffix.
+/// Names an SQL store's main table: `name`, or in PostgreSQL also `schema.name`.
 ///
-/// It has lower-case ASCII letters, digits and `_`, and no digit first, so it is the same name with
-/// quotes and without. It has at most 48 bytes, and the schema 63, so that PostgreSQL cuts no name.
-/// It must not be a reserved word of SQL, such as `user`.
+/// The store's other tables and its indexes have the same name with a suffix.
+///
+/// A name has lower-case ASCII letters, digits and `_`, and does not begin with a digit. So it
+/// means the same with and without quotes. It has at most 48 bytes, and the schema at most 63:
+/// PostgreSQL cuts identifiers after 63, suffix included.
+///
+/// It must not be a reserved word of SQL, such as `user`. That is not checked here:
+/// `SqliteStore::open_with` reports it, and in PostgreSQL the first statement fails.
 ///
 /// ```
 /// use app_tokens::store::TableName;
@@ -22,7 +26,7 @@ use std::sync::Arc;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct TableName(Arc<str>);
 
-/// The error for a text that is no [`TableName`].
+/// Reports a text that is not a [`TableName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a table's name: it must be [schema.]name, of lower-case letters, digits and _, \
@@ -30,17 +34,17 @@ pub struct TableName(Arc<str>);
 )]
 pub struct InvalidTableName;
 
-/// The name over which statements are written.
+/// The table name in the text of every statement, which [`TableName::in_sql`] replaces.
 const WRITTEN: &str = "app_tokens";
 const MAX_BYTES: usize = 48;
-/// PostgreSQL's `NAMEDATALEN - 1`.
+/// PostgreSQL cuts longer identifiers: its `NAMEDATALEN` is 64, with a NUL at the end.
 const MAX_SCHEMA_BYTES: usize = 63;
 
 impl TableName {
-    /// Checks a name.
+    /// Makes a table name of a text: `name` or `schema.name`.
     ///
     /// # Errors
-    /// [`InvalidTableName`] for anything but `[schema.]name`.
+    /// [`InvalidTableName`] if a part is empty, too long or has any other character.
     pub fn new(name: &str) -> Result<TableName, InvalidTableName> {
         let (schema, table) = match name.split_once('.') {
             Some((schema, table)) => (Some(schema), table),
@@ -51,14 +55,16 @@ impl TableName {
         if is_good { Ok(TableName(name.into())) } else { Err(InvalidTableName) }
     }
 
-    /// The name, with its schema if one was given.
+    /// Returns the name, with its schema if one was given.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Rewrites a statement over the table `app_tokens` as one over this table.
+    /// Rewrites a statement of this crate to use this table instead of `app_tokens`.
     ///
-    /// An index keeps its name without a schema, as SQL demands.
+    /// It replaces every `app_tokens` in the text, so use it for statements of this crate only.
+    /// After `INDEX` it writes the name without its schema: SQL creates an index in the schema of
+    /// its table.
     pub fn in_sql<'s>(&self, sql: &'s str) -> Cow<'s, str> {
         if self.as_str() == WRITTEN {
             return sql.into();
@@ -67,9 +73,9 @@ impl TableName {
             Some((_, table)) => table,
             None => &self.0,
         };
-        // Plain text replacement is enough: the statements are constants of this crate, and what a
-        // host or a user wrote is bound. The name itself has no character that could end an
-        // identifier.
+        // A name can't be bound as a parameter, so it is written into the text. That is safe here:
+        // the statements are constants of this crate, values from outside are always bound, and the
+        // checked name has no character that could end an identifier.
         let mut written = String::with_capacity(sql.len());
         for (place, part) in sql.split(WRITTEN).enumerate() {
             if place > 0 {
@@ -82,7 +88,7 @@ impl TableName {
     }
 }
 
-/// `app_tokens`.
+/// Returns the name `app_tokens`.
 impl Default for TableName {
     fn default() -> TableName {
         TableName(WRITTEN.into())
@@ -108,6 +114,7 @@ impl fmt::Debug for TableName {
     }
 }
 
+/// Returns whether a text is one part of a name, of at most `max` bytes.
 fn is_identifier(name: &str, max: usize) -> bool {
     let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
     name.len() <= max

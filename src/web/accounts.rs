@@ -1,4 +1,4 @@
-//! What the host is asked about its accounts: [`Accounts`].
+//! [`Accounts`]: what the engine asks the host about its accounts.
 
 use std::error::Error;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::text::Owner;
 
-/// The host's accounts.
+/// Answers questions about the host's accounts.
 ///
-/// Both questions are asked only after a token has proved itself. So the answers tell nobody
-/// without a token which accounts exist.
+/// Both methods are called only after a token was verified. So nothing tells a client without a
+/// token which accounts exist.
 ///
 /// ```
 /// use app_tokens::Owner;
@@ -41,41 +41,47 @@ use crate::text::Owner;
     note = "otherwise implement `owner_of` and `is_active` for the type that reads your accounts"
 )]
 pub trait Accounts: Send + Sync {
-    /// Returns the account with this login name; `None` if there is no such account.
+    /// Returns the owner with this login name; `None` if there is no such account.
     ///
-    /// Asked if a user name was sent beside the token, to compare the two owners. The name is as
-    /// the client sent it. It is never a token and never resembles one.
+    /// Called if a user name was sent beside the token: the token must belong to this owner. The
+    /// name is as the client sent it, so compare it as your own login does. It is never a token and
+    /// never resembles one.
     ///
-    /// *Dangerous: the owner of another account, or of a former user whose name has a new holder.*
+    /// *Dangerous: the owner of another account is returned. Also dangerous: the owner of a former
+    /// user is returned after their name was given to another person.*
     ///
     /// # Errors
-    /// Any error becomes HTTP 503. Return one if the accounts can't be read.
+    /// Return an error if the accounts can't be read. The client gets 503, and keeps its token.
     fn owner_of(
         &self,
         name: &str,
     ) -> impl Future<Output = Result<Option<Owner>, AccountsError>> + Send;
 
-    /// Returns whether this account may enter: `false` if it is disabled or gone.
+    /// Returns whether this account may log in: `false` if it is disabled or deleted.
     ///
-    /// Asked on every way in. If `false`, the account's tokens are denied like revoked ones, with
-    /// 401, and clients forget them (OWASP ASVS 5.0, 7.4.2).
+    /// Called for every request with a valid token. If `false`, the account's tokens are denied
+    /// like revoked ones, with 401, and clients forget them (OWASP ASVS 5.0, 7.4.2).
     ///
-    /// *Dangerous: `true` from a stale copy.*
+    /// *Dangerous: `true` is returned from a stale copy.*
     ///
     /// # Errors
-    /// Any error becomes HTTP 503, and clients keep their tokens. Return one if the accounts can't
-    /// be read, or if no account may enter for a while.
+    /// Return an error if the accounts can't be read, or if no account may log in for a while. The
+    /// client gets 503, and keeps its token.
     fn is_active(&self, owner: &Owner) -> impl Future<Output = Result<bool, AccountsError>> + Send;
 }
 
-/// Why the host's accounts could not be read: any error. It is for the host's log; no client sees
-/// it.
+/// Says why the host's accounts could not be read. Any error type converts into it.
+///
+/// It is for the host's log. No client sees it.
 pub type AccountsError = Box<dyn Error + Send + Sync>;
 
-/// The accounts of a host whose login names are the owners that it issues tokens for.
+/// Implements [`Accounts`] for a host with login names that are the owners of its tokens.
 ///
-/// The function says which names have an active account. It is asked about a name that was sent,
-/// and about the owner of each token that enters. Such a host never gives a name to another person.
+/// The function returns whether a name has an active account. It is called with the user name that
+/// a client sent, and with the owner of each valid token.
+///
+/// **Use it only if a name is never given to another person.** A new user with the name of a former
+/// one would own the former user's tokens.
 ///
 /// If the function can fail or must wait, implement [`Accounts`] instead.
 ///

@@ -1,4 +1,4 @@
-//! What the client is answered: [`Answer`], with the [`Challenges`] of a 401.
+//! [`Answer`]: the response for the client, with the [`Challenges`] of a 401.
 
 use std::sync::Arc;
 
@@ -6,13 +6,15 @@ use super::credentials::CredentialsError;
 use super::refusal::Refusal;
 use crate::access::{Missing, Scope};
 
-/// A response without a framework. A host copies it into its own type.
+/// Holds a response for the client, without a framework. The host copies it into its own type.
 ///
-/// Every error that a client can cause or meet converts into one: those of a way in by
-/// [`Login::answer`](super::Login::answer), those of an act on tokens by `From`. Errors of a server
-/// that is being set up never reach a client, and have none. No answer holds an id, a key's
-/// number, or what a store, driver or account look-up said. All of that is in the error's `Display`
-/// and its sources: log the error before you convert it.
+/// Every error that a client can cause or meet converts into one. A refused login converts by
+/// [`Login::answer`](super::Login::answer), the error of an act on tokens by `From`. Errors of a
+/// server's set-up don't convert: they never reach a client.
+///
+/// It is safe to send. No answer holds an id, a key's number, or the text of a store, driver or
+/// account look-up. All of that is in the error's `Display` and its sources: **log the error before
+/// you convert it**.
 ///
 /// ```
 /// use app_tokens::{IssueError, web::Answer};
@@ -25,39 +27,45 @@ use crate::access::{Missing, Scope};
 pub struct Answer {
     /// The HTTP status code.
     pub status: u16,
-    /// The reason as one word for programs, such as `token_not_valid`.
+    /// The reason as one word for programs, such as `token_not_valid`. The tables in
+    /// [the module](super) have all of them.
     pub code: &'static str,
-    /// Names in lower case, and values in printable ASCII. A name may occur twice; send both lines.
+    /// The headers: names in lower case, values in printable ASCII. A name may occur twice; send
+    /// both lines.
     pub headers: Vec<(&'static str, String)>,
-    /// A line of plain text for the person at the client. git shows it as `remote: …`.
+    /// One line of plain text for the person at the client, with a line end. git shows it as
+    /// `remote: …`.
     pub body: String,
 }
 
-/// Which challenges an answer carries: by which schemes a client may send a token.
+/// Selects the challenges of a 401: the schemes by which clients are asked for a token.
 ///
-/// It changes what clients are asked for, not what is read: a `Bearer` token also enters if only
-/// `Basic` is shown.
+/// It changes only what clients are asked for, not what is accepted. A `Bearer` token is still
+/// accepted if only `Basic` is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Challenges {
-    /// Shows both, each on a line of its own, Basic first. git, curl and browsers choose Basic.
+    /// Shows both, each in a header line of its own, Basic first. git, curl and browsers choose
+    /// Basic.
     #[default]
     BasicAndBearer,
-    /// Shows Basic only. Some WebDAV clients stumble over a second scheme.
+    /// Shows Basic only. Some WebDAV clients fail if there is a second scheme.
     Basic,
     /// Shows Bearer only. No browser opens its dialog.
     Bearer,
-    /// Shows none. RFC 9110, 15.5.2, wants one in every 401, and most clients send nothing before
-    /// they are asked.
+    /// Shows none. This breaks RFC 9110, 15.5.2, which requires a challenge in every 401. Most
+    /// clients send no token before they are asked for one.
     None,
 }
 
 /// Turns a refusal into the answer for the client.
 ///
-/// The answer is equal for every reason for which a token is denied, and repeats nothing of what
-/// was sent.
+/// The answer is the same for every reason for which a token is denied. It repeats nothing that was
+/// sent.
 ///
-/// `realm` is shown in the challenges. What a realm may not hold is left out: `"`, `\` (RFC 9110,
-/// 5.6.4) and all but printable ASCII.
+/// `realm` is shown in the challenges. Characters that can't be in a realm are left out: `"` and
+/// `\` (RFC 9110, 5.6.4), and everything except printable ASCII.
+///
+/// [`Login::answer`](super::Login::answer) calls it with the login's own realm and challenges.
 ///
 /// ```
 /// use app_tokens::web::{Challenges, Refusal, answer};
@@ -79,10 +87,11 @@ pub fn answer(refusal: &Refusal, realm: &str, challenges: Challenges) -> Answer 
     answer
 }
 
-/// The answer without its challenges, and what they say if it may have some.
+/// Returns the answer without its challenges, and what the challenges say if it may have any.
 fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
     let (status, code, body, challenge) = match refusal {
-        // RFC 6750, 3.1: no error code if nothing was sent, or by a method that is not supported.
+        // RFC 6750, 3.1: a challenge has no error code if nothing was sent, or if it was sent by a
+        // method that is not supported.
         Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
             let body = "An app token is needed here.\n";
             (401, "token_needed", body, Challenge::asks_again(None))
@@ -100,8 +109,8 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
             (401, "token_not_valid", body, Challenge::asks_again(Some("invalid_token")))
         }
         Refusal::Forbidden(forbidden) => {
-            // The names of a requirement are unchecked texts of the host; other characters would
-            // break the header.
+            // The names in a requirement are unchecked texts of the host. Any character that no
+            // scope can hold might break the header, so such a name is left out.
             let scope = forbidden.wanted_scope().and_then(|scope| Scope::new(scope).ok());
             let challenge = Challenge { scope, ..Challenge::explains("insufficient_scope") };
             match forbidden.missing() {
@@ -114,7 +123,8 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
                     "The app token is not for this resource.\n",
                     challenge,
                 ),
-                // No other scope would help, and RFC 6750 has no word for it.
+                // No challenge: another scope would not help, and RFC 6750 has no error code for
+                // it.
                 Missing::Network => {
                     let body = "The app token may not be used from this address.\n";
                     return (Answer::new(403, "outside_networks", body), None);
@@ -130,6 +140,7 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
 }
 
 impl Answer {
+    /// Makes an answer without challenges. No cache may store it.
     pub(crate) fn new(status: u16, code: &'static str, body: impl Into<String>) -> Answer {
         let headers = vec![
             ("cache-control", String::from("no-store")),
@@ -138,7 +149,7 @@ impl Answer {
         Answer { status, code, headers, body: body.into() }
     }
 
-    /// Tells the client to try again in a few seconds.
+    /// Tells the client to try again in 5 seconds.
     pub(crate) fn retry_later(mut self) -> Answer {
         self.headers.push(("retry-after", String::from("5")));
         self
@@ -153,17 +164,19 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
+    /// Turns a refusal into an answer, with this realm and these schemes.
     pub(crate) fn answer(&self, refusal: &Refusal) -> Answer {
         answer(refusal, &self.realm, self.challenges)
     }
 }
 
-/// What the challenges of an answer say, whatever the realm and the schemes.
+/// What the challenges of an answer say, apart from the realm and the schemes.
 #[derive(Clone, Debug)]
 pub(crate) struct Challenge {
-    /// Whether other credentials would help. If not, only Bearer has words for what is wrong.
+    /// Whether other credentials would help. If not, Basic is left out: it can't say what is wrong,
+    /// and a browser would ask for a password.
     asks_again: bool,
-    /// RFC 6750, 3.1.
+    /// The error code for Bearer (RFC 6750, 3.1).
     error: Option<&'static str>,
     scope: Option<Scope>,
 }
@@ -175,15 +188,18 @@ impl Challenge {
         draft(refusal).1
     }
 
+    /// Asks for credentials.
     fn asks_again(error: Option<&'static str>) -> Challenge {
         Challenge { asks_again: true, error, scope: None }
     }
 
+    /// Says what is wrong, and asks for nothing.
     fn explains(error: &'static str) -> Challenge {
         Challenge { asks_again: false, error: Some(error), scope: None }
     }
 
-    /// Writes the challenges. Each has its own line, Basic first: some clients read only the first.
+    /// Returns the challenges, one for each header line. Basic is first, as some clients read only
+    /// the first line.
     pub(crate) fn lines(&self, realm: &str, challenges: Challenges) -> Vec<String> {
         let (basic, bearer) = match challenges {
             Challenges::BasicAndBearer => (true, true),
@@ -192,14 +208,14 @@ impl Challenge {
             Challenges::None => (false, false),
         };
         let basic = (basic && self.asks_again).then(|| {
-            // RFC 7617, 2 and 2.1: the realm is required, the charset tells clients to send UTF-8.
+            // RFC 7617, 2 and 2.1: the realm is required, and the charset asks clients for UTF-8.
             format!("Basic realm=\"{}\", charset=\"UTF-8\"", quotable(realm))
         });
         let bearer = bearer.then(|| self.bearer(realm));
         basic.into_iter().chain(bearer).collect()
     }
 
-    /// RFC 6750, 3.
+    /// Returns the challenge for Bearer (RFC 6750, 3).
     fn bearer(&self, realm: &str) -> String {
         let mut challenge = format!("Bearer realm=\"{}\"", quotable(realm));
         if let Some(error) = self.error {
@@ -212,6 +228,7 @@ impl Challenge {
     }
 }
 
+/// Leaves out what can't be in a quoted realm.
 fn quotable(realm: &str) -> String {
     realm.chars().filter(|c| (' '..='~').contains(c) && !matches!(c, '"' | '\\')).collect()
 }

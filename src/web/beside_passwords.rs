@@ -1,12 +1,12 @@
-//! For a host with passwords of its own: what to take care of when tokens come beside them.
+//! Guides a host that has passwords of its own, and adds tokens beside them.
 //!
 //! The example `hyper_passwords` is a small server that does all of this.
 //!
-//! # Let in by either
+//! # Accept tokens and passwords
 //!
-//! [`Login::try_enter`](super::Login::try_enter) looks at the token first. Only
-//! [`Entry::NotOurs`](super::Entry::NotOurs) is for your password check. Any error is final. So a
-//! revoked or mistyped token never reaches the check, its log or its brake.
+//! [`Login::try_enter`](super::Login::try_enter) looks for a token first. Hand only
+//! [`Entry::NotOurs`](super::Entry::NotOurs) to your password check. **Any error is final.** So a
+//! revoked or mistyped token never reaches the password check, its log or its rate limit.
 //!
 //! ```
 //! use app_tokens::web::{Accounts, Answer, Entry, Login, Refusal};
@@ -36,27 +36,27 @@
 //! }
 //! ```
 //!
-//! With tower, `TokenLayer::or_else` asks your check, and `require(…).or_signed_in` lets its users
-//! through a route.
+//! With tower, `TokenLayer::or_else` calls your check, and `require(…).or_signed_in` lets its users
+//! reach a route.
 //!
 //! # What to refuse to tokens
 //!
-//! A token must not become more than it is. Let only the password, or a session that began with it,
-//! reach:
+//! A stolen token must not be turned into something greater. Allow these only with the password, or
+//! in a session that began with it:
 //!
-//! - the endpoint that makes tokens, and those that change them to more or to a later end; a token
-//!   makes tokens only by [`issue_under`](crate::TokenAuthority::issue_under);
-//! - every other credential that the host mints: sessions and cookies, signed and shared links, SSH
-//!   and API keys, OAuth grants, CalDAV and mail passwords;
-//! - the password, the second factor, the recovery address and the deletion of the account.
+//! - issuing tokens, and giving them more access or a later end. A token issues others only by
+//!   [`issue_under`](crate::TokenAuthority::issue_under).
+//! - issuing any other credential: sessions and cookies, signed and shared links, SSH and API keys,
+//!   OAuth grants, CalDAV and mail passwords.
+//! - changing the password, the second factor or the recovery address, and deleting the account.
 //!
-//! Ask for the password again before a token is made (OWASP ASVS 5.0, 7.5.1). Do it by the type of
-//! the user, as with `User` above, so that no route forgets it.
+//! Ask for the password again before a token is issued (OWASP ASVS 5.0, 7.5.1). Let the type of the
+//! user decide, as with `User` above, so that no route can forget it.
 //!
-//! # COPY and MOVE ask twice
+//! # Check COPY and MOVE twice
 //!
-//! A token may be allowed one folder and not another. WebDAV's COPY reads one resource and writes
-//! another; MOVE also deletes the first. Require both, by
+//! A token may be limited to one folder. WebDAV's COPY reads one resource and writes another; MOVE
+//! also deletes the first. Require access to both, the second by
 //! [`Caller::require`](crate::Caller::require):
 //!
 //! ```
@@ -68,43 +68,48 @@
 //! # }
 //! ```
 //!
-//! The destination is in the `Destination` header, as a whole address. Refuse another host's.
-//! Decode both names as your file code does, before they are compared; see
+//! The destination is in the `Destination` header, as a full URL (RFC 4918, 10.3). Refuse the URL
+//! of another host. Decode both names as your file code does, before they are compared: see
 //! [`decoded_path`](super::decoded_path).
 //!
-//! # No Digest, no NTLM
+//! # Don't offer Digest or NTLM
 //!
-//! Both need the secret, or something as good as the secret, on the server. The store keeps a
-//! digest of another kind. A client that is offered `Digest` beside `Basic` chooses `Digest`; its
-//! token then fails, and nothing tells why. Offer `Basic` over TLS, and no scheme of these. For
-//! clients that stumble over a second challenge, set
-//! [`Challenges::Basic`](super::Challenges::Basic). `Negotiate` can stay for your own accounts: it
-//! arrives as [`Entry::OtherScheme`](super::Entry::OtherScheme), unless a token stands behind it.
+//! Both need the secret on the server, or something equivalent to it. The store keeps only a digest
+//! of another kind, so a token can't be checked by them.
 //!
-//! # A brake for passwords only
+//! If a client is offered `Digest` beside `Basic`, it chooses `Digest`. Its token then fails, and
+//! nothing tells why. So offer `Basic` over TLS, and remove both schemes. For clients that fail if
+//! there is a second challenge, set [`Challenges::Basic`](super::Challenges::Basic).
 //!
-//! Passwords can be guessed, so slow guesses down, by account and by address. Count only what your
-//! check refused. A token has 140 random bits and needs no brake. A client that repeats a revoked
-//! token day and night must not lock its owner out of the account.
+//! `Negotiate` may stay for your own accounts. It arrives as
+//! [`Entry::OtherScheme`](super::Entry::OtherScheme), unless a token follows it.
 //!
-//! Don't remember by its header that a request was let in. A revoked token must be denied at once.
+//! # Limit guesses of passwords, not tokens
 //!
-//! # Names that can't log in
+//! Passwords can be guessed, so limit failed attempts by account and by address. Count only what
+//! your password check refused. A token has 140 random bits and needs no limit. A client that
+//! repeats a revoked token day and night must not lock its owner out of the account.
+//!
+//! Don't cache which headers were let in: a revoked token must be denied at once.
+//!
+//! # Names and passwords that can't log in
 //!
 //! - A user name that is or resembles a token is refused before your check sees it.
 //! - A password that begins with an accepted prefix, `_` and twenty letters or digits is denied as
-//!   a mistyped token. Refuse such passwords when they are set.
+//!   a mistyped token. Refuse such a password when it is set.
 //! - No account may have the name of a [`placeholder`](super::Accept::placeholder).
 //!
-//! # Uploads that are refused midway
+//! # Refused uploads
 //!
 //! A server may refuse an upload by its headers, and close the connection while the client still
-//! sends. Many clients then report "broken pipe", never read the answer, and seem to have a network
-//! fault. Clients that send `Expect: 100-continue` wait for the server's word. The others do not:
-//! `curl -H 'Expect:'`, `rclone rcat`, Python's `urllib` and `wget` are among them.
+//! sends. Many clients then report "broken pipe" and never read the answer, so it looks like a
+//! network fault.
+//!
+//! Clients that send `Expect: 100-continue` wait for the server (RFC 9110, 10.1.1). Others don't:
+//! for instance `curl -H 'Expect:'`, `rclone rcat`, Python's `urllib` and `wget`.
 //!
 //! - Decide before the body is read. Then clients that wait never send it.
-//! - For a client that did not send `Expect`, read on for a while and drop what comes. Bound it by
-//!   bytes and by time.
-//! - Better, let a proxy do so: nginx with `lingering_close always;` and a `lingering_time` that
-//!   fits, or a proxy that buffers requests.
+//! - If a client did not send `Expect`, keep reading for a while and discard the body. Limit this
+//!   by bytes and by time.
+//! - Better: let a proxy do it. Use nginx with `lingering_close always;` and a suitable
+//!   `lingering_time`, or a proxy that buffers requests.

@@ -1,25 +1,27 @@
-//! Where a request behind proxies came from: [`client_address`].
+//! [`client_address`]: where a request behind proxies came from.
 
 use std::net::{IpAddr, SocketAddr};
 
 use crate::access::Network;
 
-/// Returns the address of the client, from the peer of the connection and what trusted proxies say.
+/// Returns the address of the client, from the connection's peer and what trusted proxies say.
 ///
-/// `peer` is the other end of the TCP connection. `forwarded` are the values of all
-/// `X-Forwarded-For` headers, in the order in which they came. `trusted` are the host's own
-/// proxies.
+/// - `peer` is the other end of the TCP connection.
+/// - `forwarded` are the values of all `X-Forwarded-For` headers, in the order of the request.
+/// - `trusted` are the host's own proxies.
 ///
-/// A proxy appends the address of its peer on the right. So the header is read from the right, and
-/// only as far as trusted proxies vouch for it: what stands further left, a client may have
-/// written. An address may have a port, and IPv6 may have brackets. An IPv4-mapped address becomes
-/// IPv4.
+/// A proxy appends the address of its peer on the right. So the header is read from the right, up
+/// to the first address that is not a trusted proxy. A client may have written everything further
+/// left.
 ///
-/// Returns `None` if the address can't be known: a trusted proxy said nothing, or something that is
-/// no address. Then a token that is bound to networks is forbidden.
+/// An address may have a port, and an IPv6 address may have brackets. An IPv4-mapped address
+/// becomes IPv4.
 ///
-/// Name the proxies, not the network that they stand in. A client whose own address is trusted can
-/// say that it has any other.
+/// Returns `None` if the address can't be known: a trusted proxy sent no address, or an unreadable
+/// one. Then a token that is bound to networks is forbidden.
+///
+/// **Name the proxies themselves, not their network.** A client with a trusted address can claim
+/// any other address.
 ///
 /// ```
 /// use app_tokens::{Network, web::client_address};
@@ -27,7 +29,7 @@ use crate::access::Network;
 /// let proxy = "10.0.0.1".parse()?;
 /// let client = client_address(proxy, [b"6.6.6.6, 192.0.2.7".as_slice()], &proxies);
 /// assert_eq!(client, Some("192.0.2.7".parse()?));
-/// // Without a proxy in between, nobody vouches for the header.
+/// // Without a proxy in between, the header is not believed.
 /// let client = client_address("192.0.2.7".parse()?, [b"6.6.6.6".as_slice()], &proxies);
 /// assert_eq!(client, Some("192.0.2.7".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -42,11 +44,13 @@ pub fn client_address<'h>(
     if !is_trusted(peer) {
         return Some(peer);
     }
-    // A client can make some proxies leave the header out (CVE-2022-31813). If the proxy's own
-    // address were the answer, such a client would be in the proxy's network.
+    // Without a header the address is unknown, and not the proxy's own. A client can make some
+    // proxies leave the header out (CVE-2022-31813), and would then appear to be in the proxy's
+    // network.
     let mut client = None;
     let lines = forwarded.into_iter().rev();
     for hop in lines.flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+        // An unreadable hop ends it. Skipping the hop would believe what is left of it.
         let address = address_of(hop)?;
         client = Some(address);
         if !is_trusted(address) {
@@ -67,7 +71,8 @@ fn address_of(hop: &[u8]) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-/// A zone id (`fe80::1%3`) means something to the proxy's machine only.
+/// Reads an address with a port. It refuses a zone id (`fe80::1%3`), which has a meaning only on
+/// the proxy's machine.
 fn with_port(hop: &str) -> Option<IpAddr> {
     if hop.contains('%') {
         return None;
@@ -190,7 +195,7 @@ mod tests {
     }
 
     proptest! {
-        /// Threat K: what a client sends does not change what the proxy's own entry says.
+        /// Threat K: nothing that a client sends changes what the proxy's own entry says.
         #[test]
         fn nothing_that_a_client_sends_changes_the_answer(
             sent in proptest::collection::vec("\\PC{0,40}", 0..4),

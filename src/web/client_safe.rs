@@ -1,5 +1,6 @@
-//! What a client is answered when an act on its tokens fails. No answer holds an id, a key's
-//! number, or the words of a store, a driver or the system.
+//! Turns the errors of acts on tokens into answers that are safe for a client.
+//!
+//! No answer holds an id, a key's number, or the text of a store, a driver or the system.
 
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ use crate::token::InvalidTokenId;
 const NOT_FOUND: &str = "There is no such app token.\n";
 const LABEL_TAKEN: &str = "There is another app token with that label.\n";
 
-/// Implements the conversion of a borrowed error, for a host that logs the error first, and of an
-/// owned one, for `?`.
+/// Implements the conversion of a borrowed error, for a host that logs it first, and of an owned
+/// error, for `?`.
 macro_rules! answers {
     ($($error:ty),*) => {$(
         impl From<&$error> for Answer {
@@ -44,8 +45,12 @@ answers!(
     StoreError
 );
 
-/// An error of which a client may be told something.
+/// Says what a client may know about an error.
+///
+/// The errors of acts are matched without `_`: a new reason must not compile before its answer is
+/// chosen. In [`Failed`], all reasons but the store's look alike to a client.
 trait ClientSafe {
+    /// Returns the answer for the client.
     fn answer(&self) -> Answer;
 }
 
@@ -179,7 +184,7 @@ impl ClientSafe for InvalidTokenId {
     }
 }
 
-/// It names the field and what is wrong with it, and never repeats the text.
+/// Names the field and what is wrong with it. It never repeats the text.
 impl ClientSafe for InvalidText {
     fn answer(&self) -> Answer {
         let text = self.to_string();
@@ -192,6 +197,7 @@ impl ClientSafe for InvalidText {
 
 impl ClientSafe for Failed {
     fn answer(&self) -> Answer {
+        // Only a store can leave it open whether something was done.
         if let Failed::Store(error) = self { error.answer() } else { unavailable() }
     }
 }
@@ -200,7 +206,7 @@ impl ClientSafe for StoreError {
     fn answer(&self) -> Answer {
         match self.certainty() {
             Certainty::NotDone => unavailable(),
-            // A blind second try might make a second token, so the client is not told to retry.
+            // Without `retry-after`: a client that blindly tries again might make a second token.
             Certainty::Unknown => {
                 let body = "It is not known whether this was done. Look before you try again.\n";
                 Answer::new(503, "outcome_unknown", body)
@@ -219,7 +225,7 @@ fn more_access() -> Answer {
     Answer::new(403, "more_access", body)
 }
 
-/// Rounded down, so that what it says is allowed.
+/// Writes a duration in its greatest unit. It rounds down, so that what it says is allowed.
 fn in_words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = match seconds {

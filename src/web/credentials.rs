@@ -1,4 +1,4 @@
-//! Reads the `Authorization` header: [`credentials()`].
+//! [`credentials()`]: reads the `Authorization` header.
 
 use std::fmt;
 use std::ops::Range;
@@ -14,12 +14,14 @@ use crate::disguise::Layers;
 use crate::policy::Policy;
 use crate::token::{Prefix, Token};
 
-/// The longest header that is read, in bytes. RFC 9110 names no limit; many servers have this one.
+/// The longest header that is read, in bytes. RFC 9110 has no limit; many servers use this one.
 const MAX_HEADER: usize = 8 * 1024;
 
 /// Reads the credentials of a request from the values of all its `Authorization` headers.
 ///
-/// Returns `None` if there is no such header, or an empty one. Most clients begin so; it is no
+/// It only reads: no token is verified. [`Login`](super::Login) does the rest.
+///
+/// Returns `None` if there is no such header, or an empty one. Most clients begin so: it is not a
 /// failed attempt.
 ///
 /// ```
@@ -33,7 +35,8 @@ const MAX_HEADER: usize = 8 * 1024;
 /// ```
 ///
 /// # Errors
-/// [`CredentialsError`] if the credentials can't be read. It never repeats what was sent.
+/// [`CredentialsError`] if the credentials can't be read, or if the header is longer than 8 KiB. It
+/// never repeats what was sent.
 pub fn credentials<'h>(
     values: impl IntoIterator<Item = &'h [u8]>,
     accept: &Accept,
@@ -42,6 +45,8 @@ pub fn credentials<'h>(
     let Some(value) = values.next() else {
         return Ok(None);
     };
+    // Two headers are refused, even if they are equal: a proxy and this server might each read
+    // another one of them.
     if values.next().is_some() {
         return Err(CredentialsError::SeveralHeaders);
     }
@@ -67,14 +72,14 @@ pub fn credentials<'h>(
     Err(foreign(value, accept))
 }
 
-/// Reads what a door without headers was told: the name, if any, and the secret.
+/// Reads a user name, if any, and a secret, from a protocol without headers.
 pub(crate) fn named(
     name: Option<&str>,
     secret: &str,
     accept: &Accept,
 ) -> Result<Credentials<'static>, CredentialsError> {
     let name = name.unwrap_or_default();
-    // As large as the text, so that it never moves and leaves a copy behind.
+    // As large as the text. A string that grows leaves a copy of the secret behind, unwiped.
     let mut text = Zeroizing::new(String::with_capacity(name.len() + 1 + secret.len()));
     text.push_str(name);
     text.push(':');
@@ -85,7 +90,7 @@ pub(crate) fn named(
     user_and_secret(text, name.len(), accept)
 }
 
-/// Reads a header of the host's own for tokens: with a scheme, or the secret alone.
+/// Reads the host's own header for tokens: a scheme and the secret, or the secret alone.
 pub(crate) fn own_header<'h>(
     value: &'h [u8],
     accept: &Accept,
@@ -103,8 +108,9 @@ pub(crate) fn own_header<'h>(
     }
 }
 
-/// Returns whether `Authorization` holds a token, mistyped or not, other than the one that came in
-/// the host's own header. What a proxy needs there is no token.
+/// Returns whether `Authorization` holds another token than the host's own header, mistyped or not.
+///
+/// Other credentials in it are allowed: a proxy in front may need them.
 pub(crate) fn holds_another_token(
     authorization: &[u8],
     token: &Credentials<'_>,
@@ -124,10 +130,10 @@ pub(crate) fn holds_another_token(
     }
 }
 
-/// What a client sent: a secret, which may be a token, and possibly a user name.
+/// Holds what a client sent: a secret, which may be a token, and possibly a user name.
 ///
-/// What was decoded is wiped when dropped. The user name is never a token and never resembles one:
-/// such a name was refused.
+/// Decoded text is wiped from memory when this is dropped. The user name is never a token and never
+/// resembles one: such a name was refused.
 pub struct Credentials<'h> {
     text: Text<'h>,
     user: Option<Range<usize>>,
@@ -140,22 +146,25 @@ enum Text<'h> {
 }
 
 impl<'h> Credentials<'h> {
-    /// Returns the user name beside the secret. `None` for a Bearer token, and if the name was
-    /// empty or a placeholder.
+    /// Returns the user name beside the secret.
+    ///
+    /// `None` for a Bearer token, or if the name was empty or a placeholder.
     pub fn user(&self) -> Option<&str> {
         self.user.as_ref().map(|user| self.part(user))
     }
 
-    /// Returns the secret as it was sent: a token, or a password of the host. Never log, store or
-    /// echo it.
+    /// Returns the secret exactly as it was sent: a token, or a password of the host.
     ///
-    /// White space and line ends around a token don't matter. Whether they belong to a password is
-    /// the host's decision.
+    /// **Never log, store or echo it.**
+    ///
+    /// White space and line ends around a token don't matter. Around a password, the host decides
+    /// whether they belong to it.
     pub fn expose_secret(&self) -> &str {
         self.part(&self.secret)
     }
 
-    /// Copies the credentials out of the header they came from.
+    /// Copies the credentials, so that they no longer borrow from the header. The copy is wiped
+    /// when it is dropped.
     pub fn into_owned(self) -> Credentials<'static> {
         let Credentials { text, user, secret } = self;
         let text = match text {
@@ -165,10 +174,12 @@ impl<'h> Credentials<'h> {
         Credentials { text, user, secret }
     }
 
+    /// Takes a header's text as a secret without a user name.
     fn of_token(token: &'h str) -> Credentials<'h> {
         Credentials { text: Text::InHeader(token), user: None, secret: 0..token.len() }
     }
 
+    /// Returns a part of the text.
     fn part(&self, range: &Range<usize>) -> &str {
         let text: &str = match &self.text {
             Text::InHeader(text) => text,
@@ -179,14 +190,16 @@ impl<'h> Credentials<'h> {
     }
 }
 
-/// Shows nothing of what was sent. Even a user name may be a password in the wrong field.
+/// Shows nothing that was sent. Even a user name may be a password in the wrong field.
 impl fmt::Debug for Credentials<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credentials").finish_non_exhaustive()
     }
 }
 
-/// The ways of sending a token that a host accepts besides `Basic`, `Bearer` and `token`.
+/// Lists the ways of sending a token that a host accepts besides `Basic`, `Bearer` and `token`.
+///
+/// [`Login::accept`](super::Login::accept) has an example.
 #[derive(Clone, Debug)]
 pub struct Accept {
     prefixes: Vec<Prefix>,
@@ -196,7 +209,7 @@ pub struct Accept {
 }
 
 impl Accept {
-    /// Accepts no other way, for tokens with the policy's prefixes.
+    /// Accepts `Basic`, `Bearer` and `token` only, for tokens with the policy's prefixes.
     pub fn new(policy: &Policy) -> Accept {
         Accept {
             prefixes: policy.accepted_prefixes().to_vec(),
@@ -208,7 +221,7 @@ impl Accept {
 
     /// Accepts the token as the user name of `Basic`, with an empty password or `x-oauth-basic`.
     ///
-    /// GitHub's clients do so: `https://TOKEN:x-oauth-basic@host/`. Prefer another way, since many
+    /// Clients of GitHub do so: `https://TOKEN:x-oauth-basic@host/`. **Prefer another way:** many
     /// servers and proxies log user names.
     #[must_use]
     pub fn token_as_user_name(self) -> Accept {
@@ -221,10 +234,10 @@ impl Accept {
         Accept { bare_token: true, ..self }
     }
 
-    /// Treats this user name of `Basic` like an empty one.
+    /// Treats this user name of `Basic` like an empty one: then the token alone says who logs in.
     ///
-    /// pip and twine send `__token__`, others `x-access-token`. Make sure that no account has the
-    /// name.
+    /// pip and twine send `__token__`, others send `x-access-token`. Call it once for each name.
+    /// Make sure that no account has such a name.
     #[must_use]
     pub fn placeholder(mut self, user_name: impl Into<Box<str>>) -> Accept {
         self.placeholders.push(user_name.into());
@@ -236,26 +249,26 @@ impl Accept {
     }
 }
 
-/// Why no credentials could be read. It never repeats what was sent.
+/// Says why no credentials could be read. It never repeats what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum CredentialsError {
-    /// `Authorization`, or the host's own header for tokens, came twice. Server and proxy might
-    /// read different ones.
+    /// `Authorization`, or the host's own header for tokens, was sent twice. A server and a proxy
+    /// might each read another one.
     #[error("a header that carries credentials came twice")]
     SeveralHeaders,
-    /// The header has more than 8 KiB.
+    /// The header is longer than 8 KiB.
     #[error("the header that carries the credentials is longer than 8 KiB")]
     TooLong,
-    /// The scheme is not accepted.
+    /// The scheme is not accepted, and no token follows it.
     #[error("the Authorization header has a scheme that is not accepted here")]
     UnsupportedScheme,
-    /// The scheme is not accepted, and a token stands behind it, mistyped or not. No other check of
-    /// the host may see it.
+    /// The scheme is not accepted, and a token follows it, mistyped or not. No other check of the
+    /// host may see it.
     #[error("there is a token in a scheme that is not accepted here")]
     TokenInOtherScheme,
-    /// What follows `Basic` is not padded base64 (RFC 7617, 2; RFC 4648, 4), which all known
-    /// clients send.
+    /// What follows `Basic` is not base64 with padding (RFC 7617, 2; RFC 4648, 4). All known
+    /// clients send padding.
     #[error("the Basic credentials are not base64")]
     NotBase64,
     /// What follows `Basic` has no colon between user name and password.
@@ -269,19 +282,19 @@ pub enum CredentialsError {
     /// ends around the password don't count.
     #[error("the user name or the password has a control character")]
     ControlCharacter,
-    /// The user name is or resembles a token, and tokens are not accepted there.
+    /// The user name is a token or resembles one, and tokens are not accepted there.
     #[error("the user name looks like a token")]
     TokenAsUserName,
-    /// User name and password, or two headers, hold two different tokens.
+    /// The user name and the password, or two headers, hold two different tokens.
     #[error("there are two different tokens")]
     TwoTokens,
 }
 
 impl CredentialsError {
-    /// Returns whether a program made the mistake. Then the answer is 400, since another password
-    /// would not help.
+    /// Returns whether a program made the mistake, and not a person.
     ///
-    /// Otherwise it was a person's mistake, and the answer is 401: the client asks them again.
+    /// If so, the answer is 400, since another password would not help. Otherwise it is 401, and
+    /// the client asks the person again.
     pub fn is_malformed(&self) -> bool {
         match self {
             CredentialsError::SeveralHeaders
@@ -298,21 +311,21 @@ impl CredentialsError {
     }
 }
 
-/// Standard base64 with padding. Of several texts for one value, only the canonical one is
-/// accepted.
+/// Standard base64 with padding (RFC 4648, 4). If several texts decode to one value, only the
+/// canonical one is accepted.
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
-/// The passwords beside a token as user name.
+/// The passwords that clients send beside a token as user name.
 const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
 
-/// RFC 7617, 2: the first colon separates, so a password may contain others.
+/// Reads Basic. The first colon separates (RFC 7617, 2), so a password may contain others.
 fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, CredentialsError> {
     let text = decode(encoded)?;
     let colon = text.find(':').ok_or(CredentialsError::NoColon)?;
     user_and_secret(text, colon, accept)
 }
 
-/// Tells user name and secret apart. An ASCII character at `separator` stands between them.
+/// Separates user name and secret at the ASCII character at `separator`.
 fn user_and_secret(
     text: Zeroizing<String>,
     separator: usize,
@@ -320,8 +333,8 @@ fn user_and_secret(
 ) -> Result<Credentials<'static>, CredentialsError> {
     let (user, secret) = (&text[..separator], &text[separator + 1..]);
     let user_is_token = resembles_a_token(user, &accept.prefixes);
-    // A secret that was read from a file ends with its line. A token is read without that; a
-    // password of the host's is handed on as it was sent.
+    // A secret that was read from a file often ends with a line end. It is ignored here, and when a
+    // token is parsed. A password is still handed to the host as it was sent.
     let shown = if user_is_token { user.trim_ascii() } else { user };
     if shown.chars().chain(secret.trim_ascii().chars()).any(char::is_control) {
         return Err(CredentialsError::ControlCharacter);
@@ -339,8 +352,9 @@ fn user_and_secret(
     Ok(Credentials { text: Text::Decoded(text), user: user_range, secret: secret_range })
 }
 
-/// Refuses a token as user name, unless it is accepted there, alone or with the same token as
-/// password.
+/// Refuses a token as user name, unless it is accepted there.
+///
+/// It may then be alone, or have the same token as password.
 fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), CredentialsError> {
     let is_the_same = is_the_same_token(user, secret, accept);
     if !is_the_same && resembles_a_token(secret, &accept.prefixes) {
@@ -353,20 +367,22 @@ fn refuse_two_tokens(user: &str, secret: &str, accept: &Accept) -> Result<(), Cr
     Err(CredentialsError::TokenAsUserName)
 }
 
-/// Returns whether two texts are one token, however they are written.
+/// Returns whether two texts are the same token, however they are written.
 fn is_the_same_token(one: &str, two: &str, accept: &Accept) -> bool {
+    // Compares digests, since secrets have no equality of their own.
     let digest = |text| Token::parse(text, &accept.prefixes).ok().map(|token| Digest::of(&token));
     digest(one).is_some_and(|one| digest(two) == Some(one))
 }
 
-/// Decodes UTF-8, which the challenge asks for, or else Latin-1, which some clients send
-/// nevertheless.
+/// Decodes base64, and its bytes as UTF-8, for which the challenge asks. If they are not UTF-8,
+/// decodes them as Latin-1, which some clients send all the same.
 fn decode(encoded: &[u8]) -> Result<Zeroizing<String>, CredentialsError> {
     let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(encoded.len())]);
     let length =
         BASE64.decode_slice(encoded, &mut bytes).map_err(|_| CredentialsError::NotBase64)?;
     bytes.truncate(length);
-    // In both cases the bytes stay in a buffer that is wiped.
+    // In both cases the bytes stay in a buffer that is wiped. `String::from_utf8` moves it and does
+    // not copy. Latin-1 needs at most twice the bytes, so `text` does not grow, either.
     match String::from_utf8(std::mem::take(&mut *bytes)) {
         Ok(text) => Ok(Zeroizing::new(text)),
         Err(error) => {
@@ -378,16 +394,18 @@ fn decode(encoded: &[u8]) -> Result<Zeroizing<String>, CredentialsError> {
     }
 }
 
+/// Reads what follows `Bearer` or `token`.
 fn bearer(token: &[u8]) -> Result<Credentials<'_>, CredentialsError> {
     b64token(token).map(Credentials::of_token).ok_or(CredentialsError::NotBearer)
 }
 
+/// Reads a header that is the token alone.
 fn bare<'h>(value: &'h [u8], accept: &Accept) -> Result<Credentials<'h>, CredentialsError> {
     let token = b64token(value).filter(|token| claims_to_be_a_token(token, &accept.prefixes));
     token.map(Credentials::of_token).ok_or_else(|| foreign(value, accept))
 }
 
-/// Says what is wrong with a value of no scheme that is read.
+/// Returns the error for a scheme that is not accepted.
 fn foreign(value: &[u8], accept: &Accept) -> CredentialsError {
     if is_or_hides_a_token(value, &accept.prefixes) {
         CredentialsError::TokenInOtherScheme
@@ -396,14 +414,14 @@ fn foreign(value: &[u8], accept: &Accept) -> CredentialsError {
     }
 }
 
-/// Returns whether a part of a text, as it is or decoded, claims to be a token.
+/// Returns whether any part of a text, as it is or decoded, claims to be a token.
 fn is_or_hides_a_token(text: &[u8], prefixes: &[Prefix]) -> bool {
     let claims = |part: &[u8]| {
         std::str::from_utf8(part).is_ok_and(|part| claims_to_be_a_token(part, prefixes))
     };
     let mut any_claims = false;
     Layers::new(text.len()).visit(text, &mut |layer, _| {
-        // By part, so that an account's name and another's digest are not taken for one token.
+        // Each part alone. Together, the parameters of a Digest header could look like one token.
         any_claims = any_claims
             || layer.split(|byte| b",;:=\"".contains(byte)).any(|part| {
                 // What was decoded may have junk around it.
@@ -413,7 +431,8 @@ fn is_or_hides_a_token(text: &[u8], prefixes: &[Prefix]) -> bool {
     any_claims
 }
 
-/// RFC 6750, 2.1: `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
+/// Reads a text that has the form of a Bearer token. RFC 6750, 2.1:
+/// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
 fn b64token(text: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?;
     let unpadded = text.trim_end_matches('=');

@@ -1,4 +1,5 @@
-//! For axum: [`Caller`] and [`Authenticated`] as arguments of a handler, [`Refusal`] as its error.
+//! For axum: [`Caller`] and [`Authenticated`] as arguments of a handler, and [`Refusal`] as its
+//! error.
 
 use axum_core::body::Body;
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -11,10 +12,10 @@ use super::refusal::Refusal;
 use crate::error::Forbidden;
 use crate::present::{Authenticated, Caller};
 
-/// The caller whose access was enough for what the route [requires](super::require()).
+/// Extracts the caller that met what the route [requires](super::require()).
 ///
-/// Where the route requires nothing, every request is answered with 500. So a handler that was
-/// forgotten lets nobody in. The answer is 401 if a layer let the request in without a token.
+/// If the route requires nothing, every request gets 500: if `require` was forgotten, no request
+/// reaches the handler. If the layer let the request in without a token, it gets 401.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Answer;
@@ -26,10 +27,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     }
 }
 
-/// The caller whose access was enough for what the route [requires](super::require()); `None` if the
-/// route also lets in [who is signed in otherwise](super::RequireLayer::or_signed_in).
+/// Extracts the caller that met what the route [requires](super::require()), if there is one.
 ///
-/// Where the route requires nothing, every request is answered with 500.
+/// It is `None` for a request that
+/// [`or_signed_in`](super::RequireLayer::or_signed_in) lets in without a token. If the route
+/// requires nothing, every request gets 500.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     type Rejection = Answer;
@@ -40,6 +42,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
     }
 }
 
+/// Returns the caller, or the answer for a route that requires nothing.
 fn caller(parts: &Parts) -> Result<Option<Caller>, Answer> {
     if parts.extensions.get::<Required>().is_none() {
         let body = "The server is not set up: this route requires nothing of a token.\n";
@@ -48,12 +51,11 @@ fn caller(parts: &Parts) -> Result<Option<Caller>, Answer> {
     Ok(parts.extensions.get::<Caller>().cloned())
 }
 
-/// The token that the [`TokenLayer`](super::TokenLayer) let in, for a handler that requires access
-/// itself.
+/// Extracts the token that the [`TokenLayer`](super::TokenLayer) let in, for a handler that
+/// requires access itself.
 ///
-/// A request that was let in without a token (by [`optional`](super::TokenLayer::optional) or
-/// [`or_else`](super::TokenLayer::or_else)) is answered with 401. Without the layer, every request
-/// is answered with 500.
+/// A request without a token, let in by [`optional`](super::TokenLayer::optional) or
+/// [`or_else`](super::TokenLayer::or_else), gets 401. Without the layer, every request gets 500.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Answer;
@@ -65,10 +67,10 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     }
 }
 
-/// The token that the [`TokenLayer`](super::TokenLayer) let in; `None` if it let the request in
-/// without one.
+/// Extracts the token that the [`TokenLayer`](super::TokenLayer) let in, or `None` if it let the
+/// request in without one.
 ///
-/// Without the layer, every request is answered with 500.
+/// Without the layer, every request gets 500.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> OptionalFromRequestParts<S> for Authenticated {
     type Rejection = Answer;
@@ -86,8 +88,11 @@ impl IntoResponse for Answer {
     }
 }
 
-/// A refusal knows neither realm nor schemes. The [`TokenLayer`](super::TokenLayer) writes the
-/// challenges on the way out; without the layer they are both there, for the realm `app tokens`.
+/// Makes the response of a refusal, so that a handler can return one with `?`.
+///
+/// A refusal knows no realm and no schemes. The [`TokenLayer`](super::TokenLayer) replaces the
+/// challenges on the way out. Without the layer, both schemes are shown, with the realm
+/// `app tokens`.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -100,7 +105,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// The response of [`Refusal::Forbidden`].
+/// Makes the response of [`Refusal::Forbidden`].
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Forbidden {
     fn into_response(self) -> Response {

@@ -1,23 +1,23 @@
-//! Which of a request's headers may carry a token, and what they say about who sent it.
+//! Reads the headers that may carry a token, and those that tell whether a script sent the request.
 
 use super::credentials::{Accept, Credentials, CredentialsError};
 use super::credentials::{credentials, holds_another_token, own_header};
 use crate::text::{InvalidText, TextProblem};
 
-/// The header that the Internet standards name.
+/// The header for credentials by RFC 9110, 11.6.2.
 pub(crate) const AUTHORIZATION: &str = "authorization";
 
-/// The longest name of a header of the host's own.
+/// The longest name of the host's own header, in characters.
 const MAX_NAME: usize = 64;
 
-/// Returns whether a script in a browser sent the request, by what it says itself.
+/// Returns whether a script in a browser sent the request, by the request's own headers.
 ///
-/// True if `Sec-Fetch-Mode` is `cors`, `no-cors`, `same-origin` or `websocket`, or if
-/// `X-Requested-With` is `XMLHttpRequest`. A `Basic` challenge to a script opens the browser's
-/// password dialog. A page that was opened in an app sends the app's name as `X-Requested-With`,
-/// and is no script.
+/// `true` if `Sec-Fetch-Mode` is `cors`, `no-cors`, `same-origin` or `websocket`, or if
+/// `X-Requested-With` is `XMLHttpRequest`. An in-app browser sends the app's name as
+/// `X-Requested-With`; that does not count.
 ///
-/// Only for how an answer looks, never for what is allowed: any client can send these headers.
+/// It serves to leave out the `Basic` challenge, which would open the browser's password dialog.
+/// **Never decide by it what is allowed:** any client can send these headers.
 ///
 /// ```
 /// use app_tokens::web::is_from_script;
@@ -37,8 +37,11 @@ pub fn is_from_script<'h>(headers: impl IntoIterator<Item = (&'h str, &'h [u8])>
     })
 }
 
-/// Reads the credentials of a request: those in `own`, the host's header for tokens, or else those
-/// in `Authorization`, which is always looked at.
+/// Reads the credentials of a request: from `own`, the host's header for tokens, or otherwise from
+/// `Authorization`.
+///
+/// `Authorization` is read even if the other header decides. A second token in it may not pass
+/// unnoticed to whatever is behind this server.
 pub(crate) fn read<'h>(
     headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     own: Option<&str>,
@@ -53,6 +56,8 @@ pub(crate) fn read<'h>(
         } else {
             continue;
         };
+        // Sent twice is refused, even if both are equal or one is empty: a proxy might read the
+        // other one.
         if place.replace(value).is_some() {
             return Err(CredentialsError::SeveralHeaders);
         }
@@ -70,7 +75,7 @@ pub(crate) fn read<'h>(
     }
 }
 
-/// Checks the name of a header, by RFC 9110, 5.1.
+/// Checks the name of a header (RFC 9110, 5.1 and 5.6.2): 1 to 64 characters.
 pub(crate) fn check_name(name: &str) -> Result<(), InvalidText> {
     let refuse = |problem| Err(InvalidText::new("header name", problem));
     if name.is_empty() {
@@ -196,8 +201,8 @@ mod tests {
     }
 
     proptest! {
-        /// Fault 31: what stands in `Authorization` beside a token in the host's own header either
-        /// changes nothing or refuses the request.
+        /// Fault 31: beside a token in the host's own header, `Authorization` changes nothing or
+        /// makes the request refused.
         #[test]
         fn no_authorization_header_replaces_a_token_in_the_hosts_own(other in "\\PC{0,80}") {
             let read = read_with(Some(OWN), &[("authorization", &other), (OWN, TOKEN)]);

@@ -1,4 +1,4 @@
-//! The whole way in, in front of any tower service: [`TokenLayer`].
+//! [`TokenLayer`]: the whole login, in front of any tower service.
 
 use std::fmt;
 use std::mem;
@@ -20,17 +20,17 @@ use super::refusal::Refusal;
 use crate::present::{Authenticated, Caller, Origin};
 use crate::store::TokenStore;
 
-/// Lets in requests with a valid token, and answers the others itself.
+/// Lets in requests with a valid token, and answers all others itself.
 ///
-/// A request that is let in has an [`Authenticated`] among its extensions. What it may do is
-/// checked by a layer on each route, [`require`](super::require()), or in the handler.
+/// It adds an [`Authenticated`] to the extensions of each request that it lets in. What the token
+/// may do is checked on each route by a layer, [`require`](super::require()), or in the handler.
 ///
-/// `Authorization`, and the [header of the host's own](Login::with_token_header), are removed, so
-/// that no inner service, log or upstream sees the token. Place the layer inside those that answer
-/// requests without a token, such as a CORS layer or a status page.
+/// It removes `Authorization` and the [host's own header](Login::with_token_header), so that no
+/// inner service, log or upstream sees the token. Place it inside layers that answer requests
+/// without a token, such as CORS or a status page.
 ///
-/// It works with axum routers, and with any tower service whose response body can be made from a
-/// `String`.
+/// It works with axum routers, and with any tower service with a response body that can be made
+/// from a `String`.
 ///
 /// ```
 /// use app_tokens::{Caller, Requirement, TokenAuthority};
@@ -55,20 +55,23 @@ pub struct TokenLayer<S, A> {
 }
 
 impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
-    /// Lets in what the login lets in.
+    /// Makes a layer that lets in the tokens that the login lets in, and no other requests.
     pub fn new(login: Login<S, A>) -> TokenLayer<S, A> {
         let login = Arc::new(login);
         TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
     }
 
-    /// Asks the host about a secret that is no token: it may be the account's password.
+    /// Calls a function of the host for a secret that is no token: it may be a password.
     ///
-    /// If the host returns an extension, the request goes inward with it and without
-    /// [`Authenticated`]. An error is answered with HTTP 503. See
-    /// [`beside_passwords`](super::beside_passwords) for what such a host must take care of.
+    /// - `Ok(Some(extension))` lets the request in with this extension, and without
+    ///   [`Authenticated`].
+    /// - `Ok(None)` refuses it with 401.
+    /// - `Err` refuses it with 503.
     ///
-    /// The host is never asked about a denied or mistyped token. So a password can't begin with an
-    /// accepted prefix, `_` and twenty letters or digits.
+    /// [`beside_passwords`](super::beside_passwords) says what such a host must take care of.
+    ///
+    /// The function is never called for a denied or mistyped token. So a password can't begin with
+    /// an accepted prefix, `_` and twenty letters or digits.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Credentials, Login, NamesAreOwners, TokenLayer}};
@@ -110,10 +113,10 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
-    /// Says from where a request comes: its address and its program.
+    /// Sets a function that returns where a request comes from: its address and client program.
     ///
-    /// If not set, there is no address, and tokens that are bound to networks are forbidden. The
-    /// program is then the `User-Agent`, if the policy records origins.
+    /// If it is not set, the address is unknown, and tokens that are limited to networks are
+    /// forbidden. The client program is then the `User-Agent`, if the policy records origins.
     ///
     /// ```
     /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
@@ -121,7 +124,7 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///
-    /// // Behind a proxy, the peer is the proxy.
+    /// // Behind a proxy, the TCP peer is the proxy, not the client.
     /// let proxies: Vec<Network> = vec!["10.0.0.1".parse()?];
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
@@ -148,8 +151,9 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
-    /// Also lets in requests without any credentials, without [`Authenticated`]. Bad credentials
-    /// are still refused.
+    /// Also lets in requests without any credentials. They have no [`Authenticated`].
+    ///
+    /// Wrong credentials are still refused.
     #[must_use]
     pub fn optional(mut self) -> TokenLayer<S, A> {
         self.gate.optional = true;
@@ -201,7 +205,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that was polled is ready; a clone of it may not be.
+        // tower's contract: only the service that was polled is ready. So the clone stays here for
+        // the next request, and this request takes the one that was polled.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let gate = self.gate.clone();
@@ -234,6 +239,7 @@ impl<I, S, A> fmt::Debug for TokenService<I, S, A> {
     }
 }
 
+/// The settings of a layer, which its services share.
 struct Gate<S, A> {
     login: Arc<Login<S, A>>,
     other_way: Option<Arc<OtherWay>>,
@@ -243,16 +249,19 @@ struct Gate<S, A> {
 
 type OtherWay =
     dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Extend>, AccountsError>> + Send + Sync;
-/// Adds the token, or what the host's other way returned, to the request's extensions.
+/// Adds the token, or what the host's function for passwords returned, to the extensions.
 type Extend = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Marks the response of a refusal that was made inside the layer, where nobody knows what the
-/// login's challenges show.
+/// Marks the response of a refusal that was made inside the layer, for instance by a handler.
+///
+/// The realm and the schemes are not known there, so the layer writes the challenges on the way
+/// out.
 #[derive(Clone)]
 pub(crate) struct Unshown(pub(crate) Challenge);
 
+/// Replaces the challenges of a response with the login's own.
 fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Response<R>) {
     response.headers_mut().remove(WWW_AUTHENTICATE);
     for line in challenge.lines(&shown.realm, shown.challenges) {
@@ -262,16 +271,17 @@ fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Respon
     }
 }
 
-/// Marks a request from which a route has required something.
+/// Marks a request after a route has required something of it. Without the mark, a handler with a
+/// [`Caller`] gets no request.
 #[derive(Clone, Copy)]
 pub(crate) struct Required;
 
-/// Marks a request that came through a [`TokenLayer`], with what its challenges show.
+/// Marks a request that came through a [`TokenLayer`]. It holds the realm and the schemes to show.
 #[derive(Clone)]
 pub(crate) struct Passed(pub(crate) Shown);
 
 impl Passed {
-    /// Returns what the challenges show, or the answer of a server without the layer.
+    /// Returns the realm and the schemes to show, or the answer of a server without the layer.
     pub(crate) fn shown(extensions: &Extensions) -> Result<&Shown, Answer> {
         let body = "The server is not set up: there is no TokenLayer here.\n";
         let passed = extensions.get::<Passed>();
@@ -279,6 +289,7 @@ impl Passed {
     }
 }
 
+/// Returns the headers as [`Login`] takes them.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
@@ -286,11 +297,14 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
 impl<S: TokenStore, A: Accounts> Gate<S, A> {
     /// Prepares a request for the inner service, or refuses it.
     async fn open(&self, parts: &mut Parts, shown: &Shown) -> Result<(), Refusal> {
-        // What an outer layer let in doesn't count behind this one.
+        // What an outer layer let in doesn't count inside this one. Otherwise a request without a
+        // token, let in here as optional, would keep the token of the outer layer.
         parts.extensions.remove::<Authenticated>();
         parts.extensions.remove::<Caller>();
         parts.extensions.remove::<Required>();
         let extend = self.judge(parts).await?;
+        // Also removed if the request is let in without a token. What the layer has not accepted
+        // must not be accepted further in.
         parts.headers.remove(AUTHORIZATION);
         if let Some(header) = self.login.token_header() {
             parts.headers.remove(header);
@@ -302,6 +316,7 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
         Ok(())
     }
 
+    /// Decides whether a request is let in. Returns what is added to its extensions.
     async fn judge(&self, parts: &Parts) -> Result<Option<Extend>, Refusal> {
         let entry = self.login.try_enter(pairs(&parts.headers), self.origin_of(parts)).await?;
         let (credentials, other_way) = match (entry, &self.other_way) {
@@ -320,6 +335,7 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
         found.map(Some).ok_or(Refusal::NotOurs)
     }
 
+    /// Returns where a request comes from.
     fn origin_of<'r>(&self, parts: &'r Parts) -> Origin<'r> {
         if let Some(origin) = &self.origin {
             return origin(parts);
@@ -344,8 +360,10 @@ impl<S, A> Clone for Gate<S, A> {
 }
 
 impl Answer {
-    /// Makes a response of the `http` crate. An invalid status, which only a host can set, becomes
-    /// 500; an invalid header value is left out.
+    /// Makes a response of the `http` crate.
+    ///
+    /// An invalid status, which only the host itself can set, becomes 500. A header with an invalid
+    /// value is left out.
     #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
     pub fn into_response<B: From<String>>(self) -> Response<B> {
         let mut response = Response::new(B::from(self.body));

@@ -1,4 +1,4 @@
-//! The whole way in: [`Login`].
+//! [`Login`]: lets requests in by their tokens.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
 use crate::text::InvalidText;
 
-/// The whole way in, without a framework. It reads the headers, asks the authority, then the
-/// accounts.
+/// Lets requests in by their tokens, without a framework.
 ///
-/// See [the module](super) for an example.
+/// It reads the headers, verifies the token with the authority, and then asks the host's
+/// [`Accounts`]. [The module](super) has an example.
 #[derive(Clone)]
 pub struct Login<S, A> {
     tokens: TokenAuthority<S>,
@@ -30,27 +30,28 @@ pub struct Login<S, A> {
     challenges_scripts: bool,
 }
 
-/// What a request brought, for a host that has passwords of its own beside tokens.
+/// Says what a request brought, for a host that has passwords of its own beside tokens.
 #[derive(Debug)]
 #[must_use = "only a token was let in"]
 pub enum Entry<'h> {
-    /// A token that is active. Require a scope next.
+    /// A valid token. Require a scope next.
     Token(Authenticated),
-    /// A user name and a secret that is no token and doesn't resemble one. The host may try it as a
-    /// password. It is exactly as sent, and never empty or white
-    /// space.
+    /// A secret that is no token and does not resemble one, with a user name if one was sent.
+    ///
+    /// The host may try it as a password. It is exactly as sent, and never empty or white space
+    /// only.
     NotOurs(Credentials<'h>),
-    /// A scheme that no token comes in, such as `Digest` or `Negotiate`. The host may read the
-    /// header itself.
+    /// A scheme in which no token is accepted, such as `Digest` or `Negotiate`, without a token in
+    /// it. The host may read the header itself.
     OtherScheme,
-    /// No credentials. Most clients begin so.
+    /// No credentials. Most clients begin so: it is not a failed attempt.
     Nothing,
 }
 
 impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// Makes a login that accepts `Basic`, `Bearer` and `token` in `Authorization`.
     ///
-    /// It shows the policy's realm in challenges, and both challenges to everyone.
+    /// It shows the policy's realm, and both challenges to every client.
     pub fn new(tokens: TokenAuthority<S>, accounts: A) -> Login<S, A> {
         let accept = Accept::new(tokens.policy());
         let realm = tokens.policy().realm().into();
@@ -72,13 +73,13 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         Login { accept: more(self.accept), ..self }
     }
 
-    /// Also reads tokens from a header of the host's own, for a host whose proxy needs
+    /// Also reads tokens from a header of the host's own, for a host with a proxy that needs
     /// `Authorization` for itself.
     ///
     /// The header holds the token alone, or a scheme and the token. If it is not empty, it decides
-    /// who enters. `Authorization` is still looked at: without the other header it decides as ever,
-    /// and a second, different token in it is refused. A `TokenLayer` removes
-    /// both headers.
+    /// who logs in; otherwise `Authorization` does, as usual. If it is not empty and
+    /// `Authorization` holds a different token, the request is refused. A `TokenLayer` removes both
+    /// headers.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners}};
@@ -89,14 +90,16 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// ```
     ///
     /// # Errors
-    /// [`InvalidText`] unless it is a header's name (RFC 9110, 5.1) of at most 64 characters.
+    /// [`InvalidText`] if the name is not a header's name (RFC 9110, 5.1), or if it is longer than
+    /// 64 characters.
     pub fn with_token_header(self, name: &str) -> Result<Login<S, A>, InvalidText> {
         check_name(name)?;
         Ok(Login { token_header: Some(name.into()), ..self })
     }
 
-    /// Shows another realm than the policy's in challenges. Browsers show it to people; seals don't
-    /// depend on it.
+    /// Sets the realm that challenges show, instead of the policy's.
+    ///
+    /// Browsers show it to people. Seals use the policy's realm and don't depend on this one.
     ///
     /// # Errors
     /// [`PolicyError::Realm`] unless it has 1 to 128 printable ASCII characters without `"` and
@@ -106,16 +109,16 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         Ok(Login { shown: Shown { realm: realm.into(), ..self.shown }, ..self })
     }
 
-    /// Sets which challenges answers carry.
+    /// Sets which challenges a 401 carries.
     #[must_use]
     pub fn challenges(self, challenges: Challenges) -> Login<S, A> {
         Login { shown: Shown { challenges, ..self.shown }, ..self }
     }
 
-    /// Shows no challenge to scripts ([`is_from_script`]), so that no
-    /// browser opens its password dialog over a page.
+    /// Shows no challenge to scripts, so that no browser opens its password dialog over a page.
     ///
-    /// [`Login::answer_to`] and `TokenLayer` do so; [`Login::answer`] knows no headers.
+    /// [`is_from_script`] recognizes them by their headers. So it works in [`Login::answer_to`] and
+    /// `TokenLayer`, but not in [`Login::answer`], which gets no headers.
     #[must_use]
     pub fn without_challenges_for_scripts(self) -> Login<S, A> {
         Login { challenges_scripts: false, ..self }
@@ -126,8 +129,11 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// `headers` are the names and values of all headers of the request. With the `http` crate:
     /// `headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))`.
     ///
+    /// `origin` is where the request comes from. If its address is unknown, a token that is limited
+    /// to networks is forbidden later, by `require`.
+    ///
     /// # Errors
-    /// [`Refusal`], which [`Login::answer`] turns into an answer.
+    /// [`Refusal`] says why. [`Login::answer`] turns it into the response.
     #[doc(alias = "authenticate")]
     #[doc(alias = "verify")]
     #[doc(alias = "check")]
@@ -144,12 +150,13 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// Lets a request in by its token, or hands on what the host may try as a password.
+    /// Lets a request in by its token, or returns what the host may try as a password.
     ///
-    /// See [`beside_passwords`](super::beside_passwords) for what such a host must take care of.
+    /// [`beside_passwords`](super::beside_passwords) has an example, and says what such a host must
+    /// take care of. The arguments are those of [`Login::enter`].
     ///
     /// # Errors
-    /// Any [`Refusal`] is final: the host must not try another way.
+    /// **Any [`Refusal`] is final:** the host must not try the secret in another way.
     pub async fn try_enter<'h, 'o>(
         &self,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
@@ -163,7 +170,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         };
         match self.enter_by(&credentials, origin.into()).await {
             Ok(token) => Ok(Entry::Token(token)),
-            // LDAP servers accept an empty password as an anonymous login (RFC 4513, 5.1.2).
+            // An empty secret is never handed on: LDAP servers accept a name with an empty password
+            // as an unauthenticated bind (RFC 4513, 5.1.2), and some hosts take that for a login.
             Err(Refusal::NotOurs) if !credentials.expose_secret().trim().is_empty() => {
                 Ok(Entry::NotOurs(credentials))
             }
@@ -171,11 +179,10 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// Lets in by a user name, if any, and a secret: for doors that have no headers, such as SASL
-    /// PLAIN (RFC 4616) and LDAP's simple bind.
+    /// Lets in by a secret and a user name, if there is one. For protocols without headers.
     ///
-    /// What holds for `Basic` holds here. Without a name, or with a placeholder, the token alone
-    /// says who enters.
+    /// Such are SASL PLAIN (RFC 4616) and the simple bind of LDAP (RFC 4513, 5.1). The rules are
+    /// those of `Basic`. Without a name, or with a placeholder, the token alone says who logs in.
     ///
     /// ```
     /// # use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
@@ -193,9 +200,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// ```
     ///
     /// # Errors
-    /// - [`Refusal::NotOurs`] if the secret is no token and doesn't resemble one. Only then may the
-    ///   host try it as a password.
-    /// - [`Refusal::NoCredentials`] if the secret is empty or white space.
+    /// - [`Refusal::NotOurs`] if the secret is no token and does not resemble one. Only then may
+    ///   the host try it as a password.
+    /// - [`Refusal::NoCredentials`] if the secret is empty or white space only.
     /// - Any other [`Refusal`] is final.
     pub async fn enter_with<'o>(
         &self,
@@ -210,12 +217,15 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         self.enter_by(&credentials, origin.into()).await
     }
 
+    /// Verifies a token, and asks the accounts. Denies a mistyped token.
     async fn enter_by(
         &self,
         credentials: &Credentials<'_>,
         origin: Origin<'_>,
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
+        // A mistyped token is denied here, for good. As "not ours" it would be tried as a password,
+        // and end up in the password check's log.
         let verified = match self.tokens.verify(text, &origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self.tokens.deny(&origin, DenialReason::Mistyped, None, None).into());
@@ -223,7 +233,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             verified => verified?,
         };
         // An unknown name, another owner's name and a disabled account must look alike to the
-        // client.
+        // client, also in time. So both questions are asked before the denial is made.
         let mut denial = None;
         if let Some(name) = credentials.user() {
             let named = self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?;
@@ -237,18 +247,22 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
         match denial {
             Some(reason) => Err(self.tokens.turn_away(&verified, &origin, reason).into()),
+            // The use is recorded only now, so a login that was turned away counts as no use.
             None => Ok(self.tokens.admit(verified, &origin)),
         }
     }
 
-    /// Turns a refusal into the answer for the client, with this realm and these challenges.
+    /// Turns a refusal into the answer for the client, with this login's realm and challenges.
+    ///
+    /// Log the refusal before: the answer leaves out its details.
     pub fn answer(&self, refusal: &Refusal) -> Answer {
         self.shown.answer(refusal)
     }
 
     /// Turns a refusal into the answer for the client that sent these headers.
     ///
-    /// It differs from [`Login::answer`] only [for scripts](Login::without_challenges_for_scripts).
+    /// It differs from [`Login::answer`] only for scripts, and only with
+    /// [`Login::without_challenges_for_scripts`].
     pub fn answer_to<'h>(
         &self,
         refusal: &Refusal,
@@ -257,17 +271,17 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         self.shown_to(headers).answer(refusal)
     }
 
-    /// Returns the authority.
+    /// Returns the authority that verifies the tokens.
     pub fn tokens(&self) -> &TokenAuthority<S> {
         &self.tokens
     }
 
-    /// Returns the header of the host's own that carries tokens, if it named one.
+    /// Returns the name of the host's own header for tokens, if there is one.
     pub fn token_header(&self) -> Option<&str> {
         self.token_header.as_deref()
     }
 
-    /// What challenges show to the client that sent these headers.
+    /// Returns what challenges show to the client that sent these headers.
     pub(crate) fn shown_to<'h>(
         &self,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,

@@ -1,13 +1,15 @@
-//! The path of a request as the name of a resource: [`decoded_path`].
+//! [`decoded_path`]: the path of a request as the name of a resource.
 
-/// Decodes the path of a request, for the name of a resource.
+/// Decodes the path of a request, for use as the name of a resource.
 ///
-/// Each `%` and two hexadecimal digits become a byte, once. Returns `None` if that is not possible,
-/// or if the result is no UTF-8 text or has a control character. Nothing else is changed: `.` and
-/// `..` stay, and a name with such a segment matches no subtree.
+/// Each `%` with two hexadecimal digits becomes a byte (RFC 3986, 2.1). It decodes once, and
+/// changes nothing else: `.` and `..` stay, and a name with such a segment matches no subtree.
 ///
-/// Use it only if your handler reads the path in this way, too. A handler that decodes twice, or
-/// splits the path before it decodes, reads another name than the one that was checked.
+/// Returns `None` if a `%` is not followed by two hexadecimal digits. Also if the result is not
+/// UTF-8, or has a control character.
+///
+/// **Use it only if your handler decodes the path in the same way.** If a handler decodes twice, or
+/// splits the path before it decodes, it opens another resource than the one that was checked.
 ///
 /// ```
 /// use app_tokens::web::decoded_path;
@@ -27,6 +29,7 @@ pub fn decoded_path(path: &str) -> Option<String> {
     String::from_utf8(decoded).ok().filter(|path| !path.chars().any(char::is_control))
 }
 
+/// Returns the value of a hexadecimal digit.
 fn hexadecimal(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -1,4 +1,4 @@
-//! What a route asks of a token: [`require`].
+//! [`require`]: what a route requires of a token.
 
 use std::fmt;
 use std::mem;
@@ -16,13 +16,13 @@ use super::refusal::Refusal;
 use crate::access::Requirement;
 use crate::present::Authenticated;
 
-/// Makes a layer for a route, which lets in only tokens whose access is enough.
+/// Makes a layer for a route. It lets in only tokens with enough access.
 ///
-/// Place it inside a [`TokenLayer`](super::TokenLayer). A request that is let in has a
-/// [`Caller`](crate::Caller) among its extensions, which axum handlers take as an argument.
+/// Place it inside a [`TokenLayer`](super::TokenLayer). It adds a [`Caller`](crate::Caller) to the
+/// extensions of each request that it lets in. In axum, a handler takes it as an argument.
 ///
-/// Name the scope by what the route does, not by its HTTP method. A handler that needs more, such
-/// as WebDAV's COPY and MOVE, asks again by [`Caller::require`](crate::Caller::require).
+/// Choose the scope by what the route does, not by its HTTP method. If a handler needs more, as for
+/// WebDAV's COPY and MOVE, it calls [`Caller::require`](crate::Caller::require).
 ///
 /// ```
 /// use app_tokens::{Caller, Requirement};
@@ -42,11 +42,14 @@ pub fn require(requirement: impl Into<Requirement<'static>>) -> RequireLayer {
     RequireLayer { rule: Arc::new(rule) }
 }
 
-/// Lets in only tokens whose access is enough. Made by [`require`].
+/// Lets in only tokens with enough access. Made by [`require`].
 ///
-/// It answers 403 to a token whose access is not enough, and 401 to a request that an
-/// [optional](super::TokenLayer::optional) layer let in without a token. Without a
-/// [`TokenLayer`](super::TokenLayer) around it, it answers 500 to every request.
+/// It answers:
+///
+/// - 403 to a token without enough access;
+/// - 401 to a request without a token, if an [`optional`](super::TokenLayer::optional) layer let it
+///   in;
+/// - 500 to every request if there is no [`TokenLayer`](super::TokenLayer) around it.
 #[derive(Clone)]
 #[must_use = "a layer does nothing until it is on a route"]
 pub struct RequireLayer {
@@ -54,12 +57,14 @@ pub struct RequireLayer {
 }
 
 impl RequireLayer {
-    /// Says which resource a request is about. The function returns its name, or `None` if it names
-    /// none; then only tokens that are not bound to resources are let in.
+    /// Sets a function that returns the resource of a request, by its name.
     ///
-    /// Return the name as the handler understands it. The name is compared as it is, and what a
-    /// handler decodes later is another name; see [`decoded_path`](super::decoded_path). A router
-    /// that nests routes may cut off the beginning of the path.
+    /// If it returns `None`, only tokens that are not limited to resources are let in.
+    ///
+    /// **Return the name as the handler reads it.** It is compared as it is. If the handler decodes
+    /// it later, it opens another resource than the one that was checked: see
+    /// [`decoded_path`](super::decoded_path). A router that nests routes may cut off the beginning
+    /// of the path.
     pub fn on<R: Into<Option<String>>>(
         self,
         resource: impl Fn(&Parts) -> R + Send + Sync + 'static,
@@ -68,10 +73,11 @@ impl RequireLayer {
         RequireLayer { rule: Arc::new(Rule { resource: Some(resource), ..(*self.rule).clone() }) }
     }
 
-    /// Also lets in requests without a token that have this extension: what the host's
-    /// [other way](super::TokenLayer::or_else) returns for a password.
+    /// Also lets in requests without a token that have an extension of type `E`.
     ///
-    /// The handler then takes `Option<Caller>`, and decides by the extension what its user may do.
+    /// That is what the host's function for [`or_else`](super::TokenLayer::or_else) returns for a
+    /// password. The handler then takes `Option<Caller>`. If it is `None`, the handler decides by
+    /// the extension what the user may do.
     pub fn or_signed_in<E: Send + Sync + 'static>(self) -> RequireLayer {
         let without_token: Arc<WithoutToken> =
             Arc::new(|extensions| extensions.get::<E>().is_some());
@@ -80,6 +86,7 @@ impl RequireLayer {
     }
 }
 
+/// What a route requires, and how to find the resource of a request.
 #[derive(Clone)]
 struct Rule {
     requirement: Requirement<'static>,
@@ -91,13 +98,14 @@ type ResourceOf = dyn Fn(&Parts) -> Option<String> + Send + Sync;
 type WithoutToken = dyn Fn(&Extensions) -> bool + Send + Sync;
 
 impl Rule {
-    /// Adds the caller to the request's extensions, or answers instead of the route.
+    /// Adds the caller to the request's extensions, or returns the answer of a refusal.
     fn apply(&self, parts: &mut Parts) -> Result<(), Answer> {
         let shown = Passed::shown(&parts.extensions)?;
         let Some(token) = parts.extensions.get::<Authenticated>().cloned() else {
             if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {
                 return Err(shown.answer(&Refusal::NoCredentials));
             }
+            // Marked all the same: the handler then gets `None`, and not an answer of 500.
             parts.extensions.insert(Required);
             return Ok(());
         };
@@ -152,7 +160,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The service that was polled is ready; a clone of it may not be.
+        // tower's contract: only the service that was polled is ready. So the clone stays here for
+        // the next request, and this request takes the one that was polled.
         let next = self.inner.clone();
         let mut inner = mem::replace(&mut self.inner, next);
         let (mut parts, body) = request.into_parts();

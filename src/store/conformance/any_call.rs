@@ -1,4 +1,4 @@
-//! Clauses 1 to 3, which every method keeps.
+//! Tests clauses 1 to 3, which hold for every method.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::text::Operator;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Checks clause 2, at the limits of each field.
+/// Checks clause 2: every field comes back as it was given, also at its limits.
 pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     let full = RecordParts {
         id: TokenId::MAX,
@@ -68,7 +68,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
             address: Some("::ffff:192.0.2.1".parse().unwrap()),
             client: Some("".into()),
         }),
-        // A newer build's, which an older one must keep.
+        // From a newer version of this library. An older one must keep it unchanged.
         seal: Seal::from_bytes(&[0xfe; Seal::MAX_BYTES]),
         ..row(1, "NULL")
     };
@@ -108,12 +108,12 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     let rows = [full, bare, never, scopes_only, resources_only, many];
     put_all(store, &rows).await;
     has(2, store, &rows).await;
-    // Owners are told apart byte for byte.
+    // Owners are compared byte for byte.
     let alices = list(store, &Filter::of_owner(&owner("alice"))).await;
     hold(2, alices.len() == 2, "`alice` and `Alice` are not two owners");
 }
 
-/// Checks clause 2, for rows that are revoked, superseded, expired and used.
+/// Checks clause 2: rows come back if they are revoked, superseded, expired or used.
 pub async fn rows_of_every_state_come_back<S: TokenStore>(store: &S) {
     let mut rows = population();
     let operator = Operator::new("owner").unwrap();
@@ -135,15 +135,16 @@ fn network(text: &str) -> Network {
     text.parse().unwrap()
 }
 
-/// So many attributes of the greatest length, each with characters that a store may stumble over.
+/// Makes attributes of the greatest length, with characters that a store may handle wrongly.
 fn attributes(count: usize) -> Attributes {
     (0..count).fold(Attributes::new(), |attributes, n| {
         attributes.with(format!("{n:0>64}"), format!("a b = '\"\\%_ {}", "𝕆".repeat(240))).unwrap()
     })
 }
 
-/// Checks clause 1: a host drops the future of a call if its client has gone. The call is done or
-/// not, never half, and the store goes on.
+/// Checks clause 1: a call is done entirely or not at all, even if its future is dropped.
+///
+/// A host drops the future of a call when its client disconnects. The store must go on working.
 pub async fn a_call_that_is_abandoned_happens_wholly_or_not_at_all<S: TokenStore>(store: &S) {
     for polls in 0..12 {
         let who = format!("owner {polls}");
@@ -177,7 +178,9 @@ pub async fn a_call_that_is_abandoned_happens_wholly_or_not_at_all<S: TokenStore
     }
 }
 
-/// Checks clause 3: the engine repeats a call whose answer was lost, which must do no harm.
+/// Checks clause 3: the same call made twice changes nothing more.
+///
+/// If an answer was lost, the engine makes the call again.
 pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
@@ -213,8 +216,7 @@ pub async fn a_call_that_is_repeated_changes_nothing_more<S: TokenStore>(store: 
     has(3, store, &[old, new]).await;
 }
 
-/// Checks clauses 1 and 11: what was answered is seen by every call that begins later, wherever it
-/// runs.
+/// Checks clauses 1 and 11: every call that begins after an answer sees its effect, on any thread.
 pub async fn an_answer_is_seen_by_every_thread_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -1,6 +1,6 @@
-//! Clauses 21 and 22: rows of which only the facts that stand apart can be read.
+//! Tests clauses 21 and 22: rows in which only the facts that stand apart can be read.
 //!
-//! `damage` makes junk of everything else in a row.
+//! `damage` overwrites everything else in a row with junk.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::store::{
 };
 use crate::token::TokenId;
 
-/// Rows whose standing facts differ in every way.
+/// Makes rows that differ in each of the facts that stand apart.
 fn damageable() -> Vec<RecordParts> {
     vec![
         row(1, "alice"),
@@ -23,12 +23,12 @@ fn damageable() -> Vec<RecordParts> {
     ]
 }
 
-/// What must be left of a row.
+/// Returns what must be left of a row.
 fn standing(row: &RecordParts) -> DamagedRow {
     loaded(row).standing_facts()
 }
 
-/// Fails the test unless a row is damaged and has its standing facts.
+/// Fails the test unless a row is damaged and still has the facts that stand apart.
 #[track_caller]
 fn is_damaged(clause: u8, method: &str, row: Option<&Row>, right: &DamagedRow) {
     let wrong = format!("{method} gives {row:?} for the damaged row {right:?}");
@@ -46,7 +46,7 @@ fn is_damaged(clause: u8, method: &str, row: Option<&Row>, right: &DamagedRow) {
     hold(clause, held, &wrong);
 }
 
-/// Checks clause 21: find and list show the facts that stand apart.
+/// Checks clause 21: `find` and `list` return the facts that stand apart.
 pub async fn a_damaged_row_keeps_the_facts_that_stand_apart<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -72,7 +72,7 @@ pub async fn a_damaged_row_keeps_the_facts_that_stand_apart<S, D>(
     }
 }
 
-/// Checks clause 22: each standing fact of a filter, and each exception that can't be read.
+/// Checks clause 22: a filter matches by the facts that stand apart, and by no others.
 pub async fn a_damaged_row_is_listed_by_the_facts_that_stand_apart<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -109,7 +109,7 @@ pub async fn a_damaged_row_is_listed_by_the_facts_that_stand_apart<S, D>(
     }
 }
 
-/// Checks clause 21: what rests on a damaged row is stale.
+/// Checks clause 21: a change that depends on a damaged row is refused as stale.
 pub async fn a_damaged_row_is_never_current<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -136,7 +136,7 @@ pub async fn a_damaged_row_is_never_current<S, D>(
     hold(21, there == 2, "a row was inserted by a call that was answered Stale");
 }
 
-/// Checks clause 21.
+/// Checks clause 21: a damaged row keeps no other row from being found, listed or changed.
 pub async fn a_damaged_row_blocks_no_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -176,7 +176,7 @@ pub async fn a_damaged_row_blocks_no_other<S, D>(
     answers(21, "the purge of an owner with a damaged row", count, 4);
 }
 
-/// Checks clause 22.
+/// Checks clause 22: a damaged row is revoked by the facts that stand apart.
 pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -185,7 +185,7 @@ pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     D: Future<Output = ()>,
 {
     let (one, other) = (row(1, "alice"), row(3, "alice"));
-    // It doesn't match, as it was made too late. It is revoked with what it derives from.
+    // It was issued too late to match. It is revoked together with its parent.
     let child = RecordParts { created_at: at(50), ..derived(4, "alice", 2) };
     put_all(&**store, &[one.clone(), row(2, "alice"), other.clone(), child]).await;
     damage(Arc::clone(store), id(2)).await;
@@ -202,7 +202,7 @@ pub async fn a_damaged_row_is_revoked_like_any_other<S, D>(
     hold(22, living.is_empty(), format_args!("after the revoke of all, {living:?} live"));
 }
 
-/// Checks clauses 10 and 22.
+/// Checks clauses 10 and 22: a rotation also revokes damaged rows that derive from the family.
 pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -228,7 +228,7 @@ pub async fn a_damaged_row_is_revoked_by_a_rotation_like_any_other<S, D>(
     hold(10, living == [old.id, new.id], wrong);
 }
 
-/// Checks clauses 15 and 22: a narrowed token takes its damaged derived rows with it.
+/// Checks clauses 15 and 22: a replace also revokes damaged rows that derive from the family.
 pub async fn a_damaged_row_is_revoked_by_a_replace_like_any_other<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -246,7 +246,7 @@ pub async fn a_damaged_row_is_revoked_by_a_replace_like_any_other<S, D>(
     is_damaged(15, "find", found.as_ref(), &standing(&revoked_by(&child, &end)));
 }
 
-/// Checks clause 22: a second revocation changes nothing.
+/// Checks clause 22: a second revocation of a damaged row changes nothing.
 pub async fn the_first_revocation_of_a_damaged_row_stays<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,
@@ -275,7 +275,7 @@ pub async fn the_first_revocation_of_a_damaged_row_stays<S, D>(
     }
 }
 
-/// Checks clause 22: a line is spared with the damaged rows that are known to be of it.
+/// Checks clause 22: if a family is spared, so are the damaged rows with that family.
 pub async fn a_damaged_row_is_spared_with_its_family<S, D>(
     store: &Arc<S>,
     damage: impl Fn(Arc<S>, TokenId) -> D,

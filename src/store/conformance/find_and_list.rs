@@ -1,4 +1,4 @@
-//! Clauses 11 and 12.
+//! Tests clauses 11 and 12.
 
 use super::population::{filters, matching, population};
 use super::rows::*;
@@ -6,7 +6,7 @@ use super::rows::*;
 use crate::store::{Filter, Page, Row, TokenStore};
 use crate::token::TokenId;
 
-/// Checks clause 11.
+/// Checks clause 11: `find` returns the row with the id, or `None`.
 pub async fn find_gives_the_row_with_this_id_or_none<S: TokenStore>(store: &S) {
     let rows = population();
     put_all(store, &rows).await;
@@ -19,7 +19,7 @@ pub async fn find_gives_the_row_with_this_id_or_none<S: TokenStore>(store: &S) {
     }
 }
 
-/// Checks clause 12: order, beginning and length.
+/// Checks clause 12: pages come in order of id, begin after the cursor and keep their limit.
 pub async fn list_gives_pages_in_order_of_id<S: TokenStore>(store: &S) {
     let numbers = [5, 1, TokenId::MAX.as_u64(), 9, 0, 3, 1 << 40];
     for number in numbers {
@@ -41,7 +41,7 @@ pub async fn list_gives_pages_in_order_of_id<S: TokenStore>(store: &S) {
     }
 }
 
-/// Checks clause 12: every fact of a filter, alone and with others, against [`Filter::matches`].
+/// Checks clause 12: a list returns what [`Filter::matches`], for each fact alone and with others.
 pub async fn list_gives_what_the_filter_matches<S: TokenStore>(store: &S) {
     let rows = population();
     put_all(store, &rows).await;

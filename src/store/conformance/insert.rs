@@ -1,4 +1,4 @@
-//! Clauses 4, 5, 6 and 7.
+//! Tests clauses 4, 5, 6 and 7.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::runner::Runner;
 use crate::record::{Expires, LiveAt, RecordParts};
 use crate::store::{Insert, Inserted, TokenStore};
 
-/// Checks clause 4.
+/// Checks clause 4: `insert` never overwrites a row.
 pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
     let (first, revoked) = (row(1, "alice"), revoked_by(&row(2, "alice"), &revocation(1, "x")));
     let rows = [first, revoked];
@@ -29,7 +29,7 @@ pub async fn insert_never_overwrites<S: TokenStore>(store: &S) {
     }
 }
 
-/// Checks clause 4, on threads.
+/// Checks clause 4, on threads: of many inserts of one id, one is done.
 pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -54,7 +54,7 @@ pub async fn of_many_inserts_of_one_id_one_is_done<S: TokenStore + 'static>(
     }
 }
 
-/// Checks clause 5.
+/// Checks clause 5: the parent must be current and have the same owner.
 pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: TokenStore>(store: &S) {
     let parent = row(1, "alice");
     let bobs = row(2, "bob");
@@ -88,7 +88,7 @@ pub async fn insert_under_a_token_needs_it_current_and_of_the_same_owner<S: Toke
     has(5, store, &rows).await;
 }
 
-/// Checks clause 6.
+/// Checks clause 6: the limit counts the owner's live rows of other families, and no others.
 pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(store: &S) {
     let limited = |row: &RecordParts, limit| Insert {
         limit: Some(limit),
@@ -117,12 +117,12 @@ pub async fn limit_counts_the_owners_live_rows_of_other_families<S: TokenStore>(
     hold(6, there == dead_at_100("alice").len() + 3, "a row is there that was refused");
 }
 
-/// Checks clauses 6 and 7, with an idle time-out.
+/// Checks clauses 6 and 7: with an idle time-out, a row that was not used for long is not live.
 pub async fn a_row_that_was_not_used_for_long_takes_no_place<S: TokenStore>(store: &S) {
     let live = LiveAt { now: at(100), used_after: Some(at(50)) };
     let phone = |number| RecordParts { label: label("Phone"), ..row(number, "alice") };
     let seen = |number, seconds| RecordParts { last_use: Some(used(seconds)), ..phone(number) };
-    // Not used; used too early; used in a future that nobody believes.
+    // Not used; used too early; used so far in the future that it is not believed.
     put_all(store, &[phone(1), seen(2, 50), seen(3, 401)]).await;
     let asked = |number, limit| Insert {
         live,
@@ -147,7 +147,7 @@ pub async fn a_row_that_was_not_used_for_long_takes_no_place<S: TokenStore>(stor
     }
 }
 
-/// Checks clause 6, on threads.
+/// Checks clause 6, on threads: many inserts at once don't exceed the limit.
 pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -167,7 +167,7 @@ pub async fn a_limit_holds_against_many_inserts_at_once<S: TokenStore + 'static>
     }
 }
 
-/// Checks clause 7.
+/// Checks clause 7: the label must differ from those of the owner's live rows in other families.
 pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: TokenStore>(
     store: &S,
 ) {
@@ -185,8 +185,8 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(7, "a label that only dead rows and others have", answer, Inserted::Done);
     let answer = insert(store, &unique(&named(2, "alice", "Phone"))).await;
     answers(7, "a label that a live row has", answer, Inserted::LabelTaken);
-    // Byte for byte: other case, a longer text, a wildcard of SQL, a letter that only looks the
-    // same.
+    // Labels that are not equal byte for byte: another case, a longer text, wildcards of SQL, a
+    // letter that only looks the same.
     for (number, text) in [(3, "phone"), (4, "Phone 2"), (5, "Ph_ne"), (6, "P%"), (7, "Рhone")] {
         let answer = insert(store, &unique(&named(number, "alice", text))).await;
         answers(7, &format!("the other label {text:?}"), answer, Inserted::Done);
@@ -198,7 +198,7 @@ pub async fn unique_label_looks_at_the_owners_live_rows_of_other_families<S: Tok
     answers(7, "a label that need not be unique", answer, Inserted::Done);
 }
 
-/// Checks clause 7, on threads.
+/// Checks clause 7, on threads: of many inserts with one label, one is done.
 pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -218,7 +218,7 @@ pub async fn a_label_is_taken_once_by_many_inserts_at_once<S: TokenStore + 'stat
     }
 }
 
-/// Checks clauses 4 to 7: if several refuse, the first in this order answers.
+/// Checks clauses 4 to 7: if several refuse, the first in their order decides the answer.
 pub async fn the_first_refusal_answers<S: TokenStore>(store: &S) {
     let there = row(1, "alice");
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));

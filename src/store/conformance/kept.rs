@@ -1,4 +1,4 @@
-//! [`Kept`]: a store, with what has to outlive it.
+//! [`Kept`]: a store, together with what must outlive it.
 
 use crate::key::KeyId;
 use crate::record::{LastUse, Revocation};
@@ -9,8 +9,9 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A store, with what has to outlive it: the directory of its file, or a schema that is dropped
-/// last.
+/// Keeps a store together with what must outlive it.
+///
+/// That may be the directory of its file, or a guard that drops its schema.
 ///
 /// ```
 /// use app_tokens::{MemoryStore, store::conformance::Kept};
@@ -25,7 +26,7 @@ use crate::token::TokenId;
 pub struct Kept<S, W> {
     /// The store. It is dropped first.
     pub store: S,
-    /// What is kept with it.
+    /// What must outlive the store. It is dropped after it.
     pub with: W,
 }
 

@@ -1,10 +1,10 @@
-//! Clause 20.
+//! Tests clause 20.
 
 use super::rows::*;
 use crate::record::{Expires, RecordParts};
 use crate::store::{Filter, Replaced, TokenStore};
 
-/// Checks clause 20, for rows of every state that have no revocation.
+/// Checks clause 20: every key of an unrevoked row is named, whatever the row's state.
 pub async fn keys_in_use_names_every_key_of_an_unrevoked_row<S: TokenStore>(store: &S) {
     let under = |number: u32, row: RecordParts| RecordParts { key_id: key(number), ..row };
     let rows = [
@@ -28,7 +28,7 @@ pub async fn keys_in_use_names_every_key_of_an_unrevoked_row<S: TokenStore>(stor
     names(store, &[3, 5, 7, 8, u32::MAX]).await;
 }
 
-/// Fails the test if one of the keys is missing. Keys too many are allowed.
+/// Fails the test if one of the keys is missing. A key too many is allowed.
 async fn names<S: TokenStore>(store: &S, keys: &[u32]) {
     let named = answered(store.keys_in_use().await);
     let missing = keys.iter().find(|number| !named.contains(&key(**number)));

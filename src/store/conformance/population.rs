@@ -1,16 +1,16 @@
-//! The rows and filters that the clauses about filters are tried on.
+//! Rows and filters for the tests of clauses about filters.
 
 use super::rows::*;
 use crate::record::{Expires, RecordParts};
 use crate::store::Filter;
 use crate::timestamp::Timestamp;
 
-/// Rows of two owners whose names are alike, in every state, with instants on both sides of those
-/// of [`filters`].
+/// Makes rows of two owners with similar names, in every state. Their instants are on both sides of
+/// those in [`filters`].
 pub(super) fn population() -> Vec<RecordParts> {
     let mut rows = Vec::new();
     for (first, who) in [(1, "alice"), (31, "Alice")] {
-        // The family 40 of the first three rows has no row with its id, and both owners have it.
+        // No row has the id 40, and both owners have rows of the family 40.
         let line = |number| RecordParts { family: id(40), ..row(first + number, who) };
         let (_, form, _) = rotation(&line(0), first + 1);
         rows.extend([
@@ -44,11 +44,12 @@ pub(super) fn population() -> Vec<RecordParts> {
     rows
 }
 
-/// How many of [`filters`] have one or two facts by design; the others are drawn.
+/// How many of [`filters`] have one or two chosen facts. The others are drawn at random.
 pub(super) const FACTS: usize = 28;
 
-/// Filters on both sides of what [`population`] holds: each fact alone, the pairs that matter most,
-/// then drawn ones.
+/// Makes filters that match some rows of [`population`] and not others.
+///
+/// First each fact alone, then the pairs that matter most, then random ones.
 pub(super) fn filters() -> Vec<Filter> {
     let any = Filter::every_token;
     let alice = || Filter::of_owner(&owner("alice"));
@@ -104,7 +105,7 @@ pub(super) fn filters() -> Vec<Filter> {
     filters
 }
 
-/// Four rows of one owner that are not live at 100 seconds, each for another reason.
+/// Makes four rows of one owner that are not live at 100 seconds, each for another reason.
 pub(super) fn dead_at_100(who: &str) -> [RecordParts; 4] {
     [
         revoked_by(&row(61, who), &revocation(1, "x")),
@@ -123,7 +124,7 @@ pub(super) fn matching<'r>(
     sorted.into_iter().filter(|row| filter.matches(&loaded(row)))
 }
 
-/// Draws the same choices each time: SplitMix64.
+/// Draws pseudo-random choices, the same in each run (`SplitMix64`).
 struct Draw(u64);
 
 impl Draw {

@@ -1,4 +1,4 @@
-//! Clause 19.
+//! Tests clause 19.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
 use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 
-/// Checks clause 19: against the words of [`Purge`].
+/// Checks clause 19: a purge deletes exactly what [`Purge`] says.
 pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     let rows = population();
     let mut purges: Vec<Purge> = filters().into_iter().take(FACTS).map(Purge::Matching).collect();
@@ -44,7 +44,7 @@ pub async fn purge_deletes_what_it_selects<S: TokenStore>(store: &S) {
     }
 }
 
-/// What a cutoff says of a row among all rows, in the plainest words.
+/// Returns whether a cutoff selects a row, written as directly as its documentation says.
 fn is_dead(row: &RecordParts, rows: &[RecordParts], cutoff: &PurgeCutoff) -> bool {
     let PurgeCutoff { ended_by, unused_since, now } = *cutoff;
     let last_seen = TokenRecord::from_parts(row.clone()).last_seen(now);
@@ -63,7 +63,9 @@ fn is_dead(row: &RecordParts, rows: &[RecordParts], cutoff: &PurgeCutoff) -> boo
     has_ended && !rows.iter().any(is_needed_by)
 }
 
-/// Checks clause 19: what was issued under an idle token is revoked through it.
+/// Checks clause 19: a dead row stays while a live row derives from its family.
+///
+/// A revocation reaches the derived row through it.
 pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore>(store: &S) {
     let in_use = |row| RecordParts { last_use: Some(used(900)), ..row };
     let child = in_use(derived(3, "alice", 1));
@@ -82,7 +84,7 @@ pub async fn purge_spares_a_family_from_which_a_living_row_derives<S: TokenStore
     answers(19, "a purge beside a revoked derived row", purge(store, &idle(999), 9).await, 2);
 }
 
-/// Checks clause 19.
+/// Checks clause 19: a purge deletes no more rows than its limit.
 pub async fn purge_deletes_no_more_than_its_limit<S: TokenStore>(store: &S) {
     let rows: Vec<_> = (0..7).map(|number| row(number, "alice")).collect();
     put_all(store, &rows).await;
@@ -108,7 +110,7 @@ pub async fn purge_deletes_no_more_than_its_limit<S: TokenStore>(store: &S) {
     hold(19, rows_of(store, "alice").await.is_empty(), "a row is left after a purge");
 }
 
-/// Checks clause 19: a use that a broken clock wrote keeps no row.
+/// Checks clause 19: a last use far in the future, from a broken clock, keeps no row.
 pub async fn purge_does_not_believe_a_use_far_in_the_future<S: TokenStore>(store: &S) {
     let seen = |number, seconds| RecordParts { last_use: Some(used(seconds)), ..row(number, "a") };
     let rows = [seen(1, 1000), seen(2, 1301), seen(3, 1300)];
@@ -118,7 +120,7 @@ pub async fn purge_does_not_believe_a_use_far_in_the_future<S: TokenStore>(store
     has(19, store, &[rows[0].clone(), rows[2].clone()]).await;
 }
 
-/// Checks clause 19, on threads: the counts add up.
+/// Checks clause 19, on threads: many purges at once count each row once.
 pub async fn of_many_purges_each_row_is_counted_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -1,4 +1,4 @@
-//! Clauses 13 to 15.
+//! Tests clauses 13 to 15.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::access::Access;
 use crate::record::{Expires, LastUse, LiveAt, RecordParts, TokenRecord};
 use crate::store::{Insert, Inserted, Replace, Replaced, TokenStore};
 
-/// Checks clause 13.
+/// Checks clause 13: a row is replaced only if it has the expected revision.
 pub async fn replace_is_a_compare_and_swap<S: TokenStore>(store: &S) {
     let old = RecordParts { revision: 3, ..row(1, "alice") };
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
@@ -49,7 +49,7 @@ pub async fn replace_is_a_compare_and_swap<S: TokenStore>(store: &S) {
     is_row(13, "find", Some(&stored(store, last.id).await), &written(&last));
 }
 
-/// Checks clause 13: each request of a batch is decided alone, on what those before it left.
+/// Checks clause 13: each request of a batch is decided on what the requests before it left.
 pub async fn replace_answers_each_request_of_a_batch<S: TokenStore>(store: &S) {
     let rows: Vec<_> = (1..=5).map(|number| row(number, "alice")).collect();
     let (bobs, revoked) = (row(6, "bob"), revoked_by(&row(7, "bob"), &revocation(1, "x")));
@@ -86,7 +86,7 @@ pub async fn replace_answers_each_request_of_a_batch<S: TokenStore>(store: &S) {
     has(13, store, &left).await;
 }
 
-/// Checks clause 13, for a batch of the size that the engine writes.
+/// Checks clause 13: a batch may be as large as the engine's, with rows of many owners.
 pub async fn replace_takes_a_batch_of_many_owners<S: TokenStore>(store: &S) {
     let rows: Vec<_> = (0..500).map(|number| row(number, &format!("{}", number % 7))).collect();
     put_all(store, &rows).await;
@@ -98,7 +98,7 @@ pub async fn replace_takes_a_batch_of_many_owners<S: TokenStore>(store: &S) {
     has(13, store, &right).await;
 }
 
-/// Checks clause 13, on threads: batches that meet in another order.
+/// Checks clause 13, on threads: batches with the same rows in another order don't deadlock.
 pub async fn of_many_batches_at_once_each_row_is_replaced_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -109,7 +109,7 @@ pub async fn of_many_batches_at_once_each_row_is_replaced_once<S: TokenStore + '
         put_all(&**store, &rows).await;
         let call = |number: u64| -> Call<Vec<Replaced>> {
             let (store, mut batch) = (Arc::clone(store), rows.clone());
-            // Rows that are locked one by one must not wait in a circle.
+            // Every second batch is reversed: a store that locks row by row would deadlock.
             if number.is_multiple_of(2) {
                 batch.reverse();
             }
@@ -125,7 +125,7 @@ pub async fn of_many_batches_at_once_each_row_is_replaced_once<S: TokenStore + '
     }
 }
 
-/// Checks clause 14.
+/// Checks clause 14: a replace leaves last use and revocation as they are.
 pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
     let there = LastUse {
         at: at(50),
@@ -151,7 +151,7 @@ pub async fn replace_leaves_last_use_and_revocation<S: TokenStore>(store: &S) {
     has(14, store, &[old, written(&unused)]).await;
 }
 
-/// Checks clause 15.
+/// Checks clause 15: a replace can revoke what was issued under the family.
 pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = row(1, "alice");
     let mut rows = [
@@ -175,7 +175,7 @@ pub async fn replace_revokes_what_was_issued_under_the_family<S: TokenStore>(sto
     has(15, store, &rows).await;
 }
 
-/// Checks clause 15.
+/// Checks clause 15: a replace can keep labels unique.
 pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     let phone = |row: RecordParts| RecordParts { label: label("Phone"), ..row };
     let dead = dead_at_100("alice").map(phone);
@@ -209,7 +209,7 @@ pub async fn replace_keeps_labels_unique<S: TokenStore>(store: &S) {
     answers(15, "a label that need not be unique", answer, Replaced::Done);
 }
 
-/// Checks clause 13, on threads.
+/// Checks clause 13, on threads: of many replaces of one revision, one is done.
 pub async fn of_many_replaces_of_one_revision_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -230,7 +230,7 @@ pub async fn of_many_replaces_of_one_revision_one_is_done<S: TokenStore + 'stati
     }
 }
 
-/// Checks clause 15, on threads.
+/// Checks clause 15, on threads: of many replaces with one label, one is done.
 pub async fn a_label_is_taken_once_by_many_replaces_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -252,7 +252,7 @@ pub async fn a_label_is_taken_once_by_many_replaces_at_once<S: TokenStore + 'sta
     }
 }
 
-/// Checks clauses 7 and 15, on threads: some rows are inserted with a label, and others take it.
+/// Checks clauses 7 and 15, on threads: of many inserts and replaces with one label, one is done.
 pub async fn a_label_is_taken_once_by_inserts_and_replaces_at_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -1,4 +1,4 @@
-//! Clauses 16 and 17.
+//! Tests clauses 16 and 17.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use super::runner::Runner;
 use crate::record::{RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, Purge, Superseded, TokenStore};
 
-/// Checks clause 16: every fact of a filter, against [`Filter::matches`]; what derives from a
-/// matching row's family; the count.
+/// Checks clause 16: a revocation covers what [`Filter::matches`], and what derives from it.
+///
+/// It also checks the count, with each fact of a filter alone and with others.
 pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: TokenStore>(
     store: &S,
 ) {
@@ -43,7 +44,7 @@ pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: T
     }
 }
 
-/// Checks clause 16.
+/// Checks clause 16: a family that the filter excepts is spared, with what was issued under it.
 pub async fn revoke_spares_the_family_that_it_excepts<S: TokenStore>(store: &S) {
     let of_family_2 = |row| RecordParts { family: id(2), ..row };
     let mut rows = [
@@ -65,10 +66,10 @@ pub async fn revoke_spares_the_family_that_it_excepts<S: TokenStore>(store: &S) 
     has(16, store, &rows).await;
 }
 
-/// Checks clause 16: what a call does to a row changes nothing about the others.
+/// Checks clauses 16 and 17: a revocation decides as the rows stood before the call.
 pub async fn revoke_decides_by_the_rows_as_they_stood_before<S: TokenStore>(store: &S) {
-    // Each derives from the one before. The filter means the first only, and no longer once that
-    // is revoked.
+    // Each row derives from the row before. The filter matches only the first, and no longer
+    // matches it once it is revoked.
     let mut rows = [row(1, "alice"), derived(2, "alice", 1), derived(3, "alice", 2)];
     rows[1].created_at = at(50);
     rows[2].created_at = at(50);
@@ -85,7 +86,7 @@ pub async fn revoke_decides_by_the_rows_as_they_stood_before<S: TokenStore>(stor
     has(16, store, &rows).await;
 }
 
-/// Checks clause 16, for rows at the greatest revision.
+/// Checks clause 16: a row at the greatest revision is revoked, and keeps its revision.
 pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
     let full = RecordParts { revision: TokenRecord::MAX_REVISION, ..row(1, "alice") };
     let below = RecordParts { revision: TokenRecord::MAX_REVISION - 1, ..row(2, "alice") };
@@ -97,13 +98,13 @@ pub async fn revoke_saturates_the_revision<S: TokenStore>(store: &S) {
         .await;
 }
 
-/// Checks clause 16.
+/// Checks clause 16: the first revocation of a row stays.
 pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
     let (old, other) = (row(1, "alice"), row(2, "alice"));
     put_all(store, &[old.clone(), other.clone()]).await;
     let first = revocation(50, "first");
     answers(16, "a revoke", revoke(store, &Filter::of_id(old.id), &first).await, 1);
-    // A later revocation doesn't overwrite it, nor does one with an earlier instant.
+    // A second revocation does not overwrite it, even with an earlier instant.
     for (seconds, count) in [(60, 1), (40, 0)] {
         let second = revocation(seconds, "second");
         let filter = Filter::of_owner(&owner("alice"));
@@ -114,7 +115,7 @@ pub async fn the_first_revocation_stays<S: TokenStore>(store: &S) {
     }
 }
 
-/// Checks clause 16, on threads: the counts add up.
+/// Checks clause 16, on threads: many revocations at once count each row once.
 pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -136,8 +137,9 @@ pub async fn of_many_revokes_each_row_is_counted_once<S: TokenStore + 'static>(
     }
 }
 
-/// Checks clauses 13, 14, 16 and 18, on threads: a revocation stands against replaces, rotations
-/// and uses that run beside it.
+/// Checks clauses 13, 14, 16 and 18, on threads: nothing that runs beside a revocation undoes it.
+///
+/// Beside it run replaces, rotations and uses.
 pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -181,8 +183,7 @@ pub async fn a_revocation_is_never_undone_by_what_runs_beside_it<S: TokenStore +
     }
 }
 
-/// Checks clause 17, on threads: a line of rotations is revoked, by owner or by family, while it
-/// goes on.
+/// Checks clause 17, on threads: no successor escapes while a line is revoked and rotated at once.
 pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -208,7 +209,7 @@ pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
             }
         });
         let the_revocation: Call<()> = Box::pin(async move {
-            // Lets the line begin.
+            // Lets a few rotations happen first, so that the revocation meets the line midway.
             for _ in 0..round % 4 {
                 list(&*revoking, &filter).await;
             }
@@ -220,8 +221,9 @@ pub async fn no_successor_escapes_a_revoke<S: TokenStore + 'static>(
     }
 }
 
-/// Checks clauses 5 and 17, on threads: tokens are issued under a token while it, its family or its
-/// owner's tokens are revoked.
+/// Checks clauses 5 and 17, on threads: no derived token escapes while its parent is revoked.
+///
+/// The revocation is by id, by family or by owner.
 pub async fn no_derived_token_escapes_a_revoke<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,

@@ -1,5 +1,6 @@
-//! The rows that the clauses are tried on, and calls that fail loudly. They are made by the crate's
-//! public names only, which proves that these are enough to write a store.
+//! Makes the rows for the tests, and calls that fail the test on an error.
+//!
+//! It uses only public names of the crate. That proves that they are enough to write a store.
 
 use std::fmt;
 
@@ -16,7 +17,7 @@ use crate::text::{Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// An instant, so many seconds after the one at which every row is made.
+/// Returns an instant, in seconds after the one at which every row is issued.
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_unix(1_772_366_400 + seconds).unwrap()
 }
@@ -56,7 +57,7 @@ pub(super) fn revocation(seconds: i64, reason: &str) -> Revocation {
     Revocation { at: at(seconds), reason: Reason::new(reason).unwrap(), by }
 }
 
-/// A live row that expires at 1000 seconds, the first of its family.
+/// Makes a live row, the first of its family, that expires at 1000 seconds.
 pub(super) fn row(number: u64, of: &str) -> RecordParts {
     RecordParts {
         id: id(number),
@@ -79,23 +80,23 @@ pub(super) fn row(number: u64, of: &str) -> RecordParts {
     }
 }
 
-/// A row that was issued under a family.
+/// Makes a row that was issued under a family.
 pub(super) fn derived(number: u64, of: &str, family: u64) -> RecordParts {
     RecordParts { derived_from: Some(id(family)), ..row(number, of) }
 }
 
-/// A row after its revocation.
+/// Returns a row as it is after its revocation.
 pub(super) fn revoked_by(row: &RecordParts, revocation: &Revocation) -> RecordParts {
     let revision = row.revision.saturating_add(1).min(TokenRecord::MAX_REVISION);
     RecordParts { revocation: Some(revocation.clone()), seal: None, revision, ..row.clone() }
 }
 
-/// A row after its new form was written.
+/// Returns a row as it is after its new form was written.
 pub(super) fn written(form: &RecordParts) -> RecordParts {
     RecordParts { revision: form.revision + 1, ..form.clone() }
 }
 
-/// The plain insert of a row: no limit, no unique label, no parent.
+/// Makes the insert of a row without a limit, a unique label or a parent.
 pub(super) fn insert_of(row: &RecordParts) -> Insert {
     Insert {
         row: loaded(row),
@@ -106,8 +107,9 @@ pub(super) fn insert_of(row: &RecordParts) -> Insert {
     }
 }
 
-/// The rotation of a row: its successor, its new form, and the request that writes both. The old
-/// one ends at 500 seconds.
+/// Makes the rotation of a row: its successor, its new form, and the request that writes both.
+///
+/// The old row expires at 500 seconds.
 pub(super) fn rotation(old: &RecordParts, number: u64) -> (RecordParts, RecordParts, Supersede) {
     let new = RecordParts {
         family: old.family,
@@ -157,8 +159,7 @@ pub(super) fn answers<T: PartialEq + fmt::Debug>(clause: u8, what: &str, answer:
     hold(clause, answer == right, format_args!("{what} was answered {answer:?}, not {right:?}"));
 }
 
-/// The answer of the store. An error fails the test: a store that works can do all that it is
-/// asked.
+/// Returns the answer of the store. An error fails the test, as the store should be working.
 #[track_caller]
 pub(super) fn answered<T>(answer: Result<T, StoreError>) -> T {
     match answer {
@@ -175,7 +176,7 @@ pub(super) async fn supersede<S: TokenStore>(store: &S, supersede: &Supersede) -
     answered(store.supersede(supersede).await)
 }
 
-/// Puts a row there as it is.
+/// Puts a row into the store exactly as it is, in any state.
 pub(super) async fn put<S: TokenStore>(store: &S, row: &RecordParts) {
     let answer = insert(store, &insert_of(row)).await;
     answers(4, "the plain insert of a new row", answer, Inserted::Done);
@@ -215,7 +216,7 @@ pub(super) async fn list<S: TokenStore>(store: &S, filter: &Filter) -> Vec<Row> 
     answered(store.list(filter, Page::first(10_000)).await)
 }
 
-/// The row with this id, which must be there and readable.
+/// Returns the row with this id. It must exist and be readable.
 pub(super) async fn stored<S: TokenStore>(store: &S, id: TokenId) -> RecordParts {
     match parts_of(answered(store.find(id).await).as_ref()) {
         Some(parts) => parts,
@@ -227,7 +228,7 @@ pub(super) fn parts_of(row: Option<&Row>) -> Option<RecordParts> {
     row.and_then(Row::record).cloned().map(TokenRecord::into_parts)
 }
 
-/// Fails the test unless the store has just these rows, field for field, by `find` and by `list`.
+/// Fails the test unless the store has exactly these rows, by `find` and by `list`.
 pub(super) async fn has<S: TokenStore>(clause: u8, store: &S, rows: &[RecordParts]) {
     let mut expected: Vec<&RecordParts> = rows.iter().collect();
     expected.sort_by_key(|row| row.id);
@@ -242,7 +243,7 @@ pub(super) async fn has<S: TokenStore>(clause: u8, store: &S, rows: &[RecordPart
     }
 }
 
-/// Fails the test unless a row is the right one, field for field.
+/// Fails the test unless a row is the expected one in every field.
 #[track_caller]
 pub(super) fn is_row(clause: u8, method: &str, row: Option<&RecordParts>, right: &RecordParts) {
     let id = right.id;
@@ -257,8 +258,9 @@ pub(super) fn is_row(clause: u8, method: &str, row: Option<&RecordParts>, right:
     }
 }
 
-/// The name of the first field in which two rows differ. A new field that is not compared here
-/// doesn't compile.
+/// Returns the name of the first field in which two rows differ.
+///
+/// It destructures the rows, so that it does not compile if a new field is not compared here.
 fn first_difference(one: &RecordParts, other: &RecordParts) -> Option<&'static str> {
     let RecordParts {
         id,

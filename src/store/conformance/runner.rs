@@ -1,4 +1,4 @@
-//! Runs the task of a test, by the host's own runner if there is one.
+//! Runs the task of a test, with the host's own runner if there is one.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// The future of one test, which a runner runs.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Runs a task to its end, on the calling thread or another.
+/// Runs a task to its end, on the calling thread or another. It must not return before that.
 pub type Runner = fn(Task);
 
-/// Runs a task of a store whose futures need no runtime.
+/// Runs a task to its end without a runtime: the default, for a store that needs none.
 pub fn block_on(task: Task) {
     crate::block_on::block_on(task);
 }
 
-/// Runs a task and checks that the runner brought it to its end: a runner that drops tasks would
-/// pass every test. Each `#[test]` that [`tests!`](super::tests) makes calls it.
+/// Runs a task, and checks that the runner ran it to its end.
+///
+/// Without the check, a runner that drops tasks would pass every test. Each `#[test]` that
+/// [`tests!`](super::tests) makes calls it.
 #[doc(hidden)]
 pub fn run(runner: Runner, task: Task) {
     let finished = Arc::new(AtomicBool::new(false));

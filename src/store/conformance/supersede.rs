@@ -1,4 +1,4 @@
-//! Clauses 8 to 10.
+//! Tests clauses 8 to 10.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use super::runner::Runner;
 use crate::record::{RecordParts, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, Supersede, Superseded, TokenStore};
 
-/// Checks clause 8.
+/// Checks clause 8: both rows are written in one step, and the last use stays.
 pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let bystander = row(9, "alice");
     let old = RecordParts { last_use: Some(used(5)), revision: 3, ..row(1, "alice") };
     put_all(store, &[old.clone(), bystander.clone()]).await;
 
-    // The engine's form may be older than a use that was written meanwhile.
+    // A use may have been written since the engine read the row, so the form lacks it.
     let (new, form, mut rotate) = rotation(&old, 2);
     let stale_use = RecordParts { last_use: Some(used(1)), ..form.clone() };
     rotate.superseded = loaded(&stale_use);
@@ -22,7 +22,7 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     let mut rows = vec![written(&form), new.clone(), bystander.clone()];
     has(8, store, &rows).await;
 
-    // The last use of a form is not written either if the row has none.
+    // If the row has no last use, the form's last use must not be written.
     let (newer, form, mut rotate) = rotation(&new, 3);
     let made_up = RecordParts { last_use: Some(used(400)), ..form.clone() };
     rotate.superseded = loaded(&made_up);
@@ -32,7 +32,7 @@ pub async fn supersede_writes_both_rows_in_one_step<S: TokenStore>(store: &S) {
     has(8, store, &rows).await;
 }
 
-/// Checks clause 8, if the row has changed since the engine read it.
+/// Checks clause 8: nothing changes if the row has changed since the engine read it.
 pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S) {
     let changed = RecordParts { revision: 3, ..row(1, "alice") };
     let revoked = revoked_by(&row(2, "alice"), &revocation(1, "x"));
@@ -56,7 +56,7 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     }
 }
 
-/// Checks clause 4.
+/// Checks clause 4: `supersede` never overwrites a row.
 pub async fn supersede_never_overwrites<S: TokenStore>(store: &S) {
     let rows = [row(1, "alice"), row(2, "alice"), row(3, "bob")];
     put_all(store, &rows).await;
@@ -68,7 +68,7 @@ pub async fn supersede_never_overwrites<S: TokenStore>(store: &S) {
         answers(4, "a rotation to an id that is taken", answer, Superseded::IdTaken);
         has(4, store, &rows).await;
     }
-    // That answers first.
+    // A taken id decides the answer, even if the row is stale, too.
     let (_, _, mut rotate) = rotation(&RecordParts { revision: 7, ..rows[0].clone() }, 9);
     rotate.row = loaded(&rows[1]);
     let answer = supersede(store, &rotate).await;
@@ -76,7 +76,7 @@ pub async fn supersede_never_overwrites<S: TokenStore>(store: &S) {
     has(4, store, &rows).await;
 }
 
-/// Checks clause 8, on threads: of many rotations one succeeds, and there is one successor.
+/// Checks clause 8, on threads: of many rotations of one row, one is done.
 pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -101,7 +101,7 @@ pub async fn of_many_supersedes_of_one_row_one_is_done<S: TokenStore + 'static>(
     }
 }
 
-/// Checks clause 9.
+/// Checks clause 9: the unused successor that is replaced is revoked.
 pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenStore>(store: &S) {
     let (successor, form, _) = rotation(&row(1, "alice"), 2);
     let old = written(&form);
@@ -113,7 +113,7 @@ pub async fn supersede_revokes_the_unused_successor_that_it_replaces<S: TokenSto
     has(9, store, &[written(&form), new, replaced]).await;
 }
 
-/// Checks clause 9, if the successor is gone, was used, has a successor, is revoked or was changed.
+/// Checks clause 9: nothing changes if the successor is gone, used, superseded, revoked or changed.
 pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store: &S) {
     let old = RecordParts { successor: Some(id(2)), revision: 1, ..row(1, "alice") };
     let of_the_family = |number| RecordParts { family: id(1), ..row(number, "alice") };
@@ -148,8 +148,9 @@ pub async fn supersede_of_a_used_successor_changes_nothing<S: TokenStore>(store:
     }
 }
 
-/// Checks clauses 8 and 9, on threads: the old token's rotation replaces the successor, which is
-/// itself rotated meanwhile.
+/// Checks clauses 8 and 9, on threads: a successor is not both replaced and superseded.
+///
+/// One rotation of the old token replaces the successor while another rotates the successor.
 pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -181,7 +182,7 @@ pub async fn a_successor_is_not_both_replaced_and_superseded<S: TokenStore + 'st
     }
 }
 
-/// Checks clause 10.
+/// Checks clause 10: a rotation can revoke what was issued under the family.
 pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(store: &S) {
     let old = RecordParts { family: id(50), ..row(1, "alice") };
     let children = [derived(2, "alice", 50), derived(3, "alice", 50)];
@@ -212,8 +213,9 @@ pub async fn supersede_revokes_what_was_issued_under_the_family<S: TokenStore>(s
     has(10, store, &[&rows[..], &revoked_children].concat()).await;
 }
 
-/// Checks clauses 5 and 10, on threads: tokens are issued under a token while that is rotated
-/// without overlap.
+/// Checks clauses 5 and 10, on threads: no derived token escapes a rotation that revokes them.
+///
+/// Tokens are issued under a token while it is rotated without overlap.
 pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -240,7 +242,7 @@ pub async fn no_derived_token_escapes_a_rotation_that_revokes_them<S: TokenStore
         let rotating = Arc::clone(store);
         let waits = round % 4;
         let line: Call<()> = Box::pin(async move {
-            // Lets the others begin.
+            // Lets some of the inserts happen first, so that the rotation meets them midway.
             for _ in 0..waits {
                 list(&*rotating, &Filter::of_id(rotate.row.id())).await;
             }

@@ -1,4 +1,4 @@
-//! Clause 18.
+//! Tests clause 18.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::runner::Runner;
 use crate::record::{LastUse, RecordParts};
 use crate::store::TokenStore;
 
-/// Checks clause 18.
+/// Checks clause 18: a use never replaces a later one.
 pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     let from = |seconds, address: Option<&str>, client: Option<&str>| LastUse {
         at: at(seconds),
@@ -33,7 +33,7 @@ pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
         }
         has(18, store, &rows).await;
     }
-    // One batch may name a row twice, in either order.
+    // A batch may name a row twice, with the later use first or last.
     touch(store, &[(id(2), used(30)), (id(2), used(31)), (id(1), used(31)), (id(1), used(30))])
         .await;
     rows.iter_mut().for_each(|row| row.last_use = Some(used(31)));
@@ -42,12 +42,12 @@ pub async fn touch_goes_forwards_only<S: TokenStore>(store: &S) {
     has(18, store, &rows).await;
 }
 
-/// Checks clause 18: a use that a broken clock wrote is replaced.
+/// Checks clause 18: a stored use far in the future, from a broken clock, is replaced.
 pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) {
     let mut rows = [row(1, "alice"), row(2, "alice")];
     put_all(store, &rows).await;
     touch(store, &[(id(1), used(1301)), (id(2), used(1300))]).await;
-    // More than five minutes after 1000 seconds is 1301.
+    // 1301 is the first second that is more than five minutes after 1000.
     let uses = [(id(1), used(999)), (id(2), used(999))];
     answered(store.touch(&uses, at(1000)).await);
     rows[0].last_use = Some(used(999));
@@ -55,7 +55,7 @@ pub async fn touch_overwrites_a_use_far_in_the_future<S: TokenStore>(store: &S) 
     has(18, store, &rows).await;
 }
 
-/// Checks clause 18, for rows of every state.
+/// Checks clause 18: a touch changes nothing but the last use, in rows of every state.
 pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     let mut rows = population();
     put_all(store, &rows).await;
@@ -65,7 +65,7 @@ pub async fn touch_changes_nothing_else<S: TokenStore>(store: &S) {
     has(18, store, &rows).await;
 }
 
-/// Checks clause 18, for a batch of the size that the engine writes.
+/// Checks clause 18: a batch may be as large as the engine's.
 pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     let mut rows: Vec<_> = (0..20).map(|number| row(50 * number, "alice")).collect();
     put_all(store, &rows).await;
@@ -77,7 +77,7 @@ pub async fn touch_takes_a_thousand_uses<S: TokenStore>(store: &S) {
     has(18, store, &rows).await;
 }
 
-/// Checks clause 18, on threads.
+/// Checks clause 18, on threads: of many touches at once, the latest use stays.
 pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'static>(
     store: &Arc<S>,
     runner: Runner,
@@ -87,7 +87,7 @@ pub async fn of_many_touches_at_once_the_latest_use_stays<S: TokenStore + 'stati
         put_all(&**store, &rows).await;
         let call = |number: u64| -> Call<()> {
             let (store, mut ids) = (Arc::clone(store), rows.clone().map(|row| row.id));
-            // Every second thread takes the other order: locks of rows must not wait in a circle.
+            // Every second batch is reversed: a store that locks row by row would deadlock.
             if number.is_multiple_of(2) {
                 ids.reverse();
             }

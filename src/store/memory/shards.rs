@@ -1,12 +1,14 @@
 //! [`Shards`]: a map that many threads read at once and few change.
 //!
-//! The map is cut into shards by id, so that a reader isn't stopped by a change of other rows.
+//! The map is divided into shards by id, so that a change of some rows doesn't block readers of
+//! others.
 //!
-//! Each shard is behind many locks, any one of which is enough to read it. A single `RwLock` would
-//! be a bottleneck, though nobody waits for it: each reader writes to its counter of readers, so
-//! the cache line that holds the counter moves from core to core, and two cores read hardly faster
-//! than one. Here each thread uses a lock of its own, its stripe, which other threads hardly ever
-//! touch. A change takes all locks of the shards that it writes to.
+//! Each shard has 32 locks, called stripes. A reader takes one of them; a change takes all of them.
+//!
+//! Why not a single `RwLock`? It would be a bottleneck even if no reader ever waits. Each reader
+//! writes to the lock's counter of readers. The cache line with that counter then moves from core
+//! to core, and two cores read hardly faster than one. Here each thread reads through a stripe of
+//! its own, which other threads rarely touch.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +17,10 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 use crate::token::{IdMap, TokenId};
 
 const SHARDS: usize = 16;
-/// More than the cores of most machines, so that threads which read at once rarely share a stripe.
+/// More than most machines have cores, so that threads that read at once rarely share a stripe.
 const STRIPES: usize = 32;
 
-/// A map by id.
+/// A map by id, in shards.
 pub(super) struct Shards<V>(Box<[Striped<IdMap<V>>]>);
 
 impl<V: Clone> Shards<V> {
@@ -26,19 +28,20 @@ impl<V: Clone> Shards<V> {
         Shards((0..SHARDS).map(|_| Striped::new()).collect())
     }
 
+    /// Returns a copy of the value with this id.
     pub(super) fn get(&self, id: TokenId) -> Option<V> {
         self.0[shard_of(id)].read(|shard| shard.get(&id).cloned())
     }
 
-    /// Shows every value to a function, in no order.
+    /// Calls a function with every value, in no particular order.
     pub(super) fn for_each(&self, mut show: impl FnMut(&V)) {
         self.0.iter().for_each(|shard| shard.read(|shard| shard.values().for_each(&mut show)));
     }
 
-    /// Waits until nobody else reads or changes the shards of these ids, and holds them.
+    /// Waits until no other thread reads or changes the shards of these ids, and locks them.
     ///
-    /// Only one change at a time may do this: two that need the same shards in another order would
-    /// wait for each other. A reader holds one lock only, so it waits in no circle.
+    /// Only one change at a time may call this. Two that lock the same shards in different order
+    /// would deadlock. A reader can't be part of a deadlock, as it holds one lock only.
     pub(super) fn lock(&self, ids: impl IntoIterator<Item = TokenId>) -> Locked<'_, V> {
         let mut locked = BTreeMap::new();
         for shard in ids.into_iter().map(shard_of) {
@@ -48,12 +51,13 @@ impl<V: Clone> Shards<V> {
     }
 }
 
-/// By the lowest bits, which the hash of the map does not use alone.
+/// Returns the shard of an id, by its lowest bits. The map's hash uses the other bits, too, so ids
+/// of one shard still spread over its buckets.
 fn shard_of(id: TokenId) -> usize {
     id.as_u64() as usize % SHARDS
 }
 
-/// The shards of some ids, while nobody else reads or changes them.
+/// The shards of some ids, while no other thread reads or changes them.
 pub(super) struct Locked<'a, V>(BTreeMap<usize, Exclusive<'a, IdMap<V>>>);
 
 impl<V> Locked<'_, V> {
@@ -71,18 +75,18 @@ impl<V> Locked<'_, V> {
     }
 }
 
-/// A value behind many locks, any one of which is enough to read it.
+/// A value behind many locks. Any one of them is enough to read it; all are needed to change it.
 struct Striped<T>(Box<[Stripe<T>; STRIPES]>);
 
-/// A lock on the one value. It is `None` only while a change holds every stripe.
+/// One of the locks on the value. It is `None` only while a change holds every stripe.
 ///
-/// The alignment keeps two stripes out of one cache line: 128 bytes, as many processors fetch lines
-/// in pairs.
+/// The alignment keeps two stripes out of one cache line. It is 128 bytes and not 64, as many
+/// processors fetch lines in pairs.
 #[repr(align(128))]
 struct Stripe<T>(RwLock<Option<Arc<T>>>);
 
 thread_local! {
-    /// The stripe in which this thread reads.
+    /// The stripe through which this thread reads.
     static STRIPE: usize = {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         THREADS.fetch_add(1, Ordering::Relaxed) % STRIPES
@@ -96,7 +100,7 @@ impl<T: Default> Striped<T> {
         Striped(Box::new(std::array::from_fn(stripe)))
     }
 
-    /// Reads the value, under one lock.
+    /// Reads the value under this thread's stripe.
     #[expect(clippy::expect_used, reason = "a change gives the value back before it unlocks")]
     fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
         let stripe = &self.0[STRIPE.with(|stripe| *stripe)].0;
@@ -104,9 +108,9 @@ impl<T: Default> Striped<T> {
         read(value.as_deref().expect("every stripe that is not locked by a change has the value"))
     }
 
-    /// Waits until nobody else reads or changes the value, and holds it.
+    /// Waits until no other thread reads or changes the value, and locks it.
     ///
-    /// A poisoned lock is good: a change decides first and writes after, so a panic leaves none
+    /// A poisoned lock is safe to use: a change decides before it writes, so a panic leaves nothing
     /// half done.
     #[expect(clippy::expect_used, reason = "nobody but the stripes holds the value")]
     fn lock(&self) -> Exclusive<'_, T> {
@@ -114,21 +118,23 @@ impl<T: Default> Striped<T> {
             .0
             .each_ref()
             .map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));
-        // The value leaves its `Arc`, so that a change works on it in place. Only the last stripe
-        // that is emptied gives it away.
+        // Takes the value out of its `Arc`, so that a change works in place instead of on a copy of
+        // the whole shard. `into_inner` returns it for the last stripe only: until then other
+        // stripes still hold it.
         let value = stripes.iter_mut().find_map(|stripe| stripe.take().and_then(Arc::into_inner));
         let value = value.expect("the last of all stripes owns the value");
         Exclusive { value, stripes }
     }
 }
 
-/// The value, while nobody else reads or changes it.
+/// The value, while no other thread reads or changes it.
 struct Exclusive<'a, T: Default> {
     value: T,
     stripes: [RwLockWriteGuard<'a, Option<Arc<T>>>; STRIPES],
 }
 
-/// Gives the value back to every stripe, even if the change panicked.
+/// Puts the value back into every stripe, even if the change panicked. A reader must always find
+/// it.
 impl<T: Default> Drop for Exclusive<'_, T> {
     fn drop(&mut self) {
         let value = Arc::new(std::mem::take(&mut self.value));

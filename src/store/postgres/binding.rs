@@ -1,4 +1,4 @@
-//! How a record and a filter are bound to a statement, and how a row is read.
+//! Binds records and filters to statements, and reads rows.
 
 use tokio_postgres::types::{ToSql, Type};
 
@@ -7,11 +7,13 @@ use crate::record::{CLOCK_TOLERANCE, Revocation};
 use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
-/// A value to bind, with its type: so nothing has to be prepared first, and the server plans each
-/// statement for its values.
+/// A value to bind, with its type.
+///
+/// With the types, a statement need not be prepared first: it takes one round trip, and the server
+/// plans it for its values.
 pub(super) type Parameter<'v> = (&'v (dyn ToSql + Sync), Type);
 
-/// The parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
+/// Returns the parameters of [`FILTER`](crate::store::postgres_sql::FILTER), in its order.
 pub(super) fn filter_params<'f>(filter: &'f FilterColumns<'_>) -> [Parameter<'f>; 12] {
     let FilterColumns {
         id,
@@ -51,16 +53,18 @@ pub(super) struct RevocationParams<'r> {
 }
 
 impl<'r> RevocationParams<'r> {
+    /// Takes the values of a revocation.
     pub(super) fn of(Revocation { at, reason, by }: &'r Revocation) -> RevocationParams<'r> {
         RevocationParams { at: at.as_unix(), reason: reason.as_str(), by: by.to_string() }
     }
 
+    /// Returns when, why and by whom.
     pub(super) fn params(&self) -> [Parameter<'_>; 3] {
         [(&self.at, Type::INT8), (&self.reason, Type::TEXT), (&self.by, Type::TEXT)]
     }
 }
 
-/// The parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
+/// Returns the parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
 pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23] {
     [
         (&columns.id, Type::INT8),
@@ -89,8 +93,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23]
     ]
 }
 
-/// The parameters of [`REPLACE`](crate::store::postgres_sql::REPLACE): the forms' columns, each an
-/// array.
+/// The parameters of [`REPLACE`](crate::store::postgres_sql::REPLACE): an array for each column of
+/// the forms.
 pub(super) struct FormArrays<'c> {
     digests: Vec<Option<&'c [u8]>>,
     seals: Vec<Option<&'c [u8]>>,
@@ -99,6 +103,7 @@ pub(super) struct FormArrays<'c> {
 }
 
 impl<'c> FormArrays<'c> {
+    /// Collects the columns of the forms.
     pub(super) fn of(forms: &'c [RowColumns<'_>]) -> FormArrays<'c> {
         let text = |column: fn(&'c RowColumns<'_>) -> Option<&'c str>| {
             forms.iter().map(column).collect::<Vec<_>>()
@@ -131,6 +136,7 @@ impl<'c> FormArrays<'c> {
         }
     }
 
+    /// Returns the arrays, in the order of the first 17 `RowColumns`.
     pub(super) fn params(&self) -> [Parameter<'_>; 17] {
         let [owners, labels, scopes, resources, networks, attributes, issued_by] =
             self.texts.each_ref().map(|texts| (texts as _, Type::TEXT_ARRAY));
@@ -160,7 +166,7 @@ impl<'c> FormArrays<'c> {
     }
 }
 
-/// The instants of a cutoff, in the order of the statements that purge.
+/// Returns the instants of a cutoff, in the order of the statements that purge.
 pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 4] {
     let PurgeCutoff { ended_by, unused_since, now } = cutoff;
     let believed_until = now.saturating_add(CLOCK_TOLERANCE);
@@ -169,11 +175,14 @@ pub(super) fn params_of_cutoff(cutoff: &PurgeCutoff) -> [Option<i64>; 4] {
 }
 
 /// Reads a row of [`FIND`](crate::store::postgres_sql::FIND) or
-/// [`LIST`](crate::store::postgres_sql::LIST). A row that makes no sense is damaged, and no error.
+/// [`LIST`](crate::store::postgres_sql::LIST).
+///
+/// A row that can't be decoded is damaged, not an error.
 pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     let columns =
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
-    // Both statements select rows by ids that can be one.
+    // Both statements select only rows with a number that can be an id, so this is never reached
+    // with a server that does what it was asked.
     columns
         .into_row()
         .ok_or_else(|| Problem::Local("PostgreSQL answered a row that was not asked for".into()))

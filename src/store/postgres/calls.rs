@@ -1,5 +1,7 @@
-//! The methods of [`TokenStore`]: for [`PostgresStore`], and each change as the statements of one
-//! transaction.
+//! The methods of [`TokenStore`] for [`PostgresStore`], and the statements of each change.
+//!
+//! A change is one transaction at READ COMMITTED. `sql.md` says why, and in which order the
+//! statements must run.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +36,7 @@ impl TokenStore for PostgresStore {
         self.change(supersede).await
     }
 
-    /// One round trip, once the statement is prepared on the connection.
+    /// Takes one round trip once the statement is prepared on the connection.
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
         Ok(self.read(Read::One(id)).await?.pop())
     }
@@ -67,8 +69,10 @@ impl TokenStore for PostgresStore {
         self.change(&KeysInUse).await
     }
 
-    /// Names what is on the tables and isn't the store's or the host's, indexes that are missing,
-    /// keys that are missing in the set, and a server that may forget changes.
+    /// Describes what is wrong with the tables, for a log.
+    ///
+    /// It finds objects that the host did not name, missing indexes and keys that the set of keys
+    /// lacks. It also finds settings by which the server may forget changes.
     async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
         self.change(&Diagnose(&self.known)).await
     }
@@ -80,20 +84,20 @@ pub(super) struct Revoke<'c>(pub(super) &'c Filter, pub(super) &'c Revocation);
 /// The arguments of [`TokenStore::touch`].
 pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Timestamp);
 
-/// The arguments of [`TokenStore::purge`], and the page at which the walk begins.
+/// The arguments of [`TokenStore::purge`], and the page at which the walk for dead rows begins.
 pub(super) struct PurgeAtMost<'c> {
     pub(super) purge: &'c Purge,
     pub(super) limit: u32,
     pub(super) from: i64,
 }
 
-/// [`TokenStore::keys_in_use`].
+/// The call of [`TokenStore::keys_in_use`].
 pub(super) struct KeysInUse;
 
-/// [`TokenStore::diagnose`], with what the host says is its own.
+/// The call of [`TokenStore::diagnose`], with the names of the host's own objects.
 pub(super) struct Diagnose<'c>(pub(super) &'c Known);
 
-/// `insert`.
+/// Makes the change of [`TokenStore::insert`].
 impl TransactionCall for Insert {
     type Output = Inserted;
 
@@ -102,7 +106,9 @@ impl TransactionCall for Insert {
         let Some(new) = row.record() else {
             return Ok(Inserted::Stale);
         };
-        // Before anything is counted: what a concurrent insert adds must be seen.
+        // Before anything is counted. A concurrent insert for this owner then either has committed,
+        // and is counted, or waits here until this one has. A row lock can't do this: the other
+        // insert's row is not there yet to be locked.
         if limit.is_some() || *unique_label {
             statements.lock_owner(new.owner()).await?;
         }
@@ -111,7 +117,8 @@ impl TransactionCall for Insert {
             None => Vec::new(),
         };
         let conflicts = statements.insert_conflicts(new, *live).await?;
-        // The rules see the parent alone, which is enough for their first two refusals.
+        // The rules see only the parent, not the owner's other rows. That is enough for `IdTaken`
+        // and `Stale`; the other answers of the rules are ignored.
         match rules::insert(self, conflicts.id_taken, &of_same_owner(row, parents)).answer {
             refusal @ (Inserted::IdTaken | Inserted::Stale) => return Ok(refusal),
             Inserted::Done | Inserted::LimitReached | Inserted::LabelTaken => {}
@@ -122,13 +129,13 @@ impl TransactionCall for Insert {
         if *unique_label && conflicts.label_taken {
             return Ok(Inserted::LabelTaken);
         }
-        // Another transaction may have taken the id since.
+        // Another transaction may have taken the id since it was looked up.
         let is_done = statements.insert_row(new).await?;
         Ok(if is_done { Inserted::Done } else { Inserted::IdTaken })
     }
 }
 
-/// `supersede`.
+/// Makes the change of [`TokenStore::supersede`].
 impl TransactionCall for Supersede {
     type Output = Superseded;
 
@@ -141,12 +148,13 @@ impl TransactionCall for Supersede {
         let locked = of_same_owner(row, statements.lock_rows(needed).await?);
         let live = LiveAt::now(Timestamp::MIN); // nothing is asked about live rows
         let id_taken = statements.insert_conflicts(new, live).await?.id_taken;
-        // The rules see the locked rows alone. What derives from them decides nothing.
+        // The rules see only the locked rows. Rows that derive from them don't change the answer.
         let answer = rules::supersede(self, id_taken, &locked).answer;
         if answer != Superseded::Done {
             return Ok(answer);
         }
-        // Another transaction may have taken the id since.
+        // Another transaction may have taken the id since it was looked up. This comes first, as
+        // nothing may be written yet if the answer is a refusal.
         if !statements.insert_row(new).await? {
             return Ok(Superseded::IdTaken);
         }
@@ -164,13 +172,14 @@ impl TransactionCall for Supersede {
 /// The argument of [`TokenStore::replace`].
 pub(super) struct ReplaceAll<'c>(pub(super) &'c [Replace]);
 
-/// `replace`.
+/// Makes the change of [`TokenStore::replace`].
 impl TransactionCall for ReplaceAll<'_> {
     type Output = Vec<Replaced>;
 
-    /// Decides one by one, and writes together what can be: a reseal is one statement.
+    /// Decides one by one, and writes as many forms together as it can: a reseal is one statement.
     async fn run(&self, statements: &Statements<'_>) -> Result<Vec<Replaced>, Problem> {
-        // All locks first, in one order, as two batches may hold the same rows.
+        // All locks are taken first, owners and then rows, each in order. Two batches may name the
+        // same rows in another order, and would deadlock if each locked as it goes.
         let labelled = self.0.iter().filter(|replace| replace.unique_label);
         for owner in labelled.filter_map(|replace| replace.row.owner()).collect::<BTreeSet<_>>() {
             statements.lock_owner(owner).await?;
@@ -181,12 +190,14 @@ impl TransactionCall for ReplaceAll<'_> {
         for replace in self.0 {
             let Replace { row, live, unique_label, revokes_derived } = replace;
             let locked: Vec<Row> = rows.get(&row.id()).cloned().into_iter().collect();
-            // The rules see the row alone: its other facts are asked below.
+            // The rules see only this row. Labels and derived rows are asked for below.
             let decision = rules::replace(replace, &of_same_owner(row, locked));
             let (Replaced::Done, Some(form)) = (decision.answer, row.record()) else {
                 answers.push(decision.answer);
                 continue;
             };
+            // What is decided and not written yet must be written now if a statement below looks at
+            // other rows, or if the same row comes again: one UPDATE changes a row only once.
             let asks_others = *unique_label || revokes_derived.is_some();
             if asks_others || unwritten.contains_key(&row.id()) {
                 let forms: Vec<_> = mem::take(&mut unwritten).into_values().collect();
@@ -200,7 +211,7 @@ impl TransactionCall for ReplaceAll<'_> {
             if let Some(revocation) = revokes_derived {
                 statements.write_forms(&[form]).await?;
                 statements.revoke_derived(form, revocation, NO_ID).await?;
-                // A later form of the batch may be of a row that is revoked now.
+                // Read again: a later form of the batch may be of a row that was just revoked.
                 rows = by_id(statements.lock_rows(ids.iter().copied()).await?);
             } else {
                 unwritten.insert(row.id(), form);
@@ -212,16 +223,17 @@ impl TransactionCall for ReplaceAll<'_> {
     }
 }
 
-/// The rows of the owner of `row`, the only ones that the rules may be asked about.
+/// Returns the rows with the same owner as `row`: the rules must see no others.
 fn of_same_owner(row: &Row, rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().filter(|other| other.owner() == row.owner()).collect()
 }
 
+/// Indexes rows by id.
 fn by_id(rows: Vec<Row>) -> BTreeMap<TokenId, Row> {
     rows.into_iter().map(|row| (row.id(), row)).collect()
 }
 
-/// `revoke`.
+/// Makes the change of [`TokenStore::revoke`].
 impl TransactionCall for Revoke<'_> {
     type Output = u64;
 
@@ -237,7 +249,7 @@ impl TransactionCall for Revoke<'_> {
     }
 }
 
-/// `touch`.
+/// Makes the change of [`TokenStore::touch`].
 impl TransactionCall for Touch<'_> {
     type Output = ();
 
@@ -249,7 +261,8 @@ impl TransactionCall for Touch<'_> {
             let times: Vec<i64> = uses.values().map(|last_use| last_use.at.as_unix()).collect();
             let addresses: Vec<Option<String>> =
                 uses.values().map(|last_use| last_use.address.map(|a| a.to_string())).collect();
-            // As it is read back. PostgreSQL's texts hold no NUL, which is left out, too.
+            // Cleaned here as it is when it is read. PostgreSQL's texts can't hold a NUL, and this
+            // removes it.
             let clients: Vec<Option<Cow<'_, str>>> = uses
                 .values()
                 .map(|last_use| last_use.client.as_deref().map(clean_client))
@@ -270,12 +283,12 @@ impl TransactionCall for Touch<'_> {
     }
 }
 
-/// `purge`.
+/// Makes the change of [`TokenStore::purge`].
 impl TransactionCall for PurgeAtMost<'_> {
-    /// How many rows it deleted, and where the next walk begins.
+    /// How many rows it deleted, and the page at which the next walk begins.
     type Output = (u64, i64);
 
-    /// A purge of dead rows deletes few, but may have to look at very many.
+    /// A purge of dead rows deletes few rows, but may have to read very many.
     fn may_take_long(&self) -> bool {
         matches!(self.purge, Purge::Dead(_))
     }
@@ -289,7 +302,7 @@ impl TransactionCall for PurgeAtMost<'_> {
             }
             Purge::Dead(cutoff) => {
                 let (count, next) = statements.purge_dead(cutoff, limit, *from).await?;
-                // The last batch of a clean-up.
+                // Only after the last batch of a clean-up: this reads whole tables.
                 if count < limit {
                     statements.purge_leftovers().await?;
                 }
@@ -299,8 +312,10 @@ impl TransactionCall for PurgeAtMost<'_> {
     }
 }
 
-/// Repeated while another transaction was in between: a row may be found and, once it is locked,
-/// no longer match. The next pass finds others in its place.
+/// Deletes rows that a filter matches, at most `limit`.
+///
+/// It repeats while another transaction interferes. A row may be found, and no longer match once it
+/// is locked. It then took a place in the limit, and the next pass finds another row for it.
 async fn purge_matching(
     filter: &Filter,
     limit: i64,
@@ -320,7 +335,7 @@ async fn purge_matching(
     }
 }
 
-/// `keys_in_use`.
+/// Makes the call of [`TokenStore::keys_in_use`].
 impl TransactionCall for KeysInUse {
     type Output = Vec<KeyId>;
 
@@ -329,11 +344,11 @@ impl TransactionCall for KeysInUse {
     }
 }
 
-/// `diagnose`.
+/// Makes the call of [`TokenStore::diagnose`].
 impl TransactionCall for Diagnose<'_> {
     type Output = Vec<String>;
 
-    /// It walks through the whole table.
+    /// It scans the whole table.
     fn may_take_long(&self) -> bool {
         true
     }
@@ -343,8 +358,10 @@ impl TransactionCall for Diagnose<'_> {
     }
 }
 
-/// Splits uses into batches with each id at most once, in their order. An UPDATE changes a row
-/// once, so a second use of an id must be compared by a later statement.
+/// Splits uses into batches with each id at most once, in their order.
+///
+/// One UPDATE changes a row only once. So a second use of an id needs a later statement, which
+/// compares it with the first.
 fn each_id_once(uses: &[(TokenId, LastUse)]) -> Vec<BTreeMap<TokenId, &LastUse>> {
     let mut batches: Vec<BTreeMap<TokenId, &LastUse>> = Vec::new();
     for (id, last_use) in uses {

@@ -1,5 +1,7 @@
-//! What stands on the tables beside them: triggers, rules and row-level security can keep a change
-//! out while the server reports it as done.
+//! Finds objects on the tables that this library did not make.
+//!
+//! Triggers, rules and row-level security can keep a change out while the server reports it as
+//! done.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,13 +10,13 @@ use super::error::Problem;
 use super::statements::Statements;
 use crate::store::TableName;
 
-/// The names of triggers, rules, policies and relations that the host says are its own.
+/// The names of triggers, rules, policies and relations that belong to the host.
 pub(super) type Known = Arc<BTreeSet<String>>;
 
-/// Selects what is on the tables: its kind, its name and the table (text). A table that is not
-/// there is of the kind `missing`.
+/// Selects the objects on the tables: kind, name and table (text). A table that does not exist has
+/// the kind `missing`.
 ///
-/// The triggers of foreign keys are PostgreSQL's own, and left out. So is what is disabled.
+/// It leaves out what is disabled, and PostgreSQL's internal triggers for foreign keys.
 const OBJECTS: &str = "
     WITH ours AS (
         SELECT name, to_regclass(name)::oid AS oid
@@ -47,7 +49,7 @@ const OBJECTS: &str = "
     WHERE relkind = 'r'
     ORDER BY 3, 1, 2";
 
-/// Selects the indexes of the schema (text) that are missing or can't be used.
+/// Selects the indexes of `schema.sql` (text) that are missing or invalid.
 const MISSING_INDEXES: &str = "
     SELECT name FROM unnest(ARRAY['of_owner', 'of_family', 'derived', 'by_expiry']) AS each (name)
     WHERE NOT EXISTS (
@@ -56,7 +58,7 @@ const MISSING_INDEXES: &str = "
             AND relname LIKE '%\\_' || replace(name, '_', '\\_')
     )";
 
-/// Selects keys (bigint) of unrevoked rows that the set of keys lacks.
+/// Selects keys (bigint) of unrevoked rows that the set of keys lacks, at most 20.
 const MISSING_KEYS: &str = "
     SELECT DISTINCT key_id FROM app_tokens
     WHERE revoked_at IS NULL
@@ -64,7 +66,7 @@ const MISSING_KEYS: &str = "
             SELECT FROM app_tokens_keys WHERE app_tokens_keys.key_id = app_tokens.key_id)
     ORDER BY key_id LIMIT 20";
 
-/// Selects settings (text) by which the server may forget a change that it has answered.
+/// Selects settings (text) by which the server may forget a change that it has reported as done.
 const FORGETFUL: &str = "
     SELECT name FROM unnest(ARRAY['fsync', 'synchronous_commit', 'full_page_writes']) AS each (name)
     WHERE current_setting(name) = 'off'";
@@ -73,12 +75,12 @@ const FORGETFUL: &str = "
 pub(super) struct Objects {
     /// Whether all tables are there.
     pub(super) are_complete: bool,
-    /// What the host did not name, each in words.
+    /// The objects that the host did not name, each in words.
     unexpected: Vec<String>,
 }
 
 impl Objects {
-    /// Fails if there is anything that the host did not name.
+    /// Fails if there is an object that the host did not name.
     pub(super) fn must_be_known(&self, table: &TableName) -> Result<(), String> {
         if self.unexpected.is_empty() {
             return Ok(());
@@ -92,12 +94,14 @@ impl Objects {
 }
 
 impl Statements<'_> {
+    /// Finds the objects on the tables.
     pub(super) async fn objects(&self, known: &Known) -> Result<Objects, Problem> {
         let mut objects = Objects { are_complete: true, unexpected: Vec::new() };
         for row in self.query(OBJECTS, &[]).await? {
             let (kind, name, table): (String, String, String) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             match &*kind {
+                // A missing table is no object of anyone: the first statement reports it better.
                 "missing" => objects.are_complete = false,
                 _ if known.contains(&name) => {}
                 _ => objects.unexpected.push(format!("the {kind} {name} on {table}")),
@@ -106,6 +110,7 @@ impl Statements<'_> {
         Ok(objects)
     }
 
+    /// Describes what is wrong with the tables: one finding an entry.
     pub(super) async fn diagnose(&self, known: &Known) -> Result<Vec<String>, Problem> {
         let objects = self.objects(known).await?;
         let mut findings: Vec<String> =

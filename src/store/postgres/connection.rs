@@ -7,31 +7,32 @@ use deadpool_postgres::{Client, Object, Pool, PoolError};
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
-/// A connection in the middle of a call.
+/// A connection of the pool during a call.
 ///
 /// If it is dropped without [`give_back`](PooledConnection::give_back), the call was abandoned: its
-/// future was dropped. The server may still be waiting then, and the next user of the connection
-/// would wait with it.
+/// future was dropped, or it failed. The server may still be busy then, and the next user of the
+/// connection would wait for it, or write into its open transaction.
 pub(super) struct PooledConnection {
     /// `None` once it is given back.
     client: Option<Client>,
     on_abandon: OnAbandon,
 }
 
-/// What becomes of a connection whose call was abandoned.
+/// Says what happens to a connection after its call was abandoned.
 #[derive(Clone, Copy)]
 pub(super) enum OnAbandon {
     /// It is closed, and the pool makes another.
     Close,
     /// It goes back to the pool once the server has answered, or is closed after
-    /// [`ABANDON_TIMEOUT`]. A client that hangs up in the middle of a login must not cost the host
-    /// a connection.
+    /// [`ABANDON_TIMEOUT`]. For reads: a client that disconnects during a login must not cost the
+    /// host a connection.
     CloseIfBusy,
 }
 
 const ABANDON_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl PooledConnection {
+    /// Takes a connection from the pool.
     pub(super) async fn of(
         pool: &Pool,
         on_abandon: OnAbandon,
@@ -39,16 +40,20 @@ impl PooledConnection {
         Ok(PooledConnection { client: Some(pool.get().await?), on_abandon })
     }
 
+    /// Returns the connection to the pool.
     pub(super) fn give_back(mut self) {
         drop(self.client.take());
     }
 
+    /// Closes the connection. The pool makes another when it needs one.
     pub(super) fn close(mut self) {
         self.on_abandon = OnAbandon::Close;
     }
 
-    /// The server answers in order, so its answer to nothing says that it is done with the
-    /// abandoned call.
+    /// Returns the connection to the pool once the server is done with the abandoned call.
+    ///
+    /// The server answers in order, so it is done when it answers an empty query. If it does not
+    /// answer in time, the connection is closed when it is dropped here.
     async fn give_back_once_it_answers(self) {
         if matches!(timeout(ABANDON_TIMEOUT, self.simple_query("")).await, Ok(Ok(_))) {
             self.give_back();
@@ -83,7 +88,8 @@ impl Drop for PooledConnection {
                 let connection = PooledConnection { client, on_abandon };
                 drop(runtime.spawn(connection.give_back_once_it_answers()));
             }
-            // Outside a runtime nothing can wait for the server.
+            // Outside a runtime nothing can wait for the server. `take` removes the connection from
+            // the pool's count, so that the pool may open another.
             _ => drop(Object::take(client)),
         }
     }

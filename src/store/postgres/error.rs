@@ -9,20 +9,20 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::store::{StoreError, TableName};
 
-/// Why the tables can't be used.
+/// Says why the tables can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PostgresStoreError {
-    /// The pool gave no connection.
+    /// The pool has no connection to give, or can't connect.
     #[error("{0}")]
     NoConnection(Box<dyn Error + Send + Sync>),
-    /// The database has another encoding, which can't hold every name.
+    /// The database is not encoded in UTF-8, so it can't hold every name.
     #[error("the database is encoded in {0}: take one in UTF8")]
     NotUtf8(String),
-    /// The schema of the table's name is not there.
+    /// The schema in the table's name does not exist.
     #[error("the schema of {0} is not there: create it first")]
     NoSchema(TableName),
-    /// The role may not make tables.
+    /// The role is not allowed to make tables.
     #[error(
         "the role may not make the table {0}: migrate with another role, \
          or run PostgresStore::schema in your own migrations"
@@ -41,13 +41,13 @@ pub enum PostgresStoreError {
         /// The newest version that this library knows.
         known: i64,
     },
-    /// A table of that name is there that this library did not make, or that was altered.
+    /// A table with that name exists, and this library did not make it, or it was altered.
     #[error(
         "there is a table {0}, or one beside it, that is not this library's: take another name"
     )]
     ForeignTable(TableName),
-    /// Something is on the tables that could keep changes out, and that the host did not name: a
-    /// trigger, a rule, row-level security.
+    /// A trigger, a rule or row-level security on the tables could keep changes out, and the host
+    /// did not name it by [`with_known_objects`](super::PostgresStore::with_known_objects).
     #[error("{0}")]
     Unexpected(String),
     /// Anything else.
@@ -55,9 +55,9 @@ pub enum PostgresStoreError {
     Failed(Box<dyn Error + Send + Sync>),
 }
 
-/// An error of PostgreSQL's or the pool's during a call, with what to do about it.
+/// An error of PostgreSQL or the pool during a call, with what to do about it.
 ///
-/// It keeps the message only: an error's detail may quote a row.
+/// It keeps only the message: an error's detail may quote a row.
 #[derive(Debug)]
 pub(super) struct PostgresCallError {
     said: String,
@@ -65,6 +65,7 @@ pub(super) struct PostgresCallError {
 }
 
 impl PostgresCallError {
+    /// Takes an error of the driver or the server.
     pub(super) fn new(table: &TableName, error: &tokio_postgres::Error) -> PostgresCallError {
         PostgresCallError {
             said: said(error),
@@ -72,6 +73,7 @@ impl PostgresCallError {
         }
     }
 
+    /// Takes an error of the pool.
     pub(super) fn of_pool(error: &PoolError) -> PostgresCallError {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
@@ -96,6 +98,7 @@ impl fmt::Display for PostgresCallError {
 
 impl Error for PostgresCallError {}
 
+/// Returns what to do about an error of the server.
 fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     if *code == SqlState::UNDEFINED_TABLE {
         return Some(format!("run PostgresStore::migrate, or its schema, for {table}"));
@@ -108,15 +111,21 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
         return Some("a longer statement_timeout gives it more time".into());
     }
     (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
-        format!("the role must select, insert, update and delete in {table}, {table}_owners and {table}_keys")
+        format!(
+            "the role must select, insert, update and delete in {table}, {table}_owners and \
+             {table}_keys"
+        )
     })
 }
 
-/// The server's message and SQLSTATE; or, if the server did not answer, the error and its causes.
+/// Returns the server's message and SQLSTATE. If the server did not answer, returns the error and
+/// its causes.
 fn said(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         return format!("{} ({})", error.message(), error.code().code());
     }
+    // The driver's own text is only "error connecting to server" or the like. The reason is in its
+    // sources, and some texts already end with the text of their source.
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
@@ -129,7 +138,7 @@ fn said(error: &tokio_postgres::Error) -> String {
     text
 }
 
-/// Why a call failed before COMMIT was sent.
+/// Says why a call failed before COMMIT was sent.
 #[derive(Debug)]
 pub(super) enum Problem {
     Postgres(tokio_postgres::Error),
@@ -144,7 +153,7 @@ impl From<tokio_postgres::Error> for Problem {
 }
 
 impl Problem {
-    /// A change that the server reports and that isn't there.
+    /// Makes the error for a change that the server reports as done and that is not there.
     pub(super) fn obstructed() -> Problem {
         Problem::Local(
             "PostgreSQL shows rows of the tokens' table and does not change them: \
@@ -153,7 +162,7 @@ impl Problem {
         )
     }
 
-    /// The answer for a call that changed nothing.
+    /// Returns the error of a call that changed nothing.
     pub(super) fn not_done(self, table: &TableName) -> StoreError {
         match self {
             Problem::Postgres(error) => StoreError::not_done(PostgresCallError::new(table, &error)),
@@ -161,37 +170,43 @@ impl Problem {
         }
     }
 
-    /// Whether the connection is gone, or about to go.
+    /// Returns whether the connection is closed or about to close.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_lost(error))
     }
 
-    /// Whether the server reported it, or can no longer be reached.
+    /// Returns whether the server reported it, or can no longer be reached.
     pub(super) fn is_from_server(&self) -> bool {
         matches!(self, Problem::Postgres(error) if error.as_db_error().is_some() || is_lost(error))
     }
 
-    /// Whether the call may succeed if it is made again.
+    /// Returns whether the call may succeed if it is made again.
     pub(super) fn is_worth_another_try(&self) -> bool {
         matches!(self, Problem::Postgres(error) if is_worth_another_try(error))
     }
 }
 
+/// Returns whether the connection is closed or about to close. After a FATAL error the server
+/// closes it.
 fn is_lost(error: &tokio_postgres::Error) -> bool {
     let is_fatal = |error: &DbError| {
         matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
     };
+    // The driver reports the same lost connection in three ways, depending on when it notices.
     error.is_closed()
         || error.as_db_error().is_some_and(is_fatal)
         || error.source().is_some_and(<dyn Error>::is::<io::Error>)
 }
 
+/// Returns whether the connection was lost, or the transaction was ended in favour of another.
 pub(super) fn is_worth_another_try(error: &tokio_postgres::Error) -> bool {
     let gave_way = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
     is_lost(error) || error.code().is_some_and(|code| gave_way.contains(code))
 }
 
-/// Whether the server itself says that it has rolled back, and still answers.
+/// Returns whether the server itself says that it rolled back, and keeps the connection.
 pub(super) fn is_refused(error: &tokio_postgres::Error) -> bool {
+    // A FATAL error at COMMIT is no refusal: the server may have committed before it gave up, for
+    // instance while it waited for a standby.
     error.as_db_error().is_some() && !is_lost(error)
 }

@@ -1,4 +1,4 @@
-//! Making the tables, and checking those that are there.
+//! Makes the tables, and checks those that exist.
 
 use deadpool_postgres::PoolError;
 use tokio_postgres::Transaction;
@@ -23,15 +23,17 @@ const OUR_TABLES: &str = "
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 
 impl PostgresStore {
-    /// Makes the tables if they are missing, and checks them if they are there: also for triggers,
-    /// rules and policies that are not named by
-    /// [`with_known_objects`](PostgresStore::with_known_objects).
+    /// Makes the tables if they are missing, and checks them if they exist.
     ///
-    /// Several hosts may run it at once. Once the tables are there, the role needs no more than to
-    /// read and write them.
+    /// It also refuses triggers, rules and policies that
+    /// [`with_known_objects`](PostgresStore::with_known_objects) does not name.
+    ///
+    /// Several hosts may run it at the same time. To make the tables, the role needs CREATE on the
+    /// schema. Once they exist, it only needs to select, insert, update and delete in them.
     ///
     /// # Errors
-    /// [`PostgresStoreError`] says what is wrong. Nothing was changed.
+    /// [`PostgresStoreError`] says what is wrong and what to do. Nothing was changed, unless the
+    /// connection was lost during COMMIT: then the tables may have been made. It can be run again.
     pub async fn migrate(&self) -> Result<(), PostgresStoreError> {
         let mut attempt = 1;
         loop {
@@ -45,6 +47,8 @@ impl PostgresStore {
                 Err(MigrateError::Because(error)) => return Err(error),
                 Ok(()) => return Ok(()),
             };
+            // CREATE TABLE has no lock to wait for: of two hosts that make the tables at once, one
+            // fails. The next attempt finds the tables of the other.
             let is_done_by_another = error.code().is_some_and(|code| MADE_MEANWHILE.contains(code));
             if attempt == ATTEMPTS || !(is_done_by_another || is_worth_another_try(&error)) {
                 return Err(self.explain(&error));
@@ -53,6 +57,7 @@ impl PostgresStore {
         }
     }
 
+    /// Makes or checks the tables once, in one transaction.
     async fn try_to_migrate(&self) -> Result<(), MigrateError> {
         let mut connection = PooledConnection::of(&self.pool, OnAbandon::Close).await?;
         let transaction = connection.transaction().await?;
@@ -63,6 +68,7 @@ impl PostgresStore {
         Ok(())
     }
 
+    /// Refuses tables with objects that the host did not name.
     async fn refuse_unknown_objects(
         &self,
         transaction: &Transaction<'_>,
@@ -74,6 +80,7 @@ impl PostgresStore {
         })
     }
 
+    /// Makes the tables if none of them exists, or checks their version and columns.
     async fn make_or_check_tables(
         &self,
         transaction: &Transaction<'_>,
@@ -85,6 +92,8 @@ impl PostgresStore {
         let foreign = || PostgresStoreError::ForeignTable(self.table.clone());
         let there = transaction.query_typed_one(&self.table.in_sql(OUR_TABLES), &[]).await?;
         let is_there = |at| there.try_get::<_, bool>(at);
+        // All or none. If only some exist, they are the host's own, and making the others would mix
+        // the two.
         match [is_there(0)?, is_there(1)?, is_there(2)?, is_there(3)?] {
             [false, false, false, false] => {
                 return Ok(transaction.batch_execute(&self.schema()).await?);
@@ -102,6 +111,7 @@ impl PostgresStore {
                 Err(PostgresStoreError::NewerSchema { table, found, known }.into())
             }
             Some(SCHEMA_VERSION) => {
+                // To prepare the statement checks that all columns exist, and reads no row.
                 let probe =
                     transaction.prepare_typed(&self.table.in_sql(FIND), &[Type::INT8]).await;
                 probe.map(drop).map_err(|error| self.foreign_if_written_otherwise(error))
@@ -110,8 +120,8 @@ impl PostgresStore {
         }
     }
 
-    /// The error for a statement that the server refuses to parse: the tables have other columns
-    /// than ours.
+    /// Returns the error for a statement that the server refuses to parse: the tables have other
+    /// columns than ours. Any other error is passed on.
     fn foreign_if_written_otherwise(&self, error: tokio_postgres::Error) -> MigrateError {
         let is_foreign = error.code().is_some_and(|code| {
             [SqlState::UNDEFINED_COLUMN, SqlState::UNDEFINED_FUNCTION, SqlState::WRONG_OBJECT_TYPE]
@@ -123,6 +133,7 @@ impl PostgresStore {
         error.into()
     }
 
+    /// Turns an error of the server into one that says what to do.
     fn explain(&self, error: &tokio_postgres::Error) -> PostgresStoreError {
         match error.code() {
             Some(code) if *code == SqlState::INVALID_SCHEMA_NAME => {
@@ -136,10 +147,11 @@ impl PostgresStore {
     }
 }
 
-/// Another host has just made the same tables.
+/// The errors that say that another host has just made the same tables.
 const MADE_MEANWHILE: [SqlState; 3] =
     [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_TABLE, SqlState::DUPLICATE_OBJECT];
 
+/// Why an attempt to migrate failed.
 enum MigrateError {
     Pool(PoolError),
     Postgres(tokio_postgres::Error),

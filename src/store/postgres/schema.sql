@@ -1,15 +1,20 @@
 -- The tables of `PostgresStore`, version 1, for PostgreSQL 14 or newer and a database encoded in
--- UTF-8. They may share a database with the host's own tables: all names begin with `app_tokens`.
+-- UTF-8.
 --
--- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
--- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
--- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
--- text for none. No item is empty or holds a line end.
+-- They may share a database with the host's own tables. All names begin with `app_tokens`.
 --
--- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
--- written wrong.
+-- Times are whole seconds since 1970-01-01T00:00:00Z.
 --
--- COLLATE "C" compares byte for byte, and keeps indexes independent of the version of a locale.
+-- An id is the ten id characters of the token's text, read as a number in Crockford's base 32, most
+-- significant character first.
+--
+-- In `scopes`, `resources` and `networks`, NULL means everything and the empty text means nothing.
+-- Otherwise they hold one item a line. No item is empty or holds a line end.
+--
+-- A CHECK looks only at columns that are written together. So a row that was damaged elsewhere can
+-- still be revoked.
+--
+-- COLLATE "C" compares byte for byte. It also keeps the indexes valid if a locale changes.
 
 CREATE TABLE app_tokens (
     id                bigint  PRIMARY KEY CHECK (id BETWEEN 0 AND 1125899906842623), -- 2^50 - 1
@@ -34,34 +39,37 @@ CREATE TABLE app_tokens (
     last_used_client  text,
     revision          bigint  NOT NULL CHECK (revision >= 0),
     key_id            bigint  NOT NULL, -- the key of the ring under which the row is sealed
-    seal              bytea,            -- its version (01), then 32 bytes; NULL once the row is revoked
+    seal              bytea,            -- its version (01), then 32 bytes; NULL once revoked
     CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)
         AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CHECK (last_used_at IS NOT NULL
         OR (last_used_address IS NULL AND last_used_client IS NULL))
-) WITH (fillfactor = 80); -- room on the page for the next use of a token, which no index holds
+) WITH (fillfactor = 80); -- leaves space on each page for HOT updates, see below
 
--- No index holds what a use, a revocation, a new seal or a new label changes, so that these rewrite
--- the row on its page and no index (a HOT update). The daily clean-up walks through the table.
+-- No index holds a column that a use, a revocation, a new seal or a new label changes. So these
+-- rewrite the row within its page and touch no index (a HOT update). The price: no index finds dead
+-- rows, and the daily purge walks through the table.
 
--- An owner's list, limit and unique labels. Every list is in order of id.
+-- For the list, the limit and the unique labels of an owner. Every list is in order of id.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner, id);
 
--- A line of rotations, and what was issued under it.
+-- For a line of rotations, and for what was issued under it.
 CREATE INDEX app_tokens_of_family ON app_tokens (family);
 CREATE INDEX app_tokens_derived ON app_tokens (derived_from, owner)
     WHERE derived_from IS NOT NULL;
 
--- Reminders: what expires.
+-- For reminders: tokens that expire within a period.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;
 
--- The keys under which rows are sealed: a set. It may hold a key too many, never one too few.
+-- The set of keys under which unrevoked rows are sealed. A key too many is harmless. If a key is
+-- missing, the host may remove it from its ring, and tokens can no longer be checked.
 CREATE TABLE app_tokens_keys (
     key_id bigint PRIMARY KEY
 );
 
--- The locks: one row for each owner whose tokens are counted or told apart by label. A call that
--- does so locks it.
+-- The locks: a call locks the row of an owner before it counts their tokens or compares labels.
+-- Rows of `app_tokens` can't serve for this: a new owner has none, and a concurrent insert's row
+-- is not there yet.
 CREATE TABLE app_tokens_owners (
     owner text COLLATE "C" PRIMARY KEY
 ) WITH (fillfactor = 80);

@@ -1,17 +1,26 @@
 //! The tables and statements of `PostgresStore`, for a store of your own over another PostgreSQL
 //! driver.
 //!
-//! They are written over the table `app_tokens`; [`TableName::in_sql`](super::TableName::in_sql)
-//! writes them over another. Each statement is complete. Bind its parameters in their order, each
-//! of the type given, NULL for a missing one. [`RowColumns`](super::RowColumns) are a row's columns,
-//! in order and by name. The constants are in the order of the contract on
-//! [`TokenStore`](super::TokenStore).
+//! Every statement names the table `app_tokens`. For another table, use
+//! [`TableName::in_sql`](super::TableName::in_sql). Each statement is complete. Bind its parameters
+//! in their order, each with the given type; `None` is NULL. [`RowColumns`](super::RowColumns) has
+//! the columns of a row, in their order and by their names.
+//!
+//! The constants are in the order of the contract on [`TokenStore`](super::TokenStore).
 //!
 //! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
 //!
+//! ```
+//! use app_tokens::store::{TableName, postgres_sql::FIND};
+//! let table: TableName = "auth.app_passwords".parse()?;
+//! assert!(table.in_sql(FIND).contains("FROM auth.app_passwords WHERE id = $1"));
+//! # Ok::<(), app_tokens::store::InvalidTableName>(())
+//! ```
+//!
 #![doc = include_str!("sql.md")] // How a call is made of them: transactions, errors, plans.
 
-/// The four tables and their indexes. Run it once, in your own migrations, in one transaction.
+/// Makes the four tables and their indexes. Run it once, in your own migrations, in one
+/// transaction.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert
@@ -26,20 +35,24 @@ macro_rules! select_row {
     };
 }
 
-/// Waits for this owner's lock, and holds it until the transaction ends.
+/// Waits for the lock of an owner, and holds it until the transaction ends.
 ///
-/// `DO NOTHING` would not wait for the lock, and `SELECT … FOR UPDATE` finds no row to lock for a
-/// new owner.
+/// Take it before you count live rows or look for a label. At READ COMMITTED, a statement sees only
+/// what was committed before it began. Without the lock, two inserts would each count the rows
+/// without the other's, and both would pass the limit.
+///
+/// It must be this statement. `DO NOTHING` would not wait for the lock. `SELECT … FOR UPDATE` finds
+/// no row to lock for a new owner.
 ///
 /// Parameter `$1` (text): the owner.
 pub const LOCK_OWNER: &str = "
     INSERT INTO app_tokens_owners (owner) VALUES ($1)
     ON CONFLICT (owner) DO UPDATE SET owner = EXCLUDED.owner";
 
-/// Locks rows, in order of id so that two calls don't deadlock, and selects them as they are once
-/// locked, with the columns of [`FIND`].
+/// Locks rows, and selects them as they are after that, with the columns of [`FIND`].
 ///
-/// Ask [`rules`](super::rules) about these rows: in Rust a damaged one is told apart.
+/// It locks in order of id, so that two calls can't deadlock. Ask [`rules`](super::rules) about
+/// these rows: only there is a damaged row recognized.
 ///
 /// Parameter `$1` (bigint\[\]): the ids.
 pub const LOCK_ROWS: &str = concat!(
@@ -48,7 +61,7 @@ pub const LOCK_ROWS: &str = concat!(
     WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE"
 );
 
-/// Selects what stands in the way of an insert: one row.
+/// Selects what forbids an insert: one row.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -58,7 +71,7 @@ pub const LOCK_ROWS: &str = concat!(
 /// | `$4` | bigint | `live.now` |
 /// | `$5` | text | its label |
 /// | `$6` | bigint | `live.used_after` |
-/// | `$7` | bigint | `live.now` and [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): a later stored use is not believed |
+/// | `$7` | bigint | `live.now` + [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): a later stored use is not believed |
 ///
 /// | column | type | |
 /// |---|---|---|
@@ -74,15 +87,16 @@ pub const INSERT_CONFLICTS: &str = "
         AND (expires_at IS NULL OR expires_at > $4)
         AND ($6::bigint IS NULL OR created_at > $6 OR last_used_at > $6 AND last_used_at <= $7)";
 
-/// Inserts a row, and names its key in `app_tokens_keys`. If its id is taken, it selects no row.
+/// Inserts a row, and adds its key to `app_tokens_keys`. If the id is taken, it selects no row.
 ///
-/// The lock on the key is shared and in memory. It keeps [`DELETE_UNUSED_KEYS`] away until this
-/// transaction ends: a walk doesn't see the row before that. The key is looked up after the lock is
-/// there, so one that was deleted meanwhile is inserted again.
+/// It takes an advisory lock on the key, shared with other inserts. Until this transaction ends,
+/// [`DELETE_UNUSED_KEYS`] can't delete the key: its look at the rows would not see this one. The
+/// key is looked up after the lock was taken, so a key that was deleted meanwhile is added again.
 ///
 /// The parameters are all 23 [`RowColumns`](super::RowColumns), in their order.
 ///
-/// Column 0 (boolean): whether the row is what was written. If not, a trigger has changed it: fail.
+/// Column 0 (boolean): whether the row is as it was written. If not, a trigger has changed it:
+/// fail.
 pub const INSERT: &str = "
     WITH locked AS MATERIALIZED (
         SELECT pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', $15))
@@ -112,17 +126,18 @@ pub const INSERT: &str = "
 
 // -- supersede, replace
 
-/// Writes the new forms of rows that are locked and current, each id once, and names their keys as
-/// [`INSERT`] does. Last use and revocation stay.
+/// Writes the new forms of rows that are locked and current, each id once.
+///
+/// It adds their keys as [`INSERT`] does. Last use and revocation stay as they are.
 ///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` to `$17` | | for each of the first 17 [`RowColumns`](super::RowColumns), the forms' values: bigint\[\], text\[\], and bytea\[\] for `$2` and `$16` |
 ///
-/// `$17` are the revisions that are expected.
+/// `$17` are the revisions that the stored rows must have.
 ///
-/// It selects a row for each that it changed. Column 0 (boolean): whether the row is what was
-/// written. If not, or if a row is missing, a trigger or a rule has interfered: fail.
+/// It selects one row for each row that it changed. Column 0 (boolean): whether the row is as it
+/// was written. If not, or if a row is missing, a trigger or a rule has interfered: fail.
 pub const REPLACE: &str = "
     WITH locked AS MATERIALIZED (
         SELECT key_id, pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', key_id))
@@ -159,10 +174,10 @@ pub const REPLACE: &str = "
         form.seal, form.revision + 1
     )";
 
-/// The start of every revocation, with its parameters for when, why and by whom.
+/// Begins every revocation, with its parameters for when, why and by whom.
 ///
-/// It decodes nothing. A damaged revision is brought back into range, so that it can't make the
-/// UPDATE fail.
+/// It decodes nothing, so damage can't stop it. A negative revision becomes 0, as the table's CHECK
+/// would make the UPDATE fail; the greatest stays.
 macro_rules! revoke {
     ($at:literal, $reason:literal, $by:literal) => {
         concat!(
@@ -183,7 +198,8 @@ macro_rules! revoke {
     };
 }
 
-/// Whether an updated row holds the revocation, or a trigger has kept it out.
+/// Selects whether an updated row holds the revocation. If not, a trigger has kept it out: the
+/// server reports such a row as updated all the same.
 macro_rules! is_revoked {
     ($at:literal, $reason:literal, $by:literal) => {
         concat!(
@@ -207,7 +223,7 @@ macro_rules! is_revoked {
 /// | `$3` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 /// | `$4` | bigint | the row's id |
 ///
-/// Column 0 (boolean): whether the row is revoked now. If not, or without a row, fail.
+/// Column 0 (boolean): whether the row is revoked now. Fail if it is not, or if there is no row.
 pub const REVOKE_ONE: &str = concat!(
     "
     ",
@@ -219,8 +235,9 @@ pub const REVOKE_ONE: &str = concat!(
 
 /// Revokes what was issued under a family.
 ///
-/// Repeat until column 1 is 0. A pass sees the rows that were committed before it began. If it
-/// waited for a rotation, the repeat sees the rotation's new row.
+/// Repeat until column 1 is 0. A pass sees only rows that were committed before it began. If it
+/// waited for a rotation to commit, only the next pass sees the rotation's new row. Without the
+/// repeat, that row would escape.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -229,8 +246,11 @@ pub const REVOKE_ONE: &str = concat!(
 /// | `$5` | bigint | the family |
 /// | `$6` | bigint | the id of the new row, which is spared; -1 for none |
 ///
-/// Columns: 0 (bigint) is how many it revoked; 1 (bigint) is how many it found without a
-/// revocation; 2 (boolean) is whether they hold it. If not, a trigger has kept it out: fail.
+/// | column | type | |
+/// |---|---|---|
+/// | 0 | bigint | how many rows it revoked |
+/// | 1 | bigint | how many rows without a revocation it found when it began |
+/// | 2 | boolean | whether the revoked rows hold the revocation. If not, a trigger has kept it out: fail |
 pub const REVOKE_DERIVED: &str = concat!(
     "
     WITH revoked AS (
@@ -255,7 +275,10 @@ pub const REVOKE_DERIVED: &str = concat!(
 /// Parameter `$1` (bigint): the id.
 pub const FIND: &str = concat!(select_row!(), " WHERE id = $1");
 
-/// All facts of a filter but `revoked`, which a revocation itself changes.
+/// All facts of a filter except `revoked`, which a revocation itself changes.
+///
+/// Every fact has its place in one fixed text, so that a store over another driver need not join
+/// SQL. The server plans an unnamed statement for its values and drops what is NULL.
 macro_rules! lasting_facts {
     () => {
         "($1::bigint IS NULL OR id = $1)
@@ -272,6 +295,7 @@ macro_rules! lasting_facts {
     };
 }
 
+/// All facts of a filter.
 macro_rules! filter {
     () => {
         concat!(
@@ -282,11 +306,11 @@ macro_rules! filter {
     };
 }
 
-/// A condition on a row of `app_tokens` that holds if [`Filter::matches`](super::Filter::matches)
+/// A condition on a row of `app_tokens`: it holds if [`Filter::matches`](super::Filter::matches)
 /// does.
 ///
-/// A fact that is not asked for is NULL. [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`] begin with
-/// these parameters.
+/// It is not a statement. Use it in a WHERE of your own. A fact that is not asked for is NULL.
+/// [`LIST`], [`REVOKE`] and [`PURGE_MATCHING`] begin with these parameters.
 ///
 /// | parameter | type | of the [`Filter`](super::Filter) |
 /// |---|---|---|
@@ -306,7 +330,7 @@ pub const FILTER: &str = filter!();
 
 /// Selects the rows that a filter matches, in order of id, with the columns of [`FIND`].
 ///
-/// It leaves out rows whose id was changed to a number that is no id: no token leads to them.
+/// It leaves out a row if its id was changed to a number that can't be an id: no token leads to it.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -328,18 +352,18 @@ pub const LIST: &str = concat!(
 
 /// Revokes the rows that a filter matches, and what was issued under their families.
 ///
-/// Repeat until column 1 is 0. A pass sees the rows that were committed before it began. It waits
-/// for a row that another transaction is changing, and reads that row again. The repeat sees what
-/// was committed meanwhile. Nothing can come after, as the revoked rows are locked.
+/// **Repeat until column 1 is 0.** A pass sees only rows that were committed before it began. If a
+/// row is being changed by another transaction, the pass waits and reads that row again. It does
+/// not see rows that were inserted meanwhile; the next pass does. After the last pass no successor
+/// or derived token can escape: its insert needs a row that is now revoked and locked.
 ///
-/// If the filter asks for `revoked = FALSE`, the rows that a pass has revoked no longer match in
-/// the next. Their families must still be looked at, so a row also counts if it has just this
-/// revocation: instant, reason and actor. That includes the rows of an equal revocation within the
-/// same second.
+/// If the filter asks for `revoked = FALSE`, the rows that one pass has revoked no longer match in
+/// the next. But the contract decides by the rows as they stood before the call, so their families
+/// must still be looked at. Therefore a row also counts if it has exactly this revocation: instant,
+/// reason and actor. That includes the rows of an equal revocation within the same second.
 ///
-/// A million rows take half a minute or more. In a transaction of your own,
-/// `SET LOCAL statement_timeout = 0` with a `lock_timeout` keeps the host's time-out from ending
-/// it.
+/// A million rows take half a minute or more. If the host's `statement_timeout` is shorter, set
+/// `SET LOCAL statement_timeout = 0` and a `lock_timeout` in your own transaction.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -348,7 +372,7 @@ pub const LIST: &str = concat!(
 /// | `$14` | text | why |
 /// | `$15` | text | by whom, as [`Actor`](crate::record::Actor) prints |
 ///
-/// The columns are those of [`REVOKE_DERIVED`].
+/// It selects the same columns as [`REVOKE_DERIVED`].
 pub const REVOKE: &str = concat!(
     "
     WITH matching AS (
@@ -389,8 +413,10 @@ pub const REVOKE: &str = concat!(
 
 // -- touch
 
-/// Stores uses, each id at most once. It locks the rows in order of id, so that two batches don't
-/// deadlock.
+/// Stores uses, each id at most once.
+///
+/// It locks the rows in order of id, so that two batches can't deadlock. An UPDATE alone locks them
+/// in the order of its plan.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -400,8 +426,8 @@ pub const REVOKE: &str = concat!(
 /// | `$4` | text\[\] | by which program, or NULL |
 /// | `$5` | bigint | `now` + [`CLOCK_TOLERANCE`](super::CLOCK_TOLERANCE): replaces later uses |
 ///
-/// Columns (bigint): 0 is how many rows hold their use now; 1 is how many should. If they differ, a
-/// trigger or a rule has interfered: fail.
+/// Columns (bigint): 0 is how many rows hold their use now, and 1 is how many should. If they
+/// differ, a trigger or a rule has interfered: fail.
 pub const TOUCH: &str = "
     WITH uses AS (
         SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[])
@@ -421,7 +447,7 @@ pub const TOUCH: &str = "
 
 // -- purge, keys_in_use
 
-// After the macros, which it needs.
+// After the macros: a module sees only the macros that were defined before it.
 #[path = "sql/purge.rs"]
 mod purge;
 

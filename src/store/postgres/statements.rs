@@ -1,4 +1,4 @@
-//! [`Statements`]: the statements of `sql.rs`, run on one connection.
+//! [`Statements`]: runs the statements of `sql.rs` on one connection.
 
 use std::ops::Range;
 
@@ -18,13 +18,14 @@ use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A connection and a store's table. Changes need a transaction at READ COMMITTED on it.
+/// A connection and a store's table. For changes, the connection must be in a transaction at READ
+/// COMMITTED.
 pub(super) struct Statements<'t> {
     pub(super) client: &'t Client,
     pub(super) table: &'t TableName,
 }
 
-/// What stands in the way of an insert, as [`INSERT_CONFLICTS`] reads it.
+/// What forbids an insert, as [`INSERT_CONFLICTS`] selects it.
 pub(super) struct InsertConflicts {
     pub(super) id_taken: bool,
     pub(super) live: i64,
@@ -42,11 +43,13 @@ pub(super) struct Pass {
 pub(super) const NO_ID: i64 = -1;
 
 impl Statements<'_> {
+    /// Looks up a row.
     pub(super) async fn find(&self, id: TokenId) -> Result<Option<Row>, Problem> {
         let found = self.query(FIND, &[(&number(id), Type::INT8)]).await?;
         found.first().map(read_row).transpose()
     }
 
+    /// Reads a page of the rows that a filter matches.
     pub(super) async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, Problem> {
         let filter = FilterColumns::of(filter);
         let (after, limit) = (page.after.map_or(NO_ID, number), i64::from(page.limit.get()));
@@ -55,12 +58,13 @@ impl Statements<'_> {
         rows.iter().map(read_row).collect()
     }
 
+    /// Waits for the lock of an owner, and holds it until the transaction ends.
     pub(super) async fn lock_owner(&self, owner: &Owner) -> Result<(), Problem> {
         let owner = owner.as_str();
         self.execute(LOCK_OWNER, &[(&owner, Type::TEXT)]).await.map(drop)
     }
 
-    /// Locks rows, and reads them as they are then. Those that are not there are left out.
+    /// Locks rows, and reads them as they are after that. Rows that don't exist are left out.
     pub(super) async fn lock_rows(
         &self,
         ids: impl IntoIterator<Item = TokenId>,
@@ -70,6 +74,7 @@ impl Statements<'_> {
         rows.iter().map(read_row).collect()
     }
 
+    /// Reads what forbids an insert of a row.
     pub(super) async fn insert_conflicts(
         &self,
         new: &TokenRecord,
@@ -96,12 +101,12 @@ impl Statements<'_> {
         })
     }
 
-    /// Inserts a row, and answers whether its id was free.
+    /// Inserts a row. Returns whether its id was free.
     pub(super) async fn insert_row(&self, new: &TokenRecord) -> Result<bool, Problem> {
         let columns = RowColumns::of(new);
         let inserted = self.query(INSERT, &row_params(&columns)).await?;
         if inserted.is_empty() && self.find(new.id()).await?.is_none() {
-            // Nothing stands in its way, and yet it isn't there.
+            // No row has the id, and yet the row was not inserted: a trigger or a rule kept it out.
             return Err(Problem::obstructed());
         }
         must_hold(&inserted)?;
@@ -116,6 +121,8 @@ impl Statements<'_> {
         let columns: Vec<RowColumns<'_>> = forms.iter().map(|form| RowColumns::of(form)).collect();
         let arrays = FormArrays::of(&columns);
         let written = self.query(REPLACE, &arrays.params()).await?;
+        // Every form was found current under its lock. So if one was not written, something on the
+        // table kept it out.
         if written.len() != forms.len() {
             return Err(Problem::obstructed());
         }
@@ -154,9 +161,9 @@ impl Statements<'_> {
 
     /// Repeats a revocation until it finds no row, and returns how many rows it revoked.
     ///
-    /// At READ COMMITTED a statement sees the rows that were committed before it began. If it waits
-    /// for the lock of a rotation, it doesn't see that rotation's new row afterwards. The next pass
-    /// does.
+    /// One pass is not enough. At READ COMMITTED, a statement sees the rows that were committed
+    /// before it began. If it waits for a rotation to commit, it still doesn't see the rotation's
+    /// new row afterwards. The next pass does.
     pub(super) async fn revoke_until_none_is_left(
         &self,
         sql: &str,
@@ -166,6 +173,8 @@ impl Statements<'_> {
         loop {
             let row = self.query_one(sql, params).await?;
             let Pass { changed, found } = read_pass(&row)?;
+            // Asked before the counts. If a trigger restores the rows, each pass finds and changes
+            // them again, and only this column shows it at once.
             if !row.try_get::<_, bool>(2)? {
                 return Err(Problem::obstructed());
             }
@@ -177,8 +186,10 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows, at most so many. The walk through the table's pages begins at `from` and
-    /// goes once around. Answers how many it deleted, and where the next walk should begin.
+    /// Deletes dead rows, at most `limit`.
+    ///
+    /// The walk through the table's pages begins at `from`, and goes once around. Returns how many
+    /// rows were deleted, and the page at which the next walk should begin.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
@@ -186,13 +197,14 @@ impl Statements<'_> {
         from: i64,
     ) -> Result<(i64, i64), Problem> {
         let pages: i64 = self.query_one(PAGES, &[]).await?.try_get(0)?;
+        // The table may have shrunk since `from` was noted.
         let (from, mut count) = (from.min(pages), 0);
         for (mut page, end) in [(from, pages), (0, from)] {
             while page < end {
                 let next = (page + PAGES_A_STATEMENT).min(end);
                 count += self.purge_dead_on(cutoff, limit - count, page..next).await?;
                 if count == limit {
-                    // There may be more on these pages.
+                    // The next walk begins with the same pages, which may hold more such rows.
                     return Ok((count, page));
                 }
                 page = next;
@@ -201,12 +213,14 @@ impl Statements<'_> {
         Ok((count, from))
     }
 
-    /// Deletes dead rows on some pages, in two statements: only one that begins after the rows are
-    /// locked sees every row that was issued under them.
+    /// Deletes dead rows on some pages, at most `limit`.
     ///
-    /// Repeated while another transaction was in between: a row may be found and, once it is
-    /// locked, no longer be dead. Not repeated until none is found: a deleted row may be what
-    /// spared another, which is left for the next call.
+    /// It takes two statements. Only a statement that begins after the rows were locked sees every
+    /// row that was issued under them.
+    ///
+    /// It repeats while another transaction interferes: a row may be found, and no longer be dead
+    /// once it is locked. It does not repeat until none is found. A deleted row may be what spared
+    /// another one, which is left for the next call.
     async fn purge_dead_on(
         &self,
         cutoff: &PurgeCutoff,
@@ -233,8 +247,7 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes what no row needs any more: the lock rows of owners without tokens, and keys that
-    /// seal nothing.
+    /// Deletes the lock rows of owners without tokens, and the keys that seal no unrevoked row.
     pub(super) async fn purge_leftovers(&self) -> Result<(), Problem> {
         self.execute(PURGE_OWNERS, &[(&MAX_PURGED_OWNERS, Type::INT8)]).await?;
         let unused = self.query(LOCK_UNUSED_KEYS, &[]).await?;
@@ -245,6 +258,9 @@ impl Statements<'_> {
         Ok(())
     }
 
+    /// Reads the set of keys in use.
+    ///
+    /// A number that can't be a key's is an error: leaving it out could hide a key that is needed.
     pub(super) async fn keys_in_use(&self) -> Result<Vec<KeyId>, Problem> {
         let keys = self.query(KEYS_IN_USE, &[]).await?;
         let read = |row: &tokio_postgres::Row| {
@@ -259,6 +275,7 @@ impl Statements<'_> {
         read_pass(&self.query_one(sql, params).await?)
     }
 
+    /// Runs a statement that selects one row.
     pub(super) async fn query_one(
         &self,
         sql: &str,
@@ -267,6 +284,7 @@ impl Statements<'_> {
         Ok(self.client.query_typed_one(&self.table.in_sql(sql), params).await?)
     }
 
+    /// Runs a statement, and returns the rows that it selects.
     pub(super) async fn query(
         &self,
         sql: &str,
@@ -275,6 +293,7 @@ impl Statements<'_> {
         Ok(self.client.query_typed(&self.table.in_sql(sql), params).await?)
     }
 
+    /// Runs a statement, and returns how many rows it changed.
     pub(super) async fn execute(
         &self,
         sql: &str,
@@ -284,9 +303,11 @@ impl Statements<'_> {
     }
 }
 
-/// Pages of the table that one statement of a clean-up walks through: 8 MB.
+/// How many pages of the table one statement of a purge reads: 8 MB, at PostgreSQL's usual page
+/// size.
 const PAGES_A_STATEMENT: i64 = 1024;
-/// More than the owners who lose their last token in a day, so that a daily clean-up keeps up.
+/// The most lock rows that one purge deletes. It should exceed the number of owners who lose their
+/// last token in a day, so that a daily purge keeps up.
 const MAX_PURGED_OWNERS: i64 = 10_000;
 
 /// Reads how many rows a statement changed, and how many it found.
@@ -294,8 +315,9 @@ fn read_pass(row: &tokio_postgres::Row) -> Result<Pass, Problem> {
     Ok(Pass { changed: row.try_get(0)?, found: row.try_get(1)? })
 }
 
-/// Fails if a changed row doesn't hold what was written. The server reports a change as done even
-/// if a trigger has put the old values back.
+/// Fails if a changed row does not hold what was written.
+///
+/// The server reports a change as done even if a trigger has restored the old values.
 fn must_hold(changed: &[tokio_postgres::Row]) -> Result<(), Problem> {
     for row in changed {
         if !row.try_get::<_, bool>(0)? {
@@ -305,11 +327,11 @@ fn must_hold(changed: &[tokio_postgres::Row]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Ends a repetition that leads nowhere.
+/// Ends a repetition that would never end.
 ///
-/// A pass is repeated if another transaction was changing its rows, and that ends soon. Rows that
-/// no pass changes are held back by a trigger, a rule or row-level security, which never ends. Rows
-/// that are there again after each pass come from a trigger, too.
+/// A pass is repeated because another transaction was changing its rows, and that ends soon. If no
+/// pass changes the rows that it finds, a trigger, a rule or row-level security holds them back.
+/// If each pass finds new rows, a trigger makes them.
 #[derive(Default)]
 pub(super) struct StallGuard {
     passes: u32,
@@ -317,6 +339,7 @@ pub(super) struct StallGuard {
 }
 
 impl StallGuard {
+    /// Counts a pass, and fails if there were too many.
     pub(super) fn after_pass(&mut self, changed: i64) -> Result<(), Problem> {
         self.passes += 1;
         self.idle_passes = if changed == 0 { self.idle_passes + 1 } else { 0 };

@@ -1,4 +1,4 @@
-//! [`PostgresTransaction`]: the store within the host's own transaction.
+//! [`PostgresTransaction`]: the store within a transaction of the host.
 
 use std::fmt;
 use std::pin::pin;
@@ -22,10 +22,10 @@ use crate::store::{
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// The tokens of a [`PostgresStore`] within a transaction of the host's, from
-/// [`PostgresStore::within`].
+/// Issues and revokes tokens within a transaction of the host. Made by [`PostgresStore::within`].
 ///
-/// What is done here holds once the host commits, together with the host's own writes.
+/// Changes take effect when the host commits, together with the host's own writes. **Don't show an
+/// issued token before that.**
 ///
 /// ```no_run
 /// # async fn example(pool: deadpool_postgres::Pool) -> Result<(), Box<dyn std::error::Error>> {
@@ -49,30 +49,37 @@ use crate::token::TokenId;
 /// # }
 /// ```
 ///
-/// It commits nothing and retries nothing. A refusal, for instance a limit that is reached, leaves
-/// the transaction as it is. An error that the server reports ends the transaction, and so does a
-/// call whose future is dropped in the middle. **The host must roll it back then**: its COMMIT
-/// would succeed and commit nothing.
+/// It commits nothing and retries nothing. A refusal, for instance because a limit is reached,
+/// leaves the transaction usable.
 ///
-/// Until the host commits, other calls for the same owner wait. The outcome of a COMMIT is unknown
-/// if its answer is lost, or if it is cancelled while it waits for a synchronous standby. The
-/// host's time-outs apply as they are: to revoke very many rows, give the transaction
-/// `SET LOCAL statement_timeout`, and a `lock_timeout` with it.
+/// Two things end the transaction: an error that the server reports, and a call with a future that
+/// is dropped midway. **The host must then roll it back.** Its COMMIT would report no error, and
+/// commit nothing.
+///
+/// Until the host commits, other calls for the same owner may wait. The outcome of a COMMIT is
+/// unknown if its answer is lost, or if it is cancelled while it waits for a synchronous standby.
+///
+/// The host's time-outs apply unchanged. To revoke very many rows, set a longer
+/// `SET LOCAL statement_timeout` in the transaction, and a `lock_timeout` with it.
 pub struct PostgresTransaction<'t> {
     transaction: &'t Transaction<'t>,
     table: TableName,
     known: Known,
-    /// Held by each call. If the host makes several at once, their statements must not mix.
+    /// Held during each call. If the host makes several calls at once, their statements must not
+    /// mix on the one connection.
     one_call: Mutex<()>,
 }
 
 impl PostgresStore {
-    /// Takes a transaction of the host's, which must be at READ COMMITTED: PostgreSQL's default.
+    /// Makes a store over a transaction of the host.
+    ///
+    /// The transaction must be at READ COMMITTED, PostgreSQL's default. At a stricter level, a
+    /// revocation would miss rows that were committed after the transaction began.
     ///
     /// # Errors
-    /// [`StoreError`] if the transaction is broken, or at another level: a revocation would miss
-    /// what was committed since it began. Also if the tables have a trigger, a rule or a policy
-    /// that was not named by [`with_known_objects`](PostgresStore::with_known_objects).
+    /// [`StoreError::not_done`] if the transaction is broken or at another level. Also if the
+    /// tables have a trigger, a rule or a policy that
+    /// [`with_known_objects`](PostgresStore::with_known_objects) does not name.
     pub async fn within<'t>(
         &self,
         transaction: &'t Transaction<'t>,
@@ -93,16 +100,18 @@ impl PostgresStore {
 }
 
 const ISOLATION: &str = "SELECT current_setting('transaction_isolation')";
-/// Fails, so that the transaction can't be committed after it.
+/// A statement that always fails, so that the transaction can't be committed after it.
 const ABANDONED: &str =
     "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
 
 impl PostgresTransaction<'_> {
+    /// Makes a call within the host's transaction.
     async fn change<C: TransactionCall>(&self, change: &C) -> Result<C::Output, StoreError> {
         let _alone = self.one_call.lock().await;
         let mut unfinished = Unfinished(Some(self.transaction));
         let answer = change.run(&self.statements()).await;
-        // An error that the server reports has ended the transaction already. One of ours has not.
+        // An error that the server reports has already ended the transaction. An error of this
+        // library has not, and the call may be half done: then the guard ends it.
         if answer.as_ref().err().is_none_or(Problem::is_from_server) {
             unfinished.0 = None;
         }
@@ -114,13 +123,14 @@ impl PostgresTransaction<'_> {
     }
 }
 
-/// Ends the transaction if a call is dropped in the middle: it may be half done.
+/// Ends the transaction when it is dropped, unless the call was completed: it may be half done.
 struct Unfinished<'t>(Option<&'t Transaction<'t>>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(transaction) = self.0 {
-            // The first poll sends it, before anything that the host sends afterwards.
+            // One poll is enough: the driver sends the statement then, before anything that the
+            // host sends later. `drop` can't wait for the answer, and needs none.
             let sending = pin!(transaction.batch_execute(ABANDONED));
             _ = sending.poll(&mut Context::from_waker(Waker::noop())); // ignored: nobody waits
         }
@@ -159,6 +169,7 @@ impl TokenStore for PostgresTransaction<'_> {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
+        // Begins at the first page: a transaction is too short to continue an earlier walk.
         Ok(self.change(&PurgeAtMost { purge, limit, from: 0 }).await?.0)
     }
 

@@ -1,4 +1,4 @@
-//! How a record is bound to a statement, and how a row is read.
+//! Binds a record to a statement, and reads a row from one.
 
 use std::error::Error;
 
@@ -11,7 +11,7 @@ use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// The parameters of [`INSERT`](super::sql::INSERT), in its order.
+/// Returns the parameters of [`INSERT`](super::sql::INSERT), in its order.
 pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23] {
     [
         &columns.id,
@@ -40,8 +40,8 @@ pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23]
     ]
 }
 
-/// The parameters of [`REPLACE_WITH_EXPIRY`](super::sql::REPLACE_WITH_EXPIRY), in its order. Those
-/// of [`REPLACE`](super::sql::REPLACE) are the first 12.
+/// Returns the parameters of [`REPLACE_WITH_EXPIRY`](super::sql::REPLACE_WITH_EXPIRY), in its
+/// order. The first 12 are those of [`REPLACE`](super::sql::REPLACE).
 pub(super) fn form_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 13] {
     [
         &columns.id,
@@ -60,7 +60,7 @@ pub(super) fn form_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 13
     ]
 }
 
-/// Runs a prepared [`FIND`](super::sql::FIND).
+/// Runs a prepared [`FIND`](super::sql::FIND) for one id.
 pub(super) fn find_row(
     statement: &mut Statement<'_>,
     id: TokenId,
@@ -69,8 +69,9 @@ pub(super) fn find_row(
     rows.next()?.map(read_row).transpose()
 }
 
-/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST). A row that makes no sense is
-/// damaged, and no error.
+/// Reads a row of [`FIND`](super::sql::FIND) or [`LIST`](super::sql::LIST).
+///
+/// A row that can't be decoded is damaged, not an error.
 pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     let id = row.get(0)?;
     let columns = RowColumns::read::<Box<dyn Error>>(
@@ -78,16 +79,19 @@ pub(super) fn read_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
         |at| Ok(row.get_ref(at)?.as_str_or_null()?),
         |at| Ok(row.get_ref(at)?.as_blob_or_null()?),
     );
-    // A damaged file may hold a text that is not UTF-8, or a value of another type than its column's.
+    // A damaged file may hold a text that is not UTF-8, or a value of another type than its column
+    // has. Then `read` fails at the first such column, and the others are read one by one.
     let read = columns.map_or_else(|_| as_id(id).map(|id| damaged(row, id)), RowColumns::into_row);
     read.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
 }
 
-/// What can be read of a row of which not every column has its own type. Its columns are those of
-/// [`FIND`](super::sql::FIND).
+/// Returns what can be read of a row with columns of the wrong type, as a damaged row.
+///
+/// The columns are those of [`FIND`](super::sql::FIND).
 fn damaged(row: &rusqlite::Row<'_>, id: TokenId) -> Row {
     let number = |name| row.get_ref(name).ok().and_then(|value| value.as_i64().ok());
     let owner = row.get_ref("owner").ok().and_then(|value| value.as_str().ok());
+    // Any value but NULL revokes, even one that is no instant: damage must not undo a revocation.
     let revoked_at = row.get_ref("revoked_at").ok().filter(|value| *value != ValueRef::Null);
     Row::damaged(DamagedRow {
         owner: owner.and_then(|owner| Owner::new(owner).ok()),

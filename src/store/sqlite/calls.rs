@@ -1,5 +1,8 @@
-//! The methods of [`TokenStore`]: for [`SqliteStore`], and each change as the statements of one
-//! transaction.
+//! The methods of [`TokenStore`] for [`SqliteStore`], and the statements of each change.
+//!
+//! A change runs inside an open transaction (BEGIN IMMEDIATE). That has taken the file's write lock
+//! before the first row is read or counted. So what a change reads stays true until it commits:
+//! no row needs a lock of its own, and a limit per owner holds.
 
 use rusqlite::params;
 
@@ -38,8 +41,8 @@ impl TokenStore for SqliteStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        // One token or one owner is soon read. Anything else may walk through the whole table, and
-        // must not hold up the thread of an async host.
+        // One token, one owner or one family is read quickly. Any other list may scan the whole
+        // table, and must not block a thread of an async host.
         if !is_indexed(filter) {
             return self.walk_list(filter, page).await;
         }
@@ -89,7 +92,7 @@ impl TokenStore for SqliteStore {
 impl RuntimeFree for SqliteStore {}
 
 impl Statements<'_> {
-    /// `insert`.
+    /// Makes the change of [`TokenStore::insert`].
     pub(super) fn insert(&mut self, insert: &Insert) -> rusqlite::Result<Inserted> {
         let Insert { row, live, limit, unique_label, under } = insert;
         let Some(new) = row.record() else {
@@ -118,7 +121,7 @@ impl Statements<'_> {
         Ok(Inserted::Done)
     }
 
-    /// `supersede`.
+    /// Makes the change of [`TokenStore::supersede`].
     pub(super) fn supersede(&mut self, supersede: &Supersede) -> rusqlite::Result<Superseded> {
         let Supersede { row, superseded, replaces, revokes_derived, revocation } = supersede;
         let Some(new) = row.record() else {
@@ -142,15 +145,18 @@ impl Statements<'_> {
         if *revokes_derived {
             self.revoke_derived(new, revocation)?;
         }
+        // Last, so that `revoke_derived` can't revoke the new row itself.
         self.insert_row(new)?;
         Ok(Superseded::Done)
     }
 
-    /// `replace`: all in one transaction, so that many rows wait for the disk once.
+    /// Makes the change of [`TokenStore::replace`], all in one transaction: a batch waits for the
+    /// disk only once.
     pub(super) fn replace(&mut self, replaces: &[Replace]) -> rusqlite::Result<Vec<Replaced>> {
         replaces.iter().map(|replace| self.replace_one(replace)).collect()
     }
 
+    /// Replaces one row, on what the requests before it left.
     fn replace_one(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
         let Replace { row, live, unique_label, revokes_derived } = replace;
         let (Some(form), Some(old)) = (row.record(), self.current(row)?) else {
@@ -166,15 +172,16 @@ impl Statements<'_> {
         Ok(Replaced::Done)
     }
 
-    /// `revoke`.
+    /// Makes the change of [`TokenStore::revoke`].
     pub(super) fn revoke(&self, filter: &Filter, revocation: &Revocation) -> rusqlite::Result<u64> {
-        // The derived rows first: which families match must be asked before a row has changed, as a
-        // revoked row may no longer match.
+        // The derived rows first: the contract decides by the rows as they stood before the call.
+        // In the other order, a filter for unrevoked rows would no longer match the rows that were
+        // just revoked, and what was issued under them would stay valid.
         let derived = revoke_derived_query(filter, revocation).execute(self)?;
         Ok(derived + revoke_query(REVOKE, filter, revocation).execute(self)?)
     }
 
-    /// `touch`.
+    /// Makes the change of [`TokenStore::touch`].
     pub(super) fn touch(
         &mut self,
         uses: &[(TokenId, LastUse)],
@@ -190,7 +197,7 @@ impl Statements<'_> {
         Ok(())
     }
 
-    /// `purge`, at one go.
+    /// Makes the change of [`TokenStore::purge`], without steps.
     pub(super) fn purge(&mut self, purge: &Purge, limit: u32) -> rusqlite::Result<u64> {
         match purge {
             Purge::Matching(filter) => purge_matching_query(filter, limit).execute(self),
@@ -198,7 +205,7 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes what a step of the walk still finds.
+    /// Deletes what the purge selects in one step of a walk, at most `limit`.
     pub(super) fn purge_step(
         &mut self,
         purge: &Purge,
@@ -212,14 +219,15 @@ impl Statements<'_> {
         Ok(ids.len() as u64)
     }
 
-    /// Takes keys out that seal no unrevoked row.
+    /// Removes keys from the set if they seal no unrevoked row.
     pub(super) fn forget_keys(&mut self, keys: &[KeyId]) -> rusqlite::Result<()> {
         keys.iter().try_for_each(|key| self.execute(FORGET_KEY, [key.as_u32()]).map(drop))
     }
 
-    /// The stored record that a form was made from, if the form may be written over it.
+    /// Returns the stored record that a form was made from, if it is still current.
     ///
-    /// A damaged row is not current, even if the columns that are compared can be read.
+    /// A damaged row is never current, even if the columns that are compared can be read. So the
+    /// whole row is decoded here; a condition in SQL would not notice the damage.
     fn current(&mut self, form: &Row) -> rusqlite::Result<Option<TokenRecord>> {
         let Some(form) = form.record() else {
             return Ok(None);
@@ -232,6 +240,7 @@ impl Statements<'_> {
         }))
     }
 
+    /// Returns whether the label is taken by a live row of the owner in another family.
     fn label_is_taken(&mut self, new: &TokenRecord, live: LiveAt) -> rusqlite::Result<bool> {
         let (owner, label) = (new.owner().as_str(), new.label().as_str());
         let [now, used_after, believed_until] = live_params(live);
@@ -239,6 +248,7 @@ impl Statements<'_> {
         self.exists(LABEL_TAKEN, params![owner, family, now, used_after, believed_until, label])
     }
 
+    /// Inserts a row, and adds its key to those in use.
     fn insert_row(&mut self, new: &TokenRecord) -> rusqlite::Result<()> {
         self.add_key(new)?;
         self.execute(INSERT, row_params(&RowColumns::of(new))).map(drop)
@@ -249,7 +259,7 @@ impl Statements<'_> {
         self.add_key(form)?;
         let columns = RowColumns::of(form);
         let params = form_params(&columns);
-        // Most forms expire when their row does, and then the index of that is left alone.
+        // Most forms expire when their row does. Then the index of expiry need not be written.
         if form.expires() == old.expires() {
             self.execute_on_one(REPLACE, &params[..12])
         } else {
@@ -257,6 +267,7 @@ impl Statements<'_> {
         }
     }
 
+    /// Adds the key of a sealed row to those in use.
     fn add_key(&mut self, sealed: &TokenRecord) -> rusqlite::Result<()> {
         self.execute(ADD_KEY, [sealed.key_id().as_u32()]).map(drop)
     }
@@ -281,12 +292,13 @@ impl Statements<'_> {
     }
 }
 
+/// Returns whether a successor may still be replaced: it was not used and has no successor.
 fn is_unused(record: &TokenRecord) -> bool {
     record.last_use().is_none() && record.successor().is_none()
 }
 
-/// The instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored use is
-/// believed.
+/// Returns the instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored
+/// use is believed.
 fn live_params(LiveAt { now, used_after }: LiveAt) -> [Option<i64>; 3] {
     let believed_until = now.saturating_add(CLOCK_TOLERANCE);
     [Some(now), used_after, Some(believed_until)].map(|at| at.map(Timestamp::as_unix))

@@ -1,4 +1,4 @@
-//! [`diagnose`]: what is odd about the tables.
+//! [`diagnose`]: what is wrong with the tables.
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,10 @@ const DEFINITIONS: &str = "
     WHERE lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
         AND type IN ('table', 'index') AND sql IS NOT NULL";
 
-/// Describes what differs from the tables that the migrations make, one finding an entry.
+/// Describes what differs from the tables that the migrations make: one finding an entry.
 ///
-/// A host may have reasons for an index or a column of its own, so that these are told only.
+/// It only reports, and refuses nothing: the host may have reasons for an index or a column of its
+/// own.
 pub(super) fn diagnose(
     connection: &Connection,
     options: &SqliteOptions,
@@ -24,6 +25,8 @@ pub(super) fn diagnose(
         .into_iter()
         .map(|(kind, name)| format!("the {kind} {name:?}, which the host did not name"))
         .collect();
+    // The right definitions come from the migrations themselves, run on a scratch database. A list
+    // written down here would have to be kept equal to them.
     let pristine = Connection::open_in_memory()?;
     for migration in MIGRATIONS {
         pristine.execute_batch(&options.table.in_sql(migration))?;
@@ -41,6 +44,7 @@ pub(super) fn diagnose(
     Ok(findings)
 }
 
+/// Reads the SQL of each table and index, by its name in lower case.
 fn definitions(
     connection: &Connection,
     options: &SqliteOptions,

@@ -9,11 +9,11 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::store::TableName;
 
-/// Why a database could not be opened.
+/// Says why a database file could not be opened, or why its tables can't be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SqliteStoreError {
-    /// The file is not there and can't be made, or can't be opened.
+    /// The file does not exist and can't be made, or it can't be opened.
     #[error(
         "can't open {}: {source}; its directory must exist, \
          and this process must be able to make files in it",
@@ -25,11 +25,11 @@ pub enum SqliteStoreError {
         /// What SQLite says.
         source: Box<dyn Error + Send + Sync>,
     },
-    /// The path is empty, or `:memory:`: use
+    /// The path is empty or `:memory:`. For a database in memory, use
     /// [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
     #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
     NoFile(PathBuf),
-    /// The file is something else, or encrypted.
+    /// The file is not an SQLite database, or it is encrypted.
     #[error("{} is not an SQLite database", .0.display())]
     NotADatabase(PathBuf),
     /// The file can be read but not written.
@@ -41,20 +41,21 @@ pub enum SqliteStoreError {
     /// The file was replaced by another while it was being opened.
     #[error("{} was moved or replaced while it was being opened: open it again", .0.display())]
     Replaced(PathBuf),
-    /// Another process, or another connection of this one, held the file's lock for too long.
+    /// Another connection, of this process or another, held the file's lock for too long: more than
+    /// 5 seconds for the store's own connections.
     #[error(
         "{} is locked: another process or connection has a transaction open on it",
         .0.display()
     )]
     Locked(PathBuf),
-    /// The file's pages contradict each other.
+    /// The file is damaged: its pages contradict each other.
     #[error(
         "{} is damaged: keep a copy of it, \
          then repair it with `sqlite3 .recover` or restore a backup",
         .0.display()
     )]
     Damaged(PathBuf),
-    /// There is no room for the tables.
+    /// There is no space left for the tables.
     #[error(
         "{} has no room to grow: the disk is full, or a limit of this process is reached",
         .0.display()
@@ -80,7 +81,7 @@ pub enum SqliteStoreError {
         /// The newest version that this library knows.
         known: i64,
     },
-    /// A table of that name is there that this library did not make, or that was altered.
+    /// A table with that name exists, and this library did not make it, or it was altered.
     #[error(
         "{} has a table {table}, or one beside it, that is not this library's: \
          take another name or file",
@@ -92,8 +93,8 @@ pub enum SqliteStoreError {
         /// The table.
         table: TableName,
     },
-    /// The tables are missing or older, and [`SqliteTransaction`](super::SqliteTransaction) doesn't
-    /// make any.
+    /// The tables are missing or have an older version.
+    /// [`SqliteTransaction`](super::SqliteTransaction) does not make or migrate them.
     #[error(
         "{} has no table {table}, or an older one: \
          open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
@@ -109,9 +110,11 @@ pub enum SqliteStoreError {
     #[error("{0} names a schema: in SQLite a table is named without one")]
     HasSchema(TableName),
     /// The table's name is a reserved word of SQL, such as `order`, or begins with `sqlite_`.
+    /// Which words are reserved depends on the version of SQLite.
     #[error("{0} can't be a table's name in SQLite: it is reserved, take another")]
     ReservedName(TableName),
-    /// One of the tables is a view, or a trigger is on it that the host did not name.
+    /// One of the tables is a view, or has a trigger that the host did not name.
+    /// [`SqliteOptions::with_known_trigger`](super::SqliteOptions::with_known_trigger) names one.
     #[error(
         "{} has the {kind} {name:?}, which may undo what is written to {table}: \
          find out who made it, drop it, or name a trigger in SqliteOptions",
@@ -127,10 +130,10 @@ pub enum SqliteStoreError {
         /// The name of the trigger or view.
         name: String,
     },
-    /// The SQLite that this program is linked with is too old for STRICT tables.
+    /// This program is linked with an SQLite that is too old for STRICT tables: 3.37 is needed.
     #[error("SQLite {0} is too old: 3.37 or newer is needed")]
     OldSqlite(&'static str),
-    /// Anything else, for instance a disk that fails or a lack of threads.
+    /// Anything else, for instance a failing disk, or no thread left.
     #[error("can't use {}: {source}", path.display())]
     Failed {
         /// The file.
@@ -141,6 +144,7 @@ pub enum SqliteStoreError {
 }
 
 impl SqliteStoreError {
+    /// Turns an error of SQLite, when the file is opened, into the one that says what to do.
     pub(super) fn new(path: &Path, error: rusqlite::Error) -> SqliteStoreError {
         let (path, error) = (path.to_path_buf(), without_sql(error));
         match error.sqlite_error_code() {
@@ -160,7 +164,7 @@ impl SqliteStoreError {
     }
 }
 
-/// An error of SQLite's during a call, with the file's name and what to do about it.
+/// An error of SQLite during a call, with the file's name and what to do about it.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{name}: {source}{}", Advice(source))]
 pub(super) struct SqliteCallError {
@@ -174,14 +178,16 @@ impl SqliteCallError {
     }
 }
 
-/// An error without the text of its statement, which may be the whole schema.
+/// Removes the statement's text from an error. That text may be the whole schema.
 ///
-/// The variant that holds the statement exists only if a crate of the host enables rusqlite's
-/// `modern_sqlite`. So it is told by what it does, and its words are cut where the statement begins.
+/// The variant with the statement exists only if some crate of the host enables rusqlite's feature
+/// `modern_sqlite`, so it can't be named here. It is recognized by its behaviour instead: it has an
+/// SQLite code as its source and none of its own. Its text is cut where the statement begins.
 fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
     let source = Error::source(&error).and_then(|source| source.downcast_ref());
     match source {
         Some(code @ ffi::Error { .. }) if error.sqlite_error().is_none() => {
+            // The text is the message, " in ", and the statement.
             let text = error.to_string();
             let message = text.split_once(" in ").map_or(&*text, |(message, _)| message);
             rusqlite::Error::SqliteFailure(*code, Some(message.into()))
@@ -190,22 +196,23 @@ fn without_sql(error: rusqlite::Error) -> rusqlite::Error {
     }
 }
 
-/// Whether another connection held a lock for longer than this one waits.
+/// Returns whether another connection held a lock for longer than this one waits.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
 }
 
-/// Whether the file is no longer the one that was opened.
+/// Returns whether the file is no longer the one that was opened.
 pub(super) fn is_gone(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|code| code.extended_code == ffi::SQLITE_READONLY_DBMOVED)
 }
 
-/// The error of a call that panicked.
+/// Makes the error of a call that panicked.
 pub(super) fn panicked(what: &str) -> rusqlite::Error {
     let code = ffi::Error::new(ffi::SQLITE_ABORT);
     rusqlite::Error::SqliteFailure(code, Some(format!("{what} has panicked")))
 }
 
+/// Shows what to do about an error, in parentheses; nothing if there is no advice.
 struct Advice<'e>(&'e rusqlite::Error);
 
 impl fmt::Display for Advice<'_> {
@@ -217,6 +224,7 @@ impl fmt::Display for Advice<'_> {
     }
 }
 
+/// Returns what to do about an error.
 fn advice(error: &rusqlite::Error) -> Option<&'static str> {
     if is_gone(error) {
         return Some("put it back, or open the store anew");

@@ -1,4 +1,4 @@
-//! [`Tables`]: making the tables, and checking those that are there.
+//! [`Tables`]: makes the tables, and checks those that exist.
 
 use std::path::Path;
 
@@ -8,28 +8,31 @@ use super::error::SqliteStoreError;
 use super::options::SqliteOptions;
 use super::sql::FIND;
 
-/// Each makes a version of the schema from the one before, the first from nothing, and writes its
-/// version.
+/// The steps of the schema. Each makes one version from the version before, and writes its number.
+/// The first begins with no tables.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 
-/// Nothing but a table has a root page and this type: not a view, not a virtual table.
+/// Counts the objects with our names, and how many of them are ordinary tables. A view has another
+/// type, and a virtual table has no root page.
 const COUNT_OF_OURS: &str = "
     SELECT count(*), total(type = 'table' AND rootpage > 0) FROM sqlite_master
     WHERE lower(name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')";
-/// SQLite takes names for equal if they differ in ASCII case only. So does `lower`.
+/// Selects triggers on our tables, and views in their place. In SQLite, names that differ only in
+/// ASCII case are equal; `lower` compares in the same way.
 const CODE: &str = "
     SELECT type, name FROM sqlite_master
-    WHERE type = 'trigger' AND lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
+    WHERE type = 'trigger'
+            AND lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
         OR type = 'view' AND lower(name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
     ORDER BY name";
 const FOUND_VERSION: &str = "SELECT max(version) FROM app_tokens_schema";
 const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
-/// How many tables there are.
+/// How many tables a store has.
 const TABLES: i64 = 3;
 
-/// The tables of one name, in a database that is open.
+/// The tables with one name, in an open database.
 pub(super) struct Tables<'t> {
     connection: &'t Connection,
     /// For errors.
@@ -49,18 +52,19 @@ impl<'t> Tables<'t> {
 
     /// Brings the tables to the newest version, in one transaction.
     ///
-    /// If they have it, nothing is written: a lock that another process holds for long must not
-    /// keep this one from starting.
+    /// If they already have it, nothing is written and no lock is taken. Otherwise a process could
+    /// not start while another one holds the lock.
     pub(super) fn make_or_check(&self) -> Result<(), SqliteStoreError> {
         self.refuse_code()?;
         if self.found_version()? < self.migrations.len() {
             self.migrate()?;
         }
+        // To prepare the statement checks that all columns exist, and reads no row.
         let probe = self.connection.prepare(&self.options.table.in_sql(FIND));
         probe.map(drop).map_err(|error| self.foreign_or_failed(error))
     }
 
-    /// Refuses tables that are missing or not of the newest version.
+    /// Refuses tables that are missing or have an older or newer version.
     pub(super) fn check(&self) -> Result<(), SqliteStoreError> {
         self.refuse_code()?;
         if self.found_version()? < self.migrations.len() {
@@ -70,13 +74,15 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
+    /// Runs the migrations that are missing.
     fn migrate(&self) -> Result<(), SqliteStoreError> {
         let run = |sql: &str| {
             let done = self.connection.execute_batch(&self.options.table.in_sql(sql));
             done.map_err(|error| SqliteStoreError::new(self.path, error))
         };
         let run_steps = || {
-            // Another process may have run some of them before this one got the lock.
+            // The version is read again, under the lock: another process may have migrated after
+            // the first look.
             let found = self.found_version()?;
             self.migrations[found..].iter().chain([&COMMIT]).try_for_each(|step| run(step))
         };
@@ -86,8 +92,8 @@ impl<'t> Tables<'t> {
         })
     }
 
-    /// Refuses what runs when a table is written, unless the host named it: it could restore what
-    /// a revocation takes away, and go on doing so.
+    /// Refuses triggers and views that the host did not name. Such code runs at each write, and
+    /// could restore what each revocation removes.
     fn refuse_code(&self) -> Result<(), SqliteStoreError> {
         let unknown = unknown_code(self.connection, self.options);
         match unknown.map_err(|error| SqliteStoreError::new(self.path, error))?.pop() {
@@ -99,13 +105,14 @@ impl<'t> Tables<'t> {
         }
     }
 
-    /// The version of the tables; 0 if there are none.
+    /// Returns the version of the tables; 0 if there are none.
     fn found_version(&self) -> Result<usize, SqliteStoreError> {
         let table = &self.options.table;
         let counts = self.connection.query_row(&table.in_sql(COUNT_OF_OURS), [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, f64>(1)? as i64))
         });
         match counts.map_err(|error| SqliteStoreError::new(self.path, error))? {
+            // All or none. If only some exist, or one of them is a view, they are not ours.
             (0, _) => return Ok(0),
             (TABLES, TABLES) => {}
             _ => return Err(self.foreign()),
@@ -120,8 +127,9 @@ impl<'t> Tables<'t> {
         usize::try_from(found).ok().filter(|found| *found > 0).ok_or_else(|| self.foreign())
     }
 
-    /// The error for a statement that can't be prepared, or a version that is no number: the table
-    /// is not ours.
+    /// Returns the error for a statement that can't be prepared, or a version that is no number.
+    ///
+    /// In both cases the table is not ours. Any other failure of SQLite is passed on.
     fn foreign_or_failed(&self, error: rusqlite::Error) -> SqliteStoreError {
         match error.sqlite_error_code() {
             None | Some(ErrorCode::Unknown) => self.foreign(),
@@ -129,14 +137,16 @@ impl<'t> Tables<'t> {
         }
     }
 
+    /// Returns the error for a table that this library did not make.
     fn foreign(&self) -> SqliteStoreError {
         let (path, table) = (self.path.into(), self.options.table.clone());
         SqliteStoreError::ForeignTable { path, table }
     }
 }
 
-/// The kind and name of each trigger on the tables that the host did not name, and of each view in
-/// the place of one.
+/// Returns the kind and name of each trigger and view that must not be there.
+///
+/// These are triggers on the tables, unless the host named them, and views in place of a table.
 pub(super) fn unknown_code(
     connection: &Connection,
     options: &SqliteOptions,

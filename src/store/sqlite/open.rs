@@ -1,4 +1,4 @@
-//! Opening a file: its settings, and what it is refused for.
+//! Opens a file: its settings, and why it is refused.
 
 use std::io;
 use std::path::{Path, PathBuf, absolute};
@@ -15,9 +15,11 @@ use super::watch::Watch;
 use crate::store::TableName;
 
 const JOURNAL_MODE: &str = "PRAGMA journal_mode = WAL";
-/// A commit reaches the disk before it is answered, on macOS also through the drive's cache, and
-/// deleted rows are overwritten. Readers have these settings too: the connection that closes last
-/// writes the rest of the log into the file.
+/// A commit reaches the disk before the change returns, on macOS also through the drive's cache.
+/// Deleted rows are overwritten.
+///
+/// Readers need these settings, too. The connection that closes last writes the rest of the log
+/// into the file, and that may be a reader's, of this process or another.
 const SETTINGS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
@@ -27,14 +29,15 @@ const READ_ONLY: &str = "PRAGMA query_only = ON";
 
 /// The first SQLite with STRICT tables.
 const OLDEST_SQLITE: i32 = 3_037_000;
-/// How long to wait for the lock of another process.
+/// How long to wait for the lock of another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// If two connections switch a new file to WAL at once, SQLite fails one instead of waiting.
+/// SQLite does not wait if two connections switch a new file to WAL at once: one fails. So the
+/// switch is tried again, for about as long as [`BUSY_TIMEOUT`].
 const WAL_ATTEMPTS: u32 = 250;
 const WAL_PAUSE: Duration = Duration::from_millis(10);
 
-/// Makes a path absolute: threads open it later, when the process may have another working
-/// directory.
+/// Makes a path absolute. Threads open it again later, and the process may have changed its working
+/// directory by then.
 pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
         return Err(SqliteStoreError::NoFile(path.into()));
@@ -44,7 +47,7 @@ pub(super) fn absolute_path(path: &Path) -> Result<PathBuf, SqliteStoreError> {
     absolute(path).map_err(failed)
 }
 
-/// Opens or makes the file and its tables, for the thread that writes.
+/// Opens the file for the thread that writes. Makes the file and its tables if they are missing.
 pub(super) fn open_writer(
     path: &Path,
     options: &SqliteOptions,
@@ -68,7 +71,7 @@ pub(super) fn open_writer(
     })
 }
 
-/// What a store's own connections may run that is stored in the file.
+/// Says whether a store's own connections run code that is stored in the file.
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
     runs_triggers: bool,
@@ -79,8 +82,10 @@ impl Settings {
         Settings { runs_triggers: !options.known_triggers.is_empty() }
     }
 
-    /// Write access to the file suffices to leave code in it: a trigger may undo a revocation. None
-    /// runs on this connection, not even one that is made later, unless the host has its own.
+    /// Turns triggers and views off on a connection, unless the host has triggers of its own.
+    ///
+    /// Anyone who can write the file can leave a trigger in it that undoes revocations. The check
+    /// when the store is opened is not enough: a trigger can be made later.
     fn apply(self, connection: &Connection) -> rusqlite::Result<()> {
         for (setting, is_on) in [
             (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers),
@@ -93,8 +98,10 @@ impl Settings {
     }
 }
 
-/// Makes an empty file that only its owner may read, unless the file is there. SQLite takes it for
-/// a new database, and would itself make one that others can read.
+/// Makes an empty file that only its owner can read, unless the file exists.
+///
+/// SQLite uses an empty file as a new database. If SQLite made the file itself, other users could
+/// read it, depending on the umask.
 fn create_private(path: &Path) {
     if path.exists() {
         return;
@@ -107,6 +114,9 @@ fn create_private(path: &Path) {
 }
 
 /// Opens a connection that only reads.
+///
+/// `query_only` refuses every statement that writes. The file itself is open for writing: the
+/// connection that closes last must write the log back into it.
 pub(super) fn open_reader(path: &Path, settings: Settings) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
     connection.execute_batch(SETTINGS)?;
@@ -115,7 +125,7 @@ pub(super) fn open_reader(path: &Path, settings: Settings) -> rusqlite::Result<C
     Ok(connection)
 }
 
-/// Makes a database in memory, with its tables.
+/// Opens a new database in memory, and makes its tables.
 pub(super) fn open_memory(options: &SqliteOptions) -> Result<Connection, SqliteStoreError> {
     refuse_old_sqlite()?;
     let path = Path::new(":memory:");
@@ -125,14 +135,16 @@ pub(super) fn open_memory(options: &SqliteOptions) -> Result<Connection, SqliteS
     Ok(connection)
 }
 
-/// Refuses a name with a schema, which in SQLite names another file, attached to some connections
-/// only. Refuses a name that SQLite can't read as one.
+/// Refuses a table name that SQLite can't take.
+///
+/// A schema names another file in SQLite, and that file is attached to some connections only. A
+/// reserved word is no name.
 pub(super) fn refuse_bad_name(table: &TableName) -> Result<(), SqliteStoreError> {
     if table.as_str().contains('.') {
         return Err(SqliteStoreError::HasSchema(table.clone()));
     }
-    // Which words are reserved depends on the version of SQLite, so it is asked. It is asked on a
-    // database of its own, as the name may be taken in the file.
+    // Which words are reserved depends on the version of SQLite, so SQLite itself is asked. A
+    // scratch database is used, as the name may be taken in the file.
     let is_name = || {
         let scratch = Connection::open_in_memory()?;
         scratch
@@ -141,6 +153,7 @@ pub(super) fn refuse_bad_name(table: &TableName) -> Result<(), SqliteStoreError>
     is_name().map_err(|_| SqliteStoreError::ReservedName(table.clone()))
 }
 
+/// Refuses an SQLite without STRICT tables.
 fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(SqliteStoreError::OldSqlite(rusqlite::version()));
@@ -148,8 +161,10 @@ fn refuse_old_sqlite() -> Result<(), SqliteStoreError> {
     Ok(())
 }
 
-/// Opens a connection. Without `SQLITE_OPEN_URI`, so that a path which begins with `file:` is a
-/// path.
+/// Opens a connection to a file.
+///
+/// `SQLITE_OPEN_URI` is not set, so a path that begins with `file:` is an ordinary path.
+/// `SQLITE_OPEN_NO_MUTEX` is safe: every connection is used by one thread at a time.
 pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
@@ -157,7 +172,7 @@ pub(super) fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection
     Ok(connection)
 }
 
-/// Switches the file to a write-ahead log, and says whether it could.
+/// Switches the file to a write-ahead log. Returns whether the file has one now.
 pub(super) fn switch_to_wal(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(WAL_PAUSE)?;
     let switch = || connection.query_row(JOURNAL_MODE, [], |row| row.get::<_, String>(0));

@@ -2,8 +2,10 @@
 
 use crate::store::TableName;
 
-/// Which tables a store has, and what it allows on them. For
-/// [`SqliteStore::open_with`](super::SqliteStore::open_with).
+/// Says which tables a store uses, and which triggers it allows on them.
+///
+/// It is for [`SqliteStore::open_with`](super::SqliteStore::open_with) and
+/// [`SqliteTransaction::begin_with`](super::SqliteTransaction::begin_with).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,24 +24,28 @@ pub struct SqliteOptions {
 }
 
 impl SqliteOptions {
-    /// The table `app_tokens`, without triggers.
+    /// Makes the default options: the table `app_tokens`, and no triggers.
     pub fn new() -> SqliteOptions {
         SqliteOptions::default()
     }
 
-    /// Sets the name of the tables: for several realms, tenants or applications in one file.
+    /// Sets the name of the tables, for several realms, tenants or applications in one file.
     ///
-    /// The name has no schema.
+    /// A name with a schema is refused later, by
+    /// [`SqliteStoreError::HasSchema`](super::SqliteStoreError::HasSchema).
     #[must_use]
     pub fn with_table(mut self, table: TableName) -> SqliteOptions {
         self.table = table;
         self
     }
 
-    /// Names a trigger of the host's on one of the tables, which is refused otherwise.
+    /// Allows one of the host's own triggers on the tables. Any other trigger is refused.
     ///
-    /// Upper and lower case are the same, as in SQLite. With a name here, the store's connections
-    /// run triggers and views, also those that are made later. Without one they run none.
+    /// The name is compared without regard to ASCII case, as SQLite does. Call it once for each
+    /// trigger.
+    ///
+    /// **If any trigger is named, the store's connections run all triggers and views**, including
+    /// those that are created after the store was opened. If none is named, they run none.
     #[must_use]
     pub fn with_known_trigger(mut self, name: impl Into<String>) -> SqliteOptions {
         self.known_triggers.push(name.into());

@@ -1,6 +1,7 @@
-//! How SQLite runs each statement that the engine sends: nothing walks through the whole
-//! table where an index can serve, neither in a new database nor after the host has run `ANALYZE`
-//! on many rows, nor in a table of another name.
+//! Tests how SQLite plans each statement that the engine sends.
+//!
+//! No statement may scan the whole table if an index can serve it. This must hold in a new
+//! database, after the host has run `ANALYZE` on many rows, and in a table of another name.
 
 use rusqlite::Connection;
 
@@ -15,8 +16,8 @@ use crate::text::{Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// 20,000 rows: one key seals them all, ten belong to each owner, every fourth is revoked, every
-/// fiftieth derived.
+/// Inserts 20,000 rows under one key, ten for each owner. Every fourth is revoked, and every
+/// fiftieth is derived.
 const FILL: &str = "
     WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 20000)
     INSERT INTO app_tokens (
@@ -44,7 +45,7 @@ impl Database {
         Database { state, connection, table }
     }
 
-    /// The lines of a plan that look at rows of the table, which is called by its first name.
+    /// Returns the lines of a plan that read rows of the table, with its name as `app_tokens`.
     fn looks_at_rows(&self, sql: &str) -> Vec<String> {
         let plan = format!("EXPLAIN QUERY PLAN {}", self.table.in_sql(sql));
         let mut statement = self.connection.prepare(&plan).unwrap();
@@ -70,7 +71,8 @@ impl Databases {
         ])
     }
 
-    /// Each look at rows must be a search by one of these: the ids themselves are always allowed.
+    /// Fails unless rows are only read by a search in one of these indexes, or by id. Each index
+    /// must be used.
     #[track_caller]
     fn assert_searches(&self, what: &str, sql: &str, indexes: &[&str]) {
         for database in &self.0 {
@@ -107,7 +109,7 @@ fn unrevoked() -> Filter {
     Filter { revoked: Some(false), ..Filter::every_token() }
 }
 
-/// The filters that the engine lists, revokes and deletes by, and by which index.
+/// Returns the filters that the engine lists, revokes and deletes by, each with its index.
 fn filters() -> Vec<(&'static str, Filter, &'static [&'static str])> {
     let (alice, id) = (Owner::new("alice").unwrap(), TokenId::MAX);
     let of_alice = || Filter::of_owner(&alice);
@@ -136,7 +138,7 @@ fn filters() -> Vec<(&'static str, Filter, &'static [&'static str])> {
     ]
 }
 
-/// The filters that no index serves.
+/// Returns filters that no index serves.
 fn walked() -> Vec<Filter> {
     vec![
         Filter::every_token(),
@@ -167,7 +169,7 @@ fn a_list_is_searched_by_an_index() {
     }
 }
 
-/// These list every row or nearly, or are asked by nobody but a host or a daily clean-up.
+/// Such filters match nearly every row, or are used only by a host or a daily purge.
 #[test]
 fn what_no_index_serves_is_walked_in_steps() {
     let page = Page::first(500);

@@ -1,4 +1,4 @@
-//! [`Query`]: a statement that is joined from parts of `sql.rs`, for one filter.
+//! [`Query`]: a statement for one filter, joined from the parts in `sql.rs`.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Params, params_from_iter};
@@ -13,20 +13,21 @@ use crate::store::{Filter, FilterColumns, Page, Purge, PurgeCutoff, Row, TableNa
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// A statement and the values that are bound to it.
+/// A statement, and the values that are bound to it.
 ///
-/// Joined from constants only: what a host or a user wrote is always bound.
+/// The text is joined from constants only: what a host or a user wrote is always bound. `add` takes
+/// a `&'static str` so that nothing else compiles.
 pub(super) struct Query {
     pub(super) sql: String,
     values: Vec<Value>,
 }
 
-/// Up to so many candidates a page of a list looks each one up and sorts them. If there are more,
-/// they lie so close in the table that a walk in order of id soon fills the page.
+/// The most candidates that a page of a list looks up one by one and sorts. If there are more, they
+/// are so frequent in the table that a walk in order of id soon fills the page.
 const FEW: i64 = 2000;
-/// How many rows a step of a walk looks at: a few milliseconds, after which others have a turn.
+/// How many rows one step of a walk reads: a few milliseconds, after which another call may run.
 const STEP_ROWS: i64 = 4096;
-/// Every id is greater.
+/// Begins a walk: every id is greater.
 const BEFORE_ALL: i64 = -1;
 
 impl Query {
@@ -34,12 +35,13 @@ impl Query {
         Query { sql: sql.into(), values: Vec::new() }
     }
 
+    /// Adds a part, and the values of its parameters in their order.
     fn add(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) {
         self.sql.push_str(sql);
         self.values.extend(values);
     }
 
-    /// Adds the condition that [`Filter::matches`] states.
+    /// Adds a condition that selects what [`Filter::matches`] does.
     fn add_filter(&mut self, filter: &Filter) {
         let FilterColumns {
             id,
@@ -55,6 +57,8 @@ impl Query {
             created_before,
             last_used_before,
         } = FilterColumns::of(filter);
+        // Only the facts that are given become conditions. One statement for all filters, with
+        // `?1 IS NULL OR …`, would keep SQLite from choosing an index.
         self.add_condition(WITH_ID, id.map(Value::from));
         let of_owner = if family.is_some() { AND_OF_OWNER } else { OF_OWNER };
         self.add_condition(of_owner, owner.map(|owner| Value::Text(owner.into())));
@@ -80,29 +84,33 @@ impl Query {
         self.add_condition(LAST_USED_BEFORE, last_used_before.map(Value::from));
     }
 
+    /// Adds a condition if there is a value for it.
     fn add_condition(&mut self, sql: &'static str, value: Option<Value>) {
         if value.is_some() {
             self.add(sql, value);
         }
     }
 
+    /// Leaves out a family, and what was issued under it.
     fn add_exception(&mut self, family: Option<i64>) {
         if let Some(family) = family {
             self.add(WITHOUT_FAMILY, [family, family].map(Value::from));
         }
     }
 
+    /// Keeps to the rows of one step.
     fn add_step(&mut self, step: Step) {
         self.add(AFTER_ID, [Value::Integer(step.after)]);
         self.add_condition(UP_TO_ID, step.until.map(Value::from));
     }
 
+    /// Appends a query as a part of this one.
     fn append(&mut self, other: Query) {
         self.sql.push_str(&other.sql);
         self.values.extend(other.values);
     }
 
-    /// Whether it selects at most [`FEW`] rows.
+    /// Returns whether it selects at most [`FEW`] rows. It counts no further than one more.
     fn are_few(&self, connection: &Connection, table: &TableName) -> rusqlite::Result<bool> {
         let one_more = Value::Integer(FEW + 1);
         let values = params_from_iter(self.values.iter().chain([&one_more]));
@@ -111,16 +119,18 @@ impl Query {
         connection.query_row(&count, values, |row| Ok(row.get::<_, i64>(0)? <= FEW))
     }
 
-    /// The SQL that counts its rows, up to a limit that is bound last.
+    /// Returns the SQL that counts its rows, up to a limit that is bound last.
     pub(super) fn count(&self) -> String {
         format!("{COUNT}{}{COUNT_END}", self.sql)
     }
 
+    /// Runs a change, and returns how many rows it changed.
     pub(super) fn execute(&self, statements: &Statements<'_>) -> rusqlite::Result<u64> {
         let changed = statements.execute_once(&self.sql, params_from_iter(&self.values))?;
         Ok(changed as u64)
     }
 
+    /// Runs a query, and hands its rows to a function one by one.
     fn read<T>(
         &self,
         connection: &Connection,
@@ -132,7 +142,7 @@ impl Query {
     }
 }
 
-/// Part of a walk through the table: the rows after an id, up to another one or to the end.
+/// A part of a walk through the table: the rows after one id, up to another one or to the end.
 #[derive(Clone, Copy)]
 pub(super) struct Step {
     pub(super) after: i64,
@@ -140,10 +150,10 @@ pub(super) struct Step {
 }
 
 impl Step {
-    /// All rows.
+    /// The whole table in one step.
     pub(super) const WHOLE: Step = Step { after: BEFORE_ALL, until: None };
 
-    /// The next [`STEP_ROWS`] rows.
+    /// Returns the step of the next [`STEP_ROWS`] rows after an id.
     pub(super) fn next(
         connection: &Connection,
         table: &TableName,
@@ -155,12 +165,12 @@ impl Step {
     }
 }
 
-/// Whether an index serves a filter, so that no walk is needed.
+/// Returns whether an index serves a filter, so that no walk is needed.
 pub(super) fn is_indexed(filter: &Filter) -> bool {
     filter.id.is_some() || filter.owner.is_some() || filter.family.is_some()
 }
 
-/// Reads a page of the rows that a filter matches, at one go.
+/// Reads a page of the rows that a filter matches, without steps.
 pub(super) fn list_rows(
     connection: &Connection,
     table: &TableName,
@@ -174,21 +184,21 @@ pub(super) fn list_rows(
     list.read(connection, table, |rows| rows.collect())
 }
 
-/// One turn of a list that may walk through the table.
+/// The result of one step of a list that walks through the table.
 pub(super) struct Turn {
     pub(super) rows: Vec<Row>,
-    /// The id after which the next turn goes on; `None` if the list has ended.
+    /// The id after which the next step begins; `None` at the end of the list.
     pub(super) next: Option<i64>,
 }
 
-/// Reads the rows that a filter matches, as far as one step of the walk goes.
+/// Reads the rows that a filter matches in one step of the walk.
 pub(super) fn list_step(
     connection: &Connection,
     table: &TableName,
     filter: &Filter,
     page: Page,
 ) -> rusqlite::Result<Turn> {
-    // Asked in each turn: a page that is full ends the list, so it is seldom more than once.
+    // Counted again in each step. A full page ends the list, so there is rarely a second step.
     if let Some(few) = few_candidates(connection, table, filter)? {
         let rows = list_among(filter, page, few).read(connection, table, |rows| rows.collect())?;
         return Ok(Turn { rows, next: None });
@@ -198,9 +208,10 @@ pub(super) fn list_step(
     Ok(Turn { rows, next: step.until })
 }
 
-/// The candidates of a filter, if an index finds them and they are few.
+/// Returns a query for the candidates of a filter, if an index finds them and they are few.
 ///
-/// Which way is quick depends on how many there are, and only a count tells.
+/// A few are best looked up and sorted, many are best met on a walk. SQLite's planner can't know
+/// which: without ANALYZE it has no figures. So they are counted first.
 fn few_candidates(
     connection: &Connection,
     table: &TableName,
@@ -212,10 +223,12 @@ fn few_candidates(
     }
 }
 
+/// Returns the id after which a page begins.
 fn after(page: Page) -> i64 {
     page.after.map_or(BEFORE_ALL, number)
 }
 
+/// Lists what a filter matches in one step, in order of id.
 pub(super) fn list_query(filter: &Filter, page: Page, step: Step) -> Query {
     let mut list = Query::new(LIST);
     list.add_filter(filter);
@@ -224,20 +237,22 @@ pub(super) fn list_query(filter: &Filter, page: Page, step: Step) -> Query {
     list
 }
 
+/// Lists what a filter matches among candidates, in order of id.
 pub(super) fn list_among(filter: &Filter, page: Page, candidates: Query) -> Query {
     let mut list = Query::new(LIST);
     list.add(AMONG, []);
     list.append(candidates);
     list.add(AMONG_END, []);
+    // The whole filter: the candidates were selected by their expiry only.
     list.add_filter(filter);
     list.add(AFTER_ID, [Value::Integer(after(page))]);
     list.add(IN_ORDER_OF_ID, [Value::from(page.limit.get())]);
     list
 }
 
-/// Selects the ids of a set of rows that holds every match, by an index that is not in order of id.
+/// Returns a query for the ids of a set of rows that holds every match, by the index of expiry.
 ///
-/// `None` if no index serves, or if the rows come in order of id anyhow.
+/// `None` if that index can't serve, or if a better one can.
 pub(super) fn candidates(filter: &Filter) -> Option<Query> {
     let (expires_before, expires_from) = (filter.expires_before, filter.expires_from);
     if is_indexed(filter) || expires_before.is_none() && expires_from.is_none() {
@@ -248,15 +263,17 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
     Some(ids)
 }
 
-/// Revokes what derives from the matching rows.
+/// Revokes what derives from the rows that a filter matches, except what it spares.
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = revoke_query(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
     query.add(MATCHING_END, []);
+    // Once more, outside the parenthesis. Inside, the filter spares matching rows; here it must
+    // also spare what would be reached through them.
     query.add_exception(filter.except_family.map(number));
     query
 }
 
-/// Begins with a statement that revokes, and adds the filter.
+/// Begins with one of the statements that revoke, and adds the filter.
 pub(super) fn revoke_query(sql: &'static str, filter: &Filter, revocation: &Revocation) -> Query {
     let Revocation { at, reason, by } = revocation;
     let mut query = Query::new(sql);
@@ -265,7 +282,7 @@ pub(super) fn revoke_query(sql: &'static str, filter: &Filter, revocation: &Revo
     query
 }
 
-/// Reads the keys under which rows may be sealed.
+/// Reads the set of keys in use. It may hold a key too many.
 pub(super) fn keys_in_use(
     connection: &Connection,
     table: &TableName,
@@ -273,7 +290,7 @@ pub(super) fn keys_in_use(
     read_keys(connection, &table.in_sql(KEYS), [])
 }
 
-/// Reads the keys that seal unrevoked rows in a step of the walk.
+/// Reads the keys that seal unrevoked rows in one step of a walk.
 pub(super) fn keys_of_rows(
     connection: &Connection,
     table: &TableName,
@@ -283,13 +300,14 @@ pub(super) fn keys_of_rows(
     read_keys(connection, &table.in_sql(&query.sql), params_from_iter(query.values))
 }
 
+/// Selects the keys that seal unrevoked rows in one step of a walk.
 pub(super) fn keys_of_rows_query(step: Step) -> Query {
     let mut query = Query::new(KEYS_OF_ROWS);
     query.add_step(step);
     query
 }
 
-/// A number that is no key seals nothing.
+/// Reads keys. It skips a number that can't be a key's: no key of a ring has it.
 fn read_keys(
     connection: &Connection,
     sql: &str,
@@ -301,7 +319,7 @@ fn read_keys(
     keys.filter_map(|number| number.map(key).transpose()).collect()
 }
 
-/// Deletes rows that match, at most `limit`.
+/// Deletes rows that a filter matches, at most `limit`.
 pub(super) fn purge_matching_query(filter: &Filter, limit: u32) -> Query {
     let mut query = Query::new(PURGE);
     query.add(MATCHING, []);
@@ -310,7 +328,7 @@ pub(super) fn purge_matching_query(filter: &Filter, limit: u32) -> Query {
     query
 }
 
-/// Finds rows in a step of the walk that a purge deletes, at most `limit`.
+/// Finds the rows that a purge deletes in one step of a walk, at most `limit`.
 pub(super) fn purgeable(
     connection: &Connection,
     table: &TableName,
@@ -318,6 +336,8 @@ pub(super) fn purgeable(
     step: Step,
     limit: u32,
 ) -> rusqlite::Result<Vec<TokenId>> {
+    // For dead rows, SQL is only the first filter. It reads raw columns, and in a damaged row an
+    // expiry or a last use may be junk; such a row must not be deleted because of it.
     let is_meant = |row: &Row| match purge {
         Purge::Matching(_) => true,
         Purge::Dead(cutoff) => is_known_to_be_dead(row, cutoff.ended_by),
@@ -328,13 +348,14 @@ pub(super) fn purgeable(
     })
 }
 
-/// Whether a row that [`DEAD`] selects is dead. A damaged one is so by its revocation only: its
-/// other facts may be junk.
+/// Returns whether a row that [`DEAD`] selects is really dead. A damaged row is dead only by its
+/// revocation.
 fn is_known_to_be_dead(row: &Row, ended_by: Timestamp) -> bool {
     let revoked_at = || if row.is_revoked() { row.revoked_at().or(row.created_at()) } else { None };
     row.record().is_some() || revoked_at().is_some_and(|at| at <= ended_by)
 }
 
+/// Selects the rows that a purge may delete in one step of a walk.
 pub(super) fn purge_query(purge: &Purge, step: Step) -> Query {
     let mut query = match purge {
         Purge::Matching(filter) => {
@@ -354,6 +375,7 @@ pub(super) fn purge_query(purge: &Purge, step: Step) -> Query {
     query
 }
 
+/// Makes a text value to bind.
 fn text(text: &impl ToString) -> Value {
     Value::Text(text.to_string())
 }

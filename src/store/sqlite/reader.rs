@@ -1,5 +1,6 @@
-//! [`Readers`]: reading on the caller's own thread, which is quicker than any way to another one.
-//! What may walk through a whole table has a thread of its own.
+//! [`Readers`]: short reads on the caller's own thread, and long ones on a thread of the store.
+//!
+//! Handing a look-up to another thread would cost more than the look-up itself.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,25 +21,25 @@ use super::worker::{Worker, reply_channel};
 use crate::store::{Row, TableName};
 use crate::token::TokenId;
 
-/// The most connections that read. Each costs a few open files.
+/// The most connections that read. Each of them keeps a few files open.
 const MAX_CONNECTIONS: usize = 32;
 
 /// The connections that read.
 pub(super) struct Readers {
-    /// Started by the first scan; `None` if the system has no more threads. Declared, and so
-    /// dropped, before the connections that it reads by.
+    /// The thread for scans, started by the first of them; `None` inside if the system has no
+    /// thread left. Declared before the connections that it uses, so that it is dropped first.
     scanner: OnceLock<Option<Worker<Scan>>>,
     connections: Arc<Connections>,
     watch: Watch,
-    /// [`FIND`], over the store's table.
+    /// [`FIND`] with the name of the store's table, made once and not at each look-up.
     find: Box<str>,
 }
 
-/// A long read, which sends its own reply.
+/// A long read, which sends its reply itself.
 type Scan = Box<dyn FnOnce() + Send>;
 
 impl Readers {
-    /// Opens the connections to a file: one now, each other one when a thread first needs it.
+    /// Opens the first connection to a file. Each other one is opened when a thread needs it.
     pub(super) fn open(
         path: &Path,
         table: &TableName,
@@ -46,7 +47,7 @@ impl Readers {
         watch: Watch,
     ) -> rusqlite::Result<Readers> {
         let first = open_reader(path, settings)?;
-        // If the file was replaced meanwhile, this has opened another one.
+        // If the file was replaced meanwhile, this connection is to another file than the writer's.
         watch.check()?;
         let cores = thread::available_parallelism().map_or(2, usize::from);
         let more = (1..(2 * cores).min(MAX_CONNECTIONS)).map(|_| Slot::new());
@@ -56,7 +57,7 @@ impl Readers {
         Ok(Readers::new(connections, table, watch))
     }
 
-    /// Reads by the one connection to a database in memory.
+    /// Reads through the one connection to a database in memory, which the writer shares.
     pub(super) fn in_memory(connection: Arc<Mutex<Connection>>, table: &TableName) -> Readers {
         let slots = Box::new([Slot::from(connection)]);
         let connections = Connections { slots, file: None, watch: Watch::none() };
@@ -68,12 +69,12 @@ impl Readers {
         Readers { scanner, connections, watch, find: table.in_sql(FIND).into() }
     }
 
-    /// Looks a row up.
+    /// Looks up a row.
     pub(super) fn find(&self, id: TokenId) -> rusqlite::Result<Option<Row>> {
         self.read(|connection| find_row(&mut *connection.prepare_cached(&self.find)?, id))
     }
 
-    /// Runs a short read on this thread.
+    /// Runs a short read on the caller's thread.
     pub(super) fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -82,7 +83,7 @@ impl Readers {
         self.connections.read(read).map_err(|error| self.watch.explain(error))
     }
 
-    /// Runs a read that may take long on a thread that is kept for that, one after the other.
+    /// Runs a read that may take long on the thread for scans, one after the other.
     pub(super) async fn scan<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -93,8 +94,8 @@ impl Readers {
         let scan: Scan = Box::new(move || sender.send(connections.read(read)));
         let start = || Worker::start("app-tokens-list", run_scans).ok();
         match self.scanner.get_or_init(start) {
-            // If the thread has died, the scan is dropped with its sender, and the receiver hears
-            // of it.
+            // If the thread has died, the scan is dropped together with its sender, and the
+            // receiver gets `None`.
             Some(scanner) => _ = scanner.send(scan),
             None => scan(),
         }
@@ -103,28 +104,33 @@ impl Readers {
     }
 }
 
+/// Runs scans until the sender is dropped.
 #[expect(clippy::needless_pass_by_value, reason = "it lives as long as the thread")]
 fn run_scans(scans: Receiver<Scan>) {
     for scan in scans.iter() {
-        // A panic, in the scan or in a waker of the host's, must not end the thread.
-        _ = catch_unwind(AssertUnwindSafe(scan)); // ignored: the caller hears of it, or is gone
+        // A panic in the scan, or in a waker of the host, must not end the thread: all later scans
+        // would fail.
+        _ = catch_unwind(AssertUnwindSafe(scan)); // ignored: the caller gets an error, or is gone
     }
 }
 
-/// The connections, which all threads share. They are closed with the store, whatever the threads
-/// that read by them do meanwhile.
+/// The connections, which all threads share.
+///
+/// They belong to the store and not to threads. In a thread-local, a connection would stay open
+/// after the store was dropped, for as long as the thread lives.
 struct Connections {
     slots: Box<[Slot]>,
-    /// By what empty slots are filled; `None` for a database in memory, which has one full slot.
+    /// What to open for an empty slot; `None` for a database in memory, which has one full slot.
     file: Option<(Box<Path>, Settings)>,
     watch: Watch,
 }
 
-/// A place for a connection, which is opened when a thread that prefers it first reads.
+/// A place for a connection. It is opened when a thread that prefers this place first reads.
 type Slot = OnceLock<Arc<Mutex<Connection>>>;
 
 impl Connections {
-    /// Reads by the connection that this thread prefers, or else by one that is free, or else waits.
+    /// Reads through the connection that this thread prefers, or else through any that is free. If
+    /// none is free, it waits for the preferred one.
     fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -135,7 +141,7 @@ impl Connections {
         let free = from.iter().chain(before).filter_map(Slot::get).find_map(|connection| {
             match connection.try_lock() {
                 Ok(free) => Some(free),
-                // A read that panicked has left nothing behind on its connection.
+                // A read changes nothing, so a panic in one leaves its connection usable.
                 Err(TryLockError::Poisoned(free)) => Some(free.into_inner()),
                 Err(TryLockError::WouldBlock) => None,
             }
@@ -144,31 +150,35 @@ impl Connections {
         read(&free.unwrap_or_else(wait))
     }
 
+    /// Returns the connection at a place, and opens it if the place is empty.
     fn open(&self, place: usize) -> rusqlite::Result<&Mutex<Connection>> {
         let slot = &self.slots[place];
         let Some((path, settings)) = self.file.as_ref().filter(|_| slot.get().is_none()) else {
             return Ok(full(slot));
         };
         let opened = open_reader(path, *settings)?;
-        // The path may lead to another file by now.
+        // The path may lead to another file by now. Then the watch fails, and this connection is
+        // dropped before anything is read from it.
         self.watch.check()?;
-        // If another thread was quicker, this connection is closed.
+        // If another thread filled the place meanwhile, that connection is used, and this one is
+        // closed.
         Ok(slot.get_or_init(|| Arc::new(Mutex::new(opened))))
     }
 }
 
+/// Returns the connection of a place that is full.
 #[expect(clippy::expect_used, reason = "only the slots of a file are made empty")]
 fn full(slot: &Slot) -> &Mutex<Connection> {
     slot.get().expect("a connection")
 }
 
-/// Numbers the threads that read, so that each prefers another connection.
+/// Returns a number for this thread, so that different threads prefer different connections.
 fn thread_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
     }
-    // On a thread that is ending its locals may be gone; it is content with any connection.
+    // On a thread that is ending, its thread-locals may be gone. Any number will do there.
     let number = NUMBER.try_with(|number| {
         number.get().unwrap_or_else(|| {
             let new = NEXT.fetch_add(1, Ordering::Relaxed);

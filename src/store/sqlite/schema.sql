@@ -1,14 +1,18 @@
--- The tables of `SqliteStore`, version 1. They may share a file with the host's own tables: all
--- names begin with `app_tokens`, and `user_version` and `application_id` are left alone. SQLite
--- 3.37 or newer, for STRICT.
+-- The tables of `SqliteStore`, version 1, for SQLite 3.37 or newer (STRICT).
 --
--- Times are whole seconds since 1970-01-01T00:00:00Z. An id is the ten characters of the token's
--- text read as a number (Crockford's base 32, the first character the greatest). `scopes`,
--- `resources` and `networks` are NULL for everything, else the items, one a line, and the empty
--- text for none. No item is empty or holds a line end.
+-- They may share a file with the host's own tables. All names begin with `app_tokens`, and
+-- `user_version` and `application_id` stay as they are.
 --
--- A row that was damaged by hand must still be revocable: a CHECK fails only if its own columns are
--- written wrong.
+-- Times are whole seconds since 1970-01-01T00:00:00Z.
+--
+-- An id is the ten id characters of the token's text, read as a number in Crockford's base 32, most
+-- significant character first.
+--
+-- In `scopes`, `resources` and `networks`, NULL means everything and the empty text means nothing.
+-- Otherwise they hold one item a line. No item is empty or holds a line end.
+--
+-- A CHECK looks only at columns that are written together. So a row that was damaged elsewhere can
+-- still be revoked.
 
 CREATE TABLE app_tokens_schema (
     version INTEGER NOT NULL
@@ -16,8 +20,10 @@ CREATE TABLE app_tokens_schema (
 
 INSERT INTO app_tokens_schema (version) VALUES (1);
 
--- The keys under which rows were sealed: one too many is harmless, one too few is not. The
--- transaction that seals a row adds its key; a purge takes out what seals no unrevoked row.
+-- The keys under which unrevoked rows are sealed. A key too many is harmless. If a key is missing,
+-- the host may remove it from its ring, and tokens can no longer be checked.
+--
+-- The transaction that seals a row adds its key. A purge removes keys that seal no unrevoked row.
 CREATE TABLE app_tokens_keys (
     key_id INTEGER PRIMARY KEY
 ) STRICT;
@@ -45,25 +51,26 @@ CREATE TABLE app_tokens (
     last_used_client  TEXT,
     revision          INTEGER NOT NULL CHECK (revision >= 0),
     key_id            INTEGER NOT NULL, -- the key of the ring under which the row is sealed
-    seal              BLOB,             -- its version (01), then 32 bytes; NULL once the row is revoked
+    seal              BLOB,             -- its version (01), then 32 bytes; NULL once revoked
     CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)
         AND (revoked_at IS NULL) = (revoked_by IS NULL)),
     CHECK (last_used_at IS NOT NULL
         OR (last_used_address IS NULL AND last_used_client IS NULL))
 ) STRICT;
 
--- Each index is a random page more to write for a new token, so there are few, and three of them
--- hold few rows. SQLite ends every index in the rowid, which is the id, so rows come out of it in
--- order of id. Every other list walks through the table in bounded steps.
+-- Each index costs one more random page write for a new token. So there are only four, and three of
+-- them leave out most rows. SQLite ends every index entry with the rowid, which is the id, so equal
+-- keys come out in order of id. All other lists walk through the table in bounded steps.
 
--- An owner's list, limit and unique labels.
+-- For the list, the limit and the unique labels of an owner.
 CREATE INDEX app_tokens_of_owner ON app_tokens (owner);
 
--- A line of rotations. Its first token is found by id, so that most tokens are not in this index.
+-- For a line of rotations. Its first token is looked up by id instead, so most tokens are not in
+-- this index.
 CREATE INDEX app_tokens_of_family ON app_tokens (family) WHERE family <> id;
 
--- What was issued under a line.
+-- For what was issued under a line.
 CREATE INDEX app_tokens_derived ON app_tokens (derived_from) WHERE derived_from IS NOT NULL;
 
--- Reminders.
+-- For reminders: tokens that expire within a period.
 CREATE INDEX app_tokens_by_expiry ON app_tokens (expires_at) WHERE expires_at IS NOT NULL;

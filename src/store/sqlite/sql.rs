@@ -1,19 +1,25 @@
 //! The SQL that is sent to SQLite, in the order of the contract on `TokenStore`.
 //!
-//! Parameters with numbers (`?1`) belong to whole statements. Bare ones (`?`) belong to parts,
-//! which `query.rs` joins. All are written over the table `app_tokens`; `TableName::in_sql` renames
-//! it.
+//! Numbered parameters (`?1`) belong to whole statements. Bare ones (`?`) belong to parts that
+//! `query.rs` joins: their numbers depend on what comes before them.
+//!
+//! Every statement names the table `app_tokens`; `TableName::in_sql` replaces the name.
 
 // -- insert
 
+/// Selects a row if the id `?1` is taken.
 pub(super) const ID_TAKEN: &str = "SELECT 1 FROM app_tokens WHERE id = ?1";
 
+/// Counts the live rows of the owner `?1` outside the family `?2`, as `TokenRecord::is_live` does.
+///
+/// `?3` is `now`, `?4` is `used_after` or NULL, and `?5` is until when a stored use is believed.
 pub(super) const LIVE_OF_OTHER_FAMILIES: &str = "
     SELECT count(*) FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
         AND (expires_at IS NULL OR expires_at > ?3)
         AND (?4 IS NULL OR created_at > ?4 OR (last_used_at > ?4 AND last_used_at <= ?5))";
 
+/// Selects a row if one of those that [`LIVE_OF_OTHER_FAMILIES`] counts has the label `?6`.
 pub(super) const LABEL_TAKEN: &str = "
     SELECT 1 FROM app_tokens
     WHERE owner = ?1 AND family <> ?2 AND revoked_at IS NULL AND successor IS NULL
@@ -21,6 +27,7 @@ pub(super) const LABEL_TAKEN: &str = "
         AND (?4 IS NULL OR created_at > ?4 OR (last_used_at > ?4 AND last_used_at <= ?5))
         AND label = ?6";
 
+/// Inserts a row. The parameters are all `RowColumns`, in their order.
 pub(super) const INSERT: &str = "
     INSERT INTO app_tokens (
         id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
@@ -32,15 +39,17 @@ pub(super) const INSERT: &str = "
         ?18, ?19, ?20, ?21, ?22, ?23
     )";
 
-/// Adds a key to those in use. It is run in the transaction that seals a row, every time: another
-/// process may have taken the key out since this one last added it.
+/// Adds a key to the set of keys in use.
+///
+/// Every transaction that seals a row runs it, even for a key that this process has added before.
+/// Another process may have removed the key since.
 pub(super) const ADD_KEY: &str =
     "INSERT INTO app_tokens_keys (key_id) VALUES (?1) ON CONFLICT DO NOTHING";
 
-/// Writes a row's new form. `?1` is the id, `?2` the revision that the stored row must have.
+/// Writes a row's new form. `?1` is the id, `?2` is the revision that the stored row must have.
 ///
-/// A form has the owner, family, `derived_from` and `created_at` of its row. An UPDATE that names
-/// them would write their indexes again, even with the same values.
+/// It leaves out owner, family, `derived_from` and `created_at`: a form has those of its row. An
+/// UPDATE that names an indexed column writes the index again, even if the value is the same.
 macro_rules! replace {
     () => {
         "
@@ -50,6 +59,8 @@ macro_rules! replace {
     };
 }
 
+/// The condition of clause 13. The greatest revision can't be incremented, so such a row is never
+/// replaced.
 macro_rules! if_current {
     () => {
         "
@@ -57,14 +68,15 @@ macro_rules! if_current {
     };
 }
 
-/// For a form that expires when its row does.
+/// Writes a form that expires when its row does.
 pub(super) const REPLACE: &str = concat!(replace!(), if_current!());
-/// `?13` is the new `expires_at`.
+/// Writes a form with another expiry. `?13` is the new `expires_at`.
 pub(super) const REPLACE_WITH_EXPIRY: &str =
     concat!(replace!(), ", expires_at = ?13", if_current!());
 
 // -- find, list
 
+/// Selects all `RowColumns`, in their order.
 macro_rules! select_row {
     () => {
         "
@@ -75,29 +87,34 @@ macro_rules! select_row {
     };
 }
 
+/// Selects the row with the id `?1`.
 pub(super) const FIND: &str = concat!(select_row!(), " WHERE id = ?1");
 
-/// Leaves out rows whose id was changed to a number that is no id: no token leads to them.
+/// Begins a list. It leaves out a row if its id was changed to a number that can't be an id: no
+/// token leads to it.
 pub(super) const LIST: &str = concat!(select_row!(), " WHERE id <= 1125899906842623");
 pub(super) const AFTER_ID: &str = " AND id > ?";
 pub(super) const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
 pub(super) const AMONG: &str = " AND id IN (";
 pub(super) const AMONG_END: &str = ")";
 
-/// The last id of the next `?2` rows after `?1`; no row if fewer follow. An OFFSET steps over rows
-/// without reading them.
+/// Selects the last id of the next `?2` rows after `?1`; no row if fewer follow.
+///
+/// An OFFSET skips rows without decoding their columns, so this is cheap.
 pub(super) const LAST_OF_STEP: &str =
     "SELECT id FROM app_tokens WHERE id > ?1 ORDER BY id LIMIT 1 OFFSET ?2 - 1";
 pub(super) const UP_TO_ID: &str = " AND id <= ?";
 
-/// [`COUNT_END`] closes the parenthesis.
+/// Counts rows, up to a limit. [`COUNT_END`] closes the parenthesis.
 pub(super) const COUNT: &str = "SELECT count(*) FROM (";
 pub(super) const COUNT_END: &str = " LIMIT ?)";
 
 // -- revoke
 
-/// Decodes nothing. A damaged revision is brought back into range, so that it can't make the UPDATE
-/// fail.
+/// Begins every revocation. The parameters are when, why and by whom.
+///
+/// It decodes nothing, so damage can't stop it. A negative revision becomes 0, as the table's CHECK
+/// would make the UPDATE fail; the greatest stays.
 macro_rules! revoke {
     () => {
         "
@@ -116,7 +133,10 @@ pub(super) const REVOKE: &str = revoke!();
 pub(super) const REVOKE_ONE: &str = concat!(revoke!(), " AND id = ?");
 pub(super) const REVOKE_DERIVED: &str = concat!(revoke!(), " AND owner = ? AND derived_from = ?");
 
-/// [`MATCHING_END`] closes the parenthesis.
+/// Revokes what derives from the rows that a filter matches. [`MATCHING_END`] closes the
+/// parenthesis.
+///
+/// Run it before the matching rows are revoked: afterwards they may no longer match.
 pub(super) const REVOKE_DERIVED_FROM_MATCHING: &str = concat!(
     revoke!(),
     " AND derived_from IS NOT NULL
@@ -126,24 +146,28 @@ pub(super) const MATCHING_END: &str = ")";
 
 // -- touch
 
+/// Stores a use of the row `?1` if it is later than the stored one. Also replaces a stored use
+/// after `?5`: later ones are not believed.
 pub(super) const TOUCH: &str = "
     UPDATE app_tokens SET last_used_at = ?2, last_used_address = ?3, last_used_client = ?4
     WHERE id = ?1 AND (last_used_at IS NULL OR last_used_at < ?2 OR last_used_at > ?5)";
 
 // -- purge
 
-/// Deletes rows that are selected; [`PURGE_END`] closes the parenthesis.
+/// Deletes the rows that a query selects, up to a limit. [`PURGE_END`] closes the parenthesis.
 pub(super) const PURGE: &str = "DELETE FROM app_tokens WHERE id IN (";
 pub(super) const MATCHING: &str = "SELECT id FROM app_tokens WHERE TRUE";
 pub(super) const PURGE_END: &str = " LIMIT ?)";
 pub(super) const DELETE: &str = "DELETE FROM app_tokens WHERE id = ?1";
 
-/// Selects dead rows, to which conditions on the id are added. The rest is bound in this order:
-/// `?1` is `ended_by`, `?2` `unused_since`, `?3` `now`, and `?4` until when a stored use is
-/// believed.
+/// Selects dead rows. Conditions on the id are appended.
 ///
-/// Without an idle time-out `?2` is NULL, and no comparison with NULL holds. The first row of a
-/// line is found by its id, as the index of families leaves it out.
+/// `?1` is `ended_by`, `?2` is `unused_since`, `?3` is `now`, and `?4` is until when a stored use
+/// is believed. Without an idle time-out `?2` is NULL, and no comparison with NULL holds.
+///
+/// The index of families leaves out the first row of a line, so that row is looked up by its id.
+/// The `+` before `other.owner` keeps SQLite from using the index of owners there: an owner may
+/// have many rows, a family has few.
 pub(super) const DEAD: &str = concat!(
     select_row!(),
     " AS dead
@@ -174,11 +198,15 @@ pub(super) const DEAD: &str = concat!(
 
 // -- keys_in_use
 
+/// Selects the set of keys in use. It may hold a key too many.
 pub(super) const KEYS: &str = "SELECT key_id FROM app_tokens_keys ORDER BY key_id";
+/// Selects the keys that seal unrevoked rows. Conditions on the id are appended.
 pub(super) const KEYS_OF_ROWS: &str =
     "SELECT DISTINCT key_id FROM app_tokens WHERE revoked_at IS NULL";
-/// Takes a key out that seals no unrevoked row. It walks through the table with the file locked,
-/// and is sent once for each key that is gone.
+/// Removes the key `?1` from the set if it seals no unrevoked row.
+///
+/// It scans the table while the file is locked. So it is sent only for a key that a walk without
+/// the lock did not find.
 pub(super) const FORGET_KEY: &str = "
     DELETE FROM app_tokens_keys
     WHERE key_id = ?1
@@ -188,13 +216,17 @@ pub(super) const FORGET_KEY: &str = "
 
 pub(super) const WITH_ID: &str = " AND id = ?";
 pub(super) const OF_OWNER: &str = " AND owner = ?";
-/// After [`OF_FAMILY`] the index of families is the narrower one.
+/// Used with [`OF_FAMILY`]. The `+` keeps SQLite from using the index of owners: the index of
+/// families leaves fewer rows.
 pub(super) const AND_OF_OWNER: &str = " AND +owner = ?";
-/// The first row of a line is found by its id, as the index of families leaves it out.
+/// The index of families leaves out the first row of a line, so that row is looked up by its id.
 pub(super) const OF_FAMILY: &str = " AND id IN (
     SELECT id FROM app_tokens WHERE id = ? AND family = ?
     UNION ALL SELECT id FROM app_tokens WHERE family = ? AND family <> id)";
-/// Spares no row whose facts are NULL.
+/// Leaves out a family that is spared, and what was issued under it.
+///
+/// `IS NOT` lets a row with NULL match, as most rows have no `derived_from`. With `<>` the
+/// condition would be NULL, and such a row would be spared.
 pub(super) const WITHOUT_FAMILY: &str = " AND family IS NOT ? AND derived_from IS NOT ?";
 pub(super) const UNDER_KEY: &str = " AND key_id = ?";
 pub(super) const UNDER_OTHER_KEYS: &str = " AND key_id NOT IN (?";

@@ -1,4 +1,4 @@
-//! [`Statements`]: a connection that changes rows, with its prepared statements.
+//! [`Statements`]: a connection that changes rows, and its prepared statements.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,8 +16,8 @@ const BEGIN_CHANGE: &str = "SAVEPOINT app_tokens";
 const KEEP_CHANGE: &str = "RELEASE app_tokens";
 const UNDO_CHANGE: &str = "ROLLBACK TO app_tokens";
 
-/// A connection, and the statements over one table that were prepared on it, kept for the next
-/// change.
+/// A connection, and the statements that were prepared on it for one table. They are kept for the
+/// next change, as preparing costs more than running most of them.
 pub(super) struct Statements<'c> {
     connection: &'c Connection,
     table: &'c TableName,
@@ -29,11 +29,14 @@ impl<'c> Statements<'c> {
         Statements { connection, table, kept: HashMap::new() }
     }
 
-    /// Makes a change within the open transaction, or none of it, even if it panics.
+    /// Makes a change within the open transaction, in full or not at all, even if it panics.
+    ///
+    /// A savepoint does this, so that a change that fails does not undo the others that share the
+    /// transaction.
     ///
     /// # Errors
-    /// The inner result is the change's own. The outer one is an error that spoils the whole
-    /// transaction.
+    /// The inner result is the result of the change. The outer error means that SQLite rolled back
+    /// the whole transaction.
     pub(super) fn atomically<T>(
         &mut self,
         change: impl FnOnce(&mut Statements<'c>) -> rusqlite::Result<T>,
@@ -41,8 +44,8 @@ impl<'c> Statements<'c> {
         self.execute(BEGIN_CHANGE, [])?;
         let outcome = catch_unwind(AssertUnwindSafe(|| change(self)));
         let outcome = match outcome.unwrap_or_else(|_| Err(panicked("the change"))) {
-            // If SQLite can't go on, for instance on a full disk, it rolls back the whole
-            // transaction. The savepoint is gone then.
+            // If SQLite can't continue, for instance on a full disk, it rolls back the whole
+            // transaction itself. Then the savepoint is gone, and undoing it fails.
             Err(error) if self.execute(UNDO_CHANGE, []).is_err() => return Err(error),
             outcome => outcome,
         };
@@ -50,7 +53,7 @@ impl<'c> Statements<'c> {
         Ok(outcome)
     }
 
-    /// Runs a kept statement and returns how many rows it changed.
+    /// Runs a kept statement, and returns how many rows it changed.
     pub(super) fn execute(
         &mut self,
         sql: &'static str,
@@ -59,7 +62,10 @@ impl<'c> Statements<'c> {
         self.kept(sql)?.execute(params)
     }
 
-    /// Runs a kept statement on a row that is there for certain. Only a trigger can spare that row.
+    /// Runs a kept statement on one row that certainly exists.
+    ///
+    /// # Errors
+    /// An error if not exactly one row was changed: only a trigger can cause that.
     pub(super) fn execute_on_one(
         &mut self,
         sql: &'static str,
@@ -79,12 +85,12 @@ impl<'c> Statements<'c> {
         self.table
     }
 
-    /// Looks a row up, damaged or not.
+    /// Looks up a row, damaged or not.
     pub(super) fn find(&mut self, id: TokenId) -> rusqlite::Result<Option<Row>> {
         find_row(self.kept(FIND)?, id)
     }
 
-    /// Whether a kept query finds a row.
+    /// Returns whether a kept query finds a row.
     pub(super) fn exists(
         &mut self,
         sql: &'static str,
@@ -93,7 +99,7 @@ impl<'c> Statements<'c> {
         self.kept(sql)?.exists(params)
     }
 
-    /// The number that a kept query selects.
+    /// Returns the number that a kept query selects.
     pub(super) fn count(
         &mut self,
         sql: &'static str,
@@ -103,11 +109,16 @@ impl<'c> Statements<'c> {
     }
 
     /// Runs a statement that was joined for one filter, and returns how many rows it changed.
+    ///
+    /// It is not kept: each filter has other text, and the map would grow.
     pub(super) fn execute_once(&self, sql: &str, params: impl Params) -> rusqlite::Result<usize> {
         self.connection.execute(&self.table.in_sql(sql), params)
     }
 
-    /// Statements are kept by their SQL over `app_tokens`, and prepared over the store's own table.
+    /// Returns a kept statement, and prepares it at its first use.
+    ///
+    /// The key is the constant text, so a look-up makes no string. What is prepared is that text
+    /// with the store's own table name: a name can't be bound as a parameter.
     fn kept(&mut self, sql: &'static str) -> rusqlite::Result<&mut Statement<'c>> {
         match self.kept.entry(sql) {
             Entry::Occupied(kept) => Ok(kept.into_mut()),

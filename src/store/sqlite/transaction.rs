@@ -1,4 +1,4 @@
-//! [`SqliteTransaction`]: the store within the host's own transaction.
+//! [`SqliteTransaction`]: the store within a transaction of the host.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -31,8 +31,10 @@ const BEGIN_INNER: &str = "SAVEPOINT app_tokens_transaction";
 const COMMIT_INNER: &str = "RELEASE app_tokens_transaction";
 const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_tokens_transaction";
 
-/// Tokens within a transaction on the host's own connection. A user and their first token are
-/// written together or not at all; so are the end of an account and the revocation of its tokens.
+/// Issues and revokes tokens within a transaction on the host's own connection.
+///
+/// So a user and their first token are written together or not at all. The same holds for the end
+/// of an account and the revocation of its tokens.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -57,35 +59,40 @@ const ROLLBACK_INNER: &str = "ROLLBACK TO app_tokens_transaction; RELEASE app_to
 /// # }
 /// ```
 ///
-/// If it is dropped without [`commit`](SqliteTransaction::commit), it is rolled back. Nothing that
-/// it answered holds before the commit, and nobody else can write to the file until then: keep it
-/// short. Nothing is retried.
+/// If it is dropped without [`commit`](SqliteTransaction::commit), it is rolled back. **Before the
+/// commit, nothing that it answered is final**: don't show an issued token earlier. Keep it short,
+/// since no other connection can write to the file until then. It retries nothing.
 ///
-/// A call that fails leaves the transaction as it was before that call. If SQLite itself rolled
-/// everything back, for instance on a full disk, every later call and `commit` fail: the
-/// transaction is over.
+/// A call that fails leaves the transaction as it was before that call. SQLite itself may roll back
+/// everything, for instance on a full disk. Then the transaction is over, and every later call and
+/// `commit` fail.
 ///
-/// It needs the tables and doesn't make them. The connection's settings stay the host's choice: how
-/// durable a commit is, and how long it waits for a lock. It doesn't check whether the file was
-/// moved. rusqlite's own `Transaction` can't be taken, as threads can't share it and a
-/// [`TokenStore`] must be shared.
+/// It needs the tables and does not make them. The connection's settings are the host's choice: how
+/// durable a commit is, and how long it waits for a lock. It does not check whether the file was
+/// moved.
+///
+/// It does not take rusqlite's own `Transaction`: that is not `Sync`, and a [`TokenStore`] must be.
 ///
 /// # Threads
-/// Every call runs on the caller's thread, one at a time.
+/// Every call runs on the caller's thread, one at a time, and blocks it. No runtime is needed.
 pub struct SqliteTransaction<'c> {
     connection: Mutex<&'c mut Connection>,
-    /// Whether this is a savepoint within a transaction that the host had open.
+    /// Whether this is a savepoint within a transaction that the host had begun.
     is_inner: bool,
     options: SqliteOptions,
     name: Arc<str>,
 }
 
 impl<'c> SqliteTransaction<'c> {
-    /// Begins a transaction that writes; if the host has one open, a savepoint within that.
+    /// Begins a transaction that writes. If the host has one open, it begins a savepoint in that.
+    ///
+    /// It takes the file's write lock at once (BEGIN IMMEDIATE), so that no later call fails
+    /// because another connection wrote first. A savepoint takes no lock: there the host's own
+    /// BEGIN decides, so use BEGIN IMMEDIATE.
     ///
     /// # Errors
-    /// [`SqliteStoreError`] if the file is locked, or if it lacks the tables that this version
-    /// knows.
+    /// [`SqliteStoreError`] if the file is locked, or if the tables are missing or have another
+    /// version. Also if they have a trigger that the host did not name.
     pub fn begin(
         connection: &'c mut Connection,
     ) -> Result<SqliteTransaction<'c>, SqliteStoreError> {
@@ -94,11 +101,13 @@ impl<'c> SqliteTransaction<'c> {
 
     /// Begins a transaction over the tables that the options name.
     ///
-    /// They are those of [`SqliteStore::open_with`](super::SqliteStore::open_with). Triggers and
-    /// views on them are refused as there, but the connection runs what the host lets it run.
+    /// Give the options of [`SqliteStore::open_with`](super::SqliteStore::open_with). A trigger or
+    /// view that they don't name is refused here, too. But the connection is the host's: it still
+    /// runs a trigger that is made later.
     ///
     /// # Errors
-    /// Those of [`begin`](SqliteTransaction::begin), and [`SqliteStoreError::HasSchema`].
+    /// The errors of [`begin`](SqliteTransaction::begin). Also [`SqliteStoreError::HasSchema`] and
+    /// [`SqliteStoreError::ReservedName`] for a table name that SQLite can't take.
     pub fn begin_with(
         connection: &'c mut Connection,
         options: &SqliteOptions,
@@ -107,6 +116,7 @@ impl<'c> SqliteTransaction<'c> {
         let path = connection.path().filter(|path| !path.is_empty()).unwrap_or(":memory:");
         let (path, name) = (PathBuf::from(path), Arc::<str>::from(path));
         let failed = |error| SqliteStoreError::new(&path, error);
+        // SQLite can't nest BEGIN. A savepoint is the transaction within a transaction.
         let is_inner = !connection.is_autocommit();
         let begin = if is_inner { BEGIN_INNER } else { BEGIN };
         connection.execute_batch(begin).map_err(failed)?;
@@ -116,23 +126,24 @@ impl<'c> SqliteTransaction<'c> {
         Ok(transaction)
     }
 
-    /// Runs the host's own statements in the transaction. They must not end it.
+    /// Runs the host's own statements in the transaction. They must not commit it or roll it back.
     pub fn with<T>(&self, run: impl FnOnce(&Connection) -> T) -> T {
         run(&self.lock())
     }
 
-    /// Commits the transaction; a savepoint becomes part of the transaction around it.
+    /// Commits the transaction. A savepoint becomes part of the transaction around it.
     ///
     /// # Errors
-    /// [`StoreError`] if SQLite refuses, and it is rolled back; or if it is unknown whether it
-    /// committed.
+    /// - [`StoreError::not_done`] if SQLite refuses, for instance because of a lock or a foreign
+    ///   key. The transaction is rolled back.
+    /// - [`StoreError::unknown`] if it is not known whether it was committed.
     pub fn commit(self) -> Result<(), StoreError> {
         let connection = self.open()?;
         let commit = if self.is_inner { COMMIT_INNER } else { COMMIT };
         let done = connection.execute_batch(commit).map_err(|error| {
             match error.sqlite_error_code() {
-                // A lock, or a foreign key of the host's tables, refuses before anything is
-                // written.
+                // A lock, or a deferred foreign key of the host's tables, makes SQLite refuse
+                // before it writes anything.
                 Some(ErrorCode::DatabaseBusy | ErrorCode::ConstraintViolation) => {
                     StoreError::not_done(self.failure(error))
                 }
@@ -140,7 +151,7 @@ impl<'c> SqliteTransaction<'c> {
             }
         });
         drop(connection);
-        // If that failed, `self` is rolled back now, as it is dropped.
+        // If the commit failed, `self` is rolled back when it is dropped at the end of this call.
         done
     }
 
@@ -148,13 +159,15 @@ impl<'c> SqliteTransaction<'c> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, if the transaction is still open. After it, each statement would commit
-    /// alone.
+    /// Returns the connection if the transaction is still open.
+    ///
+    /// Without this check, statements after its end would each commit alone.
     fn open(&self) -> Result<MutexGuard<'_, &'c mut Connection>, StoreError> {
         let connection = self.lock();
         if connection.is_autocommit() { Err(StoreError::not_done(Over)) } else { Ok(connection) }
     }
 
+    /// Runs a read in the transaction.
     fn read<T>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -162,6 +175,7 @@ impl<'c> SqliteTransaction<'c> {
         read(*self.open()?).map_err(|error| StoreError::not_done(self.failure(error)))
     }
 
+    /// Makes a change in the transaction, in full or not at all.
     fn write<T>(
         &self,
         change: impl FnOnce(&mut Statements<'_>) -> rusqlite::Result<T>,

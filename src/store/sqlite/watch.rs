@@ -1,7 +1,8 @@
-//! [`Watch`]: whether the file that was opened is still the one at its path.
+//! [`Watch`]: checks that the file that was opened is still the one at its path.
 //!
-//! If it was deleted, moved or replaced, the system lets this process write on into a file that
-//! nobody will open again. A revocation would be lost, and another process would let the token in.
+//! If the file was deleted, moved or replaced, the system lets this process write into it all the
+//! same. No other process opens that file again, so a revocation would be lost there, and another
+//! process would accept the token.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,32 +14,35 @@ use rusqlite::ffi;
 
 use super::error::SqliteStoreError;
 
-/// For so many milliseconds readers trust the last check. One for each look-up would cost more than
-/// the look-up itself.
+/// For how many milliseconds readers trust the last check. A check for each look-up would cost more
+/// than the look-up itself.
 const TRUSTED_MILLIS: u64 = 1000;
 
-/// Watches the file, its write-ahead log and the log's index. All three stay in place while one
-/// process has the file open.
+/// Watches the file, its write-ahead log and the log's index. SQLite leaves all three in place
+/// while any process has the file open.
 #[derive(Clone)]
 pub(super) struct Watch(Arc<Watched>);
 
 struct Watched {
     files: Vec<(PathBuf, Identity)>,
     begun: Instant,
-    /// Until when the last check is trusted, in milliseconds since `begun`. 0 if it found a file
-    /// missing.
+    /// Until when the last check is trusted, in milliseconds since `begun`; 0 if it found a file
+    /// missing or replaced.
+    ///
+    /// One number that all readers share, without a lock. `Relaxed` is enough: it guards no other
+    /// memory, and a reader that sees an old number checks once too often.
     trusted_until: AtomicU64,
 }
 
-/// The device and the number of a file.
+/// The device and inode of a file, on Unix.
 type Identity = (u64, u64);
 
 impl Watch {
-    /// Opens a database and watches it from then on.
+    /// Opens a database, and watches it from then on.
     ///
     /// # Errors
-    /// Those of opening it. [`SqliteStoreError::Replaced`] if the file was replaced meanwhile: the
-    /// watch would be over another file than was opened.
+    /// The errors of opening it. [`SqliteStoreError::Replaced`] if the file was replaced meanwhile:
+    /// the watch would be on another file than the one that was opened.
     pub(super) fn open<T>(
         path: &Path,
         open: impl FnOnce() -> Result<T, SqliteStoreError>,
@@ -49,14 +53,14 @@ impl Watch {
             path: path.into(),
             source: error.into(),
         })?;
-        // `before` is an error if SQLite itself has just made the file.
+        // `before` is an error if the file did not exist and SQLite itself has just made it.
         if before.is_ok_and(|before| before != files[0].1) {
             return Err(SqliteStoreError::new(path, gone()));
         }
         Ok((opened, Watch::new(files.into())))
     }
 
-    /// Watches nothing: a database in memory has no file.
+    /// Makes a watch of no file, for a database in memory.
     pub(super) fn none() -> Watch {
         Watch::new(Vec::new())
     }
@@ -76,20 +80,24 @@ impl Watch {
         self.check_cached_at(self.0.begun.elapsed())
     }
 
-    /// Replaces an error by its cause if the file is gone, which SQLite rarely reports.
+    /// Replaces an error by its cause if the file is gone: SQLite itself rarely reports that.
     pub(super) fn explain(&self, error: rusqlite::Error) -> rusqlite::Error {
         self.check().err().unwrap_or(error)
     }
 
+    /// Checks the files, at an instant since `begun`.
     fn check_at(&self, now: Duration) -> rusqlite::Result<()> {
         let is_same =
             |(path, known): &(PathBuf, Identity)| identity(path).is_ok_and(|found| found == *known);
         let is_there = self.0.files.iter().all(is_same);
+        // 0 ends the trust of all readers at once. The next look-up checks for itself, and finds
+        // the file again if it is back.
         let trusted_until = if is_there { milliseconds(now) + TRUSTED_MILLIS } else { 0 };
         self.0.trusted_until.store(trusted_until, Ordering::Relaxed);
         if is_there { Ok(()) } else { Err(gone()) }
     }
 
+    /// Checks the files, unless the last check is still trusted at an instant since `begun`.
     fn check_cached_at(&self, now: Duration) -> rusqlite::Result<()> {
         let is_fresh = milliseconds(now) < self.0.trusted_until.load(Ordering::Relaxed);
         if is_fresh { Ok(()) } else { self.check_at(now) }
@@ -100,9 +108,9 @@ fn milliseconds(time: Duration) -> u64 {
     time.as_millis() as u64
 }
 
-/// The files of a database that is open; the database itself is the first.
+/// Returns the files of an open database. The first is the database itself.
 fn files_of(path: &Path) -> io::Result<[(PathBuf, Identity); 3]> {
-    // SQLite puts the others beside the file that a symbolic link leads to.
+    // If the path is a symbolic link, SQLite puts the other two beside the file that it leads to.
     let real = path.canonicalize()?.into_os_string();
     let beside = |suffix| {
         let mut name = real.clone();
@@ -117,13 +125,14 @@ fn files_of(path: &Path) -> io::Result<[(PathBuf, Identity); 3]> {
     ])
 }
 
-/// The error that SQLite itself has for a file that was moved.
+/// Makes the error that SQLite itself has for a file that was moved.
 fn gone() -> rusqlite::Error {
     let text = "the file was deleted, moved or replaced while it was open";
     let code = ffi::Error::new(ffi::SQLITE_READONLY_DBMOVED);
     rusqlite::Error::SqliteFailure(code, Some(text.into()))
 }
 
+/// Reads which file is at a path.
 #[cfg(unix)]
 fn identity(path: &Path) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt as _;
@@ -131,6 +140,7 @@ fn identity(path: &Path) -> io::Result<Identity> {
     Ok((file.dev(), file.ino()))
 }
 
+/// Elsewhere every file has the same identity, so the watch never notices anything.
 #[cfg(not(unix))]
 fn identity(_path: &Path) -> io::Result<Identity> {
     Ok((0, 0))
@@ -149,7 +159,7 @@ mod tests {
     use crate::store::sqlite::options::SqliteOptions;
     use crate::store::sqlite::reader::Readers;
 
-    /// A database, and another one that comes to its place.
+    /// Makes a database, and another one to put in its place.
     fn two_databases() -> (TempDir, PathBuf, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let (path, other) = (directory.path().join("app.db"), directory.path().join("other.db"));

@@ -1,4 +1,4 @@
-//! A thread of the store, and how a reply comes back from it without a runtime.
+//! [`Worker`]: a thread of the store, and a channel for its replies that needs no async runtime.
 
 use std::pin::Pin;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -7,14 +7,14 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::{fmt, io};
 
-/// A thread that does the jobs it is sent, in order. Dropping it waits for the jobs that it was
-/// sent.
+/// A thread that does the jobs that it is sent, in order. Dropping it waits for all of them.
 pub(super) struct Worker<J> {
     jobs: Option<Sender<J>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl<J: Send + 'static> Worker<J> {
+    /// Starts a thread that runs `work` until the worker is dropped.
     pub(super) fn start(
         name: &str,
         work: impl FnOnce(Receiver<J>) + Send + 'static,
@@ -24,7 +24,7 @@ impl<J: Send + 'static> Worker<J> {
         Ok(Worker { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Whether the job was sent. If the thread has died, the job is dropped.
+    /// Sends a job. Returns `false` if the thread has died; then the job is dropped.
     pub(super) fn send(&self, job: J) -> bool {
         self.jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
     }
@@ -32,9 +32,10 @@ impl<J: Send + 'static> Worker<J> {
 
 impl<J> Drop for Worker<J> {
     fn drop(&mut self) {
-        // Without a sender the thread ends after its last job.
+        // The thread ends after its last job once there is no sender.
         drop(self.jobs.take());
-        // A waker may drop the store's last clone on this very thread, which can't wait for itself.
+        // A waker of the host runs on this thread, and may drop the store's last clone there. A
+        // thread that joined itself would wait forever.
         let thread = self.thread.take().filter(|t| t.thread().id() != thread::current().id());
         if let Some(thread) = thread {
             _ = thread.join(); // ignored: a panic there was already reported by its panic hook
@@ -48,7 +49,9 @@ impl<J> fmt::Debug for Worker<J> {
     }
 }
 
-/// Makes the two ends of one reply, from a thread to a caller.
+/// Makes a channel for one reply, from a thread to a caller.
+///
+/// It is a future with a plain waker, so any executor can wait for it, and so can `block_on`.
 pub(super) fn reply_channel<T>() -> (ReplySender<T>, ReplyReceiver<T>) {
     let state = Arc::new(Mutex::new(State::Waiting(None)));
     (ReplySender(state.clone()), ReplyReceiver(state))
@@ -56,14 +59,15 @@ pub(super) fn reply_channel<T>() -> (ReplySender<T>, ReplyReceiver<T>) {
 
 enum State<T> {
     Waiting(Option<Waker>),
-    /// `None` if the sender was dropped without a reply, or the reply was taken.
+    /// `None` if the sender was dropped without a reply, or if the reply was taken.
     Replied(Option<T>),
 }
 
-/// The thread's end. If it is dropped without a reply, the caller is told so.
+/// The sending end. If it is dropped without a reply, the caller gets `None`.
 pub(super) struct ReplySender<T>(Arc<Mutex<State<T>>>);
 
 impl<T> ReplySender<T> {
+    /// Sends the reply, and wakes the caller.
     pub(super) fn send(self, reply: T) {
         self.settle(Some(reply));
     }
@@ -75,7 +79,8 @@ impl<T> ReplySender<T> {
         };
         let waker = waker.take();
         *state = State::Replied(reply);
-        // The waker is the host's code: it runs without the lock, which it may need to poll.
+        // The waker is the host's code. It may poll the receiver at once, on this thread, and that
+        // takes the same lock: it would deadlock if the lock were still held.
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
@@ -89,7 +94,7 @@ impl<T> Drop for ReplySender<T> {
     }
 }
 
-/// The caller's end: a future, `None` if the sender was dropped without a reply.
+/// The receiving end: a future of the reply, or of `None` if the sender was dropped without one.
 pub(super) struct ReplyReceiver<T>(Arc<Mutex<State<T>>>);
 
 impl<T> Future for ReplyReceiver<T> {

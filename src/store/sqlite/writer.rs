@@ -1,7 +1,11 @@
-//! [`Writer`]: the one thread that writes. Changes that wait for it are committed together.
+//! [`Writer`]: the one thread that writes. It commits changes in groups.
 //!
-//! A sync of the disk takes far longer than a change, and SQLite has one writer at a time anyhow.
-//! So the changes that come in during one sync share the next.
+//! A sync of the disk takes far longer than a change, and SQLite allows only one writer at a time.
+//! So the changes that arrive during one sync share the next commit.
+//!
+//! The price is that one change could fail the others of its group. Two things prevent that. Each
+//! change runs in a savepoint, so its own error undoes only itself. If an error ends the whole
+//! transaction all the same, each change of the group is made again in a transaction of its own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::Receiver;
@@ -20,10 +24,10 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 const COMMIT: &str = "COMMIT";
 const ROLLBACK: &str = "ROLLBACK";
 
-/// The most changes in one transaction, so that the first of them doesn't wait without end.
+/// The most changes in one transaction, so that the first of them does not wait too long.
 const MAX_TOGETHER: usize = 256;
 
-/// Takes changes from any thread and makes them in order. Dropping it waits for those that it took.
+/// Takes changes from any thread, and makes them in order. Dropping it waits for those it took.
 pub(super) struct Writer {
     thread: Worker<Box<dyn Job>>,
     name: Arc<str>,
@@ -38,10 +42,15 @@ impl Writer {
         Ok(Writer { thread: Worker::start("app-tokens", write)?, name })
     }
 
-    /// Makes a change and waits until it is committed.
+    /// Makes a change, and waits until it is committed.
     ///
-    /// The change is sent at the future's first poll, and made even if the future is dropped then.
-    /// It runs again if its first transaction was rolled back for another change's sake.
+    /// The change is sent when the future is first polled. From then on it is made even if the
+    /// future is dropped. It is run again if another change of its group ended the transaction, so
+    /// it is an `Fn`.
+    ///
+    /// # Errors
+    /// - [`StoreError::not_done`] if the change failed, was rolled back or was not sent.
+    /// - [`StoreError::unknown`] if the commit failed midway, or if the thread died.
     pub(super) async fn write<T: Send + 'static>(
         &self,
         change: impl Fn(&mut Statements<'_>) -> rusqlite::Result<T> + Send + 'static,
@@ -59,20 +68,21 @@ impl Writer {
 #[error("the thread that writes to the database has died")]
 struct ThreadDied;
 
-/// Writes to a file, on a connection of this thread's own.
+/// Writes to a file until the sender is dropped, on a connection that only this thread uses.
 pub(super) fn write_file(
     connection: &Connection,
     table: &TableName,
     watch: &Watch,
     waiting: &Receiver<Box<dyn Job>>,
 ) {
+    // Made once, so that statements stay prepared from one group to the next.
     let mut statements = Statements::new(connection, table);
     while let Ok(first) = waiting.recv() {
         reply_to_all(commit_waiting(&mut statements, watch, first, waiting));
     }
 }
 
-/// Writes to memory, on the one connection, which also reads.
+/// Writes to a database in memory until the sender is dropped, on the connection that also reads.
 pub(super) fn write_memory(
     connection: &Mutex<Connection>,
     table: &TableName,
@@ -82,37 +92,42 @@ pub(super) fn write_memory(
         let locked = connection.lock().unwrap_or_else(PoisonError::into_inner);
         let mut statements = Statements::new(&locked, table);
         let done = commit_waiting(&mut statements, &Watch::none(), first, waiting);
-        // A reply may run the host's code, which may read.
+        // A reply wakes the host's code, which may read at once on this thread. The connection must
+        // be unlocked before that, or it waits for itself.
         drop(statements);
         drop(locked);
         reply_to_all(done);
     }
 }
 
-/// A change whose caller waits, and how its transaction ended.
+/// A change with a caller that waits for it, and how its transaction ended.
 type Done = (Box<dyn Job>, TransactionEnd);
 
+/// Commits one change and those that wait behind it, and returns how each transaction ended.
 fn commit_waiting(
     statements: &mut Statements<'_>,
     watch: &Watch,
     first: Box<dyn Job>,
     waiting: &Receiver<Box<dyn Job>>,
 ) -> Vec<Done> {
+    // Takes what is there, and waits for no more: a lone change is committed at once.
     let all = iter::once(first).chain(waiting.try_iter());
     let mut jobs: Vec<_> = all.take(MAX_TOGETHER).collect();
     let mut ends = commit_all(statements, watch, &mut jobs);
     if let Some(locked) = ends.last().filter(|end| end.is_locked()).cloned() {
-        // The rest, and those that came meanwhile, would each wait for the same lock: 5 seconds for
-        // every change before them. They fail at once instead.
+        // The remaining changes, and those that arrived meanwhile, would each wait for the same
+        // lock: the tenth of them for 50 seconds. They all fail now instead.
         jobs.extend(waiting.try_iter());
         ends.resize(jobs.len(), locked);
     }
     iter::zip(jobs, ends).collect()
 }
 
+/// Tells each caller its outcome.
 fn reply_to_all(done: Vec<Done>) {
     for (job, end) in done {
-        // A waker of the host's that panics must not end the one thread that writes.
+        // A reply runs a waker of the host. If that panics, it must not end the only thread that
+        // writes.
         _ = catch_unwind(AssertUnwindSafe(|| job.reply(&end))); // ignored: the caller is gone
     }
 }
@@ -121,22 +136,24 @@ fn reply_to_all(done: Vec<Done>) {
 #[derive(Clone)]
 pub(super) enum TransactionEnd {
     Committed,
-    /// Rolled back, because one of its changes spoiled it.
+    /// Rolled back, because one of its changes ended it.
     Spoiled(Arc<rusqlite::Error>),
+    /// Not begun, or refused before anything was written.
     NotDone(Arc<rusqlite::Error>),
+    /// Failed during the commit, or committed into a file that was replaced.
     Unknown(Arc<rusqlite::Error>),
 }
 
 impl TransactionEnd {
-    /// Whether another connection's lock was held for longer than this one waits.
+    /// Returns whether another connection held a lock for longer than this one waits.
     fn is_locked(&self) -> bool {
         matches!(self, TransactionEnd::NotDone(error) if is_busy(error))
     }
 }
 
-/// Commits changes in one transaction, or each in its own if one of them spoils that.
+/// Commits changes in one transaction. If one of them ends it, commits each in its own.
 ///
-/// Returns how the transactions ended, up to the first that met a lock.
+/// Returns how each ended, up to the first that met a lock.
 fn commit_all(
     statements: &mut Statements<'_>,
     watch: &Watch,
@@ -146,6 +163,8 @@ fn commit_all(
     if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) {
         return vec![together; jobs.len()];
     }
+    // Tried in the same order one by one, since nothing tells which change ended the transaction.
+    // For instance, one that is too large for the disk now fails alone.
     let mut ends = Vec::new();
     for job in jobs {
         ends.push(commit_together(statements, watch, slice::from_mut(job)));
@@ -156,6 +175,7 @@ fn commit_all(
     ends
 }
 
+/// Runs changes in one transaction, and commits it.
 fn commit_together(
     statements: &mut Statements<'_>,
     watch: &Watch,
@@ -171,33 +191,34 @@ fn commit_together(
         }
     }
     let Err(error) = statements.execute(COMMIT, []) else {
-        // The file may have been replaced between the check and the commit. Then the change was
-        // written into a file that nobody will open again.
+        // The file may have been replaced between the first check and the commit. Then the change
+        // was written into a file that no process opens again.
         return match watch.check() {
             Ok(()) => TransactionEnd::Committed,
             Err(error) => TransactionEnd::Unknown(error.into()),
         };
     };
-    // A lock refuses before anything is written. After a write or a sync that failed, a crash may
-    // yet bring the change back.
+    // A lock makes SQLite refuse before it writes anything. If a write or a sync failed, part of
+    // the change is in the log, and a crash may still bring it back.
     match statements.execute(ROLLBACK, []) {
         Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into()),
         _ => TransactionEnd::Unknown(error.into()),
     }
 }
 
-/// A change whose caller waits.
+/// A change with a caller that waits for it.
 pub(super) trait Job: Send {
-    /// Makes the change within the open transaction, or none of it.
+    /// Makes the change within the open transaction, in full or not at all.
     ///
     /// # Errors
-    /// An error that spoils the whole transaction. The change's own is kept for the reply.
+    /// An error that ended the whole transaction. The change's own error is kept for the reply.
     fn run(&mut self, statements: &mut Statements<'_>) -> rusqlite::Result<()>;
 
     /// Tells the caller the outcome, once the transaction has ended.
     fn reply(self: Box<Self>, end: &TransactionEnd);
 }
 
+/// A change, its outcome so far, and where to send the reply.
 struct WriteJob<T, F> {
     change: F,
     outcome: Option<rusqlite::Result<T>>,
@@ -221,7 +242,8 @@ where
         let WriteJob { outcome, sender, name, .. } = *self;
         let failure = |error: Arc<rusqlite::Error>| SqliteCallError::new(name, error);
         let reply = match (outcome, end) {
-            // Undone within the transaction, however that ended.
+            // The change's own savepoint was rolled back, so it is undone however the transaction
+            // ended.
             (Some(Err(error)), _) => Err(StoreError::not_done(failure(error.into()))),
             (_, TransactionEnd::Spoiled(error) | TransactionEnd::NotDone(error)) => {
                 Err(StoreError::not_done(failure(error.clone())))

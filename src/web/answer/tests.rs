@@ -215,7 +215,7 @@ fn which_challenges_are_shown_changes_nothing_else() {
     }
 }
 
-/// Checks that a table of the module's page has a row with the answer's status and code.
+/// Checks that a table in the module's documentation has a row with the answer's status and code.
 #[track_caller]
 pub(crate) fn is_documented(answer: &Answer) {
     let (status, code) = (format!("| {}", answer.status), format!("`{}`", answer.code));

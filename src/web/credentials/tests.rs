@@ -41,7 +41,7 @@ fn refused(value: impl AsRef<[u8]>, accept: &Accept, expected: CredentialsError)
     assert_eq!(read(&value, accept).err(), Some(expected), "{text:?}");
 }
 
-/// Also where the host takes everything.
+/// This holds even if the host accepts every way.
 #[track_caller]
 fn always_refused(value: impl AsRef<[u8]>, expected: CredentialsError) {
     refused(&value, &strict(), expected);
@@ -240,7 +240,7 @@ fn a_foreign_scheme_is_innocent_unless_a_token_stands_behind_it() {
     ] {
         always_refused(innocent, UnsupportedScheme);
     }
-    // Every mistyped token that would be denied as a password is found here, too.
+    // Every mistyped token that is denied as a password is also found here.
     for at in 5..TOKEN.len() {
         for wrong in ["", "u", "!", "é", "_"] {
             let mistyped = format!("ApiKey {}{wrong}{}", &TOKEN[..at], &TOKEN[at + 1..]);
@@ -348,14 +348,15 @@ proptest! {
         let read = read(&value, &lenient()).ok().flatten();
         let user = read.and_then(|read| read.user().map(String::from));
         let telling = user.map(|user| user.chars().filter(char::is_ascii_alphanumeric).count());
-        // The prefix, and less than what tells too much.
+        // The prefix, with too few characters to show more than the public id.
         prop_assert!(telling.is_none_or(|count| count < 4 + 20), "{value}");
     }
 
     #[test]
     fn no_user_name_that_comes_out_holds_a_token(
-        before in "[a-z.@]{0,80}", after in "[a-z.@]{0,80}", skip in prop::sample::select(&[0, 5][..]),
-        encodings in 0..3, is_upper: bool, junk in "[^a-zA-Z0-9:\\p{C}]{0,2}", at in 6..TOKEN.len(),
+        before in "[a-z.@]{0,80}", after in "[a-z.@]{0,80}",
+        skip in prop::sample::select(&[0, 5][..]), encodings in 0..3,
+        is_upper: bool, junk in "[^a-zA-Z0-9:\\p{C}]{0,2}", at in 6..TOKEN.len(),
     ) {
         let token = format!("{}{junk}{}", &TOKEN[skip..at], &TOKEN[at..]);
         let token = if is_upper { token.to_uppercase() } else { token };

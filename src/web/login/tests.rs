@@ -18,7 +18,7 @@ fn note(log: &Log, line: String) {
     log.lock().unwrap_or_else(PoisonError::into_inner).push(line);
 }
 
-/// Knows the login names Alice and Bob, whose account ids are `u1` and `u2`; notes what it is
+/// Knows the login names Alice and Bob, with the account ids `u1` and `u2`. It records what it is
 /// asked.
 #[derive(Clone)]
 struct TwoAccounts {
@@ -59,7 +59,7 @@ impl World {
         World::with("nobody", false)
     }
 
-    /// With a token of Alice's.
+    /// Makes a login, and issues a token of Alice.
     fn with(disabled: &'static str, broken: bool) -> World {
         let (asked, told) = (Log::default(), Log::default());
         let log = told.clone();
@@ -106,7 +106,7 @@ impl World {
         std::mem::take(&mut *self.told.lock().unwrap())
     }
 
-    /// Checks that the outcome is this denial, and that just this event was emitted.
+    /// Checks that the outcome is this denial, and that only this event was emitted.
     #[track_caller]
     fn denies(&self, outcome: &Result<Authenticated, Refusal>, reason: DenialReason) {
         let Err(Refusal::Denied(denied)) = outcome else { panic!("{outcome:?}") };
@@ -151,7 +151,7 @@ async fn a_disabled_owner_is_denied_on_every_way_in() {
         let outcome = world.send(&format!("{scheme} {}", world.text())).await;
         world.denies(&outcome, DenialReason::OwnerTurnedAway);
     }
-    // Under another's name, too, so that nothing depends on the order of the two questions.
+    // Also with the name of another owner, so that nothing depends on the order of the questions.
     world.denies(&world.basic("Bob", world.text()).await, DenialReason::OwnerTurnedAway);
 }
 
@@ -341,7 +341,7 @@ fn debug_shows_no_accounts() {
     assert!(shown.starts_with("Login") && !shown.contains("disabled"), "{shown}");
 }
 
-/// What `try_enter` says of a request, without its secrets.
+/// Returns what `try_enter` says about a request, without its secrets.
 async fn tried(world: &World, headers: &[(&str, &str)]) -> Result<String, Refusal> {
     let headers = headers.iter().map(|(name, value)| (*name, value.as_bytes()));
     Ok(match world.login.try_enter(headers, Origin::unknown()).await? {
@@ -492,7 +492,7 @@ async fn a_door_without_headers_decides_as_basic_does() {
         }
     }
     is_alices(world.login.enter_with(None, text, Origin::unknown()).await);
-    // A name with a colon can't come by Basic.
+    // A name with a colon can't be sent by Basic.
     let outcome = world.login.enter_with(Some("a:b"), text, Origin::unknown()).await;
     assert!(matches!(outcome, Err(Refusal::Denied(_))));
     let outcome = world.login.enter_with(Some("Alice"), "", Origin::unknown()).await;

@@ -1,15 +1,16 @@
-//! The statements of `purge`, and those about the set of keys.
+//! The statements of `purge`, and of the set of keys.
 
-/// Deletes rows that a filter matches, and checks each again once it is locked.
+/// Deletes rows that a filter matches. It checks each row again after it was locked.
 ///
-/// If the two numbers differ, run it again for the rest of the limit.
+/// If the two numbers differ, run it again with the rest of the limit. A row that no longer matches
+/// took a place in the limit, and others are left.
 ///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` to `$12` | | the filter, as in [`FILTER`](super::FILTER) |
 /// | `$13` | bigint | how many at most |
 ///
-/// Columns (bigint): 0 is how many it deleted; 1 is how many it found.
+/// Columns (bigint): 0 is how many rows it deleted, and 1 is how many it found.
 pub const PURGE_MATCHING: &str = concat!(
     "
     WITH found AS (
@@ -23,12 +24,13 @@ pub const PURGE_MATCHING: &str = concat!(
     SELECT (SELECT count(*) FROM deleted), (SELECT count(*) FROM found)"
 );
 
-/// The condition on dead rows. Without an idle time-out `$2` is NULL, and no comparison with NULL
-/// holds. An instant that can't be read doesn't count, except that a row revoked at such a one goes
-/// by `created_at`.
+/// The condition on dead rows.
 ///
-/// `IS NOT TRUE` keeps the two look-ups within the walk: `NOT EXISTS` alone is planned as a join
-/// with the whole table, for each part of the walk.
+/// Without an idle time-out `$2` is NULL, and no comparison with NULL holds. An instant that can't
+/// be read doesn't count. If that is the instant of a revocation, `created_at` counts instead.
+///
+/// `IS NOT TRUE` makes PostgreSQL run the two look-ups for each row. It would plan `NOT EXISTS` as
+/// a join with the whole table, again for each part of the walk.
 macro_rules! dead {
     () => {
         "(CASE
@@ -53,22 +55,22 @@ macro_rules! dead {
     };
 }
 
-/// Selects where the walk of [`LOCK_DEAD`] ends: the number of the table's pages (bigint).
+/// Selects the number of the table's pages (bigint), where the walk of [`LOCK_DEAD`] ends.
 pub const PAGES: &str = "
     SELECT pg_relation_size('app_tokens') / current_setting('block_size')::bigint";
 
-/// Locks rows on some of the table's pages that have been dead for long enough, for
-/// [`PURGE_DEAD`], and selects their ids.
+/// Locks rows that have been dead for long enough, on some of the table's pages. Selects their ids
+/// for [`PURGE_DEAD`].
 ///
-/// From then on nothing is issued under them. No index helps to find them: a clean-up walks through
-/// the table, a thousand pages a statement, and each page is read once.
+/// While they are locked, nothing can be issued under them. No index finds dead rows, so a purge
+/// walks through the table, a thousand pages for each statement. Each page is read once.
 ///
 /// | parameter | type | |
 /// |---|---|---|
 /// | `$1` | bigint | `cutoff.ended_by` |
 /// | `$2` | bigint | `cutoff.unused_since` |
 /// | `$3` | bigint | `cutoff.now` |
-/// | `$4` | bigint | `cutoff.now` and [`CLOCK_TOLERANCE`](crate::store::CLOCK_TOLERANCE): a later stored use is not believed |
+/// | `$4` | bigint | `cutoff.now` + [`CLOCK_TOLERANCE`](crate::store::CLOCK_TOLERANCE): a later stored use is not believed |
 /// | `$5` | bigint | how many at most |
 /// | `$6` | bigint | the first page, from 0 |
 /// | `$7` | bigint | the page at which it stops |
@@ -88,10 +90,10 @@ pub const LOCK_DEAD: &str = concat!(
     ORDER BY stored.id FOR UPDATE OF stored"
 );
 
-/// Deletes the rows that [`LOCK_DEAD`] locked, unless they are needed by now.
+/// Deletes the rows that [`LOCK_DEAD`] locked, unless another row needs them by now.
 ///
-/// A row that was issued under one before it was locked spares it, and only a statement that begins
-/// later sees that row.
+/// It must be a statement of its own. A token may have been issued under a dead row just before the
+/// lock was taken. Only a statement that begins after the lock sees that token's row.
 ///
 /// | parameter | type | |
 /// |---|---|---|
@@ -103,8 +105,9 @@ pub const PURGE_DEAD: &str = concat!(
     dead!()
 );
 
-/// Deletes lock rows of owners without tokens. It skips those that are held; an insert makes one
-/// again.
+/// Deletes the lock rows of owners without tokens.
+///
+/// It skips locks that are held. If an owner gets a token again, the insert makes a new lock row.
 ///
 /// Parameter `$1` (bigint): how many at most.
 pub const PURGE_OWNERS: &str = "
@@ -116,10 +119,11 @@ pub const PURGE_OWNERS: &str = "
     )
     DELETE FROM app_tokens_owners USING idle WHERE app_tokens_owners.owner = idle.owner";
 
-/// Finds keys in `app_tokens_keys` under which no unrevoked row is sealed, and locks those that
-/// nobody is just writing, for [`DELETE_UNUSED_KEYS`].
+/// Finds keys in `app_tokens_keys` under which no unrevoked row is sealed, and locks them for
+/// [`DELETE_UNUSED_KEYS`].
 ///
-/// It never waits: an insert that came behind it would wait, too.
+/// It skips a key that a transaction is just using, and never waits. If it waited, every later
+/// insert under that key would wait behind it.
 ///
 /// Column 0 (bigint): a key.
 pub const LOCK_UNUSED_KEYS: &str = "
@@ -135,7 +139,8 @@ pub const LOCK_UNUSED_KEYS: &str = "
 
 /// Deletes the keys that [`LOCK_UNUSED_KEYS`] locked, unless they are in use by now.
 ///
-/// Only a statement that begins after the lock sees every row that was written under it.
+/// It must be a statement of its own. Only a statement that begins after the lock sees every row
+/// that was written before it.
 ///
 /// Parameter `$1` (bigint\[\]): the keys.
 pub const DELETE_UNUSED_KEYS: &str = "
@@ -147,7 +152,7 @@ pub const DELETE_UNUSED_KEYS: &str = "
 
 // -- keys_in_use
 
-/// Selects the keys under which unrevoked rows are sealed, in order. It may be a key too many.
+/// Selects the keys under which unrevoked rows are sealed, in order. A key too many is possible.
 ///
 /// Column 0 (bigint): a key.
 pub const KEYS_IN_USE: &str = "SELECT key_id FROM app_tokens_keys ORDER BY key_id";

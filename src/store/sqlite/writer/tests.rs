@@ -14,7 +14,7 @@ static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
 const NUMBERS: &str = "CREATE TABLE numbers (n INTEGER)";
 const ADD: &str = "INSERT INTO numbers VALUES (?1)";
 
-/// A change of the table above.
+/// A change in the table of numbers.
 type Act = Box<dyn Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send>;
 
 fn act(act: impl Fn(&mut Statements<'_>) -> rusqlite::Result<usize> + Send + 'static) -> Act {
@@ -32,7 +32,7 @@ fn add_and_fail(number: i64) -> Act {
     })
 }
 
-/// What becomes of changes that all wait when the writing begins.
+/// Makes changes that are all waiting when the writer starts, and returns their replies.
 fn write(
     connection: &Connection,
     watch: &Watch,
@@ -83,7 +83,7 @@ fn wait_no_longer(_times: i32) -> bool {
     false
 }
 
-/// Two connections to a file, the first of which never waits.
+/// Makes two connections to a file. The first never waits for a lock.
 fn contended() -> (TempDir, Connection, Connection) {
     let directory = tempfile::tempdir().unwrap();
     let connect = || Connection::open(directory.path().join("app.db")).unwrap();
@@ -146,7 +146,7 @@ fn a_change_that_panics_fails_alone() {
 
 #[test]
 fn a_commit_that_a_lock_refuses_is_not_done() {
-    // Without a write-ahead log a reader stands in a commit's way.
+    // Without a write-ahead log, a reader blocks a commit.
     let (_directory, connection, reader) = contended();
     reader.execute_batch("BEGIN; SELECT * FROM numbers").unwrap();
     let answers = certainties(&connection, [add(1), add(2)]);
@@ -227,7 +227,7 @@ fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_
     let lost = block_on(writer.write(|_| Ok(()))).unwrap_err();
     assert_eq!(lost.certainty(), Certainty::Unknown);
     let refused = loop {
-        // The receiver goes a moment after the job.
+        // The receiver is dropped a moment after the job.
         let error = block_on(writer.write(|_| Ok(()))).unwrap_err();
         if error.certainty() == Certainty::NotDone {
             break error;
