@@ -176,3 +176,31 @@ fn a_key_comes_back_with_the_next_row_whoever_took_it_out() {
     insert(&here, sealed_under(9, 2));
     assert_eq!(keys(&there), [1, 2, 3]);
 }
+
+#[test]
+fn a_number_among_the_keys_that_is_no_key_is_named_and_not_left_out() {
+    let file = File::new();
+    let store = file.open();
+    file.raw().execute_batch("INSERT INTO app_tokens_keys VALUES (-7)").unwrap();
+    let error = wait(store.keys_in_use()).unwrap_err();
+    assert!(error.to_string().contains("holds -7, which is no key id; remove it"), "{error}");
+}
+
+#[test]
+fn a_key_that_was_taken_out_by_hand_while_it_seals_rows_is_found() {
+    let file = File::new();
+    let store = file.open();
+    (1..4).for_each(|key| insert(&store, sealed_under(u64::from(key), key)));
+    let under_three = Filter { key_id: KeyId::new(3), ..Filter::every_token() };
+    wait(store.revoke(&under_three, &revocation())).unwrap();
+    assert_eq!(wait(store.diagnose()).unwrap(), Vec::<String>::new());
+    file.raw().execute_batch("DELETE FROM app_tokens_keys").unwrap();
+    let findings = wait(store.diagnose()).unwrap();
+    assert_eq!(
+        findings,
+        [
+            "app_tokens_keys lacks the key 1, which seals rows",
+            "app_tokens_keys lacks the key 2, which seals rows"
+        ]
+    );
+}

@@ -264,8 +264,11 @@ impl Statements<'_> {
     pub(super) async fn keys_in_use(&self) -> Result<Vec<KeyId>, Problem> {
         let keys = self.query(KEYS_IN_USE, &[]).await?;
         let read = |row: &tokio_postgres::Row| {
-            let key = u32::try_from(row.try_get::<_, i64>(0)?).ok().and_then(KeyId::new);
-            key.ok_or_else(|| Problem::Local("the set of keys holds what is no key".into()))
+            let number = row.try_get::<_, i64>(0)?;
+            let key = u32::try_from(number).ok().and_then(KeyId::new);
+            let text =
+                || format!("the table of keys holds {number}, which is no key id; remove it");
+            key.ok_or_else(|| Problem::Local(text().into()))
         };
         keys.iter().map(read).collect()
     }

@@ -84,7 +84,8 @@ impl TokenStore for SqliteStore {
 
     async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
         let Inner { readers, options, .. } = &*self.0;
-        let findings = readers.read(|connection| diagnose(connection, options));
+        let options = options.clone();
+        let findings = readers.scan(move |connection| diagnose(connection, &options)).await;
         findings.map_err(|error| self.failure(error))
     }
 }

@@ -12,6 +12,12 @@ const DEFINITIONS: &str = "
     WHERE lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')
         AND type IN ('table', 'index') AND sql IS NOT NULL";
 
+/// A key that is missing in the set would look unused, and the host could retire it.
+const MISSING_KEYS: &str = "
+    SELECT DISTINCT key_id FROM app_tokens
+    WHERE revoked_at IS NULL AND key_id NOT IN (SELECT key_id FROM app_tokens_keys)
+    ORDER BY key_id";
+
 /// Describes what differs from the tables that the migrations make: one finding an entry.
 ///
 /// It only reports, and refuses nothing: the host may have reasons for an index or a column of its
@@ -41,6 +47,15 @@ pub(super) fn diagnose(
     }
     let unknown = found.keys().filter(|name| !right.contains_key(*name));
     findings.extend(unknown.map(|name| format!("{name} is not of this library")));
+    let has_tables =
+        ["", "_keys"].map(|end| found.contains_key(&format!("{}{end}", options.table)));
+    if has_tables == [true; 2] {
+        let mut statement = connection.prepare(&options.table.in_sql(MISSING_KEYS))?;
+        for key in statement.query_map([], |row| row.get::<_, i64>(0))? {
+            let (key, table) = (key?, &options.table);
+            findings.push(format!("{table}_keys lacks the key {key}, which seals rows"));
+        }
+    }
     Ok(findings)
 }
 

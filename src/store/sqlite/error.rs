@@ -212,6 +212,13 @@ pub(super) fn panicked(what: &str) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, Some(format!("{what} has panicked")))
 }
 
+/// Makes the error of a set of keys that holds another number.
+pub(super) fn no_key(number: i64) -> rusqlite::Error {
+    let code = ffi::Error::new(ffi::SQLITE_MISMATCH);
+    let text = format!("the table of keys holds {number}, which is no key id; remove it");
+    rusqlite::Error::SqliteFailure(code, Some(text))
+}
+
 /// Shows what to do about an error, in parentheses; nothing if there is no advice.
 struct Advice<'e>(&'e rusqlite::Error);
 

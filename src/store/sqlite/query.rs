@@ -4,6 +4,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Params, params_from_iter};
 
 use super::binding::read_row;
+use super::error::no_key;
 use super::sql::*;
 use super::statements::Statements;
 use crate::key::KeyId;
@@ -287,7 +288,10 @@ pub(super) fn keys_in_use(
     connection: &Connection,
     table: &TableName,
 ) -> rusqlite::Result<Vec<KeyId>> {
-    read_keys(connection, &table.in_sql(KEYS), [])
+    let known = read_numbers(connection, &table.in_sql(KEYS), [])?;
+    // Leaving a number out could hide a key that is needed.
+    let key = |number| key_of(number).ok_or_else(|| no_key(number));
+    known.into_iter().map(key).collect()
 }
 
 /// Reads the keys that seal unrevoked rows in one step of a walk.
@@ -297,7 +301,10 @@ pub(super) fn keys_of_rows(
     step: Step,
 ) -> rusqlite::Result<Vec<KeyId>> {
     let query = keys_of_rows_query(step);
-    read_keys(connection, &table.in_sql(&query.sql), params_from_iter(query.values))
+    let numbers =
+        read_numbers(connection, &table.in_sql(&query.sql), params_from_iter(query.values))?;
+    // Another number stands in a damaged row, which no key can open.
+    Ok(numbers.into_iter().filter_map(key_of).collect())
 }
 
 /// Selects the keys that seal unrevoked rows in one step of a walk.
@@ -307,16 +314,16 @@ pub(super) fn keys_of_rows_query(step: Step) -> Query {
     query
 }
 
-/// Reads keys. It skips a number that can't be a key's: no key of a ring has it.
-fn read_keys(
+fn read_numbers(
     connection: &Connection,
     sql: &str,
     params: impl Params,
-) -> rusqlite::Result<Vec<KeyId>> {
-    let mut statement = connection.prepare(sql)?;
-    let keys = statement.query_map(params, |row| row.get::<_, i64>(0))?;
-    let key = |number: i64| number.try_into().ok().and_then(KeyId::new);
-    keys.filter_map(|number| number.map(key).transpose()).collect()
+) -> rusqlite::Result<Vec<i64>> {
+    connection.prepare(sql)?.query_map(params, |row| row.get(0))?.collect()
+}
+
+fn key_of(number: i64) -> Option<KeyId> {
+    number.try_into().ok().and_then(KeyId::new)
 }
 
 /// Deletes rows that a filter matches, at most `limit`.
