@@ -1,15 +1,21 @@
-//! The seal over a row. Without a key it can't be forged, not even by those who can write the
+//! The seal over a row. Without a key nobody can forge it, not even those who can write the
 //! database.
 //!
-//! A row carries a private mark once this engine has made its seal or found it correct. So a row
-//! that never left the process isn't checked twice.
+//! A row carries a private mark once this engine has sealed it. So a row that never left the
+//! process isn't checked.
 //!
 //! # The bytes
 //!
-//! The stored seal is the byte `01`, the version, and then the 32 bytes of HMAC-SHA-256 over these
-//! bytes, under the key that the row names. Numbers are big-endian. A *text* is its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is
-//! `00`, or `01` and the value. A *selection* is `00` for everything; or it is `01`, the number of
-//! items as a `u32`, and the items as texts in their stored forms, sorted by their bytes.
+//! The stored seal is 33 bytes: the version, which is the byte `01`, and an HMAC-SHA-256. The HMAC
+//! is computed over the bytes below, under the key that the row names. That key is the decoded
+//! bytes of the ring's base64.
+//!
+//! - Numbers are big-endian.
+//! - A *text* is its length in bytes as a `u32`, then its UTF-8 bytes.
+//! - An *option* is `00`, or `01` and the value.
+//! - A *selection* of everything is `00`.
+//! - Any other selection is `01`, the number of its items as a `u32`, and the items. Each is a text
+//!   in its stored form. They are sorted by their bytes.
 //!
 //! | | |
 //! |---|---|
@@ -46,10 +52,12 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
+    /// Makes a sealer with a mark of its own.
     pub(crate) fn new(ring: KeyRing, realm: &str) -> Sealer {
         Sealer { ring, realm: realm.into(), mark: Mark::new() }
     }
 
+    /// Returns the key ring.
     pub(crate) fn ring(&self) -> &KeyRing {
         &self.ring
     }
@@ -67,9 +75,12 @@ impl Sealer {
         let Some(seal) = record.seal() else {
             return SealCheck::Wrong;
         };
+        // The mark says that this sealer has computed the HMAC already. Whatever may change
+        // afterwards is either not sealed, or loses the mark.
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
+        // Before the key is looked up: an unknown version may name its key in another way.
         if seal.v1().is_none() {
             return SealCheck::UnknownVersion(seal.version());
         }
@@ -80,7 +91,7 @@ impl Sealer {
         if seal == expected { SealCheck::Right } else { SealCheck::Wrong }
     }
 
-    /// Returns whether this sealer made or checked the row.
+    /// Returns whether this sealer has sealed the row.
     pub(crate) fn has_marked(&self, row: &ReadableRow) -> bool {
         row.is_marked_by(self.mark)
     }
@@ -90,6 +101,8 @@ impl Sealer {
     /// # Errors
     /// The result of the check. A revoked row is [`SealCheck::Wrong`], whatever its seal.
     pub(crate) fn intact<'a>(&self, row: &'a ReadableRow) -> Result<Intact<'a>, SealCheck> {
+        // Looked at first: a seal that was put back beside a revocation must not bring the token
+        // back.
         if row.record().revocation().is_some() {
             return Err(SealCheck::Wrong);
         }
@@ -118,6 +131,7 @@ impl Sealer {
         self.seal(row.record().clone().into_parts())
     }
 
+    /// Seals under the active key, and marks the row as made by this sealer.
     fn seal(&self, parts: RecordParts) -> ReadableRow {
         let key = self.ring.active();
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
@@ -126,8 +140,9 @@ impl Sealer {
     }
 }
 
-/// A record whose row was found intact. New seals are made from nothing else: to seal an unchecked
-/// row would make a forged one valid.
+/// A record whose row was found intact.
+///
+/// New seals are made from nothing else: sealing an unchecked row would make a forged one valid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intact<'a>(&'a TokenRecord);
 
@@ -137,7 +152,8 @@ impl<'a> Intact<'a> {
     }
 }
 
-/// What a new seal may change of a row. Owner, digest and family never change.
+/// What a new seal may change of a row; `None` keeps what it has. Owner, digest and family never
+/// change.
 #[derive(Debug, Default)]
 pub(crate) struct SealChange {
     pub(crate) label: Option<Label>,
@@ -146,8 +162,10 @@ pub(crate) struct SealChange {
     pub(crate) successor: Option<TokenId>,
 }
 
-/// Returns the bytes that are sealed, see the table above. Different records, realms or keys never
-/// have the same bytes.
+/// Returns the bytes that are sealed: see the table above.
+///
+/// Different records, realms or keys never have the same bytes, because every part has its length
+/// or a fixed size.
 fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     let mut bytes = Encoding(Vec::with_capacity(256));
     bytes.0.extend(b"ats1");
@@ -178,6 +196,7 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.0
 }
 
+/// Writes the parts of a record one after the other.
 struct Encoding(Vec<u8>);
 
 impl Encoding {
@@ -189,6 +208,7 @@ impl Encoding {
         self.0.extend(instant.as_unix().to_be_bytes());
     }
 
+    /// Writes a length or a number of items.
     fn length(&mut self, length: usize) {
         #[expect(
             clippy::expect_used,
