@@ -100,6 +100,7 @@ impl<T: Ord + Clone> Selection<T> {
             Selection::Only(items) if items.len() > max => {
                 Err(InvalidText::new(what, TextProblem::TooMany { max }))
             }
+            // What a store reads back is sorted already, and is then kept without a copy.
             Selection::Only(items) if !items.is_sorted_by(|one, next| one < next) => {
                 Ok(Selection::only(items.iter().cloned()))
             }
@@ -115,6 +116,7 @@ impl<T> Selection<T> {
     fn includes(&self, other: &Selection<T>, includes: impl Fn(&T, &T) -> bool) -> bool {
         match (self, other) {
             (Selection::All, _) => true,
+            // Even if the list names all that there is today: more may be added later.
             (Selection::Only(_), Selection::All) => false,
             (Selection::Only(mine), Selection::Only(theirs)) => {
                 theirs.iter().all(|theirs| mine.iter().any(|mine| includes(mine, theirs)))
@@ -247,6 +249,8 @@ impl Access {
             }
         };
         match (has_scope, has_resource) {
+            // The scope first, since a client can ask for one by the challenge (RFC 6750, section
+            // 3.1).
             (false, _) => Some(Missing::Scope),
             (true, false) => Some(Missing::Resource),
             (true, true) => None,

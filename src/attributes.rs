@@ -63,6 +63,7 @@ impl Attributes {
         let value =
             checked_text("attribute's value", value.as_ref().trim(), Attributes::MAX_VALUE_CHARS)?;
         let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
+        // Kept in order, so that equal sets have equal sealed bytes.
         match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
             Ok(at) => pairs[at].1 = value.into(),
             Err(_) if pairs.len() >= Attributes::MAX_PAIRS => {

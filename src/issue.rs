@@ -224,9 +224,11 @@ impl Rotation {
         let within_both = |asked: &&Access| both.iter().all(|held| policy.includes(held, asked));
         let access = match &self.access {
             Some(asked) => Some(asked).filter(within_both).ok_or(ChangeError::MoreAccess)?,
+            // One of the two is the smaller, unless each was narrowed in another way.
             None => both.into_iter().find(within_both).ok_or(ChangeError::NarrowedApart)?,
         };
         let expires = match self.expires {
+            // Its parent may have a sooner end, so a derived token never gets a later one.
             Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
                 return Err(ChangeError::Derived);
             }

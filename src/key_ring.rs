@@ -87,6 +87,7 @@ impl KeyRing {
         refuse_exposed(&file, path)?;
         // Allocated once, since a buffer that grows leaves copies behind that are not wiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
+        // One byte more than allowed, so that a longer file is refused and not cut.
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
         text.map_err(|_| KeyRingError::Malformed("what is not text".into()))
@@ -297,14 +298,17 @@ fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
     let (id, mut text) = draw_text()?;
     let mut draft = path.as_os_str().to_owned();
+    // Named after the random id, so that two processes write two drafts.
     draft.push(format!(".{id}.new"));
     text.push('\n');
 
     let draft = PathBuf::from(draft);
     let mut file =
         private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(failed)?;
+    // Durable before it gets its name: after a crash the path names a whole ring or nothing.
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        // Another process was faster. Its ring is the one, and this one was never used.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });

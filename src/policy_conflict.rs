@@ -56,6 +56,7 @@ impl Policy {
         let last_use = token.last_use().map(|last_use| last_use.at);
         let last_use = last_use.unwrap_or(Timestamp::MIN).max(token.created_at());
         let goes_idle = self.idle_timeout().and_then(|timeout| last_use.checked_add(timeout));
+        // A token that ends first never goes idle.
         if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
             conflicts.push(PolicyConflict::GoesIdle { at });
         }

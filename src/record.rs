@@ -131,6 +131,7 @@ impl TokenRecord {
             key_id: parts.key_id,
             seal,
             last_use: parts.last_use.map(|last_use| Box::new(last_use.cleaned())),
+            // Most records have none of it, and then nothing is allocated.
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         }
     }

@@ -134,6 +134,7 @@ impl Sealer {
     /// Seals under the active key, and marks the row as made by this sealer.
     fn seal(&self, parts: RecordParts) -> ReadableRow {
         let key = self.ring.active();
+        // The key's id is among the sealed bytes, so no row can be moved to another key.
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
         let seal = key.seal(&encoding(&self.realm, &record));
         ReadableRow::marked(record.changed(|parts| parts.seal = Some(seal)), self.mark)

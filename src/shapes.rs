@@ -235,6 +235,7 @@ impl<'de> Visitor<'de> for Pairs {
     fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Attributes, A::Error> {
         let mut attributes = Attributes::new();
         while let Some((key, value)) = pairs.next_entry::<String, String>()? {
+            // `with` would replace the first value without a word.
             if attributes.get(&key).is_some() {
                 return Err(A::Error::custom("the attributes have a key twice"));
             }
@@ -298,6 +299,7 @@ impl FromStr for Period {
             _ => return Err(NotAPeriod),
         };
         let number: u64 = number.parse().map_err(|_| NotAPeriod)?;
+        // In seconds if it can be, since a long period may have too many milliseconds.
         let period = if milliseconds < SECOND {
             Some(Duration::from_millis(number))
         } else {

@@ -286,9 +286,11 @@ pub(crate) const MAX_CLIENT_CHARS: usize = 200;
 pub(crate) fn clean_client(client: &str) -> Cow<'_, str> {
     let end = client.char_indices().nth(MAX_CLIENT_CHARS).map_or(client.len(), |(end, _)| end);
     let head = &client[..end];
+    // The usual name is fit as it is, and is then not copied.
     if !head.contains(is_forbidden) {
         return Cow::Borrowed(head);
     }
+    // From the whole name and not from `head`: what is dropped makes room for more.
     client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()
 }
 

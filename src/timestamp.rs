@@ -56,6 +56,7 @@ impl Timestamp {
 
     /// Returns `self + by`; `None` past [`Timestamp::MAX`]. Fractions of a second are cut.
     pub fn checked_add(self, by: Duration) -> Option<Timestamp> {
+        // The sum may pass the calendar without overflowing, so both are looked at.
         self.0.checked_add(by.as_secs()).map(Timestamp).filter(|sum| *sum <= Timestamp::MAX)
     }
 

@@ -47,6 +47,7 @@ impl TokenView {
         own_use: Option<LastUse>,
     ) -> TokenView {
         let stored_at = record.last_use().map(|last_use| last_use.at);
+        // `None` is less than any instant, so a first use is later than none.
         let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;
         // Destructured without `..`, so that a new fact is shown or left out on purpose.
         let RecordParts {

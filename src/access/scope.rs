@@ -120,6 +120,7 @@ impl<S: ScopeName> AsScope for S {
     }
 }
 
+// One by one: an implementation for all `AsRef<str>` would overlap with the one for `ScopeName`.
 macro_rules! text_names_scope {
     ($($text:ty),+) => {$(
         impl AsScope for $text {

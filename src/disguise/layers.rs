@@ -202,6 +202,7 @@ impl Reading {
         let mut count = 0;
         for digit in digits {
             let value = if self.bits == 6 { SEXTETS[usize::from(*digit)] } else { nibble(*digit) };
+            // Bits that were decoded already leave at the top.
             bits = bits << self.bits | u32::from(value);
             count += self.bits;
             if count >= self.passed + 8 {
@@ -213,6 +214,7 @@ impl Reading {
 
     /// Returns where the digits stand that hold these bytes.
     fn place(self, bytes: Range<usize>, text: &[u8], places: &[u32]) -> Range<usize> {
+        // Rounded outwards: a byte's first and last digits also hold bits of its neighbours.
         let first = (self.passed + bytes.start * 8) / self.bits;
         let last = (self.passed + bytes.end * 8).div_ceil(self.bits) - 1;
         places[first] as usize..digit_at(text, places[last] as usize).1

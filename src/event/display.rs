@@ -140,6 +140,7 @@ const MAX_CHARS: usize = 300;
 
 impl<T: fmt::Display> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `Debug` escapes quotes and backslashes, so a text can't end its own quotes.
         write!(f, "{:?}", clean_line(&self.0.to_string(), MAX_CHARS))
     }
 }

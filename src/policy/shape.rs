@@ -53,6 +53,7 @@ struct Keys {
 #[derive(Default, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number from 1 up, or \"unlimited\"")]
 enum MaxPerOwner {
+    // Stands for a missing key. It has no word of its own.
     #[default]
     #[serde(skip)]
     Default,

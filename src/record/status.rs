@@ -104,6 +104,7 @@ impl TokenRecord {
             let superseded = self.successor().is_some();
             return Ok(if superseded { Status::Superseded } else { Status::Expired });
         }
+        // An instant past the calendar never comes, so such a token does not go idle.
         let idle = idle_after
             .and_then(|idle_after| self.last_sign_of_life(now, own_use).checked_add(idle_after))
             .is_some_and(|goes_idle| now >= goes_idle);

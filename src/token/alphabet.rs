@@ -31,6 +31,7 @@ static CHARACTERS: [Character; 256] = {
         table[character.to_ascii_uppercase() as usize] = Character::Canonical(character);
         digit += 1;
     }
+    // Crockford's look-alikes. `u` has none, so it is forbidden.
     table[b'o' as usize] = Character::Canonical(b'0');
     table[b'O' as usize] = Character::Canonical(b'0');
     table[b'i' as usize] = Character::Canonical(b'1');
