@@ -16,7 +16,7 @@ use crate::event::{Event, Observer};
 /// | level | events |
 /// |---|---|
 /// | error | `usage_not_written`, `not_purged`; `denied` of a row that was tampered with |
-/// | warn | `outside_network`, `reused`; every change whose outcome is uncertain |
+/// | warn | `outside_network`, `reused`; every change whose outcome is uncertain, but `purged` |
 /// | info | all other changes, `first_use`, `new_address`, `examined`, `denied` |
 /// | debug | `purged`; `denied` of a text that is mistyped or unknown |
 ///

@@ -243,7 +243,8 @@ pub struct ResealReport {
     ///
     /// They were left as they are, and never authenticate.
     pub tampered: Vec<TokenId>,
-    /// How many rows each other key still seals. A key that is not listed may be retired.
+    /// How many rows each other key still seals. A key that is not listed may be retired, if every
+    /// host seals under the new active key.
     pub left: Vec<(KeyId, u64)>,
 }
 

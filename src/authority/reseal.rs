@@ -87,7 +87,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
     ///
-    /// It reads all rows under that key.
+    /// It reads all rows under that key. **Ask only when every host has the ring with the new
+    /// active key.** A host with the old ring still seals rows under the old key, and they would
+    /// fail once it is gone.
     ///
     /// # Errors
     /// - [`RetireError::Active`] if it is the active key.
