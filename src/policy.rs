@@ -284,6 +284,18 @@ impl Policy {
     /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which
     /// scope implies which. A token that may write can then be narrowed to one that may read.
     ///
+    /// ```
+    /// # use app_tokens::{Policy, ScopeName};
+    /// # enum Files { Read, Write }
+    /// # impl ScopeName for Files {
+    /// #     fn name(&self) -> &'static str {
+    /// #         match self { Files::Read => "files:read", Files::Write => "files:write" }
+    /// #     }
+    /// # }
+    /// let policy = Policy::new("acme")?.with_scopes(&[Files::Read, Files::Write])?;
+    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`PolicyError::ScopeLeftOut`] if a scope implies a second one, but not all that this
     /// implies. For example, "admin" implies "write" and "write" implies "read", but "admin" does

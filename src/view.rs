@@ -330,7 +330,25 @@ impl fmt::Display for CheckReport {
     }
 }
 
-/// A page of a list.
+/// A page of a list, made by [`TokenAuthority::list`](crate::TokenAuthority::list).
+///
+/// ```
+/// # use app_tokens::TokenAuthority;
+/// use app_tokens::store::{Filter, Page};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tokens = TokenAuthority::in_memory("acme")?;
+/// let mut page = Some(Page::first(100));
+/// while let Some(this) = page {
+///     let listed = tokens.list(&Filter::every_token(), this).await?;
+///     for token in &listed.tokens {
+///         println!("{} {}", token.id(), token.label());
+///     }
+///     page = listed.next.map(|id| this.after(id));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenPage {

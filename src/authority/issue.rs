@@ -90,6 +90,18 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// If the returned future is dropped, there may be a token whose text nobody saw. It counts
     /// towards the owner's limit until it is revoked or expires.
     ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let new = NewToken::new("alice", "Backup", Access::scopes(["files:read"])?);
+    /// let issued = tokens.issue(new).await?;
+    /// println!("{}", issued.expose_secret()); // acme_…
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`IssueError`] in these cases:
     /// - A text, the life or the access is not allowed.
@@ -118,6 +130,23 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// The new token takes over the attributes of the caller's token. If no end is given, it lives
     /// for the policy's default life, but never longer than the caller's token.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let issued = tokens.issue(NewToken::new("alice", "Laptop", Access::full())).await?;
+    /// # let authenticated = tokens.authenticate(issued.expose_secret()).await?;
+    /// let caller = authenticated.require(Requirement::ANY_VALID_TOKEN)?;
+    /// let new = NewToken::new(caller.owner(), "Print job", Access::scopes(["files:read"])?)
+    ///     .expires_in(Duration::from_secs(600));
+    /// let job = tokens.issue_under(&caller, new).await?;
+    /// assert_eq!(job.view().derived_from(), Some(caller.id()));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the

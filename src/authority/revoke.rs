@@ -65,6 +65,22 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
     /// used since a date.
     ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Owner, Reason, TokenAuthority, store::Filter};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let owner = Owner::new("alice")?;
+    /// # let _lost = tokens.issue(NewToken::new(&owner, "Lost phone", Access::full())).await?;
+    /// # let this = tokens.issue(NewToken::new(&owner, "This laptop", Access::full())).await?;
+    /// let kept = this.view().family();
+    /// let others = Filter { except_family: Some(kept), ..Filter::of_owner(&owner) };
+    /// let reason = Reason::new("signed out everywhere")?;
+    /// assert_eq!(tokens.revoke_matching(&owner, &others, reason).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails: call it again.
     pub async fn revoke_matching(
