@@ -195,7 +195,7 @@ impl<'de, T: Deserialize<'de> + Ord> Visitor<'de> for Selected<T> {
     }
 }
 
-/// The fields of an access. Each must be there: see [Reading back](self#reading-back).
+/// The fields of an access. Each must be there: one that is missing may be a limit.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename = "Access")]
 struct AccessShape {

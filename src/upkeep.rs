@@ -135,10 +135,6 @@ impl<S: TokenStore + Clone + 'static> Upkeep<S> {
     /// [`Event::UsageNotWritten`] or [`Event::NotPurged`]. After that a write is tried again in a
     /// minute, and a purge in five.
     ///
-    /// # Panics
-    /// Outside of a tokio runtime, as [`tokio::spawn`] does. Its tasks panic if the runtime has no
-    /// time enabled.
-    ///
     /// ```
     /// # use app_tokens::TokenAuthority;
     /// # #[tokio::main(flavor = "current_thread")]
@@ -150,6 +146,10 @@ impl<S: TokenStore + Clone + 'static> Upkeep<S> {
     /// # Ok(())
     /// # }
     /// ```
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime, as [`tokio::spawn`] does. Its tasks panic if the runtime
+    /// has no time enabled.
     pub fn spawn(self) -> UpkeepTask {
         let (stop, stopped) = tokio::sync::watch::channel(());
         let upkeep = Arc::new(self);
