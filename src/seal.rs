@@ -4,6 +4,18 @@
 //! A row carries a private mark once this engine has sealed it. So a row that never left the
 //! process isn't checked.
 //!
+//! # What the seal prevents, and what not
+//!
+//! Those who can write the rows but hold no key can't make the engine accept anything that it did
+//! not itself once seal for this realm. They can still do this:
+//! - Delete rows. What was issued under a deleted token is no longer revoked with it.
+//! - Revoke rows, and change last uses. So idle time-outs don't bind them.
+//! - Bring back an earlier sealed version of a row, even of a token revoked since, while its key is
+//!   in the ring.
+//! - Insert rows without a right seal. These count towards an owner's limit, and hold their labels,
+//!   until they are revoked.
+//! - Set a row's revision to the greatest. Then it can only be revoked.
+//!
 //! # The bytes
 //!
 //! The stored seal is 33 bytes: the version, which is the byte `01`, and an HMAC-SHA-256. The HMAC
