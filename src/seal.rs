@@ -160,6 +160,7 @@ impl Sealer {
 pub(crate) struct Intact<'a>(&'a TokenRecord);
 
 impl<'a> Intact<'a> {
+    /// Returns the record that was found intact.
     pub(crate) fn record(self) -> &'a TokenRecord {
         self.0
     }
