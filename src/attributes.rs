@@ -6,13 +6,14 @@ use std::sync::Arc;
 use crate::access::is_of_scope_token;
 use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 
-/// The host's own facts about a token: a client id, a device id, a ticket.
+/// The host's own facts about a token, such as a client id, a device id or a ticket.
 ///
-/// At most 16 pairs of key and value, in the order of their keys. They are sealed with the row, so
-/// write access to the database does not suffice to change them. They are facts and never
-/// permissions: nothing in this crate decides by them.
+/// At most 16 pairs of key and value, ordered by key. They are sealed with the row, so write access
+/// to the database is not enough to change them. They are facts and never permissions: nothing in
+/// this crate decides by them.
 ///
-/// A rotation keeps them. A token that is issued under another takes over those of its parent.
+/// They are set when a token is issued and never change. A rotation keeps them. A token that is
+/// issued under another takes over the parent's.
 ///
 /// ```
 /// use app_tokens::Attributes;
@@ -21,19 +22,20 @@ use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 /// # Ok::<(), app_tokens::InvalidText>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-// `None` for none, so that most records hold one pointer for them.
+// No pairs are `None`, so that most records hold one null pointer for them.
 pub struct Attributes(Option<Arc<[Pair]>>);
 
 type Pair = (Box<str>, Box<str>);
 
 impl Attributes {
-    /// How many pairs a token may have.
+    /// The most pairs that a token may have.
     pub const MAX_PAIRS: usize = 16;
     /// The longest key, in characters.
     pub const MAX_KEY_CHARS: usize = 64;
     /// The longest value, in characters.
     pub const MAX_VALUE_CHARS: usize = 256;
 
+    /// No attributes, for records that have none.
     pub(crate) const NONE: &'static Attributes = &Attributes(None);
 
     /// Makes an empty set.
@@ -41,12 +43,15 @@ impl Attributes {
         Attributes(None)
     }
 
-    /// Adds a pair, or gives a key another value. White space around the value is cut.
+    /// Adds a pair, or replaces the value of a key. White space around the value is cut.
     ///
     /// # Errors
-    /// [`InvalidText`] if there would be more than [`Attributes::MAX_PAIRS`], or if the key is not a
-    /// `scope-token` of RFC 6749 of at most 64 characters. Also if the value is not a text by the
-    /// rules of a [`Label`](crate::Label) of at most 256 characters.
+    /// [`InvalidText`] in three cases:
+    /// - There would be more than [`Attributes::MAX_PAIRS`].
+    /// - The key is not a `scope-token` of RFC 6749, section 3.3, or has more than
+    ///   [`Attributes::MAX_KEY_CHARS`] characters.
+    /// - The value breaks the rules for the text of a [`Label`](crate::Label), or has more than
+    ///   [`Attributes::MAX_VALUE_CHARS`] characters.
     pub fn with(
         self,
         key: impl AsRef<str>,
@@ -58,6 +63,7 @@ impl Attributes {
         let value =
             checked_text("attribute's value", value.as_ref().trim(), Attributes::MAX_VALUE_CHARS)?;
         let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
+        // Kept in order, so that equal sets have equal sealed bytes.
         match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
             Ok(at) => pairs[at].1 = value.into(),
             Err(_) if pairs.len() >= Attributes::MAX_PAIRS => {
@@ -69,14 +75,14 @@ impl Attributes {
         Ok(Attributes(Some(pairs.into())))
     }
 
-    /// Returns the value of a key.
+    /// Returns the value of a key; `None` if there is no such key.
     pub fn get(&self, key: &str) -> Option<&str> {
         let pairs = self.pairs();
         let at = pairs.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
         Some(&pairs[at].1)
     }
 
-    /// Returns the pairs of key and value, in the order of their keys.
+    /// Returns the pairs of key and value, ordered by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.pairs().iter().map(|(key, value)| (&**key, &**value))
     }

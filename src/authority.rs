@@ -1,7 +1,7 @@
-//! [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
+//! The engine, [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, examine, change, revoke,
-//! reseal, check. `line` has what concerns a token's line of rotations.
+//! Each act stands in a file of its own: issue, authenticate, examine, change, revoke, reseal,
+//! check. `line` holds what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
@@ -38,7 +38,8 @@ use crate::view::{TokenPage, TokenView};
 
 /// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
 ///
-/// Make it once and clone it. Clones share the log of uses that are not written yet.
+/// Make it once and clone it. Clones share the log of uses that are not written yet. A second
+/// authority over the same store has a log of its own.
 ///
 /// ```
 /// use app_tokens::{
@@ -60,11 +61,11 @@ use crate::view::{TokenPage, TokenView};
 pub struct TokenAuthority<S> {
     store: S,
     engine: Arc<Engine>,
-    /// Collects the events while a transaction of the host is open.
+    /// Collects the events while a transaction of the host is open; `None` outside of one.
     buffer: Option<Arc<EventBuffer>>,
 }
 
-/// What all clones of an authority share, also those inside transactions.
+/// Holds what all clones of an authority share, also those inside transactions.
 struct Engine {
     policy: Policy,
     sealer: Sealer,
@@ -73,18 +74,22 @@ struct Engine {
     observer: Option<Arc<dyn Observer>>,
     usage: UsageLog,
     /// Set once a check has found that the ring holds the keys of all live rows.
+    ///
+    /// Only a cache, so `Relaxed` is enough: a thread that misses it checks once more.
     ring_is_complete: AtomicBool,
 }
 
-/// How often an act is tried again if another call was faster.
+/// How often an act is tried if other calls keep changing the row first.
 const MAX_TRIES: usize = 8;
-/// A host writes its pending uses within this time; an idle time-out is at least as long.
+/// A host writes its pending uses within this time. An idle time-out is at least as long.
 const LONGEST_FLUSH: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many rows a walk through the whole store holds in memory.
+/// How many rows a walk through the whole store holds in memory at once.
 const WALK_PAGE: u32 = 500;
 
 impl TokenAuthority<MemoryStore> {
     /// Makes an authority whose tokens live in this process only, for a first try and for tests.
+    ///
+    /// Its key ring is new each time. When the process ends, all tokens are lost.
     ///
     /// # Errors
     /// [`SetupError`] if the prefix is not valid, or if the system has no randomness.
@@ -106,11 +111,26 @@ pub enum SetupError {
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Makes an authority with the system's clock and random source, and without an observer.
+    ///
+    /// Does no input or output. Call [`check`](Self::check) afterwards to learn whether ring, realm
+    /// and rows fit each other.
     pub fn new(store: S, ring: KeyRing, policy: Policy) -> TokenAuthority<S> {
         TokenAuthority::builder(store, ring, policy).build()
     }
 
     /// Starts an authority with a clock, a random source or an observer of the host's choice.
+    ///
+    /// ```
+    /// use app_tokens::event::Event;
+    /// use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
+    /// let tokens = TokenAuthority::builder(store, ring, Policy::new("acme")?)
+    ///     .observer(|event: &Event<'_>| println!("{event}"))
+    ///     .build();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder(store: S, ring: KeyRing, policy: Policy) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder {
             store,
@@ -124,7 +144,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Lists a page of the tokens that match, in order of id, dead ones included.
     ///
-    /// Uses that this process has not written yet are included, too.
+    /// Uses that this process has not written yet are included. Damaged rows come apart, by id. To
+    /// go on, pass [`TokenPage::next`] as the page's `after`.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -138,8 +159,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             // Read after the rows, so that no row seems to be made in the future.
             let now = self.now();
             tokens = rows.iter().filter_map(Row::readable).map(|row| self.view(row, now)).collect();
-            // A flush in between moves a use from the log to the store, and this may see it in
-            // neither: then read again.
+            // A flush in between moves a use from the log to the store. The rows were then read too
+            // early, and the log too late, to see it: so read both again. Counted before the rows
+            // and after the log, because either alone would miss a flush that lies between them.
             tries += 1;
             if flushes == self.engine.usage.flushes() || tries == MAX_TRIES {
                 break;
@@ -151,25 +173,29 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(TokenPage { tokens, damaged, next })
     }
 
-    /// Finds one token.
+    /// Finds one token by its id.
+    ///
+    /// The id is public and proves nothing: don't let anyone in by what this returns.
     ///
     /// # Errors
-    /// - [`ManageError::Unknown`] if there is none, it is another owner's, or its row is damaged.
+    /// - [`ManageError::Unknown`] if there is no such token, it is another owner's, or its row is
+    ///   damaged.
     /// - [`ManageError::Failed`] if the store fails.
     pub async fn find(&self, by: impl Into<Actor>, id: TokenId) -> Result<TokenView, ManageError> {
         let by = by.into();
         // Read before the row. A flush in between moves a use from the log to the store, and in
-        // this order it is seen in at least one of them.
+        // this order it is seen at least once.
         let own_use = self.engine.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
         let view = self.view_with(row.readable().ok_or(ManageError::Unknown)?, own_use, self.now());
         if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 
-    /// Lists a page of the active tokens that expire within a period, for reminders.
+    /// Lists a page of the active tokens that expire within a period from now, for reminders.
     ///
-    /// Pages work as in [`TokenAuthority::list`]. A page may be shorter than its limit and not be
-    /// the last, because tokens that have ended already are left out.
+    /// A token that never expires is not listed. Pages work as in [`TokenAuthority::list`]. A page
+    /// that is shorter than its limit need not be the last: tokens that are not active are left out
+    /// after reading.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -178,6 +204,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let filter = Filter {
             revoked: Some(false),
             superseded: Some(false),
+            // A token is valid while `now < expires`, so one that ends at `now` has expired.
             expires_from: Some(next_second(now)),
             expires_before: Some(next_second(now.saturating_add(within))),
             ..Filter::every_token()
@@ -187,12 +214,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(listed)
     }
 
-    /// The policy: what the host allows.
+    /// Returns the policy: what the host allows.
     pub fn policy(&self) -> &Policy {
         &self.engine.policy
     }
 
-    /// The store: where the tokens live.
+    /// Returns the store that holds the tokens.
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -214,12 +241,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.engine.clock.now()
     }
 
-    /// Proof that the row of an active token may be sealed again.
+    /// Proves that the row of an active token may be sealed again.
+    ///
+    /// # Errors
+    /// [`Failed::NotIntact`] if the row is not as the engine wrote it.
     fn intact<'r>(&self, row: &'r ReadableRow) -> Result<Intact<'r>, Failed> {
         self.engine.sealer.intact(row).map_err(|_| Failed::NotIntact)
     }
 
-    /// Whether a row is as the engine wrote it.
+    /// Returns whether a row is as the engine wrote it.
     ///
     /// # Errors
     /// [`Failed::Unclear`] if the key or the version of its seal is unknown.
@@ -232,23 +262,30 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// What decides which rows are live. Another host may hold a use that it has not written yet,
-    /// so a row counts as used for as long as that may take.
+    /// Returns what decides which rows are live at `now`.
+    ///
+    /// Another host may hold a use that it has not written yet. So under an idle time-out a row
+    /// counts as used for as long as that may take.
     fn live_at(&self, now: Timestamp) -> LiveAt {
         let idle_timeout = self.engine.policy.idle_timeout();
         let used_after = |timeout| now.saturating_sub(timeout).saturating_sub(LONGEST_FLUSH);
         LiveAt { now, used_after: idle_timeout.map(used_after) }
     }
 
-    /// The last use that this process has not written yet, if the policy has an idle time-out.
+    /// Returns the last use that this process has not written yet, if the policy has an idle
+    /// time-out.
     ///
-    /// Read it before the row: a flush in between moves a use from the log to the store.
+    /// Call it before the row is read: a flush in between moves a use from the log to the store.
     fn own_use(&self, id: TokenId) -> Option<Timestamp> {
         self.engine.policy.idle_timeout()?;
         self.engine.usage.pending(id).map(|own_use| own_use.at)
     }
 
-    /// The token's status, by the record's rule and what this process knows of seal and use.
+    /// Returns the token's status, by the record's rule and by what this process knows of seal and
+    /// use.
+    ///
+    /// # Errors
+    /// [`Failed::Unclear`] if the status can't be decided.
     fn status(
         &self,
         row: &ReadableRow,
@@ -270,7 +307,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Reads the next page of a walk through all matching rows; `None` after the last.
     ///
-    /// `page` is the walk's cursor: begin with `Page::first`, then pass it on unchanged.
+    /// `page` is the walk's cursor. Begin with `Page::first`, then pass it on unchanged. The cursor
+    /// is an id and not an offset, so rows that stop matching meanwhile make the walk skip none.
     async fn next_page(
         &self,
         filter: &Filter,
@@ -280,6 +318,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(None);
         };
         let rows = self.store.list(filter, current).await?;
+        // A full page may be the last: then the next one is empty, and the walk ends there.
         if rows.len() >= current.limit.get() as usize {
             *page = rows.last().map(|row| current.after(row.id()));
         }
@@ -287,20 +326,25 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Writes pending uses if the filter depends on them.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails.
     async fn flush_if_it_matters(&self, filter: &Filter) -> Result<(), Failed> {
         match self.buffer {
             _ if filter.last_used_before.is_none() => Ok(()),
             None => self.flush_usage().await,
-            // The host may roll the transaction back, so they stay in the log.
+            // The host may roll the transaction back, so they also stay in the log.
             Some(_) => Ok(self.engine.usage.write(&self.store, self.now()).await?),
         }
     }
 
+    /// Refuses to go on if the policy has an idle time-out and no upkeep writes last uses.
     fn refuse_without_upkeep(&self) -> Result<(), Failed> {
         let is_needed = self.engine.policy.idle_timeout().is_some();
         if is_needed && !self.engine.usage.has_upkeep() { Err(Failed::NoUpkeep) } else { Ok(()) }
     }
 
+    /// Hands an event to the observer, or to the buffer while a transaction of the host is open.
     pub(crate) fn emit(&self, event: &Event<'_>) {
         match &self.buffer {
             Some(buffer) => buffer.push(event),
@@ -310,6 +354,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 }
 
 impl Actor {
+    /// Returns whether the actor may see tokens of this owner.
     fn may_see(&self, owner: &Owner) -> bool {
         match self {
             Actor::Owner(acting) => acting == owner,
@@ -337,6 +382,8 @@ impl<S> fmt::Debug for TokenAuthority<S> {
 }
 
 /// Builds a [`TokenAuthority`] with a clock, a random source or an observer of the host's choice.
+///
+/// Made by [`TokenAuthority::builder`].
 #[must_use = "nothing is made before `build`"]
 pub struct TokenAuthorityBuilder<S> {
     store: S,
@@ -348,19 +395,23 @@ pub struct TokenAuthorityBuilder<S> {
 }
 
 impl<S: TokenStore> TokenAuthorityBuilder<S> {
-    /// Sets another clock than the system's, for tests.
+    /// Sets another clock than the system's, such as a [`ManualClock`](crate::clock::ManualClock)
+    /// in tests.
     pub fn clock(self, clock: impl Clock + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { clock: Box::new(clock), ..self }
     }
 
     /// Sets another random source than the system's. All clones share it.
     ///
-    /// It must be fit for cryptographic keys. A generator with a short or guessable seed is not.
+    /// **It must be fit for cryptographic keys.** With a short or guessable seed, tokens can be
+    /// guessed.
     pub fn random(self, source: impl TryCryptoRng + Send + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { random: Box::new(source), ..self }
     }
 
     /// Sets the observer of events, for an audit log or mails to owners.
+    ///
+    /// There is one observer; a second call replaces it.
     pub fn observer(self, observer: impl Observer + 'static) -> TokenAuthorityBuilder<S> {
         TokenAuthorityBuilder { observer: Some(Arc::new(observer)), ..self }
     }

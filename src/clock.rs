@@ -1,4 +1,4 @@
-//! What time it is. The only file that reads the wall clock.
+//! Clocks. This is the only file that reads the wall clock.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,20 +7,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::timestamp::Timestamp;
 
-/// A clock that the engine reads.
+/// A clock that the engine reads: [`SystemClock`], or in tests a [`ManualClock`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
     note = "take `SystemClock` or, in tests, a `ManualClock`, or implement `Clock`"
 )]
 pub trait Clock: Send + Sync {
-    /// Returns the present instant.
+    /// Returns the present instant, in whole UTC seconds.
     ///
-    /// A clock that can't tell returns [`Timestamp::MIN`]. The engine treats a time long before a
-    /// token was issued as a failure, not as a denial.
+    /// A clock that can't tell returns [`Timestamp::MIN`]. The engine treats a time more than five
+    /// minutes before a token was issued as a failure, not as a denial.
     fn now(&self) -> Timestamp;
 }
 
 /// The system's clock.
+///
+/// Before 1970 it shows [`Timestamp::MIN`], and after the year 9999 [`Timestamp::MAX`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 

@@ -1,7 +1,7 @@
 //! Finds tokens in a text as logs, mails and programs write them: escaped, wrapped, coloured,
 //! encoded.
 //!
-//! Reading is lenient, because the checksum of a token decides in the end.
+//! It reads leniently, because a token's checksum decides in the end.
 
 use std::ops::Range;
 
@@ -15,20 +15,21 @@ mod layers;
 use characters::{ESCAPES, character};
 pub(crate) use layers::{Layers, is_noise};
 
-/// The most bytes from a token's first character to its last, with what stands between them.
+/// The most bytes from a token's first character to its last, with everything between them.
 pub(crate) const MAX_SPAN: usize = 1024;
 
-/// Calls `found` with each token in a text, and its place in bytes.
+/// Calls `found` with each token in a text, and with its place in bytes.
 ///
 /// Accepts upper case, escapes, and anything but letters, digits and `_` between two characters.
-/// Finds no encoded token: use [`Layers`] for the texts that are encoded in a text.
+/// Finds no encoded token: [`Layers`] yields the texts that are encoded in a text.
 pub(crate) fn tokens_in(
     text: &[u8],
     accepted: &[Prefix],
     mut found: impl FnMut(Range<usize>, Token),
 ) {
     let mut canonical = Zeroizing::new(Vec::new());
-    // A prefix begins with its first letter in either case, or with an escape for that.
+    // Most places are passed over by one look-up: a prefix begins with its first letter in either
+    // case, or with an escape for it.
     let mut begins = [false; 256];
     for escape in ESCAPES {
         begins[usize::from(escape)] = true;
@@ -53,9 +54,10 @@ pub(crate) fn tokens_in(
 
 /// Reads what may be a token from its first character on, and returns where it ends.
 ///
-/// A body ends at the next `_`. No body has one, and no markup that is passed over. So no byte is
-/// read as part of many bodies, and a hostile text costs no more than its length.
+/// A body ends at the next `_`. Bodies have none, and markup that is skipped has none. So no byte
+/// is read as part of many bodies, and the time for a hostile text grows only with its length.
 fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>) -> Option<usize> {
+    // What stands between two characters is not limited by itself, so the whole is.
     let text = &text[..text.len().min(start + MAX_SPAN)];
     let is_expected = |found: u8, expected: u8| found.to_ascii_lowercase() == expected;
     let mut head = prefix.as_str().bytes().chain([b'_']);
@@ -71,7 +73,7 @@ fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>
         at = end;
     }
     canonical.clear();
-    // Enough for all, since growth would leave a copy behind.
+    // Enough for any token: a buffer that grows leaves a copy behind that is not wiped.
     canonical.reserve(Token::MAX_PRESENTED);
     canonical.extend(prefix.as_str().bytes().chain([b'_']));
     for _ in 0..Token::BODY_CHARACTERS {

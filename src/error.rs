@@ -1,4 +1,11 @@
 //! Errors. A text is *not ours* or *denied*, a caller is *forbidden*, or the engine *failed*.
+//!
+//! | | HTTP | meaning |
+//! |---|---|---|
+//! | [`AuthError::NotOurs`] | the host decides | the text does not have the form of our tokens |
+//! | [`AuthError::Denied`] | 401 | it has our form, but is not a valid token |
+//! | [`Forbidden`] | 403 | the token is valid, but may not do this |
+//! | [`Failed`] | 503 | the engine can't tell; clients keep the token |
 
 use std::fmt;
 use std::time::Duration;
@@ -16,20 +23,21 @@ use crate::token::{ParseError, TokenId};
 /// Why a presented text did not authenticate.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    /// The text has not the form of our tokens. The host may try it as a password.
+    /// The text does not have the form of our tokens. The host may try it as a password.
     #[error("not a token of this service: {0}")]
     NotOurs(ParseError),
-    /// It has our form and is not a good token: HTTP 401. Don't try it as anything else.
+    /// The text has our form but is not a valid token: HTTP 401. Don't try it as anything else.
     #[error(transparent)]
     Denied(#[from] Denied),
-    /// The engine can't tell: HTTP 503. Clients keep the token.
+    /// The engine can't tell whether the token is valid: HTTP 503. Clients keep the token.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
 
-/// A text with our form that is not a good token.
+/// A denial: a text with our form that is not a valid token.
 ///
-/// It prints the same whatever the reason. The reason is for the host's log.
+/// It prints the same whatever the reason, so that a client learns nothing from it. The reason is
+/// for the host's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the token is not valid")]
 pub struct Denied {
@@ -38,16 +46,18 @@ pub struct Denied {
 }
 
 impl Denied {
+    /// Makes a denial. `id` is the id in the text; `None` if that was mistyped, since the id may be
+    /// wrong.
     pub(crate) fn new(reason: DenialReason, id: Option<TokenId>) -> Denied {
         Denied { reason, id }
     }
 
-    /// The reason, for logs. Never send it to the client.
+    /// Returns the reason, for logs. Never send it to the client.
     pub fn reason(&self) -> DenialReason {
         self.reason
     }
 
-    /// The id in the text; `None` if it was mistyped.
+    /// Returns the id in the text; `None` if the text was mistyped.
     pub fn id(&self) -> Option<TokenId> {
         self.id
     }
@@ -57,30 +67,31 @@ impl Denied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DenialReason {
-    /// The checksum is wrong.
+    /// The checksum is wrong, so the text was mistyped or made up.
     Mistyped,
-    /// There is no token with this id.
+    /// No token has this id.
     Unknown,
-    /// There is a token with this id, but its secret is another.
+    /// A token has this id, but another secret.
     WrongSecret,
-    /// It was revoked.
+    /// The token was revoked.
     Revoked,
-    /// Its row is not as the engine wrote it: the database was changed by hand.
+    /// The token's row is not as the engine wrote it, or can't be read. The database was changed by
+    /// other means.
     Tampered,
-    /// A rotation superseded it, and the overlap is over.
+    /// A rotation superseded the token, and the overlap is over.
     Superseded,
-    /// It has expired.
+    /// The token has expired.
     Expired,
-    /// It was not used for longer than the idle time-out.
+    /// The token was not used for longer than the idle time-out.
     Idle,
-    /// It is active, but belongs to another owner than the host named.
+    /// The token is active, but belongs to another owner than the host named.
     OtherOwner,
-    /// It is active, but the host no longer admits its owner.
+    /// The token is active, but the host no longer admits its owner.
     OwnerTurnedAway,
 }
 
 impl DenialReason {
-    /// Returns the reason in lower case, with underscores: `mistyped`, `unknown`, `wrong_secret` and
+    /// Returns the reason in lower case with underscores: `mistyped`, `unknown`, `wrong_secret` and
     /// so on.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -97,7 +108,7 @@ impl DenialReason {
         }
     }
 
-    /// `None` for an active token.
+    /// Returns why a token with this status is denied; `None` for an active one.
     pub(crate) fn from_status(status: Status) -> Option<DenialReason> {
         match status {
             Status::Active => None,
@@ -120,13 +131,16 @@ pub enum Failed {
     /// The random source failed.
     #[error(transparent)]
     Random(#[from] RandomSourceFailed),
-    /// A key is missing, a seal is of a newer version, or the clock is wrong.
+    /// A key is missing, a seal has a newer version, or the clock is wrong.
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
     /// The store has a live row under a key that the ring lacks, so nothing is issued.
     #[error(transparent)]
     OrphanRow(#[from] OrphanRow),
-    /// The policy has an idle time-out, but nothing writes last uses. Tokens in use would go idle.
+    /// The policy has an idle time-out, but nothing writes last uses, so tokens in use would go
+    /// idle.
+    ///
+    /// Call [`upkeep`](crate::TokenAuthority::upkeep) and keep what it returns.
     #[error(
         "the policy has an idle time-out, but no upkeep is attached; keep what `upkeep()` returns"
     )]
@@ -134,28 +148,28 @@ pub enum Failed {
     /// A row that was intact a moment ago is not as the engine wrote it.
     #[error("a token's row is not as it was written")]
     NotIntact,
-    /// All ids that were drawn are taken: the random source repeats itself.
+    /// Every id that was drawn is taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
 }
 
 /// A live row is sealed under a key that the ring lacks.
 ///
-/// Check that the key file is the right one. Bring the key back, or revoke what it seals.
+/// Check that the key file is the right one. Then bring the key back, or revoke what it seals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "token {id} is sealed under key {key_id}, which the key ring lacks: \
      bring that key back, or revoke the tokens under it"
 )]
 pub struct OrphanRow {
-    /// One such token.
+    /// One of these tokens.
     pub id: TokenId,
-    /// The key.
+    /// The missing key.
     pub key_id: KeyId,
 }
 
 impl Failed {
-    /// Whether the change that failed may have happened.
+    /// Returns whether the change that failed may have happened.
     pub(crate) fn may_be_done(&self) -> bool {
         matches!(self, Failed::Store(error) if error.certainty() == Certainty::Unknown)
     }
@@ -169,6 +183,7 @@ pub struct Forbidden {
 }
 
 impl Forbidden {
+    /// Makes a refusal. The wanted scope is kept only if a scope is what is missing.
     pub(crate) fn new(missing: Missing, wanted_scope: Option<&str>) -> Forbidden {
         let wanted_scope = wanted_scope.filter(|_| missing == Missing::Scope).map(Into::into);
         Forbidden { missing, wanted_scope }
@@ -181,7 +196,7 @@ impl Forbidden {
 
     /// Returns the scope that is missing, for the challenge of RFC 6750, section 3.1.
     ///
-    /// `None` if no scope is missing, or if no scope would be enough.
+    /// `None` if no scope is missing, or if only a token with all scopes would be enough.
     pub fn wanted_scope(&self) -> Option<&str> {
         self.wanted_scope.as_deref()
     }
@@ -204,19 +219,19 @@ impl std::error::Error for Forbidden {}
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The owner or label is not valid.
+    /// The owner or the label is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// The life or end is not allowed.
+    /// The life or the end is not allowed.
     #[error(transparent)]
     Life(#[from] LifeError),
-    /// It would do more than the token under which it is issued.
+    /// The token would do more than the one under which it is issued.
     #[error("the token may not do more than the one under which it is issued")]
     MoreAccess,
     /// The token under which it would be issued was itself issued under another.
     #[error("a token that was issued under another can't have any under itself")]
     NotUnderThis,
-    /// It names attributes, but it takes over those of the token under which it is issued.
+    /// It names attributes, but takes over those of the token under which it is issued.
     #[error(
         "a token that is issued under another takes over its attributes and can't name its own"
     )]
@@ -233,13 +248,12 @@ pub enum IssueError {
         /// The policy's limit.
         limit: u32,
     },
-    /// The owner has a live token with that label.
+    /// The owner has a live token with that label, and the policy wants labels to be unique.
     #[error("there is another token with that label")]
     LabelTaken,
     /// The engine failed.
     ///
-    /// If it is a store's failure of [`Certainty::Unknown`], there may be a token whose text
-    /// nobody saw.
+    /// If the store failed with [`Certainty::Unknown`], there may be a token whose text nobody saw.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
@@ -260,16 +274,16 @@ impl From<StoreError> for AuthError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LifeError {
-    /// A life of less than a second, or an end that has passed.
+    /// The life is less than a second, or the end has passed.
     #[error("the token would end as soon as it is made")]
     NoLife,
-    /// A life past the policy's maximum, or an end past that of the parent token.
+    /// The life is past the policy's maximum, or the end is past the parent token's.
     #[error("the token may live for {} seconds at most", max.as_secs())]
     TooLong {
         /// The longest life.
         max: Duration,
     },
-    /// An end after the year 9999.
+    /// The end is after the year 9999.
     #[error("the token would end after the year 9999")]
     PastCalendar,
     /// The policy doesn't allow tokens that never expire.
@@ -284,21 +298,22 @@ pub enum ChangeError {
     /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
-    /// It is not active, so nothing is changed.
+    /// The token is not active, so nothing was changed.
     #[error("the token is {0}")]
     NotActive(Status),
     /// The label is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
-    /// It would do more than now. Issue another token instead.
+    /// The token would do more than it does now. Issue another token instead.
     #[error("the token would do more than it does now")]
     MoreAccess,
-    /// The token and its unused successor were narrowed apart: neither has the other's access.
+    /// The token and its unused successor were narrowed apart: each has access that the other
+    /// lacks.
     ///
     /// Name an access that both include.
     #[error("the token and its unused successor were narrowed apart: say what the new one may do")]
     NarrowedApart,
-    /// The life or end is not allowed.
+    /// The life or the end is not allowed.
     #[error(transparent)]
     Life(#[from] LifeError),
     /// The old token would live on for longer than the policy allows.
@@ -307,30 +322,34 @@ pub enum ChangeError {
         /// The longest overlap.
         max: Duration,
     },
-    /// It was issued under another token, so its end can't be later. Issue another token instead.
+    /// The token was issued under another, so it can't get a later end. Issue another token
+    /// instead.
     #[error("a token that was issued under another can't be given a later end")]
     Derived,
-    /// The owner has another live token with that label.
+    /// The owner has another live token with that label, and the policy wants labels to be unique.
     #[error("there is another token with that label")]
     LabelTaken,
-    /// Less access means no overlap, but one was asked for.
+    /// An overlap was asked for in a rotation to less access, which has none.
     #[error("a rotation to less access has no overlap, but one was asked for")]
     OverlapWithLess,
-    /// A superseded token of its line still lives, with the access and end that would be taken
-    /// away. Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
+    /// A superseded token of the line still lives, with the access and end that would be taken
+    /// away.
+    ///
+    /// Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
     #[error("a superseded token of the line lives until {until}: end the overlap first")]
     Overlapping {
         /// When the last of them ends.
         until: Timestamp,
     },
-    /// It was rotated already, so its line's current token is the one to change. If it was to be
-    /// rotated again: its successor was used, has ended or has changed.
+    /// The token was rotated already. Change its line's current token instead.
+    ///
+    /// If it was to be rotated again: its successor was used, has ended or has changed.
     #[error("the token was rotated already; the current one is {current}")]
     Rotated {
-        /// The current token of its line. If the line has none any more, the token's successor.
+        /// The current token of the line. If the line no longer has one, the token's successor.
         current: TokenId,
     },
-    /// Another call changed it at the same time.
+    /// Another call changed the token at the same time. Read it again, and decide anew.
     #[error("another call changed the token meanwhile: look again")]
     Conflict,
     /// The engine failed.
@@ -351,7 +370,7 @@ pub enum ManageError {
     /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
-    /// The key that was named as lost is in the ring, so its rows can be checked.
+    /// The key that was named as lost is in the ring, so its rows can be checked. Reseal as usual.
     #[error("key {0} is in the ring and not lost: reseal as usual")]
     KeyNotLost(KeyId),
     /// The engine failed.
@@ -363,16 +382,18 @@ pub enum ManageError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetireError {
-    /// It is the active key.
+    /// The key is the active one. Make another one active first.
     #[error("the key is the active one: make another active first")]
     Active,
-    /// It seals unrevoked rows, whose tokens would all fail.
+    /// The key seals unrevoked rows. Without it their tokens would all fail.
+    ///
+    /// Reseal first, and revoke what the report calls tampered.
     #[error(
         "the key still seals {rows} rows: \
          reseal first, and revoke those that its report calls tampered"
     )]
     InUse {
-        /// How many rows.
+        /// How many rows it seals.
         rows: u64,
     },
     /// The engine failed.

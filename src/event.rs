@@ -1,4 +1,4 @@
-//! Events, for an audit log or mails to owners, and the buffer of a transaction's events.
+//! Events for an audit log or mails to owners, and the buffer of a transaction's events.
 
 mod display;
 
@@ -13,11 +13,22 @@ use crate::text::Reason;
 use crate::token::TokenId;
 use crate::view::TokenView;
 
-/// Receives events, after the fact.
+/// Receives events, after the fact. Any `Fn(&Event<'_>)` is an observer.
 ///
-/// An observer can't fail or change a call; a panic in it is caught and dropped. It runs on the
-/// caller's thread, so hand slow work, such as a mail, to another task. Any `Fn(&Event<'_>)` is an
-/// observer.
+/// An observer can't fail or change a call. A panic in it is caught and dropped. It runs on the
+/// caller's thread, so hand slow work, such as a mail, to another task.
+///
+/// ```
+/// use app_tokens::event::{Event, Observer};
+/// struct Mailer;
+/// impl Observer for Mailer {
+///     fn observe(&self, event: &Event<'_>) {
+///         if let Event::NewAddress { token, address } = event {
+///             println!("mail to {}: {} was used from {address}", token.owner(), token.label());
+///         }
+///     }
+/// }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not observe events",
     note = "take a closure with the type written out: `|event: &app_tokens::event::Event<'_>| …`, \
@@ -34,6 +45,7 @@ impl<F: Fn(&Event<'_>) + Send + Sync> Observer for F {
     }
 }
 
+/// Hands an event to the observer, if there is one.
 pub(crate) fn emit(observer: Option<&dyn Observer>, event: &Event<'_>) {
     if let Some(observer) = observer {
         // ignored: a panic of the observer must not fail the call that it observes.
@@ -44,17 +56,19 @@ pub(crate) fn emit(observer: Option<&dyn Observer>, event: &Event<'_>) {
 /// Emits one event per change when it ends, even if the store's reply was lost or the future was
 /// dropped.
 ///
-/// It emits when dropped, since nothing else runs in all these cases. A later event could not make
-/// up for it: who calls again is told that nothing was left to do.
+/// It emits when dropped, since nothing else runs in all of these cases. A later event could not
+/// make up for it: the caller who tries again is answered that nothing was left to do.
 pub(crate) struct ChangeEvent<F: Fn(u64, bool)> {
     emit: F,
     /// How many rows were changed for certain.
     count: u64,
+    /// False from the moment the store is called until it has answered.
     is_certain: bool,
 }
 
 impl<F: Fn(u64, bool)> ChangeEvent<F> {
-    /// `emit` gets the number of rows that were changed for certain, and whether that is all.
+    /// Takes `emit`, which gets the number of rows that were changed for certain, and whether that
+    /// is all.
     pub(crate) fn new(emit: F) -> ChangeEvent<F> {
         ChangeEvent { emit, count: 0, is_certain: true }
     }
@@ -67,6 +81,8 @@ impl<F: Fn(u64, bool)> ChangeEvent<F> {
         answer: impl Future<Output = Result<T, Failed>>,
         count: impl FnOnce(&T) -> u64,
     ) -> Result<T, Failed> {
+        // Set before the first poll: from then on the store may act, even if this future is
+        // dropped.
         self.is_certain = false;
         let answer = answer.await;
         match &answer {
@@ -90,8 +106,8 @@ impl<F: Fn(u64, bool)> Drop for ChangeEvent<F> {
 
 /// Something that happened. It never holds a secret, a digest or a seal.
 ///
-/// If `is_certain` is false, it may or may not have happened, or not all of it: the store's answer
-/// was lost, or the caller dropped the future before it came.
+/// If `is_certain` is false, the change may have happened, in part or not at all. Either the
+/// store's answer was lost, or the caller dropped the future before it came.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -99,73 +115,82 @@ pub enum Event<'a> {
     Issued {
         /// The new token.
         token: &'a TokenView,
-        /// By whom.
+        /// Who did it.
         by: &'a Actor,
         /// If false, there may be a token whose text nobody saw.
         is_certain: bool,
     },
-    /// A token was used for the first time. Sent at least once per token, and once by each process.
+    /// A token was used for the first time.
+    ///
+    /// Sent at least once per token, and at most once by each process.
     FirstUse {
         /// The token.
         token: &'a TokenView,
-        /// From which address, if the host named it.
+        /// The client's address; `None` if the host did not name it.
         address: Option<IpAddr>,
     },
-    /// A token was used from another address than at its last noted use.
+    /// A token was used from another address than at its last noted use, also within the usage
+    /// interval.
     ///
-    /// Sent only if the policy records origins, also within the usage interval. Sent at most once a
-    /// day per token and address by each process.
+    /// Sent only if the policy [records origins](crate::Policy::with_recorded_origin), and at most
+    /// once a day per token and address by each process.
     NewAddress {
         /// The token.
         token: &'a TokenView,
-        /// From which address.
+        /// The client's new address.
         address: IpAddr,
     },
-    /// An active token was presented from outside the networks that it is bound to. It is forbidden,
-    /// and no use of it is noted. Sent once per usage interval and token.
+    /// An active token was presented from outside the networks that it is bound to.
+    ///
+    /// The call is forbidden, and no use of the token is noted. Sent once per usage interval and
+    /// token.
     OutsideNetwork {
         /// The token.
         token: &'a TokenView,
-        /// From which address; `None` if the host named none.
+        /// The client's address; `None` if the host did not name it.
         address: Option<IpAddr>,
     },
     /// A text that has the form of our tokens was refused.
     Denied {
-        /// The id in the text; `None` if it was mistyped.
+        /// The id in the text; `None` if the text was mistyped.
         id: Option<TokenId>,
-        /// Why.
+        /// Why it was refused.
         reason: DenialReason,
         /// The token, if the secret was right.
         ///
         /// Its seal was checked, unless the reason is [`DenialReason::Revoked`] or
-        /// [`DenialReason::Tampered`]: then its fields are unproven.
+        /// [`DenialReason::Tampered`]. Then its fields are unproven.
         token: Option<&'a TokenView>,
-        /// From which address, if the host named it.
+        /// The client's address; `None` if the host did not name it.
         address: Option<IpAddr>,
-        /// By which program, if the host named it: at most 200 characters, and no control characters.
+        /// The client's program, if the host named it: at most 200 characters, without control
+        /// characters.
         client: Option<&'a str>,
     },
     /// A token was superseded by a new one.
     Rotated {
         /// The old token.
         old: TokenId,
-        /// The unused successor that the new token replaced; it is revoked.
+        /// The unused successor that the new token replaced. It is revoked.
         replaced: Option<TokenId>,
-        /// Whether what was issued under its line is revoked.
+        /// Whether what was issued under its line is revoked with it.
         revoked_derived: bool,
-        /// The new token.
+        /// The token.
         token: &'a TokenView,
-        /// By whom.
+        /// Who did it.
         by: &'a Actor,
         /// If false, the old token may be as it was.
         is_certain: bool,
     },
-    /// A superseded token was presented with its right secret. Sent once per usage interval.
+    /// A superseded token was presented with its right secret. Sent once per usage interval and
+    /// token.
+    ///
+    /// Either a second holder has it, or its client missed the rotation.
     Reused {
-        /// The token.
+        /// The token. If its status is revoked or tampered, its fields are unproven.
         token: &'a TokenView,
     },
-    /// A token was examined by a holder of its whole secret. Sent once per usage interval.
+    /// A holder of a token's whole secret examined it. Sent once per usage interval and token.
     Examined {
         /// The token, as in [`Event::Denied`]: if its status is revoked or tampered, its fields are
         /// unproven.
@@ -177,78 +202,78 @@ pub enum Event<'a> {
         token: &'a TokenView,
         /// What was changed.
         change: ChangeKind,
-        /// Whether what was issued under its line is revoked.
+        /// Whether what was issued under its line is revoked with it.
         revoked_derived: bool,
-        /// By whom.
+        /// Who did it.
         by: &'a Actor,
         /// If false, the token may be as it was.
         is_certain: bool,
     },
     /// Rows were resealed under the active key.
     Resealed {
-        /// How many rows; 0 only if `trusted` names rows.
+        /// How many rows were resealed; 0 only if `trusted` names rows.
         count: u64,
-        /// The rows whose old seals could not be checked, because the key is lost.
+        /// The rows whose old seals could not be checked, because their key is lost.
         ///
         /// If the store failed, the last of them may not have been resealed.
         trusted: &'a [TokenId],
-        /// Who trusted them.
+        /// Who trusted them; `None` if the run trusts no row.
         trusted_by: Option<&'a Actor>,
     },
-    /// One call revoked one or many tokens.
+    /// One call revoked one or many tokens. Not sent if it found nothing to revoke.
     Revoked {
-        /// Which tokens.
+        /// Which tokens it was about.
         filter: &'a Filter,
-        /// How many for certain, including those that were issued under them.
+        /// How many were revoked for certain, including those that were issued under a match.
         count: u64,
-        /// If false, all of them may be revoked.
+        /// If false, more rows may have been revoked, up to all that match.
         is_certain: bool,
-        /// Why.
+        /// Why they were revoked.
         reason: &'a Reason,
-        /// By whom.
+        /// Who did it.
         by: &'a Actor,
     },
     /// Tokens were forgotten: revoked, and their rows deleted.
     Forgotten {
-        /// Which tokens.
+        /// Which tokens it was about.
         filter: &'a Filter,
         /// How many rows were deleted for certain.
         count: u64,
-        /// If false, there may be more.
+        /// If false, more rows may have been deleted.
         is_certain: bool,
-        /// By whom.
+        /// Who did it.
         by: &'a Actor,
     },
     /// The last uses could not be written. They are kept for the next try.
     UsageNotWritten {
-        /// Why.
+        /// Why not.
         error: &'a Failed,
     },
-    /// Dead rows could not be purged by the [upkeep](crate::upkeep::Upkeep). It tries again.
+    /// The [upkeep](crate::upkeep::Upkeep) could not purge dead rows. It tries again.
     NotPurged {
-        /// Why.
+        /// Why not.
         error: &'a Failed,
     },
     /// Dead rows were purged.
     Purged {
-        /// How many rows for certain.
+        /// How many rows were deleted for certain.
         count: u64,
-        /// If false, there may be more.
+        /// If false, more rows may have been deleted.
         is_certain: bool,
     },
 }
 
-/// What was changed of a token.
+/// Names what was changed of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeKind {
-    /// Its label.
+    /// It got another label.
     Renamed,
     /// Its access became smaller.
     Narrowed,
-    /// Its end moved.
+    /// Its end moved, to a later or a sooner instant.
     Extended,
-    /// It is superseded, and its overlap was ended.
+    /// It was superseded before, and its overlap was ended.
     OverlapEnded,
 }
 
@@ -273,6 +298,10 @@ pub(crate) enum BufferedEvent {
 }
 
 impl BufferedEvent {
+    /// Copies an event.
+    ///
+    /// # Panics
+    /// Panics if the event can't happen in a transaction.
     #[expect(clippy::unreachable, reason = "a transaction offers issue and revoke alone")]
     fn of(event: &Event<'_>) -> BufferedEvent {
         match *event {
@@ -286,7 +315,8 @@ impl BufferedEvent {
                 reason: reason.clone(),
                 by: by.clone(),
             },
-            // Named one by one, so that a new event does not compile until it is decided on.
+            // Named one by one, so that a new event does not compile before it is decided whether
+            // it comes here.
             Event::FirstUse { .. }
             | Event::NewAddress { .. }
             | Event::OutsideNetwork { .. }
@@ -303,6 +333,7 @@ impl BufferedEvent {
         }
     }
 
+    /// Returns the event, to be sent.
     pub(crate) fn as_event(&self) -> Event<'_> {
         match self {
             BufferedEvent::Issued { token, by, is_certain } => {

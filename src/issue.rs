@@ -13,10 +13,10 @@ use crate::timestamp::Timestamp;
 use crate::token::{Token, TokenId};
 use crate::view::TokenView;
 
-/// A token to be issued.
+/// Describes a token to be issued.
 ///
-/// If no end is given, it lives for the policy's default life.
-/// [`issue`](crate::TokenAuthority::issue) reports what is wrong with a text.
+/// If no end is given, it lives for the policy's default life. What is wrong with the owner or the
+/// label is reported by [`issue`](crate::TokenAuthority::issue).
 ///
 /// ```
 /// use std::time::Duration;
@@ -36,6 +36,7 @@ pub struct NewToken {
     life: Life,
 }
 
+/// What was asked about the end.
 #[derive(Clone, Copy, Debug)]
 enum Life {
     Default,
@@ -45,11 +46,10 @@ enum Life {
 }
 
 impl NewToken {
-    /// Describes a token of `owner`, the host's stable account id, with a label for lists and all
-    /// that it may do.
+    /// Describes a token of `owner`, the host's stable account id.
     ///
-    /// The owner is a text, a number or an [`Owner`]. [`Access::full`] gives all that the owner may
-    /// do.
+    /// The owner is a text, a number or an [`Owner`]. The label is what lists show: see [`Label`].
+    /// The access is all that the token may do; [`Access::full`] gives all that the owner may do.
     pub fn new(
         owner: impl TryInto<Owner, Error: Into<InvalidText>>,
         label: impl AsRef<str>,
@@ -65,12 +65,12 @@ impl NewToken {
         }
     }
 
-    /// Sets the host's own facts about the token.
+    /// Sets the host's own facts about the token, replacing those set before.
     pub fn attributes(self, attributes: Attributes) -> NewToken {
         NewToken { attributes, ..self }
     }
 
-    /// Sets the life. Fractions of a second are cut.
+    /// Sets the life, counted from when it is issued. Fractions of a second are cut.
     pub fn expires_in(self, life: Duration) -> NewToken {
         NewToken { life: Life::For(life), ..self }
     }
@@ -85,12 +85,12 @@ impl NewToken {
         NewToken { life: Life::Forever, ..self }
     }
 
-    /// Names the operator who issues it for the owner.
+    /// Names the operator who issues the token for the owner. Rows and events keep the name.
     pub fn issued_by(self, operator: &Operator) -> NewToken {
         NewToken { issued_by: Some(operator.clone()), ..self }
     }
 
-    /// Checks it against the policy at `now`. Pure.
+    /// Checks the request against the policy at `now`. Pure.
     pub(crate) fn grant(self, policy: &Policy, now: Timestamp) -> Result<Granted, IssueError> {
         Ok(Granted {
             owner: self.owner?,
@@ -104,7 +104,8 @@ impl NewToken {
         })
     }
 
-    /// Checks it against the policy and the parent: it may do no more, and ends no later. Pure.
+    /// Checks the request against the policy and the parent: it may do no more, and ends no later.
+    /// Pure.
     ///
     /// It takes over the parent's attributes.
     pub(crate) fn grant_under(
@@ -133,6 +134,7 @@ impl NewToken {
             {
                 return Err(LifeError::TooLong { max: end.since(now) }.into());
             }
+            // The default life was not asked for, so it is shortened without an error.
             granted.expires = parent.expires();
         }
         Ok(Granted {
@@ -156,7 +158,7 @@ pub(crate) struct Granted {
     pub(crate) derived_from: Option<TokenId>,
 }
 
-/// What a rotation changes beside the secret; by default nothing.
+/// Describes what a rotation changes beside the secret; by default nothing.
 ///
 /// ```
 /// use std::time::Duration;
@@ -174,38 +176,39 @@ pub struct Rotation {
 impl Rotation {
     /// Keeps access and end, with the policy's overlap.
     ///
-    /// If the new token has less access than the old one, there is no overlap.
-    ///
-    /// An end that today's policy would not allow becomes the latest one that it allows. A token
-    /// that never expires, where that is no longer allowed, gets the policy's default life.
-    ///
-    /// If it replaces an unused successor, it keeps the successor's label and end, and the smaller
-    /// access of the two tokens.
+    /// - If the new token has less access than the old one, there is no overlap.
+    /// - An end that today's policy would not allow becomes the latest one that it allows.
+    /// - A token that never expires, although today's policy forbids it, gets the policy's default
+    ///   life.
+    /// - If an unused successor is replaced, its label and end are kept, and the smaller access of
+    ///   the two tokens.
     pub fn new() -> Rotation {
         Rotation::default()
     }
 
-    /// Takes access away; this is what remains. Then there is no overlap.
+    /// Takes access away; the given access is what remains. There is no overlap then.
     pub fn narrowed_to(self, access: Access) -> Rotation {
         Rotation { access: Some(access), ..self }
     }
 
     /// Sets another end, which the policy must allow.
     ///
-    /// For a person who asks, not for a client that rotates unattended.
+    /// Use it for a person who asks, not for a client that rotates unattended.
     pub fn expires(self, end: Expires) -> Rotation {
         Rotation { expires: Some(end), ..self }
     }
 
     /// Sets the overlap: how long the old token lives on, up to the policy's maximum.
     ///
-    /// It never outlives its own end or the new token's. Under a second ends it at once, also on
-    /// hosts whose clocks are up to five minutes behind. A rotation to less access can't have one.
+    /// The old token never outlives its own end or the new token's. An overlap under a second ends
+    /// it at once, also on hosts whose clocks are up to five minutes behind. A rotation to less
+    /// access can't have an overlap.
     pub fn overlap(self, overlap: Duration) -> Rotation {
         Rotation { overlap: Some(overlap), ..self }
     }
 
-    /// Checks it against the policy: the new token, and when the old one ends. Pure.
+    /// Checks the rotation against the policy, and decides the new token and when the old one ends.
+    /// Pure.
     ///
     /// `old` is the token that is rotated. `last` is the newest of its line: `old` itself, or its
     /// unused successor.
@@ -216,21 +219,23 @@ impl Rotation {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<(Granted, Expires), ChangeError> {
-        // Either may have been narrowed after the first rotation.
+        // Either may have been narrowed after the first rotation, so the new token must fit both.
         let both = [old.access(), last.access()];
         let within_both = |asked: &&Access| both.iter().all(|held| policy.includes(held, asked));
         let access = match &self.access {
             Some(asked) => Some(asked).filter(within_both).ok_or(ChangeError::MoreAccess)?,
+            // One of the two is the smaller, unless each was narrowed in another way.
             None => both.into_iter().find(within_both).ok_or(ChangeError::NarrowedApart)?,
         };
         let expires = match self.expires {
+            // Its parent may have a sooner end, so a derived token never gets a later one.
             Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
                 return Err(ChangeError::Derived);
             }
             Some(asked) => within(asked, policy, now, now)?,
             None => allowed_today(last.expires(), policy, now),
         };
-        // The old token would keep what is taken away for as long as the overlap runs.
+        // With an overlap, the old token would keep what is taken away for that time.
         let is_less = !both.iter().all(|held| policy.includes(access, held));
         let overlap = match self.overlap {
             Some(asked) if is_less && asked.as_secs() > 0 => {
@@ -247,7 +252,8 @@ impl Rotation {
             0 => ended_everywhere(now),
             _ => now.saturating_add(overlap),
         };
-        // The old token must not outlive its own end or the new token's.
+        // The old token must not outlive its own end or the new token's. Otherwise a rotation would
+        // extend it.
         let ends = [old.expires().at(), expires.at()].into_iter().flatten();
         let old_ends = Expires::At(ends.fold(overlap_ends, Timestamp::min));
         let granted = Granted {
@@ -264,17 +270,17 @@ impl Rotation {
     }
 }
 
-/// An end that has come at `now` on every host, also where the clock is behind. Pure.
+/// Returns an end that has passed at `now` on every host, even if its clock is behind. Pure.
 pub(crate) fn ended_everywhere(now: Timestamp) -> Timestamp {
     now.saturating_sub(CLOCK_TOLERANCE)
 }
 
-/// The instant after this one, for filters that count from an instant on. Pure.
+/// Returns the instant after this one, for filters that count from an instant on. Pure.
 pub(crate) fn next_second(at: Timestamp) -> Timestamp {
     at.saturating_add(Duration::from_secs(1))
 }
 
-/// The earlier of an end that was allowed once and what the policy allows at `now`. Pure.
+/// Returns the earlier of an end that was allowed once and what the policy allows at `now`. Pure.
 fn allowed_today(end: Expires, policy: &Policy, now: Timestamp) -> Expires {
     match end {
         Expires::Never if policy.allows_never_expiring() => Expires::Never,
@@ -286,9 +292,9 @@ fn allowed_today(end: Expires, policy: &Policy, now: Timestamp) -> Expires {
     }
 }
 
-/// Whether this access and end are less than those of any of these tokens. Pure.
+/// Returns whether this access and end are less than those of any of these tokens. Pure.
 ///
-/// If they are, what was issued under such a token may do more, or outlive it.
+/// If they are, what was issued under such a token may do more than the new one, or outlive it.
 pub(crate) fn is_less(
     access: &Access,
     expires: Expires,
@@ -322,6 +328,7 @@ pub(crate) fn within(
 }
 
 impl Life {
+    /// Decides the end of a new token, and checks it against the policy. Pure.
     fn end(self, policy: &Policy, now: Timestamp) -> Result<Expires, LifeError> {
         let after = |life| now.checked_add(life).ok_or(LifeError::PastCalendar);
         let end = match self {
@@ -336,17 +343,19 @@ impl Life {
 
 /// A token that was just issued. Its text can be shown now and never again.
 ///
-/// Not `Clone`, not printable, wiped when dropped.
+/// It is not `Clone`, does not print, and is wiped when dropped.
 ///
 /// ```compile_fail,E0599
-/// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
-/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone", app_tokens::Access::full())).await.unwrap();
+/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
+/// # async fn f(tokens: TokenAuthority<MemoryStore>) {
+/// let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
 /// let copy = issued.clone(); // a token is shown once
 /// # }
 /// ```
 /// ```compile_fail,E0277
-/// # async fn f(tokens: app_tokens::TokenAuthority<app_tokens::MemoryStore>) {
-/// let issued = tokens.issue(app_tokens::NewToken::new("alice", "My phone", app_tokens::Access::full())).await.unwrap();
+/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
+/// # async fn f(tokens: TokenAuthority<MemoryStore>) {
+/// let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
 /// println!("{issued}"); // call `expose_secret` to show it
 /// # }
 /// ```
@@ -361,19 +370,19 @@ impl IssuedToken {
         IssuedToken { token, view }
     }
 
-    /// The whole text, to be shown to its holder once.
+    /// Returns the whole text, to be shown to its holder once.
     ///
-    /// Send it over TLS and with `Cache-Control: no-store`.
+    /// Send it over TLS and with `Cache-Control: no-store` (RFC 9111, section 5.2.2.5).
     pub fn expose_secret(&self) -> &str {
         self.token.expose_secret()
     }
 
-    /// The public half of the text.
+    /// Returns the public half of the text. It may be logged.
     pub fn id(&self) -> TokenId {
         self.token.id()
     }
 
-    /// The view of the token, as lists will show it.
+    /// Returns the view of the token, as lists will show it.
     pub fn view(&self) -> &TokenView {
         &self.view
     }

@@ -1,4 +1,4 @@
-//! The key that seals: bytes in, a [`Seal`] out. It knows neither records nor the ring.
+//! The key that seals: bytes in, a [`Seal`] out. It knows of no records and no ring.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::digest::constant_time_eq;
 
-/// The number of a key in the ring, at least 1.
+/// The number of a key in the ring, at least 1. It is stored with each row that the key seals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(NonZeroU32);
 
@@ -45,7 +45,9 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// One key of the ring. Its schedule is computed once, so that a seal costs no more than its bytes.
+/// One key of the ring.
+///
+/// HMAC's key schedule is computed once, so that a seal costs only the hashing of its bytes.
 #[derive(Clone)]
 pub(crate) struct SealingKey {
     id: KeyId,
@@ -53,7 +55,7 @@ pub(crate) struct SealingKey {
 }
 
 impl SealingKey {
-    /// Takes a key of any length; the ring refuses short ones.
+    /// Takes a key of any length. The ring refuses short ones.
     pub(crate) fn new(id: KeyId, key: &[u8]) -> SealingKey {
         #[expect(clippy::expect_used, reason = "HMAC hashes long keys and pads short ones")]
         let keyed = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
@@ -64,7 +66,7 @@ impl SealingKey {
         self.id
     }
 
-    /// Computes the HMAC of bytes. What they mean is the caller's concern, see
+    /// Computes HMAC-SHA-256 (RFC 2104) over bytes. What they mean is decided in
     /// [`seal`](crate::seal).
     pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
         let mut mac = self.keyed.clone();
@@ -73,13 +75,16 @@ impl SealingKey {
     }
 }
 
-/// A row's seal, in its stored form: one byte that names the version, then what that version says.
+/// A row's seal, in its stored form: one byte for the version, then what that version says.
 ///
-/// Version 1 is HMAC-SHA-256 over the bytes of the row, 33 bytes in all. A seal of another version
-/// is kept as it is, and can't be checked by this build. Two seals are compared in constant time.
+/// Version 1 is HMAC-SHA-256 over the row's bytes, 33 bytes in all. A seal of another version is
+/// kept as it is, and this build can't check it. Seals are compared in constant time.
+///
+/// It is not secret: without the key nobody can make one for another row.
 #[derive(Clone)]
 pub struct Seal(Form);
 
+/// A stored seal, taken apart. Version 1 is kept without an allocation, since every row has one.
 #[derive(Clone)]
 enum Form {
     V1([u8; 32]),
@@ -91,6 +96,7 @@ impl Seal {
     /// The longest stored form, in bytes.
     pub const MAX_BYTES: usize = 64;
 
+    /// The version that this build makes and checks.
     const V1: u8 = 1;
 
     /// Returns the stored form.
@@ -101,10 +107,10 @@ impl Seal {
         }
     }
 
-    /// Reads the stored form. `None` if it is no seal: it is empty or longer than
-    /// [`Seal::MAX_BYTES`], or its length is not that of its version.
+    /// Reads the stored form. `None` if it is not a seal: it is empty, longer than
+    /// [`Seal::MAX_BYTES`], or has another length than its version says.
     ///
-    /// A seal that was read may still be a wrong one, or one of another version.
+    /// A seal that was read may still be wrong, or have another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Seal> {
         match bytes {
             [Seal::V1, mac @ ..] => Some(Seal(Form::V1(mac.try_into().ok()?))),
@@ -121,7 +127,7 @@ impl Seal {
         }
     }
 
-    /// Returns the HMAC of version 1; `None` if this build can't check it.
+    /// Returns the HMAC of version 1; `None` if this build can't check the seal.
     pub(crate) fn v1(&self) -> Option<&[u8; 32]> {
         match &self.0 {
             Form::V1(mac) => Some(mac),
@@ -129,6 +135,7 @@ impl Seal {
         }
     }
 
+    /// Makes a seal of version 1 from its HMAC.
     pub(crate) fn of_v1(mac: [u8; 32]) -> Seal {
         Seal(Form::V1(mac))
     }
@@ -138,6 +145,7 @@ impl PartialEq for Seal {
     fn eq(&self, other: &Seal) -> bool {
         match (&self.0, &other.0) {
             (Form::V1(one), Form::V1(other)) => constant_time_eq(one, other),
+            // Not in constant time: this build accepts no token by such a seal.
             (Form::Other(one), Form::Other(other)) => one == other,
             _ => false,
         }

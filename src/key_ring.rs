@@ -20,35 +20,45 @@ mod error;
 
 pub use error::KeyRingError;
 
-/// The keys that seal rows: an active one, which seals, and retired ones, which still check. Cheap
-/// to clone.
+/// Holds the keys that seal rows: the active one, which seals, and retired ones, which still check.
+/// Cheap to clone.
 ///
-/// Its text is `ID:KEY,ID:KEY…`, the active key first. An id is a number from 1; a key is 32 bytes
-/// or more in base64. `echo "1:$(openssl rand -base64 32)"` makes one.
+/// Its text is `ID:KEY,ID:KEY…`, the active key first. An id is a number from 1 to 4294967295. A
+/// key is 32 bytes or more in base64. This makes one:
+///
+/// ```sh
+/// echo "1:$(openssl rand -base64 32)"
+/// ```
 ///
 /// Keep it apart from the database, and keep a copy. Without it no token authenticates.
 #[derive(Clone)]
 pub struct KeyRing {
-    /// The active key first; never empty.
+    /// The active key first. Never empty.
     keys: Arc<[SealingKey]>,
 }
 
 impl KeyRing {
-    /// The shortest key, in bytes: the output of SHA-256 (RFC 2104, 3).
+    /// The shortest key, in bytes: the output of SHA-256 (RFC 2104, section 3).
     pub const MIN_KEY_BYTES: usize = 32;
 
     /// Reads the ring from a file. If there is no file, makes a new ring and writes it there,
-    /// readable by its owner only (mode 0600).
+    /// readable and writable by its owner only (mode 0600).
     ///
+    /// Permissions are set and checked on Unix only. Elsewhere protect the file by other means.
     /// Processes that start at the same time agree on one ring.
     ///
-    /// A new key has a random id. So if a ring is lost and a new one is made, rows that were sealed
-    /// under the lost one are not mistaken for forged ones. They answer
-    /// [`Failed`](crate::error::Failed), and nothing is issued beside them, until the lost ring is
-    /// back.
+    /// A new key has a random id. So if a ring is lost and a new one is made, rows under the lost
+    /// one are not taken for forged ones. Their tokens fail with [`Failed`](crate::error::Failed),
+    /// and nothing is issued, until the lost ring is back.
+    ///
+    /// ```no_run
+    /// use app_tokens::KeyRing;
+    /// let ring = KeyRing::load_or_create("/etc/acme/app.key")?;
+    /// # Ok::<(), app_tokens::KeyRingError>(())
+    /// ```
     ///
     /// # Errors
-    /// [`KeyRingError`] if the file can't be read or written, is no ring, or is open to other
+    /// [`KeyRingError`] if the file can't be read or written, is not a ring, or is open to other
     /// users.
     pub fn load_or_create(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
@@ -64,20 +74,21 @@ impl KeyRing {
     /// Reads the ring from an existing file.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the file is missing, can't be read, is no ring, or is open to other
-    /// users.
+    /// [`KeyRingError`] if the file is missing, can't be read, is not a ring, or is open to other
+    /// users. The last is checked on Unix only.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         if path.to_str().is_some_and(looks_like_a_ring) {
             return Err(KeyRingError::RingGiven("the path of a file"));
         }
         let failed = |error| KeyRingError::File { path: path.into(), error };
-        // Before it is opened, because to open a pipe waits for a writer.
+        // Checked before it is opened, because opening a pipe waits for a writer.
         refuse_no_file(path).map_err(failed)?;
         let file = File::open(path).map_err(failed)?;
         refuse_exposed(&file, path)?;
-        // Allocated once: a buffer that grows leaves copies behind that are not wiped.
+        // Allocated once, since a buffer that grows leaves copies behind that are not wiped.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_TEXT + 64));
+        // One byte more than allowed, so that a longer file is refused and not cut.
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
         text.map_err(|_| KeyRingError::Malformed("what is not text".into()))
@@ -88,9 +99,10 @@ impl KeyRing {
     /// Reads the ring from an environment variable.
     ///
     /// # Errors
-    /// [`KeyRingError`] if the variable is missing or is no ring.
+    /// [`KeyRingError`] if the variable is missing or is not a ring.
     pub fn from_env(variable: &str) -> Result<KeyRing, KeyRingError> {
-        // A key alone has other characters than a name, too. Neither is echoed.
+        // A ring that is passed in place of the name must not be echoed in an error. A key alone
+        // also has characters that no name has.
         if looks_like_a_ring(variable) || !variable.bytes().all(is_in_names) {
             return Err(KeyRingError::RingGiven("the name of an environment variable"));
         }
@@ -99,7 +111,7 @@ impl KeyRing {
         KeyRing::parse(&Zeroizing::new(text))
     }
 
-    /// Reads the ring from its text, the active key first.
+    /// Reads the ring from its text, the active key first. The text has at most 64 KiB.
     ///
     /// # Errors
     /// [`KeyRingError`] if a key is missing, malformed, short, weak or given twice. It never shows
@@ -128,7 +140,7 @@ impl KeyRing {
         Ok(KeyRing { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect() })
     }
 
-    /// Makes a new ring in memory: for tests, and for tokens that need not outlive the process.
+    /// Makes a new ring in memory, for tests and for tokens that need not outlive the process.
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
@@ -140,7 +152,7 @@ impl KeyRing {
     /// Makes a new ring of one key, as text: for a secrets manager, or to append, after a comma, to
     /// a ring being rolled out.
     ///
-    /// The id of the key is random. The text holds the key: wipe it after use.
+    /// The id of the key is random. **The text holds the key: wipe it after use.**
     ///
     /// # Errors
     /// [`RandomSourceFailed`] if the system has no randomness.
@@ -165,10 +177,12 @@ impl KeyRing {
         self.keys.iter().map(SealingKey::id)
     }
 
+    /// Returns the active key.
     pub(crate) fn active(&self) -> &SealingKey {
         &self.keys[0]
     }
 
+    /// Returns the key with this id; `None` if the ring lacks it.
     pub(crate) fn key(&self, id: KeyId) -> Option<&SealingKey> {
         self.keys.iter().find(|key| key.id() == id)
     }
@@ -184,12 +198,14 @@ impl fmt::Debug for KeyRing {
 /// The longest ring as text, in bytes.
 const MAX_TEXT: usize = 64 * 1024;
 
-/// Standard base64, with or without padding, as `openssl rand -base64` and others write it.
+/// Standard base64 (RFC 4648, section 4), with or without padding, as `openssl rand -base64` and
+/// others write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// Reads one `ID:KEY`.
 fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError> {
     if entry.is_empty() {
         return Err(KeyRingError::Empty);
@@ -213,8 +229,9 @@ fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError>
     Ok((id, key))
 }
 
-/// The key as HMAC uses it: hashed if it is longer than a block, and padded with zeros. Two keys that
-/// differ before that seal alike.
+/// Returns the key as HMAC uses it: hashed if it is longer than a block, and padded with zeros.
+///
+/// Two keys that differ only before that make the same seals, so they count as equal.
 fn padded(key: &[u8]) -> Zeroizing<[u8; 64]> {
     let mut block = Zeroizing::new([0; 64]);
     if key.len() > block.len() {
@@ -225,7 +242,7 @@ fn padded(key: &[u8]) -> Zeroizing<[u8; 64]> {
     block
 }
 
-/// Whether a text holds an entry of a ring. It must not be echoed then.
+/// Returns whether a text holds an entry of a ring. Such a text must not be echoed.
 fn looks_like_a_ring(text: &str) -> bool {
     text.split(',').any(|entry| {
         entry.trim_ascii().split_once(':').is_some_and(|(id, key)| {
@@ -243,14 +260,15 @@ fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"+/".contains(&byte)
 }
 
+/// Returns whether a variable's name may have this character: letters, digits and `_`.
 fn is_in_names(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// Refuses what is no file: a folder, a pipe, or a link to nowhere.
+/// Refuses what is not a file: a folder, a pipe, or a link to nowhere.
 ///
-/// A link to nowhere is not taken for a missing file, or a new ring would be made where another one
-/// is merely not mounted.
+/// A link to nowhere does not count as a missing file. Otherwise a new ring would be made where the
+/// old one is merely not mounted.
 fn refuse_no_file(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
@@ -265,37 +283,42 @@ fn refuse_no_file(path: &Path) -> io::Result<()> {
 /// Draws a ring of one key, as text.
 fn draw_text() -> Result<(KeyId, Zeroizing<String>), RandomSourceFailed> {
     let (id, key) = random::draw_key()?;
-    // Allocated once: a text that grows leaves copies behind that are not wiped.
+    // Allocated once, since a text that grows leaves copies behind that are not wiped.
     let mut text = Zeroizing::new(String::with_capacity(128));
     text.push_str(&format!("{id}:"));
     BASE64.encode_string(*key, &mut text);
     Ok((id.into(), text))
 }
 
-/// Writes a new ring to `path`, whole or not at all. A ring that another process wrote meanwhile
+/// Writes a new ring to `path`, wholly or not at all. A ring that another process wrote meanwhile
 /// stays.
 ///
-/// The hard link is what makes it safe: it fails if the path exists, whereas a rename would replace
-/// a ring that another process already uses.
+/// The hard link makes it safe: it fails if the path exists. A rename would replace a ring that
+/// another process already uses. Writing to the path itself could leave half a ring after a crash.
 fn create(path: &Path) -> Result<(), KeyRingError> {
     let failed = |error| KeyRingError::File { path: path.into(), error };
     let (id, mut text) = draw_text()?;
     let mut draft = path.as_os_str().to_owned();
+    // Named after the random id, so that two processes write two drafts.
     draft.push(format!(".{id}.new"));
     text.push('\n');
 
     let draft = PathBuf::from(draft);
     let mut file =
         private(OpenOptions::new().write(true).create_new(true)).open(&draft).map_err(failed)?;
+    // Durable before it gets its name: after a crash the path names a whole ring or nothing.
     let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
     let linked = written.and_then(|()| match fs::hard_link(&draft, path) {
+        // Another process was faster. Its ring is the one, and this one was never used.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         linked => linked,
     });
+    // Removed before the outcome is looked at, so that a failure leaves no copy of the key.
     fs::remove_file(&draft).map_err(failed)?;
     linked.and_then(|()| sync_folder(path)).map_err(failed)
 }
 
+/// Lets only the file's owner read and write it, from its first byte on.
 #[cfg(unix)]
 fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -307,6 +330,9 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options
 }
 
+/// Refuses a file that users other than its owner may read, write or run.
+///
+/// Looks at the opened file and not at its path, which may name another file by now.
 #[cfg(unix)]
 fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
     use std::os::unix::fs::PermissionsExt as _;
@@ -323,12 +349,13 @@ fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
+/// Checks nothing: other systems have no such permission bits.
 #[cfg(not(unix))]
 fn refuse_exposed(_: &File, _: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
-/// Makes the name of the new file durable.
+/// Makes the name of the new file durable: on Unix, a crash may lose it otherwise.
 #[cfg(unix)]
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

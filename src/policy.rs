@@ -13,7 +13,8 @@ pub use error::PolicyError;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What the host allows. It is only data; [`TokenAuthority`](crate::TokenAuthority) acts by it.
+/// States what the host allows. It is only data; [`TokenAuthority`](crate::TokenAuthority) acts by
+/// it.
 ///
 /// | | default |
 /// |---|---|
@@ -40,9 +41,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// That of new tokens first, then the former ones. Never empty.
+    /// The prefix of new tokens first, then the former ones. Never empty.
     prefixes: Vec<Prefix>,
-    /// `None` if it is the prefix.
+    /// `None` if the realm is the prefix.
     realm: Option<Box<str>>,
     default_life: Duration,
     max_life: Option<Duration>,
@@ -59,9 +60,9 @@ pub struct Policy {
     scopes: Vec<ScopeImplication>,
 }
 
-/// What happens if a superseded token is presented with its right secret.
+/// States what happens if a superseded token is presented with its right secret.
 ///
-/// Either a second holder has the token, or a client missed the rotation.
+/// Either a second holder has the token, or its client missed the rotation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -70,7 +71,7 @@ pub enum Reuse {
     #[default]
     #[cfg_attr(feature = "serde", serde(rename = "report"))]
     Report,
-    /// An event reports it, and the token's line is revoked (RFC 9700, 4.14.2).
+    /// An event reports it, and the token's line is revoked (RFC 9700, section 4.14.2).
     #[cfg_attr(feature = "serde", serde(rename = "revoke family"))]
     RevokeFamily,
 }
@@ -103,8 +104,9 @@ impl Policy {
 
     /// Also accepts tokens with this prefix, the brand's former name.
     ///
-    /// The realm must be named before: unless it is named it is the prefix, and rows that are sealed
-    /// already are bound to the former one. So a rename from `acme` to `brand` takes two lines.
+    /// The realm must be named first. Unless it is named, it is the prefix, and rows that are
+    /// sealed already are bound to the former one. So a rename from `acme` to `brand` takes two
+    /// lines:
     ///
     /// ```
     /// # use app_tokens::Policy;
@@ -115,8 +117,8 @@ impl Policy {
     /// ```
     ///
     /// # Errors
-    /// [`PolicyError::Prefix`] if the text is not a prefix; [`PolicyError::RealmNotNamed`] if the
-    /// realm is not named.
+    /// - [`PolicyError::Prefix`] if the text is not a prefix.
+    /// - [`PolicyError::RealmNotNamed`] if the realm is not named.
     pub fn with_former_prefix(mut self, prefix: impl AsRef<str>) -> Result<Policy, PolicyError> {
         let former = Prefix::new(prefix)?;
         if self.realm.is_none() {
@@ -128,7 +130,7 @@ impl Policy {
         Ok(self)
     }
 
-    /// Names the realm that seals are bound to. Once rows are sealed, it must not change.
+    /// Names the realm that seals are bound to. **Once rows are sealed, it must not change.**
     ///
     /// Tables or tenants that share a key ring need different realms. Otherwise a row that is
     /// copied from one to the other is valid there.
@@ -142,6 +144,7 @@ impl Policy {
         Ok(self)
     }
 
+    /// Checks the form of a realm.
     pub(crate) fn check_realm(realm: &str) -> Result<(), PolicyError> {
         let allowed = |c: u8| (c == b' ' || c.is_ascii_graphic()) && c != b'"' && c != b'\\';
         let fits = !realm.trim().is_empty() && realm.len() <= 128 && realm.bytes().all(allowed);
@@ -151,8 +154,8 @@ impl Policy {
     /// Sets the life of a token that asks for none. Fractions of a second are cut.
     ///
     /// # Errors
-    /// [`PolicyError::Zero`] if it is under a second; [`PolicyError::PastMaximum`] if it is longer
-    /// than the maximum life.
+    /// - [`PolicyError::Zero`] if it is under a second.
+    /// - [`PolicyError::PastMaximum`] if it is longer than the maximum life.
     pub fn with_default_life(mut self, life: Duration) -> Result<Policy, PolicyError> {
         at_least_a_second(life, "default life")?;
         if self.max_life.is_some_and(|max| life > max) {
@@ -162,8 +165,9 @@ impl Policy {
         Ok(self)
     }
 
-    /// Sets the maximum life. A longer default life is cut to it, and never-expiring tokens are
-    /// forbidden.
+    /// Sets the maximum life. A longer default life is cut to it, and tokens must have an end.
+    ///
+    /// Tokens that were issued before keep their ends: see [`Policy::conflicts_with`].
     ///
     /// # Errors
     /// [`PolicyError::Zero`] if it is under a second.
@@ -187,10 +191,11 @@ impl Policy {
         Ok(self)
     }
 
-    /// Denies tokens that were not used for this long.
+    /// Denies tokens that were not used for this long, a day or more.
     ///
-    /// It needs an [`Upkeep`](crate::upkeep::Upkeep): until one is attached, nothing is issued
-    /// or authenticated.
+    /// It needs an [`Upkeep`](crate::upkeep::Upkeep): until one is attached, nothing is issued or
+    /// authenticated. Last uses are not sealed, so those who can write the database can keep a
+    /// token from going idle.
     ///
     /// # Errors
     /// [`PolicyError::IdleTooShort`] if it is under a day.
@@ -245,15 +250,18 @@ impl Policy {
         Ok(self)
     }
 
-    /// Allows any number of live tokens per owner. A thief of an owner's main password can then
-    /// fill the store.
+    /// Allows any number of live tokens per owner.
+    ///
+    /// Those who know an owner's main password can then fill the store.
     #[must_use]
     pub fn with_no_limit_per_owner(self) -> Policy {
         Policy { max_per_owner: None, ..self }
     }
 
-    /// Refuses a label that another live token of the owner has. Labels are compared byte for byte:
-    /// see [`Label`](crate::Label).
+    /// Refuses a label that another live token of the owner has.
+    ///
+    /// Labels are compared byte for byte: see [`Label`](crate::Label). Labels that are not unique
+    /// already stay as they are.
     #[must_use]
     pub fn with_unique_labels(self) -> Policy {
         Policy { unique_labels: true, ..self }
@@ -261,25 +269,37 @@ impl Policy {
 
     /// Sets how often a token's last use is noted: at most once per interval. Zero notes every use.
     ///
-    /// With an idle time-out, the interval is cut to a 24th of it.
+    /// With an idle time-out, the interval is at most a 24th of it.
     #[must_use]
     pub fn with_usage_interval(self, interval: Duration) -> Policy {
         Policy { usage_interval: interval, ..self }
     }
 
-    /// Sets how long dead rows are kept, for lists, reuse detection and audits.
+    /// Sets how long dead rows are kept, for lists, reports of reuse and audits.
     #[must_use]
     pub fn with_retention(self, retention: Duration) -> Policy {
         Policy { retention, ..self }
     }
 
     /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which
-    /// scope implies which. A token to write can then be narrowed to one that reads.
+    /// scope implies which. A token that may write can then be narrowed to one that may read.
+    ///
+    /// ```
+    /// # use app_tokens::{Policy, ScopeName};
+    /// # enum Files { Read, Write }
+    /// # impl ScopeName for Files {
+    /// #     fn name(&self) -> &'static str {
+    /// #         match self { Files::Read => "files:read", Files::Write => "files:write" }
+    /// #     }
+    /// # }
+    /// let policy = Policy::new("acme")?.with_scopes(&[Files::Read, Files::Write])?;
+    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// ```
     ///
     /// # Errors
-    /// [`PolicyError::ScopeLeftOut`] if, for example, administering implies writing and writing
-    /// implies reading, but administering doesn't imply reading. A narrowed token could then do
-    /// more.
+    /// [`PolicyError::ScopeLeftOut`] if a scope implies a second one, but not all that this
+    /// implies. For example, "admin" implies "write" and "write" implies "read", but "admin" does
+    /// not imply "read". A narrowed token could then do more.
     pub fn with_scopes(self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
         let implied_by = |scope: &[&str]| scope.iter().map(|name| (*name).into()).collect();
         let scopes =
@@ -287,12 +307,14 @@ impl Policy {
         self.with_implications(scopes.collect())
     }
 
+    /// Sets what implies each scope, if that is complete.
     pub(crate) fn with_implications(
         mut self,
         scopes: Vec<ScopeImplication>,
     ) -> Result<Policy, PolicyError> {
         self.scopes = scopes;
         for (scope, implied_by) in &self.scopes {
+            // `more` implies what implies `scope`, so it must imply `scope`, too.
             for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
                 let left_out =
                     more.iter().find(|more| *more != scope && !implied_by.contains(more));
@@ -326,7 +348,7 @@ impl Policy {
         self.prefixes[0]
     }
 
-    /// Returns the accepted prefixes, that of new tokens first.
+    /// Returns the accepted prefixes, the one of new tokens first.
     pub fn accepted_prefixes(&self) -> &[Prefix] {
         &self.prefixes
     }
@@ -341,7 +363,7 @@ impl Policy {
         self.default_life
     }
 
-    /// Returns the maximum life, if there is one.
+    /// Returns the maximum life; `None` if there is none.
     pub fn max_life(&self) -> Option<Duration> {
         self.max_life
     }
@@ -351,7 +373,7 @@ impl Policy {
         self.never_expiring
     }
 
-    /// Returns after how long without a use a token is denied.
+    /// Returns after how long without a use a token is denied; `None` if never.
     pub fn idle_timeout(&self) -> Option<Duration> {
         self.idle_timeout
     }
@@ -371,7 +393,7 @@ impl Policy {
         self.reuse
     }
 
-    /// Returns how many live tokens an owner may have.
+    /// Returns how many live tokens an owner may have; `None` if any number.
     pub fn max_per_owner(&self) -> Option<u32> {
         self.max_per_owner
     }
@@ -382,8 +404,11 @@ impl Policy {
     }
 
     /// Returns the interval in which a token's last use is noted at most once.
+    ///
+    /// With an idle time-out, at most a 24th of that.
     pub fn usage_interval(&self) -> Duration {
-        // A use that is not noted doesn't keep a token from going idle.
+        // A use that is not noted doesn't keep a token from going idle. So a token in steady use is
+        // noted 24 times before it could.
         let maximum = self.idle_timeout.map_or(Duration::MAX, |timeout| timeout / 24);
         self.usage_interval.min(maximum)
     }
@@ -399,6 +424,7 @@ impl Policy {
     }
 }
 
+/// Refuses a length of time that is zero in whole seconds.
 fn at_least_a_second(life: Duration, what: &'static str) -> Result<(), PolicyError> {
     if life.as_secs() == 0 { Err(PolicyError::Zero(what)) } else { Ok(()) }
 }

@@ -24,11 +24,15 @@ pub enum PolicyConflict {
 }
 
 impl Policy {
-    /// Returns the conflicts of a token with this policy: a preview before a change of policy.
+    /// Returns the conflicts of a token with this policy, as a preview before the policy is
+    /// changed.
     ///
-    /// A token that isn't active has none. A changed realm and a prefix that is no longer accepted
-    /// are not seen, since no row holds either: every token would be denied, or not be ours. A last
-    /// use that a broken clock wrote in the future is believed, so such a token may go idle sooner.
+    /// A token that isn't active has none. Three things are not seen:
+    /// - A changed realm, since no row holds it. Every token would be denied.
+    /// - A prefix that is no longer accepted, since no row holds it. Its tokens would no longer be
+    ///   ours.
+    /// - A last use in the future, which a broken clock wrote. It is believed here, so such a token
+    ///   may go idle sooner.
     ///
     /// ```
     /// use std::time::Duration;
@@ -52,6 +56,7 @@ impl Policy {
         let last_use = token.last_use().map(|last_use| last_use.at);
         let last_use = last_use.unwrap_or(Timestamp::MIN).max(token.created_at());
         let goes_idle = self.idle_timeout().and_then(|timeout| last_use.checked_add(timeout));
+        // A token that ends first never goes idle.
         if let Some(at) = goes_idle.filter(|at| !token.expires().has_come(*at)) {
             conflicts.push(PolicyConflict::GoesIdle { at });
         }

@@ -1,4 +1,4 @@
-//! Draws the random digits of a token, and keys. The only file that draws randomness.
+//! Draws the random digits of a token, and keys. This is the only file that draws randomness.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,22 +9,26 @@ use zeroize::Zeroizing;
 
 /// How many digits an id has: 50 bits.
 pub(crate) const ID_DIGITS: usize = 10;
-/// How many digits a secret has: 140 bits.
+/// How many digits a secret has: 140 bits. From 112 bits on, NIST SP 800-63B allows a plain hash of
+/// it: see [`Digest`](crate::digest::Digest).
 const SECRET_DIGITS: usize = 28;
 /// How many digits are drawn for a token.
 pub(crate) const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;
 
 /// The random digits of a new token, each below 32: ten of its id, then 28 of its secret.
 ///
-/// Never shown, and wiped when dropped. They lie on the heap: a value that moves on the stack
-/// leaves copies behind that are not wiped.
+/// They are never shown, and wiped when dropped. They lie on the heap, since a value that moves on
+/// the stack leaves copies behind that are not wiped.
 pub(crate) struct Secret(Zeroizing<Box<[u8]>>);
 
 impl Secret {
     /// Draws the digits of a new token in one call to `source`.
     ///
-    /// Every digit takes five bits of a random byte of its own, so all values are equally likely,
+    /// Every digit takes five bits of a random byte of its own. So all values are equally likely,
     /// and id and secret share nothing.
+    ///
+    /// # Errors
+    /// [`RandomSourceFailed`] if the source fails, or repeats one byte.
     pub(crate) fn draw(source: &mut dyn RandomSource) -> Result<Secret, RandomSourceFailed> {
         let mut digits = Zeroizing::new(vec![0; RANDOM_DIGITS].into_boxed_slice());
         fill(source, &mut digits)?;
@@ -52,7 +56,8 @@ pub(crate) fn draw_key() -> Result<(NonZeroU32, Zeroizing<[u8; 32]>), RandomSour
     let mut key = Zeroizing::new([0_u8; 32]);
     fill(&mut SysRng, &mut number)?;
     fill(&mut SysRng, &mut *key)?;
-    // Zero numbers no key: it becomes 1, which is then drawn twice as often as the others.
+    // Zero is not the number of a key. It becomes 1, which is then drawn twice as often as the
+    // others.
     let number = NonZeroU32::new(u32::from_le_bytes(number)).unwrap_or(NonZeroU32::MIN);
     Ok((number, key))
 }
@@ -62,7 +67,7 @@ pub(crate) fn system_source() -> impl RandomSource {
     SysRng
 }
 
-/// Any [`TryCryptoRng`] with its error made printable.
+/// Any [`TryCryptoRng`], with its error made printable and its type erased.
 pub(crate) trait RandomSource: Send {
     fn try_fill(&mut self, bytes: &mut [u8]) -> Result<(), RandomSourceFailed>;
 }
@@ -78,10 +83,12 @@ impl<R: TryCryptoRng + Send> RandomSource for R {
 #[error("the random source failed: {0}")]
 pub struct RandomSourceFailed(String);
 
+/// Fills a buffer, and refuses what is plainly not random.
 fn fill(source: &mut dyn RandomSource, bytes: &mut [u8]) -> Result<(), RandomSourceFailed> {
     source.try_fill(bytes)?;
-    // A source that left the buffer as it was, or repeats one byte, is broken. By chance that
-    // happens once in 2^248 for a key.
+    // A source that left the buffer as it was, or repeats one byte, is broken. Shorter buffers are
+    // not looked at: four equal bytes do come by chance. A key has 32, all equal once in 2^248
+    // draws.
     if bytes.len() >= 16 && bytes.iter().all(|byte| *byte == bytes[0]) {
         return Err(RandomSourceFailed(String::from("it repeats one byte")));
     }

@@ -21,7 +21,7 @@ pub use expires::Expires;
 pub(crate) use status::SealCheck;
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 
-/// Everything that is stored about one token. It never holds the secret.
+/// Holds everything that is stored about one token. It never holds the secret.
 ///
 /// It is built from [`RecordParts`] and taken apart into them; its inner layout may change.
 #[derive(Clone, PartialEq, Eq)]
@@ -38,11 +38,11 @@ pub struct TokenRecord {
     label: Label,
     revision: u64,
     key_id: KeyId,
-    /// The HMAC of a seal of version 1. Any other seal is rare.
+    /// The HMAC of a seal of version 1. Any other seal is in [`Rare`].
     seal: Option<[u8; 32]>,
 }
 
-/// What few records have. It is apart, so that most records are smaller.
+/// What few records have. It lies apart, so that most records are smaller.
 #[derive(Clone, Default, PartialEq, Eq)]
 struct Rare {
     attributes: Attributes,
@@ -65,7 +65,7 @@ pub struct RecordParts {
     pub id: TokenId,
     /// What is stored instead of the secret.
     pub digest: Digest,
-    /// Whose token it is.
+    /// Whose token it is: the host's account id.
     pub owner: Owner,
     /// What its owner calls it.
     pub label: Label,
@@ -81,15 +81,17 @@ pub struct RecordParts {
     pub expires: Expires,
     /// The id of the first token of its line of rotations, possibly its own.
     pub family: TokenId,
-    /// The token that superseded it.
+    /// The token that superseded it; `None` if it was not rotated.
     pub successor: Option<TokenId>,
-    /// The family of the token under which it was issued.
+    /// The family of the token under which it was issued; `None` if under none.
     pub derived_from: Option<TokenId>,
-    /// When, why and by whom it was revoked.
+    /// When, why and by whom it was revoked; `None` if it was not. Not sealed.
     pub revocation: Option<Revocation>,
-    /// Its last use, as far as it has been written.
+    /// Its last use that was written to the store; `None` if there is none. Not sealed.
     pub last_use: Option<LastUse>,
-    /// How many changes it has seen, at most [`TokenRecord::MAX_REVISION`].
+    /// How many changes the row has seen, at most [`TokenRecord::MAX_REVISION`]. Not sealed.
+    ///
+    /// A last use is not counted.
     pub revision: u64,
     /// The key of the ring under which it is sealed.
     pub key_id: KeyId,
@@ -103,9 +105,9 @@ impl TokenRecord {
 
     /// Builds a record from its parts.
     ///
-    /// The client's name of the last use is cut to 200 characters. Control characters, line
-    /// separators and bidirectional overrides are left out of it: it is not sealed, and a row
-    /// that was written by others must not act on the terminal that shows it.
+    /// The client's name in the last use is cut to 200 characters. Control characters, line
+    /// separators and bidirectional overrides are left out of it. It is not sealed, and a row that
+    /// others wrote must not act on the terminal that shows it.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
         let seal = parts.seal.as_ref().and_then(Seal::v1).copied();
         let rare = Rare {
@@ -129,6 +131,7 @@ impl TokenRecord {
             key_id: parts.key_id,
             seal,
             last_use: parts.last_use.map(|last_use| Box::new(last_use.cleaned())),
+            // Most records have none of it, and then nothing is allocated.
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
         }
     }
@@ -214,27 +217,27 @@ impl TokenRecord {
         self.rare().and_then(|rare| rare.family).unwrap_or(self.id)
     }
 
-    /// Returns the token that superseded it.
+    /// Returns the token that superseded it; `None` if it was not rotated.
     pub fn successor(&self) -> Option<TokenId> {
         self.rare()?.successor
     }
 
-    /// Returns the family of the token under which it was issued.
+    /// Returns the family of the token under which it was issued; `None` if under none.
     pub fn derived_from(&self) -> Option<TokenId> {
         self.rare()?.derived_from
     }
 
-    /// Returns when, why and by whom it was revoked.
+    /// Returns when, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.rare()?.revocation.as_ref()
     }
 
-    /// Returns its last use, as far as it has been written.
+    /// Returns its last use that was written to the store; `None` if there is none.
     pub fn last_use(&self) -> Option<&LastUse> {
         self.last_use.as_deref()
     }
 
-    /// Returns how many changes it has seen.
+    /// Returns how many changes the row has seen. A last use is not counted.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -255,6 +258,7 @@ impl TokenRecord {
         self.seal.as_ref()
     }
 
+    /// Returns the rare facts; `None` if the record has none of them.
     fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }
@@ -295,9 +299,9 @@ impl fmt::Debug for RecordParts {
 pub struct Revocation {
     /// When it was revoked.
     pub at: Timestamp,
-    /// Why.
+    /// Why it was revoked.
     pub reason: Reason,
-    /// By whom.
+    /// Who revoked it.
     pub by: Actor,
 }
 
@@ -307,15 +311,15 @@ pub struct Revocation {
 pub struct LastUse {
     /// When the token was used.
     pub at: Timestamp,
-    /// From which address; kept only if the policy records origins.
+    /// The client's address; kept only if the policy records origins.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     pub address: Option<IpAddr>,
-    /// By which program, as it named itself; kept only if the policy records origins.
+    /// The client's program, as it named itself; kept only if the policy records origins.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "read_client"))]
     pub client: Option<Box<str>>,
 }
 
-/// A name that was read comes from outside, like one in a row.
+/// Cleans a name that was read. It comes from outside, like one in a row.
 #[cfg(feature = "serde")]
 fn read_client<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Box<str>>, D::Error> {
     let client: Option<Box<str>> = serde::Deserialize::deserialize(reader)?;
@@ -323,6 +327,7 @@ fn read_client<'de, D: serde::Deserializer<'de>>(reader: D) -> Result<Option<Box
 }
 
 impl LastUse {
+    /// Returns the use with a client's name that is fit to be shown.
     fn cleaned(mut self) -> LastUse {
         if let Some(client) = &self.client
             && let Cow::Owned(clean) = clean_client(client)

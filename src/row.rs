@@ -20,6 +20,7 @@ use crate::token::TokenId;
 #[derive(Clone)]
 pub struct Row(Content);
 
+/// Tells readable rows from damaged ones. Both are shared, so that clones are cheap.
 #[derive(Clone)]
 enum Content {
     Readable(ReadableRow),
@@ -28,7 +29,7 @@ enum Content {
 
 /// What is left of a row that can't be read: the facts that stand apart from the rest.
 ///
-/// By them it is found, listed, revoked and deleted like any other row. It never authenticates.
+/// By these it is found, listed, revoked and deleted like any other row. It never authenticates.
 ///
 /// Destructure it without `..`: a store that overlooks a fact would lose it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,18 +40,19 @@ pub struct DamagedRow {
     pub owner: Option<Owner>,
     /// The id of the first token of its line of rotations; `None` if that can't be read.
     pub family: Option<TokenId>,
-    /// The family of the token under which it was issued; also `None` if that can't be read.
+    /// The family of the token under which it was issued. `None` if there is none, or if that can't
+    /// be read.
     pub derived_from: Option<TokenId>,
     /// When it was issued; `None` if that can't be read.
     pub created_at: Option<Timestamp>,
     /// Whether it has a revocation.
     pub is_revoked: bool,
-    /// When it was revoked; also `None` if that can't be read.
+    /// When it was revoked. `None` if it was not, or if that can't be read.
     pub revoked_at: Option<Timestamp>,
 }
 
 impl DamagedRow {
-    /// A row of which nothing but the id can be read.
+    /// Makes a damaged row that has nothing but its id.
     pub fn of_id(id: TokenId) -> DamagedRow {
         DamagedRow {
             id,
@@ -65,7 +67,8 @@ impl DamagedRow {
 }
 
 impl Row {
-    /// Makes a row from a record that came from outside the process.
+    /// Makes a row from a record that came from outside the process. The engine will check its
+    /// seal.
     pub fn new(record: TokenRecord) -> Row {
         ReadableRow::unmarked(record).into()
     }
@@ -99,8 +102,9 @@ impl Row {
         }
     }
 
-    /// Returns the family of the token under which it was issued; also `None` if that can't be
-    /// read.
+    /// Returns the family of the token under which it was issued.
+    ///
+    /// `None` if there is none, or if that can't be read.
     pub fn derived_from(&self) -> Option<TokenId> {
         match &self.0 {
             Content::Readable(row) => row.record().derived_from(),
@@ -124,7 +128,7 @@ impl Row {
         }
     }
 
-    /// Returns when it was revoked; also `None` if that can't be read.
+    /// Returns when it was revoked. `None` if it was not, or if that can't be read.
     pub fn revoked_at(&self) -> Option<Timestamp> {
         match &self.0 {
             Content::Readable(row) => row.record().revocation().map(|revocation| revocation.at),
@@ -132,12 +136,12 @@ impl Row {
         }
     }
 
-    /// Returns the record, unless the row is damaged.
+    /// Returns the record; `None` if the row is damaged.
     pub fn record(&self) -> Option<&TokenRecord> {
         self.readable().map(ReadableRow::record)
     }
 
-    /// Returns the facts that stand apart. A readable row has them, too.
+    /// Returns the facts that stand apart from the rest. A readable row has them, too.
     pub fn standing_facts(&self) -> DamagedRow {
         DamagedRow {
             id: self.id(),
@@ -150,6 +154,7 @@ impl Row {
         }
     }
 
+    /// Returns the row with its mark; `None` if it is damaged.
     pub(crate) fn readable(&self) -> Option<&ReadableRow> {
         match &self.0 {
             Content::Readable(row) => Some(row),
@@ -157,6 +162,7 @@ impl Row {
         }
     }
 
+    /// Takes the row with its mark; `None` if it is damaged.
     pub(crate) fn into_readable(self) -> Option<ReadableRow> {
         match self.0 {
             Content::Readable(row) => Some(row),
@@ -164,8 +170,9 @@ impl Row {
         }
     }
 
-    /// Returns the row as stored after it replaced `old`: its revision is one higher, and it keeps
-    /// the last use and the revocation of `old`.
+    /// Returns the row as it is stored after it replaced `old`.
+    ///
+    /// Its revision is one higher. It keeps the last use and the revocation of `old`.
     pub(crate) fn replacing(&self, old: &Row) -> Row {
         self.changed(|parts| {
             parts.last_use = old.record().and_then(TokenRecord::last_use).cloned();
@@ -181,7 +188,7 @@ impl Row {
 
     /// Returns the row after its revocation: without a seal, its revision one higher.
     ///
-    /// A damaged row keeps that it was revoked, and when.
+    /// A damaged row keeps only that it was revoked, and when.
     pub(crate) fn with_revocation(&self, revocation: &Revocation) -> Row {
         match &self.0 {
             Content::Readable(_) => {
@@ -191,6 +198,8 @@ impl Row {
                     parts.revision = next_revision(parts.revision);
                 });
                 match revoked.0 {
+                    // Without the mark: it stands for a seal that is found right, and this row has
+                    // none.
                     Content::Readable(row) => ReadableRow { mark: None, ..row }.into(),
                     Content::Damaged(_) => revoked,
                 }
@@ -208,8 +217,9 @@ impl Row {
         self.changed(|parts| (parts.owner, parts.access) = (owner, access))
     }
 
-    /// Changes what the seal does not cover, and therefore keeps the mark. A damaged row stays as
-    /// it is.
+    /// Changes what the seal does not cover, and therefore keeps the mark.
+    ///
+    /// The callers must change no sealed fact. A damaged row stays as it is.
     fn changed(&self, change: impl FnOnce(&mut RecordParts)) -> Row {
         let Some(row) = self.readable() else {
             return self.clone();
@@ -227,7 +237,7 @@ impl fmt::Debug for Row {
     }
 }
 
-/// A row that can be read, with the mark of the sealer that made or checked it.
+/// A row that can be read, with the mark of the sealer that made its seal.
 #[derive(Clone)]
 pub(crate) struct ReadableRow {
     shared: Arc<RowMemory>,
@@ -237,8 +247,10 @@ pub(crate) struct ReadableRow {
 /// What the clones of a row have in common.
 #[repr(C)] // In this order: `seen` shares a cache line with what every authentication reads.
 struct RowMemory {
-    /// The last use that this process saw, in seconds since 1970. A row that stays in memory is
-    /// answered by it, without the lock on the pending uses.
+    /// The last use that this process saw, in seconds since 1970.
+    ///
+    /// For a row that stays in memory, it answers whether a use is new without the lock on the
+    /// pending uses. `Relaxed` is enough: a thread that reads an old value asks the log.
     seen: AtomicI64,
     record: TokenRecord,
 }
@@ -249,7 +261,7 @@ impl ReadableRow {
         ReadableRow::new(record, None)
     }
 
-    /// Wraps a record whose seal the owner of `mark` has just made or found correct.
+    /// Wraps a record that the owner of `mark` has just sealed.
     pub(crate) fn marked(record: TokenRecord, mark: Mark) -> ReadableRow {
         ReadableRow::new(record, Some(mark))
     }
@@ -259,10 +271,12 @@ impl ReadableRow {
         ReadableRow { shared: Arc::new(RowMemory { seen, record }), mark }
     }
 
+    /// Returns the record.
     pub(crate) fn record(&self) -> &TokenRecord {
         &self.shared.record
     }
 
+    /// Returns whether the sealer with this mark made the row's seal.
     pub(crate) fn is_marked_by(&self, mark: Mark) -> bool {
         self.mark == Some(mark)
     }
@@ -272,6 +286,7 @@ impl ReadableRow {
         self.shared.seen.load(Ordering::Relaxed)
     }
 
+    /// Notes that this process saw it used at `now`.
     pub(crate) fn set_seen(&self, now: Timestamp) {
         self.shared.seen.store(now.as_unix(), Ordering::Relaxed);
     }
@@ -283,11 +298,12 @@ impl From<ReadableRow> for Row {
     }
 }
 
+/// Returns the next revision. It stays at the greatest, since databases keep it as a signed number.
 fn next_revision(revision: u64) -> u64 {
     revision.saturating_add(1).min(TokenRecord::MAX_REVISION)
 }
 
-/// Names the sealer that made or checked a row's seal.
+/// Names the sealer that made a row's seal.
 ///
 /// A row never gives its mark away, so only a sealer can mark rows with its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,33 @@
-//! The seal over a row. Without a key it can't be forged, not even by those who can write the
+//! The seal over a row. Without a key nobody can forge it, not even those who can write the
 //! database.
 //!
-//! A row carries a private mark once this engine has made its seal or found it correct. So a row
-//! that never left the process isn't checked twice.
+//! A row carries a private mark once this engine has sealed it. So a row that never left the
+//! process isn't checked.
+//!
+//! # What the seal prevents, and what not
+//!
+//! Those who can write the rows but hold no key can't make the engine accept a forged row. It
+//! accepts only what it once sealed itself, for this realm. They can still do this:
+//! - Delete rows. What was issued under a deleted token is no longer revoked with it.
+//! - Revoke rows, and change last uses. So idle time-outs don't bind them.
+//! - Bring back an earlier sealed version of a row, even of a token revoked since, while its key is
+//!   in the ring.
+//! - Insert rows without a right seal. These count towards an owner's limit, and hold their labels,
+//!   until they are revoked.
+//! - Set a row's revision to the greatest. Then it can only be revoked.
 //!
 //! # The bytes
 //!
-//! The stored seal is the byte `01`, the version, and then the 32 bytes of HMAC-SHA-256 over these
-//! bytes, under the key that the row names. Numbers are big-endian. A *text* is its length in bytes as a `u32`, then its UTF-8 bytes. An *option* is
-//! `00`, or `01` and the value. A *selection* is `00` for everything; or it is `01`, the number of
-//! items as a `u32`, and the items as texts in their stored forms, sorted by their bytes.
+//! The stored seal is 33 bytes: the version, which is the byte `01`, and an HMAC-SHA-256. The HMAC
+//! is computed over the bytes below, under the key that the row names. That key is the decoded
+//! bytes of the ring's base64.
+//!
+//! - Numbers are big-endian.
+//! - A *text* is its length in bytes as a `u32`, then its UTF-8 bytes.
+//! - An *option* is `00`, or `01` and the value.
+//! - A *selection* of everything is `00`.
+//! - Any other selection is `01`, the number of its items as a `u32`, and the items. Each is a text
+//!   in its stored form. They are sorted by their bytes.
 //!
 //! | | |
 //! |---|---|
@@ -48,10 +66,12 @@ pub(crate) struct Sealer {
 }
 
 impl Sealer {
+    /// Makes a sealer with a mark of its own.
     pub(crate) fn new(ring: KeyRing, realm: &str) -> Sealer {
         Sealer { ring, realm: realm.into(), mark: Mark::new() }
     }
 
+    /// Returns the key ring.
     pub(crate) fn ring(&self) -> &KeyRing {
         &self.ring
     }
@@ -65,11 +85,14 @@ impl Sealer {
     /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
     /// seal.
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
+        // The mark says that this sealer has computed the HMAC already. Whatever may change
+        // afterwards is either not sealed, or loses the mark.
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
         let record = row.record();
         let Some(stored) = record.seal_v1() else {
+            // Before the key is looked up: an unknown version may name its key in another way.
             let other = record.seal().map(|seal| seal.version());
             return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);
         };
@@ -80,7 +103,7 @@ impl Sealer {
         if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Wrong }
     }
 
-    /// Returns whether this sealer made or checked the row.
+    /// Returns whether this sealer has sealed the row.
     pub(crate) fn has_marked(&self, row: &ReadableRow) -> bool {
         row.is_marked_by(self.mark)
     }
@@ -90,6 +113,8 @@ impl Sealer {
     /// # Errors
     /// The result of the check. A revoked row is [`SealCheck::Wrong`], whatever its seal.
     pub(crate) fn intact<'a>(&self, row: &'a ReadableRow) -> Result<Intact<'a>, SealCheck> {
+        // Looked at first: a seal that was put back beside a revocation must not bring the token
+        // back.
         if row.record().revocation().is_some() {
             return Err(SealCheck::Wrong);
         }
@@ -118,26 +143,31 @@ impl Sealer {
         self.seal(row.record().clone().into_parts())
     }
 
+    /// Seals under the active key, and marks the row as made by this sealer.
     fn seal(&self, parts: RecordParts) -> ReadableRow {
         let key = self.ring.active();
+        // The key's id is among the sealed bytes, so no row can be moved to another key.
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
         let seal = Seal::of_v1(key.hmac(&encoding(&self.realm, &record)));
         ReadableRow::marked(record.changed(|parts| parts.seal = Some(seal)), self.mark)
     }
 }
 
-/// A record whose row was found intact. New seals are made from nothing else: to seal an unchecked
-/// row would make a forged one valid.
+/// A record whose row was found intact.
+///
+/// New seals are made from nothing else: sealing an unchecked row would make a forged one valid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Intact<'a>(&'a TokenRecord);
 
 impl<'a> Intact<'a> {
+    /// Returns the record that was found intact.
     pub(crate) fn record(self) -> &'a TokenRecord {
         self.0
     }
 }
 
-/// What a new seal may change of a row. Owner, digest and family never change.
+/// What a new seal may change of a row; `None` keeps what it has. Owner, digest and family never
+/// change.
 #[derive(Debug, Default)]
 pub(crate) struct SealChange {
     pub(crate) label: Option<Label>,
@@ -146,8 +176,10 @@ pub(crate) struct SealChange {
     pub(crate) successor: Option<TokenId>,
 }
 
-/// Returns the bytes that are sealed, see the table above. Different records, realms or keys never
-/// have the same bytes.
+/// Returns the bytes that are sealed: see the table above.
+///
+/// Different records, realms or keys never have the same bytes, because every part has its length
+/// or a fixed size.
 fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     let mut bytes = Encoding(Vec::with_capacity(256));
     bytes.0.extend(b"ats1");
@@ -178,6 +210,7 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.0
 }
 
+/// Writes the parts of a record one after the other.
 struct Encoding(Vec<u8>);
 
 impl Encoding {
@@ -189,6 +222,7 @@ impl Encoding {
         self.0.extend(instant.as_unix().to_be_bytes());
     }
 
+    /// Writes a length or a number of items.
     fn length(&mut self, length: usize) {
         #[expect(
             clippy::expect_used,

@@ -31,10 +31,12 @@
 //!
 //! # Reading back
 //!
-//! Whatever is read is checked like a value that the host makes. Every field must be there, also
-//! one that is `null`: access that is missing is an error, and does not mean everything.
+//! Whatever is read is checked like a value that the host makes. Every field must be there, even if
+//! it is `null`. Access that is missing is an error, and does not mean everything.
+//!
 //! An access with an unknown field is refused, because that field may be a limit that a newer
-//! version wrote. Other structs ignore unknown fields, except a policy.
+//! version wrote. A policy with an unknown field is refused, too. Other structs ignore unknown
+//! fields.
 //!
 //! ```
 //! use app_tokens::{Access, TokenView};
@@ -46,7 +48,7 @@
 //!
 //! # What has no shape
 //!
-//! A secret is shown once and not stored by accident:
+//! A secret is shown once. It can't be stored by accident:
 //!
 //! ```compile_fail,E0277
 //! fn is_written<T: serde::Serialize>() {}
@@ -77,7 +79,7 @@ use crate::text::{Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::{Prefix, TokenId};
 
-/// Reads a text, also one that the format hands out in pieces or owned, and parses it.
+/// Reads a text and parses it, also if the format hands it out in pieces or owned.
 struct Parsed<T>(&'static str, PhantomData<T>);
 
 impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parsed<T> {
@@ -92,7 +94,7 @@ impl<T: FromStr<Err: fmt::Display>> Visitor<'_> for Parsed<T> {
     }
 }
 
-/// What has a text by `Display` and `FromStr`.
+/// Writes a type by its `Display`, and reads it by its `FromStr`.
 macro_rules! as_text {
     ($($name:ty, $expected:literal;)+) => {$(
         impl Serialize for $name {
@@ -141,6 +143,7 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
+/// How a selection of everything is written.
 const ALL: &str = "all";
 
 impl<T: Serialize> Serialize for Selection<T> {
@@ -158,6 +161,7 @@ impl<'de, T: Deserialize<'de> + Ord> Deserialize<'de> for Selection<T> {
     }
 }
 
+/// Reads `all` or a list.
 struct Selected<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de> + Ord> Visitor<'de> for Selected<T> {
@@ -178,7 +182,8 @@ impl<'de, T: Deserialize<'de> + Ord> Visitor<'de> for Selected<T> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Selection<T>, A::Error> {
         let mut read = Vec::new();
         while let Some(item) = items.next_element()? {
-            // Here, and not only when the access is made, so that a long text fills no memory.
+            // Checked here and not only when the access is made, so that a long text fills no
+            // memory.
             if read.len() == Access::MAX_LISTED {
                 return Err(A::Error::custom(format_args!(
                     "the list has more than {} items",
@@ -191,6 +196,7 @@ impl<'de, T: Deserialize<'de> + Ord> Visitor<'de> for Selected<T> {
     }
 }
 
+/// The fields of an access. Each must be there: one that is missing may be a limit.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename = "Access")]
 struct AccessShape {
@@ -218,6 +224,7 @@ impl<'de> Deserialize<'de> for Attributes {
     }
 }
 
+/// Reads a map of texts. Refuses a key that occurs twice.
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {
@@ -230,6 +237,7 @@ impl<'de> Visitor<'de> for Pairs {
     fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Attributes, A::Error> {
         let mut attributes = Attributes::new();
         while let Some((key, value)) = pairs.next_entry::<String, String>()? {
+            // `with` would replace the first value without a word.
             if attributes.get(&key).is_some() {
                 return Err(A::Error::custom("the attributes have a key twice"));
             }
@@ -241,10 +249,12 @@ impl<'de> Visitor<'de> for Pairs {
 
 /// A length of time as people write it: `90 days`, `12h`, `1500 ms`.
 ///
-/// The units are milliseconds, seconds, minutes, hours, days, weeks, and years of 365 days, by
-/// their words or as `ms`, `s`, `m`, `min`, `h`, `d`, `w`, `y`. A month is no unit, since months
-/// differ. It prints in the largest unit of days and smaller that leaves no fraction. Fractions of
-/// a millisecond are cut.
+/// The units are milliseconds, seconds, minutes, hours, days, weeks, and years of 365 days. They
+/// are written as words or as `ms`, `s`, `m`, `min`, `h`, `d`, `w`, `y`. A month is not a unit,
+/// since months differ.
+///
+/// It prints in the largest unit up to days that leaves no fraction. Fractions of a millisecond are
+/// cut.
 ///
 /// ```
 /// use std::time::Duration;
@@ -260,7 +270,7 @@ pub struct Period(
     pub Duration,
 );
 
-/// A text that is no [`Period`].
+/// A text that is not a [`Period`], or a length of time that is too long to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a length of time: a number and milliseconds, seconds, minutes, hours, days, weeks or \
@@ -268,6 +278,7 @@ pub struct Period(
 )]
 pub struct NotAPeriod;
 
+/// A second in milliseconds, as the units after it are.
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -291,6 +302,7 @@ impl FromStr for Period {
             _ => return Err(NotAPeriod),
         };
         let number: u64 = number.parse().map_err(|_| NotAPeriod)?;
+        // In seconds if it can be, since a long period may have too many milliseconds.
         let period = if milliseconds < SECOND {
             Some(Duration::from_millis(number))
         } else {
@@ -304,7 +316,7 @@ impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
         let milliseconds = self.0.subsec_millis();
-        // The seconds may be so many that their milliseconds don't fit.
+        // A great number of seconds has no number of milliseconds that fits.
         if let Some(all) = seconds.checked_mul(SECOND).filter(|_| milliseconds > 0) {
             return write!(f, "{} ms", all.saturating_add(milliseconds.into()));
         }

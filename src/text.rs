@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why a text is refused. It never repeats the text.
+/// Why a text was refused. It never repeats the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} {problem}")]
 pub struct InvalidText {
@@ -21,7 +21,7 @@ impl InvalidText {
         self.what
     }
 
-    /// Returns what is wrong with it.
+    /// Returns what is wrong with the text.
     pub fn problem(&self) -> &TextProblem {
         &self.problem
     }
@@ -38,7 +38,7 @@ pub enum TextProblem {
     /// It is empty, or only white space.
     #[error("is empty")]
     Empty,
-    /// It has nothing that can be seen, only white space, fillers, joiners and marks.
+    /// It has nothing that can be seen: only white space, fillers, joiners and marks.
     #[error("has no visible character")]
     Invisible,
     /// It is longer than its limit.
@@ -53,17 +53,19 @@ pub enum TextProblem {
         /// The limit.
         max: usize,
     },
-    /// It has a forbidden character: a control character, a line separator, a bidirectional
-    /// override, or one outside the alphabet of its kind.
+    /// It has a forbidden character.
+    ///
+    /// These are control characters, line separators, bidirectional overrides and isolates, and
+    /// what is outside the alphabet of its kind.
     #[error("has a forbidden character at position {position}")]
     ForbiddenCharacter {
-        /// Where, in characters, counted from 0.
+        /// The character's place, counted in characters from 0.
         position: usize,
     },
     /// It doesn't have the form of its kind.
     #[error("is not {expected}")]
     Malformed {
-        /// The form.
+        /// The form that is expected.
         expected: &'static str,
     },
     /// It is a path with an empty, `.` or `..` segment.
@@ -74,6 +76,7 @@ pub enum TextProblem {
     BitsBeyondLength,
 }
 
+/// Lets an [`Owner`] be handed in where a text is checked.
 impl From<Infallible> for InvalidText {
     fn from(never: Infallible) -> InvalidText {
         match never {}
@@ -82,19 +85,27 @@ impl From<Infallible> for InvalidText {
 
 /// Whose tokens they are: the host's own, stable account id.
 ///
-/// It has 1 to 255 characters by the rules of a [`Label`], but white space around it is kept. Owners
-/// are compared byte for byte. Take an id that is never given to another account: if a login name is
-/// given to a new user, the tokens follow.
+/// It has 1 to 255 characters by the rules of a [`Label`], but white space around it is kept.
+/// Owners are compared byte for byte.
 ///
-/// Texts and numbers convert into it: `Owner::try_from("alice")`, `Owner::from(42_u64)`.
+/// **Take an id that is never given to another account.** If a login name is given to a new user,
+/// that user gets the tokens.
+///
+/// Texts and numbers convert into it:
+///
+/// ```
+/// use app_tokens::Owner;
+/// assert_eq!(Owner::from(42_u64), Owner::try_from("42")?);
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(Arc<str>);
 
-/// What the user calls a token: "My phone".
+/// What the user calls a token, such as "My phone".
 ///
 /// It has 1 to 128 characters, at least one of them visible. White space around it is cut. Control
-/// characters, line separators and bidirectional overrides are refused. Marks that scripts need are
-/// allowed: joiners, and the marks for a direction of writing.
+/// characters, line separators, and bidirectional overrides and isolates are refused. Marks that
+/// scripts need are allowed: joiners, and the marks for a direction of writing.
 ///
 /// Labels are compared byte for byte, also if the policy wants them unique. So "Phone" and "phone"
 /// differ, as do two spellings of "é", and two labels that differ in an invisible mark.
@@ -107,24 +118,31 @@ pub struct Label(Box<str>);
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Operator(Box<str>);
 
-/// Why a token was revoked: `"requested"`, `"password changed"`.
+/// Why a token was revoked, such as `"requested"` or `"password changed"`.
 ///
 /// It has 1 to 128 characters by the rules of a [`Label`]. White space around it is cut.
+///
+/// ```
+/// use app_tokens::Reason;
+/// let reason = Reason::new("password changed")?;
+/// assert_ne!(reason, Reason::REQUESTED);
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reason(Cow<'static, str>);
 
 impl Reason {
-    /// The owner asked for it, or an operator for them.
+    /// The owner asked for it, or an operator did for them.
     pub const REQUESTED: Reason = Reason(Cow::Borrowed("requested"));
     /// The token was found where it should not be.
     pub const LEAKED: Reason = Reason(Cow::Borrowed("leaked"));
-    /// The token was presented again after it was superseded.
+    /// A token of the line was presented again after it was superseded.
     pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
-    /// A rotation replaced the token before it was used, or revoked it with the token above it.
+    /// A rotation replaced the token before it was used, or revoked what was issued under the line.
     pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
-    /// The token under which it was issued was narrowed.
+    /// The token under which it was issued was narrowed, or got a sooner end.
     pub const NARROWED: Reason = Reason(Cow::Borrowed("narrowed"));
-    /// Its owner is being erased.
+    /// The token is being erased, or all tokens of its owner are.
     pub const FORGOTTEN: Reason = Reason(Cow::Borrowed("forgotten"));
 }
 
@@ -134,7 +152,7 @@ macro_rules! text_type {
             /// The longest text, in characters.
             pub const MAX_CHARS: usize = $max;
 
-            /// Makes one from a text.
+            /// Checks a text, and makes one of it.
             ///
             /// # Errors
             /// [`InvalidText`] if it is empty, invisible or too long, or has a forbidden character.
@@ -242,6 +260,7 @@ pub(crate) fn check_name(
     }
 }
 
+/// Returns what is wrong with a text by the rules of a label.
 fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.trim().is_empty() {
         return Some(TextProblem::Empty);
@@ -250,6 +269,7 @@ fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
     if text.len() > 4 * max || text.chars().count() > max {
         return Some(TextProblem::TooLong { max });
     }
+    // Before the test for visible characters, so that the error names the character.
     if let Some(position) = text.chars().position(is_forbidden) {
         return Some(TextProblem::ForbiddenCharacter { position });
     }
@@ -266,30 +286,34 @@ pub(crate) const MAX_CLIENT_CHARS: usize = 200;
 pub(crate) fn clean_client(client: &str) -> Cow<'_, str> {
     let end = client.char_indices().nth(MAX_CLIENT_CHARS).map_or(client.len(), |(end, _)| end);
     let head = &client[..end];
+    // The usual name is fit as it is, and is then not copied.
     if !head.contains(is_forbidden) {
         return Cow::Borrowed(head);
     }
+    // From the whole name and not from `head`: what is dropped makes room for more.
     client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()
 }
 
 /// Makes a text fit for one line of a log.
 ///
-/// Control characters, line separators and bidirectional overrides become spaces, and the rest is
-/// cut to `max` characters.
+/// Control characters, line separators and bidirectional overrides become spaces. The rest is cut
+/// to `max` characters.
 pub(crate) fn clean_line(text: &str, max: usize) -> String {
     text.chars().map(|c| if is_forbidden(c) { ' ' } else { c }).take(max).collect()
 }
 
-/// Returns whether a character is a control character, a line separator, or a bidirectional override
-/// or isolate. With these, a text could make the rest of a list read as something else.
+/// Returns whether a character is a control character, a line separator, or a bidirectional
+/// override or isolate.
+///
+/// With these, a text could make the rest of a list read as something else.
 fn is_forbidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns whether a character leaves a mark on a screen, and not only space or nothing.
 ///
-/// The list is Unicode's `Default_Ignorable_Code_Point`, with the format characters and letters that
-/// are drawn as blanks. The standard library has no such property.
+/// The list is Unicode's `Default_Ignorable_Code_Point`, with the format characters and letters
+/// that are drawn as blanks. The standard library has no such property.
 fn is_visible(c: char) -> bool {
     let is_blank = matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'

@@ -1,4 +1,4 @@
-//! [`Timestamp`]: an instant in whole UTC seconds.
+//! An instant in whole UTC seconds: [`Timestamp`].
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -10,8 +10,8 @@ use time::format_description::well_known::Rfc3339;
 
 /// An instant in whole UTC seconds, from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 ///
-/// It prints as RFC 3339 and parses from it. It has no time zone. Conversions cut fractions of a
-/// second.
+/// It prints as RFC 3339 and parses from it. Other offsets are converted to UTC, and fractions of a
+/// second are cut.
 ///
 /// ```
 /// use app_tokens::Timestamp;
@@ -22,7 +22,7 @@ use time::format_description::well_known::Rfc3339;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(
-    /// Seconds since 1970, plus one: with 0 left free, an `Option` or an `Expires` takes no more
+    /// Seconds since 1970, plus one. With 0 left free, an `Option` or an `Expires` takes no more
     /// room.
     NonZeroU64,
 );
@@ -33,9 +33,9 @@ pub struct Timestamp(
 pub struct OutOfCalendar;
 
 impl Timestamp {
-    /// 1970-01-01T00:00:00Z, the first instant.
+    /// The first instant, 1970-01-01T00:00:00Z.
     pub const MIN: Timestamp = Timestamp(NonZeroU64::MIN);
-    /// 9999-12-31T23:59:59Z, the last instant that RFC 3339 can write.
+    /// The last instant that RFC 3339 can write, 9999-12-31T23:59:59Z.
     pub const MAX: Timestamp = Timestamp(NonZeroU64::MIN.saturating_add(253_402_300_799));
 
     /// Makes an instant from seconds since 1970-01-01T00:00:00Z.
@@ -56,20 +56,22 @@ impl Timestamp {
 
     /// Returns `self + by`; `None` past [`Timestamp::MAX`]. Fractions of a second are cut.
     pub fn checked_add(self, by: Duration) -> Option<Timestamp> {
+        // The sum may pass the calendar without overflowing, so both are looked at.
         self.0.checked_add(by.as_secs()).map(Timestamp).filter(|sum| *sum <= Timestamp::MAX)
     }
 
-    /// Returns `self + by`, at most [`Timestamp::MAX`].
+    /// Returns `self + by`, at most [`Timestamp::MAX`]. Fractions of a second are cut.
     pub fn saturating_add(self, by: Duration) -> Timestamp {
         self.checked_add(by).unwrap_or(Timestamp::MAX)
     }
 
-    /// Returns `self - by`, at least [`Timestamp::MIN`].
+    /// Returns `self - by`, at least [`Timestamp::MIN`]. Fractions of a second are cut.
     pub fn saturating_sub(self, by: Duration) -> Timestamp {
         let left = NonZeroU64::new(self.0.get().saturating_sub(by.as_secs()));
         left.map_or(Timestamp::MIN, Timestamp)
     }
 
+    /// Converts into the calendar of the crate `time`.
     fn to_offset_date_time(self) -> OffsetDateTime {
         OffsetDateTime::UNIX_EPOCH + self.since(Timestamp::MIN)
     }
@@ -115,7 +117,7 @@ impl From<Timestamp> for SystemTime {
     }
 }
 
-/// With the feature `time`. Fractions of a second are cut.
+/// Converts from the crate `time`. Fractions of a second are cut.
 #[cfg(feature = "time")]
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 impl TryFrom<OffsetDateTime> for Timestamp {
@@ -125,7 +127,7 @@ impl TryFrom<OffsetDateTime> for Timestamp {
     }
 }
 
-/// With the feature `time`.
+/// Converts into the crate `time`.
 #[cfg(feature = "time")]
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 impl From<Timestamp> for OffsetDateTime {

@@ -9,13 +9,14 @@ use crate::event::{Event, Observer};
 ///
 /// The event's name is `app_tokens.` and a word, such as `app_tokens.issued`. The fields are those
 /// of the [`Event`], with a token by its id, owner and label. A field without a value is left out.
-/// There is no secret, digest or seal among them. Owners, labels, addresses and clients are
+///
+/// There is no secret, digest or seal among the fields. Owners, labels, addresses and clients are
 /// personal data.
 ///
 /// | level | events |
 /// |---|---|
 /// | error | `usage_not_written`, `not_purged`; `denied` of a row that was tampered with |
-/// | warn | `outside_network`, `reused`; every change whose outcome is uncertain |
+/// | warn | `outside_network`, `reused`; every change whose outcome is uncertain, but `purged` |
 /// | info | all other changes, `first_use`, `new_address`, `examined`, `denied` |
 /// | debug | `purged`; `denied` of a text that is mistyped or unknown |
 ///
@@ -32,7 +33,7 @@ use crate::event::{Event, Observer};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingObserver;
 
-/// The level of an event is fixed at compile time, so each level is a call of its own.
+/// Emits one event. The level must be known at compile time, so each level is a call of its own.
 macro_rules! emit {
     (at $level:ident, $name:literal, $($field:tt)*) => {
         tracing::event!(
@@ -85,7 +86,8 @@ impl Observer for TracingObserver {
                 }
                 match reason {
                     DenialReason::Tampered => denied!(ERROR),
-                    // Anyone can send these, as many as they like.
+                    // At a level that most hosts leave off: anyone can send as many of these as
+                    // they like.
                     DenialReason::Mistyped | DenialReason::Unknown => denied!(DEBUG),
                     _ => denied!(INFO),
                 }
@@ -123,7 +125,7 @@ impl Observer for TracingObserver {
             Event::NotPurged { error } => {
                 emit!(at ERROR, "not_purged", %error, "dead rows not purged");
             }
-            // Purging is a chore: an uncertain one is done again.
+            // An uncertain purge is no reason to warn: the next one does the rest.
             Event::Purged { count, is_certain } => {
                 emit!(at DEBUG, "purged", count, is_certain, "dead rows purged");
             }

@@ -1,4 +1,4 @@
-//! [`InTransaction`]: issuing and revoking inside a transaction of the host.
+//! Issuing and revoking inside a transaction of the host: [`InTransaction`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::token::TokenId;
 
 /// The engine inside an open transaction of the host.
 ///
-/// For example, an account and its first token are created together, or neither is. Made by
+/// For example, an account and its first token are created together, or both are not. Made by
 /// [`TokenAuthority::in_transaction`].
 ///
-/// What is done here takes effect when the host commits: only then a new token authenticates, and a
-/// revoked one is denied everywhere. If a call fails, or its future is dropped, roll back.
+/// What is done here takes effect when the host commits. Only then does a new token authenticate,
+/// and a revoked one is denied everywhere. If a call fails, or its future is dropped, roll back.
 ///
-/// Events wait until the host sends them ([`into_events`](InTransaction::into_events)).
+/// Events wait until the host sends them: see [`into_events`](InTransaction::into_events).
 /// `store::SqliteTransaction` and `store::PostgresTransaction` have complete examples.
 ///
 /// ```
@@ -47,8 +47,9 @@ pub struct InTransaction<T> {
 impl<S: TokenStore> TokenAuthority<S> {
     /// Opens the engine inside a transaction of the host, on the same tables.
     ///
-    /// `transaction` is a store over it, as `store::SqliteTransaction` and
-    /// `store::PostgresTransaction` are.
+    /// `transaction` is a store over it, such as `store::SqliteTransaction` or
+    /// `store::PostgresTransaction`. The policy, the keys, the clock and the log of uses stay those
+    /// of this authority.
     pub fn in_transaction<T: TokenStore>(&self, transaction: T) -> InTransaction<T> {
         let events = Arc::new(EventBuffer::default());
         InTransaction { tokens: self.buffered(transaction, events.clone()), events }
@@ -56,18 +57,18 @@ impl<S: TokenStore> TokenAuthority<S> {
 }
 
 impl<T: TokenStore> InTransaction<T> {
-    /// Issues a token, as [`TokenAuthority::issue`] does. Show it only after the commit.
+    /// Issues a token, like [`TokenAuthority::issue`]. Show it only after the commit.
     ///
     /// # Errors
-    /// Those of [`TokenAuthority::issue`].
+    /// [`IssueError`], as for [`TokenAuthority::issue`]. Roll back then.
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         self.tokens.issue(new).await
     }
 
-    /// Revokes a token, as [`TokenAuthority::revoke`] does.
+    /// Revokes a token and its whole line, like [`TokenAuthority::revoke`].
     ///
     /// # Errors
-    /// Those of [`TokenAuthority::revoke`].
+    /// [`ManageError`], as for [`TokenAuthority::revoke`]. Roll back then.
     pub async fn revoke(
         &self,
         by: impl Into<Actor>,
@@ -77,10 +78,10 @@ impl<T: TokenStore> InTransaction<T> {
         self.tokens.revoke(by, id, reason).await
     }
 
-    /// Revokes all tokens that match, as [`TokenAuthority::revoke_matching`] does.
+    /// Revokes all tokens that match, like [`TokenAuthority::revoke_matching`].
     ///
     /// # Errors
-    /// Those of [`TokenAuthority::revoke_matching`].
+    /// [`ManageError`], as for [`TokenAuthority::revoke_matching`]. Roll back then.
     pub async fn revoke_matching(
         &self,
         by: impl Into<Actor>,
@@ -103,6 +104,8 @@ impl<T> fmt::Debug for InTransaction<T> {
 }
 
 /// The events of a transaction that are not sent yet.
+///
+/// Send them after the commit. After a rollback drop them: what they report did not happen.
 #[must_use = "send them after the commit; drop them after a rollback"]
 pub struct UnsentEvents {
     events: Vec<BufferedEvent>,
@@ -110,7 +113,7 @@ pub struct UnsentEvents {
 }
 
 impl UnsentEvents {
-    /// Sends the events to the observer. Call it after the commit.
+    /// Sends the events to the observer, in their order. Call it after the commit.
     pub fn send(self) {
         for event in &self.events {
             event::emit(self.observer.as_deref(), &event.as_event());

@@ -1,4 +1,4 @@
-//! Upkeep: last uses are written and dead rows are purged, from time to time.
+//! Upkeep: writes last uses and purges dead rows from time to time.
 
 use std::fmt;
 #[cfg(feature = "tokio")]
@@ -14,17 +14,18 @@ use crate::store::StoreError;
 use crate::store::TokenStore;
 use crate::timestamp::Timestamp;
 
-/// How long after a purge the next one is due.
+/// How long after a purge the next one is due: a day.
 const PURGE_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Writes the uses that are not written yet. [`Upkeep`] calls it from time to time.
     ///
-    /// If a write is delayed by more than five minutes, for example because the machine was
-    /// suspended, it may overwrite later uses with earlier ones.
+    /// If a write is delayed by more than five minutes, it may overwrite later uses with earlier
+    /// ones. That can happen if the machine was suspended.
     ///
     /// # Errors
-    /// [`Failed`] if the store fails. What it did not write is kept for the next call.
+    /// [`Failed`] if the store fails, also reported as [`Event::UsageNotWritten`]. What it did not
+    /// write is kept for the next call.
     pub async fn flush_usage(&self) -> Result<(), Failed> {
         let flushed = self.usage().flush(self.store(), self.now()).await.map_err(Failed::from);
         if let Err(error) = &flushed {
@@ -33,8 +34,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         flushed
     }
 
-    /// Attaches the upkeep: it writes last uses and purges dead rows. Keep it while tokens are in
-    /// use.
+    /// Attaches the upkeep, which writes last uses and purges dead rows. Keep it while tokens are
+    /// in use.
     pub fn upkeep(&self) -> Upkeep<S>
     where
         S: Clone,
@@ -47,7 +48,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 /// Writes last uses and purges dead rows: in a task, or when the host calls [`once`](Self::once).
 ///
 /// Made by [`TokenAuthority::upkeep`]. Under a policy with an idle time-out, the authority works
-/// only while it is attached. Without it, a restart would lose the uses that keep tokens alive.
+/// only while it is attached. Without it, a restart would lose the uses that keep tokens from going
+/// idle.
 ///
 /// ```
 /// # use app_tokens::TokenAuthority;
@@ -62,14 +64,15 @@ impl<S: TokenStore> TokenAuthority<S> {
 #[must_use = "last uses are written only by it: keep it, and call `once` now and then"]
 pub struct Upkeep<S: TokenStore + Clone> {
     tokens: TokenAuthority<S>,
+    /// When the last purge that succeeded began; `None` before the first.
     last_purge: Mutex<Option<Timestamp>>,
 }
 
 impl<S: TokenStore + Clone> Upkeep<S> {
     /// Writes the uses that are not written yet. Purges dead rows if it has not done so for a day.
     ///
-    /// Call it about once a minute, and before the process ends. Its first call purges, too. A
-    /// failure of one does not keep the other from being done.
+    /// Call it about once a minute, and before the process ends. Its first call purges, too. If one
+    /// of the two fails, the other is still done.
     ///
     /// # Errors
     /// [`Failed`] if the store fails, also reported as [`Event::UsageNotWritten`] or
@@ -80,7 +83,9 @@ impl<S: TokenStore + Clone> Upkeep<S> {
         flushed.and(purged)
     }
 
+    /// Purges, and notes when it began.
     async fn purge(&self) -> Result<(), Failed> {
+        // The beginning counts, so that a long purge does not put off the next one.
         let begun = self.tokens.now();
         let purged = self.tokens.purge().await;
         match &purged {
@@ -90,10 +95,11 @@ impl<S: TokenStore + Clone> Upkeep<S> {
         purged.map(|_| ())
     }
 
+    /// Returns whether a day has passed since the last purge that succeeded began.
     fn is_purge_due(&self) -> bool {
         let now = self.tokens.now();
         let last = *self.last_purge.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back must not put it off.
+        // A clock that was set back must not put the purge off until it has caught up.
         last.is_none_or(|last| now < last || now >= last.saturating_add(PURGE_PERIOD))
     }
 }
@@ -127,10 +133,25 @@ impl<S: TokenStore + Clone + 'static> Upkeep<S> {
     /// [`Event::UsageNotWritten`] or [`Event::NotPurged`]. After that a write is tried again in a
     /// minute, and a purge in five.
     ///
-    /// Call it on a tokio runtime with time enabled.
+    /// ```
+    /// # use app_tokens::TokenAuthority;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let upkeep = tokens.upkeep().spawn();
+    /// // … serve until the process is told to end
+    /// upkeep.stop().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime, as [`tokio::spawn`] does. Its tasks panic if the runtime
+    /// has no time enabled.
     pub fn spawn(self) -> UpkeepTask {
         let (stop, stopped) = tokio::sync::watch::channel(());
         let upkeep = Arc::new(self);
+        // Two tasks, since a purge may take long, and uses must be written meanwhile.
         let purging = tokio::spawn({
             let (upkeep, stopped) = (upkeep.clone(), stopped.clone());
             async move {
@@ -155,13 +176,16 @@ impl<S: TokenStore + Clone + 'static> Upkeep<S> {
     }
 }
 
-/// Sleeps, and returns whether the task shall go on. It is stopped when the sender is dropped.
+/// Sleeps, and returns whether the task shall go on. Dropping the sender stops it.
 #[cfg(feature = "tokio")]
 async fn sleep(period: Duration, mut stopped: tokio::sync::watch::Receiver<()>) -> bool {
     tokio::time::timeout(period, stopped.changed()).await.is_err()
 }
 
 /// The tasks of [`Upkeep::spawn`]. If dropped, they write last uses once more and end.
+///
+/// That last write needs the runtime, which a process that ends may not give it: call
+/// [`stop`](Self::stop) instead.
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 #[must_use = "the upkeep ends when this is dropped"]
@@ -169,6 +193,7 @@ async fn sleep(period: Duration, mut stopped: tokio::sync::watch::Receiver<()>) 
 pub struct UpkeepTask {
     /// `None` once it is stopped.
     stop: Mutex<Option<tokio::sync::watch::Sender<()>>>,
+    /// `None` once a caller has its result. An async lock, because it is held while `stop` waits.
     flushing: tokio::sync::Mutex<Option<tokio::task::JoinHandle<Result<(), Failed>>>>,
     purging: tokio::task::AbortHandle,
 }
@@ -181,7 +206,7 @@ impl UpkeepTask {
     /// again, or from several places at once, is no error.
     ///
     /// # Errors
-    /// [`Failed`] if the last write failed. Only the first call that waited to the end is told.
+    /// [`Failed`] if the last write failed. Only the first call that waits to the end receives it.
     pub async fn stop(&self) -> Result<(), Failed> {
         drop(self.stop.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.purging.abort();
@@ -189,7 +214,8 @@ impl UpkeepTask {
         let Some(task) = flushing.as_mut() else {
             return Ok(());
         };
-        // Taken out only after it has ended: this future may be dropped while it waits.
+        // Taken out only after it has ended: if this future is dropped while it waits, another call
+        // can still wait for it.
         let ended = task.await;
         *flushing = None;
         ended.unwrap_or_else(|error| Err(StoreError::unknown(error).into()))

@@ -1,4 +1,4 @@
-//! What a host is shown: [`TokenView`], pages of them, and reports on a reseal.
+//! What a host is shown: [`TokenView`], pages of them, and reports of a check and a reseal.
 
 use std::fmt;
 
@@ -40,12 +40,14 @@ pub struct TokenView {
 }
 
 impl TokenView {
+    /// Makes a view of a record. `own_use` is the use that this process has not written yet.
     pub(crate) fn new(
         record: &TokenRecord,
         status: Option<Status>,
         own_use: Option<LastUse>,
     ) -> TokenView {
         let stored_at = record.last_use().map(|last_use| last_use.at);
+        // `None` is less than any instant, so a first use is later than none.
         let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;
         // Destructured without `..`, so that a new fact is shown or left out on purpose.
         let RecordParts {
@@ -85,75 +87,77 @@ impl TokenView {
         }
     }
 
-    /// The public half of the token's text. By it, a holder finds their token in a list.
+    /// Returns the public half of the token's text. By it, a holder finds their token in a list.
     pub fn id(&self) -> TokenId {
         self.id
     }
 
-    /// The owner.
+    /// Returns the owner.
     pub fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// The label that the owner gave it.
+    /// Returns the label that the owner gave it.
     pub fn label(&self) -> &Label {
         &self.label
     }
 
-    /// The access: what it may do.
+    /// Returns the access: what the token may do.
     pub fn access(&self) -> &Access {
         &self.access
     }
 
-    /// The host's own facts about it.
+    /// Returns the host's own facts about the token.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
     }
 
-    /// The operator who issued it for its owner; `None` if the owner did.
+    /// Returns the operator who issued it for its owner; `None` if the owner did.
     pub fn issued_by(&self) -> Option<&Operator> {
         self.issued_by.as_ref()
     }
 
-    /// When it was issued.
+    /// Returns when it was issued.
     pub fn created_at(&self) -> Timestamp {
         self.created_at
     }
 
-    /// When it expires.
+    /// Returns when it expires.
     pub fn expires(&self) -> Expires {
         self.expires
     }
 
-    /// The id of the first token of its line of rotations.
+    /// Returns the id of the first token of its line of rotations.
     pub fn family(&self) -> TokenId {
         self.family
     }
 
-    /// The token that superseded it, if it was rotated.
+    /// Returns the token that superseded it; `None` if it was not rotated.
     pub fn successor(&self) -> Option<TokenId> {
         self.successor
     }
 
-    /// The family of the token under which it was issued, if there is one.
+    /// Returns the family of the token under which it was issued; `None` if under none.
     pub fn derived_from(&self) -> Option<TokenId> {
         self.derived_from
     }
 
-    /// When, why and by whom it was revoked; `None` if it was not.
+    /// Returns when, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.revocation.as_ref()
     }
 
-    /// When it was last used; `None` if never.
+    /// Returns its last use; `None` if there was none.
     pub fn last_use(&self) -> Option<&LastUse> {
         self.last_use.as_ref()
     }
 
-    /// Whether it would authenticate now, and if not, why.
+    /// Returns whether the token would authenticate now, and if not, why.
     ///
-    /// `None` if the engine can't tell: the ring lacks the key of the row's seal, or the clock is
-    /// more than five minutes before `created_at`.
+    /// `None` if the engine can't tell:
+    /// - The ring lacks the key of the row's seal.
+    /// - The seal has a version that this build doesn't know.
+    /// - The clock is more than five minutes before `created_at`.
     pub fn status(&self) -> Option<Status> {
         self.status
     }
@@ -173,21 +177,23 @@ pub struct Examined {
 }
 
 impl Examined {
+    /// Makes the answer.
     pub(crate) fn new(id: TokenId, status: Status, revocation: Option<Revocation>) -> Examined {
         Examined { id, status, revocation }
     }
 
-    /// The public half of the token's text.
+    /// Returns the public half of the token's text.
     pub fn id(&self) -> TokenId {
         self.id
     }
 
-    /// Whether it would authenticate now, and if not, why. Where it may be used from is not asked.
+    /// Returns whether the token would authenticate now, and if not, why. Its networks are not
+    /// looked at.
     pub fn status(&self) -> Status {
         self.status
     }
 
-    /// When, why and by whom it was revoked; `None` if it was not.
+    /// Returns when, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.revocation.as_ref()
     }
@@ -207,7 +213,7 @@ pub struct OwnerTokens {
 }
 
 impl OwnerTokens {
-    /// How many tokens it has at most.
+    /// The most tokens that it holds.
     pub const MAX_TOKENS: usize = 1000;
 }
 
@@ -230,33 +236,36 @@ pub struct ResealProgress {
 pub struct ResealReport {
     /// How many rows were resealed under the active key.
     pub moved: u64,
-    /// The ids of those among them whose old seals could not be checked, because the key is lost.
+    /// The ids of the resealed rows whose old seals could not be checked, because their key is
+    /// lost.
     pub trusted: Vec<TokenId>,
     /// The ids of rows that are damaged or not as the engine wrote them.
     ///
     /// They were left as they are, and never authenticate.
     pub tampered: Vec<TokenId>,
-    /// How many rows each other key still seals. A key that is not listed may be retired.
+    /// How many rows each other key still seals. A key that is not listed may be retired, if every
+    /// host seals under the new active key.
     pub left: Vec<(KeyId, u64)>,
 }
 
-/// What [`TokenAuthority::check`](crate::TokenAuthority::check) found. It prints what a log should
-/// have, without secrets.
+/// What [`TokenAuthority::check`](crate::TokenAuthority::check) found. It prints as the lines for a
+/// log, without secrets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct CheckReport {
     /// The realm that the seals were checked for.
     pub realm: Box<str>,
-    /// The keys that unrevoked rows are sealed under and that the ring lacks. Beside each the number
-    /// of its rows, 500 at most. Their tokens fail.
+    /// The keys that unrevoked rows are sealed under and that the ring lacks, each with the number
+    /// of its rows, up to 500. Their tokens fail.
     pub under_missing_keys: Vec<(KeyId, u64)>,
-    /// The ids of rows that are not as the engine wrote them for this realm. Their tokens are denied.
+    /// The ids of rows that are not as the engine wrote them for this realm. Their tokens are
+    /// denied.
     ///
-    /// If these are all rows, the realm is most likely another than the one they were sealed for.
+    /// If these are all rows, they were most likely sealed for another realm.
     pub tampered: Vec<TokenId>,
-    /// The ids of rows whose seals have a version that this program does not know, and the version.
-    /// Their tokens fail.
+    /// The ids of rows whose seals have a version that this program does not know, and that
+    /// version. Their tokens fail.
     pub unknown_versions: Vec<(TokenId, u8)>,
     /// The ids of damaged rows. Their tokens are denied.
     pub damaged: Vec<TokenId>,
@@ -269,10 +278,10 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// About how many rows a check reads at most.
+    /// How many rows a check reads at most, beside those under keys that the ring lacks.
     pub const MAX_ROWS: u64 = 2000;
 
-    /// Returns whether nothing was found.
+    /// Returns whether nothing was found. Rows that were not read may still be wrong.
     pub fn is_sound(&self) -> bool {
         self.under_missing_keys.is_empty()
             && self.tampered.is_empty()
@@ -282,7 +291,7 @@ impl CheckReport {
     }
 }
 
-/// One line for each finding, and a last one that says how many rows were read.
+/// Writes the findings, one a line, and last how many rows were read.
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (key_id, rows) in &self.under_missing_keys {
@@ -321,7 +330,25 @@ impl fmt::Display for CheckReport {
     }
 }
 
-/// A page of a list.
+/// A page of a list, made by [`TokenAuthority::list`](crate::TokenAuthority::list).
+///
+/// ```
+/// # use app_tokens::TokenAuthority;
+/// use app_tokens::store::{Filter, Page};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let tokens = TokenAuthority::in_memory("acme")?;
+/// let mut page = Some(Page::first(100));
+/// while let Some(this) = page {
+///     let listed = tokens.list(&Filter::every_token(), this).await?;
+///     for token in &listed.tokens {
+///         println!("{} {}", token.id(), token.label());
+///     }
+///     page = listed.next.map(|id| this.after(id));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenPage {
@@ -329,7 +356,7 @@ pub struct TokenPage {
     pub tokens: Vec<TokenView>,
     /// The ids of damaged rows. They never authenticate: revoke or forget them.
     pub damaged: Vec<TokenId>,
-    /// The `after` of the next [`Page`](crate::store::Page); `None` after the last.
+    /// The `after` of the next [`Page`](crate::store::Page); `None` after the last page.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     pub next: Option<TokenId>,
 }

@@ -1,4 +1,4 @@
-//! From where a token may be used: [`Network`].
+//! Blocks of IP addresses that a token may be used from: [`Network`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,11 +9,11 @@ use crate::text::{InvalidText, TextProblem};
 
 /// A block of IP addresses, version 4 or 6.
 ///
-/// It parses from an address, or an address and a length: `192.0.2.7`, `10.0.0.0/8`,
-/// `2001:db8::/32`. It prints with the length, and is stored like that.
+/// It parses from an address, or from an address and a length: `192.0.2.7`, `10.0.0.0/8`,
+/// `2001:db8::/32`. It prints with the length, as in `192.0.2.7/32`, and is stored in that form.
 ///
-/// An IPv4-mapped address (`::ffff:192.0.2.7`) counts as IPv4, and so does a block of them. A block
-/// of version 6 never covers an address of version 4, not even `::/0`.
+/// An IPv4-mapped address (`::ffff:192.0.2.7`, RFC 4291, section 2.5.5.2) counts as IPv4. So does a
+/// block of them. A block of version 6 never covers an IPv4 address, not even `::/0`.
 ///
 /// ```
 /// use app_tokens::Network;
@@ -30,10 +30,11 @@ pub struct Network {
 }
 
 impl Network {
-    /// Makes a block from its first address and the length of its prefix, in bits.
+    /// Makes a block from its first address and the length of its prefix in bits: 0 to 32 for IPv4,
+    /// 0 to 128 for IPv6.
     ///
     /// # Errors
-    /// [`InvalidText`] if the length is past that of the address, or if the address has bits set
+    /// [`InvalidText`] if the length is too great for the address, or if the address has bits set
     /// beyond the length.
     pub fn new(address: IpAddr, length: u8) -> Result<Network, InvalidText> {
         let invalid = |problem| InvalidText::new(WHAT, problem);
@@ -44,7 +45,8 @@ impl Network {
             return Err(invalid(TextProblem::BitsBeyondLength));
         }
         Ok(match address {
-            // All bits of the mapping are within the length: else one of them were a bit beyond it.
+            // The length is at least 96 here. Otherwise a bit of the mapping would be set beyond
+            // it, which is refused above.
             IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
                 Network { address: address.to_canonical(), length: length - MAPPED }
             }
@@ -52,23 +54,25 @@ impl Network {
         })
     }
 
-    /// Returns the first address.
+    /// Returns the first address of the block.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// Returns the length of the prefix, in bits.
+    /// Returns the length of the prefix in bits.
     pub fn prefix_length(&self) -> u8 {
         self.length
     }
 
     /// Returns whether the address lies in the block.
+    ///
+    /// An IPv4-mapped address is looked for as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.length) == self.address
     }
 
-    /// Returns whether every address of `other` lies in the block.
+    /// Returns whether every address of `other` lies in this block.
     pub fn includes(&self, other: &Network) -> bool {
         self.length <= other.length && self.contains(other.address)
     }
@@ -78,9 +82,10 @@ const WHAT: &str = "network";
 const MALFORMED: TextProblem = TextProblem::Malformed {
     expected: "an address, or an address and a length, such as 10.0.0.0/8",
 };
-/// How many bits `::ffff:0:0` has in front of an IPv4 address.
+/// The bits of `::ffff:0:0` in front of an IPv4 address.
 const MAPPED: u8 = 96;
 
+/// Returns how many bits an address of this version has.
 const fn bits_of(address: IpAddr) -> u8 {
     match address {
         IpAddr::V4(_) => 32,
@@ -88,11 +93,12 @@ const fn bits_of(address: IpAddr) -> u8 {
     }
 }
 
-/// Clears the bits beyond the length.
+/// Clears the bits of an address beyond the length.
 fn masked(address: IpAddr, length: u8) -> IpAddr {
     let cleared = u32::from(bits_of(address).saturating_sub(length));
     match address {
         IpAddr::V4(v4) => {
+            // A shift by all 32 bits would overflow, so the mask of a block of length 0 is 0.
             let mask = u32::MAX.checked_shl(cleared).unwrap_or(0);
             Ipv4Addr::from_bits(v4.to_bits() & mask).into()
         }
@@ -116,7 +122,7 @@ impl FromStr for Network {
         let Some(length) = length else {
             return Network::new(address, bits_of(address));
         };
-        // One spelling only: `u8` would also parse `+8` and `08`.
+        // Only one spelling is accepted, since `u8` would also parse `+8` and `08`.
         let number: u8 = length.parse().map_err(|_| malformed())?;
         if number.to_string() != length {
             return Err(malformed());
@@ -125,7 +131,7 @@ impl FromStr for Network {
     }
 }
 
-/// Networks are in the order of their stored forms, so that lists of them are sealed in it.
+/// Orders networks by their stored texts, because a list of them is sealed in that order.
 impl Ord for Network {
     fn cmp(&self, other: &Network) -> Ordering {
         if self == other {

@@ -1,20 +1,22 @@
-//! What a token may act on: [`Resource`], an exact name, a subtree or a prefix.
+//! Resources that a token may act on ([`Resource`]): an exact name, a subtree or a prefix.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::text::{InvalidText, TextProblem, check_name};
 
-/// A resource that a token may act on, or many of them.
+/// Names one resource that a token may act on, or many.
 ///
-/// There are three kinds. Names are compared byte for byte: if a host has several names for one
-/// thing, it must choose one of them first.
+/// There are three kinds:
 ///
 /// | | matches |
 /// |---|---|
 /// | [`Resource::exact`] | this name, whatever it contains |
 /// | [`Resource::under`] | this path and what is below it, by `/` |
 /// | [`Resource::prefix`] | every name that begins with this text |
+///
+/// Names are compared byte for byte. If the host has several names for one thing, it must choose
+/// one before it asks.
 ///
 /// A *segment* is what stands between two `/`; one leading and one trailing `/` make no segment. A
 /// name with an empty, `.` or `..` segment matches no subtree and no prefix, because a file system
@@ -30,16 +32,16 @@ use crate::text::{InvalidText, TextProblem, check_name};
 /// assert_eq!(docs.to_string(), "under:docs");
 /// # Ok::<(), app_tokens::InvalidText>(())
 /// ```
-// Kept in its stored form, so that its order is the one of the sealed bytes.
+// Kept in its stored form, so that its order is that of the sealed bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Resource(Box<str>);
 
 /// The kind of a [`Resource`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceKind {
-    /// One name.
+    /// One name, literally.
     Exact,
-    /// A path and what is below it.
+    /// A path and everything below it.
     Under,
     /// Every name that begins with a text.
     Prefix,
@@ -49,10 +51,11 @@ impl Resource {
     /// The longest name, path or text, in characters.
     pub const MAX_CHARS: usize = 255;
 
-    /// Names one resource. Nothing in the name has a special meaning.
+    /// Names one resource. No character of the name has a special meaning.
     ///
     /// # Errors
-    /// [`InvalidText`] if it is empty, too long or has a control character.
+    /// [`InvalidText`] if the name is empty, longer than [`Resource::MAX_CHARS`] or has a control
+    /// character.
     pub fn exact(name: impl AsRef<str>) -> Result<Resource, InvalidText> {
         Resource::new(ResourceKind::Exact, name.as_ref())
     }
@@ -60,8 +63,8 @@ impl Resource {
     /// Names a path and everything below it. One trailing `/` is cut; a leading one counts.
     ///
     /// # Errors
-    /// [`InvalidText`] if it is empty or `/`, has an empty, `.` or `..` segment, is too long, or has
-    /// a control character.
+    /// [`InvalidText`] if the path is empty or `/`, or has an empty, `.` or `..` segment. Also if
+    /// it is longer than [`Resource::MAX_CHARS`] or has a control character.
     pub fn under(path: impl AsRef<str>) -> Result<Resource, InvalidText> {
         let path = path.as_ref();
         let cut = path.strip_suffix('/').unwrap_or(path);
@@ -76,11 +79,13 @@ impl Resource {
     /// For paths use [`Resource::under`]: the prefix `docs` also matches `docs-private`.
     ///
     /// # Errors
-    /// [`InvalidText`] if it is empty, too long or has a control character.
+    /// [`InvalidText`] if the text is empty, longer than [`Resource::MAX_CHARS`] or has a control
+    /// character.
     pub fn prefix(text: impl AsRef<str>) -> Result<Resource, InvalidText> {
         Resource::new(ResourceKind::Prefix, text.as_ref())
     }
 
+    /// Checks the text, and puts the kind in front of it.
     fn new(kind: ResourceKind, text: &str) -> Result<Resource, InvalidText> {
         check_name(text, Resource::MAX_CHARS, |c| !c.is_control())
             .map_err(|problem| InvalidText::new(WHAT, problem))?;
@@ -92,17 +97,17 @@ impl Resource {
         self.split().0
     }
 
-    /// Returns the name, the path or the text, without the kind.
+    /// Returns the name, path or text without the kind.
     pub fn text(&self) -> &str {
         self.split().1
     }
 
-    /// Returns the stored form.
+    /// Returns the stored form, such as `under:docs`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns whether it means the resource with this name.
+    /// Returns whether the resource with this name is meant.
     pub fn matches(&self, name: &str) -> bool {
         match self.split() {
             (ResourceKind::Exact, text) => name == text,
@@ -111,12 +116,13 @@ impl Resource {
         }
     }
 
-    /// Returns whether it matches everything that `other` matches.
+    /// Returns whether this matches everything that `other` matches.
     pub fn includes(&self, other: &Resource) -> bool {
         match (self.split(), other.split()) {
             (_, (ResourceKind::Exact, name)) => self.matches(name),
             ((ResourceKind::Exact, _), _) => false,
-            // `prefix:docs` is not below `docs`, since it matches `docs-private`; `prefix:docs/` is.
+            // `prefix:docs` also matches `docs-private`, so `under:docs` does not include it. It
+            // does include `prefix:docs/`.
             ((ResourceKind::Under, path), (ResourceKind::Prefix, text)) => {
                 text.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
             }
@@ -127,6 +133,7 @@ impl Resource {
         }
     }
 
+    /// Takes the stored form apart into kind and text.
     fn split(&self) -> (ResourceKind, &str) {
         // The three tags differ in their first letters.
         let kind = match self.0.as_bytes().first() {
@@ -141,6 +148,7 @@ impl Resource {
 const WHAT: &str = "resource";
 
 impl ResourceKind {
+    /// Returns what the stored form begins with.
     const fn tag(self) -> &'static str {
         match self {
             ResourceKind::Exact => "exact:",
@@ -150,6 +158,7 @@ impl ResourceKind {
     }
 }
 
+/// Returns whether a name is the path itself or lies below it.
 fn is_at_or_below(path: &str, name: &str) -> bool {
     name.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

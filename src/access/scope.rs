@@ -1,13 +1,13 @@
-//! The names of scopes: [`Scope`], and the host's own enum of them, [`ScopeName`].
+//! Names of scopes: [`Scope`], and the host's own enum of them, [`ScopeName`].
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::text::{InvalidText, check_name};
 
-/// The name of a scope: RFC 6749's `scope-token`, at most 128 characters.
+/// The name of a scope: a `scope-token` of RFC 6749, section 3.3, of at most 128 characters.
 ///
-/// It has printable ASCII characters without space, `"` and `\`.
+/// Its characters are printable ASCII without space, `"` and `\`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Scope(Box<str>);
 
@@ -15,10 +15,11 @@ impl Scope {
     /// The longest name, in characters.
     pub const MAX_CHARS: usize = 128;
 
-    /// Makes one from a name.
+    /// Makes a scope from its name.
     ///
     /// # Errors
-    /// [`InvalidText`] if it is empty, too long or has a character that no scope may have.
+    /// [`InvalidText`] if the name is empty, longer than [`Scope::MAX_CHARS`] or has a character
+    /// that no scope may have.
     pub fn new(name: impl AsRef<str>) -> Result<Scope, InvalidText> {
         let name = name.as_ref();
         check_name(name, Scope::MAX_CHARS, is_of_scope_token)
@@ -32,7 +33,9 @@ impl Scope {
     }
 }
 
-/// RFC 6749, 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E )
+/// Returns whether a scope may have this character.
+///
+/// RFC 6749, section 3.3: `scope-token = 1*( %x21 / %x23-5B / %x5D-7E )`.
 pub(crate) fn is_of_scope_token(c: char) -> bool {
     c.is_ascii_graphic() && c != '"' && c != '\\'
 }
@@ -59,6 +62,9 @@ impl fmt::Debug for Scope {
 
 /// The host's own enum of scopes.
 ///
+/// What a scope implies is asked at each requirement. Nothing of it is stored with a token, so it
+/// may change later.
+///
 /// ```
 /// use app_tokens::ScopeName;
 ///
@@ -80,17 +86,22 @@ impl fmt::Debug for Scope {
             `Requirement::one_of(&[\"files:read\"])` if they are known only at run time"
 )]
 pub trait ScopeName {
-    /// Returns the scope's name, by RFC 6749's `scope-token`.
+    /// Returns the scope's name, a `scope-token` of RFC 6749, section 3.3.
+    ///
+    /// A name that isn't one can be required, but no token can be given it.
     fn name(&self) -> &'static str;
 
-    /// Returns every scope that implies this one. The list must be complete: it isn't followed
-    /// further.
+    /// Returns every scope that implies this one.
+    ///
+    /// The list must be complete, since it isn't followed further. If "admin" implies "write" and
+    /// "write" implies "read", "read" must list both.
+    /// [`Policy::with_scopes`](crate::Policy::with_scopes) checks that.
     fn implied_by(&self) -> &'static [&'static str] {
         &[]
     }
 }
 
-/// A scope's name, and the names of the scopes that imply it.
+/// A scope's name, and the names of all scopes that imply it.
 pub(crate) type ScopeImplication = (Box<str>, Vec<Box<str>>);
 
 /// Names a scope that a token is given: a [`ScopeName`], a [`Scope`] or a text.
@@ -109,6 +120,7 @@ impl<S: ScopeName> AsScope for S {
     }
 }
 
+// One by one: an implementation for all `AsRef<str>` would overlap with the one for `ScopeName`.
 macro_rules! text_names_scope {
     ($($text:ty),+) => {$(
         impl AsScope for $text {
@@ -133,7 +145,8 @@ impl AsScope for &Scope {
     }
 }
 
-/// A list of scopes that a token is given: anything that yields what [names a scope](AsScope).
+/// A list of scopes that a token is given: an array, a vector or any iterator of what [names a
+/// scope](AsScope).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a list of scopes",
     label = "expected a list of scopes",
@@ -141,11 +154,11 @@ impl AsScope for &Scope {
     note = "what is in the list is a `ScopeName`, a `Scope`, a `&str` or a `String`"
 )]
 pub trait ScopeList {
-    /// Returns the scopes, each checked.
+    /// Returns the scopes, each of them checked.
     fn into_scopes(self) -> impl Iterator<Item = Result<Scope, InvalidText>>;
 }
 
-// Otherwise rustc says that a text is no iterator, and advises to call `.chars()`.
+// Without this, rustc says that a text is no iterator and advises to call `.chars()`.
 #[diagnostic::do_not_recommend]
 impl<I: IntoIterator<Item: AsScope>> ScopeList for I {
     fn into_scopes(self) -> impl Iterator<Item = Result<Scope, InvalidText>> {

@@ -155,8 +155,8 @@ fn illegal_scopes_are_refused() {
     assert!(Scope::new("x".repeat(128)).is_ok() && Scope::new("x".repeat(129)).is_err());
 }
 
-/// Paths over a small alphabet, so that they are often prefixes of each other, with strange
-/// segments among them.
+/// Draws paths over a small alphabet, so that they are often prefixes of each other. Some have
+/// strange segments.
 fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop_oneof![Just("a"), Just("b"), Just("/"), Just("."), Just("..")], 0..6)
         .prop_map(|parts| parts.concat())
@@ -170,10 +170,10 @@ fn resource() -> impl Strategy<Value = Resource> {
     })
 }
 
-/// Networks around a few addresses, so that they often contain each other.
+/// Draws networks around a few addresses, so that they often contain each other.
 fn network() -> impl Strategy<Value = Network> {
     (address(), 0_u8..=128).prop_filter_map("a network", |(address, length)| {
-        // Bits beyond the length are cleared first.
+        // Bits beyond the length are cleared first, since such a block is refused.
         let bits = if address.is_ipv4() { 32 } else { 128 };
         let length = length % (bits + 1);
         let cut = |bits: u128, all: u32| {
@@ -230,7 +230,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn what_a_resource_includes_it_matches(mine in resource(), theirs in resource(), name in path()) {
+    fn what_a_resource_includes_it_matches(
+        mine in resource(), theirs in resource(), name in path()
+    ) {
         if mine.includes(&theirs) && theirs.matches(&name) {
             prop_assert!(mine.matches(&name));
         }
@@ -252,7 +254,7 @@ proptest! {
         prop_assert_eq!(parsed, mine);
     }
 
-    /// The subset law, against both decisions.
+    /// Holds the subset rule against both decisions.
     #[test]
     fn what_an_access_includes_it_allows(
         mine in access(),
@@ -263,7 +265,8 @@ proptest! {
     ) {
         if mine.includes(&theirs) {
             let sufficient = [scope];
-            let mut requirements = vec![Requirement::one_of(&sufficient), Requirement::ANY_VALID_TOKEN];
+            let mut requirements =
+                vec![Requirement::one_of(&sufficient), Requirement::ANY_VALID_TOKEN];
             if let Some(name) = &name {
                 requirements = requirements.into_iter().map(|r| r.on(name)).collect();
             }
@@ -275,8 +278,8 @@ proptest! {
         prop_assert!(mine.includes(&mine) && Access::full().includes(&mine));
     }
 
-    /// The subset law in the other direction, where there is one item: what is a subset by both
-    /// decisions for every name is included.
+    /// Holds the subset rule in the other direction, for lists of one item: whatever is a subset by
+    /// both decisions for every name is included.
     #[test]
     fn a_longer_path_is_included_in_a_shorter_one(path in path(), below in path()) {
         if let (Ok(mine), Ok(theirs)) =

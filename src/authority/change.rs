@@ -1,4 +1,4 @@
-//! Changing the current token of a line: rename, narrow, extend, rotate.
+//! Changes the current token of a line: rename, narrow, extend, rotate.
 
 use super::issue::New;
 use super::{MAX_TRIES, TokenAuthority};
@@ -58,7 +58,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
-    /// Moves the end of a token. A sooner end also revokes what was issued under its line.
+    /// Moves the end of a token, to a later or a sooner instant. A sooner end also revokes what was
+    /// issued under its line.
     ///
     /// The policy's maximum life counts from when the token was created. Don't let a token do this
     /// for itself: ask a person.
@@ -66,6 +67,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
     ///   allow the end.
+    /// - [`ChangeError::Derived`] if the end is later and the token was issued under another.
     /// - [`ChangeError::Overlapping`] if the end is sooner and a superseded token of its line
     ///   lives. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn extend(
@@ -91,18 +93,35 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// that succeeds replaces the unused token of the one before.
     ///
     /// The old token lives on during the overlap, but not beyond its own end or the new token's.
-    /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are
-    /// behind deny it at once, too. A new token with less access has no overlap.
+    /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are behind
+    /// also deny it at once. A new token with less access has no overlap.
     ///
-    /// At most one superseded token of a line lives: if the overlap of an earlier rotation still
+    /// At most one superseded token of a line lives. If the overlap of an earlier rotation still
     /// runs, it is ended first. If the rotation then fails, that overlap stays ended.
     ///
     /// While the new token is unused and the overlap runs, the old one may be rotated again, in
-    /// case the answer was lost. The unused token is then replaced; the newest gets its label, and
-    /// the smaller access of both. A use on another host counts once that host has written it.
+    /// case the answer was lost. The unused token is then revoked. The newest takes its place, with
+    /// its label and the smaller access of both. A use on another host counts once that host has
+    /// written it.
     ///
-    /// What was issued under the old token is revoked if there is no overlap, or if the new token
-    /// has less access or a sooner end. The owner's limit and unique labels do not apply.
+    /// What was issued under the line is revoked if there is no overlap. It is also revoked if the
+    /// new token has less access or a sooner end. The owner's limit and unique labels do not apply.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use app_tokens::{Access, NewToken, Owner, Rotation, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let owner = Owner::new("alice")?;
+    /// let old = tokens.issue(NewToken::new(&owner, "Backup", Access::full())).await?;
+    /// let an_hour = Rotation::new().overlap(Duration::from_secs(3600));
+    /// let new = tokens.rotate(&owner, old.id(), an_hour).await?;
+    /// assert!(tokens.authenticate(old.expose_secret()).await.is_ok(), "for an hour");
+    /// assert_eq!(new.view().family(), old.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`ChangeError`] if the token is unknown, not active, rotated already, or changed by
@@ -151,14 +170,16 @@ impl<S: TokenStore> TokenAuthority<S> {
                 is_certain,
             });
         };
-        // Before the step and not with it: a failure in between leaves a shorter overlap, and never
-        // two superseded tokens that live. The first token of a line has none before it.
+        // A step of its own, before the rotation: if the rotation then fails, the overlap is
+        // shorter. The other order could leave two superseded tokens that live. The first token of
+        // a line has none before it.
         if old.record().family() != id {
             let line = Filter::of_family(old.record().owner(), old.record().family());
             self.end_superseded(&by, &line, Some(id)).await?;
         }
         let inserted = self.draw_and_insert(&granted, now, supersede, emit).await?;
-        // Refused as stale: there was neither a limit nor a unique label to refuse it for.
+        // Only `Stale` can come back: a rotation names no limit and no unique label to refuse it
+        // for.
         inserted.map_err(|_| ChangeError::Conflict)
     }
 
@@ -176,7 +197,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.refuse_ended(&old, own_use, now)?;
             return Ok((old, None, now));
         };
-        // The store decides whether the successor is unused, so it must know this process's uses.
+        // The store decides whether the successor is unused, so it must know this process's uses
+        // first.
         self.flush_usage().await?;
         let found = self.read(by, successor).await;
         let now = self.now();
@@ -190,7 +212,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         match unused {
             Ok(Some(successor)) => Ok((old, Some(successor), now)),
             Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
-            // Whatever became of the successor, the token itself is a rotated one.
+            // Whatever became of the successor, this token was rotated and can't be rotated again.
             Ok(None) | Err(_) => {
                 let current = self.current_of(old.record(), successor).await?;
                 Err(ChangeError::Rotated { current })
@@ -200,6 +222,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Changes the current token of a line by compare-and-swap, and tries again if another call was
     /// faster.
+    ///
+    /// `decide` is asked anew for each try, because the other call may have changed what it rests
+    /// on.
     async fn change(
         &self,
         by: Actor,
@@ -217,7 +242,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             let new = self.engine.sealer.reseal(intact, decide(intact.record(), now)?);
             let (access, expires) = (new.record().access(), new.record().expires());
             let revoked_derived = issue::is_less(access, expires, &[old.record()], policy);
-            // No rotation can slip in between: it would change the row that is replaced below.
+            // Looked up apart from the replacement below. A rotation in between would change the
+            // row that is replaced, and the replacement would then be stale.
             if revoked_derived {
                 self.refuse_overlapping(&old, now).await?;
             }
@@ -235,6 +261,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             });
             let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
             let answer = change_event.await_store(self.replace(&replace), is_done).await?;
+            // Emitted here, before the next try and before `view` is handed out.
             drop(change_event);
             match answer {
                 Replaced::Done => return Ok(view),
@@ -257,8 +284,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok((row, own_use))
     }
 
-    /// Refuses a superseded token, whether or not its overlap runs. A later end, for instance,
-    /// would leave two ways in.
+    /// Refuses a superseded token, whether or not its overlap still runs.
+    ///
+    /// A later end for it, for instance, would leave two ways in.
     async fn refuse_superseded(
         &self,
         row: &ReadableRow,
@@ -277,6 +305,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// Refuses a change that takes something away while a superseded token of the line lives.
+    ///
+    /// That token has the access and end from before, and its holder would keep them.
     async fn refuse_overlapping(
         &self,
         row: &ReadableRow,
@@ -284,8 +315,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<(), ChangeError> {
         let line = Filter::of_family(row.record().owner(), row.record().family());
         let living = self.overlapping(&line, now).await?;
-        // The row itself was rotated meanwhile if it is among them. The replacement below is then
-        // stale, and the next try names the current token.
+        // If the row itself is among them, it was rotated meanwhile. The replacement is then stale,
+        // and the next try names the current token.
         let others =
             living.iter().map(ReadableRow::record).filter(|other| other.id() != row.record().id());
         match others.filter_map(|other| other.expires().at()).max() {
@@ -294,6 +325,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// Refuses a token that is not active at `now`.
     fn refuse_ended(
         &self,
         row: &ReadableRow,
@@ -307,6 +339,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Replaces a row. If the store can't say whether it did, reads the row and compares seals.
+    ///
+    /// It is not sent again: if it did happen, the second attempt would be stale and report a
+    /// failure.
     pub(super) async fn replace(&self, replace: &Replace) -> Result<Replaced, Failed> {
         let lost = match self.store.replace(std::slice::from_ref(replace)).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
@@ -323,6 +358,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let found = self.store.find(replace.row.id()).await.ok().flatten();
         let seal = |row: &Row| row.record().and_then(TokenRecord::seal);
+        // Equal seals mean equal facts, so it does not matter which call wrote them. Revision and
+        // last use are left out: other calls may have moved them since.
         let is_done = found.as_ref().and_then(seal) == seal(&replace.row);
         if is_done { Ok(Replaced::Done) } else { Err(lost.into()) }
     }

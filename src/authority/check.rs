@@ -1,4 +1,4 @@
-//! A check at start: does the ring fit the rows, and the rows the realm?
+//! Checks at start whether the ring fits the rows, and the rows fit the realm.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,13 @@ use crate::store::{Filter, Page, Row, TokenStore};
 use crate::view::CheckReport;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Checks at start whether key ring, realm and rows fit each other, and what the store finds
-    /// odd about its tables.
+    /// Checks whether key ring, realm and rows fit each other, and what the store finds odd about
+    /// its tables. For the start of a process.
     ///
-    /// It is bounded: it reads at most [`CheckReport::MAX_ROWS`] unrevoked rows, the first by their
-    /// random ids. So a report without findings is no proof. Whether a key may be taken out of the
-    /// ring is said by [`may_retire`](Self::may_retire), which looks at all rows.
+    /// It is bounded: it checks at most [`CheckReport::MAX_ROWS`] unrevoked rows, the first by
+    /// their random ids. For each key that the ring lacks it counts up to 500 rows. So a report
+    /// without findings is no proof. Whether a key may be taken out of the ring is decided by
+    /// [`may_retire`](Self::may_retire), which looks at all rows.
     ///
     /// Print the report to the log. A host may refuse to serve unless
     /// [`is_sound`](CheckReport::is_sound).
@@ -41,7 +42,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             findings: self.store.diagnose().await?,
             ..CheckReport::default()
         };
-        // A store may name a key too many, so the rows under it are looked for.
+        // A store may name a key that no row has any more, so the rows under it are looked for.
         let mut under_missing: BTreeMap<KeyId, u64> = BTreeMap::new();
         for key_id in missing {
             let under = Filter { key_id: Some(key_id), ..unrevoked() };
@@ -62,6 +63,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(report)
     }
 
+    /// Checks one row, and adds what is wrong with it to the report.
     fn check_row(&self, row: &Row, report: &mut CheckReport) {
         report.checked += 1;
         let Some(readable) = row.readable() else {
@@ -77,6 +79,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
+/// Matches every row without a revocation. A revoked one has no seal to check.
 fn unrevoked() -> Filter {
     Filter { revoked: Some(false), ..Filter::every_token() }
 }

@@ -1,4 +1,4 @@
-//! Issuing: a token is drawn, sealed and inserted.
+//! Issues tokens: draws, seals and inserts them.
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -20,9 +20,10 @@ use crate::timestamp::Timestamp;
 use crate::token::Token;
 use crate::view::TokenView;
 
-/// How many ids are drawn before the random source is taken for broken.
+/// How many ids are drawn before the random source counts as broken.
 ///
-/// With a million tokens, one draw in a thousand million hits a taken id.
+/// Of 2^50 ids, a million tokens take one in a thousand million. So four draws in a row that all
+/// hit a taken id are not chance.
 const MAX_DRAWS: usize = 4;
 
 /// Why the store did not insert a token.
@@ -35,13 +36,14 @@ pub(super) enum Refused {
     LabelTaken,
 }
 
-/// The request that puts a new token into the store.
+/// The request that puts a new token into the store: as the first of a line, or as a successor.
 pub(super) enum New {
     Insert(Insert),
     Supersede(Supersede),
 }
 
 impl New {
+    /// Returns the new token's row.
     fn row(&self) -> &Row {
         match self {
             New::Insert(insert) => &insert.row,
@@ -49,6 +51,7 @@ impl New {
         }
     }
 
+    /// Sends the request to the store.
     async fn send(&self, store: &impl TokenStore) -> Result<Inserted, StoreError> {
         match self {
             New::Insert(insert) => store.insert(insert).await,
@@ -60,7 +63,8 @@ impl New {
         }
     }
 
-    /// What an answer refuses; `None` if that was not asked for.
+    /// Returns what an answer refuses. `None` if the request did not ask for that: the store is
+    /// broken.
     fn refused(&self, answer: Inserted) -> Option<Refused> {
         match (self, answer) {
             (_, Inserted::Done | Inserted::IdTaken) => None,
@@ -81,11 +85,28 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Issues a token. Its text is in the answer and nowhere else: show it once.
     ///
     /// Call it only after the owner has authenticated with more than a token (OWASP ASVS 5.0,
-    /// 7.5.1). With a token in hand, use [`issue_under`](Self::issue_under).
+    /// 7.5.1). If the caller has only a token, use [`issue_under`](Self::issue_under).
+    ///
+    /// If the returned future is dropped, there may be a token whose text nobody saw. It counts
+    /// towards the owner's limit until it is revoked or expires.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let new = NewToken::new("alice", "Backup", Access::scopes(["files:read"])?);
+    /// let issued = tokens.issue(new).await?;
+    /// println!("{}", issued.expose_secret()); // acme_…
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// [`IssueError`] if a text, the life or the access is not allowed, if the owner's limit is
-    /// reached, if the label is taken, or if the engine fails.
+    /// [`IssueError`] in these cases:
+    /// - A text, the life or the access is not allowed.
+    /// - The owner's limit is reached, or the label is taken.
+    /// - The engine fails.
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let granted = new.grant(&self.engine.policy, now)?;
@@ -110,6 +131,23 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The new token takes over the attributes of the caller's token. If no end is given, it lives
     /// for the policy's default life, but never longer than the caller's token.
     ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let issued = tokens.issue(NewToken::new("alice", "Laptop", Access::full())).await?;
+    /// # let authenticated = tokens.authenticate(issued.expose_secret()).await?;
+    /// let caller = authenticated.require(Requirement::ANY_VALID_TOKEN)?;
+    /// let new = NewToken::new(caller.owner(), "Print job", Access::scopes(["files:read"])?)
+    ///     .expires_in(Duration::from_secs(600));
+    /// let job = tokens.issue_under(&caller, new).await?;
+    /// assert_eq!(job.view().derived_from(), Some(caller.id()));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the
     /// caller's token, or if that has ended or changed.
@@ -120,7 +158,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<IssuedToken, IssueError> {
         self.refuse_without_upkeep()?;
         self.refuse_with_missing_keys().await?;
-        // Read again: the token may have been narrowed since the caller authenticated.
+        // Read again: the token may have been narrowed or revoked since the caller authenticated.
         let own_use = self.own_use(caller.id());
         let parent = self.store.find(caller.id()).await?.and_then(Row::into_readable);
         let parent = parent.ok_or(IssueError::ParentChanged)?;
@@ -135,33 +173,35 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Refuses to issue while a live row is sealed under a key that the ring lacks.
     ///
-    /// Otherwise new tokens under a ring that was made anew would hide that the old ring is lost.
+    /// Otherwise a host with a new ring would issue new tokens, and nobody would notice that the
+    /// old ring is lost.
     async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
         if self.engine.ring_is_complete.load(Ordering::Relaxed) {
             return Ok(());
         }
-        // Most stores know the keys in use without a walk. Only rows under a missing key need one,
-        // because they may all have ended.
+        // Most stores know the keys in use without a walk through all rows. Only a missing key
+        // needs one, because the rows under it may all have ended.
         let ring = self.engine.sealer.ring();
         for key_id in self.store.keys_in_use().await? {
             if ring.key(key_id).is_none() {
                 self.refuse_live_under(key_id).await?;
             }
         }
-        // Never inside a transaction: what it sees may rest on a revocation that is rolled back,
-        // made by the host's own statements or through another view of the same transaction.
+        // Not inside a transaction. What it sees may rest on a revocation that is rolled back
+        // later, made by the host's own statements or through another view of the transaction.
         if self.buffer.is_none() {
             self.engine.ring_is_complete.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
 
+    /// Refuses if a live row is sealed under this key.
     async fn refuse_live_under(&self, key_id: KeyId) -> Result<(), Failed> {
         let under = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
         let live = self.live_at(self.now());
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&under, &mut page).await? {
-            // A damaged row never authenticates, and an expired one is not missed.
+            // A damaged row never authenticates, and an expired one is missed by nobody.
             let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
             if let Some(orphan) = orphan {
                 return Err(OrphanRow { id: orphan.id(), key_id }.into());
@@ -170,6 +210,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(())
     }
 
+    /// Issues what the policy granted, under a parent's row if there is one.
     async fn issue_granted(
         &self,
         granted: &Granted,
@@ -196,7 +237,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         })
     }
 
-    /// Draws a token and inserts it; draws again if its id is taken.
+    /// Draws a token and inserts it. Draws again if its id is taken.
     ///
     /// `emit` is called for a token that was inserted, and for one that may have been.
     pub(super) async fn draw_and_insert(
@@ -213,6 +254,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             let mut change_event = ChangeEvent::new(|_, is_certain| emit(&view, is_certain));
             let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
             let answer = change_event.await_store(self.put(&new), is_done).await?;
+            // Emitted here, before the next draw and before `view` is handed out.
             drop(change_event);
             match answer {
                 Inserted::Done => return Ok(Ok(IssuedToken::new(token, view))),
@@ -231,6 +273,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Draws a new token, and seals its row.
     fn draw(&self, granted: &Granted, now: Timestamp) -> Result<(Token, ReadableRow), Failed> {
         let secret = {
+            // Locked for the draw alone. A panic of the source poisons nothing: the next draw
+            // starts afresh.
             let mut random = self.engine.random.lock().unwrap_or_else(PoisonError::into_inner);
             Secret::draw(&mut **random)?
         };
@@ -258,7 +302,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok((token, row))
     }
 
-    /// Inserts a row. If the store can't say whether it did, looks, and inserts once more.
+    /// Inserts a row. If the store can't say whether it did, looks it up, and inserts it once more.
     ///
     /// The retry carries the same row, so that one call never leaves two tokens.
     async fn put(&self, new: &New) -> Result<Inserted, Failed> {
@@ -282,7 +326,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Whether the store has this very row; `None` if it can't say that either.
+    /// Returns whether the store has this very row; `None` if it can't say that either.
+    ///
+    /// Compared by digest: with the same id, another token has another secret.
     async fn is_there(&self, row: &Row) -> Option<bool> {
         let found = self.store.find(row.id()).await.ok()?;
         let found = found.as_ref().and_then(Row::record).map(TokenRecord::digest);

@@ -1,4 +1,4 @@
-//! A token's line of rotations: finding it, its current token, and ending its overlap.
+//! Finds a token's line of rotations and its current token, and ends its overlap.
 
 use super::{MAX_TRIES, TokenAuthority, WALK_PAGE};
 use crate::error::{ChangeError, Failed};
@@ -13,7 +13,7 @@ use crate::token::TokenId;
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Ends the overlap of a token's line: its superseded tokens are denied from now on. Returns
-    /// how many it ended.
+    /// how many it changed.
     ///
     /// Any token of the line may be named. The current token stays as it is, and so does what was
     /// issued under the line. Nothing is revoked, so a superseded token that is presented later is
@@ -36,7 +36,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(row) = self.store.find(id).await? else {
             return Ok(None);
         };
-        // Nobody can prove that a row without a readable owner is theirs.
+        // No owner can prove that a row without a readable owner is theirs.
         let is_visible =
             row.owner().map_or(!matches!(by, Actor::Owner(_)), |owner| by.may_see(owner));
         let owner = row.owner().cloned();
@@ -46,7 +46,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }))
     }
 
-    /// Finds the current token of a line. If the line has none any more, `successor` stands for it.
+    /// Finds the current token of a line. If the line no longer has one, `successor` stands for it.
     pub(super) async fn current_of(
         &self,
         old: &TokenRecord,
@@ -55,13 +55,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         let line = Filter::of_family(old.owner(), old.family());
         let filter = Filter { revoked: Some(false), superseded: Some(false), ..line };
         let rows = self.store.list(&filter, Page::first(WALK_PAGE)).await?;
+        // A line has one current row, unless the database was changed by hand.
         let newest = rows.iter().max_by_key(|row| (row.created_at(), row.id()));
         Ok(newest.map_or(successor, Row::id))
     }
 
     /// Reads the superseded tokens of a line whose end is after `ended_by`.
     ///
-    /// A tampered one is left out: it is denied anyway, and can't be sealed again.
+    /// A tampered one is left out: it is denied anyway, and must not be sealed again.
     pub(super) async fn overlapping(
         &self,
         line: &Filter,
@@ -85,6 +86,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Gives the superseded tokens of a line an end in the past. Returns how many it changed.
+    ///
+    /// `except` is left as it is.
     pub(super) async fn end_superseded(
         &self,
         by: &Actor,
@@ -92,7 +95,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         except: Option<TokenId>,
     ) -> Result<u64, ChangeError> {
         let mut count = 0;
+        // Reads the line again until one pass found nothing that was changed meanwhile. Otherwise a
+        // token that another call superseded or changed during the pass would live on.
         for _ in 0..MAX_TRIES {
+            // Also moves an end of the last five minutes: a host whose clock is behind still
+            // accepts it.
             let end = issue::ended_everywhere(self.now());
             let mut is_done = true;
             for row in self.overlapping(line, end).await? {
@@ -109,6 +116,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Err(ChangeError::Conflict)
     }
 
+    /// Gives one superseded token this end. What was issued under its line stays.
     async fn end_at(
         &self,
         by: &Actor,

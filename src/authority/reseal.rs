@@ -1,4 +1,4 @@
-//! Resealing rows under the ring's active key, and which keys are in use.
+//! Reseals rows under the ring's active key, and counts which keys are in use.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,14 @@ use crate::text::Operator;
 use crate::view::{ResealProgress, ResealReport};
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Seals every row again that another key of the ring seals, under the active key.
+    /// Reseals under the active key every unrevoked row that another key of the ring seals.
     ///
-    /// It goes page by page while tokens are in use, hundreds of rows to a commit, so it may be
-    /// stopped and run again. A row that is changed at the same time is left for the next run.
+    /// It goes page by page while tokens are in use, up to 500 rows to a commit, so it may be
+    /// stopped and run again. Three kinds of rows are left, and counted in [`ResealReport::left`]:
+    /// - Rows that another call changed at the same time. Run it again.
+    /// - Rows whose key the ring lacks, or whose seal has an unknown version. Run it on a host that
+    ///   knows them.
+    /// - Rows that are not as they were written. Revoke those in [`ResealReport::tampered`].
     ///
     /// # Errors
     /// [`Failed`] if the store fails. What was resealed stays so.
@@ -47,12 +51,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.run_reseal(None, after_each).await
     }
 
-    /// Reseals like [`reseal`](Self::reseal), and also rows under a lost key, without a check.
+    /// Reseals like [`reseal`](Self::reseal), and also rows under a lost key, without checking
+    /// them.
     ///
     /// The seals under the lost key can't be checked. **Whatever was written into those rows
-    /// becomes valid.** Call it only if the key is gone for ever and nobody else could write to
-    /// the database. [`reseal`](Self::reseal) tells beforehand how many rows are left under that
-    /// key.
+    /// becomes valid.** Call it only if the key is gone for ever and nobody else could write to the
+    /// database. [`reseal`](Self::reseal) reports beforehand how many rows are left under that key.
     ///
     /// # Errors
     /// - [`ManageError::KeyNotLost`] if the ring has the key.
@@ -70,9 +74,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.run_reseal(Some((lost, &actor)), || {}).await?)
     }
 
-    /// Counts the unrevoked rows that each key seals; damaged rows are left out.
+    /// Counts the unrevoked rows that each key seals. Damaged rows are left out.
     ///
-    /// A key that is not listed may be taken out of the ring.
+    /// It reads all rows. A key that is not listed may be taken out of the ring, unless it is the
+    /// active one.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -81,6 +86,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
+    ///
+    /// It reads all rows under that key. **Ask only when every host has the ring with the new
+    /// active key.** A host with the old ring still seals rows under the old key, and they would
+    /// fail once it is gone.
     ///
     /// # Errors
     /// - [`RetireError::Active`] if it is the active key.
@@ -97,6 +106,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// Reseals all rows under other keys than the active one. Trusts those under a lost key, if one
+    /// is given.
     async fn run_reseal(
         &self,
         trusted: Option<(KeyId, &Actor)>,
@@ -105,15 +116,18 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut run = ResealRun { tokens: self, trusted, report: ResealReport::default() };
         let not_under_active_key = self.not_under_active_key();
         let mut page = Some(Page::first(WALK_PAGE));
+        // A resealed row no longer matches the filter. The walk goes on after the last id and not
+        // by an offset, so it skips no row because of that.
         while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
             run.reseal_page(&rows).await?;
             rows.iter().for_each(|_| after_each());
         }
+        // Counted anew, since other hosts may have sealed or revoked rows meanwhile.
         run.report.left = self.count_by_key(not_under_active_key).await?;
         Ok(run.report.clone())
     }
 
-    /// The unrevoked rows that another key than the active one seals.
+    /// Matches the unrevoked rows that another key than the active one seals.
     fn not_under_active_key(&self) -> Filter {
         Filter {
             revoked: Some(false),
@@ -122,7 +136,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Counts the matching rows of each key. A damaged row has no key that could be read.
+    /// Counts the matching rows of each key. The key of a damaged row can't be read.
     async fn count_by_key(&self, filter: Filter) -> Result<Vec<(KeyId, u64)>, Failed> {
         let mut counts = BTreeMap::new();
         let mut page = Some(Page::first(WALK_PAGE));
@@ -135,8 +149,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-/// One run of a reseal. Emits its event when dropped, so that a run that failed or was given up
-/// reports what it did.
+/// One run of a reseal.
+///
+/// Emits its event when dropped, so that a run that failed or was given up also reports what it
+/// did.
 struct ResealRun<'a, S: TokenStore> {
     tokens: &'a TokenAuthority<S>,
     /// The lost key whose rows are trusted without a check, and who said so.
@@ -145,7 +161,7 @@ struct ResealRun<'a, S: TokenStore> {
 }
 
 impl<S: TokenStore> ResealRun<'_, S> {
-    /// Reseals a page of rows in one call to the store, so that it takes one commit.
+    /// Reseals a page of rows in one call to the store, so that they take one commit.
     async fn reseal_page(&mut self, rows: &[Row]) -> Result<(), Failed> {
         let live = self.tokens.live_at(self.tokens.now());
         let mut replaces = Vec::new();
@@ -183,6 +199,9 @@ impl<S: TokenStore> ResealRun<'_, S> {
     }
 
     /// Reads the rows whose replacement may have happened, and compares seals.
+    ///
+    /// # Errors
+    /// The store's lost answer, unless all of the rows have their new seals.
     async fn look_up(
         &self,
         replaces: &[Replace],
@@ -210,21 +229,22 @@ impl<S: TokenStore> ResealRun<'_, S> {
         let new_form = match sealer.intact(readable) {
             Ok(intact) => sealer.reseal(intact, SealChange::default()),
             Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),
-            // Left for a host that has the key, or knows the version.
+            // Left for a host that has the key or knows the version.
             Err(SealCheck::KeyMissing | SealCheck::UnknownVersion(_)) => return None,
-            // A row without a seal comes here, too, even under a lost key: its revocation was
+            // A row without a seal comes here, too, even under a lost key. Its revocation was
             // cleared by hand, and a new seal would revive the token.
             Err(_) => {
                 self.report.tampered.push(row.id());
                 return None;
             }
         };
-        // Only a hand could set the highest revision, and no change can go beyond it.
+        // The highest revision was set by hand in the database, and no change can go beyond it.
         if record.revision() >= TokenRecord::MAX_REVISION {
             self.report.tampered.push(row.id());
             return None;
         }
-        // Named before the call, because the future may be dropped and the answer may be lost.
+        // Named before the call to the store, because its answer may be lost and this future
+        // dropped.
         self.report.trusted.extend(is_trusted.then_some(row.id()));
         Some(new_form)
     }

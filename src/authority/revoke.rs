@@ -1,4 +1,4 @@
-//! Revoking, forgetting and purging.
+//! Revokes, forgets and purges tokens.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -13,12 +13,12 @@ use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
-/// How many rows one call to the store deletes.
+/// How many rows one call to the store deletes, so that no call holds its locks for long.
 const PURGE_BATCH: u32 = 1000;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Revokes a token and its whole line, with what was issued under it. Returns how many tokens it
-    /// revoked.
+    /// Revokes a token and its whole line, with what was issued under it. Returns how many tokens
+    /// it revoked.
     ///
     /// Superseded tokens in their overlap end, too, whichever token of the line is named. Once this
     /// has returned, every host denies them. Revoking again is no error; the first instant and
@@ -26,6 +26,19 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// A damaged row is revoked with its line if its family can be read, and alone if not. If its
     /// owner can't be read, only an operator can revoke it.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Owner, Reason, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let owner = Owner::new("alice")?;
+    /// let issued = tokens.issue(NewToken::new(&owner, "My phone", Access::full())).await?;
+    /// assert_eq!(tokens.revoke(&owner, issued.id(), Reason::REQUESTED).await?, 1);
+    /// assert!(tokens.authenticate(issued.expose_secret()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
@@ -43,13 +56,30 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Revokes all tokens that match, and what was issued under them. Returns how many.
     ///
-    /// Exactly what matches is revoked, not the whole line of a token that matches.
+    /// Exactly what matches is revoked, not the whole line of a token that matches. The family in
+    /// the filter's `except_family` is spared in any case, with what was issued under it.
     ///
-    /// The family that the filter's `except_family` names is spared in any case, with what was
-    /// issued under it. An owner's call revokes only that owner's tokens.
+    /// An owner's call revokes only that owner's tokens. If the filter names another owner, nothing
+    /// is revoked.
     ///
     /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
     /// used since a date.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Owner, Reason, TokenAuthority, store::Filter};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let owner = Owner::new("alice")?;
+    /// # let _lost = tokens.issue(NewToken::new(&owner, "Lost phone", Access::full())).await?;
+    /// # let this = tokens.issue(NewToken::new(&owner, "This laptop", Access::full())).await?;
+    /// let kept = this.view().family();
+    /// let others = Filter { except_family: Some(kept), ..Filter::of_owner(&owner) };
+    /// let reason = Reason::new("signed out everywhere")?;
+    /// assert_eq!(tokens.revoke_matching(&owner, &others, reason).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails: call it again.
@@ -69,9 +99,10 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.
     ///
-    /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is checked,
-    /// so nobody can revoke a token by its id alone. Counts as no use. Other tasks run between the
-    /// pieces of a long text.
+    /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is
+    /// checked, so nobody can revoke a token by its id alone. Exactly the leaked tokens are
+    /// revoked, with what was issued under them, and not their whole lines. Counts as no use. Other
+    /// tasks run between the pieces of a long text.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
@@ -95,15 +126,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(LeakReport { leaks, rest: scan.rest() })
     }
 
-    /// Forgets a token and its whole line: revokes them and what was issued under them, and deletes
+    /// Forgets a token and its whole line: revokes it with what was issued under it, and deletes
     /// the line's rows now.
     ///
-    /// Returns how many rows it deleted. Which rows are its line is decided as in
-    /// [`revoke`](Self::revoke).
+    /// Returns how many rows it deleted. Its line is found as in [`revoke`](Self::revoke). The rows
+    /// of tokens that were issued under the line stay, revoked, until they are purged.
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
-    /// - [`ManageError::Failed`] if the store fails.
+    /// - [`ManageError::Failed`] if the store fails: call it again.
     pub async fn forget(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ManageError> {
         let by = by.into();
         let line = self.line_of(&by, id).await?.ok_or(ManageError::Unknown)?;
@@ -113,7 +144,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Forgets all tokens of an owner, in batches. Returns how many rows it deleted.
+    /// Forgets all tokens of an owner: revokes them, and deletes their rows in batches. Returns how
+    /// many rows it deleted. For the erasure of an account.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
@@ -127,12 +159,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(self.forget_by(actor, Filter::of_owner(owner)).await?)
     }
 
-    /// Purges rows that have been dead for longer than the policy's retention, in batches.
+    /// Purges rows that have been dead for longer than the policy's retention, in batches. Returns
+    /// how many rows it deleted.
     ///
-    /// Returns how many rows it deleted. Once a day is enough: no token's end waits for it.
-    ///
-    /// A dead line of rotations stays while a token that was issued under it lives, since that
-    /// token is revoked through the line.
+    /// Once a day is enough: purging frees space and ends no token. A dead line of rotations stays
+    /// while a token that was issued under it lives, since that token is revoked through the line.
     ///
     /// # Errors
     /// [`Failed`] if the store fails. What was deleted stays deleted.
@@ -144,8 +175,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let now = self.now();
         let ended_by = now.saturating_sub(policy.retention());
-        // Another host may hold a use that it has not written yet. A retention that is longer than
-        // that takes leaves time enough.
+        // Another host may hold a use that it has not written yet. A retention as long as that
+        // takes leaves time enough; a shorter one is lengthened here for idle rows.
         let unwritten = LONGEST_FLUSH.saturating_sub(policy.retention());
         let unused_since =
             idle.map(|timeout| ended_by.saturating_sub(timeout).saturating_sub(unwritten));
@@ -170,6 +201,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         change_event.await_store(revoked, |count| *count).await
     }
 
+    /// Revokes one token of a leak, if the secret is right.
+    ///
+    /// Revokes that row alone, with what was issued under it. Its successor has another secret.
     async fn revoke_leak(&self, presented: &Presented, by: &Actor) -> Result<LeakOutcome, Failed> {
         let id = presented.id();
         let own_use = self.own_use(id);
@@ -180,7 +214,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
                 Ok(LeakOutcome::Ended(ended))
             }
-            // Also if the seal can't be checked now: the secret has leaked.
+            // Also if the status can't be decided now: the secret has leaked.
             Ok(Status::Active | Status::Idle | Status::Tampered) | Err(_) => {
                 self.revoke_by(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
                 Ok(LeakOutcome::Revoked)
@@ -188,10 +222,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Revokes what matches before it deletes it.
+    /// Revokes what matches, and then deletes it.
     ///
-    /// If the deletion fails in the middle, the rest is denied already. What was issued under the
-    /// deleted rows could not be revoked through them later.
+    /// In this order, for two reasons. If the deletion fails midway, the rest is denied already.
+    /// And what was issued under deleted rows could no longer be revoked through them.
     async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.revoke_by(by.clone(), &filter, Reason::FORGOTTEN).await?;
         let matching = Purge::Matching(filter.clone());
@@ -201,7 +235,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.delete(&matching, emit).await
     }
 
-    /// Deletes in batches until the store finds no full batch, and emits one event for them all.
+    /// Deletes in batches, and emits one event for all of them.
+    ///
+    /// It repeats until a batch is not full. Only then has the store found no more.
     async fn delete(&self, purge: &Purge, emit: impl Fn(u64, bool)) -> Result<u64, Failed> {
         let mut change_event = ChangeEvent::new(emit);
         let mut count = 0;

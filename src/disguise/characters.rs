@@ -1,22 +1,22 @@
-//! Reads characters with their escapes undone, and passes over colours and markup.
+//! Reads characters with their escapes undone, and skips colours and markup.
 
-/// What stands for no character: a colour, a tag, an escaped line end.
+/// Stands for what is no character: a colour, a tag, an escaped line end.
 pub(super) const NOTHING: u8 = 0;
 
-/// What an escape for a letter begins with.
+/// The characters that an escape for a letter begins with.
 pub(super) const ESCAPES: [u8; 4] = [b'\\', b'%', b'=', b'&'];
 
 const ESCAPE: u8 = 0x1B;
 
-/// How often an escape may be escaped again, as in JSON within JSON.
+/// How often an escape may itself be escaped, as in JSON within JSON.
 const MAX_NESTED: usize = 16;
-/// The most bytes of a tag or of a colour.
+/// The longest tag or colour, in bytes.
 const MAX_MARKUP: usize = 128;
 
 /// Reads the character that begins at `at`, and returns where it ends. A byte outside ASCII is
 /// [`NOTHING`].
 ///
-/// The caller tries every place as a start. So an escape that is seen where there is none does no
+/// The caller tries every place as a start. So an escape that is read where none was meant does no
 /// harm: the plain reading begins one byte later.
 pub(super) fn character(text: &[u8], at: usize) -> (u8, usize) {
     let rest = &text[at..];
@@ -35,9 +35,10 @@ pub(super) fn character(text: &[u8], at: usize) -> (u8, usize) {
     }
 }
 
-/// `\n`, `\_`, `\x5f`, `\137`, `\u005f`, `\u{5f}`, `\U0000005f`, `\e`: of C, JSON, Rust, Markdown
-/// and shells.
+/// Reads an escape of C, JSON, Rust, Markdown or a shell: `\n`, `\_`, `\x5f`, `\137`, `\u005f`,
+/// `\u{5f}`, `\U0000005f`, `\e`.
 fn backslash(rest: &[u8]) -> (u8, usize) {
+    // Each nesting doubles the backslashes. Reading them all at once undoes every level.
     let doubled = rest.iter().take(MAX_NESTED).take_while(|byte| **byte == b'\\').count();
     let after = &rest[doubled..];
     let (found, length) = match after {
@@ -48,6 +49,7 @@ fn backslash(rest: &[u8]) -> (u8, usize) {
         [b'u', digits @ ..] => (number(digits, 4, 16), 5),
         [b'U', digits @ ..] => (number(digits, 8, 16), 9),
         [b'x', digits @ ..] => (number(digits, 2, 16), 3),
+        // ASCII ends at octal 177, so no other digit begins one.
         [b'0' | b'1', ..] => (number(after, 3, 8), 3),
         [b'e', b'[', ..] => (Some(ESCAPE), 1),
         [b'n' | b'r' | b't' | b'f' | b'v' | b'b', ..] => (Some(NOTHING), 1),
@@ -59,7 +61,7 @@ fn backslash(rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// `%5F`, `%255F`, `%u005f`.
+/// Reads `%5F`, `%255F`, `%u005f`. `%25` is an escaped `%`.
 fn percent(rest: &[u8]) -> (u8, usize) {
     let mut length = 1;
     while rest[length..].starts_with(b"25") && length < 2 * MAX_NESTED {
@@ -73,7 +75,7 @@ fn percent(rest: &[u8]) -> (u8, usize) {
     found.unwrap_or((b'%', length))
 }
 
-/// `=5F`, and a line end that mail put in: RFC 2045, 6.7.
+/// Reads `=5F`, and a line end that mail inserted (RFC 2045, section 6.7).
 fn quoted_printable(rest: &[u8]) -> (u8, usize) {
     match rest {
         [_, b'\n', ..] => (NOTHING, 2),
@@ -82,7 +84,7 @@ fn quoted_printable(rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// `&#95;`, `&#x5f;`, `&lowbar;`, `&amp;#95;`. Most names are [`NOTHING`], such as `&shy;`.
+/// Reads `&#95;`, `&#x5f;`, `&lowbar;`, `&amp;#95;`. Most names are [`NOTHING`], such as `&shy;`.
 fn entity(rest: &[u8]) -> (u8, usize) {
     let mut length = 1;
     while rest[length..].starts_with(b"amp;") && length < 4 * MAX_NESTED {
@@ -105,7 +107,7 @@ fn entity(rest: &[u8]) -> (u8, usize) {
     found.map_or((b'&', 1), |found| (found, length + end + 1))
 }
 
-/// `<wbr>`, `</span>`; none that holds a `_`, with which a token could begin.
+/// Skips a tag, such as `<wbr>` or `</span>`, unless it holds a `_`: a token could begin there.
 fn tag(rest: &[u8]) -> (u8, usize) {
     let is_tag = matches!(rest, [_, b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'!', ..]);
     let end = rest[1..].iter().take(MAX_MARKUP).position(|byte| matches!(byte, b'<' | b'>' | b'_'));
@@ -115,8 +117,8 @@ fn tag(rest: &[u8]) -> (u8, usize) {
     }
 }
 
-/// Returns the length of a control sequence without its escape character (ECMA-48, 5.4), such as a
-/// colour. Zero if there is none.
+/// Returns the length of a control sequence, such as a colour, without its escape character
+/// (ECMA-48, 5.4). Zero if there is none.
 fn control_sequence(after: &[u8]) -> usize {
     let [b'[', rest @ ..] = after else {
         return 0;
@@ -126,7 +128,7 @@ fn control_sequence(after: &[u8]) -> usize {
     length + usize::from(after.get(length).is_some_and(|last| (0x40..0x7F).contains(last)))
 }
 
-/// Returns a number of so many digits: [`NOTHING`] if it is over 255, `None` if one is no digit.
+/// Reads a number of `length` digits. [`NOTHING`] if it is over 255, `None` if one is not a digit.
 fn number(digits: &[u8], length: usize, radix: u32) -> Option<u8> {
     let digits = digits.get(..length).filter(|digits| !digits.is_empty())?;
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(radix));

@@ -7,37 +7,38 @@ use zeroize::Zeroizing;
 use super::MAX_SPAN;
 use super::characters::{NOTHING, character};
 
-/// How often what is encoded may be encoded again. A Kubernetes secret that holds a Docker login
-/// has two such layers, and a manifest in base64 around it would be the third.
+/// How many times a text may be encoded. A Kubernetes secret that holds a Docker login has two
+/// layers, and a manifest in base64 around it would be the third.
 const MAX_DEPTH: usize = 3;
-/// What may be a token has so many characters: the 45 of a body, but for some that are missing.
+/// The fewest characters of what may be a token: the 45 of a body, with a few missing.
 const MIN_CHARACTERS: usize = 42;
-/// The digits of base64 that they take; any other form takes more.
+/// The digits of base64 that these take. Any other form takes more.
 const MIN_DIGITS: usize = MIN_CHARACTERS * 8 / 6;
 /// How many digits are decoded at once.
 const WINDOW: usize = 8 * 1024;
-/// How many of those are decoded again with the next, as a token may lie across the end.
+/// How many digits of a window are decoded again with the next, since a token may lie across the
+/// end.
 const OVERLAP: usize = 2 * MAX_SPAN;
 
-/// The texts within a text. Holds the memory for their digits, and wipes it when dropped.
+/// Visits the texts within a text. Holds the memory for their digits, and wipes it when dropped.
 pub(crate) struct Layers {
     depths: Vec<Depth>,
 }
 
-/// One step of decoding.
+/// The memory for one step of decoding.
 struct Depth {
-    /// As they are written, at most [`WINDOW`].
+    /// The digits as they are written, at most [`WINDOW`].
     digits: Zeroizing<Vec<u8>>,
-    /// Where each of them stands.
+    /// Where each of them stands in the text.
     places: Vec<u32>,
     decoded: Zeroizing<Vec<u8>>,
 }
 
-/// A way to read a row of digits: how many bits each has, and how many bits are passed over first.
+/// A way to read a row of digits: how many bits each has, and how many bits are skipped first.
 ///
-/// Where the encoded text begins is not known, as digits of something else may stand before it. So
-/// every way to begin is tried. Bits are passed over, not digits, so that a row may also begin
-/// with the digit in which a token begins.
+/// Where the encoded text begins is not known, because digits of something else may stand before
+/// it. So every way to begin is tried. Bits are skipped and not whole digits, because a row may
+/// begin with the digit that holds a token's first bits.
 #[derive(Clone, Copy)]
 struct Reading {
     bits: usize,
@@ -45,10 +46,10 @@ struct Reading {
 }
 
 impl Layers {
-    /// Makes room for texts of at most so many bytes, and less than 4 GiB.
+    /// Makes room for texts of at most `longest` bytes, which must be less than 4 GiB.
     pub(crate) fn new(longest: usize) -> Layers {
-        // Nothing grows, as that would leave a copy behind: no layer has more digits than bytes. A
-        // text that is too short for a token in base64 needs nothing.
+        // Nothing grows, since growth would leave a copy behind: no layer has more digits than
+        // bytes. A text that is too short for a token in base64 needs no memory.
         let window = WINDOW.min(longest);
         let depths = if longest < MIN_DIGITS { 0 } else { MAX_DEPTH };
         let depth = || Depth {
@@ -62,15 +63,18 @@ impl Layers {
     /// Calls `visit` with a text, and with each text that is encoded in it.
     ///
     /// The second argument of `visit` turns a range of that text into its place in the outermost
-    /// one.
+    /// text.
     pub(crate) fn visit(&mut self, text: &[u8], visit: &mut Visit<'_>) {
         visit_layers(text, &mut self.depths, &|range| range, visit);
     }
 }
 
+/// Receives a text and the function that finds its places.
 type Visit<'v> = dyn FnMut(&[u8], &Place<'_>) + 'v;
+/// Turns a range of a decoded text into its place in the outermost text.
 type Place<'p> = dyn Fn(Range<usize>) -> Range<usize> + 'p;
 
+/// Visits a text, and then, if there is memory for one more step, what is encoded in it.
 fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mut Visit<'_>) {
     visit(text, place);
     let Some((Depth { digits, places, decoded }, deeper)) = depths.split_first_mut() else {
@@ -87,6 +91,8 @@ fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mu
             let place = |range| place(reading.place(range, text, places));
             visit_layers(decoded, deeper, &place, visit);
         };
+        // Digits in front shift the bytes by a multiple of six bits: by 0, 6, 4 or 2 bits within a
+        // byte.
         for passed in [0, 2, 4, 6] {
             look(0..digits.len(), Reading { bits: 6, passed });
         }
@@ -99,7 +105,7 @@ fn visit_layers(text: &[u8], depths: &mut [Depth], place: &Place<'_>, visit: &mu
 }
 
 /// Returns whether a text has no row of ASCII that is half as long as a token. Most ways to read
-/// digits give such noise.
+/// digits yield such noise, and what is encoded in noise need not be looked for.
 pub(crate) fn is_noise(text: &[u8]) -> bool {
     let mut row = 0;
     let mut longest = 0;
@@ -114,9 +120,9 @@ pub(crate) fn is_noise(text: &[u8]) -> bool {
 /// Reads the next window of digits, which repeats the last ones of the same row. Returns false at
 /// the end of the text.
 ///
-/// A row goes on across space, line ends, colours, and the escapes of those.
+/// A row goes on across white space, line ends, colours, and the escapes of these.
 fn read_digits(text: &[u8], at: &mut usize, digits: &mut Vec<u8>, places: &mut Vec<u32>) -> bool {
-    // Only a row that goes on has filled the window.
+    // Only a row that goes on has filled the window. Another one begins without digits of the last.
     let kept = if digits.len() == WINDOW { OVERLAP } else { 0 };
     digits.drain(..digits.len() - kept);
     places.drain(..places.len() - kept);
@@ -153,15 +159,16 @@ fn read_digits(text: &[u8], at: &mut usize, digits: &mut Vec<u8>, places: &mut V
     is_enough
 }
 
-/// Returns the digit at a place, [`NOTHING`] for what may stand between two digits, or `None` for
-/// anything else; and where it ends.
+/// Returns the digit at a place, and where it ends. [`NOTHING`] is what may stand between two
+/// digits, and `None` anything else.
 fn digit_at(text: &[u8], at: usize) -> (Option<u8>, usize) {
     match text[at] {
         plain if is_digit(plain) => (Some(plain), at + 1),
         opener @ (0x1B | b'\\' | b'%' | b'=' | b'&') => match character(text, at) {
             (found @ (b'+' | b'/'), end) => (Some(found), end),
             (b' ' | b'\t' | b'\r' | b'\n' | NOTHING, end) => (Some(NOTHING), end),
-            // What looks like an escape of a letter is a letter behind a sign.
+            // What looks like an escape of a letter is read as a sign and a letter: that letter may
+            // be a digit.
             _ => ((opener == b'\\').then_some(NOTHING), at + 1),
         },
         0 | b'\t'..=b'\r' | b' ' => (Some(NOTHING), at + 1),
@@ -169,11 +176,12 @@ fn digit_at(text: &[u8], at: usize) -> (Option<u8>, usize) {
     }
 }
 
+/// Returns whether a byte is a digit of base64, in one of its alphabets.
 fn is_digit(byte: u8) -> bool {
     SEXTETS[usize::from(byte)] != NO_DIGIT
 }
 
-/// Returns where enough digits for a token are hexadecimal.
+/// Returns the ranges of hexadecimal digits that are long enough for a token.
 fn hexadecimal(digits: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -194,6 +202,7 @@ impl Reading {
         let mut count = 0;
         for digit in digits {
             let value = if self.bits == 6 { SEXTETS[usize::from(*digit)] } else { nibble(*digit) };
+            // Bits that were decoded already leave at the top.
             bits = bits << self.bits | u32::from(value);
             count += self.bits;
             if count >= self.passed + 8 {
@@ -205,13 +214,14 @@ impl Reading {
 
     /// Returns where the digits stand that hold these bytes.
     fn place(self, bytes: Range<usize>, text: &[u8], places: &[u32]) -> Range<usize> {
+        // Rounded outwards: a byte's first and last digits also hold bits of its neighbours.
         let first = (self.passed + bytes.start * 8) / self.bits;
         let last = (self.passed + bytes.end * 8).div_ceil(self.bits) - 1;
         places[first] as usize..digit_at(text, places[last] as usize).1
     }
 }
 
-/// The value of each digit of base64, in both alphabets.
+/// The value of each digit of base64, in both alphabets: RFC 4648, sections 4 and 5.
 static SEXTETS: [u8; 256] = {
     let mut sextets = [NO_DIGIT; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";

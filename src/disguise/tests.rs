@@ -10,7 +10,7 @@ fn prefixes() -> [Prefix; 2] {
     [Prefix::new("acme").unwrap(), Prefix::new("my_app_token").unwrap()]
 }
 
-/// Each token in a text and in what is encoded there, with its place.
+/// Returns each token in a text and in what is encoded there, with its place.
 fn find(text: impl AsRef<[u8]>) -> Vec<(String, Range<usize>)> {
     let mut found = Vec::new();
     Layers::new(text.as_ref().len()).visit(text.as_ref(), &mut |layer, place| {
@@ -32,7 +32,7 @@ fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// With `escape` in the place of each `_`.
+/// Returns a text with `escape` in the place of each `_`.
 fn with(escape: &str) -> String {
     ONE.replace('_', escape)
 }
@@ -163,7 +163,7 @@ fn a_token_is_found_in_what_programs_keep_their_logins_in() {
     }
 }
 
-/// A user name for which the token's base64 has both signs of that alphabet beside it.
+/// A user name that puts both signs of the alphabet beside the token's base64.
 #[test]
 fn the_signs_of_base64_are_read_in_both_alphabets_and_escaped() {
     let encoded = STANDARD.encode([b"\xfb\xff\xbf\xef:", ONE.as_bytes(), b"\xfb\xff"].concat());
@@ -260,7 +260,7 @@ fn a_token_is_found_wherever_it_lies_in_a_long_row_of_digits() {
     }
 }
 
-/// How many bytes are read for a text, in all layers.
+/// Returns how many bytes are read for a text, in all layers.
 fn work(text: &str) -> usize {
     let mut work = 0;
     Layers::new(text.len()).visit(text.as_bytes(), &mut |layer, _| work += layer.len());
@@ -269,7 +269,7 @@ fn work(text: &str) -> usize {
 
 #[test]
 fn a_hostile_text_makes_no_more_work_than_its_length_allows() {
-    // `V` is `U` in base64, however it is read; and so on for two more layers.
+    // A row of `V` decodes to a row of `U`, whichever bits are skipped.
     for unit in [
         "A", "V", "_", "acme_", "basic+", "Basic 20", "/", "=", "%25", "\\", "a ", "<a ", "&amp;",
         "61", "acme%5F", "\x1b[",
@@ -283,7 +283,7 @@ fn a_hostile_text_makes_no_more_work_than_its_length_allows() {
     assert!(work(&nested) <= 30 * nested.len());
 }
 
-/// What a program puts in the place of a character, or between two.
+/// Returns what a program puts in the place of a character, or between two.
 fn disguised(character: char, choice: u8) -> String {
     let code = u32::from(character);
     match choice {
@@ -321,9 +321,11 @@ fn encoded(text: &[u8], before: &[u8], form: &Form) -> Vec<u8> {
 proptest! {
     #[test]
     fn a_token_is_found_however_its_characters_are_mixed(
-        choices in prop::collection::vec(0..14_u8, ONE.len()), before in "(?s).{0,20}", after in "(?s).{0,20}",
+        choices in prop::collection::vec(0..14_u8, ONE.len()),
+        before in "(?s).{0,20}", after in "(?s).{0,20}",
     ) {
-        let token: String = ONE.chars().zip(choices).map(|(c, choice)| disguised(c, choice)).collect();
+        let characters = ONE.chars().zip(choices);
+        let token: String = characters.map(|(c, choice)| disguised(c, choice)).collect();
         finds(ONE, format!("{before}{token}{after}"));
     }
 
@@ -339,7 +341,8 @@ proptest! {
         before in prop::collection::vec(any::<u8>(), 0..100), around in "[ -~]{0,30}",
     ) {
         // Letters before the outermost digits are digits themselves.
-        let text = forms.iter().fold(ONE.as_bytes().to_vec(), |text, form| encoded(&text, &before, form));
+        let plain = ONE.as_bytes().to_vec();
+        let text = forms.iter().fold(plain, |text, form| encoded(&text, &before, form));
         finds(ONE, &text);
         finds(ONE, [around.as_bytes(), b" ", &text, b" ", around.as_bytes()].concat());
     }

@@ -10,8 +10,8 @@ use crate::text::clean_line;
 use crate::view::TokenView;
 
 impl Event<'_> {
-    /// Returns the event's name, for a log's field or a metric: `issued`, `first_use`, `denied` and
-    /// so on. It never changes.
+    /// Returns the event's name, for a field of a log or a metric: `issued`, `first_use`, `denied`
+    /// and so on. It never changes.
     pub fn name(&self) -> &'static str {
         match self {
             Event::Issued { .. } => "issued",
@@ -33,11 +33,14 @@ impl Event<'_> {
     }
 }
 
-/// One line: the name, then facts as `key=value`. It has no secret, no control character and no
-/// unbounded text.
+/// Writes one line: the name, then facts as `key=value`.
 ///
-/// Owners, labels and other texts that a host or a client chose stand in quotes, so that none of
-/// them can pass for a fact of the line.
+/// ```text
+/// first_use id=askgagkera owner="alice" label="My phone" address=192.0.2.7
+/// ```
+///
+/// It has no secret, no control character and no unbounded text. Owners, labels and other texts
+/// that a host or a client chose stand in quotes. So none of them can pass for a fact of the line.
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
@@ -129,23 +132,26 @@ impl ChangeKind {
     }
 }
 
-/// A text in quotes, for one line: cut, and without control characters.
+/// Writes a text in quotes for one line of a log, cut and without control characters.
 struct Quoted<T>(T);
 
+/// The longest quoted text, in characters.
 const MAX_CHARS: usize = 300;
 
 impl<T: fmt::Display> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `Debug` escapes quotes and backslashes, so a text can't end its own quotes.
         write!(f, "{:?}", clean_line(&self.0.to_string(), MAX_CHARS))
     }
 }
 
+/// Writes a token's id, owner and label.
 fn write_token(f: &mut fmt::Formatter<'_>, token: &TokenView) -> fmt::Result {
     write!(f, " id={} owner={}", token.id(), Quoted(token.owner()))?;
     write!(f, " label={}", Quoted(token.label()))
 }
 
-/// The facts that say whose tokens they are. The others narrow that further.
+/// Writes the facts that say whose tokens a filter selects. Its other facts only narrow that.
 fn write_filter(f: &mut fmt::Formatter<'_>, filter: &Filter) -> fmt::Result {
     write_some(f, "id", filter.id.as_ref())?;
     write_some(f, "owner", filter.owner.as_ref().map(Quoted).as_ref())?;
@@ -153,6 +159,7 @@ fn write_filter(f: &mut fmt::Formatter<'_>, filter: &Filter) -> fmt::Result {
     write_some(f, "except_family", filter.except_family.as_ref())
 }
 
+/// Writes `key=value`, or nothing for `None`.
 fn write_some(
     f: &mut fmt::Formatter<'_>,
     key: &str,
@@ -161,10 +168,12 @@ fn write_some(
     value.map_or(Ok(()), |value| write!(f, " {key}={value}"))
 }
 
+/// Marks the facts of a row whose seal was not found right.
 fn write_unproven(f: &mut fmt::Formatter<'_>, is_unproven: bool) -> fmt::Result {
     f.write_str(if is_unproven { " unproven" } else { "" })
 }
 
+/// Marks an event whose outcome is uncertain.
 fn write_doubt(f: &mut fmt::Formatter<'_>, is_certain: bool) -> fmt::Result {
     f.write_str(if is_certain { "" } else { " uncertain" })
 }

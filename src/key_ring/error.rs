@@ -1,4 +1,4 @@
-//! Why there is no key ring: [`KeyRingError`].
+//! Why a key ring could not be read or made: [`KeyRingError`].
 
 use std::io;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::key::KeyId;
 use crate::random::RandomSourceFailed;
 
-/// Why there is no key ring. It never shows a key.
+/// Why a key ring could not be read or made. It never shows a key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyRingError {
@@ -18,7 +18,7 @@ pub enum KeyRingError {
         /// What the system says.
         error: io::Error,
     },
-    /// The text of the file is no ring.
+    /// The text in the file is not a ring.
     #[error("the key file {}: {error}", path.display())]
     InFile {
         /// Which file.
@@ -31,25 +31,25 @@ pub enum KeyRingError {
     Exposed {
         /// Which file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Its permission bits, such as `0o644`.
         mode: u32,
     },
-    /// A key ring was given where the name of its place is wanted. It is not shown.
+    /// A key ring was given where the name of its place is wanted. The error does not repeat it.
     #[error("a key was given in place of {0}; call `KeyRing::parse` to read a ring from a text")]
     RingGiven(&'static str),
     /// The environment variable is not set, or is not text.
     #[error("the environment variable {0} holds no key ring")]
     NoVariable(Box<str>),
-    /// The text is longer than any key ring.
+    /// The text is longer than 64 KiB.
     #[error("the key ring is longer than 64 KiB")]
     TooLong,
-    /// There is no key.
+    /// There is no key, or there is an empty entry between two commas.
     #[error("the key ring is empty: it needs at least one ID:KEY")]
     Empty,
     /// An entry is not `ID:KEY` with a number from 1 and base64.
     #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
     Malformed(Box<str>),
-    /// A key has too few bytes.
+    /// A key has fewer than 32 bytes.
     #[error("key {id} has {bytes} bytes; it needs at least 32")]
     Short {
         /// Which key.
@@ -60,7 +60,7 @@ pub enum KeyRingError {
     /// A key repeats one byte.
     #[error("key {0} repeats one byte: draw a random one")]
     Weak(KeyId),
-    /// A key or an id was given twice.
+    /// A key or an id occurs twice.
     #[error("key {0} of the ring repeats the id or the bytes of another")]
     Repeated(KeyId),
     /// The system has no randomness for a new key.

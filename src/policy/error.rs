@@ -1,4 +1,4 @@
-//! Why a policy is refused: [`PolicyError`].
+//! Why a policy was refused: [`PolicyError`].
 
 use crate::token::{InvalidPrefix, Prefix};
 
@@ -14,9 +14,9 @@ pub enum PolicyError {
     /// Unless it is named, the realm is the prefix. So it would change with the prefix, and every
     /// row that is sealed already would count as tampered with.
     #[error(
-        "the policy needs a realm before it accepts a former prefix; call `with_realm(\"{former}\")` \
-         if rows were sealed under the prefix {former} without a named realm, or \
-         `with_realm(\"{prefix}\")` if they were sealed under {prefix}"
+        "the policy needs a realm before it accepts a former prefix; \
+         call `with_realm(\"{former}\")` if rows were sealed under the prefix {former} \
+         without a named realm, or `with_realm(\"{prefix}\")` if they were sealed under {prefix}"
     )]
     RealmNotNamed {
         /// The prefix of new tokens.
@@ -27,7 +27,7 @@ pub enum PolicyError {
     /// The realm is malformed.
     #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
     Realm,
-    /// A duration or limit is zero, but must not be.
+    /// A duration or a limit is zero, or under a second, but must not be.
     #[error("the {0} must not be zero")]
     Zero(&'static str),
     /// A default is longer than its maximum.

@@ -1,4 +1,4 @@
-//! The shape of a policy for the feature `serde`, for instance in a file.
+//! The shape of a policy for the feature `serde`, for instance in a configuration file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use crate::policy::{Policy, PolicyError, Reuse};
 use crate::shapes::Period;
 use crate::token::Prefix;
 
-/// The keys, in the order in which they are written.
+/// The keys of a policy, in the order in which they are written.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename = "Policy", expecting = "a policy")]
 struct Keys {
@@ -43,14 +43,17 @@ struct Keys {
     retention: Option<Period>,
     #[serde(default)]
     record_origin: bool,
-    /// Each scope with those that it includes. Last, since in TOML it is a table.
+    /// Each scope with those that it includes. Last, because in TOML a table must follow all
+    /// values.
     #[serde(default)]
     scopes: BTreeMap<String, BTreeSet<String>>,
 }
 
+/// A number, or the word `unlimited`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a number from 1 up, or \"unlimited\"")]
 enum MaxPerOwner {
+    // Stands for a missing key. It has no word of its own.
     #[default]
     #[serde(skip)]
     Default,
@@ -58,13 +61,14 @@ enum MaxPerOwner {
     Word(Unlimited),
 }
 
+/// The one word that is no number.
 #[derive(Serialize, Deserialize)]
 enum Unlimited {
     #[serde(rename = "unlimited")]
     Unlimited,
 }
 
-/// Writes every setting, under the keys that are read. It never writes `null`.
+/// Writes every setting, under the keys that are read. It never writes `null`, which TOML lacks.
 impl Serialize for Policy {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Keys::of(self).serialize(serializer)
@@ -118,6 +122,7 @@ impl<'de> Deserialize<'de> for Policy {
 }
 
 impl Keys {
+    /// Takes a policy apart into its keys.
     fn of(policy: &Policy) -> Keys {
         let period = |time| Some(Period(time));
         let mut scopes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -150,8 +155,10 @@ impl Keys {
         }
     }
 
-    /// A maximum comes before its default, which it would cut silently. The realm comes before the
-    /// former prefixes, which need it.
+    /// Builds the policy from its keys, all but the scopes.
+    ///
+    /// Each maximum is set before its default, because it would cut a default silently. The realm
+    /// is set before the former prefixes, which need it.
     fn without_scopes(self) -> Result<Policy, PolicyError> {
         let mut policy = Policy::new(self.prefix.as_str())?;
         if let Some(realm) = self.realm {
@@ -199,7 +206,7 @@ impl Keys {
     }
 }
 
-/// What implies each scope. The keys say what each includes.
+/// Returns what implies each scope. The keys say it the other way round: what each scope includes.
 fn implications(
     scopes: &BTreeMap<String, BTreeSet<String>>,
 ) -> Result<Vec<ScopeImplication>, String> {

@@ -70,9 +70,9 @@ fn a_former_prefix_needs_a_named_realm() {
     let error = brand().with_former_prefix("acme").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the policy needs a realm before it accepts a former prefix; call `with_realm(\"acme\")` if \
-         rows were sealed under the prefix acme without a named realm, or `with_realm(\"brand\")` if \
-         they were sealed under brand"
+        "the policy needs a realm before it accepts a former prefix; \
+         call `with_realm(\"acme\")` if rows were sealed under the prefix acme \
+         without a named realm, or `with_realm(\"brand\")` if they were sealed under brand"
     );
     for realm in ["acme", "brand", "tenant 7"] {
         let policy = brand().with_realm(realm).unwrap().with_former_prefix("acme").unwrap();

@@ -5,20 +5,27 @@ use std::str::FromStr;
 
 use crate::text::{Operator, Owner};
 
-/// Who makes a change: in calls, stored rows and events.
+/// Names who makes a change, in calls, stored rows and events.
 ///
-/// An [`Owner`] or an [`Operator`] converts into it, by value or by reference. To an owner, the
-/// tokens of other owners are unknown.
+/// An [`Owner`] or an [`Operator`] converts into it, by value or by reference. An owner acts on
+/// their own tokens only; those of other owners are unknown to them.
 ///
 /// It prints as `owner NAME`, `operator NAME` or `engine`, and parses from that. Stores keep this
 /// form.
+///
+/// ```
+/// use app_tokens::{Operator, record::Actor};
+/// let support = Actor::from(Operator::new("support")?);
+/// assert_eq!(support.to_string(), "operator support");
+/// # Ok::<(), app_tokens::InvalidText>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
-    /// The token's owner, who proved it by other means than a token.
+    /// The token's owner, who was authenticated by other means than a token.
     Owner(Owner),
-    /// One of the host's operators.
+    /// One of the host's operators, who may act on the tokens of all owners.
     Operator(Operator),
-    /// The engine, by policy. Hosts don't make it.
+    /// The engine, by policy. A host can't make it.
     #[non_exhaustive]
     Engine,
 }
@@ -80,7 +87,7 @@ impl FromStr for Actor {
     }
 }
 
-/// A text that is no [`Actor`].
+/// A text that is not an [`Actor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an actor is `owner NAME`, `operator NAME` or `engine`, with a name that they may have")]
 pub struct InvalidActor;

@@ -5,17 +5,17 @@ use std::str::FromStr;
 
 use crate::timestamp::{OutOfCalendar, Timestamp};
 
-/// When a token ends. It prints as an instant by RFC 3339 or `never`, and parses from that.
+/// When a token ends. It prints as an instant by RFC 3339 or as `never`, and parses from that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expires {
-    /// It is valid before this instant, and no longer valid at it.
+    /// Valid before this instant, and no longer valid at it.
     At(Timestamp),
-    /// It never expires.
+    /// Never expires.
     Never,
 }
 
 impl Expires {
-    /// Returns whether the end has come at `now`: a token is valid while `now < expires`.
+    /// Returns whether the end has come at `now`. A token is valid while `now < expires`.
     pub fn has_come(self, now: Timestamp) -> bool {
         match self {
             Expires::At(at) => now >= at,
@@ -23,7 +23,8 @@ impl Expires {
         }
     }
 
-    /// Returns whether this is later than the other; [`Expires::Never`] is later than any instant.
+    /// Returns whether this end is later than the other. [`Expires::Never`] is later than any
+    /// instant.
     pub fn is_later_than(self, other: Expires) -> bool {
         match (self, other) {
             (Expires::At(this), Expires::At(other)) => this > other,

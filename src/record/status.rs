@@ -1,5 +1,4 @@
-//! The status of a token at a given instant: the only rule of validity, and the rule of what is
-//! live.
+//! The status of a token at a given instant: the only rule of validity, and the rule for live rows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,17 +11,17 @@ use crate::timestamp::Timestamp;
 /// The status of a token: active, or why it is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// It authenticates.
+    /// The token authenticates.
     Active,
-    /// Not used for longer than the policy's idle time-out.
+    /// The token was not used for longer than the policy's idle time-out.
     Idle,
-    /// Its end has come.
+    /// The token's end has come.
     Expired,
-    /// A rotation replaced it, and the overlap is over.
+    /// A rotation replaced the token, and the overlap is over.
     Superseded,
-    /// Its row is not as the engine wrote it.
+    /// The token's row is not as the engine wrote it.
     Tampered,
-    /// It was revoked.
+    /// The token was revoked.
     Revoked,
 }
 
@@ -63,7 +62,7 @@ impl FromStr for Status {
     }
 }
 
-/// A text that is no [`Status`].
+/// A text that is not a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a status is `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`")]
 pub struct InvalidStatus;
@@ -73,11 +72,11 @@ impl TokenRecord {
     /// idle, active.
     ///
     /// `own_use` is the last use that this process has not written yet. `idle_after` is the
-    /// policy's.
+    /// policy's idle time-out.
     ///
     /// # Errors
     /// [`StatusUnclear`] if the key or the version of the seal is unknown, or if `now` is more than
-    /// five minutes before the token was issued. None of these says anything about a token.
+    /// five minutes before the token was issued. None of these says anything about the token.
     pub(crate) fn status(
         &self,
         seal: SealCheck,
@@ -85,6 +84,7 @@ impl TokenRecord {
         own_use: Option<Timestamp>,
         idle_after: Option<Duration>,
     ) -> Result<Status, StatusUnclear> {
+        // Looked at before the seal, which a revocation clears.
         if self.revocation().is_some() {
             return Ok(Status::Revoked);
         }
@@ -96,6 +96,7 @@ impl TokenRecord {
                 return Err(StatusUnclear::SealVersion(version));
             }
         }
+        // Only after the seal was found right: until then `created_at` may be forged.
         if now < self.created_at().saturating_sub(CLOCK_TOLERANCE) {
             return Err(StatusUnclear::ClockBehind { now, created_at: self.created_at() });
         }
@@ -103,6 +104,7 @@ impl TokenRecord {
             let superseded = self.successor().is_some();
             return Ok(if superseded { Status::Superseded } else { Status::Expired });
         }
+        // An instant past the calendar never comes, so such a token does not go idle.
         let idle = idle_after
             .and_then(|idle_after| self.last_sign_of_life(now, own_use).checked_add(idle_after))
             .is_some_and(|goes_idle| now >= goes_idle);
@@ -111,18 +113,21 @@ impl TokenRecord {
 
     /// Returns the latest of stored use, own use and `created_at`.
     ///
-    /// A stored use in the future counts as none. It isn't sealed, so a row that was tampered with,
-    /// or that a broken clock wrote, would otherwise never go idle.
+    /// A stored use that is more than five minutes in the future counts as none. It isn't sealed: a
+    /// row that was tampered with, or that a broken clock wrote, would otherwise never go idle.
     fn last_sign_of_life(&self, now: Timestamp, own_use: Option<Timestamp>) -> Timestamp {
         let stored = self.last_use().map(|last_use| last_use.at);
         let believed = stored.filter(|at| *at <= now.saturating_add(CLOCK_TOLERANCE));
         self.created_at().max(believed.max(own_use).unwrap_or(Timestamp::MIN))
     }
 
-    /// Returns whether the row is live: without revocation and successor, not expired at
-    /// `live.now`, and last seen after `live.used_after`, if that is given.
+    /// Returns whether the row is live.
     ///
-    /// Live rows count for the limit per owner, and hold their labels if labels are unique.
+    /// A live row has no revocation and no successor, and is not expired at `live.now`. If
+    /// `live.used_after` is given, it was last seen after that.
+    ///
+    /// Live rows count towards the limit per owner, and hold their labels if labels are unique. The
+    /// seal is not looked at.
     pub fn is_live(&self, live: LiveAt) -> bool {
         let LiveAt { now, used_after } = live;
         self.revocation().is_none()
@@ -133,8 +138,8 @@ impl TokenRecord {
 
     /// Returns the later of the stored last use and `created_at`.
     ///
-    /// A stored use that is more than five minutes after `now` counts as none, since a broken
-    /// clock wrote it.
+    /// A stored use that is more than five minutes after `now` counts as none, since a broken clock
+    /// wrote it.
     pub fn last_seen(&self, now: Timestamp) -> Timestamp {
         self.last_sign_of_life(now, None)
     }
@@ -150,7 +155,7 @@ pub struct LiveAt {
 }
 
 impl LiveAt {
-    /// The present instant, without an idle time-out.
+    /// Takes the present instant, without an idle time-out.
     pub fn now(now: Timestamp) -> LiveAt {
         LiveAt { now, used_after: None }
     }
@@ -159,27 +164,27 @@ impl LiveAt {
 /// How far the clocks of one deployment may be apart: five minutes.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// The result of a check of a row's seal.
+/// The result of checking a row's seal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SealCheck {
     /// The row is as the engine wrote it.
     Right,
-    /// It was changed, or has no seal.
+    /// The row was changed, or has no seal.
     Wrong,
-    /// It is sealed under a key that the ring lacks.
+    /// The row is sealed under a key that the ring lacks.
     KeyMissing,
-    /// Its seal has a version that this build doesn't know.
+    /// The seal has a version that this build doesn't know.
     UnknownVersion(u8),
 }
 
 /// Why the status of a token can't be decided. A failure, never a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StatusUnclear {
-    /// The row is sealed under a key that the ring lacks: it is not rolled out everywhere yet, or
-    /// lost.
+    /// The row is sealed under a key that the ring lacks. The key is lost, or not rolled out
+    /// everywhere yet.
     #[error("a token is sealed under key {0}, which the key ring lacks; add that key to the ring")]
     KeyMissing(KeyId),
-    /// The seal has a version that this build doesn't know: another host of the fleet is newer.
+    /// The seal has a version that this build doesn't know. Another host of the fleet is newer.
     #[error("a token has a seal of version {0}, which this program does not know; update it")]
     SealVersion(u8),
     /// The clock is more than five minutes before the instant at which the token was issued.

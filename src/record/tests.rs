@@ -149,7 +149,7 @@ fn actors_print_and_parse_back() {
     }
 }
 
-/// A store in memory holds one for each token.
+/// A store in memory holds one record for each token, so its size is bounded.
 #[test]
 fn a_record_takes_no_more_than_200_bytes() {
     assert!(size_of::<TokenRecord>() <= 200, "{}", size_of::<TokenRecord>());

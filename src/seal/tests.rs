@@ -23,7 +23,7 @@ fn sealer(keys: &str, realm: &str) -> Sealer {
     Sealer::new(KeyRing::parse(keys).unwrap(), realm)
 }
 
-/// The row as a store loads it from outside.
+/// Returns the row as a store loads it from outside.
 fn loaded(row: &ReadableRow) -> ReadableRow {
     ReadableRow::unmarked(row.record().clone())
 }
@@ -33,7 +33,7 @@ fn from_hex(text: &str) -> Vec<u8> {
     pairs.map(|p| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap()).collect()
 }
 
-/// The vectors hold the columns as a dump shows them, so this also reads and writes those.
+/// Reads and writes the columns of the vectors, which hold them as a dump shows them.
 #[test]
 fn digest_and_seal_are_those_of_a_second_implementation() {
     let rows: Vec<Value> =
@@ -179,8 +179,8 @@ fn a_revocation_can_not_be_replaced_away() {
     assert!(sealer.intact(revived.readable().unwrap()).is_err());
 }
 
-/// Records whose texts, lists and options are short and alike, so that an encoding without lengths
-/// or tags would soon meet itself.
+/// Draws records with short texts, lists and options that are much alike. An encoding without
+/// lengths or tags would soon give two of them the same bytes.
 fn confusable() -> impl Strategy<Value = RecordParts> {
     let text = "[ab]{1,3}";
     let resource = "(exact|under|prefix):[ab]{1,2}";
@@ -241,7 +241,7 @@ fn confusable() -> impl Strategy<Value = RecordParts> {
         )
 }
 
-/// Reads the encoding back. That it can be done shows that no two records have the same bytes.
+/// Reads the encoding back. That it can be read shows that no two records have the same bytes.
 struct Decoding<'a>(&'a [u8]);
 
 impl<'a> Decoding<'a> {

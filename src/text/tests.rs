@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// Each kind of text that a host hands in, by its name.
+/// Returns what is wrong with a text as each kind of text that a host hands in.
 fn problems(text: &str) -> [(&'static str, Option<TextProblem>); 4] {
     let problem = |made: Option<InvalidText>| made.map(|invalid| invalid.problem);
     [

@@ -1,25 +1,27 @@
 //! The 32 digits of a token, and numbers written in them.
 
-/// Crockford's base 32, in lower case: no i, l, o, u.
+/// Crockford's base 32 in lower case: without i, l, o, u.
 pub(super) const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// What a character of a presented body stands for.
 #[derive(Clone, Copy)]
 pub(super) enum Character {
-    /// A canonical character: itself, its lower case, or that which it looks like.
+    /// A canonical character: the one it is, is the upper case of, or looks like.
     Canonical(u8),
     /// A space or hyphen, which people put between groups.
     Separator,
-    /// No token has it.
+    /// A character that no token has.
     Forbidden,
 }
 
 impl Character {
+    /// Looks a byte up.
     pub(super) fn of(byte: u8) -> Character {
         CHARACTERS[usize::from(byte)]
     }
 }
 
+/// What each byte stands for. A table, since every login looks up 45 of them.
 static CHARACTERS: [Character; 256] = {
     let mut table = [Character::Forbidden; 256];
     let mut digit = 0;
@@ -29,6 +31,7 @@ static CHARACTERS: [Character; 256] = {
         table[character.to_ascii_uppercase() as usize] = Character::Canonical(character);
         digit += 1;
     }
+    // Crockford's look-alikes. `u` has none, so it is forbidden.
     table[b'o' as usize] = Character::Canonical(b'0');
     table[b'O' as usize] = Character::Canonical(b'0');
     table[b'i' as usize] = Character::Canonical(b'1');
@@ -50,6 +53,7 @@ pub(super) fn digit_of(character: u8) -> u8 {
     DIGITS[usize::from(character)]
 }
 
+/// The digit of each canonical character.
 static DIGITS: [u8; 256] = {
     let mut table = [u8::MAX; 256];
     let mut digit = 0;
@@ -60,12 +64,12 @@ static DIGITS: [u8; 256] = {
     table
 };
 
-/// Puts a number together from its digits, most significant first.
+/// Builds a number from its digits, most significant first.
 pub(super) fn number_from(digits: impl Iterator<Item = u8>) -> u64 {
     digits.fold(0, |number, digit| number << 5 | u64::from(digit))
 }
 
-/// Takes a number apart into so many digits, most significant first.
+/// Splits a number into `count` digits, most significant first.
 pub(super) fn digits_of(number: u64, count: usize) -> impl Iterator<Item = u8> {
     (0..count).rev().map(move |place| (number >> (5 * place) & 31) as u8)
 }

@@ -8,7 +8,7 @@ use crate::random::RANDOM_DIGITS;
 pub(super) struct Checksum(u32);
 
 impl Checksum {
-    /// Nothing was read yet.
+    /// The state before anything was read.
     pub(super) const START: Checksum = Checksum(!0);
 
     /// Reads one more byte.
@@ -22,10 +22,11 @@ impl Checksum {
         Checksum(state)
     }
 
-    /// Replaces the zero bytes that were read last, as many as there are digits, by these digits.
+    /// Replaces the zero bytes that were read last by these digits, as many as there are.
     ///
-    /// A CRC is linear, so what each character changes is computed beforehand and added by xor.
-    /// Read byte by byte, each step would wait for the one before it, and this runs on every login.
+    /// A CRC is linear: what each character changes in the state is computed beforehand and added
+    /// by xor. Read byte by byte, each step would wait for the one before it, and this runs on
+    /// every login.
     pub(super) fn with_random(self, digits: impl Iterator<Item = u8>) -> Checksum {
         let places = digits.zip(&TRACES);
         Checksum(places.fold(self.0, |state, (digit, traces)| state ^ traces[usize::from(digit)]))
@@ -43,6 +44,8 @@ static TRACES: [[u32; 32]; RANDOM_DIGITS] = {
     let mut traces = [[0; 32]; RANDOM_DIGITS];
     let mut digit = 0;
     while digit < 32 {
+        // From state 0, so that only this one character is in the trace. Zero bytes after it carry
+        // it to the end.
         let mut state = Checksum(0).extend(ALPHABET[digit]);
         let mut place = RANDOM_DIGITS;
         while place > 0 {

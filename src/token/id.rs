@@ -1,4 +1,4 @@
-//! The public part of a token: [`TokenId`].
+//! The public part of a token's text: [`TokenId`].
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,8 +13,8 @@ pub(crate) type IdMap<V> = HashMap<TokenId, V, BuildHasherDefault<IdHasher>>;
 
 /// Spreads ids by one multiplication.
 ///
-/// That is enough, since ids are drawn at random. A client can't choose ids to make a map slow: a
-/// map only ever holds the ids of tokens that exist.
+/// That is enough, since ids are drawn at random. A client can't choose ids to make a map slow,
+/// because a map only ever holds ids of tokens that exist.
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 
@@ -28,6 +28,8 @@ impl Hasher for IdHasher {
     }
 
     fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplicative hashing: 2^64 divided by the golden ratio. The map takes its
+        // buckets from the low bits, so the well-mixed high ones are folded into them.
         self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         self.0 ^= self.0 >> 32;
     }
@@ -35,8 +37,16 @@ impl Hasher for IdHasher {
 
 /// The public part of a token's text: 50 random bits, ten characters.
 ///
-/// It fits a signed 64-bit database column and a JavaScript number. It prints as its ten
-/// characters. It parses from them, also in upper case and with look-alikes such as `o` for `0`.
+/// It may be logged, listed and stored in clear. It fits a signed 64-bit database column and a
+/// JavaScript number. It prints as its ten characters, and parses from them, also in upper case and
+/// with look-alikes such as `o` for `0`.
+///
+/// ```
+/// use app_tokens::TokenId;
+/// let id: TokenId = "askgagkera".parse()?;
+/// assert_eq!(TokenId::from_u64(id.as_u64()), Ok(id));
+/// # Ok::<(), app_tokens::token::InvalidTokenId>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(u64);
 
@@ -83,7 +93,7 @@ impl FromStr for TokenId {
     }
 }
 
-/// For a column of a database. The number is below 2^50.
+/// Converts for a column of a database. The number is below 2^50.
 impl From<TokenId> for i64 {
     fn from(id: TokenId) -> i64 {
         id.0.cast_signed()
@@ -107,7 +117,7 @@ impl fmt::Debug for TokenId {
     }
 }
 
-/// A text or number that is not a [`TokenId`].
+/// A text or a number that is not a [`TokenId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
 pub struct InvalidTokenId;

@@ -45,7 +45,8 @@ impl Prefix {
         Ok(Prefix { text, len: bytes.len() as u8, checksum })
     }
 
-    /// Makes a prefix from a text in upper or lower case, without memory that would have to be wiped.
+    /// Makes a prefix from a text in upper or lower case, without memory that would have to be
+    /// wiped.
     pub(super) fn in_any_case(text: &str) -> Option<Prefix> {
         let mut lower = [0; Prefix::MAX_LEN];
         let lower = lower.get_mut(..text.len())?;
@@ -60,6 +61,7 @@ impl Prefix {
         str::from_utf8(self.as_bytes()).expect("a prefix is ASCII")
     }
 
+    /// Returns the text as bytes.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.text[..usize::from(self.len)]
     }
@@ -92,6 +94,7 @@ impl fmt::Debug for Prefix {
 /// A text that is not a [`Prefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a prefix has 2 to 16 characters: a to z first, then a to z, 0 to 9 and single inner underscores"
+    "a prefix has 2 to 16 characters: \
+     a to z first, then a to z, 0 to 9 and single inner underscores"
 )]
 pub struct InvalidPrefix;

@@ -56,7 +56,7 @@ fn every_one_character_change_truncation_and_extension_is_refused() {
     }
 }
 
-/// The short way for canonical texts never says anything but what the long way for all texts says.
+/// Asserts that the short way for canonical texts says the same as the long way for all texts.
 #[track_caller]
 fn assert_short_way_agrees(text: &str) {
     let parsed = Token::parse(text, &[acme()]);
