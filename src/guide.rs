@@ -1,7 +1,6 @@
 //! Guides: how a host does the larger things, step by step.
 //!
-//! Every example in them is compiled, and those with a `main` run as tests of this crate. In
-//! reading order:
+//! Their examples are tests of this crate. In reading order:
 //!
 //! | guide | answers |
 //! |---|---|
