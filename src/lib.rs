@@ -10,10 +10,11 @@
 //! prefix   id          secret (140 bits)      checksum
 //! ```
 //!
-//! Only the SHA-256 of this text is kept, in a row that is sealed. So write access to your database
-//! is not enough to make a token, or to give one more access or a later end. Rows live in memory
-//! ([`MemoryStore`]), in SQLite ([`SqliteStore`]), in PostgreSQL ([`PostgresStore`]), or in a store
-//! of your own.
+//! Only the SHA-256 of this text is kept, in a row that is sealed. Write access to the rows is not
+//! enough to make a token. It gives none more access or a later end than it once had.
+//!
+//! Rows live in memory ([`MemoryStore`]), in SQLite ([`SqliteStore`]), in PostgreSQL
+//! ([`PostgresStore`]), or in a store of your own.
 //!
 //! ```
 //! use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
