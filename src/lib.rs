@@ -1,5 +1,8 @@
-//! App passwords (app tokens, personal access tokens) for your users: a user creates one in account settings, sees it once, and a WebDAV, Git, calendar,
-//! package or command-line client uses it in place of the main password.
+//! App passwords (app tokens, personal access tokens) for the users of your application.
+//!
+//! A user asks for one in the account settings and sees it once. A WebDAV, Git, calendar, package
+//! or command-line client then uses it in place of the main password. A token can do less than the
+//! password, and each can be revoked alone.
 //!
 //! ```text
 //! acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92
@@ -7,16 +10,19 @@
 //! prefix   id          secret (140 bits)      checksum
 //! ```
 //!
-//! Only SHA-256 of it is kept, in a row that is sealed against whoever can write your database. You bring the store; [`MemoryStore`]
-#![cfg_attr(feature = "sqlite", doc = "and [`SqliteStore`](store::SqliteStore) are here.")]
-#![cfg_attr(not(feature = "sqlite"), doc = "is here, `SqliteStore` behind the feature `sqlite`.")]
+//! Only the SHA-256 of this text is kept, in a row that is sealed. Write access to the rows is not
+//! enough to make a token. It gives none more access or a later end than it once had.
+//!
+//! Rows live in memory ([`MemoryStore`]), in SQLite ([`SqliteStore`]), in PostgreSQL
+//! ([`PostgresStore`]), or in a store of your own.
 //!
 //! ```
 //! use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # struct Block; impl Block { fn on<F: Future>(f: F) -> F::Output {
-//! #     match std::pin::pin!(f).poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
+//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     match std::pin::pin!(f).poll(&mut context) {
 //! #         std::task::Poll::Ready(r) => r, _ => unreachable!() } } }
 //! # Block::on(async {
 //! let tokens = TokenAuthority::in_memory("acme")?;
@@ -31,9 +37,12 @@
 //! # Ok(()) }) }
 //! ```
 //!
-//! # A token's life
+//! Five words are enough for the first hour. A *store* keeps rows, a *key ring* seals them, and a
+//! *policy* says what is allowed. You call `issue`, and then `authenticate … require`.
 //!
-//! **Set up.** A [`TokenAuthority`] has a store, a [`KeyRing`] and a [`Policy`]. That is all state there is; it is made once and cloned.
+//! # Set up
+//!
+//! A [`TokenAuthority`] has a store, a [`KeyRing`] and a [`Policy`]. Make it once and clone it.
 //!
 //! ```no_run
 //! # #[cfg(feature = "sqlite")] fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,55 +56,89 @@
 //! # #[cfg(not(feature = "sqlite"))] fn main() {}
 //! ```
 //!
-//! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label, [`Access`], and if you wish an end and [`Attributes`]. Ask for it only where the user has
-//! just proved who he is with more than a token. The [`IssuedToken`] shows the text once; it is wiped when dropped. With a token in
-//! hand only [`issue_under`](TokenAuthority::issue_under) makes another: one that may do no more, and ends with it.
+//! Without an async runtime, [`block_on`](TokenAuthority::block_on) waits for any call.
 //!
-//! **Present.** [`web`] reads the token from an `Authorization` header, by Basic or Bearer, and turns every outcome into a status.
+//! # A token's life
 //!
-//! **Authenticate.** [`authenticate`](TokenAuthority::authenticate) answers [`Authenticated`], or an [`AuthError`]: *not ours* (it may be a password), *denied*
-//! (401; it looks the same whatever the reason), or *failed* (503; clients keep their token).
+//! **Issue.** [`issue`](TokenAuthority::issue) takes a [`NewToken`]: owner, label and [`Access`].
+//! An end and [`Attributes`] are optional. Call it only after the user has authenticated with more
+//! than a token. The [`IssuedToken`] shows the text once, and is wiped when dropped. With a token
+//! in hand, call [`issue_under`](TokenAuthority::issue_under). Its token may do no more than the
+//! first, ends no later, and is revoked with it.
 //!
-//! **Require.** [`Authenticated`] tells nothing before a scope was [required](Authenticated::require); then it is a [`Caller`] with an owner. Your scopes are an enum of
-//! yours ([`ScopeName`]) or a table that you know at run time ([`Requirement::one_of`]).
+//! **Present.** [`web::Login`] reads the token from the headers of a request, by Basic or Bearer.
+//! It turns each outcome into a status, with or without a web framework.
 //!
-//! **List.** [`list`](TokenAuthority::list) and [`find`](TokenAuthority::find) give [`TokenView`]s: label, created, expires, last use, status; never a digest.
+//! **Authenticate.** [`authenticate`](TokenAuthority::authenticate) yields [`Authenticated`], or an
+//! [`AuthError`]. *Not ours* may be a password. *Denied* is 401, and looks the same whatever the
+//! reason. *Failed* is 503, so that clients keep their token.
 //!
-//! **Change.** [`rename`](TokenAuthority::rename), [`narrow`](TokenAuthority::narrow) and [`extend`](TokenAuthority::extend) change a good
-//! token's label, access and end. [`rotate`](TokenAuthority::rotate) replaces it by a new one, with an overlap if you wish.
-//! [`expiring`](TokenAuthority::expiring) lists what to remind its owners of.
+//! **Require.** [`Authenticated`] reveals nothing until you [require](Authenticated::require) a
+//! scope, which yields a [`Caller`] with the owner. Scopes are an enum of yours ([`ScopeName`]), or
+//! a table that is known at run time ([`Requirement::one_of`]).
 //!
-//! **Revoke.** [`revoke`](TokenAuthority::revoke) ends one token, [`revoke_matching`](TokenAuthority::revoke_matching) all that a
-//! [`Filter`](store::Filter) names. When it has returned, the token is denied on every host. [`revoke_leaked`](TokenAuthority::revoke_leaked) finds the tokens in a text
-//! that got out, and ends them. A rotated token that is presented again is reported, or ends its family, by [`Reuse`].
+//! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, and
+//! [`list`](TokenAuthority::list) goes page by page. Both give a [`TokenView`]: label, created,
+//! expires, last use and status, but never a digest.
 //!
-//! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes the last uses and purges what has been dead for long,
-//! [`reseal`](TokenAuthority::reseal) moves rows under a new key, [`forget`](TokenAuthority::forget) erases, and an [`Observer`](event::Observer) hears of everything that an audit log wants.
+//! **Change.** [`rename`](TokenAuthority::rename), [`narrow`](TokenAuthority::narrow) and
+//! [`extend`](TokenAuthority::extend) change label, access and end.
+//! [`rotate`](TokenAuthority::rotate) replaces a token by a new one, with an overlap if you ask for
+//! one. [`expiring`](TokenAuthority::expiring) lists what to remind owners of.
 //!
-//! Without a runtime, [`tokens.block_on(…)`](TokenAuthority::block_on) waits for any of these calls.
+//! **Revoke.** [`revoke`](TokenAuthority::revoke) revokes a token with its whole line of rotations,
+//! and what was issued under it. [`revoke_matching`](TokenAuthority::revoke_matching) revokes all
+//! that a [`Filter`](store::Filter) matches. [`revoke_leaked`](TokenAuthority::revoke_leaked)
+//! revokes the tokens that it finds in a leaked text. Once the call has returned, every host denies
+//! them.
+//!
+//! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes last uses and purges what has been
+//! dead for long. [`check`](TokenAuthority::check) looks at keys and rows when you start.
+//! [`reseal`](TokenAuthority::reseal) moves rows to a new key. [`forget`](TokenAuthority::forget)
+//! revokes, and deletes the rows at once. An [`Observer`](event::Observer) receives every event
+//! that an audit log needs.
+//!
+//! # Guides
+//!
+//! - [From passwords to app tokens in an existing server](guide::from_passwords): step by step,
+//!   with what the server must refuse.
+//! - [Scopes, resources, networks](guide::access): what a token may do, on what, and from where.
+//! - [Rotation](guide::rotation): overlap, a lost answer, reuse.
+//! - [Keys and backups](guide::keys_and_backups): a new key, a lost key, a restored backup.
+//! - [Write a store](guide::write_a_store): from the rules or in SQL, with the conformance suite.
+//! - [Sizing](guide::sizing): what a million tokens cost, and what comes after one database.
 //!
 //! # Your own store
 //!
-//! Implement the eight required methods of [`TokenStore`]. Its contract stands there in numbered
-//! clauses. With the feature `conformance`, `store::conformance` makes a test of each clause.
+//! Implement the eight required methods of [`TokenStore`], which states the contract in numbered
+//! clauses. [`store::rules`] holds what each change does, as pure functions. A macro of the
+//! [conformance suite] makes a test of each clause.
 //!
 //! # Features
 //!
-//! None is on by default. Features add, never alter.
+//! None is on by default. Features add, and never alter.
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `postgres` | `store::PostgresStore`, over a pool of `deadpool-postgres` |
-//! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
-//! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `sqlite` | `store::SqliteStore`, with the SQLite library of the system |
 //! | `sqlite-bundled` | the same, with SQLite compiled in (needs a C compiler) |
+//! | `postgres` | `store::PostgresStore`, over a pool of `deadpool-postgres` |
+//! | `postgres-sql` | `store::postgres_sql`: its tables and statements alone, for another driver |
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
-//! | `tracing` | `TracingObserver`, which emits each event |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
-//! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
 //! | `tokio` | `Upkeep::spawn` |
+//! | `tracing` | `TracingObserver`, which emits each event |
+//! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
+//! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
 //! | `conformance` | `store::conformance`, the tests for stores |
+//!
+// A link to what a feature adds leads to the table of features if that is off.
+#![cfg_attr(feature = "sqlite", doc = "[`SqliteStore`]: store::SqliteStore")]
+#![cfg_attr(not(feature = "sqlite"), doc = "[`SqliteStore`]: #features")]
+#![cfg_attr(feature = "postgres", doc = "[`PostgresStore`]: store::PostgresStore")]
+#![cfg_attr(not(feature = "postgres"), doc = "[`PostgresStore`]: #features")]
+#![cfg_attr(feature = "conformance", doc = "[conformance suite]: store::conformance")]
+#![cfg_attr(not(feature = "conformance"), doc = "[conformance suite]: #features")]
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
@@ -138,6 +181,9 @@ mod block_on;
 pub mod error;
 // -- how it arrives
 pub mod web;
+// -- prose, and its examples
+#[cfg(any(doc, doctest))]
+pub mod guide;
 
 pub use authority::{SetupError, TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::{KeyRing, KeyRingError};

@@ -1,0 +1,30 @@
+//! Guides: how a host does the larger things, step by step.
+//!
+//! Their examples are tests of this crate. In reading order:
+//!
+//! | guide | answers |
+//! |---|---|
+//! | [`from_passwords`] | How do I add app tokens to a server that has passwords? |
+//! | [`access`] | How do I say what a token may do, on what, and from where? |
+//! | [`rotation`] | How does a client get a new secret without a gap? |
+//! | [`keys_and_backups`] | How do I keep, change and lose keys, and what does a restore bring back? |
+//! | [`write_a_store`] | How do I keep tokens in my own database? |
+//! | [`sizing`] | What do a million tokens cost, and what comes after one database? |
+
+#[doc = include_str!("guide/from_passwords.md")]
+pub mod from_passwords {}
+
+#[doc = include_str!("guide/access.md")]
+pub mod access {}
+
+#[doc = include_str!("guide/rotation.md")]
+pub mod rotation {}
+
+#[doc = include_str!("guide/keys_and_backups.md")]
+pub mod keys_and_backups {}
+
+#[doc = include_str!("guide/write_a_store.md")]
+pub mod write_a_store {}
+
+#[doc = include_str!("guide/sizing.md")]
+pub mod sizing {}
