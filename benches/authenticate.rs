@@ -1,6 +1,7 @@
 //! What one `authenticate` costs in memory, beside the primitives that it can't do without.
 //!
-//! `cargo bench --bench authenticate`, with a word to pick lines. `TEN_MILLION=1` measures among ten million tokens, too (5 GB).
+//! `cargo bench --bench authenticate`, with a word to pick lines. `TEN_MILLION=1` measures among
+//! ten million tokens, too (5 GB).
 
 mod harness;
 
@@ -303,7 +304,8 @@ impl Outside {
         };
         let texts = [realm, record.owner().as_str(), record.label().as_str()];
         let texts: usize = texts.iter().map(|text| 4 + text.len()).sum();
-        // Version, key id, id, digest | resources, issued by | created at, expires, family | successor, derived from.
+        // Version, key id, id, digest | resources, issued by | created at, expires, family |
+        // successor, derived from.
         texts + scopes + (4 + 4 + 8 + 37) + (1 + 1) + (8 + 9 + 8) + (1 + 1)
     }
 }
