@@ -1,4 +1,4 @@
-//! How often the way of a presented text asks for memory.
+//! Counts the memory allocations that one presented text causes.
 
 #![expect(unsafe_code, reason = "an allocator that counts can't be written without")]
 
@@ -11,19 +11,21 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting for each thread.
+/// The system's allocator, with a count for each thread.
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.dealloc(place, layout) }
     }
 }
@@ -48,7 +50,7 @@ fn issue(tokens: &TokenAuthority<MemoryStore>) -> String {
     tokens.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
 }
 
-/// The second time: the first use of a token in an interval is noted, and that may ask for memory.
+/// Counts the second call: the first use of a token in an interval is recorded, which may allocate.
 #[track_caller]
 fn assert_allocations(tokens: &TokenAuthority<MemoryStore>, text: &str, expected: u64) {
     let read = Requirement::one_of(&["files:read"]);
@@ -67,14 +69,14 @@ fn a_good_token_allocates_nothing() {
 }
 
 #[test]
-fn a_good_token_that_was_typed_by_hand_allocates_the_text_that_is_wiped() {
+fn a_good_token_typed_by_hand_allocates_only_the_text_that_is_wiped() {
     let tokens = authority();
     let (head, body) = (String::from("ACME"), issue(&tokens)["acme".len()..].to_uppercase());
     assert_allocations(&tokens, &format!(" {head}{body}\n"), 1);
 }
 
 #[test]
-fn what_is_no_good_token_allocates_nothing() {
+fn a_denied_text_allocates_nothing() {
     let tokens = authority();
     let good = issue(&tokens);
     let other = issue(&authority());
@@ -86,7 +88,7 @@ fn what_is_no_good_token_allocates_nothing() {
 }
 
 #[test]
-fn the_count_is_one_of_this_thread_and_true() {
+fn allocations_are_counted_for_this_thread_alone() {
     assert_eq!(allocations_of(|| Box::new(7)), 1);
     assert_eq!(allocations_of(|| vec![Box::new(7)]), 2);
 }

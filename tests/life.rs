@@ -37,13 +37,13 @@ fn an_issued_token_authenticates_as_its_owner_with_its_access() {
 }
 
 #[test]
-fn a_token_is_at_most_a_year_old_unless_it_asks_otherwise() {
+fn a_token_lives_for_a_year_unless_another_end_is_asked_for() {
     let bench = bench(policy());
     assert_eq!(bench.issue("alice").view().expires(), Expires::At(at(365 * 86_400)));
 }
 
 #[test]
-fn what_an_operator_issues_says_so() {
+fn a_token_issued_by_an_operator_names_the_operator() {
     let bench = bench(policy());
     let new = NewToken::new("alice", "Set up for you", Access::full())
         .issued_by(&operator("support: Bob"));
@@ -94,7 +94,7 @@ fn unique_labels_hold_among_an_owners_live_tokens() {
     );
 }
 
-/// Gives the same bytes at every draw, or fails.
+/// A random source that gives the same bytes at every draw, or fails.
 struct Source {
     fails: bool,
     draws: u8,
@@ -182,7 +182,8 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
         .block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full())))
         .unwrap_err();
     let expected = format!(
-        "token {} is sealed under key 1, which the key ring lacks: bring that key back, or revoke the tokens under it",
+        "token {} is sealed under key 1, which the key ring lacks: bring that key back, \
+         or revoke the tokens under it",
         lost.id()
     );
     assert_eq!(error.to_string(), expected);
@@ -227,7 +228,7 @@ fn a_clock_that_runs_far_backwards_is_a_failure_and_not_a_denial() {
 }
 
 #[test]
-fn text_without_our_form_is_not_ours_and_text_with_it_is_denied() {
+fn a_text_without_our_form_is_not_ours_and_one_with_it_is_denied() {
     let bench = bench(policy());
     let not_ours = |text: &str| {
         matches!(bench.tokens.block_on(bench.tokens.authenticate(text)), Err(AuthError::NotOurs(_)))
@@ -336,7 +337,7 @@ fn a_list_has_pages_in_order_and_every_token_once() {
         }
     }
     assert_eq!((listed, pages), (issued, 3));
-    // A page always holds a row if one is left, so that an empty one is the end.
+    // A page holds at least one row if one is left, so that an empty page is the end.
     let one =
         bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(0))).unwrap();
     assert!(one.tokens.len() == 1 && one.next.is_some());
@@ -434,7 +435,7 @@ fn all_tokens_of_an_owner_end_in_one_act_and_one_event() {
 }
 
 #[test]
-fn tokens_unused_since_a_date_are_those_that_no_process_has_used() {
+fn tokens_unused_since_a_date_exclude_those_with_pending_uses() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let (unused, used) = (bench.issue("alice"), bench.issue("alice"));
@@ -472,7 +473,7 @@ fn a_forgotten_token_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_owner_with_more_tokens_than_one_batch_is_forgotten_wholly() {
+fn an_owner_with_more_tokens_than_one_batch_is_forgotten_completely() {
     let bench = bench(policy().with_no_limit_per_owner());
     (0..2500).for_each(|_| drop(bench.issue("alice")));
     assert_eq!(
@@ -515,7 +516,7 @@ fn an_idle_token_is_purged_when_retention_has_passed_since_it_went_idle() {
     assert_eq!(bench.tokens.block_on(bench.tokens.purge()).unwrap(), 1);
 }
 
-/// Else no revocation of the parent, or of its family, would reach what was issued under it.
+/// Otherwise no revocation of the parent, or of its family, would find what was issued under it.
 #[test]
 fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap().with_retention(DAY));
@@ -538,7 +539,8 @@ fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 2, "nothing holds it any more");
 }
 
-/// A revocation of all others ends the parent and spares the child that asked for it; a second one must still find it.
+/// A revocation of all others ends the parent and spares the child that asked for it. A second one
+/// must still find the child.
 #[test]
 fn a_revoked_token_is_kept_while_what_was_issued_under_it_was_spared() {
     let bench = bench(policy().with_retention(DAY));
@@ -591,7 +593,7 @@ fn futures_ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
+fn a_use_is_recorded_once_per_interval_even_by_clones_and_after_a_flush() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     let clone = bench.tokens.clone();
@@ -608,7 +610,7 @@ fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
 }
 
 #[test]
-fn a_denied_token_has_no_use() {
+fn a_denied_token_records_no_use() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     bench
@@ -649,7 +651,7 @@ fn an_idle_token_is_denied_and_a_used_one_is_not() {
 }
 
 #[test]
-fn addresses_and_clients_are_kept_where_the_policy_says_so_only() {
+fn addresses_and_clients_are_kept_only_if_the_policy_says_so() {
     let address: IpAddr = "192.0.2.7".parse().unwrap();
     for (policy, kept) in [(policy(), None), (policy().with_recorded_origin(), Some(address))] {
         let bench = bench(policy);

@@ -1,5 +1,5 @@
-//! No signing oracle: an operation that writes a seal first proves the row that it read. It never blesses what somebody else wrote,
-//! and nothing revoked comes back.
+//! No signing oracle: an operation that writes a seal first checks the seal of the row it read. It
+//! never seals what an attacker wrote, and brings nothing revoked back.
 
 mod common;
 
@@ -15,12 +15,12 @@ use common::*;
 
 type Operation = (&'static str, fn(&Bench<Outside>, &Caller) -> Answer);
 
-/// What became of an operation, as far as this file asks.
+/// What became of an operation; this file needs no more detail.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Done,
     Refused(Status),
-    /// Refused as something that isn't there any more.
+    /// Refused because the row isn't there any more, or has changed.
     Gone,
     Other(String),
 }
@@ -78,12 +78,12 @@ fn changed<T>(answer: Result<T, ChangeError>) -> Answer {
     }
 }
 
-/// Later than a token's end by itself.
+/// Returns an end later than the one a token gets by default.
 fn later() -> Expires {
     Expires::At(at(400 * 86_400))
 }
 
-/// A token in a store outside, and who has authenticated with it.
+/// Issues a token in a store outside the process, and authenticates with it.
 fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
@@ -103,7 +103,7 @@ fn revoke(bench: &Bench<Outside>, id: TokenId) {
 }
 
 #[test]
-fn each_operation_is_done_on_a_row_that_nobody_changed() {
+fn each_operation_succeeds_on_an_untampered_row() {
     for (name, operation) in OPERATIONS {
         let (store, bench, _, caller) = token();
         let before = store.rows();
@@ -113,7 +113,7 @@ fn each_operation_is_done_on_a_row_that_nobody_changed() {
 }
 
 #[test]
-fn no_operation_blesses_a_changed_field() {
+fn no_operation_seals_a_tampered_field() {
     for (name, operation) in OPERATIONS {
         for (what, tamper) in TAMPERINGS {
             let (store, bench, issued, caller) = token();
@@ -131,7 +131,7 @@ fn no_operation_blesses_a_changed_field() {
 }
 
 #[test]
-fn an_owner_of_his_own_making_changes_nothing_either() {
+fn no_operation_seals_a_row_with_a_forged_owner() {
     let (store, bench, issued, _) = token();
     let root = owner("root");
     store.change(issued.id(), |parts| parts.owner = root.clone());
@@ -163,8 +163,8 @@ fn a_damaged_row_is_unknown_to_every_operation_and_stays_as_it_is() {
 
 type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 
-/// How somebody might try to bring a revoked row back. An earlier version of the whole row isn't among them: that he can, while its
-/// key is in the ring.
+/// How an attacker might try to bring a revoked row back. Restoring an earlier version of the whole
+/// row is not among them: that works while its key is in the ring.
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
     ("the seal", Answer::Refused(Status::Revoked), |parts, before| {
@@ -208,13 +208,13 @@ fn no_operation_brings_a_revoked_token_back() {
 }
 
 #[test]
-fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
+fn what_is_written_over_a_row_between_read_and_write_is_not_sealed() {
     for (name, operation) in OPERATIONS {
         for (what, tamper) in TAMPERINGS {
             let (store, bench, issued, caller) = token();
             let read = store.parts(issued.id());
             let (behind, id) = (store.clone(), issued.id());
-            // Somebody who can write the rows need not raise the revision.
+            // An attacker who can write the rows need not raise the revision.
             store.before_the_next_write(move || behind.change(id, *tamper));
             operation(&bench, &caller);
             let tokens = &bench.tokens;
@@ -237,7 +237,7 @@ fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
 }
 
 #[test]
-fn a_revocation_between_look_and_write_stands() {
+fn a_revocation_between_read_and_write_stands() {
     for (name, operation) in OPERATIONS {
         let (store, bench, issued, caller) = token();
         let (behind, id) = (bench.tokens.clone(), issued.id());
@@ -255,7 +255,7 @@ fn a_revocation_between_look_and_write_stands() {
 // -- a second rotation reads two rows
 
 #[test]
-fn a_second_rotation_blesses_neither_the_old_token_nor_its_successor() {
+fn a_second_rotation_seals_no_tampered_row_of_old_token_or_successor() {
     for (what, tamper) in TAMPERINGS {
         for tampered_is_old in [true, false] {
             let (store, bench, old, _) = token();
@@ -298,13 +298,13 @@ fn a_second_rotation_brings_no_revoked_successor_back() {
 }
 
 #[test]
-fn a_successor_of_somebody_elses_making_is_not_taken_over() {
+fn a_forged_successor_is_not_accepted() {
     let (store, bench, old, _) = token();
     let tokens = &bench.tokens;
     let again =
         || tokens.block_on(tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60))));
     let successor = again().unwrap();
-    // A good row of another owner's, under the successor's id.
+    // A good row of another owner, under the successor's id.
     let foreign = store.parts(bench.issue("root").id());
     store.write(RecordParts { id: successor.id(), ..foreign });
     assert!(matches!(again(), Err(ChangeError::Rotated { .. })));
@@ -314,7 +314,7 @@ fn a_successor_of_somebody_elses_making_is_not_taken_over() {
 // -- reseal
 
 #[test]
-fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
+fn a_reseal_without_proof_trusts_only_the_rows_under_the_lost_key() {
     let store = Outside::new();
     let before = bench_with_ring(store.clone(), two_keys(), policy());
     let (of_lost, other) = (before.issue("alice"), before.issue("bob"));
@@ -334,12 +334,12 @@ fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
     assert_eq!(report.tampered, [of_kept.id()], "this key is there, so its rows are proven");
     after.assert_good(other.expose_secret());
     after.assert_denied(of_kept.expose_secret(), DenialReason::Tampered);
-    // As its documentation says: whatever was written into them has become good.
+    // Its documentation warns: whatever was written into these rows is now good.
     after.assert_good(of_lost.expose_secret());
 }
 
 #[test]
-fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
+fn a_reseal_without_proof_brings_no_revoked_token_back() {
     let (store, bench, issued, _) = token();
     revoke(&bench, issued.id());
     let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
@@ -351,7 +351,7 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
             .unwrap()
     };
     assert_eq!(reseal().moved, 0);
-    // A row without a seal was revoked, or never sealed: no key is needed to see that.
+    // A row without a seal was revoked or never sealed. No key is needed to see that.
     store.change(issued.id(), |parts| parts.revocation = None);
     let report = reseal();
     assert_eq!((report.moved, report.tampered), (0, vec![issued.id()]));
@@ -359,7 +359,7 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
 }
 
 #[test]
-fn only_a_key_that_the_ring_lacks_is_lost() {
+fn only_a_key_missing_from_the_ring_counts_as_lost() {
     let (store, bench, issued, _) = token();
     store.change(issued.id(), |parts| parts.expires = Expires::Never);
     for number in [1, 2] {

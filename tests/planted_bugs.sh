@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the suite on each.
-# Run by hand: bash tests/planted_bugs.sh [PATTERN]      only bugs whose description matches
-# In seconds: bash tests/planted_bugs.sh --lines          only looks whether each line to plant a bug in is there, as CI does
-# Fails if a bug survives, if a line to plant it in is not there any more, or if the suite fails without any bug.
+# Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the
+# suite on each.
+#   bash tests/planted_bugs.sh [PATTERN]   by hand, in hours: only bugs whose description matches
+#   bash tests/planted_bugs.sh --lines     in seconds, as CI does: only checks that each line to
+#                                          plant a bug in is there, once
+# Fails if a bug survives, if a line to plant it in is missing, or if the suite fails without a bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 only=${1:-}
-# Of the library's own tests, all but those that look at memory or kill processes. Those over PostgreSQL take minutes: they look for the bugs in it.
+# All of the library's own tests, without those that look at memory or kill processes. Those over
+# PostgreSQL take minutes, so they run only for the bugs in that store.
 suite=(--lib)
 for file in tests/*.rs; do
     case $(basename "$file" .rs) in
@@ -20,13 +23,14 @@ suite_on_postgres=(--test postgres --)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-# Touched, so that nothing which an earlier run built with a bug is taken for built from it.
+# Touched, so that cargo doesn't take a build of an earlier run, which may hold a bug, for one of
+# these files.
 git ls-files -z | tar --null --files-from=- --create | tar --extract --touch --directory "$copy"
 cd "$copy"
 export CARGO_TARGET_DIR=${PLANTED_TARGET_DIR:-$root/target/planted} CARGO_TERM_COLOR=never
 export CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0 RUSTFLAGS="--cap-lints allow"
 
-# failed_tests SUITE…: prints its failed tests, one a line; nothing if all passed.
+# failed_tests SUITE…: prints the failed tests, one a line, or nothing if all passed.
 failed_tests() {
     timeout 900 cargo test --no-fail-fast "$@" >"$copy/output" 2>&1 && return 0
     if grep -q '^error: could not compile' "$copy/output"; then
@@ -34,16 +38,17 @@ failed_tests() {
         echo "the planted line does not compile" >&2
         exit 1
     fi
-    awk '/^ +Running / { file = $2 == "unittests" ? "" : $2; sub("tests/", "", file); sub(".rs$", "::", file) }
+    awk '/^ +Running / { file = $2 == "unittests" ? "" : $2 }
+         /^ +Running / { sub("tests/", "", file); sub(".rs$", "::", file) }
          /^test .* \.\.\. FAILED$/ { print file $2 }' "$copy/output"
     if ! grep -q '^test .* FAILED$' "$copy/output"; then
         echo "(the suite hung or crashed)"
     fi
 }
 
-# The suites that were seen to pass without a bug.
+# The suites that passed without a bug.
 sound=" "
-# passes_without_a_bug SUITE…
+# passes_without_a_bug SUITE…: ends the script if the suite fails without a bug.
 passes_without_a_bug() {
     [[ "$sound" == *" $1 $2 "* ]] && return 0
     echo "The suite without a bug …" >&2
@@ -58,8 +63,9 @@ passes_without_a_bug() {
 
 planted=0
 survived=0
-# plant DESCRIPTION FILE LINE BUGGY_LINE [TEST…]: both lines as they stand in the file, without what is before or after them. The
-# tests, by a part of their names, are those of tests/postgres.rs that must find it; without any the rest of the suite must.
+# plant DESCRIPTION FILE LINE BUGGY_LINE [TEST…]: both lines as they stand in the file, without what
+# is before or after them. Each TEST is a part of the name of a test of tests/postgres.rs, one of
+# which must find the bug. Without any, the rest of the suite must.
 plant() {
     local description=$1 file=$2 line=$3 bug=$4
     shift 4
@@ -91,10 +97,12 @@ plant() {
         printf '| %s | `%s` | **SURVIVED** |\n' "$description" "$file"
         return 0
     fi
-    # The three with the shortest names say most of what they found.
+    # Prints three of them: the shortest names say most.
     local names
-    names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 | paste -s -d ' ')
-    printf '| %s | `%s` | %s: `%s` |\n' "$description" "$file" "$(wc -l <<<"$found")" "${names// /\`, \`}"
+    names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 |
+        paste -s -d ' ')
+    printf '| %s | `%s` | %s: `%s` |\n' \
+        "$description" "$file" "$(wc -l <<<"$found")" "${names// /\`, \`}"
 }
 
 [ "$only" = --lines ] || echo "| bug | where | found by how many tests, and some of them |"
@@ -412,7 +420,8 @@ plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) =>" \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
-plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres/connection.rs \
+plant "a connection whose call was given up goes back, in PostgreSQL" \
+    src/store/postgres/connection.rs \
     "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
     lost::a_read

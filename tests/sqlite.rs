@@ -1,4 +1,5 @@
-//! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that means what the reference says.
+//! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that
+//! agrees with the reference.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
@@ -94,7 +95,7 @@ fn dropping_the_last_clone_closes_the_file() {
 }
 
 #[test]
-fn a_store_that_is_dropped_has_no_file_open_whatever_idle_threads_read_by_it() {
+fn a_dropped_store_closes_its_files_even_on_idle_threads_that_read() {
     let file = File::new();
     let log = file.directory.path().join("app.db-wal");
     let store = file.open();
@@ -120,7 +121,7 @@ fn a_store_that_is_dropped_has_no_file_open_whatever_idle_threads_read_by_it() {
     });
 }
 
-/// How often this process has a file of the directory open, if the system tells.
+/// Returns how many files of the directory this process has open, or 0 if the system doesn't tell.
 fn open_files(file: &File) -> usize {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let paths = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -128,7 +129,7 @@ fn open_files(file: &File) -> usize {
 }
 
 #[test]
-fn a_store_beside_others_on_one_thread_reads_its_own_file() {
+fn each_of_several_stores_on_one_thread_reads_its_own_file() {
     let files = [(); 3].map(|()| File::new());
     let stores = files.each_ref().map(File::open);
     for (number, store) in stores.iter().enumerate() {
@@ -145,7 +146,7 @@ fn a_store_beside_others_on_one_thread_reads_its_own_file() {
 }
 
 #[test]
-fn reading_waits_for_no_writer() {
+fn a_read_waits_for_no_writer() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -198,7 +199,7 @@ fn stores_in_other_tables_of_one_file_do_not_see_each_other() {
             RecordParts { label: Label::new(names[number as usize]).unwrap(), ..parts(9) },
         );
     }
-    // By the shared connections, and by this thread's own.
+    // By the shared connections, and by the one of this thread.
     for _ in 0..20 {
         for (number, store) in stores.iter().enumerate() {
             assert_eq!(found(store, id(9)).unwrap().label.as_str(), names[number]);
@@ -232,9 +233,10 @@ fn each_table_has_a_version_of_its_own() {
 }
 
 #[test]
-fn a_store_in_a_table_of_another_name_leaves_somebody_elses_app_tokens_alone() {
+fn a_store_in_a_table_of_another_name_leaves_a_foreign_table_app_tokens_alone() {
     let file = File::new();
-    let theirs = "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT); INSERT INTO app_tokens VALUES (1, 'x')";
+    let theirs = "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT); \
+                  INSERT INTO app_tokens VALUES (1, 'x')";
     file.raw().execute_batch(theirs).unwrap();
     assert!(matches!(
         SqliteStore::open(file.path()).unwrap_err(),
@@ -249,7 +251,7 @@ fn a_store_in_a_table_of_another_name_leaves_somebody_elses_app_tokens_alone() {
 }
 
 #[test]
-fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
+fn a_name_that_no_table_of_ours_can_have_is_refused_and_makes_nothing() {
     let file = File::new();
     let error = in_table(&file, "main.tokens").unwrap_err();
     assert!(matches!(error, SqliteStoreError::HasSchema(_)), "{error}");
@@ -258,7 +260,7 @@ fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
         assert!(quoted.parse::<TableName>().is_err());
     }
     file.raw().execute_batch("CREATE TABLE users (name TEXT)").unwrap();
-    // A word of SQL's, one that SQLite keeps for itself, and tables that are there.
+    // A word of SQL, a name that SQLite reserves, and names of tables that exist.
     for (name, said) in [
         ("order", "order can't be a table's name in SQLite"),
         ("sqlite_tokens", "sqlite_tokens can't be a table's name in SQLite"),
@@ -275,7 +277,7 @@ fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
 
 // -- damaged rows
 
-/// What a hand can write into each column, and whether the row can still be read then.
+/// Values that can be written by hand into each column, and whether the row can still be read.
 const DAMAGE: &[(&str, bool)] = &[
     ("digest = x''", false),
     ("digest = x'01'", false),
@@ -409,13 +411,14 @@ fn a_damaged_row_is_revoked_and_purged_with_the_others() {
 }
 
 #[test]
-fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+fn a_row_with_an_invalid_id_hides_no_other_and_is_revoked() {
     let file = File::new();
     let (store, raw) = (file.open(), file.raw());
     raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
     (1..=4).for_each(|number| insert(&store, parts(number)));
     raw.execute_batch(
-        "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2",
+        "UPDATE app_tokens SET id = -9 WHERE id = 1; \
+         UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2",
     )
     .unwrap();
     assert_eq!(listed(&store, &Filter::every_token(), Page::first(2)).len(), 2);
@@ -426,13 +429,14 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
 
 by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 
-/// A list without an owner is put together in one way where an index gives few rows, and in another where it gives many.
+/// Without an owner, a list is built in one way if an index gives few rows, and in another if it
+/// gives many.
 #[test]
-fn a_list_among_many_rows_is_the_list_by_the_reference() {
+fn a_list_among_many_rows_equals_the_list_by_the_reference() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
     let mut chance = Chance(7);
     for number in 0..5000 {
-        // The times spread, so that some filters match a few rows only.
+        // The times are spread out, so that some filters match few rows.
         let expires = Expires::At(at(chance.below(5000) as i64));
         let parts = RecordParts { expires, ..chance.parts(id(number * 3)) };
         insert(&memory, parts.clone());
@@ -473,9 +477,9 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
     }
 }
 
-/// A batch that is not full tells the engine that nothing is left.
+/// To the engine, a batch that is not full means that nothing is left.
 #[test]
-fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
+fn a_row_that_is_dead_for_three_reasons_counts_once_in_a_batch() {
     let store = SqliteStore::in_memory().unwrap();
     insert(&store, RecordParts { revocation: Some(revocation()), ..parts(0) });
     (1..3).for_each(|expired| insert(&store, parts(expired)));
@@ -485,7 +489,8 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     assert_eq!(batches, [4, 3, 0]);
 }
 
-/// Each batch goes on where the last one ended; what dies behind it is found all the same.
+/// Each batch goes on where the last one ended. A row that dies behind that place must be found,
+/// too.
 #[test]
 fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
     let store = SqliteStore::in_memory().unwrap();
@@ -507,7 +512,8 @@ fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
 
 const LIMIT: u32 = 20;
 
-/// As many inserts as it takes to run against the limit, some of which are revoked again. Answers how many live on.
+/// Inserts enough rows to reach the limit, and revokes some of them. Returns how many of its rows
+/// live.
 fn hammer(store: &SqliteStore, first_id: u64) -> u64 {
     let mut live = 0;
     for number in first_id..first_id + 40 {
@@ -548,14 +554,15 @@ fn eight_threads_and_two_handles_keep_the_limit() {
 
 const CHILD: &str = "APP_TOKENS_TEST_CHILD";
 
-/// In a child process: its number, and the file.
+/// In a child process, returns its number, and a store on the file.
 fn as_child() -> Option<(u64, SqliteStore)> {
     let child = std::env::var(CHILD).ok()?;
     let (number, path) = child.split_once(' ').unwrap();
     Some((number.parse().unwrap(), SqliteStore::open(path).unwrap()))
 }
 
-/// Runs a test again in four processes at once, which do their part of it on a file. Answers what they said.
+/// Runs a test again in four processes at once, each of which does its part on a file. Returns
+/// their output.
 fn in_four_processes(test: &str, file: &File) -> String {
     let children = (0..4).map(|number| {
         Command::new(std::env::current_exe().unwrap())
@@ -589,7 +596,7 @@ fn four_processes_keep_the_limit() {
 const ROTATED: u64 = 100;
 
 #[test]
-fn of_rotations_by_four_processes_one_succeeds() {
+fn one_of_the_rotations_by_four_processes_succeeds() {
     if let Some((number, store)) = as_child() {
         for old in 0..ROTATED {
             let successor = 1000 * (number + 1) + old;
@@ -603,7 +610,7 @@ fn of_rotations_by_four_processes_one_succeeds() {
     let file = File::new();
     let store = file.open();
     (0..ROTATED).for_each(|old| insert(&store, parts(old)));
-    let said = in_four_processes("of_rotations_by_four_processes_one_succeeds", &file);
+    let said = in_four_processes("one_of_the_rotations_by_four_processes_succeeds", &file);
     let mut done: Vec<&str> = said.lines().filter(|line| line.starts_with("done ")).collect();
     done.sort_unstable();
     assert_eq!(done.len() as u64, ROTATED);
@@ -618,13 +625,14 @@ fn of_rotations_by_four_processes_one_succeeds() {
     }
 }
 
-/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the while.
+/// Two processes rotate and issue under tokens that a third one revokes. A fourth one lists all the
+/// while.
 #[test]
 fn nothing_escapes_a_revocation_by_another_process() {
     const LINES: u64 = 200;
     let of_line = |line| Filter::of_family(&owner("alice"), id(line));
     if let Some((number, store)) = as_child() {
-        // One comes before the revocation, whoever is the fastest.
+        // One is made before the revocation, whichever process is the fastest.
         while number == 2 && found(&store, id(1000)).is_none() {
             thread::yield_now();
         }
@@ -638,7 +646,7 @@ fn nothing_escapes_a_revocation_by_another_process() {
                 }
                 2 => _ = wait(store.revoke(&of_line(line), &revocation())).unwrap(),
                 _ => {
-                    // Those that were there all the time are in every list, once.
+                    // Every list has each row that existed all the time, once.
                     let all = listed(&store, &Filter::every_token(), Page::first(9999));
                     let ids = all.iter().flatten().map(|row| row.id.as_u64());
                     assert!(ids.filter(|id| *id < LINES).eq(0..LINES));
@@ -658,7 +666,7 @@ fn nothing_escapes_a_revocation_by_another_process() {
 }
 
 #[test]
-fn a_future_that_is_dropped_after_its_first_poll_is_done_nevertheless() {
+fn a_change_dropped_after_its_first_poll_is_still_done() {
     let file = File::new();
     let store = file.open();
     let creation = creation(parts(1));

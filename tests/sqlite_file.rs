@@ -1,4 +1,5 @@
-//! What can go wrong with the file of a `SqliteStore`: each a clear error, nothing lost, and the store goes on where the cause is gone.
+//! Faults of a `SqliteStore`'s file. Each is a clear error, nothing is lost, and the store goes on
+//! when the cause is gone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ mod file;
 use file::File;
 use support::rows::*;
 
-// -- files that are no good
+// -- files that can't be used
 
 #[track_caller]
 fn refusal(path: impl AsRef<Path>) -> SqliteStoreError {
@@ -38,12 +39,13 @@ fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
+fn a_foreign_table_is_refused_and_left_alone() {
     for theirs in [
         "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE app_tokens_schema (version INTEGER)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
+        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); \
+         INSERT INTO app_tokens_schema VALUES (1)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER)",
     ] {
@@ -59,7 +61,7 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_left_alone() {
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let file = File::new();
     let text = "nothing but text ".repeat(100);
     fs::write(file.path(), &text).unwrap();
@@ -92,7 +94,7 @@ fn a_path_is_a_path_and_not_a_uri() {
 
 #[test]
 #[cfg(unix)]
-fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
+fn a_new_file_has_mode_0600_even_behind_a_link() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let directory = tempfile::tempdir().unwrap();
     let [new, target, link] = ["new.db", "target.db", "link.db"].map(|n| directory.path().join(n));
@@ -102,7 +104,7 @@ fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
     insert(&through_link, parts(1));
     for file in ["new.db", "target.db", "target.db-wal", "target.db-shm"] {
         let file = directory.path().join(file);
-        // The log goes with the last connection.
+        // SQLite deletes the log with the last connection.
         if let Ok(metadata) = fs::metadata(&file) {
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{}", file.display());
         }
@@ -110,7 +112,8 @@ fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
     assert!(new.exists() && target.exists());
 }
 
-/// Runs a test of this file again in a process of its own, which is told so and does its `part`.
+/// Returns a command that runs a test of this file again in a process of its own, which does the
+/// given `part`.
 fn as_child(program: &Path, test: &str, part: &str) -> Command {
     let mut child = Command::new(program);
     child.args(["--exact", test, "--nocapture"]).env(PART, part);
@@ -123,7 +126,7 @@ fn part() -> Option<String> {
     std::env::var(PART).ok()
 }
 
-/// Loud, and a failure where everything should be there.
+/// Says loudly that a test is skipped; in CI, where everything should be installed, it fails.
 fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
     assert!(std::env::var_os("CI").is_none(), "{why}");
@@ -131,7 +134,7 @@ fn skip(why: &str) {
 
 #[test]
 #[cfg(unix)]
-fn a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later() {
+fn a_file_or_directory_without_write_access_is_refused_until_it_has_it() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65534;
@@ -162,9 +165,9 @@ fn a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later()
     let place = file.directory.path().join("of-nobody");
     fs::create_dir(&place).unwrap();
     let path = place.join("app.db");
-    let name = "a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later";
+    let name = "a_file_or_directory_without_write_access_is_refused_until_it_has_it";
     let mut child = as_child(&program, name, path.to_str().unwrap());
-    // Root may write everything.
+    // Root may write everything, so the child runs as another user.
     if fs::metadata(&place).unwrap().uid() == 0 {
         std::os::unix::fs::chown(&place, Some(NOBODY), Some(NOBODY)).unwrap();
         child.uid(NOBODY).gid(NOBODY).current_dir("/");
@@ -198,10 +201,11 @@ fn assert_sound(path: &Path) {
     assert_eq!(found, "ok");
 }
 
-/// The kernel refuses to let a file grow, which is noticed when a commit writes the log: so it happens on a disk that is full.
+/// The kernel refuses to let a file grow, which SQLite notices when a commit writes the log. A full
+/// disk looks the same.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more() {
+fn a_full_disk_makes_a_change_unknown_and_the_store_goes_on_once_there_is_space() {
     if let Some(path) = part() {
         let path = PathBuf::from(path);
         let store = SqliteStore::open(&path).unwrap();
@@ -221,7 +225,7 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         assert!(matches!(error, IssueError::Failed(_)), "{error}");
         assert!(error.to_string().contains("can't say whether it is done"), "{error}");
         assert!(error.to_string().contains("app.db"), "{error}");
-        // A revocation needs less than an issue. Now there is nothing at all.
+        // A revocation needs less space than an issue. Now there is none at all.
         limit_file_size("4096:");
         let failed = wait(store.revoke(&Filter::of_id(good[0].id()), &revocation())).unwrap_err();
         assert_eq!(failed.certainty(), Certainty::Unknown);
@@ -244,8 +248,8 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         return skip("there is no program prlimit");
     }
     let file = File::new();
-    let name = "a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more";
-    // Else the kernel's signal would end the process.
+    let name = "a_full_disk_makes_a_change_unknown_and_the_store_goes_on_once_there_is_space";
+    // Otherwise the kernel's signal would end the process.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
@@ -266,7 +270,7 @@ fn limit_file_size(limit: &str) {
 }
 
 #[test]
-fn a_lock_held_for_long_is_not_done_and_keeps_nobody_from_reading_or_opening() {
+fn a_lock_held_for_long_makes_changes_not_done_but_blocks_no_read_or_open() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -289,7 +293,7 @@ fn a_lock_held_for_long_is_not_done_and_keeps_nobody_from_reading_or_opening() {
 }
 
 #[test]
-fn a_new_file_that_somebody_else_has_locked_is_refused_by_that_reason() {
+fn a_new_file_that_is_locked_is_refused_with_that_reason() {
     let file = File::new();
     let other = file.raw();
     other
@@ -301,14 +305,15 @@ fn a_new_file_that_somebody_else_has_locked_is_refused_by_that_reason() {
     insert(&file.open(), parts(1));
 }
 
-const MOVED: &str = "the file was deleted, moved or replaced while it was open (put it back, or open the store anew)";
+const MOVED: &str = "the file was deleted, moved or replaced while it was open (put it back, \
+                     or open the store anew)";
 
 #[track_caller]
 fn assert_moved(store: &SqliteStore) {
     let error = failed_insert(store, 2);
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().ends_with(MOVED), "{error}");
-    // Nobody may be let in by a file that is no more: a revocation goes into the one that is there.
+    // Nobody may be let in by a file that is gone: revocations go into the one that is there.
     for _ in 0..20 {
         assert!(wait(store.find(id(1))).unwrap_err().to_string().ends_with(MOVED));
     }
@@ -320,7 +325,7 @@ fn assert_moved(store: &SqliteStore) {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_was_moved_while_open_is_not_written_and_is_used_again_when_it_is_back() {
+fn a_file_moved_while_open_is_not_written_until_it_is_back() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -362,12 +367,12 @@ fn a_file_that_was_replaced_while_open_is_not_read_or_written() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
+fn a_deleted_file_is_noticed_by_callers_that_only_read() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
     fs::remove_file(file.path()).unwrap();
-    // Within a second.
+    // It takes up to a second.
     let error = loop {
         if let Err(error) = wait(store.find(id(1))) {
             break error;
@@ -377,7 +382,7 @@ fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
 }
 
 #[test]
-fn a_copy_without_its_log_is_an_older_state_and_sound() {
+fn a_copied_file_without_its_log_is_an_older_but_sound_state() {
     let (file, copy) = (File::new(), File::new());
     insert(&file.open(), parts(1));
     let store = file.open();
@@ -392,7 +397,7 @@ fn a_copy_without_its_log_is_an_older_state_and_sound() {
 
 // -- damage
 
-/// A file with many tokens, closed, and what authenticates.
+/// Makes a file with many tokens, closes it, and returns the texts that authenticate.
 fn file_of_tokens(file: &File) -> Vec<String> {
     let tokens = authority(&file.open());
     (0..300)

@@ -14,7 +14,7 @@ mod file;
 use file::File;
 use support::rows::*;
 
-/// A transaction that is never committed, in a database where there is this table only.
+/// Begins a transaction that is never committed, in a database that has only this table.
 async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
     let table: TableName = table.parse().unwrap();
     let connection = Connection::open_in_memory().unwrap();
@@ -37,7 +37,7 @@ mod contract_in_another_table {
     conformance::tests!(make = || transaction_in("my_app_tokens_1"));
 }
 
-/// A file with our tables and one of the host's.
+/// Makes a file with our tables and one of the host's.
 fn file_of_a_host() -> (File, SqliteStore, Connection) {
     let file = File::new();
     let (store, host) = (file.open(), file.raw());
@@ -78,7 +78,7 @@ fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before()
 }
 
 #[test]
-fn what_is_not_committed_leaves_nothing() {
+fn changes_that_are_not_committed_leave_nothing() {
     let (_file, store, mut host) = file_of_a_host();
     insert(&store, parts(1));
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
@@ -113,7 +113,7 @@ fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
 }
 
 #[test]
-fn within_a_transaction_of_the_hosts_own_the_outer_one_decides() {
+fn the_hosts_outer_transaction_decides() {
     for (inner, outer, kept) in [(true, "COMMIT", 1), (false, "COMMIT", 0), (true, "ROLLBACK", 0)] {
         let (_file, store, mut host) = file_of_a_host();
         host.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -141,12 +141,13 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     let (_file, store, mut host) = file_of_a_host();
     insert(&store, parts(1));
     host.execute_batch(
-        "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 \
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END",
     )
     .unwrap();
     let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("no_third")).unwrap();
     insert(&transaction, parts(2));
-    // The row that it supersedes is written first.
+    // The superseded row is written first.
     let error = wait(transaction.supersede(&superseding(1, 3))).unwrap_err();
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().contains("app.db: not this one"), "{error}");
@@ -156,10 +157,11 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
 }
 
 #[test]
-fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
+fn after_sqlite_rolled_everything_back_every_later_call_fails() {
     let (_file, store, mut host) = file_of_a_host();
     host.execute_batch(
-        "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
+        "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 \
+         BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
     )
     .unwrap();
     let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("full")).unwrap();
@@ -179,7 +181,7 @@ fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
 }
 
 #[test]
-fn a_commit_that_can_not_be_made_is_rolled_back() {
+fn a_commit_that_fails_is_rolled_back() {
     let (_file, store, mut host) = file_of_a_host();
     host.execute_batch(
         "PRAGMA foreign_keys = ON; CREATE TABLE teams (id INTEGER PRIMARY KEY);
@@ -211,7 +213,7 @@ fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
 }
 
 #[test]
-fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
+fn tables_of_the_default_name_do_not_stand_in_for_another_name() {
     let (_file, _store, mut host) = file_of_a_host();
     let mut refusal = |table: &str| {
         let options = SqliteOptions::new().with_table(table.parse().unwrap());
@@ -225,7 +227,7 @@ fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
 }
 
 #[test]
-fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
+fn a_file_locked_by_another_writer_is_refused_with_that_reason() {
     let (file, _store, mut host) = file_of_a_host();
     let other = file.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -237,7 +239,7 @@ fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
 }
 
 #[test]
-fn tables_made_by_the_hosts_own_migration_are_a_stores() {
+fn a_store_accepts_tables_made_by_the_hosts_own_migration() {
     let file = File::new();
     for table in ["app_tokens", "tokens"] {
         let table: TableName = table.parse().unwrap();
@@ -249,7 +251,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
     }
 }
 
-/// A ring that lacks a living row's key issues nothing. That the row was revoked counts once it is committed.
+/// A ring that lacks a living row's key issues nothing. A revocation of that row counts only once
+/// it is committed.
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
@@ -267,9 +270,9 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }
 
-/// The second part knows nothing of what the first one revoked in the same transaction.
+/// The second part doesn't know what the first one revoked in the same transaction.
 #[test]
-fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
+fn a_revocation_by_another_store_in_the_same_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
     let before = authority(store.clone());
     drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());

@@ -27,7 +27,7 @@ struct Captured {
 struct Capture(Arc<Mutex<Vec<Captured>>>);
 
 impl Capture {
-    /// A test has one thread, so it sees all that happens until the guard is dropped.
+    /// Captures all events until the guard is dropped: a test has one thread.
     fn begin(&self) -> dispatcher::DefaultGuard {
         dispatcher::set_default(&Dispatch::new(self.clone()))
     }
@@ -70,7 +70,7 @@ impl Visit for Fields {
 }
 
 #[tokio::test]
-async fn a_tokens_life_is_told_without_its_secret() {
+async fn the_events_of_a_tokens_life_hold_no_secret() {
     let capture = Capture::default();
     let guard = capture.begin();
     let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());

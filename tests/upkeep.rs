@@ -14,7 +14,7 @@ fn is_written(bench: &Bench<MemoryStore>, token: &IssuedToken) -> bool {
     row.record().unwrap().last_use().is_some()
 }
 
-/// A token that was used, and the row of one that may be purged.
+/// Makes a token that was used, and a row that may be purged.
 fn bench_with_work() -> (Bench<MemoryStore>, IssuedToken, IssuedToken) {
     let bench = bench(policy().with_retention(secs(0)));
     let (used, dead) = (bench.issue("alice"), bench.issue("alice"));
@@ -27,7 +27,7 @@ fn is_purged(bench: &Bench<MemoryStore>, token: &IssuedToken) -> bool {
     ready(bench.tokens.store().find(token.id())).unwrap().is_none()
 }
 
-/// Lets the tasks of a runtime whose time is paused do what is due after this time.
+/// Lets this time pass on a paused runtime, and lets its tasks do what is due.
 async fn pass(seconds: u64) {
     tokio::time::sleep(secs(seconds)).await;
     for _ in 0..10 {
@@ -36,7 +36,7 @@ async fn pass(seconds: u64) {
 }
 
 #[test]
-fn once_writes_each_time_and_purges_once_a_day() {
+fn upkeep_once_writes_each_time_and_purges_once_a_day() {
     let (bench, used, dead) = bench_with_work();
     let upkeep = bench.tokens.upkeep();
     bench.tokens.block_on(upkeep.once()).unwrap();
@@ -65,7 +65,7 @@ fn a_clock_that_is_set_back_does_not_put_off_the_purge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_writes_every_minute_and_purges_soon_and_then_daily() {
+async fn the_upkeep_task_writes_every_minute_and_purges_soon_and_then_daily() {
     let (bench, used, dead) = bench_with_work();
     let task = bench.tokens.upkeep().spawn();
     pass(59).await;
@@ -84,7 +84,7 @@ async fn the_task_writes_every_minute_and_purges_soon_and_then_daily() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_stopped_from_a_shared_place_as_often_as_one_likes() {
+async fn the_upkeep_task_can_be_stopped_through_a_shared_reference_and_repeatedly() {
     let (bench, used, _) = bench_with_work();
     let task = Arc::new(bench.tokens.upkeep().spawn());
     let same = task.clone();
@@ -96,7 +96,7 @@ async fn it_is_stopped_from_a_shared_place_as_often_as_one_likes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_task_writes_a_last_time_and_ends() {
+async fn a_dropped_upkeep_task_writes_a_last_time_and_ends() {
     let (bench, used, _) = bench_with_work();
     drop(bench.tokens.upkeep().spawn());
     pass(0).await;

@@ -1,4 +1,5 @@
-//! The engine within a transaction of the host's: an account and its tokens come and go together.
+//! The engine within a transaction of the host's: an account and its tokens are made and deleted
+//! together.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use deadpool_postgres::Client;
 use support::chance::{ops, owner};
 use support::postgres::{Database, RUNTIME, Server};
 
-/// A host with users, at most two tokens for each, and an ear for the engine's events.
+/// A host with users, at most two tokens for each, and a record of the engine's events.
 struct Host {
     tokens: TokenAuthority<PostgresStore>,
     store: PostgresStore,
@@ -71,7 +72,7 @@ fn phone() -> NewToken {
 const ADD_USER: &str = "INSERT INTO users VALUES ('alice')";
 
 #[test]
-fn an_account_and_its_first_token_come_together_or_not_at_all() {
+fn an_account_and_its_first_token_are_made_together_or_not_at_all() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         for commits in [false, true] {
@@ -101,7 +102,7 @@ fn an_account_and_its_first_token_come_together_or_not_at_all() {
 }
 
 #[test]
-fn an_account_and_its_tokens_end_together_or_not_at_all() {
+fn an_account_and_its_tokens_are_deleted_together_or_not_at_all() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         host.client.batch_execute(ADD_USER).await.unwrap();
@@ -147,7 +148,7 @@ fn a_rule_that_refuses_does_not_end_the_hosts_transaction() {
         assert!(by_bob.is_err());
         let nobody = TokenId::from_u64(7).unwrap();
         assert!(engine.revoke(&ops(), nobody, Reason::REQUESTED).await.is_err());
-        // What it ends itself makes room.
+        // A token that it revokes itself makes room.
         assert_eq!(engine.revoke(&ops(), one.id(), Reason::REQUESTED).await.unwrap(), 1);
         let issued = engine.issue(phone()).await.unwrap();
         transaction.batch_execute(ADD_USER).await.unwrap();
@@ -161,7 +162,7 @@ fn a_rule_that_refuses_does_not_end_the_hosts_transaction() {
 }
 
 #[test]
-fn after_an_error_of_the_hosts_own_nothing_is_issued_and_it_is_said() {
+fn after_an_error_of_the_hosts_own_nothing_is_issued_and_the_call_fails() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         host.client.batch_execute(ADD_USER).await.unwrap();

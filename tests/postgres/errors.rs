@@ -1,4 +1,4 @@
-//! What goes wrong on the server's side, said clearly; and rows that somebody damaged.
+//! Faults on the server's side, with a clear error each; and rows that were damaged by hand.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use support::chance::*;
 use support::postgres::{RUNTIME, Server, pool_to};
 
-/// Every call fails, with nothing done, and says this.
+/// Checks that every call fails with this text, and that nothing was done.
 #[track_caller]
 fn assert_fails(errors: Vec<StoreError>, text: &str) {
     for error in errors {
@@ -23,7 +23,7 @@ fn assert_fails(errors: Vec<StoreError>, text: &str) {
     }
 }
 
-/// What goes wrong with a look-up, a list and a change.
+/// Returns the errors of a look-up, a list and a change.
 async fn errors(store: &PostgresStore) -> Vec<StoreError> {
     vec![
         store.find(id(1)).await.unwrap_err(),
@@ -37,13 +37,14 @@ fn a_database_without_the_tables_says_what_to_do() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = PostgresStore::new(database.pool());
-        let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); run PostgresStore::migrate, or its schema, for app_tokens";
+        let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); \
+                      run PostgresStore::migrate, or its schema, for app_tokens";
         assert_fails(errors(&store).await, advice);
     });
 }
 
 #[test]
-fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
+fn a_read_only_server_fails_changes_and_serves_look_ups() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -57,13 +58,13 @@ fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
 }
 
 #[test]
-fn a_standby_is_a_failure_for_changes() {
+fn a_standby_fails_changes() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
         let standby = Server::needed().standby();
         let store = PostgresStore::new(pool_to(standby.config(&database.name)));
-        // It may be some time behind, at the beginning too; a look-up there is never an error.
+        // A standby may lag, at the beginning, too. A look-up there is never an error.
         let _found_or_not_yet = store.find(id(2)).await.unwrap();
         let errors = vec![
             store.insert(&creation(parts(2))).await.unwrap_err(),
@@ -117,7 +118,7 @@ fn a_role_without_the_right_to_write_says_so() {
 }
 
 #[test]
-fn a_pool_whose_connections_are_all_in_use_is_a_failure_and_no_wait_for_ever() {
+fn an_exhausted_pool_is_a_failure_and_not_an_endless_wait() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         drop(database.store().await);
@@ -137,7 +138,7 @@ fn a_pool_whose_connections_are_all_in_use_is_a_failure_and_no_wait_for_ever() {
 }
 
 #[test]
-fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
+fn a_server_that_is_full_or_unreachable_says_so() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let limit = format!("CREATE ROLE {0} LOGIN CONNECTION LIMIT 0", database.name);
@@ -155,9 +156,9 @@ fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
     });
 }
 
-/// The host's own limits on time end a call with nothing done.
+/// The host's own time-outs end a call, and nothing is done.
 #[test]
-fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
+fn a_lock_time_out_of_the_hosts_is_a_failure() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -165,7 +166,7 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
         for (settings, filter, code) in [
             ("-c lock_timeout=20ms", &one, "(55P03)"),
             ("-c statement_timeout=20ms", &one, "(57014)"),
-            // What may be about very many rows has time, but not for a lock.
+            // A call that may change very many rows has time, but not for waiting on a lock.
             ("-c lock_timeout=20ms", &all, "(55P03)"),
             ("-c statement_timeout=20ms", &all, "(55P03)"),
             ("-c statement_timeout=1h -c lock_timeout=20ms", &all, "(55P03)"),
@@ -185,9 +186,10 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     });
 }
 
-/// Half a minute or more for a million rows; and what is to be ended in an incident must not be too much for a time-out.
+/// A million rows take half a minute or more. A revocation in an incident must not fail at a
+/// time-out.
 #[test]
-fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
+fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_restores_its_settings() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;
@@ -195,8 +197,10 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
             store.insert(&creation(parts(number))).await.unwrap();
         }
         let slowly = "
-            CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
-            CREATE TRIGGER slowly BEFORE UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION slowly()";
+            CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql \
+            AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+            CREATE TRIGGER slowly BEFORE UPDATE ON app_tokens \
+            FOR EACH ROW EXECUTE FUNCTION slowly()";
         database.raw().await.batch_execute(slowly).await.unwrap();
         let mut config = database.config();
         config.options("-c statement_timeout=200ms -c lock_timeout=7s");
@@ -207,7 +211,8 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
         let transaction = client.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let error = within.revoke(&mine, &revocation()).await.unwrap_err();
-        assert_fails(vec![error], "statement timeout (57014); a longer statement_timeout gives it more time");
+        let advice = "statement timeout (57014); a longer statement_timeout gives it more time";
+        assert_fails(vec![error], advice);
         transaction.rollback().await.unwrap();
         drop(client);
         let unrevoked = Filter { revoked: Some(false), ..mine.clone() };
@@ -215,16 +220,17 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
 
         assert_eq!(store.revoke(&mine, &revocation()).await.unwrap(), 9);
         let client = one.get().await.unwrap();
-        let settings = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')";
+        let settings = "SELECT current_setting('statement_timeout'), \
+                        current_setting('lock_timeout')";
         let settings = client.query_one(settings, &[]).await.unwrap();
         assert_eq!(settings.get::<_, &str>(0), "200ms");
         assert_eq!(settings.get::<_, &str>(1), "7s");
     });
 }
 
-/// "cached plan must not change result type".
+/// PostgreSQL says "cached plan must not change result type" then.
 #[test]
-fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
+fn a_table_altered_under_a_prepared_statement_can_still_be_read() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -236,7 +242,7 @@ fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
             let found = store.find(id(1)).await.unwrap().unwrap();
             assert_eq!(found.record().unwrap().clone().into_parts(), parts(1));
         }
-        // As behind a pooler that forgets them.
+        // As if a pooler had forgotten them.
         let one = Manager::new(database.config(), NoTls);
         let one = Pool::builder(one).max_size(1).build().unwrap();
         let store = PostgresStore::new(one.clone());
@@ -248,7 +254,7 @@ fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
 }
 
 #[test]
-fn a_stricter_level_than_the_stores_is_not_taken_over_from_the_host() {
+fn the_hosts_stricter_isolation_level_is_not_inherited() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let mut config = database.config();
@@ -266,7 +272,7 @@ fn a_stricter_level_than_the_stores_is_not_taken_over_from_the_host() {
     });
 }
 
-/// The only text that may hold one.
+/// Only this text may hold a NUL.
 #[test]
 fn a_nul_in_the_name_of_a_program_is_left_out() {
     RUNTIME.block_on(async {
@@ -286,7 +292,7 @@ fn a_nul_in_the_name_of_a_program_is_left_out() {
 
 // -- damaged rows
 
-/// What a hand can write into each column, and whether the row can still be read then.
+/// Values that can be written by hand into each column, and whether the row can still be read.
 const DAMAGE: &[(&str, bool)] = &[
     ("digest = ''", false),
     ("digest = '\\x01'", false),
@@ -352,13 +358,16 @@ const DAMAGE: &[(&str, bool)] = &[
     ("seal = decode('02' || repeat('00', 32), 'hex')", true),
 ];
 
-/// What would keep the damage out.
+/// Drops the checks that would refuse the damage.
 const WITHOUT_CHECKS: &str = "
     DO $$ DECLARE name text; BEGIN
-        FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = 'app_tokens'::regclass AND contype = 'c' LOOP
+        FOR name IN SELECT conname FROM pg_constraint \
+                WHERE conrelid = 'app_tokens'::regclass AND contype = 'c' LOOP
             EXECUTE format('ALTER TABLE app_tokens DROP CONSTRAINT %I', name);
         END LOOP;
-        FOR name IN SELECT attname FROM pg_attribute WHERE attrelid = 'app_tokens'::regclass AND attnotnull AND attnum > 0 AND attname <> 'id' LOOP
+        FOR name IN SELECT attname FROM pg_attribute \
+                WHERE attrelid = 'app_tokens'::regclass AND attnotnull AND attnum > 0 \
+                AND attname <> 'id' LOOP
             EXECUTE format('ALTER TABLE app_tokens ALTER %I DROP NOT NULL', name);
         END LOOP;
     END $$";
@@ -408,7 +417,7 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
 }
 
 #[test]
-fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+fn a_row_with_an_invalid_id_hides_no_other_and_is_revoked() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -416,7 +425,8 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
         for number in 1..=4 {
             store.insert(&creation(parts(number))).await.unwrap();
         }
-        let change = "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2";
+        let change = "UPDATE app_tokens SET id = -9 WHERE id = 1; \
+                      UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2";
         raw.batch_execute(change).await.unwrap();
         let rows = store.list(&Filter::every_token(), Page::first(2)).await.unwrap();
         assert_eq!(rows.len(), 2);
@@ -424,16 +434,19 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
     });
 }
 
-/// A hundred thousand rows, and nothing that is about some of them reads them all.
+/// In a table of 100,000 rows, no statement about some of them reads all.
 #[test]
 fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
         let fill = format!(
-            "INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id, seal, revoked_at, revoked_reason, revoked_by)
-             SELECT n, '\\x01', 'owner ' || n / 20, 'label', {0}, {0} + n, n, CASE WHEN n % 50 = 0 THEN n - 1 END, 0, 1 + (n < 100)::int, NULL,
-                CASE WHEN n % 3 = 0 THEN {0} END, CASE WHEN n % 3 = 0 THEN 'x' END, CASE WHEN n % 3 = 0 THEN 'owner' END
+            "INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, \
+             derived_from, revision, key_id, seal, revoked_at, revoked_reason, revoked_by)
+             SELECT n, '\\x01', 'owner ' || n / 20, 'label', {0}, {0} + n, n, \
+                CASE WHEN n % 50 = 0 THEN n - 1 END, 0, 1 + (n < 100)::int, NULL,
+                CASE WHEN n % 3 = 0 THEN {0} END, CASE WHEN n % 3 = 0 THEN 'x' END, \
+                CASE WHEN n % 3 = 0 THEN 'owner' END
              FROM generate_series(0, 99999) AS n; ANALYZE app_tokens",
             at(0).as_unix()
         );
@@ -446,12 +459,9 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
             expires_before: Some(at(50)),
             ..Filter::every_token()
         };
-        for filter in [
-            mine,
-            Filter::of_id(id(77)),
-            Filter::of_family(&owner("owner 7"), id(147)),
-            expiring,
-        ] {
+        for filter in
+            [mine, Filter::of_id(id(77)), Filter::of_family(&owner("owner 7"), id(147)), expiring]
+        {
             let values = literals(&filter);
             let page = ["-1", "100"].map(String::from);
             let revocation = ["7", "'x'", "'owner'"].map(String::from);
@@ -474,7 +484,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         assert_by_index(&raw, postgres_sql::REPLACE, &forms).await;
         let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
-        // A part of the table.
+        // A part of the table at a time.
         let dead = ["9", "NULL::bigint", "9", "309", "100", "3", "5"].map(String::from);
         assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
         let these = ["9", "NULL::bigint", "9", "309", "'{1,2,3}'"].map(String::from);
@@ -485,7 +495,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
 }
 
 #[test]
-fn a_list_of_rows_under_other_keys_leaves_out_each_key_that_is_named() {
+fn a_list_of_rows_under_other_keys_excludes_each_named_key() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;
@@ -511,7 +521,7 @@ fn a_list_of_rows_under_other_keys_leaves_out_each_key_that_is_named() {
     });
 }
 
-/// A filter's values, as SQL writes them.
+/// Returns a filter's values as SQL literals.
 fn literals(filter: &Filter) -> Vec<String> {
     let number = |number: Option<i64>| number.map_or("NULL".into(), |number| number.to_string());
     let instant = |at: Option<Timestamp>| number(at.map(Timestamp::as_unix));
@@ -533,7 +543,7 @@ fn literals(filter: &Filter) -> Vec<String> {
     ]
 }
 
-/// The plan for these values reads no table from its beginning to its end.
+/// Checks that the plan for these values scans no whole table.
 async fn assert_by_index(raw: &Client, sql: &str, values: &[String]) {
     let mut sql = format!("EXPLAIN {sql}");
     for (number, value) in values.iter().enumerate().rev() {

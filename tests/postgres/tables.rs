@@ -38,10 +38,12 @@ fn the_hosts_own_migration_makes_the_same_tables() {
         let store = PostgresStore::new(database.pool());
         assert_eq!(store.schema(), postgres_sql::SCHEMA);
         database.raw().await.batch_execute(&store.schema()).await.unwrap();
-        // A role that may do no more than it must finds them in order.
+        // A role with no more rights than it needs accepts them.
         let name = format!("app_{}", database.name);
         let grant = format!(
-            "CREATE ROLE {name} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON app_tokens, app_tokens_owners, app_tokens_keys TO {name}; GRANT SELECT ON app_tokens_schema TO {name}"
+            "CREATE ROLE {name} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON app_tokens, \
+             app_tokens_owners, app_tokens_keys TO {name}; \
+             GRANT SELECT ON app_tokens_schema TO {name}"
         );
         database.raw().await.batch_execute(&grant).await.unwrap();
         let mut config = database.config();
@@ -55,7 +57,7 @@ fn the_hosts_own_migration_makes_the_same_tables() {
 }
 
 #[test]
-fn a_role_that_may_not_make_tables_is_told_so() {
+fn a_role_without_the_right_to_make_tables_says_so() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let name = format!("nobody_{}", database.name);
@@ -91,15 +93,16 @@ fn stores_in_other_tables_and_schemas_do_not_see_each_other() {
                 assert_eq!(there, number == other);
             }
         }
-        // No name was cut: each is the table's, with something behind it.
-        let names = "SELECT count(*), max(length(relname)) FROM pg_class WHERE relname LIKE 'xxxx%' AND relname NOT LIKE '%\\_pkey'";
+        // No name was cut off: each is the table's, with an ending.
+        let names = "SELECT count(*), max(length(relname)) FROM pg_class \
+                     WHERE relname LIKE 'xxxx%' AND relname NOT LIKE '%\\_pkey'";
         let names = database.raw().await.query_one(names, &[]).await.unwrap();
         assert_eq!((names.get::<_, i64>(0), names.get::<_, i32>(1)), (4 + 4, 48 + 10));
     });
 }
 
 #[test]
-fn a_schema_that_is_not_there_is_named() {
+fn a_missing_schema_is_named() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = PostgresStore::new(database.pool()).with_table("auth.tokens".parse().unwrap());
@@ -125,23 +128,35 @@ fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
+fn a_foreign_table_is_refused_and_left_alone() {
     RUNTIME.block_on(async {
-        let make = "CREATE TABLE app_tokens (id bigint); CREATE TABLE app_tokens_owners (owner text); CREATE TABLE app_tokens_keys (key_id bigint);";
+        let make = "CREATE TABLE app_tokens (id bigint); \
+                    CREATE TABLE app_tokens_owners (owner text); \
+                    CREATE TABLE app_tokens_keys (key_id bigint);";
         for theirs in [
             "CREATE TABLE app_tokens (id bigint PRIMARY KEY, token text)".into(),
             "CREATE VIEW app_tokens AS SELECT 1 AS id".into(),
             "CREATE TABLE app_tokens_schema (version bigint)".into(),
             format!("{make} CREATE TABLE app_tokens_schema (version bigint)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version text); INSERT INTO app_tokens_schema VALUES ('x')"),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version text); \
+                 INSERT INTO app_tokens_schema VALUES ('x')"
+            ),
             format!("{make} CREATE TABLE app_tokens_schema (name text)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version bigint); INSERT INTO app_tokens_schema VALUES (1)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version bigint); INSERT INTO app_tokens_schema VALUES (0)"),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version bigint); \
+                 INSERT INTO app_tokens_schema VALUES (1)"
+            ),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version bigint); \
+                 INSERT INTO app_tokens_schema VALUES (0)"
+            ),
         ] {
             let database = Server::needed().database().await;
             let raw = database.raw().await;
             raw.batch_execute(&theirs).await.unwrap();
-            let tables = "SELECT string_agg(relname::text || relkind::text, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+            let tables = "SELECT string_agg(relname::text || relkind::text, ' ' ORDER BY relname) \
+                          FROM pg_class WHERE relnamespace = 'public'::regnamespace";
             let before: String = raw.query_one(tables, &[]).await.unwrap().get(0);
             let error = refusal(&database).await;
             assert!(matches!(error, PostgresStoreError::ForeignTable(_)), "{theirs}: {error}");
@@ -152,7 +167,7 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_database_that_can_not_hold_every_name_is_refused() {
+fn a_database_with_an_encoding_other_than_utf8_is_refused() {
     RUNTIME.block_on(async {
         let server = Server::needed();
         let admin = connect(&server.config("postgres")).await;

@@ -1,11 +1,11 @@
-//! The host's accounts, which are asked about every token that is good.
+//! The host's accounts, which are asked about every good token.
 
 use app_tokens::web::{Accounts, AccountsError, Login, TokenLayer};
 use app_tokens::{Access, NewToken, Owner};
 
 use super::*;
 
-/// Lets everybody in but one, and fails for another.
+/// Accounts that let all owners in but one, and fail for another.
 pub(crate) struct Doorman;
 
 impl Accounts for Doorman {
@@ -34,7 +34,7 @@ async fn a_disabled_owner_is_refused_like_a_revoked_token() {
 }
 
 #[tokio::test]
-async fn accounts_that_fail_is_503_and_clients_keep_the_token() {
+async fn failing_accounts_are_503_and_clients_keep_the_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(Login::new(tokens.clone(), Doorman)));
     let alices = issue(&tokens);

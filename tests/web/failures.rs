@@ -1,4 +1,4 @@
-//! What clients read when the engine fails.
+//! What clients see when the engine fails.
 
 use app_tokens::store::SqliteStore;
 use app_tokens::web::{Answer, Login, TokenLayer};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// An authority whose database loses its tables after a token was issued, and that token's text.
+/// Makes an authority, issues a token, and then drops the tables of its database.
 async fn with_lost_tables() -> (TempDir, TokenAuthority<SqliteStore>, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret-name.db");
@@ -37,7 +37,7 @@ async fn a_store_that_fails_is_503_and_says_nothing_about_itself() {
 
 /// Fault 29.
 #[tokio::test]
-async fn an_act_that_fails_in_the_store_says_nothing_about_it_to_the_client() {
+async fn a_store_failure_in_a_change_reveals_nothing_to_the_client() {
     let (_folder, tokens, _) = with_lost_tables().await;
     let error = tokens.issue(new_token("alice")).await.unwrap_err();
     assert!(error.to_string().contains("no such table"), "{error}");
@@ -48,7 +48,7 @@ async fn an_act_that_fails_in_the_store_says_nothing_about_it_to_the_client() {
 
 /// Fault 29: after a lost key the error names another owner's token, and the key.
 #[tokio::test]
-async fn a_lost_key_tells_no_client_of_another_owners_token() {
+async fn a_lost_key_reveals_no_other_owners_token_to_a_client() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(folder.path().join("app.db")).unwrap();
@@ -68,7 +68,7 @@ async fn a_lost_key_tells_no_client_of_another_owners_token() {
 }
 
 #[tokio::test]
-async fn an_answer_is_a_response_of_axum() {
+async fn an_answer_becomes_an_axum_response() {
     async fn act() -> Result<(), Answer> {
         Err(app_tokens::IssueError::LimitReached { limit: 7 })?
     }

@@ -7,8 +7,8 @@ use app_tokens::web::{AccountsError, Credentials, TokenLayer};
 
 use super::*;
 
-/// An app whose other way in takes Alice's password `hunter2`, fails for `fail`, and notes what it
-/// is asked.
+/// Makes an app with another way in. That way accepts Alice's password `hunter2`, fails for `fail`,
+/// and records what it is asked.
 fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
@@ -26,7 +26,7 @@ fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn a_password_gets_in_by_the_hosts_other_way_and_is_no_token() {
+async fn a_password_enters_by_the_hosts_other_way_and_is_no_token() {
     let tokens = tokens();
     let (app, _) = app_with_passwords(&tokens);
     let header = basic("alice", "hunter2");

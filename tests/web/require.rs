@@ -15,7 +15,7 @@ async fn whose_if_any(caller: Option<Caller>) -> String {
     caller.map_or(String::from("nobody"), |caller| caller.owner().to_string())
 }
 
-/// Copies: the route requires reading, the handler asks again for writing.
+/// Copies a file: the route requires reading, the handler requires writing, too.
 async fn copy(caller: Caller, Path(to): Path<String>) -> Result<String, Refusal> {
     caller.require(Requirement::from(Files::Write).on(&to))?;
     Ok(format!("{} copies to {to}", caller.owner()))
@@ -51,7 +51,7 @@ fn is_not_set_up(reply: &Reply, what: &str) {
 }
 
 #[tokio::test]
-async fn a_route_lets_in_only_what_it_requires_and_tells_the_scope() {
+async fn a_route_lets_in_only_what_it_requires_and_names_the_missing_scope() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
     let header = bearer(issue(&tokens).expose_secret());
@@ -103,7 +103,7 @@ async fn a_token_that_is_bound_to_resources_is_let_in_to_these_only() {
 }
 
 #[tokio::test]
-async fn what_needs_two_scopes_asks_twice() {
+async fn a_request_that_needs_two_scopes_asks_twice() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
     let reads = bearer(issue(&tokens).expose_secret());
@@ -126,7 +126,7 @@ async fn a_request_without_a_token_is_asked_for_one() {
 }
 
 #[tokio::test]
-async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
+async fn users_signed_in_without_a_token_enter_only_if_the_route_allows_it() {
     let tokens = tokens();
     let layer = TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>| async move {
         let is_right = sent.expose_secret() == "hunter2";
@@ -139,7 +139,7 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
         let reply = get_with(&app, path, &password).await;
         is(&reply, 401, "An app token is needed here.\n");
     }
-    // A token is asked for its scope there, too.
+    // A token needs the scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());
     is(&get_with(&app, "/signed-in", &reads).await, 200, "alice");
     let nothing = Access::scopes([Files::Read; 0]).unwrap();
@@ -148,7 +148,7 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
 }
 
 #[tokio::test]
-async fn what_an_outer_route_required_does_not_count_behind_an_inner_layer() {
+async fn a_requirement_of_an_outer_route_does_not_count_behind_an_inner_layer() {
     let (outer, inner) = (tokens(), tokens());
     let app = Router::new()
         .route("/", get(whose_if_any))
@@ -167,7 +167,7 @@ async fn every_answer_on_a_route_carries_the_challenges_of_the_login() {
     let login = login.without_challenges_for_scripts();
     let app = guarded().merge(routes()).layer(TokenLayer::new(login).optional());
     let basic_only = [r#"Basic realm="Acme Cloud", charset="UTF-8""#];
-    // By the layer, by `require`, by an extractor.
+    // Refused by the layer, by `require`, by an extractor.
     for (path, header) in [("/read", Some(bearer("acme_x"))), ("/read", None), ("/", None)] {
         let reply = call(&app, request("GET", path, header.as_deref())).await;
         assert_eq!((reply.status, reply.challenges()), (401, basic_only.to_vec()), "{path}");
@@ -176,7 +176,7 @@ async fn every_answer_on_a_route_carries_the_challenges_of_the_login() {
         let reply = call(&app, script).await;
         assert_eq!((reply.status, reply.challenges()), (401, Vec::new()), "{path}");
     }
-    // A refusal that a handler makes.
+    // Refused by a handler.
     let header = bearer(issue(&tokens).expose_secret());
     let reply = call(&app, request("PUT", "/", Some(&header))).await;
     assert_eq!((reply.status, reply.challenges()), (403, Vec::new()));

@@ -1,4 +1,5 @@
-//! New tokens. The token alone is written to standard output; all else to standard error.
+//! The commands `issue` and `rotate`. Only the token is written to standard output; all else goes
+//! to standard error.
 
 use std::io::{self, Write as _};
 
@@ -34,7 +35,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let issued = opened.tokens.issue(new).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
-        // Nobody holds it, and nobody ever will.
+        // Nobody has the token, and nobody ever will.
         let revoked = opened.tokens.revoke(&who, id, Reason::REQUESTED).await;
         let outcome = revoked.map_or_else(
             |failure| format!("could not be revoked again: revoke {id} ({failure})"),
@@ -62,17 +63,20 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let issued = opened.tokens.rotate(&who, old, rotation).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
-        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be rotated, nor the old one again.
+        // Not revoked: the user of the old token needs a new one. A revoked token can't be rotated,
+        // and the old one can't be rotated again.
         let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
         let old_one = match overlap.is_zero() {
             true => format!("{old} has ended"),
             false => format!(
-                "{old} is good until its overlap ends: run the same again till then, for another in the new one's place. Later"
+                "{old} is good until its overlap ends: run the same again till then, \
+                 for another in the new one's place. Later"
             ),
         };
         return Err(Problem::failed(format_args!(
             "the new token {id} could not be written ({error}), and is good, though nobody has it. \
-            {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, `admin revoke {id}` ends it"
+             {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, \
+             `admin revoke {id}` ends it"
         )));
     }
     note(format_args!(
@@ -87,7 +91,8 @@ pub fn end(asked: End) -> Result<Expires, Problem> {
     seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
 }
 
-/// Before it is made. A standard output that is closed is /dev/null by now, and would take the token without an error.
+/// Refuses to make a token that nobody would see. Rust opens /dev/null in place of a closed
+/// standard output, which would take the token without an error.
 fn refuse_unseen() -> Result<(), Problem> {
     #[cfg(unix)]
     {
@@ -96,7 +101,8 @@ fn refuse_unseen() -> Result<(), Problem> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
             return Err(Problem::usage(
-                "standard output is closed or /dev/null: nobody would see the token, so none is made",
+                "standard output is closed or /dev/null: nobody would see the token, \
+                 so none is made",
             ));
         }
     }
@@ -110,7 +116,8 @@ fn hand_over(issued: &IssuedToken) -> io::Result<()> {
 }
 
 impl Opened {
-    /// A mistyped scope would make a token that can do nothing.
+    /// Refuses scopes that the policy doesn't name. A mistyped one would make a token that can do
+    /// nothing.
     pub fn refuse_unknown_scopes(&self, wished: &[Scope]) -> Result<(), Problem> {
         let is_known = |scope: &&Scope| self.scopes.contains(&scope.as_str());
         if self.scopes.is_empty() || wished.iter().all(|scope| is_known(&scope)) {

@@ -1,4 +1,5 @@
-//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in those that it is told.
+//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in the ones it
+//! is given.
 #![cfg(unix)]
 
 use std::process::{Command, Output};
@@ -8,7 +9,7 @@ use app_tokens::{KeyRing, Policy, Requirement, TokenAuthority};
 use support::postgres::{Database, RUNTIME, Server};
 use tempfile::TempDir;
 
-/// A database without tables, and the folder with the policy and the keys of its host.
+/// A database without tables, and a folder with the host's policy and keys.
 struct Host<'s> {
     database: Database<'s>,
     folder: TempDir,
@@ -40,7 +41,7 @@ fn done(output: Output) -> String {
 }
 
 #[test]
-fn it_makes_no_tables_and_says_how_they_are_made() {
+fn the_tool_makes_no_tables_and_says_how_they_are_made() {
     let Some(server) = Server::shared() else { return };
     let host = Host::on(server);
     let raw = RUNTIME.block_on(host.database.raw());
@@ -66,7 +67,7 @@ fn it_makes_no_tables_and_says_how_they_are_made() {
 }
 
 #[test]
-fn it_works_in_the_tables_that_it_is_told() {
+fn the_tool_works_in_the_tables_it_is_given() {
     let Some(server) = Server::shared() else { return };
     let host = Host::on(server);
     let raw = RUNTIME.block_on(host.database.raw());

@@ -1,4 +1,4 @@
-//! A page around a body: safe text, and headers that let a browser do no more than show it.
+//! A page around a body: escaped text, and headers that let a browser only show it.
 
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
@@ -17,7 +17,8 @@ pub fn escape(text: &str) -> String {
 }
 
 pub fn html(status: StatusCode, body: &str) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; \
+                  frame-ancestors 'none'; base-uri 'none'";
     let headers = [
         (CACHE_CONTROL, "no-store"),
         (CONTENT_SECURITY_POLICY, policy),

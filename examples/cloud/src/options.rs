@@ -1,4 +1,4 @@
-//! What is asked for on the command line, and what is printed in return.
+//! The command line, and the text printed at the start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,9 +15,11 @@ usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files 
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
   --files DIR           where files live, a folder for each account; in memory by default
-  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, where a URL may hold a password
+  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, \
+where a URL may hold a password
   --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
-  --max-per-owner N     how many live app passwords an account may have; any number by default, and the file's if there is one";
+  --max-per-owner N     how many live app passwords an account may have; \
+any number by default, and the file's if there is one";
 
 pub struct Options {
     pub listen: SocketAddr,
@@ -31,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nothing where help is asked for.
+    /// Parses the command line. `None` if it asks for help.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut files, mut users) = (None, None, Vec::new());
@@ -123,14 +125,15 @@ impl Options {
         println!("  TOKEN={prefix}_...");
         println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
         println!(
-            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,user={name},pass=$(rclone obscure $TOKEN):\""
+            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,\
+             user={name},pass=$(rclone obscure $TOKEN):\""
         );
     }
 }
 
 fn parse_user(value: &str) -> Result<(String, String), String> {
     let (name, password) = value.split_once(':').ok_or("--user needs NAME:PASSWORD")?;
-    // A name is also a folder's, and stands before the colon of HTTP Basic.
+    // A name is also the name of a folder, and stands before the colon of HTTP Basic.
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
     if name.is_empty() || name.starts_with('.') || !is_plain {
         return Err("--user: a name has letters, digits, and - _ . @ (no dot first)".into());

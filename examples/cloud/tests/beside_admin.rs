@@ -1,4 +1,4 @@
-//! The operator's tool beside the cloud: what it issues enters at once, what it revokes is out at once.
+//! The operator's tool beside the cloud: what it issues and revokes counts at once.
 
 mod common;
 
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.toml");
 
-/// The tool's binary. Cargo builds no other package's for a test, so this does.
+/// Builds the tool and returns its path: Cargo builds only the binary of the package under test.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -51,7 +51,7 @@ impl Admin {
         tool
     }
 
-    /// Runs the tool to its end, which must be a success; returns its standard output.
+    /// Runs the tool, which must succeed. Returns its standard output.
     #[track_caller]
     fn run(&self, input: &str, arguments: &[&str]) -> String {
         done(self.start(input, arguments))
@@ -62,7 +62,7 @@ impl Admin {
         serde_json::from_str(&self.run("", arguments)).unwrap()
     }
 
-    /// Runs a command that prints a token; returns the token alone.
+    /// Runs a command that prints a token, and returns the token alone.
     #[track_caller]
     fn token(&self, arguments: &[&str]) -> String {
         self.run("", arguments).strip_suffix('\n').unwrap().to_owned()
@@ -76,7 +76,7 @@ fn done(tool: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The id in a token's text.
+/// Returns the id in a token's text.
 #[track_caller]
 fn id(text: &str) -> String {
     app_tokens::token::Token::parse_any_prefix(text).unwrap().id().to_string()
@@ -87,7 +87,7 @@ fn enters(cloud: &Cloud, token: &str) -> u16 {
 }
 
 #[test]
-fn what_is_issued_enters_and_what_is_revoked_is_out_at_once() {
+fn issued_tokens_enter_and_revoked_ones_are_denied_at_once() {
     let admin = Admin::over_sqlite();
     let cloud = Cloud::with_alice_and_bob(admin.data.path());
     let wish = ["issue", "--owner", "alice", "--label", "From the desk", "--scope", "files:read"];
@@ -121,7 +121,7 @@ fn what_is_issued_enters_and_what_is_revoked_is_out_at_once() {
 }
 
 #[test]
-fn many_tools_at_once_all_do_their_work() {
+fn many_tools_at_once_all_succeed() {
     let admin = Admin::over_sqlite();
     let cloud = Cloud::with_alice_and_bob(admin.data.path());
     let issue = ["issue", "--owner", "alice", "--label", "x"];
@@ -134,7 +134,7 @@ fn many_tools_at_once_all_do_their_work() {
 
 #[cfg(unix)]
 #[test]
-fn it_works_beside_two_clouds_over_postgres() {
+fn the_tool_works_beside_two_clouds_over_postgres() {
     use support::postgres::{RUNTIME, Server};
 
     let Some(server) = Server::shared() else { return };

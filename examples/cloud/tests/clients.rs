@@ -1,4 +1,5 @@
-//! Real WebDAV clients against the cloud example: litmus, rclone, curl; Basic and Bearer; before and after a restart.
+//! Real WebDAV clients against the cloud, by Basic and Bearer, before and after a restart: litmus,
+//! rclone, curl.
 
 mod common;
 
@@ -28,7 +29,7 @@ fn litmus_passes_all_of_its_104_tests() {
     assert!(!report.contains("FAIL") && !report.contains("SKIPPED"), "{report}");
 }
 
-/// An rclone remote with these words of configuration.
+/// Returns an rclone remote with this configuration.
 fn remote(cloud: &Cloud, how: &str) -> String {
     format!(":webdav,url='{}',vendor=other,{how}:", cloud.url("/dav/"))
 }
@@ -95,7 +96,7 @@ fn fill(folder: &Path) {
 }
 
 #[test]
-fn curl_gets_in_by_each_of_its_ways() {
+fn curl_enters_by_each_way_it_has_to_send_a_token() {
     if !has("curl") {
         return;
     }
@@ -129,7 +130,7 @@ fn curl_gets_in_by_each_of_its_ways() {
 }
 
 #[test]
-fn the_lines_of_the_welcome_work_as_they_are_printed() {
+fn the_printed_welcome_commands_work() {
     if !has("curl") || !has("rclone") {
         return;
     }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const ALICE: &str = "alice:her secret";
 
-/// A database, and the folder with the key that both hosts have.
+/// A database, and a folder with the key that both hosts have.
 struct Shared<'s> {
     database: Database<'s>,
     data: TempDir,
@@ -45,7 +45,8 @@ fn listed(cloud: &Cloud) -> Vec<Value> {
 }
 
 fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {
-    let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock'";
     RUNTIME
         .block_on(async { shared.database.raw().await.query_one(waiting, &[]).await })
         .unwrap()
@@ -53,7 +54,7 @@ fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {
 }
 
 #[test]
-fn what_one_host_does_holds_at_the_other_at_once() {
+fn changes_by_one_host_hold_at_the_other_at_once() {
     let Some(server) = Server::shared() else { return };
     let shared = Shared::on(server);
     let (here, there) = (shared.cloud(&[]), shared.cloud(&[]));
@@ -68,7 +69,7 @@ fn what_one_host_does_holds_at_the_other_at_once() {
             assert_eq!(enters(other, &token), 401);
         }
     }
-    // Each knows of its own uses only until they are written, and they may be a second apart.
+    // Each host knows only its own uses until they are written, and those may be a second apart.
     let [here, there] = [here, there].map(|host| {
         let mut tokens = listed(&host);
         tokens.iter_mut().for_each(|token| drop(token["last_used_at"].take()));
@@ -99,7 +100,7 @@ fn a_limit_holds_across_hosts() {
     }
 }
 
-/// A host writes its uses every minute, and when it ends.
+/// A host writes its uses every minute, and when it stops.
 #[test]
 fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     let Some(server) = Server::shared() else { return };
@@ -112,9 +113,10 @@ fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     assert!(listed(&here)[0]["last_used_at"].is_string());
 }
 
-/// The look at the one that stays, and the end of the others, are two acts: what came between them is said.
+/// Looking at the token that stays, and revoking the others, are two steps. The answer says what
+/// happened in between.
 #[test]
-fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
+fn revoking_all_others_spares_the_kept_one_while_it_is_rotated() {
     let Some(server) = Server::shared() else { return };
     let shared = Shared::on(server);
     let host = shared.cloud(&[]);
@@ -155,7 +157,7 @@ fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
 }
 
 #[test]
-fn without_its_database_a_host_answers_503_and_goes_on_when_it_is_back() {
+fn a_host_without_its_database_answers_503_until_it_is_back() {
     let Some(server) = Server::start() else { return };
     let shared = Shared::on(&server);
     let host = shared.cloud(&[]);
