@@ -2,12 +2,13 @@
 //! what grows with them and what doesn't.
 //!
 //! `cargo bench --bench million` takes some ten minutes, and skips PostgreSQL with a message if it
-//! is not installed. `TOKENS=100000` in the environment takes fewer tokens; `STORE=postgres` or
-//! `STORE=sqlite` takes one store only.
+//! is not installed. In the environment, `TOKENS=100000` takes fewer tokens, `STORE=postgres` or
+//! `STORE=sqlite` takes one store only, and `WALKS=few` leaves out the walks that change all rows.
 
 mod harness;
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -36,7 +37,11 @@ fn main() {
     let wants = |store: &str| wanted.as_deref().is_none_or(|wanted| wanted == store);
     if wants("sqlite") {
         let folder = tempfile::tempdir().unwrap();
-        let store = |name| Filled::new(SqliteStore::open(folder.path().join(name)).unwrap());
+        let store = |name| {
+            let path = folder.path().join(name);
+            let store = SqliteStore::open(&path).unwrap();
+            Filled { filler: store.clone(), store, bytes: Box::new(move || file_bytes(&path)) }
+        };
         measure("an SQLite file", &store("many.db"), &store("few.db"));
     }
     if wants("postgres")
@@ -48,28 +53,46 @@ fn main() {
     }
 }
 
-/// A store, and a second handle to fill it by, which need not wait for the disk.
-struct Filled<S> {
+/// A store, a second handle to fill it by, which need not wait for the disk, and its size.
+struct Filled<'a, S> {
     store: S,
     filler: S,
+    bytes: Box<dyn Fn() -> u64 + 'a>,
 }
 
-impl<S: Clone> Filled<S> {
-    fn new(store: S) -> Filled<S> {
-        Filled { filler: store.clone(), store }
-    }
-}
-
-fn over_postgres(database: &Database<'_>) -> Filled<Blocked<PostgresStore>> {
+fn over_postgres<'a>(database: &'a Database<'_>) -> Filled<'a, Blocked<PostgresStore>> {
     let mut hurried = database.config();
     hurried.options("-c synchronous_commit=off");
     RUNTIME.block_on(async {
-        let store = database.store().await;
-        Filled { store: Blocked(store), filler: Blocked(PostgresStore::new(pool_to(hurried))) }
+        let store = Blocked(database.store().await);
+        let filler = Blocked(PostgresStore::new(pool_to(hurried)));
+        Filled { store, filler, bytes: Box::new(|| table_bytes(database)) }
     })
 }
 
-fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, few: &Filled<S>) {
+/// Returns the size of a database file, after its log was written back.
+fn file_bytes(path: &Path) -> u64 {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint", [], |_| Ok(())).unwrap();
+    fs::metadata(path).unwrap().len()
+}
+
+/// Returns the size of the table of tokens, with its indexes.
+fn table_bytes(database: &Database<'_>) -> u64 {
+    let bytes: i64 = RUNTIME.block_on(async {
+        let client = pool_to(database.config()).get().await.unwrap();
+        client.query_one(SIZE, &[]).await.unwrap().get(0)
+    });
+    bytes as u64
+}
+
+const SIZE: &str = "SELECT pg_total_relation_size('app_tokens')";
+
+fn measure<S: TokenStore + RuntimeFree + Clone>(
+    name: &str,
+    many: &Filled<'_, S>,
+    few: &Filled<'_, S>,
+) {
     let count = std::env::var("TOKENS").ok().and_then(|count| count.parse().ok());
     let count: usize = count.unwrap_or(1_000_000);
     let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
@@ -79,10 +102,9 @@ fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, fe
     };
     let start = Instant::now();
     let texts = fill(&over(&many.filler, KEYS[0]), count);
-    println!(
-        "\n{count} tokens were issued by 64 threads in {:.0} s",
-        start.elapsed().as_secs_f64()
-    );
+    let spent = start.elapsed().as_secs_f64();
+    println!("\n{name}: {count} tokens were issued by 64 threads in {spent:.0} s");
+    println!("{} bytes a token, indexes included", (many.bytes)() / count as u64);
     let of_one = issue(&over(&many.filler, KEYS[0]), OF_ONE, |_| "rich".into());
     let texts_of_few = fill(&over(&few.filler, KEYS[0]), 10_000);
     let (many, few) = (over(&many.store, KEYS[0]), over(&few.store, KEYS[0]));
@@ -115,6 +137,14 @@ fn measure<S: TokenStore + RuntimeFree + Clone>(name: &str, many: &Filled<S>, fe
         );
         1
     });
+    walk("purge on a day when nothing died, each row", || {
+        let kept = over(many.store(), KEYS[0]);
+        assert_eq!(kept.block_on(kept.purge()).unwrap(), 0);
+        count as u64
+    });
+    if std::env::var("WALKS").is_ok_and(|walks| walks == "few") {
+        return;
+    }
     walk("may_retire, refused", || {
         let turned = over(many.store(), KEYS[1]);
         let retired = turned.block_on(turned.may_retire(KeyId::new(1).unwrap()));

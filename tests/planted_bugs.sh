@@ -198,8 +198,8 @@ plant "a trigger in an SQLite file runs" src/store/sqlite/open.rs \
     "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, self.runs_triggers)," \
     "(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, true),"
 plant "a trigger's table is compared in its own case only" src/store/sqlite/migrate.rs \
-    "WHERE type = 'trigger' AND lower(tbl_name) IN" \
-    "WHERE type = 'trigger' AND tbl_name IN"
+    "AND lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')" \
+    "AND tbl_name IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')"
 plant "a key that seals a row is taken out of those in use, in SQL" src/store/sqlite/sql.rs \
     "AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)" \
     ""
