@@ -42,6 +42,7 @@ impl<T: RuntimeFree> InTransaction<T> {
 
 /// Runs a future to its end on this thread.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    /// Wakes the thread that waits.
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Unpark>) {

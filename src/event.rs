@@ -298,6 +298,10 @@ pub(crate) enum BufferedEvent {
 }
 
 impl BufferedEvent {
+    /// Copies an event.
+    ///
+    /// # Panics
+    /// Panics if the event can't happen in a transaction.
     #[expect(clippy::unreachable, reason = "a transaction offers issue and revoke alone")]
     fn of(event: &Event<'_>) -> BufferedEvent {
         match *event {
@@ -329,6 +333,7 @@ impl BufferedEvent {
         }
     }
 
+    /// Returns the event, to be sent.
     pub(crate) fn as_event(&self) -> Event<'_> {
         match self {
             BufferedEvent::Issued { token, by, is_certain } => {

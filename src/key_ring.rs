@@ -44,6 +44,7 @@ impl KeyRing {
     /// Reads the ring from a file. If there is no file, makes a new ring and writes it there,
     /// readable and writable by its owner only (mode 0600).
     ///
+    /// Permissions are set and checked on Unix only. Elsewhere protect the file by other means.
     /// Processes that start at the same time agree on one ring.
     ///
     /// A new key has a random id. So if a ring is lost and a new one is made, rows under the lost
@@ -74,7 +75,7 @@ impl KeyRing {
     ///
     /// # Errors
     /// [`KeyRingError`] if the file is missing, can't be read, is not a ring, or is open to other
-    /// users.
+    /// users. The last is checked on Unix only.
     pub fn load(path: impl AsRef<Path>) -> Result<KeyRing, KeyRingError> {
         let path = path.as_ref();
         if path.to_str().is_some_and(looks_like_a_ring) {
@@ -348,6 +349,7 @@ fn refuse_exposed(file: &File, path: &Path) -> Result<(), KeyRingError> {
     Ok(())
 }
 
+/// Checks nothing: other systems have no such permission bits.
 #[cfg(not(unix))]
 fn refuse_exposed(_: &File, _: &Path) -> Result<(), KeyRingError> {
     Ok(())

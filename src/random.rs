@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 /// How many digits an id has: 50 bits.
 pub(crate) const ID_DIGITS: usize = 10;
-/// How many digits a secret has: 140 bits. RFC 6749, section 10.10, wants a guess to succeed at
-/// most once in 2^128 tries.
+/// How many digits a secret has: 140 bits. From 112 bits on, NIST SP 800-63B allows a plain hash of
+/// it: see [`Digest`](crate::digest::Digest).
 const SECRET_DIGITS: usize = 28;
 /// How many digits are drawn for a token.
 pub(crate) const RANDOM_DIGITS: usize = ID_DIGITS + SECRET_DIGITS;

@@ -253,6 +253,7 @@ impl TokenRecord {
         self.seal.map(Seal::of_v1).or_else(other)
     }
 
+    /// Returns the rare facts; `None` if the record has none of them.
     fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()
     }

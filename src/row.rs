@@ -271,6 +271,7 @@ impl ReadableRow {
         ReadableRow { shared: Arc::new(RowMemory { seen, record }), mark }
     }
 
+    /// Returns the record.
     pub(crate) fn record(&self) -> &TokenRecord {
         &self.shared.record
     }

@@ -6,8 +6,8 @@
 //!
 //! # What the seal prevents, and what not
 //!
-//! Those who can write the rows but hold no key can't make the engine accept anything that it did
-//! not itself once seal for this realm. They can still do this:
+//! Those who can write the rows but hold no key can't make the engine accept a forged row. It
+//! accepts only what it once sealed itself, for this realm. They can still do this:
 //! - Delete rows. What was issued under a deleted token is no longer revoked with it.
 //! - Revoke rows, and change last uses. So idle time-outs don't bind them.
 //! - Bring back an earlier sealed version of a row, even of a token revoked since, while its key is
@@ -160,6 +160,7 @@ impl Sealer {
 pub(crate) struct Intact<'a>(&'a TokenRecord);
 
 impl<'a> Intact<'a> {
+    /// Returns the record that was found intact.
     pub(crate) fn record(self) -> &'a TokenRecord {
         self.0
     }

@@ -161,6 +161,7 @@ impl<'de, T: Deserialize<'de> + Ord> Deserialize<'de> for Selection<T> {
     }
 }
 
+/// Reads `all` or a list.
 struct Selected<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de> + Ord> Visitor<'de> for Selected<T> {
@@ -223,6 +224,7 @@ impl<'de> Deserialize<'de> for Attributes {
     }
 }
 
+/// Reads a map of texts. Refuses a key that occurs twice.
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {
@@ -276,6 +278,7 @@ pub struct Period(
 )]
 pub struct NotAPeriod;
 
+/// A second in milliseconds, as the units after it are.
 const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;

@@ -120,8 +120,6 @@ impl<S: TokenStore + Clone> fmt::Debug for Upkeep<S> {
 #[cfg(feature = "tokio")]
 const FLUSH_PERIOD: Duration = Duration::from_secs(60);
 /// How long after the start, or after a failure, the task purges.
-///
-/// Not at the start itself, when all hosts of a fleet come up at once.
 #[cfg(feature = "tokio")]
 const PURGE_DELAY: Duration = Duration::from_secs(5 * 60);
 

@@ -85,6 +85,7 @@ impl Resource {
         Resource::new(ResourceKind::Prefix, text.as_ref())
     }
 
+    /// Checks the text, and puts the kind in front of it.
     fn new(kind: ResourceKind, text: &str) -> Result<Resource, InvalidText> {
         check_name(text, Resource::MAX_CHARS, |c| !c.is_control())
             .map_err(|problem| InvalidText::new(WHAT, problem))?;
@@ -147,6 +148,7 @@ impl Resource {
 const WHAT: &str = "resource";
 
 impl ResourceKind {
+    /// Returns what the stored form begins with.
     const fn tag(self) -> &'static str {
         match self {
             ResourceKind::Exact => "exact:",

@@ -98,8 +98,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         // Reads the line again until one pass found nothing that was changed meanwhile. Otherwise a
         // token that another call superseded or changed during the pass would live on.
         for _ in 0..MAX_TRIES {
-            // Also moves an end of the last five minutes, at which a host whose clock is behind has
-            // not arrived.
+            // Also moves an end of the last five minutes: a host whose clock is behind still
+            // accepts it.
             let end = issue::ended_everywhere(self.now());
             let mut is_done = true;
             for row in self.overlapping(line, end).await? {

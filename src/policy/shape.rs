@@ -61,6 +61,7 @@ enum MaxPerOwner {
     Word(Unlimited),
 }
 
+/// The one word that is no number.
 #[derive(Serialize, Deserialize)]
 enum Unlimited {
     #[serde(rename = "unlimited")]
