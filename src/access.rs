@@ -219,6 +219,11 @@ impl Access {
         self.missing_for(requirement).is_none()
     }
 
+    /// Returns whether only clients in certain networks may use the token.
+    pub(crate) fn is_bound_to_networks(&self) -> bool {
+        matches!(self.granted_networks(), Selection::Only(_))
+    }
+
     /// Returns whether a client at this address may use the token. `None` is an unknown address.
     ///
     /// An unknown address is allowed only if the token is bound to no networks.

@@ -135,18 +135,8 @@ pub enum Failed {
     #[error(transparent)]
     Unclear(#[from] StatusUnclear),
     /// The store has a live row under a key that the ring lacks, so nothing is issued.
-    ///
-    /// Check that the key file is the right one. Then bring the key back, or revoke what it seals.
-    #[error(
-        "token {id} is sealed under key {key_id}, which the key ring lacks: \
-         bring that key back, or revoke the tokens under it"
-    )]
-    OrphanRow {
-        /// One of these tokens.
-        id: TokenId,
-        /// The missing key.
-        key_id: KeyId,
-    },
+    #[error(transparent)]
+    OrphanRow(#[from] OrphanRow),
     /// The policy has an idle time-out, but nothing writes last uses, so tokens in use would go
     /// idle.
     ///
@@ -161,6 +151,21 @@ pub enum Failed {
     /// Every id that was drawn is taken: the random source repeats itself.
     #[error("no free token id was drawn: the random source repeats itself")]
     NoFreeId,
+}
+
+/// A live row is sealed under a key that the ring lacks.
+///
+/// Check that the key file is the right one. Then bring the key back, or revoke what it seals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "token {id} is sealed under key {key_id}, which the key ring lacks: \
+     bring that key back, or revoke the tokens under it"
+)]
+pub struct OrphanRow {
+    /// One of the tokens under that key.
+    pub id: TokenId,
+    /// The missing key.
+    pub key_id: KeyId,
 }
 
 impl Failed {

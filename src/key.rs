@@ -66,11 +66,12 @@ impl SealingKey {
         self.id
     }
 
-    /// Seals bytes by HMAC-SHA-256 (RFC 2104). What they mean is decided in [`seal`](crate::seal).
-    pub(crate) fn seal(&self, bytes: &[u8]) -> Seal {
+    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in
+    /// [`seal`](crate::seal).
+    pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
         let mut mac = self.keyed.clone();
         mac.update(bytes);
-        Seal(Form::V1(mac.finalize().into_bytes().into()))
+        mac.finalize().into_bytes().into()
     }
 }
 

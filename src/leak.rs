@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use crate::digest::Digest;
 use crate::disguise::{Layers, tokens_in};
+use crate::present::Presented;
 use crate::record::Status;
 use crate::token::{Prefix, Token, TokenId};
 
@@ -95,8 +95,7 @@ pub(crate) struct LeakScan<'a> {
 /// A token that was found, without its secret, so that no copy of that waits for the store.
 pub(crate) struct Found {
     pub(crate) position: Range<usize>,
-    pub(crate) id: TokenId,
-    pub(crate) digest: Digest,
+    pub(crate) presented: Presented,
 }
 
 impl<'a> LeakScan<'a> {
@@ -121,8 +120,9 @@ impl<'a> LeakScan<'a> {
         tokens.sort_by_key(|(position, _)| position.start);
         let mut found: Vec<Found> = Vec::new();
         for (position, token) in tokens {
-            let digest = Digest::of(&token);
-            if self.seen.contains(&digest.to_bytes()) {
+            let presented = Presented::new(&token);
+            let digest = presented.digest().to_bytes();
+            if self.seen.contains(&digest) {
                 continue;
             }
             // From there on it is found again, also if it shares its base64 with the last one.
@@ -131,8 +131,8 @@ impl<'a> LeakScan<'a> {
                 self.rest = Some(position.start);
                 return Some(found);
             }
-            self.seen.insert(digest.to_bytes());
-            found.push(Found { position, id: token.id(), digest });
+            self.seen.insert(digest);
+            found.push(Found { position, presented });
         }
         self.passed += LeakScan::PIECE;
         Some(found)

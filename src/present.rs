@@ -1,4 +1,5 @@
-//! From where a client comes ([`Origin`]), and what it becomes: [`Authenticated`], then [`Caller`].
+//! What a client presents, from where ([`Origin`]), and what it becomes: [`Authenticated`], then
+//! [`Caller`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,11 +7,12 @@ use std::net::IpAddr;
 
 use crate::access::{Access, Missing, Requirement};
 use crate::attributes::Attributes;
+use crate::digest::Digest;
 use crate::error::Forbidden;
 use crate::record::{Expires, TokenRecord};
-use crate::row::ReadableRow;
+use crate::row::{ReadableRow, Row};
 use crate::text::{Label, Owner, clean_client};
-use crate::token::TokenId;
+use crate::token::{ParseError, Prefix, Token, TokenId};
 
 /// From where a text comes, as far as the host says: the client's address and program.
 ///
@@ -41,6 +43,10 @@ impl<'a> Origin<'a> {
         Origin { client: Some(client), ..self }
     }
 
+    pub(crate) fn has_address(&self) -> bool {
+        self.address.is_some()
+    }
+
     pub(crate) fn known_address(&self) -> Option<IpAddr> {
         self.address
     }
@@ -54,6 +60,52 @@ impl<'a> Origin<'a> {
 impl From<IpAddr> for Origin<'_> {
     fn from(address: IpAddr) -> Self {
         Origin::unknown().address(address)
+    }
+}
+
+/// A token that was presented, as far as its row can be found and compared. Holds no secret.
+pub(crate) struct Presented {
+    id: TokenId,
+    digest: Digest,
+}
+
+/// Why a presented token has no row of its own.
+pub(crate) enum Unmatched {
+    NoRow,
+    DamagedRow,
+    OtherSecret,
+}
+
+impl Presented {
+    pub(crate) fn new(token: &Token) -> Presented {
+        Presented { id: token.id(), digest: Digest::of(token) }
+    }
+
+    /// Reads a presented text.
+    pub(crate) fn read(text: &str, accepted: &[Prefix]) -> Result<Presented, ParseError> {
+        let (id, digest) = Digest::of_presented(text, accepted)?;
+        Ok(Presented { id, digest })
+    }
+
+    pub(crate) fn id(&self) -> TokenId {
+        self.id
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// Takes the row that was found by the id, if its digest is this one.
+    pub(crate) fn matched(&self, found: Option<Row>) -> Result<ReadableRow, Unmatched> {
+        // Compared even if there is no row, so that the time taken does not tell which ids exist.
+        let record = found.as_ref().and_then(Row::record);
+        let secret_is_right = self.digest == *record.map_or(&Digest::OF_NO_TOKEN, |r| r.digest());
+        match found.map(Row::into_readable) {
+            Some(Some(row)) if secret_is_right => Ok(row),
+            Some(Some(_)) => Err(Unmatched::OtherSecret),
+            Some(None) => Err(Unmatched::DamagedRow),
+            None => Err(Unmatched::NoRow),
+        }
     }
 }
 

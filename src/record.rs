@@ -253,6 +253,11 @@ impl TokenRecord {
         self.seal.map(Seal::of_v1).or_else(other)
     }
 
+    /// Returns the HMAC of a seal of version 1, without a copy.
+    pub(crate) fn seal_v1(&self) -> Option<&[u8; 32]> {
+        self.seal.as_ref()
+    }
+
     /// Returns the rare facts; `None` if the record has none of them.
     fn rare(&self) -> Option<&Rare> {
         self.rare.as_deref()

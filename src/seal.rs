@@ -48,6 +48,8 @@
 //! Last use, revocation and revision are not sealed: they change without a key.
 
 use crate::access::{Access, Selection};
+use crate::digest::constant_time_eq;
+use crate::key::Seal;
 use crate::key_ring::KeyRing;
 use crate::record::{Expires, RecordParts, SealCheck, TokenRecord};
 use crate::row::{Mark, ReadableRow};
@@ -83,24 +85,22 @@ impl Sealer {
     /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
     /// seal.
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
-        let record = row.record();
-        let Some(seal) = record.seal() else {
-            return SealCheck::Wrong;
-        };
-        // The mark says that this sealer has computed the HMAC already. Whatever may change
-        // afterwards is either not sealed, or loses the mark.
+        // The mark says that this sealer made the seal. Whatever may change afterwards is either
+        // not sealed, or loses the mark.
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
+        let record = row.record();
         // Before the key is looked up: an unknown version may name its key in another way.
-        if seal.v1().is_none() {
-            return SealCheck::UnknownVersion(seal.version());
-        }
+        let Some(stored) = record.seal_v1() else {
+            let other = record.seal().map(|seal| seal.version());
+            return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);
+        };
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
         };
-        let expected = key.seal(&encoding(&self.realm, record));
-        if seal == expected { SealCheck::Right } else { SealCheck::Wrong }
+        let expected = key.hmac(&encoding(&self.realm, record));
+        if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Wrong }
     }
 
     /// Returns whether this sealer has sealed the row.
@@ -148,7 +148,7 @@ impl Sealer {
         let key = self.ring.active();
         // The key's id is among the sealed bytes, so no row can be moved to another key.
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
-        let seal = key.seal(&encoding(&self.realm, &record));
+        let seal = Seal::of_v1(key.hmac(&encoding(&self.realm, &record)));
         ReadableRow::marked(record.changed(|parts| parts.seal = Some(seal)), self.mark)
     }
 }

@@ -13,7 +13,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::random::{RANDOM_DIGITS, Secret};
+use crate::random::{ID_DIGITS, RANDOM_DIGITS, Secret};
 
 mod alphabet;
 mod checksum;
@@ -129,7 +129,7 @@ impl Token {
             }
         }
         #[expect(clippy::expect_used, reason = "the form was checked above")]
-        let id = read_canonical(prefix, text.as_bytes())?.expect("a canonical text");
+        let id = read_canonical(&prefix, text.as_bytes())?.expect("a canonical text");
         Ok(Token { text, prefix, id })
     }
 
@@ -182,7 +182,7 @@ impl Token {
         // The 32 bits of a checksum leave three of its 35 unused. That turns down most texts at once.
         let is_small = |first: &u8| digit_of(*first) < 4;
         body.get(RANDOM_DIGITS).is_some_and(is_small)
-            && body.try_into().is_ok_and(|body| matches!(read_body(prefix, body), Ok(Some(_))))
+            && body.try_into().is_ok_and(|body| matches!(read_body(&prefix, body), Ok(Some(_))))
     }
 }
 
@@ -202,7 +202,7 @@ pub(crate) fn id_in_canonical(
     accepted: &[Prefix],
 ) -> Result<Option<TokenId>, ParseError> {
     for prefix in accepted {
-        if let Some(id) = read_canonical(*prefix, presented.as_bytes())? {
+        if let Some(id) = read_canonical(prefix, presented.as_bytes())? {
             return Ok(Some(id));
         }
     }
@@ -210,7 +210,7 @@ pub(crate) fn id_in_canonical(
 }
 
 /// Reads the id of a text that has this prefix and is canonical throughout; `None` for any other.
-fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
+fn read_canonical(prefix: &Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseError> {
     match text.split_last_chunk() {
         Some((head, body)) if head.strip_suffix(b"_") == Some(prefix.as_bytes()) => {
             read_body(prefix, body)
@@ -223,7 +223,7 @@ fn read_canonical(prefix: Prefix, text: &[u8]) -> Result<Option<TokenId>, ParseE
 ///
 /// It reads all characters before it decides. With an early exit each would wait for the one before
 /// it, and this runs on every login.
-fn read_body(prefix: Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>, ParseError> {
+fn read_body(prefix: &Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>, ParseError> {
     let mut all_bits = 0;
     let mut read = |character: &u8| {
         all_bits |= digit_of(*character);
@@ -238,7 +238,8 @@ fn read_body(prefix: Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>
     if checksum != expected {
         return Err(ParseError::Checksum);
     }
-    Ok(Some(TokenId::from_digits(random.iter().map(|character| digit_of(*character) & 31))))
+    let id = random[..ID_DIGITS].iter().map(|character| digit_of(*character) & 31);
+    Ok(Some(TokenId::from_digits(id)))
 }
 
 /// Why a text is not a token. It never repeats the text.

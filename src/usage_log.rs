@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::present::Origin;
 use crate::record::{CLOCK_TOLERANCE, LastUse};
 use crate::row::ReadableRow;
 use crate::store::{StoreError, TokenStore};
@@ -80,16 +81,15 @@ impl UsageLog {
     /// Notes a use of a token, once per interval.
     ///
     /// The log and its lock are skipped if the row itself shows a use within the interval: by what
-    /// is stored, or, for a row that stays in memory, by what this process saw. If `address` is
-    /// given, because origins are recorded, a new address is looked for nevertheless.
+    /// is stored, or, for a row that stays in memory, by what this process saw. If origins are
+    /// recorded, a new address is looked for nevertheless.
     pub(crate) fn note(
         &self,
         row: &ReadableRow,
         is_own: bool,
         now: Timestamp,
         interval: Duration,
-        address: Option<IpAddr>,
-        this: impl FnOnce() -> LastUse,
+        recorded: Option<&Origin<'_>>,
     ) -> UseKind {
         let record = row.record();
         // A use in the future was noted by a broken clock, so it is ignored.
@@ -98,8 +98,9 @@ impl UsageLog {
         let is_recent = |at: Timestamp| recent.contains(&at.as_unix());
         let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
         let stored = record.last_use().filter(is_believed);
+        let address = || recorded.and_then(Origin::known_address);
         // In the form in which the host's own addresses are, which may be newer than the row.
-        let is_new = |known: &LastUse| match (known.address, address) {
+        let is_new = |known: &LastUse| match (known.address, address()) {
             (Some(known), Some(this)) => known.to_canonical() != this,
             _ => false,
         };
@@ -108,7 +109,7 @@ impl UsageLog {
         }
         // Only for the authority that marked the row. Another one over the same store must note
         // the use in its own log.
-        if is_own && address.is_none() && recent.contains(&row.seen()) {
+        if is_own && !recorded.is_some_and(Origin::has_address) && recent.contains(&row.seen()) {
             return UseKind::Again;
         }
         let mut pending = self.shard(record.id());
@@ -116,13 +117,14 @@ impl UsageLog {
         if is_own {
             row.set_seen(now);
         }
-        let new_address = known.and_then(|known| address.filter(|_| is_new(known)));
+        let new_address = known.and_then(|known| address().filter(|_| is_new(known)));
         let is_in_interval = known.is_some_and(|known| is_recent(known.at));
         let is_first = known.is_none();
         if !is_in_interval {
             let has_room = pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id());
             if has_room {
-                pending.insert(record.id(), this());
+                let client = recorded.and_then(Origin::clean_client).map(Box::from);
+                pending.insert(record.id(), LastUse { at: now, address: address(), client });
             }
             // A use that was not noted would be the first again each time.
             if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {
@@ -256,9 +258,7 @@ mod tests {
             ReadableRow::unmarked(TokenRecord::from_parts(parts))
         };
         let note = |row: &ReadableRow, seconds| {
-            let now = at(seconds);
-            let this = || LastUse { at: now, address: None, client: None };
-            log.note(row, false, now, Duration::from_secs(60), None, this)
+            log.note(row, false, at(seconds), Duration::from_secs(60), None)
         };
         for number in 0..MAX_PER_SHARD as u64 {
             assert_eq!(note(&row(number), 0), UseKind::First);

@@ -1,12 +1,11 @@
 //! Authenticating: parse, find, compare the digest, check the seal, decide the status.
 
 use super::TokenAuthority;
-use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied};
 use crate::event::Event;
 use crate::policy::Reuse;
-use crate::present::{Authenticated, Origin};
-use crate::record::{Actor, LastUse, Status};
+use crate::present::{Authenticated, Origin, Presented, Unmatched};
+use crate::record::{Actor, Status};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Row, TokenStore};
 use crate::text::{Owner, Reason};
@@ -39,8 +38,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`AuthError::Denied`] if it has our form and is not a good token.
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn authenticate(&self, text: &str) -> Result<Authenticated, AuthError> {
-        let verified = self.verify(text, Origin::unknown()).await?;
-        Ok(self.admit(verified, Origin::unknown()))
+        let verified = self.verify(text, &Origin::unknown()).await?;
+        Ok(self.admit(verified, &Origin::unknown()))
     }
 
     /// Authenticates a presented text, and says from where it came.
@@ -68,8 +67,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let origin = origin.into();
         async move {
-            let verified = self.verify(text, origin).await?;
-            Ok(self.admit(verified, origin))
+            let verified = self.verify(text, &origin).await?;
+            Ok(self.admit(verified, &origin))
         }
     }
 
@@ -87,11 +86,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> impl Future<Output = Result<Authenticated, AuthError>> + Send {
         let origin = origin.into();
         async move {
-            let verified = self.verify(text, origin).await?;
+            let verified = self.verify(text, &origin).await?;
             if verified.owner() != owner {
-                return Err(self.turn_away(&verified, origin, DenialReason::OtherOwner).into());
+                return Err(self.turn_away(&verified, &origin, DenialReason::OtherOwner).into());
             }
-            Ok(self.admit(verified, origin))
+            Ok(self.admit(verified, &origin))
         }
     }
 
@@ -101,10 +100,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(crate) async fn verify(
         &self,
         text: &str,
-        origin: Origin<'_>,
+        origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
         self.refuse_without_upkeep()?;
-        let (row, own_use) = self.find_presented(text, origin).await?;
+        let presented = self.read_presented(text, origin)?;
+        let own_use = self.own_use(presented.id());
+        let found = self.store.find(presented.id()).await?;
+        let row = self.match_secret(found, &presented, origin)?;
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         if let Some(reason) = DenialReason::from_status(status) {
@@ -117,42 +119,48 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(Verified { row, now })
     }
 
-    /// Finds the row whose whole secret a text holds, and this process's own use of it.
-    pub(super) async fn find_presented(
+    /// Reads a presented text, or denies one that was mistyped.
+    pub(super) fn read_presented(
         &self,
         text: &str,
-        origin: Origin<'_>,
-    ) -> Result<(ReadableRow, Option<Timestamp>), AuthError> {
-        let deny = |reason, id| AuthError::Denied(self.deny(origin, reason, id, None));
-        let prefixes = self.engine.policy.accepted_prefixes();
-        let (id, digest) = match Digest::of_presented(text, prefixes) {
-            Ok(read) => read,
-            Err(ParseError::Checksum) => return Err(deny(DenialReason::Mistyped, None)),
-            Err(error) => return Err(AuthError::NotOurs(error)),
-        };
-        let own_use = self.own_use(id);
-        let found = self.store.find(id).await?;
-        let nothing = if found.is_none() { DenialReason::Unknown } else { DenialReason::Tampered };
-        let row = found.and_then(Row::into_readable);
-        // Compared even if there is no row, so that the time taken does not tell which ids exist.
-        let stored = row.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
-        let secret_is_right = digest == *stored;
-        let Some(row) = row else {
-            return Err(deny(nothing, Some(id)));
-        };
-        if !secret_is_right {
-            return Err(deny(DenialReason::WrongSecret, Some(id)));
+        origin: &Origin<'_>,
+    ) -> Result<Presented, AuthError> {
+        match Presented::read(text, self.engine.policy.accepted_prefixes()) {
+            Ok(presented) => Ok(presented),
+            Err(ParseError::Checksum) => {
+                Err(self.deny(origin, DenialReason::Mistyped, None, None).into())
+            }
+            Err(error) => Err(AuthError::NotOurs(error)),
         }
-        Ok((row, own_use))
+    }
+
+    /// Takes the row that was found, or denies the token if its secret is not the row's.
+    pub(super) fn match_secret(
+        &self,
+        found: Option<Row>,
+        presented: &Presented,
+        origin: &Origin<'_>,
+    ) -> Result<ReadableRow, Denied> {
+        presented.matched(found).map_err(|unmatched| {
+            let reason = match unmatched {
+                Unmatched::NoRow => DenialReason::Unknown,
+                Unmatched::DamagedRow => DenialReason::Tampered,
+                Unmatched::OtherSecret => DenialReason::WrongSecret,
+            };
+            self.deny(origin, reason, Some(presented.id()), None)
+        })
     }
 
     /// Admits a verified token, and notes its use.
     ///
     /// From outside the token's networks it notes none: a thief elsewhere must not keep an idle
     /// token alive.
-    pub(crate) fn admit(&self, verified: Verified, origin: Origin<'_>) -> Authenticated {
+    pub(crate) fn admit(&self, verified: Verified, origin: &Origin<'_>) -> Authenticated {
         let Verified { row, now } = verified;
-        let is_outside = !row.record().access().allows_from(origin.known_address());
+        let access = row.record().access();
+        // Most tokens are not bound: then the address, which is slow to copy, is not looked at.
+        let is_bound = access.is_bound_to_networks();
+        let is_outside = is_bound && !access.allows_from(origin.known_address());
         if is_outside {
             self.report_outside(&row, origin, now);
         } else {
@@ -165,7 +173,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(crate) fn turn_away(
         &self,
         verified: &Verified,
-        origin: Origin<'_>,
+        origin: &Origin<'_>,
         reason: DenialReason,
     ) -> Denied {
         let view = TokenView::new(verified.row.record(), Some(Status::Active), None);
@@ -175,7 +183,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Makes a denial, and emits its event.
     pub(crate) fn deny(
         &self,
-        origin: Origin<'_>,
+        origin: &Origin<'_>,
         reason: DenialReason,
         id: Option<TokenId>,
         token: Option<&TokenView>,
@@ -201,7 +209,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    fn report_outside(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
+    fn report_outside(&self, row: &ReadableRow, origin: &Origin<'_>, now: Timestamp) {
         let interval = self.engine.policy.usage_interval();
         let is_first = self.engine.usage.uses_from_outside().note(row.record().id(), now, interval);
         if is_first && self.engine.observer.is_some() {
@@ -210,17 +218,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    fn note_use(&self, row: &ReadableRow, origin: Origin<'_>, now: Timestamp) {
+    fn note_use(&self, row: &ReadableRow, origin: &Origin<'_>, now: Timestamp) {
         let policy = &self.engine.policy;
-        let recorded = if policy.records_origin() { origin } else { Origin::unknown() };
-        let this = || LastUse {
-            at: now,
-            address: recorded.known_address(),
-            client: recorded.clean_client().map(Box::from),
-        };
+        let recorded = policy.records_origin().then_some(origin);
         let is_own = self.engine.sealer.has_marked(row);
-        let (interval, address) = (policy.usage_interval(), recorded.known_address());
-        let kind = self.engine.usage.note(row, is_own, now, interval, address, this);
+        let kind = self.engine.usage.note(row, is_own, now, policy.usage_interval(), recorded);
         if self.engine.observer.is_none() {
             return;
         }

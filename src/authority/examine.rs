@@ -44,7 +44,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn examine(&self, text: &str) -> Result<Examined, AuthError> {
         self.refuse_without_upkeep()?;
-        let (row, own_use) = self.find_presented(text, Origin::unknown()).await?;
+        let presented = self.read_presented(text, &Origin::unknown())?;
+        let own_use = self.own_use(presented.id());
+        let found = self.store.find(presented.id()).await?;
+        let row = self.match_secret(found, &presented, &Origin::unknown())?;
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         let view = TokenView::new(row.record(), Some(status), None);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::{TokenAuthority, WALK_PAGE};
 use crate::digest::Digest;
-use crate::error::{Failed, IssueError};
+use crate::error::{Failed, IssueError, OrphanRow};
 use crate::event::{ChangeEvent, Event};
 use crate::issue::{Granted, IssuedToken, NewToken};
 use crate::key::KeyId;
@@ -204,7 +204,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             // A damaged row never authenticates, and an expired one is missed by nobody.
             let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
             if let Some(orphan) = orphan {
-                return Err(Failed::OrphanRow { id: orphan.id(), key_id });
+                return Err(OrphanRow { id: orphan.id(), key_id }.into());
             }
         }
         Ok(())

@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::{LONGEST_FLUSH, TokenAuthority};
-use crate::digest::Digest;
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
+use crate::present::Presented;
 use crate::record::{Actor, Revocation, Status};
-use crate::store::{Filter, Purge, PurgeCutoff, Row, TokenStore};
+use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
@@ -115,9 +115,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut scan = LeakScan::new(text.as_ref(), self.engine.policy.accepted_prefixes());
         let mut leaks = Vec::new();
         while let Some(tokens) = scan.next_piece() {
-            for Found { position, id, digest } in tokens {
-                let outcome = self.revoke_leak(id, digest, &actor).await?;
-                leaks.push(Leak { position, id, outcome });
+            for Found { position, presented } in tokens {
+                let outcome = self.revoke_leak(&presented, &actor).await?;
+                leaks.push(Leak { position, id: presented.id(), outcome });
             }
             if !scan.is_done() {
                 yield_now().await;
@@ -204,18 +204,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes one token of a leak, if the secret is right.
     ///
     /// Revokes that row alone, with what was issued under it. Its successor has another secret.
-    async fn revoke_leak(
-        &self,
-        id: TokenId,
-        digest: Digest,
-        by: &Actor,
-    ) -> Result<LeakOutcome, Failed> {
+    async fn revoke_leak(&self, presented: &Presented, by: &Actor) -> Result<LeakOutcome, Failed> {
+        let id = presented.id();
         let own_use = self.own_use(id);
-        let found = self.store.find(id).await?.and_then(Row::into_readable);
-        // Compared even if there is no row, so that the time taken does not reveal which ids exist.
-        let stored = found.as_ref().map_or(&Digest::OF_NO_TOKEN, |row| row.record().digest());
-        let secret_is_right = digest == *stored;
-        let Some(row) = found.filter(|_| secret_is_right) else {
+        let Ok(row) = presented.matched(self.store.find(id).await?) else {
             return Ok(LeakOutcome::NoToken);
         };
         match self.status(&row, self.now(), own_use) {

@@ -13,7 +13,8 @@ fn look(text: &str) -> (Vec<(String, Range<usize>)>, Option<usize>) {
     let mut scan = LeakScan::new(text.as_bytes(), &prefixes);
     let mut found = Vec::new();
     while let Some(tokens) = scan.next_piece() {
-        found.extend(tokens.into_iter().map(|token| (token.id.to_string(), token.position)));
+        let named = |token: Found| (token.presented.id().to_string(), token.position);
+        found.extend(tokens.into_iter().map(named));
     }
     (found, scan.rest())
 }

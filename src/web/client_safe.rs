@@ -236,6 +236,7 @@ fn in_words(duration: Duration) -> String {
 mod tests {
     use super::super::answer::tests::is_documented;
     use super::*;
+    use crate::error::OrphanRow;
     use crate::key::KeyId;
     use crate::random::Secret;
     use crate::record::{Status, StatusUnclear};
@@ -280,7 +281,7 @@ mod tests {
             StoreError::unknown(DRIVER).into(),
             Secret::draw(&mut Talkative).unwrap_err().into(),
             StatusUnclear::KeyMissing(key()).into(),
-            Failed::OrphanRow { id: id(), key_id: key() },
+            OrphanRow { id: id(), key_id: key() }.into(),
             Failed::NoUpkeep,
             Failed::NotIntact,
             Failed::NoFreeId,

@@ -216,9 +216,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: Origin<'_>,
     ) -> Result<Authenticated, Refusal> {
         let text = credentials.expose_secret();
-        let verified = match self.tokens.verify(text, origin).await {
+        let verified = match self.tokens.verify(text, &origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
-                return Err(self.tokens.deny(origin, DenialReason::Mistyped, None, None).into());
+                return Err(self.tokens.deny(&origin, DenialReason::Mistyped, None, None).into());
             }
             verified => verified?,
         };
@@ -236,8 +236,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             denial = Some(DenialReason::OwnerTurnedAway);
         }
         match denial {
-            Some(reason) => Err(self.tokens.turn_away(&verified, origin, reason).into()),
-            None => Ok(self.tokens.admit(verified, origin)),
+            Some(reason) => Err(self.tokens.turn_away(&verified, &origin, reason).into()),
+            None => Ok(self.tokens.admit(verified, &origin)),
         }
     }
 

@@ -20,6 +20,7 @@ const BY_DIGEST: &str = "SELECT owner, scopes, expires_at FROM by_hand WHERE dig
 
 pub(crate) fn compare() {
     let runtime = Runtime::new().unwrap();
+    let _inside = runtime.enter(); // deadpool's pool closes its connections there
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
     let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
