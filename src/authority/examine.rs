@@ -63,9 +63,13 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Lists the tokens of an owner for a settings page, newest first, ended ones included.
     ///
-    /// It lists at most [`OwnerTokens::MAX_TOKENS`]. Active tokens are never left out for ended
-    /// ones. Uses that this process has not written yet are included. It reads in pages, so that it
-    /// does not hold up other calls.
+    /// It lists at most [`OwnerTokens::MAX_TOKENS`], and leaves out ended tokens before active
+    /// ones. It reads at most 4,000 rows, active ones first. So for an owner with more rows it may
+    /// also miss active tokens that never expire or are in an overlap. [`OwnerTokens::is_cut`] says
+    /// if something was left out.
+    ///
+    /// Uses that this process has not written yet are included. It reads in pages, so that it does
+    /// not hold up other calls.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
