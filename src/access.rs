@@ -219,7 +219,7 @@ impl Access {
         self.missing_for(requirement).is_none()
     }
 
-    /// Returns whether only clients from certain networks may use the token.
+    /// Returns whether only clients in certain networks may use the token.
     pub(crate) fn is_bound_to_networks(&self) -> bool {
         matches!(self.granted_networks(), Selection::Only(_))
     }

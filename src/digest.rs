@@ -1,5 +1,6 @@
-//! What is stored instead of the secret: [`Digest`]. The only file that compares a presented secret
-//! with a stored one.
+//! What is stored instead of the secret: [`Digest`].
+//!
+//! This is the only file that compares a presented secret with a stored one.
 
 use std::fmt;
 
@@ -10,8 +11,19 @@ use crate::token::{self, ParseError, Prefix, Token, TokenId};
 
 /// SHA-256 of a token's whole canonical text, with a tag that names the scheme.
 ///
-/// A slow password hash would add cost and no safety: a token has 140 random bits. From 112 on,
-/// NIST SP 800-63B (5.1.2, look-up secrets) allows a plain approved hash.
+/// A slow password hash would add cost and no safety: a token has 140 random bits. From 112 bits
+/// on, NIST SP 800-63B (5.1.2, look-up secrets) allows a plain approved hash.
+///
+/// Digests are compared in constant time.
+///
+/// ```
+/// use app_tokens::Digest;
+/// use app_tokens::token::Token;
+/// let token = Token::parse_any_prefix("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92")?;
+/// let stored = Digest::of(&token).to_bytes();
+/// assert!(Digest::from_bytes(&stored)?.verify(&token));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Digest {
     bytes: [u8; 32],
@@ -23,6 +35,8 @@ impl Digest {
 
     /// What a presented secret is compared with if there is no row, so that the answer takes as
     /// long.
+    ///
+    /// No token is known to have this digest.
     pub(crate) const OF_NO_TOKEN: Digest = Digest { bytes: [0; 32] };
 
     /// Computes the digest of a token.
@@ -30,8 +44,11 @@ impl Digest {
         Digest::of_canonical(token.canonical())
     }
 
-    /// Reads the id of a presented text and computes its digest. No copy of the secret is left
+    /// Reads the id of a presented text and computes its digest. It leaves no copy of the secret
     /// behind.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the text is not a token.
     pub(crate) fn of_presented(
         text: &str,
         accepted: &[Prefix],
@@ -43,14 +60,16 @@ impl Digest {
         Ok((token.id(), Digest::of(&token)))
     }
 
+    /// Computes the digest of a canonical text.
     fn of_canonical(text: &[u8]) -> Digest {
-        // The hasher stays where it is, so that its drop wipes what it read.
+        // The hasher stays where it is: a moved one would leave a copy of what it read, which its
+        // drop does not wipe.
         let mut hasher = Sha256::new();
         hasher.update(text);
         Digest { bytes: hasher.finalize_reset().into() }
     }
 
-    /// Returns whether this is the digest of `token`, in constant time.
+    /// Returns whether this is the digest of `token`. Takes the same time in either case.
     pub fn verify(&self, token: &Token) -> bool {
         *self == Digest::of(token)
     }
@@ -76,7 +95,7 @@ impl Digest {
     }
 }
 
-/// In constant time.
+/// Compares in constant time.
 impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
         constant_time_eq(&self.bytes, &other.bytes)
@@ -91,12 +110,13 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// A stored digest of an unknown scheme or a wrong length.
+/// A stored digest with an unknown scheme or a wrong length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest that this version knows")]
 pub struct InvalidDigest;
 
-/// Compares in constant time, as four words: they cost less than 32 bytes and leak as little.
+/// Compares 32 bytes in constant time, as four words. That costs less than byte by byte, and
+/// reveals as little.
 pub(crate) fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
     let (one, _) = one.as_chunks::<8>();
     let (other, _) = other.as_chunks::<8>();

@@ -162,7 +162,7 @@ pub enum Failed {
      bring that key back, or revoke the tokens under it"
 )]
 pub struct OrphanRow {
-    /// One of these tokens.
+    /// One of the tokens under that key.
     pub id: TokenId,
     /// The missing key.
     pub key_id: KeyId,

@@ -66,7 +66,7 @@ impl SealingKey {
         self.id
     }
 
-    /// Computes HMAC-SHA-256 (RFC 2104) over bytes. What they mean is decided in
+    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in
     /// [`seal`](crate::seal).
     pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
         let mut mac = self.keyed.clone();

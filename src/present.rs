@@ -14,7 +14,7 @@ use crate::row::{ReadableRow, Row};
 use crate::text::{Label, Owner, clean_client};
 use crate::token::{ParseError, Prefix, Token, TokenId};
 
-/// From where a text comes, as far as the host says: the client's address and program.
+/// From where a text comes, if the host says so: the client's address and program.
 ///
 /// An address converts into it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,10 @@ impl<'a> Origin<'a> {
         Origin { address: None, client: None }
     }
 
-    /// Sets the client's address. Behind a proxy, the host must take it from the proxy's header.
+    /// Sets the client's address.
+    ///
+    /// **Behind a proxy the peer is the proxy**: take the address from the proxy's header, with
+    /// [`client_address`](fn@crate::web::client_address).
     ///
     /// An IPv4-mapped address (`::ffff:192.0.2.7`) becomes the IPv4 address.
     #[must_use]
@@ -43,15 +46,17 @@ impl<'a> Origin<'a> {
         Origin { client: Some(client), ..self }
     }
 
+    /// Returns whether the host named an address.
     pub(crate) fn has_address(&self) -> bool {
         self.address.is_some()
     }
 
+    /// Returns the client's address; `None` if the host did not name it.
     pub(crate) fn known_address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// The program's name without what could act on a terminal or a list.
+    /// Returns the program's name without what could act on a terminal or a list.
     pub(crate) fn clean_client(&self) -> Option<Cow<'a, str>> {
         self.client.map(clean_client)
     }
@@ -63,7 +68,7 @@ impl From<IpAddr> for Origin<'_> {
     }
 }
 
-/// A token that was presented, as far as its row can be found and compared. Holds no secret.
+/// A token that was presented: what its row is found and compared by. Holds no secret.
 pub(crate) struct Presented {
     id: TokenId,
     digest: Digest,
@@ -71,17 +76,24 @@ pub(crate) struct Presented {
 
 /// Why a presented token has no row of its own.
 pub(crate) enum Unmatched {
+    /// No row has its id.
     NoRow,
+    /// The row with its id can't be read.
     DamagedRow,
+    /// The row with its id has another secret.
     OtherSecret,
 }
 
 impl Presented {
+    /// Takes what its row is found and compared by.
     pub(crate) fn new(token: &Token) -> Presented {
         Presented { id: token.id(), digest: Digest::of(token) }
     }
 
     /// Reads a presented text.
+    ///
+    /// # Errors
+    /// [`ParseError`] if the text is not a token.
     pub(crate) fn read(text: &str, accepted: &[Prefix]) -> Result<Presented, ParseError> {
         let (id, digest) = Digest::of_presented(text, accepted)?;
         Ok(Presented { id, digest })
@@ -95,9 +107,9 @@ impl Presented {
         &self.digest
     }
 
-    /// Takes the row that was found by the id, if its digest is this one.
+    /// Takes the row that was found by the id, if its digest is the right one.
     pub(crate) fn matched(&self, found: Option<Row>) -> Result<ReadableRow, Unmatched> {
-        // Compared even if there is no row, so that the time taken does not tell which ids exist.
+        // Compared even if there is no row, so that the time taken does not reveal which ids exist.
         let record = found.as_ref().and_then(Row::record);
         let secret_is_right = self.digest == *record.map_or(&Digest::OF_NO_TOKEN, |r| r.digest());
         match found.map(Row::into_readable) {
@@ -121,7 +133,7 @@ impl Presented {
 #[must_use = "an active token may still lack access: require a scope"]
 pub struct Authenticated {
     row: ReadableRow,
-    /// Decided when the text was presented, because only then the address is known.
+    /// Decided when the text was presented, because only then is the address known.
     is_outside_networks: bool,
 }
 
@@ -166,44 +178,52 @@ impl fmt::Debug for Authenticated {
     }
 }
 
-/// The holder of an active token whose access was enough for what was required.
+/// The holder of an active token, after its access was enough for a requirement.
 #[derive(Clone)]
 pub struct Caller {
     row: ReadableRow,
 }
 
 impl Caller {
-    /// The token's owner.
+    /// Returns the token's owner.
     pub fn owner(&self) -> &Owner {
         self.row.record().owner()
     }
 
-    /// The public half of the token's text.
+    /// Returns the public half of the token's text.
     pub fn id(&self) -> TokenId {
         self.row.record().id()
     }
 
-    /// The label that the owner gave the token.
+    /// Returns the label that the owner gave the token.
     pub fn label(&self) -> &Label {
         self.row.record().label()
     }
 
-    /// What the token may do.
+    /// Returns what the token may do.
     pub fn access(&self) -> &Access {
         self.row.record().access()
     }
 
-    /// The host's own facts about the token.
+    /// Returns the host's own facts about the token.
     pub fn attributes(&self) -> &Attributes {
         self.row.record().attributes()
     }
 
-    /// When the token expires. A session that it opens should not outlive it.
+    /// Returns when the token expires. A session that it opens should not outlive it.
     pub fn expires(&self) -> Expires {
         self.row.record().expires()
     }
 
-    /// Requires more access, for an action that needs two scopes.
+    /// Requires more access, for an action that needs two scopes, such as a copy from one place to
+    /// another.
+    ///
+    /// ```
+    /// # use app_tokens::{Caller, Forbidden, Requirement};
+    /// # fn f(caller: Caller) -> Result<(), Forbidden> {
+    /// caller.require(Requirement::one_of(&["files:write"]).on("backup/"))
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Forbidden`] if the token's access is not enough.

@@ -85,14 +85,14 @@ impl Sealer {
     /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
     /// seal.
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
-        // The mark says that this sealer has computed the HMAC already. Whatever may change
-        // afterwards is either not sealed, or loses the mark.
+        // The mark says that this sealer made the seal. Whatever may change afterwards is either
+        // not sealed, or loses the mark.
         if row.is_marked_by(self.mark) {
             return SealCheck::Right;
         }
         let record = row.record();
+        // Before the key is looked up: an unknown version may name its key in another way.
         let Some(stored) = record.seal_v1() else {
-            // Before the key is looked up: an unknown version may name its key in another way.
             let other = record.seal().map(|seal| seal.version());
             return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);
         };

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The id is public: it may be logged, listed and stored in clear. The checksum is computed from
-//! the secret too, and so it is as secret.
+//! the secret, too, so it is as secret.
 
 use std::fmt;
 
@@ -54,8 +54,8 @@ const BODY_DIGITS: usize = RANDOM_DIGITS + CHECKSUM_DIGITS;
 /// assert!(token == token); // only digests are compared, in constant time
 /// ```
 pub struct Token {
-    /// On the heap, and never longer than its first allocation: a value that moves leaves copies
-    /// behind that are not wiped.
+    /// On the heap, and never longer than its first allocation. A value that moves or grows leaves
+    /// copies behind that are not wiped.
     text: Zeroizing<String>,
     prefix: Prefix,
     id: TokenId,
@@ -65,7 +65,7 @@ impl Token {
     /// The longest presented text that is read, in bytes.
     pub const MAX_PRESENTED: usize = 128;
 
-    /// How many characters follow the `_`.
+    /// How many characters follow the last `_`.
     pub(crate) const BODY_CHARACTERS: usize = BODY_DIGITS;
 
     /// Writes a token's canonical text.
@@ -80,8 +80,18 @@ impl Token {
 
     /// Reads a presented text: the canonical one, or one that was typed by hand.
     ///
-    /// Accepted besides the canonical text: ASCII white space around it, upper case, `o` for `0`,
-    /// `i` and `l` for `1`, and single spaces or hyphens between the characters of the body.
+    /// Besides the canonical text it accepts:
+    /// - ASCII white space around it;
+    /// - upper case, `o` for `0`, and `i` and `l` for `1`;
+    /// - single spaces or hyphens between the characters of the body.
+    ///
+    /// ```
+    /// use app_tokens::token::{Prefix, Token};
+    /// let acme = Prefix::new("acme")?;
+    /// let typed = " ACME_askgagkera-541e85krhxfcabpg2244em9e3f3p37q4h92";
+    /// assert_eq!(Token::parse(typed, &[acme])?.id().to_string(), "askgagkera");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ParseError`] with the reason. It never repeats the text.
@@ -99,13 +109,14 @@ impl Token {
     /// [`ParseError`] with the reason. It never repeats the text.
     pub fn parse_any_prefix(presented: &str) -> Result<Token, ParseError> {
         Token::read(presented, |head, body| {
-            // The head is copied in lower case. So nothing is copied that has not the form of a
-            // token: it may be a password with a `_`.
+            // The form comes first, because the head is copied in lower case. A text with another
+            // form may be a password with a `_`, and nothing of it is copied.
             check_form(body)?;
             Prefix::in_any_case(head).ok_or(ParseError::UnknownPrefix)
         })
     }
 
+    /// Reads a presented text with a prefix that `accept` finds. It gets the head and the body.
     fn read(
         presented: &str,
         accept: impl FnOnce(&str, &str) -> Result<Prefix, ParseError>,
@@ -123,6 +134,7 @@ impl Token {
         check_form(body)?;
 
         let mut text = Token::room_for(prefix);
+        // Separators are left out, and look-alikes become what they look like.
         for byte in body.bytes() {
             if let Character::Canonical(character) = Character::of(byte) {
                 text.push(char::from(character));
@@ -167,8 +179,8 @@ impl Token {
         matches!(Character::of(byte), Character::Canonical(_))
     }
 
-    /// Returns the canonical character that a byte stands for; for any other, the byte itself, which
-    /// no body has.
+    /// Returns the canonical character that a byte stands for. For any other byte, returns the byte
+    /// itself, which no body has.
     pub(crate) fn canonical_character(byte: u8) -> u8 {
         match Character::of(byte) {
             Character::Canonical(character) => character,
@@ -176,10 +188,11 @@ impl Token {
         }
     }
 
-    /// Returns whether these canonical characters are the body of a token with this prefix, by their
-    /// number and checksum.
+    /// Returns whether these canonical characters are the body of a token with this prefix, by
+    /// their number and checksum.
     pub(crate) fn is_body(prefix: Prefix, body: &[u8]) -> bool {
-        // The 32 bits of a checksum leave three of its 35 unused. That turns down most texts at once.
+        // A checksum has 32 bits, so the first three of its 35 are zero. Most texts are turned down
+        // by that alone.
         let is_small = |first: &u8| digit_of(*first) < 4;
         body.get(RANDOM_DIGITS).is_some_and(is_small)
             && body.try_into().is_ok_and(|body| matches!(read_body(&prefix, body), Ok(Some(_))))
@@ -197,6 +210,9 @@ impl fmt::Debug for Token {
 ///
 /// A text that was not typed by hand is canonical. It is read without a copy that would have to be
 /// wiped.
+///
+/// # Errors
+/// [`ParseError::Checksum`] if the form is canonical and the checksum is wrong.
 pub(crate) fn id_in_canonical(
     presented: &str,
     accepted: &[Prefix],
@@ -255,25 +271,26 @@ pub enum ParseError {
     /// It has no `_`, which ends a prefix.
     #[error("the token has no prefix")]
     NoPrefix,
-    /// The text before the last `_` is no accepted prefix.
+    /// The text before the last `_` is not an accepted prefix.
     #[error("the token has a prefix that is not accepted here")]
     UnknownPrefix,
     /// The body has a character outside the alphabet.
     #[error("the token has a character that no token has, at position {position} of its body")]
     ForbiddenCharacter {
-        /// Where in the text after the last `_`, in bytes, counted from 0.
+        /// The character's place after the last `_`, in bytes from 0.
         position: usize,
     },
-    /// The body has a space or hyphen at an end, or two of them in a row.
+    /// The body has a space or a hyphen at an end, or two of them in a row.
     #[error("the token has a misplaced separator, at position {position} of its body")]
     MisplacedSeparator {
-        /// Where in the text after the last `_`, in bytes, counted from 0.
+        /// The separator's place after the last `_`, in bytes from 0.
         position: usize,
     },
     /// The body has more or fewer than 45 characters.
     #[error("the token has a wrong number of characters")]
     WrongLength,
-    /// The form is right, but the checksum is wrong: a character was mistyped.
+    /// The form is right, but the checksum is wrong: a character was mistyped, or the text was made
+    /// up.
     #[error("the token's checksum is wrong: it was mistyped or cut")]
     Checksum,
 }

@@ -1,4 +1,5 @@
-//! The log of uses that are not written yet: noted when a token authenticates, flushed later.
+//! The log of uses that are not written yet. A use is noted when a token authenticates, and flushed
+//! later.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -29,12 +30,13 @@ pub(crate) struct UsageLog {
     flushes: AtomicUsize,
 }
 
-/// Aligned to two cache lines, so that threads with different shards do not contend.
+/// A part of the pending uses. Aligned to two cache lines, so that threads with different shards do
+/// not contend.
 #[derive(Default)]
 #[repr(align(128))]
 struct Shard(Mutex<IdMap<LastUse>>);
 
-/// When something was last reported of each token, or of what else `K` names.
+/// Notes when something was last reported of each token, or of what else `K` names.
 pub(crate) struct Reports<K = TokenId>(Mutex<HashMap<K, Timestamp>>);
 
 impl<K> Default for Reports<K> {
@@ -43,28 +45,30 @@ impl<K> Default for Reports<K> {
     }
 }
 
+/// Many, so that threads seldom wait for each other's lock.
 const SHARDS: usize = 64;
 /// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
 const MAX_PER_SHARD: usize = 16_384;
 /// How many uses one call to the store writes.
 const BATCH: usize = 1000;
-/// How long a new address is remembered as told, so that two holders in turn are told once.
+/// How long a new address is remembered as reported. Two holders who take turns are reported once.
 const ADDRESS_TOLD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is new about a use.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum UseKind {
-    /// Nothing: it lies within the interval of a use that is known, and was not noted.
+    /// Nothing: a use within the same interval is known already. It was not noted.
     Again,
-    /// It is the first in this interval.
+    /// It is the first in its interval.
     InNewInterval,
-    /// It is the first of all.
+    /// It is the token's first use.
     First,
-    /// It is from another address than the last one noted, and that was not told yet.
+    /// It is from another address than the last one noted, which was not reported yet.
     NewAddress(IpAddr),
 }
 
 impl UsageLog {
+    /// Makes an empty log.
     pub(crate) fn new() -> UsageLog {
         UsageLog {
             shards: std::array::from_fn(|_| Shard::default()),
@@ -78,11 +82,13 @@ impl UsageLog {
         }
     }
 
-    /// Notes a use of a token, once per interval.
+    /// Notes a use of a token, once per interval, and returns what is new about it.
     ///
-    /// The log and its lock are skipped if the row itself shows a use within the interval: by what
-    /// is stored, or, for a row that stays in memory, by what this process saw. If origins are
-    /// recorded, a new address is looked for nevertheless.
+    /// The log and its lock are skipped if the row itself shows a use within the interval. That is
+    /// either the stored use or, for a row that stays in memory, the use that this process saw. If
+    /// origins are recorded, a new address is still looked for.
+    ///
+    /// `is_own` says whether the authority of this log sealed the row.
     pub(crate) fn note(
         &self,
         row: &ReadableRow,
@@ -99,7 +105,8 @@ impl UsageLog {
         let is_believed = |known: &&LastUse| known.at.as_unix() <= *recent.end();
         let stored = record.last_use().filter(is_believed);
         let address = || recorded.and_then(Origin::known_address);
-        // In the form in which the host's own addresses are, which may be newer than the row.
+        // Compared in one form: the row may be older than the rule by which addresses are brought
+        // to it.
         let is_new = |known: &LastUse| match (known.address, address()) {
             (Some(known), Some(this)) => known.to_canonical() != this,
             _ => false,
@@ -107,8 +114,8 @@ impl UsageLog {
         if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {
             return UseKind::Again;
         }
-        // Only for the authority that marked the row. Another one over the same store must note
-        // the use in its own log.
+        // Only for the authority that marked the row. Another one over the same store must note the
+        // use in its own log.
         if is_own && !recorded.is_some_and(Origin::has_address) && recent.contains(&row.seen()) {
             return UseKind::Again;
         }
@@ -126,11 +133,13 @@ impl UsageLog {
                 let client = recorded.and_then(Origin::clean_client).map(Box::from);
                 pending.insert(record.id(), LastUse { at: now, address: address(), client });
             }
-            // A use that was not noted would be the first again each time.
+            // A use that found no room would be the first again each time, so first uses are also
+            // noted apart.
             if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {
                 return UseKind::First;
             }
         }
+        // The lock on the shard is not held while the addresses are locked.
         drop(pending);
         let told = |address| self.addresses.note((record.id(), address), now, ADDRESS_TOLD_FOR);
         match new_address.filter(|address| told(*address)) {
@@ -140,27 +149,28 @@ impl UsageLog {
         }
     }
 
-    /// The reports of superseded tokens that were presented again.
+    /// Returns the reports of superseded tokens that were presented again.
     pub(crate) fn reuses(&self) -> &Reports {
         &self.reuses
     }
 
-    /// The reports of tokens that were presented from outside their networks.
+    /// Returns the reports of tokens that were presented from outside their networks.
     pub(crate) fn uses_from_outside(&self) -> &Reports {
         &self.uses_from_outside
     }
 
-    /// The reports of tokens that were examined.
+    /// Returns the reports of tokens that were examined.
     pub(crate) fn examinations(&self) -> &Reports {
         &self.examinations
     }
 
-    /// The token's use that is not written yet.
+    /// Returns the token's use that is not written yet.
     pub(crate) fn pending(&self, id: TokenId) -> Option<LastUse> {
         self.shard(id).get(&id).cloned()
     }
 
-    /// Writes what is pending, and keeps it. For a transaction, which may be rolled back.
+    /// Writes what is pending, and keeps it in the log. For a transaction, which may be rolled
+    /// back.
     pub(crate) async fn write(
         &self,
         store: &impl TokenStore,
@@ -172,7 +182,9 @@ impl UsageLog {
         Ok(())
     }
 
-    /// Writes what is pending, and removes it from the log once it is written.
+    /// Writes what is pending, and removes from the log what was written.
+    ///
+    /// In batches, so that a failure keeps only those that were not written.
     pub(crate) async fn flush(
         &self,
         store: &impl TokenStore,
@@ -185,7 +197,7 @@ impl UsageLog {
             self.flushes.fetch_add(1, Ordering::SeqCst);
             for (id, written) in batch {
                 let mut pending = self.shard(*id);
-                // A later use may have been noted while the store wrote this one.
+                // A later use may have been noted while the store wrote this one, and must stay.
                 if pending.get(id) == Some(written) {
                     pending.remove(id);
                 }
@@ -194,6 +206,7 @@ impl UsageLog {
         Ok(())
     }
 
+    /// Returns a copy of all pending uses. Each shard is locked alone and not during the writes.
     fn all_pending(&self) -> Vec<(TokenId, LastUse)> {
         let of_shard = |shard: &Shard| {
             let pending = shard.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,22 +215,27 @@ impl UsageLog {
         self.shards.iter().flat_map(of_shard).collect()
     }
 
+    /// Returns how many batches were flushed.
     pub(crate) fn flushes(&self) -> usize {
         self.flushes.load(Ordering::SeqCst)
     }
 
+    /// Notes that an upkeep writes the uses. There may be several.
     pub(crate) fn attach_upkeep(&self) {
         self.upkeeps.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Notes that an upkeep no longer writes the uses.
     pub(crate) fn detach_upkeep(&self) {
         self.upkeeps.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Returns whether an upkeep writes the uses.
     pub(crate) fn has_upkeep(&self) -> bool {
         self.upkeeps.load(Ordering::Relaxed) > 0
     }
 
+    /// Locks the shard of a token.
     fn shard(&self, id: TokenId) -> MutexGuard<'_, IdMap<LastUse>> {
         let shard = &self.shards[(id.as_u64() % SHARDS as u64) as usize];
         shard.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -225,7 +243,9 @@ impl UsageLog {
 }
 
 impl<K: Eq + Hash> Reports<K> {
-    /// Notes a report about a token. Returns whether it is the first in this interval.
+    /// Notes a report, unless there was one in this interval. Returns whether to send it.
+    ///
+    /// If there is no room even after old reports were dropped, it is not noted and always sent.
     pub(crate) fn note(&self, id: K, now: Timestamp, interval: Duration) -> bool {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = now.saturating_sub(interval);

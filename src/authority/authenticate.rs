@@ -1,4 +1,5 @@
-//! Authenticating: parse, find, compare the digest, check the seal, decide the status.
+//! Authenticates: parses the text, finds the row, compares the digest, checks the seal, decides the
+//! status.
 
 use super::TokenAuthority;
 use crate::error::{AuthError, DenialReason, Denied};
@@ -21,6 +22,7 @@ pub(crate) struct Verified {
 }
 
 impl Verified {
+    /// Returns the token's owner.
     pub(crate) fn owner(&self) -> &Owner {
         self.row.record().owner()
     }
@@ -29,20 +31,41 @@ impl Verified {
 impl<S: TokenStore> TokenAuthority<S> {
     /// Authenticates a presented text of unknown origin.
     ///
-    /// A token that is bound to networks is then forbidden; see
-    /// [`authenticate_from`](Self::authenticate_from). Nothing is written to the store, except that
-    /// the reuse of a superseded token may revoke its line ([`Reuse::RevokeFamily`]).
+    /// A token that is bound to networks is then forbidden: see
+    /// [`authenticate_from`](Self::authenticate_from). It has no other side effect than these:
+    /// - A last use is noted in memory, once per usage interval. [`Upkeep`](crate::upkeep::Upkeep)
+    ///   writes it.
+    /// - Events are emitted.
+    /// - The reuse of a superseded token may revoke its line ([`Reuse::RevokeFamily`]).
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let access = Access::scopes(["files:read"])?;
+    /// # let issued = tokens.issue(NewToken::new("alice", "My phone", access)).await?;
+    /// # let text = issued.expose_secret();
+    /// let caller = tokens.authenticate(text).await?.require("files:read")?;
+    /// assert_eq!(caller.owner().as_str(), "alice");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
-    /// - [`AuthError::NotOurs`] if the text has not the form of our tokens; it may be a password.
-    /// - [`AuthError::Denied`] if it has our form and is not a good token.
+    /// - [`AuthError::NotOurs`] if the text does not have the form of our tokens. It may be a
+    ///   password.
+    /// - [`AuthError::Denied`] if it has our form but is not a valid token.
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn authenticate(&self, text: &str) -> Result<Authenticated, AuthError> {
         let verified = self.verify(text, &Origin::unknown()).await?;
         Ok(self.admit(verified, &Origin::unknown()))
     }
 
-    /// Authenticates a presented text, and says from where it came.
+    /// Authenticates a presented text, and takes the client's address and program.
+    ///
+    /// Networks are checked by the address. Both are recorded with the last use if the policy says
+    /// so.
     ///
     /// ```
     /// # use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
@@ -59,7 +82,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// ```
     ///
     /// # Errors
-    /// As for [`TokenAuthority::authenticate`].
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`].
     pub fn authenticate_from<'p>(
         &self,
         text: &'p str,
@@ -77,7 +100,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// For HTTP Basic, where a user name accompanies the token.
     ///
     /// # Errors
-    /// As for [`TokenAuthority::authenticate`]; another owner's token is denied.
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. Another owner's token is denied.
     pub fn authenticate_as<'p>(
         &self,
         owner: &Owner,
@@ -96,7 +119,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Verifies a presented text, in this order: parse, find, digest, revoked, seal, status.
     ///
-    /// The caller then looks at the owner and either admits the token or turns it away.
+    /// The caller then looks at the owner, and either admits the token or turns it away.
     pub(crate) async fn verify(
         &self,
         text: &str,
@@ -104,9 +127,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<Verified, AuthError> {
         self.refuse_without_upkeep()?;
         let presented = self.read_presented(text, origin)?;
+        // Before the row: a flush in between moves a use from the log to the store.
         let own_use = self.own_use(presented.id());
         let found = self.store.find(presented.id()).await?;
         let row = self.match_secret(found, &presented, origin)?;
+        // Read after the row, so that the row can't seem to be made in the future.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         if let Some(reason) = DenialReason::from_status(status) {
@@ -119,7 +144,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(Verified { row, now })
     }
 
-    /// Reads a presented text, or denies one that was mistyped.
+    /// Reads a presented text, and denies one that was mistyped.
     pub(super) fn read_presented(
         &self,
         text: &str,
@@ -169,7 +194,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Authenticated::new(row, is_outside)
     }
 
-    /// Denies a verified token because of its owner. Counts as no use.
+    /// Denies a verified token because of its owner. Does not count as a use.
     pub(crate) fn turn_away(
         &self,
         verified: &Verified,
@@ -195,8 +220,10 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Reports that a superseded token was presented with its right secret.
     ///
-    /// Either two parties hold it, or a client missed the rotation.
+    /// Either two parties hold it, or its client missed the rotation. If the policy says so, the
+    /// line is revoked at every such use, and not once per interval: the first try may have failed.
     async fn report_reuse(&self, token: &TokenView, now: Timestamp) {
+        // Before the event, so that its observer finds the line revoked.
         if self.engine.policy.reuse() == Reuse::RevokeFamily {
             let family =
                 Filter { revoked: Some(false), ..Filter::of_family(token.owner(), token.family()) };
@@ -209,6 +236,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// Reports that a token was presented from outside its networks, once per usage interval.
     fn report_outside(&self, row: &ReadableRow, origin: &Origin<'_>, now: Timestamp) {
         let interval = self.engine.policy.usage_interval();
         let is_first = self.engine.usage.uses_from_outside().note(row.record().id(), now, interval);
@@ -218,11 +246,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
+    /// Notes a use, and emits an event if it is the first, or from a new address.
     fn note_use(&self, row: &ReadableRow, origin: &Origin<'_>, now: Timestamp) {
         let policy = &self.engine.policy;
         let recorded = policy.records_origin().then_some(origin);
         let is_own = self.engine.sealer.has_marked(row);
         let kind = self.engine.usage.note(row, is_own, now, policy.usage_interval(), recorded);
+        // Without an observer no view is made, since most calls come here.
         if self.engine.observer.is_none() {
             return;
         }

@@ -1,4 +1,4 @@
-//! Looking without letting in: what became of a token, and all tokens of an owner.
+//! Looks without letting in: what became of a token, and all tokens of an owner.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -17,11 +17,13 @@ use crate::view::{Examined, OwnerTokens, TokenView};
 const PAGE: u32 = 250;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Tells the holder of a whole token what became of it, also if it has ended.
+    /// Returns what became of a token, also if it has ended, to a holder of its whole text.
     ///
     /// For "why was I refused?", for an operator who was shown a token, and for token introspection
     /// (RFC 7662). Nobody is let in by it: only [`authenticate`](Self::authenticate) yields an
-    /// owner. It counts as no use. [`Event::Examined`] tells of it once per usage interval.
+    /// owner. Networks are not looked at.
+    ///
+    /// It does not count as a use. [`Event::Examined`] is sent once per usage interval.
     ///
     /// ```
     /// # use app_tokens::{Access, NewToken, Reason, TokenAuthority, record::Status};
@@ -38,13 +40,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// ```
     ///
     /// # Errors
-    /// - [`AuthError::NotOurs`] if the text has not the form of our tokens.
-    /// - [`AuthError::Denied`] if there is no such token, or its secret is another. The two look and
-    ///   take the same, as in [`authenticate`](Self::authenticate).
+    /// - [`AuthError::NotOurs`] if the text does not have the form of our tokens.
+    /// - [`AuthError::Denied`] if there is no such token, or if its secret is another. The two look
+    ///   the same and take the same time, as in [`authenticate`](Self::authenticate).
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn examine(&self, text: &str) -> Result<Examined, AuthError> {
         self.refuse_without_upkeep()?;
         let presented = self.read_presented(text, &Origin::unknown())?;
+        // Before the row: a flush in between moves a use from the log to the store.
         let own_use = self.own_use(presented.id());
         let found = self.store.find(presented.id()).await?;
         let row = self.match_secret(found, &presented, &Origin::unknown())?;
@@ -60,9 +63,13 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Lists the tokens of an owner for a settings page, newest first, ended ones included.
     ///
-    /// At most [`OwnerTokens::MAX_TOKENS`]: active ones are never left out for ended ones. Uses that
-    /// this process has not written yet are included. It reads in pages, so that it is not in the way
-    /// of other calls.
+    /// It lists at most [`OwnerTokens::MAX_TOKENS`], and leaves out ended tokens before active
+    /// ones. It reads at most 4,000 rows, active ones first. So for an owner with more rows it may
+    /// also miss active tokens that never expire or are in an overlap. [`OwnerTokens::is_cut`] says
+    /// if something was left out.
+    ///
+    /// Uses that this process has not written yet are included. It reads in pages, so that it does
+    /// not hold up other calls.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -77,6 +84,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let of_any_end = Filter { expires_from: None, ..current.clone() };
         let overlapping = Filter { superseded: Some(true), ..current.clone() };
         let (mut all, mut seen, mut read) = (OwnerTokens::default(), HashSet::new(), 0);
+        // Live tokens are read first, so that a great number of ended ones can't push them out. A
+        // token that matches several filters counts once.
         'reading: for filter in [current, of_any_end, overlapping, Filter::of_owner(owner)] {
             let mut page = Some(Page::first(PAGE));
             while let Some(this) = page {
@@ -94,6 +103,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let newest_first = |token: &TokenView| (Reverse(token.created_at()), token.id());
         if all.tokens.len() > OwnerTokens::MAX_TOKENS {
+            // Cut by status first and by age second, and then sorted by age alone.
             let has_ended = |token: &TokenView| token.status() != Some(Status::Active);
             all.tokens.sort_by_key(|token| (has_ended(token), newest_first(token)));
             all.tokens.truncate(OwnerTokens::MAX_TOKENS);
@@ -104,5 +114,5 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-/// How many rows are read for a list of all tokens. Some are read twice.
+/// The most rows that are read for a list of all tokens. Some are read twice.
 const MAX_READ: usize = 4 * OwnerTokens::MAX_TOKENS;
