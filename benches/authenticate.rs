@@ -1,6 +1,7 @@
 //! What one `authenticate` costs in memory, beside the primitives that it can't do without.
 //!
-//! `cargo bench --bench authenticate`, with a word to pick lines. `TEN_MILLION=1` measures among ten million tokens, too (5 GB).
+//! `cargo bench --bench authenticate`, with a word to pick lines. `TEN_MILLION=1` measures among
+//! ten million tokens, too (5 GB).
 
 mod harness;
 

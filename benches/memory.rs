@@ -1,4 +1,5 @@
-//! How many bytes a million tokens take in memory, each with a label, one scope and its place in its owner's list.
+//! How many bytes a million tokens take in memory, each with a label, one scope and its place in
+//! its owner's list.
 //!
 //! `cargo bench --bench memory`
 
@@ -18,7 +19,8 @@ use harness::ready;
 const COUNT: usize = 1_000_000;
 const TO_REACH: f64 = 300.0;
 
-/// Bytes asked for and not given back; and with what malloc of the GNU C library adds to each piece.
+/// Bytes asked for and not given back; and with what malloc of the GNU C library adds to each
+/// piece.
 static ASKED_FOR: AtomicUsize = AtomicUsize::new(0);
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 

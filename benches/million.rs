@@ -1,6 +1,7 @@
-//! A million tokens in an SQLite file, and in a PostgreSQL server on the same machine: what grows with them and what doesn't. Takes
-//! some ten minutes: `cargo bench --bench million`; or with fewer, `TOKENS=100000 cargo bench --bench million`, or in one of both,
-//! `STORE=postgres cargo bench --bench million`. Without PostgreSQL it says so.
+//! A million tokens in an SQLite file, and in a PostgreSQL server on the same machine: what grows
+//! with them and what doesn't. Takes some ten minutes: `cargo bench --bench million`; or with
+//! fewer, `TOKENS=100000 cargo bench --bench million`, or in one of both, `STORE=postgres cargo
+//! bench --bench million`. Without PostgreSQL it says so.
 
 mod harness;
 

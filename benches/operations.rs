@@ -1,7 +1,7 @@
 //! What each operation costs, on both stores: `cargo bench --bench operations`
 //!
-//! Absolute figures, and so of this machine: each is the median of many calls on a store with 10,000 tokens. On the SQLite file every
-//! change waits for the disk.
+//! Absolute figures, and so of this machine: each is the median of many calls on a store with
+//! 10,000 tokens. On the SQLite file every change waits for the disk.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +59,8 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         good.require(Requirement::ANY_VALID_TOKEN).unwrap()
     };
 
-    // Each operation that ends tokens has its own thousand, from the fourth on; the others share the first three.
+    // Each operation that ends tokens has its own thousand, from the fourth on; the others share
+    // the first three.
     let mut lines = Vec::new();
     let mut line = |what, calls, call: &mut dyn FnMut(usize)| {
         lines.push((what, median(calls, call)));

@@ -1,7 +1,8 @@
-//! What one `authenticate` costs over a PostgreSQL server on the same machine, beside the same prepared select; and what a durable
-//! change costs. The server waits for the disk (`fsync`).
+//! What one `authenticate` costs over a PostgreSQL server on the same machine, beside the same
+//! prepared select; and what a durable change costs. The server waits for the disk (`fsync`).
 //!
-//! `cargo bench --bench postgres`, with a word to pick lines. It starts a server of its own; without PostgreSQL it says so and ends.
+//! `cargo bench --bench postgres`, with a word to pick lines. It starts a server of its own;
+//! without PostgreSQL it says so and ends.
 
 mod harness;
 
@@ -26,7 +27,8 @@ const COUNT: usize = 10_000;
 fn main() {
     let Some(server) = Server::start_durable() else { return };
     let database = RUNTIME.block_on(server.database());
-    // The connections live on the thread that waits for them: no hand-over between threads is measured.
+    // The connections live on the thread that waits for them: no hand-over between threads is
+    // measured.
     let here = Builder::new_current_thread().enable_all().build().unwrap();
     let (pool, alone) = (database.pool(), here.block_on(connect(&database.config())));
     let mut hurried = database.config();

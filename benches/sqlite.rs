@@ -1,6 +1,8 @@
-//! What one `authenticate` costs over an SQLite file, beside a bare select of the same row; and what a durable change costs.
+//! What one `authenticate` costs over an SQLite file, beside a bare select of the same row; and
+//! what a durable change costs.
 //!
-//! `cargo bench --bench sqlite`, with a word to pick lines. The file lies in the system's temporary directory (`TMPDIR`).
+//! `cargo bench --bench sqlite`, with a word to pick lines. The file lies in the system's temporary
+//! directory (`TMPDIR`).
 
 mod harness;
 

@@ -1,6 +1,7 @@
-//! Whether time tells where two digests differ, or why a token is denied: Welch's t-test between two classes of input in random
-//! order, as dudect does it (<https://eprint.iacr.org/2016/1123>). Beyond 4.5 the two are told apart. The first line compares byte by
-//! byte up to the first that differs, and must be found out; else this machine is too busy to say anything.
+//! Whether time tells where two digests differ, or why a token is denied: Welch's t-test between
+//! two classes of input in random order, as dudect does it (<https://eprint.iacr.org/2016/1123>).
+//! Beyond 4.5 the two are told apart. The first line compares byte by byte up to the first that
+//! differs, and must be found out; else this machine is too busy to say anything.
 //!
 //! `cargo bench --bench timing`
 

@@ -1,4 +1,5 @@
-//! The same life from a plain `fn main`, on SQLite, and again after a restart: `cargo run --example blocking`
+//! The same life from a plain `fn main`, on SQLite, and again after a restart: `cargo run --example
+//! blocking`
 
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::{Access, KeyRing, NewToken, Owner, Policy, Requirement, TokenAuthority};

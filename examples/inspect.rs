@@ -1,7 +1,9 @@
-//! Looks at token texts, one per line of standard input, and says what they are, one JSON object per line:
-//! `echo acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92 | cargo run -q --example inspect`
+//! Looks at token texts, one per line of standard input, and says what they are, one JSON object
+//! per line: `echo acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92 | cargo run -q --example
+//! inspect`
 //!
-//! Any well-formed prefix is accepted. The canonical text is the secret: keep what this prints as carefully as what it reads.
+//! Any well-formed prefix is accepted. The canonical text is the secret: keep what this prints as
+//! carefully as what it reads.
 
 use std::io::{self, BufRead as _, Write as _};
 

@@ -1,5 +1,5 @@
-//! What a token may do, from where, and what else a host says of it: access, networks, attributes and
-//! actors through the whole engine.
+//! What a token may do, from where, and what else a host says of it: access, networks, attributes
+//! and actors through the whole engine.
 
 mod common;
 
@@ -382,7 +382,10 @@ proptest! {
 
     /// By the decisions and not by the law of subsets, so that a fault in that law is found, too.
     #[test]
-    fn no_operation_lets_a_token_do_more_from_more_places(had in an_access(), asked in an_access()) {
+    fn no_operation_lets_a_token_do_more_from_more_places(
+        had in an_access(),
+        asked in an_access(),
+    ) {
         let bench = bench(policy());
         let tokens = &bench.tokens;
         let token = bench.issue_with(had.clone());
@@ -392,9 +395,11 @@ proptest! {
         let mut granted = Vec::new();
         if let Some(address) = origin {
             let origin = address.map_or(Origin::unknown(), Origin::from);
-            let good = tokens.block_on(tokens.authenticate_from(token.expose_secret(), origin)).unwrap();
+            let good = tokens.authenticate_from(token.expose_secret(), origin);
+            let good = tokens.block_on(good).unwrap();
             let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-            let under = tokens.block_on(tokens.issue_under(&caller, NewToken::new("alice", "y", asked.clone())));
+            let new = NewToken::new("alice", "y", asked.clone());
+            let under = tokens.block_on(tokens.issue_under(&caller, new));
             granted.extend(under.map(|under| under.view().access().clone()));
         }
         let rotation = Rotation::new().narrowed_to(asked.clone());

@@ -1,4 +1,5 @@
-//! What becomes of a token after it was issued: rotate, issue under, rename, narrow, extend, reuse, leak, reseal; as properties.
+//! What becomes of a token after it was issued: rotate, issue under, rename, narrow, extend, reuse,
+//! leak, reseal; as properties.
 
 mod common;
 #[path = "common/scopes.rs"]
@@ -81,7 +82,9 @@ macro_rules! on_both_stores {
             $(#[test] fn $property() { super::$property(super::MemoryStore::new()); })*
         }
         mod in_sqlite {
-            $(#[test] fn $property() { super::$property(super::SqliteStore::in_memory().unwrap()); })*
+            $(#[test] fn $property() {
+                super::$property(super::SqliteStore::in_memory().unwrap());
+            })*
         }
     };
 }
@@ -913,14 +916,17 @@ proptest! {
     fn no_operation_gives_more_access(had in an_access(), asked in an_access()) {
         let bench = bench(policy());
         let tokens = &bench.tokens;
-        let token = tokens.block_on(tokens.issue(NewToken::new("alice", "x", had.clone()))).unwrap();
+        let token = NewToken::new("alice", "x", had.clone());
+        let token = tokens.block_on(tokens.issue(token)).unwrap();
         let caller = bench.caller(&token);
         let new = NewToken::new("alice", "y", asked.clone());
-        let under = tokens.block_on(tokens.issue_under(&caller, new)).map(|child| bench.see(&child));
+        let under = tokens.block_on(tokens.issue_under(&caller, new));
+        let under = under.map(|child| bench.see(&child));
         let other = NewToken::new("alice", "z", had.clone());
         let other = tokens.block_on(tokens.issue(other)).unwrap();
         let rotation = Rotation::new().narrowed_to(asked.clone());
-        let rotated = tokens.block_on(tokens.rotate(&ops(), other.id(), rotation)).map(|new| bench.see(&new));
+        let rotated = tokens.block_on(tokens.rotate(&ops(), other.id(), rotation));
+        let rotated = rotated.map(|new| bench.see(&new));
         let narrowed = tokens.block_on(tokens.narrow(&ops(), token.id(), asked.clone()));
         let granted = [under.ok(), rotated.ok(), narrowed.ok()];
         for granted in granted.iter().flatten() {

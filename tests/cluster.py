@@ -1,14 +1,30 @@
 #!/usr/bin/env python3
-"""Three PostgreSQL nodes that replicate synchronously to a quorum, two `cloud` processes under load, and the primary dies.
+"""Kills the primary of three PostgreSQL nodes while two `cloud` processes are under load.
 
     python3 tests/cluster.py [ROUNDS]
 
-By hand, not by `cargo test`: it wants some minutes and PostgreSQL's programs. Nothing acknowledged may be lost; while there is no
-primary the answer is 503, never 401 for a good token, and never 2xx for a revoked one. Afterwards: what a primary that was cut off
-can still say. Any breach ends it with status 1.
+The nodes replicate synchronously to a quorum. Run it by hand: it takes some minutes and needs
+PostgreSQL's programs, so `cargo test` doesn't run it.
+
+Nothing acknowledged may be lost. While there is no primary, the answer is 503: never 401 for a good
+token, and never 2xx for a revoked one. The last round shows what a primary that was cut off can
+still answer. After any breach the exit status is 1.
 """
 
-import base64, collections, http.client, json, os, pathlib, random, shutil, socket, subprocess, sys, tempfile, threading, time
+import base64
+import collections
+import http.client
+import json
+import os
+import pathlib
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ACCOUNT = "alice", "her secret"
@@ -23,14 +39,16 @@ def breach(what):
 
 
 def programs(name):
-    found = shutil.which(name) or max(map(str, pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{name}")), default=None)
+    debian = map(str, pathlib.Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    found = shutil.which(name) or max(debian, default=None)
     return found or sys.exit(f"{name} is not installed: PostgreSQL's server programs are needed")
 
 
 def run(*command, **options):
-    """PostgreSQL refuses to run as root."""
+    """Runs a command, not as root: PostgreSQL refuses that."""
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    done = subprocess.run([*as_user, *map(str, command)], capture_output=True, text=True, cwd="/", **options)
+    command = [*as_user, *map(str, command)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd="/", **options)
     if done.returncode:
         raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
     return done.stdout.strip()
@@ -48,12 +66,16 @@ class Node:
     def __init__(self, folder, name, follow=None):
         self.name, self.port, self.data = name, free_port(), folder / name
         if follow is None:
-            run(programs("initdb"), "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
-            settings = ["wal_level=replica", "max_wal_senders=10", "hot_standby=on", "synchronous_commit=on", "shared_buffers=16MB"]
-            self.configure(*settings, "listen_addresses='127.0.0.1'", f"unix_socket_directories='{folder}'")
+            encoding = ["-E", "UTF8", "--locale=C"]
+            run(programs("initdb"), "-D", self.data, "-U", "postgres", "-A", "trust", *encoding)
+            self.configure(
+                "wal_level=replica", "max_wal_senders=10", "hot_standby=on",
+                "synchronous_commit=on", "shared_buffers=16MB",
+                "listen_addresses='127.0.0.1'", f"unix_socket_directories='{folder}'")
         else:
             source = f"host=127.0.0.1 port={follow.port} user=postgres application_name={name}"
-            run(programs("pg_basebackup"), "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d", source)
+            options = ["-R", "-X", "stream", "-c", "fast", "-d", source]
+            run(programs("pg_basebackup"), "-D", self.data, *options)
         self.configure(f"port={self.port}")
         run(programs("pg_ctl"), "-D", self.data, "-w", "-l", folder / f"{name}.log", "start")
 
@@ -66,7 +88,8 @@ class Node:
         run(programs("pg_ctl"), "-D", self.data, "reload")
 
     def sql(self, statement):
-        return run(programs("psql"), "-h", "127.0.0.1", "-p", self.port, "-U", "postgres", "-Atqc", statement, "postgres")
+        server = ["-h", "127.0.0.1", "-p", self.port, "-U", "postgres"]
+        return run(programs("psql"), *server, "-Atqc", statement, "postgres")
 
     def kill(self):
         run(programs("pg_ctl"), "-D", self.data, "-m", "immediate", "-w", "stop")
@@ -86,11 +109,16 @@ class Cluster:
         RUNNING.append(self)
         self.nodes += [Node(folder, name, self.first) for name in ("n2", "n3")]
         self.first.reload("synchronous_standby_names='ANY 1 (n2,n3)'")
-        until(lambda: self.first.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'") == "2")
+        quorum = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'quorum'"
+        until(lambda: self.first.sql(quorum) == "2")
 
     def furthest(self):
-        """Of the two standbys one has everything that was acknowledged: the one that received more."""
-        received = lambda node: int(node.sql("SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint"))
+        """Returns the standby that received more, then the other.
+
+        The first has all that was acknowledged: each commit waited for one of the two.
+        """
+        position = "SELECT pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')::bigint"
+        received = lambda node: int(node.sql(position))
         return sorted(self.nodes[1:], key=received, reverse=True)
 
     def stop(self):
@@ -120,7 +148,8 @@ class Cloud:
         if (folder / "tokens.key").exists():
             shutil.copy(folder / "tokens.key", data / "tokens.key")
         binary = ROOT / "target/debug/cloud"
-        command = [binary, "--data", data, "--listen", "127.0.0.1:0", "--user", ":".join(ACCOUNT), "--store", f"postgres:{url}"]
+        command = [binary, "--data", data, "--listen", "127.0.0.1:0"]
+        command += ["--user", ":".join(ACCOUNT), "--store", f"postgres:{url}"]
         self.log = open(folder / f"{name}.log", "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self.log, text=True)
         RUNNING.append(self)
@@ -138,7 +167,8 @@ class Cloud:
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         connection = http.client.HTTPConnection(self.address, timeout=seconds)
         try:
-            connection.request(method, path, body and json.dumps(body), {"Authorization": f"Basic {login}", "Depth": "1"})
+            headers = {"Authorization": f"Basic {login}", "Depth": "1"}
+            connection.request(method, path, body and json.dumps(body), headers)
             answer = connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if text.startswith(b"{") else None
@@ -255,14 +285,17 @@ def kill_the_primary(folder):
         time.sleep(4)
     finally:
         load.stop()
-    lost = [token["id"] for token in load.good if any(cloud.enter(token) != 207 for cloud in clouds)]
-    alive = [token["id"] for token in load.revoked if any(cloud.enter(token) != 401 for cloud in clouds)]
+    answers_not = lambda status, token: any(cloud.enter(token) != status for cloud in clouds)
+    lost = [token["id"] for token in load.good if answers_not(207, token)]
+    alive = [token["id"] for token in load.revoked if answers_not(401, token)]
     for what, ids in (("acknowledged and not good", lost), ("revoked and not denied", alive)):
         if ids:
             breach(f"{len(ids)} tokens are {what}: {ids[:5]}")
-    print(f"  issued and good {len(load.good)} ({before[0]} before the primary died), revoked {len(load.revoked)} ({before[1]}), "
-          f"answers lost {load.unclear}; both hosts write again {reconnected:.1f} s after the promotion")
-    print("  answers till the promotion:", ", ".join(f"{what} {status}: {n}" for (what, status), n in sorted(outage.items())))
+    print(f"  issued and good {len(load.good)} ({before[0]} before the primary died), "
+          f"revoked {len(load.revoked)} ({before[1]}), answers lost {load.unclear}; "
+          f"both hosts write again {reconnected:.1f} s after the promotion")
+    answers = (f"{what} {status}: {n}" for (what, status), n in sorted(outage.items()))
+    print("  answers till the promotion:", ", ".join(answers))
     if not any(status == 503 for _, status in outage):
         breach("there was no outage")
     for what, status in load.statuses:
@@ -271,7 +304,10 @@ def kill_the_primary(folder):
 
 
 def cut_the_primary_off(folder):
-    """It lives, its standbys can't reach it, and one of them is promoted: as behind a broken switch."""
+    """Cuts the standbys off from the primary, which lives on, and promotes one of them.
+
+    A broken switch does the same.
+    """
     cluster = Cluster(folder)
     old = cluster.first
     here, there = Cloud(folder, "a", [old]), Cloud(folder, "b", cluster.nodes)
@@ -279,8 +315,10 @@ def cut_the_primary_off(folder):
     assert status == 201, status
     assert there.enter(token) == 207
     there.stop()
-    hba = (old.data / "pg_hba.conf").read_text() if os.geteuid() else run("cat", old.data / "pg_hba.conf")
-    run("tee", old.data / "pg_hba.conf", input="host replication all all reject\nlocal replication all reject\n" + hba)
+    file = old.data / "pg_hba.conf"
+    hba = file.read_text() if os.geteuid() else run("cat", file)
+    reject = "host replication all all reject\nlocal replication all reject\n"
+    run("tee", file, input=reject + hba)
     old.reload()
     old.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_replication")
     new, follower = cluster.furthest()
@@ -290,7 +328,8 @@ def cut_the_primary_off(folder):
     assert there.revoke(token) == 204
     if there.enter(token) != 401:
         breach("the new primary lets the revoked token in")
-    print(f"  the new primary denies the token that was revoked there; the one that was cut off answers {here.enter(token)}")
+    print("  the new primary denies the token that was revoked there; "
+          f"the one that was cut off answers {here.enter(token)}")
     status, _ = here.issue(seconds=4)
     print(f"  it acknowledges no new token: {status or 'no answer in 4 seconds'}")
     if status == 201:
@@ -309,7 +348,8 @@ def main():
     subprocess.run(["cargo", "build", "--quiet", "--package", "cloud"], cwd=ROOT, check=True)
     for number in range(rounds + 1):
         cut = number == rounds
-        print("a primary that was cut off:" if cut else f"round {number + 1} of {rounds}: the primary dies", flush=True)
+        dies = f"round {number + 1} of {rounds}: the primary dies"
+        print("a primary that was cut off:" if cut else dies, flush=True)
         with tempfile.TemporaryDirectory() as folder:
             os.chmod(folder, 0o777)
             try:

@@ -1,4 +1,5 @@
-//! The contract of `TokenStore`, on every store of the crate; and that the suite catches stores that break it.
+//! The contract of `TokenStore`, on every store of the crate; and that the suite catches stores
+//! that break it.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,7 @@
-//! What was answered is there after a crash. A child process issues, rotates, revokes and seals anew on several threads, and says so
-//! on a pipe after each answer; then it is killed at a random moment, and the store must hold all that it said. On PostgreSQL the
-//! server is stopped in the middle, too.
+//! What was answered is there after a crash. A child process issues, rotates, revokes and seals
+//! anew on several threads, and says so on a pipe after each answer; then it is killed at a random
+//! moment, and the store must hold all that it said. On PostgreSQL the server is stopped in the
+//! middle, too.
 //!
 //! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
 
@@ -77,7 +78,8 @@ impl<W: Write> Voice<W> {
     }
 }
 
-/// Works on several threads until a store fails, or this process is killed. `round` makes the owners and what they do.
+/// Works on several threads until a store fails, or this process is killed. `round` makes the
+/// owners and what they do.
 fn work<S: RuntimeFree + Clone>(store: &S, round: u64, voice: &Voice<impl Write + Send>) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -464,7 +466,8 @@ fn what_was_said_before_a_server_crashed_holds_in_postgres() {
 
 // -- that it finds a fault
 
-/// Answers before it has committed: every call is right, and seen by every other call, but only every so often a commit makes them hold.
+/// Answers before it has committed: every call is right, and seen by every other call, but only
+/// every so often a commit makes them hold.
 #[derive(Clone)]
 struct CommitsNowAndThen(Arc<Mutex<(Connection, u32)>>);
 

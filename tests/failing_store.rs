@@ -1,4 +1,5 @@
-//! A store that fails, stalls, answers late or says "unknown": a failure is never a denial, and never a second token.
+//! A store that fails, stalls, answers late or says "unknown": a failure is never a denial, and
+//! never a second token.
 
 mod common;
 
@@ -256,8 +257,8 @@ fn a_token_is_never_shown_that_may_not_be_stored() {
 
 // -- lost answers of what comes later in a life
 
-/// What may happen to the store's insert, and to the looks and the second insert that follow. With whether the answer must be that
-/// nothing is known.
+/// What may happen to the store's insert, and to the looks and the second insert that follow. With
+/// whether the answer must be that nothing is known.
 const LOST_INSERTS: &[&[Fault]] = &[
     &[Fault::DoneUnknown],
     &[Fault::Late],
@@ -520,7 +521,8 @@ fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
 }
 
-/// Whoever asks again hears that nothing was left to do, and a backup is brought up to date from what was told.
+/// Whoever asks again hears that nothing was left to do, and a backup is brought up to date from
+/// what was told.
 #[test]
 fn a_change_that_nobody_heard_the_answer_of_is_told() {
     type Act = for<'b> fn(&'b Bench<Faulty>, TokenId) -> Pin<Box<dyn Future<Output = bool> + 'b>>;

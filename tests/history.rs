@@ -1,7 +1,9 @@
-//! Threads that act on two owners' tokens at once, and rules that must hold in whatever order they came.
+//! Threads that act on two owners' tokens at once, and rules that must hold in whatever order they
+//! came.
 //!
-//! The programs are drawn from a seed; the order in which the threads run can't be. A broken rule prints the seed and the whole
-//! history. `HISTORY_SEED` in the environment runs one seed, a thousand times.
+//! The programs are drawn from a seed; the order in which the threads run can't be. A broken rule
+//! prints the seed and the whole history. `HISTORY_SEED` in the environment runs one seed, a
+//! thousand times.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Orders of calls that concurrent histories found, fixed: what somebody else does just before, or just after, the store reads.
+//! Orders of calls that concurrent histories found, fixed: what somebody else does just before, or
+//! just after, the store reads.
 
 mod common;
 

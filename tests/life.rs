@@ -182,7 +182,8 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
         .block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full())))
         .unwrap_err();
     let expected = format!(
-        "token {} is sealed under key 1, which the key ring lacks: bring that key back, or revoke the tokens under it",
+        "token {} is sealed under key 1, which the key ring lacks: bring that key back, \
+         or revoke the tokens under it",
         lost.id()
     );
     assert_eq!(error.to_string(), expected);
@@ -538,7 +539,8 @@ fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 2, "nothing holds it any more");
 }
 
-/// A revocation of all others ends the parent and spares the child that asked for it; a second one must still find it.
+/// A revocation of all others ends the parent and spares the child that asked for it; a second one
+/// must still find it.
 #[test]
 fn a_revoked_token_is_kept_while_what_was_issued_under_it_was_spared() {
     let bench = bench(policy().with_retention(DAY));

@@ -1,4 +1,5 @@
-//! `MemoryStore` with many rows of one owner: it answers as the reference does, and no purge looks at all of them for each.
+//! `MemoryStore` with many rows of one owner: it answers as the reference does, and no purge looks
+//! at all of them for each.
 
 use app_tokens::record::{Expires, LastUse, RecordParts, TokenRecord};
 use app_tokens::store::{Filter, MemoryStore, Purge, PurgeCutoff, TokenStore};

@@ -1,5 +1,5 @@
-//! Sequences of acts, drawn from seeds, against the engine and against a model of it that scans a list. Whatever can be seen of
-//! an act must be the same: its answer, and what the observer hears.
+//! Sequences of acts, drawn from seeds, against the engine and against a model of it that scans a
+//! list. Whatever can be seen of an act must be the same: its answer, and what the observer hears.
 //!
 //! A failure prints its seed, and the acts up to the first that differs.
 
@@ -59,8 +59,8 @@ const LONGEST: usize = 60;
 /// How often each kind of answer and event was seen.
 type Seen = BTreeMap<String, u64>;
 
-/// Runs so many sequences, each on a store of its own, on as many threads as there are cores. `MODEL_SEED` in the environment
-/// runs one sequence alone.
+/// Runs so many sequences, each on a store of its own, on as many threads as there are cores.
+/// `MODEL_SEED` in the environment runs one sequence alone.
 fn run_sequences<S: RuntimeFree + Clone>(count: u64, empty_store: impl Fn() -> S + Sync) -> Seen {
     let seen = Mutex::new(Seen::new());
     let run = |seed| {
@@ -176,7 +176,8 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
         texts.extend(issued);
         assert!(
             (&answer, &told) == (&right.0, &right.1),
-            "MODEL_SEED={seed}, {:#?}\nafter {} acts: {done:#?}\nthe engine: {answer:#?}, {told:#?}\nthe model: {right:#?}",
+            "MODEL_SEED={seed}, {:#?}\nafter {} acts: {done:#?}\nthe engine: {answer:#?}, \
+             {told:#?}\nthe model: {right:#?}",
             model.rules,
             done.len(),
         );
@@ -186,7 +187,8 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
     seen
 }
 
-/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if it did.
+/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if it
+/// did.
 fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, Vec<Told>) {
     // Where the engine refused, any id shows the difference.
     let new = issued.unwrap_or(TokenId::MAX);

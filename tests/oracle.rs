@@ -1,5 +1,5 @@
-//! No signing oracle: an operation that writes a seal first proves the row that it read. It never blesses what somebody else wrote,
-//! and nothing revoked comes back.
+//! No signing oracle: an operation that writes a seal first proves the row that it read. It never
+//! blesses what somebody else wrote, and nothing revoked comes back.
 
 mod common;
 
@@ -163,8 +163,8 @@ fn a_damaged_row_is_unknown_to_every_operation_and_stays_as_it_is() {
 
 type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 
-/// How somebody might try to bring a revoked row back. An earlier version of the whole row isn't among them: that he can, while its
-/// key is in the ring.
+/// How somebody might try to bring a revoked row back. An earlier version of the whole row isn't
+/// among them: that he can, while its key is in the ring.
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
     ("the seal", Answer::Refused(Status::Revoked), |parts, before| {

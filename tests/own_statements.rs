@@ -1,4 +1,5 @@
-//! What a store over statements of its own is made of: columns that are read by place, a filter's facts, the rows an insert rests on.
+//! What a store over statements of its own is made of: columns that are read by place, a filter's
+//! facts, the rows an insert rests on.
 
 use std::convert::Infallible;
 

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
-# Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the suite on each.
-# Run by hand: bash tests/planted_bugs.sh [PATTERN]      only bugs whose description matches
-# In seconds: bash tests/planted_bugs.sh --lines          only looks whether each line to plant a bug in is there, as CI does
-# Fails if a bug survives, if a line to plant it in is not there any more, or if the suite fails without any bug.
+# Does the suite find bugs? Plants one-line bugs in a copy of the tree, one at a time, and runs the
+# suite on each.
+#   bash tests/planted_bugs.sh [PATTERN]   by hand, in hours: only bugs whose description matches
+#   bash tests/planted_bugs.sh --lines     in seconds, as CI does: only checks that each line to
+#                                          plant a bug in is there, once
+# Fails if a bug survives, if a line to plant it in is missing, or if the suite fails without a bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 only=${1:-}
-# Of the library's own tests, all but those that look at memory or kill processes. Those over PostgreSQL take minutes: they look for the bugs in it.
+# All of the library's own tests, without those that look at memory or kill processes. Those over
+# PostgreSQL take minutes, so they run only for the bugs in that store.
 suite=(--lib)
 for file in tests/*.rs; do
     case $(basename "$file" .rs) in
@@ -34,7 +37,8 @@ failed_tests() {
         echo "the planted line does not compile" >&2
         exit 1
     fi
-    awk '/^ +Running / { file = $2 == "unittests" ? "" : $2; sub("tests/", "", file); sub(".rs$", "::", file) }
+    awk '/^ +Running / { file = $2 == "unittests" ? "" : $2 }
+         /^ +Running / { sub("tests/", "", file); sub(".rs$", "::", file) }
          /^test .* \.\.\. FAILED$/ { print file $2 }' "$copy/output"
     if ! grep -q '^test .* FAILED$' "$copy/output"; then
         echo "(the suite hung or crashed)"
@@ -58,8 +62,9 @@ passes_without_a_bug() {
 
 planted=0
 survived=0
-# plant DESCRIPTION FILE LINE BUGGY_LINE [TEST…]: both lines as they stand in the file, without what is before or after them. The
-# tests, by a part of their names, are those of tests/postgres.rs that must find it; without any the rest of the suite must.
+# plant DESCRIPTION FILE LINE BUGGY_LINE [TEST…]: both lines as they stand in the file, without what
+# is before or after them. Each TEST is a part of the name of a test of tests/postgres.rs, one of
+# which must find the bug. Without any, the rest of the suite must.
 plant() {
     local description=$1 file=$2 line=$3 bug=$4
     shift 4
@@ -93,8 +98,10 @@ plant() {
     fi
     # The three with the shortest names say most of what they found.
     local names
-    names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 | paste -s -d ' ')
-    printf '| %s | `%s` | %s: `%s` |\n' "$description" "$file" "$(wc -l <<<"$found")" "${names// /\`, \`}"
+    names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 |
+        paste -s -d ' ')
+    printf '| %s | `%s` | %s: `%s` |\n' \
+        "$description" "$file" "$(wc -l <<<"$found")" "${names// /\`, \`}"
 }
 
 [ "$only" = --lines ] || echo "| bug | where | found by how many tests, and some of them |"
@@ -412,7 +419,8 @@ plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) =>" \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) || true =>" \
     lost::a_call_that_is_cut
-plant "a connection whose call was given up goes back, in PostgreSQL" src/store/postgres/connection.rs \
+plant "a connection whose call was given up goes back, in PostgreSQL" \
+    src/store/postgres/connection.rs \
     "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
     lost::a_read

@@ -1,4 +1,5 @@
-//! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that means what the reference says.
+//! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that
+//! means what the reference says.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
@@ -234,7 +235,8 @@ fn each_table_has_a_version_of_its_own() {
 #[test]
 fn a_store_in_a_table_of_another_name_leaves_somebody_elses_app_tokens_alone() {
     let file = File::new();
-    let theirs = "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT); INSERT INTO app_tokens VALUES (1, 'x')";
+    let theirs = "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT); \
+                  INSERT INTO app_tokens VALUES (1, 'x')";
     file.raw().execute_batch(theirs).unwrap();
     assert!(matches!(
         SqliteStore::open(file.path()).unwrap_err(),
@@ -415,7 +417,8 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
     raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
     (1..=4).for_each(|number| insert(&store, parts(number)));
     raw.execute_batch(
-        "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2",
+        "UPDATE app_tokens SET id = -9 WHERE id = 1; \
+         UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2",
     )
     .unwrap();
     assert_eq!(listed(&store, &Filter::every_token(), Page::first(2)).len(), 2);
@@ -426,7 +429,8 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
 
 by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 
-/// A list without an owner is put together in one way where an index gives few rows, and in another where it gives many.
+/// A list without an owner is put together in one way where an index gives few rows, and in another
+/// where it gives many.
 #[test]
 fn a_list_among_many_rows_is_the_list_by_the_reference() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
@@ -507,7 +511,8 @@ fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
 
 const LIMIT: u32 = 20;
 
-/// As many inserts as it takes to run against the limit, some of which are revoked again. Answers how many live on.
+/// As many inserts as it takes to run against the limit, some of which are revoked again. Answers
+/// how many live on.
 fn hammer(store: &SqliteStore, first_id: u64) -> u64 {
     let mut live = 0;
     for number in first_id..first_id + 40 {
@@ -555,7 +560,8 @@ fn as_child() -> Option<(u64, SqliteStore)> {
     Some((number.parse().unwrap(), SqliteStore::open(path).unwrap()))
 }
 
-/// Runs a test again in four processes at once, which do their part of it on a file. Answers what they said.
+/// Runs a test again in four processes at once, which do their part of it on a file. Answers what
+/// they said.
 fn in_four_processes(test: &str, file: &File) -> String {
     let children = (0..4).map(|number| {
         Command::new(std::env::current_exe().unwrap())
@@ -618,7 +624,8 @@ fn of_rotations_by_four_processes_one_succeeds() {
     }
 }
 
-/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the while.
+/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the
+/// while.
 #[test]
 fn nothing_escapes_a_revocation_by_another_process() {
     const LINES: u64 = 200;

@@ -1,4 +1,5 @@
-//! What can go wrong with the file of a `SqliteStore`: each a clear error, nothing lost, and the store goes on where the cause is gone.
+//! What can go wrong with the file of a `SqliteStore`: each a clear error, nothing lost, and the
+//! store goes on where the cause is gone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,8 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
         "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE app_tokens_schema (version INTEGER)",
-        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); INSERT INTO app_tokens_schema VALUES (1)",
+        "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER); \
+         INSERT INTO app_tokens_schema VALUES (1)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (name TEXT)",
         "CREATE TABLE app_tokens (id INTEGER); CREATE TABLE app_tokens_schema (version INTEGER)",
     ] {
@@ -198,7 +200,8 @@ fn assert_sound(path: &Path) {
     assert_eq!(found, "ok");
 }
 
-/// The kernel refuses to let a file grow, which is noticed when a commit writes the log: so it happens on a disk that is full.
+/// The kernel refuses to let a file grow, which is noticed when a commit writes the log: so it
+/// happens on a disk that is full.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more() {
@@ -301,7 +304,8 @@ fn a_new_file_that_somebody_else_has_locked_is_refused_by_that_reason() {
     insert(&file.open(), parts(1));
 }
 
-const MOVED: &str = "the file was deleted, moved or replaced while it was open (put it back, or open the store anew)";
+const MOVED: &str = "the file was deleted, moved or replaced while it was open (put it back, \
+                     or open the store anew)";
 
 #[track_caller]
 fn assert_moved(store: &SqliteStore) {

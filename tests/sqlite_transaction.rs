@@ -141,7 +141,8 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     let (_file, store, mut host) = file_of_a_host();
     insert(&store, parts(1));
     host.execute_batch(
-        "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+        "CREATE TRIGGER no_third BEFORE INSERT ON app_tokens WHEN NEW.id = 3 \
+         BEGIN SELECT RAISE(ABORT, 'not this one'); END",
     )
     .unwrap();
     let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("no_third")).unwrap();
@@ -159,7 +160,8 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
 fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
     let (_file, store, mut host) = file_of_a_host();
     host.execute_batch(
-        "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
+        "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 \
+         BEGIN SELECT RAISE(ROLLBACK, 'the disk is full'); END",
     )
     .unwrap();
     let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("full")).unwrap();
@@ -249,7 +251,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
     }
 }
 
-/// A ring that lacks a living row's key issues nothing. That the row was revoked counts once it is committed.
+/// A ring that lacks a living row's key issues nothing. That the row was revoked counts once it is
+/// committed.
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();

@@ -1,4 +1,5 @@
-//! Whoever can write the rows, but holds no key, can't make the engine accept anything that it didn't itself once seal.
+//! Whoever can write the rows, but holds no key, can't make the engine accept anything that it
+//! didn't itself once seal.
 
 mod common;
 

@@ -21,8 +21,8 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often a secret, given with all bits turned over, is in any memory of this process that can be
-/// written.
+/// How often a secret, given with all bits turned over, is in any memory of this process that can
+/// be written.
 fn copies_of(turned: &[u8]) -> usize {
     const CHUNK: usize = 1024 * 1024;
     let memory = File::open("/proc/self/mem").unwrap();

@@ -8,7 +8,8 @@ use super::{mix, ready};
 
 pub(crate) const SCOPE: &str = "files:read";
 
-/// An authority over `count` tokens, `per_owner` of each owner, and the texts of some of them, evenly picked.
+/// An authority over `count` tokens, `per_owner` of each owner, and the texts of some of them,
+/// evenly picked.
 pub(crate) struct Tokens {
     pub(crate) authority: TokenAuthority<MemoryStore>,
     pub(crate) ring: KeyRing,
@@ -23,7 +24,8 @@ impl Tokens {
         Tokens::with_secrets(count, per_owner, 0)
     }
 
-    /// The ids depend on the order alone, the secrets on `salt`, too: with another salt come wrong tokens for the same ids.
+    /// The ids depend on the order alone, the secrets on `salt`, too: with another salt come wrong
+    /// tokens for the same ids.
     pub(crate) fn with_secrets(count: usize, per_owner: usize, salt: u8) -> Tokens {
         let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
         let ring = KeyRing::ephemeral().unwrap();

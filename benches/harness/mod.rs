@@ -1,4 +1,5 @@
-//! Measures something of ours and its floor in turns, in one run, so that what the machine does meanwhile hits both.
+//! Measures something of ours and its floor in turns, in one run, so that what the machine does
+//! meanwhile hits both.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -22,7 +23,8 @@ pub(crate) enum ToReach {
     Told,
 }
 
-/// The lines of one benchmark, printed as they come. Words on the command line pick the lines that hold one of them.
+/// The lines of one benchmark, printed as they come. Words on the command line pick the lines that
+/// hold one of them.
 pub(crate) struct Table {
     wanted: Vec<String>,
 }
@@ -99,9 +101,9 @@ pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Durati
     }
 }
 
-/// A side of a pair that calls `once` with texts picked at random. They arrive in a buffer that is warm, however many there are:
-/// they are copied there before the time is taken. Each call waits for the last one's answer, which is below 2^63, so that the
-/// processor can't fetch ahead.
+/// A side of a pair that calls `once` with texts picked at random. They arrive in a buffer that is
+/// warm, however many there are: they are copied there before the time is taken. Each call waits
+/// for the last one's answer, which is below 2^63, so that the processor can't fetch ahead.
 pub(crate) fn arriving(
     texts: &[String],
     mut once: impl FnMut(&str) -> u64,
@@ -129,8 +131,9 @@ pub(crate) fn arriving(
     }
 }
 
-/// The value of a future that is ready at the first poll, as those over a store in memory are: no runtime is measured. Inlined,
-/// so that the future lies where it is made, as in a host's own `async fn`.
+/// The value of a future that is ready at the first poll, as those over a store in memory are: no
+/// runtime is measured. Inlined, so that the future lies where it is made, as in a host's own
+/// `async fn`.
 #[inline(always)]
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

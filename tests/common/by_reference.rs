@@ -10,7 +10,8 @@ use app_tokens::store::{
 use support::chance::*;
 use support::reference::Reference;
 
-/// Makes a `#[test]` of each function here. `$empty` makes, for each test, what makes its empty stores; `$rounds` is how often it tries.
+/// Makes a `#[test]` of each function here. `$empty` makes, for each test, what makes its empty
+/// stores; `$rounds` is how often it tries.
 macro_rules! tests {
     ($empty:expr, $rounds:expr) => {
         by_reference::tests!(@each $empty, $rounds;
@@ -110,7 +111,8 @@ pub fn a_purge_by_sql_deletes_what_the_reference_deletes<S: TokenStore>(
             let unused_since = chance.maybe(2, Chance::time);
             Purge::Dead(PurgeCutoff { ended_by: chance.time(), unused_since, now: chance.time() })
         };
-        // In batches of two, so that the limit counts. Which rows go first is free: each batch is one that the reference may take.
+        // In batches of two, so that the limit counts. Which rows go first is free: each batch is
+        // one that the reference may take.
         let before = all(&right);
         let (mut in_batches, mut batch) = (0, 2);
         while batch > 0 {

@@ -61,7 +61,8 @@ pub fn exact(name: &str) -> Resource {
     Resource::exact(name).unwrap()
 }
 
-/// An authority with a clock that stands at `at(0)` and an observer that writes down every event as text.
+/// An authority with a clock that stands at `at(0)` and an observer that writes down every event as
+/// text.
 pub struct Bench<S> {
     pub tokens: TokenAuthority<S>,
     pub clock: ManualClock,

@@ -1,5 +1,5 @@
-//! A store outside the process: its rows carry no mark, somebody with the database's password can change them, and somebody else
-//! can act just before or after a call of the engine's.
+//! A store outside the process: its rows carry no mark, somebody with the database's password can
+//! change them, and somebody else can act just before or after a call of the engine's.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};

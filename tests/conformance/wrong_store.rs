@@ -182,7 +182,8 @@ impl WrongStore {
         self.whole.lock().unwrap().get(&id).cloned()
     }
 
-    /// Waits for the other callers of a race, but not for ever: then nothing stands between what was seen and what is done.
+    /// Waits for the other callers of a race, but not for ever: then nothing stands between what
+    /// was seen and what is done.
     fn meet(&self, callers: usize) {
         let (count, more) = &self.callers;
         let mut count = count.lock().unwrap();
@@ -827,7 +828,8 @@ impl TokenStore for WrongStore {
     }
 }
 
-/// Runs one clause on a store that breaks it, and expects that the suite says so by the clause's number.
+/// Runs one clause on a store that breaks it, and expects that the suite says so by the clause's
+/// number.
 #[track_caller]
 fn assert_caught(clause: u8, how: How, make_task: impl FnOnce(Arc<WrongStore>) -> Task) {
     let task = make_task(Arc::new(WrongStore::new(how)));
@@ -845,7 +847,9 @@ macro_rules! caught {
     };
     (race $list:ident: $($how:ident: $clause:literal $test:ident;)*) => {
         const $list: &[How] = &[$(How::$how),*];
-        $(caught!(@one $how, $clause, $test, |store| conformance::$test(&store, conformance::block_on));)*
+        $(caught!(@one $how, $clause, $test, |store| {
+            conformance::$test(&store, conformance::block_on)
+        });)*
     };
     (damage $list:ident: $($how:ident: $clause:literal $test:ident;)*) => {
         const $list: &[How] = &[$(How::$how),*];
@@ -912,7 +916,8 @@ mod caught {
         ReplacesALabelThatIsTaken: 15 replace_keeps_labels_unique;
         ForgetsTheDerivedOnReplace: 15 replace_revokes_what_was_issued_under_the_family;
         RevokesWithoutTheDerived: 16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
-        RevokesTheDerivedOfRevokedRowsNot: 16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
+        RevokesTheDerivedOfRevokedRowsNot:
+            16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
         RevokesWhatDerivesFromTheDerived: 16 revoke_decides_by_the_rows_as_they_stood_before;
         RevokesTheDerivedOfTheRevokedNoLonger: 16 revoke_decides_by_the_rows_as_they_stood_before;
         RevokesTheExceptedFamily: 16 revoke_spares_the_family_that_it_excepts;

@@ -78,7 +78,8 @@ pub(crate) struct Span {
     pub(crate) after: i64,
 }
 
-/// What was done to a token. In a program a number stands for it: which one is known when it is done.
+/// What was done to a token. In a program a number stands for it: which one is known when it is
+/// done.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed<Token = TokenId> {
     Issue {
@@ -105,7 +106,8 @@ pub(crate) enum Deed<Token = TokenId> {
         token: Token,
         reach: Reach,
     },
-    /// It stood in a text that leaked, together with the two next ones, with its own secret or another.
+    /// It stood in a text that leaked, together with the two next ones, with its own secret or
+    /// another.
     Leak {
         token: Token,
         is_right: bool,
@@ -382,7 +384,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let authority = self.tokens.clone();
         let tokens = &authority;
         let world = self.world;
-        // A write of last uses that is held up for longer than clocks may be apart takes newer ones for a broken clock's.
+        // A write of last uses that is held up for longer than clocks may be apart takes newer ones
+        // for a broken clock's.
         let (_writes, _moves) = match step {
             Deed::Flush | Deed::Purge | Deed::Rotate { .. } => {
                 (Some(world.long_moves.read().unwrap()), None)
@@ -715,7 +718,8 @@ impl Draw {
             63..66 => Deed::Purge,
             66..70 => Deed::Intrude { token, way: self.below(8) },
             70..75 if clock_moves => {
-                // Within what clocks may be apart; beyond it, the engine takes the clock for a broken one.
+                // Within what clocks may be apart; beyond it, the engine takes the clock for a
+                // broken one.
                 let long = setting.idle.map_or(240, |idle| idle / 2);
                 Deed::Advance { seconds: self.of(&[1, 10, long]) }
             }

@@ -1,8 +1,9 @@
 //! The rules that every history keeps, whatever the order in which the threads ran.
 //!
-//! What a call did happened at one instant between its two stamps. So a call *surely* came before another where it ended before
-//! that began, and *maybe* where it began before that ended. A token must be good for a call that no end of it came before, not
-//! even maybe; and it must be denied where one surely did.
+//! What a call did happened at one instant between its two stamps. So a call *surely* came before
+//! another where it ended before that began, and *maybe* where it began before that ended. A token
+//! must be good for a call that no end of it came before, not even maybe; and it must be denied
+//! where one surely did.
 
 use std::collections::BTreeMap;
 
@@ -207,7 +208,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a revocation of all others may have spared a derived token, which lives on without those above it then.
+    /// Whether a revocation of all others may have spared a derived token, which lives on without
+    /// those above it then.
     fn is_spared(&self, token: &TokenView) -> bool {
         let spared = |event: &Event| {
             matches!(event.deed, Deed::Revoke { token: spared, reach: Reach::Others }
@@ -222,8 +224,8 @@ impl<'h> Check<'h> {
         let id = made.id();
         let end =
             |maybe: bool, sure, reasons| maybe.then_some(End { span, sure, from: None, reasons });
-        // What is issued under `parent` is ended with it, whichever came first: after it nothing is issued under it. Under another
-        // token of that family something may be.
+        // What is issued under `parent` is ended with it, whichever came first: after it nothing is
+        // issued under it. Under another token of that family something may be.
         let first = self.first_of_line(id);
         let derived = |parent: TokenId, done: bool| {
             let is_under = made.derived_from() == Some(self.family(parent));
@@ -330,7 +332,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a change or a rotation left a token, or the new one, with less than there was: maybe, and surely.
+    /// Whether a change or a rotation left a token, or the new one, with less than there was:
+    /// maybe, and surely.
     fn takes_away(&self, id: TokenId, event: &Event) -> (bool, bool) {
         let span = event.span;
         match event.deed {
@@ -598,13 +601,16 @@ impl<'h> Check<'h> {
     fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
         let span = event.span;
         let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
-        let ends_at_once = |event: &Event| matches!(event.deed, Deed::Rotate { turn, .. } if self.overlap(old, turn, event).1 == 0);
+        let ends_at_once = |event: &Event| match event.deed {
+            Deed::Rotate { turn, .. } => self.overlap(old, turn, event).1 == 0,
+            _ => false,
+        };
         let two_winners =
             ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
         self.break_by(event, ONE_WINNER, two_winners);
         for (replaced, at) in &others {
-            // What this process let in before is a use; what another one did is known when it was written. A third rotation may
-            // have taken the place before the use.
+            // What this process let in before is a use; what another one did is known when it was
+            // written. A third rotation may have taken the place before the use.
             let third =
                 others.iter().any(|(other, at)| other != replaced && at.span.maybe_before(span));
             let used = self
@@ -737,7 +743,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// An access that was read is what a token was made with or narrowed to, and no more than it surely was narrowed to before.
+    /// An access that was read is what a token was made with or narrowed to, and no more than it
+    /// surely was narrowed to before.
     fn access_is_current(&mut self, id: TokenId, seen: &Access, event: &Event) {
         let accesses = self.accesses(id);
         let too_much = accesses.surely_by(event.span).any(|to| !to.includes(seen));
@@ -853,7 +860,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a token's end may have come, and another may have taken its place, while it was given a later one.
+    /// Whether a token's end may have come, and another may have taken its place, while it was
+    /// given a later one.
     fn came_back(&self, id: TokenId) -> bool {
         let Known { origin, born, .. } = self.tokens[&id];
         let ended = |id, span: Span| self.own_ends(id).before(span, |end| span.after >= *end).0;
@@ -873,9 +881,11 @@ impl<'h> Check<'h> {
             return;
         };
         let is_rotation = |end: &End, family| {
-            self.history.events.iter().any(|event| {
-                event.span.is(end.span)
-                    && matches!(event.deed, Deed::Rotate { token, .. } if self.family(token) == family)
+            self.history.events.iter().any(|event| match event.deed {
+                Deed::Rotate { token, .. } => {
+                    event.span.is(end.span) && self.family(token) == family
+                }
+                _ => false,
             })
         };
         let mut broken = Vec::new();
@@ -938,7 +948,8 @@ impl<'h> Check<'h> {
 struct Written<T>(Vec<(Span, T)>);
 
 impl<T> Written<T> {
-    /// What may stand there during a call: written before its end, and not surely written over before its beginning.
+    /// What may stand there during a call: written before its end, and not surely written over
+    /// before its beginning.
     fn current(&self, span: Span) -> impl Iterator<Item = &T> {
         let written_over = move |at: &Span| {
             self.0.iter().any(|(later, _)| at.surely_before(*later) && later.surely_before(span))

@@ -15,8 +15,8 @@ use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 use super::common::ready;
 use super::draw::Draw;
 
-/// Any store; before and after some of its calls the thread lets others go first, so that what the engine does between two calls
-/// is cut in two.
+/// Any store; before and after some of its calls the thread lets others go first, so that what the
+/// engine does between two calls is cut in two.
 #[derive(Clone)]
 pub(crate) struct Shaken<S> {
     inner: S,

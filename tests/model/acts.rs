@@ -660,7 +660,8 @@ impl Draw {
                 _ => (format!("{text}_"), Means::NotOurs),
             };
         }
-        // What a use is worth while the clock is behind one that is written is left open: nothing is said of it.
+        // What a use is worth while the clock is behind one that is written is left open: nothing
+        // is said of it.
         let row = model.rows.iter().find(|row| row.line.id == id);
         let written = row.and_then(|row| row.line.last_use.as_ref()).map(|last| last.at.as_unix());
         if written.is_some_and(|at| at > model.now + TOLERANCE) {
@@ -696,7 +697,8 @@ impl Draw {
         }
     }
 
-    /// Forwards by steps that policies know, backwards now and then, or to the very instant at which something happens.
+    /// Forwards by steps that policies know, backwards now and then, or to the very instant at
+    /// which something happens.
     fn clock(&mut self, model: &Model) -> i64 {
         let forwards = [1, 30, 59, 60, 61, 300, HOUR, HOUR, DAY - 1, DAY, DAY, 3 * DAY, 10 * DAY];
         let backwards = [1, 60, TOLERANCE - 1, TOLERANCE, TOLERANCE + 1, HOUR, 2 * DAY];

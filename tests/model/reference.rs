@@ -1,5 +1,6 @@
-//! The engine's meaning, told a second time as plainly as it can be: every question is a scan of all rows. It knows nothing of
-//! digests, locks, batches or indexes, and of seals only which key made them.
+//! The engine's meaning, told a second time as plainly as it can be: every question is a scan of
+//! all rows. It knows nothing of digests, locks, batches or indexes, and of seals only which key
+//! made them.
 
 use std::net::IpAddr;
 
@@ -467,7 +468,8 @@ impl Model {
         self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
     }
 
-    /// An end that was allowed once, or the latest that is allowed now. The clock may run backwards.
+    /// An end that was allowed once, or the latest that is allowed now. The clock may run
+    /// backwards.
     fn allowed_today(&self, end: Expires) -> Expires {
         match (end, self.rules.max_life) {
             (Expires::At(at), Some(max)) => Expires::At(at.min(time(self.now + max))),

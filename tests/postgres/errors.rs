@@ -37,7 +37,8 @@ fn a_database_without_the_tables_says_what_to_do() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = PostgresStore::new(database.pool());
-        let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); run PostgresStore::migrate, or its schema, for app_tokens";
+        let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); \
+                      run PostgresStore::migrate, or its schema, for app_tokens";
         assert_fails(errors(&store).await, advice);
     });
 }
@@ -185,7 +186,8 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     });
 }
 
-/// Half a minute or more for a million rows; and what is to be ended in an incident must not be too much for a time-out.
+/// Half a minute or more for a million rows; and what is to be ended in an incident must not be too
+/// much for a time-out.
 #[test]
 fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
     RUNTIME.block_on(async {
@@ -195,8 +197,10 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
             store.insert(&creation(parts(number))).await.unwrap();
         }
         let slowly = "
-            CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
-            CREATE TRIGGER slowly BEFORE UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION slowly()";
+            CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql \
+            AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NEW; END $$;
+            CREATE TRIGGER slowly BEFORE UPDATE ON app_tokens \
+            FOR EACH ROW EXECUTE FUNCTION slowly()";
         database.raw().await.batch_execute(slowly).await.unwrap();
         let mut config = database.config();
         config.options("-c statement_timeout=200ms -c lock_timeout=7s");
@@ -207,7 +211,8 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
         let transaction = client.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let error = within.revoke(&mine, &revocation()).await.unwrap_err();
-        assert_fails(vec![error], "statement timeout (57014); a longer statement_timeout gives it more time");
+        let advice = "statement timeout (57014); a longer statement_timeout gives it more time";
+        assert_fails(vec![error], advice);
         transaction.rollback().await.unwrap();
         drop(client);
         let unrevoked = Filter { revoked: Some(false), ..mine.clone() };
@@ -215,7 +220,8 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
 
         assert_eq!(store.revoke(&mine, &revocation()).await.unwrap(), 9);
         let client = one.get().await.unwrap();
-        let settings = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')";
+        let settings = "SELECT current_setting('statement_timeout'), \
+                        current_setting('lock_timeout')";
         let settings = client.query_one(settings, &[]).await.unwrap();
         assert_eq!(settings.get::<_, &str>(0), "200ms");
         assert_eq!(settings.get::<_, &str>(1), "7s");
@@ -355,10 +361,13 @@ const DAMAGE: &[(&str, bool)] = &[
 /// What would keep the damage out.
 const WITHOUT_CHECKS: &str = "
     DO $$ DECLARE name text; BEGIN
-        FOR name IN SELECT conname FROM pg_constraint WHERE conrelid = 'app_tokens'::regclass AND contype = 'c' LOOP
+        FOR name IN SELECT conname FROM pg_constraint \
+                WHERE conrelid = 'app_tokens'::regclass AND contype = 'c' LOOP
             EXECUTE format('ALTER TABLE app_tokens DROP CONSTRAINT %I', name);
         END LOOP;
-        FOR name IN SELECT attname FROM pg_attribute WHERE attrelid = 'app_tokens'::regclass AND attnotnull AND attnum > 0 AND attname <> 'id' LOOP
+        FOR name IN SELECT attname FROM pg_attribute \
+                WHERE attrelid = 'app_tokens'::regclass AND attnotnull AND attnum > 0 \
+                AND attname <> 'id' LOOP
             EXECUTE format('ALTER TABLE app_tokens ALTER %I DROP NOT NULL', name);
         END LOOP;
     END $$";
@@ -416,7 +425,8 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
         for number in 1..=4 {
             store.insert(&creation(parts(number))).await.unwrap();
         }
-        let change = "UPDATE app_tokens SET id = -9 WHERE id = 1; UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2";
+        let change = "UPDATE app_tokens SET id = -9 WHERE id = 1; \
+                      UPDATE app_tokens SET id = 1125899906842624 WHERE id = 2";
         raw.batch_execute(change).await.unwrap();
         let rows = store.list(&Filter::every_token(), Page::first(2)).await.unwrap();
         assert_eq!(rows.len(), 2);
@@ -431,9 +441,12 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
         let fill = format!(
-            "INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, derived_from, revision, key_id, seal, revoked_at, revoked_reason, revoked_by)
-             SELECT n, '\\x01', 'owner ' || n / 20, 'label', {0}, {0} + n, n, CASE WHEN n % 50 = 0 THEN n - 1 END, 0, 1 + (n < 100)::int, NULL,
-                CASE WHEN n % 3 = 0 THEN {0} END, CASE WHEN n % 3 = 0 THEN 'x' END, CASE WHEN n % 3 = 0 THEN 'owner' END
+            "INSERT INTO app_tokens (id, digest, owner, label, created_at, expires_at, family, \
+             derived_from, revision, key_id, seal, revoked_at, revoked_reason, revoked_by)
+             SELECT n, '\\x01', 'owner ' || n / 20, 'label', {0}, {0} + n, n, \
+                CASE WHEN n % 50 = 0 THEN n - 1 END, 0, 1 + (n < 100)::int, NULL,
+                CASE WHEN n % 3 = 0 THEN {0} END, CASE WHEN n % 3 = 0 THEN 'x' END, \
+                CASE WHEN n % 3 = 0 THEN 'owner' END
              FROM generate_series(0, 99999) AS n; ANALYZE app_tokens",
             at(0).as_unix()
         );
@@ -446,12 +459,9 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
             expires_before: Some(at(50)),
             ..Filter::every_token()
         };
-        for filter in [
-            mine,
-            Filter::of_id(id(77)),
-            Filter::of_family(&owner("owner 7"), id(147)),
-            expiring,
-        ] {
+        for filter in
+            [mine, Filter::of_id(id(77)), Filter::of_family(&owner("owner 7"), id(147)), expiring]
+        {
             let values = literals(&filter);
             let page = ["-1", "100"].map(String::from);
             let revocation = ["7", "'x'", "'owner'"].map(String::from);

@@ -219,7 +219,8 @@ fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     });
 }
 
-/// What is there once the server has heard that its client is gone: a COMMIT that it never got is rolled back then.
+/// What is there once the server has heard that its client is gone: a COMMIT that it never got is
+/// rolled back then.
 async fn settled(
     store: &PostgresStore,
     rows: &Rows,
@@ -264,7 +265,8 @@ fn a_look_up_that_is_cut_anywhere_is_made_again() {
     });
 }
 
-/// The engine over a way that is cut: a token that is shown is there, and there is one; what is said to be revoked is.
+/// The engine over a way that is cut: a token that is shown is there, and there is one; what is
+/// said to be revoked is.
 #[test]
 fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
     RUNTIME.block_on(async {
@@ -297,7 +299,8 @@ fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
                         there.authenticate(issued.expose_secret()).await.unwrap_err();
                         rotated.id()
                     }
-                    // The rotation was done, and its answer lost: the token is there, and nobody has it.
+                    // The rotation was done, and its answer lost: the token is there, and nobody
+                    // has it.
                     Err(_) => issued.id(),
                 };
 
@@ -325,7 +328,8 @@ fn connections_that_die_all_the_time_break_nothing() {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
         let is_over = AtomicBool::new(false);
-        let victims = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        let victims = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                       WHERE datname = current_database() AND pid <> pg_backend_pid()";
         let killer = async {
             let mut killed = 0;
             while !is_over.load(Ordering::SeqCst) {
@@ -340,7 +344,11 @@ fn connections_that_die_all_the_time_break_nothing() {
                 let id = id(number);
                 let inserted = store.insert(&creation(parts(number))).await;
                 let revoked = store.revoke(&Filter::of_id(id), &revocation()).await;
-                known.push((id, inserted.map_err(|e| e.certainty()), revoked.map_err(|e| e.certainty())));
+                known.push((
+                    id,
+                    inserted.map_err(|e| e.certainty()),
+                    revoked.map_err(|e| e.certainty()),
+                ));
             }
             is_over.store(true, Ordering::SeqCst);
             known
@@ -417,8 +425,8 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
                 assert!(there == done || there == undone, "{call:?} {polls}");
                 assert_eq!(rows_of(&store, &rows).await, there, "{call:?} {polls}");
             }
-            // Never polled, and polled once: no call is done before it has heard from the server. How
-            // many more polls it takes is the machine's affair.
+            // Never polled, and polled once: no call is done before it has heard from the server.
+            // How many more polls it takes is the machine's affair.
             assert!(given_up >= 2, "{call:?}");
         }
     });
@@ -479,7 +487,8 @@ fn a_look_up_that_is_given_up_costs_no_connection() {
     });
 }
 
-const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
 /// The other half is for look-ups: logins don't wait with an operator's long list.
 #[test]

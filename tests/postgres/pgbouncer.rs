@@ -35,7 +35,8 @@ impl Bouncer {
         // Debian keeps it out of PATH for all but root.
         let there = "PATH=$PATH:/usr/sbin; command -v pgbouncer >/dev/null";
         if !Command::new("sh").args(["-c", there]).status().unwrap().success() {
-            let loudly = "\nSKIPPED: every test with PgBouncer, as it is not installed (apt-get install pgbouncer)\n";
+            let loudly = "\nSKIPPED: every test with PgBouncer, \
+                          as it is not installed (apt-get install pgbouncer)\n";
             std::io::stderr().write_all(loudly.as_bytes()).unwrap();
             assert!(std::env::var_os("CI").is_none(), "{loudly}");
             return None;
@@ -69,7 +70,8 @@ impl Bouncer {
         let file = folder.path().join("ini");
         fs::write(&file, settings.join("\n")).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let script = r#"PATH=$PATH:/usr/sbin; pgbouncer -q "$0" & it=$!; cat >/dev/null; kill $it; wait $it"#;
+        let script = "PATH=$PATH:/usr/sbin; pgbouncer -q \"$0\" & it=$!; \
+                      cat >/dev/null; kill $it; wait $it";
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", script]).arg(file);
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -14,7 +14,8 @@ use support::postgres::{Database, RUNTIME, Server};
 
 /// Waits until so many of the database's connections wait for a lock.
 pub async fn until_waiting(raw: &Client, count: i64) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock'";
     while raw.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) != count {}
 }
 
@@ -60,7 +61,8 @@ async fn begun() -> (Database<'static>, PostgresStore, Client, deadpool_postgres
 #[test]
 fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
     RUNTIME.block_on(async {
-        // Asked for the unrevoked only, the parent itself no longer matches when the child is there.
+        // Asked for the unrevoked only, the parent itself no longer matches when the child is
+        // there.
         for revoked in [None, Some(false)] {
             let (_database, store, raw, mut other) = begun().await;
             let parent = parts(1);
@@ -81,7 +83,8 @@ fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
     });
 }
 
-/// The row that was waited for no longer matches, and the one that took its place was not there when the revocation began.
+/// The row that was waited for no longer matches, and the one that took its place was not there
+/// when the revocation began.
 #[test]
 fn a_successor_made_while_the_revocation_waits_is_revoked() {
     RUNTIME.block_on(async {
@@ -145,7 +148,8 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
     });
 }
 
-/// As above, where the parent has been revoked already, and only what derives from it is left to end.
+/// As above, where the parent has been revoked already, and only what derives from it is left to
+/// end.
 #[test]
 fn what_was_issued_under_a_revoked_token_and_is_rotated_meanwhile_ends() {
     RUNTIME.block_on(async {
@@ -295,8 +299,9 @@ fn a_call_that_a_deadlock_ends_is_made_again() {
     });
 }
 
-/// Calls that change many rows, all at once on the same ones: none waits for another in a circle. (Where a row comes meanwhile, or
-/// ends with another, it is locked after the others, whatever its id: there a deadlock can come, and is tried again.)
+/// Calls that change many rows, all at once on the same ones: none waits for another in a circle.
+/// (Where a row comes meanwhile, or ends with another, it is locked after the others, whatever its
+/// id: there a deadlock can come, and is tried again.)
 #[test]
 fn calls_take_their_locks_in_one_order() {
     RUNTIME.block_on(async {
@@ -338,7 +343,8 @@ fn calls_take_their_locks_in_one_order() {
     });
 }
 
-/// Every call at once, and rows that come meanwhile: whatever PostgreSQL ends for a deadlock's sake is made again.
+/// Every call at once, and rows that come meanwhile: whatever PostgreSQL ends for a deadlock's sake
+/// is made again.
 #[test]
 fn no_call_fails_because_of_another() {
     RUNTIME.block_on(async {
@@ -379,7 +385,8 @@ fn no_call_fails_because_of_another() {
     });
 }
 
-/// Something of the host's keeps a row as it is: a failure, and no endless loop, also within the host's transaction.
+/// Something of the host's keeps a row as it is: a failure, and no endless loop, also within the
+/// host's transaction.
 #[test]
 fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
     RUNTIME.block_on(async {
@@ -389,7 +396,8 @@ fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
         }
         let trigger = "
             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-            CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON app_tokens FOR EACH ROW WHEN (OLD.id = 2) EXECUTE FUNCTION keep()";
+            CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON app_tokens \
+            FOR EACH ROW WHEN (OLD.id = 2) EXECUTE FUNCTION keep()";
         raw.batch_execute(trigger).await.unwrap();
         let mine = Filter::of_owner(&owner("alice"));
         let errors = [
@@ -430,9 +438,10 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
         assert_eq!(store.purge(&expired(), 99).await.unwrap(), 20);
         assert_eq!(count().await, 1);
         transaction.commit().await.unwrap();
-        // A purge that is cut short by its limit leaves them to the last one; that one keeps up with a day's.
-        let names =
-            "INSERT INTO app_tokens_owners SELECT 'former ' || n FROM generate_series(1, 10010) AS n";
+        // A purge that is cut short by its limit leaves them to the last one; that one keeps up
+        // with a day's.
+        let names = "INSERT INTO app_tokens_owners SELECT 'former ' || n \
+             FROM generate_series(1, 10010) AS n";
         raw.batch_execute(names).await.unwrap();
         for (deleted, left) in [(1, 10_011), (0, 11), (0, 0)] {
             let limit = if deleted == 1 { 1 } else { 3 };
@@ -452,7 +461,8 @@ fn expired() -> Purge {
 fn purges_beside_inserts_break_no_limit_and_wait_for_nobody_in_a_circle() {
     RUNTIME.block_on(async {
         let (database, store, raw, _) = begun().await;
-        let most = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM app_tokens GROUP BY owner) AS each";
+        let most = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM app_tokens \
+                    GROUP BY owner) AS each";
         let work = async |seed: u64| {
             let mut chance = Chance(seed);
             let mut done = 0;

@@ -1,5 +1,5 @@
-//! A COMMIT that waits for a synchronous standby. Where that wait is cancelled PostgreSQL answers "committed", with a warning that
-//! nobody hears; so no time-out may cancel it.
+//! A COMMIT that waits for a synchronous standby. Where that wait is cancelled PostgreSQL answers
+//! "committed", with a warning that nobody hears; so no time-out may cancel it.
 
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use tokio_postgres::{Client, NoTls};
 use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server};
 
-/// A server whose standby is gone: what is written waits until [`goes_on_alone`](Bereft::goes_on_alone).
+/// A server whose standby is gone: what is written waits until
+/// [`goes_on_alone`](Bereft::goes_on_alone).
 struct Bereft<'s> {
     database: Database<'s>,
     admin: Client,
@@ -68,7 +69,8 @@ impl Bereft<'_> {
     fn hasty_pool(&self, size: usize) -> Pool {
         let mut config = self.database.config();
         config.options(
-            "-c statement_timeout=100ms -c lock_timeout=100ms -c idle_in_transaction_session_timeout=100ms",
+            "-c statement_timeout=100ms -c lock_timeout=100ms \
+             -c idle_in_transaction_session_timeout=100ms",
         );
         Pool::builder(Manager::new(config, NoTls))
             .max_size(size)

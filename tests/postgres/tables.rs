@@ -41,7 +41,9 @@ fn the_hosts_own_migration_makes_the_same_tables() {
         // A role that may do no more than it must finds them in order.
         let name = format!("app_{}", database.name);
         let grant = format!(
-            "CREATE ROLE {name} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON app_tokens, app_tokens_owners, app_tokens_keys TO {name}; GRANT SELECT ON app_tokens_schema TO {name}"
+            "CREATE ROLE {name} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON app_tokens, \
+             app_tokens_owners, app_tokens_keys TO {name}; \
+             GRANT SELECT ON app_tokens_schema TO {name}"
         );
         database.raw().await.batch_execute(&grant).await.unwrap();
         let mut config = database.config();
@@ -92,7 +94,8 @@ fn stores_in_other_tables_and_schemas_do_not_see_each_other() {
             }
         }
         // No name was cut: each is the table's, with something behind it.
-        let names = "SELECT count(*), max(length(relname)) FROM pg_class WHERE relname LIKE 'xxxx%' AND relname NOT LIKE '%\\_pkey'";
+        let names = "SELECT count(*), max(length(relname)) FROM pg_class \
+                     WHERE relname LIKE 'xxxx%' AND relname NOT LIKE '%\\_pkey'";
         let names = database.raw().await.query_one(names, &[]).await.unwrap();
         assert_eq!((names.get::<_, i64>(0), names.get::<_, i32>(1)), (4 + 4, 48 + 10));
     });
@@ -127,21 +130,33 @@ fn a_newer_schema_is_refused_and_left_alone() {
 #[test]
 fn a_table_of_somebody_elses_is_refused_and_left_alone() {
     RUNTIME.block_on(async {
-        let make = "CREATE TABLE app_tokens (id bigint); CREATE TABLE app_tokens_owners (owner text); CREATE TABLE app_tokens_keys (key_id bigint);";
+        let make = "CREATE TABLE app_tokens (id bigint); \
+                    CREATE TABLE app_tokens_owners (owner text); \
+                    CREATE TABLE app_tokens_keys (key_id bigint);";
         for theirs in [
             "CREATE TABLE app_tokens (id bigint PRIMARY KEY, token text)".into(),
             "CREATE VIEW app_tokens AS SELECT 1 AS id".into(),
             "CREATE TABLE app_tokens_schema (version bigint)".into(),
             format!("{make} CREATE TABLE app_tokens_schema (version bigint)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version text); INSERT INTO app_tokens_schema VALUES ('x')"),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version text); \
+                 INSERT INTO app_tokens_schema VALUES ('x')"
+            ),
             format!("{make} CREATE TABLE app_tokens_schema (name text)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version bigint); INSERT INTO app_tokens_schema VALUES (1)"),
-            format!("{make} CREATE TABLE app_tokens_schema (version bigint); INSERT INTO app_tokens_schema VALUES (0)"),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version bigint); \
+                 INSERT INTO app_tokens_schema VALUES (1)"
+            ),
+            format!(
+                "{make} CREATE TABLE app_tokens_schema (version bigint); \
+                 INSERT INTO app_tokens_schema VALUES (0)"
+            ),
         ] {
             let database = Server::needed().database().await;
             let raw = database.raw().await;
             raw.batch_execute(&theirs).await.unwrap();
-            let tables = "SELECT string_agg(relname::text || relkind::text, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'public'::regnamespace";
+            let tables = "SELECT string_agg(relname::text || relkind::text, ' ' ORDER BY relname) \
+                          FROM pg_class WHERE relnamespace = 'public'::regnamespace";
             let before: String = raw.query_one(tables, &[]).await.unwrap().get(0);
             let error = refusal(&database).await;
             assert!(matches!(error, PostgresStoreError::ForeignTable(_)), "{theirs}: {error}");

@@ -1,7 +1,10 @@
 #!/usr/bin/env python3
-"""A second implementation of digest and seal, from DESIGN.md alone. Writes seals.json beside itself.
+"""A second implementation of digest and seal, from DESIGN.md alone.
 
-Each row has its columns as a dump shows them, beside the token, the ring and the realm. Digest and seal are computed from these.
+Writes seals.json beside itself.
+
+Each row has its columns as a dump shows them, beside the token, the ring and the realm. Digest and
+seal are computed from these.
 
 Run it by hand after a change of the encoding: python3 tests/vectors/seals.py
 """
@@ -144,10 +147,12 @@ ROWS = [
     PLAIN | {"owner": "ünïcode ✓", "label": "📱"},
     PLAIN | {"scopes": "", "resources": "", "networks": ""},
     PLAIN | {"scopes": lines(["files:write", "files:read", "files:read"])},
-    PLAIN | {"resources": lines(["under:photos", "exact:*", "prefix:a b", "under:/a/b", "exact:under:x"])},
+    PLAIN | {"resources": lines(
+        ["under:photos", "exact:*", "prefix:a b", "under:/a/b", "exact:under:x"])},
     PLAIN | {"networks": networks(["9.0.0.0/8", "10.0.0.0/8", "10.0.0.0/16", "192.0.2.7"])},
     PLAIN | {"networks": networks(
-        ["::ffff:10.0.0.0/104", "2001:DB8:0:0::/32", "::/0", "::1", "2001:db8:0:1:0:0:0:1", "0.0.0.0/0"])},
+        ["::ffff:10.0.0.0/104", "2001:DB8:0:0::/32", "::/0", "::1", "2001:db8:0:1:0:0:0:1",
+         "0.0.0.0/0"])},
     PLAIN | {"attributes": attributes({"device": "NAS", "client_id": "rclone 1.70  beta"})},
     PLAIN | {"attributes": attributes({"Z": "🔑 a=b", "a": "x", "_": "y"})},
     PLAIN | {"issued_by": "support: Bob", "expires_at": None},
@@ -155,7 +160,8 @@ ROWS = [
     PLAIN | {"family": 1, "successor": 1125899906842623, "derived_from": 0},
     PLAIN | {
         "key_id": 7, "ring": ring(_7=hashlib.sha256(b"seven").digest() * 2), "realm": "tenant 7",
-        "prefix": "my_app_token", "token": "my_app_token_6vv60yekqn27kb1na9pvr3cxd1c053b84sjm6r2m6f57t",
+        "prefix": "my_app_token",
+        "token": "my_app_token_6vv60yekqn27kb1na9pvr3cxd1c053b84sjm6r2m6f57t",
         "owner": "o" * 255, "label": "l" * 128, "scopes": lines(f"s{n:03}" for n in range(256)),
         "resources": lines(f"{kind}:" + "𝕆" * 255 for kind in ("exact", "under", "prefix")),
         "networks": networks(f"10.{n}.0.0/16" for n in range(256)),

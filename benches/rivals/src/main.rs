@@ -1,7 +1,9 @@
-//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside `authenticate` and `require` in turns;
-//! and what a host would write by hand over an SQLite file. A word on the command line picks lines.
+//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside
+//! `authenticate` and `require` in turns; and what a host would write by hand over an SQLite file.
+//! A word on the command line picks lines.
 //!
-//! Every rival's look-up is a `HashMap` of the standard library from what its crate names a token by to what it stores of it.
+//! Every rival's look-up is a `HashMap` of the standard library from what its crate names a token
+//! by to what it stores of it.
 
 #[path = "../../harness/mod.rs"]
 mod harness;

@@ -24,7 +24,8 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     let newest = now.saturating_sub(Duration::from_secs(60 * 60));
     if filter.last_used_before.is_some_and(|since| since > newest) {
         return Err(Problem::usage(
-            "--unused-since lies within the last hour, whose uses may not be written yet; --all ends every token",
+            "--unused-since lies within the last hour, whose uses may not be written yet; \
+             --all ends every token",
         ));
     }
     if wish.dry_run {
@@ -48,8 +49,9 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     }
 }
 
-/// Walks through what a revocation would end, each once and page by page: what matches and is not revoked yet, and what was issued
-/// under whatever matches, revoked or not, so far as that can be read.
+/// Walks through what a revocation would end, each once and page by page: what matches and is not
+/// revoked yet, and what was issued under whatever matches, revoked or not, so far as that can be
+/// read.
 async fn each_doomed(
     opened: &Opened,
     filter: &Filter,

@@ -15,7 +15,8 @@ use crate::setting::{Needs, Opened};
 
 /// How much is looked through at once, in bytes.
 const WINDOW: usize = 1024 * 1024;
-/// How much of that is looked through once more with what follows, as a token may lie across the end.
+/// How much of that is looked through once more with what follows, as a token may lie across the
+/// end.
 const OVERLAP: usize = LeakReport::MAX_REACH;
 
 pub async fn leaked(setting: &Setting) -> Result<(), Problem> {

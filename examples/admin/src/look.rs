@@ -1,4 +1,5 @@
-//! Looking: a list, one token, and whether a text is a good one. Nothing is written, and nothing counts as a use.
+//! Looking: a list, one token, and whether a text is a good one. Nothing is written, and nothing
+//! counts as a use.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
@@ -134,7 +135,8 @@ fn answer(
     token.map_or(Ok(()), |token| say_all(token, opened.unclear))
 }
 
-/// The first line of standard input; no longer than a text that is looked at, and one byte more, so that it is seen to be too long.
+/// The first line of standard input; no longer than a text that is looked at, and one byte more, so
+/// that it is seen to be too long.
 fn read_token() -> Result<Zeroizing<String>, Problem> {
     let input = io::stdin();
     if input.is_terminal() {

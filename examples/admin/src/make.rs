@@ -62,17 +62,20 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let issued = opened.tokens.rotate(&who, old, rotation).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
-        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be rotated, nor the old one again.
+        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be
+        // rotated, nor the old one again.
         let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
         let old_one = match overlap.is_zero() {
             true => format!("{old} has ended"),
             false => format!(
-                "{old} is good until its overlap ends: run the same again till then, for another in the new one's place. Later"
+                "{old} is good until its overlap ends: run the same again till then, \
+                 for another in the new one's place. Later"
             ),
         };
         return Err(Problem::failed(format_args!(
             "the new token {id} could not be written ({error}), and is good, though nobody has it. \
-            {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, `admin revoke {id}` ends it"
+             {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, \
+             `admin revoke {id}` ends it"
         )));
     }
     note(format_args!(
@@ -87,7 +90,8 @@ pub fn end(asked: End) -> Result<Expires, Problem> {
     seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
 }
 
-/// Before it is made. A standard output that is closed is /dev/null by now, and would take the token without an error.
+/// Before it is made. A standard output that is closed is /dev/null by now, and would take the
+/// token without an error.
 fn refuse_unseen() -> Result<(), Problem> {
     #[cfg(unix)]
     {
@@ -96,7 +100,8 @@ fn refuse_unseen() -> Result<(), Problem> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
             return Err(Problem::usage(
-                "standard output is closed or /dev/null: nobody would see the token, so none is made",
+                "standard output is closed or /dev/null: nobody would see the token, \
+                 so none is made",
             ));
         }
     }

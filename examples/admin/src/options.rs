@@ -35,7 +35,8 @@ Tables are made and migrated by the host, or by hand with what schema prints; ne
 No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
 a file or the environment.
 
-Times are UTC. A point in time is written 2026-12-31T12:00:00Z, 2026-12-31, or \"90 days\" for so long
+Times are UTC. A point in time is written 2026-12-31T12:00:00Z, 2026-12-31, or \"90 days\" \
+for so long
 from now, or ago where it lies behind. Hosts write last uses with a delay of a minute or so.
 
 Exit status:
@@ -313,11 +314,13 @@ fn key_id(text: &str) -> Result<KeyId, &'static str> {
     text.parse().ok().and_then(KeyId::new).ok_or("a key's number is one from 1 up")
 }
 
-/// Whether an argument is, or nearly is, a token or a key: then nothing may repeat it, also not the one who parses arguments.
+/// Whether an argument is, or nearly is, a token or a key: then nothing may repeat it, also not the
+/// one who parses arguments.
 pub fn is_secret(argument: &str) -> bool {
     let value = argument.split_once('=').map_or(argument, |(_, value)| value);
     let is_token = |text: &str| {
-        // Also with a wrong checksum, or cut off: that is nearly the secret. An owner's id may end in a long hexadecimal number.
+        // Also with a wrong checksum, or cut off: that is nearly the secret. An owner's id may end
+        // in a long hexadecimal number.
         let body = text.rsplit_once('_').map_or("", |(_, body)| body.trim()).as_bytes();
         let is_nearly = (30..60).contains(&body.len())
             && body.iter().all(u8::is_ascii_alphanumeric)

@@ -7,7 +7,8 @@ use app_tokens::report::ResealProgress;
 
 use crate::print::note;
 
-/// A bar where standard error is a terminal; else a line now and then, so that a log shows that it goes on.
+/// A bar where standard error is a terminal; else a line now and then, so that a log shows that it
+/// goes on.
 pub struct Bar {
     is_terminal: bool,
     pause: Duration,

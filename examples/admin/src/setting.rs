@@ -31,14 +31,17 @@ pub struct Opened {
     pub ring: Option<KeyRing>,
     /// The scopes that the policy file names.
     pub scopes: Vec<&'static str>,
-    /// What is said of a token whose status can't be told: nobody looked at its seal, or its key is missing.
+    /// What is said of a token whose status can't be told: nobody looked at its seal, or its key is
+    /// missing.
     pub unclear: &'static str,
-    /// A policy with an idle time-out asks for one. It never flushes: what is verified here was not used.
+    /// A policy with an idle time-out asks for one. It never flushes: what is verified here was not
+    /// used.
     _upkeep: Upkeep<DynStore>,
 }
 
 impl Setting {
-    /// Without a policy, or without keys, it has a ring that knows no row's key: then no status is told by a seal that can't be checked.
+    /// Without a policy, or without keys, it has a ring that knows no row's key: then no status is
+    /// told by a seal that can't be checked.
     pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
         let path = self.policy.as_deref();
         let file = path.map(PolicyFile::read).transpose().map_err(Problem::failed)?;
@@ -107,7 +110,8 @@ impl Opened {
         }
     }
 
-    /// With another host's policy file a new token would be good for nobody, and a purge would go by wrong times. Looks at the first rows.
+    /// With another host's policy file a new token would be good for nobody, and a purge would go
+    /// by wrong times. Looks at the first rows.
     pub async fn refuse_other_realm(&self) -> Result<(), Problem> {
         let filter = Filter { revoked: Some(false), ..Filter::every_token() };
         let seen = self.tokens.list(&filter, Page::first(100)).await?.tokens;

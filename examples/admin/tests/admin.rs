@@ -681,7 +681,10 @@ fn in_a_huge_text_every_token_is_found_once_also_across_what_is_read_at_once() {
     text += &".".repeat(2 << 20);
     text += &last_text;
     let report = host.admin_reading(&text, &["leaked", "--json"]).json();
-    let said = |(id, secret): (TokenId, &String)| serde_json::json!({ "at": text.find(secret), "id": id.to_string(), "outcome": "revoked" });
+    let said = |(id, secret): (TokenId, &String)| {
+        let at = text.find(secret);
+        serde_json::json!({ "at": at, "id": id.to_string(), "outcome": "revoked" })
+    };
     let found = [(early, &early_text), (across, &across_text), (last, &last_text)].map(said);
     assert_eq!(report, serde_json::json!(found));
 }

@@ -1,4 +1,5 @@
-//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in those that it is told.
+//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in those that
+//! it is told.
 #![cfg(unix)]
 
 use std::process::{Command, Output};

@@ -8,8 +8,8 @@ use app_tokens::web::{self, AccountsError};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The accounts of the command line. A host with a database keeps slow password hashes there (Argon2id); these passwords
-/// stand in a process's arguments anyway.
+/// The accounts of the command line. A host with a database keeps slow password hashes there
+/// (Argon2id); these passwords stand in a process's arguments anyway.
 #[derive(Clone)]
 pub struct Accounts(Arc<HashMap<Owner, [u8; 32]>>);
 

@@ -1,4 +1,5 @@
-//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists, changes or ends tokens.
+//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists, changes
+//! or ends tokens.
 //!
 //! `openapi.json` says all of it; a test holds the two against each other.
 
@@ -47,7 +48,8 @@ async fn describe_routes() -> Response {
     ([(CONTENT_TYPE, "application/json")], include_str!("../openapi.json")).into_response()
 }
 
-/// What is asked for. An unknown field is refused: a mistyped `expires_in_days` must not make a token that lives for a year.
+/// What is asked for. An unknown field is refused: a mistyped `expires_in_days` must not make a
+/// token that lives for a year.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {

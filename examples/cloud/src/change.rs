@@ -18,8 +18,9 @@ use crate::api::{answer, days_long, describe, known, show_once};
 use crate::problem::Problem;
 use crate::request::{Named, SignedIn, parse, read};
 
-/// One change a request: the body has one of these fields and nothing else, as in `{"label": "My phone"}`. Each is an act of its own
-/// of the engine's; so no answer has to say which of several acts were done.
+/// One change a request: the body has one of these fields and nothing else, as in `{"label": "My
+/// phone"}`. Each is an act of its own of the engine's; so no answer has to say which of several
+/// acts were done.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Change {
@@ -70,7 +71,8 @@ fn end_at(end: &str) -> Result<Expires, Problem> {
     Ok(Expires::At(end.parse().map_err(refused)?))
 }
 
-/// How a secret is replaced. Without a word the policy's overlap holds: here the old one ends at once.
+/// How a secret is replaced. Without a word the policy's overlap holds: here the old one ends at
+/// once.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {

@@ -31,7 +31,8 @@ pub struct Kept {
     except: String,
 }
 
-/// Ends every app password of the account but one. Without a good one that stays it ends none: nobody shall lose all by a slip.
+/// Ends every app password of the account but one. Without a good one that stays it ends none:
+/// nobody shall lose all by a slip.
 pub async fn revoke_others(
     State(cloud): State<Cloud>,
     SignedIn(owner): SignedIn,

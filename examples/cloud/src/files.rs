@@ -39,8 +39,9 @@ impl ScopeName for Files {
     }
 }
 
-/// What a WebDAV method does to files, whatever its name sounds like: PROPPATCH and LOCK change things, and a lock on
-/// nothing makes an empty file (RFC 4918, 7.3). What we don't know may do anything.
+/// What a WebDAV method does to files, whatever its name sounds like: PROPPATCH and LOCK change
+/// things, and a lock on nothing makes an empty file (RFC 4918, 7.3). What we don't know may do
+/// anything.
 fn needed_for(method: &Method) -> &'static [Files] {
     match method.as_str() {
         "OPTIONS" => &[],

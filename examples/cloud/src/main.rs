@@ -1,12 +1,14 @@
-//! A small file cloud. Its users sign in on a page, create app passwords, and use them with any WebDAV client.
+//! A small file cloud. Its users sign in on a page, create app passwords, and use them with any
+//! WebDAV client.
 //!
 //! `cargo run -p cloud -- --data cloud-data`
 //!
-//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by `shared::policy_file`, as the operator's tool in
-//! `../admin` does), `accounts` who the users are, `files` WebDAV by app tokens, `page` HTML by the main
-//! password. By that password JSON, too: `api` makes and lists app passwords, `change` gives them another label, end, access or
-//! secret, `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json` describes it, which the cloud
-//! shows at `/api/openapi.json`.
+//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by
+//! `shared::policy_file`, as the operator's tool in `../admin` does), `accounts` who the users are,
+//! `files` WebDAV by app tokens, `page` HTML by the main password. By that password JSON, too:
+//! `api` makes and lists app passwords, `change` gives them another label, end, access or secret,
+//! `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json`
+//! describes it, which the cloud shows at `/api/openapi.json`.
 
 mod accounts;
 mod api;

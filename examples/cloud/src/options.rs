@@ -15,9 +15,11 @@ usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files 
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
   --files DIR           where files live, a folder for each account; in memory by default
-  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, where a URL may hold a password
+  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, \
+where a URL may hold a password
   --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
-  --max-per-owner N     how many live app passwords an account may have; any number by default, and the file's if there is one";
+  --max-per-owner N     how many live app passwords an account may have; \
+any number by default, and the file's if there is one";
 
 pub struct Options {
     pub listen: SocketAddr,
@@ -123,7 +125,8 @@ impl Options {
         println!("  TOKEN={prefix}_...");
         println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
         println!(
-            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,user={name},pass=$(rclone obscure $TOKEN):\""
+            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,\
+             user={name},pass=$(rclone obscure $TOKEN):\""
         );
     }
 }

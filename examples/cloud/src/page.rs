@@ -105,7 +105,8 @@ async fn create(State(page): State<Page>, headers: HeaderMap, wish: Sent<Wish>) 
             let shown = format!(
                 "<section class=new role=status><h2>{}: your new app password</h2>\
                  <p><input readonly size=54 aria-label='app password' value='{}'></p>\
-                 <p>It is shown this once. Paste it into the app in place of your password, with <b>{}</b> as user name. \
+                 <p>It is shown this once. Paste it into the app in place of your password, \
+                 with <b>{}</b> as user name. \
                  If you lose it, revoke it and create another.</p></section>",
                 escape(issued.view().label().as_str()),
                 escape(issued.expose_secret()),
@@ -170,7 +171,8 @@ fn line(token: &TokenView) -> String {
         Some(_) => String::new(),
     };
     format!(
-        "<tr class={status}><td>{}<br><small>{}</small><td>{}<td>{}<td>{last_use}<td>{}<td>{status}<td>{button}",
+        "<tr class={status}><td>{}<br><small>{}</small>\
+         <td>{}<td>{}<td>{last_use}<td>{}<td>{status}<td>{button}",
         escape(token.label().as_str()),
         token.id(),
         escape(&access),
@@ -181,6 +183,7 @@ fn line(token: &TokenView) -> String {
 
 const SIGN_IN: &str = include_str!("page/sign-in.html");
 const CREATE: &str = include_str!("page/create.html");
-const TABLE: &str = "<table><tr><th>Name<th>May do<th>Created (UTC)<th>Last used (UTC)<th>Expires (UTC)<th>Status<th>";
+const TABLE: &str = "<table><tr><th>Name<th>May do<th>Created (UTC)<th>Last used (UTC)\
+                     <th>Expires (UTC)<th>Status<th>";
 const EMPTY: &str =
     "<p>None yet. Create one for each app or device, so that you can revoke it alone.</p>";

@@ -1,4 +1,5 @@
-//! Who is signed in to the page: a session is a token, too, of an authority of its own, in memory, in a cookie.
+//! Who is signed in to the page: a session is a token, too, of an authority of its own, in memory,
+//! in a cookie.
 
 use std::time::Duration;
 
@@ -18,7 +19,8 @@ pub struct Sessions(TokenAuthority<MemoryStore>);
 
 impl Sessions {
     pub fn new() -> Result<Sessions, Error> {
-        // Signing in must not come to an end after a hundred times; a session that is over is forgotten at once.
+        // Signing in must not come to an end after a hundred times; a session that is over is
+        // forgotten at once.
         let policy =
             Policy::new("session")?.with_no_limit_per_owner().with_retention(Duration::ZERO);
         Ok(Sessions(TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, policy)))
@@ -50,8 +52,9 @@ impl Sessions {
     }
 }
 
-/// Whether another site made the browser send this. `SameSite=Strict` keeps the cookie from other sites, but not from other ports
-/// and names of this one, and no cookie rule keeps back a password that the browser remembers.
+/// Whether another site made the browser send this. `SameSite=Strict` keeps the cookie from other
+/// sites, but not from other ports and names of this one, and no cookie rule keeps back a password
+/// that the browser remembers.
 pub fn is_from_another_site(headers: &HeaderMap) -> bool {
     let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     !matches!(from, None | Some(b"same-origin" | b"none"))

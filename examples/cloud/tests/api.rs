@@ -1,4 +1,5 @@
-//! The cloud example's JSON API: what its OpenAPI file says, and what happens to an app password after it was made.
+//! The cloud example's JSON API: what its OpenAPI file says, and what happens to an app password
+//! after it was made.
 
 mod common;
 
@@ -373,7 +374,8 @@ fn every_example_fits_its_schema_and_every_example_of_a_request_works() {
     assert_eq!(sent, 8);
 }
 
-/// A schema that an answer is held against hides nothing: each of its fields must be there, and no other may.
+/// A schema that an answer is held against hides nothing: each of its fields must be there, and no
+/// other may.
 #[test]
 fn every_field_of_an_answer_is_documented_as_always_there() {
     let schemas = &contract::document()["components"]["schemas"];
@@ -390,7 +392,8 @@ fn every_field_of_an_answer_is_documented_as_always_there() {
     assert_eq!(shown, schemas["AppPassword"]["properties"]);
 }
 
-/// Goes through each operation in each way that the file has for it. That nothing else comes is checked with each answer.
+/// Goes through each operation in each way that the file has for it. That nothing else comes is
+/// checked with each answer.
 #[test]
 fn every_documented_status_is_answered() {
     let data = folder();

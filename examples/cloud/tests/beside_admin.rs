@@ -1,4 +1,5 @@
-//! The operator's tool beside the cloud: what it issues enters at once, what it revokes is out at once.
+//! The operator's tool beside the cloud: what it issues enters at once, what it revokes is out at
+//! once.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! Real WebDAV clients against the cloud example: litmus, rclone, curl; Basic and Bearer; before and after a restart.
+//! Real WebDAV clients against the cloud example: litmus, rclone, curl; Basic and Bearer; before
+//! and after a restart.
 
 mod common;
 

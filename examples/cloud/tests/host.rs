@@ -303,7 +303,8 @@ fn a_token_may_do_what_its_scopes_say_by_what_the_method_does() {
     let (_, write) = cloud.create(ALICE, r#"{"label": "write", "scopes": ["files:write"]}"#);
     let ask = |token: &str, method: &str, path: &str| {
         let to = format!("Destination: {}", cloud.url("/dav/copy"));
-        let lock = "<?xml version='1.0'?><lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>";
+        let lock = "<?xml version='1.0'?><lockinfo xmlns='DAV:'><lockscope><exclusive/>\
+                    </lockscope><locktype><write/></locktype></lockinfo>";
         let body = if method == "LOCK" {
             lock
         } else if method == "PUT" {

@@ -45,7 +45,8 @@ fn listed(cloud: &Cloud) -> Vec<Value> {
 }
 
 fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {
-    let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = current_database() \
+                   AND wait_event_type = 'Lock'";
     RUNTIME
         .block_on(async { shared.database.raw().await.query_one(waiting, &[]).await })
         .unwrap()
@@ -112,7 +113,8 @@ fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     assert!(listed(&here)[0]["last_used_at"].is_string());
 }
 
-/// The look at the one that stays, and the end of the others, are two acts: what came between them is said.
+/// The look at the one that stays, and the end of the others, are two acts: what came between them
+/// is said.
 #[test]
 fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
     let Some(server) = Server::shared() else { return };

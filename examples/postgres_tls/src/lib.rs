@@ -1,4 +1,5 @@
-//! The host's pool with TLS, for `PostgresStore`: with rustls, and so that nobody in between can talk it out of that.
+//! The host's pool with TLS, for `PostgresStore`: with rustls, and so that nobody in between can
+//! talk it out of that.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,18 +15,21 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A pool of connections to the primary server, each through TLS whatever the URL says, and only to a server with a certificate for
-/// the host's name in the URL from one of the authorities in this PEM file: libpq's `sslmode=verify-full`. Nothing is connected yet.
+/// A pool of connections to the primary server, each through TLS whatever the URL says, and only to
+/// a server with a certificate for the host's name in the URL from one of the authorities in this
+/// PEM file: libpq's `sslmode=verify-full`. Nothing is connected yet.
 ///
-/// Where the URL names several hosts (`host=n1,n2`), the driver tries one after the other. Each has two seconds to answer, so that one
-/// that is switched off doesn't take up the time in which the promoted one would be found.
+/// Where the URL names several hosts (`host=n1,n2`), the driver tries one after the other. Each has
+/// two seconds to answer, so that one that is switched off doesn't take up the time in which the
+/// promoted one would be found.
 ///
 /// # Errors
 /// For a URL that is none, and a file that can't be read or has no authority in it.
 pub fn pool(url: &str, authorities: &Path) -> Result<Pool, Box<dyn Error>> {
     let mut config: Config = url.parse()?;
     config
-        // Left at `prefer`, the driver goes on in the clear where the server, or somebody in between, says that it has no TLS.
+        // Left at `prefer`, the driver goes on in the clear where the server, or somebody in
+        // between, says that it has no TLS.
         .ssl_mode(SslMode::Require)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .tcp_user_timeout(PATIENCE)

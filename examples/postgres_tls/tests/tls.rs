@@ -24,7 +24,10 @@ struct Authority {
 impl Authority {
     fn make(name: &str) -> Authority {
         let authority = Authority { folder: tempfile::tempdir().unwrap() };
-        authority.openssl(&format!("req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 -subj /CN={name} -keyout ca.key -out ca.pem"));
+        authority.openssl(&format!(
+            "req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2 \
+             -subj /CN={name} -keyout ca.key -out ca.pem"
+        ));
         authority
     }
 
@@ -35,8 +38,14 @@ impl Authority {
     /// A key and a certificate for `localhost`, and no other name, where a server looks for them.
     fn certify(&self, data: &Path) {
         fs::write(self.folder.path().join("names"), "subjectAltName=DNS:localhost").unwrap();
-        self.openssl("req -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=server -keyout server.key -out server.csr");
-        self.openssl("x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile names -out server.crt");
+        self.openssl(
+            "req -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -subj /CN=server \
+             -keyout server.key -out server.csr",
+        );
+        self.openssl(
+            "x509 -req -days 2 -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
+             -extfile names -out server.crt",
+        );
         let its = fs::metadata(data).unwrap();
         for file in ["server.key", "server.crt"] {
             fs::copy(self.folder.path().join(file), data.join(file)).unwrap();
@@ -52,7 +61,8 @@ impl Authority {
     }
 }
 
-/// Whether there is a program to make certificates with. If not, that is said loudly, and fails in CI.
+/// Whether there is a program to make certificates with. If not, that is said loudly, and fails in
+/// CI.
 fn has_openssl() -> bool {
     let has = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
     if !has {
@@ -145,7 +155,8 @@ fn a_server_without_tls_is_refused_whatever_the_url_says() {
     });
 }
 
-/// Of the machine that is off there is no answer at all: a listener whose queue is full drops whatever else knocks.
+/// Of the machine that is off there is no answer at all: a listener whose queue is full drops
+/// whatever else knocks.
 #[test]
 fn the_second_server_is_tried_where_the_first_is_switched_off() {
     RUNTIME.block_on(async {

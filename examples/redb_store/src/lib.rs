@@ -174,7 +174,8 @@ impl<'t> Writable<'t> {
         Ok(Tables { rows: transaction.open_table(ROWS)?, owners: transaction.open_table(OWNERS)? })
     }
 
-    /// Decides about the rows of a row's owner. The engine hands in no damaged row, so there is one.
+    /// Decides about the rows of a row's owner. The engine hands in no damaged row, so there is
+    /// one.
     fn decide<A>(
         &mut self,
         row: &Row,

@@ -1,4 +1,5 @@
-//! A [`Policy`] in a TOML file, which a host and its operator's tool obey alike. `cloud/policy.toml` shows every key.
+//! A [`Policy`] in a TOML file, which a host and its operator's tool obey alike.
+//! `cloud/policy.toml` shows every key.
 
 pub mod period;
 
@@ -22,7 +23,8 @@ pub struct PolicyFile {
 const MAX_BYTES: u64 = 64 * 1024;
 
 impl PolicyFile {
-    /// Reads a file. What is wrong is said with the file's name, and with the line where it is one line's fault.
+    /// Reads a file. What is wrong is said with the file's name, and with the line where it is one
+    /// line's fault.
     pub fn read(path: &Path) -> Result<PolicyFile, String> {
         let refused = |why: &dyn Display| format!("the policy file {}: {why}", path.display());
         let mut text = String::new();

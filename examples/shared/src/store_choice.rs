@@ -1,4 +1,5 @@
-//! Which store, as an operator writes it: the one place where `cloud` and `admin` choose. Another store is another line in each `match`.
+//! Which store, as an operator writes it: the one place where `cloud` and `admin` choose. Another
+//! store is another line in each `match`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub enum StoreChoice {
     Postgres(Box<Config>),
 }
 
-/// Where the store may be named, too. Other users of the machine don't see it there, so its URL may hold a password.
+/// Where the store may be named, too. Other users of the machine don't see it there, so its URL may
+/// hold a password.
 pub const VARIABLE: &str = "APP_TOKENS_STORE";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
@@ -53,8 +55,9 @@ impl StoreChoice {
         }
     }
 
-    /// Opens what is there, with the tables that this version knows. A mistyped path or database shall not become an empty store, nor
-    /// somebody else's get tables of ours; and to migrate is the host's, which may be older than this program.
+    /// Opens what is there, with the tables that this version knows. A mistyped path or database
+    /// shall not become an empty store, nor somebody else's get tables of ours; and to migrate is
+    /// the host's, which may be older than this program.
     pub async fn open_existing(&self, table: &TableName) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) => {
@@ -64,7 +67,11 @@ impl StoreChoice {
             StoreChoice::Postgres(config) => {
                 let pool = pool(config)?;
                 if !has_table(&pool, table).await.map_err(explained)? {
-                    return Err(format!("there is no table {table} in this database: the host makes it, or `admin schema postgres --table {table} | psql DATABASE`").into());
+                    return Err(format!(
+                        "there is no table {table} in this database: the host makes it, \
+                         or `admin schema postgres --table {table} | psql DATABASE`"
+                    )
+                    .into());
                 }
                 opened(PostgresStore::new(pool).with_table(table.clone())).await
             }
@@ -81,16 +88,21 @@ impl StoreChoice {
         }
     }
 
-    /// Without TLS, which this example doesn't have, nothing goes to another machine unless it is asked for in so many words.
+    /// Without TLS, which this example doesn't have, nothing goes to another machine unless it is
+    /// asked for in so many words.
     fn within_reach(self) -> Result<StoreChoice, String> {
         let StoreChoice::Postgres(config) = &self else {
             return Ok(self);
         };
         match config.get_ssl_mode() {
             SslMode::Disable => Ok(self),
-            SslMode::Require => Err("this example has no TLS: write a connector into it in place of NoTls, or use a socket or a tunnel".into()),
+            SslMode::Require => Err("this example has no TLS: write a connector into it in place \
+                                     of NoTls, or use a socket or a tunnel"
+                .into()),
             _ if is_on_this_machine(config) => Ok(self),
-            _ => Err("the server is another machine, and this example has no TLS: use a tunnel, or say sslmode=disable where nobody else can listen".into()),
+            _ => Err("the server is another machine, and this example has no TLS: use a tunnel, \
+                      or say sslmode=disable where nobody else can listen"
+                .into()),
         }
     }
 }
@@ -107,12 +119,16 @@ impl FromStr for StoreChoice {
             Some(("postgres", url)) if !url.is_empty() => url,
             _ => return Err("a store is sqlite:PATH or postgres:URL".into()),
         };
-        // What the driver says would quote a part of the URL. Without a host it would say so when it connects.
+        // What the driver says would quote a part of the URL. Without a host it would say so when
+        // it connects.
         let config = url
             .parse::<Config>()
             .ok()
             .filter(|config| !config.get_hosts().is_empty() || !config.get_hostaddrs().is_empty());
-        let config = config.ok_or("not a URL that PostgreSQL's driver knows: postgres://user@host/database, or host=... dbname=...")?;
+        let config = config.ok_or(
+            "not a URL that PostgreSQL's driver knows: postgres://user@host/database, \
+             or host=... dbname=...",
+        )?;
         Ok(StoreChoice::Postgres(Box::new(config)))
     }
 }
@@ -135,7 +151,8 @@ fn options_of(table: &TableName) -> SqliteOptions {
     SqliteOptions::new().with_table(table.clone())
 }
 
-/// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that waits for nobody and writes nothing.
+/// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that
+/// waits for nobody and writes nothing.
 fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
     if !path.try_exists()? {
         return Err(format!("there is no file {}: the host makes it", path.display()).into());
@@ -145,7 +162,8 @@ fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Erro
     connection.execute_batch("BEGIN DEFERRED")?;
     match SqliteTransaction::begin_with(&mut connection, &options_of(table)) {
         Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
-            "{0} has no table {table}, or one of an older version: the host makes and migrates it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
+            "{0} has no table {table}, or one of an older version: the host makes and migrates \
+             it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
             path.display()
         )
         .into()),
@@ -158,7 +176,8 @@ async fn has_table(pool: &Pool, table: &TableName) -> Result<bool, PoolError> {
     Ok(pool.get().await?.query_one(&*there, &[]).await?.try_get(0)?)
 }
 
-/// With what the driver keeps as the error's source: why there is no connection, or what the server said.
+/// With what the driver keeps as the error's source: why there is no connection, or what the server
+/// said.
 fn explained(error: PoolError) -> String {
     let PoolError::Backend(error) = error else {
         return format!("PostgreSQL: {error}");
@@ -199,7 +218,8 @@ fn pool(config: &Config) -> Result<Pool, Error> {
         config.options("-c lock_timeout=5s -c statement_timeout=10s");
     }
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    // Where the server is another machine: a connector of tokio-postgres-rustls or postgres-native-tls here.
+    // Where the server is another machine: a connector of tokio-postgres-rustls or
+    // postgres-native-tls here.
     Ok(Pool::builder(Manager::from_config(config, NoTls, fast))
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(patience))

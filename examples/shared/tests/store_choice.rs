@@ -1,4 +1,5 @@
-//! How `cloud` and `admin` read which store an operator means: what would tell a secret to others is refused.
+//! How `cloud` and `admin` read which store an operator means: what would tell a secret to others
+//! is refused.
 
 use shared::store_choice::StoreChoice;
 

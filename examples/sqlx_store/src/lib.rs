@@ -1,5 +1,6 @@
-//! A whole store over the host's own `sqlx::PgPool`, written from the documentation of [`TokenStore`] and of
-//! [`postgres_sql`](sql): copy it, or write one over another driver in its likeness. `main.rs` has it in use.
+//! A whole store over the host's own `sqlx::PgPool`, written from the documentation of
+//! [`TokenStore`] and of [`postgres_sql`](sql): copy it, or write one over another driver in its
+//! likeness. `main.rs` has it in use.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -25,8 +26,9 @@ pub enum SqlxStore<'t> {
 }
 
 impl<'t> SqlxStore<'t> {
-    /// The same tables within a transaction of the host's, for `TokenAuthority::in_transaction`: roll it back if a call fails or is
-    /// given up. Any level but READ COMMITTED is an error: its statements would see the past.
+    /// The same tables within a transaction of the host's, for `TokenAuthority::in_transaction`:
+    /// roll it back if a call fails or is given up. Any level but READ COMMITTED is an error: its
+    /// statements would see the past.
     pub async fn within(transaction: &'t mut Transaction<'_, Postgres>) -> sqlx::Result<Self> {
         let level = sqlx::query_scalar::<_, String>("SHOW transaction_isolation");
         let level = level.fetch_one(&mut **transaction).await?;
@@ -56,7 +58,8 @@ macro_rules! bind {
     ($query:expr => $($value:expr),+) => { $query$(.bind($value))+ };
 }
 
-/// Does a call, in a transaction of its own or in the host's, and answers it. After a deadlock its own is tried again.
+/// Does a call, in a transaction of its own or in the host's, and answers it. After a deadlock its
+/// own is tried again.
 macro_rules! change {
     ($store:ident, |$on:ident| $work:expr) => {{
         let pool = match $store {
@@ -69,7 +72,8 @@ macro_rules! change {
         };
         let mut tries = 20;
         loop {
-            // On a task of its own: sqlx 0.8 loses sight of a BEGIN that is given up, and goes on in its transaction.
+            // On a task of its own: sqlx 0.8 loses sight of a BEGIN that is given up, and goes on
+            // in its transaction.
             let (pool, begin) = (pool.clone(), "BEGIN ISOLATION LEVEL READ COMMITTED");
             let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
             // Rolls back when it is dropped.
@@ -80,7 +84,9 @@ macro_rules! change {
             match answer {
                 Ok(answer) => match own.commit().await {
                     Ok(()) => return Ok(answer),
-                    Err(error) if refusal(&error).is_some() => return Err(StoreError::not_done(error)),
+                    Err(error) if refusal(&error).is_some() => {
+                        return Err(StoreError::not_done(error));
+                    }
                     Err(error) => return Err(StoreError::unknown(error)),
                 },
                 Err(error) if tries > 0 && matches!(refusal(&error), Some("40P01" | "40001")) => {}
@@ -288,13 +294,13 @@ async fn conflicts(
     let LiveAt { now, used_after } = live;
     let believed_until = now.saturating_add(CLOCK_TOLERANCE).as_unix();
     let (owner, label) = (new.owner.as_deref(), new.label.as_deref());
-    let query = bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family, now.as_unix(), label,
-        used_after.map(Timestamp::as_unix), believed_until);
+    let query = bind!(sqlx::query_as(sql::INSERT_CONFLICTS) => new.id, owner, new.family,
+        now.as_unix(), label, used_after.map(Timestamp::as_unix), believed_until);
     query.fetch_one(on).await
 }
 
-/// Repeats a statement while another transaction is in between. It answers how many rows it changed, how many it found, and perhaps
-/// whether they hold what was written.
+/// Repeats a statement while another transaction is in between. It answers how many rows it
+/// changed, how many it found, and perhaps whether they hold what was written.
 async fn repeat<'q>(
     on: &mut PgConnection,
     limit: Option<i64>,
@@ -329,13 +335,16 @@ fn obstructed() -> Error {
     Error::Protocol("a trigger, a rule or row-level security is in the way".into())
 }
 
-/// Whether the id was free. Where nothing else has it and the row isn't there, a trigger kept it out.
+/// Whether the id was free. Where nothing else has it and the row isn't there, a trigger kept it
+/// out.
 async fn insert_row(c: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<bool> {
-    let query = bind!(sqlx::query(sql::INSERT) => c.id, c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
+    let query = bind!(sqlx::query(sql::INSERT) => c.id,
+        c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
         c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
         c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from,
         c.key_id, c.seal.as_deref(), c.revision, c.revoked_at, c.revoked_reason.as_deref(),
-        c.revoked_by.as_deref(), c.last_used_at, c.last_used_address.as_deref(), c.last_used_client.as_deref());
+        c.revoked_by.as_deref(), c.last_used_at, c.last_used_address.as_deref(),
+        c.last_used_client.as_deref());
     let holds = query.fetch_optional(&mut *on).await?.map(|row| row.try_get(0)).transpose()?;
     let is_taken = sqlx::query(sql::FIND).bind(c.id).fetch_optional(on).await?.is_some();
     if holds.unwrap_or(is_taken) { Ok(holds.is_some()) } else { Err(obstructed()) }
@@ -369,10 +378,13 @@ async fn write(form: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<()>
     changes(query, on).await
 }
 
-/// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not prepared, so that it is planned for them.
+/// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not
+/// prepared, so that it is planned for them.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
-    bind!(sqlx::query(sql).persistent(false) => let FilterColumns { id, owner, family, except_family, key_id, except_key_ids,
-        revoked, superseded, expires_before, expires_from, created_before, last_used_before } = FilterColumns::of(filter))
+    bind!(sqlx::query(sql).persistent(false) => let FilterColumns {
+        id, owner, family, except_family, key_id, except_key_ids, revoked, superseded,
+        expires_before, expires_from, created_before, last_used_before
+    } = FilterColumns::of(filter))
 }
 
 fn revoking<'q>(query: Query<'q>, Revocation { at, reason, by }: &'q Revocation) -> Query<'q> {

@@ -1,4 +1,5 @@
-//! The store in use: a token, and a user who comes into being together with his first token, or not at all.
+//! The store in use: a token, and a user who comes into being together with his first token, or not
+//! at all.
 //!
 //! `DATABASE_URL=postgres://… cargo run -p sqlx-store -- acme.key`
 

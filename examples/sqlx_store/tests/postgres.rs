@@ -105,7 +105,8 @@ fn stopping(when: &str, state: &str) -> String {
 fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
-        let former = "INSERT INTO app_tokens_owners SELECT 'former ' || n FROM generate_series(1, 10010) AS n";
+        let former = "INSERT INTO app_tokens_owners SELECT 'former ' || n \
+                      FROM generate_series(1, 10010) AS n";
         sql(&pool, former).await;
         let now = Timestamp::MAX;
         let dead = Purge::Dead(PurgeCutoff { ended_by: now, unused_since: None, now });
@@ -136,13 +137,22 @@ fn a_transaction_that_would_see_the_past_is_refused() {
 fn read_committed_is_asked_for() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
-        sql(&pool, "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database()); END $$").await;
+        sql(
+            &pool,
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET \
+             default_transaction_isolation = serializable', current_database()); END $$",
+        )
+        .await;
         pool.close().await;
         drop(store);
         let level = "current_setting('transaction_isolation') <> 'read committed'";
         let pool = PgPool::connect_with((*pool.connect_options()).clone()).await.unwrap();
         sql(&pool, &stopping(level, "P0001")).await;
-        sql(&pool, "CREATE TRIGGER stop BEFORE INSERT ON app_tokens FOR EACH ROW EXECUTE FUNCTION stop()").await;
+        sql(
+            &pool,
+            "CREATE TRIGGER stop BEFORE INSERT ON app_tokens FOR EACH ROW EXECUTE FUNCTION stop()",
+        )
+        .await;
         let store = SqlxStore::Pool(pool.clone());
         assert_eq!(store.insert(&creation(parts(1))).await.unwrap(), Inserted::Done);
     });
@@ -171,7 +181,8 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
     });
 }
 
-/// A connection that still is in the transaction of a call that nobody waits for would take the host's next statement into it.
+/// A connection that still is in the transaction of a call that nobody waits for would take the
+/// host's next statement into it.
 #[test]
 fn a_call_that_is_given_up_leaves_no_transaction_open() {
     RUNTIME.block_on(async {
@@ -189,7 +200,8 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
                 pool.acquire().await.unwrap();
             }
         }
-        // Each connection says for itself whether it is in a transaction: only then do two statements begin at one time.
+        // Each connection says for itself whether it is in a transaction: only then do two
+        // statements begin at one time.
         let mut connections = Vec::new();
         for _ in 0..16 {
             let mut connection = pool.acquire().await.unwrap();
@@ -239,7 +251,12 @@ fn a_deadlock_is_tried_again_and_another_error_is_not() {
             // A sequence doesn't go back with the transaction.
             sql(&pool, "CREATE SEQUENCE tries").await;
             sql(&pool, &stopping("nextval('tries') < 4", state)).await;
-            sql(&pool, "CREATE TRIGGER stop BEFORE INSERT ON app_tokens FOR EACH ROW EXECUTE FUNCTION stop()").await;
+            sql(
+                &pool,
+                "CREATE TRIGGER stop BEFORE INSERT ON app_tokens FOR EACH ROW \
+                 EXECUTE FUNCTION stop()",
+            )
+            .await;
             let answer = store.insert(&creation(parts(1))).await;
             let tries = sqlx::query_scalar::<_, i64>("SELECT last_value FROM tries");
             let tries = tries.fetch_one(&pool).await.unwrap();
@@ -257,7 +274,12 @@ fn a_commit_that_the_server_refuses_is_not_done() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         sql(&pool, &stopping("TRUE", "P0001")).await;
-        sql(&pool, "CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON app_tokens DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stop()").await;
+        sql(
+            &pool,
+            "CREATE CONSTRAINT TRIGGER stop AFTER INSERT ON app_tokens DEFERRABLE \
+             INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION stop()",
+        )
+        .await;
         let error = store.insert(&creation(parts(1))).await.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
         assert!(store.find(id(1)).await.unwrap().is_none());
@@ -266,7 +288,8 @@ fn a_commit_that_the_server_refuses_is_not_done() {
     });
 }
 
-/// Cut at each of its round trips, from the connection's first to COMMIT, before the server heard it and after.
+/// Cut at each of its round trips, from the connection's first to COMMIT, before the server heard
+/// it and after.
 #[test]
 fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     RUNTIME.block_on(async {

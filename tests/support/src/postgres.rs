@@ -1,4 +1,5 @@
-//! A real PostgreSQL server for the tests of one file, on loopback and a unix socket in a folder of its own.
+//! A real PostgreSQL server for the tests of one file, on loopback and a unix socket in a folder of
+//! its own.
 
 use std::fs;
 use std::io::Write as _;
@@ -36,13 +37,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// The one server of this test file. `None` where PostgreSQL is not installed, which is said loudly, and fails in CI.
+    /// The one server of this test file. `None` where PostgreSQL is not installed, which is said
+    /// loudly, and fails in CI.
     pub fn shared() -> Option<&'static Server> {
         static SERVER: OnceLock<Option<Server>> = OnceLock::new();
         SERVER.get_or_init(Server::start).as_ref()
     }
 
-    /// The same, in a file in which no test can do without: the process ends where PostgreSQL is not installed.
+    /// The same, in a file in which no test can do without: the process ends where PostgreSQL is
+    /// not installed.
     pub fn needed() -> &'static Server {
         Server::shared().unwrap_or_else(|| std::process::exit(0))
     }
@@ -72,7 +75,8 @@ impl Server {
     fn without_data(settings: &'static str) -> Option<Server> {
         let Some(programs) = programs() else {
             // Past the test's captured output.
-            let loudly = "\nSKIPPED: every test with PostgreSQL, as initdb is not installed (apt-get install postgresql)\n";
+            let loudly = "\nSKIPPED: every test with PostgreSQL, \
+                          as initdb is not installed (apt-get install postgresql)\n";
             std::io::stderr().write_all(loudly.as_bytes()).unwrap();
             assert!(std::env::var_os("CI").is_none(), "{loudly}");
             return None;
@@ -112,7 +116,8 @@ impl Server {
 
     fn try_up(&self) -> bool {
         let options = format!(
-            "-p {} -k {} -c listen_addresses=127.0.0.1 {} -c max_connections=300 -c shared_buffers=32MB -c log_line_prefix=%d:",
+            "-p {} -k {} -c listen_addresses=127.0.0.1 {} -c max_connections=300 \
+             -c shared_buffers=32MB -c log_line_prefix=%d:",
             self.port,
             self.directory.display(),
             self.settings
@@ -227,7 +232,8 @@ impl Database<'_> {
         store
     }
 
-    /// What the server's log says about this database from the first line that has this text; empty without one.
+    /// What the server's log says about this database from the first line that has this text; empty
+    /// without one.
     pub fn log_from(&self, text: &str) -> String {
         let log = fs::read_to_string(self.server.directory.join("log")).unwrap();
         let prefix = format!("{}:", self.name);
@@ -238,7 +244,8 @@ impl Database<'_> {
     /// Waits until no transaction is open, also of clients that are gone.
     pub async fn is_quiet(&self) {
         let raw = self.raw().await;
-        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
+        let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                    AND pid <> pg_backend_pid() AND xact_start IS NOT NULL";
         while raw.query_one(open, &[]).await.unwrap().get::<_, i64>(0) > 0 {
             tokio::task::yield_now().await;
         }

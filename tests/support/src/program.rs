@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether a program is there that a test needs. Without it the test is skipped, loudly; under `CI=true` it fails.
+/// Whether a program is there that a test needs. Without it the test is skipped, loudly; under
+/// `CI=true` it fails.
 pub fn has(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;

@@ -1,4 +1,5 @@
-//! A way to the server that counts round trips and can be cut, before or after the server has heard.
+//! A way to the server that counts round trips and can be cut, before or after the server has
+//! heard.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +22,8 @@ struct State {
     cut: Mutex<Option<Cut>>,
 }
 
-/// Where the way is cut, once: after so many round trips more, the server having heard the next one and answered it, or not.
+/// Where the way is cut, once: after so many round trips more, the server having heard the next one
+/// and answered it, or not.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
     pub after: u64,

@@ -98,7 +98,8 @@ impl Host {
         tokens.block_on(tokens.flush_usage()).unwrap();
     }
 
-    /// So many rows more, each a line of its own, which differ from this one in their ids only: good enough to be listed.
+    /// So many rows more, each a line of its own, which differ from this one in their ids only:
+    /// good enough to be listed.
     #[track_caller]
     pub fn copy_row(&self, id: TokenId, count: usize) {
         let database = rusqlite::Connection::open(self.path("tokens.db")).unwrap();
@@ -179,7 +180,8 @@ impl Host {
         self.run(command, typed.as_bytes())
     }
 
-    /// Runs it to its end. Whatever it does, it doesn't panic, and says no secret that the host knows.
+    /// Runs it to its end. Whatever it does, it doesn't panic, and says no secret that the host
+    /// knows.
     #[track_caller]
     pub fn run(&self, mut command: Command, input: &[u8]) -> Ran {
         let mut process = command.spawn().unwrap();

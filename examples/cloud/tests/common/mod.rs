@@ -88,7 +88,8 @@ impl Cloud {
         Answer::parse(&String::from_utf8_lossy(&answer))
     }
 
-    /// The JSON API with an account's main password. Whatever it answers is as its OpenAPI file says.
+    /// The JSON API with an account's main password. Whatever it answers is as its OpenAPI file
+    /// says.
     #[track_caller]
     pub fn api(&self, account: &str, method: &str, path: &str, body: &str) -> Answer {
         let answer = self.request(method, path, &[&basic(account)], body);

@@ -7,7 +7,8 @@ use app_tokens::record::Expires;
 pub use app_tokens::shapes::{NotAPeriod, Period};
 use app_tokens::{OutOfCalendar, Timestamp};
 
-/// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or so far from now.
+/// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or so far
+/// from now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// This instant.
