@@ -1,7 +1,7 @@
-//! What one `authenticate` costs in memory, beside the primitives that it can't do without.
+//! Measures `authenticate` in memory beside the primitives that it needs.
 //!
-//! `cargo bench --bench authenticate`, with a word to pick lines. `TEN_MILLION=1` measures among
-//! ten million tokens, too (5 GB).
+//! `cargo bench --bench authenticate [WORD…]` prints the lines that hold one of the words, or all.
+//! `TEN_MILLION=1` also measures among ten million tokens, which takes 5 GB of memory.
 
 mod harness;
 
@@ -39,7 +39,7 @@ fn main() {
     beside_a_thread_that_issues(&table);
 }
 
-/// Goes round and round a slice.
+/// Hands out the texts in order, and begins again after the last.
 struct Round<'a> {
     texts: &'a [String],
     next: usize,
@@ -70,7 +70,8 @@ fn reason(authority: &TokenAuthority<impl TokenStore>, text: &str) -> Option<Den
     }
 }
 
-/// What nobody can do without: one digest of the text, one look into a map, one look at the clock.
+/// The least that any check of a token does: one digest of the text, one look-up in a map, one look
+/// at the clock.
 struct Primitives<'a> {
     round: Round<'a>,
     /// By the text's first word, so that nothing is parsed.
@@ -195,7 +196,7 @@ fn two_threads(table: &Table) {
         return;
     }
     let Tokens { authority, texts, .. } = &Tokens::new(10_000, 10);
-    // Each thread has its half, as two clients have their own tokens.
+    // Each thread has one half of the texts, as two clients have tokens of their own.
     let half = |thread: usize| &texts[thread * texts.len() / 2..][..texts.len() / 2];
     let engine = |thread| {
         let mut round = Round::over(half(thread));
@@ -221,7 +222,7 @@ fn two_threads(table: &Table) {
     }
 }
 
-/// What is left of a reader's speed while another thread issues tokens without a pause.
+/// Measures what is left of a reader's speed while another thread issues tokens without a pause.
 fn beside_a_thread_that_issues(table: &Table) {
     let what = "one reader beside a thread that issues without a pause / alone";
     if !table.wants(what) {
@@ -261,7 +262,7 @@ fn beside_a_thread_that_issues(table: &Table) {
     table.line(what, 0.0, 0.0, median(ratios.into_iter()), ToReach::AtLeast(0.5));
 }
 
-/// How many times as many calls two threads make as one.
+/// Returns how many times as many calls two threads make as one.
 fn gain<F: FnMut()>(side: impl Fn(usize) -> F + Sync) -> f64 {
     let calls_per_second = |threads: usize| -> f64 {
         let all_are_there = Barrier::new(threads);
@@ -283,7 +284,7 @@ fn gain<F: FnMut()>(side: impl Fn(usize) -> F + Sync) -> f64 {
     calls_per_second(2) / one
 }
 
-/// A store whose rows came from outside the process: their seals are checked at every look.
+/// A store whose rows come from outside the process: each look-up checks the seal.
 struct Outside(HashMap<TokenId, Row>);
 
 impl Outside {
@@ -293,7 +294,7 @@ impl Outside {
         Outside(records.map(|record| (record.id(), Row::new(record))).collect())
     }
 
-    /// How many bytes the seal of one of the rows covers, realm included.
+    /// Returns how many bytes the seal of a row covers, realm included.
     fn sealed_bytes(&self, realm: &str) -> usize {
         let record = self.0.values().find_map(Row::record).unwrap();
         let scopes = match record.access().granted_scopes() {
@@ -304,9 +305,9 @@ impl Outside {
         };
         let texts = [realm, record.owner().as_str(), record.label().as_str()];
         let texts: usize = texts.iter().map(|text| 4 + text.len()).sum();
-        // Version, key id, id, digest | resources, networks, attributes, issued by
+        // Version, key id, id, digest; then resources, networks, attributes, issued by.
         let before_times = (4 + 4 + 8 + 37) + (1 + 1 + 4 + 1);
-        // Created at, expires, family | successor, derived from
+        // Created at, expires, family; then successor, derived from.
         texts + scopes + before_times + (8 + 9 + 8) + (1 + 1)
     }
 }

@@ -1,5 +1,5 @@
-//! How many bytes a million tokens take in memory, each with a label, one scope and its place in
-//! its owner's list.
+//! Measures how many bytes a million tokens take in memory. Each has a label, one scope and a place
+//! in its owner's list.
 //!
 //! `cargo bench --bench memory`
 
@@ -19,32 +19,35 @@ use harness::ready;
 const COUNT: usize = 1_000_000;
 const TO_REACH: f64 = 300.0;
 
-/// Bytes asked for and not given back; and with what malloc of the GNU C library adds to each
-/// piece.
+/// Bytes that are allocated, as they were asked for.
 static ASKED_FOR: AtomicUsize = AtomicUsize::new(0);
+/// The same bytes, with what malloc of the GNU C library adds to each allocation.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counting.
+/// The system's allocator, with a count of its bytes.
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ASKED_FOR.fetch_add(layout.size(), Ordering::Relaxed);
         TAKEN.fetch_add(taken(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
         ASKED_FOR.fetch_sub(layout.size(), Ordering::Relaxed);
         TAKEN.fetch_sub(taken(layout), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.dealloc(place, layout) }
     }
 }
 
-/// Eight bytes more than asked for, in steps of 16, and 32 at least.
+/// Returns what malloc takes for an allocation: eight bytes more than asked for, rounded up to 16,
+/// at least 32.
 fn taken(layout: Layout) -> usize {
     (layout.size() + 8).next_multiple_of(16).max(32)
 }

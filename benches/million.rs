@@ -1,7 +1,9 @@
-//! A million tokens in an SQLite file, and in a PostgreSQL server on the same machine: what grows
-//! with them and what doesn't. Takes some ten minutes: `cargo bench --bench million`; or with
-//! fewer, `TOKENS=100000 cargo bench --bench million`, or in one of both, `STORE=postgres cargo
-//! bench --bench million`. Without PostgreSQL it says so.
+//! Measures a million tokens in an SQLite file, and in a PostgreSQL server on the same machine:
+//! what grows with them and what doesn't.
+//!
+//! `cargo bench --bench million` takes some ten minutes, and skips PostgreSQL with a message if it
+//! is not installed. `TOKENS=100000` in the environment takes fewer tokens; `STORE=postgres` or
+//! `STORE=sqlite` takes one store only.
 
 mod harness;
 
@@ -22,11 +24,11 @@ const KEYS: [&str; 2] = [
     "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
     "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 ];
-/// One owner has this many beside the others, who have ten each.
+/// How many tokens one owner has; every other owner has ten.
 const OF_ONE: usize = 10_000;
 
 fn main() {
-    // `cargo test --benches` asks for a list; there is nothing to list.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
@@ -46,7 +48,7 @@ fn main() {
     }
 }
 
-/// A store, and how it is filled: that need not wait for the disk.
+/// A store, and a second handle to fill it by, which need not wait for the disk.
 struct Filled<S> {
     store: S,
     filler: S,
@@ -139,7 +141,7 @@ fn fill<S: TokenStore + RuntimeFree>(tokens: &TokenAuthority<S>, count: usize) -
     issue(tokens, count, |number| format!("user-{}", number / 10))
 }
 
-/// By many threads, whose commits go together.
+/// Issues by many threads, so that the store commits many at once.
 fn issue<S: TokenStore + RuntimeFree>(
     tokens: &TokenAuthority<S>,
     count: usize,
@@ -187,9 +189,10 @@ fn authenticates<S: TokenStore + RuntimeFree>(
     }
 }
 
-/// Times a long call once, and says how much more memory it took than there was before.
+/// Times a long call once, and prints how much the process's memory grew at most.
 fn walk(what: &str, call: impl FnOnce() -> u64) {
-    // Resets the highest mark; where there is no such file, nothing is said of memory.
+    // Resets the peak of resident memory. Other systems have no such file; there, no memory is
+    // printed.
     let _not_linux = fs::write("/proc/self/clear_refs", "5");
     let (before, start) = (memory("VmRSS"), Instant::now());
     let rows = call();
@@ -201,7 +204,7 @@ fn walk(what: &str, call: impl FnOnce() -> u64) {
     println!("{what}: {rows} in {:.2} s, {each:.2} us each{grown}", spent.as_secs_f64());
 }
 
-/// In kilobytes.
+/// Reads a line of `/proc/self/status`, in kilobytes.
 fn memory(line: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|found| found.starts_with(line))?;

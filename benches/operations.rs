@@ -1,7 +1,7 @@
-//! What each operation costs, on both stores: `cargo bench --bench operations`
+//! Measures what each operation costs in memory and on SQLite: `cargo bench --bench operations`
 //!
-//! Absolute figures, and so of this machine: each is the median of many calls on a store with
-//! 10,000 tokens. On the SQLite file every change waits for the disk.
+//! The figures depend on the machine. Each is the median of many calls on a store with 10,000
+//! tokens. On the SQLite file every change waits for the disk.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const KEYS: [&str; 2] = [
 ];
 
 fn main() {
-    // `cargo test --benches` asks for a list; there is nothing to list.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
@@ -48,7 +48,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     let tokens = &authority;
     let operator = &Operator::new("bench").unwrap();
     let new = |n: usize| NewToken::new(format!("owner {}", n / 10), "Label", Access::full());
-    // One owner has ten: the limit of a hundred is never near.
+    // Ten tokens for each owner, so that the limit of a hundred is never near.
     let texts: Vec<String> = (0..TOKENS)
         .map(|n| String::from(tokens.block_on(tokens.issue(new(n))).unwrap().expose_secret()))
         .collect();
@@ -59,8 +59,8 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         good.require(Requirement::ANY_VALID_TOKEN).unwrap()
     };
 
-    // Each operation that ends tokens has its own thousand, from the fourth on; the others share
-    // the first three.
+    // Each operation that ends tokens has a thousand of its own, from the fourth thousand on. The
+    // other operations share the first three.
     let mut lines = Vec::new();
     let mut line = |what, calls, call: &mut dyn FnMut(usize)| {
         lines.push((what, median(calls, call)));
@@ -139,7 +139,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
     });
 
-    // Long calls, once: what they take for each row.
+    // Long calls are timed once, divided by the rows that they changed.
     let mut each = |what, call: &mut dyn FnMut() -> u64| {
         let start = Instant::now();
         let rows = call();

@@ -1,8 +1,8 @@
-//! What one `authenticate` costs over a PostgreSQL server on the same machine, beside the same
-//! prepared select; and what a durable change costs. The server waits for the disk (`fsync`).
+//! Measures `authenticate` over a PostgreSQL server on the same machine beside the same prepared
+//! select, and what a durable change costs. The server waits for the disk (`fsync`).
 //!
-//! `cargo bench --bench postgres`, with a word to pick lines. It starts a server of its own;
-//! without PostgreSQL it says so and ends.
+//! `cargo bench --bench postgres [WORD…]` prints the lines that hold one of the words, or all. It
+//! starts a server of its own. If PostgreSQL is not installed, it says so and ends.
 
 mod harness;
 
@@ -27,7 +27,7 @@ const COUNT: usize = 10_000;
 fn main() {
     let Some(server) = Server::start_durable() else { return };
     let database = RUNTIME.block_on(server.database());
-    // The connections live on the thread that waits for them: no hand-over between threads is
+    // The connections live on the thread that waits for them, so no hand-over between threads is
     // measured.
     let here = Builder::new_current_thread().enable_all().build().unwrap();
     let (pool, alone) = (database.pool(), here.block_on(connect(&database.config())));
@@ -68,7 +68,7 @@ fn main() {
     last_uses(&table, &here, &tokens, &texts);
 }
 
-/// Rows written anew, as a reseal does, and the list of an owner beside a look-up of one row.
+/// Measures the list of an owner beside a look-up of one row, and rewriting rows as a reseal does.
 fn lists_and_replaces(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>) {
     let what = "list of an owner's 157 / find of one row";
     let mine = Filter::of_owner(&Owner::new("user-7").unwrap());
@@ -106,7 +106,7 @@ fn replacing(row: app_tokens::store::Row) -> Replace {
     Replace { row, live, unique_label: false, revokes_derived: None }
 }
 
-/// The server lets commits that wait at the same time go together.
+/// Measures durable issues one by one and at once: the server commits those that wait together.
 fn issues(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>) {
     let what = "durable issue, 64 tasks at once / one, each";
     if !table.wants(what) {
@@ -134,7 +134,7 @@ fn issues(table: &Table, here: &Runtime, tokens: &TokenAuthority<PostgresStore>)
     table.line(what, many, one, many / one, ToReach::Told);
 }
 
-/// These wait for a disk, so each is done a few times only.
+/// Measures writes of last uses. Each waits for a disk, so it is done a few times only.
 fn last_uses(
     table: &Table,
     here: &Runtime,

@@ -1,8 +1,8 @@
-//! What one `authenticate` costs over an SQLite file, beside a bare select of the same row; and
-//! what a durable change costs.
+//! Measures `authenticate` over an SQLite file beside a bare select of the same row, and what a
+//! durable change costs.
 //!
-//! `cargo bench --bench sqlite`, with a word to pick lines. The file lies in the system's temporary
-//! directory (`TMPDIR`).
+//! `cargo bench --bench sqlite [WORD…]` prints the lines that hold one of the words, or all. The
+//! file lies in the system's temporary directory (`TMPDIR`).
 
 mod harness;
 
@@ -63,7 +63,7 @@ fn main() {
     durable_changes(&table, &tokens, &texts);
 }
 
-/// These wait for a disk, so each is done a few times only.
+/// Measures durable changes. Each waits for a disk, so it is done a few times only.
 fn durable_changes(table: &Table, tokens: &TokenAuthority<SqliteStore>, texts: &[String]) {
     for (threads, goal) in
         [(4, ToReach::Told), (16, ToReach::Told), (64, ToReach::AtMost(0.15)), (256, ToReach::Told)]
@@ -127,7 +127,7 @@ fn replacements(store: &SqliteStore) -> Vec<Replace> {
     rows.into_iter().map(replace).collect()
 }
 
-/// Waits for a change, which the store's own thread makes.
+/// Waits for a change, which a thread of the store makes.
 fn wait<F: Future>(change: F) -> F::Output {
     Builder::new_current_thread().build().unwrap().block_on(change)
 }

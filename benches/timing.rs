@@ -1,7 +1,9 @@
-//! Whether time tells where two digests differ, or why a token is denied: Welch's t-test between
-//! two classes of input in random order, as dudect does it (<https://eprint.iacr.org/2016/1123>).
-//! Beyond 4.5 the two are told apart. The first line compares byte by byte up to the first that
-//! differs, and must be found out; else this machine is too busy to say anything.
+//! Tests whether the time of a call reveals where two digests differ, or why a token is denied.
+//!
+//! Runs Welch's t-test between two classes of input in random order, as dudect does
+//! (<https://eprint.iacr.org/2016/1123>). If |t| is above 4.5, the classes can be told apart. The
+//! first line is a control: it compares byte by byte and stops at the first difference. If its t
+//! stays below 4.5, the machine is too busy for the other lines to mean anything.
 //!
 //! `cargo bench --bench timing`
 
@@ -14,14 +16,15 @@ use app_tokens::{Access, Digest, NewToken, Operator, Reason};
 use harness::fixture::Tokens;
 use harness::{mix, ready};
 
-/// How many samples both classes have together, and how many calls one sample is.
+/// How many samples both classes have together.
 const SAMPLES: usize = 400_000;
+/// How many calls one sample takes.
 const CALLS: u32 = 32;
-/// Of each class the slowest are left out: they tell of interrupts.
+/// The share of samples that is kept: interrupts cause the slowest ones.
 const KEPT: f64 = 0.9;
 
 fn main() {
-    // `cargo test --benches` asks for a list; there is nothing to list.
+    // `cargo test --benches` asks for a list of tests; there is none.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }

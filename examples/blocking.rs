@@ -1,4 +1,4 @@
-//! The same life from a plain `fn main`, on SQLite, and again after a restart: `cargo run --example
+//! A token's life from a plain `fn main`, on SQLite, across a restart: `cargo run --example
 //! blocking`
 
 use app_tokens::store::{Filter, Page, SqliteStore};

@@ -1,4 +1,4 @@
-//! App tokens in front of plain hyper: what a host on actix, poem or its own server writes, too.
+//! App tokens in front of plain hyper. A host on actix, poem or its own server writes the same.
 //!
 //! `cargo run --example hyper`, then copy a line that it prints.
 
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 
 type Known = fn(&str) -> bool;
 
-/// What needs a token: one function from headers to a text or a refusal.
+/// Answers those who have a token: one function from headers to a text or a refusal.
 async fn greet(
     login: &Login<MemoryStore, NamesAreOwners<Known>>,
     headers: &HeaderMap,
@@ -32,7 +32,7 @@ async fn greet(
     Ok(format!("Hello, {}, from {}.\n", caller.owner(), caller.label()))
 }
 
-/// An answer is plain data: status, headers, body.
+/// Turns an answer, which is plain data, into a response: status, headers, body.
 fn response(answer: Answer) -> Response<String> {
     let mut response = Response::new(answer.body);
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or_default();

@@ -27,7 +27,7 @@ use tokio::time::{Duration, timeout};
 const READ: Requirement<'_> = Requirement::one_of(&["files:read", "files:write"]);
 const WRITE: Requirement<'_> = Requirement::one_of(&["files:write"]);
 
-/// The largest upload, and how much of a refused one is read and dropped.
+/// The largest upload, in bytes; and how much of a refused one is read and dropped.
 const MAX_BODY: usize = 1024 * 1024;
 
 type Known = fn(&str) -> bool;
@@ -37,7 +37,7 @@ struct Host {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
-/// Who asks. What a user by password may do, a token may not always do.
+/// Who sent a request. A token may do less than the user may do by password.
 enum User {
     Password(Owner),
     Token(Authenticated),

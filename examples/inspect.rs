@@ -1,9 +1,8 @@
-//! Looks at token texts, one per line of standard input, and says what they are, one JSON object
-//! per line: `echo acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92 | cargo run -q --example
-//! inspect`
+//! Reads token texts, one a line, and prints what each is, one JSON object a line:
+//! `echo acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92 | cargo run -q --example inspect`
 //!
-//! Any well-formed prefix is accepted. The canonical text is the secret: keep what this prints as
-//! carefully as what it reads.
+//! Any well-formed prefix is accepted. The canonical text holds the secret: guard the output as
+//! carefully as the input.
 
 use std::io::{self, BufRead as _, Write as _};
 
@@ -17,7 +16,7 @@ fn main() -> io::Result<()> {
     let mut line = Vec::new();
     while input.read_until(b'\n', &mut line)? > 0 {
         match writeln!(output, "{}", inspect(without_line_end(&line))) {
-            // Whoever reads has seen enough.
+            // The reader has seen enough, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => break,
             written => written?,
         }
@@ -26,7 +25,7 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Only the line's end is cut: white space around a token is for the parser to judge.
+/// Cuts the line's end only. White space around a token is for the parser to judge.
 fn without_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)

@@ -1,4 +1,4 @@
-//! Tokens to measure with: their ids are known, so that wrong tokens can be made for them.
+//! Tokens to measure with. Their ids are known, so that wrong tokens can be made for the same ids.
 
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
@@ -8,8 +8,8 @@ use super::{mix, ready};
 
 pub(crate) const SCOPE: &str = "files:read";
 
-/// An authority over `count` tokens, `per_owner` of each owner, and the texts of some of them,
-/// evenly picked.
+/// An authority over `count` tokens, `per_owner` for each owner, and the texts of some of them,
+/// picked at even steps.
 pub(crate) struct Tokens {
     pub(crate) authority: TokenAuthority<MemoryStore>,
     pub(crate) ring: KeyRing,
@@ -24,8 +24,8 @@ impl Tokens {
         Tokens::with_secrets(count, per_owner, 0)
     }
 
-    /// The ids depend on the order alone, the secrets on `salt`, too: with another salt come wrong
-    /// tokens for the same ids.
+    /// Issues the tokens. The ids depend on the order alone, and the secrets on `salt`, too.
+    /// Another salt makes wrong tokens for the same ids.
     pub(crate) fn with_secrets(count: usize, per_owner: usize, salt: u8) -> Tokens {
         let policy = Policy::new("acme").unwrap().with_no_limit_per_owner();
         let ring = KeyRing::ephemeral().unwrap();
@@ -64,7 +64,8 @@ impl TryRng for Seeded {
         Ok(mix(self.state))
     }
 
-    /// The engine draws id and secret in one call, the id's ten bytes first.
+    /// Changes the secret only: the engine draws id and secret in one call, the id's ten bytes
+    /// first.
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&self.try_next_u64()?.to_le_bytes()[..chunk.len()]);

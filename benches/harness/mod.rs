@@ -1,5 +1,5 @@
-//! Measures something of ours and its floor in turns, in one run, so that what the machine does
-//! meanwhile hits both.
+//! Measures a call of ours and its floor in turns, within one run, so that whatever else the
+//! machine does slows both.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -10,21 +10,22 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-/// How long one turn is at least, and how many turns each side has.
+/// How long one turn takes at least.
 const TURN: Duration = Duration::from_micros(500);
+/// How many turns each side has.
 const TURNS: usize = 301;
 
-/// The ratio that was set as a goal.
+/// The ratio that a line should reach.
 #[derive(Clone, Copy)]
 pub(crate) enum ToReach {
     AtMost(f64),
     AtLeast(f64),
-    /// No goal: the line is there to be read beside others.
+    /// No goal: the line is for comparison.
     Told,
 }
 
-/// The lines of one benchmark, printed as they come. Words on the command line pick the lines that
-/// hold one of them.
+/// Prints the lines of one benchmark. Words on the command line pick the lines that hold one of
+/// them.
 pub(crate) struct Table {
     wanted: Vec<String>,
 }
@@ -50,7 +51,8 @@ impl Table {
         self.wanted.is_empty() || self.wanted.iter().any(|word| what.contains(word.as_str()))
     }
 
-    /// Both sides say how long so many calls took. The ratio is the median over the pairs of turns.
+    /// Measures two sides in turns, and prints the median of the ratios of the pairs. Each side is
+    /// given a number of calls and returns how long they took.
     pub(crate) fn compare(
         &self,
         what: &str,
@@ -64,7 +66,8 @@ impl Table {
         let (our_calls, floor_calls) = (calls_per_turn(&mut ours), calls_per_turn(&mut floor));
         let mut turns = Vec::with_capacity(TURNS);
         for turn in 0..TURNS {
-            // Who begins changes, so that neither always finds the caches as the other left them.
+            // The sides take turns in beginning, so that each finds the caches as the other left
+            // them equally often.
             let floor_first = turn % 2 == 0;
             let before = floor_first.then(|| per_call(&mut floor, floor_calls));
             let mine = per_call(&mut ours, our_calls);
@@ -90,7 +93,7 @@ impl Table {
     }
 }
 
-/// A side of a pair that calls `once` again and again.
+/// Makes a side that calls `once` again and again.
 pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Duration {
     move |calls| {
         let start = Instant::now();
@@ -101,9 +104,11 @@ pub(crate) fn timed<T>(mut once: impl FnMut() -> T) -> impl FnMut(u32) -> Durati
     }
 }
 
-/// A side of a pair that calls `once` with texts picked at random. They arrive in a buffer that is
-/// warm, however many there are: they are copied there before the time is taken. Each call waits
-/// for the last one's answer, which is below 2^63, so that the processor can't fetch ahead.
+/// Makes a side that calls `once` with texts picked at random.
+///
+/// The texts are copied into one warm buffer before the time is taken, as a request arrives. Each
+/// call's place depends on the last answer, which is below 2^63, so that the processor can't fetch
+/// ahead.
 pub(crate) fn arriving(
     texts: &[String],
     mut once: impl FnMut(&str) -> u64,
@@ -131,9 +136,8 @@ pub(crate) fn arriving(
     }
 }
 
-/// The value of a future that is ready at the first poll, as those over a store in memory are: no
-/// runtime is measured. Inlined, so that the future lies where it is made, as in a host's own
-/// `async fn`.
+/// Returns the value of a future that is ready at the first poll, so that no runtime is measured.
+/// Inlined, so that the future lies where it is made, as in a host's own `async fn`.
 #[inline(always)]
 pub(crate) fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -160,7 +164,7 @@ fn per_call(side: &mut impl FnMut(u32) -> Duration, calls: u32) -> f64 {
     side(calls).as_nanos() as f64 / f64::from(calls)
 }
 
-/// The finalizer of SplitMix64: spreads a number over all bits.
+/// Spreads a number over all bits: the finalizer of SplitMix64.
 pub(crate) fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

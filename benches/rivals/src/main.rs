@@ -1,9 +1,11 @@
-//! What others pay to check one of 100,000 tokens that are looked up in memory, each beside
-//! `authenticate` and `require` in turns; and what a host would write by hand over an SQLite file.
-//! A word on the command line picks lines.
+//! Measures what other crates take to check one of 100,000 tokens in memory, each beside
+//! `authenticate` and `require` in turns. Then it measures what a host would write by hand over an
+//! SQLite file.
 //!
-//! Every rival's look-up is a `HashMap` of the standard library from what its crate names a token
-//! by to what it stores of it.
+//! Words on the command line pick lines.
+//!
+//! Every rival looks tokens up in a `HashMap` of the standard library. The key is what the crate
+//! names a token by, the value what it stores.
 
 #[path = "../../harness/mod.rs"]
 mod harness;
@@ -94,7 +96,7 @@ fn in_memory() {
     );
 }
 
-/// The versions in the lock file, with which this was built.
+/// Returns the versions in the lock file this was built with.
 fn versions(names: &[&str]) -> String {
     let lock = include_str!("../Cargo.lock").split("[[package]]");
     let field = |package: &'static str, key: &str| {

@@ -1,5 +1,5 @@
-//! What a host would write by hand over the same SQLite file: the digest of what came, and one
-//! select of the row by it, through a pool or a thread.
+//! Measures what a host would write by hand over the same SQLite file: a digest of the text, and
+//! one select of the row by it, through a pool or a thread.
 
 use std::path::Path;
 use std::str::FromStr;

@@ -24,7 +24,8 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     }
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
-    // What isn't named stays. If that is narrowed meanwhile, this would be more and is refused.
+    // What isn't named stays as it is. If another caller narrows the token meanwhile, this asks for
+    // more than it has, and is refused.
     let now = find(&opened, wish.token.id).await?;
     let kept = Access::from_selections(
         named(&wish.access.scopes).unwrap_or_else(|| now.access().granted_scopes().clone()),
@@ -42,7 +43,7 @@ pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {
     told(&extended, end_of(extended.expires()))
 }
 
-/// What was named; `None` if nothing was.
+/// Returns the items that were named, or `None` if there are none.
 pub fn named<T: Ord + Clone>(items: &[T]) -> Option<Selection<T>> {
     (!items.is_empty()).then(|| Selection::only(items.iter().cloned()))
 }

@@ -1,4 +1,4 @@
-//! Ending: revoke, forget, purge.
+//! The commands `revoke`, `forget` and `purge`.
 
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
@@ -20,7 +20,8 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         Some(id) => Filter::of_id(id),
         None => wish.which.filter(now),
     };
-    // A use is written by its host a minute late, or later where that is busy.
+    // Hosts write last uses about a minute late, or later if they are busy. Within an hour, a token
+    // that is in use may still look unused.
     let newest = now.saturating_sub(Duration::from_secs(60 * 60));
     if filter.last_used_before.is_some_and(|since| since > newest) {
         return Err(Problem::usage(
@@ -49,9 +50,11 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     }
 }
 
-/// Walks through what a revocation would end, each once and page by page: what matches and is not
-/// revoked yet, and what was issued under whatever matches, revoked or not, so far as that can be
-/// read.
+/// Calls `take` with each page of tokens that a revocation by this filter would end, each once.
+///
+/// First come the matching tokens that are not revoked yet. Then come those that were issued under
+/// a matching line, whether or not that is revoked. A damaged row may hide what was issued under
+/// it.
 async fn each_doomed(
     opened: &Opened,
     filter: &Filter,
@@ -69,12 +72,12 @@ async fn each_doomed(
             None => return Ok(()),
         },
     };
-    // What was issued under a token is the same owner's.
-    let his = owner.as_ref().map_or(Filter::every_token(), Filter::of_owner);
-    if *filter == his {
+    // A token has the same owner as the one it was issued under.
+    let theirs = owner.as_ref().map_or(Filter::every_token(), Filter::of_owner);
+    if *filter == theirs {
         return Ok(());
     }
-    let mut others = Pages::of(opened, living(&his));
+    let mut others = Pages::of(opened, living(&theirs));
     while let Some(page) = others.next().await? {
         let mut derived = TokenPage { tokens: Vec::new(), damaged: Vec::new(), next: None };
         for token in page.tokens {
@@ -87,7 +90,7 @@ async fn each_doomed(
     Ok(())
 }
 
-/// Whether the line matches under which it was issued, and it doesn't itself.
+/// Whether the token doesn't match itself, but the line under which it was issued does.
 async fn ends_for_anothers_sake(
     opened: &Opened,
     filter: &Filter,
@@ -120,7 +123,7 @@ async fn count_doomed(opened: &Opened, filter: &Filter) -> Result<usize, Problem
     Ok(count)
 }
 
-/// Nobody acts here, so nobody has to say who he is.
+/// Prints what would end. Nothing is changed, so no operator is needed.
 async fn print_doomed(setting: &Setting, filter: &Filter) -> Result<(), Problem> {
     let opened = setting.open(Needs::Store).await?;
     let mut listing = Listing::new(setting.json, opened.unclear);
@@ -160,13 +163,13 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
 }
 
 pub async fn purge(setting: &Setting) -> Result<(), Problem> {
-    // By another host's idle time-out it would delete tokens that are in use.
+    // Another host's policy may have an idle time-out that makes tokens in use look dead.
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_other_realm().await?;
     say(format_args!("deleted {}", opened.tokens.purge().await?))
 }
 
-/// Nobody is there to be asked.
+/// Refuses to go on if there is no terminal to ask at.
 fn refuse_without_terminal() -> Result<(), Problem> {
     if io::stdin().is_terminal() {
         return Ok(());
@@ -174,7 +177,7 @@ fn refuse_without_terminal() -> Result<(), Problem> {
     Err(Problem::usage("this may end many tokens: say --yes, or look with revoke --dry-run"))
 }
 
-/// Whether a person at a terminal wants it.
+/// Asks at the terminal; anything but a clear yes is a refusal.
 fn ask(question: impl std::fmt::Display, count: usize) -> Result<(), Problem> {
     if count == 0 {
         return Err(Problem::new(Exit::Unknown, "no token matches"));

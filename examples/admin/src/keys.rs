@@ -1,4 +1,4 @@
-//! Keys: a new one, which are in use, and the move of all rows to the active one.
+//! The commands `keys` and `reseal`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::problem::{Exit, Problem};
 use crate::progress::Bar;
 use crate::setting::{Needs, Opened};
 
-/// The one command that writes a key: that is its purpose.
+/// Writes a new key, to a file or to standard output. No other command prints a secret key.
 pub fn new(out: Option<&Path>) -> Result<(), Problem> {
     match out {
         Some(path) if path.try_exists()? => {
@@ -52,7 +52,7 @@ pub async fn in_use(setting: &Setting) -> Result<(), Problem> {
 const MISSING: &str = "missing from the key ring";
 
 impl Opened {
-    /// Nothing without a ring.
+    /// Returns what the ring uses a key for, or `None` without a ring.
     fn role(&self, id: KeyId) -> Option<&'static str> {
         let ring = self.ring.as_ref()?;
         Some(match ring.ids().find(|known| *known == id) {
@@ -66,7 +66,7 @@ impl Opened {
 pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.tokens.may_retire(key).await?;
-    // Mistyped: the answer would be taken for another key's.
+    // Probably mistyped. A plain "yes" would be taken for the answer about another key.
     if opened.role(key) == Some(MISSING) {
         let text = format_args!("there is no key {key}: not in the key ring, and on no row");
         return Err(Problem::new(Exit::Unknown, text));

@@ -1,4 +1,4 @@
-//! What got out is ended: every token in a text, however long that is.
+//! The command `leaked`: revokes every token in a text of any length.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
@@ -13,19 +13,19 @@ use crate::print::say;
 use crate::problem::{Exit, Problem};
 use crate::setting::{Needs, Opened};
 
-/// How much is looked through at once, in bytes.
+/// How many bytes are looked through at once.
 const WINDOW: usize = 1024 * 1024;
-/// How much of that is looked through once more with what follows, as a token may lie across the
-/// end.
+/// How many bytes at the end of a window are looked through again with the next one, as a token may
+/// lie across the end.
 const OVERLAP: usize = LeakReport::MAX_REACH;
 
 pub async fn leaked(setting: &Setting) -> Result<(), Problem> {
     let who = setting.operator()?;
-    // The keys aren't needed: who shows the right secret of a token has it.
+    // The keys aren't needed: the digest proves that the text holds the right secret.
     let opened = setting.open(Needs::Policy).await?;
     let mut found = Found::default();
     let looked = look_through(&opened, &who, &mut found).await;
-    // What was ended is said also where it failed in the middle.
+    // Reports what was revoked even if the work failed half-way.
     let said = found.say(setting.json);
     looked.and(said)
 }
@@ -49,7 +49,7 @@ async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Res
     }
 }
 
-/// Each token once, with where it stands first.
+/// The tokens that were found, each once, with its first place in the text.
 #[derive(Default)]
 struct Found {
     seen: BTreeSet<(TokenId, bool)>,

@@ -1,5 +1,4 @@
-//! Looking: a list, one token, and whether a text is a good one. Nothing is written, and nothing
-//! counts as a use.
+//! The commands `list`, `show` and `verify`. They write nothing and count as no use.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use crate::print::{Listing, describe, note, say, say_all};
 use crate::problem::{Exit, Problem};
 use crate::setting::{Needs, Opened};
 
-/// How many rows one page has in memory.
+/// How many rows one page holds in memory.
 const PAGE: u32 = 500;
 
 impl Selection {
@@ -58,7 +57,7 @@ pub async fn list(setting: &Setting, wish: &List) -> Result<(), Problem> {
     }
 }
 
-/// What matches, page by page, however much that is.
+/// Reads all that matches a filter, page by page.
 pub struct Pages<'o> {
     opened: &'o Opened,
     filter: Filter,
@@ -80,7 +79,8 @@ impl<'o> Pages<'o> {
     }
 }
 
-/// By a list of one: so a row that can't be read is told from one that isn't there.
+/// Shows a token. It is read by a list of one, as only a list tells a damaged row from a missing
+/// one.
 pub async fn show(setting: &Setting, id: TokenId) -> Result<(), Problem> {
     let opened = setting.open(Needs::Store).await?;
     opened.note_unchecked();
@@ -105,7 +105,8 @@ pub async fn find(opened: &Opened, id: TokenId) -> Result<TokenView, Problem> {
 pub async fn verify(setting: &Setting) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     let text = read_token()?;
-    // Looked up before it is presented: that would be listed as a use until this process ends.
+    // Looked up before it is presented: afterwards the list would show that as a use until this
+    // process ends.
     let token = match Token::parse(&text, opened.tokens.policy().accepted_prefixes()) {
         Ok(token) => find(&opened, token.id()).await.ok(),
         Err(_) => None,
@@ -117,7 +118,7 @@ pub async fn verify(setting: &Setting) -> Result<(), Problem> {
         Err(AuthError::Failed(failed)) => return Err(failed.into()),
     };
     let said = answer(setting, &opened, token.as_ref(), why.as_deref());
-    // Also where nobody reads it: it must not exit as if the token were good.
+    // Set even if standard output is closed: the process must not exit as if the token were good.
     why.map_or(said, |why| Err(Problem::new(Exit::Denied, why)))
 }
 
@@ -135,8 +136,8 @@ fn answer(
     token.map_or(Ok(()), |token| say_all(token, opened.unclear))
 }
 
-/// The first line of standard input; no longer than a text that is looked at, and one byte more, so
-/// that it is seen to be too long.
+/// Reads the first line of standard input. It stops one byte past the longest text of a token, so
+/// that a longer line is seen to be too long.
 fn read_token() -> Result<Zeroizing<String>, Problem> {
     let input = io::stdin();
     if input.is_terminal() {
@@ -149,7 +150,7 @@ fn read_token() -> Result<Zeroizing<String>, Problem> {
     Ok(Zeroizing::new(line.trim_end_matches(['\n', '\r']).to_owned()))
 }
 
-/// Why: for an operator, never for whoever presents it.
+/// Says why a token was denied. For the operator only: the client must not learn it.
 fn words_for(reason: DenialReason) -> &'static str {
     match reason {
         DenialReason::Mistyped => "its checksum is wrong: it was mistyped or cut",

@@ -1,10 +1,17 @@
-//! An operator's tool: looks after the tokens of a host, from beside it. `cargo run -p admin --
-//! --help`
+//! An operator's tool: looks after the tokens of a host, also while the host runs.
 //!
-//! One idea each: `options` what is asked for, `setting` the store, the policy and the keys, `make`
-//! new tokens, `change` those that there are, `end` and `leaked` what is to be good no more, `look`
-//! lists and answers, `keys` keys and the move to a new one, `print` how tokens are written,
-//! `progress` how far a long act is, `problem` what goes wrong and the exit status.
+//! `cargo run -p admin -- --help`
+//!
+//! Modules:
+//! - `options`: the command line.
+//! - `setting`: the store, the policy and the keys that a command works with.
+//! - `make`: new tokens.
+//! - `change`: labels, access and ends.
+//! - `end`, `leaked`: revoking and deleting.
+//! - `look`: listing and verifying.
+//! - `keys`: new keys, and the move to one.
+//! - `print`, `progress`: output.
+//! - `problem`: errors and the exit status.
 
 mod change;
 mod end;

@@ -1,4 +1,5 @@
-//! New tokens. The token alone is written to standard output; all else to standard error.
+//! The commands `issue` and `rotate`. Only the token is written to standard output; all else goes
+//! to standard error.
 
 use std::io::{self, Write as _};
 
@@ -34,7 +35,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let issued = opened.tokens.issue(new).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
-        // Nobody holds it, and nobody ever will.
+        // Nobody has the token, and nobody ever will.
         let revoked = opened.tokens.revoke(&who, id, Reason::REQUESTED).await;
         let outcome = revoked.map_or_else(
             |failure| format!("could not be revoked again: revoke {id} ({failure})"),
@@ -62,8 +63,8 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let issued = opened.tokens.rotate(&who, old, rotation).await?;
     let id = issued.view().id();
     if let Err(error) = hand_over(&issued) {
-        // Not revoked: whoever had the old one needs another like it, and a revoked one can't be
-        // rotated, nor the old one again.
+        // Not revoked: the user of the old token needs a new one. A revoked token can't be rotated,
+        // and the old one can't be rotated again.
         let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
         let old_one = match overlap.is_zero() {
             true => format!("{old} has ended"),
@@ -90,8 +91,8 @@ pub fn end(asked: End) -> Result<Expires, Problem> {
     seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
 }
 
-/// Before it is made. A standard output that is closed is /dev/null by now, and would take the
-/// token without an error.
+/// Refuses to make a token that nobody would see. Rust opens /dev/null in place of a closed
+/// standard output, which would take the token without an error.
 fn refuse_unseen() -> Result<(), Problem> {
     #[cfg(unix)]
     {
@@ -115,7 +116,8 @@ fn hand_over(issued: &IssuedToken) -> io::Result<()> {
 }
 
 impl Opened {
-    /// A mistyped scope would make a token that can do nothing.
+    /// Refuses scopes that the policy doesn't name. A mistyped one would make a token that can do
+    /// nothing.
     pub fn refuse_unknown_scopes(&self, wished: &[Scope]) -> Result<(), Problem> {
         let is_known = |scope: &&Scope| self.scopes.contains(&scope.as_str());
         if self.scopes.is_empty() || wished.iter().all(|scope| is_known(&scope)) {

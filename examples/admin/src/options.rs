@@ -1,4 +1,4 @@
-//! What is asked for on the command line.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -79,7 +79,7 @@ pub struct Setting {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a token for an owner: it alone is written to standard output, this once
+    /// Issue a token for an owner; standard output gets the token alone, this once
     Issue(Issue),
     /// List tokens, dead ones too
     #[command(after_help = "\
@@ -91,9 +91,9 @@ Examples:
     /// Show all that is known of a token
     #[command(after_help = "Example: admin show bsth14r9vj")]
     Show(Named),
-    /// End a token, or all that match, and what was issued under them
+    /// Revoke a token, or all that match, and what was issued under them
     Revoke(Revoke),
-    /// Call a token by another label
+    /// Give a token another label
     #[command(after_help = "Example: admin rename bsth14r9vj \"Old laptop\"")]
     Rename(Rename),
     /// Take access away from a token
@@ -101,19 +101,19 @@ Examples:
         after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource under:photos"
     )]
     Narrow(Narrow),
-    /// Move a token's end
+    /// Give a token another end
     #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
     Extend(Extend),
-    /// Replace a token by a new one: that alone is written to standard output, this once
+    /// Replace a token by a new one; standard output gets the new one alone, this once
     #[command(after_help = "Example: admin rotate bsth14r9vj --overlap \"1 day\" > token.txt")]
     Rotate(Rotate),
-    /// Erase a token, or all of an owner: end it and delete its row now
+    /// Forget a token, or all of an owner: revoke it and delete its row now
     #[command(after_help = "\
 Examples:
   admin forget bsth14r9vj
   admin forget --owner alice --yes")]
     Forget(Forget),
-    /// Say whether the token on standard input is good, and if not why; counts as no use
+    /// Say whether the token on standard input is good, and why not; counts as no use
     #[command(after_help = "Example: admin verify < token.txt")]
     Verify,
     /// Delete the rows that have been dead for longer than the policy's retention
@@ -125,7 +125,7 @@ Examples:
     /// Seal every row under the active key; may be stopped and run again
     #[command(after_help = "Example, once a new key is the active one: admin reseal")]
     Reseal,
-    /// End the tokens in the text on standard input: a log, a commit, a scanner's report
+    /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
     #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
     /// Print the SQL that makes a store's tables
@@ -141,10 +141,10 @@ Examples:
 #[command(after_help = "\
 Example: admin issue --owner alice --label Backup --scope files:read --expires \"90 days\"")]
 pub struct Issue {
-    /// Whose: the host's account id
+    /// The owner: the host's account id
     #[arg(long)]
     pub owner: Owner,
-    /// What its owner calls it
+    /// The name that its owner sees
     #[arg(long)]
     pub label: Label,
     /// When it ends, or "never" [default: after the policy's default life]
@@ -154,7 +154,8 @@ pub struct Issue {
     pub access: AccessWish,
 }
 
-/// Without a word everything.
+/// Access as it is asked for. What isn't named is all that there is, or stays as it is when a token
+/// is narrowed.
 #[derive(Args)]
 pub struct AccessWish {
     /// A scope that it has; may be repeated [default: all, or when narrowed the same]
@@ -173,7 +174,7 @@ pub struct Selection {
     /// Tokens of this owner
     #[arg(long)]
     pub owner: Option<Owner>,
-    /// Tokens not used since; each counts as used when it was made
+    /// Tokens not used since; being made counts as a use
     #[arg(long, value_name = "WHEN")]
     pub unused_since: Option<When>,
     /// Tokens sealed under the key with this number
@@ -185,7 +186,7 @@ pub struct Selection {
 pub struct List {
     #[command(flatten)]
     pub which: Selection,
-    /// Tokens to remind of: that end within this time, unless revoked or rotated
+    /// Tokens that end within this time, without those that are revoked or rotated
     #[arg(long, value_name = "PERIOD", conflicts_with_all = ["revoked", "not_revoked"])]
     pub expiring_within: Option<Period>,
     /// Revoked ones only
@@ -221,10 +222,10 @@ pub struct Revoke {
     /// Why, for the record
     #[arg(long, value_name = "TEXT", default_value = "requested")]
     pub reason: Reason,
-    /// Only print what it would end
+    /// Only print what would be revoked
     #[arg(long)]
     pub dry_run: bool,
-    /// Don't ask before all that match are ended
+    /// Don't ask before all that match are revoked
     #[arg(long)]
     pub yes: bool,
 }
@@ -233,7 +234,7 @@ pub struct Revoke {
 pub struct Rename {
     #[command(flatten)]
     pub token: Named,
-    /// What it is called from now on
+    /// The new label
     pub label: Label,
 }
 
@@ -249,7 +250,7 @@ pub struct Narrow {
 pub struct Extend {
     #[command(flatten)]
     pub token: Named,
-    /// When it ends from now on, or "never"; may be sooner, too
+    /// The new end, or "never"; may be sooner, too
     #[arg(long, value_name = "WHEN")]
     pub expires: End,
 }
@@ -274,7 +275,7 @@ pub struct Forget {
     /// All of this owner's
     #[arg(long)]
     pub owner: Option<Owner>,
-    /// Don't ask before an owner's tokens are erased
+    /// Don't ask before all tokens of an owner are forgotten
     #[arg(long)]
     pub yes: bool,
 }
@@ -314,13 +315,13 @@ fn key_id(text: &str) -> Result<KeyId, &'static str> {
     text.parse().ok().and_then(KeyId::new).ok_or("a key's number is one from 1 up")
 }
 
-/// Whether an argument is, or nearly is, a token or a key: then nothing may repeat it, also not the
-/// one who parses arguments.
+/// Whether an argument is a token or a key, or nearly one. No error may repeat it then, not even
+/// the argument parser's.
 pub fn is_secret(argument: &str) -> bool {
     let value = argument.split_once('=').map_or(argument, |(_, value)| value);
     let is_token = |text: &str| {
-        // Also with a wrong checksum, or cut off: that is nearly the secret. An owner's id may end
-        // in a long hexadecimal number.
+        // A text with a wrong checksum, or cut off, is nearly the secret. An owner's id may end in
+        // a long hexadecimal number, which is none.
         let body = text.rsplit_once('_').map_or("", |(_, body)| body.trim()).as_bytes();
         let is_nearly = (30..60).contains(&body.len())
             && body.iter().all(u8::is_ascii_alphanumeric)

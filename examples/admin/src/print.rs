@@ -1,4 +1,4 @@
-//! How tokens are written: a table, or JSON. Neither has a secret, as a view has none.
+//! Prints tokens as a table or as JSON. A view has no secret, so no output has one.
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write as _};
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 
 use crate::problem::Problem;
 
-/// A line on standard output.
+/// Prints a line on standard output.
 pub fn say(text: impl Display) -> Result<(), Problem> {
     let mut out = io::stdout().lock();
     writeln!(out, "{text}")?;
     Ok(out.flush()?)
 }
 
-/// A line on standard error.
+/// Prints a line on standard error.
 pub fn note(text: impl Display) {
     let _nobody_reads = writeln!(io::stderr(), "{text}");
 }
 
-/// A list that is written while it is read, however long it is.
+/// A list that is written while it is read, so that its length doesn't matter.
 pub struct Listing {
     out: BufWriter<Stdout>,
     json: bool,
@@ -54,7 +54,7 @@ impl Listing {
         )
     }
 
-    /// A row that can't be read. It never authenticates.
+    /// Prints a row that can't be read. It never authenticates.
     fn damaged(&mut self, id: TokenId) -> Result<(), Problem> {
         if self.json {
             return self.item(&json!({ "id": id.to_string(), "status": "damaged" }));
@@ -102,7 +102,7 @@ impl Listing {
     }
 }
 
-/// All that is known of a token, a line each; nothing about what isn't there.
+/// Prints all that is known of a token, one fact a line. Facts that it doesn't have are left out.
 pub fn say_all(token: &TokenView, unclear: &'static str) -> Result<(), Problem> {
     let is_said = |name: &str, value: &Value| {
         !value.is_null()
@@ -131,12 +131,12 @@ fn plain(name: &str, value: &Value) -> String {
     }
 }
 
-/// A token as JSON.
+/// Returns a token as JSON.
 pub fn describe(token: &TokenView, unclear: &'static str) -> Value {
     fields(token, unclear).into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// `null` is everything where it is about access, and never or nobody elsewhere.
+/// Returns a token's facts. `null` means everything for access, and never or nobody elsewhere.
 fn fields(token: &TokenView, unclear: &'static str) -> [(&'static str, Value); 20] {
     let (access, revoked) = (token.access(), token.revocation());
     let used = token.last_use();
@@ -183,13 +183,13 @@ fn status(token: &TokenView, unclear: &'static str) -> &'static str {
     token.status().map_or(unclear, |status| status.as_str())
 }
 
-/// "2026-03-01 12:00"
+/// Formats a time to the minute: "2026-03-01 12:00".
 fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(..16).unwrap_or(&text).replace('T', " ")
 }
 
-/// What a new end is called in a sentence.
+/// Says in a sentence when a token ends.
 pub fn end_of(expires: Expires) -> String {
     match expires {
         Expires::At(at) => format!("ends at {at}"),

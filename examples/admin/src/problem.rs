@@ -1,4 +1,4 @@
-//! What goes wrong, with the code that the process exits with.
+//! Errors, with the code that the process exits with.
 
 use std::fmt::Display;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use app_tokens::error::{Failed, RandomSourceFailed, RetireError};
 use app_tokens::{ChangeError, InvalidText, IssueError, KeyRingError, ManageError};
 
-/// As `--help` and README list them.
+/// The exit status, as `--help` and the README list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     Done = 0,
@@ -17,10 +17,10 @@ pub enum Exit {
     Denied = 5,
 }
 
-/// Why a command ends early.
+/// The reason why a command ends early.
 pub struct Problem {
     pub exit: Exit,
-    /// For standard error; empty where there is nothing to be said.
+    /// Printed to standard error, unless it is empty.
     pub text: String,
 }
 
@@ -44,7 +44,7 @@ impl Problem {
 
 impl From<io::Error> for Problem {
     fn from(error: io::Error) -> Problem {
-        // Whoever reads has seen enough.
+        // The reader has seen enough, as `head` does.
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Problem::new(Exit::Done, "");
         }
@@ -83,7 +83,7 @@ impl From<IssueError> for Problem {
 impl From<ChangeError> for Problem {
     fn from(error: ChangeError) -> Problem {
         let exit = match &error {
-            // Somebody else was faster: another try may do.
+            // Another caller was faster: another try may succeed.
             ChangeError::Failed(_) | ChangeError::Conflict => Exit::Failed,
             ChangeError::Invalid(_) => Exit::Usage,
             ChangeError::Unknown => Exit::Unknown,

@@ -1,4 +1,4 @@
-//! How far a long act is.
+//! The progress of a long command.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -7,8 +7,7 @@ use app_tokens::report::ResealProgress;
 
 use crate::print::note;
 
-/// A bar where standard error is a terminal; else a line now and then, so that a log shows that it
-/// goes on.
+/// A bar on a terminal. In a log, a line now and then, which shows that the work goes on.
 pub struct Bar {
     is_terminal: bool,
     pause: Duration,
@@ -38,7 +37,7 @@ impl Bar {
         let Some(ResealProgress { done, total }) = self.at else {
             return;
         };
-        // Rows may have come since they were counted.
+        // Rows may have been added since they were counted.
         let (share, seconds) = (done.min(total) as f64 / total as f64, self.begun.elapsed());
         let a_second = done as f64 / seconds.as_secs_f64().max(0.001);
         let percent = 100.0 * share;
@@ -51,7 +50,7 @@ impl Bar {
     }
 }
 
-/// The last word, however it ended, on a line that is left alone then.
+/// Prints the last state and ends the line, however the work ended.
 impl Drop for Bar {
     fn drop(&mut self) {
         if self.is_terminal && self.at.is_some() {

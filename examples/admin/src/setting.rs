@@ -11,17 +11,17 @@ use crate::problem::Problem;
 use shared::policy_file::PolicyFile;
 use shared::store_choice::{StoreChoice, VARIABLE};
 
-/// Where keys may be, as DEPLOYING.md has it.
+/// The variable that may hold the keys, as DEPLOYING.md says.
 const KEYS_VARIABLE: &str = "APP_TOKENS_KEYS";
 
-/// What a command can't do without, beside the store.
+/// What a command needs beside the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
-    /// Facts of the rows.
+    /// Nothing more: it reads or revokes rows without checking seals.
     Store,
-    /// The prefix.
+    /// The policy, for the prefix.
     Policy,
-    /// Seals: the keys, and the realm, which is the policy's.
+    /// The policy, for the realm, and the keys: it checks or writes seals.
     Seals,
 }
 
@@ -31,17 +31,17 @@ pub struct Opened {
     pub ring: Option<KeyRing>,
     /// The scopes that the policy file names.
     pub scopes: Vec<&'static str>,
-    /// What is said of a token whose status can't be told: nobody looked at its seal, or its key is
+    /// The status to print if a token's status isn't known: its seal was not checked, or its key is
     /// missing.
     pub unclear: &'static str,
-    /// A policy with an idle time-out asks for one. It never flushes: what is verified here was not
-    /// used.
+    /// Attached because a policy with an idle time-out needs one. It never flushes: verifying here
+    /// counts as no use.
     _upkeep: Upkeep<DynStore>,
 }
 
 impl Setting {
-    /// Without a policy, or without keys, it has a ring that knows no row's key: then no status is
-    /// told by a seal that can't be checked.
+    /// Opens the store. Without a policy or keys, the key ring is a new one that knows no row's
+    /// key. Then no row gets a status by a seal that nobody can check.
     pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
         let path = self.policy.as_deref();
         let file = path.map(PolicyFile::read).transpose().map_err(Problem::failed)?;
@@ -58,7 +58,7 @@ impl Setting {
         }
         let checks_seals = file.is_some() && ring.is_some();
         let (policy, scopes) = match file {
-            // To look at a token ends none.
+            // Verifying a token must never revoke its line.
             Some(PolicyFile { policy, scopes }) => (policy.with_reuse(Reuse::Report), scopes),
             None => (Policy::new("unknown").map_err(Problem::failed)?, Vec::new()),
         };
@@ -89,7 +89,7 @@ impl Setting {
         }
     }
 
-    /// Who acts.
+    /// Returns who acts.
     pub fn operator(&self) -> Result<Operator, Problem> {
         let from_system = || {
             let names = ["USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
@@ -110,8 +110,9 @@ impl Opened {
         }
     }
 
-    /// With another host's policy file a new token would be good for nobody, and a purge would go
-    /// by wrong times. Looks at the first rows.
+    /// Refuses to go on if no seal among the first 100 unrevoked rows is right for this realm. With
+    /// another host's policy file, new tokens would be good nowhere, and a purge would go by wrong
+    /// times.
     pub async fn refuse_other_realm(&self) -> Result<(), Problem> {
         let filter = Filter { revoked: Some(false), ..Filter::every_token() };
         let seen = self.tokens.list(&filter, Page::first(100)).await?.tokens;

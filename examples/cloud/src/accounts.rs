@@ -1,4 +1,4 @@
-//! Who the users are, and the two questions that a token's login asks of them.
+//! The users, and the two questions that a token's login asks about them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use app_tokens::web::{self, AccountsError};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// The accounts of the command line. A host with a database keeps slow password hashes there
-/// (Argon2id); these passwords stand in a process's arguments anyway.
+/// The accounts of the command line. A real host keeps slow password hashes (Argon2id); these
+/// passwords stand in a process's arguments anyway.
 #[derive(Clone)]
 pub struct Accounts(Arc<HashMap<Owner, [u8; 32]>>);
 
@@ -21,7 +21,7 @@ impl Accounts {
         Accounts(Arc::new(users.iter().filter_map(account).collect()))
     }
 
-    /// The owner whose main password this is.
+    /// Returns the owner if this is their main password.
     pub fn sign_in(&self, name: &str, password: &str) -> Option<Owner> {
         let owner = Owner::new(name).ok()?;
         let presented: [u8; 32] = Sha256::digest(password).into();

@@ -1,7 +1,7 @@
-//! App passwords by JSON. The main password only (HTTP Basic): a token never makes, lists, changes
-//! or ends tokens.
+//! App passwords by JSON, with the main password only (HTTP Basic). A token never makes, lists,
+//! changes or ends tokens.
 //!
-//! `openapi.json` says all of it; a test holds the two against each other.
+//! `openapi.json` describes it; tests check that the two agree.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn describe_routes() -> Response {
     ([(CONTENT_TYPE, "application/json")], include_str!("../openapi.json")).into_response()
 }
 
-/// What is asked for. An unknown field is refused: a mistyped `expires_in_days` must not make a
+/// What a client asks for. Unknown fields are refused: a mistyped `expires_in_days` must not make a
 /// token that lives for a year.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -68,7 +68,8 @@ async fn create(
     Ok(show_once(&cloud.tokens.issue(new).await?))
 }
 
-/// The token that is asked for: no scopes at all mean full access, an empty list is a mistake.
+/// Makes the token that is asked for. No list of scopes means full access; an empty list is an
+/// error.
 pub fn new_token(
     owner: &Owner,
     label: &str,
@@ -90,7 +91,7 @@ pub fn days_long(days: u64) -> Duration {
     Duration::from_secs(days.saturating_mul(86_400))
 }
 
-/// Scopes that this cloud has, at least one.
+/// Checks that there is a scope, and that the cloud knows each.
 pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
     let is_known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
     if scopes.is_empty() || !scopes.iter().all(is_known) {
@@ -106,7 +107,7 @@ async fn list(State(cloud): State<Cloud>, SignedIn(owner): SignedIn) -> Result<R
     Ok(answer(StatusCode::OK, tokens.into()))
 }
 
-/// Every token of an owner, the newest first.
+/// Returns every token of an owner, the newest first.
 pub async fn all_of(cloud: &Cloud, owner: &Owner) -> Result<Vec<TokenView>, Failed> {
     let (mut all, mut page) = (Vec::new(), Page::first(1000));
     loop {
@@ -121,12 +122,12 @@ pub async fn all_of(cloud: &Cloud, owner: &Owner) -> Result<Vec<TokenView>, Fail
     Ok(all)
 }
 
-/// An answer about tokens, which no cache keeps.
+/// Makes an answer about tokens, which no cache may keep.
 pub fn answer(status: StatusCode, body: Value) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// The only answer that has a token's text.
+/// Makes the only answer that holds a token's text.
 pub fn show_once(issued: &IssuedToken) -> Response {
     let mut shown = describe(issued.view());
     shown["token"] = issued.expose_secret().into();

@@ -1,4 +1,4 @@
-//! What may change about an app password by JSON: its label, its end, its access, its secret.
+//! Changes of an app password by JSON: its label, its end, its access, its secret.
 
 use std::time::Duration;
 
@@ -18,18 +18,18 @@ use crate::api::{answer, days_long, describe, known, show_once};
 use crate::problem::Problem;
 use crate::request::{Named, SignedIn, parse, read};
 
-/// One change a request: the body has one of these fields and nothing else, as in `{"label": "My
-/// phone"}`. Each is an act of its own of the engine's; so no answer has to say which of several
-/// acts were done.
+/// One change a request: the body has exactly one of these fields, as in `{"label": "My phone"}`.
+/// Each change is a call of its own to the engine, so no answer has to say which of several were
+/// done.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Change {
     Label(String),
-    /// From now on, as where a token is made.
+    /// Counted from now, as for a new token.
     ExpiresInDays(u64),
-    /// RFC 3339.
+    /// A time as RFC 3339 writes it.
     ExpiresAt(String),
-    /// Part of what it had, as the policy's scopes include one another.
+    /// A part of the scopes it has; the policy says which scopes include others.
     Scopes(Vec<String>),
 }
 
@@ -71,8 +71,8 @@ fn end_at(end: &str) -> Result<Expires, Problem> {
     Ok(Expires::At(end.parse().map_err(refused)?))
 }
 
-/// How a secret is replaced. Without a word the policy's overlap holds: here the old one ends at
-/// once.
+/// How a secret is replaced. If nothing is said, the policy's overlap holds: here, the old one ends
+/// at once.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {

@@ -1,4 +1,4 @@
-//! Ending app passwords by JSON: one, or all but one.
+//! Revoking app passwords by JSON: one, or all but one.
 
 use app_tokens::record::Status;
 use app_tokens::store::Filter;
@@ -24,15 +24,15 @@ pub async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which one stays.
+/// The one that stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Kept {
     except: String,
 }
 
-/// Ends every app password of the account but one. Without a good one that stays it ends none:
-/// nobody shall lose all by a slip.
+/// Revokes every app password of the account but one. If the one that stays isn't good, it revokes
+/// none, so that a slip can't take all.
 pub async fn revoke_others(
     State(cloud): State<Cloud>,
     SignedIn(owner): SignedIn,
@@ -44,7 +44,7 @@ pub async fn revoke_others(
     let by = &owner;
     let stays = cloud.tokens.find(by, kept).await?;
     match stays.status() {
-        // During an overlap: it ends soon, and its successor would end now.
+        // In an overlap. The token ends soon, and its successor must be the one that stays.
         Some(Status::Active) => {
             if let Some(current) = stays.successor() {
                 return Err(ChangeError::Rotated { current }.into());
@@ -55,7 +55,7 @@ pub async fn revoke_others(
     }
     let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
-    // The filter spares the whole line, so a rotation since the look above is spared, too.
+    // The filter spares the whole line, and so a rotation that came after the look-up above.
     let mut stays = cloud.tokens.find(by, kept).await?;
     if let Some(successor) = stays.successor() {
         stays = cloud.tokens.find(by, successor).await?;

@@ -1,4 +1,4 @@
-//! Everybody's files by WebDAV. App tokens only: the main password is refused here.
+//! The users' files by WebDAV, with app tokens only: the main password is refused here.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -39,15 +39,14 @@ impl ScopeName for Files {
     }
 }
 
-/// What a WebDAV method does to files, whatever its name sounds like: PROPPATCH and LOCK change
-/// things, and a lock on nothing makes an empty file (RFC 4918, 7.3). What we don't know may do
-/// anything.
+/// Returns the scopes that a WebDAV method needs. PROPPATCH and LOCK change things, and a lock on
+/// nothing makes an empty file (RFC 4918, 7.3). An unknown method may do anything.
 fn needed_for(method: &Method) -> &'static [Files] {
     match method.as_str() {
         "OPTIONS" => &[],
         "GET" | "HEAD" | "PROPFIND" => &[Files::Read],
         "PUT" | "PATCH" | "DELETE" | "MKCOL" | "PROPPATCH" | "LOCK" | "UNLOCK" => &[Files::Write],
-        _ => &[Files::Read, Files::Write], // COPY and MOVE among them
+        _ => &[Files::Read, Files::Write], // COPY and MOVE, and any unknown method
     }
 }
 

@@ -1,4 +1,4 @@
-//! A page around a body: safe text, and headers that let a browser do no more than show it.
+//! A page around a body: escaped text, and headers that let a browser only show it.
 
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};

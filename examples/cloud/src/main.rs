@@ -3,12 +3,17 @@
 //!
 //! `cargo run -p cloud -- --data cloud-data`
 //!
-//! One idea each: `options` what is asked for, `policy.toml` what is allowed (read by
-//! `shared::policy_file`, as the operator's tool in `../admin` does), `accounts` who the users are,
-//! `files` WebDAV by app tokens, `page` HTML by the main password. By that password JSON, too:
-//! `api` makes and lists app passwords, `change` gives them another label, end, access or secret,
-//! `end` ends them; `request` is what comes in and `problem` what goes wrong. `openapi.json`
-//! describes it, which the cloud shows at `/api/openapi.json`.
+//! Modules:
+//! - `options`: the command line.
+//! - `accounts`: the users.
+//! - `files`: WebDAV by app tokens.
+//! - `page`, `html`, `session`: the settings page, by the main password.
+//! - `api`, `change`, `end`: app passwords by JSON, by the main password.
+//! - `request`, `problem`: requests and errors of that API.
+//!
+//! `policy.toml` says what is allowed; `shared::policy_file` reads it, for the operator's tool in
+//! `../admin`, too. `openapi.json` describes the JSON API; the cloud serves it at
+//! `/api/openapi.json`.
 
 mod accounts;
 mod api;
@@ -38,7 +43,7 @@ use options::Options;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What every part of the cloud shares.
+/// The state that all parts share.
 #[derive(Clone)]
 struct Cloud {
     tokens: TokenAuthority<DynStore>,
@@ -47,7 +52,7 @@ struct Cloud {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // What is not UTF-8 is not echoed: it may be a password.
+    // An argument that is not UTF-8 is not repeated: it may be a password.
     let arguments = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let arguments: Result<Vec<String>, _> = arguments.collect();
     let parsed = arguments.map_err(|_| "an argument is not UTF-8".to_owned());
@@ -99,13 +104,13 @@ async fn run(options: Options) -> Result<(), Error> {
     Ok(())
 }
 
-/// The file's, or the one that is built in.
+/// Reads the policy from the file, or takes the one that is built in.
 fn policy(options: &Options) -> Result<Policy, Error> {
     let PolicyFile { policy, .. } = match &options.policy {
         Some(path) => PolicyFile::read(path)?,
         None => PolicyFile::parse(include_str!("../policy.toml"))?,
     };
-    // What the tokens' scopes mean is in this program, and the operator's tool must know no others.
+    // This program defines what scopes mean, and the operator's tool must know the same ones.
     if policy != policy.clone().with_scopes(&[Files::Read, Files::Write])? {
         return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
     }
@@ -123,7 +128,7 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
         .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
 }
 
-/// Ctrl-C, or a service manager's SIGTERM.
+/// Waits for Ctrl-C, or for a service manager's SIGTERM.
 async fn told_to_stop() {
     #[cfg(unix)]
     if let Ok(mut terminate) =

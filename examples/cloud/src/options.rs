@@ -1,4 +1,4 @@
-//! What is asked for on the command line, and what is printed in return.
+//! The command line, and the text printed at the start.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nothing where help is asked for.
+    /// Parses the command line. `None` if it asks for help.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut files, mut users) = (None, None, Vec::new());
@@ -133,7 +133,7 @@ impl Options {
 
 fn parse_user(value: &str) -> Result<(String, String), String> {
     let (name, password) = value.split_once(':').ok_or("--user needs NAME:PASSWORD")?;
-    // A name is also a folder's, and stands before the colon of HTTP Basic.
+    // A name is also the name of a folder, and stands before the colon of HTTP Basic.
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
     if name.is_empty() || name.starts_with('.') || !is_plain {
         return Err("--user: a name has letters, digits, and - _ . @ (no dot first)".into());

@@ -1,4 +1,4 @@
-//! What goes wrong, as JSON with a reason.
+//! Errors as JSON with a reason.
 
 use app_tokens::error::Failed;
 use app_tokens::{ChangeError, IssueError, ManageError};
@@ -19,13 +19,13 @@ impl Problem {
         Problem { status, reason: reason.into() }
     }
 
-    /// What failed is for our log.
+    /// Logs what failed; the client only learns that something did.
     fn unavailable(failed: &Failed) -> Problem {
         eprintln!("cloud: {failed}");
         Problem::unclear()
     }
 
-    /// It can't be told whether a token is good.
+    /// Makes the answer for "nobody can tell whether a token is good".
     pub fn unclear() -> Problem {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-//! What a request to the JSON API says: who asks, about which app password, and a body.
+//! The parts of a request to the JSON API: the account, the app password, the body.
 
 use app_tokens::web::{self, Accept};
 use app_tokens::{ManageError, Owner, TokenId};
@@ -13,14 +13,14 @@ use crate::Cloud;
 use crate::problem::Problem;
 use crate::session::is_from_another_site;
 
-/// Whoever has shown the main password of an account.
+/// The account that has shown its main password.
 pub struct SignedIn(pub Owner);
 
 impl FromRequestParts<Cloud> for SignedIn {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
-        // A page of somebody else's may send a browser here, with the password that it remembers.
+        // Another site's page may send a browser here with the password that it remembers.
         if is_from_another_site(&parts.headers) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "another site sent this"));
         }
@@ -40,7 +40,7 @@ fn signed_in(headers: &HeaderMap, cloud: &Cloud) -> Option<Owner> {
     cloud.accounts.sign_in(credentials.user()?, credentials.expose_secret())
 }
 
-/// The app password that the path names. What is no id names none.
+/// The app password that the path names. A text that is no id names none.
 pub struct Named(pub TokenId);
 
 impl FromRequestParts<Cloud> for Named {
@@ -53,7 +53,7 @@ impl FromRequestParts<Cloud> for Named {
     }
 }
 
-/// The body, within its limit.
+/// Returns the body, if it is within its limit.
 pub fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))
 }

@@ -1,5 +1,5 @@
-//! Who is signed in to the page: a session is a token, too, of an authority of its own, in memory,
-//! in a cookie.
+//! Who is signed in to the page. A session is a token, too: its authority keeps it in memory, and a
+//! cookie carries it.
 
 use std::time::Duration;
 
@@ -19,14 +19,14 @@ pub struct Sessions(TokenAuthority<MemoryStore>);
 
 impl Sessions {
     pub fn new() -> Result<Sessions, Error> {
-        // Signing in must not come to an end after a hundred times; a session that is over is
+        // No limit, so that signing in still works after a hundred times. A session that is over is
         // forgotten at once.
         let policy =
             Policy::new("session")?.with_no_limit_per_owner().with_retention(Duration::ZERO);
         Ok(Sessions(TokenAuthority::new(MemoryStore::new(), KeyRing::ephemeral()?, policy)))
     }
 
-    /// The cookie of a new session. Over TLS it wants `Secure`, too.
+    /// Begins a session and returns its cookie. Over TLS, add `Secure` to it.
     pub async fn begin(&self, owner: &Owner) -> Result<String, IssueError> {
         self.0.purge().await?;
         let session =
@@ -39,7 +39,7 @@ impl Sessions {
         Some(good.require(Requirement::ANY_VALID_TOKEN).ok()?.owner().clone())
     }
 
-    /// Ends the session; the answer is the cookie that wipes the browser's.
+    /// Ends the session. Returns the cookie that overwrites the browser's.
     pub async fn end(&self, headers: &HeaderMap) -> &'static str {
         if let Ok(good) = self.0.authenticate(session_of(headers)).await
             && let Ok(session) = good.require(Requirement::ANY_VALID_TOKEN)
@@ -52,16 +52,17 @@ impl Sessions {
     }
 }
 
-/// Whether another site made the browser send this. `SameSite=Strict` keeps the cookie from other
-/// sites, but not from other ports and names of this one, and no cookie rule keeps back a password
-/// that the browser remembers.
+/// Whether another site made the browser send this.
+///
+/// `SameSite=Strict` keeps the cookie from other sites, but not from other ports and subdomains of
+/// this one. And no cookie rule holds back a password that the browser remembers.
 pub fn is_from_another_site(headers: &HeaderMap) -> bool {
     let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
     !matches!(from, None | Some(b"same-origin" | b"none"))
 }
 
 fn session_of(headers: &HeaderMap) -> &str {
-    // Cookies of others on this host may hold anything.
+    // Other programs on this host may set cookies that hold anything.
     let lines = headers.get_all(COOKIE).into_iter().map(HeaderValue::as_bytes);
     let cookies = lines.flat_map(|line| line.split(|byte| *byte == b';')).map(<[u8]>::trim_ascii);
     let mut sessions = cookies.filter_map(|cookie| cookie.strip_prefix(b"session="));

@@ -1,5 +1,5 @@
-//! The host's pool with TLS, for `PostgresStore`: with rustls, and so that nobody in between can
-//! talk it out of that.
+//! A host's pool with TLS by rustls, for `PostgresStore`. An attacker in between can't turn TLS
+//! off.
 
 use std::error::Error;
 use std::path::Path;
@@ -15,21 +15,22 @@ use tokio_postgres::Config;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A pool of connections to the primary server, each through TLS whatever the URL says, and only to
-/// a server with a certificate for the host's name in the URL from one of the authorities in this
-/// PEM file: libpq's `sslmode=verify-full`. Nothing is connected yet.
+/// Makes a pool of connections to the primary server. Nothing is connected yet.
 ///
-/// Where the URL names several hosts (`host=n1,n2`), the driver tries one after the other. Each has
-/// two seconds to answer, so that one that is switched off doesn't take up the time in which the
-/// promoted one would be found.
+/// Every connection uses TLS, whatever the URL says. The server's certificate must be for the
+/// host's name in the URL, and from an authority in this PEM file. libpq calls this
+/// `sslmode=verify-full`.
+///
+/// If the URL names several hosts (`host=n1,n2`), the driver tries them in order. Each has two
+/// seconds to answer, so that a host that is switched off leaves time to find the promoted one.
 ///
 /// # Errors
 /// For a URL that is none, and a file that can't be read or has no authority in it.
 pub fn pool(url: &str, authorities: &Path) -> Result<Pool, Box<dyn Error>> {
     let mut config: Config = url.parse()?;
     config
-        // Left at `prefer`, the driver goes on in the clear where the server, or somebody in
-        // between, says that it has no TLS.
+        // With `prefer`, the driver would go on without TLS if the server, or an attacker in
+        // between, says that it has none.
         .ssl_mode(SslMode::Require)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .tcp_user_timeout(PATIENCE)
@@ -42,16 +43,16 @@ pub fn pool(url: &str, authorities: &Path) -> Result<Pool, Box<dyn Error>> {
     let pool = Pool::builder(Manager::from_config(config, tls, fast))
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(PATIENCE))
-        // Then it logs in, through TLS.
+        // After connecting it still has to log in, through TLS.
         .create_timeout(Some(for_all_hosts.saturating_add(PATIENCE)));
     Ok(pool.build()?)
 }
 
 const PATIENCE: Duration = Duration::from_secs(5);
-/// For a connection alone: to each address, where a name has several.
+/// How long connecting to one address may take. A name may have several addresses.
 const FOR_EACH_HOST: Duration = Duration::from_secs(2);
 
-/// These authorities and no other: a database's certificate is seldom from one that browsers know.
+/// Trusts these authorities only: a database's certificate is rarely from one that browsers know.
 fn trusting(authorities: &Path) -> Result<ClientConfig, Box<dyn Error>> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(authorities)? {
@@ -60,7 +61,7 @@ fn trusting(authorities: &Path) -> Result<ClientConfig, Box<dyn Error>> {
     if roots.is_empty() {
         return Err(format!("{} has no certificate", authorities.display()).into());
     }
-    // Named, as a program whose dependencies bring a second one must.
+    // The provider is named, because rustls has no default if dependencies bring in a second one.
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())

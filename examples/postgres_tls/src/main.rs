@@ -1,5 +1,5 @@
-//! A token in a database at the other end of TLS: `cargo run -p postgres-tls --
-//! postgres://app@db.example/app ca.pem app.key`.
+//! Issues and checks a token in a database that is reached by TLS:
+//! `cargo run -p postgres-tls -- postgres://app@db.example/app ca.pem app.key`
 
 use std::error::Error;
 use std::path::Path;

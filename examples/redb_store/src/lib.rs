@@ -20,10 +20,10 @@ pub const ROWS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("
 /// The owner of each row, by its id.
 const OWNERS: TableDefinition<'_, u64, &str> = TableDefinition::new("app_tokens_owners");
 
-/// Tokens in two tables of a redb database. Clones are one store; it needs no runtime.
+/// Tokens in two tables of a redb database. Clones share one store, and it needs no runtime.
 ///
-/// A change is answered after it was committed and synced. A call runs on the caller's thread, and
-/// a change waits there for the one before.
+/// A change returns after it was committed and synced. Each call runs on the caller's thread, where
+/// a change waits for the one before.
 #[derive(Clone, Debug)]
 pub struct RedbStore(Arc<Database>);
 
@@ -46,7 +46,7 @@ impl RedbStore {
         change: impl FnOnce(&mut Writable<'_>) -> Result<A, Failure>,
     ) -> Result<A, StoreError> {
         let transaction = self.0.begin_write().map_err(StoreError::not_done)?;
-        // If this fails, the transaction is dropped, and so rolled back.
+        // If this fails, the transaction is dropped, which rolls it back.
         let answer = Tables::of_writer(&transaction).and_then(|mut tables| change(&mut tables));
         let answer = answer.map_err(StoreError::not_done)?;
         transaction.commit().map_err(StoreError::unknown)?;
@@ -134,7 +134,7 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         Ok(self.owners.get(id.as_u64())?.map(|owner| owner.value().to_owned()))
     }
 
-    /// A row, and its owner by the key.
+    /// Returns a row, and its owner as the key says.
     fn find(&self, id: TokenId) -> Result<Option<(String, Row)>, Failure> {
         let Some(owner) = self.owner(id)? else { return Ok(None) };
         let Some(bytes) = self.rows.get((&*owner, id.as_u64()))? else { return Ok(None) };
@@ -142,7 +142,7 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         Ok(Some((owner, row)))
     }
 
-    /// An owner's rows.
+    /// Returns an owner's rows.
     fn of(&self, owner: &str) -> Result<Vec<Row>, Failure> {
         let mut rows = Vec::new();
         for row in self.rows.range((owner, 0)..=(owner, u64::MAX))? {
@@ -152,7 +152,7 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         Ok(rows)
     }
 
-    /// The owners whose rows a filter may match.
+    /// Returns the owners with rows that a filter may match.
     fn owners(&self, filter: &Filter) -> Result<Vec<String>, Failure> {
         match filter {
             Filter { id: Some(id), .. } => Ok(self.owner(*id)?.into_iter().collect()),
@@ -174,8 +174,8 @@ impl<'t> Writable<'t> {
         Ok(Tables { rows: transaction.open_table(ROWS)?, owners: transaction.open_table(OWNERS)? })
     }
 
-    /// Decides about the rows of a row's owner. The engine hands in no damaged row, so there is
-    /// one.
+    /// Applies a rule to the rows of the row's owner. The engine passes no damaged row here, so
+    /// there is an owner.
     fn decide<A>(
         &mut self,
         row: &Row,
@@ -186,7 +186,7 @@ impl<'t> Writable<'t> {
         self.write(owner, decision)
     }
 
-    /// Decides about the rows of each owner, by what is counted so far. Returns the sum.
+    /// Applies a rule to the rows of each owner, with the count so far. Returns the sum.
     fn decide_each(
         &mut self,
         filter: &Filter,
@@ -213,7 +213,8 @@ impl<'t> Writable<'t> {
     }
 }
 
-/// The key holds the owner, too. So a value that is all junk is still found by its owner.
+/// Reads a row. The key holds the owner, too, so a row is found by its owner even if its value is
+/// junk.
 fn read_row(owner: &str, id: u64, bytes: &[u8]) -> Result<Row, Failure> {
     let row = Row::from_bytes(TokenId::from_u64(id)?, bytes)?;
     let (key, facts) = (Owner::new(owner)?, row.standing_facts());

@@ -1,5 +1,4 @@
-//! What the hosts and their operator's tool share: one reads the policy file, the other chooses the
-//! store.
+//! What the hosts and their operator's tool share: reading the policy file, and choosing the store.
 
 pub mod policy_file;
 pub mod store_choice;

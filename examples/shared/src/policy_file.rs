@@ -1,5 +1,5 @@
-//! A [`Policy`] in a TOML file, which a host and its operator's tool obey alike.
-//! `cloud/policy.toml` shows every key.
+//! A [`Policy`] in a TOML file, for a host and its operator's tool. `cloud/policy.toml` shows every
+//! key.
 
 pub mod period;
 
@@ -15,7 +15,7 @@ use app_tokens::Policy;
 pub struct PolicyFile {
     /// The policy, with the library's defaults for what the file does not name.
     pub policy: Policy,
-    /// The scopes that the host has; none where the file doesn't name them.
+    /// The scopes that the file names, or none.
     pub scopes: Vec<&'static str>,
 }
 
@@ -23,8 +23,7 @@ pub struct PolicyFile {
 const MAX_BYTES: u64 = 64 * 1024;
 
 impl PolicyFile {
-    /// Reads a file. What is wrong is said with the file's name, and with the line where it is one
-    /// line's fault.
+    /// Reads a policy file. An error names the file, and the line if one line is at fault.
     pub fn read(path: &Path) -> Result<PolicyFile, String> {
         let refused = |why: &dyn Display| format!("the policy file {}: {why}", path.display());
         let mut text = String::new();
@@ -40,7 +39,7 @@ impl PolicyFile {
     /// Reads a policy file's text. An error names the line if one line is at fault.
     pub fn parse(text: &str) -> Result<PolicyFile, String> {
         let policy: Policy = toml::from_str(text).map_err(|error| error.to_string())?;
-        // Kept until the process ends: the file is read once.
+        // Kept until the process ends, which is cheap: the file is read once.
         let scopes = policy.scopes().map(|scope| &*String::from(scope).leak()).collect();
         Ok(PolicyFile { policy, scopes })
     }

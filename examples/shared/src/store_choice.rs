@@ -1,5 +1,5 @@
-//! Which store, as an operator writes it: the one place where `cloud` and `admin` choose. Another
-//! store is another line in each `match`.
+//! The choice of a store, as an operator writes it. `cloud` and `admin` choose only here; for
+//! another store, add a line to each `match`.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -18,20 +18,20 @@ use tokio_postgres::{Config, NoTls};
 /// `sqlite:PATH` or `postgres:URL`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoreChoice {
-    /// The file of this path.
+    /// The SQLite file at this path.
     Sqlite(PathBuf),
-    /// The database that this URL names.
+    /// The PostgreSQL database that this URL names.
     Postgres(Box<Config>),
 }
 
-/// Where the store may be named, too. Other users of the machine don't see it there, so its URL may
-/// hold a password.
+/// The variable that may name the store, too. Other users of the machine can't read it, so its URL
+/// may hold a password.
 pub const VARIABLE: &str = "APP_TOKENS_STORE";
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 impl StoreChoice {
-    /// What the argument says, or else the environment.
+    /// Reads the choice from the argument, or else from the environment.
     pub fn told(argument: Option<&str>) -> Result<Option<StoreChoice>, String> {
         if let Some(argument) = argument {
             let choice = argument.parse::<StoreChoice>()?;
@@ -47,7 +47,7 @@ impl StoreChoice {
         }
     }
 
-    /// Opens it; an SQLite file, or PostgreSQL's tables, that aren't there are made.
+    /// Opens the store. A missing SQLite file, and missing tables, are made.
     pub async fn open(&self) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) => Ok(DynStore::new(SqliteStore::open(path)?)),
@@ -55,9 +55,10 @@ impl StoreChoice {
         }
     }
 
-    /// Opens what is there, with the tables that this version knows. A mistyped path or database
-    /// shall not become an empty store, nor somebody else's get tables of ours; and to migrate is
-    /// the host's, which may be older than this program.
+    /// Opens a store that exists already, and makes nothing.
+    ///
+    /// A mistyped path must not become an empty store, and another program's database must not get
+    /// our tables. Only the host migrates: it may be older than this program.
     pub async fn open_existing(&self, table: &TableName) -> Result<DynStore, Error> {
         match self {
             StoreChoice::Sqlite(path) => {
@@ -78,7 +79,7 @@ impl StoreChoice {
         }
     }
 
-    /// Everybody on the machine may read a process's arguments.
+    /// Refuses a password in an argument: every user of the machine can read a process's arguments.
     fn without_password(self) -> Result<StoreChoice, String> {
         match &self {
             StoreChoice::Postgres(config) if config.get_password().is_some() => Err(format!(
@@ -88,8 +89,8 @@ impl StoreChoice {
         }
     }
 
-    /// Without TLS, which this example doesn't have, nothing goes to another machine unless it is
-    /// asked for in so many words.
+    /// Refuses to send anything to another machine, as this example has no TLS. `sslmode=disable`
+    /// allows it.
     fn within_reach(self) -> Result<StoreChoice, String> {
         let StoreChoice::Postgres(config) = &self else {
             return Ok(self);
@@ -114,13 +115,13 @@ impl FromStr for StoreChoice {
             Some(("sqlite", path)) if !path.is_empty() => {
                 return Ok(StoreChoice::Sqlite(path.into()));
             }
-            // Also the URL alone, which begins in the same way.
+            // A URL without our `postgres:` before it is accepted, too; it begins alike.
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => text,
             Some(("postgres", url)) if !url.is_empty() => url,
             _ => return Err("a store is sqlite:PATH or postgres:URL".into()),
         };
-        // What the driver says would quote a part of the URL. Without a host it would say so when
-        // it connects.
+        // The driver's error is dropped, as it quotes a part of the URL. The driver would notice a
+        // missing host only when it connects.
         let config = url
             .parse::<Config>()
             .ok()
@@ -133,7 +134,8 @@ impl FromStr for StoreChoice {
     }
 }
 
-/// The address says where a connection goes, if there is one beside the name.
+/// Whether the server is on this machine. If there is an address beside the name, connections go to
+/// the address.
 fn is_on_this_machine(config: &Config) -> bool {
     let is_loopback = |address: &IpAddr| address.to_canonical().is_loopback();
     if !config.get_hostaddrs().is_empty() {
@@ -151,7 +153,9 @@ fn options_of(table: &TableName) -> SqliteOptions {
     SqliteOptions::new().with_table(table.clone())
 }
 
-/// Looks on a connection that makes neither a file nor a write-ahead log, in a transaction that
+/// Refuses a file that lacks our tables.
+///
+/// It looks on a connection of its own, which makes no file and no write-ahead log. The transaction
 /// waits for nobody and writes nothing.
 fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
     if !path.try_exists()? {
@@ -176,7 +180,7 @@ async fn has_table(pool: &Pool, table: &TableName) -> Result<bool, PoolError> {
     Ok(pool.get().await?.query_one(&*there, &[]).await?.try_get(0)?)
 }
 
-/// With what the driver keeps as the error's source: why there is no connection, or what the server
+/// Adds what the driver keeps as the error's source: why there is no connection, or what the server
 /// said.
 fn explained(error: PoolError) -> String {
     let PoolError::Backend(error) = error else {
@@ -188,7 +192,7 @@ fn explained(error: PoolError) -> String {
     }
 }
 
-/// The SQL that makes a store's tables, from the first version to the newest.
+/// Returns the SQL that makes a store's tables, from the first version to the newest.
 pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
     match kind {
         "sqlite" if table.as_str().contains('.') => {
@@ -200,13 +204,13 @@ pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
     }
 }
 
-/// With its tables, which are made where there are none, and only looked at where they are there.
+/// Makes the tables if they are missing; if they are there, only checks them.
 async fn opened(store: PostgresStore) -> Result<DynStore, Error> {
     store.migrate().await?;
     Ok(DynStore::new(store))
 }
 
-/// To the primary server, and with an end to every wait.
+/// Makes a pool to the primary server. Every wait has an end.
 fn pool(config: &Config) -> Result<Pool, Error> {
     let patience = Duration::from_secs(5);
     let mut config = config.clone();
@@ -218,12 +222,12 @@ fn pool(config: &Config) -> Result<Pool, Error> {
         config.options("-c lock_timeout=5s -c statement_timeout=10s");
     }
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    // Where the server is another machine: a connector of tokio-postgres-rustls or
+    // For a server on another machine, put a connector of tokio-postgres-rustls or
     // postgres-native-tls here.
     Ok(Pool::builder(Manager::from_config(config, NoTls, fast))
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(patience))
-        // All hosts that the URL names, one after the other.
+        // The driver tries all hosts of the URL, in order.
         .create_timeout(Some(3 * patience))
         .build()?)
 }

@@ -1,6 +1,6 @@
-//! A whole store over the host's own `sqlx::PgPool`, written from the documentation of
-//! [`TokenStore`] and of [`postgres_sql`](sql): copy it, or write one over another driver in its
-//! likeness. `main.rs` has it in use.
+//! A complete store over the host's own `sqlx::PgPool`, written from the documentation of
+//! [`TokenStore`] and [`postgres_sql`](sql). Copy it, or write one like it over another driver.
+//! `main.rs` uses it.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -19,16 +19,19 @@ use tokio::sync::Mutex;
 /// Tokens in the tables of [`sql::SCHEMA`], which the host's migrations make.
 #[derive(Clone, Debug)]
 pub enum SqlxStore<'t> {
-    /// The pool is one to the primary: on a replica that lags, a revoked token lives.
+    /// The host's pool, which must lead to the primary: on a replica that lags, a revoked token
+    /// lives on.
     Pool(PgPool),
-    /// From [`SqlxStore::within`].
+    /// A transaction of the host's, from [`SqlxStore::within`].
     Within(Arc<Mutex<&'t mut PgConnection>>),
 }
 
 impl<'t> SqlxStore<'t> {
-    /// The same tables within a transaction of the host's, for `TokenAuthority::in_transaction`:
-    /// roll it back if a call fails or is given up. Any level but READ COMMITTED is an error: its
-    /// statements would see the past.
+    /// Takes a transaction of the host's, for `TokenAuthority::in_transaction`. Roll it back if a
+    /// call fails or its future is dropped.
+    ///
+    /// Any isolation level but READ COMMITTED is an error: under the others, a statement would not
+    /// see what was committed after the transaction began.
     pub async fn within(transaction: &'t mut Transaction<'_, Postgres>) -> sqlx::Result<Self> {
         let level = sqlx::query_scalar::<_, String>("SHOW transaction_isolation");
         let level = level.fetch_one(&mut **transaction).await?;
@@ -58,8 +61,8 @@ macro_rules! bind {
     ($query:expr => $($value:expr),+) => { $query$(.bind($value))+ };
 }
 
-/// Does a call, in a transaction of its own or in the host's, and answers it. After a deadlock its
-/// own is tried again.
+/// Makes a call in a transaction of its own, or in the host's. After a deadlock, its own is tried
+/// again; the host's is not, as it may hold work of the host's.
 macro_rules! change {
     ($store:ident, |$on:ident| $work:expr) => {{
         let pool = match $store {
@@ -72,11 +75,11 @@ macro_rules! change {
         };
         let mut tries = 20;
         loop {
-            // On a task of its own: sqlx 0.8 loses sight of a BEGIN that is given up, and goes on
-            // in its transaction.
+            // On a task of its own, which nobody drops half-way: if a BEGIN is dropped, sqlx 0.8
+            // forgets it, and the connection's next user works inside that transaction.
             let (pool, begin) = (pool.clone(), "BEGIN ISOLATION LEVEL READ COMMITTED");
             let begun = tokio::spawn(async move { pool.begin_with(begin).await }).await;
-            // Rolls back when it is dropped.
+            // Dropping it rolls back.
             let mut own = begun.map_err(StoreError::not_done)?.map_err(StoreError::not_done)?;
             let $on = &mut *own;
             let answer: sqlx::Result<_> = $work.await;
@@ -106,7 +109,8 @@ impl TokenStore for SqlxStore<'_> {
             }
             let parents = lock(under.iter().map(Row::id), row, on).await?;
             let (id_taken, count, has_label) = conflicts(&new, *live, on).await?;
-            // The rules see the parent alone, which is enough for their first two refusals.
+            // The rules see the parent alone. That is enough for their first two refusals; SQL
+            // counts the rest.
             let answer = rules::insert(insert, id_taken, &parents).answer;
             if let Inserted::IdTaken | Inserted::Stale = answer {
                 return Ok(answer);
@@ -160,7 +164,8 @@ impl TokenStore for SqlxStore<'_> {
             for owner in &owners {
                 sqlx::query(sql::LOCK_OWNER).bind(owner.as_str()).execute(&mut *on).await?;
             }
-            // All at first, in one order, as two batches may hold the same rows.
+            // Locks all rows first, in one order: two batches may hold the same rows in different
+            // orders.
             lock_all(replaces.iter().map(|one| one.row.id()), on).await?;
             let mut answers = Vec::new();
             for replace in replaces {
@@ -228,7 +233,7 @@ impl TokenStore for SqlxStore<'_> {
                 let query = sqlx::query(sql).persistent(false);
                 bind!(query => ended_by.as_unix(), unused_since, now.as_unix(), until)
             };
-            // The walk in one part, over as many pages as a table can have.
+            // The walk over the table in one part, over as many pages as a table can have.
             let (mut deleted, mut passes) = (0, 0);
             loop {
                 let query =
@@ -264,7 +269,7 @@ impl TokenStore for SqlxStore<'_> {
     }
 }
 
-/// Locks rows, and leaves out those of others than the owner of `of`.
+/// Locks rows, and returns those of the owner of `of`.
 async fn lock(
     ids: impl IntoIterator<Item = TokenId>,
     of: &Row,
@@ -299,8 +304,9 @@ async fn conflicts(
     query.fetch_one(on).await
 }
 
-/// Repeats a statement while another transaction is in between. It answers how many rows it
-/// changed, how many it found, and perhaps whether they hold what was written.
+/// Repeats a statement until no other transaction came in between. The statement returns how many
+/// rows it changed, how many it found, and for some statements whether they now hold what was
+/// written.
 async fn repeat<'q>(
     on: &mut PgConnection,
     limit: Option<i64>,
@@ -321,22 +327,22 @@ async fn repeat<'q>(
     Err(obstructed())
 }
 
-/// Changes one row, which is locked and must hold what was written.
+/// Changes one row, which is locked, and checks that it holds what was written.
 async fn changes(query: Query<'_>, on: &mut PgConnection) -> sqlx::Result<()> {
     let row = query.fetch_optional(on).await?;
     let holds = row.map(|row| row.try_get(0)).transpose()?;
     if holds == Some(true) { Ok(()) } else { Err(obstructed()) }
 }
 
-/// More than another transaction can be in between.
+/// More repeats than other transactions can cause.
 const PASSES: u32 = 1000;
 
 fn obstructed() -> Error {
     Error::Protocol("a trigger, a rule or row-level security is in the way".into())
 }
 
-/// Whether the id was free. Where nothing else has it and the row isn't there, a trigger kept it
-/// out.
+/// Inserts a row. Returns whether its id was free. If the row isn't there afterwards and the id is
+/// free, a trigger kept it out, which is an error.
 async fn insert_row(c: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<bool> {
     let query = bind!(sqlx::query(sql::INSERT) => c.id,
         c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
@@ -378,8 +384,8 @@ async fn write(form: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<()>
     changes(query, on).await
 }
 
-/// The first parameters are the filter's facts: where there is one more, this doesn't compile. Not
-/// prepared, so that it is planned for them.
+/// Binds the filter's facts as the first parameters. If a version adds a fact, the pattern no
+/// longer compiles. The statement is not prepared, so that it is planned for these facts.
 fn filtered<'q>(sql: &'q str, filter: &'q Filter) -> Query<'q> {
     bind!(sqlx::query(sql).persistent(false) => let FilterColumns {
         id, owner, family, except_family, key_id, except_key_ids, revoked, superseded,
@@ -406,7 +412,7 @@ fn columns(row: &Row) -> sqlx::Result<RowColumns<'_>> {
     row.record().map(RowColumns::of).ok_or_else(|| Error::Encode("a damaged row".into()))
 }
 
-/// The SQLSTATE where the server itself says that it is not done.
+/// Returns the SQLSTATE if the server itself says that nothing was done.
 fn refusal(error: &Error) -> Option<&str> {
     let error: &PgDatabaseError = error.as_database_error()?.try_downcast_ref()?;
     (error.severity() == PgSeverity::Error).then(|| error.code())

@@ -1,5 +1,5 @@
-//! The store in use: a token, and a user who comes into being together with his first token, or not
-//! at all.
+//! The store in use: a token, and a user who is created together with their first token, or not at
+//! all.
 //!
 //! `DATABASE_URL=postgres://… cargo run -p sqlx-store -- acme.key`
 
@@ -40,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The user and his first token.
+/// Creates a user and their first token in one transaction.
 async fn sign_up(
     pool: &PgPool,
     tokens: &Tokens,
@@ -57,7 +57,7 @@ async fn sign_up(
     Ok(issued)
 }
 
-/// What the host's migrations do, once.
+/// Does once what the host's migrations would do.
 async fn migrate(pool: &PgPool) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     let is_done = sqlx::query_scalar("SELECT to_regclass('users') IS NOT NULL");

@@ -7,18 +7,18 @@ use app_tokens::record::Expires;
 pub use app_tokens::shapes::{NotAPeriod, Period};
 use app_tokens::{OutOfCalendar, Timestamp};
 
-/// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or so far
-/// from now.
+/// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or a
+/// length of time from now (`90 days`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// This instant.
     Instant(Timestamp),
-    /// So far from now.
+    /// This far from now, or ago.
     Away(Duration),
 }
 
 impl When {
-    /// Where it is looked at as lying ahead: nothing past the calendar's end.
+    /// Reads it as a time ahead. `None` if that is past the calendar's end.
     pub fn ahead_of(self, now: Timestamp) -> Option<Timestamp> {
         match self {
             When::Instant(at) => Some(at),
@@ -26,7 +26,7 @@ impl When {
         }
     }
 
-    /// Where it is looked at as lying behind.
+    /// Reads it as a time behind.
     pub fn before(self, now: Timestamp) -> Timestamp {
         match self {
             When::Instant(at) => at,
@@ -49,17 +49,17 @@ impl FromStr for When {
     }
 }
 
-/// When a token is to end: [`When`], or `never` by that word.
+/// The end of a token: [`When`], or the word `never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It ends then.
+    /// It ends at this time.
     At(When),
     /// It has no end.
     Never,
 }
 
 impl End {
-    /// Nothing past the calendar's end.
+    /// Returns the end as seen from `now`. `None` if it is past the calendar's end.
     pub fn seen_from(self, now: Timestamp) -> Option<Expires> {
         match self {
             End::At(when) => when.ahead_of(now).map(Expires::At),
