@@ -1,9 +1,9 @@
-"""Reads which file of a Rust crate imports what from which other, as far as the text says it.
+"""Finds which file of a Rust crate imports which names from which other file, by its text.
 
-Paths count that begin with `crate`, `self`, `super` or a module in scope, in `use` lines and
-elsewhere. A re-export leads to the file that defines the name. What does not count: `mod` lines,
-re-exports, docs, and everything under `#[cfg(test)]`.
-Calls of inherent methods name no path, so they are not seen.
+A path counts if it begins with `crate`, `self`, `super` or a module in scope, in `use` lines and
+elsewhere. A re-export leads to the file that defines the name. `mod` lines, re-exports, docs, and
+everything under `#[cfg(test)]` don't count. Calls of inherent methods name no path, so they are not
+seen.
 """
 import pathlib
 import re
@@ -14,12 +14,12 @@ DEFINES = r"\b(?:%s)\s+(?:mut\s+)?(%s)" % (KINDS, WORD)
 
 
 def blank(text, start, end):
-    """Overwrites a part with spaces; line breaks stay."""
+    """Overwrites a part with spaces, and keeps line breaks."""
     return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
 
 
 def without_comments_and_texts(text):
-    """Overwrites comments, and what is between quotes."""
+    """Overwrites comments and the insides of string and character literals."""
     out, at = list(text), 0
     raw = re.compile(r'\bb?r(#*)"')
     char = re.compile(r"b?'(?:\\(?:u\{[^}]*\}|x..|.)|[^\\'])'", re.S)
@@ -61,7 +61,7 @@ def without_comments_and_texts(text):
 
 
 def end_of_item(text, at):
-    """Where the item ends that begins here, attributes before it included."""
+    """Returns where the item ends that begins here, with its attributes."""
     while found := re.compile(r"\s*#\[").match(text, at):
         at = closing(text, found.end() - 1) + 1
     # A `use` list has braces, too, but ends with its semicolon.
@@ -78,7 +78,7 @@ def end_of_item(text, at):
 
 
 def closing(text, at):
-    """The bracket that closes the one that stands here."""
+    """Returns the place of the bracket that closes the one at `at`."""
     depth = 0
     for place in range(at, len(text)):
         depth += (text[place] in "([{") - (text[place] in ")]}")
@@ -99,7 +99,7 @@ def split(text):
 
 
 def leaves(tree, before=()):
-    """Each path of a `use` tree, with the name that it gets."""
+    """Yields each path of a `use` tree, with the name that it gets."""
     tree = tree.strip()
     if tree.startswith("{"):
         for part in split(tree[1:closing(tree, 0)]):
@@ -172,7 +172,7 @@ class Crate:
                         re.findall(r"(?<![\w:$.])%s(?:\s*::\s*%s)+" % (WORD, WORD), text)]
 
     def absolute(self, path, module):
-        """From the crate's root, or `None` if it leads to another crate."""
+        """Returns a path from the crate's root, or `None` if it leads to another crate."""
         head, rest = path[0], path[1:]
         if head == "crate":
             base = ("crate",)
@@ -193,7 +193,7 @@ class Crate:
         return base + rest
 
     def owner(self, path, seen=()):
-        """The module that defines what an absolute path names, and the name in it."""
+        """Returns the module that defines what an absolute path names, and the name in it."""
         length = max(n for n in range(1, len(path) + 1) if path[:n] in self.modules)
         module, rest = self.modules[path[:length]], path[length:]
         if not rest or rest[0] in module.defined or rest[0] == "*":
@@ -213,7 +213,7 @@ class Crate:
         return module, rest[0]
 
     def imports(self):
-        """`{file: {file: {name}}}`, with paths below the source folder."""
+        """Returns `{file: {file: {name}}}`, with paths below the source folder."""
         all_files = {module.file for module in self.modules.values()}
         edges = {file: {} for file in all_files}
         for module in self.modules.values():
@@ -232,7 +232,7 @@ class Crate:
 
 
 def circles(imports):
-    """The sets of files that import each other, straight or by way of others (Tarjan)."""
+    """Returns the sets of files that import each other, directly or through others (Tarjan)."""
     index, low, stack, found = {}, {}, [], []
 
     def visit(file):

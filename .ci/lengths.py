@@ -1,4 +1,4 @@
-"""Fails if a file of src/ is over 450 lines but not in .ci/long_files, or is in it but not over.
+"""Checks that .ci/long_files lists exactly the files of src/ with more than 450 lines.
 
 Files that hold only tests are not counted.
 """

@@ -1,4 +1,4 @@
-"""Checks that every file that the documents name exists: in a link, or between backticks."""
+"""Checks that every file exists that the documents name, in a link or between backticks."""
 import pathlib
 import re
 import sys
@@ -11,7 +11,7 @@ for document in sorted([*pathlib.Path().glob("*.md"), pathlib.Path("examples/REA
     count += len(links) + len(named)
     missing += [f"{document}: {link}" for link in links if not (document.parent / link).exists()]
     for name in named:
-        # A source file goes without its folder, and a file beside the document, too.
+        # A source file is named without its folder, and so is a file beside the document.
         places = [pathlib.Path(name), pathlib.Path("src", name), document.parent / name]
         if not any(place.exists() for place in places):
             missing.append(f"{document}: {name}")

@@ -1,11 +1,11 @@
-"""Checks what each room of the code may name. A listed name that exists no longer fails, too."""
+"""Checks what the stores may name. A listed name that no longer exists is an error, too."""
 import pathlib
 import re
 import sys
 
 from imports import Crate
 
-# A store keeps rows and decides nothing: no secret, no plain token, no authority, no web.
+# A store keeps rows and decides nothing. It has no secret, no plain token, no authority, no web.
 ROOM = "store"
 FILES = ["authority", "issue", "present", "random", "web"]
 NAMES = {"token": ["Token", "expose_secret"], "random": ["Secret"]}

@@ -1,4 +1,4 @@
-"""Tests imports.py on planted crates: python3 .ci/test_imports.py"""
+"""Tests imports.py on small crates: python3 .ci/test_imports.py"""
 import pathlib
 import tempfile
 import unittest
@@ -7,7 +7,7 @@ from imports import Crate, circles, without_comments_and_texts
 
 
 def imports(**files):
-    """Of a crate with these files; `a__b` is `a/b.rs`."""
+    """Returns the imports of a crate with these files; `a__b` is `a/b.rs`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             path = pathlib.Path(folder, name.replace("__", "/") + ".rs")

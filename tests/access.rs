@@ -1,5 +1,4 @@
-//! What a token may do, from where, and what else a host says of it: access, networks, attributes
-//! and actors through the whole engine.
+//! What a token may do, and from where; attributes and actors. All through the whole engine.
 
 mod common;
 
@@ -33,7 +32,7 @@ impl<S: RuntimeFree> Bench<S> {
         self.tokens.block_on(self.tokens.issue(NewToken::new("alice", "My phone", access))).unwrap()
     }
 
-    /// What is missing for a requirement, if the token is presented from there.
+    /// Returns what a requirement misses if the token is presented from this address.
     #[track_caller]
     fn missing(
         &self,
@@ -365,7 +364,7 @@ fn an_access() -> impl Strategy<Value = Access> {
     })
 }
 
-/// All that can be done in this small world: from where, with which scope, on what.
+/// Returns every act of this small world: from which address, with which scope, on which resource.
 fn acts() -> impl Iterator<Item = (Option<IpAddr>, Requirement<'static>)> {
     const EACH: [[&str; 1]; 4] = [["r"], ["w"], ["admin"], ["other"]];
     let requirements = || {
@@ -380,7 +379,7 @@ fn acts() -> impl Iterator<Item = (Option<IpAddr>, Requirement<'static>)> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// By the decisions and not by the law of subsets, so that a fault in that law is found, too.
+    /// Judged by decisions and not by the law of subsets, so that a fault in that law shows, too.
     #[test]
     fn no_operation_lets_a_token_do_more_from_more_places(
         had in an_access(),
@@ -389,7 +388,7 @@ proptest! {
         let bench = bench(policy());
         let tokens = &bench.tokens;
         let token = bench.issue_with(had.clone());
-        // From an address at which the caller may be.
+        // From an address that the caller is allowed.
         let addresses = ADDRESSES.iter().map(|text| text.parse::<IpAddr>().unwrap());
         let origin = addresses.map(Some).chain([None]).find(|address| had.allows_from(*address));
         let mut granted = Vec::new();

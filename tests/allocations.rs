@@ -1,4 +1,4 @@
-//! How often the way of a presented text asks for memory.
+//! Counts the memory allocations that one presented text causes.
 
 #![expect(unsafe_code, reason = "an allocator that counts can't be written without")]
 
@@ -11,19 +11,21 @@ thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, counting for each thread.
+/// The system's allocator, with a count for each thread.
 struct Counting;
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: the caller keeps the contract of this method.
+        // SAFETY: the caller keeps this method's contract, which is the one of the system's
+        // allocator.
         unsafe { System.dealloc(place, layout) }
     }
 }
@@ -48,7 +50,7 @@ fn issue(tokens: &TokenAuthority<MemoryStore>) -> String {
     tokens.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
 }
 
-/// The second time: the first use of a token in an interval is noted, and that may ask for memory.
+/// Counts the second call: the first use of a token in an interval is recorded, which may allocate.
 #[track_caller]
 fn assert_allocations(tokens: &TokenAuthority<MemoryStore>, text: &str, expected: u64) {
     let read = Requirement::one_of(&["files:read"]);

@@ -75,7 +75,7 @@ impl<S: RuntimeFree> Bench<S> {
     }
 }
 
-/// Each of these on both stores.
+/// Makes two tests of each of these functions, one for each store.
 macro_rules! on_both_stores {
     ($($property:ident)*) => {
         mod in_memory {
@@ -125,7 +125,7 @@ fn with_an_overlap_both_work_until_its_end_to_the_second(store: impl RuntimeFree
     let bench = bench_over(store, policy().with_overlap(secs(100)).unwrap());
     let old = bench.issue("alice");
     bench.clock.set(at(50));
-    // The policy's, if no more is said.
+    // The overlap of the policy, as none is asked for.
     let new =
         bench.tokens.block_on(bench.tokens.rotate(&ops(), old.id(), Rotation::new())).unwrap();
     for (seconds, good) in [(50, true), (149, true), (150, false), (151, false), (9000, false)] {
@@ -187,7 +187,7 @@ fn a_rotation_gives_another_end_only_where_it_is_asked_for_and_allowed() {
     assert!(matches!(refused, ChangeError::Life(LifeError::NeverNotAllowed)), "{refused:?}");
     let refused = bench.refused(&token, asked(100));
     assert!(matches!(refused, ChangeError::Life(LifeError::NoLife)), "{refused:?}");
-    // Its life is counted from the rotation, as it is a new token.
+    // Its life counts from the rotation, as it is a new token.
     for seconds in [1100, 300, 1100] {
         token =
             bench.tokens.block_on(bench.tokens.rotate(&ops(), token.id(), asked(seconds))).unwrap();
@@ -736,14 +736,14 @@ fn a_derived_token_ends_with_the_token_under_which_it_was_issued(store: impl Run
     let parent = bench.issue("alice");
     let child = bench.issue_under(&parent);
 
-    // A rotation with an overlap leaves it, and it belongs to the whole line.
+    // A rotation with an overlap spares it: it belongs to the whole line.
     let second = bench.rotate(&parent, 100);
     bench.assert_good(child.expose_secret());
     let other = bench.issue_under(&second);
     bench.clock.set(at(100));
     bench.assert_good(child.expose_secret());
 
-    // One without ends all of the line's.
+    // A rotation without one revokes all that was issued under the line.
     let third = bench.rotate(&second, 0);
     for ended in [&child, &other] {
         bench.assert_denied(ended.expose_secret(), DenialReason::Revoked);
@@ -775,7 +775,7 @@ fn a_rotation_that_takes_access_or_time_ends_what_was_derived_in_spite_of_its_ov
         bench.assert_denied(child.expose_secret(), DenialReason::Revoked);
         bench.assert_good_for(&parent, has_overlap, DenialReason::Superseded);
     }
-    // The same access and a later end take nothing.
+    // The same access and a later end take nothing away.
     let parent = bench.issue_for(1000);
     let child = bench.issue_under(&parent);
     let same = overlap().narrowed_to(Access::full()).expires(Expires::At(at(2000)));
@@ -856,7 +856,8 @@ fn no_derived_token_outlives_a_rotation_that_runs_beside_it(store: impl RuntimeF
                                 .issue_under(&caller, NewToken::new("alice", "x", Access::full())),
                         )
                     };
-                    // Far more than come before the rotation; so that a bug ends, too.
+                    // Far more than come before the rotation, so that the test ends even if there
+                    // is a bug.
                     assert!((0..10_000).any(|_| under().is_err()), "the rotation stopped none");
                 });
             }
@@ -892,7 +893,7 @@ const RESOURCES: [&str; 6] =
     ["exact:a", "prefix:a", "under:a", "exact:a/b", "under:a/b", "prefix:b"];
 const NAMES: [&str; 6] = ["a", "a/", "a/b", "ab", "b", "c"];
 
-/// Everything that can be asked of a token in this small world.
+/// Returns every requirement of this small world.
 fn requirements() -> impl Iterator<Item = Requirement<'static>> {
     const EACH: [[&str; 1]; 4] = [["r"], ["w"], ["admin"], ["other"]];
     EACH.iter().flat_map(|scope| {
@@ -933,7 +934,7 @@ proptest! {
             assert_eq!(granted.access(), &asked);
             assert_no_more(granted.access(), &had);
         }
-        // The three say the same, and a refusal leaves the token as it was.
+        // The three agree, and a refusal leaves the token as it was.
         let allowed = granted.iter().flatten().count();
         assert!(allowed == 0 || allowed == 3, "{granted:?}");
         if asked == had {
@@ -981,7 +982,7 @@ fn a_label_is_unique_after_a_rename_too(store: impl RuntimeFree) {
     assert_eq!(bench.see(&other).label().as_str(), "Other");
     assert!(rename("Other").is_ok(), "its own label");
     assert!(rename("my phone").is_ok());
-    // In a line of rotations the label is the line's.
+    // All tokens of a line share its label.
     let rotated = bench.rotate(&phone, 100);
     assert!(matches!(rename("My phone"), Err(ChangeError::LabelTaken)));
     assert!(tokens.block_on(tokens.rename(&ops(), rotated.id(), "My phone")).is_ok());
@@ -1419,7 +1420,7 @@ fn leaked_in_a_header_of_http_basic_it_is_found_by_either_prefix() {
     let report =
         bench.tokens.block_on(bench.tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
     assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
-    // The six characters before it take eight digits.
+    // The six characters before it take eight digits of base64.
     assert_eq!(&text[report.leaks[0].position.clone()], encoded[8..].trim_end_matches('='));
     bench.assert_denied(token.expose_secret(), DenialReason::Revoked);
 }
@@ -1679,7 +1680,7 @@ fn what_a_policy_foretells_comes_true() {
     after.assert_good(token.expose_secret());
 }
 
-/// Clocks of one deployment may be apart.
+/// The clocks of one deployment may differ.
 #[test]
 fn a_rotation_without_overlap_ends_the_old_token_on_hosts_whose_clocks_are_behind() {
     let here = bench(policy());

@@ -1,4 +1,4 @@
-//! The check at start: what it finds, and what is asked before the first token is issued.
+//! The check at start, and what the engine asks the store before the first issue.
 
 mod common;
 
@@ -84,7 +84,7 @@ fn a_check_is_bounded_and_says_so() {
     assert!(report.to_string().ends_with("there are more"));
 }
 
-/// A store that names the keys it is told to, and counts how often it is listed.
+/// A store that names the keys it is told to name, and counts how often it is listed.
 #[derive(Clone, Default)]
 struct Naming {
     kept: MemoryStore,

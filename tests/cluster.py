@@ -29,7 +29,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 ACCOUNT = "alice", "her secret"
 BREACHES = []
-# What is to be stopped at the end, however that comes.
+# Processes and servers to stop at the end, even after an error.
 RUNNING = []
 
 
@@ -61,7 +61,7 @@ def free_port():
 
 
 class Node:
-    """One server; the first is made anew, the others are copies that follow it."""
+    """One server. The first is made new, the others are copies that follow it."""
 
     def __init__(self, folder, name, follow=None):
         self.name, self.port, self.data = name, free_port(), folder / name
@@ -95,7 +95,7 @@ class Node:
         run(programs("pg_ctl"), "-D", self.data, "-m", "immediate", "-w", "stop")
 
     def promote(self, follower):
-        # Before it is promoted: else what it answers at first is on one server only.
+        # Set before the promotion: otherwise the first commits would be on one server only.
         self.reload(f"synchronous_standby_names='ANY 1 ({follower.name})'")
         source = f"host=127.0.0.1 port={self.port} user=postgres application_name={follower.name}"
         follower.reload(f"primary_conninfo='{source}'")
@@ -163,7 +163,7 @@ class Cloud:
         shutil.copy(data / "tokens.key", folder / "tokens.key")
 
     def ask(self, method, path, user, password, body=None, seconds=10):
-        """The status, 0 where there was no answer, and the JSON."""
+        """Returns the status, 0 if there was no answer, and the JSON."""
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
         connection = http.client.HTTPConnection(self.address, timeout=seconds)
         try:
@@ -192,7 +192,7 @@ class Cloud:
 
 
 class Load:
-    """Issues, enters and revokes until it is stopped, and knows what was acknowledged."""
+    """Issues, enters and revokes until it is stopped, and records what was acknowledged."""
 
     def __init__(self, clouds):
         self.clouds, self.lock, self.stopped = clouds, threading.Lock(), threading.Event()
@@ -224,7 +224,7 @@ class Load:
         return status
 
     def enter(self, cloud, draw):
-        """A token that nobody has tried to revoke."""
+        """Enters with a token that nobody has tried to revoke."""
         with self.lock:
             token = self.good and draw.choice(self.good)
         if not token:

@@ -1,5 +1,5 @@
-//! The contract of `TokenStore`, on every store of the crate; and that the suite catches stores
-//! that break it.
+//! The contract of `TokenStore` on every store of the crate. The suite must also catch stores that
+//! break it.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ mod dyn_over_memory {
     super::conformance::tests!(make = || async { DynStore::new(MemoryStore::new()) });
 }
 
-/// The runner, the damage and the wrapper of the wrong stores, on a store that is right.
+/// Tries the macro's options on a right store: the runner, the damage and the wrapper.
 mod with_damage_on_tokio {
     use std::sync::{Arc, LazyLock};
 
@@ -47,7 +47,7 @@ mod with_damage_on_tokio {
     );
 }
 
-/// A function that is written and not in the macro would never run.
+/// A clause's function that the macro doesn't name would never run.
 #[test]
 fn the_macro_has_every_clause_and_every_clause_has_a_function() {
     let the_macro = include_str!("../src/store/conformance.rs");

@@ -1,9 +1,10 @@
-//! What was answered is there after a crash. A child process issues, rotates, revokes and seals
-//! anew on several threads, and says so on a pipe after each answer; then it is killed at a random
-//! moment, and the store must hold all that it said. On PostgreSQL the server is stopped in the
-//! middle, too.
+//! What was answered is still there after a crash.
 //!
-//! `ROUNDS=500 cargo test --test crash` for more than the usual 20 rounds.
+//! A child process issues, rotates, revokes and reseals on several threads, and reports each answer
+//! on a pipe. It is killed at a random moment, and the store must hold all that it reported. On
+//! PostgreSQL, the server is also stopped in the middle.
+//!
+//! `ROUNDS=500 cargo test --test crash` runs more than the usual 20 rounds.
 
 mod common;
 
@@ -31,22 +32,22 @@ use common::{operator, policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;
 use support::postgres::{Blocked, RUNTIME, Server, pool_to};
 
-/// Whoever acts, each for an owner of his own.
+/// How many threads act, each for an owner of its own.
 const WORKERS: usize = 4;
 const ROUNDS: u64 = 20;
 
 // -- what is done, and said
 
-/// What is known of a token, as it is said on the pipe: one character, then the token's text.
+/// What is known about a token. On the pipe it is one character, followed by the token's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mark {
     /// It must authenticate.
     Good = b'+' as isize,
     /// It must be denied.
     Dead = b'-' as isize,
-    /// It is being rotated: either it or its successor is the one way in.
+    /// It is being rotated: exactly one of it and its successor is good.
     Rotating = b'~' as isize,
-    /// It is being ended: it may be good or dead.
+    /// It is being revoked: it may be good or dead.
     Ending = b'?' as isize,
 }
 
@@ -59,7 +60,7 @@ impl Mark {
     }
 }
 
-/// Where what is done is said: a line at once, or not at all.
+/// Where threads report what they do: a whole line at once, or nothing.
 struct Voice<W>(Mutex<W>);
 
 impl<W: Write> Voice<W> {
@@ -67,7 +68,7 @@ impl<W: Write> Voice<W> {
         self.write(&format!("{}{text}\n", char::from(mark as u8)));
     }
 
-    /// Nothing should fail before the end.
+    /// Reports an error. Nothing should fail before the end.
     fn complain(&self, error: &dyn Display) {
         self.write(&format!("!{error}\n"));
     }
@@ -78,8 +79,8 @@ impl<W: Write> Voice<W> {
     }
 }
 
-/// Works on several threads until a store fails, or this process is killed. `round` makes the
-/// owners and what they do.
+/// Works on several threads until a store fails or this process is killed. `round` draws the owners
+/// and what they do.
 fn work<S: RuntimeFree + Clone>(store: &S, round: u64, voice: &Voice<impl Write + Send>) {
     let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -116,7 +117,7 @@ fn authority<S: RuntimeFree + Clone>(store: &S) -> TokenAuthority<S> {
     TokenAuthority::new(store.clone(), two_keys(), policy())
 }
 
-/// With the other key active.
+/// Makes an authority with the other key active.
 fn authority_turned<S: RuntimeFree + Clone>(store: &S) -> TokenAuthority<S> {
     TokenAuthority::new(store.clone(), two_keys_turned(), policy())
 }
@@ -125,7 +126,7 @@ fn owner(round: u64, worker: usize) -> Owner {
     Owner::new(format!("{round}-{worker}")).unwrap()
 }
 
-/// Deletes what a round has made, so that the next one has as much to do.
+/// Deletes what a round made, so that the next round has as much to do.
 fn forget<S: RuntimeFree + Clone>(store: &S, round: u64) {
     for worker in 0..WORKERS {
         let tokens = authority(store);
@@ -191,7 +192,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
                 parent.under.push(token);
                 Ok(())
             }
-            // It was sealed anew meanwhile.
+            // It was resealed meanwhile.
             Err(IssueError::ParentChanged) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -206,7 +207,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         Ok(())
     }
 
-    /// Without overlap: what was issued under the old one ends with it.
+    /// Rotates without an overlap, which revokes what was issued under the old token.
     fn rotate(&mut self, place: usize) -> Acted {
         let held = &mut self.good[place];
         self.voice.say(Mark::Rotating, held.token.expose_secret());
@@ -220,7 +221,7 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
                 *held = Held { token, under: Vec::new() };
                 Ok(())
             }
-            // It was sealed anew meanwhile: nothing has changed.
+            // It was resealed meanwhile: nothing has changed.
             Err(ChangeError::Conflict) => {
                 held.texts().for_each(|text| self.voice.say(Mark::Good, text));
                 Ok(())
@@ -245,7 +246,7 @@ impl Chance {
 
 // -- what must hold
 
-/// What was said last of each token.
+/// What was reported last about each token.
 #[derive(Default)]
 struct Said {
     marks: BTreeMap<String, Mark>,
@@ -253,7 +254,7 @@ struct Said {
 }
 
 impl Said {
-    /// The end of a line that was being written when the process ended is nothing.
+    /// Reads a line. A line that was cut off when the process ended is ignored.
     fn hear(&mut self, line: &str) {
         let Some(line) = line.strip_suffix('\n') else {
             return;
@@ -264,7 +265,7 @@ impl Said {
         }
     }
 
-    /// What is wrong in a store after a crash; nothing, it should be.
+    /// Returns what is wrong in a store after a crash.
     fn faults<S: RuntimeFree + Clone>(&self, store: &S) -> Vec<String> {
         let tokens = authority(store);
         let (rows, mut faults) = sound_rows(&tokens);
@@ -300,7 +301,7 @@ struct Known {
     is_active: bool,
 }
 
-/// Every row of the store, by id, and which of them are half written.
+/// Returns every row of the store by its id, and the rows that are half written.
 fn sound_rows<S: RuntimeFree + Clone>(
     tokens: &TokenAuthority<S>,
 ) -> (HashMap<TokenId, Known>, Vec<String>) {
@@ -324,7 +325,7 @@ fn sound_rows<S: RuntimeFree + Clone>(
     }
 }
 
-/// How many tokens are active in each family.
+/// Returns how many tokens are active in each family.
 fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
     let mut lives = HashMap::new();
     for row in rows.values().filter(|row| row.is_active) {
@@ -335,7 +336,8 @@ fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
 
 // -- crashes
 
-/// Crash after crash, each after so many words and followed by a look at what is there.
+/// Causes crash after crash, each after a random number of reports, and checks the store after
+/// each.
 fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize) -> (Said, S)) {
     let (mut chance, mut marks) = (Chance(1), [0; 4]);
     for round in 0..rounds {
@@ -358,7 +360,7 @@ fn rounds() -> u64 {
     env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap())
 }
 
-/// Hears everything that is said, and after so many words lets it end.
+/// Reads all reports; after a given number of them, it ends the process.
 fn hear_out(out: impl Read, after: usize, mut end: impl FnMut()) -> Said {
     let (mut said, mut words) = (Said::default(), 0);
     let (mut out, mut line) = (BufReader::new(out), String::new());
@@ -376,7 +378,7 @@ fn hear_out(out: impl Read, after: usize, mut end: impl FnMut()) -> Said {
 
 const CHILD: &str = "APP_TOKENS_TEST_CHILD";
 
-/// Starts a test again as a child, which works until it is killed after so many words.
+/// Runs a test again as a child process, and kills it after a given number of reports.
 fn kill_child(test: &str, place: &str, round: u64, after: usize) -> Said {
     let mut child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
@@ -390,7 +392,7 @@ fn kill_child(test: &str, place: &str, round: u64, after: usize) -> Said {
     said
 }
 
-/// In the child, where the store is, and the round.
+/// In the child, returns where the store is, and the round.
 fn as_child() -> Option<(String, u64)> {
     let told = env::var(CHILD).ok()?;
     let (round, place) = told.split_once(' ').unwrap();
@@ -416,7 +418,7 @@ fn what_a_killed_process_said_holds_in_sqlite() {
     crashes(rounds(), |round, after| {
         let test = "what_a_killed_process_said_holds_in_sqlite";
         let said = kill_child(test, path.to_str().unwrap(), round, after);
-        // The first to open it brings back what was committed, as the next child would.
+        // The first to open the file recovers what was committed, as the next child would.
         let store = SqliteStore::open(&path).unwrap();
         assert_sound(&path);
         (said, store)
@@ -436,13 +438,14 @@ fn what_a_killed_process_said_holds_in_postgres() {
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", server.port(), database.name);
     crashes(rounds(), |round, after| {
         let said = kill_child("what_a_killed_process_said_holds_in_postgres", &url, round, after);
-        // The server ends what it had heard of.
+        // The server finishes what it has received.
         RUNTIME.block_on(database.is_quiet());
         (said, store.clone())
     });
 }
 
-/// Lets a store be used until its server crashes after so many words, and brings that up again.
+/// Uses a store until its server crashes after a given number of reports, and starts the server
+/// again.
 fn crash_server(server: &Server, store: &Blocked<PostgresStore>, round: u64, after: usize) -> Said {
     let (hear, say) = io::pipe().unwrap();
     let work = || work(store, round, &Voice(Mutex::new(say)));
@@ -466,8 +469,8 @@ fn what_was_said_before_a_server_crashed_holds_in_postgres() {
 
 // -- that it finds a fault
 
-/// Answers before it has committed: every call is right, and seen by every other call, but only
-/// every so often a commit makes them hold.
+/// A store that answers before it commits. Every call is right, and other calls see it, but only a
+/// commit now and then makes it durable.
 #[derive(Clone)]
 struct CommitsNowAndThen(Arc<Mutex<(Connection, u32)>>);
 
@@ -546,7 +549,7 @@ fn a_store_that_answers_before_it_commits_is_found_out() {
     }
 }
 
-/// As the documentation of `PostgresStore` says of it.
+/// The documentation of `PostgresStore` warns of this setting.
 #[test]
 fn a_server_that_answers_before_its_log_is_written_is_found_out() {
     let Some(server) = Server::start_durable() else { return };

@@ -16,7 +16,7 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// What was observed, each as its name and its line.
+/// What was observed: each event's name and its line.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<(&'static str, String)>>>);
 
@@ -58,7 +58,7 @@ fn a_new_address_is_told_within_the_interval_and_once() {
     clock.set(at(1));
     enter("198.51.100.9");
     assert_eq!(lines.names(), ["new_address"]);
-    // A thief and the owner in turn, every minute.
+    // A thief and the owner take turns, every minute.
     for minute in 0..5 {
         clock.set(at(60 * minute));
         enter("192.0.2.1");
@@ -120,7 +120,7 @@ fn every_event_is_one_line_without_secrets() {
         "revoked",
         "forgotten",
     ];
-    // To forget revokes first, which finds nothing left to do.
+    // `forget` revokes first, which finds nothing left to revoke.
     assert_eq!(names.iter().filter(|name| **name != "revoked").count(), expected.len() - 2);
     for (name, line) in &all {
         assert!(line.starts_with(name) && line.chars().count() < 2000, "{line}");

@@ -1,4 +1,4 @@
-//! Looking without letting in: `examine`, and the list of all tokens of an owner.
+//! Looking at tokens without letting anyone in: `examine` and `all_of`.
 
 mod common;
 

@@ -1,5 +1,5 @@
-//! A store that fails, stalls, answers late or says "unknown": a failure is never a denial, and
-//! never a second token.
+//! A store that fails, stalls, answers late or answers "unknown". A failure is never a denial, and
+//! never makes a second token.
 
 mod common;
 
@@ -23,7 +23,7 @@ use common::*;
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
-    /// It goes well.
+    /// Nothing: it succeeds.
     None,
     /// Nothing is done, and the store says so.
     NotDone,
@@ -33,7 +33,7 @@ enum Fault {
     LostUnknown,
     /// It is not done now but just before the next call, and the store can't say.
     Late,
-    /// There is never an answer.
+    /// It never answers.
     Stalls,
 }
 
@@ -113,7 +113,8 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Poll<T> {
     std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// An authority over a faulty store, past the look at the keys that comes before the first issue.
+/// Makes an authority over a faulty store. The look at the keys before the first issue is done
+/// already.
 fn faulty() -> (Faulty, Bench<Faulty>) {
     let store = Faulty::default();
     let bench = bench_over(store.clone(), policy());
@@ -257,8 +258,7 @@ fn a_token_is_never_shown_that_may_not_be_stored() {
 
 // -- lost answers of what comes later in a life
 
-/// What may happen to the store's insert, and to the looks and the second insert that follow. With
-/// whether the answer must be that nothing is known.
+/// Faults of the store's insert, and of the look-ups and the second insert that follow.
 const LOST_INSERTS: &[&[Fault]] = &[
     &[Fault::DoneUnknown],
     &[Fault::Late],
@@ -275,7 +275,7 @@ const LOST_INSERTS: &[&[Fault]] = &[
     &[Fault::Late, Fault::NotDone, Fault::NotDone],
 ];
 
-/// Which of an owner's tokens would let somebody in.
+/// Returns the active tokens of an owner.
 fn ways_in(bench: &Bench<Faulty>) -> Vec<TokenId> {
     let all = bench.all_of("alice").into_iter();
     all.filter(|row| row.status() == Some(Status::Active)).map(|row| row.id()).collect()
@@ -295,7 +295,7 @@ fn a_rotation_whose_answer_is_lost_leaves_one_way_in_and_shows_none_that_is_not_
     for lost in LOST_INSERTS {
         let (store, bench) = faulty();
         let old = bench.issue("alice");
-        // The look at the old token goes well.
+        // The look-up of the old token succeeds.
         store.script(&[&[Fault::None], *lost].concat());
         let answer = rotate(&bench, &old, 0);
         store.script(&[]);
@@ -325,7 +325,7 @@ fn a_rotation_with_an_overlap_can_be_asked_again_after_a_lost_answer() {
             let (store, bench) = faulty();
             let old = bench.issue("alice");
             let first = again.then(|| rotate(&bench, &old, 100).unwrap());
-            // The look at the old token, and at its successor, goes well.
+            // The look-ups of the old token and of its successor succeed.
             let looks = vec![Fault::None; if again { 2 } else { 1 }];
             store.script(&[&looks, *lost].concat());
             let shown = rotate(&bench, &old, 100);
@@ -372,7 +372,7 @@ fn a_change_whose_answer_is_lost_is_made_or_said_to_be_unknown() {
     let tokens = &bench.tokens;
     let label = || bench.all_of("alice")[0].label().to_string();
     let rename = |label, lost: &[Fault]| {
-        // The look at the token goes well.
+        // The look-up of the token succeeds.
         store.script(&[&[Fault::None], lost].concat());
         let answer = tokens.block_on(tokens.rename(&ops(), issued.id(), label));
         store.script(&[]);
@@ -417,7 +417,7 @@ fn a_reuse_is_denied_and_reported_where_the_family_can_not_be_ended_and_ends_it_
         store.script(&[Fault::None, fault]);
         bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
     }
-    // Of the second nobody can say whether it was done.
+    // Whether the second one was done is unknown.
     assert_eq!(bench.heard.kinds(), ["Reused", "Denied", "Revoked", "Denied"]);
     bench.assert_good(new.expose_secret());
     bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
@@ -471,9 +471,9 @@ fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_
         let trusted = |heard: &str| {
             issued.iter().filter(|token| heard.contains(&token.id().to_string())).count()
         };
-        // Those at which it failed are named, too.
+        // The rows at which it failed are named, too.
         assert_eq!(trusted(heard), 502 * usize::from(trusting), "whose seals were taken on trust");
-        // The rest is done, and nobody can say so.
+        // The rest is done, but the answer is lost.
         store.script(&[Fault::None, Fault::DoneUnknown, Fault::NotDone]);
         assert!(reseal().is_none());
         let heard = after.heard.texts();
@@ -492,7 +492,7 @@ fn rows_trusted_by_a_call_that_was_given_up_are_named() {
     let issued = [before.issue("alice"), before.issue("alice")];
     let after = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
     let lost = KeyId::new(1).unwrap();
-    // The list and one row; then there is no answer, and nobody waits for one.
+    // The list and one row succeed. Then there is no answer, and the caller drops the call.
     store.script(&[Fault::None, Fault::None, Fault::Stalls]);
     assert!(
         poll_once(after.tokens.danger_reseal_without_proof(lost, &operator("ops"))).is_pending()
@@ -521,12 +521,12 @@ fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
     bench.assert_denied(issued.expose_secret(), DenialReason::Revoked);
 }
 
-/// Whoever asks again hears that nothing was left to do, and a backup is brought up to date from
-/// what was told.
+/// A caller who asks again learns only that nothing is left to do. So the events must tell it: a
+/// restored backup is brought up to date from them.
 #[test]
 fn a_change_that_nobody_heard_the_answer_of_is_told() {
     type Act = for<'b> fn(&'b Bench<Faulty>, TokenId) -> Pin<Box<dyn Future<Output = bool> + 'b>>;
-    // How often the store is asked before the change.
+    // The number is how often the store is called before the change.
     let acts: [(&str, usize, Act); 8] = [
         ("Issued", 0, |bench, _| {
             Box::pin(async {
@@ -567,7 +567,7 @@ fn a_change_that_nobody_heard_the_answer_of_is_told() {
                 bench.clock.advance(secs(400 * 86_400));
             }
             bench.heard.texts();
-            // Where the answer was lost, no look and no second try says more.
+            // If the answer was lost, no look-up and no second try helps.
             let mut script = vec![Fault::None; before];
             script.push(fault);
             script.extend([Fault::NotDone; 2].iter().filter(|_| fault == Fault::DoneUnknown));

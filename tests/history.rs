@@ -1,9 +1,9 @@
-//! Threads that act on two owners' tokens at once, and rules that must hold in whatever order they
-//! came.
+//! Threads that act on two owners' tokens at once, and rules that hold in every order of their
+//! calls.
 //!
-//! The programs are drawn from a seed; the order in which the threads run can't be. A broken rule
-//! prints the seed and the whole history. `HISTORY_SEED` in the environment runs one seed, a
-//! thousand times.
+//! The programs are drawn from a seed, but not the order in which threads run. A broken rule prints
+//! the seed and the whole history. `HISTORY_SEED` in the environment runs one seed a thousand
+//! times.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ fn histories_on_memory_keep_the_rules() {
     if std::env::var_os("HISTORY_SEED").is_some() {
         return;
     }
-    // Histories in which nothing happens prove nothing.
+    // Histories in which nothing happens would prove nothing.
     for kind in [
         "Issue LimitReached",
         "Issue LabelTaken",
@@ -100,7 +100,7 @@ fn histories_of_two_handles_on_one_sqlite_file_keep_the_rules() {
     let path = directory.path().join("tokens.db");
     let handles = [SqliteStore::open(&path).unwrap(), SqliteStore::open(&path).unwrap()];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    // Emptied for each history: a file of its own would cost more than what happens in it.
+    // The file is emptied for each history: a new file would cost more than the calls.
     assert_rules(30_000..31_000, || {
         let all = Purge::Matching(Filter::every_token());
         runtime.block_on(handles[0].purge(&all, 1000)).unwrap();
@@ -160,7 +160,7 @@ fn written_out(history: &History) -> String {
 
 // -- a store that is wrong breaks a rule
 
-/// Runs histories on a store that is wrong until one breaks this rule.
+/// Runs histories on a wrong store until one breaks this rule.
 #[track_caller]
 fn assert_caught(wrong: Wrong, rule: &str) {
     for seed in 0..20_000 {

@@ -1,4 +1,4 @@
-//! The example of a host with passwords of its own keeps what its page promises.
+//! The example of a host with passwords of its own does what its page promises.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

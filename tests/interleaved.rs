@@ -1,4 +1,4 @@
-//! Orders of calls that concurrent histories found, fixed: what somebody else does just before, or
+//! Orders of calls that concurrent histories found, now fixed: another caller acts just before, or
 //! just after, the store reads.
 
 mod common;

@@ -94,7 +94,7 @@ fn unique_labels_hold_among_an_owners_live_tokens() {
     );
 }
 
-/// Gives the same bytes at every draw, or fails.
+/// A random source that gives the same bytes at every draw, or fails.
 struct Source {
     fails: bool,
     draws: u8,
@@ -337,7 +337,7 @@ fn a_list_has_pages_in_order_and_every_token_once() {
         }
     }
     assert_eq!((listed, pages), (issued, 3));
-    // A page always holds a row if one is left, so that an empty one is the end.
+    // A page holds at least one row if one is left, so that an empty page is the end.
     let one =
         bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(0))).unwrap();
     assert!(one.tokens.len() == 1 && one.next.is_some());
@@ -516,7 +516,7 @@ fn an_idle_token_is_purged_when_retention_has_passed_since_it_went_idle() {
     assert_eq!(bench.tokens.block_on(bench.tokens.purge()).unwrap(), 1);
 }
 
-/// Else no revocation of the parent, or of its family, would reach what was issued under it.
+/// Otherwise no revocation of the parent, or of its family, would find what was issued under it.
 #[test]
 fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap().with_retention(DAY));
@@ -539,8 +539,8 @@ fn an_idle_token_is_kept_while_what_was_issued_under_it_lives() {
     assert_eq!(tokens.block_on(tokens.purge()).unwrap(), 2, "nothing holds it any more");
 }
 
-/// A revocation of all others ends the parent and spares the child that asked for it; a second one
-/// must still find it.
+/// A revocation of all others ends the parent and spares the child that asked for it. A second one
+/// must still find the child.
 #[test]
 fn a_revoked_token_is_kept_while_what_was_issued_under_it_was_spared() {
     let bench = bench(policy().with_retention(DAY));

@@ -13,7 +13,8 @@ fn with_overlap(seconds: u64) -> Rotation {
     Rotation::new().overlap(secs(seconds))
 }
 
-/// A token in its overlap of 1,000 seconds, its successor, and a token that was issued under both.
+/// A token in its overlap of 1,000 seconds, its successor, and a token that was issued under their
+/// line.
 struct Line {
     bench: Bench<Outside>,
     old: IssuedToken,

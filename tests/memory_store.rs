@@ -1,5 +1,5 @@
-//! `MemoryStore` with many rows of one owner: it answers as the reference does, and no purge looks
-//! at all of them for each.
+//! `MemoryStore` with many rows of one owner answers as the reference does. A purge doesn't walk
+//! all rows for each row.
 
 use app_tokens::record::{Expires, LastUse, RecordParts, TokenRecord};
 use app_tokens::store::{Filter, MemoryStore, Purge, PurgeCutoff, TokenStore};
@@ -60,7 +60,7 @@ fn listed_of_alice(store: &MemoryStore) -> Vec<RecordParts> {
     listed(store, &Filter::of_owner(&owner("alice")), page).into_iter().flatten().collect()
 }
 
-/// To look at the whole line for each of its rows would be a thousand million looks.
+/// Walking the whole line for each of its rows would be 900 million steps.
 #[test]
 fn a_line_of_thirty_thousand_rotations_is_kept_for_its_last_and_then_deleted() {
     const ROWS: u64 = 30_000;

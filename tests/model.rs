@@ -1,7 +1,7 @@
-//! Sequences of acts, drawn from seeds, against the engine and against a model of it that scans a
-//! list. Whatever can be seen of an act must be the same: its answer, and what the observer hears.
+//! Runs sequences of acts, drawn from seeds, on the engine and on a model that scans a list. Both
+//! must give the same answers and the same events.
 //!
-//! A failure prints its seed, and the acts up to the first that differs.
+//! A failure prints its seed, and the acts up to the first difference.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,13 +53,13 @@ fn the_engine_on_postgres_does_as_the_model() {
     run_sequences(60, || Blocked(RUNTIME.block_on(database.store_in_new_tables())));
 }
 
-/// Longest sequence, in acts.
+/// The longest sequence, in acts.
 const LONGEST: usize = 60;
 
 /// How often each kind of answer and event was seen.
 type Seen = BTreeMap<String, u64>;
 
-/// Runs so many sequences, each on a store of its own, on as many threads as there are cores.
+/// Runs a number of sequences, each on a store of its own, on as many threads as there are cores.
 /// `MODEL_SEED` in the environment runs one sequence alone.
 fn run_sequences<S: RuntimeFree + Clone>(count: u64, empty_store: impl Fn() -> S + Sync) -> Seen {
     let seen = Mutex::new(Seen::new());
@@ -83,7 +83,7 @@ fn run_sequences<S: RuntimeFree + Clone>(count: u64, empty_store: impl Fn() -> S
     seen.into_inner().unwrap()
 }
 
-/// A sequence that never gets anywhere proves nothing.
+/// Sequences in which nothing succeeds would prove nothing.
 #[track_caller]
 fn assert_nothing_is_left_out(seen: &Seen) {
     if std::env::var("MODEL_SEED").is_ok() {
@@ -156,12 +156,12 @@ fn assert_nothing_is_left_out(seen: &Seen) {
     }
 }
 
-/// Runs one sequence, and says what kinds of answers and events were seen in it.
+/// Runs one sequence. Returns the kinds of answers and events in it.
 fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String> {
     let mut draw = Draw(seed);
     let rules = draw.rules();
     let engine = Engine::new(store, &rules, draw.number());
-    // An idle time-out wants somebody who writes the uses.
+    // A policy with an idle time-out needs upkeep, which writes the uses.
     let _upkeep = rules.idle.map(|_| engine.tokens.upkeep());
     let mut model = Model::new(rules);
     let mut texts: Vec<(TokenId, String)> = Vec::new();
@@ -187,10 +187,10 @@ fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String>
     seen
 }
 
-/// What the engine should answer, and what it should tell. `issued` is the id that it drew, if it
-/// did.
+/// Returns what the engine should answer, and which events it should send. `issued` is the id that
+/// it drew, if it drew one.
 fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, Vec<Told>) {
-    // Where the engine refused, any id shows the difference.
+    // If the engine refused, any id shows the difference.
     let new = issued.unwrap_or(TokenId::MAX);
     let answer = match act {
         Act::Issue(wish) => either(model.issue(wish, None, new)),
@@ -265,10 +265,11 @@ const KEYS: [&str; 2] = [
 /// The engine, with its answers in the model's words.
 struct Engine<S> {
     tokens: TokenAuthority<S>,
-    /// The same store, with the other key active.
+    /// Over the same store, with the other key active.
     other: TokenAuthority<S>,
-    /// The same, each with one of the keys lost.
+    /// Over the same store, with the other key lost.
     without_other: TokenAuthority<S>,
+    /// Over the same store, with the active key lost.
     without_active: TokenAuthority<S>,
     callers: RefCell<BTreeMap<TokenId, Caller>>,
     clock: ManualClock,
@@ -301,12 +302,12 @@ impl<S: RuntimeFree + Clone> Engine<S> {
         }
     }
 
-    /// What the observer heard of the last act.
+    /// Returns what the observer heard of the last act.
     fn told(&self) -> Vec<Told> {
         std::mem::take(&mut self.told.lock().unwrap())
     }
 
-    /// Does it; the token that it issued, if it did, is beside the answer.
+    /// Does an act. Returns the answer, and the token if one was issued.
     fn act(&self, act: &Act) -> (Answer, Option<(TokenId, String)>) {
         let tokens = &self.tokens;
         let answer = match act {

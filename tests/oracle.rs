@@ -1,5 +1,5 @@
-//! No signing oracle: an operation that writes a seal first proves the row that it read. It never
-//! blesses what somebody else wrote, and nothing revoked comes back.
+//! No signing oracle: an operation that writes a seal first checks the seal of the row it read. It
+//! never seals what an attacker wrote, and brings nothing revoked back.
 
 mod common;
 
@@ -15,12 +15,12 @@ use common::*;
 
 type Operation = (&'static str, fn(&Bench<Outside>, &Caller) -> Answer);
 
-/// What became of an operation, as far as this file asks.
+/// What became of an operation; this file needs no more detail.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Done,
     Refused(Status),
-    /// Refused as something that isn't there any more.
+    /// Refused because the row isn't there any more, or has changed.
     Gone,
     Other(String),
 }
@@ -78,12 +78,12 @@ fn changed<T>(answer: Result<T, ChangeError>) -> Answer {
     }
 }
 
-/// Later than a token's end by itself.
+/// Returns an end later than the one a token gets by default.
 fn later() -> Expires {
     Expires::At(at(400 * 86_400))
 }
 
-/// A token in a store outside, and who has authenticated with it.
+/// Issues a token in a store outside the process, and authenticates with it.
 fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
@@ -163,8 +163,8 @@ fn a_damaged_row_is_unknown_to_every_operation_and_stays_as_it_is() {
 
 type Unrevoking = (&'static str, Answer, fn(&mut RecordParts, &RecordParts));
 
-/// How somebody might try to bring a revoked row back. An earlier version of the whole row isn't
-/// among them: that he can, while its key is in the ring.
+/// How an attacker might try to bring a revoked row back. Restoring an earlier version of the whole
+/// row is not among them: that works while its key is in the ring.
 const UNREVOKINGS: &[Unrevoking] = &[
     ("nothing", Answer::Refused(Status::Revoked), |_, _| {}),
     ("the seal", Answer::Refused(Status::Revoked), |parts, before| {
@@ -214,7 +214,7 @@ fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
             let (store, bench, issued, caller) = token();
             let read = store.parts(issued.id());
             let (behind, id) = (store.clone(), issued.id());
-            // Somebody who can write the rows need not raise the revision.
+            // An attacker who can write the rows need not raise the revision.
             store.before_the_next_write(move || behind.change(id, *tamper));
             operation(&bench, &caller);
             let tokens = &bench.tokens;
@@ -304,7 +304,7 @@ fn a_successor_of_somebody_elses_making_is_not_taken_over() {
     let again =
         || tokens.block_on(tokens.rotate(&ops(), old.id(), Rotation::new().overlap(secs(60))));
     let successor = again().unwrap();
-    // A good row of another owner's, under the successor's id.
+    // A good row of another owner, under the successor's id.
     let foreign = store.parts(bench.issue("root").id());
     store.write(RecordParts { id: successor.id(), ..foreign });
     assert!(matches!(again(), Err(ChangeError::Rotated { .. })));
@@ -334,7 +334,7 @@ fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
     assert_eq!(report.tampered, [of_kept.id()], "this key is there, so its rows are proven");
     after.assert_good(other.expose_secret());
     after.assert_denied(of_kept.expose_secret(), DenialReason::Tampered);
-    // As its documentation says: whatever was written into them has become good.
+    // Its documentation warns: whatever was written into these rows is now good.
     after.assert_good(of_lost.expose_secret());
 }
 
@@ -351,7 +351,7 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
             .unwrap()
     };
     assert_eq!(reseal().moved, 0);
-    // A row without a seal was revoked, or never sealed: no key is needed to see that.
+    // A row without a seal was revoked or never sealed. No key is needed to see that.
     store.change(issued.id(), |parts| parts.revocation = None);
     let report = reseal();
     assert_eq!((report.moved, report.tampered), (0, vec![issued.id()]));

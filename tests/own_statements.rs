@@ -1,5 +1,5 @@
-//! What a store over statements of its own is made of: columns that are read by place, a filter's
-//! facts, the rows an insert rests on.
+//! The parts for a store with statements of its own: columns read by place, a filter's facts, the
+//! rows an insert needs.
 
 use std::convert::Infallible;
 
@@ -8,7 +8,7 @@ use app_tokens::store::{Filter, FilterColumns, Row, RowColumns};
 use app_tokens::{Timestamp, TokenId};
 use support::chance::{Chance, id, parts};
 
-/// A column as a driver hands it out.
+/// A column as a driver returns it.
 #[derive(Clone, Copy, Debug)]
 enum Cell<'r> {
     Number(Option<i64>),
@@ -16,7 +16,7 @@ enum Cell<'r> {
     Bytes(Option<&'r [u8]>),
 }
 
-/// In the order of the statements that read a row.
+/// Returns the columns in the order of the statements that read a row.
 fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 23] {
     use Cell::{Bytes, Number, Text};
     [

@@ -23,13 +23,14 @@ suite_on_postgres=(--test postgres --)
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-# Touched, so that nothing which an earlier run built with a bug is taken for built from it.
+# Touched, so that cargo doesn't take a build of an earlier run, which may hold a bug, for one of
+# these files.
 git ls-files -z | tar --null --files-from=- --create | tar --extract --touch --directory "$copy"
 cd "$copy"
 export CARGO_TARGET_DIR=${PLANTED_TARGET_DIR:-$root/target/planted} CARGO_TERM_COLOR=never
 export CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0 RUSTFLAGS="--cap-lints allow"
 
-# failed_tests SUITE…: prints its failed tests, one a line; nothing if all passed.
+# failed_tests SUITE…: prints the failed tests, one a line, or nothing if all passed.
 failed_tests() {
     timeout 900 cargo test --no-fail-fast "$@" >"$copy/output" 2>&1 && return 0
     if grep -q '^error: could not compile' "$copy/output"; then
@@ -45,9 +46,9 @@ failed_tests() {
     fi
 }
 
-# The suites that were seen to pass without a bug.
+# The suites that passed without a bug.
 sound=" "
-# passes_without_a_bug SUITE…
+# passes_without_a_bug SUITE…: ends the script if the suite fails without a bug.
 passes_without_a_bug() {
     [[ "$sound" == *" $1 $2 "* ]] && return 0
     echo "The suite without a bug …" >&2
@@ -96,7 +97,7 @@ plant() {
         printf '| %s | `%s` | **SURVIVED** |\n' "$description" "$file"
         return 0
     fi
-    # The three with the shortest names say most of what they found.
+    # Prints three of them: the shortest names say most.
     local names
     names=$(awk '{ print length, $0 }' <<<"$found" | sort -n | cut -d ' ' -f 2- | head -n 3 |
         paste -s -d ' ')

@@ -1,5 +1,4 @@
-//! `Row::to_bytes` and `Row::from_bytes`: what one wrote the other reads, and what was damaged is
-//! never taken for whole.
+//! `Row::to_bytes` and `Row::from_bytes` are inverse, and damaged bytes never become a whole row.
 
 use app_tokens::record::RecordParts;
 use app_tokens::store::{Certainty, DamagedRow, Row};
@@ -26,7 +25,7 @@ fn parts_of(row: &Row) -> Option<RecordParts> {
     row.record().map(|record| record.clone().into_parts())
 }
 
-/// Either the row is damaged, or all its standing facts are right.
+/// Checks that the row is damaged or all its standing facts are right.
 #[track_caller]
 fn is_damaged_or_right(read: &Row, right: &Row, what: &str) {
     let facts = read.standing_facts();
@@ -81,7 +80,7 @@ fn no_changed_byte_makes_another_standing_fact_of_a_whole_row() {
                 changed[at] ^= change;
                 let back = read(&row, &changed);
                 is_damaged_or_right(&back, &row, &format!("{change:x} at {at}"));
-                // A revocation that either side remembers is not forgotten.
+                // If either side has a revocation, the row has it.
                 assert!(back.is_revoked() || !row.is_revoked(), "{change:x} at {at}");
             }
         }

@@ -22,7 +22,7 @@ fn is_written<T: Serialize + DeserializeOwned>(value: &T, shape: Value) {
     assert_eq!(written, shape);
     let read: T = serde_json::from_value(written.clone()).unwrap();
     assert_eq!(serde_json::to_value(&read).unwrap(), written);
-    // From a reader, texts are not borrowed.
+    // A reader can't lend its text, so nothing may be borrowed.
     let _: T = serde_json::from_reader(written.to_string().as_bytes()).unwrap();
 }
 
@@ -93,7 +93,7 @@ fn a_list_that_is_too_long_is_refused_where_it_is_too_long() {
     let read: Selection<Scope> = serde_json::from_value(json!(names(256))).unwrap();
     assert!(matches!(read, Selection::Only(scopes) if scopes.len() == 256));
     is_refused::<Selection<Scope>>(json!(names(257)), "more than 256");
-    // Endless input ends there, too: what follows is never read.
+    // Endless input ends at the limit, too: the rest is never read.
     let endless = std::io::Read::chain(&b"["[..], std::io::Read::take(std::io::repeat(b'['), 9));
     assert!(serde_json::from_reader::<_, Selection<Scope>>(endless).is_err());
 }

@@ -1,5 +1,5 @@
 //! What `SqliteStore` promises beyond the contract: files, damage, other processes, and SQL that
-//! means what the reference says.
+//! agrees with the reference.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
@@ -121,7 +121,7 @@ fn a_store_that_is_dropped_has_no_file_open_whatever_idle_threads_read_by_it() {
     });
 }
 
-/// How often this process has a file of the directory open, if the system tells.
+/// Returns how many files of the directory this process has open, or 0 if the system doesn't tell.
 fn open_files(file: &File) -> usize {
     let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return 0 };
     let paths = open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
@@ -199,7 +199,7 @@ fn stores_in_other_tables_of_one_file_do_not_see_each_other() {
             RecordParts { label: Label::new(names[number as usize]).unwrap(), ..parts(9) },
         );
     }
-    // By the shared connections, and by this thread's own.
+    // By the shared connections, and by the one of this thread.
     for _ in 0..20 {
         for (number, store) in stores.iter().enumerate() {
             assert_eq!(found(store, id(9)).unwrap().label.as_str(), names[number]);
@@ -260,7 +260,7 @@ fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
         assert!(quoted.parse::<TableName>().is_err());
     }
     file.raw().execute_batch("CREATE TABLE users (name TEXT)").unwrap();
-    // A word of SQL's, one that SQLite keeps for itself, and tables that are there.
+    // A word of SQL, a name that SQLite reserves, and names of tables that exist.
     for (name, said) in [
         ("order", "order can't be a table's name in SQLite"),
         ("sqlite_tokens", "sqlite_tokens can't be a table's name in SQLite"),
@@ -277,7 +277,7 @@ fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
 
 // -- damaged rows
 
-/// What a hand can write into each column, and whether the row can still be read then.
+/// Values that can be written by hand into each column, and whether the row can still be read.
 const DAMAGE: &[(&str, bool)] = &[
     ("digest = x''", false),
     ("digest = x'01'", false),
@@ -429,14 +429,14 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
 
 by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 
-/// A list without an owner is put together in one way where an index gives few rows, and in another
-/// where it gives many.
+/// Without an owner, a list is built in one way if an index gives few rows, and in another if it
+/// gives many.
 #[test]
 fn a_list_among_many_rows_is_the_list_by_the_reference() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
     let mut chance = Chance(7);
     for number in 0..5000 {
-        // The times spread, so that some filters match a few rows only.
+        // The times are spread out, so that some filters match few rows.
         let expires = Expires::At(at(chance.below(5000) as i64));
         let parts = RecordParts { expires, ..chance.parts(id(number * 3)) };
         insert(&memory, parts.clone());
@@ -477,7 +477,7 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
     }
 }
 
-/// A batch that is not full tells the engine that nothing is left.
+/// To the engine, a batch that is not full means that nothing is left.
 #[test]
 fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     let store = SqliteStore::in_memory().unwrap();
@@ -489,7 +489,8 @@ fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
     assert_eq!(batches, [4, 3, 0]);
 }
 
-/// Each batch goes on where the last one ended; what dies behind it is found all the same.
+/// Each batch goes on where the last one ended. A row that dies behind that place must be found,
+/// too.
 #[test]
 fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
     let store = SqliteStore::in_memory().unwrap();
@@ -511,8 +512,8 @@ fn a_purge_in_batches_misses_nothing_wherever_it_begins() {
 
 const LIMIT: u32 = 20;
 
-/// As many inserts as it takes to run against the limit, some of which are revoked again. Answers
-/// how many live on.
+/// Inserts enough rows to reach the limit, and revokes some of them. Returns how many of its rows
+/// live.
 fn hammer(store: &SqliteStore, first_id: u64) -> u64 {
     let mut live = 0;
     for number in first_id..first_id + 40 {
@@ -553,15 +554,15 @@ fn eight_threads_and_two_handles_keep_the_limit() {
 
 const CHILD: &str = "APP_TOKENS_TEST_CHILD";
 
-/// In a child process: its number, and the file.
+/// In a child process, returns its number, and a store on the file.
 fn as_child() -> Option<(u64, SqliteStore)> {
     let child = std::env::var(CHILD).ok()?;
     let (number, path) = child.split_once(' ').unwrap();
     Some((number.parse().unwrap(), SqliteStore::open(path).unwrap()))
 }
 
-/// Runs a test again in four processes at once, which do their part of it on a file. Answers what
-/// they said.
+/// Runs a test again in four processes at once, each of which does its part on a file. Returns
+/// their output.
 fn in_four_processes(test: &str, file: &File) -> String {
     let children = (0..4).map(|number| {
         Command::new(std::env::current_exe().unwrap())
@@ -624,14 +625,14 @@ fn of_rotations_by_four_processes_one_succeeds() {
     }
 }
 
-/// Two processes rotate and issue under what a third one revokes, and a fourth one lists all the
+/// Two processes rotate and issue under tokens that a third one revokes. A fourth one lists all the
 /// while.
 #[test]
 fn nothing_escapes_a_revocation_by_another_process() {
     const LINES: u64 = 200;
     let of_line = |line| Filter::of_family(&owner("alice"), id(line));
     if let Some((number, store)) = as_child() {
-        // One comes before the revocation, whoever is the fastest.
+        // One is made before the revocation, whichever process is the fastest.
         while number == 2 && found(&store, id(1000)).is_none() {
             thread::yield_now();
         }
@@ -645,7 +646,7 @@ fn nothing_escapes_a_revocation_by_another_process() {
                 }
                 2 => _ = wait(store.revoke(&of_line(line), &revocation())).unwrap(),
                 _ => {
-                    // Those that were there all the time are in every list, once.
+                    // Every list has each row that existed all the time, once.
                     let all = listed(&store, &Filter::every_token(), Page::first(9999));
                     let ids = all.iter().flatten().map(|row| row.id.as_u64());
                     assert!(ids.filter(|id| *id < LINES).eq(0..LINES));

@@ -1,5 +1,5 @@
-//! What can go wrong with the file of a `SqliteStore`: each a clear error, nothing lost, and the
-//! store goes on where the cause is gone.
+//! Faults of a `SqliteStore`'s file. Each is a clear error, nothing is lost, and the store goes on
+//! when the cause is gone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ mod file;
 use file::File;
 use support::rows::*;
 
-// -- files that are no good
+// -- files that can't be used
 
 #[track_caller]
 fn refusal(path: impl AsRef<Path>) -> SqliteStoreError {
@@ -104,7 +104,7 @@ fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
     insert(&through_link, parts(1));
     for file in ["new.db", "target.db", "target.db-wal", "target.db-shm"] {
         let file = directory.path().join(file);
-        // The log goes with the last connection.
+        // SQLite deletes the log with the last connection.
         if let Ok(metadata) = fs::metadata(&file) {
             assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{}", file.display());
         }
@@ -112,7 +112,8 @@ fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
     assert!(new.exists() && target.exists());
 }
 
-/// Runs a test of this file again in a process of its own, which is told so and does its `part`.
+/// Returns a command that runs a test of this file again in a process of its own, which does the
+/// given `part`.
 fn as_child(program: &Path, test: &str, part: &str) -> Command {
     let mut child = Command::new(program);
     child.args(["--exact", test, "--nocapture"]).env(PART, part);
@@ -125,7 +126,7 @@ fn part() -> Option<String> {
     std::env::var(PART).ok()
 }
 
-/// Loud, and a failure where everything should be there.
+/// Says loudly that a test is skipped; in CI, where everything should be installed, it fails.
 fn skip(why: &str) {
     eprintln!("SKIPPED: {why}");
     assert!(std::env::var_os("CI").is_none(), "{why}");
@@ -166,7 +167,7 @@ fn a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later()
     let path = place.join("app.db");
     let name = "a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later";
     let mut child = as_child(&program, name, path.to_str().unwrap());
-    // Root may write everything.
+    // Root may write everything, so the child runs as another user.
     if fs::metadata(&place).unwrap().uid() == 0 {
         std::os::unix::fs::chown(&place, Some(NOBODY), Some(NOBODY)).unwrap();
         child.uid(NOBODY).gid(NOBODY).current_dir("/");
@@ -200,8 +201,8 @@ fn assert_sound(path: &Path) {
     assert_eq!(found, "ok");
 }
 
-/// The kernel refuses to let a file grow, which is noticed when a commit writes the log: so it
-/// happens on a disk that is full.
+/// The kernel refuses to let a file grow, which SQLite notices when a commit writes the log. A full
+/// disk looks the same.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more() {
@@ -224,7 +225,7 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         assert!(matches!(error, IssueError::Failed(_)), "{error}");
         assert!(error.to_string().contains("can't say whether it is done"), "{error}");
         assert!(error.to_string().contains("app.db"), "{error}");
-        // A revocation needs less than an issue. Now there is nothing at all.
+        // A revocation needs less space than an issue. Now there is none at all.
         limit_file_size("4096:");
         let failed = wait(store.revoke(&Filter::of_id(good[0].id()), &revocation())).unwrap_err();
         assert_eq!(failed.certainty(), Certainty::Unknown);
@@ -248,7 +249,7 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
     }
     let file = File::new();
     let name = "a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more";
-    // Else the kernel's signal would end the process.
+    // Otherwise the kernel's signal would end the process.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
@@ -312,7 +313,7 @@ fn assert_moved(store: &SqliteStore) {
     let error = failed_insert(store, 2);
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().ends_with(MOVED), "{error}");
-    // Nobody may be let in by a file that is no more: a revocation goes into the one that is there.
+    // Nobody may be let in by a file that is gone: revocations go into the one that is there.
     for _ in 0..20 {
         assert!(wait(store.find(id(1))).unwrap_err().to_string().ends_with(MOVED));
     }
@@ -371,7 +372,7 @@ fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
     let store = file.open();
     insert(&store, parts(1));
     fs::remove_file(file.path()).unwrap();
-    // Within a second.
+    // It takes up to a second.
     let error = loop {
         if let Err(error) = wait(store.find(id(1))) {
             break error;
@@ -396,7 +397,7 @@ fn a_copy_without_its_log_is_an_older_state_and_sound() {
 
 // -- damage
 
-/// A file with many tokens, closed, and what authenticates.
+/// Makes a file with many tokens, closes it, and returns the texts that authenticate.
 fn file_of_tokens(file: &File) -> Vec<String> {
     let tokens = authority(&file.open());
     (0..300)

@@ -1,5 +1,4 @@
-//! What else is stored in the file of a `SqliteStore`: triggers, views, indexes, and the keys in
-//! use.
+//! Other objects in the file of a `SqliteStore`: triggers, views, indexes, and the keys in use.
 
 use app_tokens::record::RecordParts;
 use app_tokens::store::{
@@ -16,7 +15,7 @@ use support::rows::*;
 
 // -- code that is stored in the file
 
-/// Undoes each revocation: planted by whoever could write to the file once.
+/// A trigger that undoes each revocation, planted by an attacker who could write the file once.
 const UNDO: &str = "
     CREATE TRIGGER undo AFTER UPDATE OF revoked_at ON app_tokens
     WHEN old.revoked_at IS NULL AND new.revoked_at IS NOT NULL
@@ -163,7 +162,7 @@ fn a_key_is_in_use_from_the_first_row_to_the_purge_after_the_last() {
     assert_eq!(keys(&file.open()), [1, 3]);
 }
 
-/// Another process takes a key out between two rows that this one seals under it.
+/// Another process deletes a key between two rows that this one seals under it.
 #[test]
 fn a_key_comes_back_with_the_next_row_whoever_took_it_out() {
     let file = File::new();

@@ -14,7 +14,7 @@ mod file;
 use file::File;
 use support::rows::*;
 
-/// A transaction that is never committed, in a database where there is this table only.
+/// Begins a transaction that is never committed, in a database that has only this table.
 async fn transaction_in(table: &str) -> SqliteTransaction<'static> {
     let table: TableName = table.parse().unwrap();
     let connection = Connection::open_in_memory().unwrap();
@@ -37,7 +37,7 @@ mod contract_in_another_table {
     conformance::tests!(make = || transaction_in("my_app_tokens_1"));
 }
 
-/// A file with our tables and one of the host's.
+/// Makes a file with our tables and one of the host's.
 fn file_of_a_host() -> (File, SqliteStore, Connection) {
     let file = File::new();
     let (store, host) = (file.open(), file.raw());
@@ -147,7 +147,7 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
     .unwrap();
     let transaction = SqliteTransaction::begin_with(&mut host, &with_trigger("no_third")).unwrap();
     insert(&transaction, parts(2));
-    // The row that it supersedes is written first.
+    // The superseded row is written first.
     let error = wait(transaction.supersede(&superseding(1, 3))).unwrap_err();
     assert_eq!(error.certainty(), Certainty::NotDone);
     assert!(error.to_string().contains("app.db: not this one"), "{error}");
@@ -251,8 +251,8 @@ fn tables_made_by_the_hosts_own_migration_are_a_stores() {
     }
 }
 
-/// A ring that lacks a living row's key issues nothing. That the row was revoked counts once it is
-/// committed.
+/// A ring that lacks a living row's key issues nothing. A revocation of that row counts only once
+/// it is committed.
 #[test]
 fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
@@ -270,7 +270,7 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     tokens.block_on(tokens.issue(NewToken::new("alice", "New", Access::full()))).unwrap_err();
 }
 
-/// The second part knows nothing of what the first one revoked in the same transaction.
+/// The second part doesn't know what the first one revoked in the same transaction.
 #[test]
 fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();

@@ -1,5 +1,5 @@
-//! Whoever can write the rows, but holds no key, can't make the engine accept anything that it
-//! didn't itself once seal.
+//! An attacker who can write the rows, but holds no key, can't make the engine accept anything that
+//! it didn't once seal itself.
 
 mod common;
 
@@ -66,7 +66,8 @@ fn swapped_rows_are_tampered() {
     let bench = bench_over(store.clone(), policy());
     let (hers, mallorys) = (bench.issue("alice"), bench.issue("mallory"));
     let (her_row, mallorys_row) = (store.parts(hers.id()), store.parts(mallorys.id()));
-    // Her row with his secret, under his id: what he would need to enter as her.
+    // The row of another with the attacker's digest, under the attacker's id: enough to enter as
+    // the other, if the engine accepted it.
     store.write(RecordParts { id: mallorys.id(), digest: mallorys_row.digest, ..her_row });
     bench.assert_denied(mallorys.expose_secret(), DenialReason::Tampered);
 }
@@ -106,7 +107,7 @@ fn a_cleared_revocation_does_not_revive() {
     bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
 }
 
-// What the seal doesn't promise, shown and not hidden.
+// What the seal doesn't promise, shown by tests.
 
 #[test]
 fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {

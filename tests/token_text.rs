@@ -9,7 +9,7 @@ fn vectors(kind: &str) -> Vec<Value> {
     all[kind].as_array().unwrap().clone()
 }
 
-/// Every prefix that the vectors name, as a host would accept them.
+/// Returns every prefix of the vectors, as a host would accept them.
 fn prefixes() -> Vec<Prefix> {
     let valid = vectors("valid");
     valid.iter().map(|v| Prefix::new(v["prefix"].as_str().unwrap()).unwrap()).collect()

@@ -27,7 +27,7 @@ struct Captured {
 struct Capture(Arc<Mutex<Vec<Captured>>>);
 
 impl Capture {
-    /// A test has one thread, so it sees all that happens until the guard is dropped.
+    /// Captures all events until the guard is dropped: a test has one thread.
     fn begin(&self) -> dispatcher::DefaultGuard {
         dispatcher::set_default(&Dispatch::new(self.clone()))
     }

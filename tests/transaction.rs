@@ -1,4 +1,4 @@
-//! The engine inside a transaction of the host's: what is done, and who hears of it when.
+//! The engine inside a transaction of the host's: what is done, and when the observer hears of it.
 
 mod common;
 

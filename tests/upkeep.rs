@@ -14,7 +14,7 @@ fn is_written(bench: &Bench<MemoryStore>, token: &IssuedToken) -> bool {
     row.record().unwrap().last_use().is_some()
 }
 
-/// A token that was used, and the row of one that may be purged.
+/// Makes a token that was used, and a row that may be purged.
 fn bench_with_work() -> (Bench<MemoryStore>, IssuedToken, IssuedToken) {
     let bench = bench(policy().with_retention(secs(0)));
     let (used, dead) = (bench.issue("alice"), bench.issue("alice"));
@@ -27,7 +27,7 @@ fn is_purged(bench: &Bench<MemoryStore>, token: &IssuedToken) -> bool {
     ready(bench.tokens.store().find(token.id())).unwrap().is_none()
 }
 
-/// Lets the tasks of a runtime whose time is paused do what is due after this time.
+/// Lets this time pass on a paused runtime, and lets its tasks do what is due.
 async fn pass(seconds: u64) {
     tokio::time::sleep(secs(seconds)).await;
     for _ in 0..10 {

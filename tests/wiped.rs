@@ -15,18 +15,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// A test of what lies in memory must not see another's.
+/// Lets one test run at a time: its secrets would show in another's search of the memory.
 fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::new(());
     ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How often a secret, given with all bits turned over, is in any memory of this process that can
-/// be written.
+/// Counts the copies of a secret in all writable memory of this process. The secret is given with
+/// all its bits inverted, so that it is no copy itself.
 fn copies_of(turned: &[u8]) -> usize {
     const CHUNK: usize = 1024 * 1024;
     let memory = File::open("/proc/self/mem").unwrap();
-    // Wiped, so that the next look finds no copy in what this one read.
+    // Wiped afterwards, so that the next search finds no copy in what this one read.
     let mut chunk = Zeroizing::new(vec![0; CHUNK]);
     let own = chunk.as_ptr() as usize..chunk.as_ptr() as usize + CHUNK;
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
@@ -41,12 +41,12 @@ fn copies_of(turned: &[u8]) -> usize {
             if memory.read_exact_at(chunk, start as u64).is_err() {
                 break;
             }
-            // Nor does this one find what it read itself.
+            // This search skips what it read itself.
             let before = own.start.saturating_sub(start).min(chunk.len());
             let after = own.end.saturating_sub(start).min(chunk.len());
             chunk[before..after].fill(0);
             found += count(chunk, turned);
-            // A copy may lie across the end.
+            // A copy may lie across the end of a chunk.
             let is_last = start + chunk.len() >= end;
             start += if is_last { chunk.len() } else { chunk.len() - turned.len() + 1 };
         }
@@ -61,7 +61,7 @@ fn count(memory: &[u8], turned: &[u8]) -> usize {
     starts.filter(|(at, _)| at + turned.len() <= memory.len() && is_copy(*at)).count()
 }
 
-/// A part of the secret with all bits turned over, so that this is no copy of it.
+/// Returns a part of the secret with all its bits inverted, so that it is no copy of it.
 fn turned(token: &str) -> Zeroizing<Vec<u8>> {
     turn(&token.as_bytes()[20..36])
 }
@@ -70,14 +70,14 @@ fn turn(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(bytes.iter().map(|byte| !byte).collect())
 }
 
-/// The parts in one piece of memory, which is wiped.
+/// Joins the parts in one piece of memory, which is wiped.
 fn joined(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let mut all = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
     parts.iter().for_each(|part| all.extend_from_slice(part));
     all
 }
 
-/// The header of HTTP Basic.
+/// Makes the header of HTTP Basic.
 fn basic(user: &[u8], secret: &[u8]) -> Zeroizing<Vec<u8>> {
     let encoded = Zeroizing::new(STANDARD.encode(&*joined(&[user, b":", secret])));
     joined(&[b"Basic ", encoded.as_bytes()])
@@ -90,7 +90,7 @@ fn login(tokens: TokenAuthority<MemoryStore>) -> Login<MemoryStore, impl Account
         .accept(|accept| accept.bare_token().token_as_user_name().placeholder("x"))
 }
 
-/// By each header, by both, and by a door without headers.
+/// Tries to log in by each header, by both, and by a door without headers.
 fn try_to_enter(login: &Login<MemoryStore, impl Accounts>, header: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (standard, own) = (("authorization", header), ("x-token", header));
@@ -132,12 +132,12 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
     let login = login(tokens);
-    // The start of freed memory is soon written over, so the pattern stands far behind it. It is
-    // turned over where it is a constant, so that it is not in memory before.
+    // The start of freed memory is soon overwritten, so the pattern stands far behind it. The
+    // constant is inverted, so that the pattern isn't in memory before.
     let (pattern, lower) = (turn(b"CorrectHorse3Btt"), turn(b"correcthorse3btt"));
     for after in [&b""[..], b"_StapleAndSomeMore", b"_x\n", b"_\xe9", b"_ask", &[b'_'; 60]] {
         let password = joined(&[&[b'x'; 64], &turn(&pattern), after]);
-        // Made one after the other, and gone before the search.
+        // Made one after the other, and dropped before the search.
         let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 5] = [
             &|| basic(b"alice", &password),
             &|| basic(b"x", &password),
@@ -167,7 +167,7 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
     for (before, after) in [("", ""), ("\u{e9}", "\n"), (" ", "!"), ("DOMAIN\\", "@host")] {
         let text = joined(&[before.as_bytes(), &token, after.as_bytes()]);
         let encoded = Zeroizing::new(STANDARD.encode(&*text));
-        // Made one after the other, and gone before the search.
+        // Made one after the other, and dropped before the search.
         let headers: [&dyn Fn() -> Zeroizing<Vec<u8>>; 6] = [
             &|| basic(b"alice", &text),
             &|| basic(b"\xe9lise", &text),
@@ -180,8 +180,8 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
             try_to_enter(&login, &header());
             assert_eq!((copies_of(&secret), copies_of(&upper)), (2, 0));
         }
-        // Invalid UTF-8 stands behind it, and so much before it that no small piece of memory
-        // takes its place.
+        // Invalid UTF-8 follows it. The long text before it makes the allocation too large for its
+        // memory to be reused soon.
         let inside = joined(&[&[b'.'; 3000], &text, b"\xff\xfe"]);
         let once = Zeroizing::new(STANDARD.encode(&*inside));
         let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
@@ -191,7 +191,7 @@ fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }
     }
-    // In schemes that are not ours.
+    // By authentication schemes that are not ours.
     for header in [b"ApiKey ", b"Basicx "] {
         let encoded = Zeroizing::new(STANDARD.encode(&*token));
         try_to_enter(&login, &joined(&[header, &token]));

@@ -1,4 +1,4 @@
-//! SQL that means what the rules say.
+//! Compares a store's SQL with the contract's rules.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use app_tokens::store::{
 use support::chance::*;
 use support::reference::Reference;
 
-/// Makes a `#[test]` of each function here. `$empty` makes, for each test, what makes its empty
-/// stores; `$rounds` is how often it tries.
+/// Makes a `#[test]` of each function here. `$empty` returns a function that makes empty stores;
+/// `$rounds` is how often a test tries.
 macro_rules! tests {
     ($empty:expr, $rounds:expr) => {
         by_reference::tests!(@each $empty, $rounds;
@@ -111,8 +111,8 @@ pub fn a_purge_by_sql_deletes_what_the_reference_deletes<S: TokenStore>(
             let unused_since = chance.maybe(2, Chance::time);
             Purge::Dead(PurgeCutoff { ended_by: chance.time(), unused_since, now: chance.time() })
         };
-        // In batches of two, so that the limit counts. Which rows go first is free: each batch is
-        // one that the reference may take.
+        // In batches of two, so that the limit counts. A store may choose which rows go first, so
+        // each batch is compared by its size.
         let before = all(&right);
         let (mut in_batches, mut batch) = (0, 2);
         while batch > 0 {
@@ -210,7 +210,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
     assert_eq!(answers.len(), 5 + 3 + 4 + 3, "every answer was seen: {answers:?}");
 }
 
-/// A form as [`new_form`] draws it, one time in `n`.
+/// Draws a form by [`new_form`], one time in `n`.
 fn maybe_form(chance: &mut Chance, n: u64, right: &Reference) -> Option<Row> {
     if chance.one_in(n) { new_form(chance, right) } else { None }
 }

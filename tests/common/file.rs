@@ -1,4 +1,4 @@
-//! A file of `SqliteStore`'s, in a folder of its own.
+//! A file for a `SqliteStore`, in a folder of its own.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ impl File {
         SqliteStore::open(self.path()).unwrap()
     }
 
-    /// Past the store, as whoever can write the file.
+    /// Opens the file past the store, as an attacker who can write it would.
     #[track_caller]
     pub fn raw(&self) -> Connection {
         Connection::open(self.path()).unwrap()

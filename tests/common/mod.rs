@@ -1,4 +1,4 @@
-//! What several test files share.
+//! What several test binaries share.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
 pub mod outside;
@@ -35,7 +35,7 @@ pub fn two_keys() -> KeyRing {
     KeyRing::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
 }
 
-/// The same two, the other one active.
+/// Returns a ring of the same two keys, with the other one active.
 pub fn two_keys_turned() -> KeyRing {
     KeyRing::parse(&format!("{OTHER_KEYS},{KEYS}")).unwrap()
 }
@@ -52,7 +52,7 @@ pub fn operator(name: &str) -> Operator {
     Operator::new(name).unwrap()
 }
 
-/// The operator who acts where it doesn't matter who does.
+/// The operator for tests in which it doesn't matter who acts.
 pub fn ops() -> Operator {
     operator("ops")
 }
@@ -61,7 +61,7 @@ pub fn exact(name: &str) -> Resource {
     Resource::exact(name).unwrap()
 }
 
-/// An authority with a clock that stands at `at(0)` and an observer that writes down every event as
+/// An authority with a clock that stands at `at(0)`, and an observer that records every event as
 /// text.
 pub struct Bench<S> {
     pub tokens: TokenAuthority<S>,
@@ -73,13 +73,13 @@ pub struct Bench<S> {
 pub struct Heard(Arc<Mutex<Vec<String>>>);
 
 impl Heard {
-    /// What was heard since the last time, each as the first word of its `Debug`.
+    /// Returns the events since the last call, each as the first word of its `Debug`.
     pub fn kinds(&self) -> Vec<String> {
         let kind = |text: String| text.split([' ', '{']).next().unwrap_or_default().to_owned();
         self.texts().into_iter().map(kind).collect()
     }
 
-    /// What was heard since the last time, in full.
+    /// Returns the events since the last call, in full.
     pub fn texts(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().unwrap())
     }

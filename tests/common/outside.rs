@@ -1,5 +1,5 @@
-//! A store outside the process: its rows carry no mark, somebody with the database's password can
-//! change them, and somebody else can act just before or after a call of the engine's.
+//! A store outside the process: its rows carry no mark of the engine. An attacker can change its
+//! rows, and another caller can act just before or after a call of the engine's.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use super::{at, ready};
 #[derive(Clone)]
 pub struct Outside {
     pub kept: MemoryStore,
-    /// What stood in the rows that were changed; `None` where there was none.
+    /// The rows that were changed, as they were before; `None` if there was none.
     before: Arc<Mutex<BTreeMap<TokenId, Option<RecordParts>>>>,
     damaged: Arc<Mutex<HashSet<TokenId>>>,
     nameless: Arc<Mutex<HashSet<TokenId>>>,
@@ -25,7 +25,7 @@ pub struct Outside {
     after_read: Meanwhile,
 }
 
-/// What somebody else does once.
+/// What another caller does, once.
 type Meanwhile = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
 
 impl Outside {
@@ -41,19 +41,19 @@ impl Outside {
         }
     }
 
-    /// The row as the database has it.
+    /// Returns the row as the database has it.
     #[track_caller]
     pub fn parts(&self, id: TokenId) -> RecordParts {
         self.stored(id).unwrap()
     }
 
-    /// All rows as the database has them.
+    /// Returns all rows as the database has them.
     pub fn rows(&self) -> Vec<RecordParts> {
         let rows = ready(self.kept.list(&Filter::every_token(), Page::first(10_000))).unwrap();
         rows.iter().map(|row| row.record().unwrap().clone().into_parts()).collect()
     }
 
-    /// Writes a row as somebody with the database's password would.
+    /// Writes a row as an attacker with the database's password would.
     pub fn write(&self, parts: RecordParts) {
         let id = parts.id;
         self.before.lock().unwrap().entry(id).or_insert_with(|| self.stored(id));
@@ -67,17 +67,17 @@ impl Outside {
         self.write(parts);
     }
 
-    /// Makes a row one that can't be read.
+    /// Damages a row, so that only the facts that stand apart can be read.
     pub fn damage(&self, id: TokenId) {
         self.damaged.lock().unwrap().insert(id);
     }
 
-    /// Makes a row one of which nothing but the id can be read.
+    /// Damages a row, so that only its id can be read.
     pub fn damage_wholly(&self, id: TokenId) {
         self.nameless.lock().unwrap().insert(id);
     }
 
-    /// Takes back what was written behind the engine's back.
+    /// Undoes what was written behind the engine's back.
     pub fn restore(&self) {
         self.damaged.lock().unwrap().clear();
         self.nameless.lock().unwrap().clear();
@@ -88,17 +88,17 @@ impl Outside {
         }
     }
 
-    /// What somebody else does between the engine's next look at a row and its write.
+    /// Sets what another caller does between the engine's next look at a row and its write.
     pub fn before_the_next_write(&self, act: impl FnOnce() + Send + 'static) {
         *self.before_write.lock().unwrap() = Some(Box::new(act));
     }
 
-    /// What somebody else does just before the engine's next look.
+    /// Sets what another caller does just before the engine's next read.
     pub fn before_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
         *self.before_read.lock().unwrap() = Some(Box::new(act));
     }
 
-    /// What somebody else does before the engine has seen what it read.
+    /// Sets what another caller does after the store's next read, before the engine gets the rows.
     pub fn after_the_next_read(&self, act: impl FnOnce() + Send + 'static) {
         *self.after_read.lock().unwrap() = Some(Box::new(act));
     }

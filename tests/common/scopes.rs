@@ -1,4 +1,4 @@
-//! A host's scopes.
+//! The scopes of a host.
 
 use app_tokens::ScopeName;
 

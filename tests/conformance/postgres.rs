@@ -1,4 +1,4 @@
-//! The contract on `PostgresStore`: in its own tables, and in others of another schema.
+//! The contract on `PostgresStore`, in the default tables, and in tables of another schema.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use app_tokens::store::{PostgresStore, TableName};
 
 use support::postgres::{RUNTIME, Server};
 
-/// With the database that it is in.
+/// A store with the database that it is in.
 type InDatabase = Kept<PostgresStore, tokio_postgres::Client>;
 
 fn on_runtime(task: Task) {
@@ -27,8 +27,8 @@ async fn empty_store(table: &str) -> InDatabase {
     Kept { store, with: raw }
 }
 
-/// Writes junk into every column but those that stand apart. The revision stays: what is damaged is
-/// not current whatever that says.
+/// Writes junk into every column, except the facts that stand apart. The revision stays: a damaged
+/// row is never current, whatever it says.
 async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
     let junk = format!(
         "UPDATE {table} SET digest = '\\x00', label = '', scopes = E'\n', resources = 'x',

@@ -1,4 +1,4 @@
-//! The contract on `SqliteStore`, in memory and on a file; there in its own tables, and in others.
+//! The contract on `SqliteStore`: in memory, and on a file in the default tables and in others.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ mod in_memory {
 
 type OnFile = Kept<SqliteStore, TempDir>;
 
-/// In a file without any other table: a statement on one would fail.
+/// Makes a store in a file that has no other table: a statement on one would fail.
 async fn empty_store(table: &str) -> OnFile {
     let directory = tempfile::tempdir().unwrap();
     let options = SqliteOptions::new().with_table(table.parse().unwrap());

@@ -1,6 +1,7 @@
-//! Stores that break the contract, each in one way, and that the suite says so.
+//! Stores that break the contract, each in one way. The suite must catch each of them.
 //!
-//! Each is the rules with a fault planted in a request, in the rows or in what is written.
+//! Each applies the contract's rules, with a fault planted in a request, in the rows or in what is
+//! written.
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,10 +19,10 @@ use support::reference::{Reference, Rows};
 
 macro_rules! ways {
     ($($how:ident)*) => {
-        /// In which way a store is wrong.
+        /// How a store is wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum How {
-            /// In none.
+            /// It isn't.
             Right,
             $($how,)*
         }
@@ -130,11 +131,11 @@ ways! {
 
 use How::*;
 
-/// A store by the rules that goes wrong.
+/// A store by the rules, with one fault.
 pub(crate) struct WrongStore {
     right: Reference,
     how: How,
-    /// Whatever was damaged, as it was before.
+    /// The rows that were damaged, as they were before.
     whole: Mutex<HashMap<TokenId, Row>>,
     copies: Mutex<HashMap<TokenId, Row>>,
     keys: Mutex<Option<Vec<KeyId>>>,
@@ -159,7 +160,7 @@ impl WrongStore {
         self.right.damage(id);
     }
 
-    /// A row as this store shows it.
+    /// Returns a row as this store shows it.
     fn shown(&self, row: Row) -> Row {
         if row.record().is_some() {
             return row;
@@ -177,13 +178,13 @@ impl WrongStore {
         })
     }
 
-    /// The row as it was before it was damaged.
+    /// Returns a row as it was before it was damaged.
     fn whole(&self, id: TokenId) -> Option<Row> {
         self.whole.lock().unwrap().get(&id).cloned()
     }
 
-    /// Waits for the other callers of a race, but not for ever: then nothing stands between what
-    /// was seen and what is done.
+    /// Waits for the other callers of a race, but not for ever. So they all act on what each saw
+    /// before.
     fn meet(&self, callers: usize) {
         let (count, more) = &self.callers;
         let mut count = count.lock().unwrap();
@@ -247,12 +248,12 @@ impl Force for Rows {
         self.0.values().filter(|row| row.record().is_some()).map(parts).collect()
     }
 
-    /// The rows of the owner of a new one.
+    /// Returns the rows of the new row's owner.
     fn theirs(&self, new: &RecordParts) -> Vec<RecordParts> {
         self.all().into_iter().filter(|row| row.owner == new.owner).collect()
     }
 
-    /// Writes a row as it is, over whatever is there.
+    /// Writes a row over whatever is there.
     fn force(&mut self, parts: RecordParts) {
         self.0.insert(parts.id, row(parts));
     }
@@ -273,7 +274,7 @@ fn row(parts: RecordParts) -> Row {
     Row::new(TokenRecord::from_parts(parts))
 }
 
-/// Gives the other tasks of the thread a turn, so that the call can be given up here.
+/// Gives the other tasks of the thread a turn, so that a caller can drop the call here.
 async fn pause() {
     let mut first = true;
     std::future::poll_fn(|context| {
@@ -579,7 +580,7 @@ impl TokenStore for WrongStore {
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
         let seen = self.right.lock().clone();
         if self.how == RevokesWhatItSawFirst {
-            // Long enough for the other thread to insert one more.
+            // Waits long enough for the other thread to insert one more.
             self.meet(usize::MAX);
         }
         let mut rows = self.right.lock();
@@ -624,7 +625,8 @@ impl TokenStore for WrongStore {
                 }
             }
             RevokesTheDerivedOfTheRevokedNoLonger => {
-                // The matching rows first. Those that match afterwards say what derives from them.
+                // Revokes the matching rows first. Then only rows that still match say what derives
+                // from them.
                 let matching: BTreeSet<TokenId> =
                     before.0.values().filter(|row| filter.matches(row)).map(Row::id).collect();
                 rows.revoke(filter, revocation);
@@ -708,7 +710,7 @@ impl TokenStore for WrongStore {
         let is_even = uses.first().is_some_and(|(_, last_use)| last_use.at.as_unix() % 2 == 0);
         if self.how == TouchesByAnOldCopy {
             self.meet(8);
-            // Those at even seconds write last.
+            // The uses at even seconds are written last.
             if is_even {
                 self.meet(16);
             }
@@ -751,7 +753,7 @@ impl TokenStore for WrongStore {
         match (self.how, purge) {
             (PurgesPastTheLimit, _) => Ok(rows.purge(purge, limit.saturating_add(1))),
             (PurgesAFamilyThatLives | PurgesWhatALivingRowDerivesFrom, Purge::Dead(_)) => {
-                // Sees only some of the rows for whose sake others are spared.
+                // Ignores some of the rows that spare others.
                 let derived = self.how == PurgesAFamilyThatLives;
                 let mut seen = rows.clone();
                 seen.0.retain(|_, row| row.derived_from().is_some() == derived);
@@ -828,8 +830,7 @@ impl TokenStore for WrongStore {
     }
 }
 
-/// Runs one clause on a store that breaks it, and expects that the suite says so by the clause's
-/// number.
+/// Runs one clause on a store that breaks it. The suite must name the clause.
 #[track_caller]
 fn assert_caught(clause: u8, how: How, make_task: impl FnOnce(Arc<WrongStore>) -> Task) {
     let task = make_task(Arc::new(WrongStore::new(how)));

@@ -1,4 +1,4 @@
-//! What the threads of a history do, drawn from a seed, and what they write down of it.
+//! Draws what the threads of a history do, and records what happened.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
@@ -31,12 +31,12 @@ pub(crate) const DAY: i64 = 24 * HOUR;
 const OWNERS: [&str; 2] = ["alice", "bob"];
 const LABELS: [&str; 4] = ["Phone", "Backup", "NAS", "Mail"];
 const SCOPES: [Scopes; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
-/// Some that the clock comes to, the default one, and later ones.
+/// Some ends that the clock reaches, the default one, and later ones.
 const ENDS: [i64; 6] = [5, 5, 200, 50 * DAY, 100 * DAY, 200 * DAY];
 
 type Scopes = &'static [&'static str];
 
-/// The policy, and what else is the same for all threads. Times are seconds.
+/// The policy, and what else all threads share. Times are seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub(crate) limit: u32,
@@ -49,7 +49,7 @@ pub(crate) struct Setting {
     pub(crate) authorities: usize,
 }
 
-/// Everything that was done, in the order of its beginning.
+/// Every call, in order of its beginning.
 pub(crate) struct History {
     pub(crate) seed: u64,
     pub(crate) setting: Setting,
@@ -61,11 +61,11 @@ pub(crate) struct History {
 pub(crate) struct Event {
     pub(crate) span: Span,
     pub(crate) thread: usize,
-    /// Which of the authorities was called.
+    /// The authority that was called.
     pub(crate) on: usize,
     pub(crate) deed: Deed,
     pub(crate) answer: Answer,
-    /// How often the observer heard of a reuse meanwhile.
+    /// How often the observer heard of a reuse during the call.
     pub(crate) reports: usize,
 }
 
@@ -78,8 +78,8 @@ pub(crate) struct Span {
     pub(crate) after: i64,
 }
 
-/// What was done to a token. In a program a number stands for it: which one is known when it is
-/// done.
+/// What was done to a token. In a program the token is a number; the id is known only when the call
+/// is made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deed<Token = TokenId> {
     Issue {
@@ -106,13 +106,12 @@ pub(crate) enum Deed<Token = TokenId> {
         token: Token,
         reach: Reach,
     },
-    /// It stood in a text that leaked, together with the two next ones, with its own secret or
-    /// another.
+    /// The token leaked in a text with the two next ones. Its secret is right or wrong.
     Leak {
         token: Token,
         is_right: bool,
     },
-    /// Only `Reach::One` and `Reach::All`.
+    /// Only with `Reach::One` and `Reach::All`.
     Forget {
         token: Token,
         reach: Reach,
@@ -122,7 +121,7 @@ pub(crate) enum Deed<Token = TokenId> {
         token: Token,
         way: usize,
     },
-    /// Of one owner, or of all.
+    /// The list of one owner, or of all.
     List {
         owner: Option<&'static str>,
     },
@@ -141,7 +140,7 @@ pub(crate) enum Change {
     Extend(i64),
 }
 
-/// What a rotation is asked for.
+/// What a rotation asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
     pub(crate) scopes: Option<Scopes>,
@@ -154,7 +153,7 @@ pub(crate) struct Turn {
 pub(crate) enum Reach {
     One,
     Family,
-    /// All of its owner but itself.
+    /// All of its owner, except its own line.
     Others,
     /// All of its owner.
     All,
@@ -172,7 +171,7 @@ pub(crate) enum Shown {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Refusal {
-    /// The token is no good any more.
+    /// The token is dead.
     Ended(DenialReason),
     Conflict,
     Rotated,
@@ -187,12 +186,12 @@ pub(crate) enum Refusal {
     NoLife,
     LimitReached,
     LabelTaken,
-    /// Whatever should never happen.
+    /// An error that should never happen.
     Failed(String),
 }
 
 impl Event {
-    /// What was done, and whether it was refused.
+    /// Returns what was done, and the refusal if there was one.
     pub(crate) fn kind(&self) -> String {
         let what = match self.deed {
             Deed::Change { change, .. } => format!("{change:?}"),
@@ -220,12 +219,12 @@ pub(crate) fn access(scopes: Scopes) -> Access {
     Access::scopes(scopes.iter().copied()).unwrap()
 }
 
-/// The second at which it ends.
+/// Returns the second at which a token ends.
 pub(crate) fn end_of(token: &TokenView) -> i64 {
     token.expires().at().map_or(i64::MAX, Timestamp::as_unix)
 }
 
-/// Runs the programs of a seed, each on a thread of its own; one authority over each store.
+/// Runs the programs of a seed, each on a thread of its own, with one authority for each store.
 pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History {
     let mut draw = Draw(seed);
     let setting = draw.setting(stores.len());
@@ -255,7 +254,7 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
             events.extend(ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
         }
     });
-    // In the end, without a race: what is in the list, who is let in, and what of it was noted.
+    // At the end, without races: lists all tokens, tries each, and lists the recorded uses.
     for on in 0..world.authorities.len() {
         let mut last = Thread::of(&world, on);
         last.act(Deed::List { owner: None });
@@ -275,7 +274,7 @@ struct World<S> {
     clock: Ticks,
     stamps: AtomicU64,
     held: Mutex<Vec<Held>>,
-    /// Taken for writing while the clock moves by more than clocks may be apart.
+    /// Locked for writing while the clock moves by more than clocks may differ.
     long_moves: RwLock<()>,
 }
 
@@ -288,7 +287,7 @@ struct Held {
     text: String,
 }
 
-/// A clock that goes forwards only, whoever moves it.
+/// A clock that only moves forwards, whichever thread moves it.
 #[derive(Clone)]
 struct Ticks(Arc<AtomicI64>);
 
@@ -299,7 +298,7 @@ impl Clock for Ticks {
 }
 
 thread_local! {
-    /// How often the observer, who hears on the thread that calls, was told of a reuse.
+    /// How often the observer heard of a reuse. It is called on the thread that made the call.
     static REPORTS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -334,7 +333,7 @@ impl<S: RuntimeFree + Clone> World<S> {
         held[number % held.len()].clone()
     }
 
-    /// Puts a new token where every thread finds it.
+    /// Adds a new token, so that every thread can use it.
     fn hold(&self, issued: &IssuedToken) -> Answer {
         let view = issued.view().clone();
         let (owner, text) = (view.owner().clone(), issued.expose_secret().to_owned());
@@ -364,7 +363,7 @@ fn policy(setting: &Setting) -> Policy {
     }
 }
 
-/// One thread, and what it wrote down.
+/// One thread, and its record.
 struct Thread<'w, S> {
     world: &'w World<S>,
     tokens: TokenAuthority<S>,
@@ -384,8 +383,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let authority = self.tokens.clone();
         let tokens = &authority;
         let world = self.world;
-        // A write of last uses that is held up for longer than clocks may be apart takes newer ones
-        // for a broken clock's.
+        // The clock must not move far during a write of last uses: the store would take newer ones
+        // for those of a broken clock.
         let (_writes, _moves) = match step {
             Deed::Flush | Deed::Purge | Deed::Rotate { .. } => {
                 (Some(world.long_moves.read().unwrap()), None)
@@ -405,7 +404,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::IssueUnder { token, label, .. } => {
                 let held = world.held(token);
                 if let Some(caller) = self.authenticate(&held) {
-                    // All that the token may do, as far as this process knows.
+                    // All that the token may do, as this process knows it.
                     let is_its = |scopes: &Scopes| access(scopes) == *caller.access();
                     let scopes = SCOPES.into_iter().find(is_its).unwrap();
                     let new = NewToken::new(&held.owner, label, access(scopes));
@@ -522,7 +521,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let_in
     }
 
-    /// Three tokens in one text; one secret or two are wrong.
+    /// Reports three tokens in one text; one or two secrets are wrong.
     fn leak(&mut self, token: usize, is_right: bool) {
         let held = self.world.held.lock().unwrap();
         let leaked = [0, 1, 2].map(|next| {
@@ -552,7 +551,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         }
     }
 
-    /// Does it between two stamps.
+    /// Makes a call between two stamps, and records it.
     fn note(&mut self, deed: Deed, act: impl FnOnce() -> Answer) {
         let start = self.world.stamp();
         let before = self.world.clock.now().as_unix();
@@ -592,7 +591,7 @@ fn done<T, E: Into<Refusal>>(answer: Result<T, E>) -> Answer {
     answer.map(|_| Shown::Nothing).map_err(Into::into)
 }
 
-/// Rows that should not be there.
+/// Fails if there are rows that should not be there.
 fn none_of(ids: &[TokenId]) -> Answer {
     if ids.is_empty() {
         return Ok(Shown::Nothing);
@@ -684,7 +683,7 @@ impl Draw {
             unique_labels: self.once_in(2),
             interval: self.of(&[0, 60]),
             idle,
-            // An idle row must not be deleted while a use of it is on its way.
+            // An idle row must not be deleted while a use of it waits to be written.
             retention: if idle.is_none() { self.of(&[0, 5, 90 * DAY]) } else { 90 * DAY },
             overlap: self.of(&[0, 0, 10]),
             reuse_ends_family: self.once_in(4),
@@ -693,7 +692,7 @@ impl Draw {
     }
 
     fn programs(&mut self, setting: &Setting) -> Vec<Vec<Deed<usize>>> {
-        // Where all is revoked at once, little else is seen.
+        // Histories that revoke everything at once show little else.
         let gentle = self.once_in(2);
         let clock_moves = self.once_in(2);
         (0..3 + self.below(2))
@@ -705,7 +704,7 @@ impl Draw {
     }
 
     fn step(&mut self, setting: &Setting, gentle: bool, clock_moves: bool) -> Deed<usize> {
-        // Mostly one of the first tokens, so that the threads meet.
+        // Mostly one of the first tokens, so that threads meet.
         let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
         match self.below(110) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
@@ -718,8 +717,7 @@ impl Draw {
             63..66 => Deed::Purge,
             66..70 => Deed::Intrude { token, way: self.below(8) },
             70..75 if clock_moves => {
-                // Within what clocks may be apart; beyond it, the engine takes the clock for a
-                // broken one.
+                // By no more than clocks may differ: beyond that the engine refuses the clock.
                 let long = setting.idle.map_or(240, |idle| idle / 2);
                 Deed::Advance { seconds: self.of(&[1, 10, long]) }
             }

@@ -1,9 +1,9 @@
-//! The rules that every history keeps, whatever the order in which the threads ran.
+//! The rules that every history keeps, in whatever order the threads ran.
 //!
-//! What a call did happened at one instant between its two stamps. So a call *surely* came before
-//! another where it ended before that began, and *maybe* where it began before that ended. A token
-//! must be good for a call that no end of it came before, not even maybe; and it must be denied
-//! where one surely did.
+//! A call takes effect at one instant between its two stamps. So a call *surely* came before
+//! another if it ended before the other began. It *maybe* came before if it began before the other
+//! ended. A token must be good if nothing, not even maybe, ended it before the call. It must be
+//! denied if something surely did.
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,7 @@ impl Span {
     }
 }
 
-/// A token as it was made, when, and by what.
+/// A token as it was made, when, and by which call.
 struct Known<'h> {
     made: &'h TokenView,
     born: Span,
@@ -78,12 +78,12 @@ enum Origin {
     Rotated { old: TokenId },
 }
 
-/// Something that ends a token.
+/// A call that ends a token.
 struct End {
     span: Span,
-    /// Whether it does so in any order that the stamps allow.
+    /// Whether it does so in every order that the stamps allow.
     sure: bool,
-    /// The engine's time from which it does: maybe, and surely. `None` is at once.
+    /// From when it does so, by the engine's clock: maybe, and surely. `None` is at once.
     from: Option<(i64, i64)>,
     reasons: &'static [DenialReason],
 }
@@ -165,7 +165,7 @@ impl<'h> Check<'h> {
         self.written(id, |made| made.access().clone(), changed)
     }
 
-    /// Its own ends; that of an overlap isn't among them.
+    /// Returns the ends it was given, without the end of an overlap.
     fn own_ends(&self, id: TokenId) -> Written<i64> {
         let changed = |change| match change {
             Change::Extend(end) => Some(end),
@@ -174,13 +174,14 @@ impl<'h> Check<'h> {
         self.written(id, end_of, changed)
     }
 
-    /// The tokens that a rotation of this one made.
+    /// Returns the tokens that rotations of this one made.
     fn successors(&self, id: TokenId) -> impl Iterator<Item = TokenId> {
         let of_it = move |token: &&Known<'_>| token.origin == (Origin::Rotated { old: id });
         self.tokens.values().filter(of_it).map(|token| token.made.id())
     }
 
-    /// A token, and those that a rotation of it may measure the new one by.
+    /// Returns a token and its other successors: a rotation may measure the new token by any of
+    /// them.
     fn it_and_successors(&self, id: TokenId, but: Option<TokenId>) -> Vec<TokenId> {
         let others = self.successors(id).filter(|successor| Some(*successor) != but);
         std::iter::once(id).chain(others).collect()
@@ -188,7 +189,7 @@ impl<'h> Check<'h> {
 
     // -- when a token ends
 
-    /// What it came from by rotation.
+    /// Returns the first token of its line.
     fn first_of_line(&self, mut id: TokenId) -> &Known<'h> {
         loop {
             let token = &self.tokens[&id];
@@ -199,7 +200,7 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// What it came from in any way.
+    /// Returns the token it came from, by rotation or by issuing under one.
     fn eldest(&self, id: TokenId) -> &Known<'h> {
         let first = self.first_of_line(id);
         match first.origin {
@@ -208,8 +209,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a revocation of all others may have spared a derived token, which lives on without
-    /// those above it then.
+    /// Whether a revocation of all others may have spared a derived token. It then lives on without
+    /// its parents.
     fn is_spared(&self, token: &TokenView) -> bool {
         let spared = |event: &Event| {
             matches!(event.deed, Deed::Revoke { token: spared, reach: Reach::Others }
@@ -218,26 +219,27 @@ impl<'h> Check<'h> {
         token.derived_from().is_some() && self.history.events.iter().any(spared)
     }
 
-    /// Whether and how an event ends a token.
+    /// Returns how an event ends a token, if it does.
     fn end_by(&self, token: &Known<'h>, event: &Event) -> Option<End> {
         let (made, span, done) = (token.made, event.span, event.answer.is_ok());
         let id = made.id();
         let end =
             |maybe: bool, sure, reasons| maybe.then_some(End { span, sure, from: None, reasons });
-        // What is issued under `parent` is ended with it, whichever came first: after it nothing is
-        // issued under it. Under another token of that family something may be.
+        // What was issued under `parent` ends with it, whichever came first, as nothing can be
+        // issued under it afterwards. Something may be issued under another token of that family.
         let first = self.first_of_line(id);
         let derived = |parent: TokenId, done: bool| {
             let is_under = made.derived_from() == Some(self.family(parent));
             let was_there = first.origin == Origin::Under(parent) || first.born.surely_before(span);
             end(is_under && first.born.maybe_before(span), done && was_there, &[Revoked])
         };
-        // The same where the parent lives on with less, and something may be issued under it later.
+        // The parent lives on with less, and something may be issued under it later.
         let derived_of_less = |parent: TokenId| {
             let (maybe, sure) = self.takes_away(parent, event);
             derived(parent, sure && first.born.surely_before(span)).filter(|_| maybe)
         };
-        // A successor can't escape, nor can what is being issued under a token that was there.
+        // A successor can't escape. A token that is being issued under an existing token can't,
+        // either.
         let all = |done: bool, reasons| {
             let born = self.eldest(id).born;
             end(born.maybe_before(span), done && born.surely_before(span), reasons)
@@ -263,7 +265,7 @@ impl<'h> Check<'h> {
         };
         let is_his = |other: TokenId| self.tokens[&other].made.owner() == made.owner();
         match event.deed {
-            // What fails in between may have revoked, and not deleted.
+            // A call that failed half-way may have revoked without deleting.
             Deed::Forget { token, reach: Reach::One } => whole_line(token, &[Revoked, Unknown]),
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
             Deed::Authenticate { token }
@@ -273,7 +275,7 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
-            // A rotation that fails may have ended the overlap of an earlier one before.
+            // A rotation that fails may have ended the overlap of an earlier one.
             Deed::Rotate { token: old, .. } if ends_overlap(old) => {
                 let gives_way = token.origin == (Origin::Rotated { old });
                 let is_superseded =
@@ -300,13 +302,13 @@ impl<'h> Check<'h> {
             }
             Deed::Rotate { token: old, turn } if old == id => {
                 let (least, most) = self.overlap(old, turn, event);
-                // Nor does it outlive the new one.
+                // It doesn't outlive the new token.
                 let over = |now, overlap| end_of(&event.tokens()[0]).min(now + overlap);
                 let maybe = if least == 0 { i64::MIN } else { over(span.before, least) };
                 let from = (most > 0).then_some((maybe, over(span.after, most)));
                 Some(End { span, sure: true, from, reasons: &[Superseded] })
             }
-            // The unused successor of the same token gives way.
+            // The unused successor of the same token is replaced.
             Deed::Rotate { token: old, .. } if token.origin == (Origin::Rotated { old }) => {
                 end(!token.born.is(span), token.born.surely_before(span), &[Revoked])
             }
@@ -318,7 +320,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// The overlap that a rotation had at least, and at most. To less access it had none.
+    /// Returns the shortest and the longest overlap that a rotation may have had. A rotation to
+    /// less access has none.
     fn overlap(&self, old: TokenId, turn: Turn, event: &Event) -> (i64, i64) {
         let asked = turn.overlap.unwrap_or(self.history.setting.overlap);
         let Some(new) = event.tokens().first().filter(|_| turn.overlap.is_none()) else {
@@ -332,8 +335,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a change or a rotation left a token, or the new one, with less than there was:
-    /// maybe, and surely.
+    /// Whether a change or a rotation left the token, or the new one, with less than before: maybe,
+    /// and surely.
     fn takes_away(&self, id: TokenId, event: &Event) -> (bool, bool) {
         let span = event.span;
         match event.deed {
@@ -351,7 +354,7 @@ impl<'h> Check<'h> {
                     self.accesses(*id).before(span, less_access).0
                         || self.own_ends(*id).before(span, less_time).0
                 });
-                // Later on it has the end of its overlap.
+                // Later it has the end of its overlap.
                 let is_first =
                     !self.other_winners(id, span).any(|(_, other)| other.span.maybe_before(span));
                 let sure = self.accesses(id).before(span, less_access).1
@@ -369,7 +372,7 @@ impl<'h> Check<'h> {
         (maybe, ends.current(span).all(|end| span.before >= *end))
     }
 
-    /// What surely ended it before a call, if anything did.
+    /// Whether something surely ended it before a call.
     fn surely_ended(&self, id: TokenId, span: Span) -> bool {
         let over = |end: &End| {
             end.sure
@@ -407,7 +410,7 @@ impl<'h> Check<'h> {
             used.surely_before(span) && used.before - setting.interval + idle > span.after
         };
         let used = self.uses(id).any(|event| lately(event.span));
-        // What another process saw and has not written is not known.
+        // A use that another process has not written yet is unknown.
         span.after >= self.tokens[&id].born.before + idle && (!used || setting.authorities > 1)
     }
 
@@ -544,7 +547,7 @@ impl<'h> Check<'h> {
                 let had = || accesses.iter().flat_map(|accesses| accesses.maybe_by(span));
                 match asked_access(event) {
                     Some(asked) => had().any(|had| !had.includes(&asked)),
-                    // Neither is within the other.
+                    // Two accesses, of which no one includes the other.
                     None => had()
                         .any(|one| had().any(|other| !one.includes(other) && !other.includes(one))),
                 }
@@ -557,7 +560,7 @@ impl<'h> Check<'h> {
         self.maybe_ended(id, span, None) || self.maybe_gone(id, span) || self.maybe_idle(id, span)
     }
 
-    /// Whether a token, or its unused successor, was changed while a call ran.
+    /// Whether a token or its unused successor was changed during a call.
     fn somebody_changed(&self, id: TokenId, span: Span) -> bool {
         let its = self.it_and_successors(id, None);
         self.history.events.iter().any(|event| {
@@ -609,8 +612,8 @@ impl<'h> Check<'h> {
             ends_at_once(event) && others.iter().any(|(_, other)| ends_at_once(other));
         self.break_by(event, ONE_WINNER, two_winners);
         for (replaced, at) in &others {
-            // What this process let in before is a use; what another one did is known when it was
-            // written. A third rotation may have taken the place before the use.
+            // A use by this process counts at once, and one by another process once it is written.
+            // A third rotation may have come before the use.
             let third =
                 others.iter().any(|(other, at)| other != replaced && at.span.maybe_before(span));
             let used = self
@@ -618,7 +621,7 @@ impl<'h> Check<'h> {
                 .any(|other| other.span.surely_before(span) && other.on == event.on);
             self.break_if(used && !third, USED_STAYS, || format!("{replaced} was used: {event:?}"));
             if at.span.surely_before(span) {
-                // It gave way to this one at the latest, so every change of it came before.
+                // It was replaced by this one at the latest, so every change of it came before.
                 let lost =
                     self.accesses(*replaced).0.iter().any(|(_, to)| !to.includes(new.access()));
                 self.break_if(lost, CHANGES_STAY, || format!("{replaced} was narrowed: {event:?}"));
@@ -636,7 +639,7 @@ impl<'h> Check<'h> {
         let is_later = |id: &TokenId| self.own_ends(*id).before(span, |was| *was < end_of(new)).1;
         let outlives = new.derived_from().is_some() && measures.iter().all(is_later);
         self.break_by(event, WITHIN_ANOTHER, outlives);
-        // Of what the last one had, nothing is lost.
+        // Nothing that the last one had is lost.
         let last = match &others[..] {
             [] => old,
             [(replaced, at)] if at.span.surely_before(span) => *replaced,
@@ -654,7 +657,7 @@ impl<'h> Check<'h> {
         });
     }
 
-    /// The other rotations of a token that succeeded, and what they made.
+    /// Returns the other rotations of a token that succeeded, and the tokens they made.
     fn other_winners(&self, old: TokenId, but: Span) -> impl Iterator<Item = (TokenId, &'h Event)> {
         let of_it = move |event: &&Event| {
             matches!(event.deed, Deed::Rotate { token, .. } if token == old) && !event.span.is(but)
@@ -697,7 +700,7 @@ impl<'h> Check<'h> {
         self.break_by(event, LABELS, !taken);
     }
 
-    /// Whether a token is of the owner for whom something is issued or changed.
+    /// Whether a token belongs to the owner for whom something is issued or changed.
     fn is_of(&self, token: &TokenView, event: &Event) -> bool {
         match event.deed {
             Deed::Issue { owner, .. } => token.owner().as_str() == owner,
@@ -708,7 +711,7 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Reported once an interval by each authority, and never without cause.
+    /// Checks that reuse is reported once an interval by each authority, and never without cause.
     fn reuse(&mut self, event: &Event) {
         let uncalled = event.reports > usize::from(is_reuse(event));
         self.break_by(event, REUSE, uncalled);
@@ -731,7 +734,7 @@ impl<'h> Check<'h> {
             });
             self.break_if(!reported, REUSE, || format!("nobody heard of {event:?}"));
         } else {
-            // Of two at once, the later one by the clock may be noted first.
+            // Of two calls at once, the later one by the clock may be recorded first.
             let stood = |clock: [i64; 3]| clock.iter().all(|second| *second == span.after);
             let twice = others.any(|other| {
                 let Span { before, after, .. } = other.span;
@@ -743,8 +746,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// An access that was read is what a token was made with or narrowed to, and no more than it
-    /// surely was narrowed to before.
+    /// Checks an access that was read: the token was made with it or narrowed to it, and it was not
+    /// surely narrowed further before.
     fn access_is_current(&mut self, id: TokenId, seen: &Access, event: &Event) {
         let accesses = self.accesses(id);
         let too_much = accesses.surely_by(event.span).any(|to| !to.includes(seen));
@@ -754,12 +757,12 @@ impl<'h> Check<'h> {
         });
     }
 
-    /// What was read is what was written last, as far as that is sure.
+    /// Checks that what was read is what was written last, if that is certain.
     fn is_current(&mut self, seen: &TokenView, event: &Event) {
         let (id, span) = (seen.id(), event.span);
         self.access_is_current(id, seen.access(), event);
         let label = self.labels(id).current(span).any(|label| *label == seen.label().as_str());
-        // A superseded one has the end of its overlap.
+        // A superseded token has the end of its overlap.
         let end = seen.successor().is_some()
             || self.own_ends(id).current(span).any(|end| *end == end_of(seen));
         self.break_if(!label || !end, CHANGES_STAY, || format!("{seen:?} for {event:?}"));
@@ -819,7 +822,7 @@ impl<'h> Check<'h> {
         self.one_instant(lines, event);
     }
 
-    /// A list shows one instant.
+    /// Checks that a list shows one instant.
     fn one_instant(&mut self, lines: &[TokenView], event: &Event) {
         let now = event.span.after;
         let living = |line: &&TokenView| line.revocation().is_none() && now < end_of(line);
@@ -836,8 +839,8 @@ impl<'h> Check<'h> {
             let above = above || self.is_spared(derived);
             self.break_if(!above, WITHIN_ANOTHER, || format!("{derived:?} in {event:?}"));
         }
-        // A token that nobody used for the time-out and a day takes no place. A use of it may have
-        // waited for longer to be written, so only young ones are sure to take one.
+        // A token that was unused for the time-out and a day doesn't count for the limit. A use of
+        // it may wait even longer to be written, so only young tokens surely count.
         let is_in_use = |line: &TokenView| {
             let idle = self.history.setting.idle;
             idle.is_none_or(|idle| line.created_at().as_unix() > now - idle - DAY)
@@ -860,8 +863,8 @@ impl<'h> Check<'h> {
         }
     }
 
-    /// Whether a token's end may have come, and another may have taken its place, while it was
-    /// given a later one.
+    /// Whether a token's end may have come, and another taken its place, before it was given a
+    /// later end.
     fn came_back(&self, id: TokenId) -> bool {
         let Known { origin, born, .. } = self.tokens[&id];
         let ended = |id, span: Span| self.own_ends(id).before(span, |end| span.after >= *end).0;
@@ -874,7 +877,7 @@ impl<'h> Check<'h> {
             || matches!(origin, Origin::Rotated { old } if ended(old, born) || self.came_back(old))
     }
 
-    /// A family that nobody ended has just one way in when all is done.
+    /// Checks that a family that nobody ended has exactly one good token at the end.
     fn families(&mut self) {
         let is_list = |event: &&Event| matches!(event.deed, Deed::List { .. });
         let Some(last) = self.history.events.iter().rfind(is_list) else {
@@ -906,13 +909,13 @@ impl<'h> Check<'h> {
         self.broken.append(&mut broken);
     }
 
-    /// From one list to a later one, and from a use to a list.
+    /// Checks each list against later ones, and each use against later lists.
     fn lists(&mut self) {
         let history = self.history;
         let lists =
             || history.events.iter().filter(|event| matches!(event.deed, Deed::List { .. }));
         let setting = &history.setting;
-        // A use that is hours ahead of a flush that is on its way is not believed by the store.
+        // The store doesn't believe a use that is hours ahead of the flush that writes it.
         let jumps = setting.idle.is_some();
         let own_notes = setting.authorities == 1 || setting.interval == 0;
         for (later, line) in
@@ -944,12 +947,12 @@ impl<'h> Check<'h> {
     }
 }
 
-/// What stood in a field of a token: each value, and when it was written.
+/// The values that a field of a token had, each with the call that wrote it.
 struct Written<T>(Vec<(Span, T)>);
 
 impl<T> Written<T> {
-    /// What may stand there during a call: written before its end, and not surely written over
-    /// before its beginning.
+    /// Returns the values that may stand there during a call: written before its end, and not
+    /// surely overwritten before its beginning.
     fn current(&self, span: Span) -> impl Iterator<Item = &T> {
         let written_over = move |at: &Span| {
             self.0.iter().any(|(later, _)| at.surely_before(*later) && later.surely_before(span))
@@ -958,7 +961,7 @@ impl<T> Written<T> {
         self.0.iter().filter(may_stand).map(|(_, value)| value)
     }
 
-    /// Whether something holds of what stood there before this call wrote: maybe, and surely.
+    /// Whether something holds of the value there before this call wrote: maybe, and surely.
     fn before(self, span: Span, holds: impl Fn(&T) -> bool) -> (bool, bool) {
         let others = Written(self.0.into_iter().filter(|(at, _)| !at.is(span)).collect());
         let maybe = others.current(span).any(&holds);
@@ -974,11 +977,11 @@ impl<T> Written<T> {
     }
 }
 
-/// After every call.
+/// A span after every call.
 const END_OF_TIME: Span =
     Span { start: u64::MAX, end: u64::MAX, before: i64::MAX, after: i64::MAX };
 
-/// Whether it counts for limit and unique labels.
+/// Whether a token counts for the limit and for unique labels.
 fn is_live(token: &TokenView, now: i64) -> bool {
     token.revocation().is_none() && token.successor().is_none() && now < end_of(token)
 }

@@ -1,4 +1,5 @@
-//! A store whose calls meet, and stores that break the contract where only a race shows it.
+//! A store that makes calls meet, and stores that break the contract in a way that only a race
+//! shows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -15,8 +16,8 @@ use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 use super::common::ready;
 use super::draw::Draw;
 
-/// Any store; before and after some of its calls the thread lets others go first, so that what the
-/// engine does between two calls is cut in two.
+/// Any store. Before and after some calls, the thread lets others go first, so that calls of other
+/// threads come between two calls of the engine.
 #[derive(Clone)]
 pub(crate) struct Shaken<S> {
     inner: S,
@@ -70,13 +71,13 @@ impl<S: TokenStore> TokenStore for Shaken<S> {
     }
 }
 
-/// In which way a store is wrong.
+/// How a store is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// A queue in front of the database.
+    /// As a queue in front of the database would.
     AnswersARevokeBeforeItIsDone,
     ForgetsTheDerivedOnRevoke,
-    /// A cache in front of the database.
+    /// As a cache in front of the database would.
     FindsAnOldCopy,
     SupersedesAnyRevision,
     ReplacesAnyRevision,
@@ -98,14 +99,14 @@ pub(crate) enum Wrong {
 
 use Wrong::*;
 
-/// A `MemoryStore` that goes wrong.
+/// A `MemoryStore` with one fault.
 #[derive(Clone)]
 pub(crate) struct WrongStore(Arc<Inner>);
 
 struct Inner {
     right: MemoryStore,
     wrong: Wrong,
-    /// Held during each call: what is wrong is the one thing only.
+    /// Locked during each call, so that only the planted fault is wrong.
     gate: Mutex<Gate>,
 }
 
@@ -124,7 +125,7 @@ impl WrongStore {
 }
 
 impl Inner {
-    /// Begins a call: what waited long enough is done first.
+    /// Begins a call. Queued calls that have waited long enough are made first.
     fn call(&self, gate: &mut Gate) {
         gate.calls += 1;
         while gate.waiting.front().is_some_and(|(due, ..)| *due <= gate.calls) {
@@ -138,7 +139,7 @@ impl Inner {
         ready(self.right.find(id)).unwrap()
     }
 
-    /// Writes a row as it is, over whatever is there.
+    /// Writes a row over whatever is there.
     fn force(&self, parts: RecordParts) {
         let this = Purge::Matching(Filter::of_id(parts.id));
         ready(self.right.purge(&this, 1)).unwrap();
@@ -148,7 +149,7 @@ impl Inner {
         ready(self.right.insert(&bare)).unwrap();
     }
 
-    /// A new form with the revision that is there.
+    /// Returns a form with the revision that is stored.
     fn with_the_stored_revision(&self, form: &Row) -> Row {
         let stored = self.find(form.id());
         let revision = stored.as_ref().and_then(Row::record).map(TokenRecord::revision);
@@ -313,7 +314,7 @@ fn parts(row: &Row) -> RecordParts {
     row.record().unwrap().clone().into_parts()
 }
 
-/// Long enough for another thread to do the same.
+/// Yields long enough for another thread to do the same.
 fn dawdle() {
     (0..10).for_each(|_| thread::yield_now());
 }

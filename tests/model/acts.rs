@@ -1,4 +1,4 @@
-//! What is done in a sequence, and what can be seen of it; drawn from a seed.
+//! Draws the acts of a sequence from a seed, and names what can be seen of them.
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use super::draw::Draw;
 use super::reference::{Model, Row, TOLERANCE};
 use super::texts;
 
-/// What a policy says, in seconds.
+/// The parts of a policy; times are seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) default_life: i64,
@@ -36,7 +36,7 @@ pub(crate) struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
     Issue(Wish),
-    /// With what the holder of this token was let in with the last time.
+    /// By the holder of this token, as they were let in the last time.
     IssueUnder(TokenId, Wish),
     Authenticate {
         text: String,
@@ -55,7 +55,7 @@ pub(crate) enum Act {
         who: Who,
         id: TokenId,
     },
-    /// Within so many seconds.
+    /// What expires within this many seconds.
     Expiring(i64, u32),
     Change {
         who: Who,
@@ -93,9 +93,9 @@ pub(crate) enum Act {
     },
     FlushUsage,
     Purge,
-    /// Under this key, by an authority whose active one it is.
+    /// By an authority with this key active.
     Reseal(u32),
-    /// `danger_reseal_without_proof` of this key, by an authority that has only that one.
+    /// `danger_reseal_without_proof` of the lost key, by an authority that has only the other.
     Trust {
         lost: u32,
         only: u32,
@@ -106,7 +106,7 @@ pub(crate) enum Act {
     SetClock(i64),
 }
 
-/// What of a token is changed.
+/// A change of a token.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Label(Label),
@@ -142,7 +142,7 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// The line in the list, if it is granted.
+    /// Returns the token's line in a list, if it is issued.
     pub(crate) fn granted(&self, id: TokenId, now: Timestamp, end: Option<Timestamp>) -> Line {
         Line {
             id,
@@ -170,7 +170,7 @@ pub(crate) enum Life {
     Forever,
 }
 
-/// What a presented text is, by how it was made.
+/// What a presented text is, known from how it was made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Means {
     NotOurs,
@@ -178,7 +178,7 @@ pub(crate) enum Means {
     Token { id: TokenId, secret_is_right: bool },
 }
 
-/// Whose act it is.
+/// Who acts.
 #[derive(Clone, Debug)]
 pub(crate) enum Who {
     Owner(Owner),
@@ -186,7 +186,7 @@ pub(crate) enum Who {
 }
 
 impl Who {
-    /// The operator, for acts that no owner does.
+    /// Returns the operator. Only for acts that no owner does.
     pub(crate) fn operator(&self) -> Operator {
         match self {
             Who::Owner(owner) => panic!("an act of {owner} alone"),
@@ -205,7 +205,7 @@ impl Who {
         !matches!(self, Who::Owner(acting) if acting != owner)
     }
 
-    /// What of a filter is his; `None` if nothing can be.
+    /// Returns the part of a filter that they may see, or `None` if that is nothing.
     pub(crate) fn limit(&self, filter: &Filter) -> Option<Filter> {
         match self {
             Who::Operator(_) => Some(filter.clone()),
@@ -217,7 +217,7 @@ impl Who {
     }
 }
 
-/// What an act is answered with.
+/// The answer of an act.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Answer {
     Issued(Box<Line>),
@@ -238,9 +238,9 @@ pub(crate) enum Answer {
     },
     Found(Box<Line>),
     Count(u64),
-    /// Doesn't authenticate any more, so there is nothing to change.
+    /// The token doesn't authenticate any more, so it isn't changed.
     NotActive(Status),
-    /// Was rotated, and this is the current token of its line.
+    /// The token was rotated; this is the current one of its line.
     RotatedTo(TokenId),
     Leaks(Vec<(TokenId, LeakOutcome)>),
     Keys(Vec<(u32, u64)>),
@@ -266,7 +266,7 @@ impl Answer {
     }
 }
 
-/// What the observer hears of an act.
+/// An event that the observer hears.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
     Issued(TokenId, Actor),
@@ -285,7 +285,7 @@ pub(crate) enum Told {
         by: Actor,
     },
     Reused(TokenId),
-    /// Which, what of it, and whether what was issued under it ended.
+    /// The token, what was changed, whether what was issued under it was revoked, and who did it.
     Changed(TokenId, event::ChangeKind, bool, Actor),
     /// How many, and which of them were trusted, by whom.
     Resealed(u64, Option<(Vec<TokenId>, Actor)>),
@@ -380,7 +380,7 @@ impl Line {
         }
     }
 
-    /// Whether one with this access and end has less.
+    /// Whether a token with this access and end has less.
     pub(crate) fn is_more(&self, access: &Access, expires: Expires) -> bool {
         !access.includes(&self.access) || self.expires.is_later_than(expires)
     }
@@ -389,7 +389,7 @@ impl Line {
         self.expires.at().map(Timestamp::as_unix)
     }
 
-    /// When it was used, as far as that is written, or else made.
+    /// Returns when it was last used by what is written, or else made.
     pub(crate) fn last_seen(&self) -> i64 {
         let last_use = self.last_use.as_ref().map_or(self.created_at, |last| last.at);
         last_use.max(self.created_at).as_unix()
@@ -400,7 +400,7 @@ impl Line {
         family.is_some() && (family == Some(self.family) || family == self.derived_from)
     }
 
-    /// What the facts of a filter mean for a row that this key seals.
+    /// Whether a filter matches the row, which this key seals.
     pub(crate) fn is_meant_by(&self, filter: &Filter, key: u32) -> bool {
         let before = |limit: Timestamp, at: i64| at < limit.as_unix();
         let keys = &filter.except_key_ids;
@@ -431,7 +431,7 @@ const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
 const OPERATORS: [&str; 3] = ["eve", "eve", "nightly job"];
 
-/// `None` is full access.
+/// Returns the access of these scopes; `None` is full access.
 pub(crate) fn access_of(scopes: Option<&[&str]>) -> Access {
     scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
 }
@@ -455,7 +455,7 @@ impl Draw {
         }
     }
 
-    /// The next act of a sequence. `texts` are those of all tokens that were ever issued in it.
+    /// Draws the next act. `texts` holds the texts of all tokens that the sequence issued.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
         match self.below(151) {
             0..18 => Act::Issue(self.wish(model)),
@@ -506,9 +506,9 @@ impl Draw {
         }
     }
 
-    /// Mostly within what the caller may ask for.
+    /// Draws an issue under a token, mostly within what the caller may ask for.
     fn issue_under(&mut self, model: &Model) -> Act {
-        // Few callers are derived, and under them nothing is issued.
+        // Few callers are derived, as nothing is issued under those.
         let is_derived = |id: &TokenId| {
             model.rows.iter().any(|row| row.line.id == *id && row.line.derived_from.is_some())
         };
@@ -519,7 +519,7 @@ impl Draw {
         if let Some(row) = row.filter(|_| !self.once_in(6)) {
             let mut owners = OWNERS.into_iter();
             wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
-            // Mostly all that the caller has, or nearly.
+            // Mostly all that the caller has, or nearly all.
             let widest: [Option<&'static [&'static str]>; 4] =
                 [None, Some(&["w", "r"]), Some(&["r"]), Some(&[])];
             let is_within = |names: &Option<&'static [&'static str]>| {
@@ -532,7 +532,7 @@ impl Draw {
         Act::IssueUnder(caller, wish)
     }
 
-    /// Mostly the owner of a token of his own that lives.
+    /// Draws who acts on which token: mostly an owner on a live token of their own.
     fn who_and_id(&mut self, model: &Model, texts: &[(TokenId, String)]) -> (Who, TokenId) {
         let lives = |row: &&Row| row.line.revocation.is_none();
         let living: Vec<&Line> = model.rows.iter().filter(lives).map(|row| &row.line).collect();
@@ -577,7 +577,7 @@ impl Draw {
         }
     }
 
-    /// A text with some tokens in it, right ones and wrong ones.
+    /// Draws a text with some tokens in it, right ones and wrong ones.
     fn leak(&mut self, texts: &[(TokenId, String)]) -> Act {
         let (mut leaked, mut found) = (String::from("see: "), Vec::new());
         for _ in 0..self.below(4) * usize::from(!texts.is_empty()) {
@@ -644,7 +644,7 @@ impl Draw {
                 ("x".repeat(4000), Means::NotOurs),
             ]);
         }
-        // The newest one more often: it is still alive.
+        // The newest one more often, as it is still alive.
         let newest = self.once_in(3).then(|| texts.last().cloned()).flatten();
         let (id, text) = newest.unwrap_or_else(|| self.of(texts));
         let right = Means::Token { id, secret_is_right: true };
@@ -660,8 +660,8 @@ impl Draw {
                 _ => (format!("{text}_"), Means::NotOurs),
             };
         }
-        // What a use is worth while the clock is behind one that is written is left open: nothing
-        // is said of it.
+        // The contract leaves open what a use means if the clock is behind one that is written, so
+        // none is presented then.
         let row = model.rows.iter().find(|row| row.line.id == id);
         let written = row.and_then(|row| row.line.last_use.as_ref()).map(|last| last.at.as_unix());
         if written.is_some_and(|at| at > model.now + TOLERANCE) {
@@ -697,8 +697,8 @@ impl Draw {
         }
     }
 
-    /// Forwards by steps that policies know, backwards now and then, or to the very instant at
-    /// which something happens.
+    /// Draws a move of the clock: forwards by steps that matter to policies, backwards now and
+    /// then, or to the very instant at which something happens.
     fn clock(&mut self, model: &Model) -> i64 {
         let forwards = [1, 30, 59, 60, 61, 300, HOUR, HOUR, DAY - 1, DAY, DAY, 3 * DAY, 10 * DAY];
         let backwards = [1, 60, TOLERANCE - 1, TOLERANCE, TOLERANCE + 1, HOUR, 2 * DAY];
@@ -709,7 +709,7 @@ impl Draw {
         }
     }
 
-    /// One that matters to a row, or one second beside it.
+    /// Draws an instant that matters to a row, or a second beside it.
     fn instant(&mut self, model: &Model) -> i64 {
         if model.rows.is_empty() {
             return model.now;
@@ -738,7 +738,7 @@ impl Draw {
         Timestamp::from_unix(self.instant(model)).unwrap()
     }
 
-    /// A token that was issued once, or, seldom, none.
+    /// Draws a token of the sequence, or rarely an id that no token has.
     fn id(&mut self, texts: &[(TokenId, String)]) -> TokenId {
         if texts.is_empty() || self.once_in(20) {
             return TokenId::MAX;
@@ -759,7 +759,7 @@ impl Draw {
     }
 }
 
-/// It is the engine's random source, too.
+/// The engine draws from it, too.
 impl TryRng for Draw {
     type Error = Infallible;
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {

@@ -1,6 +1,6 @@
-//! The engine's meaning, told a second time as plainly as it can be: every question is a scan of
-//! all rows. It knows nothing of digests, locks, batches or indexes, and of seals only which key
-//! made them.
+//! The engine's meaning, told a second time as plainly as possible: every question scans all rows.
+//! It knows nothing of digests, locks, batches or indexes. Of seals it knows only which key made
+//! them.
 
 use std::net::IpAddr;
 
@@ -19,18 +19,18 @@ pub(crate) struct Model {
     pub(crate) now: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) told: Vec<Told>,
-    /// The tokens that were let in once: their holders may ask for more later on.
+    /// The tokens that were let in once; their holders may ask for more later.
     pub(crate) entered: Vec<TokenId>,
-    /// Which new address was told of which token, and when.
+    /// The new addresses that were reported: of which token, and when.
     addresses: Vec<(TokenId, IpAddr, i64)>,
 }
 
 pub(crate) struct Row {
-    /// Its status is worked out when somebody looks; its last use is the one that is written.
+    /// Its status is computed at each look. Its last use is the one that is written.
     pub(crate) line: Line,
-    /// A use that was noted and isn't written yet.
+    /// A use that was recorded and isn't written yet.
     pub(crate) pending: Option<LastUse>,
-    /// When its reuse was told last.
+    /// When its reuse was last reported.
     pub(crate) reused: Option<i64>,
     /// The number of the key that seals it.
     pub(crate) key: u32,
@@ -52,7 +52,7 @@ const DAY: i64 = 86_400;
 /// The key under which the engine seals.
 pub(crate) const ACTIVE: u32 = 1;
 
-/// How far clocks may be apart, in seconds.
+/// How far clocks may differ, in seconds.
 pub(crate) const TOLERANCE: i64 = 300;
 
 /// An answer, or a refusal.
@@ -113,7 +113,7 @@ impl Model {
         Ok(Answer::Issued(Box::new(line)))
     }
 
-    /// Whether a token that was made at `created` may end then.
+    /// Refuses an end that the policy doesn't allow for a token made at `created`.
     fn refuse_end(&self, end: Option<i64>, created: i64) -> Result<(), Answer> {
         refuse_if(end.is_none() && !self.rules.never, "never is not allowed")?;
         let Some(end) = end else {
@@ -185,7 +185,7 @@ impl Model {
         Answer::Denied { id, reason }
     }
 
-    /// `None` where the clock is too far behind to tell.
+    /// Returns the status, or `None` if the clock is too far behind to tell.
     fn status(&self, row: &Row) -> Option<Status> {
         let created = row.line.created_at.as_unix();
         if row.line.revocation.is_some() {
@@ -206,7 +206,7 @@ impl Model {
         Some(if idle { Status::Idle } else { Status::Active })
     }
 
-    /// When it was last seen, as far as that is written and believed.
+    /// Returns when it was last seen, by what is written and believed.
     fn seen(&self, line: &Line) -> i64 {
         let created = line.created_at.as_unix();
         let used = line.last_use.as_ref().map_or(created, |last| last.at.as_unix());
@@ -225,7 +225,7 @@ impl Model {
         self.rules.interval.min(self.rules.idle.map_or(i64::MAX, |idle| idle / 24))
     }
 
-    /// A superseded token was presented.
+    /// Reports that a superseded token was presented.
     fn reuse(&mut self, row: usize, family: &Filter) {
         let Line { id, .. } = self.rows[row].line;
         if self.rules.reuse_ends_family {
@@ -241,7 +241,7 @@ impl Model {
     fn note_use(&mut self, row: usize, address: Option<IpAddr>, client: Option<&str>) {
         let (now, interval) = (self.now, self.interval());
         let Row { line, pending, .. } = &mut self.rows[row];
-        // A use in the future was noted by a broken clock, and answers nothing.
+        // A use in the future was recorded by a broken clock, and doesn't count.
         let is_believed = |last: &&LastUse| last.at.as_unix() <= now + TOLERANCE;
         let is_recent = |last: &LastUse| last.at.as_unix() > now - interval;
         let origins = self.rules.origins;
@@ -294,7 +294,7 @@ impl Model {
         Line { last_use: row.last_use(), status: self.status(row), ..row.line.clone() }
     }
 
-    /// What expires within so many seconds.
+    /// Returns what expires within this many seconds.
     pub(crate) fn expiring(&mut self, within: i64, limit: u32) -> Answer {
         let filter = Filter {
             revoked: Some(false),
@@ -310,7 +310,7 @@ impl Model {
         page
     }
 
-    /// The place of a good token's row, or the answer to whoever would act on it.
+    /// Returns the place of a good token's row, or the answer to a caller who may not act on it.
     fn good(&self, who: &Who, id: TokenId) -> Result<usize, Answer> {
         let mine = |row: &Row| row.line.id == id && who.may_see(&row.line.owner);
         let row = self.rows.iter().position(mine).ok_or(Answer::Unknown)?;
@@ -321,7 +321,7 @@ impl Model {
         }
     }
 
-    /// The current token of a line; `successor` where it has none any more.
+    /// Returns the current token of a line, or `successor` if the line has none any more.
     fn rotated_to(&self, old: &Line, successor: TokenId) -> Answer {
         let lines = self.rows.iter().map(|row| &row.line);
         let current = lines
@@ -331,7 +331,8 @@ impl Model {
         Answer::RotatedTo(newest.map_or(successor, |line| line.id))
     }
 
-    /// The places of the superseded tokens of a line that end after this instant, by their ids.
+    /// Returns the places of the line's superseded tokens that end after this instant, in order of
+    /// id.
     fn overlapping(&self, old: &Line, ended_by: i64) -> Vec<usize> {
         let is_living = |row: &usize| {
             let line = &self.rows[*row].line;
@@ -443,7 +444,7 @@ impl Model {
         let by_policy = self.rules.overlap.min(self.rules.max_overlap);
         let overlap = turn.overlap.unwrap_or(if has_less { 0 } else { by_policy });
         refuse_if(overlap > self.rules.max_overlap, "overlap too long")?;
-        // Over at once on every host, however far its clock is behind.
+        // At once on every host, however far its clock is behind.
         let overlap = if overlap == 0 { self.now - 300 } else { self.now + overlap };
         let new_end = expires.at().map_or(i64::MAX, Timestamp::as_unix);
         let old_ends = old.end().unwrap_or(i64::MAX).min(overlap).min(new_end);
@@ -468,7 +469,7 @@ impl Model {
         self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
     }
 
-    /// An end that was allowed once, or the latest that is allowed now. The clock may run
+    /// Returns an end that was allowed once, or the latest that is allowed now. The clock may run
     /// backwards.
     fn allowed_today(&self, end: Expires) -> Expires {
         match (end, self.rules.max_life) {
@@ -505,7 +506,7 @@ impl Model {
         self.tell_if(count, Told::Revoked(count, reason.clone(), by))
     }
 
-    /// What becomes of tokens in a text, each with whether its secret is right.
+    /// Revokes the tokens in a text, each given with whether its secret is right.
     pub(crate) fn revoke_leaked(&mut self, found: &[(TokenId, bool)], who: &Who) -> Answer {
         let mut leaks = Vec::new();
         for (id, secret_is_right) in found {
@@ -531,7 +532,7 @@ impl Model {
         Answer::Count(self.tell_if(moved, Told::Resealed(moved, None)))
     }
 
-    /// By an authority that has no other key than `to`.
+    /// Trusts the rows of a lost key, as an authority that has only the key `to`.
     pub(crate) fn trust(&mut self, lost: u32, to: u32, who: &Who) -> Verdict {
         refuse_if(lost == to, "key not lost")?;
         let others = |row: &&mut Row| row.line.revocation.is_none() && row.key == lost;
@@ -546,7 +547,7 @@ impl Model {
         Ok(Answer::Trusted(trusted))
     }
 
-    /// How many rows each key seals.
+    /// Returns how many rows each key seals.
     pub(crate) fn keys_in_use(&self) -> Answer {
         let rows = |key| {
             let sealed = |row: &&Row| row.key == key && row.line.revocation.is_none();
@@ -580,7 +581,8 @@ impl Model {
             let idle = idle.is_some_and(|i| seen + i + retention.max(DAY) <= now);
             let dead =
                 idle || dead_since.into_iter().flatten().any(|since| since + retention <= now);
-            // Its reuse would still tell, or a revocation reaches the other through it.
+            // The row is needed: its reuse would still be reported, or a revocation reaches the
+            // other row through it.
             let others = living.iter().any(|other| {
                 other.family == line.family && other.id != line.id && line.successor.is_some()
                     || other.derived_from == Some(line.family)

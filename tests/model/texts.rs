@@ -1,22 +1,22 @@
-//! Token texts made by hand from their description, for texts that the engine would never make.
+//! Token texts made by hand from the specification, which the engine would never make.
 
 use app_tokens::TokenId;
 
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const BODY: usize = 45;
 
-/// A well-formed text with this id and a secret that a number stands for.
+/// Makes a well-formed text with this id and a secret made from a number.
 pub(crate) fn compose(prefix: &str, id: TokenId, secret: u64) -> String {
     with_checksum(format!("{prefix}_{id}{}{}", "7".repeat(16), base32(secret, 12)))
 }
 
-/// The same body under another prefix, with the checksum that belongs there.
+/// Puts the body under another prefix, with the right checksum.
 pub(crate) fn with_prefix(prefix: &str, text: &str) -> String {
     let body = &text[text.len() - BODY..text.len() - 7];
     with_checksum(format!("{prefix}_{body}"))
 }
 
-/// With another character at this place of the secret.
+/// Changes the character at this place of the secret.
 pub(crate) fn mistyped(text: &str, place: usize) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let place = text.len() - BODY + 10 + place;
@@ -24,14 +24,14 @@ pub(crate) fn mistyped(text: &str, place: usize) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Nine groups of five.
+/// Groups the body as nine groups of five.
 pub(crate) fn grouped(text: &str) -> String {
     let (head, body) = text.split_at(text.len() - BODY);
     let groups: Vec<&str> = (0..9).map(|group| &body[5 * group..5 * group + 5]).collect();
     format!("{head}{}", groups.join("-"))
 }
 
-/// As somebody writes it down who takes 0 for o and 1 for l.
+/// Writes it as a person would who takes 0 for O and 1 for l.
 pub(crate) fn look_alikes(text: &str) -> String {
     let (head, body) = text.split_at(text.len() - BODY);
     format!("{head}{}", body.replace('0', "O").replace('1', "l"))

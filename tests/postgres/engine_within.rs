@@ -1,4 +1,5 @@
-//! The engine within a transaction of the host's: an account and its tokens come and go together.
+//! The engine within a transaction of the host's: an account and its tokens are made and deleted
+//! together.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,7 @@ use deadpool_postgres::Client;
 use support::chance::{ops, owner};
 use support::postgres::{Database, RUNTIME, Server};
 
-/// A host with users, at most two tokens for each, and an ear for the engine's events.
+/// A host with users, at most two tokens for each, and a record of the engine's events.
 struct Host {
     tokens: TokenAuthority<PostgresStore>,
     store: PostgresStore,
@@ -147,7 +148,7 @@ fn a_rule_that_refuses_does_not_end_the_hosts_transaction() {
         assert!(by_bob.is_err());
         let nobody = TokenId::from_u64(7).unwrap();
         assert!(engine.revoke(&ops(), nobody, Reason::REQUESTED).await.is_err());
-        // What it ends itself makes room.
+        // A token that it revokes itself makes room.
         assert_eq!(engine.revoke(&ops(), one.id(), Reason::REQUESTED).await.unwrap(), 1);
         let issued = engine.issue(phone()).await.unwrap();
         transaction.batch_execute(ADD_USER).await.unwrap();

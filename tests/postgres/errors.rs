@@ -1,4 +1,4 @@
-//! What goes wrong on the server's side, said clearly; and rows that somebody damaged.
+//! Faults on the server's side, with a clear error each; and rows that were damaged by hand.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio_postgres::{Client, Config, NoTls};
 use support::chance::*;
 use support::postgres::{RUNTIME, Server, pool_to};
 
-/// Every call fails, with nothing done, and says this.
+/// Checks that every call fails with this text, and that nothing was done.
 #[track_caller]
 fn assert_fails(errors: Vec<StoreError>, text: &str) {
     for error in errors {
@@ -23,7 +23,7 @@ fn assert_fails(errors: Vec<StoreError>, text: &str) {
     }
 }
 
-/// What goes wrong with a look-up, a list and a change.
+/// Returns the errors of a look-up, a list and a change.
 async fn errors(store: &PostgresStore) -> Vec<StoreError> {
     vec![
         store.find(id(1)).await.unwrap_err(),
@@ -64,7 +64,7 @@ fn a_standby_is_a_failure_for_changes() {
         database.store().await.insert(&creation(parts(1))).await.unwrap();
         let standby = Server::needed().standby();
         let store = PostgresStore::new(pool_to(standby.config(&database.name)));
-        // It may be some time behind, at the beginning too; a look-up there is never an error.
+        // A standby may lag, at the beginning, too. A look-up there is never an error.
         let _found_or_not_yet = store.find(id(2)).await.unwrap();
         let errors = vec![
             store.insert(&creation(parts(2))).await.unwrap_err(),
@@ -156,7 +156,7 @@ fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
     });
 }
 
-/// The host's own limits on time end a call with nothing done.
+/// The host's own time-outs end a call, and nothing is done.
 #[test]
 fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     RUNTIME.block_on(async {
@@ -166,7 +166,7 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
         for (settings, filter, code) in [
             ("-c lock_timeout=20ms", &one, "(55P03)"),
             ("-c statement_timeout=20ms", &one, "(57014)"),
-            // What may be about very many rows has time, but not for a lock.
+            // A call that may change very many rows has time, but not for waiting on a lock.
             ("-c lock_timeout=20ms", &all, "(55P03)"),
             ("-c statement_timeout=20ms", &all, "(55P03)"),
             ("-c statement_timeout=1h -c lock_timeout=20ms", &all, "(55P03)"),
@@ -186,8 +186,8 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
     });
 }
 
-/// Half a minute or more for a million rows; and what is to be ended in an incident must not be too
-/// much for a time-out.
+/// A million rows take half a minute or more. A revocation in an incident must not fail at a
+/// time-out.
 #[test]
 fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
     RUNTIME.block_on(async {
@@ -228,7 +228,7 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
     });
 }
 
-/// "cached plan must not change result type".
+/// PostgreSQL says "cached plan must not change result type" then.
 #[test]
 fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
     RUNTIME.block_on(async {
@@ -242,7 +242,7 @@ fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
             let found = store.find(id(1)).await.unwrap().unwrap();
             assert_eq!(found.record().unwrap().clone().into_parts(), parts(1));
         }
-        // As behind a pooler that forgets them.
+        // As if a pooler had forgotten them.
         let one = Manager::new(database.config(), NoTls);
         let one = Pool::builder(one).max_size(1).build().unwrap();
         let store = PostgresStore::new(one.clone());
@@ -272,7 +272,7 @@ fn a_stricter_level_than_the_stores_is_not_taken_over_from_the_host() {
     });
 }
 
-/// The only text that may hold one.
+/// Only this text may hold a NUL.
 #[test]
 fn a_nul_in_the_name_of_a_program_is_left_out() {
     RUNTIME.block_on(async {
@@ -292,7 +292,7 @@ fn a_nul_in_the_name_of_a_program_is_left_out() {
 
 // -- damaged rows
 
-/// What a hand can write into each column, and whether the row can still be read then.
+/// Values that can be written by hand into each column, and whether the row can still be read.
 const DAMAGE: &[(&str, bool)] = &[
     ("digest = ''", false),
     ("digest = '\\x01'", false),
@@ -358,7 +358,7 @@ const DAMAGE: &[(&str, bool)] = &[
     ("seal = decode('02' || repeat('00', 32), 'hex')", true),
 ];
 
-/// What would keep the damage out.
+/// Drops the checks that would refuse the damage.
 const WITHOUT_CHECKS: &str = "
     DO $$ DECLARE name text; BEGIN
         FOR name IN SELECT conname FROM pg_constraint \
@@ -434,7 +434,7 @@ fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
     });
 }
 
-/// A hundred thousand rows, and nothing that is about some of them reads them all.
+/// In a table of 100,000 rows, no statement about some of them reads all.
 #[test]
 fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
     RUNTIME.block_on(async {
@@ -484,7 +484,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         assert_by_index(&raw, postgres_sql::REPLACE, &forms).await;
         let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
-        // A part of the table.
+        // A part of the table at a time.
         let dead = ["9", "NULL::bigint", "9", "309", "100", "3", "5"].map(String::from);
         assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
         let these = ["9", "NULL::bigint", "9", "309", "'{1,2,3}'"].map(String::from);
@@ -521,7 +521,7 @@ fn a_list_of_rows_under_other_keys_leaves_out_each_key_that_is_named() {
     });
 }
 
-/// A filter's values, as SQL writes them.
+/// Returns a filter's values as SQL literals.
 fn literals(filter: &Filter) -> Vec<String> {
     let number = |number: Option<i64>| number.map_or("NULL".into(), |number| number.to_string());
     let instant = |at: Option<Timestamp>| number(at.map(Timestamp::as_unix));
@@ -543,7 +543,7 @@ fn literals(filter: &Filter) -> Vec<String> {
     ]
 }
 
-/// The plan for these values reads no table from its beginning to its end.
+/// Checks that the plan for these values scans no whole table.
 async fn assert_by_index(raw: &Client, sql: &str, values: &[String]) {
     let mut sql = format!("EXPLAIN {sql}");
     for (number, value) in values.iter().enumerate().rev() {

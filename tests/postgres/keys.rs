@@ -1,4 +1,4 @@
-//! The set of keys in use: never a key too few.
+//! The set of keys in use never lacks a key.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn under(key: u32, number: u64) -> RecordParts {
     RecordParts { key_id: KeyId::new(key).unwrap(), ..parts(number) }
 }
 
-/// Every row has expired by then.
+/// Returns a purge for which every row has expired.
 fn expired() -> Purge {
     Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
 }
@@ -46,7 +46,7 @@ fn a_purge_deletes_a_key_that_seals_nothing_any_more() {
     });
 }
 
-/// A walk doesn't see its row, and the key was there already.
+/// The purge doesn't see the new row, which isn't committed, and the key was there already.
 #[test]
 fn a_key_under_which_a_row_is_just_being_written_stays() {
     RUNTIME.block_on(async {
@@ -56,7 +56,7 @@ fn a_key_under_which_a_row_is_just_being_written_stays() {
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         assert_eq!(within.insert(&creation(under(1, 2))).await.unwrap(), Inserted::Done);
-        // It deletes the only row that it sees under the key, and waits for nobody.
+        // The purge deletes the only row that it sees under the key, and waits for nobody.
         let one = Purge::Matching(Filter::of_id(id(1)));
         assert_eq!(store.purge(&one, 1).await.unwrap(), 1);
         assert_eq!(store.purge(&expired(), 9).await.unwrap(), 0);
@@ -65,7 +65,7 @@ fn a_key_under_which_a_row_is_just_being_written_stays() {
     });
 }
 
-/// Rows come and go under a few keys while clean-ups run.
+/// Rows come and go under a few keys while purges run.
 #[test]
 fn no_key_of_a_row_is_ever_missing() {
     RUNTIME.block_on(async {

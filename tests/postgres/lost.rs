@@ -1,4 +1,4 @@
-//! Connections that are lost: never a half, never a "done" that isn't, never a "not done" that is.
+//! Lost connections: no change is half done, and an answer of "done" or "not done" is always true.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,7 @@ use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server, pool_to};
 use support::proxy::{Cut, Proxy};
 
-/// A database, a store that is connected to it, and one whose way there can be cut.
+/// A database, a store that is connected to it, and a store whose connection can be cut.
 struct Ways {
     direct: PostgresStore,
     through: PostgresStore,
@@ -34,7 +34,7 @@ async fn ways() -> Ways {
     let direct = database.store().await;
     let proxy = Proxy::start(&database).await;
     let through = PostgresStore::new(pool_to(proxy.config(&database)));
-    // The statement that is prepared on each connection.
+    // Prepares the statement that each connection prepares first.
     through.find(id(0)).await.unwrap();
     Ways { direct, through, proxy, _database: database }
 }
@@ -56,7 +56,7 @@ fn authenticate_is_one_round_trip() {
             good(&tokens, issued.expose_secret()).await;
             assert_eq!(ways.proxy.round_trips() - before, 1);
         }
-        // Nor does an unknown one cost more.
+        // An unknown token costs no more.
         assert_eq!(tokens.forget(&operator("x"), issued.id()).await.unwrap(), 1);
         let before = ways.proxy.round_trips();
         tokens.authenticate(issued.expose_secret()).await.unwrap_err();
@@ -78,12 +78,13 @@ fn a_revocation_that_may_be_large_costs_no_round_trip_more() {
             assert_eq!(ways.through.revoke(&filter, &revocation()).await.unwrap(), 1);
             costs.push(ways.proxy.round_trips() - before);
         }
-        // BEGIN, a look that revokes, one that finds nothing more, COMMIT.
+        // BEGIN, a pass that revokes, a pass that finds nothing more, COMMIT.
         assert_eq!(costs, [4, 4]);
     });
 }
 
-/// The rows that the calls are tried on, of an owner with this number; the ids are his alone.
+/// The rows that calls are tried on. They and their owner are made from this number, so no other
+/// call touches them.
 struct Rows {
     old: RecordParts,
     child: RecordParts,
@@ -133,7 +134,7 @@ enum Call {
 }
 
 impl Call {
-    /// `true` where it answered what it answers when it is done.
+    /// Makes the call. Returns whether it answered that it is done.
     async fn make(self, store: &PostgresStore, rows: &Rows) -> Result<bool, StoreError> {
         let client = Some("rclone".into());
         let last_use = LastUse { at: at(5), address: None, client };
@@ -161,7 +162,7 @@ async fn rows_of(store: &PostgresStore, rows: &Rows) -> Vec<Option<RecordParts>>
     rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
 }
 
-/// Rows with this number, before a call and after it.
+/// Returns the rows of this number before a call and after it.
 async fn undone_and_done(
     store: &PostgresStore,
     call: Call,
@@ -180,7 +181,7 @@ async fn undone_and_done(
     [before, after]
 }
 
-/// Each call, cut at each of its round trips, before the server heard it and after.
+/// Cuts each call at each of its round trips, before and after the server received it.
 #[test]
 fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     RUNTIME.block_on(async {
@@ -211,7 +212,7 @@ fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
                     }
                 }
             }
-            // The last round trip is COMMIT; whatever is cut before it is tried again.
+            // The last round trip is COMMIT. A call that is cut before it is tried again.
             let commit = cuts / 2 - 1;
             assert_eq!(unknown, [(commit, false), (commit, true)], "{call:?}");
             assert!(commit >= 2, "{call:?}");
@@ -219,8 +220,8 @@ fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     });
 }
 
-/// What is there once the server has heard that its client is gone: a COMMIT that it never got is
-/// rolled back then.
+/// Returns the rows once the server has noticed that its client is gone. It then rolls back a
+/// transaction without COMMIT.
 async fn settled(
     store: &PostgresStore,
     rows: &Rows,
@@ -230,7 +231,7 @@ async fn settled(
     if there == done {
         return there;
     }
-    // Waits for the locks of what is left of the cut transaction.
+    // Waits for the locks of the transaction that was cut.
     store
         .replace(&[Replace {
             row: row(RecordParts { revision: 77, ..rows.old.clone() }),
@@ -265,8 +266,8 @@ fn a_look_up_that_is_cut_anywhere_is_made_again() {
     });
 }
 
-/// The engine over a way that is cut: a token that is shown is there, and there is one; what is
-/// said to be revoked is.
+/// The engine over a connection that is cut. A token that is shown is stored, and is the only one.
+/// A token that is said to be revoked is revoked.
 #[test]
 fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
     RUNTIME.block_on(async {
@@ -299,8 +300,8 @@ fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
                         there.authenticate(issued.expose_secret()).await.unwrap_err();
                         rotated.id()
                     }
-                    // The rotation was done, and its answer lost: the token is there, and nobody
-                    // has it.
+                    // The rotation was done and its answer lost: the token is there, and nobody has
+                    // it.
                     Err(_) => issued.id(),
                 };
 
@@ -419,20 +420,20 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
                     break;
                 }
                 given_up += 1;
-                // Until the server has heard what callers that gave up had sent.
+                // Waits until the server has received what dropped calls had sent.
                 database.is_quiet().await;
                 let there = rows_of(&direct, &rows).await;
                 assert!(there == done || there == undone, "{call:?} {polls}");
                 assert_eq!(rows_of(&store, &rows).await, there, "{call:?} {polls}");
             }
-            // Never polled, and polled once: no call is done before it has heard from the server.
-            // How many more polls it takes is the machine's affair.
+            // Never polled, and polled once: no call is done before the server has answered. How
+            // many more polls it takes depends on the machine.
             assert!(given_up >= 2, "{call:?}");
         }
     });
 }
 
-/// As behind a migration of the host's, or a server that is slow.
+/// The read waits for a lock, as during a migration of the host's or on a slow server.
 #[test]
 fn a_read_that_is_given_up_is_in_nobodys_way() {
     RUNTIME.block_on(async {
@@ -459,7 +460,7 @@ fn a_read_that_is_given_up_is_in_nobodys_way() {
             let other = tokio::time::timeout(Duration::from_secs(20), other).await;
             let other = other.expect("the next one waits for nobody").unwrap();
             assert_eq!(other.get::<_, i32>(0), 7, "{given_up}");
-            // What was given up waits on at the server.
+            // The dropped read still waits at the server.
             raw.batch_execute(END_WAITING).await.unwrap();
             until_waiting(&raw, 0).await;
         }
@@ -467,7 +468,7 @@ fn a_read_that_is_given_up_is_in_nobodys_way() {
     });
 }
 
-/// Anybody can hang up in the middle of a login, as often as he likes.
+/// Any client can hang up in the middle of a login, as often as it likes.
 #[test]
 fn a_look_up_that_is_given_up_costs_no_connection() {
     RUNTIME.block_on(async {
@@ -482,7 +483,7 @@ fn a_look_up_that_is_given_up_costs_no_connection() {
             let backend = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
             backends.insert(backend.get::<_, i32>(0));
         }
-        // Not all of them, even where a busy machine takes more than a moment.
+        // Not all of them are closed, even if a busy machine takes longer than a moment.
         assert!(backends.len() < 10, "{backends:?}");
     });
 }
@@ -490,7 +491,7 @@ fn a_look_up_that_is_given_up_costs_no_connection() {
 const END_WAITING: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                            WHERE datname = current_database() AND wait_event_type = 'Lock'";
 
-/// The other half is for look-ups: logins don't wait with an operator's long list.
+/// The other half is for look-ups, so that no login waits for an operator's long list.
 #[test]
 fn lists_take_half_of_the_pool_at_most() {
     RUNTIME.block_on(async {
@@ -522,7 +523,7 @@ fn lists_take_half_of_the_pool_at_most() {
     });
 }
 
-/// One in which nobody waits for a connection for longer than this.
+/// Makes a pool in which no call waits longer than this for a connection.
 fn small_pool(database: &Database<'_>, size: usize, wait: Duration) -> Pool {
     Pool::builder(Manager::new(database.config(), NoTls))
         .max_size(size)
@@ -532,7 +533,7 @@ fn small_pool(database: &Database<'_>, size: usize, wait: Duration) -> Pool {
         .unwrap()
 }
 
-/// Polls a call so many times, then drops it.
+/// Polls a call this many times, then drops it.
 async fn polled<T>(times: usize, call: impl Future<Output = T>) -> Option<T> {
     let mut call = Box::pin(call);
     let mut left = times;

@@ -21,18 +21,18 @@ use crate::races::until_waiting;
 use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server, pool_to};
 
-/// A PgBouncer that ends with the test, however that ends.
+/// A PgBouncer that ends with the test, even if that is killed.
 struct Bouncer {
     port: u16,
-    /// Stops it when this process lets go of its standard input.
+    /// Stops it when this process closes the pipe, which a killed process does, too.
     watchdog: Child,
     _folder: TempDir,
 }
 
 impl Bouncer {
-    /// `None` where it is not installed, which is said loudly, and fails in CI.
+    /// Starts it. If it is not installed, returns `None` and says so loudly; in CI it panics.
     async fn start(database: &Database<'_>, more: &str) -> Option<Bouncer> {
-        // Debian keeps it out of PATH for all but root.
+        // Debian keeps it out of every `PATH` but root's.
         let there = "PATH=$PATH:/usr/sbin; command -v pgbouncer >/dev/null";
         if !Command::new("sh").args(["-c", there]).status().unwrap().success() {
             let loudly = "\nSKIPPED: every test with PgBouncer, \
@@ -75,7 +75,7 @@ impl Bouncer {
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", script]).arg(file);
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // A signal to the terminal's group must not end it first.
+        // In a group of its own, so that Ctrl-C doesn't end it first.
         watchdog.process_group(0);
         database.server.lend_its_user(&mut watchdog);
         Bouncer { port, watchdog: watchdog.spawn().unwrap(), _folder: folder }
@@ -122,7 +122,7 @@ fn a_tokens_life_runs_through_a_pooler() {
     });
 }
 
-/// The server's connection is closed with the client's.
+/// PgBouncer closes the server's connection when the client's is closed.
 #[test]
 fn a_change_that_is_given_up_behind_a_pooler_is_not_done_and_in_nobodys_way() {
     RUNTIME.block_on(async {
@@ -148,7 +148,8 @@ fn a_change_that_is_given_up_behind_a_pooler_is_not_done_and_in_nobodys_way() {
     });
 }
 
-/// As the store's own example has them: they belong into PgBouncer's settings, or the role's.
+/// The store's own example has such options. Behind PgBouncer they belong in its settings, or in
+/// the role's.
 #[test]
 fn options_in_the_connection_are_refused_clearly_or_without_effect_behind_a_pooler() {
     RUNTIME.block_on(async {

@@ -1,4 +1,4 @@
-//! What happens between two transactions that meet, each meeting arranged.
+//! Pairs of transactions that meet, each meeting arranged.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio_postgres::Client;
 use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server};
 
-/// Waits until so many of the database's connections wait for a lock.
+/// Waits until this many of the database's connections wait for a lock.
 pub async fn until_waiting(raw: &Client, count: i64) {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                    AND wait_event_type = 'Lock'";
@@ -35,7 +35,7 @@ fn rotation(old: &RecordParts, number: u64, revokes_derived: bool) -> Supersede 
     }
 }
 
-/// Makes a rotation, or else an insert, and expects that it is done.
+/// Makes a rotation, or else an insert, which must be done.
 async fn insert(store: &impl TokenStore, rotate: Option<&Supersede>, issue: &Insert) {
     match rotate {
         Some(rotate) => {
@@ -61,7 +61,7 @@ async fn begun() -> (Database<'static>, PostgresStore, Client, deadpool_postgres
 #[test]
 fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
     RUNTIME.block_on(async {
-        // Asked for the unrevoked only, the parent itself no longer matches when the child is
+        // With a filter for unrevoked rows, the parent itself no longer matches when the child is
         // there.
         for revoked in [None, Some(false)] {
             let (_database, store, raw, mut other) = begun().await;
@@ -83,8 +83,8 @@ fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
     });
 }
 
-/// The row that was waited for no longer matches, and the one that took its place was not there
-/// when the revocation began.
+/// The row that was waited for no longer matches. Its successor was not there when the revocation
+/// began.
 #[test]
 fn a_successor_made_while_the_revocation_waits_is_revoked() {
     RUNTIME.block_on(async {
@@ -105,7 +105,7 @@ fn a_successor_made_while_the_revocation_waits_is_revoked() {
     });
 }
 
-/// Found by the histories: the derived token was being rotated itself.
+/// Found by the histories: the derived token was itself being rotated.
 #[test]
 fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
     RUNTIME.block_on(async {
@@ -148,8 +148,7 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
     });
 }
 
-/// As above, where the parent has been revoked already, and only what derives from it is left to
-/// end.
+/// The parent has been revoked already, and only what derives from it is left to revoke.
 #[test]
 fn what_was_issued_under_a_revoked_token_and_is_rotated_meanwhile_ends() {
     RUNTIME.block_on(async {
@@ -199,7 +198,7 @@ fn a_purge_that_waited_deletes_the_rest_and_nothing_that_lives_again() {
     });
 }
 
-/// The parent has lain idle, and is used again at the moment at which it is purged.
+/// The parent was idle, and is used again just when it is purged.
 #[test]
 fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
     RUNTIME.block_on(async {
@@ -233,7 +232,8 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
                 };
                 tokio::join!(purging, inserting).0
             } else {
-                // It waits for a row before the parent's, and has chosen that one already.
+                // The purge waits for a row before the parent's, and has chosen the parent's
+                // already.
                 let first = "SELECT FROM app_tokens WHERE id = 1 FOR UPDATE";
                 transaction.batch_execute(first).await.unwrap();
                 let inserting = async {
@@ -282,7 +282,7 @@ fn a_call_that_a_deadlock_ends_is_made_again() {
         for number in [1, 2] {
             store.insert(&creation(parts(number))).await.unwrap();
         }
-        // Ours is the one that gives way.
+        // PostgreSQL must end our transaction and not the other.
         other.batch_execute("SET deadlock_timeout = '1min'").await.unwrap();
         let transaction = other.transaction().await.unwrap();
         let label = "UPDATE app_tokens SET label = 'x' WHERE id = ";
@@ -299,9 +299,10 @@ fn a_call_that_a_deadlock_ends_is_made_again() {
     });
 }
 
-/// Calls that change many rows, all at once on the same ones: none waits for another in a circle.
-/// (Where a row comes meanwhile, or ends with another, it is locked after the others, whatever its
-/// id: there a deadlock can come, and is tried again.)
+/// Calls that change many rows, all at once on the same ones, don't deadlock.
+///
+/// A row that comes meanwhile, or ends with another, is locked after the others, whatever its id.
+/// There a deadlock can come, and the call is tried again.
 #[test]
 fn calls_take_their_locks_in_one_order() {
     RUNTIME.block_on(async {
@@ -343,8 +344,8 @@ fn calls_take_their_locks_in_one_order() {
     });
 }
 
-/// Every call at once, and rows that come meanwhile: whatever PostgreSQL ends for a deadlock's sake
-/// is made again.
+/// All calls at once, with rows that come meanwhile. A call that PostgreSQL ends because of a
+/// deadlock is made again.
 #[test]
 fn no_call_fails_because_of_another() {
     RUNTIME.block_on(async {
@@ -385,8 +386,8 @@ fn no_call_fails_because_of_another() {
     });
 }
 
-/// Something of the host's keeps a row as it is: a failure, and no endless loop, also within the
-/// host's transaction.
+/// A trigger of the host's keeps a row as it is. That is a failure and no endless loop, also within
+/// the host's transaction.
 #[test]
 fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
     RUNTIME.block_on(async {
@@ -429,7 +430,7 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
             store.insert(&Insert { limit: Some(9), ..insert }).await.unwrap();
         }
         assert_eq!(count().await, 10);
-        // One is in the middle of an insert; his lock holds, and nobody waits for him.
+        // This owner is in the middle of an insert. Its lock holds, and no purge waits for it.
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let insert = creation(RecordParts { owner: owner("owner 3"), ..parts(99) });
@@ -438,8 +439,8 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
         assert_eq!(store.purge(&expired(), 99).await.unwrap(), 20);
         assert_eq!(count().await, 1);
         transaction.commit().await.unwrap();
-        // A purge that is cut short by its limit leaves them to the last one; that one keeps up
-        // with a day's.
+        // A purge that reaches its limit leaves them to the last purge of a run. That one can
+        // delete as many as a day makes.
         let names = "INSERT INTO app_tokens_owners SELECT 'former ' || n \
              FROM generate_series(1, 10010) AS n";
         raw.batch_execute(names).await.unwrap();
@@ -451,12 +452,12 @@ fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
     });
 }
 
-/// Every row has expired by then.
+/// Returns a purge for which every row has expired.
 fn expired() -> Purge {
     Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
 }
 
-/// Each purge takes away the lock rows that the inserts want.
+/// Each purge deletes the lock rows that the inserts need.
 #[test]
 fn purges_beside_inserts_break_no_limit_and_wait_for_nobody_in_a_circle() {
     RUNTIME.block_on(async {

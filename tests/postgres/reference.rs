@@ -8,7 +8,7 @@ use support::postgres::{Blocked, RUNTIME, Server};
 
 by_reference::tests!(emptied(), 150);
 
-/// The same store each time, emptied.
+/// Returns the same store each time, emptied.
 fn emptied() -> impl Fn() -> Blocked<PostgresStore> {
     let store = RUNTIME.block_on(async { Server::needed().database().await.store().await });
     let store = Blocked(store);

@@ -1,5 +1,5 @@
-//! A COMMIT that waits for a synchronous standby. Where that wait is cancelled PostgreSQL answers
-//! "committed", with a warning that nobody hears; so no time-out may cancel it.
+//! A COMMIT that waits for a synchronous standby. If that wait is cancelled, PostgreSQL answers
+//! "committed" with a warning that no driver shows. So no time-out may cancel it.
 
 use std::time::Duration;
 
@@ -11,21 +11,20 @@ use tokio_postgres::{Client, NoTls};
 use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server};
 
-/// A server whose standby is gone: what is written waits until
-/// [`goes_on_alone`](Bereft::goes_on_alone).
+/// A server that lost its standby: each write waits until [`goes_on_alone`](Bereft::goes_on_alone).
 struct Bereft<'s> {
     database: Database<'s>,
     admin: Client,
 }
 
-/// For longer than anything may take.
+/// Counts the writes that wait longer than any call may take.
 const WAITING: &str = "SELECT count(*) FROM pg_stat_activity
     WHERE wait_event = 'SyncRep' AND clock_timestamp() - query_start > interval '300 ms'";
 const END_WAITING: &str =
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
 
 impl Bereft<'_> {
-    /// With a row that is good.
+    /// Makes one with a good row.
     async fn of(server: &Server) -> Bereft<'_> {
         let database = server.database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -38,7 +37,7 @@ impl Bereft<'_> {
             admin.batch_execute(statement).await.unwrap();
         }
         let bereft = Bereft { database, admin };
-        // The server takes its time to read its settings.
+        // The server needs time to read its settings.
         loop {
             let write = probe.batch_execute("INSERT INTO users VALUES ('probe')");
             tokio::pin!(write);
@@ -65,7 +64,7 @@ impl Bereft<'_> {
         self.admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
     }
 
-    /// On its connections nothing must take long, nor may it take long to get one.
+    /// Makes a pool with short time-outs, for statements and for getting a connection.
     fn hasty_pool(&self, size: usize) -> Pool {
         let mut config = self.database.config();
         config.options(
@@ -137,8 +136,7 @@ fn changes_that_wait_for_a_standby_leave_connections_to_look_ups() {
             async { tokio::join!(store.revoke(&filter, &revocation), store.insert(&insert)) };
         let meanwhile = async {
             bereft.has_waited_long().await;
-            // A third one is told that it has no turn, and not done.
-            // It is asked again while the second of the two has no turn yet.
+            // A third one is refused: it can't get a turn, and is not done.
             let error = loop {
                 match store.revoke(&Filter::of_id(id(3)), &revocation).await {
                     Ok(count) => assert_eq!(count, 0),

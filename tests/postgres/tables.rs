@@ -38,7 +38,7 @@ fn the_hosts_own_migration_makes_the_same_tables() {
         let store = PostgresStore::new(database.pool());
         assert_eq!(store.schema(), postgres_sql::SCHEMA);
         database.raw().await.batch_execute(&store.schema()).await.unwrap();
-        // A role that may do no more than it must finds them in order.
+        // A role with no more rights than it needs accepts them.
         let name = format!("app_{}", database.name);
         let grant = format!(
             "CREATE ROLE {name} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON app_tokens, \
@@ -93,7 +93,7 @@ fn stores_in_other_tables_and_schemas_do_not_see_each_other() {
                 assert_eq!(there, number == other);
             }
         }
-        // No name was cut: each is the table's, with something behind it.
+        // No name was cut off: each is the table's, with an ending.
         let names = "SELECT count(*), max(length(relname)) FROM pg_class \
                      WHERE relname LIKE 'xxxx%' AND relname NOT LIKE '%\\_pkey'";
         let names = database.raw().await.query_one(names, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a host has on the tables beside them: refused unless it is named, and caught if it keeps a
+//! Objects that a host has on the tables: refused unless it names them, and reported if they keep a
 //! change out.
 
 use app_tokens::Timestamp;
@@ -11,7 +11,7 @@ use app_tokens::store::{
 use support::chance::*;
 use support::postgres::{Database, RUNTIME, Server};
 
-/// What is put on the table `app_tokens`, its name, and how it is called in the error.
+/// What is put on the table `app_tokens`, its name, and its name in the error.
 const OBJECTS: &[(&str, &str, &str)] = &[
     (
         "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
@@ -45,7 +45,7 @@ const OBJECTS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// What each call says of a store that doesn't know yet what is on its tables.
+/// Returns the errors of each call of a store that has not looked at its tables yet.
 async fn first_calls(database: &Database<'_>) -> Vec<StoreError> {
     let fresh = || PostgresStore::new(database.pool());
     let mut raw = database.pool().get().await.unwrap();
@@ -75,7 +75,7 @@ fn what_the_host_did_not_name_is_refused_when_the_store_is_first_used() {
                 assert_eq!(error.certainty(), Certainty::NotDone);
                 assert!(error.to_string().contains(called), "{error}");
             }
-            // A store that has looked already finds it when it is asked.
+            // A store that has looked already finds it when asked.
             let findings = store.diagnose().await.unwrap();
             assert!(findings.iter().any(|finding| finding.contains(called)), "{findings:?}");
 
@@ -108,20 +108,20 @@ fn what_can_not_keep_a_change_out_is_not_refused() {
         fresh.insert(&creation(parts(1))).await.unwrap();
         assert!(store.find(id(1)).await.unwrap().is_some());
         let findings = store.diagnose().await.unwrap();
-        // The tests' server doesn't wait for the disk.
+        // The server of the tests doesn't wait for the disk.
         assert!(findings.iter().all(|finding| finding.starts_with("fsync is off")), "{findings:?}");
     });
 }
 
-/// Each trigger is known to the host, and each lies in its own way.
+/// Triggers that the host named. Each keeps changes out in a way of its own.
 const LIARS: &[&str] = &[
-    // The old row is written again, and counted as changed.
+    // Writes the old row again, which counts as a change.
     "BEFORE UPDATE OR DELETE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep_old()",
-    // No row is changed.
+    // Changes no row.
     "BEFORE INSERT OR UPDATE OR DELETE ON app_tokens FOR EACH ROW EXECUTE FUNCTION keep_out()",
-    // The revocation, the seal and the use are kept out.
+    // Keeps out the revocation, the seal and the use.
     "BEFORE INSERT OR UPDATE ON app_tokens FOR EACH ROW EXECUTE FUNCTION revive()",
-    // The row is put back once the statement has answered.
+    // Puts the row back after the statement has answered.
     "AFTER UPDATE ON app_tokens FOR EACH ROW WHEN (pg_trigger_depth() < 1)
         EXECUTE FUNCTION put_back()",
 ];
@@ -158,7 +158,7 @@ fn a_change_that_a_trigger_keeps_out_is_a_failure_and_never_done_or_endless() {
             let mut errors = vec![
                 store.revoke(&Filter::of_owner(&owner("alice")), &revocation()).await.unwrap_err(),
             ];
-            // What is put back afterwards is seen only by what looks again.
+            // Only a call that looks again sees what is put back afterwards.
             if !liar.starts_with("AFTER") {
                 let (row, live) = (row(parts(1)), LiveAt::now(at(0)));
                 let replacement = Replace { row, live, unique_label: false, revokes_derived: None };

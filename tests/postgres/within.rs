@@ -166,7 +166,8 @@ fn an_error_of_the_server_ends_the_transaction_and_is_not_done() {
     });
 }
 
-/// The host gives one call up and commits nevertheless: nothing is committed, rather than a half.
+/// The host drops one call and commits nevertheless. Then nothing is committed, rather than half a
+/// call.
 #[test]
 fn a_call_that_is_given_up_takes_the_transaction_with_it() {
     RUNTIME.block_on(async {
@@ -183,7 +184,7 @@ fn a_call_that_is_given_up_takes_the_transaction_with_it() {
         assert!(error.to_string().contains("aborted"), "{error}");
         let _rolled_back = transaction.commit().await;
         assert_eq!(ids(&store).await, [] as [u64; 0]);
-        // The connection is as good as before.
+        // The connection can still be used.
         assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
     });
 }

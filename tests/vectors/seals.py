@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""A second implementation of digest and seal, from DESIGN.md alone.
+"""A second implementation of digest and seal, written from DESIGN.md alone.
 
 Writes seals.json beside itself.
 
-Each row has its columns as a dump shows them, beside the token, the ring and the realm. Digest and
+Each row has its columns as a dump shows them, and the token, the ring and the realm. Digest and
 seal are computed from these.
 
 Run it by hand after a change of the encoding: python3 tests/vectors/seals.py

@@ -1,11 +1,11 @@
-//! The host's accounts, which are asked about every token that is good.
+//! The host's accounts, which are asked about every good token.
 
 use app_tokens::web::{Accounts, AccountsError, Login, TokenLayer};
 use app_tokens::{Access, NewToken, Owner};
 
 use super::*;
 
-/// Lets everybody in but one, and fails for another.
+/// Accounts that let all owners in but one, and fail for another.
 pub(crate) struct Doorman;
 
 impl Accounts for Doorman {

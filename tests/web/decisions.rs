@@ -1,4 +1,4 @@
-//! Every way in decides alike.
+//! Basic and Bearer decide alike.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use super::accounts::Doorman;
 use super::*;
 
-/// Tokens of Alice's in every state, and the login that judges them.
+/// Tokens of Alice's in every state, and a login.
 struct EveryState {
     login: Login<MemoryStore, Doorman>,
     texts: Vec<String>,

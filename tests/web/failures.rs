@@ -1,4 +1,4 @@
-//! What clients read when the engine fails.
+//! What clients see when the engine fails.
 
 use app_tokens::store::SqliteStore;
 use app_tokens::web::{Answer, Login, TokenLayer};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// An authority whose database loses its tables after a token was issued, and that token's text.
+/// Makes an authority, issues a token, and then drops the tables of its database.
 async fn with_lost_tables() -> (TempDir, TokenAuthority<SqliteStore>, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret-name.db");

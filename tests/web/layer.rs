@@ -126,8 +126,8 @@ async fn where_tokens_are_optional_nothing_gets_in_as_nobody_and_a_bad_token_doe
     assert_eq!(get_with(&app, "/browse", "Digest x").await.status, 401);
 }
 
-/// A service of no framework, with a text as body: the layer needs nothing of axum. A clone of it
-/// is not ready yet.
+/// A service without a framework, with text as body: the layer doesn't need axum. A clone of it is
+/// not ready yet.
 struct Plain {
     polled: bool,
 }

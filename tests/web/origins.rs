@@ -1,4 +1,4 @@
-//! From where a request comes.
+//! The address and the client that a request comes from.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use axum::http::HeaderValue;
 
 use super::*;
 
-/// What the last use of a token was noted to come from.
+/// Returns the origin that a token's last use recorded.
 async fn origin_noted(
     policy: Policy,
     layer: impl FnOnce(TokenLayer<MemoryStore, Everybody>) -> TokenLayer<MemoryStore, Everybody>,
@@ -46,7 +46,7 @@ async fn origins_are_noted_only_where_the_policy_says_so_and_an_address_only_fro
     assert_eq!(origin_noted(recorded, from_extension).await, known);
 }
 
-/// Behind a proxy at 10.0.0.1, as the docs of `TokenLayer::origin` show it.
+/// Makes an app behind a proxy at 10.0.0.1, as the docs of `TokenLayer::origin` show.
 fn behind_a_proxy(tokens: &Tokens) -> Router {
     let layer = TokenLayer::new(login(tokens)).origin(|request| {
         let peer = *request.extensions.get::<IpAddr>().unwrap();
@@ -58,7 +58,7 @@ fn behind_a_proxy(tokens: &Tokens) -> Router {
     routes().layer(layer)
 }
 
-/// Threat K: a token of the network 10.0.0.0/8, in which the proxy stands, too.
+/// Threat K: a token for the network 10.0.0.0/8, which also holds the proxy.
 #[tokio::test]
 async fn a_token_bound_to_a_network_is_forbidden_outside_it_whatever_the_client_forges() {
     let tokens = tokens();
@@ -85,7 +85,7 @@ async fn a_token_bound_to_a_network_is_forbidden_outside_it_whatever_the_client_
         ("192.0.2.7", &["10.2.3.4"]),
         ("10.0.0.1", &["10.2.3.4, 192.0.2.7"]),
         ("10.0.0.1", &["10.2.3.4", "192.0.2.7"]),
-        // The client made the proxy leave the header out, or its entry is no address.
+        // The client made the proxy omit the header, or its entry is no address.
         ("10.0.0.1", &[]),
         ("10.0.0.1", &["10.2.3.4, unknown"]),
     ] {

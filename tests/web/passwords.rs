@@ -7,8 +7,8 @@ use app_tokens::web::{AccountsError, Credentials, TokenLayer};
 
 use super::*;
 
-/// An app whose other way in takes Alice's password `hunter2`, fails for `fail`, and notes what it
-/// is asked.
+/// Makes an app with another way in. That way accepts Alice's password `hunter2`, fails for `fail`,
+/// and records what it is asked.
 fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();

@@ -15,7 +15,7 @@ async fn whose_if_any(caller: Option<Caller>) -> String {
     caller.map_or(String::from("nobody"), |caller| caller.owner().to_string())
 }
 
-/// Copies: the route requires reading, the handler asks again for writing.
+/// Copies a file: the route requires reading, the handler requires writing, too.
 async fn copy(caller: Caller, Path(to): Path<String>) -> Result<String, Refusal> {
     caller.require(Requirement::from(Files::Write).on(&to))?;
     Ok(format!("{} copies to {to}", caller.owner()))
@@ -139,7 +139,7 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
         let reply = get_with(&app, path, &password).await;
         is(&reply, 401, "An app token is needed here.\n");
     }
-    // A token is asked for its scope there, too.
+    // A token needs the scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());
     is(&get_with(&app, "/signed-in", &reads).await, 200, "alice");
     let nothing = Access::scopes([Files::Read; 0]).unwrap();
@@ -167,7 +167,7 @@ async fn every_answer_on_a_route_carries_the_challenges_of_the_login() {
     let login = login.without_challenges_for_scripts();
     let app = guarded().merge(routes()).layer(TokenLayer::new(login).optional());
     let basic_only = [r#"Basic realm="Acme Cloud", charset="UTF-8""#];
-    // By the layer, by `require`, by an extractor.
+    // Refused by the layer, by `require`, by an extractor.
     for (path, header) in [("/read", Some(bearer("acme_x"))), ("/read", None), ("/", None)] {
         let reply = call(&app, request("GET", path, header.as_deref())).await;
         assert_eq!((reply.status, reply.challenges()), (401, basic_only.to_vec()), "{path}");
@@ -176,7 +176,7 @@ async fn every_answer_on_a_route_carries_the_challenges_of_the_login() {
         let reply = call(&app, script).await;
         assert_eq!((reply.status, reply.challenges()), (401, Vec::new()), "{path}");
     }
-    // A refusal that a handler makes.
+    // Refused by a handler.
     let header = bearer(issue(&tokens).expose_secret());
     let reply = call(&app, request("PUT", "/", Some(&header))).await;
     assert_eq!((reply.status, reply.challenges()), (403, Vec::new()));

@@ -29,7 +29,7 @@ fn phone_that(scopes: &[&str]) -> NewToken {
     NewToken::new("alice", "My phone", Access::scopes(scopes.iter().copied()).unwrap())
 }
 
-/// A clock that stands so many days back.
+/// Returns a clock that stands this many days back.
 fn days_ago(days: u32) -> ManualClock {
     ManualClock::at(SystemClock.now().saturating_sub(days * DAY))
 }
@@ -107,7 +107,7 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
     let listed = host.admin(&["list", "--json"]).json();
     assert_eq!((&listed[0]["label"], &listed[0]["status"]), (&"lost".into(), &"revoked".into()));
 
-    // What the message says to do next does it, and nobody's token ends meanwhile or lives on.
+    // Doing what the message says must replace the token, and must not end or keep alive another.
     let lose = |old: TokenId, more: &[&str]| {
         let mut command = host.command(&setting);
         command.args([&["rotate", &old.to_string()], more].concat()).stdout(full());
@@ -256,7 +256,7 @@ fn without_policy_or_keys_nothing_is_said_that_only_a_seal_can_tell() {
     let listed = ran.json();
     assert!(listed.as_array().unwrap().iter().all(|token| token["status"] == "unchecked"));
     assert!(host.bare_admin(&["show", &id.to_string()]).done().contains("unchecked"));
-    // Keys without the realm, and the realm without keys, tell as little.
+    // Keys without the realm, and the realm without keys, tell as little as nothing.
     for half in [["--key-file", "keys"], ["--policy", "policy.toml"]] {
         let shown = host.bare_admin(&[&["show", &id.to_string(), "--json"][..], &half].concat());
         assert_eq!(shown.json()["status"], "unchecked", "{half:?}");
@@ -409,7 +409,7 @@ fn a_token_is_renamed_narrowed_and_given_another_end() {
     assert_eq!(ran.err, format!("{id} of alice is called \"Old phone\"\n"));
     assert_eq!(host.view(id).label().as_str(), "Old phone");
 
-    // The policy file says that to write includes to read; what isn't named stays.
+    // By the policy file, writing includes reading. What isn't named stays as it is.
     host.admin(&["narrow", &name, "--scope", "files:read"]).done();
     host.admin(&["narrow", &name, "--resource", "exact:docs/taxes"]).done();
     let shown = host.admin(&["show", &name, "--json"]).json();
@@ -652,7 +652,7 @@ fn tokens_that_leaked_end_wherever_they_stand() {
     let again = host.admin_reading(&clear_text, &["leaked"]).done();
     assert_eq!(again, format!("byte 0: {clear} had ended: revoked\n"));
 
-    // The keys are not needed where there is haste.
+    // No keys are needed in an emergency.
     let command = ["--store", &host.store(), "--policy", "policy.toml", "leaked"];
     host.run(host.command(&command), kept_text.as_bytes()).done();
     assert!(!host.is_good(&kept_text));
@@ -675,7 +675,7 @@ fn in_a_huge_text_every_token_is_found_once_also_across_what_is_read_at_once() {
     let (early, early_text) = host.issue(phone());
     let (across, across_text) = host.issue(phone());
     let (last, last_text) = host.issue(phone());
-    // The second look sees the end of the first one's megabyte again.
+    // The second window begins with the end of the first one's megabyte.
     let mut text = ".".repeat((1 << 20) - 100);
     text += &format!("{early_text} and {across_text}");
     text += &".".repeat(2 << 20);
@@ -823,7 +823,7 @@ fn keys_come_from_the_environment_too_and_bad_ones_are_not_repeated() {
     let cut = &ring.trim()[..40];
     host.keep_secret(&ring.trim()[..40]);
     verify(cut).exited(1, "key");
-    // Another ring: nothing is said about the token.
+    // With another key ring, nothing can be said about the token.
     let other = KeyRing::new_text().unwrap();
     verify(&other).exited(1, "which the key ring lacks");
     fs::write(host.path("keys"), format!("{other}\n")).unwrap();
@@ -904,7 +904,7 @@ fn who_acts_is_asked_for_and_recorded() {
     assert!(host.view(id).revocation().is_none());
     revoke(Some(""), Some("lena")).done();
     assert_eq!(host.view(id).revocation().unwrap().by.to_string(), "operator lena");
-    // To look, nobody has to say who he is.
+    // Looking needs no operator.
     let (other, _) = host.issue(phone());
     for look in [&["show"][..], &["revoke", "--dry-run"]] {
         let other = other.to_string();
@@ -939,7 +939,7 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
         assert!(ran.err.contains("an argument is a token or a key"), "{ran:?}");
         assert!(!ran.err.to_lowercase().contains(&text[20..36]), "{ran:?}");
     }
-    // An owner's id may look a little like one.
+    // An owner's id may look a little like a token.
     let owner = "user_0123456789abcdef0123456789abcdef01234567";
     host.new_token(&host.admin(&["issue", "--owner", owner, "--label", "x"]));
     for url in ["postgres://app:hunter2@db/app", "postgres:host=db password=hunter2"] {

@@ -1,5 +1,5 @@
-//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in those that
-//! it is told.
+//! The operator's tool over PostgreSQL, from outside: it makes no tables, and works in the ones it
+//! is given.
 #![cfg(unix)]
 
 use std::process::{Command, Output};
@@ -9,7 +9,7 @@ use app_tokens::{KeyRing, Policy, Requirement, TokenAuthority};
 use support::postgres::{Database, RUNTIME, Server};
 use tempfile::TempDir;
 
-/// A database without tables, and the folder with the policy and the keys of its host.
+/// A database without tables, and a folder with the host's policy and keys.
 struct Host<'s> {
     database: Database<'s>,
     folder: TempDir,

@@ -1,5 +1,4 @@
-//! The cloud example's JSON API: what its OpenAPI file says, and what happens to an app password
-//! after it was made.
+//! The cloud's JSON API: what its OpenAPI file promises, and changes of an app password.
 
 mod common;
 
@@ -18,7 +17,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// Alice's app passwords, the newest first.
+/// Returns Alice's app passwords, the newest first.
 fn list(cloud: &Cloud) -> Vec<Value> {
     cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().clone()
 }
@@ -277,7 +276,7 @@ fn what_is_unknown_ended_or_somebody_elses_is_not_changed() {
 
 // -- the OpenAPI file
 
-/// A documented path, about this app password.
+/// Puts an app password's id into a documented path.
 fn about(path: &str, id: &str) -> String {
     path.replace("{id}", id)
 }
@@ -374,8 +373,8 @@ fn every_example_fits_its_schema_and_every_example_of_a_request_works() {
     assert_eq!(sent, 8);
 }
 
-/// A schema that an answer is held against hides nothing: each of its fields must be there, and no
-/// other may.
+/// A schema that answers are checked against hides nothing: each field must be there, and no other
+/// may be.
 #[test]
 fn every_field_of_an_answer_is_documented_as_always_there() {
     let schemas = &contract::document()["components"]["schemas"];
@@ -392,8 +391,8 @@ fn every_field_of_an_answer_is_documented_as_always_there() {
     assert_eq!(shown, schemas["AppPassword"]["properties"]);
 }
 
-/// Goes through each operation in each way that the file has for it. That nothing else comes is
-/// checked with each answer.
+/// Produces each documented status of each operation. Each call also checks that its answer is a
+/// documented one.
 #[test]
 fn every_documented_status_is_answered() {
     let data = folder();

@@ -1,5 +1,4 @@
-//! The operator's tool beside the cloud: what it issues enters at once, what it revokes is out at
-//! once.
+//! The operator's tool beside the cloud: what it issues and revokes counts at once.
 
 mod common;
 
@@ -14,7 +13,7 @@ use tempfile::TempDir;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.toml");
 
-/// The tool's binary. Cargo builds no other package's for a test, so this does.
+/// Builds the tool and returns its path: Cargo builds only the binary of the package under test.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -52,7 +51,7 @@ impl Admin {
         tool
     }
 
-    /// Runs the tool to its end, which must be a success; returns its standard output.
+    /// Runs the tool, which must succeed. Returns its standard output.
     #[track_caller]
     fn run(&self, input: &str, arguments: &[&str]) -> String {
         done(self.start(input, arguments))
@@ -63,7 +62,7 @@ impl Admin {
         serde_json::from_str(&self.run("", arguments)).unwrap()
     }
 
-    /// Runs a command that prints a token; returns the token alone.
+    /// Runs a command that prints a token, and returns the token alone.
     #[track_caller]
     fn token(&self, arguments: &[&str]) -> String {
         self.run("", arguments).strip_suffix('\n').unwrap().to_owned()
@@ -77,7 +76,7 @@ fn done(tool: Child) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The id in a token's text.
+/// Returns the id in a token's text.
 #[track_caller]
 fn id(text: &str) -> String {
     app_tokens::token::Token::parse_any_prefix(text).unwrap().id().to_string()

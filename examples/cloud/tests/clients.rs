@@ -1,5 +1,5 @@
-//! Real WebDAV clients against the cloud example: litmus, rclone, curl; Basic and Bearer; before
-//! and after a restart.
+//! Real WebDAV clients against the cloud, by Basic and Bearer, before and after a restart: litmus,
+//! rclone, curl.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn litmus_passes_all_of_its_104_tests() {
     assert!(!report.contains("FAIL") && !report.contains("SKIPPED"), "{report}");
 }
 
-/// An rclone remote with these words of configuration.
+/// Returns an rclone remote with this configuration.
 fn remote(cloud: &Cloud, how: &str) -> String {
     format!(":webdav,url='{}',vendor=other,{how}:", cloud.url("/dav/"))
 }

@@ -1,4 +1,4 @@
-//! The cloud example from outside: its API, its page, its WebDAV, before and after a restart.
+//! The cloud from outside: its API, its page, its WebDAV, before and after a restart.
 
 mod common;
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const ALICE: &str = "alice:her secret";
 
-/// A database, and the folder with the key that both hosts have.
+/// A database, and a folder with the key that both hosts have.
 struct Shared<'s> {
     database: Database<'s>,
     data: TempDir,
@@ -69,7 +69,7 @@ fn what_one_host_does_holds_at_the_other_at_once() {
             assert_eq!(enters(other, &token), 401);
         }
     }
-    // Each knows of its own uses only until they are written, and they may be a second apart.
+    // Each host knows only its own uses until they are written, and those may be a second apart.
     let [here, there] = [here, there].map(|host| {
         let mut tokens = listed(&host);
         tokens.iter_mut().for_each(|token| drop(token["last_used_at"].take()));
@@ -100,7 +100,7 @@ fn a_limit_holds_across_hosts() {
     }
 }
 
-/// A host writes its uses every minute, and when it ends.
+/// A host writes its uses every minute, and when it stops.
 #[test]
 fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     let Some(server) = Server::shared() else { return };
@@ -113,8 +113,8 @@ fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
     assert!(listed(&here)[0]["last_used_at"].is_string());
 }
 
-/// The look at the one that stays, and the end of the others, are two acts: what came between them
-/// is said.
+/// Looking at the token that stays, and revoking the others, are two steps. The answer says what
+/// happened in between.
 #[test]
 fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
     let Some(server) = Server::shared() else { return };

@@ -16,7 +16,7 @@ use tokio::net::TcpSocket;
 
 use support::postgres::{Database, RUNTIME, Server};
 
-/// An authority that was made for this test.
+/// A certificate authority that was made for this test.
 struct Authority {
     folder: TempDir,
 }
@@ -35,7 +35,8 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A key and a certificate for `localhost`, and no other name, where a server looks for them.
+    /// Puts a key and a certificate for `localhost`, and no other name, where a server looks for
+    /// them.
     fn certify(&self, data: &Path) {
         fs::write(self.folder.path().join("names"), "subjectAltName=DNS:localhost").unwrap();
         self.openssl(
@@ -61,8 +62,8 @@ impl Authority {
     }
 }
 
-/// Whether there is a program to make certificates with. If not, that is said loudly, and fails in
-/// CI.
+/// Whether openssl is installed, which makes the certificates. If not, it says so loudly, and fails
+/// in CI.
 fn has_openssl() -> bool {
     let has = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
     if !has {
@@ -73,7 +74,7 @@ fn has_openssl() -> bool {
     has
 }
 
-/// A server with a certificate of the authority's.
+/// Starts a server with a certificate from this authority.
 async fn with_tls(authority: &Authority) -> Option<Server> {
     let server = Server::start()?;
     let admin = support::postgres::connect(&server.config("postgres")).await;
@@ -89,7 +90,7 @@ fn url(database: &Database<'_>, host: &str) -> String {
     format!("postgres://postgres@{host}:{}/{}", database.server.port(), database.name)
 }
 
-/// Every call says why there is no connection, and that nothing was done.
+/// Checks that a call says why there is no connection, and that nothing was done.
 async fn assert_refused(url: &str, authority: &Authority, why: &str) {
     let store = PostgresStore::new(pool(url, &authority.certificates()).unwrap());
     let error = store.find(TokenId::MAX).await.unwrap_err();
@@ -107,7 +108,7 @@ fn a_server_that_proves_its_name_is_accepted_and_no_other() {
         }
         let authority = Authority::make("ours");
         let Some(server) = with_tls(&authority).await else { return };
-        // Whatever the URL says.
+        // TLS is used whatever the URL says.
         for mode in ["", "?sslmode=disable", "?sslmode=prefer"] {
             let database = server.database().await;
             let url = url(&database, "localhost") + mode;
@@ -127,7 +128,7 @@ fn a_server_that_proves_its_name_is_accepted_and_no_other() {
 
         let database = server.database().await;
         let handshake = "error performing TLS handshake: invalid peer certificate";
-        // One that calls itself as ours does, too.
+        // An authority with the name of ours is refused, too.
         for (name, why) in [("another", "UnknownIssuer"), ("ours", "BadSignature")] {
             let another = Authority::make(name);
             let unknown = format!("{handshake}: {why}");
@@ -155,8 +156,8 @@ fn a_server_without_tls_is_refused_whatever_the_url_says() {
     });
 }
 
-/// Of the machine that is off there is no answer at all: a listener whose queue is full drops
-/// whatever else knocks.
+/// A machine that is off doesn't answer at all. A listener with a full queue drops new connections
+/// just so.
 #[test]
 fn the_second_server_is_tried_where_the_first_is_switched_off() {
     RUNTIME.block_on(async {

@@ -16,7 +16,7 @@ async fn empty_store() -> InMemory {
     Kept { store: RedbStore::new(database.clone()).unwrap(), with: database }
 }
 
-/// Makes junk of everything behind the head of a value.
+/// Overwrites a value with junk, except its head.
 async fn damage(store: Arc<InMemory>, id: TokenId) {
     let transaction = store.with.begin_write().unwrap();
     {
@@ -75,7 +75,7 @@ fn conformance_store() -> InMemory {
     block_on(empty_store())
 }
 
-/// The futures of this store are done at the first poll.
+/// Polls once: the futures of this store are done then.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let waker = std::task::Waker::noop();
     match std::pin::pin!(future).poll(&mut std::task::Context::from_waker(waker)) {

@@ -1,4 +1,4 @@
-//! The policy file that the examples share: what it reads, and what it refuses, aloud.
+//! The policy file that the examples share: what it reads, what it refuses, and with which words.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ fn the_clouds_file_is_its_policy_and_shows_every_key() {
     let built = built.with_no_limit_per_owner().with_scopes(&SCOPES).unwrap();
     let file = PolicyFile::parse(OF_CLOUD).unwrap();
     assert_eq!((file.policy, file.scopes), (built, vec!["files:read", "files:write"]));
-    // What stands there as a comment is right, too.
+    // The lines that are commented out are right, too.
     let all = OF_CLOUD.replace("# max_life", "max_life").replace("# idle_timeout", "idle_timeout");
     let all = read(&all);
     assert_eq!((all.max_life(), all.idle_timeout()), (Some(365 * DAY), Some(90 * DAY)));

@@ -1,5 +1,5 @@
-//! How `cloud` and `admin` read which store an operator means: what would tell a secret to others
-//! is refused.
+//! How `cloud` and `admin` read the choice of a store. Choices that would show a secret to others
+//! are refused.
 
 use shared::store_choice::StoreChoice;
 

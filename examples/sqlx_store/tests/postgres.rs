@@ -1,4 +1,5 @@
-//! The contract on [`SqlxStore`], over a real PostgreSQL, and what it promises beyond.
+//! The contract on [`SqlxStore`] over a real PostgreSQL server, and what the store promises beyond
+//! it.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -27,7 +28,7 @@ fn pool(port: u16, database: &Database<'_>) -> PgPool {
     PgPoolOptions::new().max_connections(16).connect_lazy_with(options)
 }
 
-/// With the database that it is in.
+/// A store with the database that it is in.
 type InDatabase = Kept<SqlxStore<'static>, PgPool>;
 
 async fn empty_store() -> InDatabase {
@@ -37,7 +38,7 @@ async fn empty_store() -> InDatabase {
     Kept { store: SqlxStore::Pool(pool.clone()), with: pool }
 }
 
-/// Writes junk into every column but those that stand apart.
+/// Writes junk into every column, except the facts that stand apart.
 async fn damage(store: Arc<InDatabase>, id: TokenId) {
     let junk = sqlx::query(
         "UPDATE app_tokens SET digest = '\\x00', label = '', scopes = E'\n', resources = 'x',
@@ -92,7 +93,7 @@ async fn sql(pool: &PgPool, text: &str) {
     sqlx::raw_sql(text).execute(pool).await.unwrap();
 }
 
-/// A function for triggers that stops what it is called for; `when` is asked first.
+/// Returns SQL for a trigger function that raises an error with this state if `when` holds.
 fn stopping(when: &str, state: &str) -> String {
     format!(
         "CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -110,7 +111,7 @@ fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
         sql(&pool, former).await;
         let now = Timestamp::MAX;
         let dead = Purge::Dead(PurgeCutoff { ended_by: now, unused_since: None, now });
-        // What one leaves, the next one takes.
+        // The next purge takes what one leaves.
         for left in [10, 0] {
             assert_eq!(store.purge(&dead, 1).await.unwrap(), 0);
             let count = sqlx::query_scalar("SELECT count(*) FROM app_tokens_owners");
@@ -132,7 +133,7 @@ fn a_transaction_that_would_see_the_past_is_refused() {
     });
 }
 
-/// Whatever the host made the default.
+/// The store asks for it, whatever the host's default is.
 #[test]
 fn read_committed_is_asked_for() {
     RUNTIME.block_on(async {
@@ -181,8 +182,8 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
     });
 }
 
-/// A connection that still is in the transaction of a call that nobody waits for would take the
-/// host's next statement into it.
+/// A connection that is still in the transaction of a dropped call would take the host's next
+/// statement into it.
 #[test]
 fn a_call_that_is_given_up_leaves_no_transaction_open() {
     RUNTIME.block_on(async {
@@ -196,12 +197,11 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
                 if once.await.is_ready() {
                     break;
                 }
-                // Lets the other tasks, and the server, come one step further.
+                // Lets the other tasks and the server go one step further.
                 pool.acquire().await.unwrap();
             }
         }
-        // Each connection says for itself whether it is in a transaction: only then do two
-        // statements begin at one time.
+        // Two statements on one connection begin at the same time only if it is in a transaction.
         let mut connections = Vec::new();
         for _ in 0..16 {
             let mut connection = pool.acquire().await.unwrap();
@@ -216,7 +216,7 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
     });
 }
 
-/// Each keeps its row as it is, without an error of the server's.
+/// The trigger keeps each row as it is, and the server reports no error.
 #[test]
 fn what_a_trigger_keeps_from_being_written_is_not_done() {
     RUNTIME.block_on(async {
@@ -248,7 +248,7 @@ fn a_deadlock_is_tried_again_and_another_error_is_not() {
     RUNTIME.block_on(async {
         for (state, is_retried) in [("40P01", true), ("40001", true), ("23514", false)] {
             let Kept { store, with: pool } = empty_store().await;
-            // A sequence doesn't go back with the transaction.
+            // A rollback doesn't reset a sequence, so it counts the tries.
             sql(&pool, "CREATE SEQUENCE tries").await;
             sql(&pool, &stopping("nextval('tries') < 4", state)).await;
             sql(
@@ -283,13 +283,13 @@ fn a_commit_that_the_server_refuses_is_not_done() {
         let error = store.insert(&creation(parts(1))).await.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone, "{error}");
         assert!(store.find(id(1)).await.unwrap().is_none());
-        // Its connection is as good as before.
+        // Its connection can still be used.
         assert!(store.list(&Filter::every_token(), Page::first(9)).await.unwrap().is_empty());
     });
 }
 
-/// Cut at each of its round trips, from the connection's first to COMMIT, before the server heard
-/// it and after.
+/// Cuts the connection at each round trip, from the first to COMMIT, before and after the server
+/// received it.
 #[test]
 fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
     RUNTIME.block_on(async {
@@ -325,7 +325,7 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
             }
             after += 1;
         }
-        // COMMIT alone; after it the pool looks whether its connection is good.
+        // Only COMMIT is unknown. The pool's later check of the connection is not.
         let [(commit, false), (same, true)] = unknown[..] else { panic!("{unknown:?}") };
         assert!(commit == same && commit > 5, "{unknown:?}");
     });

@@ -1,4 +1,4 @@
-//! Rows, filters and changes drawn by chance: the same in every run.
+//! Draws rows, filters and changes by chance, the same in every run.
 
 use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{Filter, LiveAt, Row, TokenStore};
@@ -8,7 +8,7 @@ use app_tokens::{
 
 pub use crate::rows::*;
 
-/// The same numbers in every run (splitmix64).
+/// The one source of chance of all tests: SplitMix64, which draws the same from the same seed.
 pub struct Chance(pub u64);
 
 impl Chance {
@@ -32,7 +32,8 @@ impl Chance {
         all[self.below(all.len() as u64) as usize].clone()
     }
 
-    /// Few, so that rows have something in common; both ends of the range among them.
+    /// Draws one of few ids, so that rows have something in common. Both ends of the range are
+    /// among them.
     pub fn id(&mut self) -> TokenId {
         let few = self.below(40);
         if few == 39 { TokenId::MAX } else { id(few) }
@@ -131,7 +132,7 @@ impl Chance {
         LiveAt { now: self.time(), used_after: self.maybe(3, Chance::time) }
     }
 
-    /// Each fact is asked for now and then.
+    /// Draws a filter, in which each fact is asked for now and then.
     pub fn filter(&mut self) -> Filter {
         Filter {
             id: self.maybe(8, Chance::id),
@@ -149,7 +150,7 @@ impl Chance {
         }
     }
 
-    /// The same rows in both.
+    /// Inserts the same rows into both stores.
     pub fn fill(&mut self, one: &impl TokenStore, other: &impl TokenStore, rows: u64) {
         for _ in 0..rows {
             let id = self.id();
@@ -161,7 +162,8 @@ impl Chance {
     }
 }
 
-/// A form made from a stored row, or from what was one. Last use and revocation are the store's.
+/// Draws a new form of a stored row, sometimes with a revision that is out of date. Last use and
+/// revocation are left to the store.
 pub fn new_form(chance: &mut Chance, store: &impl TokenStore) -> Option<Row> {
     let id = chance.id();
     let stored = found(store, id)?;

@@ -1,4 +1,4 @@
-//! What the tests of the library and of its hosts share: servers to talk to, rows drawn by chance.
+//! What the tests of the library and of the examples share: rows, chance, servers to talk to.
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 
 pub mod chance;

@@ -1,5 +1,5 @@
-//! A real PostgreSQL server for the tests of one file, on loopback and a unix socket in a folder of
-//! its own.
+//! A real PostgreSQL server for the tests of one binary, on loopback and on a unix socket in a
+//! folder of its own.
 
 use std::fs;
 use std::io::Write as _;
@@ -22,40 +22,41 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime a
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
-/// What all connections of a test file live on.
+/// The runtime of all connections of a test binary.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
-/// A server that ends with the process, however that ends.
+/// A server that ends with this process, even if that is killed.
 pub struct Server {
     directory: PathBuf,
     port: u16,
     user: Option<(u32, u32)>,
     programs: PathBuf,
     settings: &'static str,
-    /// Stops the server and removes its folder when this process lets go of its standard input.
+    /// Stops the server and removes its folder when this process closes the pipe, which a killed
+    /// process does, too.
     watchdog: Child,
 }
 
 impl Server {
-    /// The one server of this test file. `None` where PostgreSQL is not installed, which is said
-    /// loudly, and fails in CI.
+    /// Returns the one server of this test binary. If PostgreSQL is not installed, it returns
+    /// `None` and says so loudly; in CI it panics.
     pub fn shared() -> Option<&'static Server> {
         static SERVER: OnceLock<Option<Server>> = OnceLock::new();
         SERVER.get_or_init(Server::start).as_ref()
     }
 
-    /// The same, in a file in which no test can do without: the process ends where PostgreSQL is
-    /// not installed.
+    /// Returns the one server of this test binary, in which every test needs it. If PostgreSQL is
+    /// not installed, the process ends with success.
     pub fn needed() -> &'static Server {
         Server::shared().unwrap_or_else(|| std::process::exit(0))
     }
 
-    /// A server of the test's own, to be stopped and started.
+    /// Starts a server for one test, which may stop and start it.
     pub fn start() -> Option<Server> {
         Server::with_settings("-c fsync=off")
     }
 
-    /// One that waits for the disk, to be crashed and started.
+    /// Starts a server that waits for the disk, so that a test may crash it.
     pub fn start_durable() -> Option<Server> {
         Server::with_settings("-c fsync=on")
     }
@@ -71,10 +72,10 @@ impl Server {
         Some(server)
     }
 
-    /// What a server needs but its data.
+    /// Prepares everything that a server needs, except its data.
     fn without_data(settings: &'static str) -> Option<Server> {
         let Some(programs) = programs() else {
-            // Past the test's captured output.
+            // Written directly, as the test's output is captured.
             let loudly = "\nSKIPPED: every test with PostgreSQL, \
                           as initdb is not installed (apt-get install postgresql)\n";
             std::io::stderr().write_all(loudly.as_bytes()).unwrap();
@@ -92,7 +93,7 @@ impl Server {
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", script]).arg(programs.join("pg_ctl")).arg(&directory);
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        // A signal to the terminal's group must not end it first.
+        // In a group of its own, so that Ctrl-C doesn't end it before the server.
         watchdog.process_group(0);
         as_user(&mut watchdog, user);
         let watchdog = watchdog.spawn().unwrap();
@@ -128,7 +129,7 @@ impl Server {
         self.try_run("pg_ctl", &["-D", data, "-w", "-l", log, "-o", &options, "start"])
     }
 
-    /// A hot standby of this server.
+    /// Starts a hot standby of this server.
     pub fn standby(&self) -> Server {
         let mut standby = Server::without_data(self.settings).unwrap();
         let (from, data) = (self.port.to_string(), standby.data());
@@ -138,12 +139,12 @@ impl Server {
         standby
     }
 
-    /// Ends every connection and the server.
+    /// Stops the server, and with it every connection.
     pub fn down(&self) {
         self.stop("fast");
     }
 
-    /// Ends it as a crash does: what it had not written is read from its log when it comes up.
+    /// Stops it as a crash does: at the next start it recovers from its log.
     pub fn crash(&self) {
         self.stop("immediate");
     }
@@ -167,7 +168,7 @@ impl Server {
         command.status().unwrap().success()
     }
 
-    /// Has a program run as the server does: PostgreSQL's refuse to run as root.
+    /// Makes a program run as the server's user, as PostgreSQL's programs refuse to run as root.
     pub fn lend_its_user(&self, command: &mut Command) {
         as_user(command, self.user);
     }
@@ -176,14 +177,14 @@ impl Server {
         self.port
     }
 
-    /// How to connect to a database, as the superuser.
+    /// Says how to connect to a database, as the superuser.
     pub fn config(&self, database: &str) -> Config {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user("postgres").dbname(database);
         config
     }
 
-    /// A new, empty database.
+    /// Makes a new, empty database.
     pub async fn database(&self) -> Database<'_> {
         static DATABASES: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
@@ -200,7 +201,7 @@ impl Drop for Server {
     }
 }
 
-/// One database of a server. It goes with the server.
+/// One database of a server. It is deleted with the server.
 pub struct Database<'s> {
     pub server: &'s Server,
     pub name: String,
@@ -211,19 +212,19 @@ impl Database<'_> {
         self.server.config(&self.name)
     }
 
-    /// The pool that the store's documentation asks for.
+    /// Makes the pool that the store's documentation recommends.
     pub fn pool(&self) -> Pool {
         pool_to(self.config())
     }
 
-    /// A store with its tables.
+    /// Makes a store, and its tables.
     pub async fn store(&self) -> PostgresStore {
         let store = PostgresStore::new(self.pool());
         store.migrate().await.unwrap();
         store
     }
 
-    /// A store in tables that no other has.
+    /// Makes a store in tables that no other store has.
     pub async fn store_in_new_tables(&self) -> PostgresStore {
         static TABLES: AtomicU32 = AtomicU32::new(0);
         let table = format!("table_{}", TABLES.fetch_add(1, Ordering::Relaxed));
@@ -232,8 +233,8 @@ impl Database<'_> {
         store
     }
 
-    /// What the server's log says about this database from the first line that has this text; empty
-    /// without one.
+    /// Returns what the server's log says about this database, from the first line with this text.
+    /// Empty if there is none.
     pub fn log_from(&self, text: &str) -> String {
         let log = fs::read_to_string(self.server.directory.join("log")).unwrap();
         let prefix = format!("{}:", self.name);
@@ -241,7 +242,7 @@ impl Database<'_> {
         log.lines().skip_while(|line| !is_meant(line)).take(40).collect::<Vec<_>>().join("\n")
     }
 
-    /// Waits until no transaction is open, also of clients that are gone.
+    /// Waits until no transaction is open, including those of clients that are gone.
     pub async fn is_quiet(&self) {
         let raw = self.raw().await;
         let open = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
@@ -251,7 +252,7 @@ impl Database<'_> {
         }
     }
 
-    /// Past the store, as whoever can write the database.
+    /// Connects past the store, as an attacker who can write the database would.
     pub async fn raw(&self) -> Client {
         connect(&self.config()).await
     }
@@ -277,7 +278,8 @@ pub async fn connect(config: &Config) -> Client {
     client
 }
 
-/// A store for harnesses without a runtime: each call is run on [`RUNTIME`] and waited for.
+/// A store for code that has no runtime: each call runs on [`RUNTIME`], and the caller waits for
+/// it.
 #[derive(Clone)]
 pub struct Blocked<S>(pub S);
 
@@ -310,7 +312,7 @@ impl<S: TokenStore> TokenStore for Blocked<S> {
     }
 }
 
-/// The folder with `initdb`: Debian keeps it out of `PATH`.
+/// Finds the folder with `initdb`, which Debian keeps out of `PATH`.
 fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Whether a program is there that a test needs. Without it the test is skipped, loudly; under
-/// `CI=true` it fails.
+/// Whether a program that a test needs is installed. If not, the test says loudly that it is
+/// skipped; under `CI=true` it fails.
 pub fn has(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
@@ -20,7 +20,7 @@ pub fn run(home: &Path, program: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).env("HOME", home).current_dir(home).output().unwrap()
 }
 
-/// Runs a program with a home folder of its own. It must succeed; returns its standard output.
+/// Runs a program with a home folder of its own, which must succeed. Returns its standard output.
 #[track_caller]
 pub fn run_well(home: &Path, program: &str, arguments: &[&str]) -> String {
     let output = run(home, program, arguments);

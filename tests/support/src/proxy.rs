@@ -1,5 +1,5 @@
-//! A way to the server that counts round trips and can be cut, before or after the server has
-//! heard.
+//! A proxy to the server. It counts round trips, and can cut a connection before or after the
+//! server received a request.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use tokio_postgres::Config;
 
 use crate::postgres::Database;
 
-/// Listens as long as the runtime lives.
+/// Listens until the runtime ends.
 pub struct Proxy {
     port: u16,
     state: Arc<State>,
@@ -22,16 +22,17 @@ struct State {
     cut: Mutex<Option<Cut>>,
 }
 
-/// Where the way is cut, once: after so many round trips more, the server having heard the next one
-/// and answered it, or not.
+/// The one place where a connection is cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut {
+    /// How many more round trips are let through.
     pub after: u64,
+    /// Whether the server still receives the next request, and answers it.
     pub heard: bool,
 }
 
 impl Proxy {
-    /// A proxy to a database's server.
+    /// Starts a proxy to a database's server.
     pub async fn start(database: &Database<'_>) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -49,14 +50,14 @@ impl Proxy {
         Proxy { port, state }
     }
 
-    /// How to connect through it.
+    /// Says how to connect through the proxy.
     pub fn config(&self, database: &Database<'_>) -> Config {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.port).user("postgres").dbname(&database.name);
         config
     }
 
-    /// How often a client has waited for the server until now.
+    /// Returns how often clients have waited for the server so far.
     pub fn round_trips(&self) -> u64 {
         self.state.round_trips.load(Ordering::SeqCst)
     }
@@ -65,14 +66,14 @@ impl Proxy {
         *self.state.cut.lock().unwrap() = Some(cut);
     }
 
-    /// Whether the last cut was made. If not, it won't be.
+    /// Whether the last cut was made. If not, it is taken back.
     pub fn was_cut(&self) -> bool {
         self.state.cut.lock().unwrap().take().is_none()
     }
 }
 
 impl State {
-    /// Counts a round trip; says whether it is the one to be cut.
+    /// Counts a round trip. Returns the cut if it is to be made here.
     fn round_trip(&self) -> Option<Cut> {
         self.round_trips.fetch_add(1, Ordering::SeqCst);
         let mut cut = self.cut.lock().unwrap();
@@ -86,7 +87,7 @@ impl State {
     }
 }
 
-/// Sync and Query: after each the client waits for the server to be ready.
+/// Sync and Query. After each, the client waits until the server is ready.
 const ENDS_OF_REQUESTS: [u8; 2] = *b"SQ";
 const READY: u8 = b'Z';
 

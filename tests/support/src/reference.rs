@@ -1,4 +1,4 @@
-//! [`Reference`]: the rules over a plain map, which other stores are compared with.
+//! [`Reference`]: the contract's rules over a plain map. Other stores are compared with it.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -11,11 +11,11 @@ use app_tokens::store::{
 };
 use app_tokens::{Owner, Timestamp, TokenId};
 
-/// Every row by its id. It may hold damaged rows.
+/// A store of rows by their ids. Some may be damaged.
 #[derive(Default)]
 pub struct Reference(Mutex<Rows>);
 
-/// The rows of a [`Reference`], while no other call sees them.
+/// The rows of a [`Reference`], while it is locked.
 #[derive(Clone, Default)]
 pub struct Rows(pub BTreeMap<TokenId, Row>);
 
@@ -28,7 +28,7 @@ impl Reference {
         self.0.lock().unwrap()
     }
 
-    /// Leaves nothing of a row but the facts that stand apart.
+    /// Damages a row: only the facts that stand apart are left.
     pub fn damage(&self, id: TokenId) {
         let mut rows = self.lock();
         let row = rows.0.get_mut(&id).expect("a row to damage");
@@ -42,7 +42,7 @@ impl Rows {
         self.0.values().filter(theirs).cloned().collect()
     }
 
-    /// The rows of each owner; alone, each row whose owner can't be read.
+    /// Returns the rows of each owner. A row with an unreadable owner stands alone.
     pub fn by_owner(&self) -> Vec<Vec<Row>> {
         let (mut owners, mut alone) = (BTreeMap::<&str, Vec<Row>>::new(), Vec::new());
         for row in self.0.values() {

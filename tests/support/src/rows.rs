@@ -1,4 +1,4 @@
-//! Rows, and calls of any store that needs no runtime.
+//! The one builder of rows, and calls of stores that need no runtime.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -19,6 +19,7 @@ impl Wake for Unpark {
     }
 }
 
+/// Waits for a future, on this thread alone.
 pub fn wait<F: Future>(future: F) -> F::Output {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut future = std::pin::pin!(future);
@@ -48,7 +49,7 @@ pub fn operator(name: &str) -> Operator {
     Operator::new(name).unwrap()
 }
 
-/// The operator who acts where it doesn't matter who does.
+/// The operator for tests in which it doesn't matter who acts.
 pub fn ops() -> Operator {
     operator("ops")
 }
@@ -58,6 +59,7 @@ pub fn digest() -> Digest {
     Digest::of(&Token::parse_any_prefix(text).unwrap())
 }
 
+/// Makes a row of Alice's, good for 1,000 seconds, with a seal that is wrong.
 pub fn parts(number: u64) -> RecordParts {
     RecordParts {
         id: id(number),
@@ -89,7 +91,7 @@ pub fn creation(parts: RecordParts) -> Insert {
     Insert { row, live, limit: None, unique_label: false, under: None }
 }
 
-/// A rotation of a row that [`parts`] made.
+/// Makes the rotation of a row that [`parts`] made.
 pub fn superseding(old: u64, new: u64) -> Supersede {
     let form = RecordParts { successor: Some(id(new)), ..parts(old) };
     Supersede {
@@ -110,7 +112,7 @@ pub fn insert(store: &impl TokenStore, parts: RecordParts) {
     assert_eq!(wait(store.insert(&creation(parts))).unwrap(), Inserted::Done);
 }
 
-/// Every row, in order of id.
+/// Returns every row, in order of id. A damaged row is `None`.
 #[track_caller]
 pub fn all(store: &impl TokenStore) -> Vec<Option<RecordParts>> {
     listed(store, &Filter::every_token(), Page::first(u32::MAX))

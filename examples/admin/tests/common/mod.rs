@@ -21,7 +21,7 @@ pub const POLICY: &str =
 
 pub struct Host {
     pub folder: TempDir,
-    /// What no output may hold.
+    /// Texts that no output may hold.
     secrets: RefCell<Vec<String>>,
 }
 
@@ -30,7 +30,7 @@ impl Host {
         Host::with_policy("")
     }
 
-    /// With more lines in its policy, before the scopes.
+    /// Makes a host with more lines in its policy, before the scopes.
     pub fn with_policy(lines: &str) -> Host {
         let host = Host { folder: tempfile::tempdir().unwrap(), secrets: RefCell::default() };
         fs::write(host.path("policy.toml"), format!("{lines}\n{POLICY}")).unwrap();
@@ -43,7 +43,7 @@ impl Host {
         self.folder.path().join(name)
     }
 
-    /// The host's own authority, as it is while the tool runs beside it.
+    /// Returns an authority of the host's, which runs while the tool runs beside it.
     pub fn tokens(&self) -> TokenAuthority<SqliteStore> {
         self.tokens_at(SystemClock)
     }
@@ -54,7 +54,7 @@ impl Host {
         TokenAuthority::builder(store, ring, Policy::new("acme").unwrap()).clock(clock).build()
     }
 
-    /// A token of the host's own making.
+    /// Issues a token as the host.
     #[track_caller]
     pub fn issue(&self, new: NewToken) -> (TokenId, String) {
         self.issue_by(&self.tokens(), new)
@@ -71,7 +71,7 @@ impl Host {
         (issued.view().id(), issued.expose_secret().to_owned())
     }
 
-    /// A token that was issued under another.
+    /// Issues a token under another.
     #[track_caller]
     pub fn issue_under(&self, parent: &str, label: &str) -> TokenId {
         self.issue_under_by(&self.tokens(), parent, label)
@@ -90,7 +90,7 @@ impl Host {
         tokens.block_on(tokens.issue_under(&caller, new)).unwrap().view().id()
     }
 
-    /// Notes a use of a token, which its own process has written.
+    /// Uses a token, and writes that use at once.
     #[track_caller]
     pub fn use_now(&self, text: &str) {
         let tokens = self.tokens();
@@ -98,8 +98,8 @@ impl Host {
         tokens.block_on(tokens.flush_usage()).unwrap();
     }
 
-    /// So many rows more, each a line of its own, which differ from this one in their ids only:
-    /// good enough to be listed.
+    /// Adds copies of a row, each a line of its own, which differ only in their ids. They can be
+    /// listed, but their seals are wrong.
     #[track_caller]
     pub fn copy_row(&self, id: TokenId, count: usize) {
         let database = rusqlite::Connection::open(self.path("tokens.db")).unwrap();
@@ -129,7 +129,7 @@ impl Host {
         self.tokens().block_on(self.tokens().authenticate(text)).is_ok()
     }
 
-    /// Everything that the store has, so that a test sees whether anything changed.
+    /// Returns every row of the store, to see whether anything changed.
     pub fn rows(&self) -> Vec<String> {
         let page = Page::first(10_000);
         let listed =
@@ -137,20 +137,20 @@ impl Host {
         listed.tokens.iter().map(|token| format!("{token:?}")).collect()
     }
 
-    /// The tool with store, policy and keys.
+    /// Runs the tool with store, policy and keys.
     #[track_caller]
     pub fn admin(&self, arguments: &[&str]) -> Ran {
         self.admin_reading("", arguments)
     }
 
-    /// The same with a text on standard input.
+    /// Runs the tool with store, policy and keys, and a text on standard input.
     #[track_caller]
     pub fn admin_reading(&self, input: impl AsRef<[u8]>, arguments: &[&str]) -> Ran {
         let all = ["--store", &self.store(), "--policy", "policy.toml", "--key-file", "keys"];
         self.run(self.command(&[&all, arguments].concat()), input.as_ref())
     }
 
-    /// The tool with the store alone.
+    /// Runs the tool with the store alone.
     #[track_caller]
     pub fn bare_admin(&self, arguments: &[&str]) -> Ran {
         self.run(self.command(&[&["--store", &self.store()], arguments].concat()), b"")
@@ -160,7 +160,7 @@ impl Host {
         format!("sqlite:{}", self.path("tokens.db").display())
     }
 
-    /// The tool in the host's folder, as the operator olga.
+    /// Returns a command that runs the tool in the host's folder, as the operator olga.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(arguments).current_dir(self.folder.path()).env("USER", "olga");
@@ -169,7 +169,7 @@ impl Host {
         command
     }
 
-    /// The tool on a terminal of its own, with what is typed there.
+    /// Runs the tool on a terminal of its own, and types a text there.
     #[track_caller]
     pub fn admin_at_terminal(&self, arguments: &str, typed: &str) -> Ran {
         let line = format!("{PROGRAM} {arguments}");
@@ -180,8 +180,7 @@ impl Host {
         self.run(command, typed.as_bytes())
     }
 
-    /// Runs it to its end. Whatever it does, it doesn't panic, and says no secret that the host
-    /// knows.
+    /// Runs a command to its end. It must not panic, nor print a secret that the host knows.
     #[track_caller]
     pub fn run(&self, mut command: Command, input: &[u8]) -> Ran {
         let mut process = command.spawn().unwrap();
@@ -205,7 +204,7 @@ impl Host {
         ran
     }
 
-    /// A token of the tool's making, from its standard output.
+    /// Returns the token that the tool printed.
     #[track_caller]
     pub fn new_token(&self, ran: &Ran) -> (TokenId, String) {
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -219,7 +218,7 @@ impl Host {
 }
 
 fn feed(process: &mut Child, input: &[u8]) {
-    // It may end without having read all.
+    // It may end before it has read everything.
     let _hung_up = process.stdin.take().unwrap().write_all(input);
 }
 
@@ -237,7 +236,7 @@ impl Ran {
         self.out
     }
 
-    /// It ended with this code, and said why on standard error.
+    /// Checks that it ended with this code, and said why on standard error.
     #[track_caller]
     pub fn exited(self, code: i32, why: &str) {
         assert_eq!(self.code, Some(code), "{self:?}");

@@ -1,4 +1,4 @@
-//! Holds what the cloud answers against its OpenAPI file.
+//! Checks the cloud's answers against its OpenAPI file.
 
 use std::sync::OnceLock;
 
@@ -14,13 +14,13 @@ pub fn document() -> &'static Value {
     DOCUMENT.get_or_init(|| serde_json::from_str(FILE).unwrap())
 }
 
-/// A path as the file writes it, `{id}` and all, and the methods that it documents there.
+/// Returns each path as the file writes it, `{id}` and all, with the methods it documents there.
 pub fn paths() -> impl Iterator<Item = (&'static str, &'static Map<String, Value>)> {
     let paths = document()["paths"].as_object().unwrap();
     paths.iter().map(|(path, item)| (path.as_str(), item.as_object().unwrap()))
 }
 
-/// Every documented method, path and operation.
+/// Returns every documented method, path and operation.
 pub fn operations() -> Vec<(String, &'static str, &'static Value)> {
     let of_path = |(path, item): (&'static str, &'static Map<String, Value>)| {
         let methods = item.iter().filter(|(name, _)| *name != "parameters");
@@ -45,7 +45,7 @@ fn item(path: &str) -> Option<&'static Map<String, Value>> {
     paths().find(|(template, _)| is_meant(template)).map(|(_, item)| item)
 }
 
-/// The answer is one that the file has for this request.
+/// Checks that the file has this answer for this request.
 #[track_caller]
 pub fn hold(method: &str, path: &str, body: &str, answer: &Answer) {
     let what = format!("{method} {path} {body:.200} → {} {:.500}", answer.status, answer.body);
@@ -73,7 +73,7 @@ pub fn hold(method: &str, path: &str, body: &str, answer: &Answer) {
     assert_eq!(fits(schema, &answer.json()), Ok(()), "{what}");
 }
 
-/// What was done was asked for as documented.
+/// Checks that a request that succeeded was documented.
 #[track_caller]
 fn hold_request(documented: &'static Value, body: &str, what: &str) {
     if body.is_empty() {
@@ -91,7 +91,7 @@ pub fn resolve(value: &'static Value) -> &'static Value {
     }
 }
 
-/// Whether a value is as a schema says: the part of JSON Schema that the file uses, and no more.
+/// Checks a value against a schema. Knows only the part of JSON Schema that the file uses.
 pub fn fits(schema: &'static Value, value: &Value) -> Result<(), String> {
     let schema = resolve(schema);
     let length = value.as_str().map(|text| text.chars().count() as u64);

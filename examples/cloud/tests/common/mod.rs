@@ -23,7 +23,7 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Starts it on a free port and waits until it says where it is.
+    /// Starts a cloud on a free port, and waits until it says where it is.
     pub fn start(data: &Path, options: &[&str]) -> Cloud {
         let mut process = Command::new(PROGRAM)
             .args(["--listen", "127.0.0.1:0", "--data"])
@@ -47,13 +47,13 @@ impl Cloud {
         Cloud::start(data, &["--user", "alice:her secret", "--user", "bob:his secret"])
     }
 
-    /// Ends it in the middle of whatever it does.
+    /// Kills it in the middle of whatever it does.
     pub fn kill(mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 
-    /// Ends it as a service manager does, and waits.
+    /// Stops it as a service manager does, and waits.
     #[cfg(unix)]
     pub fn terminate(mut self) {
         let told = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
@@ -69,7 +69,7 @@ impl Cloud {
         format!("http://{}{path}", self.address)
     }
 
-    /// One request over a connection of its own.
+    /// Sends one request over a connection of its own.
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let address = &self.address;
@@ -81,15 +81,15 @@ impl Cloud {
         for header in headers {
             head += &format!("{header}\r\n");
         }
-        // A server that refuses a long body may hang up before it is sent.
+        // A server that refuses a long body may close the connection before it is sent.
         let _sent = stream.write_all(format!("{head}\r\n{body}").as_bytes());
         let mut answer = Vec::new();
         let _hung_up = stream.read_to_end(&mut answer);
         Answer::parse(&String::from_utf8_lossy(&answer))
     }
 
-    /// The JSON API with an account's main password. Whatever it answers is as its OpenAPI file
-    /// says.
+    /// Calls the JSON API with an account's main password, and checks the answer against the
+    /// OpenAPI file.
     #[track_caller]
     pub fn api(&self, account: &str, method: &str, path: &str, body: &str) -> Answer {
         let answer = self.request(method, path, &[&basic(account)], body);
@@ -97,7 +97,7 @@ impl Cloud {
         answer
     }
 
-    /// A new token's id and text.
+    /// Creates a token, and returns its id and text.
     #[track_caller]
     pub fn create(&self, account: &str, wish: &str) -> (String, String) {
         let answer = self.api(account, "POST", "/api/tokens", wish);
@@ -106,7 +106,7 @@ impl Cloud {
         (token["id"].as_str().unwrap().to_owned(), token["token"].as_str().unwrap().to_owned())
     }
 
-    /// The status of a WebDAV request.
+    /// Sends a WebDAV request and returns the status.
     pub fn dav(&self, method: &str, path: &str, header: &str) -> u16 {
         self.request(method, path, &[header, "Depth: 1"], "").status
     }
@@ -141,7 +141,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
 
-    /// The first header of this name.
+    /// Returns the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (found, value) = line.split_once(": ")?;
