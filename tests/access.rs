@@ -49,7 +49,7 @@ impl<S: RuntimeFree> Bench<S> {
 // -- networks
 
 #[test]
-fn a_token_bound_to_networks_is_forbidden_elsewhere_and_where_no_address_is_known() {
+fn a_token_bound_to_networks_is_forbidden_elsewhere_and_without_an_address() {
     let bench = bench(policy());
     let token = bench.issue_with(networks(&["10.0.0.0/8", "2001:db8::/32"]));
     for inside in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1"] {
@@ -76,7 +76,7 @@ fn a_token_bound_to_networks_is_forbidden_elsewhere_and_where_no_address_is_know
 }
 
 #[test]
-fn a_missing_network_is_told_before_a_scope_and_a_scope_before_a_resource() {
+fn a_missing_network_is_reported_before_a_scope_and_a_scope_before_a_resource() {
     let bench = bench(policy());
     let access = Access::scopes(["files:read"]).unwrap().on([exact("photos")]).unwrap();
     let access = access.from_networks(["10.0.0.0/8".parse().unwrap()]).unwrap();
@@ -104,7 +104,7 @@ fn a_missing_network_is_told_before_a_scope_and_a_scope_before_a_resource() {
 }
 
 #[test]
-fn outside_its_networks_a_token_is_not_used_and_that_is_told_once_per_interval() {
+fn a_refusal_outside_its_networks_is_no_use_and_is_reported_once_per_interval() {
     let bench = bench(policy());
     let token = bench.issue_with(networks(&["10.0.0.0/8"]));
     let other = bench.issue_with(networks(&["10.0.0.0/8"]));
@@ -127,7 +127,7 @@ fn outside_its_networks_a_token_is_not_used_and_that_is_told_once_per_interval()
 }
 
 #[test]
-fn a_stranger_elsewhere_does_not_keep_an_idle_token_alive() {
+fn a_use_outside_its_networks_does_not_keep_an_idle_token_alive() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
     let _upkeep = bench.tokens.upkeep();
     let token = bench.issue_with(networks(&["10.0.0.0/8"]));
@@ -139,7 +139,7 @@ fn a_stranger_elsewhere_does_not_keep_an_idle_token_alive() {
 }
 
 #[test]
-fn a_refusal_for_want_of_a_scope_counts_as_a_use() {
+fn a_refusal_for_a_missing_scope_counts_as_a_use() {
     let bench = bench(policy());
     let token = bench.issue_with(Access::scopes(["files:read"]).unwrap());
     let write = Requirement::one_of(&["files:write"]);
@@ -214,7 +214,7 @@ fn attributes_are_shown_and_taken_over_by_a_successor_and_by_derived_tokens() {
 // -- actors and owners
 
 #[test]
-fn who_acted_is_told_and_stored_by_name() {
+fn the_actor_is_reported_and_stored_by_name() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let (first, second) = (bench.issue("alice"), bench.issue("alice"));
@@ -255,7 +255,7 @@ fn an_owner_may_be_a_number() {
 // -- rotation within today's policy
 
 #[test]
-fn a_rotation_without_words_gives_no_life_that_todays_policy_would_refuse() {
+fn a_rotation_without_options_gives_no_end_that_todays_policy_would_refuse() {
     let store = app_tokens::MemoryStore::new();
     let before = bench_over(store.clone(), policy().with_never_expiring().unwrap());
     let tokens = &before.tokens;
@@ -283,7 +283,7 @@ fn a_rotation_without_words_gives_no_life_that_todays_policy_would_refuse() {
 // -- what a client calls itself
 
 #[test]
-fn a_clients_name_is_clean_in_events_and_lists_whoever_wrote_it() {
+fn a_clients_name_is_clean_in_events_and_lists_even_if_written_past_the_engine() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_recorded_origin());
     let token = bench.issue("alice");

@@ -69,14 +69,14 @@ fn a_good_token_allocates_nothing() {
 }
 
 #[test]
-fn a_good_token_that_was_typed_by_hand_allocates_the_text_that_is_wiped() {
+fn a_good_token_typed_by_hand_allocates_only_the_text_that_is_wiped() {
     let tokens = authority();
     let (head, body) = (String::from("ACME"), issue(&tokens)["acme".len()..].to_uppercase());
     assert_allocations(&tokens, &format!(" {head}{body}\n"), 1);
 }
 
 #[test]
-fn what_is_no_good_token_allocates_nothing() {
+fn a_denied_text_allocates_nothing() {
     let tokens = authority();
     let good = issue(&tokens);
     let other = issue(&authority());
@@ -88,7 +88,7 @@ fn what_is_no_good_token_allocates_nothing() {
 }
 
 #[test]
-fn the_count_is_one_of_this_thread_and_true() {
+fn allocations_are_counted_for_this_thread_alone() {
     assert_eq!(allocations_of(|| Box::new(7)), 1);
     assert_eq!(allocations_of(|| vec![Box::new(7)]), 2);
 }

@@ -90,24 +90,22 @@ macro_rules! on_both_stores {
 }
 
 on_both_stores! {
-    rotated_without_overlap_the_old_one_ends_at_once_and_its_successor_works
-    with_an_overlap_both_work_until_its_end_to_the_second
-    neither_limit_nor_unique_label_stands_in_the_way_of_a_rotation
-    rotated_again_while_its_successor_is_unused_it_gets_another_and_the_lost_one_ends
+    without_an_overlap_the_old_token_ends_at_once_and_its_successor_works
+    with_an_overlap_both_tokens_work_until_its_end_to_the_second
+    a_rotation_is_refused_by_no_limit_and_no_unique_label
+    a_second_rotation_replaces_a_successor_that_is_unused
     a_use_of_the_successor_that_is_not_written_yet_counts
     a_use_of_the_successor_on_another_host_counts_once_it_is_written
-    of_many_rotations_without_overlap_at_once_one_succeeds
-    a_derived_token_ends_with_the_token_under_which_it_was_issued
-    no_derived_token_outlives_a_rotation_that_runs_beside_it
+    one_of_many_rotations_at_once_without_overlap_succeeds
+    a_derived_token_is_revoked_with_the_token_it_was_issued_under
+    no_derived_token_survives_a_concurrent_rotation_without_overlap
     a_label_is_unique_after_a_rename_too
     a_reseal_moves_every_row_and_nobody_is_denied_meanwhile
 }
 
 // -- rotate
 
-fn rotated_without_overlap_the_old_one_ends_at_once_and_its_successor_works(
-    store: impl RuntimeFree,
-) {
+fn without_an_overlap_the_old_token_ends_at_once_and_its_successor_works(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
     let old = bench.issue("alice");
     bench.heard.texts();
@@ -121,7 +119,7 @@ fn rotated_without_overlap_the_old_one_ends_at_once_and_its_successor_works(
     assert_eq!(bench.heard.kinds()[0], "Rotated");
 }
 
-fn with_an_overlap_both_work_until_its_end_to_the_second(store: impl RuntimeFree) {
+fn with_an_overlap_both_tokens_work_until_its_end_to_the_second(store: impl RuntimeFree) {
     let bench = bench_over(store, policy().with_overlap(secs(100)).unwrap());
     let old = bench.issue("alice");
     bench.clock.set(at(50));
@@ -136,7 +134,7 @@ fn with_an_overlap_both_work_until_its_end_to_the_second(store: impl RuntimeFree
 }
 
 #[test]
-fn an_overlap_under_a_second_is_none() {
+fn an_overlap_under_a_second_counts_as_none() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let rotation = Rotation::new().overlap(secs(1) / 2);
@@ -145,7 +143,7 @@ fn an_overlap_under_a_second_is_none() {
 }
 
 #[test]
-fn a_successor_keeps_owner_label_access_end_and_who_issued_it() {
+fn a_successor_keeps_owner_label_access_end_and_issuer() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let new = NewToken::new(
@@ -175,7 +173,7 @@ fn a_successor_keeps_owner_label_access_end_and_who_issued_it() {
 }
 
 #[test]
-fn a_rotation_gives_another_end_only_where_it_is_asked_for_and_allowed() {
+fn a_rotation_changes_the_end_only_if_asked_and_allowed() {
     let bench = bench(policy().with_max_life(secs(1000)).unwrap());
     let mut token = bench.issue_for(500);
     bench.clock.set(at(100));
@@ -208,7 +206,7 @@ fn a_refused_rotation_changes_nothing() {
     bench.assert_good(narrow.expose_secret());
 }
 
-fn neither_limit_nor_unique_label_stands_in_the_way_of_a_rotation(store: impl RuntimeFree) {
+fn a_rotation_is_refused_by_no_limit_and_no_unique_label(store: impl RuntimeFree) {
     let strict = policy().with_unique_labels().with_max_per_owner(1).unwrap();
     let bench = bench_over(store, strict);
     let mut token = bench.issue("alice");
@@ -221,9 +219,7 @@ fn neither_limit_nor_unique_label_stands_in_the_way_of_a_rotation(store: impl Ru
     assert!(matches!(another, Err(IssueError::LimitReached { limit: 1 })), "the line is one token");
 }
 
-fn rotated_again_while_its_successor_is_unused_it_gets_another_and_the_lost_one_ends(
-    store: impl RuntimeFree,
-) {
+fn a_second_rotation_replaces_a_successor_that_is_unused(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
     let old = bench.issue("alice");
     let mut lost = bench.rotate(&old, 100);
@@ -313,7 +309,7 @@ fn an_overlap_never_prolongs_the_old_one() {
 }
 
 #[test]
-fn an_overlap_ends_a_token_that_never_would() {
+fn an_overlap_ends_a_token_that_never_expires() {
     let bench = bench(policy().with_never_expiring().unwrap());
     let tokens = &bench.tokens;
     let old = tokens
@@ -325,7 +321,7 @@ fn an_overlap_ends_a_token_that_never_would() {
 }
 
 #[test]
-fn what_a_rotation_shortened_stays_so_when_its_answer_was_lost() {
+fn an_end_that_a_rotation_shortened_stays_short_if_its_answer_was_lost() {
     let bench = bench(policy());
     let read = Access::scopes(["r"]).unwrap();
     let wish = NewToken::new("alice", "My phone", read.clone());
@@ -342,7 +338,7 @@ fn what_a_rotation_shortened_stays_so_when_its_answer_was_lost() {
 }
 
 #[test]
-fn nothing_is_issued_under_a_token_in_its_overlap() {
+fn nothing_is_issued_under_a_superseded_token() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let _new = bench.rotate(&old, 100);
@@ -354,7 +350,7 @@ fn nothing_is_issued_under_a_token_in_its_overlap() {
 }
 
 #[test]
-fn more_by_the_policys_table_is_not_less() {
+fn access_that_includes_more_by_the_policys_scopes_is_not_less() {
     let bench = bench(policy().with_scopes(&[Files::Read, Files::Write]).unwrap());
     let write = Access::scopes([Files::Write]).unwrap();
     let parent = NewToken::new("alice", "x", write);
@@ -368,7 +364,7 @@ fn more_by_the_policys_table_is_not_less() {
 }
 
 #[test]
-fn a_rotation_to_a_sooner_end_ends_the_old_one_by_then() {
+fn a_rotation_to_a_sooner_end_ends_the_old_token_by_then() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let sooner = Rotation::new().overlap(secs(1000)).expires(Expires::At(at(50)));
@@ -381,7 +377,7 @@ fn a_rotation_to_a_sooner_end_ends_the_old_one_by_then() {
 }
 
 #[test]
-fn a_second_rotation_to_a_sooner_end_ends_what_was_derived() {
+fn a_second_rotation_to_a_sooner_end_revokes_derived_tokens() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let child = bench.issue_under(&old);
@@ -392,7 +388,7 @@ fn a_second_rotation_to_a_sooner_end_ends_what_was_derived() {
 }
 
 #[test]
-fn what_ends_with_a_change_is_heard_of() {
+fn tokens_revoked_by_a_change_are_in_its_event() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let lost = bench.rotate(&old, 100);
@@ -432,7 +428,7 @@ fn no_overlap_is_longer_than_the_policy_allows() {
 }
 
 #[test]
-fn what_was_taken_from_a_successor_while_it_is_replaced_stays_taken() {
+fn access_taken_from_a_successor_during_its_replacement_stays_taken() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let old = bench.issue("alice");
@@ -451,7 +447,7 @@ fn what_was_taken_from_a_successor_while_it_is_replaced_stays_taken() {
     bench.assert_good(lost.expose_secret());
 }
 
-fn of_many_rotations_without_overlap_at_once_one_succeeds(store: impl RuntimeFree) {
+fn one_of_many_rotations_at_once_without_overlap_succeeds(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
     for _ in 0..20 {
         let old = bench.issue("alice");
@@ -485,7 +481,7 @@ fn of_many_rotations_without_overlap_at_once_one_succeeds(store: impl RuntimeFre
 }
 
 #[test]
-fn of_many_rotations_with_an_overlap_at_once_one_successor_lives() {
+fn one_successor_lives_of_many_rotations_at_once_with_an_overlap() {
     let bench = bench(policy());
     for _ in 0..20 {
         let old = bench.issue("alice");
@@ -512,7 +508,7 @@ fn of_many_rotations_with_an_overlap_at_once_one_successor_lives() {
 }
 
 #[test]
-fn no_successor_comes_after_a_revocation_that_was_faster() {
+fn a_rotation_that_lost_to_a_revocation_makes_no_successor() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let old = bench.issue("alice");
@@ -529,7 +525,7 @@ fn no_successor_comes_after_a_revocation_that_was_faster() {
 // -- issue under
 
 #[test]
-fn a_derived_token_ends_with_its_parent_if_no_end_is_said() {
+fn a_derived_token_expires_with_its_parent_if_no_end_is_given() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let new = NewToken::new("alice", "x", Access::full()).expires_in(secs(500));
@@ -577,7 +573,7 @@ fn a_derived_token_lives_no_longer_than_its_parent() {
 }
 
 #[test]
-fn nothing_is_issued_under_a_derived_token_or_for_somebody_else() {
+fn nothing_is_issued_under_a_derived_token_or_for_another_owner() {
     let bench = bench(policy());
     let parent = bench.issue("alice");
     let child = bench.issue_under(&parent);
@@ -636,7 +632,7 @@ fn unique_labels_are_compared_byte_for_byte() {
 }
 
 #[test]
-fn what_an_operator_issues_under_a_token_says_so_in_list_and_event() {
+fn a_token_issued_under_another_by_an_operator_names_the_operator_in_list_and_event() {
     let bench = bench(policy());
     let parent = bench.issue("alice");
     let caller = bench.caller(&parent);
@@ -694,7 +690,7 @@ fn a_token_narrowed_since_it_authenticated_gives_no_more_than_it_has_now() {
 type Meanwhile = (&'static str, fn(&app_tokens::TokenAuthority<Outside>, TokenId));
 
 #[test]
-fn nothing_is_issued_under_a_token_that_ends_or_changes_between_look_and_write() {
+fn nothing_is_issued_under_a_token_that_ends_or_changes_between_read_and_write() {
     let meanwhile: &[Meanwhile] = &[
         ("revoked", |host, id| {
             host.block_on(host.revoke(&ops(), id, Reason::REQUESTED)).unwrap();
@@ -729,7 +725,7 @@ fn nothing_is_issued_under_a_token_that_ends_or_changes_between_look_and_write()
     }
 }
 
-fn a_derived_token_ends_with_the_token_under_which_it_was_issued(store: impl RuntimeFree) {
+fn a_derived_token_is_revoked_with_the_token_it_was_issued_under(store: impl RuntimeFree) {
     let bench = bench_over(store, policy());
     let bystander = bench.issue("alice");
     let kept = bench.issue_under(&bystander);
@@ -760,7 +756,7 @@ fn a_derived_token_ends_with_the_token_under_which_it_was_issued(store: impl Run
 }
 
 #[test]
-fn a_rotation_that_takes_access_or_time_ends_what_was_derived_in_spite_of_its_overlap() {
+fn a_rotation_to_less_access_or_time_revokes_derived_tokens_despite_its_overlap() {
     let bench = bench(policy());
     let overlap = || Rotation::new().overlap(secs(100));
     let less = [
@@ -784,7 +780,7 @@ fn a_rotation_that_takes_access_or_time_ends_what_was_derived_in_spite_of_its_ov
 }
 
 #[test]
-fn ending_a_derived_token_leaves_its_parent() {
+fn revoking_a_derived_token_spares_its_parent() {
     let bench = bench(policy());
     let parent = bench.issue("alice");
     let (child, sibling) = (bench.issue_under(&parent), bench.issue_under(&parent));
@@ -820,7 +816,7 @@ fn a_derived_token_is_never_given_a_later_end() {
 }
 
 #[test]
-fn what_was_issued_under_a_token_ends_when_that_is_narrowed_or_given_a_sooner_end() {
+fn narrowing_or_shortening_a_token_revokes_what_was_issued_under_it() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let parent = bench.issue("alice");
@@ -839,7 +835,7 @@ fn what_was_issued_under_a_token_ends_when_that_is_narrowed_or_given_a_sooner_en
     bench.assert_good(parent.expose_secret());
 }
 
-fn no_derived_token_outlives_a_rotation_that_runs_beside_it(store: impl RuntimeFree) {
+fn no_derived_token_survives_a_concurrent_rotation_without_overlap(store: impl RuntimeFree) {
     let bench = bench_over(store, policy().with_no_limit_per_owner());
     for _ in 0..10 {
         let parent = bench.issue("alice");
@@ -991,14 +987,14 @@ fn a_label_is_unique_after_a_rename_too(store: impl RuntimeFree) {
 }
 
 #[test]
-fn labels_need_not_be_unique_where_the_policy_says_nothing() {
+fn labels_need_not_be_unique_by_default() {
     let bench = bench(policy());
     let (_phone, other) = (bench.issue("alice"), bench.issue("alice"));
     assert!(bench.tokens.block_on(bench.tokens.rename(&ops(), other.id(), "My phone")).is_ok());
 }
 
 #[test]
-fn what_is_narrowed_can_do_less_at_once_and_never_more_again() {
+fn a_narrowed_token_can_do_less_at_once_and_never_more_again() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let new = NewToken::new("alice", "x", Access::scopes(["r", "w"]).unwrap());
@@ -1025,7 +1021,7 @@ fn what_is_narrowed_can_do_less_at_once_and_never_more_again() {
 }
 
 #[test]
-fn an_end_moves_as_far_as_the_longest_life_counted_from_the_making() {
+fn an_end_moves_no_further_than_the_longest_life_from_creation() {
     let bench = bench(policy().with_max_life(secs(1000)).unwrap());
     let tokens = &bench.tokens;
     let token = bench.issue_for(200);
@@ -1050,7 +1046,7 @@ fn an_end_moves_as_far_as_the_longest_life_counted_from_the_making() {
 }
 
 #[test]
-fn an_end_is_taken_away_only_where_tokens_may_live_for_ever() {
+fn an_end_is_removed_only_if_the_policy_allows_never() {
     let bench = bench(policy().with_never_expiring().unwrap());
     let token = bench.issue("alice");
     let view =
@@ -1059,7 +1055,7 @@ fn an_end_is_taken_away_only_where_tokens_may_live_for_ever() {
 }
 
 #[test]
-fn a_rotated_token_is_not_extended() {
+fn a_superseded_token_is_not_extended() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     drop(bench.rotate(&old, 100));
@@ -1073,7 +1069,7 @@ fn a_rotated_token_is_not_extended() {
 }
 
 #[test]
-fn changes_at_once_are_all_made_or_say_that_they_are_not() {
+fn each_of_several_changes_at_once_is_made_or_says_that_it_is_not() {
     let bench = bench(policy());
     let token = bench.issue("alice");
     let none = Access::scopes([""; 0]).unwrap();
@@ -1097,7 +1093,7 @@ fn changes_at_once_are_all_made_or_say_that_they_are_not() {
 }
 
 #[test]
-fn a_change_keeps_the_last_use_and_who_has_noted_it() {
+fn a_change_keeps_the_last_use_written_or_pending() {
     let bench = bench(policy());
     let token = bench.issue("alice");
     bench.clock.set(at(5));
@@ -1132,7 +1128,7 @@ const OPERATIONS: &[Operation] = &[
 ];
 
 #[test]
-fn another_owners_token_is_unknown_as_one_that_is_not_there() {
+fn another_owners_token_is_as_unknown_as_a_missing_one() {
     for (name, operation) in OPERATIONS {
         let bench = bench_over(Outside::new(), policy());
         let hers = bench.issue("alice");
@@ -1217,7 +1213,7 @@ fn no_reuse_is_reported_in_the_overlap_or_without_the_secret() {
 }
 
 #[test]
-fn a_clock_that_is_a_little_behind_reports_no_reuse_twice() {
+fn a_clock_slightly_behind_reports_no_reuse_twice() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let _new = bench.rotate(&old, 0);
@@ -1230,7 +1226,7 @@ fn a_clock_that_is_a_little_behind_reports_no_reuse_twice() {
 }
 
 #[test]
-fn a_reuse_ends_the_whole_family_where_the_host_opted_in() {
+fn a_reuse_revokes_the_whole_family_if_the_policy_says_so() {
     let bench = bench(policy().with_reuse(Reuse::RevokeFamily));
     let first = bench.issue("alice");
     let second = bench.rotate(&first, 0);
@@ -1251,7 +1247,7 @@ fn a_reuse_ends_the_whole_family_where_the_host_opted_in() {
 }
 
 #[test]
-fn a_changed_row_of_a_superseded_token_ends_no_family() {
+fn a_tampered_row_of_a_superseded_token_revokes_no_family() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_reuse(Reuse::RevokeFamily));
     let (hers, mallorys) = (bench.issue("alice"), bench.issue("mallory"));
@@ -1287,7 +1283,7 @@ fn what_expires_within_a_period_is_listed_and_what_has_ended_is_not() {
 }
 
 #[test]
-fn pages_of_what_expires_lead_to_the_end_also_where_one_is_empty() {
+fn pages_of_expiring_tokens_lead_to_the_end_even_if_one_is_empty() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let mut living = Vec::new();
@@ -1323,7 +1319,7 @@ fn outcomes(leaks: &[Leak]) -> Vec<(TokenId, LeakOutcome)> {
 }
 
 #[test]
-fn leaked_tokens_end_with_what_was_issued_under_them_and_a_wrong_secret_ends_nothing() {
+fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothing() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let (live, guessed) = (bench.issue("alice"), bench.issue("bob"));
@@ -1384,7 +1380,7 @@ fn a_leak_is_no_use() {
 }
 
 #[test]
-fn a_leaked_token_in_its_overlap_or_idle_or_without_its_key_ends_too() {
+fn a_leaked_token_is_revoked_even_in_its_overlap_idle_or_without_its_key() {
     let bench = bench(policy());
     let old = bench.issue("alice");
     let new = bench.rotate(&old, 100);
@@ -1408,7 +1404,7 @@ fn a_leaked_token_in_its_overlap_or_idle_or_without_its_key_ends_too() {
 }
 
 #[test]
-fn leaked_in_a_header_of_http_basic_it_is_found_by_either_prefix() {
+fn a_token_leaked_in_a_basic_header_is_found_by_either_prefix() {
     use base64::Engine as _;
     let policy = policy().with_realm("acme").unwrap().with_former_prefix("oldname").unwrap();
     let bench = bench(policy);
@@ -1436,7 +1432,7 @@ fn a_leaked_text_need_not_be_utf_8() {
 }
 
 #[test]
-fn more_tokens_than_one_call_looks_up_are_all_revoked_by_going_on_also_within_one_base64() {
+fn leaked_tokens_beyond_one_calls_limit_are_revoked_by_calling_again_even_in_base64() {
     use base64::Engine as _;
     let bench = bench(policy().with_no_limit_per_owner());
     let issued: Vec<_> = (0..=LeakReport::MAX_LEAKS).map(|_| bench.issue("alice")).collect();
@@ -1455,7 +1451,7 @@ fn more_tokens_than_one_call_looks_up_are_all_revoked_by_going_on_also_within_on
 }
 
 #[test]
-fn other_tasks_run_while_a_long_text_is_looked_through() {
+fn other_tasks_run_while_a_long_text_is_searched() {
     let bench = bench(policy());
     let token = bench.issue("alice");
     let scanner = operator("scanner");
@@ -1525,7 +1521,7 @@ fn a_reseal_moves_every_row_and_nobody_is_denied_meanwhile(store: impl RuntimeFr
 }
 
 #[test]
-fn a_reseal_tells_how_far_it_is_also_where_it_can_move_nothing() {
+fn a_reseal_reports_its_progress_even_if_it_can_move_nothing() {
     let store = MemoryStore::new();
     let before = bench_with_ring(store.clone(), two_keys(), policy());
     let [_, revoked, _] = ["alice", "bob", "carol"].map(|owner| before.issue(owner));
@@ -1544,7 +1540,7 @@ fn a_reseal_tells_how_far_it_is_also_where_it_can_move_nothing() {
 }
 
 #[test]
-fn after_a_reseal_the_old_key_is_needed_no_more() {
+fn after_a_reseal_the_old_key_is_not_needed() {
     let store = MemoryStore::new();
     let before = bench_over(store.clone(), policy());
     let parent = before.issue("alice");
@@ -1581,7 +1577,7 @@ fn a_row_under_a_key_that_the_ring_lacks_is_left_and_counted() {
 }
 
 #[test]
-fn a_row_that_is_changed_while_it_is_resealed_is_left_for_the_next_time() {
+fn a_row_changed_during_a_reseal_is_left_for_the_next_one() {
     let store = Outside::new();
     let before = bench_with_ring(store.clone(), two_keys(), policy());
     let token = before.issue("alice");
@@ -1597,7 +1593,7 @@ fn a_row_that_is_changed_while_it_is_resealed_is_left_for_the_next_time() {
 }
 
 #[test]
-fn a_lost_key_is_named_in_event_and_report_of_those_who_were_trusted() {
+fn a_lost_key_is_named_in_the_event_and_report_of_trusted_rows() {
     let store = MemoryStore::new();
     let before = bench_over(store.clone(), policy());
     let token = before.issue("alice");
@@ -1657,7 +1653,7 @@ fn a_policy_says_what_it_would_do_to_a_token() {
 }
 
 #[test]
-fn what_a_policy_foretells_comes_true() {
+fn what_a_policy_predicts_comes_true() {
     let foretold = |policy: &Policy, bench: &Bench<MemoryStore>, token: &IssuedToken| match policy
         .conflicts_with(&bench.see(token))[..]
     {

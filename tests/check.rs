@@ -27,7 +27,7 @@ fn new() -> NewToken {
 }
 
 #[test]
-fn nothing_is_found_where_ring_and_realm_fit() {
+fn nothing_is_found_if_ring_and_realm_are_right() {
     let bench = bench_over(Outside::new(), policy());
     assert!(ready(bench.tokens.check()).unwrap().is_sound(), "without any row");
     drop(bench.issue("alice"));
@@ -141,7 +141,7 @@ fn the_first_issue_walks_through_no_rows_unless_a_key_is_missing() {
 }
 
 #[test]
-fn a_store_may_name_a_key_too_many() {
+fn a_store_may_name_a_key_that_seals_no_row() {
     let store = Naming { keys: vec![KeyId::new(9).unwrap()], ..Naming::default() };
     let bench = bench_over(store, policy());
     drop(ready(bench.tokens.issue(new())).unwrap());
@@ -150,7 +150,7 @@ fn a_store_may_name_a_key_too_many() {
 }
 
 #[test]
-fn what_the_store_finds_odd_is_one_line() {
+fn the_stores_findings_are_one_line_each_in_the_report() {
     let bench = bench_over(Naming::default(), policy());
     let report = ready(bench.tokens.check()).unwrap();
     assert!(!report.is_sound());

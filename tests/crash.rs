@@ -408,7 +408,7 @@ fn assert_sound(path: &Path) {
 }
 
 #[test]
-fn what_a_killed_process_said_holds_in_sqlite() {
+fn what_a_killed_process_reported_is_stored_in_sqlite() {
     if let Some((path, round)) = as_child() {
         work(&SqliteStore::open(path).unwrap(), round, &Voice(Mutex::new(io::stdout())));
         return;
@@ -416,7 +416,7 @@ fn what_a_killed_process_said_holds_in_sqlite() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("app.db");
     crashes(rounds(), |round, after| {
-        let test = "what_a_killed_process_said_holds_in_sqlite";
+        let test = "what_a_killed_process_reported_is_stored_in_sqlite";
         let said = kill_child(test, path.to_str().unwrap(), round, after);
         // The first to open the file recovers what was committed, as the next child would.
         let store = SqliteStore::open(&path).unwrap();
@@ -426,7 +426,7 @@ fn what_a_killed_process_said_holds_in_sqlite() {
 }
 
 #[test]
-fn what_a_killed_process_said_holds_in_postgres() {
+fn what_a_killed_process_reported_is_stored_in_postgres() {
     if let Some((url, round)) = as_child() {
         let store = Blocked(PostgresStore::new(pool_to(url.parse().unwrap())));
         work(&store, round, &Voice(Mutex::new(io::stdout())));
@@ -437,7 +437,8 @@ fn what_a_killed_process_said_holds_in_postgres() {
     let store = Blocked(RUNTIME.block_on(database.store()));
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", server.port(), database.name);
     crashes(rounds(), |round, after| {
-        let said = kill_child("what_a_killed_process_said_holds_in_postgres", &url, round, after);
+        let said =
+            kill_child("what_a_killed_process_reported_is_stored_in_postgres", &url, round, after);
         // The server finishes what it has received.
         RUNTIME.block_on(database.is_quiet());
         (said, store.clone())
@@ -460,7 +461,7 @@ fn crash_server(server: &Server, store: &Blocked<PostgresStore>, round: u64, aft
 }
 
 #[test]
-fn what_was_said_before_a_server_crashed_holds_in_postgres() {
+fn what_was_reported_before_a_server_crash_is_stored_in_postgres() {
     let Some(server) = Server::start_durable() else { return };
     let database = RUNTIME.block_on(server.database());
     let store = Blocked(RUNTIME.block_on(database.store()));
@@ -529,7 +530,7 @@ impl TokenStore for CommitsNowAndThen {
 }
 
 #[test]
-fn a_store_that_answers_before_it_commits_is_found_out() {
+fn the_test_catches_a_store_that_answers_before_it_commits() {
     if let Some((path, round)) = as_child() {
         work(&CommitsNowAndThen::open(path.as_ref()), round, &Voice(Mutex::new(io::stdout())));
         return;
@@ -539,7 +540,7 @@ fn a_store_that_answers_before_it_commits_is_found_out() {
     for round in 0..ROUNDS {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
-        let test = "a_store_that_answers_before_it_commits_is_found_out";
+        let test = "the_test_catches_a_store_that_answers_before_it_commits";
         let said = kill_child(test, path.to_str().unwrap(), round, 10 + chance.below(300));
         faults.extend(said.faults(&SqliteStore::open(&path).unwrap()));
     }
@@ -551,7 +552,7 @@ fn a_store_that_answers_before_it_commits_is_found_out() {
 
 /// The documentation of `PostgresStore` warns of this setting.
 #[test]
-fn a_server_that_answers_before_its_log_is_written_is_found_out() {
+fn the_test_catches_a_server_that_answers_before_its_log_is_written() {
     let Some(server) = Server::start_durable() else { return };
     let database = RUNTIME.block_on(server.database());
     let careful = Blocked(RUNTIME.block_on(database.store()));

@@ -43,7 +43,7 @@ fn observed(policy: Policy) -> (TokenAuthority<MemoryStore>, ManualClock, Lines)
 }
 
 #[test]
-fn a_new_address_is_told_within_the_interval_and_once() {
+fn a_new_address_is_reported_once_even_within_the_interval() {
     let (tokens, clock, lines) = observed(policy().with_recorded_origin());
     let issued = ready(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     let enter = |from: &str| {
@@ -73,7 +73,7 @@ fn a_new_address_is_told_within_the_interval_and_once() {
 }
 
 #[test]
-fn without_recorded_origins_no_address_is_told() {
+fn without_recorded_origins_no_new_address_is_reported() {
     let (tokens, _, lines) = observed(policy());
     let issued = ready(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap();
     lines.take();

@@ -10,7 +10,7 @@ use common::outside::Outside;
 use common::*;
 
 #[test]
-fn the_holder_of_a_whole_token_is_told_its_status_whatever_that_is() {
+fn the_holder_of_a_whole_token_is_told_any_status() {
     let bench = bench_over(Outside::new(), policy());
     let issued = bench.issue("alice");
     let examine = || ready(bench.tokens.examine(issued.expose_secret())).unwrap();
@@ -38,7 +38,7 @@ fn a_superseded_token_is_examined_without_a_report_of_reuse() {
 }
 
 #[test]
-fn without_the_whole_secret_nothing_is_told() {
+fn examine_tells_nothing_without_the_whole_secret() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     let other = bench.issue("alice");
@@ -64,7 +64,7 @@ fn without_the_whole_secret_nothing_is_told() {
 }
 
 #[test]
-fn to_examine_is_no_use_and_is_told_once_per_interval() {
+fn examine_counts_as_no_use_and_is_reported_once_per_interval() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     bench.heard.kinds();
@@ -79,7 +79,7 @@ fn to_examine_is_no_use_and_is_told_once_per_interval() {
 }
 
 #[test]
-fn all_tokens_of_an_owner_are_listed_newest_first_with_uses_that_are_not_written() {
+fn all_of_lists_newest_first_with_pending_uses() {
     let bench = bench(policy());
     let mut ids = Vec::new();
     for _ in 0..5 {
@@ -97,7 +97,7 @@ fn all_tokens_of_an_owner_are_listed_newest_first_with_uses_that_are_not_written
 }
 
 #[test]
-fn ended_tokens_never_crowd_out_active_ones_and_a_cut_is_said() {
+fn dead_tokens_never_crowd_out_active_ones_and_a_cut_is_reported() {
     let policy = policy().with_no_limit_per_owner().with_never_expiring().unwrap();
     let bench = bench_over(Outside::new(), policy);
     let new = |label: &str| NewToken::new("alice", label, Access::full());

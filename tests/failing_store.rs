@@ -238,7 +238,7 @@ fn a_lost_answer_is_looked_up_and_there_is_never_a_second_token() {
 }
 
 #[test]
-fn a_token_is_never_shown_that_may_not_be_stored() {
+fn a_token_that_may_not_be_stored_is_never_shown() {
     let (store, bench) = faulty();
     for lost in [
         &[Fault::LostUnknown, Fault::None, Fault::NotDone][..],
@@ -291,7 +291,7 @@ fn rotate(
 }
 
 #[test]
-fn a_rotation_whose_answer_is_lost_leaves_one_way_in_and_shows_none_that_is_not_stored() {
+fn a_rotation_with_a_lost_answer_leaves_one_good_token_and_shows_none_that_is_not_stored() {
     for lost in LOST_INSERTS {
         let (store, bench) = faulty();
         let old = bench.issue("alice");
@@ -319,7 +319,7 @@ fn a_rotation_whose_answer_is_lost_leaves_one_way_in_and_shows_none_that_is_not_
 }
 
 #[test]
-fn a_rotation_with_an_overlap_can_be_asked_again_after_a_lost_answer() {
+fn a_rotation_with_an_overlap_can_be_repeated_after_a_lost_answer() {
     for lost in LOST_INSERTS {
         for again in [false, true] {
             let (store, bench) = faulty();
@@ -344,7 +344,7 @@ fn a_rotation_with_an_overlap_can_be_asked_again_after_a_lost_answer() {
 }
 
 #[test]
-fn a_token_issued_under_another_whose_answer_is_lost_is_there_once_or_not_at_all() {
+fn issuing_under_a_token_with_a_lost_answer_stores_one_token_or_none() {
     for lost in LOST_INSERTS {
         let (store, bench) = faulty();
         let parent = bench.issue("alice");
@@ -366,7 +366,7 @@ fn a_token_issued_under_another_whose_answer_is_lost_is_there_once_or_not_at_all
 }
 
 #[test]
-fn a_change_whose_answer_is_lost_is_made_or_said_to_be_unknown() {
+fn a_change_with_a_lost_answer_is_made_or_reported_as_unknown() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");
     let tokens = &bench.tokens;
@@ -395,7 +395,7 @@ fn a_change_whose_answer_is_lost_is_made_or_said_to_be_unknown() {
 }
 
 #[test]
-fn a_successor_is_not_replaced_where_the_uses_of_this_process_can_not_be_written() {
+fn a_successor_is_not_replaced_if_pending_uses_can_not_be_written() {
     let (store, bench) = faulty();
     let old = bench.issue("alice");
     let new = rotate(&bench, &old, 100).unwrap();
@@ -407,7 +407,7 @@ fn a_successor_is_not_replaced_where_the_uses_of_this_process_can_not_be_written
 }
 
 #[test]
-fn a_reuse_is_denied_and_reported_where_the_family_can_not_be_ended_and_ends_it_the_next_time() {
+fn a_reuse_is_denied_and_reported_if_revoking_the_family_fails_and_revokes_it_the_next_time() {
     let store = Faulty::default();
     let bench = bench_over(store.clone(), policy().with_reuse(Reuse::RevokeFamily));
     let old = bench.issue("alice");
@@ -425,7 +425,7 @@ fn a_reuse_is_denied_and_reported_where_the_family_can_not_be_ended_and_ends_it_
 }
 
 #[test]
-fn a_report_of_a_leak_that_failed_in_the_middle_can_be_made_again() {
+fn a_leak_report_that_failed_half_way_can_be_repeated() {
     let (store, bench) = faulty();
     let (one, other) = (bench.issue("alice"), bench.issue("alice"));
     let text = format!("{} {}", one.expose_secret(), other.expose_secret());
@@ -446,7 +446,7 @@ fn a_report_of_a_leak_that_failed_in_the_middle_can_be_made_again() {
 }
 
 #[test]
-fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_again() {
+fn a_reseal_that_failed_half_way_reports_what_it_moved_and_can_go_on() {
     for trusting in [false, true] {
         let store = Faulty::default();
         let no_limit = policy().with_no_limit_per_owner();
@@ -486,7 +486,7 @@ fn a_reseal_that_failed_in_the_middle_says_what_it_moved_and_goes_on_when_asked_
 }
 
 #[test]
-fn rows_trusted_by_a_call_that_was_given_up_are_named() {
+fn rows_trusted_by_a_dropped_call_are_named() {
     let store = Faulty::default();
     let before = bench_with_ring(store.clone(), two_keys(), policy());
     let issued = [before.issue("alice"), before.issue("alice")];
@@ -509,7 +509,7 @@ fn rows_trusted_by_a_call_that_was_given_up_are_named() {
 }
 
 #[test]
-fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
+fn a_revocation_with_a_lost_answer_can_be_repeated() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");
     store.script(&[Fault::None, Fault::DoneUnknown]);
@@ -524,7 +524,7 @@ fn a_revocation_whose_answer_was_lost_can_be_asked_again() {
 /// A caller who asks again learns only that nothing is left to do. So the events must tell it: a
 /// restored backup is brought up to date from them.
 #[test]
-fn a_change_that_nobody_heard_the_answer_of_is_told() {
+fn a_change_sends_its_event_even_if_its_answer_is_lost() {
     type Act = for<'b> fn(&'b Bench<Faulty>, TokenId) -> Pin<Box<dyn Future<Output = bool> + 'b>>;
     // The number is how often the store is called before the change.
     let acts: [(&str, usize, Act); 8] = [
@@ -588,7 +588,7 @@ fn a_change_that_nobody_heard_the_answer_of_is_told() {
 }
 
 #[test]
-fn a_deletion_that_failed_in_the_middle_tells_what_it_deleted() {
+fn a_deletion_that_failed_half_way_sends_an_event_for_what_it_deleted() {
     let store = Faulty::default();
     let bench = bench_over(store.clone(), policy().with_no_limit_per_owner());
     for _ in 0..1001 {
@@ -609,7 +609,7 @@ fn a_deletion_that_failed_in_the_middle_tells_what_it_deleted() {
 }
 
 #[test]
-fn a_store_that_stalls_leaves_nothing_behind_when_the_caller_gives_up() {
+fn a_stalled_call_that_is_dropped_leaves_nothing_behind() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");
     store.script(&[Fault::Stalls]);
@@ -623,7 +623,7 @@ fn a_store_that_stalls_leaves_nothing_behind_when_the_caller_gives_up() {
 }
 
 #[test]
-fn a_flush_that_failed_is_heard_of_keeps_the_uses_and_fails_no_login() {
+fn a_failed_flush_sends_an_event_keeps_the_uses_and_fails_no_login() {
     let (store, bench) = faulty();
     let issued = bench.issue("alice");
     bench.assert_good(issued.expose_secret());
@@ -656,7 +656,7 @@ fn text_that_is_no_token_never_reaches_the_store() {
 }
 
 #[test]
-fn a_reseal_whose_answer_was_lost_looks_and_goes_on() {
+fn a_reseal_with_a_lost_answer_looks_at_the_rows_and_goes_on() {
     let store = Faulty::default();
     let issued = bench_with_ring(store.clone(), two_keys(), policy()).issue("alice");
     let after = bench_with_ring(store.clone(), two_keys_turned(), policy());

@@ -70,7 +70,7 @@ impl Reply {
 }
 
 #[tokio::test]
-async fn a_token_makes_no_token_and_a_password_does() {
+async fn a_password_makes_a_token_and_a_token_does_not() {
     let client = Client::new().await;
     let token = client.token().await;
     client.send("POST /tokens", &token, "", b"").await.is(403);
@@ -80,7 +80,7 @@ async fn a_token_makes_no_token_and_a_password_does() {
 }
 
 #[tokio::test]
-async fn a_token_that_reads_does_not_write_and_copies_nothing() {
+async fn a_token_for_reading_can_not_write_or_copy() {
     let client = Client::new().await;
     let token = client.token().await;
     client.send("PUT /a", PASSWORD, "", b"text").await.is(201);
@@ -95,7 +95,7 @@ async fn a_token_that_reads_does_not_write_and_copies_nothing() {
 }
 
 #[tokio::test]
-async fn a_page_is_asked_for_basic_and_a_script_for_nothing() {
+async fn a_401_challenges_a_page_by_basic_and_a_script_not_at_all() {
     let client = Client::new().await;
     let page = client.send("GET /a", "", "Sec-Fetch-Mode: navigate\r\n", b"").await;
     page.is(401);

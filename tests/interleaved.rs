@@ -23,7 +23,7 @@ fn a_list_shows_a_use_that_is_written_while_the_rows_are_read() {
 }
 
 #[test]
-fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
+fn find_shows_a_use_that_is_written_while_the_row_is_read() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
@@ -35,7 +35,7 @@ fn a_look_at_one_token_shows_a_use_that_is_written_meanwhile() {
 }
 
 #[test]
-fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
+fn a_token_is_not_idle_if_its_use_is_written_while_the_row_is_read() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
     let _upkeep = bench.tokens.upkeep();
@@ -57,7 +57,7 @@ fn a_token_in_use_is_not_idle_where_its_use_is_written_meanwhile() {
 }
 
 #[test]
-fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
+fn one_of_two_rotations_around_a_tick_of_the_clock_succeeds() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let old = bench.issue("alice");
@@ -76,7 +76,7 @@ fn of_two_rotations_around_a_tick_of_the_clock_one_succeeds() {
 }
 
 #[test]
-fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
+fn nothing_is_issued_under_a_token_that_is_rotated_a_tick_later() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let tokens = &bench.tokens;
@@ -93,7 +93,7 @@ fn nothing_is_issued_under_a_token_that_a_tick_ago_was_good() {
 }
 
 #[test]
-fn a_list_tells_the_status_of_a_token_that_is_younger_than_the_call() {
+fn a_list_shows_the_status_of_a_token_made_during_the_call() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let (same, clock) = (bench.tokens.clone(), bench.clock.clone());

@@ -37,13 +37,13 @@ fn an_issued_token_authenticates_as_its_owner_with_its_access() {
 }
 
 #[test]
-fn a_token_is_at_most_a_year_old_unless_it_asks_otherwise() {
+fn a_token_lives_for_a_year_unless_another_end_is_asked_for() {
     let bench = bench(policy());
     assert_eq!(bench.issue("alice").view().expires(), Expires::At(at(365 * 86_400)));
 }
 
 #[test]
-fn what_an_operator_issues_says_so() {
+fn a_token_issued_by_an_operator_names_the_operator() {
     let bench = bench(policy());
     let new = NewToken::new("alice", "Set up for you", Access::full())
         .issued_by(&operator("support: Bob"));
@@ -228,7 +228,7 @@ fn a_clock_that_runs_far_backwards_is_a_failure_and_not_a_denial() {
 }
 
 #[test]
-fn text_without_our_form_is_not_ours_and_text_with_it_is_denied() {
+fn a_text_without_our_form_is_not_ours_and_one_with_it_is_denied() {
     let bench = bench(policy());
     let not_ours = |text: &str| {
         matches!(bench.tokens.block_on(bench.tokens.authenticate(text)), Err(AuthError::NotOurs(_)))
@@ -435,7 +435,7 @@ fn all_tokens_of_an_owner_end_in_one_act_and_one_event() {
 }
 
 #[test]
-fn tokens_unused_since_a_date_are_those_that_no_process_has_used() {
+fn tokens_unused_since_a_date_exclude_those_with_pending_uses() {
     let bench = bench(policy());
     let tokens = &bench.tokens;
     let (unused, used) = (bench.issue("alice"), bench.issue("alice"));
@@ -473,7 +473,7 @@ fn a_forgotten_token_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_owner_with_more_tokens_than_one_batch_is_forgotten_wholly() {
+fn an_owner_with_more_tokens_than_one_batch_is_forgotten_completely() {
     let bench = bench(policy().with_no_limit_per_owner());
     (0..2500).for_each(|_| drop(bench.issue("alice")));
     assert_eq!(
@@ -593,7 +593,7 @@ fn futures_ready<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
+fn a_use_is_recorded_once_per_interval_even_by_clones_and_after_a_flush() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     let clone = bench.tokens.clone();
@@ -610,7 +610,7 @@ fn a_use_is_noted_once_per_interval_also_by_clones_and_after_a_flush() {
 }
 
 #[test]
-fn a_denied_token_has_no_use() {
+fn a_denied_token_records_no_use() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     bench
@@ -651,7 +651,7 @@ fn an_idle_token_is_denied_and_a_used_one_is_not() {
 }
 
 #[test]
-fn addresses_and_clients_are_kept_where_the_policy_says_so_only() {
+fn addresses_and_clients_are_kept_only_if_the_policy_says_so() {
     let address: IpAddr = "192.0.2.7".parse().unwrap();
     for (policy, kept) in [(policy(), None), (policy().with_recorded_origin(), Some(address))] {
         let bench = bench(policy);

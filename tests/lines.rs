@@ -64,7 +64,7 @@ fn all_rows(store: &MemoryStore) -> Vec<Row> {
 }
 
 #[test]
-fn to_revoke_any_token_of_a_line_ends_all_of_it_and_what_was_issued_under_it() {
+fn revoking_any_token_of_a_line_revokes_all_of_it_and_what_was_issued_under_it() {
     for pick in [|line: &Line| line.old.id(), |line: &Line| line.current.id()] {
         let line = line();
         let other = line.bench.issue("alice");
@@ -82,7 +82,7 @@ fn to_revoke_any_token_of_a_line_ends_all_of_it_and_what_was_issued_under_it() {
 }
 
 #[test]
-fn to_revoke_a_token_that_was_issued_under_a_line_spares_the_line() {
+fn revoking_a_token_that_was_issued_under_a_line_spares_the_line() {
     let line = line();
     let id = line.derived.id();
     assert_eq!(ready(line.tokens().revoke(ops(), id, Reason::REQUESTED)).unwrap(), 1);
@@ -92,7 +92,7 @@ fn to_revoke_a_token_that_was_issued_under_a_line_spares_the_line() {
 }
 
 #[test]
-fn to_forget_any_token_of_a_line_erases_all_of_it() {
+fn forgetting_any_token_of_a_line_forgets_all_of_it() {
     for pick in [|line: &Line| line.old.id(), |line: &Line| line.current.id()] {
         let line = line();
         assert_eq!(ready(line.tokens().forget(owner("alice"), pick(&line))).unwrap(), 2);
@@ -105,7 +105,7 @@ fn to_forget_any_token_of_a_line_erases_all_of_it() {
 }
 
 #[test]
-fn revoke_matching_ends_exactly_what_matches_and_can_spare_a_line() {
+fn revoke_matching_revokes_exactly_what_matches_and_can_spare_a_line() {
     let line = line();
     let revoke =
         |filter: &Filter| ready(line.tokens().revoke_matching(ops(), filter, Reason::REQUESTED));
@@ -121,7 +121,7 @@ fn revoke_matching_ends_exactly_what_matches_and_can_spare_a_line() {
 }
 
 #[test]
-fn a_damaged_row_is_revoked_with_its_line_and_without_an_owner_by_operators_only() {
+fn a_damaged_row_is_revoked_with_its_line_but_without_an_owner_only_by_operators() {
     let line = line();
     let id = line.current.id();
     let revoke = |by| ready(line.tokens().revoke(by, id, Reason::REQUESTED));
@@ -171,7 +171,7 @@ fn a_token_whose_overlap_was_ended_is_still_reported_as_reused() {
 }
 
 #[test]
-fn what_is_taken_away_must_not_live_on_in_an_overlap() {
+fn taking_access_or_time_away_is_refused_during_an_overlap() {
     let read = || Access::scopes(["files:read"]).unwrap();
     let line = line();
     let tokens = line.tokens();
@@ -193,7 +193,7 @@ fn what_is_taken_away_must_not_live_on_in_an_overlap() {
 }
 
 #[test]
-fn narrowing_after_the_overlap_was_ended_leaves_no_way_in() {
+fn narrowing_after_the_overlap_was_ended_leaves_no_old_access() {
     let line = line();
     let id = line.current.id();
     ready(line.tokens().end_overlap(ops(), id)).unwrap();
@@ -203,7 +203,7 @@ fn narrowing_after_the_overlap_was_ended_leaves_no_way_in() {
 }
 
 #[test]
-fn a_superseded_token_names_the_current_one_and_is_not_changed() {
+fn changing_a_superseded_token_names_the_current_one() {
     let line = line();
     let tokens = line.tokens();
     let newest = ready(tokens.rotate(ops(), line.current.id(), with_overlap(10))).unwrap();
@@ -230,7 +230,7 @@ fn a_superseded_token_names_the_current_one_and_is_not_changed() {
 }
 
 #[test]
-fn less_access_means_no_overlap() {
+fn a_rotation_to_less_access_has_no_overlap() {
     let read = || Access::scopes(["files:read"]).unwrap();
     let bench = bench(policy().with_overlap(secs(500)).unwrap());
     let token = bench.issue("alice");
@@ -276,7 +276,7 @@ fn a_rotation_that_is_refused_ends_no_overlap() {
 }
 
 #[test]
-fn a_tampered_superseded_row_stands_in_nobodys_way() {
+fn a_tampered_superseded_row_blocks_no_change() {
     let line = line();
     let store = line.tokens().store();
     store.change(line.old.id(), |parts| parts.expires = Expires::At(at(1_000_000)));

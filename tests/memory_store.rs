@@ -62,7 +62,7 @@ fn listed_of_alice(store: &MemoryStore) -> Vec<RecordParts> {
 
 /// Walking the whole line for each of its rows would be 900 million steps.
 #[test]
-fn a_line_of_thirty_thousand_rotations_is_kept_for_its_last_and_then_deleted() {
+fn a_line_of_30000_rotations_is_kept_while_its_last_token_lives_and_then_purged() {
     const ROWS: u64 = 30_000;
     let store = MemoryStore::new();
     for number in 1..ROWS {

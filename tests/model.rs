@@ -36,18 +36,18 @@ use support::postgres::{Blocked, RUNTIME, Server};
 use support::rows::operator;
 
 #[test]
-fn the_engine_on_memory_does_as_the_model() {
+fn the_engine_on_memory_agrees_with_the_model() {
     let seen = run_sequences(10_000, MemoryStore::new);
     assert_nothing_is_left_out(&seen);
 }
 
 #[test]
-fn the_engine_on_sqlite_does_as_the_model() {
+fn the_engine_on_sqlite_agrees_with_the_model() {
     run_sequences(500, || SqliteStore::in_memory().unwrap());
 }
 
 #[test]
-fn the_engine_on_postgres_does_as_the_model() {
+fn the_engine_on_postgres_agrees_with_the_model() {
     let Some(server) = Server::shared() else { return };
     let database = RUNTIME.block_on(server.database());
     run_sequences(60, || Blocked(RUNTIME.block_on(database.store_in_new_tables())));

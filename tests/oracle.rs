@@ -103,7 +103,7 @@ fn revoke(bench: &Bench<Outside>, id: TokenId) {
 }
 
 #[test]
-fn each_operation_is_done_on_a_row_that_nobody_changed() {
+fn each_operation_succeeds_on_an_untampered_row() {
     for (name, operation) in OPERATIONS {
         let (store, bench, _, caller) = token();
         let before = store.rows();
@@ -113,7 +113,7 @@ fn each_operation_is_done_on_a_row_that_nobody_changed() {
 }
 
 #[test]
-fn no_operation_blesses_a_changed_field() {
+fn no_operation_seals_a_tampered_field() {
     for (name, operation) in OPERATIONS {
         for (what, tamper) in TAMPERINGS {
             let (store, bench, issued, caller) = token();
@@ -131,7 +131,7 @@ fn no_operation_blesses_a_changed_field() {
 }
 
 #[test]
-fn an_owner_of_his_own_making_changes_nothing_either() {
+fn no_operation_seals_a_row_with_a_forged_owner() {
     let (store, bench, issued, _) = token();
     let root = owner("root");
     store.change(issued.id(), |parts| parts.owner = root.clone());
@@ -208,7 +208,7 @@ fn no_operation_brings_a_revoked_token_back() {
 }
 
 #[test]
-fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
+fn what_is_written_over_a_row_between_read_and_write_is_not_sealed() {
     for (name, operation) in OPERATIONS {
         for (what, tamper) in TAMPERINGS {
             let (store, bench, issued, caller) = token();
@@ -237,7 +237,7 @@ fn what_is_written_over_a_row_between_look_and_write_is_not_blessed() {
 }
 
 #[test]
-fn a_revocation_between_look_and_write_stands() {
+fn a_revocation_between_read_and_write_stands() {
     for (name, operation) in OPERATIONS {
         let (store, bench, issued, caller) = token();
         let (behind, id) = (bench.tokens.clone(), issued.id());
@@ -255,7 +255,7 @@ fn a_revocation_between_look_and_write_stands() {
 // -- a second rotation reads two rows
 
 #[test]
-fn a_second_rotation_blesses_neither_the_old_token_nor_its_successor() {
+fn a_second_rotation_seals_no_tampered_row_of_old_token_or_successor() {
     for (what, tamper) in TAMPERINGS {
         for tampered_is_old in [true, false] {
             let (store, bench, old, _) = token();
@@ -298,7 +298,7 @@ fn a_second_rotation_brings_no_revoked_successor_back() {
 }
 
 #[test]
-fn a_successor_of_somebody_elses_making_is_not_taken_over() {
+fn a_forged_successor_is_not_accepted() {
     let (store, bench, old, _) = token();
     let tokens = &bench.tokens;
     let again =
@@ -314,7 +314,7 @@ fn a_successor_of_somebody_elses_making_is_not_taken_over() {
 // -- reseal
 
 #[test]
-fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
+fn a_reseal_without_proof_trusts_only_the_rows_under_the_lost_key() {
     let store = Outside::new();
     let before = bench_with_ring(store.clone(), two_keys(), policy());
     let (of_lost, other) = (before.issue("alice"), before.issue("bob"));
@@ -339,7 +339,7 @@ fn a_reseal_under_a_lost_key_trusts_just_the_rows_under_it_once() {
 }
 
 #[test]
-fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
+fn a_reseal_without_proof_brings_no_revoked_token_back() {
     let (store, bench, issued, _) = token();
     revoke(&bench, issued.id());
     let after = bench_with_ring(store.clone(), third_key_and(OTHER_KEYS), policy());
@@ -359,7 +359,7 @@ fn a_reseal_under_a_lost_key_brings_no_revoked_token_back() {
 }
 
 #[test]
-fn only_a_key_that_the_ring_lacks_is_lost() {
+fn only_a_key_missing_from_the_ring_counts_as_lost() {
     let (store, bench, issued, _) = token();
     store.change(issued.id(), |parts| parts.expires = Expires::Never);
     for number in [1, 2] {

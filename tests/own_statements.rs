@@ -65,7 +65,7 @@ fn read<'r>(cells: &[Cell<'r>]) -> RowColumns<'r> {
 }
 
 #[test]
-fn columns_that_are_read_by_place_are_those_that_were_written() {
+fn columns_read_by_place_equal_those_written() {
     let mut chance = Chance(1);
     for n in 0..200 {
         let record = TokenRecord::from_parts(chance.parts(id(n)));
@@ -89,14 +89,14 @@ fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
 }
 
 #[test]
-fn what_a_driver_says_of_a_column_is_the_answer() {
+fn a_drivers_error_about_a_column_is_returned() {
     let nothing = |at: usize| if at == 14 { Err("column 14") } else { Ok(None) };
     let answer = RowColumns::read(nothing, |_| Ok(None), |_| Ok(None));
     assert_eq!(answer.map(|columns| columns.id), Err("column 14"));
 }
 
 #[test]
-fn each_fact_is_the_filters_and_null_where_it_is_not_asked_for() {
+fn each_fact_of_a_filter_has_its_column_and_is_null_if_unset() {
     let mut chance = Chance(2);
     for _ in 0..500 {
         let f = chance.filter();

@@ -33,7 +33,7 @@ use app_tokens::{Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority}
 use support::postgres::{RUNTIME, Server};
 
 #[test]
-fn a_token_goes_through_a_real_database() {
+fn a_token_lives_its_life_in_a_real_database() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store: PostgresStore = database.store().await;

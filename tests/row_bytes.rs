@@ -56,7 +56,7 @@ fn a_damaged_row_comes_back_with_its_standing_facts() {
 }
 
 #[test]
-fn a_cut_row_is_damaged_and_keeps_the_head_that_is_left() {
+fn a_row_cut_short_is_damaged_and_keeps_what_is_left_of_its_head() {
     for (row, bytes) in rows() {
         let head = Row::damaged(row.standing_facts()).to_bytes().len();
         for length in 0..bytes.len() {
@@ -72,7 +72,7 @@ fn a_cut_row_is_damaged_and_keeps_the_head_that_is_left() {
 }
 
 #[test]
-fn no_changed_byte_makes_another_standing_fact_of_a_whole_row() {
+fn no_changed_byte_changes_a_standing_fact_of_a_whole_row() {
     for (row, bytes) in rows() {
         for at in 1..bytes.len() {
             for change in [0x01, 0x80, 0xff] {
@@ -96,7 +96,7 @@ fn a_row_under_another_id_is_damaged() {
 }
 
 #[test]
-fn where_head_and_body_disagree_about_a_revocation_the_row_is_revoked() {
+fn a_row_is_revoked_if_head_or_body_says_so() {
     let unrevoked = parts(1);
     let revoked = RecordParts { revocation: Some(revocation()), seal: None, ..parts(1) };
     let head = |parts: &RecordParts| Row::damaged(row(parts.clone()).standing_facts()).to_bytes();
@@ -115,7 +115,7 @@ fn where_head_and_body_disagree_about_a_revocation_the_row_is_revoked() {
 }
 
 #[test]
-fn a_newer_form_is_a_failure_and_no_damage() {
+fn bytes_of_a_newer_version_are_a_failure_and_not_damage() {
     let (row, bytes) = rows().next().unwrap();
     for version in 2..=255 {
         let newer = [&[version], &bytes[1..]].concat();

@@ -36,7 +36,7 @@ fn is_refused<T: DeserializeOwned>(shape: Value, why: &str) {
 }
 
 #[test]
-fn ids_times_and_words() {
+fn ids_times_and_words_have_one_written_form() {
     is_written(&TokenId::MAX, json!("zzzzzzzzzz"));
     is_refused::<TokenId>(json!("zzzzzzzzz"), "ten characters");
     is_refused::<TokenId>(json!(7), "a token id");
@@ -88,7 +88,7 @@ fn access_that_is_missing_is_an_error_and_not_everything() {
 }
 
 #[test]
-fn a_list_that_is_too_long_is_refused_where_it_is_too_long() {
+fn a_list_that_is_too_long_is_refused_at_its_first_extra_item() {
     let names = |count| (0..count).map(|n| format!("s{n}")).collect::<Vec<_>>();
     let read: Selection<Scope> = serde_json::from_value(json!(names(256))).unwrap();
     assert!(matches!(read, Selection::Only(scopes) if scopes.len() == 256));
@@ -99,7 +99,7 @@ fn a_list_that_is_too_long_is_refused_where_it_is_too_long() {
 }
 
 #[test]
-fn attributes_are_a_map_that_is_checked() {
+fn attributes_are_read_as_a_map_and_checked() {
     let attributes = Attributes::new().with("device", "NAS").unwrap().with("a", "b").unwrap();
     is_written(&attributes, json!({"a": "b", "device": "NAS"}));
     is_written(&Attributes::new(), json!({}));
@@ -164,7 +164,7 @@ async fn a_view_has_every_fact_and_no_digest() {
 }
 
 #[test]
-fn a_client_that_is_read_is_cleaned() {
+fn a_client_name_is_cleaned_when_it_is_read_back() {
     let shape =
         json!({"at": "2026-03-01T12:00:00Z", "address": "192.0.2.7", "client": "a\u{1b}[2Jb"});
     let read: app_tokens::record::LastUse = serde_json::from_value(shape).unwrap();
@@ -185,7 +185,7 @@ async fn a_report_is_a_map() {
 }
 
 #[test]
-fn a_policy_is_read_through_its_checks() {
+fn a_policy_is_checked_when_it_is_read() {
     let read = |shape| serde_json::from_value::<Policy>(shape).unwrap();
     assert_eq!(read(json!({"prefix": "acme"})), Policy::new("acme").unwrap());
     let built = Policy::new("brand").unwrap().with_realm("acme").unwrap();

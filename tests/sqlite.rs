@@ -95,7 +95,7 @@ fn dropping_the_last_clone_closes_the_file() {
 }
 
 #[test]
-fn a_store_that_is_dropped_has_no_file_open_whatever_idle_threads_read_by_it() {
+fn a_dropped_store_closes_its_files_even_on_idle_threads_that_read() {
     let file = File::new();
     let log = file.directory.path().join("app.db-wal");
     let store = file.open();
@@ -129,7 +129,7 @@ fn open_files(file: &File) -> usize {
 }
 
 #[test]
-fn a_store_beside_others_on_one_thread_reads_its_own_file() {
+fn each_of_several_stores_on_one_thread_reads_its_own_file() {
     let files = [(); 3].map(|()| File::new());
     let stores = files.each_ref().map(File::open);
     for (number, store) in stores.iter().enumerate() {
@@ -146,7 +146,7 @@ fn a_store_beside_others_on_one_thread_reads_its_own_file() {
 }
 
 #[test]
-fn reading_waits_for_no_writer() {
+fn a_read_waits_for_no_writer() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -233,7 +233,7 @@ fn each_table_has_a_version_of_its_own() {
 }
 
 #[test]
-fn a_store_in_a_table_of_another_name_leaves_somebody_elses_app_tokens_alone() {
+fn a_store_in_a_table_of_another_name_leaves_a_foreign_table_app_tokens_alone() {
     let file = File::new();
     let theirs = "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT); \
                   INSERT INTO app_tokens VALUES (1, 'x')";
@@ -251,7 +251,7 @@ fn a_store_in_a_table_of_another_name_leaves_somebody_elses_app_tokens_alone() {
 }
 
 #[test]
-fn a_name_that_can_be_no_table_of_ours_is_refused_and_leaves_nothing() {
+fn a_name_that_no_table_of_ours_can_have_is_refused_and_makes_nothing() {
     let file = File::new();
     let error = in_table(&file, "main.tokens").unwrap_err();
     assert!(matches!(error, SqliteStoreError::HasSchema(_)), "{error}");
@@ -411,7 +411,7 @@ fn a_damaged_row_is_revoked_and_purged_with_the_others() {
 }
 
 #[test]
-fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+fn a_row_with_an_invalid_id_hides_no_other_and_is_revoked() {
     let file = File::new();
     let (store, raw) = (file.open(), file.raw());
     raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
@@ -432,7 +432,7 @@ by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 /// Without an owner, a list is built in one way if an index gives few rows, and in another if it
 /// gives many.
 #[test]
-fn a_list_among_many_rows_is_the_list_by_the_reference() {
+fn a_list_among_many_rows_equals_the_list_by_the_reference() {
     let (memory, sqlite) = (MemoryStore::new(), SqliteStore::in_memory().unwrap());
     let mut chance = Chance(7);
     for number in 0..5000 {
@@ -479,7 +479,7 @@ fn a_list_among_many_rows_is_the_list_by_the_reference() {
 
 /// To the engine, a batch that is not full means that nothing is left.
 #[test]
-fn a_row_that_is_dead_in_three_ways_fills_one_place_of_a_batch() {
+fn a_row_that_is_dead_for_three_reasons_counts_once_in_a_batch() {
     let store = SqliteStore::in_memory().unwrap();
     insert(&store, RecordParts { revocation: Some(revocation()), ..parts(0) });
     (1..3).for_each(|expired| insert(&store, parts(expired)));
@@ -596,7 +596,7 @@ fn four_processes_keep_the_limit() {
 const ROTATED: u64 = 100;
 
 #[test]
-fn of_rotations_by_four_processes_one_succeeds() {
+fn one_of_the_rotations_by_four_processes_succeeds() {
     if let Some((number, store)) = as_child() {
         for old in 0..ROTATED {
             let successor = 1000 * (number + 1) + old;
@@ -610,7 +610,7 @@ fn of_rotations_by_four_processes_one_succeeds() {
     let file = File::new();
     let store = file.open();
     (0..ROTATED).for_each(|old| insert(&store, parts(old)));
-    let said = in_four_processes("of_rotations_by_four_processes_one_succeeds", &file);
+    let said = in_four_processes("one_of_the_rotations_by_four_processes_succeeds", &file);
     let mut done: Vec<&str> = said.lines().filter(|line| line.starts_with("done ")).collect();
     done.sort_unstable();
     assert_eq!(done.len() as u64, ROTATED);
@@ -666,7 +666,7 @@ fn nothing_escapes_a_revocation_by_another_process() {
 }
 
 #[test]
-fn a_future_that_is_dropped_after_its_first_poll_is_done_nevertheless() {
+fn a_change_dropped_after_its_first_poll_is_still_done() {
     let file = File::new();
     let store = file.open();
     let creation = creation(parts(1));

@@ -39,7 +39,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
+fn a_foreign_table_is_refused_and_left_alone() {
     for theirs in [
         "CREATE TABLE app_tokens (id INTEGER PRIMARY KEY, token TEXT)",
         "CREATE TABLE App_Tokens (id INTEGER PRIMARY KEY, token TEXT)",
@@ -61,7 +61,7 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
 }
 
 #[test]
-fn what_is_no_database_is_refused_and_left_alone() {
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let file = File::new();
     let text = "nothing but text ".repeat(100);
     fs::write(file.path(), &text).unwrap();
@@ -94,7 +94,7 @@ fn a_path_is_a_path_and_not_a_uri() {
 
 #[test]
 #[cfg(unix)]
-fn a_new_file_is_for_its_owner_only_also_at_the_end_of_a_link() {
+fn a_new_file_has_mode_0600_even_behind_a_link() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let directory = tempfile::tempdir().unwrap();
     let [new, target, link] = ["new.db", "target.db", "link.db"].map(|n| directory.path().join(n));
@@ -134,7 +134,7 @@ fn skip(why: &str) {
 
 #[test]
 #[cfg(unix)]
-fn a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later() {
+fn a_file_or_directory_without_write_access_is_refused_until_it_has_it() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     use std::os::unix::process::CommandExt as _;
     const NOBODY: u32 = 65534;
@@ -165,7 +165,7 @@ fn a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later()
     let place = file.directory.path().join("of-nobody");
     fs::create_dir(&place).unwrap();
     let path = place.join("app.db");
-    let name = "a_file_or_directory_that_can_not_be_written_is_refused_and_used_again_later";
+    let name = "a_file_or_directory_without_write_access_is_refused_until_it_has_it";
     let mut child = as_child(&program, name, path.to_str().unwrap());
     // Root may write everything, so the child runs as another user.
     if fs::metadata(&place).unwrap().uid() == 0 {
@@ -205,7 +205,7 @@ fn assert_sound(path: &Path) {
 /// disk looks the same.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more() {
+fn a_full_disk_makes_a_change_unknown_and_the_store_goes_on_once_there_is_space() {
     if let Some(path) = part() {
         let path = PathBuf::from(path);
         let store = SqliteStore::open(&path).unwrap();
@@ -248,7 +248,7 @@ fn a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes
         return skip("there is no program prlimit");
     }
     let file = File::new();
-    let name = "a_disk_that_takes_no_more_is_unknown_then_and_the_store_goes_on_when_it_takes_more";
+    let name = "a_full_disk_makes_a_change_unknown_and_the_store_goes_on_once_there_is_space";
     // Otherwise the kernel's signal would end the process.
     let output = Command::new("sh")
         .args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\" --nocapture"])
@@ -270,7 +270,7 @@ fn limit_file_size(limit: &str) {
 }
 
 #[test]
-fn a_lock_held_for_long_is_not_done_and_keeps_nobody_from_reading_or_opening() {
+fn a_lock_held_for_long_makes_changes_not_done_but_blocks_no_read_or_open() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -293,7 +293,7 @@ fn a_lock_held_for_long_is_not_done_and_keeps_nobody_from_reading_or_opening() {
 }
 
 #[test]
-fn a_new_file_that_somebody_else_has_locked_is_refused_by_that_reason() {
+fn a_new_file_that_is_locked_is_refused_with_that_reason() {
     let file = File::new();
     let other = file.raw();
     other
@@ -325,7 +325,7 @@ fn assert_moved(store: &SqliteStore) {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_was_moved_while_open_is_not_written_and_is_used_again_when_it_is_back() {
+fn a_file_moved_while_open_is_not_written_until_it_is_back() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -367,7 +367,7 @@ fn a_file_that_was_replaced_while_open_is_not_read_or_written() {
 
 #[test]
 #[cfg(unix)]
-fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
+fn a_deleted_file_is_noticed_by_callers_that_only_read() {
     let file = File::new();
     let store = file.open();
     insert(&store, parts(1));
@@ -382,7 +382,7 @@ fn a_file_that_was_deleted_is_noticed_by_those_who_only_read() {
 }
 
 #[test]
-fn a_copy_without_its_log_is_an_older_state_and_sound() {
+fn a_copied_file_without_its_log_is_an_older_but_sound_state() {
     let (file, copy) = (File::new(), File::new());
     insert(&file.open(), parts(1));
     let store = file.open();

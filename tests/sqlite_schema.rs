@@ -51,7 +51,7 @@ fn a_trigger_that_undoes_revocations_brings_no_token_back() {
 }
 
 #[test]
-fn a_trigger_on_any_of_the_tables_is_refused_in_whatever_case_it_is_written() {
+fn a_trigger_on_any_table_is_refused_in_any_letter_case() {
     for table in ["app_tokens", "APP_TOKENS", "App_Tokens_Keys", "app_tokens_schema"] {
         let file = File::new();
         drop(file.open());
@@ -90,7 +90,7 @@ fn a_view_or_a_virtual_table_in_the_place_of_a_table_is_refused() {
 }
 
 #[test]
-fn a_trigger_that_the_host_names_runs_and_one_on_another_table_is_nobodys_business() {
+fn a_trigger_that_the_host_named_runs_and_one_on_another_table_is_ignored() {
     let file = File::new();
     drop(file.open());
     file.raw()
@@ -113,7 +113,7 @@ fn a_trigger_that_the_host_names_runs_and_one_on_another_table_is_nobodys_busine
 }
 
 #[test]
-fn what_was_altered_is_diagnosed() {
+fn altered_tables_are_diagnosed() {
     let file = File::new();
     let store = file.open();
     assert!(wait(store.diagnose()).unwrap().is_empty());
@@ -164,7 +164,7 @@ fn a_key_is_in_use_from_the_first_row_to_the_purge_after_the_last() {
 
 /// Another process deletes a key between two rows that this one seals under it.
 #[test]
-fn a_key_comes_back_with_the_next_row_whoever_took_it_out() {
+fn a_key_deleted_by_another_process_comes_back_with_the_next_row() {
     let file = File::new();
     let (here, there) = (file.open(), file.open());
     (1..4).for_each(|key| insert(&here, sealed_under(u64::from(key), key)));

@@ -78,7 +78,7 @@ fn a_token_issued_in_a_transaction_is_good_when_it_is_committed_and_not_before()
 }
 
 #[test]
-fn what_is_not_committed_leaves_nothing() {
+fn changes_that_are_not_committed_leave_nothing() {
     let (_file, store, mut host) = file_of_a_host();
     insert(&store, parts(1));
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
@@ -113,7 +113,7 @@ fn a_revocation_in_a_transaction_ends_the_token_with_the_hosts_own_change() {
 }
 
 #[test]
-fn within_a_transaction_of_the_hosts_own_the_outer_one_decides() {
+fn the_hosts_outer_transaction_decides() {
     for (inner, outer, kept) in [(true, "COMMIT", 1), (false, "COMMIT", 0), (true, "ROLLBACK", 0)] {
         let (_file, store, mut host) = file_of_a_host();
         host.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -157,7 +157,7 @@ fn a_call_that_fails_leaves_the_transaction_as_it_was_before() {
 }
 
 #[test]
-fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
+fn after_sqlite_rolled_everything_back_every_later_call_fails() {
     let (_file, store, mut host) = file_of_a_host();
     host.execute_batch(
         "CREATE TRIGGER full BEFORE INSERT ON app_tokens WHEN NEW.id = 2 \
@@ -181,7 +181,7 @@ fn where_sqlite_rolled_everything_back_no_later_call_is_made_by_itself() {
 }
 
 #[test]
-fn a_commit_that_can_not_be_made_is_rolled_back() {
+fn a_commit_that_fails_is_rolled_back() {
     let (_file, store, mut host) = file_of_a_host();
     host.execute_batch(
         "PRAGMA foreign_keys = ON; CREATE TABLE teams (id INTEGER PRIMARY KEY);
@@ -213,7 +213,7 @@ fn tables_that_are_missing_or_newer_are_refused_and_nothing_stays_open() {
 }
 
 #[test]
-fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
+fn tables_of_the_default_name_do_not_stand_in_for_another_name() {
     let (_file, _store, mut host) = file_of_a_host();
     let mut refusal = |table: &str| {
         let options = SqliteOptions::new().with_table(table.parse().unwrap());
@@ -227,7 +227,7 @@ fn the_tables_of_another_name_are_missing_where_those_of_the_first_are_there() {
 }
 
 #[test]
-fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
+fn a_file_locked_by_another_writer_is_refused_with_that_reason() {
     let (file, _store, mut host) = file_of_a_host();
     let other = file.raw();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -239,7 +239,7 @@ fn a_file_that_somebody_else_writes_to_is_refused_by_that_reason() {
 }
 
 #[test]
-fn tables_made_by_the_hosts_own_migration_are_a_stores() {
+fn a_store_accepts_tables_made_by_the_hosts_own_migration() {
     let file = File::new();
     for table in ["app_tokens", "tokens"] {
         let table: TableName = table.parse().unwrap();
@@ -272,7 +272,7 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
 
 /// The second part doesn't know what the first one revoked in the same transaction.
 #[test]
-fn a_revocation_by_another_part_of_the_transaction_hides_no_missing_key() {
+fn a_revocation_by_another_store_in_the_same_transaction_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
     let before = authority(store.clone());
     drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());

@@ -12,7 +12,7 @@ use common::outside::{Outside, TAMPERINGS};
 use common::*;
 
 #[test]
-fn a_row_that_was_not_changed_authenticates_from_outside() {
+fn an_untampered_row_from_outside_the_process_authenticates() {
     let bench = bench_over(Outside::new(), policy());
     bench.assert_good(bench.issue("alice").expose_secret());
 }
@@ -39,7 +39,7 @@ fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list()
 }
 
 #[test]
-fn the_digest_of_another_token_in_a_row_lets_nobody_in() {
+fn a_row_with_the_digest_of_another_token_lets_nobody_in() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let (hers, mallorys) = (bench.issue("alice"), bench.issue("mallory"));
@@ -50,7 +50,7 @@ fn the_digest_of_another_token_in_a_row_lets_nobody_in() {
 }
 
 #[test]
-fn a_row_inserted_with_a_self_made_digest_is_tampered() {
+fn a_row_inserted_with_a_forged_digest_is_tampered() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let model = store.parts(bench.issue("alice").id());
@@ -110,7 +110,7 @@ fn a_cleared_revocation_does_not_revive() {
 // What the seal doesn't promise, shown by tests.
 
 #[test]
-fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
+fn an_attacker_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy());
     let issued = bench.issue("alice");
@@ -123,7 +123,7 @@ fn he_can_bring_back_an_earlier_sealed_version_even_of_a_revoked_token() {
 }
 
 #[test]
-fn he_can_revoke_and_change_last_use_but_not_into_the_future() {
+fn an_attacker_can_revoke_and_change_last_use_but_not_into_the_future() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());
     let _upkeep = bench.tokens.upkeep();

@@ -70,7 +70,7 @@ impl Visit for Fields {
 }
 
 #[tokio::test]
-async fn a_tokens_life_is_told_without_its_secret() {
+async fn the_events_of_a_tokens_life_hold_no_secret() {
     let capture = Capture::default();
     let guard = capture.begin();
     let (ring, policy) = (KeyRing::ephemeral().unwrap(), Policy::new("acme").unwrap());

@@ -7,7 +7,7 @@ use app_tokens::{Access, ManageError, NewToken, Reason};
 use common::*;
 
 #[test]
-fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
+fn the_observer_hears_of_a_change_only_when_its_events_are_sent() {
     let store = MemoryStore::new();
     let bench = bench_over(store.clone(), policy());
     let old = bench.issue("alice");
@@ -30,7 +30,7 @@ fn nobody_hears_of_what_is_done_before_the_events_are_sent() {
 }
 
 #[test]
-fn nobody_hears_of_what_was_rolled_back() {
+fn the_observer_never_hears_of_what_was_rolled_back() {
     let bench = bench(policy());
     let within = bench.tokens.in_transaction(MemoryStore::new());
     let _issued =
@@ -44,7 +44,7 @@ fn nobody_hears_of_what_was_rolled_back() {
 }
 
 #[test]
-fn an_act_outside_is_told_at_once_while_a_transaction_is_open() {
+fn a_change_outside_an_open_transaction_sends_its_event_at_once() {
     let store = MemoryStore::new();
     let bench = bench_over(store.clone(), policy());
     let within = bench.tokens.in_transaction(store);
@@ -72,7 +72,7 @@ fn a_use_that_only_the_transaction_wrote_is_not_forgotten() {
 }
 
 #[test]
-fn rules_hold_inside_too() {
+fn limit_and_owner_rules_hold_inside_a_transaction() {
     let store = MemoryStore::new();
     let bench = bench_over(store.clone(), policy().with_max_per_owner(1).unwrap());
     let token = bench.issue("alice");

@@ -36,7 +36,7 @@ async fn pass(seconds: u64) {
 }
 
 #[test]
-fn once_writes_each_time_and_purges_once_a_day() {
+fn upkeep_once_writes_each_time_and_purges_once_a_day() {
     let (bench, used, dead) = bench_with_work();
     let upkeep = bench.tokens.upkeep();
     bench.tokens.block_on(upkeep.once()).unwrap();
@@ -65,7 +65,7 @@ fn a_clock_that_is_set_back_does_not_put_off_the_purge() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_writes_every_minute_and_purges_soon_and_then_daily() {
+async fn the_upkeep_task_writes_every_minute_and_purges_soon_and_then_daily() {
     let (bench, used, dead) = bench_with_work();
     let task = bench.tokens.upkeep().spawn();
     pass(59).await;
@@ -84,7 +84,7 @@ async fn the_task_writes_every_minute_and_purges_soon_and_then_daily() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_stopped_from_a_shared_place_as_often_as_one_likes() {
+async fn the_upkeep_task_can_be_stopped_through_a_shared_reference_and_repeatedly() {
     let (bench, used, _) = bench_with_work();
     let task = Arc::new(bench.tokens.upkeep().spawn());
     let same = task.clone();
@@ -96,7 +96,7 @@ async fn it_is_stopped_from_a_shared_place_as_often_as_one_likes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_task_writes_a_last_time_and_ends() {
+async fn a_dropped_upkeep_task_writes_a_last_time_and_ends() {
     let (bench, used, _) = bench_with_work();
     drop(bench.tokens.upkeep().spawn());
     pass(0).await;

@@ -106,7 +106,7 @@ fn try_to_enter(login: &Login<MemoryStore, impl Accounts>, header: &[u8]) {
 }
 
 #[test]
-fn a_dropped_token_is_nowhere_in_memory() {
+fn a_dropped_token_leaves_no_copy_in_memory() {
     let _alone = alone();
     let policy = Policy::new("acme").unwrap();
     let ring = KeyRing::ephemeral().unwrap();
@@ -128,7 +128,7 @@ fn a_dropped_token_is_nowhere_in_memory() {
 }
 
 #[test]
-fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
+fn a_main_password_at_login_leaves_no_copy_in_memory_in_any_letter_case() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
     let login = login(tokens);
@@ -153,7 +153,7 @@ fn a_main_password_at_the_door_leaves_no_copy_in_any_case() {
 }
 
 #[test]
-fn a_token_at_the_door_or_in_a_leaked_text_leaves_no_copy() {
+fn a_token_at_login_or_in_a_leaked_text_leaves_no_copy_in_memory() {
     let _alone = alone();
     let tokens = TokenAuthority::in_memory("acme").unwrap();
     let login = login(tokens.clone());

@@ -15,9 +15,9 @@ use support::reference::Reference;
 macro_rules! tests {
     ($empty:expr, $rounds:expr) => {
         by_reference::tests!(@each $empty, $rounds;
-            a_list_by_sql_is_the_list_by_the_reference
+            a_list_by_sql_equals_the_list_by_the_reference
             each_fact_of_a_filter_alone_means_what_the_reference_says
-            a_revocation_by_sql_ends_what_the_reference_ends
+            a_revocation_by_sql_revokes_what_the_reference_revokes
             a_purge_by_sql_deletes_what_the_reference_deletes
             any_sequence_of_changes_ends_as_in_the_reference
         );
@@ -32,7 +32,7 @@ macro_rules! tests {
 
 pub(crate) use tests;
 
-pub fn a_list_by_sql_is_the_list_by_the_reference<S: TokenStore>(
+pub fn a_list_by_sql_equals_the_list_by_the_reference<S: TokenStore>(
     empty: impl Fn() -> S,
     rounds: u64,
 ) {
@@ -78,7 +78,7 @@ pub fn each_fact_of_a_filter_alone_means_what_the_reference_says<S: TokenStore>(
     }
 }
 
-pub fn a_revocation_by_sql_ends_what_the_reference_ends<S: TokenStore>(
+pub fn a_revocation_by_sql_revokes_what_the_reference_revokes<S: TokenStore>(
     empty: impl Fn() -> S,
     rounds: u64,
 ) {

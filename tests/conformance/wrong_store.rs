@@ -872,7 +872,7 @@ mod caught {
     use std::sync::Arc;
 
     #[test]
-    fn every_wrong_store_is_tried() {
+    fn every_wrong_store_is_tested() {
         let tried: BTreeSet<How> = [ALONE, RACED, DAMAGED].concat().into_iter().collect();
         assert_eq!(tried, WAYS.iter().copied().collect());
     }

@@ -72,7 +72,7 @@ fn phone() -> NewToken {
 const ADD_USER: &str = "INSERT INTO users VALUES ('alice')";
 
 #[test]
-fn an_account_and_its_first_token_come_together_or_not_at_all() {
+fn an_account_and_its_first_token_are_made_together_or_not_at_all() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         for commits in [false, true] {
@@ -102,7 +102,7 @@ fn an_account_and_its_first_token_come_together_or_not_at_all() {
 }
 
 #[test]
-fn an_account_and_its_tokens_end_together_or_not_at_all() {
+fn an_account_and_its_tokens_are_deleted_together_or_not_at_all() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         host.client.batch_execute(ADD_USER).await.unwrap();
@@ -162,7 +162,7 @@ fn a_rule_that_refuses_does_not_end_the_hosts_transaction() {
 }
 
 #[test]
-fn after_an_error_of_the_hosts_own_nothing_is_issued_and_it_is_said() {
+fn after_an_error_of_the_hosts_own_nothing_is_issued_and_the_call_fails() {
     RUNTIME.block_on(async {
         let mut host = Host::new().await;
         host.client.batch_execute(ADD_USER).await.unwrap();

@@ -44,7 +44,7 @@ fn a_database_without_the_tables_says_what_to_do() {
 }
 
 #[test]
-fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
+fn a_read_only_server_fails_changes_and_serves_look_ups() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -58,7 +58,7 @@ fn a_server_that_only_reads_is_a_failure_for_changes_and_none_for_look_ups() {
 }
 
 #[test]
-fn a_standby_is_a_failure_for_changes() {
+fn a_standby_fails_changes() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -118,7 +118,7 @@ fn a_role_without_the_right_to_write_says_so() {
 }
 
 #[test]
-fn a_pool_whose_connections_are_all_in_use_is_a_failure_and_no_wait_for_ever() {
+fn an_exhausted_pool_is_a_failure_and_not_an_endless_wait() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         drop(database.store().await);
@@ -138,7 +138,7 @@ fn a_pool_whose_connections_are_all_in_use_is_a_failure_and_no_wait_for_ever() {
 }
 
 #[test]
-fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
+fn a_server_that_is_full_or_unreachable_says_so() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let limit = format!("CREATE ROLE {0} LOGIN CONNECTION LIMIT 0", database.name);
@@ -158,7 +158,7 @@ fn a_server_that_takes_no_more_connections_or_is_not_there_says_so() {
 
 /// The host's own time-outs end a call, and nothing is done.
 #[test]
-fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
+fn a_lock_time_out_of_the_hosts_is_a_failure() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         database.store().await.insert(&creation(parts(1))).await.unwrap();
@@ -189,7 +189,7 @@ fn a_lock_that_the_host_waits_no_longer_for_is_a_failure() {
 /// A million rows take half a minute or more. A revocation in an incident must not fail at a
 /// time-out.
 #[test]
-fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings() {
+fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_restores_its_settings() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;
@@ -230,7 +230,7 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_leaves_its_settings
 
 /// PostgreSQL says "cached plan must not change result type" then.
 #[test]
-fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
+fn a_table_altered_under_a_prepared_statement_can_still_be_read() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -254,7 +254,7 @@ fn a_table_that_is_altered_under_a_prepared_statement_is_read_on() {
 }
 
 #[test]
-fn a_stricter_level_than_the_stores_is_not_taken_over_from_the_host() {
+fn the_hosts_stricter_isolation_level_is_not_inherited() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let mut config = database.config();
@@ -417,7 +417,7 @@ fn a_row_damaged_in_any_column_does_not_authenticate_blocks_no_other_and_can_be_
 }
 
 #[test]
-fn a_row_whose_id_was_changed_to_none_hides_no_other_and_is_revoked() {
+fn a_row_with_an_invalid_id_hides_no_other_and_is_revoked() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -495,7 +495,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
 }
 
 #[test]
-fn a_list_of_rows_under_other_keys_leaves_out_each_key_that_is_named() {
+fn a_list_of_rows_under_other_keys_excludes_each_named_key() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;

@@ -48,7 +48,7 @@ fn a_purge_deletes_a_key_that_seals_nothing_any_more() {
 
 /// The purge doesn't see the new row, which isn't committed, and the key was there already.
 #[test]
-fn a_key_under_which_a_row_is_just_being_written_stays() {
+fn a_key_stays_while_a_row_under_it_is_being_written() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, mut other) = (database.store().await, database.pool().get().await.unwrap());
@@ -94,7 +94,7 @@ fn no_key_of_a_row_is_ever_missing() {
 }
 
 #[test]
-fn a_key_that_is_missing_by_a_hand_is_found() {
+fn a_key_deleted_by_hand_is_diagnosed() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;

@@ -65,7 +65,7 @@ fn authenticate_is_one_round_trip() {
 }
 
 #[test]
-fn a_revocation_that_may_be_large_costs_no_round_trip_more() {
+fn a_revocation_that_may_be_large_costs_no_extra_round_trip() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let mut costs = Vec::new();
@@ -183,7 +183,7 @@ async fn undone_and_done(
 
 /// Cuts each call at each of its round trips, before and after the server received it.
 #[test]
-fn a_call_that_is_cut_anywhere_is_done_or_not_and_says_so() {
+fn a_call_that_is_cut_anywhere_says_truly_whether_it_was_done() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let mut number = 0;
@@ -245,7 +245,7 @@ async fn settled(
 }
 
 #[test]
-fn a_look_up_that_is_cut_anywhere_is_made_again() {
+fn a_look_up_that_is_cut_anywhere_is_tried_again() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         ways.direct.insert(&creation(parts(1))).await.unwrap();
@@ -269,7 +269,7 @@ fn a_look_up_that_is_cut_anywhere_is_made_again() {
 /// The engine over a connection that is cut. A token that is shown is stored, and is the only one.
 /// A token that is said to be revoked is revoked.
 #[test]
-fn no_cut_makes_a_false_revoked_a_token_that_is_not_there_or_a_second_one() {
+fn a_cut_connection_causes_no_false_revoked_no_missing_and_no_second_token() {
     RUNTIME.block_on(async {
         let ways = ways().await;
         let (here, there) = (authority(ways.through.clone()), authority(ways.direct.clone()));
@@ -324,7 +324,7 @@ async fn good(tokens: &TokenAuthority<PostgresStore>, text: &str) {
 }
 
 #[test]
-fn connections_that_die_all_the_time_break_nothing() {
+fn connections_that_die_again_and_again_break_nothing() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -374,7 +374,7 @@ fn connections_that_die_all_the_time_break_nothing() {
 }
 
 #[test]
-fn a_server_that_was_started_anew_between_calls_is_found_again() {
+fn a_server_restarted_between_calls_is_found_again() {
     RUNTIME.block_on(async {
         let server = Server::start().unwrap_or_else(|| std::process::exit(0));
         let database = server.database().await;
@@ -402,7 +402,7 @@ fn a_server_that_was_started_anew_between_calls_is_found_again() {
 
 /// A host drops the future of a call when its client has gone.
 #[test]
-fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
+fn a_call_dropped_at_any_poll_is_done_or_not_and_blocks_no_other() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let direct = database.store().await;
@@ -435,7 +435,7 @@ fn a_call_that_is_given_up_anywhere_is_done_or_not_and_in_nobodys_way() {
 
 /// The read waits for a lock, as during a migration of the host's or on a slow server.
 #[test]
-fn a_read_that_is_given_up_is_in_nobodys_way() {
+fn a_read_that_is_dropped_blocks_no_other() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         drop(database.store().await);
@@ -470,7 +470,7 @@ fn a_read_that_is_given_up_is_in_nobodys_way() {
 
 /// Any client can hang up in the middle of a login, as often as it likes.
 #[test]
-fn a_look_up_that_is_given_up_costs_no_connection() {
+fn a_dropped_look_up_costs_no_connection() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let pool = small_pool(&database, 1, Duration::from_secs(10));

@@ -96,7 +96,7 @@ impl Drop for Bouncer {
 }
 
 #[test]
-fn a_tokens_life_runs_through_a_pooler() {
+fn a_token_lives_its_life_behind_a_pooler() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let Some(bouncer) = Bouncer::start(&database, "").await else { return };
@@ -124,7 +124,7 @@ fn a_tokens_life_runs_through_a_pooler() {
 
 /// PgBouncer closes the server's connection when the client's is closed.
 #[test]
-fn a_change_that_is_given_up_behind_a_pooler_is_not_done_and_in_nobodys_way() {
+fn a_change_dropped_behind_a_pooler_is_not_done_and_blocks_no_other() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let Some(bouncer) = Bouncer::start(&database, "default_pool_size = 2").await else {

@@ -59,7 +59,7 @@ async fn begun() -> (Database<'static>, PostgresStore, Client, deadpool_postgres
 }
 
 #[test]
-fn a_token_issued_under_another_while_that_is_revoked_ends_with_it() {
+fn a_token_issued_under_another_during_its_revocation_is_revoked() {
     RUNTIME.block_on(async {
         // With a filter for unrevoked rows, the parent itself no longer matches when the child is
         // there.
@@ -107,7 +107,7 @@ fn a_successor_made_while_the_revocation_waits_is_revoked() {
 
 /// Found by the histories: the derived token was itself being rotated.
 #[test]
-fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
+fn a_derived_token_rotated_during_a_revocation_is_revoked_with_its_successor() {
     RUNTIME.block_on(async {
         for is_revoked_meanwhile in [false, true] {
             for by_replace in [false, true] {
@@ -150,7 +150,7 @@ fn a_derived_token_that_is_rotated_meanwhile_ends_with_its_successor() {
 
 /// The parent has been revoked already, and only what derives from it is left to revoke.
 #[test]
-fn what_was_issued_under_a_revoked_token_and_is_rotated_meanwhile_ends() {
+fn a_derived_token_of_a_revoked_parent_is_revoked_even_if_rotated_meanwhile() {
     RUNTIME.block_on(async {
         let (_database, store, raw, mut other) = begun().await;
         let (parent, child) = (parts(1), derived(2, 1));
@@ -200,7 +200,7 @@ fn a_purge_that_waited_deletes_the_rest_and_nothing_that_lives_again() {
 
 /// The parent was idle, and is used again just when it is purged.
 #[test]
-fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
+fn a_purge_beside_an_insert_spares_the_parent_of_the_new_row() {
     RUNTIME.block_on(async {
         for (is_rotation, purge_waits_for_it) in
             [(false, false), (false, true), (true, false), (true, true)]
@@ -255,7 +255,7 @@ fn a_purge_beside_an_insert_spares_what_the_new_row_is_reached_through() {
 }
 
 #[test]
-fn an_insert_that_waited_for_another_of_its_id_answers_that_it_is_taken_and_does_nothing() {
+fn an_insert_that_waited_for_another_with_its_id_answers_taken() {
     RUNTIME.block_on(async {
         let (_database, store, raw, mut other) = begun().await;
         store.insert(&creation(parts(1))).await.unwrap();
@@ -276,7 +276,7 @@ fn an_insert_that_waited_for_another_of_its_id_answers_that_it_is_taken_and_does
 }
 
 #[test]
-fn a_call_that_a_deadlock_ends_is_made_again() {
+fn a_call_that_a_deadlock_ended_is_tried_again() {
     RUNTIME.block_on(async {
         let (_database, store, raw, mut other) = begun().await;
         for number in [1, 2] {
@@ -347,7 +347,7 @@ fn calls_take_their_locks_in_one_order() {
 /// All calls at once, with rows that come meanwhile. A call that PostgreSQL ends because of a
 /// deadlock is made again.
 #[test]
-fn no_call_fails_because_of_another() {
+fn no_call_fails_because_of_a_concurrent_one() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = database.store().await;
@@ -389,7 +389,7 @@ fn no_call_fails_because_of_another() {
 /// A trigger of the host's keeps a row as it is. That is a failure and no endless loop, also within
 /// the host's transaction.
 #[test]
-fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
+fn a_trigger_that_keeps_rows_unchanged_is_a_failure() {
     RUNTIME.block_on(async {
         let (_database, store, raw, mut other) = begun().await;
         for number in [1, 2] {
@@ -418,7 +418,7 @@ fn rows_that_a_trigger_keeps_as_they_are_are_a_failure() {
 }
 
 #[test]
-fn the_lock_rows_of_owners_without_tokens_are_purged_with_the_dead() {
+fn the_lock_rows_of_owners_without_tokens_are_purged() {
     RUNTIME.block_on(async {
         let (_database, store, raw, mut other) = begun().await;
         let count = async || -> i64 {
@@ -459,7 +459,7 @@ fn expired() -> Purge {
 
 /// Each purge deletes the lock rows that the inserts need.
 #[test]
-fn purges_beside_inserts_break_no_limit_and_wait_for_nobody_in_a_circle() {
+fn purges_beside_inserts_break_no_limit_and_do_not_deadlock() {
     RUNTIME.block_on(async {
         let (database, store, raw, _) = begun().await;
         let most = "SELECT coalesce(max(count), 0) FROM (SELECT count(*) FROM app_tokens \

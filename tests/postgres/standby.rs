@@ -86,7 +86,7 @@ async fn is_revoked(store: &PostgresStore) -> bool {
 }
 
 #[test]
-fn no_time_out_makes_a_change_an_answered_one_that_no_standby_has() {
+fn no_time_out_confirms_a_change_that_no_standby_has() {
     RUNTIME.block_on(async {
         let Some(server) = Server::start() else { return };
         let bereft = Bereft::of(&server).await;
@@ -105,7 +105,7 @@ fn no_time_out_makes_a_change_an_answered_one_that_no_standby_has() {
 }
 
 #[test]
-fn a_change_that_is_given_up_while_it_waits_for_a_standby_is_in_nobodys_way() {
+fn a_change_dropped_while_it_waits_for_a_standby_blocks_no_other() {
     RUNTIME.block_on(async {
         let Some(server) = Server::start() else { return };
         let bereft = Bereft::of(&server).await;

@@ -57,7 +57,7 @@ fn the_hosts_own_migration_makes_the_same_tables() {
 }
 
 #[test]
-fn a_role_that_may_not_make_tables_is_told_so() {
+fn a_role_without_the_right_to_make_tables_says_so() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let name = format!("nobody_{}", database.name);
@@ -102,7 +102,7 @@ fn stores_in_other_tables_and_schemas_do_not_see_each_other() {
 }
 
 #[test]
-fn a_schema_that_is_not_there_is_named() {
+fn a_missing_schema_is_named() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let store = PostgresStore::new(database.pool()).with_table("auth.tokens".parse().unwrap());
@@ -128,7 +128,7 @@ fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_table_of_somebody_elses_is_refused_and_left_alone() {
+fn a_foreign_table_is_refused_and_left_alone() {
     RUNTIME.block_on(async {
         let make = "CREATE TABLE app_tokens (id bigint); \
                     CREATE TABLE app_tokens_owners (owner text); \
@@ -167,7 +167,7 @@ fn a_table_of_somebody_elses_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_database_that_can_not_hold_every_name_is_refused() {
+fn a_database_with_an_encoding_other_than_utf8_is_refused() {
     RUNTIME.block_on(async {
         let server = Server::needed();
         let admin = connect(&server.config("postgres")).await;

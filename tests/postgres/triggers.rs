@@ -60,7 +60,7 @@ async fn first_calls(database: &Database<'_>) -> Vec<StoreError> {
 }
 
 #[test]
-fn what_the_host_did_not_name_is_refused_when_the_store_is_first_used() {
+fn objects_the_host_did_not_name_are_refused_at_first_use() {
     RUNTIME.block_on(async {
         for (object, name, called) in OBJECTS {
             let database = Server::needed().database().await;
@@ -87,7 +87,7 @@ fn what_the_host_did_not_name_is_refused_when_the_store_is_first_used() {
 }
 
 #[test]
-fn what_can_not_keep_a_change_out_is_not_refused() {
+fn objects_that_can_not_keep_a_change_out_are_accepted() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (store, raw) = (database.store().await, database.raw().await);
@@ -144,7 +144,7 @@ const FUNCTIONS: &str = "
     END $$;";
 
 #[test]
-fn a_change_that_a_trigger_keeps_out_is_a_failure_and_never_done_or_endless() {
+fn a_change_that_a_trigger_keeps_out_fails_and_never_loops() {
     RUNTIME.block_on(async {
         for liar in LIARS {
             let database = Server::needed().database().await;

@@ -26,7 +26,7 @@ async fn ids(store: &impl TokenStore) -> Vec<u64> {
 }
 
 #[test]
-fn what_is_done_is_there_when_the_host_commits_and_not_when_it_rolls_back() {
+fn changes_are_there_if_the_host_commits_and_not_if_it_rolls_back() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
         for commits in [false, true] {
@@ -82,7 +82,7 @@ fn a_refusal_does_not_end_the_transaction() {
 }
 
 #[test]
-fn any_sequence_of_changes_in_one_transaction_ends_as_in_the_reference() {
+fn any_changes_in_one_transaction_end_as_in_the_reference() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
         let memory = app_tokens::MemoryStore::new();
@@ -121,7 +121,7 @@ fn any_sequence_of_changes_in_one_transaction_ends_as_in_the_reference() {
 }
 
 #[test]
-fn calls_that_are_made_at_once_are_made_one_after_the_other() {
+fn calls_made_at_once_run_one_after_the_other() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
         let transaction = client.transaction().await.unwrap();
@@ -138,7 +138,7 @@ fn calls_that_are_made_at_once_are_made_one_after_the_other() {
 }
 
 #[test]
-fn a_stricter_level_is_refused() {
+fn a_stricter_isolation_level_is_refused() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
         for level in [IsolationLevel::RepeatableRead, IsolationLevel::Serializable] {
@@ -169,7 +169,7 @@ fn an_error_of_the_server_ends_the_transaction_and_is_not_done() {
 /// The host drops one call and commits nevertheless. Then nothing is committed, rather than half a
 /// call.
 #[test]
-fn a_call_that_is_given_up_takes_the_transaction_with_it() {
+fn a_dropped_call_ends_the_hosts_transaction() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
         let transaction = client.transaction().await.unwrap();

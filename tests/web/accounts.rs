@@ -34,7 +34,7 @@ async fn a_disabled_owner_is_refused_like_a_revoked_token() {
 }
 
 #[tokio::test]
-async fn accounts_that_fail_is_503_and_clients_keep_the_token() {
+async fn failing_accounts_are_503_and_clients_keep_the_token() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(Login::new(tokens.clone(), Doorman)));
     let alices = issue(&tokens);

@@ -37,7 +37,7 @@ async fn a_store_that_fails_is_503_and_says_nothing_about_itself() {
 
 /// Fault 29.
 #[tokio::test]
-async fn an_act_that_fails_in_the_store_says_nothing_about_it_to_the_client() {
+async fn a_store_failure_in_a_change_reveals_nothing_to_the_client() {
     let (_folder, tokens, _) = with_lost_tables().await;
     let error = tokens.issue(new_token("alice")).await.unwrap_err();
     assert!(error.to_string().contains("no such table"), "{error}");
@@ -48,7 +48,7 @@ async fn an_act_that_fails_in_the_store_says_nothing_about_it_to_the_client() {
 
 /// Fault 29: after a lost key the error names another owner's token, and the key.
 #[tokio::test]
-async fn a_lost_key_tells_no_client_of_another_owners_token() {
+async fn a_lost_key_reveals_no_other_owners_token_to_a_client() {
     let folder = tempfile::tempdir().unwrap();
     let open = || {
         let store = SqliteStore::open(folder.path().join("app.db")).unwrap();
@@ -68,7 +68,7 @@ async fn a_lost_key_tells_no_client_of_another_owners_token() {
 }
 
 #[tokio::test]
-async fn an_answer_is_a_response_of_axum() {
+async fn an_answer_becomes_an_axum_response() {
     async fn act() -> Result<(), Answer> {
         Err(app_tokens::IssueError::LimitReached { limit: 7 })?
     }

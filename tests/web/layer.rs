@@ -25,7 +25,7 @@ async fn a_good_token_gets_in_and_may_do_what_its_scope_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn no_credentials_are_challenged_both_ways_without_an_error_code() {
+async fn a_request_without_credentials_is_challenged_both_ways_without_an_error_code() {
     let reply = call(&app(&tokens()), request("GET", "/", None)).await;
     is(&reply, 401, "An app token is needed here.\n");
     let expected = [r#"Basic realm="acme", charset="UTF-8""#, r#"Bearer realm="acme""#];
@@ -44,7 +44,7 @@ async fn a_token_in_the_query_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_revoked_a_foreign_and_a_made_up_token_look_the_same() {
+async fn revoked_foreign_and_invented_tokens_look_the_same() {
     let tokens = tokens();
     let (app, issued) = (app(&tokens), issue(&tokens));
     let by = &operator("test");
@@ -66,7 +66,7 @@ async fn another_users_name_beside_a_good_token_is_refused() {
 }
 
 #[tokio::test]
-async fn a_malformed_header_is_400_and_is_not_told_as_a_bad_token() {
+async fn a_malformed_header_is_400_and_not_reported_as_a_bad_token() {
     let tokens = tokens();
     let (app, issued) = (app(&tokens), issue(&tokens));
     for header in ["Basic !!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Bearer ${TOKEN}"] {
@@ -98,7 +98,7 @@ async fn without_a_layer_no_handler_is_reached_whatever_is_sent() {
 }
 
 #[tokio::test]
-async fn an_inner_layer_does_not_believe_an_outer_one() {
+async fn an_inner_layer_does_not_trust_an_outer_one() {
     let (inner, outer) = (tokens(), tokens());
     let issued = issue(&outer);
     let app = routes()
@@ -110,7 +110,7 @@ async fn an_inner_layer_does_not_believe_an_outer_one() {
 }
 
 #[tokio::test]
-async fn where_tokens_are_optional_nothing_gets_in_as_nobody_and_a_bad_token_does_not() {
+async fn an_optional_token_may_be_missing_but_not_bad() {
     let tokens = tokens();
     let app = routes().layer(TokenLayer::new(login(&tokens)).optional());
     let issued = issue(&tokens);
@@ -159,7 +159,7 @@ impl Service<Request<()>> for Plain {
 }
 
 #[tokio::test]
-async fn a_service_of_any_kind_goes_behind_the_layer_and_is_called_when_ready() {
+async fn any_service_works_behind_the_layer_and_is_called_when_ready() {
     let tokens = tokens();
     let issued = issue(&tokens);
     let mut service = TokenLayer::new(login(&tokens)).layer(Plain { polled: false });

@@ -29,7 +29,7 @@ async fn origin_noted(
 }
 
 #[tokio::test]
-async fn origins_are_noted_only_where_the_policy_says_so_and_an_address_only_from_the_host() {
+async fn origins_are_recorded_only_if_the_policy_says_so_and_an_address_only_from_the_host() {
     let policy = || Policy::new("acme").unwrap();
     let from_extension = |layer: TokenLayer<_, _>| {
         layer.origin(|request| {

@@ -26,7 +26,7 @@ fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
 }
 
 #[tokio::test]
-async fn a_password_gets_in_by_the_hosts_other_way_and_is_no_token() {
+async fn a_password_enters_by_the_hosts_other_way_and_is_no_token() {
     let tokens = tokens();
     let (app, _) = app_with_passwords(&tokens);
     let header = basic("alice", "hunter2");

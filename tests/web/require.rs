@@ -51,7 +51,7 @@ fn is_not_set_up(reply: &Reply, what: &str) {
 }
 
 #[tokio::test]
-async fn a_route_lets_in_only_what_it_requires_and_tells_the_scope() {
+async fn a_route_lets_in_only_what_it_requires_and_names_the_missing_scope() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
     let header = bearer(issue(&tokens).expose_secret());
@@ -103,7 +103,7 @@ async fn a_token_that_is_bound_to_resources_is_let_in_to_these_only() {
 }
 
 #[tokio::test]
-async fn what_needs_two_scopes_asks_twice() {
+async fn a_request_that_needs_two_scopes_asks_twice() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
     let reads = bearer(issue(&tokens).expose_secret());
@@ -126,7 +126,7 @@ async fn a_request_without_a_token_is_asked_for_one() {
 }
 
 #[tokio::test]
-async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
+async fn users_signed_in_without_a_token_enter_only_if_the_route_allows_it() {
     let tokens = tokens();
     let layer = TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>| async move {
         let is_right = sent.expose_secret() == "hunter2";
@@ -148,7 +148,7 @@ async fn who_is_signed_in_otherwise_enters_only_where_the_route_says_so() {
 }
 
 #[tokio::test]
-async fn what_an_outer_route_required_does_not_count_behind_an_inner_layer() {
+async fn a_requirement_of_an_outer_route_does_not_count_behind_an_inner_layer() {
     let (outer, inner) = (tokens(), tokens());
     let app = Router::new()
         .route("/", get(whose_if_any))

@@ -52,7 +52,7 @@ fn sorted<const N: usize>(ids: [TokenId; N]) -> Vec<String> {
 // -- issue
 
 #[test]
-fn an_issued_token_stands_alone_on_standard_output_and_is_as_asked() {
+fn an_issued_token_is_alone_on_standard_output_and_as_asked() {
     let host = Host::new();
     let wish = ["issue", "--owner", "alice", "--label", " My phone ", "--expires", "90 days"];
     let access =
@@ -72,7 +72,7 @@ fn an_issued_token_stands_alone_on_standard_output_and_is_as_asked() {
 }
 
 #[test]
-fn without_more_words_a_token_lives_and_does_as_the_policy_has_it() {
+fn a_token_issued_without_options_has_the_policys_defaults() {
     let host = Host::with_policy("default_life = '30 days'\nidle_timeout = '7 days'");
     let (id, _) = host.new_token(&host.admin(&["issue", "--owner", "alice", "--label", "x"]));
     let token = host.view(id);
@@ -140,7 +140,7 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_token_that_nobody_could_see_is_not_made() {
+fn no_token_is_made_if_nobody_could_see_it() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
     let before = host.rows();
@@ -164,7 +164,7 @@ fn a_token_that_nobody_could_see_is_not_made() {
 }
 
 #[test]
-fn what_the_policy_does_not_allow_is_refused_with_4() {
+fn what_the_policy_forbids_is_exit_4() {
     let host = Host::with_policy("max_life = '90 days'\nmax_per_owner = 2\nunique_labels = true");
     let issue = |label: &str, more: &[&str]| {
         host.admin(&[&["issue", "--owner", "alice", "--label", label], more].concat())
@@ -247,7 +247,7 @@ fn a_list_shows_what_matches_as_a_table_and_as_json() {
 }
 
 #[test]
-fn without_policy_or_keys_nothing_is_said_that_only_a_seal_can_tell() {
+fn without_policy_or_keys_no_status_is_shown_that_needs_the_seal() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
     let (gone, _) = host.issue(phone());
@@ -286,7 +286,7 @@ fn without_policy_or_keys_nothing_is_said_that_only_a_seal_can_tell() {
 }
 
 #[test]
-fn verify_says_whose_it_is_and_what_it_may_do_and_counts_as_no_use() {
+fn verify_shows_owner_and_access_and_counts_as_no_use() {
     let host = Host::with_policy("idle_timeout = '30 days'");
     let (id, text) = host.issue(phone_that(&["files:read"]));
     let before = host.rows();
@@ -309,7 +309,7 @@ fn verify_says_whose_it_is_and_what_it_may_do_and_counts_as_no_use() {
 }
 
 #[test]
-fn verify_says_why_a_token_is_no_good_and_exits_with_5() {
+fn verify_says_why_a_token_is_denied_and_is_exit_5() {
     let host = Host::with_policy("idle_timeout = '30 days'");
     let (revoked, revoked_text) = host.issue(phone());
     host.admin(&["revoke", &revoked.to_string()]).done();
@@ -350,7 +350,7 @@ fn verify_says_why_a_token_is_no_good_and_exits_with_5() {
 }
 
 #[test]
-fn a_token_of_another_prefix_is_not_taken_for_the_one_with_its_id() {
+fn a_token_of_another_prefix_is_not_confused_with_the_one_of_the_same_id() {
     let host = Host::new();
     let (_, text) = host.issue(phone());
     fs::write(host.path("policy.toml"), "prefix = 'other'\nrealm = 'acme'").unwrap();
@@ -360,7 +360,7 @@ fn a_token_of_another_prefix_is_not_taken_for_the_one_with_its_id() {
 }
 
 #[test]
-fn to_verify_a_rotated_token_does_not_end_its_family() {
+fn verifying_a_superseded_token_does_not_revoke_its_family() {
     let host = Host::with_policy("reuse = 'revoke family'");
     let (old, old_text) = host.issue(phone());
     let (_, new) = host.new_token(&host.admin(&["rotate", &old.to_string()]));
@@ -369,7 +369,7 @@ fn to_verify_a_rotated_token_does_not_end_its_family() {
 }
 
 #[test]
-fn a_tampered_row_is_shown_and_denied_as_that() {
+fn a_tampered_row_is_shown_and_denied_as_tampered() {
     let host = Host::new();
     let (id, text) = host.issue(phone_that(&["files:read"]));
     let (damaged, damaged_text) = host.issue(phone());
@@ -442,7 +442,7 @@ fn a_rotated_token_ends_at_once_or_after_the_overlap() {
 // -- end
 
 #[test]
-fn a_dry_run_names_exactly_what_would_end_and_changes_nothing() {
+fn a_dry_run_lists_exactly_what_would_be_revoked_and_changes_nothing() {
     let host = Host::new();
     let (parent, parent_text) = host.issue(phone());
     let child = host.issue_under(&parent_text, "Script");
@@ -470,7 +470,7 @@ fn a_dry_run_names_exactly_what_would_end_and_changes_nothing() {
 }
 
 #[test]
-fn what_was_issued_under_a_token_that_matches_is_named_once_however_many_there_are() {
+fn a_dry_run_lists_each_derived_token_once_however_many_there_are() {
     let host = Host::new();
     let old = host.tokens_at(days_ago(200));
     let (parent, parent_text) = host.issue_by(&old, phone());
@@ -500,7 +500,7 @@ fn what_was_issued_under_a_token_that_matches_is_named_once_however_many_there_a
 }
 
 #[test]
-fn the_first_revocation_stays_and_doing_it_again_is_no_error() {
+fn the_first_revocation_stays_and_a_repeat_is_no_error() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
     let revoke = ["revoke", &id.to_string(), "--reason"];
@@ -515,7 +515,7 @@ fn the_first_revocation_stays_and_doing_it_again_is_no_error() {
 }
 
 #[test]
-fn a_bulk_act_needs_a_yes_and_changes_nothing_without() {
+fn a_bulk_act_without_yes_changes_nothing() {
     let host = Host::new();
     let (_, text) = host.issue(phone());
     let before = host.rows();
@@ -529,7 +529,7 @@ fn a_bulk_act_needs_a_yes_and_changes_nothing_without() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn at_a_terminal_a_bulk_act_asks_and_only_a_yes_is_one() {
+fn at_a_terminal_a_bulk_act_asks_and_only_yes_goes_on() {
     if !has("script") {
         return;
     }
@@ -573,7 +573,7 @@ fn tokens_unused_for_long_are_revoked_and_those_that_may_be_in_use_are_not() {
 }
 
 #[test]
-fn what_is_forgotten_is_gone_with_what_was_issued_under_it() {
+fn a_forgotten_token_is_deleted_with_what_was_issued_under_it() {
     let host = Host::new();
     let (parent, text) = host.issue(phone());
     let child = host.issue_under(&text, "Script");
@@ -599,7 +599,7 @@ fn a_purge_deletes_by_the_policys_retention() {
 }
 
 #[test]
-fn a_token_that_is_not_there_is_3_to_every_command() {
+fn an_unknown_token_is_exit_3_for_every_command() {
     let host = Host::new();
     for act in [
         &["show", "0000000000"][..],
@@ -620,7 +620,7 @@ fn a_token_that_is_not_there_is_3_to_every_command() {
 // -- leaked
 
 #[test]
-fn tokens_that_leaked_end_wherever_they_stand() {
+fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let host = Host::new();
     let (clear, clear_text) = host.issue(phone());
     let (header, header_text) = host.issue(phone());
@@ -659,7 +659,7 @@ fn tokens_that_leaked_end_wherever_they_stand() {
 }
 
 #[test]
-fn a_text_without_a_token_of_ours_is_3_however_long_it_is() {
+fn a_text_without_our_tokens_is_exit_3_however_long_it_is() {
     let host = Host::new();
     let foreign = TokenAuthority::in_memory("acme").unwrap();
     let foreign = foreign.block_on(foreign.issue(phone())).unwrap();
@@ -670,7 +670,7 @@ fn a_text_without_a_token_of_ours_is_3_however_long_it_is() {
 }
 
 #[test]
-fn in_a_huge_text_every_token_is_found_once_also_across_what_is_read_at_once() {
+fn every_token_in_a_huge_text_is_found_once_even_across_windows() {
     let host = Host::new();
     let (early, early_text) = host.issue(phone());
     let (across, across_text) = host.issue(phone());
@@ -690,7 +690,7 @@ fn in_a_huge_text_every_token_is_found_once_also_across_what_is_read_at_once() {
 }
 
 #[test]
-fn more_tokens_than_one_look_takes_are_all_found() {
+fn more_tokens_than_one_call_takes_are_all_found() {
     let host = Host::new();
     let foreign = TokenAuthority::in_memory("acme").unwrap();
     let mut text = String::new();
@@ -711,7 +711,7 @@ fn more_tokens_than_one_look_takes_are_all_found() {
 // -- keys
 
 #[test]
-fn a_new_key_is_a_ring_of_its_own_and_never_written_over_another() {
+fn a_new_key_is_a_ring_of_its_own_and_overwrites_no_file() {
     let host = Host::new();
     let new = || host.run(host.command(&["keys", "new"]), b"").done();
     let (one, other) = (new(), new());
@@ -762,7 +762,7 @@ fn a_new_key_is_rolled_out_as_the_help_says() {
 }
 
 #[test]
-fn a_reseal_lists_what_it_did_not_trust_and_fails_as_long_as_rows_are_left() {
+fn a_reseal_lists_tampered_rows_and_fails_while_rows_are_left() {
     let host = Host::new();
     let (tampered, _) = host.issue(phone());
     let (good, text) = host.issue(phone());
@@ -789,7 +789,7 @@ fn a_reseal_lists_what_it_did_not_trust_and_fails_as_long_as_rows_are_left() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_reseal_tells_a_terminal_how_far_it_is() {
+fn a_reseal_shows_its_progress_on_a_terminal() {
     if !has("script") {
         return;
     }
@@ -849,7 +849,7 @@ fn a_key_file_that_others_may_read_is_refused() {
 // -- what can't be meant, and what fails
 
 #[test]
-fn what_cannot_be_meant_is_2() {
+fn bad_usage_is_exit_2() {
     let host = Host::new();
     for act in [
         &[][..],
@@ -888,7 +888,7 @@ fn what_cannot_be_meant_is_2() {
 }
 
 #[test]
-fn who_acts_is_asked_for_and_recorded() {
+fn an_operator_is_required_and_recorded() {
     let host = Host::new();
     let (id, _) = host.issue(phone());
     let store = host.store();
@@ -950,7 +950,7 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
 }
 
 #[test]
-fn a_store_that_is_not_there_is_1_and_not_made() {
+fn a_missing_store_is_exit_1_and_is_not_made() {
     let host = Host::new();
     let run = |arguments: &[&str]| host.run(host.command(arguments), b"");
     run(&["--store", "sqlite:typo.db", "list"]).exited(1, "there is no file typo.db");
@@ -1011,7 +1011,7 @@ fn a_database_without_our_tables_is_left_as_it_was() {
 }
 
 #[test]
-fn the_tool_works_in_the_table_that_it_is_told() {
+fn the_tool_works_in_the_table_it_is_given() {
     let host = Host::new();
     let (_, text) = host.issue(phone());
     let table = ["--table", "api_tokens"];
@@ -1029,7 +1029,7 @@ fn the_tool_works_in_the_table_that_it_is_told() {
 }
 
 #[test]
-fn to_look_waits_for_nobody_who_has_the_file_locked() {
+fn looking_does_not_wait_for_a_locked_file() {
     let host = Host::new();
     let (id, _) = host.issue(phone());
     let writing = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
@@ -1039,7 +1039,7 @@ fn to_look_waits_for_nobody_who_has_the_file_locked() {
 }
 
 #[test]
-fn a_policy_file_with_a_mistake_is_read_aloud() {
+fn a_mistake_in_the_policy_file_is_explained() {
     let host = Host::with_policy("max_lief = '90 days'");
     let ran = host.admin(&["list"]);
     assert_eq!(ran.code, Some(1));
@@ -1065,7 +1065,7 @@ fn nothing_is_issued_or_purged_by_the_policy_of_another_realm() {
 }
 
 #[test]
-fn a_reader_that_hangs_up_is_no_error_and_no_panic() {
+fn a_closed_standard_output_is_no_error_and_no_panic() {
     let host = Host::new();
     let tokens = host.tokens();
     for n in 0..100 {
@@ -1115,7 +1115,7 @@ fn the_help_has_every_command_and_every_exit_status() {
 }
 
 #[test]
-fn the_schema_is_the_stores_own() {
+fn the_printed_schema_is_the_stores_own() {
     let host = Host::new();
     let schema = |kind: &[&str]| host.run(host.command(&[&["schema"], kind].concat()), b"").done();
     assert_eq!(schema(&["postgres"]).trim_end(), postgres_sql::SCHEMA.trim_end());

@@ -41,7 +41,7 @@ fn done(output: Output) -> String {
 }
 
 #[test]
-fn it_makes_no_tables_and_says_how_they_are_made() {
+fn the_tool_makes_no_tables_and_says_how_they_are_made() {
     let Some(server) = Server::shared() else { return };
     let host = Host::on(server);
     let raw = RUNTIME.block_on(host.database.raw());
@@ -67,7 +67,7 @@ fn it_makes_no_tables_and_says_how_they_are_made() {
 }
 
 #[test]
-fn it_works_in_the_tables_that_it_is_told() {
+fn the_tool_works_in_the_tables_it_is_given() {
     let Some(server) = Server::shared() else { return };
     let host = Host::on(server);
     let raw = RUNTIME.block_on(host.database.raw());

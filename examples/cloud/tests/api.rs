@@ -149,7 +149,7 @@ fn a_rotated_token_is_replaced_at_once_by_one_that_is_shown_once() {
 }
 
 #[test]
-fn during_an_overlap_both_work_and_the_old_one_may_be_rotated_until_the_new_one_is_used() {
+fn in_an_overlap_both_work_and_the_old_one_can_be_rotated_until_the_new_one_is_used() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (id, old) = cloud.create(ALICE, r#"{"label": "x"}"#);
@@ -166,7 +166,7 @@ fn during_an_overlap_both_work_and_the_old_one_may_be_rotated_until_the_new_one_
 }
 
 #[test]
-fn a_bad_wish_to_rotate_is_refused_and_the_token_stays() {
+fn a_bad_rotation_request_is_refused_and_changes_nothing() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (id, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
@@ -190,7 +190,7 @@ fn a_bad_wish_to_rotate_is_refused_and_the_token_stays() {
 }
 
 #[test]
-fn of_several_rotations_at_once_one_succeeds() {
+fn one_of_several_rotations_at_once_succeeds() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (id, _) = cloud.create(ALICE, r#"{"label": "x"}"#);
@@ -207,7 +207,7 @@ fn of_several_rotations_at_once_one_succeeds() {
 // -- the end
 
 #[test]
-fn all_others_are_ended_and_one_stays() {
+fn revoking_all_others_keeps_one() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let tokens: Vec<_> =
@@ -224,7 +224,7 @@ fn all_others_are_ended_and_one_stays() {
 }
 
 #[test]
-fn nothing_is_ended_unless_a_good_one_of_the_account_stays() {
+fn revoking_others_needs_a_good_token_of_the_account_to_keep() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (id, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
@@ -253,7 +253,7 @@ fn nothing_is_ended_unless_a_good_one_of_the_account_stays() {
 }
 
 #[test]
-fn what_is_unknown_ended_or_somebody_elses_is_not_changed() {
+fn an_unknown_dead_or_foreign_token_is_not_changed() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (ended, _) = cloud.create(ALICE, r#"{"label": "x"}"#);
@@ -287,7 +287,7 @@ fn examples(operation: &'static Value) -> Vec<&'static Value> {
 }
 
 #[test]
-fn the_file_is_shown_as_it_is_to_everybody() {
+fn the_openapi_file_is_shown_unchanged_to_everybody() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let shown = cloud.request("GET", "/api/openapi.json", &[], "");
@@ -394,7 +394,7 @@ fn every_field_of_an_answer_is_documented_as_always_there() {
 /// Produces each documented status of each operation. Each call also checks that its answer is a
 /// documented one.
 #[test]
-fn every_documented_status_is_answered() {
+fn every_documented_status_can_be_produced() {
     let data = folder();
     let options = ["--user", ALICE, "--user", BOB, "--max-per-owner", "4"];
     let cloud = Cloud::start(data.path(), &options);
@@ -472,7 +472,7 @@ fn a_lost_key_is_503_and_revoking_still_works() {
 }
 
 #[test]
-fn the_check_refuses_what_is_not_as_the_file_says() {
+fn the_contract_check_refuses_undocumented_answers() {
     let schemas = &contract::document()["components"]["schemas"];
     let example = json!({
         "id": "askgagkera", "label": "x", "scopes": null, "created_at": "2026-03-01T12:00:00Z",

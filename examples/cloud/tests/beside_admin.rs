@@ -87,7 +87,7 @@ fn enters(cloud: &Cloud, token: &str) -> u16 {
 }
 
 #[test]
-fn what_is_issued_enters_and_what_is_revoked_is_out_at_once() {
+fn issued_tokens_enter_and_revoked_ones_are_denied_at_once() {
     let admin = Admin::over_sqlite();
     let cloud = Cloud::with_alice_and_bob(admin.data.path());
     let wish = ["issue", "--owner", "alice", "--label", "From the desk", "--scope", "files:read"];
@@ -121,7 +121,7 @@ fn what_is_issued_enters_and_what_is_revoked_is_out_at_once() {
 }
 
 #[test]
-fn many_tools_at_once_all_do_their_work() {
+fn many_tools_at_once_all_succeed() {
     let admin = Admin::over_sqlite();
     let cloud = Cloud::with_alice_and_bob(admin.data.path());
     let issue = ["issue", "--owner", "alice", "--label", "x"];
@@ -134,7 +134,7 @@ fn many_tools_at_once_all_do_their_work() {
 
 #[cfg(unix)]
 #[test]
-fn it_works_beside_two_clouds_over_postgres() {
+fn the_tool_works_beside_two_clouds_over_postgres() {
     use support::postgres::{RUNTIME, Server};
 
     let Some(server) = Server::shared() else { return };

@@ -96,7 +96,7 @@ fn fill(folder: &Path) {
 }
 
 #[test]
-fn curl_gets_in_by_each_of_its_ways() {
+fn curl_enters_by_each_way_it_has_to_send_a_token() {
     if !has("curl") {
         return;
     }
@@ -130,7 +130,7 @@ fn curl_gets_in_by_each_of_its_ways() {
 }
 
 #[test]
-fn the_lines_of_the_welcome_work_as_they_are_printed() {
+fn the_printed_welcome_commands_work() {
     if !has("curl") || !has("rclone") {
         return;
     }

@@ -16,7 +16,7 @@ fn folder() -> TempDir {
 }
 
 #[test]
-fn the_welcome_says_where_it_is_and_how_to_go_on() {
+fn the_welcome_says_the_address_and_the_next_commands() {
     let data = folder();
     let cloud = Cloud::start(data.path(), &[]);
     assert!(cloud.welcome.contains("demo account: user demo, password demo"), "{}", cloud.welcome);
@@ -98,7 +98,7 @@ fn the_policy_file_and_the_store_that_are_named_are_used() {
 }
 
 #[test]
-fn a_policy_or_a_store_that_it_cannot_use_is_explained() {
+fn an_unusable_policy_or_store_is_explained() {
     let data = folder();
     let policy = data.path().join("policy.toml");
     let start = |options: &[&str]| {
@@ -161,7 +161,7 @@ fn a_token_is_created_shown_once_listed_without_its_secret_and_revoked() {
 }
 
 #[test]
-fn bad_wishes_are_refused_as_json_with_a_reason() {
+fn bad_requests_are_refused_as_json_with_a_reason() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let long = format!(r#"{{"label": "{}"}}"#, "x".repeat(129));
@@ -232,7 +232,7 @@ fn the_api_takes_the_main_password_and_never_a_token() {
 }
 
 #[test]
-fn a_limit_per_owner_holds_where_it_was_asked_for() {
+fn a_limit_per_owner_holds_if_one_is_set() {
     let data = folder();
     let cloud =
         Cloud::start(data.path(), &["--user", ALICE, "--user", BOB, "--max-per-owner", "2"]);
@@ -295,7 +295,7 @@ fn files_take_tokens_and_never_the_main_password() {
 }
 
 #[test]
-fn a_token_may_do_what_its_scopes_say_by_what_the_method_does() {
+fn a_method_needs_the_scopes_of_what_it_does() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
     let (_, all) = cloud.create(ALICE, r#"{"label": "all"}"#);

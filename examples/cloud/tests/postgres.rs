@@ -54,7 +54,7 @@ fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {
 }
 
 #[test]
-fn what_one_host_does_holds_at_the_other_at_once() {
+fn changes_by_one_host_hold_at_the_other_at_once() {
     let Some(server) = Server::shared() else { return };
     let shared = Shared::on(server);
     let (here, there) = (shared.cloud(&[]), shared.cloud(&[]));
@@ -116,7 +116,7 @@ fn a_use_at_one_host_is_seen_at_the_other_once_it_is_written() {
 /// Looking at the token that stays, and revoking the others, are two steps. The answer says what
 /// happened in between.
 #[test]
-fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
+fn revoking_all_others_spares_the_kept_one_while_it_is_rotated() {
     let Some(server) = Server::shared() else { return };
     let shared = Shared::on(server);
     let host = shared.cloud(&[]);
@@ -157,7 +157,7 @@ fn ending_all_others_spares_the_one_that_stays_while_it_is_rotated() {
 }
 
 #[test]
-fn without_its_database_a_host_answers_503_and_goes_on_when_it_is_back() {
+fn a_host_without_its_database_answers_503_until_it_is_back() {
     let Some(server) = Server::start() else { return };
     let shared = Shared::on(&server);
     let host = shared.cloud(&[]);

@@ -159,7 +159,7 @@ fn a_server_without_tls_is_refused_whatever_the_url_says() {
 /// A machine that is off doesn't answer at all. A listener with a full queue drops new connections
 /// just so.
 #[test]
-fn the_second_server_is_tried_where_the_first_is_switched_off() {
+fn the_second_server_is_tried_if_the_first_is_switched_off() {
     RUNTIME.block_on(async {
         if !has_openssl() {
             return;

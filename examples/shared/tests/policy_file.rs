@@ -38,7 +38,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn what_is_not_said_is_as_the_library_has_it() {
+fn missing_keys_have_the_librarys_defaults() {
     assert_eq!(read("prefix = 'acme'"), Policy::new("acme").unwrap());
     assert!(PolicyFile::parse("prefix = 'acme'").unwrap().scopes.is_empty());
 }
@@ -86,7 +86,7 @@ fn every_key_is_obeyed() {
 }
 
 #[test]
-fn the_clouds_file_is_its_policy_and_shows_every_key() {
+fn the_clouds_policy_file_is_its_built_in_policy_and_shows_every_key() {
     let built = Policy::new("cloud").unwrap().with_realm("cloud").unwrap();
     let built = built.with_no_limit_per_owner().with_scopes(&SCOPES).unwrap();
     let file = PolicyFile::parse(OF_CLOUD).unwrap();
@@ -128,7 +128,7 @@ fn a_mistake_is_refused_with_its_line() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused_in_the_policys_words() {
+fn a_contradictory_policy_is_refused_with_the_librarys_error() {
     for (lines, why) in [
         ("max_life = '90 days'\ndefault_life = '91 days'", "longer than its maximum"),
         ("default_life = '91 days'\nmax_life = '90 days'", "longer than its maximum"),
@@ -148,7 +148,7 @@ fn what_contradicts_itself_is_refused_in_the_policys_words() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
+fn an_error_about_an_unreadable_file_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |path: &std::path::Path| PolicyFile::read(path).err().unwrap();
     let path = folder.path().join("policy.toml");
@@ -165,7 +165,7 @@ fn a_file_that_cannot_be_read_is_named() {
 }
 
 #[test]
-fn lengths_of_time_are_read_as_they_are_said() {
+fn lengths_of_time_are_read_as_people_write_them() {
     let seconds = |text: &str| text.parse().ok().map(|Period(period)| period.as_secs());
     for (text, expected) in [
         ("0s", 0),
@@ -208,7 +208,7 @@ fn lengths_of_time_are_read_as_they_are_said() {
 }
 
 #[test]
-fn points_in_time_are_instants_days_or_so_far_away() {
+fn points_in_time_are_instants_days_or_lengths_of_time() {
     let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     let when = |text: &str| text.parse::<When>().unwrap();
     for (text, ahead, behind) in [

@@ -35,7 +35,7 @@ fn a_password_is_seen_wherever_the_driver_would_read_one() {
 }
 
 #[test]
-fn what_only_looks_like_a_password_is_none() {
+fn a_text_that_only_looks_like_a_password_is_accepted() {
     for url in [
         "postgres://app@127.0.0.1/passwords",
         "postgres://app@127.0.0.1:5432/app?application_name=a:b@c",
@@ -49,7 +49,7 @@ fn what_only_looks_like_a_password_is_none() {
 }
 
 #[test]
-fn without_tls_nothing_goes_to_another_machine_unasked() {
+fn another_machine_is_refused_without_tls_unless_asked_for() {
     for url in [
         "postgres://app@db.example/app",
         "postgres://app@db.example/app?sslmode=prefer",
@@ -84,7 +84,7 @@ fn without_tls_nothing_goes_to_another_machine_unasked() {
 }
 
 #[test]
-fn what_is_no_store_is_refused_and_not_repeated() {
+fn a_text_that_names_no_store_is_refused_and_not_repeated() {
     for text in ["", "tokens.db", "sqlite:", "mysql://app:hunter2@db.example/app", "postgres:"] {
         refused(text, "a store is sqlite:PATH or postgres:URL");
     }

@@ -103,7 +103,7 @@ fn stopping(when: &str, state: &str) -> String {
 }
 
 #[test]
-fn a_purge_forgets_idle_owners_however_small_its_limit_is() {
+fn a_purge_deletes_lock_rows_of_idle_owners_however_small_its_limit() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         let former = "INSERT INTO app_tokens_owners SELECT 'former ' || n \
@@ -135,7 +135,7 @@ fn a_transaction_that_would_see_the_past_is_refused() {
 
 /// The store asks for it, whatever the host's default is.
 #[test]
-fn read_committed_is_asked_for() {
+fn read_committed_is_set_whatever_the_default_is() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         sql(
@@ -160,7 +160,7 @@ fn read_committed_is_asked_for() {
 }
 
 #[test]
-fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
+fn a_failed_call_is_not_half_done_if_the_host_commits_its_transaction() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
@@ -185,7 +185,7 @@ fn a_call_that_fails_leaves_no_half_in_a_transaction_that_the_host_commits() {
 /// A connection that is still in the transaction of a dropped call would take the host's next
 /// statement into it.
 #[test]
-fn a_call_that_is_given_up_leaves_no_transaction_open() {
+fn a_dropped_call_leaves_no_transaction_open() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
@@ -218,7 +218,7 @@ fn a_call_that_is_given_up_leaves_no_transaction_open() {
 
 /// The trigger keeps each row as it is, and the server reports no error.
 #[test]
-fn what_a_trigger_keeps_from_being_written_is_not_done() {
+fn a_change_that_a_trigger_keeps_out_is_not_done() {
     RUNTIME.block_on(async {
         let Kept { store, with: pool } = empty_store().await;
         store.insert(&creation(parts(1))).await.unwrap();
@@ -291,7 +291,7 @@ fn a_commit_that_the_server_refuses_is_not_done() {
 /// Cuts the connection at each round trip, from the first to COMMIT, before and after the server
 /// received it.
 #[test]
-fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
+fn a_rotation_that_is_cut_anywhere_says_truly_whether_it_was_done() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let direct = pool(database.server.port(), &database);
@@ -332,7 +332,7 @@ fn a_rotation_that_is_cut_anywhere_is_done_or_not_and_says_so() {
 }
 
 #[test]
-fn the_program_shows_what_its_page_says() {
+fn the_program_prints_what_its_docs_say() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;
         let (port, name) = (database.server.port(), &database.name);
