@@ -305,9 +305,9 @@ impl Outside {
         };
         let texts = [realm, record.owner().as_str(), record.label().as_str()];
         let texts: usize = texts.iter().map(|text| 4 + text.len()).sum();
-        // Version, key id, id, digest | resources, networks, attributes, issued by
+        // Version, key id, id, digest; then resources, networks, attributes, issued by.
         let before_times = (4 + 4 + 8 + 37) + (1 + 1 + 4 + 1);
-        // Created at, expires, family | successor, derived from
+        // Created at, expires, family; then successor, derived from.
         texts + scopes + before_times + (8 + 9 + 8) + (1 + 1)
     }
 }

@@ -416,8 +416,11 @@ proptest! {
                 prop_assert!(!may(granted) || may(&had), "{requirement:?} from {address:?}");
             }
         }
-        if asked == had {
-            prop_assert_eq!(granted.len(), 2 + usize::from(origin.is_some()));
-        }
+        // They agree, and a refusal leaves the token as it was.
+        let all = 2 + usize::from(origin.is_some());
+        prop_assert!(granted.is_empty() || granted.len() == all, "{granted:?}");
+        prop_assert!(granted.len() == all || asked != had);
+        let found = tokens.block_on(tokens.find(&ops(), token.id())).unwrap();
+        prop_assert_eq!(found.access(), if granted.is_empty() { &had } else { &asked });
     }
 }

@@ -12,15 +12,9 @@ use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, StoreError,
     Supersede, Superseded, TokenStore,
 };
-use app_tokens::{
-    Access, IssueError, KeyId, KeyRing, NewToken, Policy, Reason, Timestamp, TokenId,
-};
+use app_tokens::{Access, IssueError, KeyId, NewToken, Policy, Reason, Timestamp, TokenId};
 use common::outside::Outside;
 use common::*;
-
-fn other_ring() -> KeyRing {
-    KeyRing::parse(OTHER_KEYS).unwrap()
-}
 
 fn new() -> NewToken {
     NewToken::new("alice", "My phone", Access::full())

@@ -30,6 +30,7 @@ use app_tokens::{
 };
 use common::{operator, policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;
+use support::chance::Chance;
 use support::postgres::{Blocked, RUNTIME, Server, pool_to};
 
 /// How many threads act, each for an owner of its own.
@@ -158,7 +159,7 @@ type Acted = Result<(), Box<dyn std::error::Error>>;
 
 impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
     fn act(&mut self) -> Acted {
-        let place = self.chance.below(6);
+        let place = self.chance.place(6);
         if place >= self.good.len() {
             return self.issue();
         }
@@ -228,19 +229,6 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// The same numbers in every run (splitmix64).
-struct Chance(u64);
-
-impl Chance {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut number = self.0;
-        number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((number ^ number >> 31) % limit as u64) as usize
     }
 }
 
@@ -341,7 +329,7 @@ fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
 fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize) -> (Said, S)) {
     let (mut chance, mut marks) = (Chance(1), [0; 4]);
     for round in 0..rounds {
-        let (said, store) = crash(round, 10 + chance.below(500));
+        let (said, store) = crash(round, 10 + chance.place(500));
         assert_eq!(said.faults(&store), Vec::<String>::new(), "round {round}");
         forget(&store, round);
         for mark in said.marks.values() {
@@ -541,7 +529,7 @@ fn the_test_catches_a_store_that_answers_before_it_commits() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
         let test = "the_test_catches_a_store_that_answers_before_it_commits";
-        let said = kill_child(test, path.to_str().unwrap(), round, 10 + chance.below(300));
+        let said = kill_child(test, path.to_str().unwrap(), round, 10 + chance.place(300));
         faults.extend(said.faults(&SqliteStore::open(&path).unwrap()));
     }
     assert!(faults.len() >= 10, "only these were found: {faults:?}");

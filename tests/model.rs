@@ -15,9 +15,8 @@ use app_tokens::event::Event;
 use app_tokens::report::{ResealReport, TokenPage};
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError,
-    MemoryStore, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp, TokenAuthority,
-    TokenId,
+    AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, ManageError, MemoryStore,
+    NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp, TokenAuthority, TokenId,
 };
 
 #[path = "model/acts.rs"]
@@ -32,6 +31,7 @@ mod texts;
 use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish, access_of};
 use draw::Draw;
 use reference::{ACTIVE, Model, Verdict};
+use support::keys::{other_ring, ring, two_keys, two_keys_turned};
 use support::postgres::{Blocked, RUNTIME, Server};
 use support::rows::operator;
 
@@ -158,7 +158,7 @@ fn assert_nothing_is_left_out(seen: &Seen) {
 
 /// Runs one sequence. Returns the kinds of answers and events in it.
 fn run_sequence<S: RuntimeFree + Clone>(seed: u64, store: S) -> BTreeSet<String> {
-    let mut draw = Draw(seed);
+    let mut draw = Draw::of_seed(seed);
     let rules = draw.rules();
     let engine = Engine::new(store, &rules, draw.number());
     // A policy with an idle time-out needs upkeep, which writes the uses.
@@ -257,11 +257,6 @@ fn either(verdict: Verdict) -> Answer {
     verdict.unwrap_or_else(|refusal| refusal)
 }
 
-const KEYS: [&str; 2] = [
-    "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
-    "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=,1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
-];
-
 /// The engine, with its answers in the model's words.
 struct Engine<S> {
     tokens: TokenAuthority<S>,
@@ -280,22 +275,19 @@ impl<S: RuntimeFree + Clone> Engine<S> {
     fn new(store: S, rules: &Rules, seed: u64) -> Engine<S> {
         let clock = ManualClock::at(time(BEGINNING));
         let told: Arc<Mutex<Vec<Told>>> = Arc::default();
-        let over = |store, keys: &str, seed| {
+        let over = |store, ring, seed| {
             let ears = Arc::clone(&told);
-            TokenAuthority::builder(store, KeyRing::parse(keys).unwrap(), policy(rules))
+            TokenAuthority::builder(store, ring, policy(rules))
                 .clock(clock.clone())
-                .random(Draw(seed))
+                .random(Draw::of_seed(seed))
                 .observer(move |event: &Event<'_>| ears.lock().unwrap().push(Told::of(event)))
                 .build()
         };
-        let other = over(store.clone(), KEYS[1], seed);
-        let without = |keys: &str| over(store.clone(), &keys[..keys.find(',').unwrap()], seed);
-        let (without_other, without_active) = (without(KEYS[0]), without(KEYS[1]));
         Engine {
-            without_other,
-            without_active,
-            tokens: over(store, KEYS[0], seed),
-            other,
+            other: over(store.clone(), two_keys_turned(), seed),
+            without_other: over(store.clone(), ring(), seed),
+            without_active: over(store.clone(), other_ring(), seed),
+            tokens: over(store, two_keys(), seed),
             callers: RefCell::default(),
             clock,
             told,

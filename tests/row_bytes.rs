@@ -21,10 +21,6 @@ fn read(row: &Row, bytes: &[u8]) -> Row {
     Row::from_bytes(row.id(), bytes).unwrap()
 }
 
-fn parts_of(row: &Row) -> Option<RecordParts> {
-    row.record().map(|record| record.clone().into_parts())
-}
-
 /// Checks that the row is damaged or all its standing facts are right.
 #[track_caller]
 fn is_damaged_or_right(read: &Row, right: &Row, what: &str) {

@@ -10,13 +10,14 @@ use app_tokens::record::RecordParts;
 use app_tokens::store::{
     Certainty, Filter, Page, SqliteStore, SqliteStoreError, StoreError, TokenStore,
 };
-use app_tokens::{Access, AuthError, IssueError, KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, AuthError, IssueError, NewToken, Policy, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]
 mod file;
 
 use file::File;
+use support::keys::ring;
 use support::rows::*;
 
 // -- files that can't be used
@@ -180,8 +181,11 @@ fn a_file_or_directory_without_write_access_is_refused_until_it_has_it() {
 // -- what goes wrong while the store is open
 
 fn authority(store: &SqliteStore) -> TokenAuthority<SqliteStore> {
-    let ring = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-    TokenAuthority::new(store.clone(), ring, Policy::new("acme").unwrap().with_no_limit_per_owner())
+    TokenAuthority::new(
+        store.clone(),
+        ring(),
+        Policy::new("acme").unwrap().with_no_limit_per_owner(),
+    )
 }
 
 fn new_token() -> NewToken {

@@ -5,13 +5,14 @@ use app_tokens::store::{
     Certainty, Filter, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
     TokenStore, conformance,
 };
-use app_tokens::{Access, AuthError, KeyRing, NewToken, Policy, Reason, TokenAuthority};
+use app_tokens::{Access, AuthError, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]
 mod file;
 
 use file::File;
+use support::keys::{other_ring, ring};
 use support::rows::*;
 
 /// Begins a transaction that is never committed, in a database that has only this table.
@@ -54,8 +55,7 @@ fn users(connection: &Connection) -> i64 {
 }
 
 fn authority<S: TokenStore>(store: S) -> TokenAuthority<S> {
-    let ring = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-    TokenAuthority::new(store, ring, Policy::new("acme").unwrap())
+    TokenAuthority::new(store, ring(), Policy::new("acme").unwrap())
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn a_revocation_that_was_rolled_back_hides_no_missing_key() {
     let (_file, store, mut host) = file_of_a_host();
     let before = authority(store.clone());
     drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
-    let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
+    let ring = other_ring();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let inside = tokens.in_transaction(&transaction);
@@ -276,7 +276,7 @@ fn a_revocation_by_another_store_in_the_same_transaction_hides_no_missing_key() 
     let (_file, store, mut host) = file_of_a_host();
     let before = authority(store.clone());
     drop(before.block_on(before.issue(NewToken::new("alice", "Old", Access::full()))).unwrap());
-    let ring = KeyRing::parse("2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=").unwrap();
+    let ring = other_ring();
     let tokens = TokenAuthority::new(store, ring, Policy::new("acme").unwrap());
     let transaction = SqliteTransaction::begin(&mut host).unwrap();
     let first = tokens.in_transaction(&transaction);

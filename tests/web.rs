@@ -14,8 +14,6 @@ mod origins;
 mod passwords;
 #[path = "web/require.rs"]
 mod require;
-#[path = "common/scopes.rs"]
-mod scopes;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -32,9 +30,8 @@ use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use support::rows::operator;
+use support::scopes::Files;
 use tower_service::Service;
-
-use scopes::Files;
 
 #[derive(Clone)]
 struct SignedIn(&'static str);

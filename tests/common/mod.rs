@@ -1,5 +1,5 @@
 //! What several test binaries share.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub mod outside;
 
@@ -11,50 +11,21 @@ use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{
-    Access, AuthError, Authenticated, IssuedToken, KeyRing, NewToken, Operator, Owner, Policy,
-    Requirement, Resource, Timestamp, TokenAuthority, TokenStore,
+    Access, AuthError, Authenticated, IssuedToken, KeyRing, NewToken, Policy, Requirement,
+    Resource, TokenAuthority, TokenStore,
 };
 
-pub const KEYS: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-pub const OTHER_KEYS: &str = "2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub use support::keys::*;
+pub use support::rows::{at, operator, ops, owner};
 
-pub fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_unix(1_772_366_400 + seconds).unwrap()
-}
+pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub fn ring() -> KeyRing {
-    KeyRing::parse(KEYS).unwrap()
-}
-
-pub fn two_keys() -> KeyRing {
-    KeyRing::parse(&format!("{KEYS},{OTHER_KEYS}")).unwrap()
-}
-
-/// Returns a ring of the same two keys, with the other one active.
-pub fn two_keys_turned() -> KeyRing {
-    KeyRing::parse(&format!("{OTHER_KEYS},{KEYS}")).unwrap()
-}
-
 pub fn policy() -> Policy {
     Policy::new("acme").unwrap()
-}
-
-pub fn owner(name: &str) -> Owner {
-    Owner::new(name).unwrap()
-}
-
-pub fn operator(name: &str) -> Operator {
-    Operator::new(name).unwrap()
-}
-
-/// The operator for tests in which it doesn't matter who acts.
-pub fn ops() -> Operator {
-    operator("ops")
 }
 
 pub fn exact(name: &str) -> Resource {

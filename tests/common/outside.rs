@@ -4,12 +4,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use app_tokens::record::{Expires, LastUse, RecordParts, Revocation};
 use app_tokens::store::{
-    DamagedRow, Filter, Insert, Inserted, LiveAt, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    DamagedRow, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{Access, KeyId, Label, Operator, Owner, Resource, Seal, Timestamp, TokenId};
+
+use support::rows::insert;
 
 use super::{at, ready};
 
@@ -113,14 +115,7 @@ impl Outside {
     }
 
     fn put(&self, parts: RecordParts) {
-        let insert = Insert {
-            row: Row::new(TokenRecord::from_parts(parts)),
-            live: LiveAt::now(at(0)),
-            limit: None,
-            unique_label: false,
-            under: None,
-        };
-        assert_eq!(ready(self.kept.insert(&insert)).unwrap(), Inserted::Done);
+        insert(&self.kept, parts);
     }
 
     fn loaded(&self, row: &Row) -> Row {

@@ -16,6 +16,7 @@ use app_tokens::store::{
 };
 use app_tokens::{KeyId, Label, Timestamp, TokenId, TokenStore};
 use support::reference::{Reference, Rows};
+use support::rows::{parts_of, row};
 
 macro_rules! ways {
     ($($how:ident)*) => {
@@ -267,11 +268,7 @@ impl Force for Rows {
 }
 
 fn parts(row: &Row) -> RecordParts {
-    row.record().unwrap().clone().into_parts()
-}
-
-fn row(parts: RecordParts) -> Row {
-    Row::new(TokenRecord::from_parts(parts))
+    parts_of(row).unwrap()
 }
 
 /// Gives the other tasks of the thread a turn, so that a caller can drop the call here.

@@ -24,8 +24,7 @@ use super::common;
 use super::common::operator;
 use super::draw::Draw;
 
-/// 2026-03-01T12:00:00Z.
-const BEGINNING: i64 = 1_772_366_400;
+const BEGINNING: i64 = support::rows::NOW;
 const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 const OWNERS: [&str; 2] = ["alice", "bob"];
@@ -226,7 +225,7 @@ pub(crate) fn end_of(token: &TokenView) -> i64 {
 
 /// Runs the programs of a seed, each on a thread of its own, with one authority for each store.
 pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History {
-    let mut draw = Draw(seed);
+    let mut draw = Draw::of_seed(seed);
     let setting = draw.setting(stores.len());
     let programs = draw.programs(&setting);
     let world = World::new(&setting, stores);

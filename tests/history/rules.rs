@@ -547,7 +547,7 @@ impl<'h> Check<'h> {
                 let had = || accesses.iter().flat_map(|accesses| accesses.maybe_by(span));
                 match asked_access(event) {
                     Some(asked) => had().any(|had| !had.includes(&asked)),
-                    // Two accesses, of which no one includes the other.
+                    // Two accesses that don't include each other.
                     None => had()
                         .any(|one| had().any(|other| !one.includes(other) && !other.includes(one))),
                 }

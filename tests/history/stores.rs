@@ -13,8 +13,10 @@ use app_tokens::store::{
 };
 use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
 
+use support::chance::Chance;
+use support::rows::parts_of;
+
 use super::common::ready;
-use super::draw::Draw;
 
 /// Any store. Before and after some calls, the thread lets others go first, so that calls of other
 /// threads come between two calls of the engine.
@@ -30,7 +32,7 @@ impl<S> Shaken<S> {
     }
 
     fn shake(&self) {
-        let number = Draw(self.draws.fetch_add(1, Relaxed)).number();
+        let number = Chance(self.draws.fetch_add(1, Relaxed)).number();
         (0..(number % 8).saturating_sub(4)).for_each(|_| thread::yield_now());
     }
 
@@ -311,7 +313,7 @@ impl WrongStore {
 impl RuntimeFree for WrongStore {}
 
 fn parts(row: &Row) -> RecordParts {
-    row.record().unwrap().clone().into_parts()
+    parts_of(row).unwrap()
 }
 
 /// Yields long enough for another thread to do the same.

@@ -424,8 +424,7 @@ impl Line {
 
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
-/// 2026-03-01T12:00:00Z.
-pub(crate) const BEGINNING: i64 = 1_772_366_400;
+pub(crate) const BEGINNING: i64 = support::rows::NOW;
 
 const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];

@@ -15,11 +15,6 @@ fn under(key: u32, number: u64) -> RecordParts {
     RecordParts { key_id: KeyId::new(key).unwrap(), ..parts(number) }
 }
 
-/// Returns a purge for which every row has expired.
-fn expired() -> Purge {
-    Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
-}
-
 async fn keys(store: &PostgresStore) -> Vec<u32> {
     store.keys_in_use().await.unwrap().into_iter().map(KeyId::as_u32).collect()
 }

@@ -9,15 +9,14 @@ use app_tokens::store::{
     Certainty, Filter, LiveAt, Page, PostgresStore, Purge, Replace, Replaced, StoreError,
     Supersede, Superseded, TokenStore,
 };
-use app_tokens::{
-    Access, KeyRing, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority,
-};
+use app_tokens::{Access, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
 
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::NoTls;
 
 use crate::races::until_waiting;
 use support::chance::*;
+use support::keys::ring;
 use support::postgres::{Database, RUNTIME, Server, pool_to};
 use support::proxy::{Cut, Proxy};
 
@@ -40,8 +39,7 @@ async fn ways() -> Ways {
 }
 
 fn authority(store: PostgresStore) -> TokenAuthority<PostgresStore> {
-    let key = KeyRing::parse("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-    TokenAuthority::new(store, key, Policy::new("acme").unwrap())
+    TokenAuthority::new(store, ring(), Policy::new("acme").unwrap())
 }
 
 #[test]

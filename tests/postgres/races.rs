@@ -442,7 +442,7 @@ fn the_lock_rows_of_owners_without_tokens_are_purged() {
         // A purge that reaches its limit leaves them to the last purge of a run. That one can
         // delete as many as a day makes.
         let names = "INSERT INTO app_tokens_owners SELECT 'former ' || n \
-             FROM generate_series(1, 10010) AS n";
+                     FROM generate_series(1, 10010) AS n";
         raw.batch_execute(names).await.unwrap();
         for (deleted, left) in [(1, 10_011), (0, 11), (0, 0)] {
             let limit = if deleted == 1 { 1 } else { 3 };
@@ -450,11 +450,6 @@ fn the_lock_rows_of_owners_without_tokens_are_purged() {
             assert_eq!(count().await, left);
         }
     });
-}
-
-/// Returns a purge for which every row has expired.
-fn expired() -> Purge {
-    Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
 }
 
 /// Each purge deletes the lock rows that the inserts need.

@@ -12,12 +12,21 @@ pub use crate::rows::*;
 pub struct Chance(pub u64);
 
 impl Chance {
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut number = self.0;
         number = (number ^ number >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         number = (number ^ number >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (number ^ number >> 31) % limit
+        number ^ number >> 31
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.number() % limit
+    }
+
+    /// Draws a place in a list of this length.
+    pub fn place(&mut self, length: usize) -> usize {
+        self.below(length as u64) as usize
     }
 
     pub fn one_in(&mut self, n: u64) -> bool {
@@ -29,7 +38,7 @@ impl Chance {
     }
 
     pub fn of<T: Clone>(&mut self, all: &[T]) -> T {
-        all[self.below(all.len() as u64) as usize].clone()
+        all[self.place(all.len())].clone()
     }
 
     /// Draws one of few ids, so that rows have something in common. Both ends of the range are

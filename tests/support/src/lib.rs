@@ -2,9 +2,11 @@
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 
 pub mod chance;
+pub mod keys;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod reference;
 pub mod rows;
+pub mod scopes;
 pub mod text;

@@ -5,7 +5,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use app_tokens::record::{Expires, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, Insert, Inserted, LiveAt, Page, Row, Supersede, TokenStore};
+use app_tokens::store::{
+    Filter, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff, Row, Supersede, TokenStore,
+};
 use app_tokens::token::Token;
 use app_tokens::{
     Access, Attributes, Digest, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
@@ -31,6 +33,7 @@ pub fn wait<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// 2026-03-01T12:00:00Z.
 pub const NOW: i64 = 1_772_366_400;
 
 pub fn at(seconds: i64) -> Timestamp {
@@ -86,6 +89,11 @@ pub fn row(parts: RecordParts) -> Row {
     Row::new(TokenRecord::from_parts(parts))
 }
 
+/// Returns what a row is made of, or `None` if the row is damaged.
+pub fn parts_of(row: &Row) -> Option<RecordParts> {
+    row.record().cloned().map(TokenRecord::into_parts)
+}
+
 pub fn creation(parts: RecordParts) -> Insert {
     let (row, live) = (row(parts), LiveAt::now(at(0)));
     Insert { row, live, limit: None, unique_label: false, under: None }
@@ -107,6 +115,11 @@ pub fn revocation() -> Revocation {
     Revocation { at: at(7), reason: Reason::LEAKED, by: "engine".parse().unwrap() }
 }
 
+/// Returns a purge for which every row of [`parts`] has expired.
+pub fn expired() -> Purge {
+    Purge::Dead(PurgeCutoff { ended_by: at(1000), unused_since: None, now: at(1000) })
+}
+
 #[track_caller]
 pub fn insert(store: &impl TokenStore, parts: RecordParts) {
     assert_eq!(wait(store.insert(&creation(parts))).unwrap(), Inserted::Done);
@@ -121,12 +134,12 @@ pub fn all(store: &impl TokenStore) -> Vec<Option<RecordParts>> {
 #[track_caller]
 pub fn listed(store: &impl TokenStore, filter: &Filter, page: Page) -> Vec<Option<RecordParts>> {
     let rows = wait(store.list(filter, page)).unwrap();
-    rows.iter().map(|row| row.record().cloned().map(TokenRecord::into_parts)).collect()
+    rows.iter().map(parts_of).collect()
 }
 
 #[track_caller]
 pub fn found(store: &impl TokenStore, id: TokenId) -> Option<RecordParts> {
     let row = wait(store.find(id)).unwrap()?;
     assert_eq!(row.id(), id);
-    row.record().cloned().map(TokenRecord::into_parts)
+    parts_of(&row)
 }
