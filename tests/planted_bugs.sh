@@ -200,6 +200,9 @@ plant "a trigger in an SQLite file runs" src/store/sqlite/open.rs \
 plant "a trigger's table is compared in its own case only" src/store/sqlite/migrate.rs \
     "AND lower(tbl_name) IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')" \
     "AND tbl_name IN ('app_tokens', 'app_tokens_schema', 'app_tokens_keys')"
+plant "each step of a walk reads the rest of the table, in SQL" src/store/sqlite/sql.rs \
+    "concat!(select_row!(), \" WHERE +id <= 1125899906842623\");" \
+    "concat!(select_row!(), \" WHERE id <= 1125899906842623\");"
 plant "a key that seals a row is taken out of those in use, in SQL" src/store/sqlite/sql.rs \
     "AND NOT EXISTS (SELECT 1 FROM app_tokens WHERE key_id = ?1 AND revoked_at IS NULL)" \
     ""

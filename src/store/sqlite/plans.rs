@@ -3,7 +3,8 @@
 //! No statement may scan the whole table if an index can serve it. This must hold in a new
 //! database, after the host has run `ANALYZE` on many rows, and in a table of another name.
 
-use rusqlite::Connection;
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
+use rusqlite::{Connection, StatementStatus, params_from_iter};
 
 use super::open::open_memory;
 use super::options::SqliteOptions;
@@ -179,6 +180,29 @@ fn what_no_index_serves_is_walked_in_steps() {
         for database in &Databases::new().0 {
             let walk = "SEARCH app_tokens USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)";
             assert_eq!(database.looks_at_rows(&sql), [walk], "{}: {sql}", database.state);
+        }
+    }
+}
+
+/// The plan of a step is the same whichever of two upper limits of the id it ends at. If it ends at
+/// the wrong one, each step reads the rest of the table, and a walk reads it thousands of times.
+#[test]
+fn a_step_reads_no_row_beyond_its_end() {
+    let page = Page::first(500);
+    let nothing_matches = Filter { created_before: Some(at(0)), ..Filter::every_token() };
+    let dead = PurgeCutoff { ended_by: at(0), unused_since: None, now: at(2) };
+    for query in [
+        list_query(&nothing_matches, page, STEP),
+        purge_query(&Purge::Matching(nothing_matches), STEP),
+        purge_query(&Purge::Dead(dead), STEP),
+        keys_of_rows_query(STEP),
+    ] {
+        for database in &Databases::new().0 {
+            let sql = database.table.in_sql(&query.sql);
+            let mut statement = database.connection.prepare(&sql).unwrap();
+            let rows = statement.query(params_from_iter(&query.values)).unwrap().count().unwrap();
+            let steps = statement.get_status(StatementStatus::VmStep);
+            assert!(rows <= 1 && steps < 1000, "{}: {steps} for nine rows: {sql}", database.state);
         }
     }
 }

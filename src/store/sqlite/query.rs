@@ -20,7 +20,7 @@ use crate::token::TokenId;
 /// a `&'static str` so that nothing else compiles.
 pub(super) struct Query {
     pub(super) sql: String,
-    values: Vec<Value>,
+    pub(super) values: Vec<Value>,
 }
 
 /// The most candidates that a page of a list looks up one by one and sorts. If there are more, they

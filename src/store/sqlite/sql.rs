@@ -92,7 +92,11 @@ pub(super) const FIND: &str = concat!(select_row!(), " WHERE id = ?1");
 
 /// Begins a list. It leaves out a row if its id was changed to a number that can't be an id: no
 /// token leads to it.
-pub(super) const LIST: &str = concat!(select_row!(), " WHERE id <= 1125899906842623");
+///
+/// The `+` keeps SQLite from taking this as the upper end of a search by id. A step has an end of
+/// its own ([`UP_TO_ID`]), and SQLite uses only one of the two: by the other, each step would read
+/// the rest of the table.
+pub(super) const LIST: &str = concat!(select_row!(), " WHERE +id <= 1125899906842623");
 pub(super) const AFTER_ID: &str = " AND id > ?";
 pub(super) const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
 pub(super) const AMONG: &str = " AND id IN (";
@@ -165,13 +169,15 @@ pub(super) const DELETE: &str = "DELETE FROM app_tokens WHERE id = ?1";
 /// `?1` is `ended_by`, `?2` is `unused_since`, `?3` is `now`, and `?4` is until when a stored use
 /// is believed. Without an idle time-out `?2` is NULL, and no comparison with NULL holds.
 ///
+/// The `+` before `id` is there for the same reason as in [`LIST`].
+///
 /// The index of families leaves out the first row of a line, so that row is looked up by its id.
 /// The `+` before `other.owner` keeps SQLite from using the index of owners there: an owner may
 /// have many rows, a family has few.
 pub(super) const DEAD: &str = concat!(
     select_row!(),
     " AS dead
-    WHERE id <= 1125899906842623
+    WHERE +id <= 1125899906842623
         AND (revoked_at IS NOT NULL
             AND iif(revoked_at BETWEEN 0 AND 253402300799, revoked_at, created_at) <= ?1
             OR expires_at <= ?1
@@ -219,6 +225,8 @@ pub(super) const OF_OWNER: &str = " AND owner = ?";
 /// Used with [`OF_FAMILY`]. The `+` keeps SQLite from using the index of owners: the index of
 /// families leaves fewer rows.
 pub(super) const AND_OF_OWNER: &str = " AND +owner = ?";
+/// The `+` before `id` is there for the same reason as in [`LIST`].
+///
 /// The index of families leaves out the first row of a line, so that row is looked up by its id.
 pub(super) const OF_FAMILY: &str = " AND id IN (
     SELECT id FROM app_tokens WHERE id = ? AND family = ?
