@@ -12,16 +12,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Instant, SystemTime};
 
-use app_tokens::error::DenialReason;
+use app_tokens::access::Selection;
+use app_tokens::error::{AuthError, DenialReason};
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError, Supersede,
-    Superseded,
+    Superseded, TokenStore,
 };
-use app_tokens::{
-    Access, AuthError, NewToken, Requirement, Selection, Timestamp, TokenAuthority, TokenId,
-    TokenStore,
-};
+use app_tokens::{Access, NewToken, Requirement, Timestamp, TokenAuthority, TokenId};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 

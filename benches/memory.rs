@@ -11,8 +11,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app_tokens::record::LastUse;
-use app_tokens::store::{Filter, Page};
-use app_tokens::{Access, MemoryStore, NewToken, Timestamp, TokenAuthority, TokenId, TokenStore};
+use app_tokens::store::{Filter, MemoryStore, Page, TokenStore};
+use app_tokens::{Access, NewToken, Timestamp, TokenAuthority, TokenId};
 
 use harness::ready;
 

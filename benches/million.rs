@@ -13,10 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use app_tokens::error::RetireError;
-use app_tokens::store::{Filter, Page, PostgresStore, RuntimeFree, SqliteStore};
+use app_tokens::record::KeyId;
+use app_tokens::store::{Filter, Page, PostgresStore, RuntimeFree, SqliteStore, TokenStore};
 use app_tokens::{
-    Access, KeyId, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement, TokenAuthority,
-    TokenId, TokenStore,
+    Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement, TokenAuthority,
+    TokenId,
 };
 use harness::{Table, ToReach, mix, timed};
 use support::postgres::{Blocked, Database, RUNTIME, Server, pool_to};

@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use app_tokens::record::Expires;
+use app_tokens::record::{Expires, KeyId};
 use app_tokens::report::LeakOutcome;
-use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
+use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, KeyId, KeyRing, MemoryStore, NewToken, Operator, Owner, Policy, Reason, Requirement,
-    Rotation, Timestamp, TokenAuthority, TokenId,
+    Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
+    TokenAuthority, TokenId,
 };
 
 const TOKENS: usize = 10_000;

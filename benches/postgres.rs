@@ -9,10 +9,11 @@ mod harness;
 use std::time::Instant;
 
 use app_tokens::record::LastUse;
-use app_tokens::store::{Filter, LiveAt, Page, PostgresStore, Replace, Replaced, postgres_sql};
+use app_tokens::store::{
+    Filter, LiveAt, Page, PostgresStore, Replace, Replaced, TokenStore, postgres_sql,
+};
 use app_tokens::{
     Access, KeyRing, NewToken, Owner, Policy, Requirement, Timestamp, TokenAuthority, TokenId,
-    TokenStore,
 };
 use deadpool_postgres::Pool;
 use tokio::runtime::{Builder, Runtime};

@@ -10,10 +10,9 @@ use std::thread;
 use std::time::Instant;
 
 use app_tokens::record::{LastUse, LiveAt};
-use app_tokens::store::{Filter, Page, Replace, Replaced, Row, SqliteStore};
+use app_tokens::store::{Filter, Page, Replace, Replaced, Row, SqliteStore, TokenStore};
 use app_tokens::{
     Access, KeyRing, NewToken, Owner, Policy, Requirement, Timestamp, TokenAuthority, TokenId,
-    TokenStore,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Builder;

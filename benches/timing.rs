@@ -12,7 +12,8 @@ mod harness;
 use std::hint::black_box;
 use std::time::Instant;
 
-use app_tokens::{Access, Digest, NewToken, Operator, Reason};
+use app_tokens::record::Digest;
+use app_tokens::{Access, NewToken, Operator, Reason};
 use harness::fixture::Tokens;
 use harness::{mix, ready};
 

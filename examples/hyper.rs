@@ -6,8 +6,9 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::IpAddr;
 
+use app_tokens::store::MemoryStore;
 use app_tokens::web::{Answer, Login, NamesAreOwners, Refusal};
-use app_tokens::{Access, MemoryStore, NewToken, Origin, Requirement, TokenAuthority};
+use app_tokens::{Access, NewToken, Origin, Requirement, TokenAuthority};
 use hyper::body::Incoming;
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::server::conn::http1;

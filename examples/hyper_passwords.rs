@@ -9,10 +9,9 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use app_tokens::store::MemoryStore;
 use app_tokens::web::{Answer, Challenges, Entry, Login, NamesAreOwners, Refusal, decoded_path};
-use app_tokens::{
-    Access, Authenticated, MemoryStore, NewToken, Origin, Owner, Requirement, TokenAuthority,
-};
+use app_tokens::{Access, Authenticated, NewToken, Origin, Owner, Requirement, TokenAuthority};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{EXPECT, HeaderMap, HeaderValue, USER_AGENT};

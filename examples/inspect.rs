@@ -6,7 +6,7 @@
 
 use std::io::{self, BufRead as _, Write as _};
 
-use app_tokens::Digest;
+use app_tokens::record::Digest;
 use app_tokens::token::Token;
 use serde_json::{Value, json};
 

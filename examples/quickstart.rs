@@ -1,7 +1,8 @@
 //! A token's life in twenty lines: `cargo run --example quickstart`
 
+use app_tokens::access::ScopeName;
 use app_tokens::store::{Filter, Page};
-use app_tokens::{Access, NewToken, Owner, Reason, Requirement, ScopeName, TokenAuthority};
+use app_tokens::{Access, NewToken, Owner, Reason, Requirement, TokenAuthority};
 
 #[derive(Clone, Copy)]
 struct ReadFiles;

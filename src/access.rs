@@ -30,7 +30,8 @@ pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 /// and sealed with it.
 ///
 /// ```
-/// use app_tokens::{Access, Requirement, Resource};
+/// use app_tokens::access::Resource;
+/// use app_tokens::{Access, Requirement};
 /// let access = Access::scopes(["files:read"])?
 ///     .on([Resource::exact("photos")?, Resource::under("docs")?])?
 ///     .from_networks(["10.0.0.0/8".parse()?])?;
@@ -38,7 +39,7 @@ pub(crate) use scope::{ScopeImplication, is_of_scope_token};
 /// assert!(!access.allows(&Requirement::one_of(&["files:read"]).on("music")));
 /// // A token that is bound to resources does nothing where none is named.
 /// assert!(!access.allows(&Requirement::one_of(&["files:read"])));
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -272,11 +273,12 @@ impl Access {
     /// - Items are compared one by one. Two halves of a network do not include the whole.
     ///
     /// ```
-    /// use app_tokens::{Access, Resource};
+    /// use app_tokens::access::Resource;
+    /// use app_tokens::Access;
     /// let docs = Access::full().on([Resource::under("docs")?])?;
     /// let taxes = Access::scopes(["files:read"])?.on([Resource::exact("docs/taxes")?])?;
     /// assert!(docs.includes(&taxes) && !taxes.includes(&docs));
-    /// # Ok::<(), app_tokens::InvalidText>(())
+    /// # Ok::<(), app_tokens::error::InvalidText>(())
     /// ```
     pub fn includes(&self, other: &Access) -> bool {
         self.includes_by(other, &[])

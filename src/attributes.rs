@@ -19,7 +19,7 @@ use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 /// use app_tokens::Attributes;
 /// let attributes = Attributes::new().with("device", "NAS")?.with("ticket", "OPS-1234")?;
 /// assert_eq!(attributes.get("device"), Some("NAS"));
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 // No pairs are `None`, so that most records hold one null pointer for them.

@@ -42,9 +42,8 @@ use crate::view::{TokenPage, TokenView};
 /// authority over the same store has a log of its own.
 ///
 /// ```
-/// use app_tokens::{
-///     Access, KeyRing, MemoryStore, NewToken, Policy, Requirement, TokenAuthority,
-/// };
+/// use app_tokens::store::MemoryStore;
+/// use app_tokens::{Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
 /// let tokens = TokenAuthority::new(store, ring, Policy::new("acme")?);
@@ -122,7 +121,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// ```
     /// use app_tokens::event::Event;
-    /// use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority};
+    /// use app_tokens::store::MemoryStore;
+    /// use app_tokens::{KeyRing, Policy, TokenAuthority};
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
     /// let tokens = TokenAuthority::builder(store, ring, Policy::new("acme")?)

@@ -45,7 +45,7 @@ impl Clock for SystemClock {
 /// let same = clock.clone();
 /// clock.advance(Duration::from_secs(60));
 /// assert_eq!(same.now().to_string(), "2026-03-01T12:01:00Z");
-/// # Ok::<(), app_tokens::OutOfCalendar>(())
+/// # Ok::<(), app_tokens::error::OutOfCalendar>(())
 /// ```
 #[derive(Clone)]
 pub struct ManualClock(Arc<AtomicI64>);

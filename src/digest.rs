@@ -17,7 +17,7 @@ use crate::token::{self, ParseError, Prefix, Token, TokenId};
 /// Digests are compared in constant time.
 ///
 /// ```
-/// use app_tokens::Digest;
+/// use app_tokens::record::Digest;
 /// use app_tokens::token::Token;
 /// let token = Token::parse_any_prefix("acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92")?;
 /// let stored = Digest::of(&token).to_bytes();

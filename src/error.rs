@@ -11,12 +11,16 @@ use std::fmt;
 use std::time::Duration;
 
 pub use crate::access::Missing;
+pub use crate::authority::SetupError;
+pub use crate::digest::InvalidDigest;
 use crate::key::KeyId;
+pub use crate::key_ring::KeyRingError;
+pub use crate::policy::PolicyError;
 pub use crate::random::RandomSourceFailed;
 use crate::record::{Status, StatusUnclear};
 use crate::store::{Certainty, StoreError};
-use crate::text::InvalidText;
-pub use crate::text::TextProblem;
+pub use crate::text::{InvalidText, TextProblem};
+pub use crate::timestamp::OutOfCalendar;
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 

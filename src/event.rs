@@ -11,6 +11,9 @@ use crate::record::Actor;
 use crate::store::Filter;
 use crate::text::Reason;
 use crate::token::TokenId;
+#[cfg(feature = "tracing")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
+pub use crate::tracing_observer::TracingObserver;
 use crate::view::TokenView;
 
 /// Receives events, after the fact. Any `Fn(&Event<'_>)` is an observer.

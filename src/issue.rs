@@ -23,7 +23,7 @@ use crate::view::TokenView;
 /// use app_tokens::{Access, NewToken};
 /// let new = NewToken::new("alice", "Backup", Access::scopes(["files:read"])?)
 ///     .expires_in(Duration::from_secs(30 * 86_400));
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "no token exists until it is issued"]
@@ -346,14 +346,16 @@ impl Life {
 /// It is not `Clone`, does not print, and is wiped when dropped.
 ///
 /// ```compile_fail,E0599
-/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
+/// # use app_tokens::store::MemoryStore;
+/// # use app_tokens::{Access, NewToken, TokenAuthority};
 /// # async fn f(tokens: TokenAuthority<MemoryStore>) {
 /// let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
 /// let copy = issued.clone(); // a token is shown once
 /// # }
 /// ```
 /// ```compile_fail,E0277
-/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
+/// # use app_tokens::store::MemoryStore;
+/// # use app_tokens::{Access, NewToken, TokenAuthority};
 /// # async fn f(tokens: TokenAuthority<MemoryStore>) {
 /// let issued = tokens.issue(NewToken::new("alice", "My phone", Access::full())).await.unwrap();
 /// println!("{issued}"); // call `expose_secret` to show it

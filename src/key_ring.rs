@@ -54,7 +54,7 @@ impl KeyRing {
     /// ```no_run
     /// use app_tokens::KeyRing;
     /// let ring = KeyRing::load_or_create("/etc/acme/app.key")?;
-    /// # Ok::<(), app_tokens::KeyRingError>(())
+    /// # Ok::<(), app_tokens::error::KeyRingError>(())
     /// ```
     ///
     /// # Errors
@@ -118,7 +118,8 @@ impl KeyRing {
     /// a key.
     ///
     /// ```
-    /// use app_tokens::{KeyRing, KeyRingError};
+    /// use app_tokens::error::KeyRingError;
+    /// use app_tokens::KeyRing;
     /// let text = "2:bmV3IGtleSBuZXcga2V5IG5ldyBrZXkgbmV3IGtleSE=,1:b2xkIGtleSBvbGQga2V5IG9sZCBrZXkgb2xkIGtleSE=";
     /// assert_eq!(KeyRing::parse(text)?.active_id().as_u32(), 2);
     /// assert!(matches!(KeyRing::parse("1:c2hvcnQ="), Err(KeyRingError::Short { .. })));
@@ -160,7 +161,7 @@ impl KeyRing {
     /// ```
     /// use app_tokens::KeyRing;
     /// let ring = KeyRing::parse(&KeyRing::new_text()?)?;
-    /// # Ok::<(), app_tokens::KeyRingError>(())
+    /// # Ok::<(), app_tokens::error::KeyRingError>(())
     /// ```
     pub fn new_text() -> Result<String, RandomSourceFailed> {
         let (_, mut text) = draw_text()?;

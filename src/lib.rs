@@ -150,7 +150,7 @@ pub mod token;
 mod digest;
 mod text;
 mod timestamp;
-mod access;
+pub mod access;
 mod attributes;
 pub mod record;
 mod key;
@@ -185,29 +185,20 @@ pub mod web;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 
-pub use authority::{SetupError, TokenAuthority, TokenAuthorityBuilder};
-pub use key_ring::{KeyRing, KeyRingError};
-pub use policy::{Policy, PolicyError, Reuse};
-pub use store::{MemoryStore, TokenStore};
+pub use authority::{TokenAuthority, TokenAuthorityBuilder};
+pub use key_ring::KeyRing;
+pub use policy::{Policy, Reuse};
 
-pub use error::{AuthError, ChangeError, Forbidden, IssueError, ManageError};
 pub use issue::{IssuedToken, NewToken, Rotation};
 pub use present::{Authenticated, Caller, Origin};
 pub use view::TokenView;
 
-pub use access::{
-    Access, AsScope, Network, Requirement, Resource, ResourceKind, Scope, ScopeList, ScopeName,
-    Selection,
-};
+pub use access::{Access, Requirement};
 pub use attributes::Attributes;
-pub use digest::{Digest, InvalidDigest};
-pub use key::{KeyId, Seal};
 pub use rand_core;
-pub use text::{InvalidText, Label, Operator, Owner, Reason};
-pub use timestamp::{OutOfCalendar, Timestamp};
+pub use text::{Label, Operator, Owner, Reason};
+pub use timestamp::Timestamp;
 pub use token::TokenId;
-#[cfg(feature = "tracing")]
-pub use tracing_observer::TracingObserver;
 
 /// What the engine answers beside tokens: pages, checks, reseals, leaks, conflicts.
 pub mod report {

@@ -37,7 +37,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 ///     .with_max_life(Duration::from_secs(90 * 86_400))?
 ///     .with_unique_labels();
 /// assert_eq!(Some(policy.default_life()), policy.max_life(), "the default is cut to the maximum");
-/// # Ok::<(), app_tokens::PolicyError>(())
+/// # Ok::<(), app_tokens::error::PolicyError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -113,7 +113,7 @@ impl Policy {
     /// let policy = Policy::new("brand")?
     ///     .with_realm("acme")? // the former prefix, unless a realm was named before
     ///     .with_former_prefix("acme")?;
-    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// # Ok::<(), app_tokens::error::PolicyError>(())
     /// ```
     ///
     /// # Errors
@@ -285,7 +285,8 @@ impl Policy {
     /// scope implies which. A token that may write can then be narrowed to one that may read.
     ///
     /// ```
-    /// # use app_tokens::{Policy, ScopeName};
+    /// # use app_tokens::access::ScopeName;
+    /// # use app_tokens::Policy;
     /// # enum Files { Read, Write }
     /// # impl ScopeName for Files {
     /// #     fn name(&self) -> &'static str {
@@ -293,7 +294,7 @@ impl Policy {
     /// #     }
     /// # }
     /// let policy = Policy::new("acme")?.with_scopes(&[Files::Read, Files::Write])?;
-    /// # Ok::<(), app_tokens::PolicyError>(())
+    /// # Ok::<(), app_tokens::error::PolicyError>(())
     /// ```
     ///
     /// # Errors

@@ -148,7 +148,8 @@ impl Authenticated {
     /// required.
     ///
     /// ```
-    /// # use app_tokens::{Authenticated, Caller, Forbidden, Requirement};
+    /// # use app_tokens::error::Forbidden;
+    /// # use app_tokens::{Authenticated, Caller, Requirement};
     /// # fn f(authenticated: Authenticated) -> Result<Caller, Forbidden> {
     /// authenticated.require(Requirement::one_of(&["files:read"]).on("photos/"))
     /// # }
@@ -219,7 +220,8 @@ impl Caller {
     /// another.
     ///
     /// ```
-    /// # use app_tokens::{Caller, Forbidden, Requirement};
+    /// # use app_tokens::error::Forbidden;
+    /// # use app_tokens::{Caller, Requirement};
     /// # fn f(caller: Caller) -> Result<(), Forbidden> {
     /// caller.require(Requirement::one_of(&["files:write"]).on("backup/"))
     /// # }

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use crate::access::Access;
 use crate::attributes::Attributes;
-use crate::digest::Digest;
-use crate::key::{KeyId, Seal};
+pub use crate::digest::Digest;
+pub use crate::key::{KeyId, Seal};
 use crate::text::{Label, Operator, Owner, Reason, clean_client};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;

@@ -19,7 +19,8 @@
 //! | [`Policy`](crate::Policy) | a map, see its `Deserialize` |
 //!
 //! ```
-//! use app_tokens::{Access, Network};
+//! use app_tokens::access::Network;
+//! use app_tokens::Access;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let access = Access::scopes(["files:read"])?.from_networks(["10.0.0.0/8".parse::<Network>()?])?;
 //! let json = r#"{"scopes":["files:read"],"resources":"all","networks":["10.0.0.0/8"]}"#;

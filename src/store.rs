@@ -234,7 +234,7 @@ pub use table::{InvalidTableName, TableName};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store for tokens",
     note = "take `SqliteStore` (feature `sqlite`), `PostgresStore` (feature `postgres`) or \
-            `MemoryStore`, or implement `app_tokens::TokenStore`",
+            `MemoryStore`, or implement `app_tokens::store::TokenStore`",
     note = "for a store that is chosen at run time, take `store::DynStore`"
 )]
 pub trait TokenStore: Send + Sync {

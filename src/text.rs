@@ -96,7 +96,7 @@ impl From<Infallible> for InvalidText {
 /// ```
 /// use app_tokens::Owner;
 /// assert_eq!(Owner::from(42_u64), Owner::try_from("42")?);
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(Arc<str>);
@@ -126,7 +126,7 @@ pub struct Operator(Box<str>);
 /// use app_tokens::Reason;
 /// let reason = Reason::new("password changed")?;
 /// assert_ne!(reason, Reason::REQUESTED);
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Reason(Cow<'static, str>);

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 /// let t: Timestamp = "2026-03-01T12:00:00Z".parse()?;
 /// assert_eq!(t.as_unix(), 1_772_366_400);
 /// assert_eq!(t.to_string(), "2026-03-01T12:00:00Z");
-/// # Ok::<(), app_tokens::OutOfCalendar>(())
+/// # Ok::<(), app_tokens::error::OutOfCalendar>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(

@@ -21,7 +21,9 @@ use crate::event::{Event, Observer};
 /// | debug | `purged`; `denied` of a text that is mistyped or unknown |
 ///
 /// ```
-/// # use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority, TracingObserver};
+/// # use app_tokens::event::TracingObserver;
+/// # use app_tokens::store::MemoryStore;
+/// # use app_tokens::{KeyRing, Policy, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (store, keys) = (MemoryStore::new(), KeyRing::ephemeral()?);
 /// let tokens = TokenAuthority::builder(store, keys, Policy::new("acme")?)

@@ -24,7 +24,8 @@ use crate::token::TokenId;
 /// `store::SqliteTransaction` and `store::PostgresTransaction` have complete examples.
 ///
 /// ```
-/// # use app_tokens::{Access, MemoryStore, NewToken, TokenAuthority};
+/// # use app_tokens::store::MemoryStore;
+/// # use app_tokens::{Access, NewToken, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let tokens = TokenAuthority::in_memory("acme")?;
 /// # let transaction = MemoryStore::new();

@@ -4,12 +4,12 @@ mod common;
 
 use std::net::IpAddr;
 
-use app_tokens::error::{AuthError, DenialReason, Failed, Missing};
-use app_tokens::record::{Actor, Expires, LastUse, Status, StatusUnclear};
+use app_tokens::access::Resource;
+use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, Missing};
+use app_tokens::record::{Actor, Expires, LastUse, Seal, Status, StatusUnclear};
 use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, Attributes, IssueError, IssuedToken, NewToken, Origin, Owner, Reason, Requirement,
-    Resource, Rotation, Seal,
+    Access, Attributes, IssuedToken, NewToken, Origin, Owner, Reason, Requirement, Rotation,
 };
 use common::any;
 use common::outside::Outside;
@@ -207,7 +207,7 @@ fn attributes_are_shown_and_taken_over(store: impl RuntimeFree) {
 
 #[test]
 fn attributes_are_shown_and_taken_over_by_a_successor_and_by_derived_tokens() {
-    attributes_are_shown_and_taken_over(app_tokens::MemoryStore::new());
+    attributes_are_shown_and_taken_over(app_tokens::store::MemoryStore::new());
     attributes_are_shown_and_taken_over(SqliteStore::in_memory().unwrap());
 }
 
@@ -256,7 +256,7 @@ fn an_owner_may_be_a_number() {
 
 #[test]
 fn a_rotation_without_options_gives_no_end_that_todays_policy_would_refuse() {
-    let store = app_tokens::MemoryStore::new();
+    let store = app_tokens::store::MemoryStore::new();
     let before = bench_over(store.clone(), policy().with_never_expiring().unwrap());
     let tokens = &before.tokens;
     let life = |days: u32| days * DAY;

@@ -5,7 +5,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use app_tokens::{Access, MemoryStore, NewToken, Requirement, TokenAuthority};
+use app_tokens::store::MemoryStore;
+use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };

@@ -32,9 +32,9 @@ mod reuse;
 #[path = "changes/rotate.rs"]
 mod rotate;
 
-use app_tokens::error::DenialReason;
+use app_tokens::error::{ChangeError, DenialReason};
 use app_tokens::store::RuntimeFree;
-use app_tokens::{Access, Caller, ChangeError, IssuedToken, NewToken, Reason, Rotation, TokenView};
+use app_tokens::{Access, Caller, IssuedToken, NewToken, Reason, Rotation, TokenView};
 use common::*;
 
 impl<S: RuntimeFree> Bench<S> {

@@ -5,14 +5,14 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use app_tokens::error::Failed;
-use app_tokens::record::{LastUse, Revocation};
+use app_tokens::error::{Failed, IssueError};
+use app_tokens::record::{KeyId, LastUse, Revocation};
 use app_tokens::report::CheckReport;
 use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, StoreError,
     Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, IssueError, KeyId, NewToken, Policy, Reason, Timestamp, TokenId};
+use app_tokens::{Access, NewToken, Policy, Reason, Timestamp, TokenId};
 use common::outside::Outside;
 use common::*;
 

@@ -11,13 +11,12 @@ mod sqlite;
 mod wrong_store;
 
 mod memory {
-    use app_tokens::MemoryStore;
+    use app_tokens::store::MemoryStore;
     super::conformance::tests!(make = || async { MemoryStore::new() });
 }
 
 mod dyn_over_memory {
-    use app_tokens::MemoryStore;
-    use app_tokens::store::DynStore;
+    use app_tokens::store::{DynStore, MemoryStore};
     super::conformance::tests!(make = || async { DynStore::new(MemoryStore::new()) });
 }
 

@@ -18,15 +18,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use app_tokens::error::{AuthError, ChangeError, IssueError};
 use app_tokens::record::{LastUse, Revocation, Status};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
-    SqliteStore, SqliteTransaction, StoreError, Supersede, Superseded,
+    SqliteStore, SqliteTransaction, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::token::Token;
 use app_tokens::{
-    Access, AuthError, ChangeError, IssueError, IssuedToken, NewToken, Owner, Reason, Requirement,
-    Rotation, Timestamp, TokenAuthority, TokenId, TokenStore,
+    Access, IssuedToken, NewToken, Owner, Reason, Requirement, Rotation, Timestamp, TokenAuthority,
+    TokenId,
 };
 use common::{operator, policy, ready, two_keys, two_keys_turned};
 use rusqlite::Connection;

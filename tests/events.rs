@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
-use app_tokens::{
-    Access, KeyRing, MemoryStore, NewToken, Origin, Policy, Reason, Rotation, TokenAuthority,
-};
+use app_tokens::store::MemoryStore;
+use app_tokens::{Access, KeyRing, NewToken, Origin, Policy, Reason, Rotation, TokenAuthority};
 use common::*;
 
 fn address(text: &str) -> IpAddr {

@@ -8,15 +8,14 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use app_tokens::error::{DenialReason, Failed};
-use app_tokens::record::{Expires, LastUse, Revocation, Status};
+use app_tokens::error::{ChangeError, DenialReason, Failed, IssueError, ManageError};
+use app_tokens::record::{Expires, KeyId, LastUse, Revocation, Status};
 use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{
-    Access, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, ManageError, NewToken, Owner,
-    Reason, Reuse, Rotation, Timestamp, TokenId,
+    Access, IssuedToken, KeyRing, NewToken, Owner, Reason, Reuse, Rotation, Timestamp, TokenId,
 };
 use common::*;
 
@@ -650,7 +649,7 @@ fn text_that_is_no_token_never_reaches_the_store() {
     ] {
         store.script(&[Fault::NotDone]);
         let error = bench.tokens.block_on(bench.tokens.authenticate(text)).unwrap_err();
-        assert!(!matches!(error, app_tokens::AuthError::Failed(_)), "{error:?}");
+        assert!(!matches!(error, app_tokens::error::AuthError::Failed(_)), "{error:?}");
         assert_eq!(store.script.lock().unwrap().len(), 1, "the store was asked");
     }
 }

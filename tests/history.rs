@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use app_tokens::store::{Filter, Purge, RuntimeFree, SqliteStore};
-use app_tokens::{MemoryStore, TokenStore as _};
+use app_tokens::store::{Filter, MemoryStore, Purge, RuntimeFree, SqliteStore, TokenStore as _};
 
 mod common;
 #[path = "common/draw.rs"]

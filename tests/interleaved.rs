@@ -5,9 +5,9 @@ mod common;
 
 use std::sync::{Arc, Mutex};
 
-use app_tokens::error::{ChangeError, DenialReason};
+use app_tokens::error::{ChangeError, DenialReason, IssueError};
 use app_tokens::record::Status;
-use app_tokens::{Access, IssueError, NewToken, Rotation};
+use app_tokens::{Access, NewToken, Rotation};
 use common::outside::Outside;
 use common::*;
 

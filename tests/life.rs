@@ -4,14 +4,11 @@ mod common;
 
 use std::net::IpAddr;
 
-use app_tokens::error::{DenialReason, Failed};
+use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, ManageError};
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::{DynStore, Filter, MemoryStore, Page};
-use app_tokens::{
-    Access, AuthError, IssueError, KeyRing, ManageError, NewToken, Origin, Reason, Requirement,
-    TokenAuthority, TokenId,
-};
+use app_tokens::{Access, KeyRing, NewToken, Origin, Reason, Requirement, TokenAuthority, TokenId};
 use common::*;
 use support::text::same_id_other_secret;
 
@@ -573,7 +570,8 @@ fn a_use_is_listed_before_it_is_written_and_written_when_flushed() {
     let bench = bench(policy());
     let issued = bench.issue("alice");
     let stored = || {
-        let row = futures_ready(app_tokens::TokenStore::find(bench.tokens.store(), issued.id()));
+        let row =
+            futures_ready(app_tokens::store::TokenStore::find(bench.tokens.store(), issued.id()));
         row.unwrap().unwrap().record().unwrap().last_use().map(|last_use| last_use.at)
     };
     bench.clock.set(at(5));
@@ -716,7 +714,7 @@ fn no_event_error_or_debug_text_holds_a_secret() {
         ),
         format!(
             "{:?}",
-            futures_ready(app_tokens::TokenStore::find(bench.tokens.store(), issued.id()))
+            futures_ready(app_tokens::store::TokenStore::find(bench.tokens.store(), issued.id()))
         ),
     ];
     tokens.block_on(tokens.revoke(&operator("ops"), issued.id(), Reason::LEAKED)).unwrap();
@@ -729,7 +727,7 @@ fn no_event_error_or_debug_text_holds_a_secret() {
     texts.extend(bench.heard.texts());
     let secret = &text[15..];
     let stored =
-        app_tokens::Digest::of(&app_tokens::token::Token::parse_any_prefix(&text).unwrap());
+        app_tokens::record::Digest::of(&app_tokens::token::Token::parse_any_prefix(&text).unwrap());
     let digest: String = stored.to_bytes()[1..5].iter().map(|byte| format!("{byte:02x}")).collect();
     for printed in texts {
         let printed = printed.to_lowercase();

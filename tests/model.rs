@@ -10,13 +10,16 @@ use std::thread;
 use std::time::Duration;
 
 use app_tokens::clock::ManualClock;
-use app_tokens::error::{Failed, LifeError, RetireError};
+use app_tokens::error::{
+    AuthError, ChangeError, Failed, IssueError, LifeError, ManageError, RetireError,
+};
 use app_tokens::event::Event;
+use app_tokens::record::KeyId;
 use app_tokens::report::{ResealReport, TokenPage};
-use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
+use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyId, ManageError, MemoryStore,
-    NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp, TokenAuthority, TokenId,
+    Caller, IssuedToken, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp,
+    TokenAuthority, TokenId,
 };
 
 #[path = "model/acts.rs"]

@@ -3,12 +3,11 @@
 
 mod common;
 
-use app_tokens::error::DenialReason;
-use app_tokens::record::{Expires, RecordParts, Status};
+use app_tokens::error::{ChangeError, DenialReason, IssueError, ManageError};
+use app_tokens::record::{Expires, KeyId, RecordParts, Seal, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::{
-    Access, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing, Label, ManageError,
-    NewToken, Reason, Rotation, Seal, TokenId,
+    Access, Caller, IssuedToken, KeyRing, Label, NewToken, Reason, Rotation, TokenId,
 };
 use common::outside::{Outside, TAMPERINGS};
 use common::*;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use app_tokens::record::{Actor, Expires, Status};
+use app_tokens::access::{Resource, Scope, Selection};
+use app_tokens::record::{Actor, Expires, KeyId, Status};
 use app_tokens::report::{CheckReport, OwnerTokens, TokenPage};
 use app_tokens::shapes::Period;
 use app_tokens::store::{Filter, Page};
 use app_tokens::{
-    Access, Attributes, KeyId, NewToken, Operator, Owner, Policy, Reason, Resource, Scope,
-    Selection, Timestamp, TokenAuthority, TokenId, TokenView,
+    Access, Attributes, NewToken, Operator, Owner, Policy, Reason, Timestamp, TokenAuthority,
+    TokenId, TokenView,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};

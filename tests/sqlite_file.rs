@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use app_tokens::error::{AuthError, IssueError};
 use app_tokens::record::RecordParts;
 use app_tokens::store::{
     Certainty, Filter, Page, SqliteStore, SqliteStoreError, StoreError, TokenStore,
 };
-use app_tokens::{Access, AuthError, IssueError, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, NewToken, Policy, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]

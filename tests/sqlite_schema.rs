@@ -1,11 +1,11 @@
 //! Other objects in the file of a `SqliteStore`: triggers, views, indexes, and the keys in use.
 
-use app_tokens::record::RecordParts;
+use app_tokens::record::{KeyId, RecordParts};
 use app_tokens::store::{
     Filter, Purge, PurgeCutoff, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction,
     TokenStore,
 };
-use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 
 #[path = "common/file.rs"]
 mod file;

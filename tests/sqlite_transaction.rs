@@ -1,11 +1,11 @@
 //! `SqliteTransaction`: tokens within a transaction of the host's.
 
-use app_tokens::error::DenialReason;
+use app_tokens::error::{AuthError, DenialReason};
 use app_tokens::store::{
     Certainty, Filter, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction, TableName,
     TokenStore, conformance,
 };
-use app_tokens::{Access, AuthError, NewToken, Policy, Reason, TokenAuthority};
+use app_tokens::{Access, NewToken, Policy, Reason, TokenAuthority};
 use rusqlite::Connection;
 
 #[path = "common/file.rs"]

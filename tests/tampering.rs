@@ -4,10 +4,10 @@
 mod common;
 
 use app_tokens::error::DenialReason;
-use app_tokens::record::{LastUse, RecordParts, Revocation, Status};
+use app_tokens::record::{Digest, KeyId, LastUse, RecordParts, Revocation, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{Access, Digest, KeyId, NewToken, Reason};
+use app_tokens::{Access, NewToken, Reason};
 use common::outside::{Outside, TAMPERINGS};
 use common::*;
 

@@ -1,6 +1,6 @@
 //! The token text, against vectors that an independent program made.
 
-use app_tokens::Digest;
+use app_tokens::record::Digest;
 use app_tokens::token::{Prefix, Token};
 use serde_json::Value;
 

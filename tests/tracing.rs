@@ -5,13 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use app_tokens::error::{DenialReason, Failed};
-use app_tokens::event::{ChangeKind, Event, Observer as _};
+use app_tokens::event::{ChangeKind, Event, Observer as _, TracingObserver};
 use app_tokens::record::Actor;
-use app_tokens::store::Filter;
-use app_tokens::{
-    Access, KeyRing, MemoryStore, NewToken, Operator, Owner, Policy, Reason, TokenAuthority,
-    TracingObserver,
-};
+use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::{Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, TokenAuthority};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Dispatch, Level, Metadata, Subscriber, dispatcher};

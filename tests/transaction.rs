@@ -2,8 +2,9 @@
 
 mod common;
 
+use app_tokens::error::ManageError;
 use app_tokens::store::{Filter, MemoryStore};
-use app_tokens::{Access, ManageError, NewToken, Reason};
+use app_tokens::{Access, NewToken, Reason};
 use common::*;
 
 #[test]
@@ -67,7 +68,7 @@ fn a_use_that_only_the_transaction_wrote_is_not_forgotten() {
     within.block_on(within.revoke_matching(&ops(), &unused, Reason::REQUESTED)).unwrap();
     drop(within);
     bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
-    let row = ready(app_tokens::TokenStore::find(bench.tokens.store(), token.id())).unwrap();
+    let row = ready(app_tokens::store::TokenStore::find(bench.tokens.store(), token.id())).unwrap();
     assert!(row.unwrap().record().unwrap().last_use().is_some());
 }
 

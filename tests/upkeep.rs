@@ -113,8 +113,8 @@ async fn a_dropped_upkeep_task_writes_a_last_time_and_ends() {
 async fn a_policy_with_an_idle_time_out_works_only_while_upkeep_is_attached() {
     let bench = bench(policy().with_idle_timeout(DAY).unwrap());
     let new = || NewToken::new("alice", "My phone", Access::full());
-    let is_refused = |issued: Result<IssuedToken, app_tokens::IssueError>| {
-        matches!(issued, Err(app_tokens::IssueError::Failed(Failed::NoUpkeep)))
+    let is_refused = |issued: Result<IssuedToken, app_tokens::error::IssueError>| {
+        matches!(issued, Err(app_tokens::error::IssueError::Failed(Failed::NoUpkeep)))
     };
     assert!(is_refused(bench.tokens.issue(new()).await));
     let task = bench.tokens.upkeep().spawn();

@@ -18,11 +18,10 @@ mod require;
 use std::convert::Infallible;
 use std::future::poll_fn;
 
+use app_tokens::error::Forbidden;
+use app_tokens::store::MemoryStore;
 use app_tokens::web::{Login, NamesAreOwners, Refusal, TokenLayer};
-use app_tokens::{
-    Access, Authenticated, Forbidden, IssuedToken, MemoryStore, NewToken, Requirement,
-    TokenAuthority,
-};
+use app_tokens::{Access, Authenticated, IssuedToken, NewToken, Requirement, TokenAuthority};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, Response};

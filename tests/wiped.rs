@@ -6,11 +6,9 @@ use std::os::unix::fs::FileExt as _;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use app_tokens::store::SqliteStore;
+use app_tokens::store::{MemoryStore, SqliteStore};
 use app_tokens::web::{Accounts, Login, NamesAreOwners};
-use app_tokens::{
-    Access, KeyRing, MemoryStore, NewToken, Operator, Origin, Policy, TokenAuthority,
-};
+use app_tokens::{Access, KeyRing, NewToken, Operator, Origin, Policy, TokenAuthority};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;

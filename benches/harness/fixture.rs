@@ -1,7 +1,8 @@
 //! Tokens to measure with. Their ids are known, so that wrong tokens can be made for the same ids.
 
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
-use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Policy, TokenAuthority};
+use app_tokens::store::MemoryStore;
+use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 use std::convert::Infallible;
 
 use super::{mix, ready};

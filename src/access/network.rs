@@ -16,12 +16,12 @@ use crate::text::{InvalidText, TextProblem};
 /// block of them. A block of version 6 never covers an IPv4 address, not even `::/0`.
 ///
 /// ```
-/// use app_tokens::Network;
+/// use app_tokens::access::Network;
 /// let office: Network = "10.0.0.0/8".parse()?;
 /// assert!(office.contains("10.1.2.3".parse().unwrap()));
 /// assert!(office.contains("::ffff:10.1.2.3".parse().unwrap()));
 /// assert!("10.0.0.1/8".parse::<Network>().is_err(), "an address inside a block is not a block");
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Network {

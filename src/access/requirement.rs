@@ -8,13 +8,14 @@ use super::ScopeName;
 /// `authenticated.require(Files::Read)`.
 ///
 /// ```
-/// use app_tokens::{Access, Requirement, Resource};
+/// use app_tokens::access::Resource;
+/// use app_tokens::{Access, Requirement};
 /// let photos = Access::scopes(["files:read"])?.on([Resource::under("photos")?])?;
 /// let read = Requirement::one_of(&["files:read", "files:write"]);
 /// assert!(photos.allows(&read.on("photos/2026")));
 /// assert!(!photos.allows(&read.on("docs")));
 /// assert!(photos.allows(&Requirement::ANY_VALID_TOKEN));
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirement<'a> {

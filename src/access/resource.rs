@@ -25,12 +25,12 @@ use crate::text::{InvalidText, TextProblem, check_name};
 /// It prints as it is stored, and parses from that: `exact:NAME`, `under:PATH` or `prefix:TEXT`.
 ///
 /// ```
-/// use app_tokens::Resource;
+/// use app_tokens::access::Resource;
 /// let docs = Resource::under("docs")?;
 /// assert!(docs.matches("docs") && docs.matches("docs/taxes/2026"));
 /// assert!(!docs.matches("docs-private") && !docs.matches("docs/../music"));
 /// assert_eq!(docs.to_string(), "under:docs");
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 // Kept in its stored form, so that its order is that of the sealed bytes.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

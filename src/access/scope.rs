@@ -66,7 +66,7 @@ impl fmt::Debug for Scope {
 /// may change later.
 ///
 /// ```
-/// use app_tokens::ScopeName;
+/// use app_tokens::access::ScopeName;
 ///
 /// #[derive(Clone, Copy)]
 /// enum Files { Read, Write }

@@ -17,7 +17,7 @@ use crate::text::{Operator, Owner};
 /// use app_tokens::{Operator, record::Actor};
 /// let support = Actor::from(Operator::new("support")?);
 /// assert_eq!(support.to_string(), "operator support");
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {

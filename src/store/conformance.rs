@@ -19,7 +19,7 @@
 //! mod on_tokio {
 //!     use std::sync::LazyLock;
 //!     use app_tokens::store::conformance::{self, Task};
-//!     # use app_tokens::MemoryStore;
+//!     # use app_tokens::store::MemoryStore;
 //!     use tokio::runtime::Runtime;
 //!
 //!     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());

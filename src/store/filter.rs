@@ -24,7 +24,7 @@ use crate::token::TokenId;
 /// use app_tokens::{Owner, store::Filter};
 /// let alice = Owner::new("alice")?;
 /// let filter = Filter { revoked: Some(false), ..Filter::of_owner(&alice) };
-/// # Ok::<(), app_tokens::InvalidText>(())
+/// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
@@ -154,7 +154,7 @@ fn last_used(record: &TokenRecord) -> Timestamp {
 ///
 /// ```
 /// use app_tokens::store::{Filter, MemoryStore, Page, StoreError};
-/// # use app_tokens::TokenStore;
+/// # use app_tokens::store::TokenStore;
 /// # async fn walk(store: MemoryStore) -> Result<(), StoreError> {
 /// let mut page = Page::first(100);
 /// loop {

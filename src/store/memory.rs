@@ -28,7 +28,8 @@ use self::shards::Shards;
 /// waits only while a change writes to the row's shard. Changes and lists run one at a time.
 ///
 /// ```
-/// use app_tokens::{KeyRing, MemoryStore, Policy, TokenAuthority};
+/// use app_tokens::store::MemoryStore;
+/// use app_tokens::{KeyRing, Policy, TokenAuthority};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemoryStore::new();
 /// let tokens = TokenAuthority::new(store, KeyRing::ephemeral()?, Policy::new("acme")?);

@@ -1,4 +1,4 @@
-//! The requests of [`TokenStore`](crate::TokenStore), and their answers.
+//! The requests of [`TokenStore`](crate::store::TokenStore), and their answers.
 //!
 //! A store should destructure each request without `..`. Then the compiler shows each fact that a
 //! later major version adds.
@@ -7,7 +7,7 @@ use crate::record::{LiveAt, Revocation};
 use crate::store::{Filter, Row};
 use crate::timestamp::Timestamp;
 
-/// Asks [`TokenStore::insert`](crate::TokenStore::insert) to insert a new token.
+/// Asks [`TokenStore::insert`](super::TokenStore::insert) to insert a new token.
 #[derive(Clone, Debug)]
 pub struct Insert {
     /// The new row, sealed.
@@ -26,7 +26,7 @@ pub struct Insert {
     pub under: Option<Row>,
 }
 
-/// Answers [`TokenStore::insert`](crate::TokenStore::insert). All but `Done` changed nothing.
+/// Answers [`TokenStore::insert`](super::TokenStore::insert). All but `Done` changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inserted {
     /// The row was inserted.
@@ -41,7 +41,7 @@ pub enum Inserted {
     LabelTaken,
 }
 
-/// Asks [`TokenStore::supersede`](crate::TokenStore::supersede) for the next token of a line of
+/// Asks [`TokenStore::supersede`](super::TokenStore::supersede) for the next token of a line of
 /// rotations.
 #[derive(Clone, Debug)]
 pub struct Supersede {
@@ -61,7 +61,7 @@ pub struct Supersede {
     pub revocation: Revocation,
 }
 
-/// Answers [`TokenStore::supersede`](crate::TokenStore::supersede). All but `Done` changed nothing.
+/// Answers [`TokenStore::supersede`](super::TokenStore::supersede). All but `Done` changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Superseded {
     /// Everything was written: the new row, the new form and the revocations.
@@ -73,7 +73,7 @@ pub enum Superseded {
     Stale,
 }
 
-/// Asks [`TokenStore::replace`](crate::TokenStore::replace) to write a row's new form.
+/// Asks [`TokenStore::replace`](super::TokenStore::replace) to write a row's new form.
 #[derive(Clone, Debug)]
 pub struct Replace {
     /// The new form, sealed. It holds the revision that the stored row must have; the store writes
@@ -88,7 +88,7 @@ pub struct Replace {
     pub revokes_derived: Option<Revocation>,
 }
 
-/// Answers one request of [`TokenStore::replace`](crate::TokenStore::replace). All but `Done`
+/// Answers one request of [`TokenStore::replace`](super::TokenStore::replace). All but `Done`
 /// changed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
@@ -100,7 +100,7 @@ pub enum Replaced {
     LabelTaken,
 }
 
-/// Selects the rows that [`TokenStore::purge`](crate::TokenStore::purge) deletes.
+/// Selects the rows that [`TokenStore::purge`](super::TokenStore::purge) deletes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purge {
     /// Rows that have been dead for long enough, unless another row still needs them.

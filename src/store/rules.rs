@@ -1,4 +1,4 @@
-//! The contract of [`TokenStore`](crate::TokenStore) as code: what each change does.
+//! The contract of [`TokenStore`](crate::store::TokenStore) as code: what each change does.
 //!
 //! Each function is pure. It takes the request and the rows of one owner, and returns a
 //! [`Decision`]: the answer, the rows to put and the ids to delete.

@@ -17,7 +17,8 @@ use crate::access::{Missing, Scope};
 /// you convert it**.
 ///
 /// ```
-/// use app_tokens::{IssueError, web::Answer};
+/// use app_tokens::error::IssueError;
+/// use app_tokens::web::Answer;
 /// let answer = Answer::from(&IssueError::LimitReached { limit: 100 });
 /// assert_eq!((answer.status, answer.code), (409, "limit_reached"));
 /// assert_eq!(answer.body, "There are 100 app tokens already. Revoke one first.\n");

@@ -9,8 +9,9 @@
 //! revoked or mistyped token never reaches the password check, its log or its rate limit.
 //!
 //! ```
+//! use app_tokens::store::TokenStore;
 //! use app_tokens::web::{Accounts, Answer, Entry, Login, Refusal};
-//! use app_tokens::{Authenticated, Origin, Owner, TokenStore};
+//! use app_tokens::{Authenticated, Origin, Owner};
 //! # async fn check_password(_: Option<&str>, _: &str) -> Result<Option<Owner>, std::io::Error> {
 //! #     Ok(None)
 //! # }
@@ -60,7 +61,8 @@
 //! [`Caller::require`](crate::Caller::require):
 //!
 //! ```
-//! # use app_tokens::{Authenticated, Caller, Forbidden, Requirement};
+//! # use app_tokens::error::Forbidden;
+//! # use app_tokens::{Authenticated, Caller, Requirement};
 //! # fn copy(token: Authenticated, source: &str, destination: &str) -> Result<Caller, Forbidden> {
 //! let caller = token.require(Requirement::one_of(&["files:read"]).on(source))?;
 //! caller.require(Requirement::one_of(&["files:write"]).on(destination))?;

@@ -24,7 +24,8 @@ use crate::access::Network;
 /// any other address.
 ///
 /// ```
-/// use app_tokens::{Network, web::client_address};
+/// use app_tokens::access::Network;
+/// use app_tokens::web::client_address;
 /// let proxies: [Network; 1] = ["10.0.0.1".parse()?];
 /// let proxy = "10.0.0.1".parse()?;
 /// let client = client_address(proxy, [b"6.6.6.6, 192.0.2.7".as_slice()], &proxies);

@@ -47,7 +47,7 @@ use crate::store::TokenStore;
 /// let app: Router = Router::new()
 ///     .route("/", get(download).layer(read))
 ///     .layer(TokenLayer::new(login));
-/// # Ok::<(), app_tokens::SetupError>(())
+/// # Ok::<(), app_tokens::error::SetupError>(())
 /// ```
 #[doc(alias = "middleware")]
 pub struct TokenLayer<S, A> {
@@ -88,7 +88,7 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     ///         let right = check_password(login.user(), login.expose_secret()).await?;
     ///         Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
     ///     });
-    /// # Ok::<(), app_tokens::SetupError>(())
+    /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
     #[must_use]
     pub fn or_else<F, E>(
@@ -120,7 +120,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     ///
     /// ```
     /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
-    /// use app_tokens::{Network, web::client_address};
+    /// use app_tokens::access::Network;
+    /// use app_tokens::web::client_address;
     /// use axum::extract::ConnectInfo;
     /// use std::net::SocketAddr;
     ///

@@ -66,7 +66,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// let tokens = TokenAuthority::in_memory("acme")?;
     /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"))
     ///     .accept(|accept| accept.bare_token().placeholder("__token__"));
-    /// # Ok::<(), app_tokens::SetupError>(())
+    /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
     #[must_use]
     pub fn accept(self, more: impl FnOnce(Accept) -> Accept) -> Login<S, A> {

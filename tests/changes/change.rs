@@ -3,12 +3,10 @@
 use std::sync::Barrier;
 use std::thread;
 
-use app_tokens::error::{DenialReason, LifeError};
+use app_tokens::error::{ChangeError, DenialReason, LifeError};
 use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::store::RuntimeFree;
-use app_tokens::{
-    Access, ChangeError, IssuedToken, NewToken, Owner, Requirement, Rotation, TokenId,
-};
+use app_tokens::{Access, IssuedToken, NewToken, Owner, Requirement, Rotation, TokenId};
 
 use super::common::outside::Outside;
 use super::common::*;

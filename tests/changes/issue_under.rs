@@ -3,10 +3,10 @@
 use std::sync::Barrier;
 use std::thread;
 
-use app_tokens::error::{DenialReason, LifeError};
+use app_tokens::error::{ChangeError, DenialReason, IssueError, LifeError};
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::RuntimeFree;
-use app_tokens::{Access, ChangeError, IssueError, NewToken, Reason, Rotation, TokenId, TokenView};
+use app_tokens::{Access, NewToken, Reason, Rotation, TokenId, TokenView};
 
 use super::common::outside::Outside;
 use super::common::*;

@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use app_tokens::error::{DenialReason, RetireError};
-use app_tokens::record::Expires;
+use app_tokens::record::{Expires, KeyId};
 use app_tokens::store::{MemoryStore, RuntimeFree};
-use app_tokens::{Access, IssuedToken, KeyId, KeyRing, NewToken};
+use app_tokens::{Access, IssuedToken, KeyRing, NewToken};
 
 use super::common::outside::Outside;
 use super::common::*;

@@ -3,12 +3,11 @@
 use std::sync::Barrier;
 use std::thread;
 
-use app_tokens::error::{DenialReason, LifeError};
+use app_tokens::access::Resource;
+use app_tokens::error::{ChangeError, DenialReason, IssueError, LifeError};
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
-use app_tokens::{
-    Access, ChangeError, IssueError, IssuedToken, NewToken, Reason, Resource, Rotation,
-};
+use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
 
 use super::common::outside::Outside;
 use super::common::*;

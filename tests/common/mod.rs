@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use app_tokens::access::Resource;
 use app_tokens::clock::ManualClock;
+use app_tokens::error::AuthError;
 use app_tokens::event::Event;
-use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::store::{Filter, MemoryStore, TokenStore};
 use app_tokens::{
-    Access, AuthError, Authenticated, IssuedToken, KeyRing, NewToken, Policy, Requirement,
-    Resource, TokenAuthority, TokenStore,
+    Access, Authenticated, IssuedToken, KeyRing, NewToken, Policy, Requirement, TokenAuthority,
 };
 
 pub use support::keys::*;

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use app_tokens::record::{Expires, LastUse, RecordParts, Revocation};
+use app_tokens::access::Resource;
+use app_tokens::record::{Expires, KeyId, LastUse, RecordParts, Revocation, Seal};
 use app_tokens::store::{
     DamagedRow, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, KeyId, Label, Operator, Owner, Resource, Seal, Timestamp, TokenId};
+use app_tokens::{Access, Label, Operator, Owner, Timestamp, TokenId};
 
 use support::rows::insert;
 

@@ -8,13 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use app_tokens::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
+use app_tokens::record::{Expires, KeyId, LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::conformance::{self, Task};
 use app_tokens::store::{
     DamagedRow, Filter, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff, Replace, Replaced, Row,
-    StoreError, Supersede, Superseded,
+    StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{KeyId, Label, Timestamp, TokenId, TokenStore};
+use app_tokens::{Label, Timestamp, TokenId};
 use support::reference::{Reference, Rows};
 use support::rows::{parts_of, row};
 

@@ -7,15 +7,16 @@ use std::thread;
 use std::time::Duration;
 
 use app_tokens::clock::Clock;
-use app_tokens::error::{DenialReason, Failed, LifeError};
+use app_tokens::error::{
+    AuthError, ChangeError, DenialReason, Failed, IssueError, LifeError, ManageError,
+};
 use app_tokens::event::Event as Heard;
 use app_tokens::record::{Expires, Status};
 use app_tokens::report::LeakOutcome;
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
 use app_tokens::{
-    Access, AuthError, Caller, ChangeError, IssueError, IssuedToken, KeyRing, ManageError,
-    NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp, TokenAuthority, TokenId,
-    TokenView,
+    Access, Caller, IssuedToken, KeyRing, NewToken, Owner, Policy, Reason, Reuse, Rotation,
+    Timestamp, TokenAuthority, TokenId, TokenView,
 };
 
 use support::text::same_id_other_secret;

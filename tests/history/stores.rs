@@ -8,10 +8,10 @@ use std::thread;
 
 use app_tokens::record::{LastUse, RecordParts, Revocation, TokenRecord};
 use app_tokens::store::{
-    Filter, Insert, Inserted, LiveAt, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
-    Supersede, Superseded,
+    Filter, Insert, Inserted, LiveAt, MemoryStore, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{MemoryStore, Timestamp, TokenId, TokenStore};
+use app_tokens::{Timestamp, TokenId};
 
 use support::chance::Chance;
 use support::rows::parts_of;

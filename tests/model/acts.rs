@@ -679,7 +679,7 @@ impl Draw {
     fn filter(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Filter {
         let owner = self.once_in(2).then(|| self.owner());
         let family = (owner.is_some() && self.once_in(8)).then(|| self.id(texts));
-        let key = |number| app_tokens::KeyId::new(number).unwrap();
+        let key = |number| app_tokens::record::KeyId::new(number).unwrap();
         Filter {
             id: self.once_in(8).then(|| self.id(texts)),
             owner,

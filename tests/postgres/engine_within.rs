@@ -3,11 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use app_tokens::error::IssueError;
 use app_tokens::event::Event;
 use app_tokens::store::{Filter, PostgresStore};
-use app_tokens::{
-    Access, IssueError, IssuedToken, KeyRing, NewToken, Policy, Reason, TokenAuthority, TokenId,
-};
+use app_tokens::{Access, IssuedToken, KeyRing, NewToken, Policy, Reason, TokenAuthority, TokenId};
 use deadpool_postgres::Client;
 
 use support::chance::{ops, owner};

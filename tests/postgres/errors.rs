@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use app_tokens::record::{LastUse, RecordParts};
+use app_tokens::record::{KeyId, LastUse, RecordParts};
 use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, Page, PostgresStore, Purge, StoreError, TokenStore,
     postgres_sql,
 };
-use app_tokens::{Access, KeyId, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
+use app_tokens::{Access, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
 use deadpool_postgres::{Manager, Pool, Runtime};
 use tokio_postgres::{Client, Config, NoTls};
 

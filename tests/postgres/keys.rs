@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use app_tokens::KeyId;
-use app_tokens::record::{RecordParts, TokenRecord};
+use app_tokens::record::{KeyId, RecordParts, TokenRecord};
 use app_tokens::store::{
     Filter, Inserted, LiveAt, Page, PostgresStore, Purge, PurgeCutoff, Replace, Row, TokenStore,
 };

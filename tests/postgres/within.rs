@@ -85,7 +85,7 @@ fn a_refusal_does_not_end_the_transaction() {
 fn any_changes_in_one_transaction_end_as_in_the_reference() {
     RUNTIME.block_on(async {
         let (_database, store, mut client) = begun().await;
-        let memory = app_tokens::MemoryStore::new();
+        let memory = app_tokens::store::MemoryStore::new();
         let transaction = client.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let mut chance = Chance(9);

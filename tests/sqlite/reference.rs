@@ -1,7 +1,6 @@
 //! SQL that agrees with the reference.
 
-use app_tokens::KeyId;
-use app_tokens::record::{Expires, RecordParts};
+use app_tokens::record::{Expires, KeyId, RecordParts};
 use app_tokens::store::{Filter, MemoryStore, Page, Purge, PurgeCutoff, SqliteStore, TokenStore};
 
 use support::chance::*;

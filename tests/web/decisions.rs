@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use app_tokens::clock::ManualClock;
 use app_tokens::event::Event;
+use app_tokens::store::MemoryStore;
 use app_tokens::web::Login;
-use app_tokens::{
-    Access, KeyRing, MemoryStore, NewToken, Origin, Policy, Reason, Timestamp, TokenAuthority,
-};
+use app_tokens::{Access, KeyRing, NewToken, Origin, Policy, Reason, Timestamp, TokenAuthority};
 use proptest::prelude::*;
 
 use super::accounts::Doorman;

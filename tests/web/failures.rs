@@ -70,7 +70,7 @@ async fn a_lost_key_reveals_no_other_owners_token_to_a_client() {
 #[tokio::test]
 async fn an_answer_becomes_an_axum_response() {
     async fn act() -> Result<(), Answer> {
-        Err(app_tokens::IssueError::LimitReached { limit: 7 })?
+        Err(app_tokens::error::IssueError::LimitReached { limit: 7 })?
     }
     let app = Router::new().route("/", get(act));
     let reply = call(&app, request("GET", "/", None)).await;

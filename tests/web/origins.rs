@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
+use app_tokens::store::MemoryStore;
 use app_tokens::web::{TokenLayer, client_address};
-use app_tokens::{Access, KeyRing, MemoryStore, NewToken, Origin, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Origin, Policy, TokenAuthority};
 
 use axum::http::HeaderValue;
 

@@ -1,7 +1,8 @@
 //! What a route requires of a token.
 
+use app_tokens::access::Resource;
 use app_tokens::web::{AccountsError, Challenges, Credentials, TokenLayer, require};
-use app_tokens::{Access, Caller, Resource, TokenAuthority};
+use app_tokens::{Access, Caller, TokenAuthority};
 use axum::extract::Path;
 use axum::http::request::Parts;
 

@@ -1,6 +1,7 @@
 //! Changes of a good token: its label, its access, its end.
 
-use app_tokens::{Access, Selection, TokenView};
+use app_tokens::access::Selection;
+use app_tokens::{Access, TokenView};
 
 use crate::look::find;
 use crate::make::end;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use app_tokens::KeyRing;
+use app_tokens::record::KeyId;
 use app_tokens::report::ResealReport;
-use app_tokens::{KeyId, KeyRing};
 use serde_json::json;
 use zeroize::Zeroizing;
 

@@ -4,11 +4,11 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
 
 use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::error::DenialReason;
+use app_tokens::error::{AuthError, DenialReason};
 use app_tokens::report::TokenPage;
 use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{AuthError, Timestamp, TokenId, TokenView};
+use app_tokens::{Timestamp, TokenId, TokenView};
 use serde_json::json;
 use zeroize::Zeroizing;
 

@@ -3,10 +3,11 @@
 
 use std::io::{self, Write as _};
 
+use app_tokens::access::{Scope, Selection};
 use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::error::LifeError;
+use app_tokens::error::{ChangeError, LifeError};
 use app_tokens::record::Expires;
-use app_tokens::{Access, ChangeError, IssuedToken, NewToken, Reason, Rotation, Scope, Selection};
+use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
 
 use crate::change::named;
 use crate::options::{Issue, Rotate, Setting};

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use app_tokens::access::{Network, Resource, Scope};
+use app_tokens::record::KeyId;
 use app_tokens::store::TableName;
 use app_tokens::token::{ParseError, Token};
-use app_tokens::{KeyId, KeyRing, Label, Network, Owner, Reason, Resource, Scope, TokenId};
+use app_tokens::{KeyRing, Label, Owner, Reason, TokenId};
 use clap::{Args, Parser, Subcommand};
 
 use shared::policy_file::period::{End, Period, When};
@@ -307,7 +309,7 @@ pub enum Keys {
     },
 }
 
-fn scope(text: &str) -> Result<Scope, app_tokens::InvalidText> {
+fn scope(text: &str) -> Result<Scope, app_tokens::error::InvalidText> {
     Scope::new(text)
 }
 

@@ -3,9 +3,10 @@
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write as _};
 
+use app_tokens::access::Selection;
 use app_tokens::record::Expires;
 use app_tokens::report::TokenPage;
-use app_tokens::{Selection, Timestamp, TokenId, TokenView};
+use app_tokens::{Timestamp, TokenId, TokenView};
 use serde_json::{Value, json};
 
 use crate::problem::Problem;

@@ -3,8 +3,10 @@
 use std::fmt::Display;
 use std::io;
 
-use app_tokens::error::{Failed, RandomSourceFailed, RetireError};
-use app_tokens::{ChangeError, InvalidText, IssueError, KeyRingError, ManageError};
+use app_tokens::error::{
+    ChangeError, Failed, InvalidText, IssueError, KeyRingError, ManageError, RandomSourceFailed,
+    RetireError,
+};
 
 /// The exit status, as `--help` and the README list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

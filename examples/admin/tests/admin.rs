@@ -7,11 +7,12 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use app_tokens::access::Resource;
 use app_tokens::clock::{Clock as _, ManualClock, SystemClock};
 use app_tokens::record::{Expires, Status};
 use app_tokens::report::LeakReport;
 use app_tokens::store::{SqliteStore, postgres_sql};
-use app_tokens::{Access, KeyRing, NewToken, Policy, Resource, Timestamp, TokenAuthority, TokenId};
+use app_tokens::{Access, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::Host;

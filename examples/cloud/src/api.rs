@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
-use app_tokens::error::Failed;
+use app_tokens::access::Selection;
+use app_tokens::error::{Failed, IssueError};
 use app_tokens::store::{Filter, Page};
-use app_tokens::{Access, IssueError, IssuedToken, NewToken, Owner, Selection, TokenView};
+use app_tokens::{Access, IssuedToken, NewToken, Owner, TokenView};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
@@ -137,7 +138,7 @@ pub fn show_once(issued: &IssuedToken) -> Response {
 pub fn describe(token: &TokenView) -> Value {
     let scopes = match token.access().granted_scopes() {
         Selection::All => Value::Null,
-        Selection::Only(scopes) => scopes.iter().map(app_tokens::Scope::as_str).collect(),
+        Selection::Only(scopes) => scopes.iter().map(app_tokens::access::Scope::as_str).collect(),
     };
     json!({
         "id": token.id().to_string(),

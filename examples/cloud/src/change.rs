@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::error::LifeError;
+use app_tokens::error::{ChangeError, LifeError, OutOfCalendar};
 use app_tokens::record::Expires;
-use app_tokens::{Access, ChangeError, OutOfCalendar, Rotation};
+use app_tokens::{Access, Rotation};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;

@@ -1,8 +1,9 @@
 //! Revoking app passwords by JSON: one, or all but one.
 
+use app_tokens::Reason;
+use app_tokens::error::{ChangeError, ManageError};
 use app_tokens::record::Status;
 use app_tokens::store::Filter;
-use app_tokens::{ChangeError, ManageError, Reason};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use app_tokens::access::ScopeName;
+use app_tokens::error::Forbidden;
 use app_tokens::web::{Login, Refusal, TokenLayer};
-use app_tokens::{Authenticated, Caller, Forbidden, Owner, Requirement, ScopeName};
+use app_tokens::{Authenticated, Caller, Owner, Requirement};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};

@@ -1,6 +1,7 @@
 //! The settings page: sign in, create, see once, list, revoke. Plain HTML forms, no JavaScript.
 
-use app_tokens::{Owner, Reason, Selection, TokenView};
+use app_tokens::access::Selection;
+use app_tokens::{Owner, Reason, TokenView};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, Path, Request, State};
@@ -157,7 +158,7 @@ fn line(token: &TokenView) -> String {
     let access = match token.access().granted_scopes() {
         Selection::All => "everything".into(),
         Selection::Only(scopes) => {
-            scopes.iter().map(app_tokens::Scope::as_str).collect::<Vec<_>>().join(", ")
+            scopes.iter().map(app_tokens::access::Scope::as_str).collect::<Vec<_>>().join(", ")
         }
     };
     let minute = |text: String| text.get(..16).unwrap_or(&text).replace('T', " ");

@@ -1,7 +1,6 @@
 //! Errors as JSON with a reason.
 
-use app_tokens::error::Failed;
-use app_tokens::{ChangeError, IssueError, ManageError};
+use app_tokens::error::{ChangeError, Failed, IssueError, ManageError};
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};

@@ -1,7 +1,8 @@
 //! The parts of a request to the JSON API: the account, the app password, the body.
 
+use app_tokens::error::ManageError;
 use app_tokens::web::{self, Accept};
-use app_tokens::{ManageError, Owner, TokenId};
+use app_tokens::{Owner, TokenId};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Path};

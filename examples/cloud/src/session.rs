@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
+use app_tokens::error::IssueError;
 use app_tokens::store::MemoryStore;
-use app_tokens::{
-    Access, IssueError, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority,
-};
+use app_tokens::{Access, KeyRing, NewToken, Owner, Policy, Reason, Requirement, TokenAuthority};
 use axum::http::header::COOKIE;
 use axum::http::{HeaderMap, HeaderValue};
 

@@ -10,9 +10,9 @@ use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::rules::{self, Decision};
 use app_tokens::store::{
     DamagedRow, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, Supersede, Superseded,
+    StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Owner, Timestamp, TokenId, TokenStore};
+use app_tokens::{Owner, Timestamp, TokenId};
 use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 /// The rows. An owner's rows lie together, in order of id.

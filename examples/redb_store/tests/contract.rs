@@ -63,7 +63,7 @@ fn a_value_of_a_newer_version_is_a_failure() {
     transaction.open_table(ROWS).unwrap().insert(("alice", 1), &[2, 0][..]).unwrap();
     transaction.commit().unwrap();
     let listed = block_on(async move {
-        use app_tokens::TokenStore as _;
+        use app_tokens::store::TokenStore as _;
         let every = app_tokens::store::Filter::every_token();
         store.list(&every, app_tokens::store::Page::first(9)).await
     });

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use app_tokens::access::ScopeName;
 use app_tokens::record::Expires;
-use app_tokens::{Policy, Reuse, ScopeName, Timestamp};
+use app_tokens::{Policy, Reuse, Timestamp};
 use shared::policy_file::PolicyFile;
 use shared::policy_file::period::{End, Period, When};
 

@@ -5,13 +5,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use app_tokens::record::{LastUse, Revocation};
+use app_tokens::record::{KeyId, LastUse, Revocation};
 use app_tokens::store::{
     CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff,
     Replace, Replaced, Row, RowColumns, StoreError, Supersede, Superseded, TokenStore,
     postgres_sql as sql, rules,
 };
-use app_tokens::{KeyId, Timestamp, TokenId};
+use app_tokens::{Timestamp, TokenId};
 use sqlx::postgres::{PgArguments, PgConnection, PgDatabaseError, PgRow, PgSeverity};
 use sqlx::{Error, FromRow as _, PgPool, Postgres, Row as _, Transaction};
 use tokio::sync::Mutex;

@@ -14,7 +14,8 @@ use crate::token::TokenId;
 /// That may be the directory of its file, or a guard that drops its schema.
 ///
 /// ```
-/// use app_tokens::{MemoryStore, store::conformance::Kept};
+/// use app_tokens::store::MemoryStore;
+/// use app_tokens::store::conformance::Kept;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let directory = tempfile::tempdir()?;
 /// // A store of yours would open a file in it.

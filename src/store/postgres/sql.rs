@@ -1,5 +1,4 @@
-//! The tables and statements of `PostgresStore`, for a store of your own over another PostgreSQL
-//! driver.
+//! The tables and statements of `PostgresStore`, for your own store over another driver.
 //!
 //! Every statement names the table `app_tokens`. For another table, use
 //! [`TableName::in_sql`](super::TableName::in_sql). Each statement is complete. Bind its parameters
@@ -7,7 +6,6 @@
 //! the columns of a row, in their order and by their names.
 //!
 //! The constants are in the order of the contract on [`TokenStore`](super::TokenStore).
-//!
 //! `examples/sqlx_store` is a whole store made of them, over `sqlx::PgPool`.
 //!
 //! ```
@@ -16,11 +14,9 @@
 //! assert!(table.in_sql(FIND).contains("FROM auth.app_passwords WHERE id = $1"));
 //! # Ok::<(), app_tokens::store::InvalidTableName>(())
 //! ```
-//!
 #![doc = include_str!("sql.md")] // How a call is made of them: transactions, errors, plans.
 
-/// Makes the four tables and their indexes. Run it once, in your own migrations, in one
-/// transaction.
+/// Makes the four tables and their indexes. Run it once, in one transaction, in your migrations.
 pub const SCHEMA: &str = include_str!("schema.sql");
 
 // -- insert

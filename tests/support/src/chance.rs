@@ -1,10 +1,10 @@
 //! Draws rows, filters and changes by chance, the same in every run.
 
-use app_tokens::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
-use app_tokens::store::{Filter, LiveAt, Row, TokenStore};
-use app_tokens::{
-    Access, Attributes, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
+use app_tokens::record::{
+    Actor, Expires, KeyId, LastUse, RecordParts, Revocation, Seal, TokenRecord,
 };
+use app_tokens::store::{Filter, LiveAt, Row, TokenStore};
+use app_tokens::{Access, Attributes, Label, Operator, Owner, Reason, Timestamp, TokenId};
 
 pub use crate::rows::*;
 

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use app_tokens::record::{Expires, RecordParts, Revocation, TokenRecord};
+use app_tokens::record::{Digest, Expires, KeyId, RecordParts, Revocation, Seal, TokenRecord};
 use app_tokens::store::{
     Filter, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff, Row, Supersede, TokenStore,
 };
 use app_tokens::token::Token;
-use app_tokens::{
-    Access, Attributes, Digest, KeyId, Label, Operator, Owner, Reason, Seal, Timestamp, TokenId,
-};
+use app_tokens::{Access, Attributes, Label, Operator, Owner, Reason, Timestamp, TokenId};
 
 struct Unpark(Thread);
 

@@ -1,6 +1,6 @@
 //! The scopes of a host.
 
-use app_tokens::ScopeName;
+use app_tokens::access::ScopeName;
 
 #[derive(Clone, Copy)]
 pub enum Files {

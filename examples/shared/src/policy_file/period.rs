@@ -3,9 +3,10 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use app_tokens::Timestamp;
+use app_tokens::error::OutOfCalendar;
 use app_tokens::record::Expires;
 pub use app_tokens::shapes::{NotAPeriod, Period};
-use app_tokens::{OutOfCalendar, Timestamp};
 
 /// A point in time: an instant (RFC 3339), the beginning of a day in UTC (`2026-12-31`), or a
 /// length of time from now (`90 days`).
