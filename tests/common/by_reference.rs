@@ -69,6 +69,7 @@ pub fn each_fact_of_a_filter_alone_means_what_the_reference_says<S: TokenStore>(
             Filter { revoked: Some(chance.one_in(2)), ..any() },
             Filter { superseded: Some(chance.one_in(2)), ..any() },
             Filter { expires_before: Some(chance.time()), ..any() },
+            Filter { expires_from: Some(chance.time()), ..any() },
             Filter { created_before: Some(chance.time()), ..any() },
             Filter { last_used_before: Some(chance.time()), ..any() },
         ] {

@@ -68,6 +68,7 @@ ways! {
     ListsWithoutOrder
     ListsTheCursorAgain
     ListsWithoutOneFact
+    ListsWithAnyEnd
     ListsTheExceptedFamily
     ListsWhatDerivesFromTheExcepted
     // replace
@@ -84,6 +85,7 @@ ways! {
     AnswersABatchOnce
     // revoke
     RevokesWithoutTheDerived
+    RevokesWithAnyEnd
     RevokesTheDerivedOfRevokedRowsNot
     RevokesWhatDerivesFromTheDerived
     RevokesTheDerivedOfTheRevokedNoLonger
@@ -480,6 +482,7 @@ impl TokenStore for WrongStore {
         let is_damaged = |row: &Row| row.record().is_none();
         match self.how {
             ListsWithoutOneFact => filter.superseded = None,
+            ListsWithAnyEnd => filter.expires_from = None,
             ListsTheExceptedFamily => {
                 let any = Filter { except_family: None, ..filter.clone() };
                 let excepted = |row: &Row| row.family() == filter.except_family;
@@ -597,6 +600,10 @@ impl TokenStore for WrongStore {
                 }
                 let matching = before.0.values().filter(matching);
                 Ok(matching.filter(|row| !row.is_revoked()).count() as u64)
+            }
+            RevokesWithAnyEnd => {
+                let filter = Filter { expires_from: None, ..filter.clone() };
+                Ok(rows.revoke(&filter, revocation))
             }
             RevokesTheDerivedOfRevokedRowsNot => {
                 let filter = Filter { revoked: Some(false), ..filter.clone() };
@@ -902,6 +909,7 @@ mod caught {
         ListsWithoutOrder: 12 list_gives_pages_in_order_of_id;
         ListsTheCursorAgain: 12 list_gives_pages_in_order_of_id;
         ListsWithoutOneFact: 12 list_gives_what_the_filter_matches;
+        ListsWithAnyEnd: 12 list_gives_what_the_filter_matches;
         ListsTheExceptedFamily: 12 list_gives_what_the_filter_matches;
         ListsWhatDerivesFromTheExcepted: 12 list_gives_what_the_filter_matches;
         ReplacesAnyRevision: 13 replace_is_a_compare_and_swap;
@@ -914,6 +922,7 @@ mod caught {
         ReplacesALabelThatIsTaken: 15 replace_keeps_labels_unique;
         ForgetsTheDerivedOnReplace: 15 replace_revokes_what_was_issued_under_the_family;
         RevokesWithoutTheDerived: 16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
+        RevokesWithAnyEnd: 16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
         RevokesTheDerivedOfRevokedRowsNot:
             16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
         RevokesWhatDerivesFromTheDerived: 16 revoke_decides_by_the_rows_as_they_stood_before;

@@ -45,7 +45,7 @@ pub(super) fn population() -> Vec<RecordParts> {
 }
 
 /// How many of [`filters`] have one or two chosen facts. The others are drawn at random.
-pub(super) const FACTS: usize = 28;
+pub(super) const FACTS: usize = 31;
 
 /// Makes filters that match some rows of [`population`] and not others.
 ///
@@ -75,6 +75,9 @@ pub(super) fn filters() -> Vec<Filter> {
         Filter { expires_before: Some(at(50)), ..any() },
         Filter { expires_before: Some(at(51)), ..any() },
         Filter { expires_before: Some(Timestamp::MAX), ..any() },
+        Filter { expires_from: Some(at(50)), ..any() },
+        Filter { expires_from: Some(at(51)), ..any() },
+        Filter { expires_from: Some(Timestamp::MIN), ..any() },
         Filter { created_before: Some(at(-10)), ..any() },
         Filter { created_before: Some(at(-9)), ..any() },
         Filter { created_before: Some(at(0)), ..alice() },
