@@ -10,15 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use app_tokens::clock::ManualClock;
-use app_tokens::error::{
-    AuthError, ChangeError, Failed, IssueError, LifeError, ManageError, RetireError,
-};
+use app_tokens::error::{Failed, LifeError, Missing, RetireError};
 use app_tokens::event::Event;
 use app_tokens::record::KeyId;
 use app_tokens::report::{ResealReport, TokenPage};
 use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Caller, IssuedToken, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp,
+    AuthError, Authenticated, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing,
+    ManageError, MemoryStore, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp,
     TokenAuthority, TokenId,
 };
 
@@ -26,13 +25,19 @@ use app_tokens::{
 mod acts;
 #[path = "common/draw.rs"]
 mod draw;
+#[path = "model/held.rs"]
+mod held;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "model/texts.rs"]
 mod texts;
 
-use acts::{Act, Answer, BEGINNING, Change, Life, Line, Rules, Told, Wish, access_of};
+use acts::{
+    Act, Answer, BEGINNING, Change, Life, Line, Rules, Shown, Told, Wish, attributes_of,
+    shown_pairs,
+};
 use draw::Draw;
+use held::{Held, Need};
 use reference::{ACTIVE, Model, Verdict};
 use support::keys::{other_ring, ring, two_keys, two_keys_turned};
 use support::postgres::{Blocked, RUNTIME, Server};
@@ -40,7 +45,7 @@ use support::rows::operator;
 
 #[test]
 fn the_engine_on_memory_agrees_with_the_model() {
-    let seen = run_sequences(10_000, MemoryStore::new);
+    let seen = run_sequences(8_000, MemoryStore::new);
     assert_nothing_is_left_out(&seen);
 }
 
@@ -101,6 +106,7 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(limit reached)",
         "Refused(label taken)",
         "Refused(more access)",
+        "Refused(attributes)",
         "Refused(not under this)",
         "Refused(other owner)",
         "Refused(parent changed)",
@@ -125,12 +131,27 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Keys",
         "Denied(Superseded)",
         "Found(Some(Superseded))",
-        "Rotated",
-        "Reused",
-        "Changed",
-        "Resealed",
-        "Authenticated(true)",
-        "Authenticated(false)",
+        "OverlapsEnded(0)",
+        "OverlapsEnded(1)",
+        "told Rotated",
+        "told Reused",
+        "Changed(Renamed)",
+        "Changed(Narrowed)",
+        "Changed(Extended)",
+        "Changed(OverlapEnded)",
+        "told Resealed",
+        "Authenticated(lacks None)",
+        "Authenticated(lacks None, with attributes)",
+        "Authenticated(lacks Some(Scope))",
+        "Authenticated(lacks Some(Resource))",
+        "Outside",
+        "told OutsideNetwork",
+        "Examined(Active)",
+        "Examined(Idle)",
+        "Examined(Expired)",
+        "Examined(Superseded)",
+        "Examined(Revoked)",
+        "told Examined",
         "NotOurs",
         "Denied(Mistyped)",
         "Denied(Unknown)",
@@ -148,14 +169,16 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Found(None)",
         "Count",
         "Unknown",
-        "FirstUse",
-        "NewAddress",
-        "Revoked",
-        "Forgotten",
-        "Purged",
+        "told Issued",
+        "told Denied",
+        "told FirstUse",
+        "told NewAddress",
+        "told Revoked",
+        "told Forgotten",
+        "told Purged",
     ] {
         let times = seen.get(kind).copied().unwrap_or(0);
-        assert!(times >= 50, "{kind} was seen in {times} sequences only: {seen:#?}");
+        assert!(times >= 40, "{kind} was seen in {times} sequences only: {seen:#?}");
     }
 }
 
@@ -198,9 +221,10 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
     let answer = match act {
         Act::Issue(wish) => either(model.issue(wish, None, new)),
         Act::IssueUnder(caller, wish) => either(model.issue(wish, Some(*caller), new)),
-        Act::Authenticate { means, as_owner, address, client, scope, .. } => {
-            model.authenticate(*means, as_owner.as_ref(), (*address, *client), scope)
+        Act::Authenticate { means, as_owner, address, client, need, .. } => {
+            model.authenticate(*means, as_owner.as_ref(), (*address, *client), *need)
         }
+        Act::Examine { means, .. } => model.examine(*means),
         Act::List { filter, after, limit } => model.list(filter, *after, *limit),
         Act::Find { who, id } => match model.visible(who, *id) {
             Some(row) => Answer::Found(Box::new(model.line(row))),
@@ -317,7 +341,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     Err(error) => refused(&error),
                 }
             }
-            Act::Authenticate { text, as_owner, address, client, scope, .. } => {
+            Act::Authenticate { text, as_owner, address, client, need, .. } => {
                 let mut origin = Origin::unknown();
                 if let Some(address) = address {
                     origin = origin.address(*address);
@@ -330,20 +354,17 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                     None => tokens.block_on(tokens.authenticate_from(text, origin)),
                 };
                 match authenticated {
-                    Ok(good) => {
-                        let allowed = good.clone().require(Requirement::one_of(&[scope])).is_ok();
-                        let caller = good.require(Requirement::ANY_VALID_TOKEN).unwrap();
-                        let owner = caller.owner().clone();
-                        self.callers.borrow_mut().insert(caller.id(), caller);
-                        Answer::Authenticated { owner, allowed }
-                    }
-                    Err(AuthError::NotOurs(_)) => Answer::NotOurs,
-                    Err(AuthError::Denied(denied)) => {
-                        Answer::Denied { id: denied.id(), reason: denied.reason() }
-                    }
-                    Err(AuthError::Failed(_)) => Answer::Failed,
+                    Ok(good) => self.required(good, *need),
+                    Err(error) => denied(&error),
                 }
             }
+            Act::Examine { text, .. } => match tokens.block_on(tokens.examine(text)) {
+                Ok(examined) => {
+                    let revocation = examined.revocation().cloned();
+                    Answer::Examined(examined.id(), examined.status(), revocation)
+                }
+                Err(error) => denied(&error),
+            },
             Act::List { filter, after, limit } => listed(
                 tokens.block_on(tokens.list(filter, Page { after: *after, ..Page::first(*limit) })),
             ),
@@ -354,7 +375,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 let changed = match change {
                     Change::Label(label) => tokens.block_on(tokens.rename(who.actor(), *id, label)),
                     Change::Access(access) => {
-                        tokens.block_on(tokens.narrow(who.actor(), *id, access.clone()))
+                        tokens.block_on(tokens.narrow(who.actor(), *id, access.access()))
                     }
                     Change::End(end) => tokens.block_on(tokens.extend(who.actor(), *id, *end)),
                 };
@@ -366,7 +387,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::Rotate { who, id, turn } => {
                 let mut rotation = Rotation::new();
                 if let Some(access) = &turn.access {
-                    rotation = rotation.narrowed_to(access.clone());
+                    rotation = rotation.narrowed_to(access.access());
                 }
                 if let Some(end) = turn.end {
                     rotation = rotation.expires(end);
@@ -393,7 +414,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             },
             Act::EndOverlap { who, id } => {
                 match tokens.block_on(tokens.end_overlap(who.actor(), *id)) {
-                    Ok(count) => Answer::Count(count),
+                    Ok(count) => Answer::OverlapsEnded(count),
                     Err(error) => unchanged(&error),
                 }
             }
@@ -458,6 +479,34 @@ impl<S: RuntimeFree + Clone> Engine<S> {
         };
         (answer, None)
     }
+
+    /// Requires what is needed, and any valid token, of which the caller stays.
+    fn required(&self, good: Authenticated, need: Need) -> Answer {
+        let missing = good.clone().require(need.requirement()).err().map(|error| error.missing());
+        let caller = match good.require(Requirement::ANY_VALID_TOKEN) {
+            Ok(caller) => caller,
+            Err(_) if missing == Some(Missing::Network) => return Answer::Outside,
+            Err(_) => return Answer::Failed,
+        };
+        let shown = Shown {
+            id: caller.id(),
+            owner: caller.owner().clone(),
+            label: caller.label().clone(),
+            access: Held::of(caller.access()),
+            attributes: shown_pairs(caller.attributes()),
+            expires: caller.expires(),
+        };
+        self.callers.borrow_mut().insert(caller.id(), caller);
+        Answer::Authenticated(Box::new(shown), missing)
+    }
+}
+
+fn denied(error: &AuthError) -> Answer {
+    match error {
+        AuthError::NotOurs(_) => Answer::NotOurs,
+        AuthError::Denied(denied) => Answer::Denied { id: denied.id(), reason: denied.reason() },
+        AuthError::Failed(_) => Answer::Failed,
+    }
 }
 
 fn counted(count: Result<u64, ManageError>) -> Answer {
@@ -490,6 +539,7 @@ fn refused(error: &IssueError) -> Answer {
         IssueError::Life(life) => refused_life(*life),
         IssueError::MoreAccess => "more access",
         IssueError::NotUnderThis => "not under this",
+        IssueError::AttributesUnderToken => "attributes",
         IssueError::OtherOwner => "other owner",
         IssueError::ParentChanged => "parent changed",
         IssueError::LimitReached { .. } => "limit reached",
@@ -527,7 +577,8 @@ fn refused_life(error: LifeError) -> &'static str {
 }
 
 fn new_token(wish: &Wish) -> NewToken {
-    let mut new = NewToken::new(wish.owner, wish.label, access_of(wish.scopes));
+    let mut new = NewToken::new(wish.owner, wish.label, wish.access.access())
+        .attributes(attributes_of(wish.attributes));
     if let Some(name) = wish.operator {
         new = new.issued_by(&operator(name));
     }

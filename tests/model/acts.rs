@@ -3,15 +3,18 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 
-use app_tokens::error::DenialReason;
+use app_tokens::error::{DenialReason, Missing};
 use app_tokens::event::Event;
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::report::LeakOutcome;
 use app_tokens::store::Filter;
-use app_tokens::{Access, Label, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event};
+use app_tokens::{
+    Attributes, Label, Operator, Owner, Reason, Timestamp, TokenId, TokenView, event,
+};
 
 use super::draw::Draw;
+use super::held::{Held, Need};
 use super::reference::{Model, Row, TOLERANCE};
 use super::texts;
 
@@ -44,7 +47,11 @@ pub(crate) enum Act {
         as_owner: Option<Owner>,
         address: Option<IpAddr>,
         client: Option<&'static str>,
-        scope: &'static str,
+        need: Need,
+    },
+    Examine {
+        text: String,
+        means: Means,
     },
     List {
         filter: Filter,
@@ -110,7 +117,7 @@ pub(crate) enum Act {
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Label(Label),
-    Access(Access),
+    Access(Held),
     End(Expires),
 }
 
@@ -127,7 +134,7 @@ impl Change {
 /// What a rotation asks for beside a new secret.
 #[derive(Clone, Debug)]
 pub(crate) struct Turn {
-    pub(crate) access: Option<Access>,
+    pub(crate) access: Option<Held>,
     pub(crate) end: Option<Expires>,
     pub(crate) overlap: Option<i64>,
 }
@@ -136,9 +143,27 @@ pub(crate) struct Turn {
 pub(crate) struct Wish {
     pub(crate) owner: &'static str,
     pub(crate) label: &'static str,
-    pub(crate) scopes: Option<&'static [&'static str]>,
+    pub(crate) access: Held,
+    pub(crate) attributes: Pairs,
     pub(crate) life: Life,
     pub(crate) operator: Option<&'static str>,
+}
+
+/// The host's own facts about a token, in the order of their keys.
+pub(crate) type Pairs = &'static [(&'static str, &'static str)];
+
+const ATTRIBUTES: [Pairs; 3] =
+    [&[("device", "NAS")], &[("device", "NAS"), ("ticket", "OPS 1")], &[("client", "é")]];
+
+/// Makes the engine's form, of pairs in the wrong order.
+pub(crate) fn attributes_of(pairs: Pairs) -> Attributes {
+    let with = |made: Attributes, pair: &(&str, &str)| made.with(pair.0, pair.1).unwrap();
+    pairs.iter().rev().fold(Attributes::new(), with)
+}
+
+/// Returns the pairs as a caller or a list shows them.
+pub(crate) fn shown_pairs(attributes: &Attributes) -> Vec<(String, String)> {
+    attributes.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 impl Wish {
@@ -148,7 +173,8 @@ impl Wish {
             id,
             owner: self.owner.parse().unwrap(),
             label: self.label.parse().unwrap(),
-            access: access_of(self.scopes),
+            access: self.access.clone(),
+            attributes: self.attributes.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect(),
             issued_by: self.operator.map(|name| name.parse().unwrap()),
             created_at: now,
             expires: end.map_or(Expires::Never, Expires::At),
@@ -222,10 +248,11 @@ impl Who {
 pub(crate) enum Answer {
     Issued(Box<Line>),
     Refused(&'static str),
-    Authenticated {
-        owner: Owner,
-        allowed: bool,
-    },
+    /// What the caller is shown, and what of scope and resource is missing for the need.
+    Authenticated(Box<Shown>, Option<Missing>),
+    /// The token is good, but not from this address.
+    Outside,
+    Examined(TokenId, Status, Option<Revocation>),
     NotOurs,
     Denied {
         id: Option<TokenId>,
@@ -238,6 +265,8 @@ pub(crate) enum Answer {
     },
     Found(Box<Line>),
     Count(u64),
+    /// How many overlaps were ended.
+    OverlapsEnded(u64),
     /// The token doesn't authenticate any more, so it isn't changed.
     NotActive(Status),
     /// The token was rotated; this is the current one of its line.
@@ -253,7 +282,12 @@ impl Answer {
     pub(crate) fn kind(&self) -> String {
         match self {
             Answer::Refused(why) => format!("Refused({why})"),
-            Answer::Authenticated { allowed, .. } => format!("Authenticated({allowed})"),
+            Answer::Authenticated(shown, missing) => {
+                let facts = if shown.attributes.is_empty() { "" } else { ", with attributes" };
+                format!("Authenticated(lacks {missing:?}{facts})")
+            }
+            Answer::Examined(_, status, _) => format!("Examined({status:?})"),
+            Answer::OverlapsEnded(count) => format!("OverlapsEnded({count})"),
             Answer::Denied { reason, .. } => format!("Denied({reason:?})"),
             Answer::Found(line) => format!("Found({:?})", line.status),
             Answer::NotActive(status) => format!("NotActive({status:?})"),
@@ -266,12 +300,25 @@ impl Answer {
     }
 }
 
+/// What a caller is shown of the token.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) id: TokenId,
+    pub(crate) owner: Owner,
+    pub(crate) label: Label,
+    pub(crate) access: Held,
+    pub(crate) attributes: Vec<(String, String)>,
+    pub(crate) expires: Expires,
+}
+
 /// An event that the observer hears.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Told {
     Issued(TokenId, Actor),
     FirstUse(TokenId, Option<IpAddr>),
     NewAddress(TokenId, IpAddr),
+    OutsideNetwork(TokenId, Option<IpAddr>),
+    Examined(TokenId),
     Denied {
         id: Option<TokenId>,
         reason: DenialReason,
@@ -297,7 +344,10 @@ pub(crate) enum Told {
 
 impl Told {
     pub(crate) fn kind(&self) -> String {
-        first_word(self)
+        match self {
+            Told::Changed(_, kind, ..) => format!("Changed({kind:?})"),
+            other => format!("told {}", first_word(other)),
+        }
     }
 
     pub(crate) fn of(event: &Event<'_>) -> Told {
@@ -307,6 +357,8 @@ impl Told {
             }
             Event::FirstUse { token, address } => Told::FirstUse(token.id(), *address),
             Event::NewAddress { token, address } => Told::NewAddress(token.id(), *address),
+            Event::OutsideNetwork { token, address } => Told::OutsideNetwork(token.id(), *address),
+            Event::Examined { token } => Told::Examined(token.id()),
             Event::Denied { id, reason, token, .. } => {
                 Told::Denied { id: *id, reason: *reason, with_token: token.is_some() }
             }
@@ -349,7 +401,8 @@ pub(crate) struct Line {
     pub(crate) id: TokenId,
     pub(crate) owner: Owner,
     pub(crate) label: Label,
-    pub(crate) access: Access,
+    pub(crate) access: Held,
+    pub(crate) attributes: Vec<(String, String)>,
     pub(crate) issued_by: Option<Operator>,
     pub(crate) created_at: Timestamp,
     pub(crate) expires: Expires,
@@ -367,7 +420,8 @@ impl Line {
             id: view.id(),
             owner: view.owner().clone(),
             label: view.label().clone(),
-            access: view.access().clone(),
+            access: Held::of(view.access()),
+            attributes: shown_pairs(view.attributes()),
             issued_by: view.issued_by().cloned(),
             created_at: view.created_at(),
             expires: view.expires(),
@@ -381,7 +435,7 @@ impl Line {
     }
 
     /// Whether a token with this access and end has less.
-    pub(crate) fn is_more(&self, access: &Access, expires: Expires) -> bool {
+    pub(crate) fn is_more(&self, access: &Held, expires: Expires) -> bool {
         !access.includes(&self.access) || self.expires.is_later_than(expires)
     }
 
@@ -430,11 +484,6 @@ const OWNERS: [&str; 3] = ["alice", "bob", "Alice"];
 const LABELS: [&str; 4] = ["Phone", "phone", "Backup", "NAS"];
 const OPERATORS: [&str; 3] = ["eve", "eve", "nightly job"];
 
-/// Returns the access of these scopes; `None` is full access.
-pub(crate) fn access_of(scopes: Option<&[&str]>) -> Access {
-    scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
-}
-
 impl Draw {
     pub(crate) fn rules(&mut self) -> Rules {
         let max_life = self.of(&[None, None, Some(30 * DAY)]);
@@ -456,7 +505,7 @@ impl Draw {
 
     /// Draws the next act. `texts` holds the texts of all tokens that the sequence issued.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
-        match self.below(151) {
+        match self.below(164) {
             0..18 => Act::Issue(self.wish(model)),
             18..46 => self.authenticate(model, texts),
             46..54 => {
@@ -482,11 +531,11 @@ impl Draw {
             80..93 if !model.entered.is_empty() => self.issue_under(model),
             80..100 => {
                 let (who, id) = self.who_and_id(model, texts);
-                Act::Change { who, id, change: self.change(model) }
+                Act::Change { who, id, change: self.change(model, id) }
             }
             100..114 => {
                 let (who, id) = self.who_and_id(model, texts);
-                Act::Rotate { who, id, turn: self.turn(model) }
+                Act::Rotate { who, id, turn: self.turn(model, id) }
             }
             114..116 => self.leak(texts),
             116..118 => Act::Reseal(self.of(&[1, 2])),
@@ -501,6 +550,11 @@ impl Draw {
                 let (who, id) = self.who_and_id(model, texts);
                 Act::EndOverlap { who, id }
             }
+            131..136 => {
+                let (text, means) = self.presented(model, texts);
+                Act::Examine { text, means }
+            }
+            136..144 if !model.entered.is_empty() => self.issue_under(model),
             _ => Act::SetClock(self.clock(model)),
         }
     }
@@ -512,20 +566,24 @@ impl Draw {
             model.rows.iter().any(|row| row.line.id == *id && row.line.derived_from.is_some())
         };
         let derived = model.entered.iter().copied().find(is_derived);
-        let caller = derived.filter(|_| self.once_in(3)).unwrap_or_else(|| self.of(&model.entered));
+        let is_current = |id: &TokenId| {
+            let its = |row: &Row| row.line.id == *id && row.line.revocation.is_none();
+            model.rows.iter().any(|row| its(row) && row.line.successor.is_none())
+        };
+        let mut drawn = self.of(&model.entered);
+        if !is_current(&drawn) {
+            drawn = self.of(&model.entered);
+        }
+        let caller = derived.filter(|_| self.once_in(2)).unwrap_or(drawn);
         let mut wish = self.wish(model);
         let row = model.rows.iter().find(|row| row.line.id == caller);
         if let Some(row) = row.filter(|_| !self.once_in(6)) {
             let mut owners = OWNERS.into_iter();
             wish.owner = owners.find(|owner| *owner == row.line.owner.as_str()).unwrap();
             // Mostly all that the caller has, or nearly all.
-            let widest: [Option<&'static [&'static str]>; 4] =
-                [None, Some(&["w", "r"]), Some(&["r"]), Some(&[])];
-            let is_within = |names: &Option<&'static [&'static str]>| {
-                row.line.access.includes(&access_of(*names))
-            };
-            let widest = widest.into_iter().find(is_within).unwrap();
-            wish.scopes = self.of(&[widest, widest, widest, wish.scopes]);
+            let beside = self.held_beside(&row.line.access);
+            wish.access = self.of(&[row.line.access.clone(), beside]);
+            wish.attributes = self.of(&[&[], &[], &[], &[], wish.attributes]);
             wish.life = self.of(&[Life::Default, Life::Default, wish.life]);
         }
         Act::IssueUnder(caller, wish)
@@ -539,32 +597,40 @@ impl Draw {
             return (self.who(), self.id(texts));
         }
         let newest = living.len() - 1;
-        let place = if self.once_in(3) { newest } else { self.below(living.len()) };
+        // Few tokens are derived, and some refusals are for those alone.
+        let derived = living.iter().position(|line| line.derived_from.is_some());
+        let place = match derived {
+            Some(derived) if self.once_in(3) => derived,
+            _ if self.once_in(3) => newest,
+            _ => self.below(living.len()),
+        };
         let Line { id, owner, .. } = living[place];
         let who = if self.once_in(4) { self.who() } else { Who::Owner(owner.clone()) };
         (who, *id)
     }
 
-    fn change(&mut self, model: &Model) -> Change {
+    fn change(&mut self, model: &Model, id: TokenId) -> Change {
         match self.below(3) {
             0 => Change::Label(self.of(&LABELS).parse().unwrap()),
-            1 => Change::Access(self.access()),
+            1 => Change::Access(self.access(model, id)),
             _ => Change::End(self.end(model)),
         }
     }
 
-    fn turn(&mut self, model: &Model) -> Turn {
+    fn turn(&mut self, model: &Model, id: TokenId) -> Turn {
         Turn {
-            access: self.once_in(4).then(|| self.access()),
+            access: self.once_in(4).then(|| self.access(model, id)),
             end: self.once_in(4).then(|| self.end(model)),
             overlap: self.of(&[None, None, Some(0), Some(60), Some(HOUR), Some(400 * DAY)]),
         }
     }
 
-    fn access(&mut self) -> Access {
-        let scopes: Option<&[&str]> =
-            self.of(&[None, Some(&["r"]), Some(&["w"]), Some(&["w", "r"]), Some(&[])]);
-        scopes.map_or(Access::full(), |names| Access::scopes(names.iter().copied()).unwrap())
+    /// Draws what is to remain of a token's access, or what it never had.
+    fn access(&mut self, model: &Model, id: TokenId) -> Held {
+        match model.rows.iter().find(|row| row.line.id == id) {
+            Some(row) => self.held_beside(&row.line.access),
+            None => self.held(),
+        }
     }
 
     fn end(&mut self, model: &Model) -> Expires {
@@ -607,7 +673,8 @@ impl Draw {
         Wish {
             owner: self.of(&OWNERS),
             label: self.of(&LABELS),
-            scopes: self.of(&[None, None, Some(&["r"]), Some(&["w", "r"]), Some(&[])]),
+            access: self.held(),
+            attributes: if self.once_in(3) { self.of(&ATTRIBUTES) } else { &[] },
             life,
             operator: self.of(&[None, None, Some("eve")]),
         }
@@ -619,11 +686,9 @@ impl Draw {
             text,
             means,
             as_owner: self.once_in(2).then(|| self.owner()),
-            address: self
-                .of(&[None, Some("192.0.2.1"), Some("2001:db8::1")])
-                .map(|a| a.parse().unwrap()),
+            address: self.address(),
             client: self.of(&[None, Some("rclone/1.70")]),
-            scope: self.of(&["r", "r", "w", "x"]),
+            need: self.need(),
         }
     }
 

@@ -9,9 +9,12 @@ use app_tokens::event::ChangeKind;
 use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
 use app_tokens::report::LeakOutcome;
 use app_tokens::store::Filter;
-use app_tokens::{Owner, Reason, Requirement, Timestamp, TokenId};
+use app_tokens::{Owner, Reason, Timestamp, TokenId};
 
-use super::acts::{Answer, BEGINNING, Change, Life, Line, Means, Rules, Told, Turn, Who, Wish};
+use super::acts::{
+    Answer, BEGINNING, Change, Life, Line, Means, Rules, Shown, Told, Turn, Who, Wish,
+};
+use super::held::{Need, taken};
 
 pub(crate) struct Model {
     pub(crate) rules: Rules,
@@ -30,8 +33,8 @@ pub(crate) struct Row {
     pub(crate) line: Line,
     /// A use that was recorded and isn't written yet.
     pub(crate) pending: Option<LastUse>,
-    /// When its reuse was last reported.
-    pub(crate) reused: Option<i64>,
+    /// When its reuse was last reported, its use outside its networks, and that it was examined.
+    reports: [Option<i64>; 3],
     /// The number of the key that seals it.
     pub(crate) key: u32,
 }
@@ -46,6 +49,14 @@ impl Row {
         let own = self.pending.as_ref().filter(|own| Some(own.at) > written.map(|last| last.at));
         own.or(written).cloned()
     }
+}
+
+/// What is reported of a row once an interval.
+#[derive(Clone, Copy)]
+enum Report {
+    Reused,
+    Outside,
+    Examined,
 }
 
 const DAY: i64 = 86_400;
@@ -82,7 +93,10 @@ impl Model {
             Some(Err(Answer::Failed)) => return Err(Answer::Failed),
             Some(Err(_)) => return refuse("parent changed"),
         };
-        refuse_if(parent.as_ref().is_some_and(|p| p.derived_from.is_some()), "not under this")?;
+        if let Some(parent) = &parent {
+            refuse_if(parent.derived_from.is_some(), "not under this")?;
+            refuse_if(!wish.attributes.is_empty(), "attributes")?;
+        }
         let end = match wish.life {
             Life::Forever => None,
             Life::Default => Some(self.now + self.rules.default_life),
@@ -98,6 +112,7 @@ impl Model {
                 refuse_if(!matches!(wish.life, Life::Default), "life too long")?;
                 line.expires = parent.expires;
             }
+            line.attributes = parent.attributes;
             line.derived_from = Some(parent.family);
         }
         let live = self.live_of_other_families(&line).len();
@@ -109,7 +124,7 @@ impl Model {
     }
 
     fn add(&mut self, line: Line) -> Verdict {
-        self.rows.push(Row { line: line.clone(), pending: None, reused: None, key: ACTIVE });
+        self.rows.push(Row { line: line.clone(), pending: None, reports: [None; 3], key: ACTIVE });
         Ok(Answer::Issued(Box::new(line)))
     }
 
@@ -145,21 +160,15 @@ impl Model {
         means: Means,
         as_owner: Option<&Owner>,
         (address, client): (Option<IpAddr>, Option<&str>),
-        scope: &str,
+        need: Need,
     ) -> Answer {
-        let Means::Token { id, secret_is_right } = means else {
-            return match means {
-                Means::Mistyped => self.deny(None, DenialReason::Mistyped, false),
-                _ => Answer::NotOurs,
-            };
+        let row = match self.presented(means) {
+            Ok(row) => row,
+            Err(refusal) => return refusal,
         };
-        let Some(row) = self.rows.iter().position(|row| row.line.id == id) else {
-            return self.deny(Some(id), DenialReason::Unknown, false);
-        };
-        if !secret_is_right {
-            return self.deny(Some(id), DenialReason::WrongSecret, false);
-        }
-        let Line { owner, access, family, .. } = self.rows[row].line.clone();
+        let address = address.map(taken);
+        let line = self.rows[row].line.clone();
+        let Line { id, owner, label, access, attributes, expires, family, .. } = line;
         let reason = match self.status(&self.rows[row]) {
             None => return Answer::Failed,
             Some(Status::Revoked) => DenialReason::Revoked,
@@ -170,14 +179,50 @@ impl Model {
             }
             Some(Status::Idle) => DenialReason::Idle,
             _ if as_owner.is_some_and(|expected| *expected != owner) => DenialReason::OtherOwner,
+            // No use, so that a stranger elsewhere does not keep an idle token alive.
+            _ if access.is_outside(address) => {
+                self.report(row, Report::Outside, Told::OutsideNetwork(id, address));
+                return Answer::Outside;
+            }
             _ => {
                 self.note_use(row, address, client);
                 self.entered.push(id);
-                let allowed = access.allows(&Requirement::one_of(&[scope]));
-                return Answer::Authenticated { owner, allowed };
+                let missing = access.lacks(need);
+                let shown = Shown { id, owner, label, access, attributes, expires };
+                return Answer::Authenticated(Box::new(shown), missing);
             }
         };
         self.deny(Some(id), reason, true)
+    }
+
+    /// Tells the holder of a whole token what became of it. Counts as no use.
+    pub(crate) fn examine(&mut self, means: Means) -> Answer {
+        let row = match self.presented(means) {
+            Ok(row) => row,
+            Err(refusal) => return refusal,
+        };
+        let Line { id, revocation, .. } = self.rows[row].line.clone();
+        let Some(status) = self.status(&self.rows[row]) else {
+            return Answer::Failed;
+        };
+        self.report(row, Report::Examined, Told::Examined(id));
+        Answer::Examined(id, status, revocation)
+    }
+
+    /// Returns the place of the row whose whole secret was presented.
+    fn presented(&mut self, means: Means) -> Result<usize, Answer> {
+        let (id, secret_is_right) = match means {
+            Means::NotOurs => return Err(Answer::NotOurs),
+            Means::Mistyped => return Err(self.deny(None, DenialReason::Mistyped, false)),
+            Means::Token { id, secret_is_right } => (id, secret_is_right),
+        };
+        match self.rows.iter().position(|row| row.line.id == id) {
+            None => Err(self.deny(Some(id), DenialReason::Unknown, false)),
+            Some(_) if !secret_is_right => {
+                Err(self.deny(Some(id), DenialReason::WrongSecret, false))
+            }
+            Some(row) => Ok(row),
+        }
     }
 
     fn deny(&mut self, id: Option<TokenId>, reason: DenialReason, with_token: bool) -> Answer {
@@ -231,10 +276,16 @@ impl Model {
         if self.rules.reuse_ends_family {
             self.revoke(family, "engine".parse().unwrap(), &Reason::REUSED);
         }
-        let since = self.now - self.interval();
-        if self.rows[row].reused.is_none_or(|at| at <= since || at > self.now + TOLERANCE) {
-            self.rows[row].reused = Some(self.now);
-            self.told.push(Told::Reused(id));
+        self.report(row, Report::Reused, Told::Reused(id));
+    }
+
+    /// Sends an event about a row, once an interval. A report of a broken clock doesn't count.
+    fn report(&mut self, row: usize, report: Report, told: Told) {
+        let (now, since) = (self.now, self.now - self.interval());
+        let last = &mut self.rows[row].reports[report as usize];
+        if last.is_none_or(|at| at <= since || at > now + TOLERANCE) {
+            *last = Some(now);
+            self.told.push(told);
         }
     }
 
@@ -365,7 +416,7 @@ impl Model {
 
     pub(crate) fn end_overlap(&mut self, who: &Who, id: TokenId) -> Answer {
         match self.visible(who, id).map(|row| row.line.clone()) {
-            Some(line) => Answer::Count(self.end_superseded(&line, None, who)),
+            Some(line) => Answer::OverlapsEnded(self.end_superseded(&line, None, who)),
             None => Answer::Unknown,
         }
     }
@@ -427,8 +478,9 @@ impl Model {
         if last != row && used {
             return Err(self.rotated_to(&old, was.id));
         }
-        let less = if old.access.includes(&was.access) { &was.access } else { &old.access };
-        refuse_if(turn.access.is_none() && !was.access.includes(less), "narrowed apart")?;
+        // Both may allow the same by other lists. Then the new token has that of the old one.
+        let less = if was.access.includes(&old.access) { &old.access } else { &was.access };
+        refuse_if(turn.access.is_none() && !old.access.includes(less), "narrowed apart")?;
         let access = turn.access.as_ref().unwrap_or(less).clone();
         let within = old.access.includes(&access) && was.access.includes(&access);
         refuse_if(!within, "more access")?;
@@ -569,8 +621,8 @@ impl Model {
         self.write_uses_if(idle.is_some());
         let now = self.now;
         let before = self.rows.len();
-        let lines = self.rows.iter().map(|row| &row.line);
-        let living: Vec<Line> = lines.filter(|line| self.lives(line)).cloned().collect();
+        let lines = self.rows.iter().map(|row| &row.line).filter(|line| self.lives(line));
+        let living: Vec<_> = lines.map(|line| (line.id, line.family, line.derived_from)).collect();
         let seen: Vec<i64> = self.rows.iter().map(|row| self.seen(&row.line)).collect();
         let mut seen = seen.into_iter();
         self.rows.retain(|Row { line, .. }| {
@@ -583,9 +635,9 @@ impl Model {
                 idle || dead_since.into_iter().flatten().any(|since| since + retention <= now);
             // The row is needed: its reuse would still be reported, or a revocation reaches the
             // other row through it.
-            let others = living.iter().any(|other| {
-                other.family == line.family && other.id != line.id && line.successor.is_some()
-                    || other.derived_from == Some(line.family)
+            let others = living.iter().any(|(id, family, derived_from)| {
+                *family == line.family && *id != line.id && line.successor.is_some()
+                    || *derived_from == Some(line.family)
             });
             !dead || others
         });
