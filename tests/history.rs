@@ -61,6 +61,7 @@ fn histories_on_memory_keep_the_rules() {
         "Rotate NoLife",
         "Rotate Derived",
         "Rotate Ended(Superseded)",
+        "EndOverlap ok",
         "RevokeOne ok",
         "RevokeFamily ok",
         "RevokeOthers ok",
@@ -206,4 +207,7 @@ caught! {
     ListsWhoeverOwnsIt: STRANGERS;
     ListsAllButTheLast: LISTS_ARE_WHOLE;
     AnswersStaleAtTimes: REFUSALS;
+    EndsNoOverlap: DENIED_AFTER_ITS_END;
+    RevokesWhatItSawFirst: LINE_STAYS_SHUT;
+    SupersedesARevokedToken: LINE_STAYS_SHUT;
 }

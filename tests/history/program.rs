@@ -102,6 +102,10 @@ pub(crate) enum Deed<Token = TokenId> {
         token: Token,
         turn: Turn,
     },
+    /// Ends the overlap of the token's line.
+    EndOverlap {
+        token: Token,
+    },
     Revoke {
         token: Token,
         reach: Reach,
@@ -436,6 +440,12 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                     world.hold(&tokens.block_on(tokens.rotate(&owner, id, turn.rotation()))?)
                 });
             }
+            Deed::EndOverlap { token } => {
+                let Held { id, owner, .. } = world.held(token);
+                self.note(Deed::EndOverlap { token: id }, || {
+                    done(tokens.block_on(tokens.end_overlap(&owner, id)))
+                });
+            }
             Deed::Revoke { token, reach } => {
                 let Held { id, family, owner, .. } = world.held(token);
                 let (by, why) = (&owner, Reason::REQUESTED);
@@ -479,6 +489,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                     4 => done(tokens.block_on(tokens.revoke(by, id, Reason::REQUESTED))),
                     5 => done(tokens.block_on(tokens.forget(by, id))),
                     6 => done(tokens.block_on(tokens.find(by, id))),
+                    7 => done(tokens.block_on(tokens.end_overlap(by, id))),
                     _ => match tokens.block_on(tokens.revoke_matching(
                         by,
                         &Filter::of_id(id),
@@ -706,7 +717,7 @@ impl Draw {
     fn step(&mut self, setting: &Setting, gentle: bool, clock_moves: bool) -> Deed<usize> {
         // Mostly one of the first tokens, so that threads meet.
         let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
-        match self.below(110) {
+        match self.below(116) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
             6..14 => Deed::IssueUnder { token, label: self.of(&LABELS), scopes: SCOPES[0] },
             14..32 => Deed::Change { token, change: self.change() },
@@ -715,7 +726,7 @@ impl Draw {
             53..57 => Deed::Reseal,
             57..63 => Deed::List { owner: self.of(&[None, Some("alice"), Some("bob")]) },
             63..66 => Deed::Purge,
-            66..70 => Deed::Intrude { token, way: self.below(8) },
+            66..70 => Deed::Intrude { token, way: self.below(9) },
             70..75 if clock_moves => {
                 // By no more than clocks may differ: beyond that the engine refuses the clock.
                 let long = setting.idle.map_or(240, |idle| idle / 2);
@@ -730,6 +741,7 @@ impl Draw {
                 10..12 => Deed::Forget { token, reach: Reach::One },
                 _ => Deed::Forget { token, reach: Reach::All },
             },
+            88..94 => Deed::EndOverlap { token },
             _ => Deed::Authenticate { token },
         }
     }

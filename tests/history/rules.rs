@@ -23,6 +23,8 @@ pub(crate) const ONE_WAY_IN: &str = "a family has one token without a successor"
 pub(crate) const USED_STAYS: &str = "a successor that was used is not replaced";
 pub(crate) const CHANGES_STAY: &str = "a change is not lost";
 pub(crate) const WITHIN_ANOTHER: &str = "a token has no more than the one that it came from";
+pub(crate) const LINE_STAYS_SHUT: &str =
+    "no token of a line is good after a revoke of any of them, whatever rotation was in flight";
 pub(crate) const LIMIT: &str = "the limit holds, and only it refuses";
 pub(crate) const LABELS: &str = "labels are unique where they must be, and only then refused";
 pub(crate) const REFUSALS: &str = "a refusal has a cause";
@@ -46,6 +48,7 @@ pub(crate) fn broken_rules(history: &History) -> Vec<Broken> {
         check.event(event);
     }
     check.families();
+    check.shut_lines();
     check.lists();
     check.broken
 }
@@ -275,6 +278,14 @@ impl<'h> Check<'h> {
             {
                 all(!self.is_spared(made), &[Revoked])
             }
+            // A call that failed half-way may have ended some.
+            Deed::EndOverlap { token: of } if made.family() == self.family(of) => {
+                let superseded = |is_before: fn(Span, Span) -> bool| {
+                    self.successors(id).any(|new| is_before(self.tokens[&new].born, span))
+                };
+                let sure = done && superseded(Span::surely_before);
+                end(superseded(Span::maybe_before), sure, &[Superseded])
+            }
             // A rotation that fails may have ended the overlap of an earlier one.
             Deed::Rotate { token: old, .. } if ends_overlap(old) => {
                 let gives_way = token.origin == (Origin::Rotated { old });
@@ -490,6 +501,7 @@ impl<'h> Check<'h> {
             | Deed::Authenticate { token }
             | Deed::Change { token, .. }
             | Deed::Rotate { token, .. }
+            | Deed::EndOverlap { token }
             | Deed::Revoke { token, reach: Reach::One }
             | Deed::Leak { token, .. }
             | Deed::Forget { token, reach: Reach::One } => Some(token),
@@ -519,6 +531,7 @@ impl<'h> Check<'h> {
             (Refusal::Overlapping, Some(id)) => self.tokens.keys().any(|other| {
                 *other != id
                     && self.family(*other) == self.family(id)
+                    && !self.surely_ended(*other, span)
                     && self.successors(*other).any(|new| self.tokens[&new].born.maybe_before(span))
             }),
             (Refusal::OverlapWithLess, Some(id)) => {
@@ -571,6 +584,7 @@ impl<'h> Check<'h> {
                     Deed::Change { token, .. } | Deed::Rotate { token, .. } => {
                         event.answer.is_ok() && its.contains(&token)
                     }
+                    Deed::EndOverlap { token } => self.family(token) == self.family(id),
                     Deed::Reseal => true,
                     _ => false,
                 }
@@ -885,7 +899,7 @@ impl<'h> Check<'h> {
         };
         let is_rotation = |end: &End, family| {
             self.history.events.iter().any(|event| match event.deed {
-                Deed::Rotate { token, .. } => {
+                Deed::Rotate { token, .. } | Deed::EndOverlap { token } => {
                     event.span.is(end.span) && self.family(token) == family
                 }
                 _ => false,
@@ -907,6 +921,39 @@ impl<'h> Check<'h> {
             }
         }
         self.broken.append(&mut broken);
+    }
+
+    /// Checks that no token of a line is good once a revoke of any of them has returned. This asks
+    /// for no order of the revoke and the rotations: none may leave a token behind.
+    fn shut_lines(&mut self) {
+        let events = &self.history.events;
+        let shut: Vec<(Span, TokenId)> = events
+            .iter()
+            .filter(|event| event.answer.is_ok())
+            .filter_map(|event| match event.deed {
+                Deed::Revoke { token, reach: Reach::One | Reach::Family }
+                | Deed::Forget { token, reach: Reach::One } => {
+                    Some((event.span, self.family(token)))
+                }
+                _ => None,
+            })
+            .collect();
+        for event in events.iter().filter(|event| event.answer.is_ok()) {
+            let is_active = |line: &&TokenView| line.status() == Some(Status::Active);
+            let good: Vec<TokenId> = match event.deed {
+                Deed::Authenticate { token }
+                | Deed::IssueUnder { token, .. }
+                | Deed::Change { token, .. }
+                | Deed::Rotate { token, .. } => vec![self.family(token)],
+                Deed::List { .. } => {
+                    event.tokens().iter().filter(is_active).map(TokenView::family).collect()
+                }
+                _ => continue,
+            };
+            let is_good =
+                |(at, line): &(Span, TokenId)| at.surely_before(event.span) && good.contains(line);
+            self.break_by(event, LINE_STAYS_SHUT, shut.iter().any(is_good));
+        }
     }
 
     /// Checks each list against later ones, and each use against later lists.

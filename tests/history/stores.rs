@@ -97,6 +97,12 @@ pub(crate) enum Wrong {
     ListsWhoeverOwnsIt,
     ListsAllButTheLast,
     AnswersStaleAtTimes,
+    /// Answers the change of a superseded row, and doesn't write it.
+    EndsNoOverlap,
+    /// Reads the rows that are meant, and then revokes each of them.
+    RevokesWhatItSawFirst,
+    /// Inserts the successor of a token that was revoked meanwhile.
+    SupersedesARevokedToken,
 }
 
 use Wrong::*;
@@ -160,6 +166,10 @@ impl Inner {
         Row::new(TokenRecord::from_parts(RecordParts { revision, ..parts }))
     }
 
+    fn is_revoked(&self, id: TokenId) -> bool {
+        self.find(id).is_some_and(|row| row.is_revoked())
+    }
+
     fn live(&self, row: &Row, of: &Filter, live: LiveAt) -> Vec<RecordParts> {
         let new = parts(row);
         let rows = ready(self.right.list(of, Page::first(1000)));
@@ -202,6 +212,10 @@ impl TokenStore for WrongStore {
             }
             ForgetsToEndTheReplaced => supersede.replaces = None,
             ForgetsTheDerivedOnRotate => supersede.revokes_derived = false,
+            SupersedesARevokedToken if self.0.is_revoked(supersede.superseded.id()) => {
+                self.0.force(parts(&supersede.row));
+                return Ok(Superseded::Done);
+            }
             AnswersStaleAtTimes if gate.calls.is_multiple_of(2) => return Ok(Superseded::Stale),
             _ => {}
         }
@@ -239,6 +253,13 @@ impl TokenStore for WrongStore {
     }
 
     async fn revoke(&self, filter: &Filter, revocation: &Revocation) -> Result<u64, StoreError> {
+        if self.0.wrong == RevokesWhatItSawFirst {
+            let seen = ready(self.0.right.list(filter, Page::first(1000))).unwrap();
+            dawdle();
+            let revoke =
+                |row: &Row| ready(self.0.right.revoke(&Filter::of_id(row.id()), revocation));
+            return seen.iter().map(revoke).sum();
+        }
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
         let rows = ready(self.0.right.list(&Filter::every_token(), Page::first(1000))).unwrap();
@@ -302,6 +323,7 @@ impl WrongStore {
         let mut gate = self.0.gate.lock().unwrap();
         self.0.call(&mut gate);
         match self.0.wrong {
+            EndsNoOverlap if parts(&replace.row).successor.is_some() => return Ok(Replaced::Done),
             ReplacesAnyRevision => replace.row = self.0.with_the_stored_revision(&replace.row),
             ForgetsTheDerivedOnReplace => replace.revokes_derived = None,
             _ => {}
