@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use app_tokens::record::RecordParts;
 use app_tokens::store::{
-    Filter, Insert, Page, Purge, PurgeCutoff, Replace, Row, Supersede, TokenStore,
+    Filter, Insert, Page, Purge, PurgeCutoff, Replace, Row, Supersede, Superseded, TokenStore,
 };
 
-use support::chance::*;
+use support::chance::{id as id_of, *};
 use support::reference::Reference;
 
 /// Makes a `#[test]` of each function here. `$empty` returns a function that makes empty stores;
@@ -19,6 +19,7 @@ macro_rules! tests {
             each_fact_of_a_filter_alone_means_what_the_reference_says
             a_revocation_by_sql_revokes_what_the_reference_revokes
             a_purge_by_sql_deletes_what_the_reference_deletes
+            a_rotation_by_sql_does_what_the_reference_does
             any_sequence_of_changes_ends_as_in_the_reference
         );
     };
@@ -128,6 +129,47 @@ pub fn a_purge_by_sql_deletes_what_the_reference_deletes<S: TokenStore>(
     assert!(deleted > 3 * rounds, "{deleted}");
 }
 
+pub fn a_rotation_by_sql_does_what_the_reference_does<S: TokenStore>(
+    empty: impl Fn() -> S,
+    rounds: u64,
+) {
+    let (mut chance, mut replaced, mut derived) = (Chance(7), 0, 0);
+    for _ in 0..rounds {
+        let (right, stored) = (Reference::new(), empty());
+        for _ in 0..30 {
+            // Few owners and families, so that most rows have something under their line. Most rows
+            // are current and unused.
+            let id = chance.id();
+            let families = [1, 2].map(id_of);
+            let insert = creation(RecordParts {
+                owner: owner(chance.of(&["alice", "alice", "Alice"])),
+                family: chance.of(&families),
+                derived_from: chance.maybe(2, |c| c.of(&families)),
+                successor: chance.maybe(6, Chance::id),
+                revocation: chance.maybe(6, Chance::revocation),
+                last_use: chance.maybe(4, Chance::last_use),
+                revision: 0,
+                ..chance.parts(id)
+            });
+            assert_eq!(wait(stored.insert(&insert)).unwrap(), wait(right.insert(&insert)).unwrap());
+        }
+        for _ in 0..10 {
+            let Some(supersede) = supersede(&mut chance, 1, &right) else { continue };
+            let before = revoked(&right);
+            let answer = wait(stored.supersede(&supersede)).unwrap();
+            assert_eq!(answer, wait(right.supersede(&supersede)).unwrap(), "{supersede:?}");
+            assert_eq!(all(&stored), all(&right), "{supersede:?}");
+            if answer == Superseded::Done {
+                let one = usize::from(supersede.replaces.is_some());
+                replaced += one;
+                derived += revoked(&right) - before - one;
+            }
+        }
+    }
+    let least = rounds as usize / 8;
+    assert!(replaced > least && derived > least, "{replaced} replaced, {derived} derived");
+}
+
 pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
     empty: impl Fn() -> S,
     rounds: u64,
@@ -152,18 +194,7 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
                     format!("insert {answer:?}")
                 }
                 2 | 3 => {
-                    let Some(superseded) = new_form(&mut chance, &right) else { continue };
-                    let id = chance.id();
-                    let old = superseded.record().unwrap().clone().into_parts();
-                    let new =
-                        RecordParts { owner: old.owner, family: old.family, ..chance.parts(id) };
-                    let supersede = Supersede {
-                        row: row(new),
-                        superseded,
-                        replaces: maybe_form(&mut chance, 3, &right),
-                        revokes_derived: chance.one_in(2),
-                        revocation: chance.revocation(),
-                    };
+                    let Some(supersede) = supersede(&mut chance, 3, &right) else { continue };
                     let answer = wait(stored.supersede(&supersede)).unwrap();
                     assert_eq!(answer, wait(right.supersede(&supersede)).unwrap(), "{supersede:?}");
                     format!("supersede {answer:?}")
@@ -206,9 +237,38 @@ pub fn any_sequence_of_changes_ends_as_in_the_reference<S: TokenStore>(
             };
             *answers.entry(answer).or_default() += 1;
             assert_eq!(all(&stored), all(&right));
+            let id = chance.id();
+            assert_eq!(found(&stored, id), found(&right, id));
+            // A key too many is allowed.
+            let keys = wait(stored.keys_in_use()).unwrap();
+            let used = wait(right.keys_in_use()).unwrap();
+            assert!(used.iter().all(|key| keys.contains(key)), "{used:?} are in use, not {keys:?}");
         }
     }
     assert_eq!(answers.len(), 5 + 3 + 4 + 3, "every answer was seen: {answers:?}");
+}
+
+/// Draws a rotation of a stored row; `None` if the drawn id has none. One time in `n` it is to
+/// replace another row.
+fn supersede(chance: &mut Chance, n: u64, right: &Reference) -> Option<Supersede> {
+    let superseded = new_form(chance, right)?;
+    let id = chance.id();
+    let old = superseded.record().unwrap().clone().into_parts();
+    let new = RecordParts { owner: old.owner, family: old.family, ..chance.parts(id) };
+    // A change touches the rows of one owner, so the engine never names another's.
+    let replaces = maybe_form(chance, n, right).filter(|row| row.owner() == superseded.owner());
+    Some(Supersede {
+        row: row(new),
+        superseded,
+        replaces,
+        revokes_derived: chance.one_in(2),
+        revocation: chance.revocation(),
+    })
+}
+
+/// Counts the revoked rows.
+fn revoked(store: &Reference) -> usize {
+    listed(store, &Filter { revoked: Some(true), ..Filter::every_token() }, Page::first(999)).len()
 }
 
 /// Draws a form by [`new_form`], one time in `n`.
