@@ -10,15 +10,16 @@ use std::thread;
 use std::time::Duration;
 
 use app_tokens::clock::ManualClock;
-use app_tokens::error::{Failed, LifeError, Missing, RetireError};
+use app_tokens::error::{
+    AuthError, ChangeError, Failed, IssueError, LifeError, ManageError, Missing, RetireError,
+};
 use app_tokens::event::Event;
 use app_tokens::record::KeyId;
-use app_tokens::report::{ResealReport, TokenPage};
+use app_tokens::report::{OwnerTokens, ResealReport, TokenPage};
 use app_tokens::store::{Filter, MemoryStore, Page, RuntimeFree, SqliteStore};
 use app_tokens::{
-    AuthError, Authenticated, Caller, ChangeError, IssueError, IssuedToken, KeyId, KeyRing,
-    ManageError, MemoryStore, NewToken, Origin, Policy, Requirement, Reuse, Rotation, Timestamp,
-    TokenAuthority, TokenId,
+    Authenticated, Caller, IssuedToken, NewToken, Origin, Policy, Requirement, Reuse, Rotation,
+    Timestamp, TokenAuthority, TokenId,
 };
 
 #[path = "model/acts.rs"]
@@ -162,6 +163,7 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Denied(OtherOwner)",
         "Failed",
         "Page",
+        "All",
         "Found(Some(Active))",
         "Found(Some(Idle))",
         "Found(Some(Expired))",
@@ -230,6 +232,7 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
             Some(row) => Answer::Found(Box::new(model.line(row))),
             None => Answer::Unknown,
         },
+        Act::AllOf(owner) => model.all_of(owner),
         Act::Expiring(within, limit) => model.expiring(*within, *limit),
         Act::Change { who, id, change } => either(model.change(who, *id, change)),
         Act::Rotate { who, id, turn } => either(model.rotate(who, *id, turn, new)),
@@ -368,6 +371,12 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::List { filter, after, limit } => listed(
                 tokens.block_on(tokens.list(filter, Page { after: *after, ..Page::first(*limit) })),
             ),
+            Act::AllOf(owner) => match tokens.block_on(tokens.all_of(owner)) {
+                Ok(OwnerTokens { tokens, damaged, is_cut: false, .. }) if damaged.is_empty() => {
+                    Answer::All(tokens.iter().map(Line::of).collect())
+                }
+                _ => Answer::Failed,
+            },
             Act::Expiring(within, limit) => {
                 listed(tokens.block_on(tokens.expiring(duration(*within), Page::first(*limit))))
             }

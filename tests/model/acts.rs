@@ -62,6 +62,8 @@ pub(crate) enum Act {
         who: Who,
         id: TokenId,
     },
+    /// The list of a settings page.
+    AllOf(Owner),
     /// What expires within this many seconds.
     Expiring(i64, u32),
     Change {
@@ -263,6 +265,7 @@ pub(crate) enum Answer {
         lines: Vec<Line>,
         next: Option<TokenId>,
     },
+    All(Vec<Line>),
     Found(Box<Line>),
     Count(u64),
     /// How many overlaps were ended.
@@ -505,7 +508,7 @@ impl Draw {
 
     /// Draws the next act. `texts` holds the texts of all tokens that the sequence issued.
     pub(crate) fn act(&mut self, model: &Model, texts: &[(TokenId, String)]) -> Act {
-        match self.below(164) {
+        match self.below(166) {
             0..18 => Act::Issue(self.wish(model)),
             18..46 => self.authenticate(model, texts),
             46..54 => {
@@ -554,6 +557,7 @@ impl Draw {
                 let (text, means) = self.presented(model, texts);
                 Act::Examine { text, means }
             }
+            144..146 => Act::AllOf(self.owner()),
             136..144 if !model.entered.is_empty() => self.issue_under(model),
             _ => Act::SetClock(self.clock(model)),
         }

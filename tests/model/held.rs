@@ -3,8 +3,9 @@
 
 use std::net::IpAddr;
 
+use app_tokens::access::Selection;
 use app_tokens::error::Missing;
-use app_tokens::{Access, Requirement, Selection};
+use app_tokens::{Access, Requirement};
 
 use super::draw::Draw;
 
@@ -218,14 +219,14 @@ fn number(address: IpAddr) -> (bool, u128) {
 const NETWORKS: [&str; 7] = [
     "0.0.0.0/0",
     "10.0.0.0/8",
-    "10.1.0.0/16",
-    "10.1.2.3/32",
+    "10.0.0.0/16",
+    "10.0.2.3/32",
     "192.0.2.0/24",
     "2001:db8::/32",
     "::/0",
 ];
 const ADDRESSES: [&str; 5] =
-    ["10.1.2.3", "10.9.9.9", "192.0.2.1", "2001:db8::1", "::ffff:10.1.2.3"];
+    ["10.0.2.3", "10.9.9.9", "192.0.2.1", "2001:db8::1", "::ffff:10.0.2.3"];
 
 impl Draw {
     /// Draws an access that is mostly bound to no resources and no networks.

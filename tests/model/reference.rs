@@ -2,6 +2,7 @@
 //! It knows nothing of digests, locks, batches or indexes. Of seals it knows only which key made
 //! them.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use app_tokens::error::DenialReason;
@@ -339,6 +340,14 @@ impl Model {
         let full = lines.len() == limit;
         let next = lines.last().filter(|_| full).map(|line| line.id);
         Answer::Page { lines, next }
+    }
+
+    /// Returns all tokens of an owner, newest first.
+    pub(crate) fn all_of(&self, owner: &Owner) -> Answer {
+        let theirs = self.rows.iter().filter(|row| row.line.owner == *owner);
+        let mut lines: Vec<Line> = theirs.map(|row| self.line(row)).collect();
+        lines.sort_by_key(|line| (Reverse(line.created_at), line.id));
+        Answer::All(lines)
     }
 
     pub(crate) fn line(&self, row: &Row) -> Line {
