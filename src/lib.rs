@@ -13,8 +13,8 @@
 //! Only the SHA-256 of this text is kept, in a row that is sealed. Write access to the rows is not
 //! enough to make a token. It gives none more access or a later end than it once had.
 //!
-//! Rows live in memory ([`MemoryStore`]), in SQLite ([`SqliteStore`]), in PostgreSQL
-//! ([`PostgresStore`]), or in a store of your own.
+//! Rows live in memory ([`MemoryStore`](store::MemoryStore)), in SQLite ([`SqliteStore`]), in
+//! PostgreSQL ([`PostgresStore`]), or in a store of your own.
 //!
 //! ```
 //! use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
@@ -70,12 +70,13 @@
 //! It turns each outcome into a status, with or without a web framework.
 //!
 //! **Authenticate.** [`authenticate`](TokenAuthority::authenticate) yields [`Authenticated`], or an
-//! [`AuthError`]. *Not ours* may be a password. *Denied* is 401, and looks the same whatever the
-//! reason. *Failed* is 503, so that clients keep their token.
+//! [`AuthError`](error::AuthError). *Not ours* may be a password. *Denied* is 401, and looks the
+//! same whatever the reason. *Failed* is 503, so that clients keep their token.
 //!
 //! **Require.** [`Authenticated`] reveals nothing until you [require](Authenticated::require) a
-//! scope, which yields a [`Caller`] with the owner. Scopes are an enum of yours ([`ScopeName`]), or
-//! a table that is known at run time ([`Requirement::one_of`]).
+//! scope, which yields a [`Caller`] with the owner. Scopes are an enum of yours
+//! ([`ScopeName`](access::ScopeName)), or a table that is known at run time
+//! ([`Requirement::one_of`]).
 //!
 //! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, and
 //! [`list`](TokenAuthority::list) goes page by page. Both give a [`TokenView`]: label, created,
@@ -110,9 +111,9 @@
 //!
 //! # Your own store
 //!
-//! Implement the eight required methods of [`TokenStore`], which states the contract in numbered
-//! clauses. [`store::rules`] holds what each change does, as pure functions. A macro of the
-//! [conformance suite] makes a test of each clause.
+//! Implement the eight required methods of [`TokenStore`](store::TokenStore), which states the
+//! contract in numbered clauses. [`store::rules`] holds what each change does, as pure functions. A
+//! macro of the [conformance suite] makes a test of each clause.
 //!
 //! # Features
 //!

@@ -6,7 +6,7 @@
 //! ```
 //! # // Your own store takes the place of this one.
 //! mod in_memory {
-//!     use app_tokens::{MemoryStore, store::conformance};
+//!     use app_tokens::store::{MemoryStore, conformance};
 //!
 //!     conformance::tests!(make = || async { MemoryStore::new() });
 //! }
@@ -46,7 +46,8 @@
 //!
 //! ```
 //! mod with_damage {
-//!     # use app_tokens::{MemoryStore as MyStore, TokenId, store::conformance};
+//!     # use app_tokens::TokenId;
+//!     # use app_tokens::store::{MemoryStore as MyStore, conformance};
 //!     use std::sync::Arc;
 //!
 //!     async fn damage(store: Arc<MyStore>, id: TokenId) {

@@ -94,8 +94,8 @@ pub(super) const FIND: &str = concat!(select_row!(), " WHERE id = ?1");
 /// token leads to it.
 ///
 /// The `+` keeps SQLite from taking this as the upper end of a search by id. A step has an end of
-/// its own ([`UP_TO_ID`]), and SQLite uses only one of the two: by the other, each step would read
-/// the rest of the table.
+/// its own ([`UP_TO_ID`]), and SQLite searches by only one of the two. With this one, each step
+/// would read the rest of the table.
 pub(super) const LIST: &str = concat!(select_row!(), " WHERE +id <= 1125899906842623");
 pub(super) const AFTER_ID: &str = " AND id > ?";
 pub(super) const IN_ORDER_OF_ID: &str = " ORDER BY id LIMIT ?";
