@@ -62,6 +62,7 @@ fn histories_on_memory_keep_the_rules() {
         "Rotate Derived",
         "Rotate Ended(Superseded)",
         "EndOverlap ok",
+        "EndOverlap ended some",
         "RevokeOne ok",
         "RevokeFamily ok",
         "RevokeOthers ok",

@@ -171,6 +171,8 @@ pub(crate) enum Shown {
     /// What an authenticated token may do.
     Access(Access),
     Tokens(Vec<TokenView>),
+    /// How many overlaps were ended.
+    Overlaps(u64),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -205,6 +207,7 @@ impl Event {
         };
         let what = what.split([' ', '(']).next().unwrap_or_default();
         match &self.answer {
+            Ok(Shown::Overlaps(1..)) => format!("{what} ended some"),
             Ok(_) => format!("{what} ok"),
             Err(refusal) if self.reports > 0 => format!("{what} {refusal:?}, reported"),
             Err(refusal) => format!("{what} {refusal:?}"),
@@ -443,7 +446,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
             Deed::EndOverlap { token } => {
                 let Held { id, owner, .. } = world.held(token);
                 self.note(Deed::EndOverlap { token: id }, || {
-                    done(tokens.block_on(tokens.end_overlap(&owner, id)))
+                    Ok(Shown::Overlaps(tokens.block_on(tokens.end_overlap(&owner, id))?))
                 });
             }
             Deed::Revoke { token, reach } => {
