@@ -112,12 +112,12 @@ pub use table::{InvalidTableName, TableName};
 /// **`supersede`**
 ///
 /// 8. In one step, the new row is inserted and the superseded row gets its new form. The superseded
-///    row's revision is incremented, and its last use stays. If that row is missing or not current,
-///    nothing changes and the answer is [`Superseded::Stale`]. *Dangerous: two successors, or
-///    none.*
-/// 9. With `replaces`: that row is revoked in the same step. If it is missing, not current, was
-///    used or has a successor, nothing changes and the answer is [`Superseded::Stale`].
-///    *Dangerous: two valid tokens, or a client that is locked out.*
+///    row's revision is incremented, and its last use stays. If that row is missing, has another
+///    owner or is not current, nothing changes and the answer is [`Superseded::Stale`]. *Dangerous:
+///    two successors, or none.*
+/// 9. With `replaces`: that row is revoked in the same step. If it is missing, has another owner,
+///    is not current, was used or has a successor, nothing changes and the answer is
+///    [`Superseded::Stale`]. *Dangerous: two valid tokens, or a client that is locked out.*
 /// 10. With `revokes_derived`: every row that derives from the new row's family is revoked in the
 ///     same step. *Dangerous: a token outlives its parent.*
 ///

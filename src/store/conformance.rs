@@ -181,6 +181,7 @@ macro_rules! __conformance_tests {
             supersede_never_overwrites
             supersede_writes_both_rows_in_one_step
             supersede_of_a_changed_row_changes_nothing
+            supersede_of_another_owners_row_changes_nothing
             supersede_revokes_the_unused_successor_that_it_replaces
             supersede_of_a_used_successor_changes_nothing
             supersede_revokes_what_was_issued_under_the_family

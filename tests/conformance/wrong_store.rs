@@ -58,6 +58,7 @@ ways! {
     SupersedesWithoutTheNewForm
     ReplacesAChangedSuccessor
     ReplacesAUsedSuccessor
+    ReplacesAnyonesSuccessor
     ForgetsToRevokeTheReplaced
     ForgetsToRevokeTheDerived
     RevokesTheDerivedOfOthers
@@ -429,6 +430,11 @@ impl TokenStore for WrongStore {
             }
             ReplacesAUsedSuccessor
                 if replaced.as_ref().is_some_and(|row| parts(row).last_use.is_some()) =>
+            {
+                supersede.replaces = None;
+            }
+            ReplacesAnyonesSuccessor
+                if replaced.as_ref().is_some_and(|row| row.owner() != Some(&new.owner)) =>
             {
                 supersede.replaces = None;
             }
@@ -902,6 +908,7 @@ mod caught {
         SupersedesWithoutTheNewForm: 8 supersede_writes_both_rows_in_one_step;
         ReplacesAUsedSuccessor: 9 supersede_of_a_used_successor_changes_nothing;
         ReplacesAChangedSuccessor: 9 supersede_of_a_used_successor_changes_nothing;
+        ReplacesAnyonesSuccessor: 9 supersede_of_another_owners_row_changes_nothing;
         ForgetsToRevokeTheReplaced: 9 supersede_revokes_the_unused_successor_that_it_replaces;
         ForgetsToRevokeTheDerived: 10 supersede_revokes_what_was_issued_under_the_family;
         RevokesTheDerivedOfOthers: 10 supersede_revokes_what_was_issued_under_the_family;

@@ -56,6 +56,23 @@ pub async fn supersede_of_a_changed_row_changes_nothing<S: TokenStore>(store: &S
     }
 }
 
+/// Checks clauses 8 and 9: nothing changes if the request names another owner's row.
+pub async fn supersede_of_another_owners_row_changes_nothing<S: TokenStore>(store: &S) {
+    let rows = [row(1, "alice"), row(2, "bob")];
+    put_all(store, &rows).await;
+    let (_, _, mut rotate) = rotation(&rows[0], 9);
+    rotate.replaces = Some(loaded(&rows[1]));
+    let answer = supersede(store, &rotate).await;
+    answers(9, "a rotation that replaces another owner's row", answer, Superseded::Stale);
+    has(9, store, &rows).await;
+
+    let (_, _, mut rotate) = rotation(&rows[1], 9);
+    rotate.row = loaded(&RecordParts { family: id(2), ..row(9, "alice") });
+    let answer = supersede(store, &rotate).await;
+    answers(8, "a rotation of another owner's row", answer, Superseded::Stale);
+    has(8, store, &rows).await;
+}
+
 /// Checks clause 4: `supersede` never overwrites a row.
 pub async fn supersede_never_overwrites<S: TokenStore>(store: &S) {
     let rows = [row(1, "alice"), row(2, "alice"), row(3, "bob")];

@@ -131,11 +131,13 @@ impl Statements<'_> {
         if self.exists(ID_TAKEN, [number(new.id())])? {
             return Ok(Superseded::IdTaken);
         }
-        let (Some(form), Some(old)) = (superseded.record(), self.current(superseded)?) else {
+        let is_own = |stored: &TokenRecord| stored.owner() == new.owner();
+        let old = self.current(superseded)?.filter(is_own);
+        let (Some(form), Some(old)) = (superseded.record(), old) else {
             return Ok(Superseded::Stale);
         };
         if let Some(replaced) = replaces
-            && !self.current(replaced)?.is_some_and(|replaced| is_unused(&replaced))
+            && !self.current(replaced)?.is_some_and(|stored| is_own(&stored) && is_unused(&stored))
         {
             return Ok(Superseded::Stale);
         }
