@@ -112,7 +112,7 @@ impl fmt::Debug for Digest {
 
 /// A stored digest with an unknown scheme or a wrong length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a digest that this version knows")]
+#[error("not a digest that this program knows; update it if a newer version wrote the digest")]
 pub struct InvalidDigest;
 
 /// Compares 32 bytes in constant time, as four words. That costs less than byte by byte, and

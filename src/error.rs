@@ -150,10 +150,14 @@ pub enum Failed {
     )]
     NoUpkeep,
     /// A row that was intact a moment ago is not as the engine wrote it.
-    #[error("a token's row is not as it was written")]
+    #[error(
+        "a token's row was altered by other means than this library; find out who writes to it"
+    )]
     NotIntact,
     /// Every id that was drawn is taken: the random source repeats itself.
-    #[error("no free token id was drawn: the random source repeats itself")]
+    #[error(
+        "every token id that was drawn is taken; use a random source that does not repeat itself"
+    )]
     NoFreeId,
 }
 
@@ -162,7 +166,7 @@ pub enum Failed {
 /// Check that the key file is the right one. Then bring the key back, or revoke what it seals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "token {id} is sealed under key {key_id}, which the key ring lacks: \
+    "token {id} is sealed under key {key_id}, which the key ring lacks; \
      bring that key back, or revoke the tokens under it"
 )]
 pub struct OrphanRow {
@@ -211,7 +215,7 @@ impl fmt::Display for Forbidden {
         match (self.missing, &self.wanted_scope) {
             (Missing::Network, _) => f.write_str("the token may not be used from this address"),
             (Missing::Scope, Some(scope)) => write!(f, "the token lacks the scope {scope}"),
-            (Missing::Scope, None) => f.write_str("the token lacks a scope for this"),
+            (Missing::Scope, None) => f.write_str("only a token with all scopes may do this"),
             (Missing::Resource, _) => f.write_str("the token may not be used for this resource"),
         }
     }
@@ -230,30 +234,34 @@ pub enum IssueError {
     #[error(transparent)]
     Life(#[from] LifeError),
     /// The token would do more than the one under which it is issued.
-    #[error("the token may not do more than the one under which it is issued")]
+    #[error("the token would do more than the one under which it is issued; name less access")]
     MoreAccess,
     /// The token under which it would be issued was itself issued under another.
-    #[error("a token that was issued under another can't have any under itself")]
+    #[error(
+        "a token that was issued under another can't issue any itself; \
+         issue it under that other token"
+    )]
     NotUnderThis,
     /// It names attributes, but takes over those of the token under which it is issued.
-    #[error(
-        "a token that is issued under another takes over its attributes and can't name its own"
-    )]
+    #[error("a token that is issued under another takes over its attributes; name none")]
     AttributesUnderToken,
     /// It would belong to another owner than the token under which it is issued.
-    #[error("the token would belong to another owner than the one under which it is issued")]
+    #[error(
+        "the token would belong to another owner than the one under which it is issued; \
+         name the same owner"
+    )]
     OtherOwner,
     /// The token under which it would be issued has ended, or was rotated or changed meanwhile.
-    #[error("the token under which this one would be issued has changed")]
+    #[error("the token under which this one would be issued has changed; authenticate it again")]
     ParentChanged,
     /// The owner has as many live tokens as the policy allows.
-    #[error("there are {limit} tokens already, which is the limit: revoke one first")]
+    #[error("the limit of {limit} tokens is reached; revoke one first")]
     LimitReached {
         /// The policy's limit.
         limit: u32,
     },
     /// The owner has a live token with that label, and the policy wants labels to be unique.
-    #[error("there is another token with that label")]
+    #[error("another token has that label; choose a different one")]
     LabelTaken,
     /// The engine failed.
     ///
@@ -279,19 +287,19 @@ impl From<StoreError> for AuthError {
 #[non_exhaustive]
 pub enum LifeError {
     /// The life is less than a second, or the end has passed.
-    #[error("the token would end as soon as it is made")]
+    #[error("the token would expire as soon as it is made; choose a later end")]
     NoLife,
     /// The life is past the policy's maximum, or the end is past the parent token's.
-    #[error("the token may live for {} seconds at most", max.as_secs())]
+    #[error("the token may live for at most {} seconds; choose an earlier end", max.as_secs())]
     TooLong {
         /// The longest life.
         max: Duration,
     },
     /// The end is after the year 9999.
-    #[error("the token would end after the year 9999")]
+    #[error("the token would expire after the year 9999; choose an earlier end")]
     PastCalendar,
     /// The policy doesn't allow tokens that never expire.
-    #[error("the token must have an end")]
+    #[error("the policy does not allow tokens that never expire; choose an end")]
     NeverNotAllowed,
 }
 
@@ -303,44 +311,49 @@ pub enum ChangeError {
     #[error("there is no such token")]
     Unknown,
     /// The token is not active, so nothing was changed.
-    #[error("the token is {0}")]
+    #[error("the token is {0}; only an active one can be changed")]
     NotActive(Status),
     /// The label is not valid.
     #[error(transparent)]
     Invalid(#[from] InvalidText),
     /// The token would do more than it does now. Issue another token instead.
-    #[error("the token would do more than it does now")]
+    #[error("the token would do more than it does now; issue another token instead")]
     MoreAccess,
     /// The token and its unused successor were narrowed apart: each has access that the other
     /// lacks.
     ///
     /// Name an access that both include.
-    #[error("the token and its unused successor were narrowed apart: say what the new one may do")]
+    #[error(
+        "the token and its unused successor were narrowed, and each has access that the other \
+         lacks; name an access that both include"
+    )]
     NarrowedApart,
     /// The life or the end is not allowed.
     #[error(transparent)]
     Life(#[from] LifeError),
     /// The old token would live on for longer than the policy allows.
-    #[error("the old token may live on for {} seconds at most", max.as_secs())]
+    #[error("the old token may stay valid for at most {} seconds", max.as_secs())]
     OverlapTooLong {
         /// The longest overlap.
         max: Duration,
     },
     /// The token was issued under another, so it can't get a later end. Issue another token
     /// instead.
-    #[error("a token that was issued under another can't be given a later end")]
+    #[error("a token that was issued under another can't get a later end; issue another instead")]
     Derived,
     /// The owner has another live token with that label, and the policy wants labels to be unique.
-    #[error("there is another token with that label")]
+    #[error("another token has that label; choose a different one")]
     LabelTaken,
     /// An overlap was asked for in a rotation to less access, which has none.
-    #[error("a rotation to less access has no overlap, but one was asked for")]
+    #[error("a rotation to less access can't have an overlap; ask for none")]
     OverlapWithLess,
     /// A superseded token of the line still lives, with the access and end that would be taken
     /// away.
     ///
     /// Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
-    #[error("a superseded token of the line lives until {until}: end the overlap first")]
+    #[error(
+        "a superseded token of the line is valid until {until}; call `end_overlap` first, or wait"
+    )]
     Overlapping {
         /// When the last of them ends.
         until: Timestamp,
@@ -348,13 +361,13 @@ pub enum ChangeError {
     /// The token was rotated already. Change its line's current token instead.
     ///
     /// If it was to be rotated again: its successor was used, has ended or has changed.
-    #[error("the token was rotated already; the current one is {current}")]
+    #[error("the token was already rotated; use {current}, which replaced it")]
     Rotated {
         /// The current token of the line. If the line no longer has one, the token's successor.
         current: TokenId,
     },
     /// Another call changed the token at the same time. Read it again, and decide anew.
-    #[error("another call changed the token meanwhile: look again")]
+    #[error("another call changed the token at the same time; read it again, and decide anew")]
     Conflict,
     /// The engine failed.
     #[error(transparent)]
@@ -375,7 +388,7 @@ pub enum ManageError {
     #[error("there is no such token")]
     Unknown,
     /// The key that was named as lost is in the ring, so its rows can be checked. Reseal as usual.
-    #[error("key {0} is in the ring and not lost: reseal as usual")]
+    #[error("key {0} is in the key ring, so it is not lost; reseal as usual")]
     KeyNotLost(KeyId),
     /// The engine failed.
     #[error(transparent)]
@@ -387,14 +400,14 @@ pub enum ManageError {
 #[non_exhaustive]
 pub enum RetireError {
     /// The key is the active one. Make another one active first.
-    #[error("the key is the active one: make another active first")]
+    #[error("the key is the active one; make another one active first")]
     Active,
     /// The key seals unrevoked rows. Without it their tokens would all fail.
     ///
     /// Reseal first, and revoke what the report calls tampered.
     #[error(
-        "the key still seals {rows} rows: \
-         reseal first, and revoke those that its report calls tampered"
+        "the key still seals {rows} rows; \
+         reseal first, and revoke the rows that the report calls tampered"
     )]
     InUse {
         /// How many rows it seals.

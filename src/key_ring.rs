@@ -91,7 +91,7 @@ impl KeyRing {
         // One byte more than allowed, so that a longer file is refused and not cut.
         file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
         let text = std::str::from_utf8(&bytes);
-        text.map_err(|_| KeyRingError::Malformed("what is not text".into()))
+        text.map_err(|_| KeyRingError::Malformed("the one that is not text".into()))
             .and_then(KeyRing::parse)
             .map_err(|error| KeyRingError::InFile { path: path.into(), error: Box::new(error) })
     }

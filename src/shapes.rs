@@ -240,7 +240,7 @@ impl<'de> Visitor<'de> for Pairs {
         while let Some((key, value)) = pairs.next_entry::<String, String>()? {
             // `with` would replace the first value without a word.
             if attributes.get(&key).is_some() {
-                return Err(A::Error::custom("the attributes have a key twice"));
+                return Err(A::Error::custom("the attributes have a key twice; write it once"));
             }
             attributes = attributes.with(key, value).map_err(A::Error::custom)?;
         }
@@ -274,8 +274,8 @@ pub struct Period(
 /// A text that is not a [`Period`], or a length of time that is too long to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a length of time: a number and milliseconds, seconds, minutes, hours, days, weeks or \
-     years, as in \"90 days\" or \"12h\""
+    "not a length of time; write a number and a unit as in \"90 days\" or \"12h\": \
+     milliseconds, seconds, minutes, hours, days, weeks or years"
 )]
 pub struct NotAPeriod;
 

@@ -291,7 +291,7 @@ pub enum ParseError {
     WrongLength,
     /// The form is right, but the checksum is wrong: a character was mistyped, or the text was made
     /// up.
-    #[error("the token's checksum is wrong: it was mistyped or cut")]
+    #[error("the token's checksum is wrong, so it was mistyped or cut; copy it again")]
     Checksum,
 }
 

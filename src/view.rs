@@ -298,7 +298,7 @@ impl fmt::Display for CheckReport {
             let more = if *rows < 500 { "" } else { " or more" };
             writeln!(
                 f,
-                "{rows}{more} rows are sealed under key {key_id}, which the key ring lacks: \
+                "{rows}{more} rows are sealed under key {key_id}, which the key ring lacks; \
                  bring that key back"
             )?;
         }
@@ -307,7 +307,7 @@ impl fmt::Display for CheckReport {
             writeln!(
                 f,
                 "{count} rows are not as they were written for the realm {realm:?}, \
-                 for instance {id}: the realm is another one, or they were changed by hand"
+                 for instance {id}; correct the realm, or find out who altered the rows"
             )?;
         }
         if let Some((id, version)) = self.unknown_versions.first() {
@@ -315,12 +315,12 @@ impl fmt::Display for CheckReport {
             writeln!(
                 f,
                 "{count} rows have seals of a version that this program does not know, \
-                 for instance {id} of version {version}: update this program"
+                 for instance {id} of version {version}; update it"
             )?;
         }
         if let Some(id) = self.damaged.first() {
             let count = self.damaged.len();
-            writeln!(f, "{count} rows are damaged, for instance {id}: revoke or forget them")?;
+            writeln!(f, "{count} rows are damaged, for instance {id}; revoke or forget them")?;
         }
         for finding in &self.findings {
             writeln!(f, "the store: {}", clean_line(finding, 500))?;

@@ -179,7 +179,7 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
         .block_on(anew.tokens.issue(NewToken::new("bob", "x", Access::full())))
         .unwrap_err();
     let expected = format!(
-        "token {} is sealed under key 1, which the key ring lacks: bring that key back, \
+        "token {} is sealed under key 1, which the key ring lacks; bring that key back, \
          or revoke the tokens under it",
         lost.id()
     );

@@ -54,7 +54,7 @@ fn ids_times_and_words_have_one_written_form() {
     is_written(&KeyId::new(7).unwrap(), json!(7));
     is_refused::<KeyId>(json!(0), "at least 1");
     is_written(&Actor::from(&Owner::new("alice").unwrap()), json!("owner alice"));
-    is_refused::<Actor>(json!("alice"), "an actor is");
+    is_refused::<Actor>(json!("alice"), "not an actor");
     is_refused::<Owner>(json!("a\nb"), "forbidden character");
     is_refused::<Scope>(json!("a b"), "forbidden character");
 }
@@ -200,13 +200,13 @@ fn a_policy_is_checked_when_it_is_read() {
     assert_eq!(read(written), built);
     for (lines, why) in [
         (json!({}), "missing field `prefix`"),
-        (json!({"prefix": "_"}), "a prefix has"),
+        (json!({"prefix": "_"}), "not a prefix"),
         (json!({"prefix": "acme", "max_lief": "1 day"}), "unknown field `max_lief`"),
         (json!({"prefix": "acme", "max_life": 90}), "a length of time"),
         (json!({"prefix": "acme", "max_life": "90"}), "not a length of time"),
         (json!({"prefix": "acme", "former_prefixes": ["old"]}), "needs a realm"),
         (json!({"prefix": "acme", "default_life": "2 days", "max_life": "1 day"}), "its maximum"),
-        (json!({"prefix": "acme", "max_life": "1 day", "never_expiring": true}), "never-expiring"),
+        (json!({"prefix": "acme", "max_life": "1 day", "never_expiring": true}), "never expire"),
         (json!({"prefix": "acme", "max_per_owner": 0}), "must not be zero"),
         (json!({"prefix": "acme", "max_per_owner": "many"}), "or \"unlimited\""),
         (json!({"prefix": "acme", "scopes": {"a": ["b"]}}), "includes \"b\""),

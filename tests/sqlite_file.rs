@@ -35,7 +35,9 @@ fn a_newer_schema_is_refused_and_left_alone() {
     file.raw().execute_batch("UPDATE app_tokens_schema SET version = 2").unwrap();
     let error = refusal(file.path());
     assert!(matches!(error, SqliteStoreError::NewerSchema { found: 2, known: 1, .. }), "{error}");
-    assert!(error.to_string().contains("app.db have version 2, and this program knows version 1"));
+    assert!(
+        error.to_string().contains("app.db have version 2, and this program knows only version 1")
+    );
     file.raw().execute_batch("UPDATE app_tokens_schema SET version = 1").unwrap();
     file.open();
 }
@@ -228,7 +230,7 @@ fn a_full_disk_makes_a_change_unknown_and_the_store_goes_on_once_there_is_space(
         }
         let error = error.unwrap();
         assert!(matches!(error, IssueError::Failed(_)), "{error}");
-        assert!(error.to_string().contains("can't say whether it is done"), "{error}");
+        assert!(error.to_string().contains("can't say whether the change was made"), "{error}");
         assert!(error.to_string().contains("app.db"), "{error}");
         // A revocation needs less space than an issue. Now there is none at all.
         limit_file_size("4096:");
@@ -310,8 +312,8 @@ fn a_new_file_that_is_locked_is_refused_with_that_reason() {
     insert(&file.open(), parts(1));
 }
 
-const MOVED: &str = "the file was deleted, moved or replaced while it was open (put it back, \
-                     or open the store anew)";
+const MOVED: &str = "the file was deleted, moved or replaced while it was open (put the file \
+                     back, or open the store again)";
 
 #[track_caller]
 fn assert_moved(store: &SqliteStore) {
@@ -441,7 +443,7 @@ fn no_damaged_page_makes_a_token_unknown_or_a_revocation_pass_it_over() {
                             error.contains("app.db: database disk image is malformed"),
                             "{error}"
                         );
-                        assert!(error.contains("the file is damaged: keep a copy"), "{error}");
+                        assert!(error.contains("the file is damaged; keep a copy"), "{error}");
                     }
                     Err(error) => panic!("page {page}: {error}"),
                 }
@@ -464,6 +466,6 @@ fn a_file_that_was_cut_short_is_refused_as_damaged() {
         shorter.set_len(whole / 8 * eighths).unwrap();
         let error = refusal(file.path());
         assert!(matches!(error, SqliteStoreError::Damaged(_)), "{error}");
-        assert!(error.to_string().contains("app.db is damaged: keep a copy of it"), "{error}");
+        assert!(error.to_string().contains("app.db is damaged; keep a copy of it"), "{error}");
     }
 }

@@ -40,7 +40,7 @@ fn a_trigger_that_undoes_revocations_brings_no_token_back() {
     assert!(tokens.block_on(tokens.authenticate(token.expose_secret())).is_err());
     assert!(found(&store, token.id()).unwrap().revocation.is_some());
     let findings = wait(store.diagnose()).unwrap();
-    assert_eq!(findings, ["the trigger \"undo\", which the host did not name"]);
+    assert_eq!(findings, ["there is the trigger \"undo\", which the host did not name"]);
     drop((tokens, store));
 
     let error = SqliteStore::open(file.path()).unwrap_err();
@@ -125,8 +125,11 @@ fn altered_tables_are_diagnosed() {
         )
         .unwrap();
     let findings = wait(store.diagnose()).unwrap();
-    let right =
-        ["app_tokens was altered", "app_tokens_of_owner is missing", "mine is not of this library"];
+    let right = [
+        "app_tokens was altered; compare it with `SqliteStore::MIGRATIONS`",
+        "app_tokens_of_owner is missing; make it as `SqliteStore::MIGRATIONS` does",
+        "mine was not made by this library",
+    ];
     assert_eq!(findings, right);
 }
 
@@ -182,7 +185,7 @@ fn a_number_among_the_keys_that_is_no_key_is_named_and_not_left_out() {
     let store = file.open();
     file.raw().execute_batch("INSERT INTO app_tokens_keys VALUES (-7)").unwrap();
     let error = wait(store.keys_in_use()).unwrap_err();
-    assert!(error.to_string().contains("holds -7, which is no key id; remove it"), "{error}");
+    assert!(error.to_string().contains("holds -7, which is not a key id; remove it"), "{error}");
 }
 
 #[test]
@@ -198,8 +201,8 @@ fn a_key_that_was_taken_out_by_hand_while_it_seals_rows_is_found() {
     assert_eq!(
         findings,
         [
-            "app_tokens_keys lacks the key 1, which seals rows",
-            "app_tokens_keys lacks the key 2, which seals rows"
+            "app_tokens_keys lacks the key 1, which seals rows; insert it",
+            "app_tokens_keys lacks the key 2, which seals rows; insert it"
         ]
     );
 }

@@ -221,7 +221,7 @@ fn tables_of_the_default_name_do_not_stand_in_for_another_name() {
     };
     let error = refusal("tokens");
     assert!(matches!(error, SqliteStoreError::NotMigrated { .. }), "{error}");
-    assert!(error.to_string().contains("app.db has no table tokens, or"), "{error}");
+    assert!(error.to_string().contains("the tables tokens in "), "{error}");
     assert!(matches!(refusal("main.app_tokens"), SqliteStoreError::HasSchema(_)));
     assert!(host.is_autocommit());
 }

@@ -79,9 +79,8 @@ impl Network {
 }
 
 const WHAT: &str = "network";
-const MALFORMED: TextProblem = TextProblem::Malformed {
-    expected: "an address, or an address and a length, such as 10.0.0.0/8",
-};
+const MALFORMED: TextProblem =
+    TextProblem::Malformed { expected: "an address, with or without a length, such as 10.0.0.0/8" };
 /// The bits of `::ffff:0:0` in front of an IPv4 address.
 const MAPPED: u8 = 96;
 

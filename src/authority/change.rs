@@ -351,7 +351,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                     return Ok(answer);
                 }
                 _ => {
-                    let broken = format!("{answers:?} answers no part of the replacement");
+                    let broken = format!(
+                        "the store answered {answers:?} to one replacement; \
+                         run the conformance suite on it"
+                    );
                     return Err(StoreError::unknown(broken).into());
                 }
             },

@@ -261,7 +261,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Inserted::IdTaken => {}
                 refusal => {
                     let broken = || {
-                        StoreError::unknown(format!("{refusal:?} answers no part of the insert"))
+                        StoreError::unknown(format!(
+                            "the store answered {refusal:?}, which this insert did not ask for; \
+                             run the conformance suite on it"
+                        ))
                     };
                     return Ok(Err(new.refused(refusal).ok_or_else(broken)?));
                 }

@@ -184,7 +184,11 @@ impl<S: TokenStore> ResealRun<'_, S> {
             answered => answered?,
         };
         if answers.len() != replaces.len() || answers.contains(&Replaced::LabelTaken) {
-            let broken = format!("{} replacements got the answers {answers:?}", replaces.len());
+            let broken = format!(
+                "the store answered {answers:?} to {} replacements; \
+                 run the conformance suite on it",
+                replaces.len()
+            );
             return Err(StoreError::unknown(broken).into());
         }
         for (replace, answer) in replaces.iter().zip(answers) {

@@ -24,16 +24,17 @@ fn a_life_is_default_asked_for_or_never() {
 fn lives_outside_policy_and_calendar_are_refused() {
     let max = Duration::from_secs(100);
     let policy = Policy::new("acme").unwrap().with_max_life(max).unwrap();
-    let ended = "the token would end as soon as it is made";
+    let ended = "the token would expire as soon as it is made; choose a later end";
     assert_eq!(grant(new().expires_in(Duration::ZERO), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_in(Duration::from_millis(999)), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_at(at(0)), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_at(at(-5)), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_in(max), &policy), Ok(Expires::At(at(100))));
-    let too_long = "the token may live for 100 seconds at most";
+    let too_long = "the token may live for at most 100 seconds; choose an earlier end";
     assert_eq!(grant(new().expires_at(at(101)), &policy), Err(too_long.into()));
-    assert_eq!(grant(new().never_expires(), &policy), Err("the token must have an end".into()));
-    let calendar = "the token would end after the year 9999";
+    let never = "the policy does not allow tokens that never expire; choose an end";
+    assert_eq!(grant(new().never_expires(), &policy), Err(never.into()));
+    let calendar = "the token would expire after the year 9999; choose an earlier end";
     assert_eq!(grant(new().expires_in(Duration::MAX), &policy), Err(calendar.into()));
 }
 

@@ -27,7 +27,10 @@ pub enum KeyRingError {
         error: Box<KeyRingError>,
     },
     /// Other users may read or change the file.
-    #[error("the key file {} is open to others (mode {mode:03o}): chmod 600 it", path.display())]
+    #[error(
+        "the key file {} is open to other users (mode {mode:03o}); set its mode to 600",
+        path.display()
+    )]
     Exposed {
         /// Which file.
         path: PathBuf,
@@ -38,16 +41,16 @@ pub enum KeyRingError {
     #[error("a key was given in place of {0}; call `KeyRing::parse` to read a ring from a text")]
     RingGiven(&'static str),
     /// The environment variable is not set, or is not text.
-    #[error("the environment variable {0} holds no key ring")]
+    #[error("the environment variable {0} is not set, or is not text; put the key ring into it")]
     NoVariable(Box<str>),
     /// The text is longer than 64 KiB.
-    #[error("the key ring is longer than 64 KiB")]
+    #[error("the key ring is longer than 64 KiB; remove old keys")]
     TooLong,
     /// There is no key, or there is an empty entry between two commas.
-    #[error("the key ring is empty: it needs at least one ID:KEY")]
+    #[error("the key ring has no key, or an empty entry; write it as ID:KEY,ID:KEY")]
     Empty,
     /// An entry is not `ID:KEY` with a number from 1 and base64.
-    #[error("a key of the ring ({0}) is not ID:KEY with a number from 1 and base64")]
+    #[error("an entry of the key ring ({0}) is not ID:KEY; write a number from 1 and base64")]
     Malformed(Box<str>),
     /// A key has fewer than 32 bytes.
     #[error("key {id} has {bytes} bytes; it needs at least 32")]
@@ -58,10 +61,10 @@ pub enum KeyRingError {
         bytes: usize,
     },
     /// A key repeats one byte.
-    #[error("key {0} repeats one byte: draw a random one")]
+    #[error("key {0} repeats one byte; draw a random one")]
     Weak(KeyId),
     /// A key or an id occurs twice.
-    #[error("key {0} of the ring repeats the id or the bytes of another")]
+    #[error("key {0} of the ring repeats the id or the bytes of another; remove one of them")]
     Repeated(KeyId),
     /// The system has no randomness for a new key.
     #[error(transparent)]

@@ -24,7 +24,7 @@ fn the_active_key_stands_first_and_every_key_is_found() {
 
 #[test]
 fn missing_malformed_short_weak_and_repeated_keys_are_refused() {
-    let empty = "the key ring is empty: it needs at least one ID:KEY";
+    let empty = "the key ring has no key, or an empty entry; write it as ID:KEY,ID:KEY";
     assert_eq!(refused(""), empty);
     assert_eq!(refused(" \n"), empty);
     assert_eq!(refused(&format!("1:{ONE},")), empty);
@@ -41,7 +41,7 @@ fn missing_malformed_short_weak_and_repeated_keys_are_refused() {
         "1:AA==BB",
     ] {
         assert!(
-            refused(malformed).ends_with("ID:KEY with a number from 1 and base64"),
+            refused(malformed).ends_with("is not ID:KEY; write a number from 1 and base64"),
             "{malformed}"
         );
     }
@@ -52,12 +52,17 @@ fn missing_malformed_short_weak_and_repeated_keys_are_refused() {
     );
     assert_eq!(
         refused(&format!("7:{}=", "A".repeat(43))),
-        "key 7 repeats one byte: draw a random one"
+        "key 7 repeats one byte; draw a random one"
     );
-    let repeated = |id| format!("key {id} of the ring repeats the id or the bytes of another");
+    let repeated = |id| {
+        format!("key {id} of the ring repeats the id or the bytes of another; remove one of them")
+    };
     assert_eq!(refused(&format!("1:{ONE},1:{TWO}")), repeated(1));
     assert_eq!(refused(&format!("1:{ONE},2:{ONE}")), repeated(2));
-    assert_eq!(refused(&"1".repeat(MAX_TEXT + 1)), "the key ring is longer than 64 KiB");
+    assert_eq!(
+        refused(&"1".repeat(MAX_TEXT + 1)),
+        "the key ring is longer than 64 KiB; remove old keys"
+    );
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn a_file_that_others_may_read_is_refused() {
         assert_eq!(KeyRing::load(&path).is_ok(), good, "{mode:o}");
     }
     let error = KeyRing::load(&path).unwrap_err().to_string();
-    assert!(error.ends_with("is open to others (mode 604): chmod 600 it"), "{error}");
+    assert!(error.ends_with("is open to other users (mode 604); set its mode to 600"), "{error}");
 }
 
 #[test]
@@ -181,6 +186,7 @@ fn a_missing_variable_is_an_error() {
     let error = KeyRing::from_env("APP_TOKENS_NO_SUCH_VARIABLE").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the environment variable APP_TOKENS_NO_SUCH_VARIABLE holds no key ring"
+        "the environment variable APP_TOKENS_NO_SUCH_VARIABLE is not set, or is not text; \
+         put the key ring into it"
     );
 }

@@ -25,21 +25,25 @@ pub enum PolicyError {
         former: Prefix,
     },
     /// The realm is malformed.
-    #[error("a realm has 1 to 128 printable ASCII characters, without \" and \\")]
+    #[error(
+        "not a realm; use 1 to 128 printable ASCII characters, not only spaces, without \" and \\"
+    )]
     Realm,
     /// A duration or a limit is zero, or under a second, but must not be.
-    #[error("the {0} must not be zero")]
+    #[error("the {0} must not be zero; a length of time must be at least a second")]
     Zero(&'static str),
     /// A default is longer than its maximum.
-    #[error("the {0} is longer than its maximum; set the maximum first")]
+    #[error("the {0} is longer than its maximum; shorten it, or set a longer maximum first")]
     PastMaximum(&'static str),
     /// There is a maximum life, so no token may live for ever.
-    #[error("tokens can't be never-expiring under a maximum life")]
+    #[error(
+        "a policy with a maximum life can't allow tokens that never expire; drop one of the two"
+    )]
     NeverWithMaximum,
     /// A scope implies a second one, but not all that this implies.
     #[error(
         "the scope {implying} implies one that implies {scope}, so it must imply {scope}, too; \
-         name it in `implied_by` of {scope}"
+         name {implying} among the scopes that imply {scope}"
     )]
     ScopeLeftOut {
         /// The scope that is not implied.

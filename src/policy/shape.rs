@@ -213,7 +213,9 @@ fn implications(
     for (name, included) in scopes {
         Scope::new(name).map_err(|error| format!("scopes: {name:?}: {error}"))?;
         if let Some(unknown) = included.iter().find(|included| !scopes.contains_key(*included)) {
-            return Err(format!("scopes: {name:?} includes {unknown:?}, which is no key there"));
+            return Err(format!(
+                "scopes: {name:?} includes {unknown:?}, which must be a key of its own"
+            ));
         }
     }
     let including = |this: &str| {

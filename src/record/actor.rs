@@ -89,5 +89,5 @@ impl FromStr for Actor {
 
 /// A text that is not an [`Actor`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an actor is `owner NAME`, `operator NAME` or `engine`, with a name that they may have")]
+#[error("not an actor; write `owner NAME`, `operator NAME` or `engine`, with a valid name")]
 pub struct InvalidActor;

@@ -64,7 +64,7 @@ impl FromStr for Status {
 
 /// A text that is not a [`Status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a status is `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`")]
+#[error("not a status; write `active`, `idle`, `expired`, `superseded`, `tampered` or `revoked`")]
 pub struct InvalidStatus;
 
 impl TokenRecord {

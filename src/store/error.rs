@@ -58,7 +58,12 @@ impl fmt::Display for StoreError {
         match self.certainty {
             Certainty::NotDone => write!(f, "the token store failed: {}", self.source),
             Certainty::Unknown => {
-                write!(f, "the token store can't say whether it is done: {}", self.source)
+                write!(
+                    f,
+                    "the token store can't say whether the change was made; \
+                     look before you try again: {}",
+                    self.source
+                )
             }
         }
     }

@@ -82,7 +82,7 @@ impl Row {
             Some(newer) => {
                 let text = format!(
                     "the row of token {id} has form {newer}, and this version of app-tokens reads \
-                     form {VERSION} at most; update it"
+                     at most form {VERSION}; update it"
                 );
                 return Err(StoreError::not_done(text));
             }

@@ -29,8 +29,8 @@ pub struct TableName(Arc<str>);
 /// Reports a text that is not a [`TableName`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a table's name: it must be [schema.]name, of lower-case letters, digits and _, \
-     no digit first, the name at most 48 bytes long"
+    "not a table name; use `[schema.]name` of lower-case letters, digits and `_`, not beginning \
+     with a digit; at most 48 bytes for the name and 63 for the schema"
 )]
 pub struct InvalidTableName;
 

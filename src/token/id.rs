@@ -119,5 +119,5 @@ impl fmt::Debug for TokenId {
 
 /// A text or a number that is not a [`TokenId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a token id has ten characters of 0 to 9 and a to z without i, l, o and u")]
+#[error("not a token id, which has ten characters of 0 to 9 and a to z without i, l, o and u")]
 pub struct InvalidTokenId;

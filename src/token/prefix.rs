@@ -94,7 +94,7 @@ impl fmt::Debug for Prefix {
 /// A text that is not a [`Prefix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a prefix has 2 to 16 characters: \
+    "not a prefix; use 2 to 16 characters: \
      a to z first, then a to z, 0 to 9 and single inner underscores"
 )]
 pub struct InvalidPrefix;

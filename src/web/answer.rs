@@ -21,7 +21,7 @@ use crate::access::{Missing, Scope};
 /// use app_tokens::web::Answer;
 /// let answer = Answer::from(&IssueError::LimitReached { limit: 100 });
 /// assert_eq!((answer.status, answer.code), (409, "limit_reached"));
-/// assert_eq!(answer.body, "There are 100 app tokens already. Revoke one first.\n");
+/// assert_eq!(answer.body, "The limit is 100 app tokens. Revoke one first.\n");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "an answer is for the client"]
@@ -102,7 +102,7 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
             (401, "scheme_not_accepted", body, Challenge::asks_again(None))
         }
         Refusal::Credentials(error) if error.is_malformed() => {
-            let body = "The Authorization header can't be read.\n";
+            let body = "The credentials in the request can't be read.\n";
             (400, "header_malformed", body, Challenge::explains("invalid_request"))
         }
         Refusal::Credentials(_) | Refusal::NotOurs | Refusal::Denied(_) => {

@@ -12,7 +12,7 @@ use crate::timestamp::OutOfCalendar;
 use crate::token::InvalidTokenId;
 
 const NOT_FOUND: &str = "There is no such app token.\n";
-const LABEL_TAKEN: &str = "There is another app token with that label.\n";
+const LABEL_TAKEN: &str = "Another app token has that label. Choose a different one.\n";
 
 /// Implements the conversion of a borrowed error, for a host that logs it first, and of an owned
 /// error, for `?`.
@@ -65,10 +65,10 @@ impl ClientSafe for IssueError {
                 Answer::new(403, "not_under_this", body)
             }
             IssueError::OtherOwner => {
-                Answer::new(403, "other_owner", "The app token would be another user's.\n")
+                Answer::new(403, "other_owner", "An app token can't make one for another user.\n")
             }
             IssueError::AttributesUnderToken => {
-                let body = "An app token that is made by another can't have attributes itself.\n";
+                let body = "An app token made by another takes over its attributes. Name none.\n";
                 Answer::new(403, "attributes_under_token", body)
             }
             IssueError::ParentChanged => {
@@ -76,7 +76,7 @@ impl ClientSafe for IssueError {
                 Answer::new(409, "conflict", body)
             }
             IssueError::LimitReached { limit } => {
-                let body = format!("There are {limit} app tokens already. Revoke one first.\n");
+                let body = format!("The limit is {limit} app tokens. Revoke one first.\n");
                 Answer::new(409, "limit_reached", body)
             }
             IssueError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
@@ -90,35 +90,35 @@ impl ClientSafe for ChangeError {
         match self {
             ChangeError::Unknown => Answer::new(404, "not_found", NOT_FOUND),
             ChangeError::NotActive(_) => {
-                Answer::new(409, "not_active", "The app token is not active any more.\n")
+                Answer::new(409, "not_active", "The app token is no longer active.\n")
             }
             ChangeError::Invalid(invalid) => invalid.answer(),
             ChangeError::MoreAccess => more_access(),
             ChangeError::NarrowedApart => {
-                let body = "Say what the new app token may do: two changes exclude each other.\n";
+                let body = "Two changes contradict each other. Say what the new token may do.\n";
                 Answer::new(409, "narrowed_apart", body)
             }
             ChangeError::Life(life) => life.answer(),
             ChangeError::OverlapTooLong { max } => {
                 let max = in_words(*max);
-                let body = format!("The old app token may live on for {max} at most.\n");
+                let body = format!("The old app token may stay valid for at most {max}.\n");
                 Answer::new(422, "overlap_too_long", body)
             }
             ChangeError::Derived => {
-                let body = "An app token that was made by another can't be given a later end.\n";
+                let body = "An app token that was made by another can't get a later end.\n";
                 Answer::new(403, "derived", body)
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
             ChangeError::OverlapWithLess => {
-                let body = "The old app token can't live on if the new one may do less.\n";
+                let body = "The old app token can't stay valid if the new one may do less.\n";
                 Answer::new(422, "overlap_with_less", body)
             }
             ChangeError::Overlapping { .. } => {
-                let body = "A replaced app token still lives. End its overlap first.\n";
+                let body = "A replaced app token is still valid. End its overlap first.\n";
                 Answer::new(409, "overlapping", body)
             }
             ChangeError::Rotated { .. } => {
-                Answer::new(409, "rotated", "The app token was replaced by a newer one.\n")
+                Answer::new(409, "rotated", "The app token was replaced. Use the newer one.\n")
             }
             ChangeError::Conflict => {
                 let body = "The app token was changed meanwhile. Look at it again.\n";
@@ -144,9 +144,11 @@ impl ClientSafe for ManageError {
 impl ClientSafe for RetireError {
     fn answer(&self) -> Answer {
         match self {
-            RetireError::Active => Answer::new(409, "key_active", "That key is the active one.\n"),
+            RetireError::Active => {
+                Answer::new(409, "key_active", "Make another key active first.\n")
+            }
             RetireError::InUse { .. } => {
-                Answer::new(409, "key_in_use", "App tokens still need that key.\n")
+                Answer::new(409, "key_in_use", "App tokens still need that key. Reseal first.\n")
             }
             RetireError::Failed(failed) => failed.answer(),
         }
@@ -157,16 +159,16 @@ impl ClientSafe for LifeError {
     fn answer(&self) -> Answer {
         match self {
             LifeError::NoLife => {
-                Answer::new(422, "no_life", "The app token would end as soon as it is made.\n")
+                Answer::new(422, "no_life", "The app token would expire as soon as it is made.\n")
             }
             LifeError::TooLong { max } => {
                 let max = in_words(*max);
-                let body = format!("The app token may live for {max} at most.\n");
+                let body = format!("The app token may be valid for at most {max}.\n");
                 Answer::new(422, "life_too_long", body)
             }
             LifeError::PastCalendar => OutOfCalendar.answer(),
             LifeError::NeverNotAllowed => {
-                Answer::new(422, "end_needed", "The app token must have an end.\n")
+                Answer::new(422, "end_needed", "The app token must expire. Choose an end.\n")
             }
         }
     }
@@ -174,7 +176,7 @@ impl ClientSafe for LifeError {
 
 impl ClientSafe for OutOfCalendar {
     fn answer(&self) -> Answer {
-        Answer::new(422, "invalid_time", "That is no instant between 1970 and 9999.\n")
+        Answer::new(422, "invalid_time", "The time must be between the years 1970 and 9999.\n")
     }
 }
 

@@ -255,38 +255,38 @@ impl Accept {
 pub enum CredentialsError {
     /// `Authorization`, or the host's own header for tokens, was sent twice. A server and a proxy
     /// might each read another one.
-    #[error("a header that carries credentials came twice")]
+    #[error("a header with credentials was sent twice; send it once")]
     SeveralHeaders,
     /// The header is longer than 8 KiB.
-    #[error("the header that carries the credentials is longer than 8 KiB")]
+    #[error("the header with the credentials is longer than 8 KiB")]
     TooLong,
     /// The scheme is not accepted, and no token follows it.
     #[error("the Authorization header has a scheme that is not accepted here")]
     UnsupportedScheme,
     /// The scheme is not accepted, and a token follows it, mistyped or not. No other check of the
     /// host may see it.
-    #[error("there is a token in a scheme that is not accepted here")]
+    #[error("a token was sent in a scheme that is not accepted here")]
     TokenInOtherScheme,
     /// What follows `Basic` is not base64 with padding (RFC 7617, 2; RFC 4648, 4). All known
     /// clients send padding.
     #[error("the Basic credentials are not base64")]
     NotBase64,
     /// What follows `Basic` has no colon between user name and password.
-    #[error("the Basic credentials have no colon")]
+    #[error("the Basic credentials have no colon between user name and password")]
     NoColon,
     /// What follows `Bearer` is empty, or has a character that is not allowed there (RFC 6750,
     /// 2.1).
-    #[error("the Bearer credentials are not a token")]
+    #[error("the Bearer credentials are empty, or have a character that is not allowed there")]
     NotBearer,
     /// The user name or the password has a control character (RFC 7617, 2). White space and line
     /// ends around the password don't count.
     #[error("the user name or the password has a control character")]
     ControlCharacter,
     /// The user name is a token or resembles one, and tokens are not accepted there.
-    #[error("the user name looks like a token")]
+    #[error("the user name looks like a token; send the token as the password")]
     TokenAsUserName,
     /// The user name and the password, or two headers, hold two different tokens.
-    #[error("there are two different tokens")]
+    #[error("two different tokens were sent; send one")]
     TwoTokens,
 }
 

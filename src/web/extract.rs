@@ -45,7 +45,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Caller {
 /// Returns the caller, or the answer for a route that requires nothing.
 fn caller(parts: &Parts) -> Result<Option<Caller>, Answer> {
     if parts.extensions.get::<Required>().is_none() {
-        let body = "The server is not set up: this route requires nothing of a token.\n";
+        let body = "The server is not set up: this route has no `require` layer.\n";
         return Err(Answer::new(500, "not_set_up", body));
     }
     Ok(parts.extensions.get::<Caller>().cloned())

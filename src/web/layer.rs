@@ -284,7 +284,7 @@ pub(crate) struct Passed(pub(crate) Shown);
 impl Passed {
     /// Returns the realm and the schemes to show, or the answer of a server without the layer.
     pub(crate) fn shown(extensions: &Extensions) -> Result<&Shown, Answer> {
-        let body = "The server is not set up: there is no TokenLayer here.\n";
+        let body = "The server is not set up: this route is not inside a `TokenLayer`.\n";
         let passed = extensions.get::<Passed>();
         passed.map(|passed| &passed.0).ok_or_else(|| Answer::new(500, "not_set_up", body))
     }

@@ -38,7 +38,7 @@ fn a_database_without_the_tables_says_what_to_do() {
         let database = Server::needed().database().await;
         let store = PostgresStore::new(database.pool());
         let advice = "PostgreSQL: relation \"app_tokens\" does not exist (42P01); \
-                      run PostgresStore::migrate, or its schema, for app_tokens";
+                      call `PostgresStore::migrate`, or run its schema, for app_tokens";
         assert_fails(errors(&store).await, advice);
     });
 }
@@ -53,7 +53,7 @@ fn a_read_only_server_fails_changes_and_serves_look_ups() {
         let store = PostgresStore::new(pool_to(config));
         assert!(store.find(id(1)).await.unwrap().is_some());
         let error = store.insert(&creation(parts(2))).await.unwrap_err();
-        assert_fails(vec![error], "(25006); the pool must lead to the primary server");
+        assert_fails(vec![error], "(25006); connect the pool to the primary server");
     });
 }
 
@@ -70,7 +70,7 @@ fn a_standby_fails_changes() {
             store.insert(&creation(parts(2))).await.unwrap_err(),
             store.revoke(&Filter::of_id(id(1)), &revocation()).await.unwrap_err(),
         ];
-        assert_fails(errors, "(25006); the pool must lead to the primary server");
+        assert_fails(errors, "(25006); connect the pool to the primary server");
     });
 }
 
@@ -112,7 +112,7 @@ fn a_role_without_the_right_to_write_says_so() {
         let error = reader.insert(&creation(parts(2))).await.unwrap_err();
         assert_fails(
             vec![error],
-            "(42501); the role must select, insert, update and delete in app_tokens",
+            "(42501); grant the role SELECT, INSERT, UPDATE and DELETE on app_tokens",
         );
     });
 }
@@ -131,7 +131,7 @@ fn an_exhausted_pool_is_a_failure_and_not_an_endless_wait() {
             .unwrap();
         let store = PostgresStore::new(pool.clone());
         let taken = pool.get().await.unwrap();
-        assert_fails(errors(&store).await, "every connection of the pool is in use");
+        assert_fails(errors(&store).await, "all connections of the pool are in use");
         drop(taken);
         assert!(store.find(id(1)).await.unwrap().is_none());
     });
@@ -211,7 +211,8 @@ fn a_revocation_of_many_rows_outlasts_the_hosts_time_out_and_restores_its_settin
         let transaction = client.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();
         let error = within.revoke(&mine, &revocation()).await.unwrap_err();
-        let advice = "statement timeout (57014); a longer statement_timeout gives it more time";
+        let advice =
+            "statement timeout (57014); raise `statement_timeout` if the call needs more time";
         assert_fails(vec![error], advice);
         transaction.rollback().await.unwrap();
         drop(client);

@@ -99,8 +99,11 @@ fn a_key_deleted_by_hand_is_diagnosed() {
             .unwrap();
         let findings = store.diagnose().await.unwrap();
         let is_said = |text: &str| findings.iter().any(|finding| finding == text);
-        assert!(is_said("app_tokens_keys lacks the key 7, which seals rows"), "{findings:?}");
-        let index = "the index app_tokens_of_family is missing or can't be used";
+        assert!(
+            is_said("app_tokens_keys lacks the key 7, which seals rows; insert it"),
+            "{findings:?}"
+        );
+        let index = "the index app_tokens_of_family is missing or can't be used; create it again";
         assert!(is_said(index), "{findings:?}");
     });
 }

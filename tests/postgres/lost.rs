@@ -507,7 +507,7 @@ fn lists_take_half_of_the_pool_at_most() {
             let third = tokio::time::timeout(Duration::from_secs(20), list()).await;
             let error = third.expect("a third one has no turn").unwrap_err();
             assert!(
-                error.to_string().contains("every connection of the pool is in use"),
+                error.to_string().contains("all connections of the pool are in use"),
                 "{error}"
             );
             let looks = async || assert!(quick.find(id(1)).await.unwrap().is_none());

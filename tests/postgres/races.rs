@@ -407,7 +407,7 @@ fn a_trigger_that_keeps_rows_unchanged_is_a_failure() {
             store.supersede(&rotation(&parts(2), 3, false)).await.unwrap_err(),
         ];
         for error in errors {
-            assert!(error.to_string().contains("has it a trigger"), "{error}");
+            assert!(error.to_string().contains("look for a trigger"), "{error}");
         }
         let transaction = other.transaction().await.unwrap();
         let within = store.within(&transaction).await.unwrap();

@@ -146,7 +146,7 @@ fn changes_that_wait_for_a_standby_leave_connections_to_look_ups() {
             };
             assert_eq!(error.certainty(), Certainty::NotDone);
             assert!(
-                error.to_string().contains("every connection of the pool is in use"),
+                error.to_string().contains("all connections of the pool are in use"),
                 "{error}"
             );
             for _ in 0..20 {

@@ -108,7 +108,10 @@ fn a_missing_schema_is_named() {
         let store = PostgresStore::new(database.pool()).with_table("auth.tokens".parse().unwrap());
         let error = store.migrate().await.unwrap_err();
         assert!(matches!(error, PostgresStoreError::NoSchema(_)), "{error}");
-        assert_eq!(error.to_string(), "the schema of auth.tokens is not there: create it first");
+        assert_eq!(
+            error.to_string(),
+            "the schema of the table auth.tokens does not exist; create it first"
+        );
     });
 }
 

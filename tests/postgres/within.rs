@@ -145,7 +145,7 @@ fn a_stricter_isolation_level_is_refused() {
             let transaction = client.build_transaction().isolation_level(level).start().await;
             let transaction = transaction.unwrap();
             let error = store.within(&transaction).await.unwrap_err().to_string();
-            assert!(error.contains("must be at read committed"), "{error}");
+            assert!(error.contains("begin it at read committed"), "{error}");
         }
     });
 }

@@ -91,9 +91,9 @@ fn a_name_that_no_table_of_ours_can_have_is_refused_and_makes_nothing() {
     file.raw().execute_batch("CREATE TABLE users (name TEXT)").unwrap();
     // A word of SQL, a name that SQLite reserves, and names of tables that exist.
     for (name, said) in [
-        ("order", "order can't be a table's name in SQLite"),
-        ("sqlite_tokens", "sqlite_tokens can't be a table's name in SQLite"),
-        ("users", "has a table users, or one beside it, that is not this library's"),
+        ("order", "order is reserved in SQLite"),
+        ("sqlite_tokens", "sqlite_tokens is reserved in SQLite"),
+        ("users", "or a table beside it, was not made by this library"),
     ] {
         let error = in_table(&file, name).unwrap_err();
         assert!(error.to_string().contains(said), "{error}");

@@ -74,6 +74,6 @@ async fn an_answer_becomes_an_axum_response() {
     }
     let app = Router::new().route("/", get(act));
     let reply = call(&app, request("GET", "/", None)).await;
-    is(&reply, 409, "There are 7 app tokens already. Revoke one first.\n");
+    is(&reply, 409, "The limit is 7 app tokens. Revoke one first.\n");
     assert_eq!(reply.headers["cache-control"], "no-store");
 }

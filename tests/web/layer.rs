@@ -71,7 +71,7 @@ async fn a_malformed_header_is_400_and_not_reported_as_a_bad_token() {
     let (app, issued) = (app(&tokens), issue(&tokens));
     for header in ["Basic !!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Bearer ${TOKEN}"] {
         let reply = get_with(&app, "/", header).await;
-        is(&reply, 400, "The Authorization header can't be read.\n");
+        is(&reply, 400, "The credentials in the request can't be read.\n");
         assert_eq!(reply.challenges(), [r#"Bearer realm="acme", error="invalid_request""#]);
     }
     let mut twice = request("GET", "/", Some(&bearer(issued.expose_secret())));
@@ -93,7 +93,7 @@ async fn without_a_layer_no_handler_is_reached_whatever_is_sent() {
     let issued = issue(&tokens());
     for path in ["/", "/browse"] {
         let reply = get_with(&routes(), path, &bearer(issued.expose_secret())).await;
-        is(&reply, 500, "The server is not set up: there is no TokenLayer here.\n");
+        is(&reply, 500, "The server is not set up: this route is not inside a `TokenLayer`.\n");
     }
 }
 

@@ -74,9 +74,9 @@ async fn a_route_that_requires_nothing_lets_nobody_in_and_names_no_owner() {
     let header = bearer(issue(&tokens).expose_secret());
     for path in ["/forgotten", "/forgotten-if-any"] {
         let reply = get_with(&app, path, &header).await;
-        is_not_set_up(&reply, "this route requires nothing of a token");
+        is_not_set_up(&reply, "this route has no `require` layer");
         let reply = call(&app, request("GET", path, None)).await;
-        is_not_set_up(&reply, "this route requires nothing of a token");
+        is_not_set_up(&reply, "this route has no `require` layer");
     }
 }
 
@@ -85,7 +85,7 @@ async fn a_route_without_a_token_layer_lets_nobody_in() {
     let header = bearer(issue(&tokens()).expose_secret());
     for path in ["/read", "/signed-in", "/forgotten", "/forgotten-if-any"] {
         let reply = get_with(&guarded(), path, &header).await;
-        is_not_set_up(&reply, "there is no TokenLayer here");
+        is_not_set_up(&reply, "this route is not inside a `TokenLayer`");
     }
 }
 
@@ -158,7 +158,7 @@ async fn a_requirement_of_an_outer_route_does_not_count_behind_an_inner_layer() 
         .layer(TokenLayer::new(login(&outer)));
     let header = bearer(issue(&outer).expose_secret());
     let reply = get_with(&app, "/", &header).await;
-    is_not_set_up(&reply, "this route requires nothing of a token");
+    is_not_set_up(&reply, "this route has no `require` layer");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
     let who = setting.operator()?;
     let access = &wish.access;
     if access.scopes.is_empty() && access.resources.is_empty() && access.networks.is_empty() {
-        return Err(Problem::usage("say what it keeps: --scope, --resource or --network"));
+        return Err(Problem::usage("name what the token keeps: --scope, --resource or --network"));
     }
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
@@ -34,7 +34,7 @@ pub async fn narrow(setting: &Setting, wish: &Narrow) -> Result<(), Problem> {
         named(&wish.access.networks).unwrap_or_else(|| now.access().granted_networks().clone()),
     )?;
     let narrowed = opened.tokens.narrow(&who, wish.token.id, kept).await?;
-    told(&narrowed, "is narrowed, and what was issued under it has ended unless nothing was taken")
+    told(&narrowed, "is narrowed; if it lost any access, what was issued under it is revoked")
 }
 
 pub async fn extend(setting: &Setting, wish: &Extend) -> Result<(), Problem> {

@@ -25,8 +25,8 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     let newest = now.saturating_sub(Duration::from_secs(60 * 60));
     if filter.last_used_before.is_some_and(|since| since > newest) {
         return Err(Problem::usage(
-            "--unused-since lies within the last hour, whose uses may not be written yet; \
-             --all ends every token",
+            "--unused-since is within the last hour, and those uses may not be written yet; \
+             name an earlier time, or revoke every token with --all",
         ));
     }
     if wish.dry_run {
@@ -37,14 +37,14 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
     if wish.id.is_none() && !wish.yes {
         refuse_without_terminal()?;
         let count = count_doomed(&opened, &filter).await?;
-        ask(format_args!("End {count} tokens?"), count)?;
+        ask(format_args!("Revoke {count} tokens?"), count)?;
     }
     let ended = match wish.id {
         Some(id) => opened.tokens.revoke(&who, id, wish.reason.clone()).await?,
         None => opened.tokens.revoke_matching(&who, &filter, wish.reason.clone()).await?,
     };
     match ended {
-        0 if wish.id.is_some() => say("it was revoked already"),
+        0 if wish.id.is_some() => say("the token was already revoked"),
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to revoke")),
         _ => say(format_args!("revoked {ended}")),
     }
@@ -150,15 +150,17 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
                 while let Some(page) = pages.next().await? {
                     count += page.tokens.len() + page.damaged.len();
                 }
-                ask(format_args!("Erase {count} tokens of {owner}?"), count)?;
+                ask(format_args!("Forget {count} tokens of {owner}?"), count)?;
             }
             opened.tokens.forget_owner(owner, &who).await?
         }
-        (None, None) => return Err(Problem::usage("which token, or whose?")),
+        (None, None) => {
+            return Err(Problem::usage("name a token by its id, or all of an owner with --owner"));
+        }
     };
     match deleted {
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to forget")),
-        _ => say(format_args!("erased {deleted}")),
+        _ => say(format_args!("forgot {deleted}")),
     }
 }
 
@@ -166,7 +168,7 @@ pub async fn purge(setting: &Setting) -> Result<(), Problem> {
     // Another host's policy may have an idle time-out that makes tokens in use look dead.
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_other_realm().await?;
-    say(format_args!("deleted {}", opened.tokens.purge().await?))
+    say(format_args!("purged {}", opened.tokens.purge().await?))
 }
 
 /// Refuses to go on if there is no terminal to ask at.
@@ -174,7 +176,9 @@ fn refuse_without_terminal() -> Result<(), Problem> {
     if io::stdin().is_terminal() {
         return Ok(());
     }
-    Err(Problem::usage("this may end many tokens: say --yes, or look with revoke --dry-run"))
+    Err(Problem::usage(
+        "this may revoke many tokens; confirm it with --yes, or look first with revoke --dry-run",
+    ))
 }
 
 /// Asks at the terminal; anything but a clear yes is a refusal.

@@ -19,7 +19,8 @@ use crate::setting::{Needs, Opened};
 pub fn new(out: Option<&Path>) -> Result<(), Problem> {
     match out {
         Some(path) if path.try_exists()? => {
-            Err(Problem::failed(format_args!("{} is there already", path.display())))
+            let text = format_args!("{} exists already; choose another path", path.display());
+            Err(Problem::failed(text))
         }
         Some(path) => {
             let ring = KeyRing::load_or_create(path)?;
@@ -42,7 +43,7 @@ pub async fn in_use(setting: &Setting) -> Result<(), Problem> {
         return say(keys.collect::<serde_json::Value>());
     }
     if rows.is_empty() {
-        return say("no key seals anything");
+        return say("no key seals any rows");
     }
     rows.iter().try_for_each(|(id, rows)| {
         let role = opened.role(*id).map_or(String::new(), |role| format!(", {role}"));
@@ -69,12 +70,11 @@ pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
     opened.tokens.may_retire(key).await?;
     // Probably mistyped. A plain "yes" would be taken for the answer about another key.
     if opened.role(key) == Some(MISSING) {
-        let text = format_args!("there is no key {key}: not in the key ring, and on no row");
+        let text =
+            format_args!("there is no key {key}, in the key ring or on a row; check the number");
         return Err(Problem::new(Exit::Unknown, text));
     }
-    say(format_args!(
-        "key {key} seals nothing that is not revoked: it may be taken out of the ring"
-    ))
+    say(format_args!("key {key} seals no unrevoked rows; it may be taken out of the ring"))
 }
 
 pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
@@ -83,7 +83,7 @@ pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     let report = opened.tokens.reseal_with_progress(|at| bar.show(at)).await;
     drop(bar);
     let report = report.map_err(|failed| {
-        Problem::failed(format_args!("{failed}; what is moved is moved: run it again"))
+        Problem::failed(format_args!("{failed}; the rows moved so far stay moved, so run it again"))
     })?;
     let said = say_report(&report, setting.json);
     if report.left.is_empty() {
@@ -91,7 +91,7 @@ pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     }
     let left: u64 = report.left.iter().map(|(_, rows)| rows).sum();
     Err(Problem::failed(format_args!(
-        "{left} rows are not under the active key: run it again once that is looked into"
+        "{left} rows are not under the active key; find out why, then run it again"
     )))
 }
 
@@ -107,7 +107,7 @@ fn say_report(report: &ResealReport, json: bool) -> Result<(), Problem> {
     }
     say(format_args!("moved {}", report.moved))?;
     for id in tampered {
-        say(format_args!("tampered with, and left alone: {id}"))?;
+        say(format_args!("tampered with, so not moved: {id}"))?;
     }
     report
         .left

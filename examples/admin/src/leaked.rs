@@ -80,7 +80,7 @@ impl Found {
         if is_token {
             Ok(())
         } else {
-            Err(Problem::new(Exit::Unknown, "there is no token of ours in it"))
+            Err(Problem::new(Exit::Unknown, "the text holds no token of this host"))
         }
     }
 }
@@ -89,6 +89,6 @@ fn words_for(outcome: LeakOutcome) -> String {
     match outcome {
         LeakOutcome::Revoked => "revoked".into(),
         LeakOutcome::Ended(status) => format!("had ended: {status}"),
-        LeakOutcome::NoToken => "no such token, or not its secret".into(),
+        LeakOutcome::NoToken => "no such token, or another secret".into(),
     }
 }

@@ -96,7 +96,7 @@ pub async fn find(opened: &Opened, id: TokenId) -> Result<TokenView, Problem> {
         opened.tokens.list(&Filter::of_id(id), Page::first(1)).await?;
     if !damaged.is_empty() {
         return Err(Problem::failed(
-            "the row can't be read, so the token is no good: revoke or forget it",
+            "the row can't be read, so the token is not valid; revoke or forget it",
         ));
     }
     tokens.into_iter().next().ok_or_else(Problem::unknown)
@@ -132,7 +132,7 @@ fn answer(
         let token = token.map(|token| describe(token, opened.unclear));
         return say(json!({ "good": why.is_none(), "why": why, "token": token }));
     }
-    say(if why.is_none() { "good" } else { "no good" })?;
+    say(if why.is_none() { "valid" } else { "not valid" })?;
     token.map_or(Ok(()), |token| say_all(token, opened.unclear))
 }
 
@@ -141,7 +141,7 @@ fn answer(
 fn read_token() -> Result<Zeroizing<String>, Problem> {
     let input = io::stdin();
     if input.is_terminal() {
-        note("the token, then Enter (it is shown as you type):");
+        note("type the token, then Enter (it is shown as you type):");
     }
     let mut line = Zeroizing::new(Vec::with_capacity(4096));
     input.lock().take(Token::MAX_PRESENTED as u64 + 3).read_until(b'\n', &mut line)?;
@@ -153,16 +153,16 @@ fn read_token() -> Result<Zeroizing<String>, Problem> {
 /// Says why a token was denied. For the operator only: the client must not learn it.
 fn words_for(reason: DenialReason) -> &'static str {
     match reason {
-        DenialReason::Mistyped => "its checksum is wrong: it was mistyped or cut",
+        DenialReason::Mistyped => "its checksum is wrong, so it was mistyped or cut",
         DenialReason::Unknown => "there is no such token",
-        DenialReason::WrongSecret => "there is a token with this id, and it has another secret",
+        DenialReason::WrongSecret => "there is a token with this id, but it has another secret",
         DenialReason::Revoked => "it was revoked",
         DenialReason::Tampered => {
             "its row is not as the engine wrote it for this realm, or can't be read"
         }
-        DenialReason::Superseded => "it was rotated, and its time is over",
+        DenialReason::Superseded => "it was rotated, and its overlap is over",
         DenialReason::Expired => "it has expired",
         DenialReason::Idle => "it was not used for longer than the policy allows",
-        _ => "it is no good",
+        _ => "it is not valid",
     }
 }

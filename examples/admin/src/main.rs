@@ -37,8 +37,8 @@ use problem::{Exit, Problem};
 async fn main() -> ExitCode {
     if std::env::args_os().any(|argument| options::is_secret(&argument.to_string_lossy())) {
         note(
-            "admin: an argument is a token or a key, and others can read arguments. \
-             A token is given on standard input; one that stood in an argument is better ended.",
+            "admin: an argument is a token or a key, and others can read arguments; \
+             give it on standard input or in a file, and revoke a token that was an argument",
         );
         return ExitCode::from(Exit::Usage as u8);
     }

@@ -39,10 +39,10 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
         // Nobody has the token, and nobody ever will.
         let revoked = opened.tokens.revoke(&who, id, Reason::REQUESTED).await;
         let outcome = revoked.map_or_else(
-            |failure| format!("could not be revoked again: revoke {id} ({failure})"),
-            |_| "was revoked again".into(),
+            |failure| format!("and could not be revoked ({failure}); revoke {id}"),
+            |_| "so it was revoked; issue another".into(),
         );
-        let lost = format!("the token could not be written ({error}), and {outcome}");
+        let lost = format!("the token could not be written ({error}), {outcome}");
         return Err(Problem::failed(lost));
     }
     note(format_args!("issued {id} for {}: {}", wish.owner, end_of(issued.view().expires())));
@@ -68,16 +68,15 @@ pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
         // and the old one can't be rotated again.
         let overlap = wish.overlap.map_or(opened.tokens.policy().overlap(), |overlap| overlap.0);
         let old_one = match overlap.is_zero() {
-            true => format!("{old} has ended"),
+            true => format!("{old} is no longer valid."),
             false => format!(
-                "{old} is good until its overlap ends: run the same again till then, \
-                 for another in the new one's place. Later"
+                "Until the overlap of {old} ends, run the same command again to replace {id}. Later"
             ),
         };
         return Err(Problem::failed(format_args!(
-            "the new token {id} could not be written ({error}), and is good, though nobody has it. \
-             {old_one}: `admin rotate {id} --overlap 0s` makes another in its place, \
-             `admin revoke {id}` ends it"
+            "the new token {id} could not be written ({error}); it is valid, but nobody has it. \
+             {old_one} `admin rotate {id} --overlap 0s` replaces {id}, \
+             and `admin revoke {id}` revokes it"
         )));
     }
     note(format_args!(
@@ -102,8 +101,8 @@ fn refuse_unseen() -> Result<(), Problem> {
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
             return Err(Problem::usage(
-                "standard output is closed or /dev/null: nobody would see the token, \
-                 so none is made",
+                "standard output is closed or /dev/null, so nobody would see the token; \
+                 send it to a terminal, a file or a pipe",
             ));
         }
     }
@@ -125,6 +124,9 @@ impl Opened {
             return Ok(());
         }
         let known = self.scopes.join(", ");
-        Err(Problem::new(Exit::Refused, format_args!("the policy file's scopes are {known}")))
+        Err(Problem::new(
+            Exit::Refused,
+            format_args!("a scope is not in the policy file; name some of {known}"),
+        ))
     }
 }

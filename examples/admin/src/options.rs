@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use shared::policy_file::period::{End, Period, When};
 
-/// Looks after the tokens of a host, also while that runs
+/// Manages the tokens of a host, also while the host runs
 #[derive(Parser)]
 #[command(name = "admin", after_help = AFTER_HELP)]
 pub struct Options {
@@ -32,22 +32,22 @@ What each command needs, beside --store:
   keys new, schema        nothing, and no store
   all others              --policy and the keys
 
-Tables are made and migrated by the host, or by hand with what schema prints; never by this tool.
+Only the host makes and migrates tables, or you do it by hand with what schema prints.
 
 No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
 a file or the environment.
 
 Times are UTC. A point in time is written 2026-12-31T12:00:00Z, 2026-12-31, or \"90 days\" \
-for so long
-from now, or ago where it lies behind. Hosts write last uses with a delay of a minute or so.
+for that
+long from now, or ago if it is in the past. Hosts write last uses with a delay of a minute or so.
 
 Exit status:
   0  done
   1  failed: the store, a file, a key, the clock; it says nothing about any token
-  2  usage: what is asked for can't be meant
+  2  usage: an argument is missing or wrong
   3  there is no such token, or nothing matches
-  4  refused by the policy, or for the state that the token is in
-  5  denied: the token to be verified is no good";
+  4  refused by the policy, or because of the state of the token
+  5  denied: the token to be verified is not valid";
 
 /// Where everything is, and who acts.
 #[derive(Args)]
@@ -56,7 +56,7 @@ pub struct Setting {
     /// sqlite:PATH or postgres:URL; else APP_TOKENS_STORE, where a URL may hold a password
     #[arg(long, value_name = "STORE", global = true)]
     pub store: Option<String>,
-    /// The table, where it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
+    /// The table, if it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
     #[arg(
         long,
         value_name = "NAME",
@@ -81,7 +81,7 @@ pub struct Setting {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Issue a token for an owner; standard output gets the token alone, this once
+    /// Issue a token for an owner; prints only the token on standard output, once
     Issue(Issue),
     /// List tokens, dead ones too
     #[command(after_help = "\
@@ -103,10 +103,10 @@ Examples:
         after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource under:photos"
     )]
     Narrow(Narrow),
-    /// Give a token another end
+    /// Give a token a later or sooner end
     #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
     Extend(Extend),
-    /// Replace a token by a new one; standard output gets the new one alone, this once
+    /// Replace a token by a new one; prints only the new one on standard output, once
     #[command(after_help = "Example: admin rotate bsth14r9vj --overlap \"1 day\" > token.txt")]
     Rotate(Rotate),
     /// Forget a token, or all of an owner: revoke it and delete its row now
@@ -115,13 +115,13 @@ Examples:
   admin forget bsth14r9vj
   admin forget --owner alice --yes")]
     Forget(Forget),
-    /// Say whether the token on standard input is good, and why not; counts as no use
+    /// Say whether the token on standard input is valid, or why not; does not count as a use
     #[command(after_help = "Example: admin verify < token.txt")]
     Verify,
     /// Delete the rows that have been dead for longer than the policy's retention
     #[command(after_help = "Example, once a day: admin purge")]
     Purge,
-    /// Make a key, count the rows under each, ask whether one may be retired
+    /// Make a key, count the rows under each key, check whether a key may be retired
     #[command(subcommand)]
     Keys(Keys),
     /// Seal every row under the active key; may be stopped and run again
@@ -160,7 +160,7 @@ pub struct Issue {
 /// is narrowed.
 #[derive(Args)]
 pub struct AccessWish {
-    /// A scope that it has; may be repeated [default: all, or when narrowed the same]
+    /// A scope that it has; may be repeated [default: all; when narrowing, as it is]
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub scopes: Vec<Scope>,
     /// exact:NAME, under:PATH or prefix:TEXT; may be repeated [default: as above]
@@ -176,7 +176,7 @@ pub struct Selection {
     /// Tokens of this owner
     #[arg(long)]
     pub owner: Option<Owner>,
-    /// Tokens not used since; being made counts as a use
+    /// Tokens not used since then; being made counts as a use
     #[arg(long, value_name = "WHEN")]
     pub unused_since: Option<When>,
     /// Tokens sealed under the key with this number
@@ -261,7 +261,7 @@ pub struct Extend {
 pub struct Rotate {
     #[command(flatten)]
     pub token: Named,
-    /// How long the old token lives on [default: as the policy says]
+    /// How long the old token stays valid [default: as the policy says]
     #[arg(long, value_name = "PERIOD")]
     pub overlap: Option<Period>,
     /// When the new token ends, or "never" [default: when the old one would have]
@@ -285,7 +285,7 @@ pub struct Forget {
 #[derive(Subcommand)]
 #[command(after_help = "\
 Example: a new key is rolled out, the active one always first in the ring:
-  1. admin keys new, and add it behind a comma on every machine: 1:OLD,2:NEW
+  1. admin keys new, and append it after a comma on every machine: 1:OLD,2:NEW
   2. when all run with it, make it the active one everywhere: 2:NEW,1:OLD
   3. admin reseal
   4. admin keys may-retire 1, and then take it out: 2:NEW")]
@@ -314,7 +314,7 @@ fn scope(text: &str) -> Result<Scope, app_tokens::error::InvalidText> {
 }
 
 fn key_id(text: &str) -> Result<KeyId, &'static str> {
-    text.parse().ok().and_then(KeyId::new).ok_or("a key's number is one from 1 up")
+    text.parse().ok().and_then(KeyId::new).ok_or("a key's number is 1 or more")
 }
 
 /// Whether an argument is a token or a key, or nearly one. No error may repeat it then, not even

@@ -60,7 +60,7 @@ impl Listing {
         if self.json {
             return self.item(&json!({ "id": id.to_string(), "status": "damaged" }));
         }
-        self.line(&id, &"damaged", ["", "", ""], "the row can't be read: revoke or forget it")
+        self.line(&id, &"damaged", ["", "", ""], "the row can't be read; revoke or forget it")
     }
 
     pub fn end(mut self) -> Result<u64, Problem> {

@@ -48,12 +48,12 @@ impl Setting {
         let ring = self.ring()?;
         if needs != Needs::Store && file.is_none() {
             return Err(Problem::usage(
-                "--policy FILE is missing: the host's, which says its prefix and realm",
+                "--policy FILE is missing; name the host's policy file, for its prefix and realm",
             ));
         }
         if needs == Needs::Seals && ring.is_none() {
             return Err(Problem::usage(format_args!(
-                "the keys are missing: --key-file FILE or {KEYS_VARIABLE}"
+                "the keys are missing; name --key-file FILE, or set {KEYS_VARIABLE}"
             )));
         }
         let checks_seals = file.is_some() && ring.is_some();
@@ -73,7 +73,7 @@ impl Setting {
         let choice = StoreChoice::told(self.store.as_deref()).map_err(Problem::usage)?;
         let choice = choice.ok_or_else(|| {
             Problem::usage(format_args!(
-                "--store sqlite:PATH or postgres:URL is missing, and so is {VARIABLE}"
+                "--store is missing; name sqlite:PATH or postgres:URL, or set {VARIABLE}"
             ))
         })?;
         choice.open_existing(&self.table).await.map_err(Problem::failed)
@@ -96,17 +96,17 @@ impl Setting {
             names.into_iter().find(|name| !name.trim().is_empty())
         };
         let name = self.operator.clone().or_else(from_system).ok_or_else(|| {
-            Problem::usage("say who acts with --as NAME, as there is no USER or LOGNAME")
+            Problem::usage("USER and LOGNAME are not set; name who acts with --as NAME")
         })?;
         Operator::new(name)
-            .map_err(|error| Problem::usage(format_args!("{error}: say who acts with --as NAME")))
+            .map_err(|error| Problem::usage(format_args!("{error}; name who acts with --as NAME")))
     }
 }
 
 impl Opened {
     pub fn note_unchecked(&self) {
         if self.unclear == "unchecked" {
-            note("seals are not checked: for that --policy and the keys are needed");
+            note("seals are not checked; name --policy and the keys to check them");
         }
     }
 
@@ -120,7 +120,7 @@ impl Opened {
             return Ok(());
         }
         Err(Problem::failed(format_args!(
-            "no seal in this store is right for the realm {:?}: is the policy file the host's?",
+            "no seal in this store is right for the realm {:?}; name the host's own policy file",
             self.tokens.policy().realm()
         )))
     }

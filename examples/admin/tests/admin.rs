@@ -119,7 +119,7 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
     let (old, text) = host.issue(phone());
     let script = host.issue_under(&text, "Script");
     let (code, said, unseen) = lose(old, &overlap);
-    let next = format!("{old} is good until its overlap ends: run the same again till then");
+    let next = format!("Until the overlap of {old} ends, run the same command again");
     assert!(code == Some(1) && said.contains(&next), "{said}");
     let again = ["rotate", &old.to_string(), "--overlap", "1h"];
     let (_, again) = host.new_token(&host.admin(&again));
@@ -129,7 +129,7 @@ fn a_new_token_that_cannot_be_written_is_revoked() {
 
     let (old, text) = host.issue(phone_that(&["files:read"]));
     let (code, said, unseen) = lose(old, &[]);
-    let next = format!("{old} has ended: `admin rotate {unseen} --overlap 0s`");
+    let next = format!("{old} is no longer valid. `admin rotate {unseen} --overlap 0s`");
     assert!(code == Some(1) && said.contains(&next) && !host.is_good(&text), "{said}");
     let again = ["rotate", &unseen.to_string(), "--overlap", "0s"];
     let (new, again) = host.new_token(&host.admin(&again));
@@ -170,22 +170,23 @@ fn what_the_policy_forbids_is_exit_4() {
     let issue = |label: &str, more: &[&str]| {
         host.admin(&[&["issue", "--owner", "alice", "--label", label], more].concat())
     };
-    issue("long", &["--expires", "91 days"]).exited(4, "may live for 7776000 seconds at most");
-    issue("for ever", &["--expires", "never"]).exited(4, "must have an end");
-    issue("past", &["--expires", "2020-01-01"]).exited(4, "would end as soon as it is made");
+    issue("long", &["--expires", "91 days"]).exited(4, "may live for at most 7776000 seconds");
+    issue("for ever", &["--expires", "never"]).exited(4, "does not allow tokens that never expire");
+    issue("past", &["--expires", "2020-01-01"]).exited(4, "would expire as soon as it is made");
     issue("far", &["--expires", "9000 years"]).exited(4, "after the year 9999");
-    issue("typo", &["--scope", "files:raed"]).exited(4, "scopes are files:read, files:write");
+    issue("typo", &["--scope", "files:raed"]).exited(4, "name some of files:read, files:write");
     let (id, _) = host.new_token(&issue("My phone", &["--scope", "files:read"]));
-    issue("My phone", &[]).exited(4, "there is another token with that label");
+    issue("My phone", &[]).exited(4, "another token has that label");
     let (other, _) = host.new_token(&issue("Backup", &[]));
-    issue("Third", &[]).exited(4, "there are 2 tokens already");
+    issue("Third", &[]).exited(4, "the limit of 2 tokens is reached");
 
     let id = id.to_string();
-    host.admin(&["rename", &id, "Backup"]).exited(4, "there is another token with that label");
+    host.admin(&["rename", &id, "Backup"]).exited(4, "another token has that label");
     host.admin(&["narrow", &id, "--scope", "files:write"]).exited(4, "would do more");
-    host.admin(&["narrow", &id, "--scope", "files:raed"]).exited(4, "scopes are");
+    host.admin(&["narrow", &id, "--scope", "files:raed"]).exited(4, "name some of files:read");
     host.admin(&["extend", &id, "--expires", "91 days"]).exited(4, "at most");
-    host.admin(&["extend", &id, "--expires", "never"]).exited(4, "must have an end");
+    host.admin(&["extend", &id, "--expires", "never"])
+        .exited(4, "does not allow tokens that never expire");
     host.admin(&["rotate", &id, "--expires", "91 days"]).exited(4, "at most");
     host.admin(&["rotate", &id, "--expires", "9000 years"]).exited(4, "after the year 9999");
     host.admin(&["revoke", &other.to_string()]).done();
@@ -265,7 +266,7 @@ fn without_policy_or_keys_no_status_is_shown_that_needs_the_seal() {
     assert_eq!(host.bare_admin(&["revoke", &id.to_string()]).done(), "revoked 1\n");
     assert!(!host.is_good(&text));
     assert_eq!(host.bare_admin(&["show", &id.to_string(), "--json"]).json()["status"], "revoked");
-    assert_eq!(host.bare_admin(&["forget", &gone.to_string()]).done(), "erased 1\n");
+    assert_eq!(host.bare_admin(&["forget", &gone.to_string()]).done(), "forgot 1\n");
     host.bare_admin(&["issue", "--owner", "a", "--label", "x"]).exited(2, "--policy FILE");
     for act in [
         &["rename", "0000000000", "x"][..],
@@ -294,7 +295,7 @@ fn verify_shows_owner_and_access_and_counts_as_no_use() {
     for ending in ["", "\n", "\r\n"] {
         let said = host.admin_reading(format!("{text}{ending}"), &["verify"]).done();
         for line in [
-            "good",
+            "valid",
             &format!("id:             {id}"),
             "owner:          alice",
             "scopes:         files:read",
@@ -393,7 +394,7 @@ fn a_tampered_row_is_shown_and_denied_as_tampered() {
     assert_eq!(host.admin(&["revoke", &damaged.to_string()]).done(), "revoked 1\n");
     let would = host.admin(&["revoke", "--all", "--dry-run", "--json"]).json();
     assert_eq!(ids(&would), sorted([id]), "not what is revoked already");
-    assert_eq!(host.admin(&["forget", &id.to_string()]).done(), "erased 1\n");
+    assert_eq!(host.admin(&["forget", &id.to_string()]).done(), "forgot 1\n");
 }
 
 // -- change
@@ -416,7 +417,7 @@ fn a_token_is_renamed_narrowed_and_given_another_end() {
     let shown = host.admin(&["show", &name, "--json"]).json();
     assert_eq!(shown["scopes"], serde_json::json!(["files:read"]));
     assert_eq!(shown["resources"], serde_json::json!(["exact:docs/taxes"]));
-    host.admin(&["narrow", &name]).exited(2, "say what it keeps");
+    host.admin(&["narrow", &name]).exited(2, "name what the token keeps");
 
     let ran = host.admin(&["extend", &name, "--expires", "2999-01-01"]);
     assert_eq!(ran.err, format!("{id} of alice ends at 2999-01-01T00:00:00Z\n"));
@@ -507,7 +508,7 @@ fn the_first_revocation_stays_and_a_repeat_is_no_error() {
     let revoke = ["revoke", &id.to_string(), "--reason"];
     assert_eq!(host.admin(&[&revoke[..], &["stolen"]].concat()).done(), "revoked 1\n");
     let again = host.admin(&[&revoke[..], &["left", "--as", "paul"]].concat());
-    assert_eq!(again.done(), "it was revoked already\n");
+    assert_eq!(again.done(), "the token was already revoked\n");
     let view = host.view(id);
     let revocation = view.revocation().unwrap();
     assert_eq!(revocation.reason.as_str(), "stolen");
@@ -521,9 +522,9 @@ fn a_bulk_act_without_yes_changes_nothing() {
     let (_, text) = host.issue(phone());
     let before = host.rows();
     for act in [["revoke", "--owner", "alice"], ["forget", "--owner", "alice"]] {
-        host.admin(&act).exited(2, "say --yes");
+        host.admin(&act).exited(2, "confirm it with --yes");
     }
-    host.admin(&["revoke", "--all"]).exited(2, "say --yes");
+    host.admin(&["revoke", "--all"]).exited(2, "confirm it with --yes");
     assert_eq!(host.rows(), before);
     assert!(host.is_good(&text));
 }
@@ -543,7 +544,7 @@ fn at_a_terminal_a_bulk_act_asks_and_only_yes_goes_on() {
     for answer in ["n\n", "\n", "what?\n"] {
         let ran = at_terminal("revoke", answer);
         assert_eq!(ran.code, Some(1), "{ran:?}");
-        assert!(ran.out.contains("End 1 tokens? [y/N]"), "{ran:?}");
+        assert!(ran.out.contains("Revoke 1 tokens? [y/N]"), "{ran:?}");
         assert!(ran.out.contains("nothing was done"), "{ran:?}");
     }
     assert!(host.view(id).revocation().is_none());
@@ -551,7 +552,7 @@ fn at_a_terminal_a_bulk_act_asks_and_only_yes_goes_on() {
     assert!(host.view(id).revocation().is_some());
     assert_eq!(at_terminal("revoke", "y\n").code, Some(3));
     let ran = at_terminal("forget", "yes\n");
-    assert!(ran.code == Some(0) && ran.out.contains("Erase 1 tokens of alice?"), "{ran:?}");
+    assert!(ran.code == Some(0) && ran.out.contains("Forget 1 tokens of alice?"), "{ran:?}");
     assert!(host.rows().is_empty());
 }
 
@@ -579,10 +580,10 @@ fn a_forgotten_token_is_deleted_with_what_was_issued_under_it() {
     let (parent, text) = host.issue(phone());
     let child = host.issue_under(&text, "Script");
     let (_, his) = host.issue(NewToken::new("bob", "My phone", Access::full()));
-    assert_eq!(host.admin(&["forget", &parent.to_string()]).done(), "erased 1\n");
+    assert_eq!(host.admin(&["forget", &parent.to_string()]).done(), "forgot 1\n");
     host.admin(&["show", &parent.to_string()]).exited(3, "no such token");
     assert_eq!(host.view(child).status(), Some(Status::Revoked));
-    assert_eq!(host.admin(&["forget", "--owner", "alice", "--yes"]).done(), "erased 1\n");
+    assert_eq!(host.admin(&["forget", "--owner", "alice", "--yes"]).done(), "forgot 1\n");
     host.admin(&["forget", "--owner", "alice", "--yes"]).exited(3, "nothing to forget");
     assert!(host.is_good(&his));
     assert_eq!(host.rows().len(), 1);
@@ -593,10 +594,10 @@ fn a_purge_deletes_by_the_policys_retention() {
     let host = Host::with_policy("retention = '30 days'");
     let (dead, _) = host.issue_by(&host.tokens_at(days_ago(40)), phone().expires_in(DAY));
     let (ended, _) = host.issue_by(&host.tokens_at(days_ago(20)), phone().expires_in(DAY));
-    assert_eq!(host.admin(&["purge"]).done(), "deleted 1\n");
+    assert_eq!(host.admin(&["purge"]).done(), "purged 1\n");
     host.admin(&["show", &dead.to_string()]).exited(3, "no such token");
     assert_eq!(host.view(ended).status(), Some(Status::Expired));
-    assert_eq!(host.admin(&["purge"]).done(), "deleted 0\n");
+    assert_eq!(host.admin(&["purge"]).done(), "purged 0\n");
 }
 
 #[test]
@@ -643,7 +644,7 @@ fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let said: Vec<_> = report.as_array().unwrap().iter().map(|leak| &leak["outcome"]).collect();
     assert_eq!(
         said,
-        ["revoked", "revoked", "had ended: revoked", "no such token, or not its secret"]
+        ["revoked", "revoked", "had ended: revoked", "no such token, or another secret"]
     );
     assert_eq!((&report[0]["id"], &report[0]["at"]), (&clear.to_string().into(), &5.into()));
     assert!(!host.is_good(&clear_text) && !host.is_good(&header_text) && host.is_good(&kept_text));
@@ -666,7 +667,7 @@ fn a_text_without_our_tokens_is_exit_3_however_long_it_is() {
     let foreign = foreign.block_on(foreign.issue(phone())).unwrap();
     let huge = "x_".repeat(2_000_000);
     for text in ["", "nothing", foreign.expose_secret(), &huge] {
-        host.admin_reading(text, &["leaked"]).exited(3, "there is no token of ours in it");
+        host.admin_reading(text, &["leaked"]).exited(3, "the text holds no token of this host");
     }
 }
 
@@ -727,7 +728,7 @@ fn a_new_key_is_a_ring_of_its_own_and_overwrites_no_file() {
     assert_eq!(said, format!("made more with key {}\n", ring.active_id()));
     let text = fs::read_to_string(host.path("more")).unwrap();
     assert!(!said.contains(text.split_once(':').unwrap().1.trim()));
-    to_file().exited(1, "more is there already");
+    to_file().exited(1, "more exists already");
     assert_eq!(fs::read_to_string(host.path("more")).unwrap(), text);
 }
 
@@ -741,8 +742,8 @@ fn a_new_key_is_rolled_out_as_the_help_says() {
     let old_id = old.split_once(':').unwrap().0.to_owned();
     let new = host.run(host.command(&["keys", "new"]), b"").done().trim().to_owned();
     let new_id = new.split_once(':').unwrap().0.to_owned();
-    host.admin(&["keys", "may-retire", &old_id]).exited(4, "make another active first");
-    host.admin(&["keys", "may-retire", "7"]).exited(3, "no key 7: not in the key ring");
+    host.admin(&["keys", "may-retire", &old_id]).exited(4, "make another one active first");
+    host.admin(&["keys", "may-retire", "7"]).exited(3, "no key 7, in the key ring or on a row");
 
     fs::write(host.path("keys"), format!("{new},{old}\n")).unwrap();
     let in_use = host.admin(&["keys", "in-use"]).done();
@@ -782,7 +783,7 @@ fn a_reseal_lists_tampered_rows_and_fails_while_rows_are_left() {
         (&1.into(), &[tampered.to_string()][..].into())
     );
     let said = host.admin(&["reseal"]);
-    assert!(said.out.contains(&format!("tampered with, and left alone: {tampered}\n")), "{said:?}");
+    assert!(said.out.contains(&format!("tampered with, so not moved: {tampered}\n")), "{said:?}");
     host.admin(&["revoke", &tampered.to_string()]).done();
     assert_eq!(host.admin(&["reseal"]).done(), "moved 0\n");
     assert!(host.is_good(&text) && host.view(good).status() == Some(Status::Active));
@@ -819,8 +820,8 @@ fn keys_come_from_the_environment_too_and_bad_ones_are_not_repeated() {
         command.env("APP_TOKENS_KEYS", keys);
         host.run(command, text.as_bytes())
     };
-    assert!(verify(ring.trim()).done().starts_with("good\n"));
-    verify("").exited(1, "the key ring is empty");
+    assert!(verify(ring.trim()).done().starts_with("valid\n"));
+    verify("").exited(1, "the key ring has no key");
     let cut = &ring.trim()[..40];
     host.keep_secret(&ring.trim()[..40]);
     verify(cut).exited(1, "key");
@@ -843,7 +844,7 @@ fn a_key_file_that_others_may_read_is_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     let host = Host::new();
     fs::set_permissions(host.path("keys"), fs::Permissions::from_mode(0o644)).unwrap();
-    host.admin(&["list"]).exited(1, "keys is open to others (mode 644): chmod 600 it");
+    host.admin(&["list"]).exited(1, "keys is open to other users (mode 644)");
     host.admin(&["list", "--key-file", "none"]).exited(1, "none can't be used: No such file");
 }
 
@@ -900,8 +901,8 @@ fn an_operator_is_required_and_recorded() {
         logname.map(|logname| command.env("LOGNAME", logname));
         host.run(command, b"")
     };
-    revoke(None, None).exited(2, "say who acts with --as NAME, as there is no USER or LOGNAME");
-    revoke(Some(""), Some(" ")).exited(2, "say who acts with --as NAME");
+    revoke(None, None).exited(2, "USER and LOGNAME are not set; name who acts with --as NAME");
+    revoke(Some(""), Some(" ")).exited(2, "name who acts with --as NAME");
     assert!(host.view(id).revocation().is_none());
     revoke(Some(""), Some("lena")).done();
     assert_eq!(host.view(id).revocation().unwrap().by.to_string(), "operator lena");
@@ -946,7 +947,7 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
     for url in ["postgres://app:hunter2@db/app", "postgres:host=db password=hunter2"] {
         let ran = host.run(host.command(&["--store", url, "list"]), b"");
         assert!(!ran.err.contains("hunter2"), "{ran:?}");
-        ran.exited(2, "a password is no argument");
+        ran.exited(2, "other users can read a password in an argument");
     }
 }
 
@@ -961,9 +962,9 @@ fn a_missing_store_is_exit_1_and_is_not_made() {
     run(&["--store", "postgres://app@127.0.0.1:1/app", "list"])
         .exited(1, "error connecting to server: Connection refused");
     for bad in ["tokens.db", "sqlite:", "mysql://db", ""] {
-        run(&["--store", bad, "list"]).exited(2, "a store is sqlite:PATH or postgres:URL");
+        run(&["--store", bad, "list"]).exited(2, "not a store; write sqlite:PATH or postgres:URL");
     }
-    run(&["list"]).exited(2, "--store sqlite:PATH or postgres:URL is missing");
+    run(&["list"]).exited(2, "--store is missing; name sqlite:PATH or postgres:URL");
     let mut command = host.command(&["list"]);
     command.env("APP_TOKENS_STORE", host.store());
     host.run(command, b"").exited(3, "no token matches");
@@ -1004,7 +1005,7 @@ fn a_database_without_our_tables_is_left_as_it_was() {
             let ran = host.run(host.command(&[&setting, act].concat()), b"");
             ran.exited(
                 1,
-                if name == "half.db" { "not this library's" } else { "has no table app_tokens" },
+                if name == "half.db" { "not made by this library" } else { "are missing or older" },
             );
             assert_eq!(files(), before, "{name} {act:?}");
         }
@@ -1026,7 +1027,7 @@ fn the_tool_works_in_the_table_it_is_given() {
     assert_eq!(ids(&admin(&["list", "--json"]).json()), [id.to_string()]);
     admin(&["revoke", "--all", "--yes"]).done();
     assert!(host.is_good(&text) && host.rows().len() == 1, "the other table is left alone");
-    host.admin(&["list", "--table", "auth.x"]).exited(1, "named without one");
+    host.admin(&["list", "--table", "auth.x"]).exited(1, "SQLite needs a table name without one");
 }
 
 #[test]
@@ -1048,7 +1049,7 @@ fn a_mistake_in_the_policy_file_is_explained() {
         assert!(ran.err.contains(said), "{said}: {ran:?}");
     }
     let host = Host::with_policy("max_life = '90 days'\nnever_expiring = true");
-    host.admin(&["list"]).exited(1, "can't be never-expiring under a maximum life");
+    host.admin(&["list"]).exited(1, "can't allow tokens that never expire");
     fs::remove_file(host.path("policy.toml")).unwrap();
     host.admin(&["list"]).exited(1, "No such file");
 }
@@ -1061,7 +1062,7 @@ fn nothing_is_issued_or_purged_by_the_policy_of_another_realm() {
     host.issue(phone()); // by the host, whose realm is another
     let ran = host.admin(&["issue", "--owner", "alice", "--label", "x"]);
     ran.exited(1, "no seal in this store is right for the realm \"staging\"");
-    host.admin(&["purge"]).exited(1, "is the policy file the host's?");
+    host.admin(&["purge"]).exited(1, "name the host's own policy file");
     assert_eq!(host.rows().len(), 1);
 }
 
@@ -1126,9 +1127,9 @@ fn the_printed_schema_is_the_stores_own() {
             && !elsewhere.contains("app_tokens")
     );
     let bad = ["schema", "--table", "users; DROP TABLE users"];
-    host.run(host.command(&bad), b"").exited(2, "not a table's name");
+    host.run(host.command(&bad), b"").exited(2, "not a table name");
     let with_schema = ["schema", "sqlite", "--table", "auth.x"];
-    host.run(host.command(&with_schema), b"").exited(2, "named without a schema");
+    host.run(host.command(&with_schema), b"").exited(2, "a table name without a schema");
     let schema = schema(&[]);
     assert!(SqliteStore::MIGRATIONS.iter().all(|step| schema.contains(step.trim())));
     let path = host.path("made-by-hand.db");

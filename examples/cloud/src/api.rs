@@ -35,14 +35,14 @@ pub fn routes(cloud: &Cloud) -> Router {
         .route("/api/", any(nothing))
         .route("/api/{*path}", any(nothing))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this can't be done here")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
         })
         .layer(DefaultBodyLimit::max(64 * 1024))
         .with_state(cloud.clone())
 }
 
 async fn nothing() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is nothing here")
+    Problem::new(StatusCode::NOT_FOUND, "this path does not exist")
 }
 
 async fn describe_routes() -> Response {
@@ -97,7 +97,7 @@ pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
     let is_known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
     if scopes.is_empty() || !scopes.iter().all(is_known) {
         let reason =
-            "scopes are files:read and files:write, at least one; leave them out for full access";
+            "scopes must name files:read, files:write or both; leave it out for full access";
         return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
     }
     Ok(scopes)

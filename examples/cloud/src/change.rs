@@ -54,7 +54,7 @@ pub async fn change(
 
 fn parse_change(body: &[u8]) -> Result<Change, Problem> {
     parse(body).map_err(|Problem { status, reason }| {
-        let hint = "one change at a time: label, expires_in_days, expires_at or scopes";
+        let hint = "name exactly one change: label, expires_in_days, expires_at or scopes";
         Problem::new(status, &format!("{hint} ({reason})"))
     })
 }

@@ -39,7 +39,7 @@ pub async fn revoke_others(
     SignedIn(owner): SignedIn,
     kept: Result<Query<Kept>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let reason = "say which app password stays: ?except=ID, and nothing else";
+    let reason = "name the app password that stays: ?except=ID, and nothing else";
     let Query(kept) = kept.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, reason))?;
     let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
     let by = &owner;

@@ -55,7 +55,7 @@ async fn main() -> ExitCode {
     // An argument that is not UTF-8 is not repeated: it may be a password.
     let arguments = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
     let arguments: Result<Vec<String>, _> = arguments.collect();
-    let parsed = arguments.map_err(|_| "an argument is not UTF-8".to_owned());
+    let parsed = arguments.map_err(|_| "an argument is not UTF-8; write it in UTF-8".to_owned());
     let options = match parsed.and_then(|arguments| Options::parse(arguments.into_iter())) {
         Ok(Some(options)) => options,
         Ok(None) => {
@@ -122,10 +122,10 @@ fn policy(options: &Options) -> Result<Policy, Error> {
 
 fn make_folder(folder: &Path) -> Result<(), Error> {
     if folder.exists() && !folder.is_dir() {
-        return Err(format!("{} is not a folder", folder.display()).into());
+        return Err(format!("{} is not a folder; choose another path", folder.display()).into());
     }
     std::fs::create_dir_all(folder)
-        .map_err(|error| format!("{} can't be made: {error}", folder.display()).into())
+        .map_err(|error| format!("the folder {} can't be made: {error}", folder.display()).into())
 }
 
 /// Waits for Ctrl-C, or for a service manager's SIGTERM.

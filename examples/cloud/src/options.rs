@@ -11,15 +11,15 @@ pub const USAGE: &str = "\
 usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR]
              [--store sqlite:PATH|postgres:URL] [--policy FILE | --max-per-owner N]
 
-  --data DIR            where tokens and the key file live; made if it isn't there
+  --data DIR            where tokens and the key file are kept; made if it is missing
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
-  --files DIR           where files live, a folder for each account; in memory by default
-  --store STORE         where tokens live instead; or in APP_TOKENS_STORE, \
-where a URL may hold a password
+  --files DIR           where files are kept, a folder for each account; in memory by default
+  --store STORE         where tokens are kept instead; or set APP_TOKENS_STORE,
+                        which may hold a password
   --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
-  --max-per-owner N     how many live app passwords an account may have; \
-any number by default, and the file's if there is one";
+  --max-per-owner N     how many live app passwords an account may have;
+                        any number by default, or the number in the policy file";
 
 pub struct Options {
     pub listen: SocketAddr,
@@ -59,42 +59,51 @@ impl Options {
                 "--user" => {
                     let user = parse_user(&value()?)?;
                     if users.iter().any(|(name, _)| *name == user.0) {
-                        return Err(format!("--user {} is given twice", user.0));
+                        return Err(format!("--user {} is given twice; give it once", user.0));
                     }
                     users.push(user);
                 }
                 "--max-per-owner" => {
                     let value = value()?;
                     let number = value.parse().ok().filter(|number| *number > 0);
-                    max_per_owner = Some(
-                        number
-                            .ok_or(format!("--max-per-owner {value} is not a number from 1 up"))?,
-                    );
+                    max_per_owner =
+                        Some(number.ok_or(format!(
+                            "--max-per-owner {value} is not a number of 1 or more"
+                        ))?);
                 }
-                _ => return Err(format!("there is no option {option}")),
+                name if name.starts_with("--") => {
+                    return Err(format!("there is no option {option}"));
+                }
+                // Not repeated: it may be a password.
+                _ => return Err("an argument stands without its option; see the usage".into()),
             }
         }
-        let data = data.ok_or("--data DIR is missing")?;
+        let data =
+            data.ok_or("--data DIR is missing; name a folder for the tokens and the key file")?;
         let store = StoreChoice::told(store.as_deref())?;
         if policy.is_some() && max_per_owner.is_some() {
-            return Err("--max-per-owner stands in the file where there is --policy".into());
+            return Err("--max-per-owner can't be given with --policy; set it in that file".into());
         }
         let served = |kept: &Path| {
             let overlap = |files: &PathBuf| kept.starts_with(files) || files.starts_with(kept);
             files.as_ref().is_some_and(overlap)
         };
         if served(&data) {
-            return Err("--files and --data overlap: the key file would be served".into());
+            return Err(
+                "--files and --data overlap, so the key file would be served; separate them".into(),
+            );
         }
         if let Some(StoreChoice::Sqlite(path)) = &store
             && served(path)
         {
-            return Err("--files and --store overlap: the tokens' rows would be served".into());
+            return Err(
+                "--files and --store overlap, so the rows would be served; separate them".into()
+            );
         }
         let is_demo = users.is_empty();
         if is_demo && !listen.ip().is_loopback() {
             return Err(format!(
-                "{listen} is open to others: give at least one --user NAME:PASSWORD"
+                "other machines can reach {listen}; give at least one --user NAME:PASSWORD"
             ));
         }
         if is_demo {
@@ -106,7 +115,9 @@ impl Options {
     pub fn print_welcome(&self, address: SocketAddr, prefix: &str) {
         let name = &self.users[0].0;
         if !address.ip().is_loopback() {
-            println!("others can reach this without TLS: put a proxy with TLS in front of it");
+            println!(
+                "other machines can reach this without TLS; put a proxy with TLS in front of it"
+            );
         }
         println!("cloud is at http://{address}/");
         println!("its JSON API is described at http://{address}/api/openapi.json");
@@ -136,14 +147,17 @@ fn parse_user(value: &str) -> Result<(String, String), String> {
     // A name is also the name of a folder, and stands before the colon of HTTP Basic.
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
     if name.is_empty() || name.starts_with('.') || !is_plain {
-        return Err("--user: a name has letters, digits, and - _ . @ (no dot first)".into());
+        return Err("--user: use letters, digits and - _ . @ in the name, no dot first".into());
     }
     Owner::new(name).map_err(|problem| format!("--user: {problem}"))?;
     if password.is_empty() {
-        return Err(format!("--user {name}: the password is empty"));
+        return Err(format!("--user {name}: the password is empty; choose one"));
     }
     if password.chars().any(char::is_control) {
-        return Err(format!("--user {name}: HTTP Basic can't carry a control character"));
+        return Err(format!(
+            "--user {name}: HTTP Basic can't carry the password's control character; \
+             choose another password"
+        ));
     }
     Ok((name.into(), password.into()))
 }

@@ -35,13 +35,13 @@ pub fn routes(cloud: &Cloud) -> Result<Router, Error> {
         .route("/tokens", post(create))
         .route("/tokens/{id}/revoke", post(revoke))
         .layer(middleware::from_fn(refuse_other_sites))
-        .fallback(async || html(StatusCode::NOT_FOUND, &problem("there is nothing here")))
+        .fallback(async || html(StatusCode::NOT_FOUND, &problem("this page does not exist")))
         .with_state(page))
 }
 
 async fn refuse_other_sites(request: Request, next: Next) -> Response {
     if request.method() == Method::POST && is_from_another_site(request.headers()) {
-        return html(StatusCode::FORBIDDEN, &problem("another site sent this"));
+        return html(StatusCode::FORBIDDEN, &problem(OTHER_SITE));
     }
     next.run(request).await
 }
@@ -61,16 +61,16 @@ struct Login {
 
 async fn sign_in(State(page): State<Page>, login: Sent<Login>) -> Response {
     let Ok(Form(login)) = login else {
-        return html(StatusCode::BAD_REQUEST, &problem("the form can't be read"));
+        return html(StatusCode::BAD_REQUEST, &problem(UNREAD));
     };
     let Some(owner) = page.cloud.accounts.sign_in(&login.name, &login.password) else {
         let refused =
-            "<p class=problem role=alert>That name and password don't belong together.</p>";
+            "<p class=problem role=alert>The name or the password is wrong. Try again.</p>";
         return html(StatusCode::UNAUTHORIZED, &format!("{refused}{SIGN_IN}"));
     };
     match page.sessions.begin(&owner).await {
         Ok(cookie) => ([(SET_COOKIE, cookie)], Redirect::to("/")).into_response(),
-        Err(error) => html(StatusCode::SERVICE_UNAVAILABLE, &problem(&error.to_string())),
+        Err(error) => refused_page(&error.into()),
     }
 }
 
@@ -90,8 +90,7 @@ async fn create(State(page): State<Page>, headers: HeaderMap, wish: Sent<Wish>) 
         return Redirect::to("/").into_response();
     };
     let Ok(Form(wish)) = wish else {
-        let unread = problem("the form can't be read");
-        return page.settings(StatusCode::BAD_REQUEST, &owner, &unread).await;
+        return page.settings(StatusCode::BAD_REQUEST, &owner, &problem(UNREAD)).await;
     };
     let scopes = match wish.access.as_str() {
         "everything" => None,
@@ -136,9 +135,7 @@ impl Page {
     async fn settings(&self, status: StatusCode, owner: &Owner, above: &str) -> Response {
         let tokens = match api::all_of(&self.cloud, owner).await {
             Ok(tokens) => tokens,
-            Err(error) => {
-                return html(StatusCode::SERVICE_UNAVAILABLE, &problem(&error.to_string()));
-            }
+            Err(error) => return refused_page(&error.into()),
         };
         let lines: String = tokens.iter().map(line).collect();
         let list = if lines.is_empty() {
@@ -152,6 +149,11 @@ impl Page {
         );
         html(status, &format!("{who}{above}{CREATE}<h2>Your app passwords</h2>{list}"))
     }
+}
+
+/// Makes a page that says what is wrong, and no more: a failure's own text is for the log.
+fn refused_page(refused: &Problem) -> Response {
+    html(refused.status, &problem(&refused.reason))
 }
 
 fn line(token: &TokenView) -> String {
@@ -182,6 +184,8 @@ fn line(token: &TokenView) -> String {
     )
 }
 
+const OTHER_SITE: &str = "another site sent this form; send it from this page";
+const UNREAD: &str = "the form can't be read; send it from this page again";
 const SIGN_IN: &str = include_str!("page/sign-in.html");
 const CREATE: &str = include_str!("page/create.html");
 const TABLE: &str = "<table><tr><th>Name<th>May do<th>Created (UTC)<th>Last used (UTC)\

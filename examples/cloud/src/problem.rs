@@ -24,7 +24,7 @@ impl Problem {
         Problem::unclear()
     }
 
-    /// Makes the answer for "nobody can tell whether a token is good".
+    /// Makes the answer for a token that can't be checked.
     pub fn unclear() -> Problem {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,

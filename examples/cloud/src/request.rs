@@ -23,13 +23,16 @@ impl FromRequestParts<Cloud> for SignedIn {
     async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
         // Another site's page may send a browser here with the password that it remembers.
         if is_from_another_site(&parts.headers) {
-            return Err(Problem::new(StatusCode::FORBIDDEN, "another site sent this"));
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "another site sent this request; send it from this site",
+            ));
         }
         match signed_in(&parts.headers, cloud) {
             Some(owner) => Ok(SignedIn(owner)),
             None => Err(Problem::new(
                 StatusCode::UNAUTHORIZED,
-                "the account's name and main password are needed",
+                "sign in with the account's name and main password",
             )),
         }
     }
@@ -56,7 +59,9 @@ impl FromRequestParts<Cloud> for Named {
 
 /// Returns the body, if it is within its limit.
 pub fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
-    body.map_err(|rejection| Problem::new(rejection.status(), "the body can't be read"))
+    body.map_err(|rejection| {
+        Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
+    })
 }
 
 pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {

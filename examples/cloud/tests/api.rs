@@ -93,7 +93,7 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
     let wish = r#"{"label": "x", "scopes": ["files:read"]}"#;
     let (id, _) = cloud.create(ALICE, wish);
     let before = list(&cloud);
-    let one = "one change at a time: label, expires_in_days, expires_at or scopes";
+    let one = "name exactly one change: label, expires_in_days, expires_at or scopes";
     for (body, reason) in [
         ("", one),
         ("{}", one),
@@ -106,14 +106,17 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         (r#"{"label": null}"#, "invalid type"),
         (r#"{"label": ""}"#, "the label is empty"),
         (r#"{"label": "a\u202eb"}"#, "the label has a forbidden character at position 1"),
-        (r#"{"expires_in_days": 0}"#, "the token would end as soon as it is made"),
+        (r#"{"expires_in_days": 0}"#, "the token would expire as soon as it is made"),
         (r#"{"expires_in_days": -1}"#, "invalid value"),
         (r#"{"expires_in_days": 18446744073709551615}"#, "after the year 9999"),
-        (r#"{"expires_at": "2001-01-01T00:00:00Z"}"#, "the token would end as soon as it is made"),
+        (
+            r#"{"expires_at": "2001-01-01T00:00:00Z"}"#,
+            "the token would expire as soon as it is made",
+        ),
         (r#"{"expires_at": "tomorrow"}"#, "expires_at is not an instant between"),
         (r#"{"expires_at": null}"#, "invalid type"),
-        (r#"{"scopes": []}"#, "scopes are files:read and files:write"),
-        (r#"{"scopes": ["files:all"]}"#, "scopes are files:read and files:write"),
+        (r#"{"scopes": []}"#, "scopes must name files:read, files:write or both"),
+        (r#"{"scopes": ["files:all"]}"#, "scopes must name files:read, files:write or both"),
         (r#"{"scopes": ["files:read", "files:write"]}"#, "would do more than it does now"),
         (r#"{"scopes": ["files:write"]}"#, "would do more than it does now"),
     ] {
@@ -159,9 +162,9 @@ fn in_an_overlap_both_work_and_the_old_one_can_be_rotated_until_the_new_one_is_u
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&lost)), 401, "another took its place");
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&old)), 207);
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&new)), 207);
-    assert_refused(&rotate(&cloud, &id, hour), 409, "the token was rotated already");
-    assert_refused(&change(&cloud, &id, r#"{"expires_in_days": 9}"#), 409, "was rotated already");
-    assert_refused(&revoke_others(&cloud, &id), 409, "the token was rotated already");
+    assert_refused(&rotate(&cloud, &id, hour), 409, "the token was already rotated");
+    assert_refused(&change(&cloud, &id, r#"{"expires_in_days": 9}"#), 409, "was already rotated");
+    assert_refused(&revoke_others(&cloud, &id), 409, "the token was already rotated");
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&new)), 207, "nothing was ended");
 }
 
@@ -183,7 +186,7 @@ fn a_bad_rotation_request_is_refused_and_changes_nothing() {
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
     for seconds in ["604801", "18446744073709551615"] {
         let body = format!(r#"{{"overlap_seconds": {seconds}}}"#);
-        assert_refused(&rotate(&cloud, &id, &body), 400, "live on for 604800 seconds at most");
+        assert_refused(&rotate(&cloud, &id, &body), 400, "stay valid for at most 604800 seconds");
     }
     id_and_token(&rotate(&cloud, &id, r#"{"overlap_seconds": 604800}"#));
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
@@ -231,7 +234,7 @@ fn revoking_others_needs_a_good_token_of_the_account_to_keep() {
     let (ended, _) = cloud.create(ALICE, r#"{"label": "y"}"#);
     assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{ended}"), "").status, 204);
     let (bobs, _) = cloud.create(BOB, r#"{"label": "z"}"#);
-    let say = "say which app password stays";
+    let say = "name the app password that stays";
     for (query, status, reason) in [
         ("", 400, say),
         ("?", 400, say),

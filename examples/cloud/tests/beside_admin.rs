@@ -104,7 +104,7 @@ fn issued_tokens_enter_and_revoked_ones_are_denied_at_once() {
     let (own, own_text) = cloud.create("bob:his secret", r#"{"label": "His"}"#);
     let shown = admin.json(&["show", &own, "--json"]);
     assert_eq!((&shown["status"], &shown["owner"]), (&"active".into(), &"bob".into()));
-    assert!(admin.run(&own_text, &["verify"]).starts_with("good\n"));
+    assert!(admin.run(&own_text, &["verify"]).starts_with("valid\n"));
 
     let next_text = admin.token(&["rotate", &id(&text)]);
     assert_eq!(enters(&cloud, &text), 401);
@@ -148,7 +148,7 @@ fn the_tool_works_beside_two_clouds_over_postgres() {
     let (here, there) = (start(), start());
     let token = admin.token(&["issue", "--owner", "alice", "--label", "From the desk"]);
     assert_eq!((enters(&here, &token), enters(&there, &token)), (207, 207));
-    assert!(admin.run(&token, &["verify"]).starts_with("good\n"));
+    assert!(admin.run(&token, &["verify"]).starts_with("valid\n"));
     let (id, other) = here.create("alice:her secret", r#"{"label": "x"}"#);
     let list = admin.run("", &["list", "--owner", "alice", "--json"]);
     assert!(list.contains(&id) && list.contains("From the desk"), "{list}");

@@ -38,39 +38,42 @@ fn bad_options_are_explained() {
         assert_eq!(output.status.code(), Some(2));
         String::from_utf8(output.stderr).unwrap().lines().next().unwrap().to_owned()
     };
-    assert_eq!(refused(&[]), "--data DIR is missing");
+    assert_eq!(
+        refused(&[]),
+        "--data DIR is missing; name a folder for the tokens and the key file"
+    );
     assert_eq!(refused(&["--data"]), "--data needs a value");
     assert_eq!(refused(&["--data", "x", "--user", "alice"]), "--user needs NAME:PASSWORD");
     assert_eq!(
         refused(&["--data", "x", "--user", "../up:x"]),
-        "--user: a name has letters, digits, and - _ . @ (no dot first)"
+        "--user: use letters, digits and - _ . @ in the name, no dot first"
     );
     assert_eq!(
         refused(&["--data", "x", "--max-per-owner", "0"]),
-        "--max-per-owner 0 is not a number from 1 up"
+        "--max-per-owner 0 is not a number of 1 or more"
     );
     assert_eq!(refused(&["--data", "x", "--listen", "8080"]), "--listen 8080 is not ADDR:PORT");
     assert_eq!(
         refused(&["--data", "x", "--listen", "0.0.0.0:0"]),
-        "0.0.0.0:0 is open to others: give at least one --user NAME:PASSWORD"
+        "other machines can reach 0.0.0.0:0; give at least one --user NAME:PASSWORD"
     );
     assert_eq!(refused(&["--frobnicate"]), "there is no option --frobnicate");
     let with = |options: &[&str]| refused(&[&["--data", "x"], options].concat());
     assert_eq!(
         with(&["--policy", "p.toml", "--max-per-owner", "3"]),
-        "--max-per-owner stands in the file where there is --policy"
+        "--max-per-owner can't be given with --policy; set it in that file"
     );
-    assert_eq!(with(&["--store", "mysql:x"]), "a store is sqlite:PATH or postgres:URL");
+    assert_eq!(with(&["--store", "mysql:x"]), "not a store; write sqlite:PATH or postgres:URL");
     assert_eq!(
         with(&["--store", "postgres://app:hunter2@db/app"]),
-        "a password is no argument, as others can read it: put the store into APP_TOKENS_STORE"
+        "other users can read a password in an argument; put the URL into APP_TOKENS_STORE"
     );
     let store = |url| with(&["--store", url]);
-    assert!(store("postgres:nothing").starts_with("not a URL that PostgreSQL's driver knows: "));
+    assert!(store("postgres:nothing").starts_with("not a URL that PostgreSQL's driver knows; "));
     assert!(store("postgres://app@db/app").starts_with("the server is another machine, "));
     assert_eq!(
         with(&["--files", "f", "--store", "sqlite:f/alice/tokens.db"]),
-        "--files and --store overlap: the tokens' rows would be served"
+        "--files and --store overlap, so the rows would be served; separate them"
     );
 }
 
@@ -175,15 +178,18 @@ fn bad_requests_are_refused_as_json_with_a_reason() {
         (r#"{"label": " "}"#, "the label is empty"),
         (r#"{"label": "a\u0000b"}"#, "the label has a forbidden character at position 1"),
         (&long, "the label is longer than 128 characters"),
-        (r#"{"label": "x", "scopes": []}"#, "scopes are files:read and files:write"),
-        (r#"{"label": "x", "scopes": ["files:all"]}"#, "scopes are files:read and files:write"),
+        (r#"{"label": "x", "scopes": []}"#, "scopes must name files:read, files:write or both"),
+        (
+            r#"{"label": "x", "scopes": ["files:all"]}"#,
+            "scopes must name files:read, files:write or both",
+        ),
         (r#"{"label": "x", "scopes": "files:read"}"#, "invalid type"),
-        (r#"{"label": "x", "expires_in_days": 0}"#, "the token would end as soon as it is made"),
+        (r#"{"label": "x", "expires_in_days": 0}"#, "the token would expire as soon as it is made"),
         (r#"{"label": "x", "expires_in_days": -1}"#, "invalid value"),
         (r#"{"label": "x", "expires_in_days": 1e300}"#, "invalid type"),
         (
             r#"{"label": "x", "expires_in_days": 18446744073709551615}"#,
-            "the token would end after the year 9999",
+            "the token would expire after the year 9999; choose an earlier end",
         ),
         (r#"{"label": "x", "expires_in": 5}"#, "unknown field `expires_in`"),
     ] {
@@ -240,10 +246,7 @@ fn a_limit_per_owner_holds_if_one_is_set() {
     cloud.create(ALICE, r#"{"label": "2"}"#);
     let refused = cloud.api(ALICE, "POST", "/api/tokens", r#"{"label": "3"}"#);
     assert_eq!(refused.status, 409);
-    assert_eq!(
-        refused.json()["reason"],
-        "there are 2 tokens already, which is the limit: revoke one first"
-    );
+    assert_eq!(refused.json()["reason"], "the limit of 2 tokens is reached; revoke one first");
     cloud.create(BOB, r#"{"label": "1"}"#);
     assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{first}"), "").status, 204);
     cloud.create(ALICE, r#"{"label": "3"}"#);

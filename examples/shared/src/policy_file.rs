@@ -31,7 +31,7 @@ impl PolicyFile {
             .and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text))
             .map_err(|error| refused(&error))?;
         if text.len() as u64 > MAX_BYTES {
-            return Err(refused(&"it is longer than 64 KiB"));
+            return Err(refused(&"it is longer than 64 KiB; shorten it"));
         }
         PolicyFile::parse(&text).map_err(|error| refused(&error.trim_end()))
     }

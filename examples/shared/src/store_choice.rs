@@ -43,7 +43,7 @@ impl StoreChoice {
                 choice.map(Some).map_err(|error| format!("{VARIABLE}: {error}"))
             }
             Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(_) => Err(format!("{VARIABLE} is not UTF-8")),
+            Err(_) => Err(format!("{VARIABLE} is not UTF-8; write it in UTF-8")),
         }
     }
 
@@ -69,8 +69,8 @@ impl StoreChoice {
                 let pool = pool(config)?;
                 if !has_table(&pool, table).await.map_err(explained)? {
                     return Err(format!(
-                        "there is no table {table} in this database: the host makes it, \
-                         or `admin schema postgres --table {table} | psql DATABASE`"
+                        "there is no table {table} in this database; start the host, \
+                         or run `admin schema postgres --table {table} | psql DATABASE`"
                     )
                     .into());
                 }
@@ -83,7 +83,7 @@ impl StoreChoice {
     fn without_password(self) -> Result<StoreChoice, String> {
         match &self {
             StoreChoice::Postgres(config) if config.get_password().is_some() => Err(format!(
-                "a password is no argument, as others can read it: put the store into {VARIABLE}"
+                "other users can read a password in an argument; put the URL into {VARIABLE}"
             )),
             _ => Ok(self),
         }
@@ -97,12 +97,14 @@ impl StoreChoice {
         };
         match config.get_ssl_mode() {
             SslMode::Disable => Ok(self),
-            SslMode::Require => Err("this example has no TLS: write a connector into it in place \
-                                     of NoTls, or use a socket or a tunnel"
-                .into()),
+            SslMode::Require => {
+                Err("this example has no TLS; use a socket or a tunnel, or write a \
+                                     connector in place of `NoTls`"
+                    .into())
+            }
             _ if is_on_this_machine(config) => Ok(self),
-            _ => Err("the server is another machine, and this example has no TLS: use a tunnel, \
-                      or say sslmode=disable where nobody else can listen"
+            _ => Err("the server is another machine, and this example has no TLS; use a tunnel, \
+                      or set sslmode=disable if no one else can listen"
                 .into()),
         }
     }
@@ -118,7 +120,7 @@ impl FromStr for StoreChoice {
             // A URL without our `postgres:` before it is accepted, too; it begins alike.
             Some(("postgres" | "postgresql", rest)) if rest.starts_with("//") => text,
             Some(("postgres", url)) if !url.is_empty() => url,
-            _ => return Err("a store is sqlite:PATH or postgres:URL".into()),
+            _ => return Err("not a store; write sqlite:PATH or postgres:URL".into()),
         };
         // The driver's error is dropped, as it quotes a part of the URL. The driver would notice a
         // missing host only when it connects.
@@ -127,7 +129,7 @@ impl FromStr for StoreChoice {
             .ok()
             .filter(|config| !config.get_hosts().is_empty() || !config.get_hostaddrs().is_empty());
         let config = config.ok_or(
-            "not a URL that PostgreSQL's driver knows: postgres://user@host/database, \
+            "not a URL that PostgreSQL's driver knows; write postgres://user@host/database, \
              or host=... dbname=...",
         )?;
         Ok(StoreChoice::Postgres(Box::new(config)))
@@ -159,15 +161,15 @@ fn options_of(table: &TableName) -> SqliteOptions {
 /// waits for nobody and writes nothing.
 fn refuse_file_without_tables(path: &Path, table: &TableName) -> Result<(), Error> {
     if !path.try_exists()? {
-        return Err(format!("there is no file {}: the host makes it", path.display()).into());
+        return Err(format!("there is no file {}; start the host first", path.display()).into());
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
     connection.execute_batch("BEGIN DEFERRED")?;
     match SqliteTransaction::begin_with(&mut connection, &options_of(table)) {
         Err(SqliteStoreError::NotMigrated { .. }) => Err(format!(
-            "{0} has no table {table}, or one of an older version: the host makes and migrates \
-             it, or `admin schema sqlite --table {table} | sqlite3 {0}` where there is none",
+            "the tables {table} in {0} are missing or older; start the host, or if they are \
+             missing run `admin schema sqlite --table {table} | sqlite3 {0}`",
             path.display()
         )
         .into()),
@@ -196,11 +198,11 @@ fn explained(error: PoolError) -> String {
 pub fn schema(kind: &str, table: &TableName) -> Result<String, String> {
     match kind {
         "sqlite" if table.as_str().contains('.') => {
-            Err("in SQLite a table is named without a schema".into())
+            Err("SQLite needs a table name without a schema".into())
         }
         "sqlite" => Ok(table.in_sql(&SqliteStore::MIGRATIONS.join("\n")).into_owned()),
         "postgres" => Ok(table.in_sql(postgres_sql::SCHEMA).into_owned()),
-        _ => Err("there is a schema for sqlite and for postgres".into()),
+        _ => Err("not a kind of store; write sqlite or postgres".into()),
     }
 }
 

@@ -133,19 +133,19 @@ fn a_contradictory_policy_is_refused_with_the_librarys_error() {
     for (lines, why) in [
         ("max_life = '90 days'\ndefault_life = '91 days'", "longer than its maximum"),
         ("default_life = '91 days'\nmax_life = '90 days'", "longer than its maximum"),
-        ("max_life = '90 days'\nnever_expiring = true", "can't be never-expiring"),
+        ("max_life = '90 days'\nnever_expiring = true", "can't allow tokens that never expire"),
         ("idle_timeout = '23h'", "make it a day or more"),
         ("max_per_owner = 0", "the limit per owner must not be zero"),
         ("default_life = '0s'", "the default life must not be zero"),
-        ("realm = ''", "a realm has 1 to 128"),
-        ("former_prefixes = ['Old']", "a prefix has 2 to 16 characters"),
+        ("realm = ''", "not a realm; use 1 to 128"),
+        ("former_prefixes = ['Old']", "not a prefix; use 2 to 16 characters"),
         ("[scopes]\n'files:write' = ['files:raed']", "includes \"files:raed\""),
         ("[scopes]\n'files write' = []", "forbidden character"),
     ] {
         let error = refused(&format!("prefix = 'acme'\n{lines}\n"));
         assert!(error.contains(why), "{lines}: {error}");
     }
-    assert!(refused("prefix = '_'").contains("a prefix has 2 to 16 characters"));
+    assert!(refused("prefix = '_'").contains("not a prefix; use 2 to 16 characters"));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn an_error_about_an_unreadable_file_names_it() {
     std::fs::write(&path, [0xff; 10]).unwrap();
     assert!(refused(&path).contains("UTF-8"));
     std::fs::write(&path, "#".repeat(64 * 1024 + 1)).unwrap();
-    assert!(refused(&path).ends_with("it is longer than 64 KiB"));
+    assert!(refused(&path).ends_with("it is longer than 64 KiB; shorten it"));
     std::fs::write(&path, "prefix = 'acme'\nnonsense").unwrap();
     let broken = refused(&path);
     assert!(broken.contains("policy.toml: TOML parse error at line 2"), "{broken}");

@@ -30,7 +30,7 @@ fn a_password_is_seen_wherever_the_driver_would_read_one() {
         "postgres:password = 'hunter2 ' host=127.0.0.1",
         "postgres:host=db.example password=hunter2",
     ] {
-        refused(url, "a password is no argument");
+        refused(url, "other users can read a password in an argument");
     }
 }
 
@@ -86,7 +86,7 @@ fn another_machine_is_refused_without_tls_unless_asked_for() {
 #[test]
 fn a_text_that_names_no_store_is_refused_and_not_repeated() {
     for text in ["", "tokens.db", "sqlite:", "mysql://app:hunter2@db.example/app", "postgres:"] {
-        refused(text, "a store is sqlite:PATH or postgres:URL");
+        refused(text, "not a store; write sqlite:PATH or postgres:URL");
     }
     for url in [
         "postgres:hunter2",

@@ -183,7 +183,7 @@ pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
         RowColumns::read(|at| row.try_get(at), |at| row.try_get(at), |at| row.try_get(at))?;
     // Both statements select only rows with a number that can be an id, so this is never reached
     // with a server that does what it was asked.
-    columns
-        .into_row()
-        .ok_or_else(|| Problem::Local("PostgreSQL answered a row that was not asked for".into()))
+    columns.into_row().ok_or_else(|| {
+        Problem::Local("PostgreSQL returned a row that the query did not select".into())
+    })
 }

@@ -86,8 +86,8 @@ impl Objects {
             return Ok(());
         }
         Err(format!(
-            "on the tables of {table} there is {}, which may keep a change out: drop it, or name \
-             it with PostgresStore::with_known_objects",
+            "the tables of {table} have {}, which may block a change; \
+             drop it, or name it with `PostgresStore::with_known_objects`",
             self.unexpected.join(", ")
         ))
     }
@@ -117,15 +117,19 @@ impl Statements<'_> {
             objects.unexpected.iter().map(|object| format!("there is {object}")).collect();
         for row in self.query(MISSING_INDEXES, &[]).await? {
             let (name, table) = (row.try_get::<_, String>(0)?, self.table);
-            findings.push(format!("the index {table}_{name} is missing or can't be used"));
+            findings.push(format!(
+                "the index {table}_{name} is missing or can't be used; create it again"
+            ));
         }
         for row in self.query(MISSING_KEYS, &[]).await? {
             let (key, table) = (row.try_get::<_, i64>(0)?, self.table);
-            findings.push(format!("{table}_keys lacks the key {key}, which seals rows"));
+            findings.push(format!("{table}_keys lacks the key {key}, which seals rows; insert it"));
         }
         for row in self.query(FORGETFUL, &[]).await? {
             let name: String = row.try_get(0)?;
-            findings.push(format!("{name} is off: a crash of the server may lose revocations"));
+            findings.push(format!(
+                "{name} is off, so a crash of the server may lose revocations; turn it on"
+            ));
         }
         Ok(findings)
     }

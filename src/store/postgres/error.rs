@@ -17,21 +17,21 @@ pub enum PostgresStoreError {
     #[error("{0}")]
     NoConnection(Box<dyn Error + Send + Sync>),
     /// The database is not encoded in UTF-8, so it can't hold every name.
-    #[error("the database is encoded in {0}: take one in UTF8")]
+    #[error("the database is encoded in {0}; use a database encoded in UTF8")]
     NotUtf8(String),
     /// The schema in the table's name does not exist.
-    #[error("the schema of {0} is not there: create it first")]
+    #[error("the schema of the table {0} does not exist; create it first")]
     NoSchema(TableName),
     /// The role is not allowed to make tables.
     #[error(
-        "the role may not make the table {0}: migrate with another role, \
-         or run PostgresStore::schema in your own migrations"
+        "the role is not allowed to create the table {0}; migrate with another role, \
+         or run `PostgresStore::schema` in your own migrations"
     )]
     NotAllowed(TableName),
     /// A newer version of this library made the tables.
     #[error(
-        "the tables of {table} have version {found}, and this program knows version {known}: \
-         run a newer version of it"
+        "the tables of {table} have version {found}, and this program knows only version {known}; \
+         update it"
     )]
     NewerSchema {
         /// The table.
@@ -43,7 +43,8 @@ pub enum PostgresStoreError {
     },
     /// A table with that name exists, and this library did not make it, or it was altered.
     #[error(
-        "there is a table {0}, or one beside it, that is not this library's: take another name"
+        "{0}, or a table beside it, was not made by this library or was altered; \
+         choose another table name"
     )]
     ForeignTable(TableName),
     /// A trigger, a rule or row-level security on the tables could keep changes out, and the host
@@ -77,8 +78,9 @@ impl PostgresCallError {
     pub(super) fn of_pool(error: &PoolError) -> PostgresCallError {
         match error {
             PoolError::Timeout(TimeoutType::Wait) => PostgresCallError {
-                said: "every connection of the pool is in use, and none came back in time".into(),
-                advice: Some("make the pool larger, or look for a call that keeps one".into()),
+                said: "all connections of the pool are in use, and none was returned in time"
+                    .into(),
+                advice: Some("enlarge the pool, or find the call that holds one".into()),
             },
             PoolError::Backend(error) => {
                 PostgresCallError { said: format!("can't connect: {}", said(error)), advice: None }
@@ -101,18 +103,18 @@ impl Error for PostgresCallError {}
 /// Returns what to do about an error of the server.
 fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     if *code == SqlState::UNDEFINED_TABLE {
-        return Some(format!("run PostgresStore::migrate, or its schema, for {table}"));
+        return Some(format!("call `PostgresStore::migrate`, or run its schema, for {table}"));
     }
     if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-        let advice = "the pool must lead to the primary server, and not be read-only";
+        let advice = "connect the pool to the primary server, and not read-only";
         return Some(advice.into());
     }
     if *code == SqlState::QUERY_CANCELED {
-        return Some("a longer statement_timeout gives it more time".into());
+        return Some("raise `statement_timeout` if the call needs more time".into());
     }
     (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
         format!(
-            "the role must select, insert, update and delete in {table}, {table}_owners and \
+            "grant the role SELECT, INSERT, UPDATE and DELETE on {table}, {table}_owners and \
              {table}_keys"
         )
     })
@@ -156,8 +158,8 @@ impl Problem {
     /// Makes the error for a change that the server reports as done and that is not there.
     pub(super) fn obstructed() -> Problem {
         Problem::Local(
-            "PostgreSQL shows rows of the tokens' table and does not change them: \
-             has it a trigger, a rule or row-level security?"
+            "PostgreSQL did not change rows as it was told; \
+             look for a trigger, a rule or row-level security on the table"
                 .into(),
         )
     }

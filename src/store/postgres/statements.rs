@@ -267,7 +267,7 @@ impl Statements<'_> {
             let number = row.try_get::<_, i64>(0)?;
             let key = u32::try_from(number).ok().and_then(KeyId::new);
             let text =
-                || format!("the table of keys holds {number}, which is no key id; remove it");
+                || format!("the table of keys holds {number}, which is not a key id; remove it");
             key.ok_or_else(|| Problem::Local(text().into()))
         };
         keys.iter().map(read).collect()

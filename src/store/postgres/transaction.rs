@@ -88,7 +88,7 @@ impl PostgresStore {
         let level = level.and_then(|row| row.try_get::<_, String>(0));
         let level = level.map_err(|error| Problem::from(error).not_done(&self.table))?;
         if level != "read committed" {
-            let wrong = format!("the transaction is at {level}, and must be at read committed");
+            let wrong = format!("the transaction is at {level}; begin it at read committed");
             return Err(StoreError::not_done(wrong));
         }
         let statements = Statements { client: transaction.client(), table: &self.table };
@@ -101,8 +101,11 @@ impl PostgresStore {
 
 const ISOLATION: &str = "SELECT current_setting('transaction_isolation')";
 /// A statement that always fails, so that the transaction can't be committed after it.
-const ABANDONED: &str =
-    "SELECT 'a call of app-tokens was given up in the middle of this transaction'::boolean";
+const ABANDONED: &str = concat!(
+    "SELECT '",
+    "a call of app-tokens was dropped midway in this transaction; roll it back",
+    "'::boolean",
+);
 
 impl PostgresTransaction<'_> {
     /// Makes a call within the host's transaction.

@@ -29,7 +29,7 @@ pub(super) fn diagnose(
     let unknown = unknown_code(connection, options)?;
     let mut findings: Vec<String> = unknown
         .into_iter()
-        .map(|(kind, name)| format!("the {kind} {name:?}, which the host did not name"))
+        .map(|(kind, name)| format!("there is the {kind} {name:?}, which the host did not name"))
         .collect();
     // The right definitions come from the migrations themselves, run on a scratch database. A list
     // written down here would have to be kept equal to them.
@@ -40,20 +40,22 @@ pub(super) fn diagnose(
     let (found, right) = (definitions(connection, options)?, definitions(&pristine, options)?);
     for (name, sql) in &right {
         match found.get(name) {
-            None => findings.push(format!("{name} is missing")),
-            Some(found) if found != sql => findings.push(format!("{name} was altered")),
+            None => findings
+                .push(format!("{name} is missing; make it as `SqliteStore::MIGRATIONS` does")),
+            Some(found) if found != sql => findings
+                .push(format!("{name} was altered; compare it with `SqliteStore::MIGRATIONS`")),
             Some(_) => {}
         }
     }
     let unknown = found.keys().filter(|name| !right.contains_key(*name));
-    findings.extend(unknown.map(|name| format!("{name} is not of this library")));
+    findings.extend(unknown.map(|name| format!("{name} was not made by this library")));
     let has_tables =
         ["", "_keys"].map(|end| found.contains_key(&format!("{}{end}", options.table)));
     if has_tables == [true; 2] {
         let mut statement = connection.prepare(&options.table.in_sql(MISSING_KEYS))?;
         for key in statement.query_map([], |row| row.get::<_, i64>(0))? {
             let (key, table) = (key?, &options.table);
-            findings.push(format!("{table}_keys lacks the key {key}, which seals rows"));
+            findings.push(format!("{table}_keys lacks the key {key}, which seals rows; insert it"));
         }
     }
     Ok(findings)

@@ -16,7 +16,7 @@ pub enum SqliteStoreError {
     /// The file does not exist and can't be made, or it can't be opened.
     #[error(
         "can't open {}: {source}; its directory must exist, \
-         and this process must be able to make files in it",
+         and this process must be allowed to make files in it",
         path.display()
     )]
     CantOpen {
@@ -27,48 +27,54 @@ pub enum SqliteStoreError {
     },
     /// The path is empty or `:memory:`. For a database in memory, use
     /// [`SqliteStore::in_memory`](super::SqliteStore::in_memory).
-    #[error("{:?} names no file; a database in memory is SqliteStore::in_memory()", .0.display())]
+    #[error(
+        "{:?} is not a file; for a database in memory call `SqliteStore::in_memory()`",
+        .0.display()
+    )]
     NoFile(PathBuf),
     /// The file is not an SQLite database, or it is encrypted.
-    #[error("{} is not an SQLite database", .0.display())]
+    #[error(
+        "{} is not an SQLite database, or it is encrypted; choose another path",
+        .0.display()
+    )]
     NotADatabase(PathBuf),
     /// The file can be read but not written.
     #[error(
-        "{} is read-only: this process must be able to write the file and its directory",
+        "{} is read-only; let this process write the file and its directory",
         .0.display()
     )]
     ReadOnly(PathBuf),
     /// The file was replaced by another while it was being opened.
-    #[error("{} was moved or replaced while it was being opened: open it again", .0.display())]
+    #[error("{} was moved or replaced while it was being opened; open it again", .0.display())]
     Replaced(PathBuf),
     /// Another connection, of this process or another, held the file's lock for too long: more than
     /// 5 seconds for the store's own connections.
     #[error(
-        "{} is locked: another process or connection has a transaction open on it",
+        "{} is locked by another connection's open transaction; close it and try again",
         .0.display()
     )]
     Locked(PathBuf),
     /// The file is damaged: its pages contradict each other.
     #[error(
-        "{} is damaged: keep a copy of it, \
+        "{} is damaged; keep a copy of it, \
          then repair it with `sqlite3 .recover` or restore a backup",
         .0.display()
     )]
     Damaged(PathBuf),
     /// There is no space left for the tables.
     #[error(
-        "{} has no room to grow: the disk is full, or a limit of this process is reached",
+        "{} can't grow: the disk is full or a process limit is reached; free some space",
         .0.display()
     )]
     DiskFull(PathBuf),
     /// The file can't have a write-ahead log, for instance because it lies on a network file
     /// system.
-    #[error("{} can't have a write-ahead log: is it on a network file system?", .0.display())]
+    #[error("{} can't have a write-ahead log; put it on a local file system", .0.display())]
     NoWriteAheadLog(PathBuf),
     /// A newer version of this library made the tables.
     #[error(
-        "the tables {table} in {} have version {found}, and this program knows version {known}: \
-         run a newer version of it",
+        "the tables {table} in {} have version {found}, \
+         and this program knows only version {known}; update it",
         path.display()
     )]
     NewerSchema {
@@ -83,8 +89,8 @@ pub enum SqliteStoreError {
     },
     /// A table with that name exists, and this library did not make it, or it was altered.
     #[error(
-        "{} has a table {table}, or one beside it, that is not this library's: \
-         take another name or file",
+        "{table} in {}, or a table beside it, was not made by this library or was altered; \
+         choose another table name or file",
         path.display()
     )]
     ForeignTable {
@@ -96,8 +102,8 @@ pub enum SqliteStoreError {
     /// The tables are missing or have an older version.
     /// [`SqliteTransaction`](super::SqliteTransaction) does not make or migrate them.
     #[error(
-        "{} has no table {table}, or an older one: \
-         open it once with SqliteStore, or run SqliteStore::MIGRATIONS",
+        "the tables {table} in {} are missing or older; \
+         open the file once with `SqliteStore`, or run `SqliteStore::MIGRATIONS`",
         path.display()
     )]
     NotMigrated {
@@ -107,17 +113,17 @@ pub enum SqliteStoreError {
         table: TableName,
     },
     /// The table's name has a schema, which in SQLite names another file.
-    #[error("{0} names a schema: in SQLite a table is named without one")]
+    #[error("{0} has a schema; SQLite needs a table name without one")]
     HasSchema(TableName),
     /// The table's name is a reserved word of SQL, such as `order`, or begins with `sqlite_`.
     /// Which words are reserved depends on the version of SQLite.
-    #[error("{0} can't be a table's name in SQLite: it is reserved, take another")]
+    #[error("{0} is reserved in SQLite; choose another table name")]
     ReservedName(TableName),
     /// One of the tables is a view, or has a trigger that the host did not name.
     /// [`SqliteOptions::with_known_trigger`](super::SqliteOptions::with_known_trigger) names one.
     #[error(
-        "{} has the {kind} {name:?}, which may undo what is written to {table}: \
-         find out who made it, drop it, or name a trigger in SqliteOptions",
+        "{} has the {kind} {name:?}, which may undo what is written to {table}; find out who \
+         made it, then drop it, or name the trigger with `SqliteOptions::with_known_trigger`",
         path.display()
     )]
     ForeignCode {
@@ -131,7 +137,7 @@ pub enum SqliteStoreError {
         name: String,
     },
     /// This program is linked with an SQLite that is too old for STRICT tables: 3.37 is needed.
-    #[error("SQLite {0} is too old: 3.37 or newer is needed")]
+    #[error("SQLite {0} is too old; link 3.37 or newer")]
     OldSqlite(&'static str),
     /// Anything else, for instance a failing disk, or no thread left.
     #[error("can't use {}: {source}", path.display())]
@@ -209,13 +215,16 @@ pub(super) fn is_gone(error: &rusqlite::Error) -> bool {
 /// Makes the error of a call that panicked.
 pub(super) fn panicked(what: &str) -> rusqlite::Error {
     let code = ffi::Error::new(ffi::SQLITE_ABORT);
-    rusqlite::Error::SqliteFailure(code, Some(format!("{what} has panicked")))
+    rusqlite::Error::SqliteFailure(
+        code,
+        Some(format!("{what} panicked; see the panic's own message")),
+    )
 }
 
 /// Makes the error of a set of keys that holds another number.
 pub(super) fn no_key(number: i64) -> rusqlite::Error {
     let code = ffi::Error::new(ffi::SQLITE_MISMATCH);
-    let text = format!("the table of keys holds {number}, which is no key id; remove it");
+    let text = format!("the table of keys holds {number}, which is not a key id; remove it");
     rusqlite::Error::SqliteFailure(code, Some(text))
 }
 
@@ -234,24 +243,26 @@ impl fmt::Display for Advice<'_> {
 /// Returns what to do about an error.
 fn advice(error: &rusqlite::Error) -> Option<&'static str> {
     if is_gone(error) {
-        return Some("put it back, or open the store anew");
+        return Some("put the file back, or open the store again");
     }
     if matches!(error, rusqlite::Error::StatementChangedRows(_)) {
-        return Some("a row that is there was not changed: has its table a trigger?");
+        return Some("an existing row was not changed; look for a trigger on the table");
     }
     Some(match error.sqlite_error_code()? {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
-            "another connection has been writing for longer than this call waits: \
-             was a transaction left open?"
+            "another connection held the lock for longer than this call waits; \
+             look for a transaction that was left open"
         }
-        ErrorCode::DiskFull => "free some space: nothing needs to be restarted",
-        ErrorCode::ReadOnly => "this process must be able to write the file and its directory",
+        ErrorCode::DiskFull => "free some space; nothing needs to be restarted",
+        ErrorCode::ReadOnly => "let this process write the file and its directory",
         ErrorCode::SystemIoFailure => {
-            "the disk or its file system failed: look at the system's log"
+            "the disk or its file system failed; look at the system's log"
         }
-        ErrorCode::CannotOpen => "is the file still there, and may this process open so many?",
+        ErrorCode::CannotOpen => {
+            "check that the file exists and that this process may open more files"
+        }
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
-            "the file is damaged: keep a copy, \
+            "the file is damaged; keep a copy, \
              then repair it with `sqlite3 .recover` or restore a backup"
         }
         _ => return None,

@@ -218,7 +218,7 @@ mod tests {
     fn a_scan_that_panics_fails_alone() {
         let readers = readers();
         let error = block_on(readers.scan::<()>(|_| panic!("on purpose"))).unwrap_err();
-        assert_eq!(error.to_string(), "the list has panicked");
+        assert_eq!(error.to_string(), "the list panicked; see the panic's own message");
         assert!(block_on(readers.scan(thread_name)).is_ok());
     }
 

@@ -65,7 +65,7 @@ impl Writer {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("the thread that writes to the database has died")]
+#[error("the store's writer thread has ended; open the store again")]
 struct ThreadDied;
 
 /// Writes to a file until the sender is dropped, on a connection that only this thread uses.

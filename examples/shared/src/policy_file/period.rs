@@ -44,7 +44,7 @@ impl FromStr for When {
             return Ok(When::Instant(at));
         }
         let Period(period) = text.parse().map_err(|error: NotAPeriod| {
-            format!("neither an instant (RFC 3339) nor a day (2026-12-31), and {error}")
+            format!("not an instant (RFC 3339) or a day (2026-12-31), and {error}")
         })?;
         Ok(When::Away(period))
     }

@@ -119,7 +119,7 @@ fn a_change_too_big_for_the_disk_takes_none_of_those_committed_with_it_along() {
     let answers = write(&connection, &Watch::none(), [small(), big, small()]);
     let answers = answers.into_iter().map(|answer| answer.map_err(|error| error.to_string()));
     let full = "the token store failed: app.db: database or disk is full \
-        (free some space: nothing needs to be restarted)";
+        (free some space; nothing needs to be restarted)";
     assert!(answers.eq([Ok(1), Err(full.into()), Ok(1)]));
     assert_eq!(runs.load(Ordering::SeqCst), 5, "two together, which SQLite took back, and each");
     assert_eq!(numbers(&connection), "1 1", "and none is made twice");
@@ -139,7 +139,7 @@ fn a_change_that_panics_fails_alone() {
     let answers = write(&connection, &Watch::none(), [add(1), panics(), add(3)]);
     let [Ok(1), Err(error), Ok(1)] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(error.certainty(), Certainty::NotDone);
-    assert!(error.to_string().contains("app.db: the change has panicked"), "{error}");
+    assert!(error.to_string().contains("app.db: the change panicked"), "{error}");
     assert_eq!(certainties(&connection, [panics()]), [Err(Certainty::NotDone)]);
     assert_eq!(numbers(&connection), "1 3");
 }
@@ -198,7 +198,7 @@ fn behind_a_lock_all_who_wait_hear_of_it_after_one_attempt() {
     for answer in write(&connection, &Watch::none(), many) {
         let error = answer.unwrap_err();
         assert_eq!(error.certainty(), Certainty::NotDone);
-        let text = "the token store failed: app.db: database is locked (another connection has";
+        let text = "the token store failed: app.db: database is locked (another connection held";
         assert!(error.to_string().starts_with(text), "{error}");
     }
     assert_eq!(ASKED.get(), 1);
@@ -233,7 +233,7 @@ fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_
             break error;
         }
     };
-    assert!(refused.to_string().contains("has died"));
+    assert!(refused.to_string().contains("writer thread has ended"));
 }
 
 #[test]
