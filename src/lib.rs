@@ -185,6 +185,8 @@ pub mod web;
 // -- prose, and its examples
 #[cfg(any(doc, doctest))]
 pub mod guide;
+#[cfg(test)]
+mod messages;
 
 pub use authority::{TokenAuthority, TokenAuthorityBuilder};
 pub use key_ring::KeyRing;

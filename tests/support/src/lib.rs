@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod keys;
+pub mod messages;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
