@@ -199,6 +199,42 @@ fn a_purge_that_waited_deletes_the_rest_and_nothing_that_lives_again() {
 }
 
 /// The parent was idle, and is used again just when it is purged.
+/// Makes so many rows that never expire that the table has more pages than one part of a purge.
+/// Then copies the row 1 to the last page, as the row 2.
+const LAST_ON_ANOTHER_PART: &str = "
+    INSERT INTO app_tokens (id, digest, owner, label, created_at, family, revision, key_id, seal)
+    SELECT 1000 + number, digest, 'owner ' || number, repeat('long ', 40), created_at,
+        1000 + number, revision, key_id, seal
+    FROM app_tokens, generate_series(1, 30000) AS number WHERE id = 1;
+    INSERT INTO app_tokens (
+        id, digest, owner, label, created_at, expires_at, family, revision, key_id, seal
+    )
+    SELECT 2, digest, owner, label, created_at, expires_at, 2, revision, key_id, seal
+    FROM app_tokens WHERE id = 1";
+
+#[test]
+fn a_purge_that_waits_for_a_row_keeps_no_other_part_of_the_table_locked() {
+    RUNTIME.block_on(async {
+        let (_database, store, raw, mut other) = begun().await;
+        store.insert(&creation(parts(1))).await.unwrap();
+        raw.batch_execute(LAST_ON_ANOTHER_PART).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let last = "SELECT FROM app_tokens WHERE id = 2 FOR UPDATE";
+        transaction.batch_execute(last).await.unwrap();
+
+        let purging = async { store.purge(&expired(), 9).await.unwrap() };
+        let looking = async {
+            until_waiting(&raw, 1).await;
+            let first = store.find(id(1)).await.unwrap();
+            transaction.commit().await.unwrap();
+            first
+        };
+        let (count, first) = tokio::join!(purging, looking);
+        assert!(first.is_none(), "its part was committed before the purge waited");
+        assert_eq!(count, 2);
+    });
+}
+
 #[test]
 fn a_purge_beside_an_insert_spares_the_parent_of_the_new_row() {
     RUNTIME.block_on(async {

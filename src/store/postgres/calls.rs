@@ -13,15 +13,15 @@ use tokio_postgres::types::Type;
 use super::binding::{Parameter, RevocationParams, filter_params};
 use super::catalogue::Known;
 use super::error::Problem;
-use super::statements::{NO_ID, Pass, StallGuard, Statements};
+use super::statements::{NO_ID, Pass, PurgeWalk, StallGuard, Statements};
 use super::{PostgresStore, Read, TransactionCall};
 use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
 use crate::store::{
-    Filter, FilterColumns, Insert, Inserted, Page, Purge, Replace, Replaced, Row, StoreError,
-    Supersede, Superseded, TokenStore, rules,
+    Filter, FilterColumns, Insert, Inserted, Page, Purge, PurgeCutoff, Replace, Replaced, Row,
+    StoreError, Supersede, Superseded, TokenStore, rules,
 };
 use crate::text::clean_client;
 use crate::timestamp::Timestamp;
@@ -59,10 +59,34 @@ impl TokenStore for PostgresStore {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        let from = self.state.next_page.load(Ordering::Relaxed);
-        let (count, next) = self.change(&PurgeAtMost { purge, limit, from }).await?;
-        self.state.next_page.store(next, Ordering::Relaxed);
-        Ok(count)
+        let Purge::Dead(cutoff) = purge else {
+            return self.change(&PurgeAtMost(purge, limit)).await;
+        };
+        let (mut deleted, next_page) = (0, &self.state.next_page);
+        // What an earlier transaction deleted stays deleted. So after the first row, an error can't
+        // say that nothing was done.
+        let in_part = |deleted: u64, error: StoreError| {
+            if deleted == 0 { error } else { StoreError::unknown(error) }
+        };
+        let mut walk = PurgeWalk::from(next_page.load(Ordering::Relaxed));
+        // A transaction for each part of the table. In a single one, a revocation of the first row
+        // that was deleted would wait for the whole walk.
+        loop {
+            let part = PurgePart { cutoff, limit: limit - deleted as u32, walk };
+            let done = self.change(&part).await.map_err(|error| in_part(deleted, error))?;
+            deleted += done.0;
+            match done.1 {
+                Some(next) if deleted < u64::from(limit) => walk = next,
+                Some(next) => {
+                    next_page.store(next.page, Ordering::Relaxed);
+                    return Ok(deleted);
+                }
+                None => break,
+            }
+        }
+        // Only after the last batch of a clean-up: this reads whole tables.
+        self.change(&PurgeLeftovers).await.map_err(|error| in_part(deleted, error))?;
+        Ok(deleted)
     }
 
     async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
@@ -84,12 +108,18 @@ pub(super) struct Revoke<'c>(pub(super) &'c Filter, pub(super) &'c Revocation);
 /// The arguments of [`TokenStore::touch`].
 pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Timestamp);
 
-/// The arguments of [`TokenStore::purge`], and the page at which the walk for dead rows begins.
-pub(super) struct PurgeAtMost<'c> {
-    pub(super) purge: &'c Purge,
-    pub(super) limit: u32,
-    pub(super) from: i64,
+/// The arguments of [`TokenStore::purge`], for a purge within one transaction.
+pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
+
+/// A purge of dead rows on the next pages that have any.
+struct PurgePart<'c> {
+    cutoff: &'c PurgeCutoff,
+    limit: u32,
+    walk: PurgeWalk,
 }
+
+/// The clean-up after a purge of dead rows.
+struct PurgeLeftovers;
 
 /// The call of [`TokenStore::keys_in_use`].
 pub(super) struct KeysInUse;
@@ -285,30 +315,63 @@ impl TransactionCall for Touch<'_> {
 
 /// Makes the change of [`TokenStore::purge`].
 impl TransactionCall for PurgeAtMost<'_> {
-    /// How many rows it deleted, and the page at which the next walk begins.
-    type Output = (u64, i64);
+    type Output = u64;
 
     /// A purge of dead rows deletes few rows, but may have to read very many.
     fn may_take_long(&self) -> bool {
-        matches!(self.purge, Purge::Dead(_))
+        matches!(self.0, Purge::Dead(_))
     }
 
-    async fn run(&self, statements: &Statements<'_>) -> Result<(u64, i64), Problem> {
-        let PurgeAtMost { purge, limit, from } = self;
-        let limit = i64::from(*limit);
-        match purge {
+    async fn run(&self, statements: &Statements<'_>) -> Result<u64, Problem> {
+        let PurgeAtMost(purge, limit) = *self;
+        let limit = i64::from(limit);
+        let cutoff = match purge {
             Purge::Matching(filter) => {
-                Ok((purge_matching(filter, limit, statements).await?.cast_unsigned(), *from))
+                return Ok(purge_matching(filter, limit, statements).await?.cast_unsigned());
             }
-            Purge::Dead(cutoff) => {
-                let (count, next) = statements.purge_dead(cutoff, limit, *from).await?;
-                // Only after the last batch of a clean-up: this reads whole tables.
-                if count < limit {
-                    statements.purge_leftovers().await?;
-                }
-                Ok((count.cast_unsigned(), next))
-            }
+            Purge::Dead(cutoff) => cutoff,
+        };
+        // Begins at the first page: a transaction is too short to continue an earlier walk.
+        let (mut count, mut walk) = (0, Some(PurgeWalk::from(0)));
+        while count < limit
+            && let Some(this) = walk
+        {
+            let (more, next) = statements.purge_dead(cutoff, limit - count, this).await?;
+            (count, walk) = (count + more, next);
         }
+        if walk.is_none() {
+            statements.purge_leftovers().await?;
+        }
+        Ok(count.cast_unsigned())
+    }
+}
+
+/// Makes a part of [`TokenStore::purge`].
+impl TransactionCall for PurgePart<'_> {
+    /// How many rows it deleted, and how the walk goes on; `None` at its end.
+    type Output = (u64, Option<PurgeWalk>);
+
+    fn may_take_long(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<Self::Output, Problem> {
+        let limit = i64::from(self.limit);
+        let (count, next) = statements.purge_dead(self.cutoff, limit, self.walk).await?;
+        Ok((count.cast_unsigned(), next))
+    }
+}
+
+/// Makes the last part of [`TokenStore::purge`].
+impl TransactionCall for PurgeLeftovers {
+    type Output = ();
+
+    fn may_take_long(&self) -> bool {
+        true
+    }
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<(), Problem> {
+        statements.purge_leftovers().await
     }
 }
 

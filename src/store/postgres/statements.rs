@@ -186,31 +186,39 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows, at most `limit`.
+    /// Deletes dead rows on the next pages that have any, at most `limit`.
     ///
-    /// The walk through the table's pages begins at `from`, and goes once around. Returns how many
-    /// rows were deleted, and the page at which the next walk should begin.
+    /// Returns how many, and the walk as it goes on; `None` once it has gone around. It stops at
+    /// the first pages with dead rows, so that its caller can commit: a deleted row stays locked
+    /// until then.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
         limit: i64,
-        from: i64,
-    ) -> Result<(i64, i64), Problem> {
+        mut walk: PurgeWalk,
+    ) -> Result<(i64, Option<PurgeWalk>), Problem> {
         let pages: i64 = self.query_one(PAGES, &[]).await?.try_get(0)?;
-        // The table may have shrunk since `from` was noted.
-        let (from, mut count) = (from.min(pages), 0);
-        for (mut page, end) in [(from, pages), (0, from)] {
-            while page < end {
-                let next = (page + PAGES_A_STATEMENT).min(end);
-                count += self.purge_dead_on(cutoff, limit - count, page..next).await?;
-                if count == limit {
-                    // The next walk begins with the same pages, which may hold more such rows.
-                    return Ok((count, page));
+        // The table may have shrunk since the walk began.
+        walk.begun = walk.begun.min(pages);
+        loop {
+            let end = if walk.is_second_half { walk.begun } else { pages };
+            if walk.page >= end {
+                if walk.is_second_half {
+                    return Ok((0, None));
                 }
-                page = next;
+                (walk.page, walk.is_second_half) = (0, true);
+                continue;
+            }
+            let next = (walk.page + PAGES_A_STATEMENT).min(end);
+            let count = self.purge_dead_on(cutoff, limit, walk.page..next).await?;
+            // At the limit, it goes on with the same pages, which may hold more such rows.
+            if count < limit {
+                walk.page = next;
+            }
+            if count > 0 || limit == 0 {
+                return Ok((count, Some(walk)));
             }
         }
-        Ok((count, from))
     }
 
     /// Deletes dead rows on some pages, at most `limit`.
@@ -303,6 +311,23 @@ impl Statements<'_> {
         params: &[Parameter<'_>],
     ) -> Result<u64, Problem> {
         Ok(self.client.execute_typed(&self.table.in_sql(sql), params).await?)
+    }
+}
+
+/// A walk for dead rows, once around the table's pages.
+#[derive(Clone, Copy)]
+pub(super) struct PurgeWalk {
+    /// Where it goes on.
+    pub(super) page: i64,
+    /// Where it began.
+    begun: i64,
+    /// Whether it has passed the end of the table.
+    is_second_half: bool,
+}
+
+impl PurgeWalk {
+    pub(super) fn from(page: i64) -> PurgeWalk {
+        PurgeWalk { page, begun: page, is_second_half: false }
     }
 }
 

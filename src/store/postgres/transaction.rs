@@ -172,8 +172,7 @@ impl TokenStore for PostgresTransaction<'_> {
     }
 
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
-        // Begins at the first page: a transaction is too short to continue an earlier walk.
-        Ok(self.change(&PurgeAtMost { purge, limit, from: 0 }).await?.0)
+        self.change(&PurgeAtMost(purge, limit)).await
     }
 
     async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
