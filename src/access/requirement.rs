@@ -67,6 +67,12 @@ impl<'a> Requirement<'a> {
         Requirement { sufficient: self.sufficient, resource: Some(resource) }
     }
 
+    /// Names no resource.
+    #[cfg(feature = "tower")]
+    pub(crate) const fn on_nothing(self) -> Requirement<'a> {
+        Requirement { sufficient: self.sufficient, resource: None }
+    }
+
     /// Returns the scope that a client should ask for: the `scope` attribute of the challenge (RFC
     /// 6750, section 3).
     ///

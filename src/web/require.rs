@@ -70,7 +70,10 @@ impl RequireLayer {
         resource: impl Fn(&Parts) -> R + Send + Sync + 'static,
     ) -> RequireLayer {
         let resource: Arc<ResourceOf> = Arc::new(move |parts| resource(parts).into());
-        RequireLayer { rule: Arc::new(Rule { resource: Some(resource), ..(*self.rule).clone() }) }
+        // The requirement's own resource would stand in for a request that has none.
+        let requirement = self.rule.requirement.on_nothing();
+        let rule = Rule { requirement, resource: Some(resource), ..(*self.rule).clone() };
+        RequireLayer { rule: Arc::new(rule) }
     }
 
     /// Also lets in requests without a token that have an extension of type `E`.

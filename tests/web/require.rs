@@ -104,6 +104,20 @@ async fn a_token_that_is_bound_to_resources_is_let_in_to_these_only() {
 }
 
 #[tokio::test]
+async fn the_resource_of_a_requirement_does_not_stand_in_for_a_request_that_has_none() {
+    let tokens = tokens();
+    let layer = require(Requirement::scope(&Files::Read).on("a")).on(|_| None);
+    let app = Router::new().route("/", get(whose).layer(layer));
+    let app = app.layer(TokenLayer::new(login(&tokens)));
+    let access = Access::scopes([Files::Read]).unwrap();
+    let bound = access.clone().on([Resource::exact("a").unwrap()]).unwrap();
+    let bound = bearer(&text_with(&tokens, bound).await);
+    assert_eq!(get_with(&app, "/", &bound).await.status, 403);
+    let unbound = bearer(&text_with(&tokens, access).await);
+    is(&get_with(&app, "/", &unbound).await, 200, "alice");
+}
+
+#[tokio::test]
 async fn a_request_that_needs_two_scopes_asks_twice() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)));
