@@ -358,14 +358,18 @@ impl Actor {
     fn may_see(&self, owner: &Owner) -> bool {
         match self {
             Actor::Owner(acting) => acting == owner,
-            Actor::Operator(_) | Actor::Engine => true,
+            Actor::Operator(_) => true,
+            // A host can read one from a stored text, but not act by it.
+            Actor::Engine => false,
         }
     }
 
     /// Limits a filter to what the actor may act on; `None` if an owner named another owner.
     fn limit(&self, filter: Filter) -> Option<Filter> {
-        let Actor::Owner(acting) = self else {
-            return Some(filter);
+        let acting = match self {
+            Actor::Owner(acting) => acting,
+            Actor::Operator(_) => return Some(filter),
+            Actor::Engine => return None,
         };
         let is_theirs = filter.owner.as_ref().is_none_or(|owner| owner == acting);
         is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })

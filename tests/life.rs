@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, ManageError};
 use app_tokens::rand_core::{TryCryptoRng, TryRng};
-use app_tokens::record::{Expires, Status};
+use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::store::{DynStore, Filter, MemoryStore, Page};
 use app_tokens::{Access, KeyRing, NewToken, Origin, Reason, Requirement, TokenAuthority, TokenId};
 use common::*;
@@ -338,6 +338,20 @@ fn a_list_has_pages_in_order_and_every_token_once() {
     let one =
         bench.tokens.block_on(bench.tokens.list(&Filter::every_token(), Page::first(0))).unwrap();
     assert!(one.tokens.len() == 1 && one.next.is_some());
+}
+
+#[test]
+fn nobody_acts_as_the_engine() {
+    let bench = bench(policy());
+    let tokens = &bench.tokens;
+    let token = bench.issue("alice");
+    let engine: &Actor = &"engine".parse().unwrap();
+    let revoked = tokens.block_on(tokens.revoke(engine, token.id(), Reason::REQUESTED));
+    assert!(matches!(revoked, Err(ManageError::Unknown)));
+    let every = Filter::every_token();
+    let revoked = tokens.block_on(tokens.revoke_matching(engine, &every, Reason::REQUESTED));
+    assert_eq!(revoked.unwrap(), 0);
+    bench.assert_good(token.expose_secret());
 }
 
 #[test]

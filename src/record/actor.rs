@@ -25,7 +25,7 @@ pub enum Actor {
     Owner(Owner),
     /// One of the host's operators, who may act on the tokens of all owners.
     Operator(Operator),
-    /// The engine, by policy. A host can't make it.
+    /// The engine, by policy. A host that reads one from a stored text can't act by it.
     #[non_exhaustive]
     Engine,
 }
