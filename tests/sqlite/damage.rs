@@ -1,5 +1,6 @@
 //! Rows that were damaged by hand.
 
+use app_tokens::record::RecordParts;
 use app_tokens::store::{Filter, Page, Purge, TokenStore};
 use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 
@@ -153,4 +154,18 @@ fn a_row_with_an_invalid_id_hides_no_other_and_is_revoked() {
     .unwrap();
     assert_eq!(listed(&store, &Filter::every_token(), Page::first(2)).len(), 2);
     assert_eq!(wait(store.revoke(&Filter::every_token(), &revocation())).unwrap(), 4);
+}
+
+/// An end that can't be read is not over, so its row spares what it is reached through.
+#[test]
+fn a_child_with_a_damaged_end_keeps_its_dead_parent() {
+    let file = File::new();
+    let store = file.open();
+    insert(&store, parts(1));
+    insert(&store, RecordParts { derived_from: Some(id(1)), ..parts(2) });
+    for end in ["-5", "253402300800"] {
+        let damage = format!("UPDATE app_tokens SET expires_at = {end} WHERE id = 2");
+        file.raw().execute_batch(&damage).unwrap();
+        assert_eq!(wait(store.purge(&expired(), 9)).unwrap(), 0, "{end}");
+    }
 }

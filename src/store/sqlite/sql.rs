@@ -188,18 +188,18 @@ pub(super) const DEAD: &str = concat!(
                 WHERE other.family = dead.family AND other.family <> other.id
                     AND +other.owner = dead.owner
                     AND other.id <> dead.id AND other.revoked_at IS NULL
-                    AND (other.expires_at IS NULL OR other.expires_at > ?3))
+                    AND (other.expires_at BETWEEN 0 AND ?3) IS NOT TRUE)
             OR EXISTS (
                 SELECT 1 FROM app_tokens AS other
                 WHERE other.id = dead.family AND other.family = dead.family
                     AND +other.owner = dead.owner
                     AND other.id <> dead.id AND other.revoked_at IS NULL
-                    AND (other.expires_at IS NULL OR other.expires_at > ?3))))
+                    AND (other.expires_at BETWEEN 0 AND ?3) IS NOT TRUE)))
         AND NOT EXISTS (
             SELECT 1 FROM app_tokens AS other
             WHERE other.derived_from = dead.family AND +other.owner = dead.owner
                 AND other.id <> dead.id AND other.revoked_at IS NULL
-                AND (other.expires_at IS NULL OR other.expires_at > ?3))"
+                AND (other.expires_at BETWEEN 0 AND ?3) IS NOT TRUE)"
 );
 
 // -- keys_in_use
