@@ -1,11 +1,12 @@
 //! [`MemoryStore`]: an index over the [`rules`].
 
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::Access;
-use crate::record::{LastUse, Revocation};
+use crate::key::KeyId;
+use crate::record::{LastUse, Revocation, TokenRecord};
 use crate::store::rules::{self, Decision};
 use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree, StoreError,
@@ -167,6 +168,16 @@ impl TokenStore for MemoryStore {
         }
         let answer = delete.len() as u64;
         Ok(rows.write(Decision { answer, put: Vec::new(), delete }))
+    }
+
+    /// In one pass: each page of a list would look at all rows.
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        let mut keys = BTreeSet::new();
+        self.lock().by_id.for_each(|row| {
+            let unrevoked = row.record().filter(|record| record.revocation().is_none());
+            keys.extend(unrevoked.map(TokenRecord::key_id));
+        });
+        Ok(keys.into_iter().collect())
     }
 }
 

@@ -76,14 +76,28 @@ impl TokenStore for RedbStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
+        let is_meant = |row: &Row| page.after.is_none_or(|id| row.id() > id) && filter.matches(row);
+        let limit = page.limit.get() as usize;
         self.read(|t| {
-            let mut rows = Vec::new();
-            for owner in t.owners(filter)? {
-                rows.extend(t.of(&owner)?);
+            // Both tables are in order of id. So a walk through all rows reads each of them once.
+            if let Some(owner) = &filter.owner {
+                return Ok(t
+                    .of(owner.as_str())?
+                    .into_iter()
+                    .filter(is_meant)
+                    .take(limit)
+                    .collect());
             }
-            rows.retain(|row| page.after.is_none_or(|id| row.id() > id) && filter.matches(row));
-            rows.sort_by_key(Row::id);
-            rows.truncate(page.limit.get() as usize);
+            let (first, last) = (filter.id.or(page.after), filter.id.unwrap_or(TokenId::MAX));
+            let ids = first.map_or(0, TokenId::as_u64)..=last.as_u64();
+            let mut rows = Vec::new();
+            for entry in t.owners.range(ids)? {
+                let found = t.find(TokenId::from_u64(entry?.0.value())?)?;
+                rows.extend(found.map(|(_, row)| row).filter(is_meant));
+                if rows.len() >= limit {
+                    break;
+                }
+            }
             Ok(rows)
         })
     }
