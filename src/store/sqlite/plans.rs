@@ -123,6 +123,26 @@ fn filters() -> Vec<(&'static str, Filter, &'static [&'static str])> {
         ("an owner", of_alice(), owner),
         ("an owner's unrevoked", Filter { revoked: Some(false), ..of_alice() }, owner),
         ("an owner's others", Filter { except_family: Some(id), ..of_alice() }, owner),
+        (
+            "an owner's current",
+            Filter {
+                revoked: Some(false),
+                superseded: Some(false),
+                expires_from: Some(at(1)),
+                ..of_alice()
+            },
+            owner,
+        ),
+        (
+            "a family's overlapping",
+            Filter {
+                revoked: Some(false),
+                superseded: Some(true),
+                expires_from: Some(at(1)),
+                ..Filter::of_family(&alice, id)
+            },
+            family,
+        ),
         ("an owner's unused", Filter { last_used_before: Some(at(9)), ..of_alice() }, owner),
         ("a family", Filter { revoked: Some(false), ..Filter::of_family(&alice, id) }, family),
         ("a family of anyone's", Filter { family: Some(id), ..Filter::every_token() }, family),
