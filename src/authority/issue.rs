@@ -123,16 +123,16 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The new token is tied to the caller's whole line of rotations. It is revoked:
     /// - If any token of the line is revoked.
     /// - If the line is narrowed or gets a sooner end, also by a rotation.
-    /// - **If the line is rotated without an overlap, which is the default.** If the new token shall
-    ///   live on, rotate with an overlap.
+    /// - **If the line is rotated without an overlap, which is the default.** To keep the new token,
+    ///   rotate with an overlap.
     ///
     /// It is not revoked:
     /// - By a rotation with an overlap that takes away no access and no time, also if that replaces
     ///   an unused successor.
     /// - By the end of an overlap.
     /// - By a revocation whose filter excepts the new token's family.
-    /// - If the line goes idle or expires. [`purge`](Self::purge) keeps such a line, so that the new
-    ///   token can still be revoked through it.
+    /// - If the line goes idle. [`purge`](Self::purge) keeps such a line, so that the new token can
+    ///   still be revoked through it.
     ///
     /// The new token takes over the attributes of the caller's token. If no end is given, it lives
     /// for the policy's default life, but never longer than the caller's token.
