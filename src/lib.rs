@@ -78,8 +78,8 @@
 //! **Require.** [`Authenticated`] reveals nothing until you call
 //! [`require`](Authenticated::require), with a scope or with [`Requirement::ANY_VALID_TOKEN`]. That
 //! yields a [`Caller`] with the owner. Scopes are an enum of yours
-//! ([`ScopeName`](access::ScopeName)). If their names are known only at run time,
-//! [`Requirement::one_of`] takes a list of names, any one of them is enough.
+//! ([`ScopeName`](access::ScopeName)). [`Requirement::one_of`] takes names that are known at run
+//! time; any one of them is enough.
 //!
 //! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, at most 1,000
 //! tokens. [`list`](TokenAuthority::list) goes page by page. Both hold [`TokenView`]s: label,

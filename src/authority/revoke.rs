@@ -24,8 +24,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// it revoked.
     ///
     /// Superseded tokens in their overlap end, too, whichever token of the line is named. Once this
-    /// has returned, every host denies them. Revoking again is no error; the first instant and
-    /// reason stay.
+    /// has returned `Ok`, every process over the same store denies them. Revoking again is no
+    /// error; the first instant and reason stay.
     ///
     /// A damaged row is revoked with its line if its family can be read, and alone if not. If its
     /// owner can't be read, only an operator can revoke it.
