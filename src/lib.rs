@@ -10,8 +10,8 @@
 //! prefix   id          secret (140 bits)      checksum
 //! ```
 //!
-//! Only the SHA-256 of this text is kept, in a row that is sealed. Write access to the rows is not
-//! enough to make a token. It gives none more access or a later end than it once had.
+//! Only the id and the SHA-256 of this text are kept, in a row that is sealed. Anyone who can only
+//! write rows can't make a token, and can't give one more than an earlier sealed version of it had.
 //!
 //! Rows live in memory ([`MemoryStore`](store::MemoryStore)), in SQLite ([`SqliteStore`]), in
 //! PostgreSQL ([`PostgresStore`]), or in a store of your own.
@@ -37,7 +37,7 @@
 //! # Ok(()) }) }
 //! ```
 //!
-//! Five words are enough for the first hour. A *store* keeps rows, a *key ring* seals them, and a
+//! A few words are enough for the first hour. A *store* keeps rows, a *key ring* seals them, and a
 //! *policy* says what is allowed. You call `issue`, and then `authenticate … require`.
 //!
 //! # Set up
@@ -56,7 +56,8 @@
 //! # #[cfg(not(feature = "sqlite"))] fn main() {}
 //! ```
 //!
-//! Without an async runtime, [`block_on`](TokenAuthority::block_on) waits for any call.
+//! Without an async runtime, [`block_on`](TokenAuthority::block_on) waits for a call: over SQLite,
+//! memory, or another store that needs no runtime. [`PostgresStore`] needs one.
 //!
 //! # A token's life
 //!
@@ -64,7 +65,8 @@
 //! An end and [`Attributes`] are optional. Call it only after the user has authenticated with more
 //! than a token. The [`IssuedToken`] shows the text once, and is wiped when dropped. With a token
 //! in hand, call [`issue_under`](TokenAuthority::issue_under). Its token may do no more than the
-//! first, ends no later, and is revoked with it.
+//! first and ends no later. It is revoked if the first is revoked, narrowed, shortened, or rotated
+//! without an overlap, which is the default.
 //!
 //! **Present.** [`web::Login`] reads the token from the headers of a request, by Basic or Bearer.
 //! It turns each outcome into a status, with or without a web framework.
@@ -73,25 +75,27 @@
 //! [`AuthError`](error::AuthError). *Not ours* may be a password. *Denied* is 401, and looks the
 //! same whatever the reason. *Failed* is 503, so that clients keep their token.
 //!
-//! **Require.** [`Authenticated`] reveals nothing until you [require](Authenticated::require) a
-//! scope, which yields a [`Caller`] with the owner. Scopes are an enum of yours
-//! ([`ScopeName`](access::ScopeName)), or a table that is known at run time
-//! ([`Requirement::one_of`]).
+//! **Require.** [`Authenticated`] reveals nothing until you call
+//! [`require`](Authenticated::require), with a scope or with [`Requirement::ANY_VALID_TOKEN`]. That
+//! yields a [`Caller`] with the owner. Scopes are an enum of yours
+//! ([`ScopeName`](access::ScopeName)). [`Requirement::one_of`] takes names that are known at run
+//! time; any one of them is enough.
 //!
-//! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, and
-//! [`list`](TokenAuthority::list) goes page by page. Both give a [`TokenView`]: label, created,
-//! expires, last use and status, but never a digest.
+//! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, at most 1,000
+//! tokens. [`list`](TokenAuthority::list) goes page by page. Both hold [`TokenView`]s: label,
+//! created, expires, last use and status, but never a digest.
 //!
 //! **Change.** [`rename`](TokenAuthority::rename), [`narrow`](TokenAuthority::narrow) and
 //! [`extend`](TokenAuthority::extend) change label, access and end.
-//! [`rotate`](TokenAuthority::rotate) replaces a token by a new one, with an overlap if you ask for
-//! one. [`expiring`](TokenAuthority::expiring) lists what to remind owners of.
+//! [`rotate`](TokenAuthority::rotate) replaces a token by a new one, with an overlap if you or the
+//! policy ask for one. [`expiring`](TokenAuthority::expiring) lists what to remind owners of.
 //!
 //! **Revoke.** [`revoke`](TokenAuthority::revoke) revokes a token with its whole line of rotations,
 //! and what was issued under it. [`revoke_matching`](TokenAuthority::revoke_matching) revokes all
 //! that a [`Filter`](store::Filter) matches. [`revoke_leaked`](TokenAuthority::revoke_leaked)
-//! revokes the tokens that it finds in a leaked text. Once the call has returned, every host denies
-//! them.
+//! revokes the tokens that it finds in a leaked text. If its report has a `rest`, call it again
+//! with the text from there. Once `revoke` has returned `Ok`, every process over the same store
+//! denies the token.
 //!
 //! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes last uses and purges what has been
 //! dead for long. [`check`](TokenAuthority::check) looks at keys and rows when you start.

@@ -182,7 +182,7 @@ pub use table::{InvalidTableName, TableName};
 /// can't be read, the row belongs to no owner.
 ///
 /// 21. A row that can't be read is returned as a [`DamagedRow`] with these facts, not as an error.
-///     It blocks no other row. `touch` skips it. It is never current and never live; until it is
+///     It blocks no other row. `touch` may skip it. It is never current and never live; until it is
 ///     revoked, a store may count it as live. *Dangerous: one damaged row keeps others from being
 ///     revoked.*
 /// 22. It is listed, revoked and deleted by these facts like any other row, as [`Filter`] and

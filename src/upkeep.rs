@@ -202,8 +202,9 @@ pub struct UpkeepTask {
 impl UpkeepTask {
     /// Stops the upkeep, and waits until it has written last uses once more.
     ///
-    /// A purge that runs is given up between two batches; the next start goes on with it. Stopping
-    /// again, or from several places at once, is no error.
+    /// A purge that runs is aborted, also at an await inside a call of the store. So its last batch
+    /// may be deleted or not; the next start goes on with the rest. Stopping again, or from several
+    /// places at once, is no error.
     ///
     /// # Errors
     /// [`Failed`] if the last write failed. Only the first call that waits to the end receives it.

@@ -278,7 +278,8 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    /// How many rows a check reads at most, beside those under keys that the ring lacks.
+    /// How many rows a check reads at most to check their seals. Those under keys that the ring
+    /// lacks come on top, up to 500 for each key.
     pub const MAX_ROWS: u64 = 2000;
 
     /// Returns whether nothing was found. Rows that were not read may still be wrong.

@@ -13,10 +13,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Checks whether key ring, realm and rows fit each other, and what the store finds odd about
     /// its tables. For the start of a process.
     ///
-    /// It is bounded: it checks at most [`CheckReport::MAX_ROWS`] unrevoked rows, the first by
-    /// their random ids. For each key that the ring lacks it counts up to 500 rows. So a report
-    /// without findings is no proof. Whether a key may be taken out of the ring is decided by
+    /// It checks the seals of at most [`CheckReport::MAX_ROWS`] unrevoked rows, the first by their
+    /// random ids. For each key that the ring lacks it counts up to 500 rows. So a report without
+    /// findings is no proof. Whether a key may be taken out of the ring is decided by
     /// [`may_retire`](Self::may_retire), which looks at all rows.
+    ///
+    /// The time that it takes grows with the table. SQLite and PostgreSQL scan it once, for keys
+    /// that are missing in the set of keys in use. A store that does not override
+    /// [`TokenStore::keys_in_use`] lists all unrevoked rows.
     ///
     /// Print the report to the log. A host may refuse to serve unless
     /// [`is_sound`](CheckReport::is_sound).

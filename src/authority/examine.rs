@@ -114,5 +114,5 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
-/// The most rows that are read for a list of all tokens. Some are read twice.
+/// The most rows that are read for a list of all tokens. Some are read up to three times.
 const MAX_READ: usize = 4 * OwnerTokens::MAX_TOKENS;

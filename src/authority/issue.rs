@@ -115,17 +115,23 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.issue_granted(&granted, None, now).await
     }
 
-    /// Issues a token under the caller's token. It may do no more, ends no later, and is revoked
-    /// with it.
+    /// Issues a token under the caller's token. It may do no more and ends no later.
     ///
     /// The request is checked against the caller's token as stored now. That token must be active
     /// and not rotated, and must not itself be issued under another.
     ///
-    /// The new token is tied to the caller's whole line of rotations. Revoking, narrowing or
-    /// shortening any token of the line revokes it. Three things do not:
-    /// - A rotation that replaces an unused successor.
-    /// - A revocation whose filter excepts the new token's family.
-    /// - The line going idle. [`purge`](Self::purge) keeps such a line, so that the new token can
+    /// The new token is tied to the caller's whole line of rotations. It is revoked:
+    /// - If any token of the line is revoked.
+    /// - If the line is narrowed or gets a sooner end, also by a rotation.
+    /// - **If the line is rotated without an overlap, which is the default.** To keep the new
+    ///   token, rotate with an overlap.
+    ///
+    /// It is not revoked:
+    /// - By a rotation with an overlap that takes away no access and no time, also if that replaces
+    ///   an unused successor.
+    /// - By the end of an overlap.
+    /// - By a revocation whose filter excepts the new token's family.
+    /// - If the line goes idle. [`purge`](Self::purge) keeps such a line, so that the new token can
     ///   still be revoked through it.
     ///
     /// The new token takes over the attributes of the caller's token. If no end is given, it lives

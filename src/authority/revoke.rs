@@ -13,7 +13,10 @@ use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
-/// How many rows one call to the store deletes, so that no call holds its locks for long.
+/// How many rows one call to the store deletes at most, so that no call locks more.
+///
+/// A call may still take long. On PostgreSQL it is one transaction, which ends when it has deleted
+/// that many rows or walked the whole table. A revocation of a row that it deletes waits for it.
 const PURGE_BATCH: u32 = 1000;
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -21,8 +24,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// it revoked.
     ///
     /// Superseded tokens in their overlap end, too, whichever token of the line is named. Once this
-    /// has returned, every host denies them. Revoking again is no error; the first instant and
-    /// reason stay.
+    /// has returned `Ok`, every process over the same store denies them. Revoking again is no
+    /// error; the first instant and reason stay.
     ///
     /// A damaged row is revoked with its line if its family can be read, and alone if not. If its
     /// owner can't be read, only an operator can revoke it.
@@ -161,6 +164,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Purges rows that have been dead for longer than the policy's retention, in batches. Returns
     /// how many rows it deleted.
+    ///
+    /// A batch has 1,000 rows. On PostgreSQL it is one transaction, which may walk the whole table.
+    /// A revocation of a row that it deletes waits for it.
     ///
     /// Once a day is enough: purging frees space and ends no token. A dead line of rotations stays
     /// while a token that was issued under it lives, since that token is revoked through the line.
