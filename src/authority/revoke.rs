@@ -13,10 +13,8 @@ use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
-/// How many rows one call to the store deletes at most, so that no call locks more.
-///
-/// A call may still take long. On PostgreSQL it is one transaction, which ends when it has deleted
-/// that many rows or walked the whole table. A revocation of a row that it deletes waits for it.
+/// How many rows one call to the store deletes at most, so that no call locks more. A call may
+/// still take long: it may read the whole table.
 const PURGE_BATCH: u32 = 1000;
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -165,8 +163,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Purges rows that have been dead for longer than the policy's retention, in batches. Returns
     /// how many rows it deleted.
     ///
-    /// A batch has 1,000 rows. On PostgreSQL it is one transaction, which may walk the whole table.
-    /// A revocation of a row that it deletes waits for it.
+    /// A batch has 1,000 rows. Other calls run in between.
     ///
     /// Once a day is enough: purging frees space and ends no token. A dead line of rotations stays
     /// while a token that was issued under it lives, since that token is revoked through the line.

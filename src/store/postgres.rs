@@ -97,8 +97,8 @@ use crate::token::TokenId;
 /// `lock_timeout` does. This holds for bulk revocations, for dead-row purges and for `diagnose`.
 /// `transaction_timeout` (PostgreSQL 17) still applies to the whole.
 ///
-/// A purge of dead rows is one transaction, until it has deleted its limit of rows or walked the
-/// table. A revocation of a row that it deletes waits for it.
+/// A purge of dead rows walks through the table. Each part that has dead rows, of 1,024 pages, is a
+/// transaction of its own. A revocation of such a row waits for that part only.
 ///
 /// If the process dies during such a statement, the server finishes it and rolls it back. With
 /// `client_connection_check_interval` (PostgreSQL 14) the server notices sooner.
