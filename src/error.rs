@@ -350,7 +350,8 @@ pub enum ChangeError {
     /// A superseded token of the line still lives, with the access and end that would be taken
     /// away.
     ///
-    /// Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait.
+    /// Call [`end_overlap`](crate::TokenAuthority::end_overlap) first, or wait until five minutes
+    /// after its end. Until then a process whose clock is behind still accepts it.
     #[error(
         "a superseded token of the line is valid until {until}; call `end_overlap` first, or wait"
     )]

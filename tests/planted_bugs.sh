@@ -245,6 +245,9 @@ plant "an owner may revoke a row whose owner can't be read" src/authority/line.r
 plant "what is taken away lives on in an overlap" src/authority/change.rs \
     "self.refuse_overlapping(&old, now).await?;" \
     ""
+plant "what is taken away lives on where a clock is behind" src/authority/change.rs \
+    "self.overlapping(&line, issue::ended_everywhere(now)).await?;" \
+    "self.overlapping(&line, now).await?;"
 plant "a rotation lets an earlier overlap run on" src/authority/change.rs \
     "if old.record().family() != id {" \
     "if false {"

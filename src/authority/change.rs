@@ -314,7 +314,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         now: Timestamp,
     ) -> Result<(), ChangeError> {
         let line = Filter::of_family(row.record().owner(), row.record().family());
-        let living = self.overlapping(&line, now).await?;
+        // Also one whose end has just come: a host whose clock is behind still accepts it.
+        let living = self.overlapping(&line, issue::ended_everywhere(now)).await?;
         // If the row itself is among them, it was rotated meanwhile. The replacement is then stale,
         // and the next try names the current token.
         let others =

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use app_tokens::error::DenialReason::{self, Expired, Idle, Revoked, Superseded, Unknown};
 use app_tokens::record::Status;
+use app_tokens::store::CLOCK_TOLERANCE;
 use app_tokens::{Access, TokenId, TokenView};
 
 use super::program::{
@@ -529,9 +530,11 @@ impl<'h> Check<'h> {
                 })
             }
             (Refusal::Overlapping, Some(id)) => self.tokens.keys().any(|other| {
+                // A host whose clock is behind accepts it for as long.
+                let before = span.before - CLOCK_TOLERANCE.as_secs().cast_signed();
                 *other != id
                     && self.family(*other) == self.family(id)
-                    && !self.surely_ended(*other, span)
+                    && !self.surely_ended(*other, Span { before, ..span })
                     && self.successors(*other).any(|new| self.tokens[&new].born.maybe_before(span))
             }),
             (Refusal::OverlapWithLess, Some(id)) => {

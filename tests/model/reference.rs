@@ -461,7 +461,7 @@ impl Model {
         }
         let revoked_derived = old.is_more(&new.access, new.expires);
         if revoked_derived {
-            refuse_if(!self.overlapping(&old, self.now).is_empty(), "overlapping")?;
+            refuse_if(!self.overlapping(&old, self.now - TOLERANCE).is_empty(), "overlapping")?;
             self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
         }
         self.rows[row].line = new;
