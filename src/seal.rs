@@ -84,12 +84,14 @@ impl Sealer {
 
     /// Checks whether the row is as this engine wrote it, for this realm. A revoked row has no
     /// seal.
+    #[inline]
     pub(crate) fn check(&self, row: &ReadableRow) -> SealCheck {
         // The mark says that this sealer made the seal. Whatever may change afterwards is either
         // not sealed, or loses the mark.
-        if row.is_marked_by(self.mark) {
-            return SealCheck::Right;
-        }
+        if row.is_marked_by(self.mark) { SealCheck::Right } else { self.check_bytes(row) }
+    }
+
+    fn check_bytes(&self, row: &ReadableRow) -> SealCheck {
         let record = row.record();
         // Before the key is looked up: an unknown version may name its key in another way.
         let Some(stored) = record.seal_v1() else {
