@@ -188,7 +188,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let own_use = self.engine.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
         let view = self.view_with(row.readable().ok_or(ManageError::Unknown)?, own_use, self.now());
-        if by.may_see(view.owner()) { Ok(view) } else { Err(ManageError::Unknown) }
+        if by.may_see(Some(view.owner())) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 
     /// Lists a page of the active tokens that expire within a period from now, for reminders.
@@ -354,10 +354,11 @@ impl<S: TokenStore> TokenAuthority<S> {
 }
 
 impl Actor {
-    /// Returns whether the actor may see tokens of this owner.
-    fn may_see(&self, owner: &Owner) -> bool {
+    /// Returns whether the actor may see tokens of this owner; `None` if it can't be read.
+    fn may_see(&self, owner: Option<&Owner>) -> bool {
         match self {
-            Actor::Owner(acting) => acting == owner,
+            // No owner can prove that a row without a readable owner is theirs.
+            Actor::Owner(acting) => owner == Some(acting),
             Actor::Operator(_) => true,
             // A host can read one from a stored text, but not act by it.
             Actor::Engine => false,

@@ -162,8 +162,8 @@ plant "the owner beside the token is not compared" src/authority/authenticate.rs
     "if verified.owner() != owner {" \
     "if false && verified.owner() != owner {"
 plant "an owner may see another's token" src/authority.rs \
-    "Actor::Owner(acting) => acting == owner," \
-    "Actor::Owner(acting) => acting == owner || true,"
+    "Actor::Owner(acting) => owner == Some(acting)," \
+    "Actor::Owner(_) => owner.is_some(),"
 plant "an owner's act is not limited to their own tokens" src/authority.rs \
     "is_theirs.then(|| Filter { owner: Some(acting.clone()), ..filter })" \
     "is_theirs.then(|| filter)"
@@ -239,9 +239,9 @@ plant "a token rotated without overlap lives on where a clock is behind" src/iss
 plant "a revocation ends one token of a line" src/authority/line.rs \
     "Some(family) => Filter { owner, family: Some(family), ..Filter::every_token() }," \
     "Some(_) => Filter { owner, ..Filter::of_id(id) },"
-plant "an owner may revoke a row whose owner can't be read" src/authority/line.rs \
-    "row.owner().map_or(!matches!(by, Actor::Owner(_)), |owner| by.may_see(owner));" \
-    "row.owner().map_or(true, |owner| by.may_see(owner));"
+plant "an owner may revoke a row whose owner can't be read" src/authority.rs \
+    "Actor::Owner(acting) => owner == Some(acting)," \
+    "Actor::Owner(acting) => owner.is_none_or(|owner| owner == acting),"
 plant "what is taken away lives on in an overlap" src/authority/change.rs \
     "self.refuse_overlapping(&old, now).await?;" \
     ""

@@ -280,7 +280,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<(ReadableRow, Option<Timestamp>), ChangeError> {
         let own_use = self.own_use(id);
         let row = self.store.find(id).await?.and_then(Row::into_readable);
-        let row = row.filter(|row| by.may_see(row.record().owner())).ok_or(ChangeError::Unknown)?;
+        let row = row.filter(|row| by.may_see(Some(row.record().owner())));
+        let row = row.ok_or(ChangeError::Unknown)?;
         Ok((row, own_use))
     }
 

@@ -36,11 +36,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(row) = self.store.find(id).await? else {
             return Ok(None);
         };
-        // No owner can prove that a row without a readable owner is theirs.
-        let is_visible =
-            row.owner().map_or(!matches!(by, Actor::Owner(_)), |owner| by.may_see(owner));
         let owner = row.owner().cloned();
-        Ok(is_visible.then(|| match row.family() {
+        Ok(by.may_see(row.owner()).then(|| match row.family() {
             Some(family) => Filter { owner, family: Some(family), ..Filter::every_token() },
             None => Filter { owner, ..Filter::of_id(id) },
         }))
