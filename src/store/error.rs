@@ -47,6 +47,13 @@ impl StoreError {
         StoreError { certainty: Certainty::Unknown, source: source.into() }
     }
 
+    /// Makes the error of a call in parts. What an earlier part changed stays changed. So after
+    /// that, an error can't say that nothing was done.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn after_part(self, is_partly_done: bool) -> StoreError {
+        if is_partly_done { StoreError::unknown(self) } else { self }
+    }
+
     /// Returns whether it is certain that nothing was changed.
     pub fn certainty(&self) -> Certainty {
         self.certainty

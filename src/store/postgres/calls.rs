@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::{iter, mem};
 
@@ -13,7 +14,7 @@ use tokio_postgres::types::Type;
 use super::binding::{Parameter, RevocationParams, filter_params};
 use super::catalogue::Known;
 use super::error::Problem;
-use super::statements::{NO_ID, Pass, PurgeWalk, StallGuard, Statements};
+use super::statements::{NO_ID, Pass, StallGuard, Statements};
 use super::{PostgresStore, Read, TransactionCall};
 use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LastUse, LiveAt, Revocation};
@@ -62,31 +63,25 @@ impl TokenStore for PostgresStore {
         let Purge::Dead(cutoff) = purge else {
             return self.change(&PurgeAtMost(purge, limit)).await;
         };
-        let (mut deleted, next_page) = (0, &self.state.next_page);
-        // What an earlier transaction deleted stays deleted. So after the first row, an error can't
-        // say that nothing was done.
-        let in_part = |deleted: u64, error: StoreError| {
-            if deleted == 0 { error } else { StoreError::unknown(error) }
-        };
-        let mut walk = PurgeWalk::from(next_page.load(Ordering::Relaxed));
+        let next_page = &self.state.next_page;
+        let parts = self.change(&PurgeParts(next_page.load(Ordering::Relaxed))).await?;
+        let mut deleted = 0;
         // A transaction for each part of the table. In a single one, a revocation of the first row
         // that was deleted would wait for the whole walk.
-        loop {
-            let part = PurgePart { cutoff, limit: limit - deleted as u32, walk };
-            let done = self.change(&part).await.map_err(|error| in_part(deleted, error))?;
-            deleted += done.0;
-            match done.1 {
-                Some(next) if deleted < u64::from(limit) => walk = next,
-                Some(next) => {
-                    next_page.store(next.page, Ordering::Relaxed);
-                    return Ok(deleted);
-                }
-                None => break,
+        for pages in parts {
+            let (begin, left) = (pages.start, i64::from(limit) - deleted);
+            let count = self.change(&PurgePart { cutoff, limit: left, pages }).await;
+            deleted += count.map_err(|error| error.after_part(deleted > 0))?;
+            if deleted >= i64::from(limit) {
+                // The next purge begins with the same pages, which may hold more such rows.
+                next_page.store(begin, Ordering::Relaxed);
+                return Ok(deleted.cast_unsigned());
             }
         }
         // Only after the last batch of a clean-up: this reads whole tables.
-        self.change(&PurgeLeftovers).await.map_err(|error| in_part(deleted, error))?;
-        Ok(deleted)
+        let done = self.change(&PurgeLeftovers).await;
+        done.map_err(|error| error.after_part(deleted > 0))?;
+        Ok(deleted.cast_unsigned())
     }
 
     async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
@@ -111,11 +106,14 @@ pub(super) struct Touch<'c>(pub(super) &'c [(TokenId, LastUse)], pub(super) Time
 /// The arguments of [`TokenStore::purge`], for a purge within one transaction.
 pub(super) struct PurgeAtMost<'c>(pub(super) &'c Purge, pub(super) u32);
 
-/// A purge of dead rows on the next pages that have any.
+/// The parts of a walk for dead rows that begins at a page.
+struct PurgeParts(i64);
+
+/// A purge of dead rows on some pages, at most `limit`.
 struct PurgePart<'c> {
     cutoff: &'c PurgeCutoff,
-    limit: u32,
-    walk: PurgeWalk,
+    limit: i64,
+    pages: Range<i64>,
 }
 
 /// The clean-up after a purge of dead rows.
@@ -332,33 +330,37 @@ impl TransactionCall for PurgeAtMost<'_> {
             Purge::Dead(cutoff) => cutoff,
         };
         // Begins at the first page: a transaction is too short to continue an earlier walk.
-        let (mut count, mut walk) = (0, Some(PurgeWalk::from(0)));
-        while count < limit
-            && let Some(this) = walk
-        {
-            let (more, next) = statements.purge_dead(cutoff, limit - count, this).await?;
-            (count, walk) = (count + more, next);
+        let mut count = 0;
+        for pages in statements.parts(0).await? {
+            count += statements.purge_dead(cutoff, limit - count, pages).await?;
+            if count >= limit {
+                return Ok(count.cast_unsigned());
+            }
         }
-        if walk.is_none() {
-            statements.purge_leftovers().await?;
-        }
+        statements.purge_leftovers().await?;
         Ok(count.cast_unsigned())
+    }
+}
+
+/// Begins [`TokenStore::purge`].
+impl TransactionCall for PurgeParts {
+    type Output = Vec<Range<i64>>;
+
+    async fn run(&self, statements: &Statements<'_>) -> Result<Vec<Range<i64>>, Problem> {
+        statements.parts(self.0).await
     }
 }
 
 /// Makes a part of [`TokenStore::purge`].
 impl TransactionCall for PurgePart<'_> {
-    /// How many rows it deleted, and how the walk goes on; `None` at its end.
-    type Output = (u64, Option<PurgeWalk>);
+    type Output = i64;
 
     fn may_take_long(&self) -> bool {
         true
     }
 
-    async fn run(&self, statements: &Statements<'_>) -> Result<Self::Output, Problem> {
-        let limit = i64::from(self.limit);
-        let (count, next) = statements.purge_dead(self.cutoff, limit, self.walk).await?;
-        Ok((count.cast_unsigned(), next))
+    async fn run(&self, statements: &Statements<'_>) -> Result<i64, Problem> {
+        statements.purge_dead(self.cutoff, self.limit, self.pages.clone()).await
     }
 }
 

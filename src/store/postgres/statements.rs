@@ -186,39 +186,16 @@ impl Statements<'_> {
         }
     }
 
-    /// Deletes dead rows on the next pages that have any, at most `limit`.
-    ///
-    /// Returns how many, and the walk as it goes on; `None` once it has gone around. It stops at
-    /// the first pages with dead rows, so that its caller can commit: a deleted row stays locked
-    /// until then.
-    pub(super) async fn purge_dead(
-        &self,
-        cutoff: &PurgeCutoff,
-        limit: i64,
-        mut walk: PurgeWalk,
-    ) -> Result<(i64, Option<PurgeWalk>), Problem> {
+    /// Returns the parts in which a walk for dead rows reads the table, once around, as pages.
+    pub(super) async fn parts(&self, from: i64) -> Result<Vec<Range<i64>>, Problem> {
         let pages: i64 = self.query_one(PAGES, &[]).await?.try_get(0)?;
-        // The table may have shrunk since the walk began.
-        walk.begun = walk.begun.min(pages);
-        loop {
-            let end = if walk.is_second_half { walk.begun } else { pages };
-            if walk.page >= end {
-                if walk.is_second_half {
-                    return Ok((0, None));
-                }
-                (walk.page, walk.is_second_half) = (0, true);
-                continue;
-            }
-            let next = (walk.page + PAGES_A_STATEMENT).min(end);
-            let count = self.purge_dead_on(cutoff, limit, walk.page..next).await?;
-            // At the limit, it goes on with the same pages, which may hold more such rows.
-            if count < limit {
-                walk.page = next;
-            }
-            if count > 0 || limit == 0 {
-                return Ok((count, Some(walk)));
-            }
-        }
+        // The table may have shrunk since `from` was noted.
+        let from = from.min(pages);
+        let cut = |Range { start, end }: Range<i64>| {
+            let starts = (start..end).step_by(PAGES_A_STATEMENT);
+            starts.map(move |start| start..(start + PAGES_A_STATEMENT as i64).min(end))
+        };
+        Ok(cut(from..pages).chain(cut(0..from)).collect())
     }
 
     /// Deletes dead rows on some pages, at most `limit`.
@@ -229,7 +206,7 @@ impl Statements<'_> {
     /// It repeats while another transaction interferes: a row may be found, and no longer be dead
     /// once it is locked. It does not repeat until none is found. A deleted row may be what spared
     /// another one, which is left for the next call.
-    async fn purge_dead_on(
+    pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
         limit: i64,
@@ -314,26 +291,9 @@ impl Statements<'_> {
     }
 }
 
-/// A walk for dead rows, once around the table's pages.
-#[derive(Clone, Copy)]
-pub(super) struct PurgeWalk {
-    /// Where it goes on.
-    pub(super) page: i64,
-    /// Where it began.
-    begun: i64,
-    /// Whether it has passed the end of the table.
-    is_second_half: bool,
-}
-
-impl PurgeWalk {
-    pub(super) fn from(page: i64) -> PurgeWalk {
-        PurgeWalk { page, begun: page, is_second_half: false }
-    }
-}
-
 /// How many pages of the table one statement of a purge reads: 8 MB, at PostgreSQL's usual page
 /// size.
-const PAGES_A_STATEMENT: i64 = 1024;
+const PAGES_A_STATEMENT: usize = 1024;
 /// The most lock rows that one purge deletes. It should exceed the number of owners who lose their
 /// last token in a day, so that a daily purge keeps up.
 const MAX_PURGED_OWNERS: i64 = 10_000;

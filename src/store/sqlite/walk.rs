@@ -44,11 +44,6 @@ impl SqliteStore {
     pub(super) async fn walk_purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         let purged_to = || self.0.purged_to.lock().unwrap_or_else(PoisonError::into_inner);
         let mut deleted = 0;
-        // Rows that an earlier step deleted stay deleted. So after the first of them, an error
-        // can't say that nothing was done.
-        let in_part = |deleted: u64, error: StoreError| {
-            if deleted == 0 { error } else { StoreError::unknown(error) }
-        };
         let begun = purged_to().take().unwrap_or(Step::WHOLE.after);
         let (mut after, mut is_second_half) = (begun, false);
         // Goes once around the table: from `begun` to the end, then from the start to `begun`. It
@@ -56,7 +51,7 @@ impl SqliteStore {
         // another one, which is then left for the next purge.
         loop {
             let step = self.purge_one_step(purge, after, limit - deleted as u32).await;
-            let (step, count) = step.map_err(|error| in_part(deleted, error))?;
+            let (step, count) = step.map_err(|error| error.after_part(deleted > 0))?;
             deleted += count;
             if deleted >= u64::from(limit) {
                 // The next purge begins with the same step, which may hold more such rows.
@@ -73,7 +68,8 @@ impl SqliteStore {
             }
         }
         if matches!(purge, Purge::Dead(_)) {
-            self.forget_unused_keys().await.map_err(|error| in_part(deleted, error))?;
+            let done = self.forget_unused_keys().await;
+            done.map_err(|error| error.after_part(deleted > 0))?;
         }
         Ok(deleted)
     }
