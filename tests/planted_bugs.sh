@@ -176,8 +176,8 @@ plant "one token more than the limit, in SQL" src/store/sqlite/calls.rs \
 plant "a use goes backwards" src/store/rules.rs \
     "if stored.at >= last_use.at && stored.at <= believed_until" \
     "if stored.at == last_use.at && stored.at <= believed_until"
-plant "a new form is written whatever the revision" src/store/rules.rs \
-    "&& stored.revision() == revision" \
+plant "a new form is written whatever the revision" src/record/status.rs \
+    "&& self.revision() == form.revision()" \
     ""
 plant "what was issued under a revoked token lives on" src/store/rules.rs \
     "(filter.matches(row) || is_derived() && !filter.spares(row))" \

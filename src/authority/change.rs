@@ -205,9 +205,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.refuse_ended(&old, own_use, now)?;
         let unused = found.and_then(|(successor, own_use)| {
             self.refuse_ended(&successor, own_use, now)?;
-            let record = successor.record();
-            let is_unused = record.last_use().is_none() && record.successor().is_none();
-            Ok(is_unused.then_some(successor))
+            Ok(successor.record().is_unused().then_some(successor))
         });
         match unused {
             Ok(Some(successor)) => Ok((old, Some(successor), now)),

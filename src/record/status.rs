@@ -136,6 +136,19 @@ impl TokenRecord {
             && used_after.is_none_or(|limit| self.last_seen(now) > limit)
     }
 
+    /// Returns whether this stored record is still the one that a form was made from. A request
+    /// about any other is stale.
+    pub(crate) fn is_current_for(&self, form: &TokenRecord) -> bool {
+        self.revocation().is_none()
+            && self.revision() == form.revision()
+            && self.revision() < TokenRecord::MAX_REVISION
+    }
+
+    /// Returns whether a second rotation may still replace this token.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.last_use().is_none() && self.successor().is_none()
+    }
+
     /// Returns the later of the stored last use and `created_at`.
     ///
     /// A stored use that is more than five minutes after `now` counts as none, since a broken clock

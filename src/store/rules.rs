@@ -93,10 +93,9 @@ pub fn supersede(supersede: &Supersede, id_taken: bool, rows: &[Row]) -> Decisio
     if id_taken {
         return Decision::nothing(Superseded::IdTaken);
     }
-    let is_unused =
-        |record: &TokenRecord| record.last_use().is_none() && record.successor().is_none();
-    let is_replaceable =
-        |replaced: &Row| current(replaced, rows).and_then(Row::record).is_some_and(is_unused);
+    let is_replaceable = |replaced: &Row| {
+        current(replaced, rows).and_then(Row::record).is_some_and(TokenRecord::is_unused)
+    };
     let Some(old) = current(superseded, rows) else {
         return Decision::nothing(Superseded::Stale);
     };
@@ -191,13 +190,8 @@ pub fn purge(purge: &Purge, limit: u32, rows: &[Row]) -> Decision<u64> {
 
 /// Returns the stored row that a form was made from, if it is still current.
 fn current<'r>(form: &Row, rows: &'r [Row]) -> Option<&'r Row> {
-    let revision = form.record()?.revision();
-    let is_current = |stored: &TokenRecord| {
-        stored.revocation().is_none()
-            && stored.revision() == revision
-            && revision < TokenRecord::MAX_REVISION
-    };
-    rows.iter().find(|row| row.id() == form.id()).filter(|row| row.record().is_some_and(is_current))
+    let stored = rows.iter().find(|row| row.id() == form.id())?;
+    stored.record()?.is_current_for(form.record()?).then_some(stored)
 }
 
 /// Returns the live rows that count for a limit, or hold a label, against a new row.

@@ -22,6 +22,7 @@ use crate::store::{
     Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RowColumns, RuntimeFree,
     StoreError, Supersede, Superseded, TokenStore,
 };
+use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
@@ -103,7 +104,7 @@ impl Statements<'_> {
             return Ok(Inserted::IdTaken);
         }
         if let Some(parent) = under
-            && self.current(parent)?.is_none_or(|parent| parent.owner() != new.owner())
+            && self.current(parent, new.owner())?.is_none()
         {
             return Ok(Inserted::Stale);
         }
@@ -131,13 +132,12 @@ impl Statements<'_> {
         if self.exists(ID_TAKEN, [number(new.id())])? {
             return Ok(Superseded::IdTaken);
         }
-        let is_own = |stored: &TokenRecord| stored.owner() == new.owner();
-        let old = self.current(superseded)?.filter(is_own);
+        let old = self.current(superseded, new.owner())?;
         let (Some(form), Some(old)) = (superseded.record(), old) else {
             return Ok(Superseded::Stale);
         };
         if let Some(replaced) = replaces
-            && !self.current(replaced)?.is_some_and(|stored| is_own(&stored) && is_unused(&stored))
+            && !self.current(replaced, new.owner())?.is_some_and(|stored| stored.is_unused())
         {
             return Ok(Superseded::Stale);
         }
@@ -162,7 +162,10 @@ impl Statements<'_> {
     /// Replaces one row, on what the requests before it left.
     fn replace_one(&mut self, replace: &Replace) -> rusqlite::Result<Replaced> {
         let Replace { row, live, unique_label, revokes_derived } = replace;
-        let (Some(form), Some(old)) = (row.record(), self.current(row)?) else {
+        let Some(form) = row.record() else {
+            return Ok(Replaced::Stale);
+        };
+        let Some(old) = self.current(row, form.owner())? else {
             return Ok(Replaced::Stale);
         };
         if *unique_label && self.label_is_taken(form, *live)? {
@@ -227,20 +230,16 @@ impl Statements<'_> {
         keys.iter().try_for_each(|key| self.execute(FORGET_KEY, [key.as_u32()]).map(drop))
     }
 
-    /// Returns the stored record that a form was made from, if it is still current.
+    /// Returns the stored record that a form was made from, if it is this owner's and current.
     ///
     /// A damaged row is never current, even if the columns that are compared can be read. So the
     /// whole row is decoded here; a condition in SQL would not notice the damage.
-    fn current(&mut self, form: &Row) -> rusqlite::Result<Option<TokenRecord>> {
+    fn current(&mut self, form: &Row, owner: &Owner) -> rusqlite::Result<Option<TokenRecord>> {
         let Some(form) = form.record() else {
             return Ok(None);
         };
         let stored = self.find(form.id())?.and_then(|row| row.record().cloned());
-        Ok(stored.filter(|stored| {
-            stored.revocation().is_none()
-                && stored.revision() == form.revision()
-                && stored.revision() < TokenRecord::MAX_REVISION
-        }))
+        Ok(stored.filter(|stored| stored.owner() == owner && stored.is_current_for(form)))
     }
 
     /// Returns whether the label is taken by a live row of the owner in another family.
@@ -293,11 +292,6 @@ impl Statements<'_> {
         let values = params![at.as_unix(), reason.as_str(), by.to_string(), owner, family];
         self.execute(REVOKE_DERIVED, values).map(drop)
     }
-}
-
-/// Returns whether a successor may still be replaced: it was not used and has no successor.
-fn is_unused(record: &TokenRecord) -> bool {
-    record.last_use().is_none() && record.successor().is_none()
 }
 
 /// Returns the instants of [`LIVE_OF_OTHER_FAMILIES`]: `now`, `used_after`, and until when a stored
