@@ -21,7 +21,7 @@ const TO_REACH: f64 = 300.0;
 
 /// Bytes that are allocated, as they were asked for.
 static ASKED_FOR: AtomicUsize = AtomicUsize::new(0);
-/// The same bytes, with what malloc of the GNU C library adds to each allocation.
+/// Bytes that are allocated, with what malloc of the GNU C library adds to each allocation.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The system's allocator, with a count of its bytes.

@@ -57,7 +57,7 @@ pub(crate) fn tokens_in(
 /// A body ends at the next `_`. Bodies have none, and markup that is skipped has none. So no byte
 /// is read as part of many bodies, and the time for a hostile text grows only with its length.
 fn read_token(text: &[u8], start: usize, prefix: Prefix, canonical: &mut Vec<u8>) -> Option<usize> {
-    // What stands between two characters is not limited by itself, so the whole is.
+    // The noise between two characters has no limit of its own, so the whole token has one.
     let text = &text[..text.len().min(start + MAX_SPAN)];
     let is_expected = |found: u8, expected: u8| found.to_ascii_lowercase() == expected;
     let mut head = prefix.as_str().bytes().chain([b'_']);

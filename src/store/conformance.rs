@@ -38,11 +38,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! The suite can't damage a row by itself. To test the clauses about damaged rows, name `damage`: a
-//! function that takes the store and an id. It must overwrite everything in that row with junk,
-//! except the facts that stand apart. These are the id, the owner, the family, `derived_from`,
-//! `created_at`, and whether and when it was revoked. Without `damage`, those tests are shown as
-//! ignored.
+//! The suite can't damage a row. To test the clauses about damaged rows, name `damage`: a function
+//! that takes the store and an id. It must overwrite everything in that row with junk, except the
+//! facts that stand apart. These are the id, the owner, the family, `derived_from`, `created_at`,
+//! and whether and when it was revoked. Without `damage`, those tests are shown as ignored.
 //!
 //! ```
 //! mod with_damage {

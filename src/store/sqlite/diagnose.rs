@@ -49,9 +49,8 @@ pub(super) fn diagnose(
     }
     let unknown = found.keys().filter(|name| !right.contains_key(*name));
     findings.extend(unknown.map(|name| format!("{name} was not made by this library")));
-    let has_tables =
-        ["", "_keys"].map(|end| found.contains_key(&format!("{}{end}", options.table)));
-    if has_tables == [true; 2] {
+    let has = |table: String| found.contains_key(&table);
+    if has(options.table.to_string()) && has(format!("{}_keys", options.table)) {
         let mut statement = connection.prepare(&options.table.in_sql(MISSING_KEYS))?;
         for key in statement.query_map([], |row| row.get::<_, i64>(0))? {
             let (key, table) = (key?, &options.table);
