@@ -258,14 +258,14 @@ pub enum CredentialsError {
     #[error("a header with credentials was sent twice; send it once")]
     SeveralHeaders,
     /// The header is longer than 8 KiB.
-    #[error("the header with the credentials is longer than 8 KiB")]
+    #[error("the header with the credentials is longer than 8 KiB; send a shorter one")]
     TooLong,
     /// The scheme is not accepted, and no token follows it.
-    #[error("the Authorization header has a scheme that is not accepted here")]
+    #[error("the Authorization header has a scheme that is not accepted here; use Basic or Bearer")]
     UnsupportedScheme,
     /// The scheme is not accepted, and a token follows it, mistyped or not. No other check of the
     /// host may see it.
-    #[error("a token was sent in a scheme that is not accepted here")]
+    #[error("a token was sent in a scheme that is not accepted here; send it by Basic or Bearer")]
     TokenInOtherScheme,
     /// What follows `Basic` is not base64 with padding (RFC 7617, 2; RFC 4648, 4). All known
     /// clients send padding.
