@@ -121,12 +121,15 @@ pub(crate) fn holds_another_token(
             let (one, two) = (token.expose_secret(), second.expose_secret());
             claims_to_be_a_token(two, &accept.prefixes) && !is_the_same_token(one, two, accept)
         }
+        Ok(None) | Err(CredentialsError::UnsupportedScheme) => false,
         Err(
             CredentialsError::TokenInOtherScheme
             | CredentialsError::TokenAsUserName
-            | CredentialsError::TwoTokens,
+            | CredentialsError::TwoTokens
+            | CredentialsError::TooLong,
         ) => true,
-        Ok(None) | Err(_) => false,
+        // What can't be read here may be read by a proxy.
+        Err(_) => is_or_hides_a_token(authorization, &accept.prefixes),
     }
 }
 
