@@ -17,7 +17,7 @@ mod expires;
 mod status;
 
 pub use actor::{Actor, InvalidActor};
-pub use expires::Expires;
+pub use expires::{Expires, Lifetime};
 pub(crate) use status::SealCheck;
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 

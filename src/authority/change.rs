@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::error::{ChangeError, Failed};
 use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
-use crate::record::{Actor, Expires, Revocation, Status, TokenRecord};
+use crate::record::{Actor, Lifetime, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
 use crate::store::{Certainty, Filter, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
@@ -58,8 +58,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
-    /// Moves the end of a token, to a later or an earlier instant. An earlier end also revokes what
-    /// was issued under its line.
+    /// Moves the end of a token, to a later or an earlier instant, by a `Duration` from now, an
+    /// instant, or never. An earlier end also revokes what was issued under its line.
     ///
     /// The policy's maximum life counts from when the token was created. Don't let a token do this
     /// for itself: ask a person.
@@ -74,13 +74,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         by: impl Into<Actor>,
         id: TokenId,
-        end: Expires,
+        life: impl Into<Lifetime>,
     ) -> Result<TokenView, ChangeError> {
+        let life = life.into();
         let extended = move |record: &TokenRecord, now| {
-            if record.derived_from().is_some() && end.is_later_than(record.expires()) {
-                return Err(ChangeError::Derived);
-            }
-            let end = issue::within(end, &self.engine.policy, record.created_at(), now)?;
+            let created_at = record.created_at();
+            let end = issue::extended(life, record, &self.engine.policy, created_at, now)?;
             Ok(SealChange { expires: Some(end), ..SealChange::default() })
         };
         self.change(by.into(), id, event::ChangeKind::Extended, extended).await

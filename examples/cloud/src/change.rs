@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::error::{ChangeError, LifeError, OutOfCalendar};
-use app_tokens::record::Expires;
-use app_tokens::{Access, Rotation};
+use app_tokens::error::{ChangeError, OutOfCalendar};
+use app_tokens::{Access, Rotation, Timestamp};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -42,7 +40,7 @@ pub async fn change(
     let (tokens, by) = (&cloud.tokens, &owner);
     let changed = match parse_change(&read(body)?)? {
         Change::Label(label) => tokens.rename(by, id, label).await?,
-        Change::ExpiresInDays(days) => tokens.extend(by, id, end_in(days)?).await?,
+        Change::ExpiresInDays(days) => tokens.extend(by, id, days_long(days)).await?,
         Change::ExpiresAt(end) => tokens.extend(by, id, end_at(&end)?).await?,
         Change::Scopes(scopes) => {
             let access = Access::scopes(known(scopes)?).map_err(ChangeError::from)?;
@@ -59,16 +57,11 @@ fn parse_change(body: &[u8]) -> Result<Change, Problem> {
     })
 }
 
-fn end_in(days: u64) -> Result<Expires, ChangeError> {
-    let end = SystemClock.now().checked_add(days_long(days));
-    Ok(Expires::At(end.ok_or(LifeError::PastCalendar)?))
-}
-
-fn end_at(end: &str) -> Result<Expires, Problem> {
+fn end_at(end: &str) -> Result<Timestamp, Problem> {
     let refused = |error: OutOfCalendar| {
         Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}"))
     };
-    Ok(Expires::At(end.parse().map_err(refused)?))
+    end.parse().map_err(refused)
 }
 
 /// How a secret is replaced. If nothing is said, the policy's overlap holds: here, the old one ends
