@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "common/by_reference.rs"]
 mod by_reference;
+#[path = "postgres/dropped.rs"]
+mod dropped;
 #[path = "postgres/engine_within.rs"]
 mod engine_within;
 #[path = "postgres/errors.rs"]
@@ -14,6 +16,8 @@ mod keys;
 mod lost;
 #[path = "postgres/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "postgres/purge_races.rs"]
+mod purge_races;
 #[path = "postgres/races.rs"]
 mod races;
 #[path = "postgres/reference.rs"]
