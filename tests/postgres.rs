@@ -4,6 +4,8 @@
 mod conformance;
 #[path = "common/by_reference.rs"]
 mod by_reference;
+#[path = "postgres/damage.rs"]
+mod damage;
 #[path = "postgres/dropped.rs"]
 mod dropped;
 #[path = "postgres/engine_within.rs"]
@@ -16,6 +18,8 @@ mod keys;
 mod lost;
 #[path = "postgres/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "postgres/plans.rs"]
+mod plans;
 #[path = "postgres/purge_races.rs"]
 mod purge_races;
 #[path = "postgres/races.rs"]
