@@ -432,11 +432,11 @@ plant "a purge sees no living child, in PostgreSQL" $purge_sql \
 plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
-    races::a_purge
+    purge_races::a_purge
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
-    races::the_lock_rows
+    purge_races::the_lock_rows
 plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) =>" \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) || true =>" \
@@ -445,7 +445,7 @@ plant "a connection whose call was given up goes back, in PostgreSQL" \
     src/store/postgres/connection.rs \
     "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
-    lost::a_read
+    dropped::a_read
 plant "a time-out ends a large revocation, in PostgreSQL" $calls \
     "self.0.id.is_none()" \
     "false" \
