@@ -148,8 +148,10 @@ pub use table::{InvalidTableName, TableName};
 ///
 /// 16. It revokes every row that the filter matches, and every row that derives from the family of
 ///     a matching row. A matching row that is already revoked counts for this, too. What derives
-///     only from such a derived row is not included. It never revokes a row that
-///     [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left out.*
+///     only from such a derived row is not included. A matching row reaches nothing through its
+///     family if it has a successor and its end had come by `revocation.at`. Its line may be in
+///     use then. It never revokes a row that [`Filter::spares`]. It answers how many rows it
+///     revoked. *Dangerous: a row is left out.*
 /// 17. It decides **as the rows stood before the call**: what it revokes itself must not change
 ///     which rows match. No row escapes by being inserted or superseded meanwhile: a concurrent
 ///     `insert` or `supersede` takes effect either before or after `revoke`. If before, its row is
@@ -188,8 +190,9 @@ pub use table::{InvalidTableName, TableName};
 /// 22. It is listed, revoked and deleted by these facts like any other row, as [`Filter`] and
 ///     [`PurgeCutoff`] say. Its first revocation stays, with its instant. If a filter asks for a
 ///     fact that can't be read, the row does not match. A store that can still read the fact, in a
-///     column of its own, may match the row. *Dangerous: a row that is repaired later was left
-///     out.*
+///     column of its own, may match the row. By clause 16 a damaged row reaches what derives from
+///     its family. A store that can still read its successor and its end may go by them.
+///     *Dangerous: a row that is repaired later was left out.*
 ///
 /// # Isolation
 ///

@@ -350,6 +350,7 @@ plant "a token in a foreign scheme is handed to the host" src/web/credentials.rs
     "if is_or_hides_a_token(value, &accept.prefixes) {" \
     "if false {"
 plant "a second token in another header is not seen" src/web/headers.rs \
+revoke_sql=src/store/postgres/sql/revoke.rs
     "(Some(token), Some(value)) if holds_another_token(value, &token, accept) => {" \
     "(Some(token), Some(value)) if false && holds_another_token(value, &token, accept) => {"
 plant "a second token in a malformed header is not seen" src/web/credentials.rs \
@@ -409,15 +410,15 @@ plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
     "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
     "\";" \
     keys::
-plant "what was issued under a revoked token lives on, in PostgreSQL" $sql \
+plant "what was issued under a revoked token lives on, in PostgreSQL" $revoke_sql \
     "JOIN families ON child.owner" \
     "JOIN families ON FALSE AND child.owner" \
     in_its_own_tables::no_derived
-plant "a revocation forgets the families that it has ended, in PostgreSQL" $sql \
+plant "a revocation forgets the families that it has ended, in PostgreSQL" $revoke_sql \
     "WHERE NOT \$7 AND revoked_at" \
     "WHERE FALSE AND NOT \$7 AND revoked_at" \
     races::a_token_issued_under
-plant "a revocation looks once, in PostgreSQL" $sql \
+plant "a revocation looks once, in PostgreSQL" $revoke_sql \
     "+ (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND" \
     "+ (SELECT count(*) FROM app_tokens WHERE FALSE AND" \
     races::

@@ -201,6 +201,7 @@ macro_rules! __conformance_tests {
             revoke_decides_by_the_rows_as_they_stood_before
             revoke_saturates_the_revision
             the_first_revocation_stays
+            what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused
             touch_goes_forwards_only
             touch_overwrites_a_use_far_in_the_future
             touch_changes_nothing_else

@@ -97,6 +97,10 @@ caught! { ALONE:
     RevokesTheDerivedOfRevokedRowsNot:
         16 revoke_covers_what_the_filter_matches_and_what_derives_from_it;
     RevokesWhatDerivesFromTheDerived: 16 revoke_decides_by_the_rows_as_they_stood_before;
+    RevokesThroughAnEndedRow:
+        16 what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused;
+    RevokesThroughNoSupersededRow:
+        16 what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused;
     RevokesTheDerivedOfTheRevokedNoLonger: 16 revoke_decides_by_the_rows_as_they_stood_before;
     RevokesTheExceptedFamily: 16 revoke_spares_the_family_that_it_excepts;
     RevokesWhatDerivesFromTheExcepted: 16 revoke_spares_the_family_that_it_excepts;

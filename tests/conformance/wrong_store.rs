@@ -94,6 +94,8 @@ ways! {
     RevokesWithAnyEnd
     RevokesTheDerivedOfRevokedRowsNot
     RevokesWhatDerivesFromTheDerived
+    RevokesThroughAnEndedRow
+    RevokesThroughNoSupersededRow
     RevokesTheDerivedOfTheRevokedNoLonger
     RevokesTheExceptedFamily
     RevokesWhatDerivesFromTheExcepted

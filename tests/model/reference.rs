@@ -253,8 +253,12 @@ impl Model {
     pub(crate) fn revoke(&mut self, filter: &Filter, by: Actor, reason: &Reason) -> u64 {
         let revocation = self.revocation(by.clone(), reason);
         let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
+        // Through a rotated token that has ended, nothing else of its line is meant.
+        let is_over =
+            |line: &Line| line.successor.is_some() && line.end().is_some_and(|end| end <= self.now);
         let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
-        let families: Vec<_> = meant_rows.map(|(row, _)| Some(row.line.family)).collect();
+        let reaching = meant_rows.filter(|(row, _)| !is_over(&row.line));
+        let families: Vec<_> = reaching.map(|(row, _)| Some(row.line.family)).collect();
         let mut count = 0;
         for (Row { line, .. }, meant) in self.rows.iter_mut().zip(meant) {
             let derived = families.contains(&line.derived_from) && !line.is_spared_by(filter);

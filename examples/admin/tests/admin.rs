@@ -12,7 +12,9 @@ use app_tokens::clock::{Clock as _, ManualClock, SystemClock};
 use app_tokens::record::{Expires, Status};
 use app_tokens::report::LeakReport;
 use app_tokens::store::{SqliteStore, postgres_sql};
-use app_tokens::{Access, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
+use app_tokens::{
+    Access, KeyRing, NewToken, Operator, Policy, Rotation, Timestamp, TokenAuthority, TokenId,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::Host;
@@ -499,6 +501,28 @@ fn a_dry_run_lists_each_derived_token_once_however_many_there_are() {
     assert!(said.contains("would revoke 1202;") && named.len() == 1202, "{said}");
     let ran = host.admin(&[&["revoke", "--yes"], &unused[..]].concat());
     assert_eq!(ran.done(), "revoked 4\n", "as it was said");
+}
+
+#[test]
+fn a_dry_run_spares_what_was_issued_under_a_line_in_use() {
+    let host = Host::new();
+    let old = host.tokens_at(days_ago(200));
+    let (first, _) = host.issue_by(&old, phone());
+    let (olga, rotation) = (Operator::new("olga").unwrap(), Rotation::new().overlap(DAY));
+    let current = old.block_on(old.rotate(&olga, first, rotation)).unwrap();
+    host.keep_secret(current.expose_secret());
+    let child = host.issue_under_by(&host.tokens_at(days_ago(190)), current.expose_secret(), "Old");
+    host.use_now(current.expose_secret());
+    let unused = ["--unused-since", "180 days"];
+    // The child itself was never used. It matches by its own age.
+    let would = host.admin(&[&["revoke", "--dry-run", "--json"], &unused[..]].concat());
+    assert_eq!(ids(&would.json()), sorted([first, child]));
+    let young = host.issue_under(current.expose_secret(), "Script");
+    let would = host.admin(&[&["revoke", "--dry-run", "--json"], &unused[..]].concat());
+    assert_eq!(ids(&would.json()), sorted([first, child]), "not {young}, whose line is in use");
+    let ran = host.admin(&[&["revoke", "--yes"], &unused[..]].concat());
+    assert_eq!(ran.done(), "revoked 2\n", "as it was said");
+    assert_eq!(host.view(young).status(), Some(Status::Active));
 }
 
 #[test]

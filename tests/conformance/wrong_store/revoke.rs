@@ -83,6 +83,26 @@ impl WrongStore {
                 let is_new = |row: &&Row| row.is_revoked() && !before.0[&row.id()].is_revoked();
                 Ok(rows.0.values().filter(is_new).count() as u64)
             }
+            RevokesThroughAnEndedRow | RevokesThroughNoSupersededRow => {
+                let all = before.all();
+                let matches = |row: &RecordParts| filter.matches(&row_of(row.clone()));
+                let through_all = self.how == RevokesThroughAnEndedRow;
+                let reaches =
+                    |row: &&RecordParts| matches(row) && (through_all || row.successor.is_none());
+                let families: Vec<_> =
+                    all.iter().filter(reaches).map(|row| (&row.owner, Some(row.family))).collect();
+                let mut count = 0;
+                for row in &all {
+                    let is_derived = families.contains(&(&row.owner, row.derived_from))
+                        && !filter.spares(&row_of(row.clone()));
+                    if row.revocation.is_none() && (matches(row) || is_derived) {
+                        let (revision, revocation) = (row.revision + 1, Some(revocation.clone()));
+                        rows.force(RecordParts { revision, revocation, seal: None, ..row.clone() });
+                        count += 1;
+                    }
+                }
+                Ok(count)
+            }
             RevokesTheExceptedFamily => Ok(rows.revoke(&any, revocation)),
             RevokesWhatDerivesFromTheExcepted => {
                 let excepted = |row: &Row| row.derived_from() == filter.except_family;
