@@ -151,4 +151,5 @@ caught! { damage DAMAGED:
     KeepsTheDamagedOnPurge: 22 a_damaged_row_is_purged_like_any_other;
     PurgesTheDamagedAtOnce: 22 a_damaged_row_is_purged_like_any_other;
     PurgesTheDamagedByWhenItWasMade: 22 a_damaged_row_is_purged_like_any_other;
+    PurgesTheDamagedAsUnused: 22 a_damaged_row_with_a_past_end_is_not_purged;
 }

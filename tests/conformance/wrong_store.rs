@@ -138,6 +138,7 @@ ways! {
     KeepsTheDamagedOnPurge
     PurgesTheDamagedAtOnce
     PurgesTheDamagedByWhenItWasMade
+    PurgesTheDamagedAsUnused
 }
 
 use How::*;

@@ -58,7 +58,7 @@ fn what_the_engine_asks_for_one_owner_or_token_is_found_by_an_index() {
         let derived = ["7", "'x'", "'owner'", "'owner 7'", "147", "-1"].map(String::from);
         assert_by_index(&raw, postgres_sql::REVOKE_DERIVED, &derived).await;
         // A part of the table at a time.
-        let dead = ["9", "NULL::bigint", "9", "309", "100", "3", "5"].map(String::from);
+        let dead = ["9", "NULL::bigint", "9", "309", "100", "3", "5", "'{1,2}'"].map(String::from);
         assert_by_index(&raw, postgres_sql::LOCK_DEAD, &dead).await;
         let these = ["9", "NULL::bigint", "9", "309", "'{1,2,3}'"].map(String::from);
         assert_by_index(&raw, postgres_sql::PURGE_DEAD, &these).await;

@@ -206,6 +206,13 @@ impl WrongStore {
                 rows.0.extend(kept.into_iter().map(|row| (row.id(), row)));
                 Ok(count - missing as u64)
             }
+            (PurgesTheDamagedAsUnused, Purge::Dead(dead)) => {
+                let unused =
+                    |row: &&Row| row.record().is_none() && row.created_at() <= dead.unused_since;
+                let ids: Vec<TokenId> = rows.0.values().filter(unused).map(Row::id).collect();
+                let count = ids.iter().filter_map(|id| rows.0.remove(id)).count() as u64;
+                Ok(count + rows.purge(purge, limit))
+            }
             (PurgesTheDamagedAtOnce | PurgesTheDamagedByWhenItWasMade, Purge::Dead(dead)) => {
                 let ids: Vec<TokenId> = rows
                     .0
