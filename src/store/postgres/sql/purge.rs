@@ -56,6 +56,8 @@ macro_rules! dead {
 }
 
 /// Selects the number of the table's pages (bigint), where the walk of [`LOCK_DEAD`] ends.
+///
+/// It is 0 for a partitioned table, so use plain tables only.
 pub const PAGES: &str = "
     SELECT pg_relation_size('app_tokens') / current_setting('block_size')::bigint";
 
