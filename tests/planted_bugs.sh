@@ -182,6 +182,34 @@ plant "a new form is written whatever the revision" src/record/status.rs \
 plant "what was issued under a revoked token lives on" src/store/rules.rs \
     "(filter.matches(row) || is_derived() && !filter.spares(row))" \
     "filter.matches(row)"
+plant "what was issued under a line in use is revoked with an old row of it" src/store/rules.rs \
+    "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
+    "record.is_none_or(|_| at >= Timestamp::MIN)"
+plant "an overlap reaches nothing that was issued under its line" src/store/rules.rs \
+    "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
+    "!record.is_some_and(|record| record.successor().is_some() && at >= Timestamp::MIN)"
+plant "what was issued under a line in use is revoked with an old row of it, in SQL" \
+    src/store/sqlite/sql.rs \
+    "AND expires_at BETWEEN 0 AND ?) IS NOT TRUE\"" \
+    "AND expires_at BETWEEN 0 AND ?) IS NOT NULL\""
+plant "a damaged row reaches nothing that was issued under it, in SQL" src/store/sqlite/sql.rs \
+    "WHERE (successor BETWEEN 0 AND 1125899906842623" \
+    "WHERE (successor IS NOT NULL"
+plant "a damaged version is taken for a newer form" src/store/row_bytes.rs \
+    "let is_sound = complement == !version;" \
+    "let is_sound = complement == !version || true;"
+plant "a newer form is damage" src/store/row_bytes.rs \
+    "let may_be_good = is_whole && !head.is_revoked;" \
+    "let may_be_good = false;"
+plant "a revoked row of a newer form is a failure" src/store/row_bytes.rs \
+    "let may_be_good = is_whole && !head.is_revoked;" \
+    "let may_be_good = is_whole;"
+plant "a key goes while a damaged row needs it" src/authority/reseal.rs \
+    "rows += found.len() as u64;" \
+    "rows += found.iter().filter_map(Row::record).count() as u64;"
+plant "a damaged row is purged by its end, in SQL" src/store/sqlite/query.rs \
+    "row.record().is_some() || revoked_at().is_some_and(|at| at <= ended_by)" \
+    "row.record().is_some() || revoked_at().is_none_or(|at| at <= ended_by)"
 plant "a family that is excepted is revoked with the others" src/store/rules.rs \
     "is_derived() && !filter.spares(row)" \
     "is_derived()"
@@ -322,6 +350,7 @@ plant "the checksum is not compared" src/token.rs \
     "if false {"
 
 sql=src/store/postgres/sql.rs
+revoke_sql=src/store/postgres/sql/revoke.rs
 purge_sql=src/store/postgres/sql/purge.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
@@ -350,7 +379,6 @@ plant "a token in a foreign scheme is handed to the host" src/web/credentials.rs
     "if is_or_hides_a_token(value, &accept.prefixes) {" \
     "if false {"
 plant "a second token in another header is not seen" src/web/headers.rs \
-revoke_sql=src/store/postgres/sql/revoke.rs
     "(Some(token), Some(value)) if holds_another_token(value, &token, accept) => {" \
     "(Some(token), Some(value)) if false && holds_another_token(value, &token, accept) => {"
 plant "a second token in a malformed header is not seen" src/web/credentials.rs \
@@ -430,6 +458,23 @@ plant "a purge sees no living child, in PostgreSQL" $purge_sql \
     "WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     "WHERE FALSE AND other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     in_its_own_tables::purge
+plant "what was issued under a line in use is revoked with an old row of it, in PostgreSQL" \
+    $revoke_sql \
+    "expires_at BETWEEN 0 AND \$13) IS NOT TRUE\"" \
+    "expires_at BETWEEN 0 AND \$13) IS NOT NULL\"" \
+    in_its_own_tables::what_was_issued
+plant "a damaged row is purged by its end, in PostgreSQL" $statements \
+    "rules::purge(&dead, 1, slice::from_ref(row)).answer == 1;" \
+    "rules::purge(&dead, 1, slice::from_ref(row)).answer < 2;" \
+    in_its_own_tables::a_damaged
+plant "damaged rows fill the limit of a purge, in PostgreSQL" $statements \
+    "kept.extend(others.iter().map(|row| number(row.id())));" \
+    "kept.extend(others.iter().map(|row| number(row.id()))); if true { return Ok(count); }" \
+    in_its_own_tables::a_damaged
+plant "a partitioned table is accepted, in PostgreSQL" src/store/postgres/catalogue.rs \
+    "FROM there WHERE relkind <> 'r'" \
+    "FROM there WHERE relkind NOT IN ('r', 'p')" \
+    triggers::a_partitioned
 plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \

@@ -201,10 +201,10 @@ macro_rules! __conformance_tests {
             replace_revokes_what_was_issued_under_the_family
             revoke_covers_what_the_filter_matches_and_what_derives_from_it
             revoke_spares_the_family_that_it_excepts
+            what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused
             revoke_decides_by_the_rows_as_they_stood_before
             revoke_saturates_the_revision
             the_first_revocation_stays
-            what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused
             touch_goes_forwards_only
             touch_overwrites_a_use_far_in_the_future
             touch_changes_nothing_else
