@@ -125,7 +125,8 @@ pub enum Event<'a> {
     },
     /// A token was used for the first time.
     ///
-    /// Sent at least once per token, and at most once by each process.
+    /// Sent at least once per token, and at most once by each process. A process that sees 16,384
+    /// first uses before it writes one of them may send that one again.
     FirstUse {
         /// The token.
         token: &'a TokenView,

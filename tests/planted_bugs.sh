@@ -282,8 +282,17 @@ plant "a new address within the interval is not told" src/usage_log.rs \
     "if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {" \
     "if stored.is_some_and(|stored| is_recent(stored.at)) {"
 plant "a first use is told each time if its shard is full" src/usage_log.rs \
-    "self.first_uses.note(record.id(), now, Duration::MAX)" \
-    "true"
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first {"
+plant "a first use beside a flush is told twice" src/usage_log.rs \
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {"
+plant "reports are not bounded" src/usage_log.rs \
+    "if order.len() > MAX_REPORTS" \
+    "if order.len() > 2 * MAX_REPORTS"
+plant "a report that was sent again is forgotten with its first one" src/usage_log.rs \
+    "&& last.get(&oldest) == Some(&at)" \
+    ""
 plant "a key file that the group may read is taken" src/key_ring.rs \
     "if mode & 0o077 != 0 {" \
     "if mode & 0o027 != 0 {"
