@@ -384,7 +384,7 @@ impl From<StoreError> for ChangeError {
     }
 }
 
-/// Why a token was not found, revoked, forgotten or resealed.
+/// Why tokens were not found, revoked, forgotten or resealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManageError {
@@ -396,6 +396,9 @@ pub enum ManageError {
     KeyNotLost(KeyId),
     /// The engine failed.
     #[error(transparent)]
+    /// The actor is the engine, or an owner whose filter names another. Nothing was revoked.
+    #[error("this actor may not revoke by this filter; name an operator, or the filter's owner")]
+    NotAllowed,
     Failed(#[from] Failed),
 }
 

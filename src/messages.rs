@@ -145,7 +145,7 @@ fn errors_of_acts(lines: &mut Vec<String>) {
         Life(LifeError::NoLife), OverlapTooLong { max }, Derived, LabelTaken, OverlapWithLess,
         Overlapping { until: Timestamp::MAX }, Rotated { current: id() }, Conflict,
         Failed(failed()));
-    list!(lines, ManageError, acted; Unknown, KeyNotLost(key()), Failed(failed()));
+    list!(lines, ManageError, acted; Unknown, NotAllowed, KeyNotLost(key()), Failed(failed()));
     list!(lines, RetireError, acted; Active, InUse { rows: 7 }, Failed(failed()));
     let orphan = OrphanRow { id: id(), key_id: key() };
     list!(lines, Failed, acted;

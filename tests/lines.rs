@@ -289,3 +289,20 @@ fn a_tampered_superseded_row_blocks_no_change() {
     assert_eq!(ready(line.tokens().end_overlap(ops(), line.current.id())).unwrap(), 0);
     line.bench.assert_denied(line.old.expose_secret(), DenialReason::Tampered);
 }
+#[test]
+fn a_bulk_revocation_by_an_actor_who_may_not_act_is_an_error() {
+    let line = line();
+    let tokens = line.tokens();
+    let (hers, all) = (Filter::of_owner(&owner("alice")), Filter::every_token());
+    // Only a host that reads back a stored text has this actor.
+    let engine: Actor = "engine".parse().unwrap();
+    for (by, filter) in [(engine.clone(), &hers), (engine, &all), (owner("bob").into(), &hers)] {
+        let refused = ready(tokens.revoke_matching(by, filter, Reason::REUSED));
+        assert!(matches!(refused, Err(ManageError::NotAllowed)), "{refused:?}");
+    }
+    line.bench.assert_good(line.current.expose_secret());
+    assert!(line.bench.heard.kinds().iter().all(|kind| kind != "Revoked"));
+    let his = ready(tokens.revoke_matching(owner("bob"), &all, Reason::REQUESTED));
+    assert_eq!(his.unwrap(), 0, "he has none");
+    assert_eq!(ready(tokens.revoke_matching(ops(), &hers, Reason::REUSED)).unwrap(), 3);
+}

@@ -143,6 +143,9 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a bulk revocation by an actor who may not act does nothing" src/authority/revoke.rs \
+    "let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;" \
+    "let Some(filter) = by.limit(filter.clone()) else { return Ok(0) };"
 plant "a derived token has no attributes" src/issue.rs \
     "attributes: parent.attributes().clone()," \
     "attributes: Attributes::new(),"

@@ -60,8 +60,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Exactly what matches is revoked, not the whole line of a token that matches. The family in
     /// the filter's `except_family` is spared in any case, with what was issued under it.
     ///
-    /// An owner's call revokes only that owner's tokens. If the filter names another owner, nothing
-    /// is revoked.
+    /// An owner's call revokes only that owner's tokens.
     ///
     /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
     /// used since a date.
@@ -83,7 +82,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// ```
     ///
     /// # Errors
-    /// [`ManageError::Failed`] if the store fails: call it again.
+    /// - [`ManageError::NotAllowed`] if the actor is an owner and the filter names another. Also if
+    ///   it is [`Actor::Engine`]: to repeat a revocation of the engine's, name an operator.
+    /// - [`ManageError::Failed`] if the store fails: call it again.
     pub async fn revoke_matching(
         &self,
         by: impl Into<Actor>,
@@ -91,9 +92,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         reason: Reason,
     ) -> Result<u64, ManageError> {
         let by = by.into();
-        let Some(filter) = by.limit(filter.clone()) else {
-            return Ok(0);
-        };
+        let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;
         self.flush_if_it_matters(&filter).await?;
         Ok(self.revoke_by(by, &filter, reason).await?)
     }

@@ -138,6 +138,7 @@ impl ClientSafe for ManageError {
             ManageError::Unknown => Answer::new(404, "not_found", NOT_FOUND),
             ManageError::KeyNotLost(_) => {
                 Answer::new(409, "key_not_lost", "That key is not lost. Reseal as usual.\n")
+            ManageError::NotAllowed => Answer::new(404, "not_found", NOT_FOUND),
             }
             ManageError::Failed(failed) => failed.answer(),
         }
@@ -339,6 +340,7 @@ mod tests {
             ManageError::KeyNotLost(key()),
             RetireError::Active,
             RetireError::InUse { rows: 918_273 },
+            ManageError::NotAllowed,
             Timestamp::from_unix(-1).unwrap_err(),
             "no id".parse::<TokenId>().unwrap_err(),
             invalid(),
