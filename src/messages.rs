@@ -143,8 +143,8 @@ fn errors_of_acts(lines: &mut Vec<String>) {
     list!(lines, ChangeError, acted;
         Unknown, NotActive(Status::Expired), Invalid(invalid()), MoreAccess, NarrowedApart,
         Life(LifeError::NoLife), OverlapTooLong { max }, Derived, LabelTaken, OverlapWithLess,
-        Overlapping { until: Timestamp::MAX }, Rotated { current: id() }, Conflict,
-        Failed(failed()));
+        Overlapping { until: Timestamp::MAX }, DamagedRow(id()),
+        Rotated { current: id() }, Conflict, Failed(failed()));
     list!(lines, ManageError, acted; Unknown, NotAllowed, KeyNotLost(key()), Failed(failed()));
     list!(lines, RetireError, acted; Active, InUse { rows: 7 }, Failed(failed()));
     let orphan = OrphanRow { id: id(), key_id: key() };

@@ -143,6 +143,15 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a damaged row is looked for by facts that it lacks" src/authority/line.rs \
+    "let unrevoked = Filter { revoked: Some(false), ..line.clone() };" \
+    "let unrevoked = Filter { revoked: Some(false), superseded: Some(true), ..line.clone() };"
+plant "access is taken away beside a damaged superseded row" src/authority/change.rs \
+    "return Err(ChangeError::DamagedRow(id));" \
+    "_ = id;"
+plant "an overlap is ended beside a damaged superseded row" src/authority/line.rs \
+    "Some(id) => Err(ChangeError::DamagedRow(id))," \
+    "Some(_) => Ok(count),"
 plant "a bulk revocation by an actor who may not act does nothing" src/authority/revoke.rs \
     "let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;" \
     "let Some(filter) = by.limit(filter.clone()) else { return Ok(0) };"
@@ -264,8 +273,8 @@ plant "an overlap ends now, and later where a clock is behind" src/authority/lin
     "let end = issue::ended_everywhere(self.now());" \
     "let end = self.now();"
 plant "a tampered superseded row stands in the way" src/authority/line.rs \
-    "if self.is_intact(&row)? {" \
-    "if true {"
+    "if record.successor().is_some() && ends_later && self.is_intact(&row)? {" \
+    "if record.successor().is_some() && ends_later {"
 plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
     "if ring.key(key_id).is_none() {" \
     "if false {"
