@@ -85,7 +85,7 @@ pub(crate) enum Unmatched {
     /// No row has its id.
     NoRow,
     /// The row with its id can't be read.
-    DamagedRow,
+    DamagedRow { is_revoked: bool },
     /// The row with its id has another secret.
     OtherSecret,
 }
@@ -118,11 +118,14 @@ impl Presented {
         // Compared even if there is no row, so that the time taken does not reveal which ids exist.
         let record = found.as_ref().and_then(Row::record);
         let secret_is_right = self.digest == *record.map_or(&Digest::OF_NO_TOKEN, |r| r.digest());
-        match found.map(Row::into_readable) {
-            Some(Some(row)) if secret_is_right => Ok(row),
-            Some(Some(_)) => Err(Unmatched::OtherSecret),
-            Some(None) => Err(Unmatched::DamagedRow),
-            None => Err(Unmatched::NoRow),
+        let Some(found) = found else {
+            return Err(Unmatched::NoRow);
+        };
+        let is_revoked = found.is_revoked();
+        match found.into_readable() {
+            Some(row) if secret_is_right => Ok(row),
+            Some(_) => Err(Unmatched::OtherSecret),
+            None => Err(Unmatched::DamagedRow { is_revoked }),
         }
     }
 }

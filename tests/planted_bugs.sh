@@ -143,6 +143,12 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
+    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
+    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
 plant "a damaged row is looked for by facts that it lacks" src/authority/line.rs \
     "let unrevoked = Filter { revoked: Some(false), ..line.clone() };" \
     "let unrevoked = Filter { revoked: Some(false), superseded: Some(true), ..line.clone() };"
@@ -165,8 +171,8 @@ plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
 plant "any secret is right" src/present.rs \
-    "Some(Some(row)) if secret_is_right => Ok(row)," \
-    "Some(Some(row)) => Ok(row),"
+    "Some(row) if secret_is_right => Ok(row)," \
+    "Some(row) => Ok(row),"
 plant "only the first word of a digest is compared" src/digest.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
@@ -330,8 +336,8 @@ plant "what was issued under a rotated token lives on" src/authority/change.rs \
     "let revoked_derived = is_less || old_ends.has_come(now);" \
     "let revoked_derived = is_less;"
 plant "a leak is believed by its id" src/authority/revoke.rs \
-    "let Ok(row) = presented.matched(self.store.find(id).await?) else {" \
-    "let Some(row) = self.store.find(id).await?.and_then(crate::row::Row::into_readable) else {"
+    "match presented.matched(self.store.find(id).await?) {" \
+    "match self.store.find(id).await?.and_then(|r| r.into_readable()).ok_or(Unmatched::NoRow) {"
 plant "dead rows are not kept" src/authority/revoke.rs \
     "let ended_by = now.saturating_sub(policy.retention());" \
     "let ended_by = now;"

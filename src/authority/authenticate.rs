@@ -169,7 +169,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         presented.matched(found).map_err(|unmatched| {
             let reason = match unmatched {
                 Unmatched::NoRow => DenialReason::Unknown,
-                Unmatched::DamagedRow => DenialReason::Tampered,
+                Unmatched::DamagedRow { .. } => DenialReason::Tampered,
                 Unmatched::OtherSecret => DenialReason::WrongSecret,
             };
             self.deny(origin, reason, Some(presented.id()), None)

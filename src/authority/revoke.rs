@@ -7,8 +7,8 @@ use super::{LONGEST_FLUSH, TokenAuthority};
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
-use crate::present::Presented;
-use crate::record::{Actor, Revocation, Status};
+use crate::present::{Presented, Unmatched};
+use crate::record::{Actor, Revocation};
 use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
@@ -101,8 +101,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is
     /// checked, so nobody can revoke a token by its id alone. Exactly the leaked tokens are
-    /// revoked, with what was issued under them, and not their whole lines. Counts as no use. Other
-    /// tasks run between the pieces of a long text.
+    /// revoked, with what was issued under them, and not their whole lines. One that has expired or
+    /// was superseded is revoked, too. Counts as no use. Other tasks run between the pieces of a
+    /// long text.
+    ///
+    /// If the secret of a token can't be checked, its outcome says so. Revoke it by its id.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
@@ -208,19 +211,18 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes that row alone, with what was issued under it. Its successor has another secret.
     async fn revoke_leak(&self, presented: &Presented, by: &Actor) -> Result<LeakOutcome, Failed> {
         let id = presented.id();
-        let own_use = self.own_use(id);
-        let Ok(row) = presented.matched(self.store.find(id).await?) else {
-            return Ok(LeakOutcome::NoToken);
-        };
-        match self.status(&row, self.now(), own_use) {
-            Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
-                Ok(LeakOutcome::Ended(ended))
-            }
-            // Also if the status can't be decided now: the secret has leaked.
-            Ok(Status::Active | Status::Idle | Status::Tampered) | Err(_) => {
+        match presented.matched(self.store.find(id).await?) {
+            Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked),
+            // Whatever else its status is. One that has expired here is active on a host whose
+            // clock is behind, and can be extended there.
+            Ok(_) => {
                 self.revoke_by(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
                 Ok(LeakOutcome::Revoked)
             }
+            Err(Unmatched::DamagedRow { is_revoked: true }) => Ok(LeakOutcome::AlreadyRevoked),
+            // Not revoked by the id alone: ids are public, and anyone can write a text with one.
+            Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged),
+            Err(Unmatched::NoRow | Unmatched::OtherSecret) => Ok(LeakOutcome::NoToken),
         }
     }
 

@@ -410,7 +410,8 @@ fn none_of(ids: &[TokenId]) -> Answer {
 fn became(outcome: LeakOutcome) -> Answer {
     match outcome {
         LeakOutcome::Revoked => Ok(Shown::Nothing),
-        LeakOutcome::Ended(status) => Err(status.into()),
+        LeakOutcome::AlreadyRevoked => Err(Refusal::Ended(DenialReason::Revoked)),
+        LeakOutcome::Damaged => Err(Refusal::Failed(format!("{outcome:?}"))),
         LeakOutcome::NoToken => Err(Refusal::Ended(DenialReason::Unknown)),
     }
 }

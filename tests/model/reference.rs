@@ -273,9 +273,7 @@ impl Model {
             let row = self.rows.iter().find(|row| row.line.id == *id && *secret_is_right);
             let outcome = match row.map(|row| self.status(row)) {
                 None => LeakOutcome::NoToken,
-                Some(Some(ended @ (Status::Revoked | Status::Expired | Status::Superseded))) => {
-                    LeakOutcome::Ended(ended)
-                }
+                Some(Some(Status::Revoked)) => LeakOutcome::AlreadyRevoked,
                 Some(_) => {
                     self.revoke(&Filter::of_id(*id), who.actor(), &Reason::LEAKED);
                     LeakOutcome::Revoked
