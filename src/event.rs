@@ -160,7 +160,8 @@ pub enum Event<'a> {
         id: Option<TokenId>,
         /// Why it was refused.
         reason: DenialReason,
-        /// The token, if the secret was right.
+        /// The token, if the secret was right. `None` if this build can't compare it, since the
+        /// digest has an unknown scheme; the token is then revoked.
         ///
         /// Its seal was checked, unless the reason is [`DenialReason::Revoked`] or
         /// [`DenialReason::Tampered`]. Then its fields are unproven.

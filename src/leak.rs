@@ -78,6 +78,9 @@ pub enum LeakOutcome {
     /// Nothing was done: the token's row is damaged, so the secret could not be checked. If the row
     /// is repaired, the token is valid again: revoke it by its id.
     Damaged,
+    /// Nothing was done: the row's digest has this scheme, which this program does not know, so the
+    /// secret could not be checked. Pass the text to a newer program, or revoke it by its id.
+    UnknownScheme(u8),
     /// Nothing was done: there is no such token, or its secret is another.
     NoToken,
 }

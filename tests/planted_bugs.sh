@@ -143,6 +143,21 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a digest of a newer scheme is damage" src/digest.rs \
+    "other if other.len() <= Digest::MAX_BYTES => Ok(Digest(Form::Other(other.into())))," \
+    "other if other.is_empty() => Ok(Digest(Form::Other(other.into()))),"
+plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
+    "return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));" \
+    "return SealCheck::Wrong;"
+plant "a token whose digest has a newer scheme is denied" src/authority/authenticate.rs \
+    "return Failed::from(StatusUnclear::DigestScheme(scheme)).into();" \
+    "return self.deny(origin, DenialReason::Tampered, None, None).into();"
+plant "a digest of a newer scheme is lost when the row is written" src/record.rs \
+    "digest_of_other_scheme: sha_256.is_none().then(|| Box::new(parts.digest))," \
+    "digest_of_other_scheme: None,"
+plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
+    "report.unknown_schemes.push((row.id(), scheme));" \
+    "report.unknown_versions.push((row.id(), scheme));"
 plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
     "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
     "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"

@@ -219,9 +219,15 @@ impl<S: TokenStore> TokenAuthority<S> {
                 self.revoke_by(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
                 Ok(LeakOutcome::Revoked)
             }
-            Err(Unmatched::DamagedRow { is_revoked: true }) => Ok(LeakOutcome::AlreadyRevoked),
+            Err(
+                Unmatched::DamagedRow { is_revoked: true }
+                | Unmatched::UnknownScheme { is_revoked: true, .. },
+            ) => Ok(LeakOutcome::AlreadyRevoked),
             // Not revoked by the id alone: ids are public, and anyone can write a text with one.
             Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged),
+            Err(Unmatched::UnknownScheme { scheme, is_revoked: false }) => {
+                Ok(LeakOutcome::UnknownScheme(scheme))
+            }
             Err(Unmatched::NoRow | Unmatched::OtherSecret) => Ok(LeakOutcome::NoToken),
         }
     }

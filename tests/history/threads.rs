@@ -411,7 +411,9 @@ fn became(outcome: LeakOutcome) -> Answer {
     match outcome {
         LeakOutcome::Revoked => Ok(Shown::Nothing),
         LeakOutcome::AlreadyRevoked => Err(Refusal::Ended(DenialReason::Revoked)),
-        LeakOutcome::Damaged => Err(Refusal::Failed(format!("{outcome:?}"))),
+        LeakOutcome::Damaged | LeakOutcome::UnknownScheme(_) => {
+            Err(Refusal::Failed(format!("{outcome:?}")))
+        }
         LeakOutcome::NoToken => Err(Refusal::Ended(DenialReason::Unknown)),
     }
 }

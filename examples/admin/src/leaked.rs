@@ -91,7 +91,7 @@ impl Found {
 /// Returns whether the token may be valid still.
 fn is_left(outcome: LeakOutcome) -> bool {
     match outcome {
-        LeakOutcome::Damaged => true,
+        LeakOutcome::Damaged | LeakOutcome::UnknownScheme(_) => true,
         LeakOutcome::Revoked | LeakOutcome::AlreadyRevoked | LeakOutcome::NoToken => false,
     }
 }
@@ -103,6 +103,10 @@ fn words_for(id: TokenId, outcome: LeakOutcome) -> String {
         LeakOutcome::Damaged => format!(
             "has a damaged row, so its secret could not be checked; \
              revoke it with `admin revoke {id} --reason leaked`"
+        ),
+        LeakOutcome::UnknownScheme(scheme) => format!(
+            "has a digest of scheme {scheme}, which this program does not know; \
+             run a newer one, or `admin revoke {id} --reason leaked`"
         ),
         LeakOutcome::NoToken => "no such token, or another secret".into(),
     }
