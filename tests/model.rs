@@ -97,6 +97,7 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(limit reached)",
         "Refused(label taken)",
         "Refused(more access)",
+        "Refused(not allowed)",
         "Refused(attributes)",
         "Refused(not under this)",
         "Refused(other owner)",
@@ -117,8 +118,7 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Leaks(None)",
         "Leaks(Some(NoToken))",
         "Leaks(Some(Revoked))",
-        "Leaks(Some(Ended(Revoked)))",
-        "Leaks(Some(Ended(Superseded)))",
+        "Leaks(Some(AlreadyRevoked))",
         "Keys",
         "Denied(Superseded)",
         "Found(Some(Superseded))",
@@ -236,7 +236,7 @@ fn expected(model: &mut Model, act: &Act, issued: Option<TokenId>) -> (Answer, V
                 model.write_uses_if(filter.last_used_before.is_some());
                 Answer::Count(model.revoke(&filter, who.actor(), reason))
             }
-            None => Answer::Count(0),
+            None => Answer::Refused("not allowed"),
         },
         Act::RevokeLeaked(_, found, who) => model.revoke_leaked(found, who),
         Act::Forget { who, id } => match model.visible(who, *id).map(line_of) {

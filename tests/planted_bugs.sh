@@ -143,6 +143,39 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a digest of a newer scheme is damage" src/digest.rs \
+    "other if other.len() <= Digest::MAX_BYTES => Ok(Digest(Form::Other(other.into())))," \
+    "other if other.is_empty() => Ok(Digest(Form::Other(other.into()))),"
+plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
+    "return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));" \
+    "return SealCheck::Wrong;"
+plant "a token whose digest has a newer scheme is denied" src/authority/authenticate.rs \
+    "return Failed::from(StatusUnclear::DigestScheme(scheme)).into();" \
+    "return self.deny(origin, DenialReason::Tampered, None, None).into();"
+plant "a digest of a newer scheme is lost when the row is written" src/record.rs \
+    "digest_of_other_scheme: sha_256.is_none().then(|| Box::new(parts.digest))," \
+    "digest_of_other_scheme: None,"
+plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
+    "report.unknown_schemes.push((row.id(), scheme));" \
+    "report.unknown_versions.push((row.id(), scheme));"
+plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
+    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
+    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
+plant "a damaged row is looked for by facts that it lacks" src/authority/line.rs \
+    "let unrevoked = Filter { revoked: Some(false), ..line.clone() };" \
+    "let unrevoked = Filter { revoked: Some(false), superseded: Some(true), ..line.clone() };"
+plant "access is taken away beside a damaged superseded row" src/authority/change.rs \
+    "return Err(ChangeError::DamagedRow(id));" \
+    "_ = id;"
+plant "an overlap is ended beside a damaged superseded row" src/authority/line.rs \
+    "Some(id) => Err(ChangeError::DamagedRow(id))," \
+    "Some(_) => Ok(count),"
+plant "a bulk revocation by an actor who may not act does nothing" src/authority/revoke.rs \
+    "let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;" \
+    "let Some(filter) = by.limit(filter.clone()) else { return Ok(0) };"
 plant "a derived token has no attributes" src/issue.rs \
     "attributes: parent.attributes().clone()," \
     "attributes: Attributes::new(),"
@@ -153,8 +186,8 @@ plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
 plant "any secret is right" src/present.rs \
-    "Some(Some(row)) if secret_is_right => Ok(row)," \
-    "Some(Some(row)) => Ok(row),"
+    "Some(row) if secret_is_right => Ok(row)," \
+    "Some(row) => Ok(row),"
 plant "only the first word of a digest is compared" src/digest.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
@@ -289,8 +322,8 @@ plant "an overlap ends now, and later where a clock is behind" src/authority/lin
     "let end = issue::ended_everywhere(self.now());" \
     "let end = self.now();"
 plant "a tampered superseded row stands in the way" src/authority/line.rs \
-    "if self.is_intact(&row)? {" \
-    "if true {"
+    "if record.successor().is_some() && ends_later && self.is_intact(&row)? {" \
+    "if record.successor().is_some() && ends_later {"
 plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
     "if ring.key(key_id).is_none() {" \
     "if false {"
@@ -310,8 +343,17 @@ plant "a new address within the interval is not told" src/usage_log.rs \
     "if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {" \
     "if stored.is_some_and(|stored| is_recent(stored.at)) {"
 plant "a first use is told each time if its shard is full" src/usage_log.rs \
-    "self.first_uses.note(record.id(), now, Duration::MAX)" \
-    "true"
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first {"
+plant "a first use beside a flush is told twice" src/usage_log.rs \
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {"
+plant "reports are not bounded" src/usage_log.rs \
+    "if order.len() > MAX_REPORTS" \
+    "if order.len() > 2 * MAX_REPORTS"
+plant "a report that was sent again is forgotten with its first one" src/usage_log.rs \
+    "&& last.get(&oldest) == Some(&at)" \
+    ""
 plant "a key file that the group may read is taken" src/key_ring.rs \
     "if mode & 0o077 != 0 {" \
     "if mode & 0o027 != 0 {"
@@ -337,8 +379,8 @@ plant "what was issued under a rotated token lives on" src/authority/change.rs \
     "let revoked_derived = is_less || old_ends.has_come(now);" \
     "let revoked_derived = is_less;"
 plant "a leak is believed by its id" src/authority/revoke.rs \
-    "let Ok(row) = presented.matched(self.store.find(id).await?) else {" \
-    "let Some(row) = self.store.find(id).await?.and_then(crate::row::Row::into_readable) else {"
+    "match presented.matched(self.store.find(id).await?) {" \
+    "match self.store.find(id).await?.and_then(|r| r.into_readable()).ok_or(Unmatched::NoRow) {"
 plant "dead rows are not kept" src/authority/revoke.rs \
     "let ended_by = now.saturating_sub(policy.retention());" \
     "let ended_by = now;"

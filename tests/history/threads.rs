@@ -410,7 +410,10 @@ fn none_of(ids: &[TokenId]) -> Answer {
 fn became(outcome: LeakOutcome) -> Answer {
     match outcome {
         LeakOutcome::Revoked => Ok(Shown::Nothing),
-        LeakOutcome::Ended(status) => Err(status.into()),
+        LeakOutcome::AlreadyRevoked => Err(Refusal::Ended(DenialReason::Revoked)),
+        LeakOutcome::Damaged | LeakOutcome::UnknownScheme(_) => {
+            Err(Refusal::Failed(format!("{outcome:?}")))
+        }
         LeakOutcome::NoToken => Err(Refusal::Ended(DenialReason::Unknown)),
     }
 }

@@ -265,6 +265,7 @@ fn counted(count: Result<u64, ManageError>) -> Answer {
 fn not_managed(error: &ManageError) -> Answer {
     match error {
         ManageError::Unknown => Answer::Unknown,
+        ManageError::NotAllowed => Answer::Refused("not allowed"),
         _ => Answer::Failed,
     }
 }

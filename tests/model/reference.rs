@@ -253,9 +253,12 @@ impl Model {
     pub(crate) fn revoke(&mut self, filter: &Filter, by: Actor, reason: &Reason) -> u64 {
         let revocation = self.revocation(by.clone(), reason);
         let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
-        // Through a rotated token that has ended, nothing else of its line is meant.
-        let is_over =
-            |line: &Line| line.successor.is_some() && line.end().is_some_and(|end| end <= self.now);
+        // Through a rotated token that has ended, nothing else of its line is meant, unless it is
+        // named.
+        let is_over = |line: &Line| {
+            let has_ended = line.end().is_some_and(|end| end <= self.now);
+            filter.id.is_none() && line.successor.is_some() && has_ended
+        };
         let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
         let reaching = meant_rows.filter(|(row, _)| !is_over(&row.line));
         let families: Vec<_> = reaching.map(|(row, _)| Some(row.line.family)).collect();
@@ -277,9 +280,7 @@ impl Model {
             let row = self.rows.iter().find(|row| row.line.id == *id && *secret_is_right);
             let outcome = match row.map(|row| self.status(row)) {
                 None => LeakOutcome::NoToken,
-                Some(Some(ended @ (Status::Revoked | Status::Expired | Status::Superseded))) => {
-                    LeakOutcome::Ended(ended)
-                }
+                Some(Some(Status::Revoked)) => LeakOutcome::AlreadyRevoked,
                 Some(_) => {
                     self.revoke(&Filter::of_id(*id), who.actor(), &Reason::LEAKED);
                     LeakOutcome::Revoked

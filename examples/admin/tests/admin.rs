@@ -668,7 +668,7 @@ fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let said: Vec<_> = report.as_array().unwrap().iter().map(|leak| &leak["outcome"]).collect();
     assert_eq!(
         said,
-        ["revoked", "revoked", "had ended: revoked", "no such token, or another secret"]
+        ["revoked", "revoked", "was revoked before", "no such token, or another secret"]
     );
     assert_eq!((&report[0]["id"], &report[0]["at"]), (&clear.to_string().into(), &5.into()));
     assert!(!host.is_good(&clear_text) && !host.is_good(&header_text) && host.is_good(&kept_text));
@@ -676,12 +676,31 @@ fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let revocation = view.revocation().unwrap();
     assert_eq!((revocation.reason.as_str(), view.last_use()), ("leaked", None));
     let again = host.admin_reading(&clear_text, &["leaked"]).done();
-    assert_eq!(again, format!("byte 0: {clear} had ended: revoked\n"));
+    assert_eq!(again, format!("byte 0: {clear} was revoked before\n"));
 
     // No keys are needed in an emergency.
     let command = ["--store", &host.store(), "--policy", "policy.toml", "leaked"];
     host.run(host.command(&command), kept_text.as_bytes()).done();
     assert!(!host.is_good(&kept_text));
+}
+
+#[test]
+fn a_leaked_token_with_a_damaged_row_is_left_to_a_person() {
+    let host = Host::new();
+    let ((good, good_text), (damaged, damaged_text)) = (host.issue(phone()), host.issue(phone()));
+    let sql = "UPDATE app_tokens SET label = '' WHERE id = ?1";
+    let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    assert_eq!(database.execute(sql, [damaged.as_u64() as i64]).unwrap(), 1);
+    let text = format!("{good_text} {damaged_text}");
+    let left = host.admin_reading(&text, &["leaked"]);
+    let printed = left.out.clone();
+    assert!(printed.contains(&format!("{good} revoked\n")), "{printed}");
+    let advice = format!("`admin revoke {damaged} --reason leaked`");
+    assert!(printed.contains(&advice), "{printed}");
+    left.exited(1, "not all tokens could be revoked");
+    host.admin(&["revoke", &damaged.to_string(), "--reason", "leaked"]).done();
+    let again = host.admin_reading(&text, &["leaked"]).done();
+    assert!(again.lines().all(|line| line.ends_with(" was revoked before")), "{again}");
 }
 
 #[test]

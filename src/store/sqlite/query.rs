@@ -267,7 +267,9 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
 /// Revokes what derives from the rows that a filter matches, except what it spares.
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = begin_revoke(REVOKE_DERIVED_FROM_MATCHING, revocation);
-    query.values.push(Value::Integer(revocation.at.as_unix()));
+    // No row ended by -1, so a row that is named by its id reaches what derives from it.
+    let over_by = filter.id.map_or(revocation.at.as_unix(), |_| -1);
+    query.values.push(Value::Integer(over_by));
     query.add_filter(filter);
     query.add(MATCHING_END, []);
     // Once more, outside the parenthesis. Inside, the filter spares matching rows; here it must

@@ -58,9 +58,10 @@ const NO_ID: i64 = 1 << 50;
 const DAMAGE: &[(&str, Value, bool)] = &[
     ("digest", Bytes(&[], 0), false),
     ("digest", Bytes(&[1], 0), false),
-    ("digest", Bytes(&[0], 32), false),
+    ("digest", Bytes(&[0], 32), true),
     ("digest", Bytes(&[1], 32), true),
-    ("digest", Bytes(&[2], 32), false),
+    ("digest", Bytes(&[2], 32), true),
+    ("digest", Bytes(&[2], 64), false),
     ("owner", Text(""), false),
     ("owner", Text("mallory"), true),
     ("owner", Repeated("x", 256), false),
