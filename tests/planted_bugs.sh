@@ -521,6 +521,9 @@ plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     purge_races::a_purge
+plant "a named row that has ended reaches nothing, in PostgreSQL" src/store/postgres/sql/revoke.rs \
+    "(\$1 IS NULL AND successor BETWEEN" \
+    "(successor BETWEEN" revoke
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \

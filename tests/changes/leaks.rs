@@ -67,6 +67,21 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
 }
 
 #[test]
+fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_long_after_its_rotation() {
+    let bench = bench(policy().with_max_overlap(secs(100)));
+    let stolen = bench.issue("alice");
+    let by_the_thief = bench.issue_under(&stolen);
+    let current = bench.rotate(&stolen, 100);
+    bench.clock.set(at(5000));
+    bench.assert_good(by_the_thief.expose_secret());
+    let scanner = operator("scanner");
+    let found = bench.tokens.revoke_leaked(stolen.expose_secret(), &scanner);
+    assert_eq!(outcomes(&bench.tokens.block_on(found).unwrap().leaks).len(), 1);
+    bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
+    bench.assert_good(current.expose_secret());
+}
+
+#[test]
 fn a_leak_is_no_use() {
     let bench = bench(policy());
     let token = bench.issue("alice");
