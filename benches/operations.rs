@@ -126,7 +126,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     line("forget_owner, ten rows", 100, &mut |n| {
         assert_eq!(
             tokens
-                .block_on(tokens.forget_owner(&owner(700 + n), &Operator::new("bench").unwrap()))
+                .block_on(tokens.forget_owner(&Operator::new("bench").unwrap(), &owner(700 + n)))
                 .unwrap(),
             10
         );
@@ -134,7 +134,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
     line("revoke_leaked, one token in 1 KB of text", calls, &mut |n| {
         let text = format!("{:.>500} {} {:.>500}", "", texts[8000 + n], "");
         let report = tokens
-            .block_on(tokens.revoke_leaked(&text, &Operator::new("scanner").unwrap()))
+            .block_on(tokens.revoke_leaked(&Operator::new("scanner").unwrap(), &text))
             .unwrap();
         assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
     });
@@ -160,7 +160,7 @@ fn measure<S: RuntimeFree + Clone>(store: &S, calls: usize) -> Vec<(&'static str
         let without = over(KEYS[0].split(',').next().unwrap());
         let lost = KeyId::new(2).unwrap();
         without
-            .block_on(without.danger_reseal_without_proof(lost, &Operator::new("bench").unwrap()))
+            .block_on(without.danger_reseal_without_proof(&Operator::new("bench").unwrap(), lost))
             .unwrap()
             .moved
     });

@@ -373,12 +373,12 @@ fn a_digest_of_an_unknown_scheme_is_a_failure_and_is_left_alone() {
         let lost = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
         let key_id = store.parts(token.id()).key_id;
         let trust =
-            || lost.tokens.block_on(lost.tokens.danger_reseal_without_proof(key_id, &ops()));
+            || lost.tokens.block_on(lost.tokens.danger_reseal_without_proof(&ops(), key_id));
         assert_eq!(trust().unwrap().moved, 0);
         assert_eq!(store.parts(token.id()).digest.to_bytes(), bytes);
 
         let leaked = || {
-            let leaked = tokens.block_on(tokens.revoke_leaked(token.expose_secret(), &ops()));
+            let leaked = tokens.block_on(tokens.revoke_leaked(&ops(), token.expose_secret()));
             leaked.unwrap().leaks[0].outcome
         };
         assert_eq!(leaked(), LeakOutcome::UnknownScheme(scheme));

@@ -196,7 +196,7 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
         assert!(tokens.block_on(tokens.expiring(DAY, Page::first(1))).is_err());
         script();
         assert!(
-            tokens.block_on(tokens.revoke_leaked(issued.expose_secret(), &operator("x"))).is_err()
+            tokens.block_on(tokens.revoke_leaked(&operator("x"), issued.expose_secret())).is_err()
         );
         script();
         assert!(tokens.block_on(tokens.reseal()).is_err());
@@ -204,7 +204,7 @@ fn a_store_that_fails_is_a_failure_for_every_operation_and_never_a_denial() {
         assert!(
             tokens
                 .block_on(
-                    tokens.danger_reseal_without_proof(KeyId::new(9).unwrap(), &operator("x"))
+                    tokens.danger_reseal_without_proof(&operator("x"), KeyId::new(9).unwrap())
                 )
                 .is_err()
         );

@@ -326,7 +326,7 @@ fn a_reseal_without_proof_trusts_only_the_rows_under_the_lost_key() {
     let tokens = &after.tokens;
     let lost = KeyId::new(1).unwrap();
     let report =
-        tokens.block_on(tokens.danger_reseal_without_proof(lost, &operator("ops"))).unwrap();
+        tokens.block_on(tokens.danger_reseal_without_proof(&operator("ops"), lost)).unwrap();
     let mut trusted = [of_lost.id(), other.id()];
     trusted.sort_unstable();
     assert_eq!((report.moved, &report.trusted[..]), (2, &trusted[..]));
@@ -346,7 +346,7 @@ fn a_reseal_without_proof_brings_no_revoked_token_back() {
     let reseal = || {
         after
             .tokens
-            .block_on(after.tokens.danger_reseal_without_proof(lost, &operator("ops")))
+            .block_on(after.tokens.danger_reseal_without_proof(&operator("ops"), lost))
             .unwrap()
     };
     assert_eq!(reseal().moved, 0);
@@ -365,7 +365,7 @@ fn only_a_key_missing_from_the_ring_counts_as_lost() {
         let key_id = KeyId::new(number).unwrap();
         let refused = bench
             .tokens
-            .block_on(bench.tokens.danger_reseal_without_proof(key_id, &operator("ops")));
+            .block_on(bench.tokens.danger_reseal_without_proof(&operator("ops"), key_id));
         assert!(matches!(refused, Err(ManageError::KeyNotLost(id)) if id == key_id));
     }
     bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);

@@ -184,7 +184,7 @@ fn a_token_at_login_or_in_a_leaked_text_leaves_no_copy_in_memory() {
         let once = Zeroizing::new(STANDARD.encode(&*inside));
         let twice = Zeroizing::new(STANDARD.encode(once.as_bytes()));
         for leaked in [&*inside, once.as_bytes(), twice.as_bytes()] {
-            let report = tokens.block_on(tokens.revoke_leaked(leaked, &scanner)).unwrap();
+            let report = tokens.block_on(tokens.revoke_leaked(&scanner, leaked)).unwrap();
             assert_eq!(report.leaks.len(), 1);
             assert_eq!((copies_of(&secret), copies_of(&upper)), (3, 0));
         }

@@ -64,8 +64,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///   trusted until then; the next run reports the rest.
     pub async fn danger_reseal_without_proof(
         &self,
-        lost: KeyId,
         operator: &Operator,
+        lost: KeyId,
     ) -> Result<ResealReport, ManageError> {
         let actor = Actor::from(operator);
         if self.engine.sealer.ring().ids().any(|id| id == lost) {

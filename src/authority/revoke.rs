@@ -111,8 +111,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
     pub async fn revoke_leaked(
         &self,
-        text: &(impl AsRef<[u8]> + ?Sized),
         operator: &Operator,
+        text: &(impl AsRef<[u8]> + ?Sized),
     ) -> Result<LeakReport, ManageError> {
         let actor = Actor::from(operator);
         let mut scan = LeakScan::new(text.as_ref(), self.engine.policy.accepted_prefixes());
@@ -155,8 +155,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// already.
     pub async fn forget_owner(
         &self,
-        owner: &Owner,
         operator: &Operator,
+        owner: &Owner,
     ) -> Result<u64, ManageError> {
         let actor = Actor::from(operator);
         Ok(self.forget_by(actor, Filter::of_owner(owner)).await?)

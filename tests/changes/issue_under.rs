@@ -357,7 +357,7 @@ fn no_derived_token_survives_a_concurrent_rotation_without_overlap(store: impl R
         assert!(all.iter().filter(derived).all(|row| row.status() == Some(Status::Revoked)));
         bench
             .tokens
-            .block_on(bench.tokens.forget_owner(parent.view().owner(), &operator("ops")))
+            .block_on(bench.tokens.forget_owner(&operator("ops"), parent.view().owner()))
             .unwrap();
     }
 }

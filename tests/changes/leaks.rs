@@ -37,7 +37,7 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
         live.expose_secret().to_uppercase(),
     );
     bench.heard.texts();
-    let report = tokens.block_on(tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
+    let report = tokens.block_on(tokens.revoke_leaked(&operator("scanner"), &text)).unwrap();
     let right = [
         (live.id(), LeakOutcome::Revoked),
         (guessed.id(), LeakOutcome::NoToken),
@@ -58,7 +58,7 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
     }
     bench.assert_good(guessed.expose_secret());
     bench.assert_good(successor.expose_secret());
-    let again = tokens.block_on(tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
+    let again = tokens.block_on(tokens.revoke_leaked(&operator("scanner"), &text)).unwrap();
     assert_eq!(again.leaks[0].outcome, LeakOutcome::AlreadyRevoked);
     assert_eq!(bench.heard.kinds().iter().filter(|kind| *kind == "Revoked").count(), 3);
     for secret in [live.expose_secret(), &guess] {
@@ -75,7 +75,7 @@ fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_long_after_its_rota
     bench.clock.set(at(5000));
     bench.assert_good(by_the_thief.expose_secret());
     let scanner = operator("scanner");
-    let found = bench.tokens.revoke_leaked(stolen.expose_secret(), &scanner);
+    let found = bench.tokens.revoke_leaked(&scanner, stolen.expose_secret());
     assert_eq!(outcomes(&bench.tokens.block_on(found).unwrap().leaks).len(), 1);
     bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
     bench.assert_good(current.expose_secret());
@@ -87,7 +87,7 @@ fn a_leak_is_no_use() {
     let token = bench.issue("alice");
     bench.heard.texts();
     let tokens = &bench.tokens;
-    tokens.block_on(tokens.revoke_leaked(token.expose_secret(), &operator("scanner"))).unwrap();
+    tokens.block_on(tokens.revoke_leaked(&operator("scanner"), token.expose_secret())).unwrap();
     tokens.block_on(tokens.flush_usage()).unwrap();
     assert_eq!(bench.see(&token).last_use(), None);
     assert_eq!(bench.heard.kinds(), ["Revoked"]);
@@ -99,7 +99,7 @@ fn a_leaked_token_is_revoked_even_in_its_overlap_idle_or_without_its_key() {
     let old = bench.issue("alice");
     let new = bench.rotate(&old, 100);
     let leaked = |text: &str| {
-        bench.tokens.block_on(bench.tokens.revoke_leaked(text, &operator("x"))).unwrap().leaks
+        bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("x"), text)).unwrap().leaks
     };
     assert_eq!(outcomes(&leaked(old.expose_secret())), [(old.id(), LeakOutcome::Revoked)]);
     bench.assert_denied(old.expose_secret(), DenialReason::Revoked);
@@ -111,7 +111,7 @@ fn a_leaked_token_is_revoked_even_in_its_overlap_idle_or_without_its_key() {
     let elsewhere = bench_with_ring(store, KeyRing::parse(OTHER_KEYS).unwrap(), policy());
     let report = elsewhere
         .tokens
-        .block_on(elsewhere.tokens.revoke_leaked(token.expose_secret(), &operator("x")))
+        .block_on(elsewhere.tokens.revoke_leaked(&operator("x"), token.expose_secret()))
         .unwrap();
     assert_eq!(outcomes(&report.leaks), [(token.id(), LeakOutcome::Revoked)]);
     here.assert_denied(token.expose_secret(), DenialReason::Revoked);
@@ -128,7 +128,7 @@ fn a_token_leaked_in_a_basic_header_is_found_by_either_prefix() {
     let encoded = base64::engine::general_purpose::STANDARD.encode(userpass);
     let text = format!("> Authorization: Basic {encoded}\n{former}");
     let report =
-        bench.tokens.block_on(bench.tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
+        bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("scanner"), &text)).unwrap();
     assert_eq!(report.leaks[0].outcome, LeakOutcome::Revoked);
     // The six characters before it take eight digits of base64.
     assert_eq!(&text[report.leaks[0].position.clone()], encoded[8..].trim_end_matches('='));
@@ -141,7 +141,7 @@ fn a_leaked_text_need_not_be_utf_8() {
     let token = bench.issue("alice");
     let text = [b"caf\xe9 ", token.expose_secret().as_bytes(), b"\xff"].concat();
     let report =
-        bench.tokens.block_on(bench.tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
+        bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("scanner"), &text)).unwrap();
     assert_eq!(outcomes(&report.leaks), [(token.id(), LeakOutcome::Revoked)]);
 }
 
@@ -153,13 +153,13 @@ fn leaked_tokens_beyond_one_calls_limit_are_revoked_by_calling_again_even_in_bas
     let texts: Vec<_> = issued.iter().map(IssuedToken::expose_secret).collect();
     let text = base64::engine::general_purpose::STANDARD.encode(texts.join(":"));
     let first =
-        bench.tokens.block_on(bench.tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
+        bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("scanner"), &text)).unwrap();
     assert_eq!(first.leaks.len(), LeakReport::MAX_LEAKS);
     let last = &issued[LeakReport::MAX_LEAKS];
     bench.assert_good(last.expose_secret());
     let rest = &text[first.rest.unwrap()..];
     let second =
-        bench.tokens.block_on(bench.tokens.revoke_leaked(rest, &operator("scanner"))).unwrap();
+        bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("scanner"), rest)).unwrap();
     assert_eq!(outcomes(&second.leaks), [(last.id(), LeakOutcome::Revoked)]);
     assert_eq!(second.rest, None);
 }
@@ -171,7 +171,7 @@ fn other_tasks_run_while_a_long_text_is_searched() {
     let scanner = operator("scanner");
     let yields = |text: &str| {
         let mut call: Pin<Box<dyn Future<Output = _> + Send>> =
-            Box::pin(bench.tokens.revoke_leaked(text, &scanner));
+            Box::pin(bench.tokens.revoke_leaked(&scanner, text));
         let mut context = Context::from_waker(Waker::noop());
         let mut yields = 0;
         loop {
@@ -195,7 +195,7 @@ fn a_leaked_token_that_has_just_expired_is_revoked() {
     ahead.clock.set(at(100));
     ahead.assert_denied(token.expose_secret(), DenialReason::Expired);
     let scanner = operator("scanner");
-    let leaked = ahead.tokens.revoke_leaked(token.expose_secret(), &scanner);
+    let leaked = ahead.tokens.revoke_leaked(&scanner, token.expose_secret());
     let leaks = ahead.tokens.block_on(leaked).unwrap().leaks;
     assert_eq!(outcomes(&leaks), [(token.id(), LeakOutcome::Revoked)]);
     behind.clock.set(at(89));
@@ -215,7 +215,7 @@ fn a_leaked_token_with_a_damaged_row_is_named() {
     }
     let text = format!("{} {}", token.expose_secret(), ended.expose_secret());
     let scanner = operator("scanner");
-    let leaked = bench.tokens.revoke_leaked(&text, &scanner);
+    let leaked = bench.tokens.revoke_leaked(&scanner, &text);
     let leaks = bench.tokens.block_on(leaked).unwrap().leaks;
     let right = [(token.id(), LeakOutcome::Damaged), (ended.id(), LeakOutcome::AlreadyRevoked)];
     assert_eq!(outcomes(&leaks), right);

@@ -167,7 +167,7 @@ fn a_lost_key_is_named_in_the_event_and_report_of_trusted_rows() {
     after.assert_failed(token.expose_secret());
     let report = after
         .tokens
-        .block_on(after.tokens.danger_reseal_without_proof(key(1), &operator("ops")))
+        .block_on(after.tokens.danger_reseal_without_proof(&operator("ops"), key(1)))
         .unwrap();
     assert_eq!((report.moved, &report.trusted[..]), (1, &[token.id()][..]));
     let [heard] = &after.heard.texts()[..] else { panic!("one event") };

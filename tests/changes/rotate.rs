@@ -384,7 +384,7 @@ fn one_of_many_rotations_at_once_without_overlap_succeeds(store: impl RuntimeFre
         assert_eq!(line.len(), 2);
         bench
             .tokens
-            .block_on(bench.tokens.forget_owner(old.view().owner(), &operator("ops")))
+            .block_on(bench.tokens.forget_owner(&operator("ops"), old.view().owner()))
             .unwrap();
     }
 }
@@ -411,7 +411,7 @@ fn one_successor_lives_of_many_rotations_at_once_with_an_overlap() {
         assert_eq!(won.iter().filter(authenticates).count(), 1);
         bench
             .tokens
-            .block_on(bench.tokens.forget_owner(old.view().owner(), &operator("ops")))
+            .block_on(bench.tokens.forget_owner(&operator("ops"), old.view().owner()))
             .unwrap();
     }
 }

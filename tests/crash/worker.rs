@@ -114,7 +114,7 @@ fn owner(round: u64, worker: usize) -> Owner {
 pub(crate) fn forget<S: RuntimeFree + Clone>(store: &S, round: u64) {
     for worker in 0..WORKERS {
         let tokens = authority(store);
-        tokens.block_on(tokens.forget_owner(&owner(round, worker), &operator("test"))).unwrap();
+        tokens.block_on(tokens.forget_owner(&operator("test"), &owner(round, worker))).unwrap();
     }
 }
 

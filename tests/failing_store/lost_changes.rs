@@ -76,13 +76,13 @@ fn a_leak_report_that_failed_half_way_can_be_repeated() {
     let (one, other) = (bench.issue("alice"), bench.issue("alice"));
     let text = format!("{} {}", one.expose_secret(), other.expose_secret());
     store.script(&[Fault::None, Fault::None, Fault::None, Fault::NotDone]);
-    assert!(bench.tokens.block_on(bench.tokens.revoke_leaked(&text, &operator("x"))).is_err());
+    assert!(bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("x"), &text)).is_err());
     bench.assert_denied(one.expose_secret(), DenialReason::Revoked);
     bench.assert_good(other.expose_secret());
     assert_eq!(
         bench
             .tokens
-            .block_on(bench.tokens.revoke_leaked(&text, &operator("x")))
+            .block_on(bench.tokens.revoke_leaked(&operator("x"), &text))
             .unwrap()
             .leaks
             .len(),
@@ -104,7 +104,7 @@ fn a_reseal_that_failed_half_way_reports_what_it_moved_and_can_go_on() {
         let reseal = || match trusting {
             true => tokens
                 .block_on(
-                    tokens.danger_reseal_without_proof(KeyId::new(1).unwrap(), &operator("ops")),
+                    tokens.danger_reseal_without_proof(&operator("ops"), KeyId::new(1).unwrap()),
                 )
                 .ok(),
             false => tokens.block_on(tokens.reseal()).ok(),
@@ -141,7 +141,7 @@ fn rows_trusted_by_a_dropped_call_are_named() {
     // The page of rows is read. Their replacement is never answered, and the caller drops the call.
     store.script(&[Fault::None, Fault::Stalls]);
     assert!(
-        poll_once(after.tokens.danger_reseal_without_proof(lost, &operator("ops"))).is_pending()
+        poll_once(after.tokens.danger_reseal_without_proof(&operator("ops"), lost)).is_pending()
     );
     // No later run could name them, if the store replaced them after all.
     let [heard] = &after.heard.texts()[..] else { panic!("no event of the dropped call") };
@@ -196,7 +196,7 @@ fn a_change_sends_its_event_even_if_its_answer_is_lost() {
         }),
         ("Forgotten", 1, |bench, _| {
             Box::pin(async {
-                bench.tokens.forget_owner(&owner("alice"), &operator("x")).await.is_ok()
+                bench.tokens.forget_owner(&operator("x"), &owner("alice")).await.is_ok()
             })
         }),
         ("Purged", 0, |bench, _| Box::pin(async { bench.tokens.purge().await.is_ok() })),
@@ -245,7 +245,7 @@ fn a_deletion_that_failed_half_way_sends_an_event_for_what_it_deleted() {
     assert_eq!(bench.heard.texts(), ["Purged { count: 1000, is_certain: true }"]);
     store.script(&[Fault::None, Fault::LostUnknown]);
     assert!(
-        bench.tokens.block_on(bench.tokens.forget_owner(&owner("alice"), &operator("x"))).is_err()
+        bench.tokens.block_on(bench.tokens.forget_owner(&operator("x"), &owner("alice"))).is_err()
     );
     let heard = bench.heard.texts().concat();
     assert!(heard.contains("count: 0, is_certain: false"), "{heard}");

@@ -269,7 +269,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 self.note(Deed::Forget { token: id, reach }, || {
                     done(match reach {
                         Reach::One => tokens.block_on(tokens.forget(&owner, id)),
-                        _ => tokens.block_on(tokens.forget_owner(&owner, &operator("ops"))),
+                        _ => tokens.block_on(tokens.forget_owner(&operator("ops"), &owner)),
                     })
                 });
             }
@@ -344,7 +344,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         let mut report = Ok(Vec::new());
         self.note(Deed::Leak { token: leaked[0].0.id, is_right }, || {
             let found =
-                tokens.block_on(tokens.revoke_leaked(&texts.join("\n"), &operator("scanner")));
+                tokens.block_on(tokens.revoke_leaked(&operator("scanner"), &texts.join("\n")));
             report = found.map(|found| found.leaks).map_err(Refusal::from);
             Ok(Shown::Nothing)
         });

@@ -18,9 +18,9 @@ fn a_forgotten_token_leaves_nothing_behind() {
         tokens.block_on(tokens.forget(&owner("alice"), one.id())),
         Err(ManageError::Unknown)
     ));
-    assert_eq!(tokens.block_on(tokens.forget_owner(&owner("alice"), &operator("ops"))).unwrap(), 1);
+    assert_eq!(tokens.block_on(tokens.forget_owner(&operator("ops"), &owner("alice"))).unwrap(), 1);
     assert!(bench.all_of("alice").is_empty());
-    assert_eq!(tokens.block_on(tokens.forget_owner(&owner("alice"), &operator("ops"))).unwrap(), 0);
+    assert_eq!(tokens.block_on(tokens.forget_owner(&operator("ops"), &owner("alice"))).unwrap(), 0);
     assert!(bench.heard.kinds().contains(&"Forgotten".to_owned()));
 }
 
@@ -31,7 +31,7 @@ fn an_owner_with_more_tokens_than_one_batch_is_forgotten_completely() {
     assert_eq!(
         bench
             .tokens
-            .block_on(bench.tokens.forget_owner(&owner("alice"), &operator("ops")))
+            .block_on(bench.tokens.forget_owner(&operator("ops"), &owner("alice")))
             .unwrap(),
         2500
     );

@@ -150,7 +150,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
                 }
             }
             Act::RevokeLeaked(text, _, who) => {
-                match tokens.block_on(tokens.revoke_leaked(text, &who.operator())) {
+                match tokens.block_on(tokens.revoke_leaked(&who.operator(), text)) {
                     Ok(report) => Answer::Leaks(
                         report.leaks.iter().map(|leak| (leak.id, leak.outcome)).collect(),
                     ),
@@ -175,7 +175,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             ),
             Act::Forget { who, id } => counted(tokens.block_on(tokens.forget(who.actor(), *id))),
             Act::ForgetOwner { owner, who } => {
-                counted(tokens.block_on(tokens.forget_owner(owner, &who.operator())))
+                counted(tokens.block_on(tokens.forget_owner(&who.operator(), owner)))
             }
             Act::FlushUsage => {
                 tokens.block_on(tokens.flush_usage()).map_or(Answer::Failed, |()| Answer::Done)
@@ -195,7 +195,7 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::Trust { lost, only, who } => {
                 let by = if *only == ACTIVE { &self.without_other } else { &self.without_active };
                 let lost = KeyId::new(*lost).unwrap();
-                match by.block_on(by.danger_reseal_without_proof(lost, &who.operator())) {
+                match by.block_on(by.danger_reseal_without_proof(&who.operator(), lost)) {
                     Ok(ResealReport { moved, trusted, tampered, left })
                         if tampered.is_empty()
                             && left.is_empty()

@@ -118,7 +118,7 @@ fn a_token_lives_its_life_behind_a_pooler() {
         let (mine, left) = (Filter::of_owner(&alice), Reason::REQUESTED);
         assert_eq!(tokens.revoke_matching(by, &mine, left).await.unwrap(), 2);
         tokens.authenticate(rotated.expose_secret()).await.unwrap_err();
-        assert_eq!(tokens.forget_owner(&alice, &operator("admin")).await.unwrap(), 2);
+        assert_eq!(tokens.forget_owner(&operator("admin"), &alice).await.unwrap(), 2);
     });
 }
 

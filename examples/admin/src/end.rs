@@ -168,7 +168,7 @@ pub async fn forget(setting: &Setting, wish: &Forget) -> Result<(), Problem> {
                 }
                 ask(format_args!("Forget {count} tokens of {owner}?"), count)?;
             }
-            opened.tokens.forget_owner(owner, &who).await?
+            opened.tokens.forget_owner(&who, owner).await?
         }
         (None, None) => {
             return Err(Problem::usage("name a token by its id, or all of an owner with --owner"));

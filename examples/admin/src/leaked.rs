@@ -37,7 +37,7 @@ async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Res
     loop {
         let room = WINDOW - window.len();
         input.by_ref().take(room as u64).read_to_end(&mut window)?;
-        let report = opened.tokens.revoke_leaked(&**window, who).await?;
+        let report = opened.tokens.revoke_leaked(who, &**window).await?;
         let is_last = window.len() < WINDOW && report.rest.is_none();
         let done = report.rest.unwrap_or(window.len().saturating_sub(OVERLAP));
         found.add(report, passed);

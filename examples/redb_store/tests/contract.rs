@@ -107,7 +107,7 @@ fn a_value_of_a_newer_or_flipped_form_blocks_no_other_and_can_be_revoked() {
         assert!(matches!(authenticate(&strange), Err(AuthError::Denied(_))));
         authenticate(&more).unwrap();
         let alice = "alice".parse().unwrap();
-        assert_eq!(tokens.block_on(tokens.forget_owner(&alice, &ops())).unwrap(), 3);
+        assert_eq!(tokens.block_on(tokens.forget_owner(&ops(), &alice)).unwrap(), 3);
     }
 }
 
