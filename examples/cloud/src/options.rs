@@ -75,7 +75,7 @@ impl Options {
                     return Err(format!("there is no option {option}"));
                 }
                 // Not repeated: it may be a password.
-                _ => return Err("an argument stands without its option; see the usage".into()),
+                _ => return Err("an argument has no option before it; see the usage".into()),
             }
         }
         let data =
@@ -147,7 +147,9 @@ fn parse_user(value: &str) -> Result<(String, String), String> {
     // A name is also the name of a folder, and stands before the colon of HTTP Basic.
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
     if name.is_empty() || name.starts_with('.') || !is_plain {
-        return Err("--user: use letters, digits and - _ . @ in the name, no dot first".into());
+        return Err(
+            "--user: use letters, digits and - _ . @ in the name; it can't begin with a dot".into(),
+        );
     }
     Owner::new(name).map_err(|problem| format!("--user: {problem}"))?;
     if password.is_empty() {

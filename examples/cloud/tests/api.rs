@@ -105,7 +105,7 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         (r#"{"expires_in": 5}"#, "`expires_in`"),
         (r#"{"label": null}"#, "invalid type"),
         (r#"{"label": ""}"#, "the label is empty"),
-        (r#"{"label": "a\u202eb"}"#, "the label has a forbidden character at position 1"),
+        (r#"{"label": "a\u202eb"}"#, "the label has a forbidden character, number 2"),
         (r#"{"expires_in_days": 0}"#, "the token would expire as soon as it is made"),
         (r#"{"expires_in_days": -1}"#, "invalid value"),
         (r#"{"expires_in_days": 18446744073709551615}"#, "after the year 9999"),
@@ -186,7 +186,7 @@ fn a_bad_rotation_request_is_refused_and_changes_nothing() {
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
     for seconds in ["604801", "18446744073709551615"] {
         let body = format!(r#"{{"overlap_seconds": {seconds}}}"#);
-        assert_refused(&rotate(&cloud, &id, &body), 400, "stay valid for at most 604800 seconds");
+        assert_refused(&rotate(&cloud, &id, &body), 400, "stay valid for at most 7 days");
     }
     id_and_token(&rotate(&cloud, &id, r#"{"overlap_seconds": 604800}"#));
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);

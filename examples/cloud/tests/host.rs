@@ -176,7 +176,7 @@ fn bad_requests_are_refused_as_json_with_a_reason() {
         (r#"{"label": 7}"#, "invalid type"),
         (r#"{"label": ""}"#, "the label is empty"),
         (r#"{"label": " "}"#, "the label is empty"),
-        (r#"{"label": "a\u0000b"}"#, "the label has a forbidden character at position 1"),
+        (r#"{"label": "a\u0000b"}"#, "the label has a forbidden character, number 2"),
         (&long, "the label is longer than 128 characters"),
         (r#"{"label": "x", "scopes": []}"#, "scopes must name files:read, files:write or both"),
         (
