@@ -33,7 +33,6 @@ use axum::Router;
 use shared::accounts::Accounts;
 use shared::front::Front;
 use shared::page::Page;
-use shared::page::wording::Wording;
 use shared::policy_file::PolicyFile;
 use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
@@ -98,10 +97,16 @@ async fn run(options: Options) -> Result<(), Error> {
         Some(public) => public.origin().to_owned(),
         None => format!("http://{address}"),
     };
-    let product = Wording::APP_PASSWORDS.product;
+    let product = options.wording.product;
     let sessions = Sessions::new(product, address.port(), front.is_secure())?
         .fresh_for(common.ask_again_after);
-    let page = Page::new(tokens.clone(), accounts, sessions, front, settings::setup(&url)?)?;
+    let page = Page::new(
+        tokens.clone(),
+        accounts,
+        sessions,
+        front,
+        settings::setup(options.wording.clone(), &url)?,
+    )?;
     let app = Router::new()
         .merge(files::routes(&cloud, files.as_deref()))
         .merge(api::routes(&cloud))

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use shared::options::{self, CommonOptions};
+use shared::page::wording::Wording;
 
 const USAGE: &str = "\
-usage: cloud --data DIR [--files DIR] [--max-per-owner N] [the options below]...
+usage: cloud --data DIR [--files DIR] [--max-per-owner N] [--wording NAME] [the options below]...
 
   --files DIR           where files are kept, a folder for each account id; in memory by default
   --max-per-owner N     how many live app passwords an account may have;
                         any number by default, or the number in the policy file
+  --wording NAME        how the page speaks: cloud (default), opencloud or nextcloud
 ";
 
 /// Returns how the cloud is called.
@@ -23,12 +25,14 @@ pub struct Options {
     pub common: CommonOptions,
     pub files: Option<PathBuf>,
     pub max_per_owner: Option<u32>,
+    pub wording: Wording,
 }
 
 impl Options {
     /// Parses the command line. `None` if it asks for help.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
         let (mut files, mut max_per_owner) = (None, None);
+        let mut wording = Wording::APP_PASSWORDS;
         let common = CommonOptions::parse(arguments, |option, value| {
             match option {
                 "--files" => files = Some(PathBuf::from(value()?)),
@@ -36,6 +40,14 @@ impl Options {
                     let number = value()?.parse().ok().filter(|number| *number > 0);
                     max_per_owner =
                         Some(number.ok_or("--max-per-owner needs a number of 1 or more")?);
+                }
+                "--wording" => {
+                    wording = match &*value()? {
+                        "cloud" => Wording::APP_PASSWORDS,
+                        "opencloud" => Wording::OPENCLOUD,
+                        "nextcloud" => Wording::NEXTCLOUD,
+                        _ => return Err("--wording needs cloud, opencloud or nextcloud".into()),
+                    };
                 }
                 _ => return Ok(false),
             }
@@ -50,7 +62,7 @@ impl Options {
         if let Some(files) = &files {
             common.refuse_to_serve("--files", files)?;
         }
-        Ok(Some(Options { common, files, max_per_owner }))
+        Ok(Some(Options { common, files, max_per_owner, wording }))
     }
 
     /// Prints where the cloud is, and what to do next. `name` is an account's.

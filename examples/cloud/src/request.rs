@@ -49,7 +49,7 @@ impl FromRequestParts<Cloud> for SignedIn {
         let from = cloud.front.visitor(&parts.headers, peer).address;
         match cloud.accounts.sign_in(name, credentials.expose_secret(), from).await {
             Ok(account) => Ok(SignedIn(account.owner)),
-            Err(SignInRefused::Wrong { .. }) => Err(unknown),
+            Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),
             Err(SignInRefused::Stopped { wait }) => Err(Problem::later(
                 StatusCode::TOO_MANY_REQUESTS,
                 "there were too many wrong passwords; wait before you try again",

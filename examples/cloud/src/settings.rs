@@ -5,14 +5,16 @@ use std::sync::Arc;
 use app_tokens::Access;
 use app_tokens::error::InvalidText;
 use shared::page::Setup;
-use shared::page::access::{Choice, Choices};
-use shared::page::wording::{Recipe, Wording};
+use shared::page::access::{Choice, Choices, Everything};
+use shared::page::wording::{Column, Recipe, Wording};
 
 /// Makes the page's setup. Clients connect below `url`.
-pub fn setup(url: &str) -> Result<Setup, InvalidText> {
+pub fn setup(wording: Wording, url: &str) -> Result<Setup, InvalidText> {
+    // A page that doesn't show what a token may do doesn't ask for it, either.
+    let shows_access = wording.columns.iter().any(|column| matches!(column, Column::Access(_)));
     Ok(Setup {
-        wording: Wording::APP_PASSWORDS,
-        access: Arc::new(choices()?),
+        wording,
+        access: if shows_access { Arc::new(choices()?) } else { Arc::new(Everything) },
         server: format!("{url}/dav/"),
         recipes: vec![
             Recipe {

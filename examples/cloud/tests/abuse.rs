@@ -178,7 +178,8 @@ fn an_owner_with_3000_tokens_has_pages_and_others_still_enter() {
     // Made by the library itself: each by the form would need a request of its own.
     let store = SqliteStore::open(data.path().join("tokens.db")).unwrap();
     let ring = KeyRing::load_or_create(data.path().join("tokens.key")).unwrap();
-    let tokens = TokenAuthority::new(store, ring, Policy::new("cloud").unwrap().with_no_limit_per_owner());
+    let tokens =
+        TokenAuthority::new(store, ring, Policy::new("cloud").unwrap().with_no_limit_per_owner());
     for n in 0..3000 {
         let new = NewToken::new("alice", format!("device {n}"), Access::full());
         let _shown = tokens.block_on(tokens.issue(new)).unwrap();
@@ -188,10 +189,10 @@ fn an_owner_with_3000_tokens_has_pages_and_others_still_enter() {
     let browser = Browser::signed_in(&cloud, ALICE);
     let (_, his) = cloud.create("bob:his secret", r#"{"label": "x"}"#);
     let pages = std::thread::scope(|threads| {
-        let bob = threads.spawn(|| {
-            (0..20).all(|_| cloud.dav("PROPFIND", "/dav/", &bearer(&his)) == 207)
-        });
-        let pages = ["/", "/?page=2", "/?page=120", "/?page=9999", "/?page=x"].map(|path| browser.get(path));
+        let bob =
+            threads.spawn(|| (0..20).all(|_| cloud.dav("PROPFIND", "/dav/", &bearer(&his)) == 207));
+        let pages = ["/", "/?page=2", "/?page=120", "/?page=9999", "/?page=x"]
+            .map(|path| browser.get(path));
         assert!(bob.join().unwrap());
         pages
     });
@@ -226,6 +227,20 @@ fn of_5000_guesses_ten_are_tried_and_other_accounts_still_sign_in() {
     let refused = cloud.request("GET", "/api/tokens", &[&basic(ALICE)], "");
     assert!(refused.status == 429 && refused.header("retry-after").is_some());
     assert_eq!(Browser::new(&cloud).sign_in("bob:his secret").status, 303);
+}
+
+#[test]
+fn an_app_password_at_the_sign_in_is_explained_and_counts_as_no_guess() {
+    let data = folder();
+    let cloud = Cloud::with_alice_and_bob(data.path());
+    let text = Browser::signed_in(&cloud, ALICE).create("x", "files:read");
+    let browser = Browser::new(&cloud);
+    for _ in 0..30 {
+        let refused = browser.sign_in(&format!("alice:{text}"));
+        assert!(refused.status == 401 && refused.body.contains("Sign in with your main password"));
+        assert_eq!(browser.sign_in("alice:").status, 401);
+    }
+    assert_eq!(browser.sign_in(ALICE).status, 303);
 }
 
 #[test]

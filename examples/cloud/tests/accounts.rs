@@ -123,7 +123,10 @@ fn clients_send_the_name_that_the_rule_says_and_no_other() {
         let once = browser.once("/new");
         let fields = [("label", "x"), ("access", "files:read"), ("end", "30"), ("once", &*once)];
         let page = browser.post("/tokens", &fields).body.to_lowercase();
-        assert!(page.contains(&format!("value=\"{}\"", name.to_lowercase())), "{rule}: it is shown");
+        assert!(
+            page.contains(&format!("value=\"{}\"", name.to_lowercase())),
+            "{rule}: it is shown"
+        );
     }
 }
 
@@ -142,12 +145,8 @@ fn a_login_proxy_names_the_user_and_is_believed_from_its_address_only() {
     assert!(page.header("set-cookie").unwrap().contains("HttpOnly"));
     assert!(!page.body.contains("Sign out</button>"), "the proxy signs out");
     let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-    let switched = cloud.request(
-        "GET",
-        "/",
-        &[&format!("Cookie: {cookie}"), "Remote-User: bob"],
-        "",
-    );
+    let switched =
+        cloud.request("GET", "/", &[&format!("Cookie: {cookie}"), "Remote-User: bob"], "");
     assert!(switched.body.contains("<bdi>bob</bdi>"), "the cookie of another is not enough");
     let without = cloud.request("GET", "/", &[&format!("Cookie: {cookie}")], "");
     assert!(without.status == 401 && !without.body.contains("type=\"password\""));

@@ -25,7 +25,8 @@ fn a_real_browser_goes_through_every_page_and_none_breaks_a_rule_of_access() {
     }
     let data = tempfile::tempdir().unwrap();
     let policy = data.path().join("policy.toml");
-    let text = include_str!("../policy.toml").replace("record_origin = false", "record_origin = true");
+    let text =
+        include_str!("../policy.toml").replace("record_origin = false", "record_origin = true");
     std::fs::write(&policy, text).unwrap();
     let cloud = Cloud::start(data.path(), &["--policy", policy.to_str().unwrap()]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/browser.mjs");

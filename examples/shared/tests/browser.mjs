@@ -112,10 +112,11 @@ for (const javaScriptEnabled of [true, false]) {
   assert.match(await row.textContent(), /just now/);
 
   // F5 and the back button after the page that shows it.
-  await create(page, `${label}, again`);
+  const second = `Tablet ${scripted} JavaScript`;
+  await create(page, second);
   await page.reload();
   assert.match(await page.textContent("[role=status]"), /sent before, so nothing was made/);
-  assert.equal(await page.locator("tr", { hasText: `${label}, again` }).count(), 1);
+  assert.equal(await page.locator("tr", { hasText: second }).count(), 1);
   await page.goBack();
   assert.equal(await page.locator("#secret").count(), 0, "the back button shows no token");
   await page.goto(url);

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
 use super::layout::act;
-use super::list::{head, origin};
+use super::list::head;
 use super::notice::Done;
 use super::{Named, Page, SignedIn, times};
 use crate::session;
@@ -52,7 +52,9 @@ impl Page {
                                         Some(last) => {
                                             @if is_this { "Now" }
                                             @else { (times::ago(last.at, now)) }
-                                            (origin(last))
+                                            @if let Some(address) = last.address {
+                                                small { "from " bdi { (address) } }
+                                            }
                                         }
                                         None => "Not yet"
                                     }

@@ -13,7 +13,6 @@ use super::form::{Fields, Problems};
 use super::layout::{Width, back, error};
 use super::notice::Done;
 use super::problem::label_words;
-use super::wording::FormPlace;
 use super::{Page, SignedIn, times};
 
 /// What a form asked for, once it is found right.
@@ -29,10 +28,33 @@ impl Page {
         Question { policy, asked, now: SystemClock.now(), kept: None }
     }
 
-    /// Writes the form with these values. `once` makes it work a single time.
-    pub(super) fn form(&self, chosen: &Fields, problems: &Problems, once: &str) -> Markup {
+    /// Writes the form that stands below the list.
+    pub(super) fn form_below(&self, who: &SignedIn, once: &str) -> Markup {
         let wording = &self.setup().wording;
-        let is_below = wording.form == FormPlace::BelowList;
+        let user = self.0.accounts.user_name(&who.account);
+        let other_name = user.filter(|user| *user != who.account.name);
+        let above = html! {
+            h2 { (wording.new) }
+            p {
+                (wording.new_lead)
+                @if let Some(user) = other_name {
+                    " Sign in with it as " code { (user) } ", your user name for apps."
+                }
+            }
+        };
+        self.form(&Fields::default(), &Problems::default(), once, Some(&above))
+    }
+
+    /// Writes the form with these values. `once` makes it work a single time.
+    fn form(
+        &self,
+        chosen: &Fields,
+        problems: &Problems,
+        once: &str,
+        above: Option<&Markup>,
+    ) -> Markup {
+        let wording = &self.setup().wording;
+        let is_below = above.is_some();
         let problem = problems.at("label");
         let described = match problem {
             Some(_) => Some("label-error"),
@@ -40,10 +62,7 @@ impl Page {
         };
         html! {
             form.card id=[is_below.then_some("new")] method="post" action="/tokens" novalidate {
-                @if is_below {
-                    h2 { (wording.new) }
-                    p { (wording.new_lead) }
-                }
+                @if let Some(above) = above { (above) }
                 input type="hidden" name="once" value=(once);
                 div.field {
                     label for="label" { (wording.name) }
@@ -91,7 +110,7 @@ impl Page {
             h1 { (wording.new) }
             p.soft.lead { (wording.new_lead) }
             (summary("Not created yet", problems))
-            (self.form(chosen, problems, once))
+            (self.form(chosen, problems, once, None))
         };
         let title = match problems.is_empty() {
             true => wording.new.to_owned(),
@@ -105,8 +124,10 @@ impl Page {
         let label = match Label::new(fields.text("label")) {
             Ok(label) => Some(label),
             Err(why) => {
-                let words = label_words(&why.to_string());
-                problems.add("label", "The name can't be used", words);
+                let is_missing = fields.text("label").trim().is_empty();
+                let summary =
+                    if is_missing { "The name is missing" } else { "The name can't be used" };
+                problems.add("label", summary, label_words(&why.to_string()));
                 None
             }
         };

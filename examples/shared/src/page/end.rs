@@ -118,10 +118,13 @@ impl Question<'_> {
         };
         html! {
             fieldset {
-                legend { "When does it end?" }
+                legend {
+                    @if self.kept.is_some() { "When does the new one end?" }
+                    @else { "When does it end?" }
+                }
                 div.choices {
                     @if let Some(kept) = self.kept {
-                        (radio("keep", "When it would have ended", kept.at()))
+                        (radio("keep", "As the old one would have", kept.at()))
                     }
                     @for (days, words) in self.offered() {
                         (radio(

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::form::{Fields, Problems};
+use super::form::Fields;
 use super::layout::{Width, act, mark};
 use super::lines::{Line, Lines};
 use super::wording::{Column, FormPlace, ROWS, SOON, Wording};
@@ -32,7 +32,7 @@ pub(super) async fn show(
     let form = match wording.form {
         FormPlace::OwnPage => html! {},
         FormPlace::BelowList => match page.once(&who).await {
-            Ok(once) => page.form(&Fields::default(), &Problems::default(), &once),
+            Ok(once) => page.form_below(&who, &once),
             Err(response) => return response,
         },
     };
@@ -309,8 +309,7 @@ impl Page {
                     small { (self.starts_with(token.id())) }
                 }
                 td role="cell" data-label="Was good" {
-                    (times::month(token.created_at()))
-                    @if let Some(at) = at { " to " (times::month(at)) }
+                    (times::months(token.created_at(), at))
                 }
                 td role="cell" data-label="Last used" { (used(line, now)) }
                 td role="cell" data-label="Ended" {

@@ -55,7 +55,7 @@ impl Page {
                 ("It was changed meanwhile".into(), "Look at the list, and decide anew.")
             }
             ChangeError::MoreAccess | ChangeError::NarrowedApart => {
-                (format!("An {one} can't get more access"), "Make another one that has it.")
+                (format!("This {one} can't get more access"), "Make another one that has it.")
             }
             error => (capital(&words_of_change(error, one)), "Go back and change it."),
         };

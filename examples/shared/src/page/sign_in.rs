@@ -66,9 +66,9 @@ impl Page {
             div.card {
                 h1 { "Confirm it's you" }
                 @if by_proxy {
-                    p.soft { "Sign in once more, before an " (one) " is made." }
+                    p.soft { "Sign in once more, before a new " (one) " is made." }
                 } @else {
-                    p.soft { "Your main password, once more, before an " (one) " is made." }
+                    p.soft { "Your main password, once more, before a new " (one) " is made." }
                 }
                 dl.facts.after { (facts) }
                 form.after method="post" action="/again" {
@@ -127,6 +127,10 @@ fn words(refused: SignInRefused, what_is_wrong: &str) -> (StatusCode, String) {
             (StatusCode::UNAUTHORIZED, format!("{what_is_wrong} {tries_left} tries are left."))
         }
         SignInRefused::Wrong { .. } => (StatusCode::UNAUTHORIZED, what_is_wrong.to_owned()),
+        SignInRefused::Token => {
+            let words = "This is for an app. Sign in with your main password.";
+            (StatusCode::UNAUTHORIZED, words.into())
+        }
         SignInRefused::Stopped { wait } => {
             let wait = times::in_words(wait);
             let words = format!("There were too many wrong passwords. Try again in {wait}.");

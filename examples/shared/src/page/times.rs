@@ -29,10 +29,17 @@ pub fn short_day(at: Timestamp) -> String {
     format!("{} {} {}", at.day(), &at.month().to_string()[..3], at.year())
 }
 
-/// Writes the month: "Nov 2026".
-pub fn month(at: Timestamp) -> Markup {
-    let date = OffsetDateTime::from(at);
-    with_instant(at, &format!("{} {}", &date.month().to_string()[..3], date.year()))
+/// Writes the months of a life: "Jan 2026 to Nov 2026", or only one.
+pub fn months(from: Timestamp, to: Option<Timestamp>) -> Markup {
+    let month = |at: Timestamp| {
+        let date = OffsetDateTime::from(at);
+        format!("{} {}", &date.month().to_string()[..3], date.year())
+    };
+    let to = to.filter(|to| month(*to) != month(from));
+    html! {
+        (with_instant(from, &month(from)))
+        @if let Some(to) = to { " to " (with_instant(to, &month(to))) }
+    }
 }
 
 /// Writes the day: "26 November 2026".
@@ -77,6 +84,8 @@ fn ahead_in_words(at: Timestamp, now: Timestamp) -> String {
         0 => "now".into(),
         1..60 => "in under a minute".into(),
         DAY..172_800 => "tomorrow".into(),
+        // Rounded to the nearest day: a minute after it was made, 90 days are still 3 months.
+        172_800.. => format!("in {}", length(left + DAY / 2)),
         _ => format!("in {}", length(left)),
     }
 }
@@ -128,7 +137,8 @@ mod tests {
             ("2026-11-26T15:03:00Z", "in an hour"),
             ("2026-11-27T20:00:00Z", "tomorrow"),
             ("2026-12-01T18:30:00Z", "in 5 days"),
-            ("2027-11-26T14:03:00Z", "in a year"),
+            ("2027-02-24T14:02:00Z", "in 3 months"),
+            ("2027-11-26T14:02:00Z", "in a year"),
         ] {
             assert_eq!(ahead_in_words(at.parse().unwrap(), now), words, "{at}");
         }

@@ -1,10 +1,12 @@
 //! What a system's users call things, and which of them they may do.
 
+mod systems;
+
 use std::time::Duration;
 
 /// The words of one system, and the acts that its page offers.
 ///
-/// A host takes [`Wording::APP_PASSWORDS`] and changes what its system says otherwise.
+/// A host takes one of the constants, and changes what its system says otherwise.
 #[derive(Clone, Debug)]
 pub struct Wording {
     /// The product's name, in the bar and in each title.
