@@ -17,6 +17,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// What is offered, as far as the policy allows it.
 const OFFERED: [(u32, &str); 3] = [(30, "In 30 days"), (90, "In 90 days"), (365, "In a year")];
 
+/// Returns whether an end is so near that it is pointed out.
+pub(super) fn ends_soon(end: Expires, now: Timestamp) -> bool {
+    end.at().is_some_and(|at| at.since(now) <= super::wording::SOON)
+}
+
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -75,11 +80,8 @@ impl Question<'_> {
     }
 
     fn first_choice(&self) -> String {
-        let soon =
-            |end: Expires| end.at().is_some_and(|at| at.since(self.now) < super::wording::SOON);
-        match self.kept {
-            Some(end) if !soon(end) => return "keep".into(),
-            _ => {}
+        if self.kept.is_some_and(|end| !ends_soon(end, self.now)) {
+            return "keep".into();
         }
         let offered: Vec<u32> = self.offered().map(|(days, _)| days).collect();
         let first = offered.iter().find(|days| **days == 90).or(offered.last());

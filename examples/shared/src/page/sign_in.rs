@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::form::Fields;
 use super::layout::Width;
-use super::{Gate, Page, SignedIn, create, replace, times};
+use super::{Gate, Page, SignedIn, admin, create, replace, times};
 use crate::accounts::SignInRefused;
 use crate::log;
 
@@ -194,6 +194,7 @@ pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Field
                 let (_, words) = words(refused, "That isn't it.");
                 return match fields.text("act") {
                     "replace" => replace::ask_again(&page, &who, &fields, Some(&words)).await,
+                    "grant" => admin::ask_again(&page, &who, &fields, Some(&words)),
                     _ => create::ask_again(&page, &who, &fields, Some(&words)),
                 };
             }
@@ -205,6 +206,7 @@ pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Field
     let mut response = match fields.text("act") {
         "create" => create::create_now(&page, &who, &fields).await,
         "replace" => replace::replace_now(&page, &who, &fields).await,
+        "grant" => admin::grant_now(&page, &who, &fields).await,
         _ => Redirect::to("/").into_response(),
     };
     response.headers_mut().append(SET_COOKIE, cookie);
