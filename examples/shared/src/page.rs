@@ -129,7 +129,7 @@ impl Page {
             .route("/", get(list::show))
             .route("/sign-in", post(sign_in::sign_in).merge(home()))
             .route("/sign-out", post(sign_in::sign_out).merge(home()))
-            .route("/again", post(sign_in::again).merge(home()))
+            .route("/again", get(sign_in::from_proxy).post(sign_in::again))
             .route("/new", get(create::show))
             .route("/tokens", post(create::create).merge(home()))
             .route("/tokens/revoke", post(revoke::selected).merge(home()))

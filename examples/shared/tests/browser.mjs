@@ -160,6 +160,25 @@ for (const javaScriptEnabled of [true, false]) {
   await page.context().close();
 }
 
+// -- the password asked again, at a host that always does
+if (process.env.STRICT) {
+  const strict = process.env.STRICT, page = await context();
+  await page.goto(`${strict}/new`);
+  await page.fill("#name", "demo");
+  await page.fill("#password", "demo");
+  await page.click("button.primary");
+  await page.fill("#label", "Kitchen tablet");
+  await page.click("form.card button.primary");
+  await look(page, "step-up");
+  await page.fill("#password", "wrong");
+  await page.click("button.primary");
+  await look(page, "step-up-refused");
+  await page.fill("#password", "demo");
+  await page.click("button.primary");
+  assert.match(await page.inputValue("#secret"), /^cloud_/);
+  await page.context().close();
+}
+
 // -- every page as it looks
 const page = await context();
 await page.goto(url);

@@ -205,7 +205,7 @@ fn administrators_see_grant_and_revoke_the_tokens_of_all_and_nobody_else_does() 
     let revoked = host.post(&one, &admin, "reason=lost+or+stolen");
     assert!(revoked.contains("location: /admin/tokens?done=revoked"), "{revoked}");
     let list = host.get("/admin/tokens?status=revoked&page=1", &admin);
-    assert!(list.contains("by <bdi>operator demo</bdi>: <bdi>lost or stolen</bdi>"), "{list}");
+    assert!(list.contains("by <bdi>demo</bdi>: <bdi>lost or stolen</bdi>"), "{list}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Only an account with the role that the host names sees these pages. To others they don't exist.
 
 use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::record::{Expires, Status};
+use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::{Access, NewToken, Operator, Owner, Timestamp};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use super::create::summary;
 use super::end::{Question, ends_soon};
 use super::form::{Fields, Problems};
-use super::layout::{Width, act, error};
+use super::layout::{Width, act, capital, error};
 use super::lines::{Line, Lines};
 use super::list::head;
 use super::notice::Done;
@@ -71,12 +71,13 @@ impl Page {
         all.retain(|line| self.is_asked_for(line, query));
         all.sort_by_key(|line| (std::cmp::Reverse(line.token.created_at()), line.token.id()));
         let (wording, now) = (&self.setup().wording, SystemClock.now());
+        let many = capital(wording.many);
         let (shown, pages) = Pages::of(&all, query, "page", "/admin/tokens");
         let (fields, problems) = sent;
         let body = html! {
             div.head {
                 div {
-                    h1 { (wording.many) " of all identities" }
+                    h1 { (many) " of all identities" }
                     p { "Revoked ones stay here with their date." }
                 }
                 a.button.primary href="#grant" { (wording.new) }
@@ -87,16 +88,18 @@ impl Page {
             }
             (filter(view, query))
             section.card.flush {
-                h2 { (wording.many) " " span.soft { "(" (all.len()) ")" } }
-                @if lines.is_cut { p.soft { "There are more than can be shown. Name an identity." } }
+                h2 { (many) " " span.soft { "(" (all.len()) ")" } }
+                @if lines.is_cut {
+                    p.soft { "There are more than can be shown. Name an identity." }
+                }
                 table role="table" {
-                    caption.hidden { (wording.many) " of all identities, the newest first" }
+                    caption.hidden { (many) " of all identities, the newest first" }
                     thead role="rowgroup" {
                         tr role="row" {
-                            (head(html! { "Identity" })) (head(html! { "Role" }))
-                            (head(html! { "Created" })) (head(html! { "Expiration" }))
-                            (head(html! { "Status" }))
-                            (head(html! { span.hidden { "Actions" } }))
+                            (head(&html! { "Identity" })) (head(&html! { "Role" }))
+                            (head(&html! { "Created" })) (head(&html! { "Expiration" }))
+                            (head(&html! { "Status" }))
+                            (head(&html! { span.hidden { "Actions" } }))
                         }
                     }
                     tbody role="rowgroup" { @for line in shown { (self.admin_row(line, now)) } }
@@ -109,7 +112,7 @@ impl Page {
             true => (StatusCode::OK, ""),
             false => (StatusCode::UNPROCESSABLE_ENTITY, "Error: "),
         };
-        let title = format!("{error}{} of all identities", wording.many);
+        let title = format!("{error}{many} of all identities");
         self.answer(status, &title, Width::Wide, Some(who), &body)
     }
 
@@ -152,7 +155,7 @@ impl Page {
                         Expires::At(at) => { (times::ago(at, now)) }
                     }
                 }
-                td role="cell" data-label="Status" { (status(line, now)) }
+                td role="cell" data-label="Status" { (self.status(line, now)) }
                 td.does role="cell" {
                     @if line.is_in_use() {
                         div {
@@ -179,7 +182,10 @@ impl Page {
         html! {
             section.card #grant {
                 h2 { (wording.new) }
-                p { "Its text is shown once, after this." }
+                p {
+                    "Its text is shown once, after this. It works until the end of its last day, "
+                    "by the clock of UTC."
+                }
                 form method="post" action="/admin/tokens" novalidate {
                     input type="hidden" name="once" value=(once);
                     div.row {
@@ -216,7 +222,13 @@ impl Page {
 
     fn admin_end(&self) -> Question<'_> {
         let policy = self.tokens().policy();
-        Question { policy, asked: EndQuestion::Day, now: SystemClock.now(), kept: None }
+        Question {
+            policy,
+            asked: EndQuestion::Day,
+            now: SystemClock.now(),
+            kept: None,
+            hint: false,
+        }
     }
 }
 
@@ -254,23 +266,34 @@ fn filter(view: &AdminView, query: &Fields) -> Markup {
     }
 }
 
-fn status(line: &Line, now: Timestamp) -> Markup {
-    let token = &line.token;
-    if let Some(revocation) = token.revocation() {
-        let at = times::ago(revocation.at, now);
-        return html! {
-            span.badge.ended { "Revoked" }
-            small { (at) ", by " bdi { (revocation.by) } ": " bdi { (revocation.reason) } }
-        };
-    }
-    html! {
-        @if line.is_unclear() { span.badge.ended { "Can't be checked" } }
-        @else if token.status() == Some(Status::Idle) { span.badge.over { "Not used for long" } }
-        @else if !line.is_in_use() { span.badge.over { "Expired" } }
-        @else if ends_soon(token.expires(), now) { span.badge.soon { "Ends soon" } }
-        @else if line.old.is_some() { span.badge.swap { "Being replaced" } }
-        @else if line.last_use.is_none() { span.badge.never { "Never used" } }
-        @else { span.badge.good { "Active" } }
+impl Page {
+    fn status(&self, line: &Line, now: Timestamp) -> Markup {
+        let token = &line.token;
+        if let Some(revocation) = token.revocation() {
+            let by = match &revocation.by {
+                Actor::Owner(owner) => self.name_of(owner),
+                Actor::Operator(operator) => operator.to_string(),
+                _ => "the server".into(),
+            };
+            return html! {
+                span.badge.ended { "Revoked" }
+                small {
+                    (times::ago(revocation.at, now)) ", by " bdi { (by) } ": "
+                    bdi { (revocation.reason) }
+                }
+            };
+        }
+        html! {
+            @if line.is_unclear() { span.badge.ended { "Can't be checked" } }
+            @else if token.status() == Some(Status::Idle) {
+                span.badge.over { "Not used for long" }
+            }
+            @else if !line.is_in_use() { span.badge.over { "Expired" } }
+            @else if ends_soon(token.expires(), now) { span.badge.soon { "Ends soon" } }
+            @else if line.old.is_some() { span.badge.swap { "Being replaced" } }
+            @else if line.last_use.is_none() { span.badge.never { "Never used" } }
+            @else { span.badge.good { "Active" } }
+        }
     }
 }
 
@@ -289,6 +312,8 @@ pub(super) async fn show(
 pub(super) async fn grant(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
     if page.is_fresh(&who) {
         grant_now(&page, &who, &fields).await
+    } else if let Some(response) = page.ask_proxy(&who, "/admin/tokens") {
+        response
     } else {
         ask_again(&page, &who, &fields, None)
     }
@@ -343,7 +368,7 @@ pub(super) async fn grant_now(page: &Page, who: &SignedIn, fields: &Fields) -> R
     if !page.take_once(who, fields.text("once")).await {
         return Done::MadeBefore.redirect(None).into_response();
     }
-    let one = super::layout::capital(page.setup().wording.one);
+    let one = capital(page.setup().wording.one);
     let mut new = NewToken::new(&account.owner, one, role.access.clone());
     if account.owner != who.account.owner
         && let Ok(operator) = Operator::new(&who.account.name)

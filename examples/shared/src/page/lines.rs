@@ -142,7 +142,7 @@ mod tests {
         let overlap = Rotation::new().overlap(Duration::from_secs(3600));
         let next = tokens.rotate(&alice, old.id(), overlap).await.unwrap();
         clock.advance(Duration::from_secs(10));
-        tokens.authenticate(old.expose_secret()).await.unwrap();
+        let _used = tokens.authenticate(old.expose_secret()).await.unwrap();
 
         let lines = Lines::read(&tokens, &alice).await.unwrap();
         let [phone] = &lines.in_use[..] else { panic!("{}", lines.in_use.len()) };

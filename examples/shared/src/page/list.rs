@@ -110,10 +110,10 @@ impl Page {
         let selects = wording.acts.select && lines.in_use.len() > 1;
         let head = html! {
             tr role="row" {
-                @if selects { (head(html! { span.hidden { "Select" } })) }
-                (head(html! { (wording.name) }))
-                @for column in wording.columns { (head(html! { (column.head(wording)) })) }
-                (head(html! { span.hidden { "Actions" } }))
+                @if selects { (head(&html! { span.hidden { "Select" } })) }
+                (head(&html! { (wording.name) }))
+                @for column in wording.columns { (head(&html! { (column.head(wording)) })) }
+                (head(&html! { span.hidden { "Actions" } }))
             }
         };
         let content = html! {
@@ -246,7 +246,7 @@ impl Page {
 
     fn ended(&self, lines: &Lines, query: &Fields, now: Timestamp) -> Markup {
         let (shown, pages) = Pages::of(&lines.ended, query, "ended", "/");
-        let kept = times::in_words(self.tokens().policy().retention());
+        let kept = times::in_days(self.tokens().policy().retention());
         let has_retention = !self.tokens().policy().retention().is_zero();
         let name = self.setup().wording.name;
         html! {
@@ -259,8 +259,8 @@ impl Page {
                     caption.hidden { "No longer valid, the newest first" }
                     thead role="rowgroup" {
                         tr role="row" {
-                            (head(html! { (name) })) (head(html! { "Was good" }))
-                            (head(html! { "Last used" })) (head(html! { "Ended" }))
+                            (head(&html! { (name) })) (head(&html! { "Was good" }))
+                            (head(&html! { "Last used" })) (head(&html! { "Ended" }))
                         }
                     }
                     tbody role="rowgroup" {
@@ -337,7 +337,7 @@ impl Column {
     }
 }
 
-pub(super) fn head(content: Markup) -> Markup {
+pub(super) fn head(content: &Markup) -> Markup {
     html! { th scope="col" role="columnheader" { (content) } }
 }
 
