@@ -29,10 +29,6 @@ impl Accounts {
         let is_right = stored.unwrap_or(&[0; 32]).ct_eq(&presented);
         (stored.is_some() && is_right.into()).then_some(owner)
     }
-
-    pub fn all(&self) -> impl Iterator<Item = &Owner> {
-        self.0.keys()
-    }
 }
 
 /// Here a login name is the account's id, as there is no renaming.

@@ -6,7 +6,9 @@
 //! Modules:
 //! - `options`: the command line.
 //! - `accounts`: the users.
-//! - `files`: WebDAV by app tokens.
+//! - `scope`, `door`: what app passwords may do, and who sends a request.
+//! - `files`, `cors`: files, calendars and contacts by WebDAV.
+//! - `nextcloud`, `login_flow`: what Nextcloud's clients need beside WebDAV.
 //! - `page`, `html`, `session`: the settings page, by the main password.
 //! - `api`, `change`, `end`: app passwords by JSON, by the main password.
 //! - `request`, `problem`: requests and errors of that API.
@@ -18,28 +20,37 @@
 mod accounts;
 mod api;
 mod change;
+mod cors;
+mod door;
 mod end;
 mod files;
 mod html;
+mod login_flow;
+mod nextcloud;
 mod options;
 mod page;
 mod problem;
 mod request;
+mod scope;
 mod session;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
-use axum::Router;
+use axum::{Router, middleware};
 use shared::policy_file::PolicyFile;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 
 use accounts::Accounts;
-use files::Files;
+use door::Door;
+use files::Dav;
+use login_flow::LoginFlow;
 use options::Options;
+use scope::Scope;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -48,6 +59,7 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 struct Cloud {
     tokens: TokenAuthority<DynStore>,
     accounts: Accounts,
+    login_flow: LoginFlow,
 }
 
 #[tokio::main]
@@ -84,16 +96,28 @@ async fn run(options: Options) -> Result<(), Error> {
     let policy = policy(&options)?;
     let prefix = policy.prefix();
     let tokens = TokenAuthority::new(store, ring, policy);
-    let cloud = Cloud { tokens: tokens.clone(), accounts: Accounts::new(&options.users) };
+    let accounts = Accounts::new(&options.users);
+    let login_flow = LoginFlow::default();
+    let cloud = Cloud { tokens: tokens.clone(), accounts, login_flow };
 
-    let app = Router::new()
-        .merge(files::routes(&cloud, options.files.as_deref())?)
-        .merge(api::routes(&cloud))
-        .merge(page::routes(&cloud)?);
     let listener = TcpListener::bind(options.listen)
         .await
         .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
-    options.print_welcome(listener.local_addr()?, prefix.as_str());
+    let address = listener.local_addr()?;
+    let public_url = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
+    let folder = options.files.clone().unwrap_or_else(|| options.data.join("files"));
+    make_folder(&folder)?;
+    let door = Door::new(&tokens, &cloud.accounts, options.accept_passwords);
+    let dav = Dav::new(door, folder, &public_url);
+    let app = Router::new()
+        .merge(files::routes(&dav))
+        .merge(nextcloud::routes(&dav))
+        .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
+        .merge(login_flow::routes(&cloud, &public_url))
+        .merge(api::routes(&cloud))
+        .merge(page::routes(&cloud)?)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    options.print_welcome(address, prefix.as_str());
 
     let upkeep = tokens.upkeep().spawn();
     tokio::select! {
@@ -111,7 +135,7 @@ fn policy(options: &Options) -> Result<Policy, Error> {
         None => PolicyFile::parse(include_str!("../policy.toml"))?,
     };
     // This program defines what scopes mean, and the operator's tool must know the same ones.
-    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write])? {
+    if policy != policy.clone().with_scopes(&Scope::ALL)? {
         return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
     }
     Ok(match options.max_per_owner {

@@ -4,22 +4,28 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use app_tokens::Owner;
+use axum::http::{HeaderValue, Uri};
 
 use shared::store_choice::StoreChoice;
 
 pub const USAGE: &str = "\
 usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR]
              [--store sqlite:PATH|postgres:URL] [--policy FILE | --max-per-owner N]
+             [--public-url URL] [--cors ORIGIN] [--accept-passwords]
 
   --data DIR            where tokens and the key file are kept; made if it is missing
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
   --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
-  --files DIR           where files are kept, a folder for each account; in memory by default
+  --files DIR           where files are kept, a folder for each account; DATA/files by default
   --store STORE         where tokens are kept instead; or set APP_TOKENS_STORE,
                         which may hold a password
   --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
   --max-per-owner N     how many live app passwords an account may have;
-                        any number by default, or the number in the policy file";
+                        any number by default, or the number in the policy file
+  --public-url URL      where devices reach this server, such as https://cloud.example
+  --cors ORIGIN         an origin whose pages may call WebDAV with an app password
+  --accept-passwords    for months of transition: WebDAV also takes the main password, and
+                        the log says who still uses it";
 
 pub struct Options {
     pub listen: SocketAddr,
@@ -29,6 +35,9 @@ pub struct Options {
     pub store: Option<StoreChoice>,
     pub policy: Option<PathBuf>,
     pub max_per_owner: Option<u32>,
+    pub public_url: Option<String>,
+    pub cors: Option<HeaderValue>,
+    pub accept_passwords: bool,
     is_demo: bool,
 }
 
@@ -38,6 +47,7 @@ impl Options {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut files, mut users) = (None, None, Vec::new());
         let (mut store, mut policy, mut max_per_owner) = (None, None, None);
+        let (mut public_url, mut cors, mut accept_passwords) = (None, None, false);
         while let Some(option) = arguments.next() {
             let (option, joined) = match option.split_once('=') {
                 Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
@@ -55,6 +65,9 @@ impl Options {
                 "--data" => data = Some(PathBuf::from(value()?)),
                 "--store" => store = Some(value()?),
                 "--policy" => policy = Some(PathBuf::from(value()?)),
+                "--public-url" => public_url = Some(parse_url(&value()?)?),
+                "--cors" => cors = Some(parse_origin(&value()?)?),
+                "--accept-passwords" => accept_passwords = true,
                 "--files" => files = Some(PathBuf::from(value()?)),
                 "--user" => {
                     let user = parse_user(&value()?)?;
@@ -109,7 +122,19 @@ impl Options {
         if is_demo {
             users.push(("demo".into(), "demo".into()));
         }
-        Ok(Some(Options { listen, data, users, files, store, policy, max_per_owner, is_demo }))
+        Ok(Some(Options {
+            listen,
+            data,
+            users,
+            files,
+            store,
+            policy,
+            max_per_owner,
+            public_url,
+            cors,
+            accept_passwords,
+            is_demo,
+        }))
     }
 
     pub fn print_welcome(&self, address: SocketAddr, prefix: &str) {
@@ -140,6 +165,28 @@ impl Options {
              user={name},pass=$(rclone obscure $TOKEN):\""
         );
     }
+}
+
+/// Parses this server's own address. Paths are appended to it.
+fn parse_url(value: &str) -> Result<String, String> {
+    let url = value.trim_end_matches('/');
+    let parsed = url.parse::<Uri>().ok();
+    let is_whole = |url: &Uri| {
+        matches!(url.scheme_str(), Some("http" | "https"))
+            && url.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && url.query().is_none()
+    };
+    parsed.filter(is_whole).ok_or("--public-url needs a URL such as https://cloud.example")?;
+    Ok(url.to_owned())
+}
+
+/// Parses an origin, as browsers send it.
+fn parse_origin(value: &str) -> Result<HeaderValue, String> {
+    let reason = "--cors needs an origin such as https://notes.example, without a path";
+    let host = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"));
+    let is_origin = host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '*', '@']));
+    let origin = HeaderValue::from_str(value).ok().filter(|_| is_origin);
+    origin.ok_or_else(|| reason.to_owned())
 }
 
 fn parse_user(value: &str) -> Result<(String, String), String> {

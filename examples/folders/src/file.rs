@@ -104,11 +104,8 @@ impl Upload {
         // Otherwise a power failure could leave an empty file under the old name.
         written.as_file().sync_data()?;
         let target = self.folder.0.root.join(&self.at);
-        let placed = if self.is_new {
-            written.persist_noclobber(target)
-        } else {
-            written.persist(target)
-        };
+        let placed =
+            if self.is_new { written.persist_noclobber(target) } else { written.persist(target) };
         placed.map_err(|error| error.error)?;
         self.folder.notes().changed(&self.at);
         Ok(())
@@ -139,7 +136,9 @@ impl DavFile for Upload {
     }
 
     fn seek(&mut self, position: SeekFrom) -> FsFuture<'_, u64> {
-        blocking(move || Ok(self.written.as_mut().ok_or(FsError::GeneralFailure)?.seek(position)?))
+        blocking(move || {
+            Ok(self.written.as_mut().ok_or(FsError::GeneralFailure)?.seek(position)?)
+        })
     }
 
     fn flush(&mut self) -> FsFuture<'_, ()> {

@@ -62,12 +62,7 @@ impl Folder {
     ///
     /// Requests see it below `mount`, after `dav-server` has stripped its own prefix. Nothing
     /// outside of `home/name` can be reached, also not by the `Destination` of a MOVE.
-    pub fn open(
-        home: &Path,
-        name: &str,
-        mount: &'static str,
-        holds: Holds,
-    ) -> io::Result<Folder> {
+    pub fn open(home: &Path, name: &str, mount: &'static str, holds: Holds) -> io::Result<Folder> {
         let (root, uploads) = (home.join(name), home.join("uploads"));
         fs::create_dir_all(&root)?;
         fs::create_dir_all(&uploads)?;
@@ -172,9 +167,7 @@ const CALENDAR_SERVER: &str = "http://calendarserver.org/ns/";
 const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
 
 /// Runs blocking work beside the async tasks of this thread.
-fn blocking<'a, T: Send + 'a>(
-    work: impl FnOnce() -> FsResult<T> + Send + 'a,
-) -> FsFuture<'a, T> {
+fn blocking<'a, T: Send + 'a>(work: impl FnOnce() -> FsResult<T> + Send + 'a) -> FsFuture<'a, T> {
     Box::pin(async move { tokio::task::block_in_place(work) })
 }
 
@@ -288,11 +281,7 @@ impl DavFileSystem for Folder {
         })
     }
 
-    fn get_props<'a>(
-        &'a self,
-        path: &'a DavPath,
-        _do_content: bool,
-    ) -> FsFuture<'a, Vec<DavProp>> {
+    fn get_props<'a>(&'a self, path: &'a DavPath, _do_content: bool) -> FsFuture<'a, Vec<DavProp>> {
         blocking(move || {
             let at = self.relative(path)?;
             let mut properties = self.notes().properties(&at);
@@ -306,7 +295,8 @@ impl DavFileSystem for Folder {
         blocking(move || {
             let at = self.relative(path)?;
             let found = self.notes().property(&at, &prop);
-            let live = || self.live(&at, &prop.name).filter(|live| live.namespace == prop.namespace);
+            let live =
+                || self.live(&at, &prop.name).filter(|live| live.namespace == prop.namespace);
             found.or_else(live).and_then(|prop| prop.xml).ok_or(FsError::NotFound)
         })
     }
