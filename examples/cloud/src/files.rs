@@ -13,12 +13,13 @@ use axum::http::header::{
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{Html, IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, any};
 use dav_server::{DavConfig, DavHandler, memls::MemLs};
 use folders::{Folder, Holds};
 
 use crate::door::Door;
+use crate::html::escape;
 use crate::scope::Scope;
 
 /// A kind of data, each with scopes of its own.
@@ -83,6 +84,11 @@ pub struct Place {
 }
 
 impl Place {
+    async fn handle(&self, request: Request) -> Response {
+        let config = DavConfig::new().strip_prefix(&*self.prefix);
+        self.served.handler.handle_with(config, request).await.map(Body::new)
+    }
+
     /// Returns the path of a request below the prefix, percent-encoded as it came.
     pub fn path<'r>(&self, request: &'r Request) -> &'r str {
         let path = request.uri().path();
@@ -132,16 +138,17 @@ impl Dav {
         }
         if method == Method::GET || method == Method::HEAD {
             match place.served.folder.list(place.path(&request)) {
-                Ok(Some(names)) => return guarded(names.into_response()),
+                Ok(Some(names)) => return guarded(listed(&names)),
                 Ok(None) => {}
                 Err(error) => return unavailable(&error),
             }
         }
-        let config = DavConfig::new().strip_prefix(&*place.prefix);
-        let answer = place.served.handler.handle_with(config, request).await;
-        let mut answer = answer.map(Body::new);
+        let mut answer = match method.as_str() {
+            "MKCALENDAR" => make_calendar(place, request).await,
+            _ => place.handle(request).await,
+        };
         if matches!(method.as_str(), "PROPFIND" | "REPORT") {
-            answer = with_quoted_etags(answer).await;
+            answer = mended(answer).await;
         }
         if matches!(method, Method::GET | Method::HEAD) && answer.status().is_success() {
             let attachment = HeaderValue::from_static("attachment");
@@ -155,8 +162,10 @@ impl Dav {
         let destination = headers.get("destination").and_then(|value| value.to_str().ok());
         let destination = destination.and_then(|value| value.parse::<Uri>().ok());
         let Some(authority) = destination.as_ref().and_then(Uri::authority) else { return false };
+        // Some clients put their user name and app password before the host.
+        let named = authority.as_str().rsplit('@').next();
         let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-        host != Some(authority.as_str()) && self.authority.as_ref() != Some(authority)
+        named != host && named != self.authority.as_ref().map(Authority::as_str)
     }
 
     fn home(&self, owner: &Owner) -> std::io::Result<Home> {
@@ -227,6 +236,42 @@ pub fn routes(dav: &Dav) -> Router {
         .with_state(dav.clone())
 }
 
+/// Makes a calendar with the name that the client gives it. `dav-server` 0.11 makes it without: it
+/// doesn't read the body, which sets properties just as that of PROPPATCH does (RFC 4791, 5.3.1).
+async fn make_calendar(place: &Place, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, 64 * 1024).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let made = place.handle(Request::from_parts(parts.clone(), Body::empty())).await;
+    if made.status() == StatusCode::CREATED && !body.is_empty() {
+        let body = String::from_utf8_lossy(&body).replace("mkcalendar", "propertyupdate");
+        let mut set = Request::from_parts(parts, body.into());
+        *set.method_mut() = Method::from_bytes(b"PROPPATCH").unwrap_or_default();
+        set.headers_mut().remove(CONTENT_LENGTH);
+        // The calendar is there. A property that can't be set doesn't undo that.
+        let _properties = place.handle(set).await;
+    }
+    made
+}
+
+/// Lists a folder for people, and for clients that know HTTP only.
+fn listed(names: &[String]) -> Response {
+    let line = |name: &String| {
+        let link: String = name
+            .bytes()
+            .map(|byte| match byte {
+                b'/' | b'-' | b'.' | b'_' => char::from(byte).to_string(),
+                byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+                byte => format!("%{byte:02X}"),
+            })
+            .collect();
+        format!("<li><a href=\"{link}\">{}</a>\n", escape(name))
+    };
+    let lines: String = names.iter().map(line).collect();
+    Html(format!("<!doctype html>\n<meta charset=utf-8>\n<ul>\n{lines}</ul>\n")).into_response()
+}
+
 /// Guards the host's pages against what users have uploaded: a browser runs nothing of it, guesses
 /// no type, and saves files instead of showing them. Better still, serve it from another origin.
 fn guarded(mut answer: Response) -> Response {
@@ -237,24 +282,37 @@ fn guarded(mut answer: Response) -> Response {
     answer
 }
 
-/// Puts the quotes around ETags that `dav-server` 0.11 leaves out of its XML. Without them they
-/// differ from those in headers (RFC 4918, 15.6), and clients think that everything changed.
-async fn with_quoted_etags(answer: Response) -> Response {
+/// Mends two faults in the XML of `dav-server` 0.11.
+///
+/// - It leaves out the quotes around ETags. They then differ from those in headers (RFC 4918,
+///   15.6), and clients think that everything changed.
+/// - It uses prefixes of CalDAV and CardDAV that it has not declared, so strict readers fail.
+async fn mended(answer: Response) -> Response {
     let (mut parts, body) = answer.into_parts();
     // Our own answer, as long as a folder's list.
     let Ok(body) = to_bytes(body, usize::MAX).await else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let (open, close) = ("<D:getetag>", "</D:getetag>");
     let text = String::from_utf8_lossy(&body);
-    let mut parts_of_text = text.split(open);
-    let mut quoted = parts_of_text.next().unwrap_or_default().to_owned();
-    for part in parts_of_text {
-        let (etag, rest) = part.split_once(close).unwrap_or(("", part));
-        quoted += &format!("{open}&quot;{etag}&quot;{close}{rest}");
+    let (open, close) = ("<D:getetag>", "</D:getetag>");
+    let mut pieces = text.split(open);
+    let mut mended = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (etag, rest) = piece.split_once(close).unwrap_or(("", piece));
+        mended += &format!("{open}&quot;{etag}&quot;{close}{rest}");
+    }
+    let root = "<D:multistatus ";
+    for (prefix, namespace) in
+        [("C", "urn:ietf:params:xml:ns:caldav"), ("CARD", "urn:ietf:params:xml:ns:carddav")]
+    {
+        let declared = format!("xmlns:{prefix}=\"{namespace}\" ");
+        let head = mended.split_once(root).and_then(|(_, rest)| rest.split('>').next());
+        if head.is_some_and(|head| !head.contains(declared.trim_end())) {
+            mended = mended.replacen(root, &format!("{root}{declared}"), 1);
+        }
     }
     parts.headers.remove(CONTENT_LENGTH);
-    Response::from_parts(parts, quoted.into())
+    Response::from_parts(parts, mended.into())
 }
 
 /// Logs what failed. The client only learns that something did.

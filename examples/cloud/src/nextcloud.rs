@@ -3,7 +3,7 @@
 use app_tokens::web::{Accounts as _, Refusal};
 use app_tokens::{Owner, Reason, Requirement};
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ETAG, HeaderName, IF_MATCH};
+use axum::http::header::{ETAG, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get};
@@ -130,8 +130,6 @@ async fn serve(dav: &Dav, prefix: &str, user: Option<&str>, mut request: Request
         Ok(place) => place,
         Err(error) => return unavailable(&error),
     };
-    // TODO
-    request.headers_mut().remove(IF_MATCH);
     let modified =
         request.headers().get(&MTIME).and_then(|value| value.to_str().ok()?.parse().ok());
     let (method, path) = (request.method().clone(), place.path(&request).to_owned());

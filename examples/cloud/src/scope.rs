@@ -13,13 +13,15 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// In the order of their names, as a policy that was read from a file has them. Policies with
+    /// the same scopes in another order are not equal.
     pub const ALL: [Scope; 6] = [
-        Scope::FilesRead,
-        Scope::FilesWrite,
         Scope::CalendarRead,
         Scope::CalendarWrite,
         Scope::ContactsRead,
         Scope::ContactsWrite,
+        Scope::FilesRead,
+        Scope::FilesWrite,
     ];
 }
 

@@ -70,24 +70,19 @@ impl Folder {
         Ok(Folder(Arc::new(Inner { root, uploads, mount, holds, notes: Mutex::new(notes) })))
     }
 
-    /// Returns the names in a folder, one a line, or `None` if this path is no folder.
-    pub fn list(&self, path: &str) -> io::Result<Option<String>> {
-        let Ok(at) = DavPath::new(path).map_err(io::Error::other).and_then(|path| {
-            self.relative(&path).map(|at| self.0.root.join(at)).map_err(io::Error::from)
-        }) else {
-            return Ok(None);
-        };
-        if !at.is_dir() {
-            return Ok(None);
-        }
+    /// Returns the names in a folder, those of folders with a slash behind, or `None` if this path
+    /// is no folder.
+    pub fn list(&self, path: &str) -> io::Result<Option<Vec<String>>> {
+        let at = DavPath::new(path).ok().and_then(|path| self.real(&path).ok());
+        let Some(at) = at.filter(|at| at.is_dir()) else { return Ok(None) };
         let mut names = Vec::new();
         for entry in fs::read_dir(at)? {
             let entry = entry?;
             let slash = if entry.file_type()?.is_dir() { "/" } else { "" };
-            names.push(format!("{}{slash}\n", entry.file_name().to_string_lossy()));
+            names.push(format!("{}{slash}", entry.file_name().to_string_lossy()));
         }
         names.sort();
-        Ok(Some(names.concat()))
+        Ok(Some(names))
     }
 
     /// Returns the id and the ETag of what is at a path, for a sync client.
