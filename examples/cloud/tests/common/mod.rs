@@ -25,13 +25,13 @@ pub struct Cloud {
 impl Cloud {
     /// Starts a cloud on a free port, and waits until it says where it is.
     pub fn start(data: &Path, options: &[&str]) -> Cloud {
-        let mut process = Command::new(PROGRAM)
-            .args(["--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
+        Cloud::started(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits until a cloud that was started says where it is.
+    pub fn started(mut process: Child) -> Cloud {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         while !welcome.contains("rclone lsf") {
