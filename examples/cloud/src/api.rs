@@ -97,8 +97,8 @@ pub fn days_long(days: u64) -> Duration {
 pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
     let is_known = |scope: &String| Scope::ALL.iter().any(|known| known.name() == scope);
     if scopes.is_empty() || !scopes.iter().all(is_known) {
-        let reason = "scopes must name read or write of files, calendar or contacts, such as files:read; \
-             leave it out for full access";
+        let reason = "scopes must name read or write of files, calendar or contacts, such as \
+                      files:read; leave it out for full access";
         return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
     }
     Ok(scopes)

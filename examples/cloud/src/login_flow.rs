@@ -39,7 +39,7 @@ struct Waiting {
     grant: Option<Grant>,
 }
 
-/// Who asks, as far as that can be known.
+/// Who asks.
 #[derive(Clone)]
 pub struct Asks {
     /// What the program calls itself. It may lie.
@@ -54,6 +54,12 @@ pub struct Grant {
     pub owner: Owner,
     pub label: Label,
     pub access: Access,
+}
+
+/// A grant that only one poll has.
+pub struct Taken {
+    pub grant: Grant,
+    waiting: Waiting,
 }
 
 /// The two secrets of a device that has begun.
@@ -112,12 +118,20 @@ impl LoginFlow {
     }
 
     /// Takes the grant that a device polls for. Of many polls at once, one gets it.
-    pub fn take(&self, poll: &str) -> Option<Grant> {
+    pub fn take(&self, poll: &str) -> Option<Taken> {
         let poll = digest(poll);
         let mut waiting = self.waiting();
-        let found =
-            waiting.iter().position(|waiting| waiting.poll == poll && waiting.grant.is_some())?;
-        waiting.remove(found)?.grant
+        let is_it = |waiting: &Waiting| waiting.poll == poll && waiting.grant.is_some();
+        let found = waiting.iter().position(is_it)?;
+        let mut taken = waiting.remove(found)?;
+        let grant = taken.grant.take()?;
+        Some(Taken { grant, waiting: taken })
+    }
+
+    /// Gives a grant back from which no token was made. The device polls again.
+    pub fn give_back(&self, taken: Taken) {
+        let Taken { grant, waiting } = taken;
+        self.waiting().push_front(Waiting { grant: Some(grant), ..waiting });
     }
 
     /// Ends what an owner has granted and no device has fetched. Call it wherever all of an owner's
@@ -128,12 +142,10 @@ impl LoginFlow {
         self.waiting().retain(|waiting| !is_theirs(waiting));
     }
 
-    /// Returns the devices that still wait, the oldest first.
+    /// Returns the devices that still wait.
     fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        while waiting.front().is_some_and(|oldest| oldest.asks.at.elapsed() >= LIFE) {
-            waiting.pop_front();
-        }
+        waiting.retain(|waiting| waiting.asks.at.elapsed() < LIFE);
         waiting
     }
 }
@@ -141,6 +153,7 @@ impl LoginFlow {
 /// Draws a secret of 256 bits.
 fn secret() -> Option<String> {
     let mut bytes = [0; 32];
+    #[allow(clippy::disallowed_methods, reason = "no token is made of it")]
     getrandom::fill(&mut bytes).ok()?;
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -172,7 +185,19 @@ mod tests {
         assert!(flow.take(&poll).is_none(), "nobody has granted it");
         assert!(flow.grant(&link, grant("alice")));
         assert!(flow.take(&link).is_none(), "the link is no poll secret");
-        assert_eq!(flow.take(&poll).unwrap().owner.as_str(), "alice");
+        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
+        assert!(flow.take(&poll).is_none());
+    }
+
+    #[test]
+    fn a_grant_that_was_given_back_is_taken_again_but_no_later_than_any_other() {
+        let flow = LoginFlow::default();
+        let Begun { poll, link } = flow.begin("phone", None).unwrap();
+        assert!(flow.grant(&link, grant("alice")));
+        flow.give_back(flow.take(&poll).unwrap());
+        let mut taken = flow.take(&poll).unwrap();
+        taken.waiting.asks.at -= LIFE;
+        flow.give_back(taken);
         assert!(flow.take(&poll).is_none());
     }
 
@@ -197,7 +222,7 @@ mod tests {
         assert!(flow.asks(&link).is_none());
         assert!(!flow.grant(&link, grant("mallory")), "nobody grants over another's grant");
         flow.deny(&link);
-        assert_eq!(flow.take(&poll).unwrap().owner.as_str(), "alice");
+        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
     }
 
     #[test]

@@ -8,10 +8,11 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, delete, get};
 use axum::{Json, Router};
+use folders::Place;
 use serde_json::{Value, json};
 
 use crate::door::User;
-use crate::files::{Dav, Place, Space, unavailable};
+use crate::files::{Dav, Space, unavailable};
 
 /// The version that clients take this for, and so expect no more of it.
 const VERSION: &str = "27.1.0";
@@ -133,7 +134,10 @@ async fn serve(dav: &Dav, prefix: &str, user: Option<&str>, mut request: Request
     let modified =
         request.headers().get(&MTIME).and_then(|value| value.to_str().ok()?.parse().ok());
     let (method, path) = (request.method().clone(), place.path(&request).to_owned());
-    let mut answer = dav.answer(&place, request).await;
+    let mut answer = match place.answer(request).await {
+        Ok(answer) => answer,
+        Err(error) => return unavailable(&error),
+    };
     if answer.status().is_success() && (method == Method::PUT || method.as_str() == "MKCOL") {
         describe(&place, &path, modified, &mut answer);
     }

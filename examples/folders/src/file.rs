@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, FsResult, OpenOptions};
@@ -69,7 +69,7 @@ impl Upload {
         if target.is_dir() {
             return Err(FsError::Forbidden);
         }
-        if !target.parent().is_some_and(|parent| parent.is_dir()) {
+        if !target.parent().is_some_and(Path::is_dir) {
             return Err(FsError::NotFound);
         }
         match target.exists() {

@@ -1,23 +1,26 @@
-//! A user's files on disk, as a file system for `dav-server`.
+//! A user's files on disk, served by `dav-server`.
 //!
-//! `dav-server` has a file system of its own, `LocalFs`. A cloud needs more:
+//! `dav-server` has a file system of its own, `LocalFs`. A cloud needs more, and [`Folder`] has it:
 //! - An upload that breaks off leaves the old version as it was.
 //! - Properties that clients set (PROPPATCH) are kept.
 //! - The ETag of a folder changes with everything below it, so that a sync client asks for one
 //!   folder and knows whether anything changed.
 //! - Each file has an id that stays when it is renamed.
 //!
+//! [`Place`] answers requests to a folder so that no browser runs what users upload.
+//!
 //! Nothing here knows about tokens.
 
 mod file;
 mod meta;
 mod notes;
+mod serve;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use dav_server::davpath::DavPath;
 use dav_server::fs::{
@@ -30,6 +33,8 @@ use http::StatusCode;
 use file::{Download, Upload};
 use meta::{Entry, Meta};
 use notes::Notes;
+
+pub use serve::{Place, Served};
 
 /// What the folders directly below a [`Folder`]'s root are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +71,7 @@ impl Folder {
         let (root, uploads) = (home.join(name), home.join("uploads"));
         fs::create_dir_all(&root)?;
         fs::create_dir_all(&uploads)?;
+        remove_remains(&uploads)?;
         let notes = Notes::open(home.join(format!("{name}.properties.json")))?;
         Ok(Folder(Arc::new(Inner { root, uploads, mount, holds, notes: Mutex::new(notes) })))
     }
@@ -97,7 +103,7 @@ impl Folder {
         let path = DavPath::new(path).map_err(io::Error::other)?;
         let at = self.relative(&path).map_err(io::Error::from)?;
         let file = fs::File::options().write(true).open(self.0.root.join(&at))?;
-        file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))?;
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))?;
         self.notes().changed(&at);
         Ok(())
     }
@@ -160,6 +166,18 @@ impl Folder {
 const OWNCLOUD: &str = "http://owncloud.org/ns";
 const CALENDAR_SERVER: &str = "http://calendarserver.org/ns/";
 const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
+
+/// Removes uploads that broke off because the program was killed. One that still runs is younger.
+fn remove_remains(uploads: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(uploads)? {
+        let entry = entry?;
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if age > Duration::from_secs(24 * 60 * 60) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
 
 /// Runs blocking work beside the async tasks of this thread.
 fn blocking<'a, T: Send + 'a>(work: impl FnOnce() -> FsResult<T> + Send + 'a) -> FsFuture<'a, T> {

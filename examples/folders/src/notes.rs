@@ -1,6 +1,9 @@
 //! What is known of files beside their bytes: properties that clients set, ids, and when something
 //! below a folder last changed.
 //!
+//! So one process at a time serves a folder, and changes files in it. Another program's changes are
+//! served, too, but a sync client that looks at the ETag of a folder far above doesn't notice them.
+//!
 //! Only properties are written to disk. After a restart every folder has a new stamp and every file
 //! a new id. So a sync client looks through everything once, and finds nothing to do.
 
@@ -67,6 +70,7 @@ impl Notes {
         };
         let note = |(at, properties)| (at, Note { properties, ..Note::default() });
         let notes = saved.into_iter().map(note).collect();
+        #[allow(clippy::disallowed_methods, reason = "no token depends on this time")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2);
         Ok(Notes { file, notes, first, last: first })
@@ -165,7 +169,10 @@ impl Notes {
         if !is_changed {
             return Ok(());
         }
-        let with_properties = self.notes.iter().filter(|(_, note)| !note.properties.is_empty());
+        // JSON can't name a path that is not UTF-8: its properties last until the next start.
+        let is_saved =
+            |(at, note): &(&PathBuf, &Note)| !note.properties.is_empty() && at.to_str().is_some();
+        let with_properties = self.notes.iter().filter(is_saved);
         let saved: BTreeMap<&PathBuf, &Vec<Property>> =
             with_properties.map(|(at, note)| (at, &note.properties)).collect();
         let folder = self.file.parent().unwrap_or(Path::new("."));

@@ -1,9 +1,10 @@
 //! A folder by `dav-server`'s own interface. The cloud's tests use it over HTTP.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use dav_server::davpath::DavPath;
-use dav_server::fs::{DavFile, DavFileSystem as _, FsError, OpenOptions};
+use dav_server::fs::{DavFile, DavFileSystem as _, DavProp, FsError, OpenOptions};
 use folders::{Folder, Holds};
 use tempfile::TempDir;
 
@@ -53,6 +54,35 @@ async fn an_upload_that_is_dropped_or_too_short_leaves_nothing_behind() {
     drop(short);
     assert_eq!(fs::read_to_string(home.path().join("files/a")).unwrap(), "old");
     assert_eq!(fs::read_dir(home.path().join("uploads")).unwrap().count(), 0);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "no token depends on this time")]
+fn what_a_killed_program_left_of_uploads_is_removed_after_a_day() {
+    let home = tempfile::tempdir().unwrap();
+    let uploads = home.path().join("uploads");
+    fs::create_dir(&uploads).unwrap();
+    let (old, new) = (uploads.join("old"), uploads.join("new"));
+    let two_days_ago = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
+    fs::File::create(&old).unwrap().set_modified(two_days_ago).unwrap();
+    fs::write(&new, "").unwrap();
+    Folder::open(home.path(), "files", "", Holds::Files).unwrap();
+    assert_eq!((old.exists(), new.exists()), (false, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_utf_8_keeps_no_other_file_from_its_properties() {
+    let (home, folder) = open();
+    let note = |value: &str| {
+        let (name, prefix, namespace) = ("note".into(), "n".into(), "urn:n".into());
+        vec![(true, DavProp::new(name, prefix, namespace, value.into()))]
+    };
+    for at in ["/%ff", "/plain"] {
+        put(&folder, at, "text").await;
+        folder.patch_props(&path(at), note("kept")).await.unwrap();
+    }
+    let again = Folder::open(home.path(), "files", "", Holds::Files).unwrap();
+    assert_eq!(again.get_props(&path("/plain"), true).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

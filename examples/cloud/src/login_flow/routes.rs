@@ -1,6 +1,7 @@
 //! The routes of the login flow: what devices call, and the page on which a person grants.
 
-use app_tokens::error::IssueError;
+use app_tokens::error::{Failed, IssueError};
+use app_tokens::store::Certainty;
 use app_tokens::web::Accounts as _;
 use app_tokens::{Access, Label, NewToken};
 use axum::Router;
@@ -25,8 +26,8 @@ use crate::session::is_from_another_site;
 #[derive(Clone)]
 struct Routes {
     cloud: Cloud,
-    /// Configured, and never a request's `Host`: whoever sends that could have a device give its
-    /// secret to another server.
+    /// Configured, and never a request's `Host`: with that, an attacker could have a device send
+    /// its secret to another server.
     public_url: String,
 }
 
@@ -65,20 +66,32 @@ async fn poll(
 ) -> Result<Response, Problem> {
     let not_yet = || Problem::new(StatusCode::NOT_FOUND, "nobody has granted this; poll again");
     let Ok(Form(poll)) = poll else { return Err(not_yet()) };
-    let grant = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
-    let Grant { owner, label, access } = grant;
+    let taken = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
+    let Grant { owner, label, access } = taken.grant.clone();
     // The account may have been disabled since.
     match routes.cloud.accounts.is_active(&owner).await {
         Ok(true) => {}
         Ok(false) => return Err(not_yet()),
-        Err(_) => return Err(Problem::unclear()),
+        Err(_) => {
+            routes.cloud.login_flow.give_back(taken);
+            return Err(Problem::unclear());
+        }
     }
     let issued = routes.cloud.tokens.issue(NewToken::new(&owner, label, access)).await;
-    let issued = issued.inspect_err(|error| match error {
-        IssueError::Failed(_) => {}
-        // The owner sees no page here. The device asks anew.
-        refused => eprintln!("cloud: a login flow of {owner} ended: {refused}"),
-    })?;
+    let issued = match issued {
+        Ok(issued) => issued,
+        Err(error) => {
+            match &error {
+                // If a token may have been made, another try could make a second one.
+                IssueError::Failed(Failed::Store(error))
+                    if error.certainty() == Certainty::Unknown => {}
+                IssueError::Failed(_) => routes.cloud.login_flow.give_back(taken),
+                // The owner sees no page here. The device asks anew.
+                refused => eprintln!("cloud: a login flow of {owner} ended: {refused}"),
+            }
+            return Err(error.into());
+        }
+    };
     let body = json!({
         "server": routes.public_url,
         "loginName": owner.as_str(),
