@@ -132,15 +132,15 @@ fn a_folder_is_a_plain_list_in_which_no_name_is_markup() {
         assert_eq!((list.status, list.header("content-disposition")), (200, None), "{path}");
         let policy = list.header("content-security-policy");
         assert_eq!(policy, Some("sandbox; default-src 'none'"));
-        let links: Vec<&str> = list.body.lines().filter(|line| line.contains("<li>")).collect();
+        let links: Vec<&str> = list.body.split("<li>").skip(1).collect();
         let expected = [
-            "<li><a href=\"%3Cscript%3E\">&lt;script&gt;</a>",
-            "<li><a href=\"a\">a</a>",
-            "<li><a href=\"b%20c/\">b c/</a>",
+            "<a href=\"%3Cscript%3E\">&lt;script&gt;</a></li>",
+            "<a href=\"a\">a</a></li>",
+            "<a href=\"b%20c/\">b c/</a></li></ul>",
         ];
         assert_eq!(links, expected, "{path}");
     }
-    assert!(host.call("GET", "/dav/b%20c/", &[], "").body.contains("<ul>\n</ul>"));
+    assert!(host.call("GET", "/dav/b%20c/", &[], "").body.ends_with("<ul></ul>"));
 }
 
 #[test]
