@@ -12,6 +12,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{MethodRouter, any};
 use folders::{Holds, Place, Served};
+use shared::log;
 
 use crate::door::Door;
 use crate::scope::Scope;
@@ -155,7 +156,7 @@ pub fn routes(dav: &Dav) -> Router {
 
 /// Logs what failed. The client only learns that something did.
 pub fn unavailable(error: &std::io::Error) -> Response {
-    eprintln!("cloud: files can't be reached: {error}");
+    log::say(format_args!("files can't be reached: {error}"));
     (StatusCode::SERVICE_UNAVAILABLE, "files can't be reached right now; try again\n")
         .into_response()
 }

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::browser::Browser;
 use common::{Answer, Cloud, basic};
 use serde_json::Value;
 
@@ -35,14 +36,18 @@ impl Device<'_> {
         self.cloud.request("POST", path, &[FORM], &body)
     }
 
-    fn decide(&self, headers: &[&str], form: &str) -> Answer {
-        self.cloud.request("POST", self.page(), &[&[FORM], headers].concat(), form)
+    /// Sends the form of the page, as the browser of a signed-in person does.
+    fn decide(&self, browser: &Browser<'_>, fields: &[(&str, &str)]) -> Answer {
+        let origin = format!("Origin: {PUBLIC}");
+        browser.post_with(self.page(), fields, &[&origin, "Sec-Fetch-Site: same-origin"])
     }
 
     fn grant(&self) -> Answer {
-        self.decide(&[], "answer=grant&name=alice&password=her+secret&access=files")
+        self.decide(&Browser::signed_in_at(self.cloud, ALICE, PUBLIC), GRANT)
     }
 }
+
+const GRANT: &[(&str, &str)] = &[("answer", "grant"), ("access", "files:write")];
 
 fn start(data: &tempfile::TempDir) -> Cloud {
     Cloud::start(data.path(), &["--user", ALICE, "--public-url", PUBLIC])
@@ -64,7 +69,7 @@ fn a_device_gets_its_app_password_once_after_a_person_has_granted_it() {
     let cloud = start(&data);
     let device = Device::begin(&cloud, &["User-Agent: Phone of Alice"]);
     assert_eq!(device.poll().status, 404, "nobody has granted it yet");
-    let page = cloud.request("GET", device.page(), &[], "");
+    let page = Browser::signed_in_at(&cloud, ALICE, PUBLIC).get(device.page());
     assert!(page.status == 200 && page.body.contains("Phone of Alice"), "{}", page.body);
     assert!(page.body.contains("Calls itself") && page.body.contains("127.0.0.1"), "{}", page.body);
 
@@ -80,7 +85,8 @@ fn a_device_gets_its_app_password_once_after_a_person_has_granted_it() {
     assert_eq!(labels(&cloud), ["Phone of Alice"]);
 
     assert_eq!(device.poll().status, 404, "once");
-    assert_eq!(cloud.request("GET", device.page(), &[], "").status, 404, "the link is used");
+    let used = Browser::signed_in_at(&cloud, ALICE, PUBLIC).get(device.page());
+    assert_eq!(used.status, 404, "the link is used");
     assert_eq!(device.grant().status, 404);
     assert_eq!(labels(&cloud).len(), 1);
 }
@@ -123,24 +129,49 @@ fn support_raw(cloud: &Cloud, head: &str) -> String {
 }
 
 #[test]
-fn only_the_main_password_grants() {
+fn nobody_grants_who_is_not_signed_in_and_the_sign_in_leads_back() {
     let data = folder();
     let cloud = start(&data);
     let device = Device::begin(&cloud, &[]);
     let (_, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
-    for (name, password) in
-        [("alice", "wrong"), ("", ""), ("bob", "her+secret"), ("alice", &*token)]
-    {
-        let form = format!("answer=grant&name={name}&password={password}&access=files");
-        let refused = device.decide(&[], &form);
-        assert_eq!(refused.status, 401, "{name}");
-        assert!(refused.body.contains("role=alert") && !refused.body.contains(&token), "{name}");
-        // Also with an app password in the header.
-        let headers = [&*basic(&format!("alice:{token}"))];
-        assert_eq!(device.decide(&headers, &form).status, 401, "{name}");
+    let nobody = Browser::new(&cloud);
+    let page = nobody.get(device.page());
+    let leads_back = format!("name=\"to\" value=\"{}\"", device.page());
+    assert!(page.body.contains(&leads_back) && !page.body.contains("Grant"), "{}", page.body);
+    assert_eq!(device.decide(&nobody, GRANT).status, 303);
+    // An app password is no sign-in.
+    let origin = format!("Origin: {PUBLIC}");
+    for account in [ALICE, &format!("alice:{token}")] {
+        let headers = [&*basic(account), &*origin];
+        assert_eq!(nobody.post_with(device.page(), GRANT, &headers).status, 303);
     }
     assert_eq!(device.poll().status, 404);
     assert_eq!(device.grant().status, 200, "a mistake ends nothing");
+}
+
+#[test]
+fn an_older_sign_in_grants_only_with_the_main_password() {
+    let data = folder();
+    let options = ["--user", ALICE, "--public-url", PUBLIC, "--ask-again-after", "0s"];
+    let cloud = Cloud::start(data.path(), &options);
+    let device = Device::begin(&cloud, &[]);
+    let browser = Browser::signed_in_at(&cloud, ALICE, PUBLIC);
+    assert!(browser.get(device.page()).body.contains("type=\"password\""));
+    let with = |password: &str| {
+        let fields = [GRANT, &[("password", password)]].concat();
+        device.decide(&browser, &fields)
+    };
+    let (_, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
+    assert_eq!(device.decide(&browser, GRANT).status, 401);
+    for wrong in ["", "wrong", &token] {
+        let refused = with(wrong);
+        assert_eq!(refused.status, 401, "{wrong}");
+        assert!(refused.body.contains("That isn't it") && !refused.body.contains(&token));
+        assert!(refused.body.contains("checked"), "the choice is kept: {}", refused.body);
+    }
+    assert_eq!(device.poll().status, 404);
+    assert_eq!(with("her secret").status, 200);
+    assert_eq!(device.poll().status, 200);
 }
 
 #[test]
@@ -148,13 +179,14 @@ fn a_form_from_another_site_or_without_a_choice_grants_nothing() {
     let data = folder();
     let cloud = start(&data);
     let device = Device::begin(&cloud, &[]);
-    let good = "answer=grant&name=alice&password=her+secret&access=files";
-    assert_eq!(device.decide(&["Sec-Fetch-Site: cross-site"], good).status, 403);
-    for choice in ["", "&access=", "&access=all"] {
-        let form = format!("answer=grant&name=alice&password=her+secret{choice}");
-        assert_eq!(device.decide(&[], &form).status, 400, "{choice:?}");
+    let browser = Browser::signed_in_at(&cloud, ALICE, PUBLIC);
+    for header in ["Origin: https://evil.example", "Sec-Fetch-Site: cross-site"] {
+        assert_eq!(browser.post_with(device.page(), GRANT, &[header]).status, 403, "{header}");
     }
-    assert_eq!(device.decide(&[], "%%%").status, 400);
+    for choice in [&[][..], &[("access", "")], &[("access", "all")]] {
+        let fields = [&[("answer", "grant")], choice].concat();
+        assert_eq!(device.decide(&browser, &fields).status, 422, "{choice:?}");
+    }
     assert_eq!(device.poll().status, 404);
 }
 
@@ -163,7 +195,8 @@ fn what_is_denied_or_ended_by_its_owner_gets_nothing() {
     let data = folder();
     let cloud = start(&data);
     let denied = Device::begin(&cloud, &[]);
-    assert_eq!(denied.decide(&[], "answer=deny").status, 200);
+    let browser = Browser::signed_in_at(&cloud, ALICE, PUBLIC);
+    assert_eq!(denied.decide(&browser, &[("answer", "deny")]).status, 200);
     assert_eq!(denied.grant().status, 404);
 
     let granted = Device::begin(&cloud, &[]);
@@ -191,7 +224,7 @@ fn a_program_can_not_write_into_the_page() {
     );
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
-    assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "the link is a secret");
+    assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the link is a secret");
 
     let long = format!("User-Agent: {}", "x".repeat(5_000));
     let device = Device::begin(&cloud, &[&long]);

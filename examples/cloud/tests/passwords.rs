@@ -62,7 +62,7 @@ fn the_log_names_who_still_uses_it_once_for_each_program_and_never_the_password(
     let lines: Vec<&str> = text.lines().filter(|line| line.contains("main password")).collect();
     assert_eq!(
         lines[0],
-        "cloud: alice still uses the main password, with \"OldSync/1\" from 127.0.0.1; \
+        "alice still uses the main password, with \"OldSync/1\" from 127.0.0.1; \
          give that device an app password"
     );
     assert!(lines.len() == 2 && lines[1].contains("\"Other/2\""), "{text}");

@@ -1,6 +1,7 @@
 //! Starts the cloud as a process of its own, and talks to it.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod browser;
 pub mod contract;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -38,8 +39,10 @@ impl Cloud {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {welcome}")).unwrap();
             welcome += &(line + "\n");
         }
-        let address =
-            welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        // With a public URL, the cloud is not where it says it is.
+        let listens = welcome.split("it listens at ").nth(1);
+        let address = listens.or(welcome.split("http://").nth(1)).unwrap();
+        let address = address.split(['/', '\n']).next().unwrap().to_owned();
         Cloud { process, address, welcome }
     }
 
