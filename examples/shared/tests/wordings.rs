@@ -52,6 +52,7 @@ impl Host {
             access: Access::scopes([value]).unwrap(),
         };
         let choices = Choices {
+            policy: tokens.policy().clone(),
             legend: "Permissions",
             list: vec![choice("Reader", "Reader"), choice("Administrator", "Administrator")],
             first: 0,
