@@ -59,7 +59,8 @@ pub fn question(
                         label for="password" { "Main password" }
                         p.hint { "Once more, as you signed in a while ago." }
                         input #password name="password" type="password"
-                            autocomplete="current-password" aria-invalid=[is_wrong.then_some("true")]
+                            autocomplete="current-password"
+                            aria-invalid=[is_wrong.then_some("true")]
                             aria-describedby=[is_wrong.then_some("password-error")];
                         @if is_wrong { (error("password-error", "That isn't it. Try again.")) }
                     }
