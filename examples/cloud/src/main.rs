@@ -121,7 +121,7 @@ async fn run(options: Options) -> Result<(), Error> {
         accounts,
         sessions,
         front,
-        settings::setup(options.wording.clone(), &url)?,
+        settings::setup(options.wording.clone(), &url, tokens.policy())?,
     )?;
     let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
     make_folder(&folder)?;
