@@ -114,11 +114,12 @@ fn addresses_come_from_the_configuration_and_never_from_the_request() {
         assert!(!begun.contains("evil") && begun.contains(PUBLIC), "{begun}");
     }
     // A second `Host` would be a bad request, so this one is alone.
-    let begun = support_raw(&cloud, "POST /index.php/login/v2 HTTP/1.1\r\nHost: evil.example\r\n");
+    let begun =
+        send_as_it_is(&cloud, "POST /index.php/login/v2 HTTP/1.1\r\nHost: evil.example\r\n");
     assert!(!begun.contains("evil") && begun.contains(PUBLIC), "{begun}");
 }
 
-fn support_raw(cloud: &Cloud, head: &str) -> String {
+fn send_as_it_is(cloud: &Cloud, head: &str) -> String {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(&cloud.address).unwrap();
     let end = "Content-Length: 0\r\nConnection: close\r\n\r\n";
@@ -172,6 +173,26 @@ fn an_older_sign_in_grants_only_with_the_main_password() {
     assert_eq!(device.poll().status, 404);
     assert_eq!(with("her secret").status, 200);
     assert_eq!(device.poll().status, 200);
+}
+
+#[test]
+fn behind_a_login_proxy_an_older_sign_in_is_sent_there_again() {
+    let data = folder();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let options = [&["--user", ALICE, "--public-url", PUBLIC], &proxy[..]].concat();
+    let named = ["Remote-User: alice", &*format!("Origin: {PUBLIC}")];
+    for (age, grants) in [("0s", false), ("5 minutes", true)] {
+        let cloud =
+            Cloud::start(data.path(), &[&options[..], &["--ask-again-after", age]].concat());
+        let device = Device::begin(&cloud, &[]);
+        let page = cloud.request("GET", device.page(), &named, "");
+        let again = format!("/again?to={}", device.page());
+        assert_eq!(page.body.contains(&again), !grants, "{age}: {}", page.body);
+        let body = "answer=grant&access=files:write";
+        let sent = cloud.request("POST", device.page(), &[&[FORM], &named[..]].concat(), body);
+        assert_eq!((sent.status, sent.body.contains(&again)), (200, !grants), "{age}");
+        assert_eq!(device.poll().status, if grants { 200 } else { 404 }, "{age}");
+    }
 }
 
 #[test]

@@ -114,7 +114,7 @@ async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<Strin
     // What asks by this flow is mostly a sync client.
     let first = Fields::default().with("access", Scope::FilesWrite.name());
     match routes.cloud.login_flow.asks(&link) {
-        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who),
+        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who, &link),
         Some(asks) => page::question(&routes.page, &who, &asks, &first, Mistake::None),
         None => page::gone(&routes.page, &who),
     }
@@ -135,7 +135,7 @@ async fn decide(
         return page::denied(page, &who);
     }
     if routes.needs_login_page(&who) {
-        return page::sign_in_anew(page, &who);
+        return page::sign_in_anew(page, &who, &link);
     }
     // A stolen cookie must not be enough to get a password that outlives it.
     if !page.is_fresh(&who) {
