@@ -1,5 +1,6 @@
 //! The routes of the login flow: what devices call, and the page on which a person grants.
 
+use app_tokens::access::ScopeName as _;
 use app_tokens::error::{Failed, IssueError};
 use app_tokens::store::Certainty;
 use app_tokens::{Label, NewToken};
@@ -22,6 +23,7 @@ use crate::Cloud;
 use crate::api::answer;
 use crate::door::visitor;
 use crate::problem::Problem;
+use crate::scope::Scope;
 
 #[derive(Clone)]
 struct Routes {
@@ -109,9 +111,11 @@ async fn poll(
 }
 
 async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<String>) -> Response {
+    // What asks by this flow is mostly a sync client.
+    let first = Fields::default().with("access", Scope::FilesWrite.name());
     match routes.cloud.login_flow.asks(&link) {
-        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who),
-        Some(asks) => page::question(&routes.page, &who, &asks, &Fields::default(), Mistake::None),
+        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who, &link),
+        Some(asks) => page::question(&routes.page, &who, &asks, &first, Mistake::None),
         None => page::gone(&routes.page, &who),
     }
 }
@@ -131,7 +135,7 @@ async fn decide(
         return page::denied(page, &who);
     }
     if routes.needs_login_page(&who) {
-        return page::sign_in_anew(page, &who);
+        return page::sign_in_anew(page, &who, &link);
     }
     // A stolen cookie must not be enough to get a password that outlives it.
     if !page.is_fresh(&who) {
