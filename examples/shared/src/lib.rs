@@ -14,6 +14,8 @@ pub mod front;
 #[cfg(feature = "host")]
 pub mod log;
 #[cfg(feature = "host")]
+pub mod login_flow;
+#[cfg(feature = "host")]
 pub mod options;
 #[cfg(feature = "host")]
 pub mod page;
