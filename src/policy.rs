@@ -328,8 +328,11 @@ impl Policy {
         Ok(self)
     }
 
-    /// Returns whether `access` includes `other`, by what the host's scopes imply.
-    pub(crate) fn includes(&self, access: &Access, other: &Access) -> bool {
+    /// Returns whether `access` allows everything that `other` allows, by what the host's scopes
+    /// imply.
+    ///
+    /// The engine narrows and rotates by this rule. A page can ask it which choices to offer.
+    pub fn includes(&self, access: &Access, other: &Access) -> bool {
         access.includes_by(other, &self.scopes)
     }
 

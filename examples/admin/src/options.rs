@@ -129,6 +129,9 @@ Examples:
     /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
     #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
+    /// Print the hash of the main password on standard input, for a host's users file
+    #[command(after_help = "Example: admin hash-password < password.txt")]
+    HashPassword,
     /// Print the SQL that makes a store's tables
     #[command(after_help = "Example: admin schema postgres | psql app")]
     Schema {

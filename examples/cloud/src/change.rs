@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use app_tokens::error::{ChangeError, OutOfCalendar};
+use app_tokens::record::Lifetime;
 use app_tokens::{Access, Rotation, Timestamp};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -10,6 +11,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use shared::page::times;
 
 use crate::Cloud;
 use crate::api::{answer, days_long, describe, known, show_once};
@@ -25,7 +27,7 @@ enum Change {
     Label(String),
     /// Counted from now, as for a new token.
     ExpiresInDays(u64),
-    /// A time as RFC 3339 writes it.
+    /// A time as RFC 3339 writes it, or a day.
     ExpiresAt(String),
     /// A part of the scopes it has; the policy says which scopes include others.
     Scopes(Vec<String>),
@@ -51,25 +53,42 @@ pub async fn change(
 }
 
 fn parse_change(body: &[u8]) -> Result<Change, Problem> {
-    parse(body).map_err(|Problem { status, reason }| {
+    parse(body).map_err(|Problem { status, reason, .. }| {
         let hint = "name exactly one change: label, expires_in_days, expires_at or scopes";
         Problem::new(status, &format!("{hint} ({reason})"))
     })
 }
 
-fn end_at(end: &str) -> Result<Timestamp, Problem> {
-    let refused = |error: OutOfCalendar| {
-        Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}"))
-    };
-    end.parse().map_err(refused)
+/// Reads the end that a request asks for: a number of days, or a time, or none of them.
+pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Lifetime>, Problem> {
+    match (days, at) {
+        (None, None) => Ok(None),
+        (Some(days), None) => Ok(Some(days_long(days).into())),
+        (None, Some(at)) => end_at(at).map(|at| Some(at.into())),
+        (Some(_), Some(_)) => {
+            let reason = "name only one end: expires_in_days or expires_at";
+            Err(Problem::new(StatusCode::BAD_REQUEST, reason))
+        }
+    }
 }
 
-/// How a secret is replaced. If nothing is said, the policy's overlap holds: here, the old one ends
-/// at once.
+/// Reads an instant, or a day, which means its last second in UTC.
+fn end_at(end: &str) -> Result<Timestamp, Problem> {
+    let refused = |error: OutOfCalendar| {
+        let hint = "or a day such as 2026-12-31, which means its end in UTC";
+        Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}, {hint}"))
+    };
+    times::end_of_day(end).map_or_else(|| end.parse().map_err(refused), Ok)
+}
+
+/// How a secret is replaced. If nothing is said, the end stays, and the policy's overlap holds:
+/// here, the old one ends at once.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
     overlap_seconds: Option<u64>,
+    expires_in_days: Option<u64>,
+    expires_at: Option<String>,
 }
 
 pub async fn rotate(
@@ -83,6 +102,10 @@ pub async fn rotate(
     let rotation = match wish.overlap_seconds {
         Some(seconds) => Rotation::new().overlap(Duration::from_secs(seconds)),
         None => Rotation::new(),
+    };
+    let rotation = match asked_end(wish.expires_in_days, wish.expires_at.as_deref())? {
+        Some(end) => rotation.expires(end),
+        None => rotation,
     };
     Ok(show_once(&cloud.tokens.rotate(&owner, id, rotation).await?))
 }

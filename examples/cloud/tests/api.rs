@@ -69,6 +69,8 @@ fn a_token_gets_another_label_end_and_access_and_stays_the_same_token() {
     assert!(sooner.as_str() < made["expires_at"].as_str(), "{sooner} {made}");
     let until = change(&cloud, &id, r#"{"expires_at": "2099-12-31T23:00:00-01:00"}"#);
     assert_eq!(until.json()["expires_at"], "2100-01-01T00:00:00Z");
+    let day = change(&cloud, &id, r#"{"expires_at": "2099-12-31"}"#);
+    assert_eq!(day.json()["expires_at"], "2099-12-31T23:59:59Z", "a day means its end in UTC");
 
     assert_eq!(cloud.request("PUT", "/dav/file", &[&bearer(&token)], "text").status, 201);
     let narrowed = change(&cloud, &id, r#"{"scopes": ["files:read"]}"#);
@@ -81,7 +83,7 @@ fn a_token_gets_another_label_end_and_access_and_stays_the_same_token() {
     let kept = line(&cloud, &id);
     assert_eq!(
         (&kept["label"], &kept["expires_at"], &kept["scopes"]),
-        (&json!("Old phone"), &json!("2100-01-01T00:00:00Z"), &json!(["files:read"]))
+        (&json!("Old phone"), &json!("2099-12-31T23:59:59Z"), &json!(["files:read"]))
     );
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
 }
@@ -115,8 +117,11 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         ),
         (r#"{"expires_at": "tomorrow"}"#, "expires_at is not an instant between"),
         (r#"{"expires_at": null}"#, "invalid type"),
-        (r#"{"scopes": []}"#, "scopes must name files:read, files:write or both"),
-        (r#"{"scopes": ["files:all"]}"#, "scopes must name files:read, files:write or both"),
+        (r#"{"scopes": []}"#, "scopes must name read or write of files, calendar or contacts"),
+        (
+            r#"{"scopes": ["files:all"]}"#,
+            "scopes must name read or write of files, calendar or contacts",
+        ),
         (r#"{"scopes": ["files:read", "files:write"]}"#, "would do more than it does now"),
         (r#"{"scopes": ["files:write"]}"#, "would do more than it does now"),
     ] {
@@ -373,7 +378,7 @@ fn every_example_fits_its_schema_and_every_example_of_a_request_works() {
             assert_eq!(fits(&parameter["schema"], &parameter["example"]), Ok(()), "{parameter}");
         }
     }
-    assert_eq!(sent, 8);
+    assert_eq!(sent, 10);
 }
 
 /// A schema that answers are checked against hides nothing: each field must be there, and no other
@@ -448,6 +453,17 @@ fn every_documented_status_can_be_produced() {
     }
     for _ in 0..5 {
         ask("POST", "/api/tokens", &[&sign_in], r#"{"label": "x"}"#);
+    }
+    // Wrong passwords until the brake stops the account.
+    for _ in 0..11 {
+        let wrong = cloud.request("GET", "/api/tokens", &[&basic("alice:wrong")], "");
+        assert!([401, 429].contains(&wrong.status), "{}", wrong.status);
+    }
+    let stopped = basic("alice:not her secret");
+    for (method, path, operation) in operations() {
+        if operation.get("security").is_none() {
+            ask(&method, &about(path, &good), &[&stopped], "");
+        }
     }
     let statuses = |(_, _, operation): (String, &str, &'static Value)| {
         let id = operation["operationId"].to_string();

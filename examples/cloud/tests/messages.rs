@@ -1,4 +1,4 @@
-//! Every message of `cloud`, in one file. Those of `shared` are in the list of `admin`.
+//! Every message of `cloud`, in one file. Those of `shared` are in that package's list.
 
 use std::path::Path;
 

@@ -1,0 +1,42 @@
+//! The settings page in a real Chromium, with and without JavaScript, each page by axe-core.
+//!
+//! It needs `chromium`, `node`, and in the folder `browser` of the target folder:
+//! `npm i playwright-core axe-core`.
+
+mod common;
+
+use std::process::Command;
+
+use common::Cloud;
+use support::program::has;
+
+#[test]
+fn a_real_browser_goes_through_every_page_and_none_breaks_a_rule_of_access() {
+    let test = std::env::current_exe().unwrap();
+    let tools = test.ancestors().nth(3).unwrap().join("browser");
+    if !has("chromium") || !has("node") {
+        return;
+    }
+    if !tools.join("node_modules/axe-core").is_dir() {
+        let why = format!("no playwright-core and axe-core in {}", tools.display());
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        eprintln!("SKIPPED: {why}");
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let policy = data.path().join("policy.toml");
+    let text =
+        include_str!("../policy.toml").replace("record_origin = false", "record_origin = true");
+    std::fs::write(&policy, text).unwrap();
+    let cloud = Cloud::start(data.path(), &["--policy", policy.to_str().unwrap()]);
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/browser.mjs");
+    let shots = tools.join("shots");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let strict = Cloud::start(elsewhere.path(), &["--ask-again-after", "0s"]);
+    let mut node = Command::new("node");
+    node.arg(script).arg(&tools).arg(cloud.url("")).arg(shots).env("STRICT", strict.url(""));
+    let output = node.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("each at two widths and in two colour schemes"), "{said}\n{why}");
+}
