@@ -1,0 +1,180 @@
+//! A small forge. Its users sign in on a page, make access tokens, and use them with git, the API
+//! and package clients.
+//!
+//! `cargo run -p forge -- --data forge-data`
+//!
+//! Modules, in the order of a request:
+//! - `options`: the command line.
+//! - `enter`: who sent a request: a token, nobody, or a person with the main password.
+//! - `scopes`: what a token may do, in Forgejo's words.
+//! - `repos`: the repositories, and who may do what with one.
+//! - `git`: clone, fetch and push.
+//! - `tokens`: access tokens by JSON, as Forgejo documents it.
+//! - `api`: the rest of the API: user, repositories, releases.
+//! - `packages`: Maven, cargo, npm and PyPI.
+//! - `problem`: what is answered if something fails.
+//!
+//! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
+
+mod api;
+mod enter;
+mod git;
+mod options;
+mod problem;
+mod repos;
+mod scopes;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use app_tokens::store::DynStore;
+use app_tokens::web::Login;
+use app_tokens::{KeyRing, Policy, TokenAuthority};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use shared::accounts::Accounts;
+use shared::front::Front;
+use shared::log;
+use shared::policy_file::PolicyFile;
+use shared::store_choice::StoreChoice;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use options::Options;
+use repos::Repos;
+use scopes::Scope;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The state that all parts share.
+#[derive(Clone)]
+struct Forge {
+    tokens: TokenAuthority<DynStore>,
+    login: Login<DynStore, Accounts>,
+    accounts: Accounts,
+    front: Arc<Front>,
+    repos: Repos,
+    /// Where people reach the forge, without a slash at the end.
+    url: Arc<str>,
+    git_at_once: Arc<Semaphore>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::usage());
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", options::usage());
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("forge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let data = &options.common.data;
+    std::fs::create_dir_all(data)
+        .map_err(|error| format!("the folder {} can't be made: {error}", data.display()))?;
+    let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
+    let store = options.common.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = KeyRing::load_or_create(data.join("tokens.key"))?;
+    let tokens = TokenAuthority::new(store, ring, policy(&options)?);
+    // A lost key or another realm is seen now, and not by the first user.
+    let checked = tokens.check().await?;
+    if !checked.is_sound() {
+        log::say(format_args!("the tokens were checked: {checked}"));
+    }
+    let accounts = options.common.accounts()?;
+    let listener = TcpListener::bind(options.common.listen)
+        .await
+        .map_err(|error| format!("can't listen at {}: {error}", options.common.listen))?;
+    let here = format!("http://{}", listener.local_addr()?);
+    let front = &options.common.front;
+    let url = front.public.as_ref().map_or(here, |public| public.origin().to_owned());
+    let forge = Forge {
+        login: login(tokens.clone(), accounts.clone()),
+        tokens,
+        accounts,
+        front: front.clone().into(),
+        repos: Repos::open(data).await?,
+        url: url.into(),
+        git_at_once: Arc::new(Semaphore::new(64)),
+    };
+    if options.common.is_demo() {
+        options::make_demo(&forge).await?;
+    }
+    options.print_welcome(&forge.url);
+
+    let app = Router::new()
+        .merge(tokens::routes())
+        .merge(api::routes())
+        .layer(DefaultBodyLimit::max(64 * 1024))
+        .merge(git::routes())
+        .with_state(forge.clone())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let upkeep = forge.tokens.upkeep().spawn();
+    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    upkeep.stop().await?;
+    Ok(())
+}
+
+/// Makes the way in by tokens, with all the ways in which git and the package clients send one.
+fn login(tokens: TokenAuthority<DynStore>, accounts: Accounts) -> Login<DynStore, Accounts> {
+    Login::new(tokens, accounts).accept(|accept| {
+        accept
+            // cargo sends the token alone, without a scheme.
+            .bare_token()
+            // `https://TOKEN:x-oauth-basic@host/`, a habit from GitHub.
+            .token_as_user_name()
+            // Names that stand for none: twine's and pip's, and those of CI systems.
+            .placeholder("__token__")
+            .placeholder("x-access-token")
+            .placeholder("oauth2")
+    })
+}
+
+/// Reads the policy from the file, or takes the one that is built in.
+fn policy(options: &Options) -> Result<Policy, Error> {
+    let PolicyFile { policy, .. } = match &options.common.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(include_str!("../policy.toml"))?,
+    };
+    // This program defines what scopes mean, and the operator's tool must know the same ones.
+    if policy != policy.clone().with_scopes(&Scope::all())? {
+        return Err("the policy file must have the [scopes] of examples/forge/policy.toml".into());
+    }
+    if !policy.allows_never_expiring() {
+        return Err(
+            "the forge's tokens have no end; set never_expiring = true in the policy".into()
+        );
+    }
+    Ok(policy)
+}
+
+/// Waits for Ctrl-C, or for a service manager's SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    // Either way it is over.
+    _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,65 @@
+//! The command line: the options of all hosts, and what the forge prints and makes at the start.
+
+use std::ffi::OsString;
+use std::io::ErrorKind;
+
+use app_tokens::Owner;
+use shared::options::CommonOptions;
+
+use crate::repos::git;
+use crate::{Error, Forge};
+
+/// What the command line says.
+pub struct Options {
+    pub common: CommonOptions,
+}
+
+pub fn usage() -> String {
+    format!("Usage: forge --data DIR [options]\n\n{}", shared::options::USAGE)
+}
+
+impl Options {
+    /// Parses the command line. `None` if it asks for help.
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
+        let common = CommonOptions::parse(arguments, |_, _| Ok(false))?;
+        Ok(common.map(|common| Options { common }))
+    }
+
+    /// Prints where the forge is, and lines to try.
+    pub fn print_welcome(&self, url: &str) {
+        println!("forge: {url}/");
+        if !self.common.is_demo() {
+            return;
+        }
+        let host = url.split_once("://").map_or(url, |(_, host)| host);
+        println!(
+            "Sign in as demo with the password demo. Or make an access token here:\n\n\
+             curl -u demo:demo -H 'Content-Type: application/json' \\\n    \
+             -d '{{\"name\": \"my laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}' \\\n    \
+             {url}/api/v1/users/demo/tokens\n\
+             TOKEN=...    # its \"sha1\"\n\
+             git clone http://demo:$TOKEN@{host}/demo/hello.git\n\
+             curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user"
+        );
+    }
+}
+
+/// Makes the demo's repository at the first start, with one commit.
+pub async fn make_demo(forge: &Forge) -> Result<(), Error> {
+    let repo = match forge.repos.create(&Owner::new("demo")?, "hello", true).await {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        repo => repo?,
+    };
+    let readme = repo.folder.join("description");
+    std::fs::write(&readme, "# Hello\n\nThis came by `git clone` and an access token.\n")?;
+    let folder = Some(&*repo.folder);
+    let blob = git(folder, &["hash-object", "-w"], Some(&readme)).await?;
+    let index = format!("100644,{blob},README.md");
+    git(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
+    let tree = git(folder, &["write-tree"], None).await?;
+    let name = ["-c", "user.name=The forge", "-c", "user.email=forge@localhost"];
+    let commit = ["commit-tree", "-m", "Say hello", &tree];
+    let commit = git(folder, &[&name[..], &commit].concat(), None).await?;
+    git(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
+    Ok(())
+}

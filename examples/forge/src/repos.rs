@@ -1,0 +1,252 @@
+//! The repositories on disk, and who may do what with one.
+//!
+//! `DIR/repos/ACCOUNT/NAME.git`, by account id, so that a renamed account keeps its repositories.
+//! Each has a number that no other ever gets. Tokens are limited by number: a new repository with
+//! the name of a deleted one is not meant.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use app_tokens::access::{Missing, Resource};
+use app_tokens::error::{Forbidden, InvalidText};
+use app_tokens::{Caller, Owner, Requirement};
+use serde::{Deserialize, Serialize};
+use tokio::fs;
+use tokio::process::Command;
+
+use crate::scopes::{PUBLIC, REPOSITORY, Scope};
+
+/// All repositories.
+#[derive(Clone)]
+pub struct Repos(Arc<Path>);
+
+/// A repository.
+#[derive(Clone, Debug)]
+pub struct Repo {
+    pub owner: Owner,
+    pub name: String,
+    pub folder: PathBuf,
+    pub facts: Facts,
+}
+
+/// What the forge notes about a repository, in a file inside it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Facts {
+    pub id: u64,
+    pub private: bool,
+}
+
+/// Why somebody may not do something with a repository.
+#[derive(Debug)]
+pub enum Refused {
+    /// They may not even know that it is there.
+    Hidden,
+    /// They see it, but may not do this.
+    Forbidden(Forbidden),
+    /// They see it, but it is another's.
+    NotTheirs,
+}
+
+impl Repos {
+    pub async fn open(data: &Path) -> io::Result<Repos> {
+        let root = data.join("repos");
+        fs::create_dir_all(root.join(".numbers")).await?;
+        fs::create_dir_all(root.join(".parts")).await?;
+        Ok(Repos(root.into()))
+    }
+
+    fn folder(&self, owner: &Owner, name: &str) -> Option<PathBuf> {
+        // Account ids are checked where accounts are read: no slash, no dot first.
+        is_name(name).then(|| self.0.join(owner.as_str()).join(format!("{name}.git")))
+    }
+
+    /// Finds a repository. A text that is no name finds none.
+    pub async fn find(&self, owner: &Owner, name: &str) -> io::Result<Option<Repo>> {
+        let Some(folder) = self.folder(owner, name) else { return Ok(None) };
+        let facts = match fs::read(folder.join("forge.json")).await {
+            Ok(facts) => serde_json::from_slice(&facts)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(Repo { owner: owner.clone(), name: name.into(), folder, facts }))
+    }
+
+    /// Lists an account's repositories by name.
+    pub async fn of(&self, owner: &Owner) -> io::Result<Vec<Repo>> {
+        let mut found = Vec::new();
+        let mut entries = match fs::read_dir(self.0.join(owner.as_str())).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        while let Some(entry) = entries.next_entry().await? {
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".git")) {
+                found.extend(self.find(owner, name).await?);
+            }
+        }
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(found)
+    }
+
+    /// Makes a repository. `AlreadyExists` if there is one, `InvalidInput` if the name is none.
+    pub async fn create(&self, owner: &Owner, name: &str, private: bool) -> io::Result<Repo> {
+        let folder = self.folder(owner, name).ok_or(ErrorKind::InvalidInput)?;
+        let facts = Facts { id: self.number().await?, private };
+        let part = self.0.join(".parts").join(facts.id.to_string());
+        git(None, &["init", "--quiet", "--bare", "--initial-branch=main"], Some(&part)).await?;
+        fs::write(part.join("forge.json"), serde_json::to_vec(&facts)?).await?;
+        fs::create_dir_all(self.0.join(owner.as_str())).await?;
+        // Whole or not at all; and of two with one name, the second finds the first one's folder.
+        if let Err(error) = fs::rename(&part, &folder).await {
+            let _left_behind = fs::remove_dir_all(&part).await;
+            let is_there = error.kind() == ErrorKind::DirectoryNotEmpty || folder.exists();
+            return Err(if is_there { ErrorKind::AlreadyExists.into() } else { error });
+        }
+        Ok(Repo { owner: owner.clone(), name: name.into(), folder, facts })
+    }
+
+    /// Deletes a repository. It is gone at once, whatever is still open.
+    pub async fn delete(&self, repo: &Repo) -> io::Result<()> {
+        let gone = self.0.join(".parts").join(format!("deleted-{}", repo.facts.id));
+        fs::rename(&repo.folder, &gone).await?;
+        fs::remove_dir_all(&gone).await
+    }
+
+    /// Returns a number that was never returned before, also not by another process.
+    pub async fn number(&self) -> io::Result<u64> {
+        let numbers = self.0.join(".numbers");
+        let mut used = 0;
+        let mut entries = fs::read_dir(&numbers).await?;
+        while let Some(entry) = entries.next_entry().await? {
+            let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
+            used = used.max(number.unwrap_or(0));
+        }
+        loop {
+            used += 1;
+            match fs::File::create_new(numbers.join(used.to_string())).await {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                made => break made.map(|_| used),
+            }
+        }
+    }
+}
+
+impl Repo {
+    /// Returns the name by which tokens are limited to this repository.
+    pub fn resource(&self) -> String {
+        format!("repository/{}", self.facts.id)
+    }
+
+    /// Returns what limits a token to this repository.
+    pub fn as_limit(&self) -> Result<Resource, InvalidText> {
+        Resource::exact(self.resource())
+    }
+
+    /// Decides whether somebody may read or write here. `None` is somebody without a token.
+    ///
+    /// As in Forgejo: what is public, everybody reads. A token for some repositories or for public
+    /// ones writes only there, and sees no other private one.
+    pub fn allow(&self, who: Option<&Caller>, writes: bool) -> Result<(), Refused> {
+        let is_public = !self.facts.private;
+        let Some(caller) = who else {
+            return if is_public && !writes { Ok(()) } else { Err(Refused::Hidden) };
+        };
+        let is_own = *caller.owner() == self.owner;
+        if !is_own && !is_public {
+            return Err(Refused::Hidden);
+        }
+        let scope = if writes { Scope::Write(&REPOSITORY) } else { Scope::Read(&REPOSITORY) };
+        let here = self.resource();
+        let needed = Requirement::scope(&scope);
+        // A public repository is meant by its own name, and as a public one.
+        let allowed = match caller.require(needed.on(&here)) {
+            Err(forbidden) if is_public => caller.require(needed.on(PUBLIC)).map_err(|_| forbidden),
+            allowed => allowed,
+        };
+        match allowed {
+            Ok(()) if is_own || !writes => Ok(()),
+            Ok(()) => Err(Refused::NotTheirs),
+            Err(forbidden) if forbidden.missing() == Missing::Resource => match (is_public, writes)
+            {
+                (true, false) => Ok(()),
+                (true, true) => Err(Refused::Forbidden(forbidden)),
+                (false, _) => Err(Refused::Hidden),
+            },
+            Err(forbidden) => Err(Refused::Forbidden(forbidden)),
+        }
+    }
+}
+
+/// Returns whether a text may name a repository. Such a name has one reading on every file system
+/// and in every URL.
+pub fn is_name(name: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let ends_badly = [".", ".git", ".lock"].iter().any(|end| name.ends_with(end));
+    (1..=100).contains(&name.len())
+        && name.chars().all(is_plain)
+        && !name.starts_with(['.', '-'])
+        && !ends_badly
+}
+
+/// Runs git without any configuration of the machine, and returns what it writes.
+pub async fn git(
+    folder: Option<&Path>,
+    arguments: &[&str],
+    last: Option<&Path>,
+) -> io::Result<String> {
+    let mut command = bare_git();
+    if let Some(folder) = folder {
+        command.arg("--git-dir").arg(folder);
+    }
+    let done = command.args(arguments).args(last).output().await?;
+    if !done.status.success() {
+        return Err(io::Error::other(format!(
+            "git {}: {}",
+            arguments.first().unwrap_or(&""),
+            String::from_utf8_lossy(&done.stderr).trim()
+        )));
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+}
+
+/// Returns git with an empty environment: nothing of the operator's reaches it.
+pub fn bare_git() -> Command {
+    let mut command = Command::new("git");
+    command.env_clear().kill_on_drop(true);
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_never_leads_out_of_the_folder_of_its_owner() {
+        for good in ["site", "my.site", "a", "A-b_c.1"] {
+            assert!(is_name(good), "{good}");
+        }
+        let long = "a".repeat(101);
+        for bad in
+            ["", ".", "..", ".git", "a/b", "a\\b", "a.git", "a.lock", "-x", "a\0", "é", "a ", &long]
+        {
+            assert!(!is_name(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_repository_with_an_old_name_has_another_number() {
+        let data = tempfile::tempdir().unwrap();
+        let repos = Repos::open(data.path()).await.unwrap();
+        let alice = Owner::new("alice").unwrap();
+        let first = repos.create(&alice, "site", true).await.unwrap();
+        let again = repos.create(&alice, "site", true).await.unwrap_err();
+        assert_eq!(again.kind(), ErrorKind::AlreadyExists);
+        repos.delete(&first).await.unwrap();
+        assert!(repos.find(&alice, "site").await.unwrap().is_none());
+        let second = repos.create(&alice, "site", true).await.unwrap();
+        assert_ne!(first.resource(), second.resource());
+    }
+}
