@@ -27,10 +27,14 @@ impl Options {
 
     /// Prints where the forge is, and lines to try.
     pub fn print_welcome(&self, url: &str) {
-        println!("forge: {url}/");
-        if !self.common.is_demo() {
-            return;
+        println!("The forge is at {url}/");
+        if self.common.is_demo() {
+            Options::print_lines_to_try(url);
         }
+        println!("Ctrl-C stops it.");
+    }
+
+    fn print_lines_to_try(url: &str) {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
         println!(
             "Sign in as demo with the password demo. Or make an access token here:\n\n\

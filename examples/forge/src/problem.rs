@@ -63,8 +63,9 @@ impl IntoResponse for Problem {
 impl From<Answer> for Problem {
     fn from(answer: Answer) -> Problem {
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-        let mut problem =
-            Problem::new(status, answer.body.trim().replace("app token", "access token"));
+        let words = answer.body.replace("app token", "access token");
+        let words = words.replace("App token", "Access token");
+        let mut problem = Problem::new(status, words.trim());
         problem.headers.clear();
         for (name, value) in answer.headers {
             if name != CONTENT_TYPE.as_str() {

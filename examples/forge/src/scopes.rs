@@ -60,12 +60,13 @@ impl ScopeName for Scope {
 }
 
 impl Scope {
-    /// Returns every scope, as the policy file must have them.
+    /// Returns every scope, by name: policies are equal only if their scopes have one order, and a
+    /// file is read in this one.
     pub fn all() -> Vec<Scope> {
-        CATEGORIES
-            .iter()
-            .flat_map(|category| [Scope::Read(category), Scope::Write(category)])
-            .collect()
+        let both = |category: &&'static Category| [Scope::Read(category), Scope::Write(category)];
+        let mut all: Vec<Scope> = CATEGORIES.iter().flat_map(both).collect();
+        all.sort_by_key(ScopeName::name);
+        all
     }
 
     fn named(name: &str) -> Option<Scope> {
