@@ -20,6 +20,7 @@ mod api;
 mod enter;
 mod git;
 mod options;
+mod packages;
 mod problem;
 mod repos;
 mod scopes;
@@ -43,6 +44,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use options::Options;
+use packages::Packages;
 use repos::Repos;
 use scopes::Scope;
 
@@ -56,6 +58,7 @@ struct Forge {
     accounts: Accounts,
     front: Arc<Front>,
     repos: Repos,
+    packages: Packages,
     /// Where people reach the forge, without a slash at the end.
     url: Arc<str>,
     git_at_once: Arc<Semaphore>,
@@ -109,6 +112,7 @@ async fn run(options: Options) -> Result<(), Error> {
         accounts,
         front: front.clone().into(),
         repos: Repos::open(data).await?,
+        packages: Packages::new(data),
         url: url.into(),
         git_at_once: Arc::new(Semaphore::new(64)),
     };
@@ -121,6 +125,7 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(tokens::routes())
         .merge(api::routes())
         .layer(DefaultBodyLimit::max(64 * 1024))
+        .merge(packages::routes())
         .merge(git::routes())
         .with_state(forge.clone())
         .into_make_service_with_connect_info::<SocketAddr>();
