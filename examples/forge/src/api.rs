@@ -183,7 +183,7 @@ async fn release(
     }
     let failed = |error| Problem::failed("a release", &error);
     let described = json!({
-        "id": forge.repos.number().await.map_err(failed)?,
+        "id": forge.repos.number(&tag).await.map_err(failed)?,
         "tag_name": new.tag_name,
         "target_commitish": commit_of(&tag).await.map_err(failed)?,
         "name": new.name.unwrap_or(new.tag_name.clone()),
@@ -271,7 +271,7 @@ impl Forge {
     }
 
     /// Returns the login name of an owner; for one who was just deleted, the account id.
-    fn name_of(&self, owner: &app_tokens::Owner) -> String {
+    pub fn name_of(&self, owner: &app_tokens::Owner) -> String {
         self.accounts.by_owner(owner).map_or(owner.to_string(), |account| account.name)
     }
 }

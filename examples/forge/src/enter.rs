@@ -78,7 +78,7 @@ impl FromRequestParts<Forge> for Doer {
                 let signed_in =
                     forge.accounts.sign_in(name, sent.expose_secret(), from.address).await;
                 signed_in.map(Doer).map_err(|refused| match refused {
-                    SignInRefused::Wrong { .. } => wrong(),
+                    SignInRefused::Wrong { .. } | SignInRefused::Token => wrong(),
                     SignInRefused::Stopped { wait } => {
                         let message = "too many wrong passwords; wait before you try again";
                         Problem::new(StatusCode::TOO_MANY_REQUESTS, message)

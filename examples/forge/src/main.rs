@@ -12,6 +12,7 @@
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
 //! - `api`: the rest of the API: user, repositories, releases.
 //! - `packages`: Maven, cargo, npm and PyPI.
+//! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
 //! - `problem`: what is answered if something fails.
 //!
 //! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
@@ -24,6 +25,7 @@ mod packages;
 mod problem;
 mod repos;
 mod scopes;
+mod settings;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -38,7 +40,9 @@ use axum::extract::DefaultBodyLimit;
 use shared::accounts::Accounts;
 use shared::front::Front;
 use shared::log;
+use shared::page::Page;
 use shared::policy_file::PolicyFile;
+use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -103,9 +107,11 @@ async fn run(options: Options) -> Result<(), Error> {
     let listener = TcpListener::bind(options.common.listen)
         .await
         .map_err(|error| format!("can't listen at {}: {error}", options.common.listen))?;
-    let here = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    // Never from the `Host` header, which a client chooses.
     let front = &options.common.front;
-    let url = front.public.as_ref().map_or(here, |public| public.origin().to_owned());
+    let url =
+        front.public.as_ref().map_or(format!("http://{address}"), |url| url.origin().to_owned());
     let forge = Forge {
         login: login(tokens.clone(), accounts.clone()),
         tokens,
@@ -119,6 +125,15 @@ async fn run(options: Options) -> Result<(), Error> {
     if options.common.is_demo() {
         options::make_demo(&forge).await?;
     }
+    let sessions = Sessions::new(options.wording.product, address.port(), front.is_secure())?
+        .fresh_for(options.common.ask_again_after);
+    let page = Page::new(
+        forge.tokens.clone(),
+        forge.accounts.clone(),
+        sessions.clone(),
+        front.clone(),
+        settings::setup(options.wording.clone(), &forge),
+    )?;
     options.print_welcome(&forge.url);
 
     let app = Router::new()
@@ -128,6 +143,7 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(packages::routes())
         .merge(git::routes())
         .with_state(forge.clone())
+        .merge(settings::routes(&page, &forge, sessions))
         .into_make_service_with_connect_info::<SocketAddr>();
     let upkeep = forge.tokens.upkeep().spawn();
     axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 
 use app_tokens::Owner;
 use shared::options::CommonOptions;
+use shared::page::wording::Wording;
 
 use crate::repos::git;
 use crate::{Error, Forge};
@@ -12,17 +13,37 @@ use crate::{Error, Forge};
 /// What the command line says.
 pub struct Options {
     pub common: CommonOptions,
+    pub wording: Wording,
 }
 
+const USAGE: &str = "\
+usage: forge --data DIR [--wording NAME] [the options below]...
+
+  --wording NAME        how the page speaks: forge (default), codeberg, or nuxeo, whose tokens
+                        have a name and nothing to choose
+";
+
 pub fn usage() -> String {
-    format!("Usage: forge --data DIR [options]\n\n{}", shared::options::USAGE)
+    format!("{USAGE}{}", shared::options::USAGE)
 }
 
 impl Options {
     /// Parses the command line. `None` if it asks for help.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-        let common = CommonOptions::parse(arguments, |_, _| Ok(false))?;
-        Ok(common.map(|common| Options { common }))
+        let mut wording = Wording { product: "Forge", ..Wording::FORGEJO };
+        let common = CommonOptions::parse(arguments, |option, value| {
+            if option != "--wording" {
+                return Ok(false);
+            }
+            wording = match &*value()? {
+                "forge" => wording.clone(),
+                "codeberg" => Wording { product: "Codeberg", ..Wording::FORGEJO },
+                "nuxeo" => Wording::NUXEO,
+                _ => return Err("--wording needs forge, codeberg or nuxeo".into()),
+            };
+            Ok(true)
+        })?;
+        Ok(common.map(|common| Options { common, wording }))
     }
 
     /// Prints where the forge is, and lines to try.

@@ -63,8 +63,13 @@ impl Repos {
 
     /// Finds a repository. A text that is no name finds none.
     pub async fn find(&self, owner: &Owner, name: &str) -> io::Result<Option<Repo>> {
+        let (repos, owner, name) = (self.clone(), owner.clone(), name.to_owned());
+        tokio::task::spawn_blocking(move || repos.find_now(&owner, &name)).await?
+    }
+
+    pub fn find_now(&self, owner: &Owner, name: &str) -> io::Result<Option<Repo>> {
         let Some(folder) = self.folder(owner, name) else { return Ok(None) };
-        let facts = match fs::read(folder.join("forge.json")).await {
+        let facts = match std::fs::read(folder.join("forge.json")) {
             Ok(facts) => serde_json::from_slice(&facts)?,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -92,7 +97,7 @@ impl Repos {
     /// Makes a repository. `AlreadyExists` if there is one, `InvalidInput` if the name is none.
     pub async fn create(&self, owner: &Owner, name: &str, private: bool) -> io::Result<Repo> {
         let folder = self.folder(owner, name).ok_or(ErrorKind::InvalidInput)?;
-        let facts = Facts { id: self.number().await?, private };
+        let facts = Facts { id: self.number(&format!("{owner}/{name}")).await?, private };
         let part = self.0.join(".parts").join(facts.id.to_string());
         git(None, &["init", "--quiet", "--bare", "--initial-branch=main"], Some(&part)).await?;
         fs::write(part.join("forge.json"), serde_json::to_vec(&facts)?).await?;
@@ -113,8 +118,9 @@ impl Repos {
         fs::remove_dir_all(&gone).await
     }
 
-    /// Returns a number that was never returned before, also not by another process.
-    pub async fn number(&self) -> io::Result<u64> {
+    /// Returns a number that was never returned before, also not by another process. `whose` is
+    /// noted with it.
+    pub async fn number(&self, whose: &str) -> io::Result<u64> {
         let numbers = self.0.join(".numbers");
         let mut used = 0;
         let mut entries = fs::read_dir(&numbers).await?;
@@ -126,16 +132,33 @@ impl Repos {
             used += 1;
             match fs::File::create_new(numbers.join(used.to_string())).await {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                made => break made.map(|_| used),
+                made => {
+                    made?;
+                    fs::write(numbers.join(used.to_string()), whose).await?;
+                    return Ok(used);
+                }
             }
         }
     }
+
+    /// Finds what a token is limited to. `None` if the repository was deleted.
+    ///
+    /// Two small files are read at once, as this is also asked where a page is written.
+    pub fn limited_to(&self, limit: &Resource) -> Option<Repo> {
+        let id = limit.text().strip_prefix(LIMIT)?.parse::<u64>().ok()?;
+        let whose = std::fs::read_to_string(self.0.join(".numbers").join(id.to_string())).ok()?;
+        let (owner, name) = whose.split_once('/')?;
+        self.find_now(&Owner::new(owner).ok()?, name).ok()?.filter(|repo| repo.facts.id == id)
+    }
 }
+
+/// What the name of such a limit begins with.
+const LIMIT: &str = "repository/";
 
 impl Repo {
     /// Returns the name by which tokens are limited to this repository.
     pub fn resource(&self) -> String {
-        format!("repository/{}", self.facts.id)
+        format!("{LIMIT}{}", self.facts.id)
     }
 
     /// Returns what limits a token to this repository.

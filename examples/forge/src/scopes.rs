@@ -12,6 +12,18 @@ pub struct Category {
     write: &'static [&'static str; 1],
 }
 
+impl Category {
+    /// Returns the name of the scope to read.
+    pub fn read(&self) -> &'static str {
+        self.read
+    }
+
+    /// Returns the name of the scope to write.
+    pub fn write(&self) -> &'static str {
+        self.write[0]
+    }
+}
+
 macro_rules! categories {
     ($($constant:ident $name:literal,)*) => {
         $(pub static $constant: Category = Category {
@@ -46,8 +58,8 @@ pub enum Scope {
 impl ScopeName for Scope {
     fn name(&self) -> &'static str {
         match self {
-            Scope::Read(category) => category.read,
-            Scope::Write(category) => category.write[0],
+            Scope::Read(category) => category.read(),
+            Scope::Write(category) => category.write(),
         }
     }
 

@@ -25,6 +25,7 @@ use crate::Forge;
 use crate::api::{JsonBody, Paging};
 use crate::enter::Doer;
 use crate::problem::Problem;
+use crate::repos::Repo;
 use crate::scopes;
 
 pub fn routes() -> Router<Forge> {
@@ -77,8 +78,7 @@ async fn list(
 ) -> Result<Response, Problem> {
     let account = account(&forge, &doer, &user)?;
     let tokens = in_use(&forge, &account).await?;
-    let names = repository_names(&forge, &account).await?;
-    let page = paging.part_of(&tokens).iter().map(|token| describe(token, "", &names));
+    let page = paging.part_of(&tokens).iter().map(|token| describe(&forge, token, ""));
     let mut response = answer(StatusCode::OK, page.collect());
     response.headers_mut().insert("x-total-count", HeaderValue::from(tokens.len()));
     Ok(response)
@@ -118,8 +118,7 @@ async fn create(
         new = new.issued_by(&operator(&doer)?);
     }
     let issued = forge.tokens.issue(new).await?;
-    let names = repository_names(&forge, &account).await?;
-    Ok(answer(StatusCode::CREATED, describe(issued.view(), issued.expose_secret(), &names)))
+    Ok(answer(StatusCode::CREATED, describe(&forge, issued.view(), issued.expose_secret())))
 }
 
 /// Returns what limits a token to these repositories, which its owner must see.
@@ -174,35 +173,19 @@ fn answer(status: StatusCode, body: Value) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
-/// The names of repositories by the resource that limits a token to them.
-type Names = Vec<(String, Value)>;
-
-async fn repository_names(forge: &Forge, account: &Account) -> Result<Names, Problem> {
-    let repos = forge.repos.of(&account.owner).await;
-    let repos = repos.map_err(|error| Problem::failed("the repositories", &error))?;
-    let name = |repo: crate::repos::Repo| {
-        let full_name = format!("{}/{}", account.name, repo.name);
-        let facts = json!({
-            "id": repo.facts.id,
-            "name": repo.name,
-            "owner": account.name,
-            "full_name": full_name,
-        });
-        (repo.resource(), facts)
-    };
-    Ok(repos.into_iter().map(name).collect())
-}
-
 /// Describes a token. `sha1` holds its text once, and later nothing.
-fn describe(token: &TokenView, text: &str, names: &Names) -> Value {
+fn describe(forge: &Forge, token: &TokenView, text: &str) -> Value {
     let id = token.id().to_string();
     let repositories = match token.access().granted_resources() {
         Selection::Only(list) if !scopes::is_public_only(token.access()) => {
             // A repository that was deleted has no name any more.
-            let named = |limit: &Resource| {
-                names.iter().find(|(name, _)| name == limit.text()).map(|(_, facts)| facts.clone())
+            let named = |repo: Repo| {
+                let owner = forge.name_of(&repo.owner);
+                let full_name = format!("{owner}/{}", repo.name);
+                let (id, name) = (repo.facts.id, repo.name);
+                json!({ "id": id, "name": name, "owner": owner, "full_name": full_name })
             };
-            list.iter().filter_map(named).collect()
+            list.iter().filter_map(|limit| forge.repos.limited_to(limit).map(named)).collect()
         }
         _ => Value::Null,
     };
