@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::ErrorKind;
 use tokio::fs;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::Forge;
 use crate::enter::Visitor;
@@ -179,7 +180,12 @@ async fn release(
         let target = new.target_commitish.as_deref().unwrap_or("HEAD");
         let commit = commit_of(target).await.map_err(|_| Problem::not_found("target commit"))?;
         let made = git(Some(&repo.folder), &["update-ref", &tag, &commit, ""], None).await;
-        made.map_err(|error| Problem::failed("a tag", &error))?;
+        // Somebody else may have made it meanwhile.
+        if let Err(error) = made
+            && commit_of(&tag).await.is_err()
+        {
+            return Err(Problem::failed("a tag", &error));
+        }
     }
     let failed = |error| Problem::failed("a release", &error);
     let described = json!({
@@ -189,12 +195,17 @@ async fn release(
         "name": new.name.unwrap_or(new.tag_name.clone()),
         "body": new.body,
     });
-    let file = release_file(&repo, &new.tag_name);
-    if fs::try_exists(&file).await.map_err(failed)? {
-        let message = "there is a release of this tag already; choose another tag";
-        return Err(Problem::new(StatusCode::CONFLICT, message));
-    }
-    fs::write(&file, described.to_string()).await.map_err(failed)?;
+    // Of two who make the same one at once, the second is refused.
+    let file = fs::File::create_new(release_file(&repo, &new.tag_name)).await;
+    let mut file = file.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Problem::new(
+            StatusCode::CONFLICT,
+            "there is a release of this tag already; choose another tag",
+        ),
+        _ => failed(error),
+    })?;
+    file.write_all(described.to_string().as_bytes()).await.map_err(failed)?;
+    file.flush().await.map_err(failed)?;
     Ok((StatusCode::CREATED, Json(described)))
 }
 

@@ -48,12 +48,17 @@ fn maven_deploys_and_resolves_with_a_token_from_its_settings() {
     if !has("mvn") {
         return;
     }
+    // Debian's own repository, so that Maven loads its plugins without a network.
+    let debian = Path::new("/usr/share/maven-repo");
+    let plugin = debian.join("org/apache/maven/plugins/maven-deploy-plugin/3.0.0");
+    if !plugin.exists() {
+        let why = "Debian's Maven plugins are not installed";
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{why}");
+        return eprintln!("\n*** SKIPPED: {why} ***\n");
+    }
     let start = start();
     let (home, forge) = (start.home.path(), &start.forge);
     let url = forge.url("/api/packages/alice/maven");
-    // Debian's own repository, so that Maven loads its plugins without a network.
-    let debian = Path::new("/usr/share/maven-repo");
-    assert!(debian.exists(), "Debian's Maven plugins are not installed");
     let settings = |name: &str, token: &str| {
         let file = home.join(name);
         let text = format!(

@@ -1,12 +1,14 @@
 //! Starts the forge as a process of its own, and talks to it.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod browser;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +24,7 @@ pub struct Forge {
     process: Child,
     pub address: String,
     pub welcome: String,
-    log: mpsc::Receiver<String>,
+    log: Mutex<mpsc::Receiver<String>>,
 }
 
 impl Forge {
@@ -67,12 +69,12 @@ impl Forge {
         }
         let address =
             welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
-        Forge { process, address, welcome, log }
+        Forge { process, address, welcome, log: Mutex::new(log) }
     }
 
     /// Returns the lines that it has logged since the last call.
     pub fn log(&self) -> String {
-        self.log.try_iter().map(|line| line + "\n").collect()
+        self.log.lock().unwrap().try_iter().map(|line| line + "\n").collect()
     }
 
     /// Stops it as a service manager does, and waits.
