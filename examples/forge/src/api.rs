@@ -5,6 +5,7 @@ use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use forge_services::git;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::Forge;
 use crate::enter::Visitor;
 use crate::problem::Problem;
-use crate::repos::{Refused, Repo, git};
+use crate::repos::{Refused, Repo};
 use crate::scopes::{REPOSITORY, Scope, USER};
 
 pub fn routes() -> Router<Forge> {
@@ -67,7 +68,7 @@ impl Paging {
 async fn user(State(forge): State<Forge>, visitor: Visitor) -> Result<Json<Value>, Problem> {
     let caller = visitor.caller(&forge)?;
     // It names no resource, so a token for public things or for some repositories gets 403: an
-    // account's mail address is neither.
+    // account's mail address is not public.
     caller.require(Scope::Read(&USER)).map_err(|forbidden| forge.forbidden(forbidden))?;
     let account = forge.accounts.by_owner(caller.owner());
     let account = account.ok_or_else(|| Problem::not_found("user"))?;
@@ -166,7 +167,7 @@ async fn release(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let repo = forge.allowed_repo(&owner, &name, &visitor, true).await?;
     let tag = format!("refs/tags/{}", new.tag_name);
-    let is_tag = git(None, &["check-ref-format", &tag], None).await.is_ok();
+    let is_tag = git::run(None, &["check-ref-format", &tag], None).await.is_ok();
     if !is_tag || new.tag_name.starts_with('-') || new.tag_name.len() > 100 {
         let message = "git can't have such a tag; choose another";
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message));
@@ -174,12 +175,12 @@ async fn release(
     let commit_of = async |name: &str| {
         let commit = format!("{name}^{{commit}}");
         let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
-        git(Some(&repo.folder), &arguments, None).await
+        git::run(Some(&repo.folder), &arguments, None).await
     };
     if commit_of(&tag).await.is_err() {
         let target = new.target_commitish.as_deref().unwrap_or("HEAD");
         let commit = commit_of(target).await.map_err(|_| Problem::not_found("target commit"))?;
-        let made = git(Some(&repo.folder), &["update-ref", &tag, &commit, ""], None).await;
+        let made = git::run(Some(&repo.folder), &["update-ref", &tag, &commit, ""], None).await;
         // Somebody else may have made it meanwhile.
         if let Err(error) = made
             && commit_of(&tag).await.is_err()
@@ -260,7 +261,7 @@ impl Forge {
         let repo = self.repo(owner, name).await?.ok_or_else(hidden)?;
         match repo.allow(visitor.caller.as_ref(), writes) {
             Ok(()) => Ok(repo),
-            // Somebody who sees a public one, and wants to change it.
+            // It is public, and a client without a token wants to change it.
             Err(Refused::Hidden) if visitor.caller.is_none() && !repo.facts.private => {
                 Err(self.sign_in_needed())
             }
@@ -269,7 +270,7 @@ impl Forge {
         }
     }
 
-    /// Answers somebody who sees a repository, but may not do this with it.
+    /// Answers a client that sees a repository, but may not do this with it.
     pub fn refused_here(&self, refused: Refused) -> Problem {
         match refused {
             Refused::Hidden => Problem::not_found("repository"),

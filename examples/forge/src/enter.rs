@@ -6,11 +6,11 @@
 use std::net::SocketAddr;
 
 use app_tokens::error::Forbidden;
-use app_tokens::web::{Entry, Refusal};
+use app_tokens::web::{Accept, Entry, Refusal};
 use app_tokens::{Caller, Origin, Requirement};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use shared::accounts::{Account, SignInRefused};
 use shared::front;
 use shared::log;
@@ -30,6 +30,9 @@ impl FromRequestParts<Forge> for Visitor {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, forge: &Forge) -> Result<Visitor, Problem> {
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            forge.refuse_other_sites(&parts.headers)?;
+        }
         let from = forge.sender(parts);
         match forge.try_enter(&parts.headers, &from).await? {
             Entry::Token(token) => {
@@ -56,11 +59,7 @@ impl FromRequestParts<Forge> for Doer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, forge: &Forge) -> Result<Doer, Problem> {
-        // Another site's page may send a browser here with the password that it remembers.
-        if forge.front.is_from_another_site(&parts.headers) {
-            let message = "another site sent this request; send it from this site";
-            return Err(Problem::new(StatusCode::FORBIDDEN, message));
-        }
+        forge.refuse_other_sites(&parts.headers)?;
         let from = forge.sender(parts);
         let wrong = || {
             Problem::new(StatusCode::UNAUTHORIZED, "sign in with your user name and main password")
@@ -96,7 +95,30 @@ impl FromRequestParts<Forge> for Doer {
     }
 }
 
+/// Sets which ways of sending a token are read: all that git and the package clients have.
+pub fn accepted(accept: Accept) -> Accept {
+    accept
+        // cargo sends the token alone, without a scheme.
+        .bare_token()
+        // `https://TOKEN:x-oauth-basic@host/`, a habit from GitHub.
+        .token_as_user_name()
+        // Names that stand for none: twine's and pip's, and those of CI systems.
+        .placeholder("__token__")
+        .placeholder("x-access-token")
+        .placeholder("oauth2")
+}
+
 impl Forge {
+    /// Refuses what another site's page made a browser send: a browser remembers what was typed
+    /// into its own dialog, and sends it along.
+    fn refuse_other_sites(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        if self.front.is_from_another_site(headers) {
+            let message = "another site sent this request; send it from this site";
+            return Err(Problem::new(StatusCode::FORBIDDEN, message));
+        }
+        Ok(())
+    }
+
     fn sender(&self, parts: &Parts) -> front::Visitor {
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         self.front.visitor(&parts.headers, peer.map(|ConnectInfo(peer)| peer.ip()))
@@ -127,7 +149,7 @@ impl Forge {
             problem.message = match refusal {
                 Refusal::NotOurs => format!(
                     "Passwords are not accepted here. Make an access token at {url}/ and send it \
-                     in place of the password."
+                     in place of the password, with your user name."
                 ),
                 _ => format!(
                     "The access token is not valid. It may have been deleted, or the user name is \
@@ -157,5 +179,26 @@ impl Forge {
             problem.message += &format!(" It needs {scope}.");
         }
         problem
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use app_tokens::{Policy, web};
+
+    use super::*;
+
+    #[test]
+    fn what_real_clients_send_is_read_as_they_mean_it() {
+        let accept = accepted(Accept::new(&Policy::new("forge").unwrap()));
+        let vectors = include_str!("../tests/authorization.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+        assert_eq!(vectors.len(), 13);
+        for vector in vectors {
+            let value = vector["authorization"].as_str().unwrap();
+            let read = web::credentials([value.as_bytes()], &accept).unwrap().unwrap();
+            assert_eq!(read.user(), vector["user"].as_str(), "{vector}");
+            assert_eq!(read.expose_secret(), vector["secret"].as_str().unwrap(), "{vector}");
+        }
     }
 }

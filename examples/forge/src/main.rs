@@ -11,7 +11,7 @@
 //! - `git`: clone, fetch and push.
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
 //! - `api`: the rest of the API: user, repositories, releases.
-//! - `packages`: Maven, cargo, npm and PyPI.
+//! - `packages`: who may read and publish Maven, cargo, npm and PyPI packages.
 //! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
 //! - `problem`: what is answered if something fails.
 //!
@@ -29,6 +29,7 @@ mod settings;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ use app_tokens::web::Login;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderValue;
+use axum::middleware::map_response;
+use axum::response::Response;
 use shared::accounts::Accounts;
 use shared::front::Front;
 use shared::log;
@@ -45,10 +49,9 @@ use shared::policy_file::PolicyFile;
 use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 
 use options::Options;
-use packages::Packages;
 use repos::Repos;
 use scopes::Scope;
 
@@ -62,7 +65,8 @@ struct Forge {
     accounts: Accounts,
     front: Arc<Front>,
     repos: Repos,
-    packages: Packages,
+    packages: PathBuf,
+    packages_index: Arc<Mutex<()>>,
     /// Where people reach the forge, without a slash at the end.
     url: Arc<str>,
     git_at_once: Arc<Semaphore>,
@@ -113,12 +117,13 @@ async fn run(options: Options) -> Result<(), Error> {
     let url =
         front.public.as_ref().map_or(format!("http://{address}"), |url| url.origin().to_owned());
     let forge = Forge {
-        login: login(tokens.clone(), accounts.clone()),
+        login: Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted),
         tokens,
         accounts,
         front: front.clone().into(),
         repos: Repos::open(data).await?,
-        packages: Packages::new(data),
+        packages: data.join("packages"),
+        packages_index: Arc::default(),
         url: url.into(),
         git_at_once: Arc::new(Semaphore::new(64)),
     };
@@ -140,8 +145,9 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(tokens::routes())
         .merge(api::routes())
         .layer(DefaultBodyLimit::max(64 * 1024))
-        .merge(packages::routes())
+        .merge(forge_services::packages::routes())
         .merge(git::routes())
+        .layer(map_response(as_data))
         .with_state(forge.clone())
         .merge(settings::routes(&page, &forge, sessions))
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -149,21 +155,6 @@ async fn run(options: Options) -> Result<(), Error> {
     axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
     upkeep.stop().await?;
     Ok(())
-}
-
-/// Makes the way in by tokens, with all the ways in which git and the package clients send one.
-fn login(tokens: TokenAuthority<DynStore>, accounts: Accounts) -> Login<DynStore, Accounts> {
-    Login::new(tokens, accounts).accept(|accept| {
-        accept
-            // cargo sends the token alone, without a scheme.
-            .bare_token()
-            // `https://TOKEN:x-oauth-basic@host/`, a habit from GitHub.
-            .token_as_user_name()
-            // Names that stand for none: twine's and pip's, and those of CI systems.
-            .placeholder("__token__")
-            .placeholder("x-access-token")
-            .placeholder("oauth2")
-    })
 }
 
 /// Reads the policy from the file, or takes the one that is built in.
@@ -182,6 +173,18 @@ fn policy(options: &Options) -> Result<Policy, Error> {
         );
     }
     Ok(policy)
+}
+
+/// Marks an answer as data. What users have uploaded never runs in a browser that is signed in.
+async fn as_data(mut response: Response) -> Response {
+    for (name, value) in [
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("content-disposition", "attachment"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// Waits for Ctrl-C, or for a service manager's SIGTERM.

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 
 use app_tokens::Owner;
+use forge_services::git;
 use shared::options::CommonOptions;
 use shared::page::wording::Wording;
 
-use crate::repos::git;
 use crate::{Error, Forge};
 
 /// What the command line says.
@@ -57,15 +57,15 @@ impl Options {
 
     fn print_lines_to_try(url: &str) {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
+        println!("Sign in as demo with the password demo. Or make an access token here:");
+        println!("curl -u demo:demo {url}/api/v1/users/demo/tokens \\");
         println!(
-            "Sign in as demo with the password demo. Or make an access token here:\n\n\
-             curl -u demo:demo -H 'Content-Type: application/json' \\\n    \
-             -d '{{\"name\": \"my laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}' \\\n    \
-             {url}/api/v1/users/demo/tokens\n\
-             TOKEN=...    # its \"sha1\"\n\
-             git clone http://demo:$TOKEN@{host}/demo/hello.git\n\
-             curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user"
+            "    -d '{{\"name\": \"laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}'"
         );
+        println!("and use the text behind \"sha1\":");
+        println!("TOKEN=...");
+        println!("git clone http://demo:$TOKEN@{host}/demo/hello.git");
+        println!("curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user");
     }
 }
 
@@ -78,13 +78,13 @@ pub async fn make_demo(forge: &Forge) -> Result<(), Error> {
     let readme = repo.folder.join("description");
     std::fs::write(&readme, "# Hello\n\nThis came by `git clone` and an access token.\n")?;
     let folder = Some(&*repo.folder);
-    let blob = git(folder, &["hash-object", "-w"], Some(&readme)).await?;
+    let blob = git::run(folder, &["hash-object", "-w"], Some(&readme)).await?;
     let index = format!("100644,{blob},README.md");
-    git(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
-    let tree = git(folder, &["write-tree"], None).await?;
+    git::run(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
+    let tree = git::run(folder, &["write-tree"], None).await?;
     let name = ["-c", "user.name=The forge", "-c", "user.email=forge@localhost"];
     let commit = ["commit-tree", "-m", "Say hello", &tree];
-    let commit = git(folder, &[&name[..], &commit].concat(), None).await?;
-    git(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
+    let commit = git::run(folder, &[&name[..], &commit].concat(), None).await?;
+    git::run(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package clients
-//! get the same sentence as plain text, which they show to their user.
+//! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package
+//! clients get the same sentence as plain text, which they show to their user.
 
 use app_tokens::error::{ChangeError, Failed, IssueError, ManageError};
 use app_tokens::web::Answer;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use app_tokens::access::{Missing, Resource};
 use app_tokens::error::{Forbidden, InvalidText};
 use app_tokens::{Caller, Owner, Requirement};
+use forge_services::git;
 use serde::{Deserialize, Serialize};
 use tokio::fs;
-use tokio::process::Command;
 
 use crate::scopes::{PUBLIC, REPOSITORY, Scope};
 
@@ -37,7 +37,7 @@ pub struct Facts {
     pub private: bool,
 }
 
-/// Why somebody may not do something with a repository.
+/// Why a client may not do something with a repository.
 #[derive(Debug)]
 pub enum Refused {
     /// They may not even know that it is there.
@@ -99,7 +99,8 @@ impl Repos {
         let folder = self.folder(owner, name).ok_or(ErrorKind::InvalidInput)?;
         let facts = Facts { id: self.number(&format!("{owner}/{name}")).await?, private };
         let part = self.0.join(".parts").join(facts.id.to_string());
-        git(None, &["init", "--quiet", "--bare", "--initial-branch=main"], Some(&part)).await?;
+        git::run(None, &["init", "--quiet", "--bare", "--initial-branch=main"], Some(&part))
+            .await?;
         fs::write(part.join("forge.json"), serde_json::to_vec(&facts)?).await?;
         fs::create_dir_all(self.0.join(owner.as_str())).await?;
         // Whole or not at all; and of two with one name, the second finds the first one's folder.
@@ -166,7 +167,7 @@ impl Repo {
         Resource::exact(self.resource())
     }
 
-    /// Decides whether somebody may read or write here. `None` is somebody without a token.
+    /// Decides whether a client may read or write here. `None` is one without a token.
     ///
     /// As in Forgejo: what is public, everybody reads. A token for some repositories or for public
     /// ones writes only there, and sees no other private one.
@@ -210,36 +211,6 @@ pub fn is_name(name: &str) -> bool {
         && name.chars().all(is_plain)
         && !name.starts_with(['.', '-'])
         && !ends_badly
-}
-
-/// Runs git without any configuration of the machine, and returns what it writes.
-pub async fn git(
-    folder: Option<&Path>,
-    arguments: &[&str],
-    last: Option<&Path>,
-) -> io::Result<String> {
-    let mut command = bare_git();
-    if let Some(folder) = folder {
-        command.arg("--git-dir").arg(folder);
-    }
-    let done = command.args(arguments).args(last).output().await?;
-    if !done.status.success() {
-        return Err(io::Error::other(format!(
-            "git {}: {}",
-            arguments.first().unwrap_or(&""),
-            String::from_utf8_lossy(&done.stderr).trim()
-        )));
-    }
-    Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
-}
-
-/// Returns git with an empty environment: nothing of the operator's reaches it.
-pub fn bare_git() -> Command {
-    let mut command = Command::new("git");
-    command.env_clear().kill_on_drop(true);
-    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
-    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null");
-    command
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use shared::page::{Page, Setup};
 use shared::session::Sessions;
 
 use crate::Forge;
-use crate::scopes::{ADMIN, CATEGORIES, Category, is_public_only, parse, words};
+use crate::scopes::{
+    ACTIVITYPUB, Category, ISSUE, MISC, NOTIFICATION, ORGANIZATION, PACKAGE, REPOSITORY, USER,
+    is_public_only, parse, words,
+};
 
 /// Makes the page's setup.
 pub fn setup(wording: Wording, forge: &Forge) -> Setup {
@@ -81,11 +84,13 @@ const PLACES: [(&str, &str, &str); 3] = [
     ("some", "Only these repositories", "Others can't be read, unless they are public."),
 ];
 
+/// What the form asks about, the most used first. An administrator's acts are not on this page.
+static ASKED: [&Category; 8] =
+    [&REPOSITORY, &ISSUE, &PACKAGE, &NOTIFICATION, &ORGANIZATION, &USER, &MISC, &ACTIVITYPUB];
+
 impl AccessForm for Questions {
     fn question(&self, chosen: &Fields, problems: &Problems) -> Markup {
         let place = chosen.get("resources").unwrap_or("some");
-        // Administrators' acts are not on this page.
-        let categories = || CATEGORIES.into_iter().filter(|category| category.name != ADMIN.name);
         html! {
             fieldset {
                 legend #resources tabindex="-1" { "Repository and organization access" }
@@ -118,30 +123,32 @@ impl AccessForm for Questions {
                 legend #access tabindex="-1" { "Permissions" }
                 p.hint { "Write includes read. Choose at least one." }
                 @if let Some(problem) = problems.at("access") { (error("access-error", problem)) }
-                div.row.tight { @for category in categories() { (select(category, chosen)) } }
+                div.row.tight { @for category in ASKED { (select(category, chosen)) } }
             }
         }
     }
 
     fn read(&self, fields: &Fields, problems: &mut Problems) -> Option<Access> {
-        let scopes: Vec<String> =
-            fields.all("scope").filter(|scope| !scope.is_empty()).map(str::to_owned).collect();
-        let (mut names, mut limits) = (scopes, None);
+        let names = fields.all("scope").filter(|scope| !scope.is_empty());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        // In the order of the page, as the summary lists them.
+        let is_limited = fields.get("resources") == Some("some");
+        let limits = is_limited.then(|| self.read_repositories(fields, problems));
+        if !PLACES.iter().any(|(value, ..)| fields.get("resources") == Some(value)) {
+            let words = "Choose one of these.";
+            problems.add("resources", "Where it may act is missing", words);
+        }
         if names.is_empty() {
             problems.add("access", "There is no permission", "Choose at least one.");
         }
-        match fields.get("resources") {
-            Some("all") => {}
-            Some("public") => names.push("public-only".into()),
-            Some("some") => limits = Some(self.read_repositories(fields, problems)?),
-            _ => {
-                let words = "Choose one of these.";
-                problems.add("resources", "Where it may act is missing", words);
-                return None;
-            }
+        if !problems.is_empty() {
+            return None;
         }
-        let parsed = parse(&names, limits);
-        if parsed.is_err() && problems.is_empty() {
+        if fields.get("resources") == Some("public") {
+            names.push("public-only".into());
+        }
+        let parsed = parse(&names, limits.flatten());
+        if parsed.is_err() {
             problems.add("access", "The permissions can't be read", "Choose them again.");
         }
         parsed.ok()

@@ -298,14 +298,31 @@ fn wheel(path: &Path) {
     let script = "
 import sys, zipfile
 with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
+    def write(name, *lines):
+        wheel.writestr('forge_wheel-1.0.dist-info/' + name, '\\n'.join(lines) + '\\n')
     wheel.writestr('forge_wheel.py', '')
-    facts = 'forge_wheel-1.0.dist-info/'
-    wheel.writestr(facts + 'METADATA', 'Metadata-Version: 2.1\\nName: forge-wheel\\nVersion: 1.0\\n')
-    wheel.writestr(facts + 'WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
-    wheel.writestr(facts + 'RECORD', '')
+    write('METADATA', 'Metadata-Version: 2.1', 'Name: forge-wheel', 'Version: 1.0')
+    write('WHEEL', 'Wheel-Version: 1.0', 'Root-Is-Purelib: true', 'Tag: py3-none-any')
+    write('RECORD')
 ";
     let folder = path.parent().unwrap();
     client_well(folder, folder, &["python3", "-c", script, path.to_str().unwrap()], &[]);
+}
+
+#[test]
+fn an_uploaded_page_is_data_and_never_runs() {
+    let start = start();
+    let path = "/api/packages/alice/maven/evil/evil.html";
+    let page = b"<script>alert(1)</script>";
+    assert_eq!(start.forge.request("PUT", path, &[&bearer(&start.write)], page).status, 201);
+    let answer = start.forge.request("GET", path, &[&bearer(&start.read)], b"");
+    assert_eq!(answer.header("content-security-policy"), Some("sandbox; default-src 'none'"));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(answer.header("content-disposition"), Some("attachment"));
+    assert_eq!(answer.header("content-type"), Some("application/octet-stream"));
+    // Nor does another site's page publish with what a browser remembers.
+    let elsewhere = [&*bearer(&start.write), "Origin: http://evil.example"];
+    assert_eq!(start.forge.request("PUT", path, &elsewhere, page).status, 403);
 }
 
 #[test]

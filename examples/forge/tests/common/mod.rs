@@ -72,9 +72,17 @@ impl Forge {
         Forge { process, address, welcome, log: Mutex::new(log) }
     }
 
-    /// Returns the lines that it has logged since the last call.
-    pub fn log(&self) -> String {
-        self.log.lock().unwrap().try_iter().map(|line| line + "\n").collect()
+    /// Returns the lines that it has logged since the last call, up to one with this text.
+    #[track_caller]
+    pub fn log_until(&self, text: &str) -> String {
+        let log = self.log.lock().unwrap();
+        let mut lines = String::new();
+        while !lines.contains(text) {
+            let line = log.recv_timeout(std::time::Duration::from_secs(60));
+            lines += &line.unwrap_or_else(|_| panic!("no {text:?} in the log:\n{lines}"));
+            lines.push('\n');
+        }
+        lines
     }
 
     /// Stops it as a service manager does, and waits.

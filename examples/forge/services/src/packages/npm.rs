@@ -10,15 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Shelf, Text, malformed};
-use crate::Forge;
+use super::{Problem, Registry, Shelf, malformed};
 
-pub fn routes() -> Router<Forge> {
+pub(super) fn routes<R: Registry>() -> Router<R> {
     Router::new().route("/{*path}", get(read).put(publish))
 }
 
 /// Returns a package's document, or with `/-/` an archive.
-async fn read(shelf: Shelf) -> Result<Response, Text> {
+async fn read(shelf: Shelf) -> Result<Response, Problem> {
     if shelf.path.contains("/-/") {
         return Ok(shelf.read(&format!("npm/{}", shelf.path)).await?.into_response());
     }
@@ -31,7 +30,7 @@ fn document(name: &str) -> String {
 }
 
 /// Takes what `npm publish` sends: a document with the new version, and its archive in base64.
-async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>), Text> {
+async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
     let unreadable = || malformed("package");
     let mut sent: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
     let name = &shelf.path;
@@ -40,7 +39,7 @@ async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>),
     if sent["name"] != json!(name) || archives.len() != 1 {
         return Err(unreadable());
     }
-    let _one_at_a_time = shelf.index.lock().await;
+    let _one_at_a_time = shelf.place.index.lock().await;
     let mut whole = match shelf.read_index(&document(name)).await? {
         Some(whole) => serde_json::from_slice(&whole).map_err(|_| unreadable())?,
         None => json!({ "name": name, "versions": {}, "dist-tags": {} }),
@@ -52,7 +51,7 @@ async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>),
         let archive = archive.ok_or_else(unreadable)?;
         shelf.write(&format!("npm/{name}/-/{file}"), archive, false).await?;
         for version in sent["versions"].as_object_mut().into_iter().flat_map(Map::values_mut) {
-            version["dist"]["tarball"] = format!("{}/npm/{name}/-/{file}", shelf.url).into();
+            version["dist"]["tarball"] = format!("{}/npm/{name}/-/{file}", shelf.place.url).into();
         }
     }
     for part in ["versions", "dist-tags"] {

@@ -10,11 +10,9 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use tokio::fs;
 
-use super::{Shelf, Text, failed, malformed, sha256};
-use crate::Forge;
-use crate::problem::Problem;
+use super::{Problem, Registry, Shelf, failed, malformed, not_found, sha256};
 
-pub fn routes() -> Router<Forge> {
+pub(super) fn routes<R: Registry>() -> Router<R> {
     Router::new()
         .route("/", post(upload))
         .route("/simple/{path}/", get(list))
@@ -27,33 +25,32 @@ fn normalised(name: &str) -> String {
     lower.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
-async fn list(shelf: Shelf) -> Result<Html<String>, Text> {
+async fn list(shelf: Shelf) -> Result<Html<String>, Problem> {
     let project = normalised(&shelf.path);
-    let not_found = || Problem::not_found("package");
     let mut entries =
         fs::read_dir(shelf.file(&format!("pypi/{project}"))?).await.map_err(|error| {
-            if error.kind() == ErrorKind::NotFound { not_found() } else { failed(error) }
+            if error.kind() == ErrorKind::NotFound { not_found() } else { failed(&error) }
         })?;
     let mut page = String::from("<!doctype html>\n");
-    while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+    while let Some(entry) = entries.next_entry().await.map_err(|error| failed(&error))? {
         // Names were checked when they were uploaded: none needs escaping.
         let name = entry.file_name().to_string_lossy().into_owned();
         if let Ok(file) = shelf.read(&format!("pypi/{project}/{name}")).await {
-            let url = format!("{}/pypi/files/{project}/{name}", shelf.url);
+            let url = format!("{}/pypi/files/{project}/{name}", shelf.place.url);
             page += &format!("<a href=\"{url}#sha256={}\">{name}</a>\n", sha256(&file));
         }
     }
     Ok(Html(page))
 }
 
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Text> {
+async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
     Ok(shelf.read(&format!("pypi/{}", shelf.path)).await?)
 }
 
 async fn upload(
     shelf: Shelf,
     form: Result<Multipart, MultipartRejection>,
-) -> Result<StatusCode, Text> {
+) -> Result<StatusCode, Problem> {
     let unreadable = || malformed("upload");
     let mut form = form.map_err(|_| unreadable())?;
     let (mut project, mut file) = (None, None);

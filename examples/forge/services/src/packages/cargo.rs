@@ -6,11 +6,9 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{Shelf, Text, malformed, sha256};
-use crate::Forge;
-use crate::problem::Problem;
+use super::{Problem, Registry, Shelf, malformed, not_found, sha256};
 
-pub fn routes() -> Router<Forge> {
+pub(super) fn routes<R: Registry>() -> Router<R> {
     Router::new()
         .route("/config.json", get(config))
         .route("/api/v1/crates/new", put(publish))
@@ -19,7 +17,7 @@ pub fn routes() -> Router<Forge> {
 }
 
 async fn config(shelf: Shelf) -> Json<Value> {
-    let url = format!("{}/cargo", shelf.url);
+    let url = format!("{}/cargo", shelf.place.url);
     Json(json!({ "dl": format!("{url}/api/v1/crates"), "api": url, "auth-required": true }))
 }
 
@@ -36,19 +34,19 @@ fn place(name: &str) -> Option<String> {
     }
 }
 
-async fn index(shelf: Shelf) -> Result<Vec<u8>, Text> {
+async fn index(shelf: Shelf) -> Result<Vec<u8>, Problem> {
     Ok(shelf.read(&format!("cargo/index/{}", shelf.path)).await?)
 }
 
 /// `NAME/VERSION/download`.
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Text> {
+async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
     let name = shelf.path.strip_suffix("/download");
-    let name = name.ok_or_else(|| Problem::not_found("package"))?;
+    let name = name.ok_or_else(not_found)?;
     Ok(shelf.read(&format!("cargo/crates/{name}.crate")).await?)
 }
 
 /// Takes what `cargo publish` sends: the length and text of its JSON, then those of the crate.
-async fn publish(shelf: Shelf, body: Bytes) -> Result<Json<Value>, Text> {
+async fn publish(shelf: Shelf, body: Bytes) -> Result<Json<Value>, Problem> {
     let unreadable = || malformed("crate");
     let (facts, rest) = framed(&body).ok_or_else(unreadable)?;
     let (archive, _) = framed(rest).ok_or_else(unreadable)?;
@@ -65,7 +63,7 @@ async fn publish(shelf: Shelf, body: Bytes) -> Result<Json<Value>, Text> {
         "features": facts["features"],
         "yanked": false,
     });
-    let _one_at_a_time = shelf.index.lock().await;
+    let _one_at_a_time = shelf.place.index.lock().await;
     let crate_file = format!("cargo/crates/{name}/{version}.crate");
     shelf.write(&crate_file, archive.to_vec(), false).await?;
     let mut lines = shelf.read_index(&format!("cargo/index/{place}")).await?.unwrap_or_default();
