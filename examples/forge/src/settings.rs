@@ -44,7 +44,7 @@ pub fn setup(wording: Wording, forge: &Forge) -> Setup {
             "mvn deploy -DaltDeploymentRepository=forge::{url}api/packages/{user}/maven",
         ),
     ];
-    Setup { wording, access, server: format!("{}/", forge.url), recipes }
+    Setup { wording, access, server: format!("{}/", forge.url), recipes, admin: None }
 }
 
 /// Returns the page's routes, and the addresses that Forgejo's users know.

@@ -11,8 +11,9 @@ use maud::{Markup, html};
 use super::form::Fields;
 use super::layout::{Width, act, mark};
 use super::lines::{Line, Lines};
-use super::wording::{Column, FormPlace, ROWS, SOON, Wording};
-use super::{Page, SignedIn, times};
+use super::pages::Pages;
+use super::wording::{Column, FormPlace, Wording};
+use super::{Page, SignedIn, end, times};
 
 pub(super) async fn show(
     State(page): State<Page>,
@@ -42,6 +43,7 @@ pub(super) async fn show(
     let body = html! {
         div.head {
             div { h1 { (wording.title) } p { (wording.lead) } }
+            @if page.is_admin(&who) { a.button href="/admin/tokens" { "All identities" } }
             @if has_link { (new) }
         }
         (page.notice(&query, &lines))
@@ -104,15 +106,15 @@ impl Page {
     fn in_use(&self, lines: &Lines, query: &Fields, now: Timestamp) -> Markup {
         let wording = &self.setup().wording;
         let count = lines.in_use.len() + lines.damaged.len();
-        let (shown, pages) = Pages::of(&lines.in_use, query, "page");
+        let (shown, pages) = Pages::of(&lines.in_use, query, "page", "/");
         let is_last = pages.is_last();
         let selects = wording.acts.select && lines.in_use.len() > 1;
         let head = html! {
             tr role="row" {
-                @if selects { (head(html! { span.hidden { "Select" } })) }
-                (head(html! { (wording.name) }))
-                @for column in wording.columns { (head(html! { (column.head(wording)) })) }
-                (head(html! { span.hidden { "Actions" } }))
+                @if selects { (head(&html! { span.hidden { "Select" } })) }
+                (head(&html! { (wording.name) }))
+                @for column in wording.columns { (head(&html! { (column.head(wording)) })) }
+                (head(&html! { span.hidden { "Actions" } }))
             }
         };
         let content = html! {
@@ -161,7 +163,12 @@ impl Page {
                     }
                 }
                 th scope="row" role="rowheader" {
-                    bdi.name { (label) } (badge(line, wording, now))
+                    @if wording.acts.change {
+                        a.name href={ "/tokens/" (id) } { bdi { (label) } }
+                    } @else {
+                        bdi.name { (label) }
+                    }
+                    (badge(line, wording, now))
                     small {
                         (self.starts_with(id)) " · "
                         @if let Some(old) = &line.old {
@@ -181,25 +188,26 @@ impl Page {
                         (self.cell(*column, line, now))
                     }
                 }
-                td.does role="cell" { div { (self.acts(line)) } }
+                td.does role="cell" { div { (self.acts(line, now)) } }
             }
         }
     }
 
-    fn acts(&self, line: &Line) -> Markup {
+    /// Writes what is urgent, and else what there is to change. The name leads there in any case.
+    fn acts(&self, line: &Line, now: Timestamp) -> Markup {
         let wording = &self.setup().wording;
         let (id, label) = (line.token.id(), line.token.label().as_str());
         let works = !line.is_unclear();
+        let is_urgent = ends_soon(line, now) || !wording.acts.change;
         html! {
-            @if wording.acts.change && works {
-                a.button href={ "/tokens/" (id) } { (act("Change", label)) }
-            }
             @if line.old.is_some() {
                 a.button href={ "/tokens/" (id) "/end-old" } {
                     (act("End old one", &format!("of {label}")))
                 }
-            } @else if wording.acts.replace && works {
+            } @else if wording.acts.replace && works && is_urgent {
                 a.button href={ "/tokens/" (id) "/replace" } { (act(wording.replace, label)) }
+            } @else if wording.acts.change && works {
+                a.button href={ "/tokens/" (id) } { (act("Change", label)) }
             }
             a.button.danger href={ "/tokens/" (id) "/revoke" } { (act(wording.revoke, label)) }
         }
@@ -244,8 +252,8 @@ impl Page {
     }
 
     fn ended(&self, lines: &Lines, query: &Fields, now: Timestamp) -> Markup {
-        let (shown, pages) = Pages::of(&lines.ended, query, "ended");
-        let kept = times::in_words(self.tokens().policy().retention());
+        let (shown, pages) = Pages::of(&lines.ended, query, "ended", "/");
+        let kept = times::in_days(self.tokens().policy().retention());
         let has_retention = !self.tokens().policy().retention().is_zero();
         let name = self.setup().wording.name;
         html! {
@@ -258,8 +266,8 @@ impl Page {
                     caption.hidden { "No longer valid, the newest first" }
                     thead role="rowgroup" {
                         tr role="row" {
-                            (head(html! { (name) })) (head(html! { "Was good" }))
-                            (head(html! { "Last used" })) (head(html! { "Ended" }))
+                            (head(&html! { (name) })) (head(&html! { "Was good" }))
+                            (head(&html! { "Last used" })) (head(&html! { "Ended" }))
                         }
                     }
                     tbody role="rowgroup" {
@@ -336,13 +344,12 @@ impl Column {
     }
 }
 
-pub(super) fn head(content: Markup) -> Markup {
+pub(super) fn head(content: &Markup) -> Markup {
     html! { th scope="col" role="columnheader" { (content) } }
 }
 
 fn ends_soon(line: &Line, now: Timestamp) -> bool {
-    let soon = |at: Timestamp| at.since(now) <= SOON;
-    !line.is_unclear() && line.token.expires().at().is_some_and(soon)
+    !line.is_unclear() && end::ends_soon(line.token.expires(), now)
 }
 
 fn badge(line: &Line, wording: &Wording, now: Timestamp) -> Markup {
@@ -374,55 +381,6 @@ pub(super) fn origin(last: &LastUse) -> Markup {
             small.origin {
                 @if let Some(address) = last.address { "from " bdi { (address) } " " }
                 @if let Some(client) = &last.client { "with " bdi { (client) } }
-            }
-        }
-    }
-}
-
-/// The pages of a list.
-pub(super) struct Pages {
-    name: &'static str,
-    number: usize,
-    count: usize,
-    rows: usize,
-}
-
-impl Pages {
-    /// Returns the rows of the page that the address asks for, or of the nearest one.
-    fn of<'l>(lines: &'l [Line], query: &Fields, name: &'static str) -> (&'l [Line], Pages) {
-        let count = lines.len().div_ceil(ROWS).max(1);
-        let asked = query.text(name).parse().unwrap_or(1);
-        let number = asked.clamp(1, count);
-        let shown = lines.chunks(ROWS).nth(number - 1).unwrap_or_default();
-        (shown, Pages { name, number, count, rows: lines.len() })
-    }
-
-    fn is_last(&self) -> bool {
-        self.number == self.count
-    }
-
-    fn links(&self, of: &str) -> Markup {
-        if self.count == 1 {
-            return html! {};
-        }
-        let to = |number: usize| format!("/?{}={number}", self.name);
-        let first = (self.number - 1) * ROWS + 1;
-        let last = (self.number * ROWS).min(self.rows);
-        html! {
-            nav.foot aria-label={ "Pages " (of) } {
-                span.soft { (first) " to " (last) " of " (self.rows) }
-                span.pages {
-                    @if self.number > 1 {
-                        a.button href=(to(self.number - 1)) {
-                            "Previous" span.hidden { " page " (of) }
-                        }
-                    }
-                    @if !self.is_last() {
-                        a.button href=(to(self.number + 1)) {
-                            "Next" span.hidden { " page " (of) }
-                        }
-                    }
-                }
             }
         }
     }

@@ -85,7 +85,7 @@ fn ahead_in_words(at: Timestamp, now: Timestamp) -> String {
         1..60 => "in under a minute".into(),
         DAY..172_800 => "tomorrow".into(),
         // Rounded to the nearest day: a minute after it was made, 90 days are still 3 months.
-        172_800.. => format!("in {}", length(left + DAY / 2)),
+        1_209_600.. => format!("in {}", length(left + DAY / 2)),
         _ => format!("in {}", length(left)),
     }
 }
@@ -109,6 +109,14 @@ pub fn in_words(length_of_time: Duration) -> String {
     match length_of_time.as_secs() + 59 {
         0..60 => "a minute".into(),
         seconds => length(seconds.max(60)),
+    }
+}
+
+/// Writes a length of time in days if it is some days: "90 days".
+pub fn in_days(length_of_time: Duration) -> String {
+    match length_of_time.as_secs() / DAY {
+        0 | 1 => in_words(length_of_time),
+        days => format!("{days} days"),
     }
 }
 
