@@ -1,17 +1,15 @@
-//! The API beside tokens: who am I, repositories, releases. With a token only.
+//! The API beside tokens: who am I, and repositories. With a token only.
+
+use std::io::ErrorKind;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::get;
 use axum::{Json, Router};
-use forge_services::git;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::io::ErrorKind;
-use tokio::fs;
-use tokio::io::AsyncWriteExt as _;
 
 use crate::Forge;
 use crate::enter::Visitor;
@@ -24,8 +22,6 @@ pub fn routes() -> Router<Forge> {
         .route("/api/v1/user", get(user))
         .route("/api/v1/user/repos", get(own_repos).post(create_repo))
         .route("/api/v1/repos/{owner}/{repo}", get(show_repo).delete(delete_repo))
-        .route("/api/v1/repos/{owner}/{repo}/releases", post(release))
-        .route("/api/v1/repos/{owner}/{repo}/releases/tags/{tag}", get(show_release))
 }
 
 /// A body of JSON, of at most 64 KiB.
@@ -49,19 +45,20 @@ impl<T: DeserializeOwned> FromRequest<Forge> for JsonBody<T> {
     }
 }
 
-/// Which part of a list is wanted.
+/// Which part of a list is wanted. As in Forgejo, a number that can't be read counts as none.
 #[derive(Deserialize)]
 pub struct Paging {
-    page: Option<usize>,
-    limit: Option<usize>,
+    page: Option<String>,
+    limit: Option<String>,
 }
 
 impl Paging {
     /// Forgejo's numbers: 30 on a page, or up to 50.
     pub fn part_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
-        let limit = self.limit.filter(|limit| *limit > 0).unwrap_or(30).min(50);
-        let begin = self.page.unwrap_or(1).saturating_sub(1).saturating_mul(limit).min(all.len());
-        &all[begin..all.len().min(begin + limit)]
+        let number = |text: &Option<String>| text.as_deref()?.parse().ok().filter(|n| *n > 0);
+        let limit: usize = number(&self.limit).unwrap_or(30).min(50);
+        let page: usize = number(&self.page).unwrap_or(1);
+        all.chunks(limit).nth(page - 1).unwrap_or_default()
     }
 }
 
@@ -149,84 +146,6 @@ async fn delete_repo(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
-struct NewRelease {
-    tag_name: String,
-    target_commitish: Option<String>,
-    name: Option<String>,
-    #[serde(default)]
-    body: String,
-}
-
-/// Makes a release, and its tag if it is not there yet.
-async fn release(
-    State(forge): State<Forge>,
-    visitor: Visitor,
-    Path((owner, name)): Path<(String, String)>,
-    JsonBody(new): JsonBody<NewRelease>,
-) -> Result<(StatusCode, Json<Value>), Problem> {
-    let repo = forge.allowed_repo(&owner, &name, &visitor, true).await?;
-    let tag = format!("refs/tags/{}", new.tag_name);
-    let is_tag = git::run(None, &["check-ref-format", &tag], None).await.is_ok();
-    if !is_tag || new.tag_name.starts_with('-') || new.tag_name.len() > 100 {
-        let message = "git can't have such a tag; choose another";
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message));
-    }
-    let commit_of = async |name: &str| {
-        let commit = format!("{name}^{{commit}}");
-        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
-        git::run(Some(&repo.folder), &arguments, None).await
-    };
-    if commit_of(&tag).await.is_err() {
-        let target = new.target_commitish.as_deref().unwrap_or("HEAD");
-        let commit = commit_of(target).await.map_err(|_| Problem::not_found("target commit"))?;
-        let made = git::run(Some(&repo.folder), &["update-ref", &tag, &commit, ""], None).await;
-        // Somebody else may have made it meanwhile.
-        if let Err(error) = made
-            && commit_of(&tag).await.is_err()
-        {
-            return Err(Problem::failed("a tag", &error));
-        }
-    }
-    let failed = |error| Problem::failed("a release", &error);
-    let described = json!({
-        "id": forge.repos.number(&tag).await.map_err(failed)?,
-        "tag_name": new.tag_name,
-        "target_commitish": commit_of(&tag).await.map_err(failed)?,
-        "name": new.name.unwrap_or(new.tag_name.clone()),
-        "body": new.body,
-    });
-    // Of two who make the same one at once, the second is refused.
-    let file = fs::File::create_new(release_file(&repo, &new.tag_name)).await;
-    let mut file = file.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Problem::new(
-            StatusCode::CONFLICT,
-            "there is a release of this tag already; choose another tag",
-        ),
-        _ => failed(error),
-    })?;
-    file.write_all(described.to_string().as_bytes()).await.map_err(failed)?;
-    file.flush().await.map_err(failed)?;
-    Ok((StatusCode::CREATED, Json(described)))
-}
-
-async fn show_release(
-    State(forge): State<Forge>,
-    visitor: Visitor,
-    Path((owner, name, tag)): Path<(String, String, String)>,
-) -> Result<Json<Value>, Problem> {
-    let repo = forge.allowed_repo(&owner, &name, &visitor, false).await?;
-    let file = fs::read(release_file(&repo, &tag)).await;
-    let file = file.map_err(|_| Problem::not_found("release"))?;
-    serde_json::from_slice(&file).map(Json).map_err(|error| Problem::failed("a release", &error))
-}
-
-/// Returns the file of a release. In hexadecimal, a tag is a file's name, whatever it holds.
-fn release_file(repo: &Repo, tag: &str) -> std::path::PathBuf {
-    let name: String = tag.bytes().map(|byte| format!("{byte:02x}")).collect();
-    repo.folder.join(format!("release-{name}.json"))
-}
-
 fn describe(forge: &Forge, owner: &str, repo: &Repo, may_push: bool) -> Value {
     let full_name = format!("{owner}/{}", repo.name);
     json!({
@@ -250,7 +169,7 @@ impl Forge {
     }
 
     /// Finds a repository that the visitor may read or write.
-    async fn allowed_repo(
+    pub async fn allowed_repo(
         &self,
         owner: &str,
         name: &str,

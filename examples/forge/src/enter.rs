@@ -1,5 +1,7 @@
 //! Who sent a request: a token, nobody, or a person with the main password.
 //!
+//! Unlike in Forgejo, a user name beside a token must be its owner's, or stand for none.
+//!
 //! Two ways in, by type. [`Visitor`] takes tokens only: git, the API, packages. [`Doer`] takes the
 //! main password only: the API that makes and deletes tokens.
 

@@ -19,7 +19,7 @@ pub fn routes() -> Router<Forge> {
             let answered = answer(state, names, path, method, query, visitor, request).await;
             answered.unwrap_or_else(Problem::into_text)
         };
-        router.route(&format!("/{{owner}}/{{repo}}/{path}"), get(answer.clone()).post(answer))
+        router.route(&format!("/{{owner}}/{{repo}}/{path}"), get(answer).post(answer))
     })
 }
 

@@ -10,7 +10,7 @@
 //! - `repos`: the repositories, and who may do what with one.
 //! - `git`: clone, fetch and push.
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
-//! - `api`: the rest of the API: user, repositories, releases.
+//! - `api`, `releases`: the rest of the API: user, repositories, releases.
 //! - `packages`: who may read and publish Maven, cargo, npm and PyPI packages.
 //! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
 //! - `problem`: what is answered if something fails.
@@ -23,6 +23,7 @@ mod git;
 mod options;
 mod packages;
 mod problem;
+mod releases;
 mod repos;
 mod scopes;
 mod settings;
@@ -144,6 +145,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let app = Router::new()
         .merge(tokens::routes())
         .merge(api::routes())
+        .merge(releases::routes())
         .layer(DefaultBodyLimit::max(64 * 1024))
         .merge(forge_services::packages::routes())
         .merge(git::routes())

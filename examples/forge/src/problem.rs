@@ -1,11 +1,11 @@
 //! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package
 //! clients get the same sentence as plain text, which they show to their user.
 
-use app_tokens::error::{ChangeError, Failed, IssueError, ManageError};
+use app_tokens::error::{Failed, IssueError, ManageError};
 use app_tokens::web::Answer;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use shared::log;
@@ -15,12 +15,12 @@ use shared::log;
 pub struct Problem {
     pub status: StatusCode,
     pub message: String,
-    headers: HeaderMap,
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, message: impl Into<String>) -> Problem {
-        let headers = HeaderMap::from_iter([(CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
+        let headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         Problem { status, message: message.into(), headers }
     }
 
@@ -38,24 +38,30 @@ impl Problem {
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Problem {
         if let Ok(value) = HeaderValue::try_from(value) {
-            self.headers.append(HeaderName::from_static(name), value);
+            self.headers.push((HeaderName::from_static(name), value));
         }
         self
     }
 
     /// Writes it as plain text, for git and the package clients.
     pub fn into_text(self) -> Response {
-        let mut response = (self.status, format!("{}\n", self.message)).into_response();
-        response.headers_mut().extend(self.headers);
+        let text = format!("{}\n", self.message);
+        self.around(text.into_response())
+    }
+
+    fn around(self, mut response: Response) -> Response {
+        *response.status_mut() = self.status;
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
         response
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(json!({ "message": self.message }))).into_response();
-        response.headers_mut().extend(self.headers);
-        response
+        let body = json!({ "message": self.message });
+        self.around(Json(body).into_response())
     }
 }
 
@@ -94,15 +100,6 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Problem {
         match &error {
             ManageError::Failed(failed) => logged(failed),
-            _ => Answer::from(&error).into(),
-        }
-    }
-}
-
-impl From<ChangeError> for Problem {
-    fn from(error: ChangeError) -> Problem {
-        match &error {
-            ChangeError::Failed(failed) => logged(failed),
             _ => Answer::from(&error).into(),
         }
     }

@@ -69,8 +69,8 @@ pub fn routes(page: &Page, forge: &Forge, sessions: Sessions) -> Router {
 }
 
 tokio::task_local! {
-    /// The account whose form is read. `AccessForm` is not told it, but a person must not learn from
-    /// this form which private repositories others have.
+    /// The account whose form is read. `AccessForm` is not told it. But a person must not learn
+    /// from this form which private repositories others have.
     static SIGNED_IN: Option<Owner>;
 }
 

@@ -3,6 +3,8 @@
 mod common;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 
 use common::{ALICE, Forge, basic, bearer, git, git_well, said};
@@ -124,8 +126,7 @@ fn a_push_that_breaks_off_or_is_nonsense_changes_nothing() {
     // Many that stop in the middle, each with a process of git's: they end with their connections.
     let waiting: Vec<_> = (0..70)
         .map(|_| {
-            use std::io::Write as _;
-            let mut stream = std::net::TcpStream::connect(&forge.address).unwrap();
+            let mut stream = TcpStream::connect(&forge.address).unwrap();
             let head = format!(
                 "POST /alice/site.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n{}\r\n{kind}\r\n\
                  Content-Length: 1000000\r\n\r\n0000",
@@ -250,4 +251,23 @@ fn the_printed_commands_work_and_what_they_made_outlives_a_restart() {
     forge.terminate();
     let forge = Forge::demo(data.path(), &[]);
     git_well(home.path(), &["ls-remote", &forge.url_as("demo", &token, "/demo/hello.git")]);
+}
+
+#[test]
+fn an_open_download_is_finished_before_the_forge_ends() {
+    let Some((forge, _data)) = start() else { return };
+    let header = bearer(&forge.token(ALICE, &["write:package"]));
+    let path = "/api/packages/alice/maven/large/large.bin";
+    let large = vec![7; 20_000_000];
+    assert_eq!(forge.request("PUT", path, &[&header], &large).status, 201);
+    let mut stream = TcpStream::connect(&forge.address).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{header}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut begun = [0; 1000];
+    stream.read_exact(&mut begun).unwrap();
+    forge.tell_to_stop();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() > large.len() - begun.len(), "{} of {}", rest.len(), large.len());
+    forge.terminate();
 }

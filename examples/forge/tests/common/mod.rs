@@ -85,10 +85,15 @@ impl Forge {
         lines
     }
 
-    /// Stops it as a service manager does, and waits.
-    pub fn terminate(mut self) {
+    /// Tells it to stop, as a service manager does.
+    pub fn tell_to_stop(&self) {
         let told = Command::new("kill").arg(self.process.id().to_string()).status().unwrap();
         assert!(told.success());
+    }
+
+    /// Stops it, and waits.
+    pub fn terminate(mut self) {
+        self.tell_to_stop();
         assert!(self.process.wait().unwrap().success(), "it ends in order");
     }
 

@@ -35,14 +35,14 @@ fn place(name: &str) -> Option<String> {
 }
 
 async fn index(shelf: Shelf) -> Result<Vec<u8>, Problem> {
-    Ok(shelf.read(&format!("cargo/index/{}", shelf.path)).await?)
+    shelf.read(&format!("cargo/index/{}", shelf.path)).await
 }
 
 /// `NAME/VERSION/download`.
 async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
     let name = shelf.path.strip_suffix("/download");
     let name = name.ok_or_else(not_found)?;
-    Ok(shelf.read(&format!("cargo/crates/{name}.crate")).await?)
+    shelf.read(&format!("cargo/crates/{name}.crate")).await
 }
 
 /// Takes what `cargo publish` sends: the length and text of its JSON, then those of the crate.

@@ -12,7 +12,7 @@ pub(super) fn routes<R: Registry>() -> Router<R> {
 }
 
 async fn read(shelf: Shelf) -> Result<Vec<u8>, Problem> {
-    Ok(shelf.read(&format!("maven/{}", shelf.path)).await?)
+    shelf.read(&format!("maven/{}", shelf.path)).await
 }
 
 /// Deploys a file. A release never changes; Maven's metadata and snapshots do.

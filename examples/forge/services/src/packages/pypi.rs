@@ -44,7 +44,7 @@ async fn list(shelf: Shelf) -> Result<Html<String>, Problem> {
 }
 
 async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
-    Ok(shelf.read(&format!("pypi/{}", shelf.path)).await?)
+    shelf.read(&format!("pypi/{}", shelf.path)).await
 }
 
 async fn upload(
