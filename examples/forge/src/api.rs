@@ -7,14 +7,16 @@ use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Forge;
+use crate::allow::{Refused, allow};
 use crate::enter::Visitor;
 use crate::problem::Problem;
-use crate::repos::{Refused, Repo};
+
 use crate::scopes::{REPOSITORY, Scope, USER};
 
 pub fn routes() -> Router<Forge> {
@@ -87,7 +89,7 @@ async fn own_repos(
     let mut repos = repos.map_err(|error| Problem::failed("the repositories", &error))?;
     let name = forge.name_of(caller.owner());
     // What a token may not see is not in its lists either.
-    repos.retain(|repo| repo.allow(Some(&caller), false).is_ok());
+    repos.retain(|repo| allow(repo, Some(&caller), false).is_ok());
     let part = paging.part_of(&repos).iter();
     Ok(Json(part.map(|repo| describe(&forge, &name, repo, true)).collect()))
 }
@@ -128,7 +130,7 @@ async fn show_repo(
     Path((owner, name)): Path<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
     let repo = forge.allowed_repo(&owner, &name, &visitor, false).await?;
-    let may_push = repo.allow(visitor.caller.as_ref(), true).is_ok();
+    let may_push = allow(&repo, visitor.caller.as_ref(), true).is_ok();
     Ok(Json(describe(&forge, &owner, &repo, may_push)))
 }
 
@@ -178,7 +180,7 @@ impl Forge {
     ) -> Result<Repo, Problem> {
         let hidden = || Problem::not_found("repository, or the access token is not for it");
         let repo = self.repo(owner, name).await?.ok_or_else(hidden)?;
-        match repo.allow(visitor.caller.as_ref(), writes) {
+        match allow(&repo, visitor.caller.as_ref(), writes) {
             Ok(()) => Ok(repo),
             // It is public, and a client without a token wants to change it.
             Err(Refused::Hidden) if visitor.caller.is_none() && !repo.facts.private => {

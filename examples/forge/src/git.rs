@@ -6,11 +6,12 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::get;
 use forge_services::git::{Asked, serve};
+use forge_services::repos::Repo;
 
 use crate::Forge;
+use crate::allow::{Refused, allow};
 use crate::enter::Visitor;
 use crate::problem::Problem;
-use crate::repos::{Refused, Repo};
 
 pub fn routes() -> Router<Forge> {
     let three = ["info/refs", "git-upload-pack", "git-receive-pack"];
@@ -67,7 +68,7 @@ async fn allowed(
     };
     let name = name.strip_suffix(".git").unwrap_or(name);
     let repo = forge.repo(owner, name).await?.ok_or_else(hidden)?;
-    match repo.allow(visitor.caller.as_ref(), asked.is_push) {
+    match allow(&repo, visitor.caller.as_ref(), asked.is_push) {
         Ok(()) => Ok(repo),
         Err(Refused::Hidden) => Err(hidden()),
         Err(refused) => Err(forge.refused_here(refused)),

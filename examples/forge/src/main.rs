@@ -7,7 +7,7 @@
 //! - `options`: the command line.
 //! - `enter`: who sent a request: a token, nobody, or a person with the main password.
 //! - `scopes`: what a token may do, in Forgejo's words.
-//! - `repos`: the repositories, and who may do what with one.
+//! - `allow`: who may do what with a repository.
 //! - `git`: clone, fetch and push.
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
 //! - `api`, `releases`: the rest of the API: user, repositories, releases.
@@ -17,6 +17,7 @@
 //!
 //! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
 
+mod allow;
 mod api;
 mod enter;
 mod git;
@@ -24,7 +25,6 @@ mod options;
 mod packages;
 mod problem;
 mod releases;
-mod repos;
 mod scopes;
 mod settings;
 mod tokens;
@@ -42,6 +42,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
 use axum::middleware::map_response;
 use axum::response::Response;
+use forge_services::repos::Repos;
 use shared::accounts::Accounts;
 use shared::front::Front;
 use shared::log;
@@ -53,7 +54,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 
 use options::Options;
-use repos::Repos;
 use scopes::Scope;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;

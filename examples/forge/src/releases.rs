@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use forge_services::git;
+use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::fs;
@@ -17,7 +18,6 @@ use crate::Forge;
 use crate::api::JsonBody;
 use crate::enter::Visitor;
 use crate::problem::Problem;
-use crate::repos::Repo;
 
 pub fn routes() -> Router<Forge> {
     Router::new()

@@ -19,6 +19,7 @@ use shared::page::{Page, Setup};
 use shared::session::Sessions;
 
 use crate::Forge;
+use crate::allow::{limit_to, limited_to};
 use crate::scopes::{
     ACTIVITYPUB, Category, ISSUE, MISC, NOTIFICATION, ORGANIZATION, PACKAGE, REPOSITORY, USER,
     is_public_only, parse, words,
@@ -159,7 +160,7 @@ impl AccessForm for Questions {
         let scopes = words(access).join(", ");
         match access.granted_resources() {
             Selection::Only(list) if !is_public_only => {
-                let name = |limit: &Resource| match self.0.repos.limited_to(limit) {
+                let name = |limit: &Resource| match limited_to(&self.0.repos, limit) {
                     Some(repo) => format!("{}/{}", self.0.name_of(&repo.owner), repo.name),
                     None => "a deleted repository".into(),
                 };
@@ -208,7 +209,7 @@ impl Questions {
                 let account = self.0.accounts.by_name(owner)?;
                 let repo = self.0.repos.find_now(&account.owner, name).ok()??;
                 let is_seen = Some(&repo.owner) == person.as_ref() || !repo.facts.private;
-                repo.as_limit().ok().filter(|_| is_seen)
+                limit_to(&repo).ok().filter(|_| is_seen)
             });
             let Some(limit) = found else {
                 let words = format!("There is no “{line}” that you can see. Write owner/name.");

@@ -17,15 +17,16 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
+use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
 
 use crate::Forge;
+use crate::allow::{limit_to, limited_to};
 use crate::api::{JsonBody, Paging};
 use crate::enter::Doer;
 use crate::problem::Problem;
-use crate::repos::Repo;
 use crate::scopes;
 
 pub fn routes() -> Router<Forge> {
@@ -136,7 +137,7 @@ async fn limits(
         let found = forge.repo(&target.owner, &target.name).await?;
         let seen = found.filter(|repo| repo.owner == account.owner || !repo.facts.private);
         let repo = seen.ok_or_else(|| Problem::not_found("repository"))?;
-        limits.push(repo.as_limit().map_err(|error| Problem::failed("a limit", &error))?);
+        limits.push(limit_to(&repo).map_err(|error| Problem::failed("a limit", &error))?);
     }
     Ok(limits)
 }
@@ -185,7 +186,7 @@ fn describe(forge: &Forge, token: &TokenView, text: &str) -> Value {
                 let (id, name) = (repo.facts.id, repo.name);
                 json!({ "id": id, "name": name, "owner": owner, "full_name": full_name })
             };
-            list.iter().filter_map(|limit| forge.repos.limited_to(limit).map(named)).collect()
+            list.iter().filter_map(|limit| limited_to(&forge.repos, limit).map(named)).collect()
         }
         _ => Value::Null,
     };

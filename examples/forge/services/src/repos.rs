@@ -1,21 +1,17 @@
-//! The repositories on disk, and who may do what with one.
+//! The repositories on disk.
 //!
 //! `DIR/repos/ACCOUNT/NAME.git`, by account id, so that a renamed account keeps its repositories.
-//! Each has a number that no other ever gets. Tokens are limited by number: a new repository with
-//! the name of a deleted one is not meant.
+//! Each has a number that no other ever gets, also if it has the name of a deleted one.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use app_tokens::access::{Missing, Resource};
-use app_tokens::error::{Forbidden, InvalidText};
-use app_tokens::{Caller, Owner, Requirement};
-use forge_services::git;
+use app_tokens::Owner;
 use serde::{Deserialize, Serialize};
 use tokio::fs;
 
-use crate::scopes::{PUBLIC, REPOSITORY, Scope};
+use crate::git;
 
 /// All repositories.
 #[derive(Clone)]
@@ -24,31 +20,30 @@ pub struct Repos(Arc<Path>);
 /// A repository.
 #[derive(Clone, Debug)]
 pub struct Repo {
+    /// The account that owns it.
     pub owner: Owner,
+    /// Its name, without `.git`.
     pub name: String,
+    /// The folder that git works in.
     pub folder: PathBuf,
+    /// What is noted about it.
     pub facts: Facts,
 }
 
 /// What the forge notes about a repository, in a file inside it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Facts {
+    /// Its number.
     pub id: u64,
+    /// Whether only its owner sees it.
     pub private: bool,
 }
 
-/// Why a client may not do something with a repository.
-#[derive(Debug)]
-pub enum Refused {
-    /// They may not even know that it is there.
-    Hidden,
-    /// They see it, but may not do this.
-    Forbidden(Forbidden),
-    /// They see it, but it is another's.
-    NotTheirs,
-}
-
 impl Repos {
+    /// Opens the repositories below a folder, which is made if it is missing.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub async fn open(data: &Path) -> io::Result<Repos> {
         let root = data.join("repos");
         fs::create_dir_all(root.join(".numbers")).await?;
@@ -62,11 +57,18 @@ impl Repos {
     }
 
     /// Finds a repository. A text that is no name finds none.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub async fn find(&self, owner: &Owner, name: &str) -> io::Result<Option<Repo>> {
         let (repos, owner, name) = (self.clone(), owner.clone(), name.to_owned());
         tokio::task::spawn_blocking(move || repos.find_now(&owner, &name)).await?
     }
 
+    /// Finds a repository at once, for code that can't wait.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub fn find_now(&self, owner: &Owner, name: &str) -> io::Result<Option<Repo>> {
         let Some(folder) = self.folder(owner, name) else { return Ok(None) };
         let facts = match std::fs::read(folder.join("forge.json")) {
@@ -78,6 +80,9 @@ impl Repos {
     }
 
     /// Lists an account's repositories by name.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub async fn of(&self, owner: &Owner) -> io::Result<Vec<Repo>> {
         let mut found = Vec::new();
         let mut entries = match fs::read_dir(self.0.join(owner.as_str())).await {
@@ -94,7 +99,11 @@ impl Repos {
         Ok(found)
     }
 
-    /// Makes a repository. `AlreadyExists` if there is one, `InvalidInput` if the name is none.
+    /// Makes a repository.
+    ///
+    /// # Errors
+    /// `AlreadyExists` if there is one, `InvalidInput` if the name is none. Otherwise an error of
+    /// the file system, or of git.
     pub async fn create(&self, owner: &Owner, name: &str, private: bool) -> io::Result<Repo> {
         let folder = self.folder(owner, name).ok_or(ErrorKind::InvalidInput)?;
         let facts = Facts { id: self.number(&format!("{owner}/{name}")).await?, private };
@@ -113,6 +122,9 @@ impl Repos {
     }
 
     /// Deletes a repository. It is gone at once, whatever is still open.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub async fn delete(&self, repo: &Repo) -> io::Result<()> {
         let gone = self.0.join(".parts").join(format!("deleted-{}", repo.facts.id));
         fs::rename(&repo.folder, &gone).await?;
@@ -121,6 +133,9 @@ impl Repos {
 
     /// Returns a number that was never returned before, also not by another process. `whose` is
     /// noted with it.
+    ///
+    /// # Errors
+    /// An error of the file system.
     pub async fn number(&self, whose: &str) -> io::Result<u64> {
         let numbers = self.0.join(".numbers");
         let mut used = 0;
@@ -142,69 +157,19 @@ impl Repos {
         }
     }
 
-    /// Finds what a token is limited to. `None` if the repository was deleted.
+    /// Finds a repository by its number. `None` if it was deleted.
     ///
     /// Two small files are read at once, as this is also asked where a page is written.
-    pub fn limited_to(&self, limit: &Resource) -> Option<Repo> {
-        let id = limit.text().strip_prefix(LIMIT)?.parse::<u64>().ok()?;
+    pub fn by_number(&self, id: u64) -> Option<Repo> {
         let whose = std::fs::read_to_string(self.0.join(".numbers").join(id.to_string())).ok()?;
         let (owner, name) = whose.split_once('/')?;
         self.find_now(&Owner::new(owner).ok()?, name).ok()?.filter(|repo| repo.facts.id == id)
     }
 }
 
-/// What the name of such a limit begins with.
-const LIMIT: &str = "repository/";
-
-impl Repo {
-    /// Returns the name by which tokens are limited to this repository.
-    pub fn resource(&self) -> String {
-        format!("{LIMIT}{}", self.facts.id)
-    }
-
-    /// Returns what limits a token to this repository.
-    pub fn as_limit(&self) -> Result<Resource, InvalidText> {
-        Resource::exact(self.resource())
-    }
-
-    /// Decides whether a client may read or write here. `None` is one without a token.
-    ///
-    /// As in Forgejo: what is public, everybody reads. A token for some repositories or for public
-    /// ones writes only there, and sees no other private one.
-    pub fn allow(&self, who: Option<&Caller>, writes: bool) -> Result<(), Refused> {
-        let is_public = !self.facts.private;
-        let Some(caller) = who else {
-            return if is_public && !writes { Ok(()) } else { Err(Refused::Hidden) };
-        };
-        let is_own = *caller.owner() == self.owner;
-        if !is_own && !is_public {
-            return Err(Refused::Hidden);
-        }
-        let scope = if writes { Scope::Write(&REPOSITORY) } else { Scope::Read(&REPOSITORY) };
-        let here = self.resource();
-        let needed = Requirement::scope(&scope);
-        // A public repository is meant by its own name, and as a public one.
-        let allowed = match caller.require(needed.on(&here)) {
-            Err(forbidden) if is_public => caller.require(needed.on(PUBLIC)).map_err(|_| forbidden),
-            allowed => allowed,
-        };
-        match allowed {
-            Ok(()) if is_own || !writes => Ok(()),
-            Ok(()) => Err(Refused::NotTheirs),
-            Err(forbidden) if forbidden.missing() == Missing::Resource => match (is_public, writes)
-            {
-                (true, false) => Ok(()),
-                (true, true) => Err(Refused::Forbidden(forbidden)),
-                (false, _) => Err(Refused::Hidden),
-            },
-            Err(forbidden) => Err(Refused::Forbidden(forbidden)),
-        }
-    }
-}
-
 /// Returns whether a text may name a repository. Such a name has one reading on every file system
 /// and in every URL.
-pub fn is_name(name: &str) -> bool {
+fn is_name(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let ends_badly = [".", ".git", ".lock"].iter().any(|end| name.ends_with(end));
     (1..=100).contains(&name.len())
@@ -241,6 +206,8 @@ mod tests {
         repos.delete(&first).await.unwrap();
         assert!(repos.find(&alice, "site").await.unwrap().is_none());
         let second = repos.create(&alice, "site", true).await.unwrap();
-        assert_ne!(first.resource(), second.resource());
+        assert_ne!(first.facts.id, second.facts.id);
+        assert!(repos.by_number(first.facts.id).is_none());
+        assert_eq!(repos.by_number(second.facts.id).unwrap().name, "site");
     }
 }
