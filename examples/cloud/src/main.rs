@@ -39,6 +39,7 @@ use app_tokens::{KeyRing, Policy, TokenAuthority};
 use axum::{Router, middleware};
 use shared::accounts::Accounts;
 use shared::front::Front;
+use shared::login_flow::LoginFlow;
 use shared::page::Page;
 use shared::policy_file::PolicyFile;
 use shared::session::Sessions;
@@ -47,7 +48,6 @@ use tokio::net::TcpListener;
 
 use door::Door;
 use files::Dav;
-use login_flow::LoginFlow;
 use options::Options;
 use scope::Scope;
 

@@ -3,11 +3,10 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
+use shared::login_flow::Asks;
 use shared::page::form::{Fields, Problems};
 use shared::page::layout::{Width, error};
 use shared::page::{Page, SignedIn};
-
-use super::Asks;
 
 /// What was wrong with an answer.
 #[derive(Clone, Copy)]
