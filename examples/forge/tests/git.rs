@@ -1,6 +1,8 @@
 //! git itself against the forge: every way in which it presents a token, and what it does when it
 //! is refused.
 
+#![cfg(unix)]
+
 mod common;
 
 use std::fs;

@@ -1,8 +1,8 @@
 //! git over smart HTTP, by git's own CGI program, `git http-backend`.
 //!
 //! The host finds the repository and decides before the program starts, and before a push's body is
-//! read. The program gets no text of the client's but the body and what [`HEADERS`] lists. Its path
-//! is one of three.
+//! read. The program gets no text of the client's but the body and three headers. Its path is one
+//! of three.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Asked {
     }
 }
 
-/// The headers that reach the program, each with its variable (RFC 3875, 4.1).
+/// The headers of the client that reach the program, each with its variable (RFC 3875, 4.1).
 const HEADERS: [(&str, &str); 3] = [
     ("CONTENT_TYPE", "content-type"),
     ("HTTP_CONTENT_ENCODING", "content-encoding"),
