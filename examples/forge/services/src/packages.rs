@@ -1,0 +1,164 @@
+//! Package registries: Maven, cargo, npm and PyPI, each as small as its client allows.
+//!
+//! `/api/packages/{owner}/{kind}/…`, as in Forgejo. The host says by [`Registry`] who may.
+
+mod cargo;
+mod maven;
+mod npm;
+mod pypi;
+
+use std::collections::HashMap;
+use std::io::{self, ErrorKind, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, Path as UrlPath};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest as _, Sha256};
+use shared::log;
+use tokio::fs;
+use tokio::sync::Mutex;
+
+/// The largest upload, in bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// A host with packages.
+pub trait Registry: Clone + Send + Sync + 'static {
+    /// Returns where an owner's packages are, for a request that may read or write them.
+    ///
+    /// # Errors
+    /// The answer for one that may not.
+    fn packages(
+        &self,
+        parts: &mut Parts,
+        owner: &str,
+        writes: bool,
+    ) -> impl Future<Output = Result<Place, Response>> + Send;
+}
+
+/// Where an owner's packages are.
+pub struct Place {
+    /// Their folder.
+    pub folder: PathBuf,
+    /// Held while an index is read and written again.
+    pub index: Arc<Mutex<()>>,
+    /// Their URL, without a slash at the end.
+    pub url: String,
+}
+
+/// Returns the routes of all four.
+pub fn routes<R: Registry>() -> Router<R> {
+    Router::new()
+        .nest("/api/packages/{owner}/maven", maven::routes())
+        .nest("/api/packages/{owner}/cargo", cargo::routes())
+        .nest("/api/packages/{owner}/npm", npm::routes())
+        .nest("/api/packages/{owner}/pypi", pypi::routes())
+        .layer(DefaultBodyLimit::max(MAX_BYTES))
+}
+
+/// Why a request failed, as plain text: package clients show it to their user.
+#[derive(Debug)]
+struct Problem(StatusCode, String);
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.0, format!("{}\n", self.1)).into_response()
+    }
+}
+
+fn not_found() -> Problem {
+    Problem(StatusCode::NOT_FOUND, "there is no such package; check its name".into())
+}
+
+fn malformed(what: &str) -> Problem {
+    let message = format!("the {what} can't be read; publish with its usual client");
+    Problem(StatusCode::BAD_REQUEST, message)
+}
+
+/// Logs what failed. The client learns only that something did.
+fn failed(error: &io::Error) -> Problem {
+    log::say(format_args!("a package: {error}"));
+    let message = "this can't be done right now; try again";
+    Problem(StatusCode::SERVICE_UNAVAILABLE, message.into())
+}
+
+/// The packages of an owner, and what a request wants of them.
+struct Shelf {
+    place: Place,
+    /// The rest of the URL's path, decoded.
+    path: String,
+}
+
+impl<R: Registry> FromRequestParts<R> for Shelf {
+    type Rejection = Response;
+
+    /// As in Forgejo, the method decides: GET and HEAD read, all others write.
+    async fn from_request_parts(parts: &mut Parts, registry: &R) -> Result<Shelf, Response> {
+        let names = UrlPath::<HashMap<String, String>>::from_request_parts(parts, registry).await;
+        let mut names = names.map_err(|_| not_found().into_response())?.0;
+        let owner = names.remove("owner").unwrap_or_default();
+        let writes = !matches!(parts.method, Method::GET | Method::HEAD);
+        let place = registry.packages(parts, &owner, writes).await?;
+        Ok(Shelf { place, path: names.remove("path").unwrap_or_default() })
+    }
+}
+
+impl Shelf {
+    /// Returns the file at a client's path. A path that leads elsewhere, or that a file system may
+    /// read in another way, names nothing.
+    fn file(&self, path: &str) -> Result<PathBuf, Problem> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+@".contains(c);
+        let is_name = |part: &str| {
+            (1..=128).contains(&part.len()) && part.chars().all(is_plain) && !part.starts_with('.')
+        };
+        if !path.split('/').all(is_name) || path.len() > 512 {
+            return Err(not_found());
+        }
+        Ok(self.place.folder.join(path))
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
+        match fs::read(self.file(path)?).await {
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
+                Err(not_found())
+            }
+            read => read.map_err(|error| failed(&error)),
+        }
+    }
+
+    /// Reads an index that may not be there yet.
+    async fn read_index(&self, path: &str) -> Result<Option<Vec<u8>>, Problem> {
+        match self.read(path).await {
+            Err(problem) if problem.0 == StatusCode::NOT_FOUND => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Writes a file whole or not at all. Unless it may be replaced, there must be none.
+    async fn write(&self, path: &str, bytes: Vec<u8>, replaces: bool) -> Result<(), Problem> {
+        let file = self.file(path)?;
+        let written = tokio::task::spawn_blocking(move || {
+            let folder = file.parent().ok_or(ErrorKind::InvalidInput)?;
+            std::fs::create_dir_all(folder)?;
+            let mut part = tempfile::NamedTempFile::new_in(folder)?;
+            part.write_all(&bytes)?;
+            let kept = if replaces { part.persist(&file) } else { part.persist_noclobber(&file) };
+            kept.map(drop).map_err(|error| error.error)
+        });
+        let written: io::Result<()> = written.await.map_err(|error| failed(&error.into()))?;
+        written.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                let message = "this version is there already; publish another version";
+                Problem(StatusCode::CONFLICT, message.into())
+            }
+            _ => failed(&error),
+        })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

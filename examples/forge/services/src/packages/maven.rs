@@ -1,0 +1,24 @@
+//! A Maven repository: files that Maven puts and gets, checksums and metadata among them.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::StatusCode;
+use axum::routing::get;
+
+use super::{Problem, Registry, Shelf};
+
+pub(super) fn routes<R: Registry>() -> Router<R> {
+    Router::new().route("/{*path}", get(read).put(deploy))
+}
+
+async fn read(shelf: Shelf) -> Result<Vec<u8>, Problem> {
+    shelf.read(&format!("maven/{}", shelf.path)).await
+}
+
+/// Deploys a file. A release never changes; Maven's metadata and snapshots do.
+async fn deploy(shelf: Shelf, body: Bytes) -> Result<StatusCode, Problem> {
+    let name = shelf.path.rsplit('/').next().unwrap_or_default();
+    let may_change = name.starts_with("maven-metadata.xml") || shelf.path.contains("-SNAPSHOT/");
+    shelf.write(&format!("maven/{}", shelf.path), body.into(), may_change).await?;
+    Ok(StatusCode::CREATED)
+}

@@ -1,0 +1,210 @@
+//! The API beside tokens: who am I, and repositories. With a token only.
+
+use std::io::ErrorKind;
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use forge_services::repos::Repo;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::Forge;
+use crate::allow::{Refused, allow};
+use crate::enter::Visitor;
+use crate::problem::Problem;
+
+use crate::scopes::{REPOSITORY, Scope, USER};
+
+pub fn routes() -> Router<Forge> {
+    Router::new()
+        .route("/api/v1/user", get(user))
+        .route("/api/v1/user/repos", get(own_repos).post(create_repo))
+        .route("/api/v1/repos/{owner}/{repo}", get(show_repo).delete(delete_repo))
+}
+
+/// A body of JSON, of at most 64 KiB.
+pub struct JsonBody<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Forge> for JsonBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, forge: &Forge) -> Result<JsonBody<T>, Problem> {
+        let body = Bytes::from_request(request, forge).await.map_err(|rejection| {
+            Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
+        })?;
+        let parsed = serde_json::from_slice(&body);
+        // The parser's words name the field and the place, and may repeat what was sent there.
+        parsed.map(JsonBody).map_err(|error| {
+            let place = (error.line(), error.column());
+            let message =
+                format!("the body is not as documented, at line {} column {}", place.0, place.1);
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message)
+        })
+    }
+}
+
+/// Which part of a list is wanted. As in Forgejo, a number that can't be read counts as none.
+#[derive(Deserialize)]
+pub struct Paging {
+    page: Option<String>,
+    limit: Option<String>,
+}
+
+impl Paging {
+    /// Forgejo's numbers: 30 on a page, or up to 50.
+    pub fn part_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
+        let number = |text: &Option<String>| text.as_deref()?.parse().ok().filter(|n| *n > 0);
+        let limit: usize = number(&self.limit).unwrap_or(30).min(50);
+        let page: usize = number(&self.page).unwrap_or(1);
+        all.chunks(limit).nth(page - 1).unwrap_or_default()
+    }
+}
+
+async fn user(State(forge): State<Forge>, visitor: Visitor) -> Result<Json<Value>, Problem> {
+    let caller = visitor.caller(&forge)?;
+    // It names no resource, so a token for public things or for some repositories gets 403: an
+    // account's mail address is not public.
+    caller.require(Scope::Read(&USER)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    let account = forge.accounts.by_owner(caller.owner());
+    let account = account.ok_or_else(|| Problem::not_found("user"))?;
+    Ok(Json(json!({
+        "login": account.name,
+        "email": account.mail,
+        "is_admin": account.has_role(crate::tokens::SITE_ADMIN),
+        "html_url": format!("{}/", forge.url),
+    })))
+}
+
+async fn own_repos(
+    State(forge): State<Forge>,
+    visitor: Visitor,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Value>, Problem> {
+    let caller = visitor.caller(&forge)?;
+    let repos = forge.repos.of(caller.owner()).await;
+    let mut repos = repos.map_err(|error| Problem::failed("the repositories", &error))?;
+    let name = forge.name_of(caller.owner());
+    // What a token may not see is not in its lists either.
+    repos.retain(|repo| allow(repo, Some(&caller), false).is_ok());
+    let part = paging.part_of(&repos).iter();
+    Ok(Json(part.map(|repo| describe(&forge, &name, repo, true)).collect()))
+}
+
+#[derive(Deserialize)]
+struct NewRepo {
+    name: String,
+    #[serde(default)]
+    private: bool,
+}
+
+async fn create_repo(
+    State(forge): State<Forge>,
+    visitor: Visitor,
+    JsonBody(new): JsonBody<NewRepo>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let caller = visitor.caller(&forge)?;
+    // No resource: a token for some repositories makes no others.
+    caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    let repo = forge.repos.create(caller.owner(), &new.name, new.private).await;
+    let repo = repo.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Problem::new(StatusCode::CONFLICT, "a repository has this name already; choose another")
+        }
+        ErrorKind::InvalidInput => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "use letters, digits and - _ . in the name, no dot or dash first, no .git last",
+        ),
+        _ => Problem::failed("a new repository", &error),
+    })?;
+    let name = forge.name_of(caller.owner());
+    Ok((StatusCode::CREATED, Json(describe(&forge, &name, &repo, true))))
+}
+
+async fn show_repo(
+    State(forge): State<Forge>,
+    visitor: Visitor,
+    Path((owner, name)): Path<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let repo = forge.allowed_repo(&owner, &name, &visitor, false).await?;
+    let may_push = allow(&repo, visitor.caller.as_ref(), true).is_ok();
+    Ok(Json(describe(&forge, &owner, &repo, may_push)))
+}
+
+async fn delete_repo(
+    State(forge): State<Forge>,
+    visitor: Visitor,
+    Path((owner, name)): Path<(String, String)>,
+) -> Result<StatusCode, Problem> {
+    let repo = forge.allowed_repo(&owner, &name, &visitor, true).await?;
+    let caller = visitor.caller(&forge)?;
+    // As in Forgejo, a token for some repositories doesn't delete them.
+    caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    let deleted = forge.repos.delete(&repo).await;
+    deleted.map_err(|error| Problem::failed("the repository", &error))?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn describe(forge: &Forge, owner: &str, repo: &Repo, may_push: bool) -> Value {
+    let full_name = format!("{owner}/{}", repo.name);
+    json!({
+        "id": repo.facts.id,
+        "name": repo.name,
+        "full_name": full_name,
+        "owner": { "login": owner },
+        "private": repo.facts.private,
+        "default_branch": "main",
+        "clone_url": format!("{}/{full_name}.git", forge.url),
+        "permissions": { "pull": true, "push": may_push },
+    })
+}
+
+impl Forge {
+    /// Finds a repository by its owner's login name and its own.
+    pub async fn repo(&self, owner: &str, name: &str) -> Result<Option<Repo>, Problem> {
+        let Some(account) = self.accounts.by_name(owner) else { return Ok(None) };
+        let found = self.repos.find(&account.owner, name).await;
+        found.map_err(|error| Problem::failed("a repository", &error))
+    }
+
+    /// Finds a repository that the visitor may read or write.
+    pub async fn allowed_repo(
+        &self,
+        owner: &str,
+        name: &str,
+        visitor: &Visitor,
+        writes: bool,
+    ) -> Result<Repo, Problem> {
+        let hidden = || Problem::not_found("repository, or the access token is not for it");
+        let repo = self.repo(owner, name).await?.ok_or_else(hidden)?;
+        match allow(&repo, visitor.caller.as_ref(), writes) {
+            Ok(()) => Ok(repo),
+            // It is public, and a client without a token wants to change it.
+            Err(Refused::Hidden) if visitor.caller.is_none() && !repo.facts.private => {
+                Err(self.sign_in_needed())
+            }
+            Err(Refused::Hidden) => Err(hidden()),
+            Err(refused) => Err(self.refused_here(refused)),
+        }
+    }
+
+    /// Answers a client that sees a repository, but may not do this with it.
+    pub fn refused_here(&self, refused: Refused) -> Problem {
+        match refused {
+            Refused::Hidden => Problem::not_found("repository"),
+            Refused::Forbidden(forbidden) => self.forbidden(forbidden),
+            Refused::NotTheirs => Problem::new(
+                StatusCode::FORBIDDEN,
+                "the repository is another user's; ask them to change it",
+            ),
+        }
+    }
+
+    /// Returns the login name of an owner; for one who was just deleted, the account id.
+    pub fn name_of(&self, owner: &app_tokens::Owner) -> String {
+        self.accounts.by_owner(owner).map_or(owner.to_string(), |account| account.name)
+    }
+}

@@ -1,0 +1,206 @@
+//! A small forge. Its users sign in on a page, make access tokens, and use them with git, the API
+//! and package clients.
+//!
+//! `cargo run -p forge -- --data forge-data`
+//!
+//! Modules, in the order of a request:
+//! - `options`: the command line.
+//! - `enter`: who sent a request: a token, nobody, or a person with the main password.
+//! - `scopes`: what a token may do, in Forgejo's words.
+//! - `allow`: who may do what with a repository.
+//! - `git`: clone, fetch and push.
+//! - `tokens`: access tokens by JSON, as Forgejo documents it.
+//! - `api`, `releases`: the rest of the API: user, repositories, releases.
+//! - `packages`: who may read and publish Maven, cargo, npm and PyPI packages.
+//! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
+//! - `problem`: what is answered if something fails.
+//!
+//! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
+
+mod allow;
+mod api;
+mod enter;
+mod git;
+mod options;
+mod packages;
+mod problem;
+mod releases;
+mod scopes;
+mod settings;
+mod tokens;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use app_tokens::store::DynStore;
+use app_tokens::web::Login;
+use app_tokens::{KeyRing, Policy, TokenAuthority};
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::HeaderValue;
+use axum::middleware::map_response;
+use axum::response::Response;
+use forge_services::repos::Repos;
+use shared::accounts::Accounts;
+use shared::front::Front;
+use shared::log;
+use shared::page::Page;
+use shared::policy_file::PolicyFile;
+use shared::session::Sessions;
+use shared::store_choice::StoreChoice;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, Semaphore};
+
+use options::Options;
+use scopes::Scope;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The state that all parts share.
+#[derive(Clone)]
+struct Forge {
+    tokens: TokenAuthority<DynStore>,
+    login: Login<DynStore, Accounts>,
+    accounts: Accounts,
+    front: Arc<Front>,
+    repos: Repos,
+    packages: PathBuf,
+    packages_index: Arc<Mutex<()>>,
+    /// Where people reach the forge, without a slash at the end.
+    url: Arc<str>,
+    git_at_once: Arc<Semaphore>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::usage());
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", options::usage());
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("forge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let data = &options.common.data;
+    std::fs::create_dir_all(data)
+        .map_err(|error| format!("the folder {} can't be made: {error}", data.display()))?;
+    let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
+    let store = options.common.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = KeyRing::load_or_create(data.join("tokens.key"))?;
+    let tokens = TokenAuthority::new(store, ring, policy(&options)?);
+    // A lost key or another realm is seen now, and not by the first user.
+    let checked = tokens.check().await?;
+    if !checked.is_sound() {
+        log::say(format_args!("the tokens were checked: {checked}"));
+    }
+    let accounts = options.common.accounts()?;
+    let listener = TcpListener::bind(options.common.listen)
+        .await
+        .map_err(|error| format!("can't listen at {}: {error}", options.common.listen))?;
+    let address = listener.local_addr()?;
+    // Never from the `Host` header, which a client chooses.
+    let front = &options.common.front;
+    let url =
+        front.public.as_ref().map_or(format!("http://{address}"), |url| url.origin().to_owned());
+    let forge = Forge {
+        login: Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted),
+        tokens,
+        accounts,
+        front: front.clone().into(),
+        repos: Repos::open(data).await?,
+        packages: data.join("packages"),
+        packages_index: Arc::default(),
+        url: url.into(),
+        git_at_once: Arc::new(Semaphore::new(64)),
+    };
+    if options.common.is_demo() {
+        options::make_demo(&forge).await?;
+    }
+    let sessions = Sessions::new(options.wording.product, address.port(), front.is_secure())?
+        .fresh_for(options.common.ask_again_after);
+    let page = Page::new(
+        forge.tokens.clone(),
+        forge.accounts.clone(),
+        sessions.clone(),
+        front.clone(),
+        settings::setup(options.wording.clone(), &forge),
+    )?;
+    options.print_welcome(&forge.url);
+
+    let app = Router::new()
+        .merge(tokens::routes())
+        .merge(api::routes())
+        .merge(releases::routes())
+        .layer(DefaultBodyLimit::max(64 * 1024))
+        .merge(forge_services::packages::routes())
+        .merge(git::routes())
+        .layer(map_response(as_data))
+        .with_state(forge.clone())
+        .merge(settings::routes(&page, &forge, sessions))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let upkeep = forge.tokens.upkeep().spawn();
+    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    upkeep.stop().await?;
+    Ok(())
+}
+
+/// Reads the policy from the file, or takes the one that is built in.
+fn policy(options: &Options) -> Result<Policy, Error> {
+    let PolicyFile { policy, .. } = match &options.common.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(include_str!("../policy.toml"))?,
+    };
+    // This program defines what scopes mean, and the operator's tool must know the same ones.
+    if policy != policy.clone().with_scopes(&Scope::all())? {
+        return Err("the policy file must have the [scopes] of examples/forge/policy.toml".into());
+    }
+    if !policy.allows_never_expiring() {
+        return Err(
+            "the forge's tokens have no end; set never_expiring = true in the policy".into()
+        );
+    }
+    Ok(policy)
+}
+
+/// Marks an answer as data. What users have uploaded never runs in a browser that is signed in.
+async fn as_data(mut response: Response) -> Response {
+    for (name, value) in [
+        ("content-security-policy", "sandbox; default-src 'none'"),
+        ("x-content-type-options", "nosniff"),
+        ("content-disposition", "attachment"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Waits for Ctrl-C, or for a service manager's SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    // Either way it is over.
+    _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,117 @@
+//! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package
+//! clients get the same sentence as plain text, which they show to their user.
+
+use app_tokens::error::{Failed, IssueError, ManageError};
+use app_tokens::web::Answer;
+use axum::Json;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use shared::log;
+
+/// Why a request failed, for the client. It never holds a secret, or another owner's facts.
+#[derive(Debug)]
+pub struct Problem {
+    pub status: StatusCode,
+    pub message: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Problem {
+        let headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+        Problem { status, message: message.into(), headers }
+    }
+
+    pub fn not_found(what: &str) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, format!("there is no such {what}; check its name"))
+    }
+
+    /// Logs what failed. The client learns only that something did, and may try again.
+    pub fn failed(what: &str, why: &dyn std::fmt::Display) -> Problem {
+        log::say(format_args!("{what}: {why}"));
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this can't be done right now; try again")
+            .with("retry-after", "5")
+    }
+
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: &str) -> Problem {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            self.headers.push((HeaderName::from_static(name), value));
+        }
+        self
+    }
+
+    /// Writes it as plain text, for git and the package clients.
+    pub fn into_text(self) -> Response {
+        let text = format!("{}\n", self.message);
+        self.around(text.into_response())
+    }
+
+    fn around(self, mut response: Response) -> Response {
+        *response.status_mut() = self.status;
+        for (name, value) in self.headers {
+            response.headers_mut().append(name, value);
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = json!({ "message": self.message });
+        self.around(Json(body).into_response())
+    }
+}
+
+/// The library's answer, in the word of this system: its tokens are "access tokens".
+impl From<Answer> for Problem {
+    fn from(answer: Answer) -> Problem {
+        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
+        let words = answer.body.replace("app token", "access token");
+        let words = words.replace("App token", "Access token");
+        let mut problem = Problem::new(status, words.trim());
+        problem.headers.clear();
+        for (name, value) in answer.headers {
+            if name != CONTENT_TYPE.as_str() {
+                problem = problem.with(name, &value);
+            }
+        }
+        problem
+    }
+}
+
+impl From<IssueError> for Problem {
+    fn from(error: IssueError) -> Problem {
+        match &error {
+            // Forgejo's status and words.
+            IssueError::LabelTaken => Problem::new(
+                StatusCode::BAD_REQUEST,
+                "access token name has been used already; choose another",
+            ),
+            IssueError::Failed(failed) => logged(failed),
+            _ => Answer::from(&error).into(),
+        }
+    }
+}
+
+impl From<ManageError> for Problem {
+    fn from(error: ManageError) -> Problem {
+        match &error {
+            ManageError::Failed(failed) => logged(failed),
+            _ => Answer::from(&error).into(),
+        }
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Problem {
+        logged(&failed)
+    }
+}
+
+fn logged(failed: &Failed) -> Problem {
+    log::say(format_args!("access tokens failed: {failed}"));
+    Answer::from(failed).into()
+}

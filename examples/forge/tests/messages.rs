@@ -1,0 +1,16 @@
+//! Every message of `forge` and of its services, in one file. Those of `shared` are in that
+//! package's list.
+
+use std::path::Path;
+
+use support::messages::{assert_listed, in_sources};
+
+#[test]
+fn every_message_is_in_the_list_that_reviewers_read() {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let services = in_sources(&package.join("services/src"), &[]).into_iter();
+    let services = services.map(|message| format!("services/{message}"));
+    let messages = in_sources(&package.join("src"), &[]).into_iter().chain(services);
+    let list = package.join("tests/messages.txt");
+    assert_listed(&list, messages, "cargo test -p forge --test messages");
+}
