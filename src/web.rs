@@ -44,7 +44,7 @@
 //!
 //! | header | what it holds |
 //! |---|---|
-//! | `Basic` (RFC 7617) | user name and token. The name must be the login name of the token's owner, or empty (`https://:TOKEN@host/`) |
+//! | `Basic` (RFC 7617) | user name and token. The name must be the login name of the token's owner, or empty (`curl -u :TOKEN`). git sends no token from `https://:TOKEN@host/`, so give it a name |
 //! | `Bearer` (RFC 6750) | the token |
 //! | `token` | the token, as clients of GitHub send it |
 //! | the token without a scheme | as cargo sends it; only with [`Accept::bare_token`] |
