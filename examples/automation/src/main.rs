@@ -1,0 +1,162 @@
+//! A small automation server. Its identities have roles, and give App Tokens to scripts and other
+//! programs: for the management API, and for the server's own endpoints.
+//!
+//! `cargo run -p automation -- --data automation-data`
+//!
+//! Modules:
+//! - `options`: the command line.
+//! - `role`: the roles, as scopes.
+//! - `sign_in`, `who`: sessions for programs, and who calls.
+//! - `apptoken`, `grant`: App Tokens by JSON.
+//! - `oauth`: introspection and revocation as RFC 7662 and RFC 7009 define them.
+//! - `endpoints`: what tokens are for.
+//! - `trigger`: what happens when a revoked token is used.
+//! - `problem`: errors of the API.
+//!
+//! `policy.toml` says what is allowed, and names the roles.
+
+mod apptoken;
+mod endpoints;
+mod grant;
+mod oauth;
+mod options;
+mod problem;
+mod role;
+mod sign_in;
+mod trigger;
+mod who;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use app_tokens::TokenAuthority;
+use app_tokens::event::{Event, Observer as _};
+use app_tokens::store::DynStore;
+use app_tokens::web::Login;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::any;
+use shared::accounts::Accounts;
+use shared::audit::{self, TracingObserver};
+use shared::front::Front;
+use shared::gate;
+use shared::policy_file::PolicyFile;
+use shared::serve::{self, DRAIN};
+use shared::session::Sessions;
+use shared::store_choice::StoreChoice;
+use tokio::net::TcpListener;
+
+use endpoints::Variables;
+use options::Options;
+use problem::Problem;
+use role::Role;
+use trigger::Trigger;
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// The state that all parts share.
+#[derive(Clone)]
+struct Server {
+    tokens: TokenAuthority<DynStore>,
+    accounts: Accounts,
+    /// The sessions of programs. A browser has another cookie, which is good for pages only.
+    sessions: Sessions,
+    front: Front,
+    /// Every role that there is.
+    roles: Arc<[Role]>,
+    variables: Variables,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{}", options::usage());
+            return ExitCode::SUCCESS;
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{}", options::usage());
+            return ExitCode::from(2);
+        }
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("automation: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Error> {
+    let common = &options.common;
+    audit::open(common.audit.as_deref())?;
+    std::fs::create_dir_all(&common.data)
+        .map_err(|why| format!("the folder {} can't be made: {why}", common.data.display()))?;
+    let under_data = || StoreChoice::Sqlite(common.data.join("tokens.db"));
+    let store = common.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = serve::key_ring(&common.data.join("tokens.key"), &store).await?;
+    let PolicyFile { policy, scopes } = match &common.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(include_str!("../policy.toml"))?,
+    };
+    let roles = Role::all(&policy, &scopes)?;
+    options.refuse_unknown_roles(&roles)?;
+
+    let (trigger, task) = Trigger::start(options.on_revoked.clone(), policy.usage_interval());
+    let observer = move |event: &Event<'_>| {
+        TracingObserver.observe(event);
+        trigger.observe(event);
+    };
+    let tokens = TokenAuthority::builder(store, ring, policy).observer(observer).build();
+    serve::check(&tokens).await?;
+
+    let listener = TcpListener::bind(common.listen)
+        .await
+        .map_err(|why| format!("can't listen at {}: {why}", common.listen))?;
+    let address = listener.local_addr()?;
+    let sessions = Sessions::new("automation API", address.port(), common.front.is_secure())?;
+    let server = Server {
+        tokens: tokens.clone(),
+        accounts: options.accounts()?,
+        sessions: sessions.fresh_for(common.ask_again_after),
+        front: common.front.clone(),
+        roles: roles.into(),
+        variables: Variables::default(),
+    };
+    let app = routes(&server, &options);
+    options.print_welcome(address);
+
+    let upkeep = tokens.upkeep().spawn();
+    audit::note("automation started");
+    serve::serve(listener, app, DRAIN).await?;
+    upkeep.stop().await?;
+    audit::note("automation stopped");
+    // The observer goes with the last authority. The trigger's task then ends after what it has.
+    drop((tokens, server, upkeep));
+    task.finish().await;
+    Ok(())
+}
+
+fn routes(server: &Server, options: &Options) -> Router {
+    let login = Login::new(server.tokens.clone(), server.accounts.clone());
+    // A request without a token may have a session.
+    let layer = gate::token_layer(login, &server.front).optional();
+    Router::new()
+        .merge(apptoken::routes(server))
+        .merge(oauth::routes(server))
+        .merge(endpoints::routes(server, &options.endpoints))
+        .layer(layer)
+        .merge(sign_in::routes(server))
+        .route("/api/{*path}", any(nothing))
+        .method_not_allowed_fallback(async || {
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
+        })
+        .layer(DefaultBodyLimit::max(64 * 1024))
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "this path does not exist")
+}

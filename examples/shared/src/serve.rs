@@ -1,0 +1,101 @@
+//! The beginning and the end of a host: keys and rows that fit each other, and an orderly stop.
+
+use std::future::IntoFuture as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use app_tokens::store::{Filter, Page, TokenStore};
+use app_tokens::{KeyRing, TokenAuthority};
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::log;
+
+/// How long requests may still run when the host is told to stop.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Reads the key file, or makes it for a store without tokens.
+///
+/// A new key under old rows would make every token fail, and nobody would know why. So a missing
+/// file is made only if the store has no unrevoked rows.
+///
+/// # Errors
+/// A line for the operator.
+pub async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, String> {
+    if !path.exists() {
+        let living = Filter { revoked: Some(false), ..Filter::every_token() };
+        let rows = store.list(&living, Page::first(1)).await;
+        if !rows.map_err(|why| format!("the store can't be read: {why}"))?.is_empty() {
+            return Err(format!(
+                "the key file {} is missing, and the store has tokens that only it can check; \
+                 bring it back from the backup",
+                path.display()
+            ));
+        }
+        log::say(format_args!("a new key file is made: {}; back it up", path.display()));
+    }
+    KeyRing::load_or_create(path).map_err(|why| why.to_string())
+}
+
+/// Checks whether key ring, realm and rows fit each other, and says so in a line.
+///
+/// # Errors
+/// A line for the operator if no token could be checked, or not all of them.
+pub async fn check<S: TokenStore>(tokens: &TokenAuthority<S>) -> Result<(), String> {
+    let report = tokens.check().await.map_err(|why| format!("the store can't be read: {why}"))?;
+    let none_is_right = report.checked > 0 && report.tampered.len() as u64 == report.checked;
+    if none_is_right || !report.under_missing_keys.is_empty() {
+        return Err(format!("the keys don't fit the tokens: {report}"));
+    }
+    // A single bad row is denied by itself. It must not keep the host from starting.
+    let verdict = if report.is_sound() { "keys and tokens fit" } else { "look at the store" };
+    log::say(format_args!("{verdict}: {report}"));
+    Ok(())
+}
+
+/// Serves until SIGTERM or Ctrl-C. Then it takes no new connection, and lets requests that run,
+/// such as downloads, go on for a limited time. A second signal ends it at once.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve(listener: TcpListener, app: Router, drain: Duration) -> io::Result<()> {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+        _ = stopped.await; // ignored: a sender that is gone stops it, too
+    });
+    let mut serving = std::pin::pin!(serving.into_future());
+    tokio::select! {
+        served = &mut serving => return served,
+        () = told_to_stop() => {}
+    }
+    log::say(format_args!("stopping; requests that run have {} seconds to end", drain.as_secs()));
+    drop(stop);
+    tokio::select! {
+        served = tokio::time::timeout(drain, serving) => match served {
+            Ok(served) => served,
+            Err(_) => {
+                log::say("requests that still ran were cut off");
+                Ok(())
+            }
+        },
+        () = told_to_stop() => Ok(()),
+    }
+}
+
+/// Waits for Ctrl-C, or for a service manager's SIGTERM.
+async fn told_to_stop() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+    {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        return;
+    }
+    _ = tokio::signal::ctrl_c().await; // ignored: it ends either way
+}
