@@ -290,7 +290,7 @@ pub enum LifeError {
     #[error("the token would expire as soon as it is made; choose a later end")]
     NoLife,
     /// The life is past the policy's maximum, or the end is past the parent token's.
-    #[error("the token may live for at most {} seconds; choose an earlier end", max.as_secs())]
+    #[error("the token may live for at most {}; choose an earlier end", in_words(*max))]
     TooLong {
         /// The longest life.
         max: Duration,
@@ -332,7 +332,10 @@ pub enum ChangeError {
     #[error(transparent)]
     Life(#[from] LifeError),
     /// The old token would live on for longer than the policy allows.
-    #[error("the old token may stay valid for at most {} seconds", max.as_secs())]
+    #[error(
+        "the old token may stay valid for at most {}; choose a shorter overlap",
+        in_words(*max)
+    )]
     OverlapTooLong {
         /// The longest overlap.
         max: Duration,
@@ -423,4 +426,17 @@ impl From<StoreError> for ManageError {
     fn from(error: StoreError) -> ManageError {
         ManageError::Failed(error.into())
     }
+}
+
+/// Writes a duration in its greatest unit. It rounds down, so that what it says is allowed.
+pub(crate) fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = match seconds {
+        86_400.. => (seconds / 86_400, "day"),
+        3600.. => (seconds / 3600, "hour"),
+        60.. => (seconds / 60, "minute"),
+        _ => (seconds, "second"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural}")
 }

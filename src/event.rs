@@ -274,7 +274,7 @@ pub enum ChangeKind {
     Renamed,
     /// Its access became smaller.
     Narrowed,
-    /// Its end moved, to a later or a sooner instant.
+    /// Its end moved, to a later or an earlier instant.
     Extended,
     /// It was superseded before, and its overlap was ended.
     OverlapEnded,

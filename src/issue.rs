@@ -158,7 +158,7 @@ pub(crate) struct Granted {
     pub(crate) derived_from: Option<TokenId>,
 }
 
-/// Describes what a rotation changes beside the secret; by default nothing.
+/// Describes what a rotation changes besides the secret. By default it changes nothing else.
 ///
 /// ```
 /// use std::time::Duration;
@@ -228,7 +228,7 @@ impl Rotation {
             None => both.into_iter().find(within_both).ok_or(ChangeError::NarrowedApart)?,
         };
         let expires = match self.expires {
-            // Its parent may have a sooner end, so a derived token never gets a later one.
+            // Its parent may have an earlier end, so a derived token never gets a later one.
             Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
                 return Err(ChangeError::Derived);
             }

@@ -207,7 +207,7 @@ pub use text::{Label, Operator, Owner, Reason};
 pub use timestamp::Timestamp;
 pub use token::TokenId;
 
-/// What the engine answers beside tokens: pages, checks, reseals, leaks, conflicts.
+/// Reports that the engine returns besides tokens: pages, checks, reseals, leaks, conflicts.
 pub mod report {
     pub use crate::leak::{Leak, LeakOutcome, LeakReport};
     pub use crate::policy_conflict::PolicyConflict;

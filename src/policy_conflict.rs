@@ -32,7 +32,7 @@ impl Policy {
     /// - A prefix that is no longer accepted, since no row holds it. Its tokens would no longer be
     ///   ours.
     /// - A last use in the future, which a broken clock wrote. It is believed here, so such a token
-    ///   may go idle sooner.
+    ///   may go idle earlier.
     ///
     /// ```
     /// use std::time::Duration;

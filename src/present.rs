@@ -46,6 +46,12 @@ impl<'a> Origin<'a> {
         Origin { client: Some(client), ..self }
     }
 
+    /// Sets the client's program, unless the host named one.
+    #[cfg(feature = "tower")]
+    pub(crate) fn or_client(self, client: Option<&'a str>) -> Origin<'a> {
+        Origin { client: self.client.or(client), ..self }
+    }
+
     /// Returns whether the host named an address.
     pub(crate) fn has_address(&self) -> bool {
         self.address.is_some()

@@ -80,7 +80,7 @@ impl<R: TryCryptoRng + Send> RandomSource for R {
 
 /// The random source returned an error, or the same byte over and over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the random source failed: {0}")]
+#[error("the random source failed: {0}; use another one")]
 pub struct RandomSourceFailed(String);
 
 /// Fills a buffer, and refuses what is plainly not random.
@@ -145,7 +145,7 @@ pub(crate) mod tests {
     #[test]
     fn a_failing_and_a_stuck_source_are_errors() {
         let failed = Secret::draw(&mut Failing).unwrap_err();
-        assert_eq!(failed.to_string(), "the random source failed: no entropy");
+        assert_eq!(failed.to_string(), "the random source failed: no entropy; use another one");
         assert!(Secret::draw(&mut Stuck).is_err());
     }
 

@@ -7,14 +7,9 @@
 //! # What the seal prevents, and what not
 //!
 //! Those who can write the rows but hold no key can't make the engine accept a forged row. It
-//! accepts only what it once sealed itself, for this realm. They can still do this:
-//! - Delete rows. What was issued under a deleted token is no longer revoked with it.
-//! - Revoke rows, and change last uses. So idle time-outs don't bind them.
-//! - Bring back an earlier sealed version of a row, even of a token revoked since, while its key is
-//!   in the ring.
-//! - Insert rows without a right seal. These count towards an owner's limit, and hold their labels,
-//!   until they are revoked.
-//! - Set a row's revision to the greatest. Then it can only be revoked.
+//! accepts only what it once sealed itself, for this realm. They can bring back an earlier sealed
+//! version of a row, even of a token revoked since, while its key is in the ring. SECURITY.md lists
+//! all that they can still do.
 //!
 //! # The bytes
 //!
@@ -31,7 +26,7 @@
 //!
 //! | | |
 //! |---|---|
-//! | version | the four bytes `ats1` |
+//! | domain | the four bytes `ats1` |
 //! | realm | text; the policy's, not stored |
 //! | key id | `u32` |
 //! | id | `u64` |

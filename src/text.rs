@@ -57,7 +57,7 @@ pub enum TextProblem {
     ///
     /// These are control characters, line separators, bidirectional overrides and isolates, and
     /// what is outside the alphabet of its kind.
-    #[error("has a forbidden character at position {position}")]
+    #[error("has a forbidden character, number {} from its beginning; remove it", position + 1)]
     ForbiddenCharacter {
         /// The character's place, counted in characters from 0.
         position: usize,
@@ -140,7 +140,7 @@ impl Reason {
     pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
     /// A rotation replaced the token before it was used, or revoked what was issued under the line.
     pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
-    /// The token under which it was issued was narrowed, or got a sooner end.
+    /// The token under which it was issued was narrowed, or got an earlier end.
     pub const NARROWED: Reason = Reason(Cow::Borrowed("narrowed"));
     /// The token is being erased, or all tokens of its owner are.
     pub const FORGOTTEN: Reason = Reason(Cow::Borrowed("forgotten"));

@@ -269,25 +269,31 @@ pub enum ParseError {
     #[error("the token is longer than 128 bytes")]
     TooLong,
     /// It has no `_`, which ends a prefix.
-    #[error("the token has no prefix")]
+    #[error("the token has no prefix; copy it from its beginning")]
     NoPrefix,
     /// The text before the last `_` is not an accepted prefix.
-    #[error("the token has a prefix that is not accepted here")]
+    #[error("the token has a prefix that is not accepted here; use a token of this service")]
     UnknownPrefix,
     /// The body has a character outside the alphabet.
-    #[error("the token has a character that no token has, at position {position} of its body")]
+    #[error(
+        "the token has a character that no token has, number {} after its last `_`; copy it again",
+        position + 1
+    )]
     ForbiddenCharacter {
         /// The character's place after the last `_`, in bytes from 0.
         position: usize,
     },
     /// The body has a space or a hyphen at an end, or two of them in a row.
-    #[error("the token has a misplaced separator, at position {position} of its body")]
+    #[error(
+        "the token has a misplaced separator, character {} after its last `_`; copy it again",
+        position + 1
+    )]
     MisplacedSeparator {
         /// The separator's place after the last `_`, in bytes from 0.
         position: usize,
     },
     /// The body has more or fewer than 45 characters.
-    #[error("the token has a wrong number of characters")]
+    #[error("the token is cut, or has more characters than a token; copy it again")]
     WrongLength,
     /// The form is right, but the checksum is wrong: a character was mistyped, or the text was made
     /// up.

@@ -47,9 +47,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
 /// Writes last uses and purges dead rows: in a task, or when the host calls [`once`](Self::once).
 ///
-/// Made by [`TokenAuthority::upkeep`]. Under a policy with an idle time-out, the authority works
-/// only while it is attached. Without it, a restart would lose the uses that keep tokens from going
-/// idle.
+/// Made by [`TokenAuthority::upkeep`]. Under a policy with an idle time-out, nothing is issued,
+/// rotated, authenticated or examined unless it is attached. Without it, a restart would lose the
+/// uses that keep tokens from going idle.
 ///
 /// ```
 /// # use app_tokens::TokenAuthority;

@@ -299,15 +299,15 @@ impl fmt::Display for CheckReport {
             let more = if *rows < 500 { "" } else { " or more" };
             writeln!(
                 f,
-                "{rows}{more} rows are sealed under key {key_id}, which the key ring lacks; \
-                 bring that key back"
+                "rows under key {key_id}, which the key ring lacks: {rows}{more}; \
+                 bring that key back, or revoke the tokens under it"
             )?;
         }
         if let Some(id) = self.tampered.first() {
             let (count, realm) = (self.tampered.len(), &self.realm);
             writeln!(
                 f,
-                "{count} rows are not as they were written for the realm {realm:?}, \
+                "rows that are not as they were written for the realm {realm:?}: {count}, \
                  for instance {id}; correct the realm, or find out who altered the rows"
             )?;
         }
@@ -315,19 +315,19 @@ impl fmt::Display for CheckReport {
             let count = self.unknown_versions.len();
             writeln!(
                 f,
-                "{count} rows have seals of a version that this program does not know, \
+                "rows with seals of a version that this program does not know: {count}, \
                  for instance {id} of version {version}; update it"
             )?;
         }
         if let Some(id) = self.damaged.first() {
             let count = self.damaged.len();
-            writeln!(f, "{count} rows are damaged, for instance {id}; revoke or forget them")?;
+            writeln!(f, "damaged rows: {count}, for instance {id}; revoke or forget them")?;
         }
         for finding in &self.findings {
             writeln!(f, "the store: {}", clean_line(finding, 500))?;
         }
-        let all = if self.is_complete { ", which is all" } else { "; there are more" };
-        write!(f, "{} unrevoked rows were checked{all}", self.checked)
+        let rest = if self.is_complete { "all there are" } else { "there are more" };
+        write!(f, "unrevoked rows that were checked: {}; {rest}", self.checked)
     }
 }
 

@@ -61,8 +61,8 @@
 //! A user name is refused if it is, holds or resembles a token. It never reaches account look-ups,
 //! events or errors. So an account can't log in by `Basic` if its name
 //! - holds an accepted prefix, `_` and twenty letters or digits; or
-//! - has 42 to 63 letters and digits in a row, with at least one digit. Spaces, `-`, `_` and one
-//!   other sign between them don't interrupt the row; or
+//! - has 42 to 63 letters and digits, at least one of them a digit. Between them are only spaces,
+//!   `-`, `_` and at most one other sign; or
 //! - is longer, and holds a row that looks as random as a token; or
 //! - holds the base64 or hexadecimal of such a text.
 //!

@@ -27,7 +27,7 @@ fn nothing_is_found_if_ring_and_realm_are_right() {
     drop(bench.issue("alice"));
     let report = ready(bench.tokens.check()).unwrap();
     assert!(report.is_sound() && report.is_complete);
-    assert_eq!(report.to_string(), "1 unrevoked rows were checked, which is all");
+    assert_eq!(report.to_string(), "unrevoked rows that were checked: 1; all there are");
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn damaged_and_tampered_rows_are_found_and_revoked_ones_are_not() {
     let report = ready(bench.tokens.check()).unwrap();
     assert_eq!((report.damaged.clone(), report.tampered.clone()), (vec![damaged], vec![tampered]));
     assert_eq!(report.checked, 2);
-    assert!(report.to_string().contains("1 rows are damaged"), "{report}");
+    assert!(report.to_string().contains("damaged rows: 1"), "{report}");
 }
 
 #[test]

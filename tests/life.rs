@@ -137,7 +137,7 @@ fn a_failing_random_source_issues_nothing() {
     let error =
         tokens.block_on(tokens.issue(NewToken::new("alice", "x", Access::full()))).unwrap_err();
     assert!(matches!(error, IssueError::Failed(Failed::Random(_))));
-    assert_eq!(error.to_string(), "the random source failed: no entropy");
+    assert_eq!(error.to_string(), "the random source failed: no entropy; use another one");
 }
 
 #[test]
@@ -187,7 +187,8 @@ fn nothing_is_issued_beside_rows_whose_key_is_missing() {
     let failed = anew.assert_failed(lost.expose_secret());
     assert_eq!(
         failed.to_string(),
-        "a token is sealed under key 1, which the key ring lacks; add that key to the ring"
+        "a token is sealed under key 1, which the key ring lacks; \
+         bring that key back, or revoke the tokens under it"
     );
     // A revoked row needs no key any more.
     anew.tokens.block_on(anew.tokens.revoke(ops(), lost.id(), Reason::REQUESTED)).unwrap();

@@ -352,6 +352,18 @@ plant "a token in a foreign scheme is handed to the host" src/web/credentials.rs
 plant "a second token in another header is not seen" src/web/headers.rs \
     "(Some(token), Some(value)) if holds_another_token(value, &token, accept) => {" \
     "(Some(token), Some(value)) if false && holds_another_token(value, &token, accept) => {"
+plant "a second token in a malformed header is not seen" src/web/credentials.rs \
+    "Err(_) => is_or_hides_a_token(authorization, &accept.prefixes)," \
+    "Err(_) => false,"
+plant "an address without a program drops the User-Agent" src/present.rs \
+    "Origin { client: self.client.or(client), ..self }" \
+    "Origin { client: self.client.or(client).filter(|_| self.address.is_none()), ..self }"
+plant "an escape reaches beyond the end of the text" src/disguise/characters.rs \
+    "let is_closed = digits.get(length) == Some(&b'}');" \
+    "let is_closed = true;"
+plant "a number too great for a character wraps" src/disguise/characters.rs \
+    "number.saturating_mul(radix).saturating_add(digit);" \
+    "number.wrapping_mul(radix).wrapping_add(digit);"
 plant "the client's own entry in X-Forwarded-For is believed" src/web/client_address.rs \
     "for hop in lines.flat_map(|line| line.rsplit(|byte| *byte == b',')) {" \
     "for hop in lines.flat_map(|line| line.split(|byte| *byte == b',')) {"

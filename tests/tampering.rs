@@ -91,7 +91,8 @@ fn a_row_under_a_key_that_the_ring_lacks_is_a_failure_and_not_a_denial() {
     let failed = bench.assert_failed(issued.expose_secret());
     assert_eq!(
         failed.to_string(),
-        "a token is sealed under key 9, which the key ring lacks; add that key to the ring"
+        "a token is sealed under key 9, which the key ring lacks; \
+         bring that key back, or revoke the tokens under it"
     );
     assert_eq!(bench.all_of("alice")[0].status(), None, "one such row doesn't fail a list");
 }

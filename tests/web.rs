@@ -148,7 +148,7 @@ fn is(reply: &Reply, status: u16, body: &str) {
 
 #[track_caller]
 fn is_refused(reply: &Reply) {
-    is(reply, 401, "The app token is not valid.\n");
+    is(reply, 401, "The app token is not valid. Check it, or create a new one.\n");
     let expected =
         [r#"Basic realm="acme", charset="UTF-8""#, r#"Bearer realm="acme", error="invalid_token""#];
     assert_eq!(reply.challenges(), expected);

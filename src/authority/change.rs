@@ -58,8 +58,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
-    /// Moves the end of a token, to a later or a sooner instant. A sooner end also revokes what was
-    /// issued under its line.
+    /// Moves the end of a token, to a later or an earlier instant. An earlier end also revokes what
+    /// was issued under its line.
     ///
     /// The policy's maximum life counts from when the token was created. Don't let a token do this
     /// for itself: ask a person.
@@ -68,7 +68,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError`] if the token is unknown, not active or rotated, or if the policy does not
     ///   allow the end.
     /// - [`ChangeError::Derived`] if the end is later and the token was issued under another.
-    /// - [`ChangeError::Overlapping`] if the end is sooner and a superseded token of its line
+    /// - [`ChangeError::Overlapping`] if the end is earlier and a superseded token of its line
     ///   lives. Call [`end_overlap`](Self::end_overlap) first.
     pub async fn extend(
         &self,
@@ -88,9 +88,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Replaces a token by a new one with the same owner and label.
     ///
-    /// Atomic: after a crash exactly one of the two is in force. Under concurrent calls only one
-    /// new token stays valid. Without an overlap, one call succeeds. With an overlap, each call
-    /// that succeeds replaces the unused token of the one before.
+    /// Atomic: after a crash the rotation was made in full or not at all. Under concurrent calls
+    /// only one new token stays valid. Without an overlap, one call succeeds. With an overlap, each
+    /// call that succeeds replaces the unused token of the one before.
     ///
     /// The old token lives on during the overlap, but not beyond its own end or the new token's.
     /// Without an overlap its end is set to five minutes ago, so that hosts whose clocks are behind
@@ -105,7 +105,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// written it.
     ///
     /// What was issued under the line is revoked if there is no overlap. It is also revoked if the
-    /// new token has less access or a sooner end. The owner's limit and unique labels do not apply.
+    /// new token has less access or an earlier end. The owner's limit and unique labels do not
+    /// apply.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -122,7 +122,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// The new token is tied to the caller's whole line of rotations. It is revoked:
     /// - If any token of the line is revoked.
-    /// - If the line is narrowed or gets a sooner end, also by a rotation.
+    /// - If the line is narrowed or gets an earlier end, also by a rotation.
     /// - **If the line is rotated without an overlap, which is the default.** To keep the new
     ///   token, rotate with an overlap.
     ///

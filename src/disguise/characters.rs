@@ -44,7 +44,9 @@ fn backslash(rest: &[u8]) -> (u8, usize) {
     let (found, length) = match after {
         [b'u', b'{', digits @ ..] => {
             let length = digits.iter().take(8).take_while(|byte| **byte != b'}').count();
-            (number(digits, length, 16), 3 + length)
+            // Only with its brace: at the end of a text it would reach beyond the text.
+            let is_closed = digits.get(length) == Some(&b'}');
+            (number(digits, length, 16).filter(|_| is_closed), 3 + length)
         }
         [b'u', digits @ ..] => (number(digits, 4, 16), 5),
         [b'U', digits @ ..] => (number(digits, 8, 16), 9),
@@ -128,10 +130,13 @@ fn control_sequence(after: &[u8]) -> usize {
     length + usize::from(after.get(length).is_some_and(|last| (0x40..0x7F).contains(last)))
 }
 
-/// Reads a number of `length` digits. [`NOTHING`] if it is over 255, `None` if one is not a digit.
+/// Reads a number of `length` digits. [`NOTHING`] if it is over 255, however great it is. `None` if
+/// one is not a digit.
 fn number(digits: &[u8], length: usize, radix: u32) -> Option<u8> {
     let digits = digits.get(..length).filter(|digits| !digits.is_empty())?;
     let digits = digits.iter().map(|digit| char::from(*digit).to_digit(radix));
-    let number = digits.reduce(|number, digit| Some(number? * radix + digit?))??;
+    // Saturating, as a number that wraps could become a character again.
+    let append = |number: u32, digit: u32| number.saturating_mul(radix).saturating_add(digit);
+    let number = digits.reduce(|number, digit| Some(append(number?, digit?)))??;
     Some(u8::try_from(number).unwrap_or(NOTHING))
 }

@@ -239,6 +239,58 @@ fn what_is_no_token_is_not_found() {
     }
 }
 
+/// Escapes of each kind, with the numbers of an escape character and of letters.
+const ESCAPED: [&str; 14] = [
+    "\\u{1b}[31m",
+    "\\u{5f}",
+    "\\u{00005f}",
+    "\\u001b[1m",
+    "\\U0000001b[0m",
+    "\\x1b[0m",
+    "\\033[0m",
+    "\\e[0m",
+    "%1b[0m",
+    "%25251b",
+    "=1B[0m",
+    "&#x1b;[0m",
+    "&amp;amp;#27;[0m",
+    "<span>\x1b[0m",
+];
+
+#[test]
+fn an_escape_that_the_end_of_the_text_cuts_is_no_escape() {
+    for escape in ESCAPED {
+        for end in 0..=escape.len() {
+            let cut = format!("{} {}", "a1".repeat(30), &escape[..end]);
+            for text in [cut.clone(), cut[61..].to_owned(), cut.replace(' ', "")] {
+                // A token before it, so that places are asked for.
+                let text = format!("{ONE} {text}");
+                for text in [text.clone(), STANDARD.encode(&text), hex(&text)] {
+                    for (_, place) in find(&text) {
+                        assert!(place.start < place.end && place.end <= text.len(), "{text}");
+                    }
+                    for byte in 0..text.len() {
+                        let (_, next) = character(text.as_bytes(), byte);
+                        assert!(byte < next && next <= text.len(), "{byte} of {text}");
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(find(format!("acme\\u{{5f{}", &ONE[5..])), [], "no brace closes the escape");
+}
+
+#[test]
+fn a_number_too_great_for_a_character_is_none() {
+    // The first two are `_` in 32 bits.
+    for number in
+        ["4294967391", "x10000005f", "99999999999", "xFFFFFFFFF", "x00000000000000000005f1"]
+    {
+        assert_eq!(find(format!("acme&#{number};{}", &ONE[5..])), [], "{number}");
+    }
+    finds(ONE, format!("acme&#x0000000000000000005f;{}", &ONE[5..]));
+}
+
 #[test]
 fn what_is_spread_too_far_or_encoded_too_often_is_not_found() {
     let filler = " ".repeat(MAX_SPAN);
@@ -350,8 +402,10 @@ proptest! {
     #[test]
     fn whatever_the_text_is_nothing_panics_and_every_place_is_within_it(
         text: Vec<u8>, escapes in "[\\\\%=&<>\\[;#{}uxUamp0-9a-f_]{0,60}", forms in 0..3_usize,
+        end in prop::sample::select(&ESCAPED), cut in 0..14_usize,
     ) {
-        let text = [escapes.as_bytes(), &text, escapes.as_bytes(), ONE.as_bytes()].concat();
+        let text = [escapes.as_bytes(), &text, escapes.as_bytes(), ONE.as_bytes(), b" "].concat();
+        let text = [&text, &end.as_bytes()[..cut.min(end.len())]].concat();
         let text = (0..forms).fold(text, |text, _| encoded(&text, b"", &Form::Base64));
         for (_, place) in find(&text) {
             prop_assert!(place.start < place.end && place.end <= text.len());

@@ -30,7 +30,7 @@ fn lives_outside_policy_and_calendar_are_refused() {
     assert_eq!(grant(new().expires_at(at(0)), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_at(at(-5)), &policy), Err(ended.into()));
     assert_eq!(grant(new().expires_in(max), &policy), Ok(Expires::At(at(100))));
-    let too_long = "the token may live for at most 100 seconds; choose an earlier end";
+    let too_long = "the token may live for at most 1 minute; choose an earlier end";
     assert_eq!(grant(new().expires_at(at(101)), &policy), Err(too_long.into()));
     let never = "the policy does not allow tokens that never expire; choose an end";
     assert_eq!(grant(new().never_expires(), &policy), Err(never.into()));

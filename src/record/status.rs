@@ -195,7 +195,10 @@ pub(crate) enum SealCheck {
 pub enum StatusUnclear {
     /// The row is sealed under a key that the ring lacks. The key is lost, or not rolled out
     /// everywhere yet.
-    #[error("a token is sealed under key {0}, which the key ring lacks; add that key to the ring")]
+    #[error(
+        "a token is sealed under key {0}, which the key ring lacks; bring that key back, \
+         or revoke the tokens under it"
+    )]
     KeyMissing(KeyId),
     /// The seal has a version that this build doesn't know. Another host of the fleet is newer.
     #[error("a token has a seal of version {0}, which this program does not know; update it")]

@@ -174,6 +174,9 @@ fn the_longest_text_is_taken_and_white_space_around_a_label_is_cut() {
 #[test]
 fn an_error_does_not_repeat_the_text() {
     let error = Label::new("acme_secret\0").unwrap_err();
-    assert_eq!(error.to_string(), "the label has a forbidden character at position 11");
+    assert_eq!(
+        error.to_string(),
+        "the label has a forbidden character, number 12 from its beginning; remove it"
+    );
     assert!(!format!("{error:?}").contains("acme"));
 }

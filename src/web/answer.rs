@@ -94,19 +94,20 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
         // RFC 6750, 3.1: a challenge has no error code if nothing was sent, or if it was sent by a
         // method that is not supported.
         Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
-            let body = "An app token is needed here.\n";
+            let body = "An app token is needed here. Send one by Basic or Bearer.\n";
             (401, "token_needed", body, Challenge::asks_again(None))
         }
         Refusal::Credentials(CredentialsError::TokenInOtherScheme) => {
-            let body = "The app token was sent in a way that is not accepted here.\n";
+            let body =
+                "The app token was sent in a way that is not accepted. Use Basic or Bearer.\n";
             (401, "scheme_not_accepted", body, Challenge::asks_again(None))
         }
         Refusal::Credentials(error) if error.is_malformed() => {
-            let body = "The credentials in the request can't be read.\n";
+            let body = "The credentials can't be read. Send an app token by Basic or Bearer.\n";
             (400, "header_malformed", body, Challenge::explains("invalid_request"))
         }
         Refusal::Credentials(_) | Refusal::NotOurs | Refusal::Denied(_) => {
-            let body = "The app token is not valid.\n";
+            let body = "The app token is not valid. Check it, or create a new one.\n";
             (401, "token_not_valid", body, Challenge::asks_again(Some("invalid_token")))
         }
         Refusal::Forbidden(forbidden) => {

@@ -2,10 +2,10 @@
 //!
 //! No answer holds an id, a key's number, or the text of a store, a driver or the system.
 
-use std::time::Duration;
-
 use super::answer::Answer;
-use crate::error::{ChangeError, Failed, IssueError, LifeError, ManageError, RetireError};
+use crate::error::{
+    ChangeError, Failed, IssueError, LifeError, ManageError, RetireError, in_words,
+};
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
 use crate::timestamp::OutOfCalendar;
@@ -89,13 +89,16 @@ impl ClientSafe for ChangeError {
     fn answer(&self) -> Answer {
         match self {
             ChangeError::Unknown => Answer::new(404, "not_found", NOT_FOUND),
-            ChangeError::NotActive(_) => {
-                Answer::new(409, "not_active", "The app token is no longer active.\n")
-            }
+            ChangeError::NotActive(_) => Answer::new(
+                409,
+                "not_active",
+                "The app token is no longer active. Create a new one.\n",
+            ),
             ChangeError::Invalid(invalid) => invalid.answer(),
             ChangeError::MoreAccess => more_access(),
             ChangeError::NarrowedApart => {
-                let body = "Two changes contradict each other. Say what the new token may do.\n";
+                let body =
+                    "Say what the new app token may do: the old one and its replacement differ.\n";
                 Answer::new(409, "narrowed_apart", body)
             }
             ChangeError::Life(life) => life.answer(),
@@ -210,7 +213,7 @@ impl ClientSafe for StoreError {
             Certainty::NotDone => unavailable(),
             // Without `retry-after`: a client that blindly tries again might make a second token.
             Certainty::Unknown => {
-                let body = "It is not known whether this was done. Look before you try again.\n";
+                let body = "It is not known whether this was done. Check your app tokens first.\n";
                 Answer::new(503, "outcome_unknown", body)
             }
         }
@@ -227,21 +230,10 @@ fn more_access() -> Answer {
     Answer::new(403, "more_access", body)
 }
 
-/// Writes a duration in its greatest unit. It rounds down, so that what it says is allowed.
-fn in_words(duration: Duration) -> String {
-    let seconds = duration.as_secs();
-    let (count, unit) = match seconds {
-        86_400.. => (seconds / 86_400, "day"),
-        3600.. => (seconds / 3600, "hour"),
-        60.. => (seconds / 60, "minute"),
-        _ => (seconds, "second"),
-    };
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::answer::tests::is_documented;
     use super::*;
     use crate::error::OrphanRow;
@@ -429,7 +421,10 @@ mod tests {
     fn what_is_wrong_with_a_text_is_said_without_the_text() {
         let error = Label::new("acme_secret\0").unwrap_err();
         let body = Answer::from(&error).body;
-        assert_eq!(body, "The label has a forbidden character at position 11.\n");
+        assert_eq!(
+            body,
+            "The label has a forbidden character, number 12 from its beginning; remove it.\n"
+        );
     }
 
     #[test]

@@ -121,12 +121,15 @@ pub(crate) fn holds_another_token(
             let (one, two) = (token.expose_secret(), second.expose_secret());
             claims_to_be_a_token(two, &accept.prefixes) && !is_the_same_token(one, two, accept)
         }
+        Ok(None) | Err(CredentialsError::UnsupportedScheme) => false,
         Err(
             CredentialsError::TokenInOtherScheme
             | CredentialsError::TokenAsUserName
-            | CredentialsError::TwoTokens,
+            | CredentialsError::TwoTokens
+            | CredentialsError::TooLong,
         ) => true,
-        Ok(None) | Err(_) => false,
+        // What can't be read here may be read by a proxy.
+        Err(_) => is_or_hides_a_token(authorization, &accept.prefixes),
     }
 }
 
@@ -258,14 +261,14 @@ pub enum CredentialsError {
     #[error("a header with credentials was sent twice; send it once")]
     SeveralHeaders,
     /// The header is longer than 8 KiB.
-    #[error("the header with the credentials is longer than 8 KiB")]
+    #[error("the header with the credentials is longer than 8 KiB; send a shorter one")]
     TooLong,
     /// The scheme is not accepted, and no token follows it.
-    #[error("the Authorization header has a scheme that is not accepted here")]
+    #[error("the Authorization header has a scheme that is not accepted here; use Basic or Bearer")]
     UnsupportedScheme,
     /// The scheme is not accepted, and a token follows it, mistyped or not. No other check of the
     /// host may see it.
-    #[error("a token was sent in a scheme that is not accepted here")]
+    #[error("a token was sent in a scheme that is not accepted here; send it by Basic or Bearer")]
     TokenInOtherScheme,
     /// What follows `Basic` is not base64 with padding (RFC 7617, 2; RFC 4648, 4). All known
     /// clients send padding.

@@ -95,6 +95,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), InvalidText> {
 mod tests {
     use super::*;
     use crate::policy::Policy;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use proptest::prelude::*;
 
     const TOKEN: &str = "acme_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92";
@@ -166,6 +168,23 @@ mod tests {
             let other_key = [(OWN, "an older key"), ("authorization", &*second)];
             refused(&other_key, CredentialsError::TwoTokens);
         }
+    }
+
+    #[test]
+    fn a_second_token_in_a_malformed_header_is_refused() {
+        for malformed in [
+            format!("Bearer {OTHER} x"),
+            format!("Bearer {OTHER}\t"),
+            format!("Basic {}", BASE64.encode(format!("alice:{OTHER}")).trim_end_matches('=')),
+            format!("Basic {}", BASE64.encode(OTHER)),
+            format!("Basic {}", BASE64.encode(format!("al\0ice:{OTHER}"))),
+            format!("Basic {}", OTHER),
+            format!("Bearer {}{OTHER}", " ".repeat(8 * 1024)),
+        ] {
+            refused(&[("authorization", &malformed), (OWN, TOKEN)], CredentialsError::TwoTokens);
+        }
+        gives(&[("authorization", "Basic bm8gY29sb24="), (OWN, TOKEN)], TOKEN);
+        gives(&[("authorization", "Bearer two words"), (OWN, TOKEN)], TOKEN);
     }
 
     #[test]

@@ -117,7 +117,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// Sets a function that returns where a request comes from: its address and client program.
     ///
     /// If it is not set, the address is unknown, and tokens that are limited to networks are
-    /// forbidden. The client program is then the `User-Agent`, if the policy records origins.
+    /// forbidden. If the policy records origins and no client program is named, it is the
+    /// `User-Agent`.
     ///
     /// ```
     /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
@@ -372,14 +373,12 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
 
     /// Returns where a request comes from.
     fn origin_of<'r>(&self, parts: &'r Parts) -> Origin<'r> {
-        if let Some(origin) = &self.origin {
-            return origin(parts);
-        }
+        let origin = self.origin.as_ref().map_or(Origin::unknown(), |origin| origin(parts));
         if !self.login.tokens().policy().records_origin() {
-            return Origin::unknown();
+            return origin;
         }
         let client = parts.headers.get(USER_AGENT).and_then(|client| client.to_str().ok());
-        client.map_or(Origin::unknown(), |client| Origin::unknown().client(client))
+        origin.or_client(client)
     }
 }
 

@@ -47,6 +47,16 @@ async fn origins_are_recorded_only_if_the_policy_says_so_and_an_address_only_fro
     assert_eq!(origin_noted(recorded, from_extension).await, known);
 }
 
+#[tokio::test]
+async fn an_origin_that_names_only_an_address_keeps_the_client() {
+    let only_address = |layer: TokenLayer<_, _>| {
+        layer.origin(|request| Origin::from(*request.extensions.get::<IpAddr>().unwrap()))
+    };
+    let recorded = Policy::new("acme").unwrap().with_recorded_origin();
+    let expected = (Some(IpAddr::from([192, 0, 2, 7])), Some(String::from("rclone/1.60")));
+    assert_eq!(origin_noted(recorded, only_address).await, expected);
+}
+
 /// Makes an app behind a proxy at 10.0.0.1, as the docs of `TokenLayer::origin` show.
 fn behind_a_proxy(tokens: &Tokens) -> Router {
     let layer = TokenLayer::new(login(tokens)).origin(|request| {

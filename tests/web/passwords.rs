@@ -32,7 +32,11 @@ async fn a_password_enters_by_the_hosts_other_way_and_is_no_token() {
     let header = basic("alice", "hunter2");
     let reply = get_with(&app, "/in", &header).await;
     is(&reply, 200, "signed in: Some(\"alice\"), token: false, header: false");
-    is(&get_with(&app, "/", &header).await, 401, "An app token is needed here.\n");
+    is(
+        &get_with(&app, "/", &header).await,
+        401,
+        "An app token is needed here. Send one by Basic or Bearer.\n",
+    );
     is_refused(&get_with(&app, "/in", &basic("alice", "hunter3")).await);
     is_refused(&get_with(&app, "/in", &basic("bob", "hunter2")).await);
 }

@@ -10,6 +10,7 @@
 //! - `end`, `leaked`: revoking and deleting.
 //! - `look`: listing and verifying.
 //! - `keys`: new keys, and the move to one.
+//! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
 //! - `problem`: errors and the exit status.
 
@@ -20,6 +21,7 @@ mod leaked;
 mod look;
 mod make;
 mod options;
+mod password;
 mod print;
 mod problem;
 mod progress;
@@ -76,6 +78,7 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked => leaked::leaked(setting).await,
+        Command::HashPassword => password::hash(),
         Command::Schema { kind } => {
             let schema =
                 shared::store_choice::schema(kind, &setting.table).map_err(Problem::usage)?;

@@ -25,21 +25,20 @@ const AFTER_HELP: &str = "\
 Example:
   admin --store sqlite:tokens.db --policy policy.toml --key-file app.key list --owner alice
 
-What each command needs, beside --store:
+What each command needs besides --store:
   list, show, revoke,     nothing; with --policy and the keys seals are checked, without them the
   forget, keys in-use     status of whatever isn't revoked is \"unchecked\"
   leaked                  --policy
   keys new, schema        nothing, and no store
   all others              --policy and the keys
 
-Only the host makes and migrates tables, or you do it by hand with what schema prints.
+admin makes and migrates no tables. The host does, or you run what schema prints.
 
 No argument may be a secret, as others can read arguments: tokens come on standard input, keys from
 a file or the environment.
 
-Times are UTC. A point in time is written 2026-12-31T12:00:00Z, 2026-12-31, or \"90 days\" \
-for that
-long from now, or ago if it is in the past. Hosts write last uses with a delay of a minute or so.
+Times are UTC: 2026-12-31T12:00:00Z or 2026-12-31. \"90 days\" is that long from now, or for a past
+time that long ago. Hosts write last uses with a delay of a minute or so.
 
 Exit status:
   0  done
@@ -53,7 +52,7 @@ Exit status:
 #[derive(Args)]
 #[command(next_help_heading = "Everywhere")]
 pub struct Setting {
-    /// sqlite:PATH or postgres:URL; else APP_TOKENS_STORE, where a URL may hold a password
+    /// sqlite:PATH or postgres:URL [default: APP_TOKENS_STORE, where a URL may hold a password]
     #[arg(long, value_name = "STORE", global = true)]
     pub store: Option<String>,
     /// The table, if it isn't app_tokens; in PostgreSQL also SCHEMA.NAME
@@ -68,10 +67,10 @@ pub struct Setting {
     /// The host's policy, as in examples/cloud/policy.toml
     #[arg(long, value_name = "FILE", global = true)]
     pub policy: Option<PathBuf>,
-    /// The host's key ring, a file of mode 0600; else APP_TOKENS_KEYS
+    /// The host's key ring, a file of mode 0600 [default: the ring in APP_TOKENS_KEYS]
     #[arg(long, value_name = "FILE", global = true)]
     pub key_file: Option<PathBuf>,
-    /// Who acts, for the record; else USER or LOGNAME
+    /// Who acts, for the record [default: USER or LOGNAME]
     #[arg(long = "as", value_name = "NAME", global = true)]
     pub operator: Option<String>,
     /// Reports as JSON: list, show, verify, leaked, reseal, keys in-use, revoke --dry-run
@@ -90,7 +89,7 @@ Examples:
   admin list --unused-since \"180 days\"
   admin list --expiring-within \"14 days\" --json")]
     List(List),
-    /// Show all that is known of a token
+    /// Show everything that is known about a token
     #[command(after_help = "Example: admin show bsth14r9vj")]
     Show(Named),
     /// Revoke a token, or all that match, and what was issued under them
@@ -103,7 +102,7 @@ Examples:
         after_help = "Example: admin narrow bsth14r9vj --scope files:read --resource under:photos"
     )]
     Narrow(Narrow),
-    /// Give a token a later or sooner end
+    /// Give a token a later or an earlier end
     #[command(after_help = "Example: admin extend bsth14r9vj --expires \"90 days\"")]
     Extend(Extend),
     /// Replace a token by a new one; prints only the new one on standard output, once
@@ -130,6 +129,9 @@ Examples:
     /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
     #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
+    /// Print the hash of the main password on standard input, for a host's users file
+    #[command(after_help = "Example: admin hash-password < password.txt")]
+    HashPassword,
     /// Print the SQL that makes a store's tables
     #[command(after_help = "Example: admin schema postgres | psql app")]
     Schema {
@@ -160,7 +162,7 @@ pub struct Issue {
 /// is narrowed.
 #[derive(Args)]
 pub struct AccessWish {
-    /// A scope that it has; may be repeated [default: all; when narrowing, as it is]
+    /// A scope of the token; may be repeated [default: all; for narrow, those it has]
     #[arg(long = "scope", value_name = "SCOPE", value_parser = scope)]
     pub scopes: Vec<Scope>,
     /// exact:NAME, under:PATH or prefix:TEXT; may be repeated [default: as above]
@@ -176,7 +178,7 @@ pub struct Selection {
     /// Tokens of this owner
     #[arg(long)]
     pub owner: Option<Owner>,
-    /// Tokens not used since then; being made counts as a use
+    /// Tokens not used since then; issuing counts as a use
     #[arg(long, value_name = "WHEN")]
     pub unused_since: Option<When>,
     /// Tokens sealed under the key with this number
@@ -188,13 +190,13 @@ pub struct Selection {
 pub struct List {
     #[command(flatten)]
     pub which: Selection,
-    /// Tokens that end within this time, without those that are revoked or rotated
+    /// Tokens that end within this time, except revoked and rotated ones
     #[arg(long, value_name = "PERIOD", conflicts_with_all = ["revoked", "not_revoked"])]
     pub expiring_within: Option<Period>,
-    /// Revoked ones only
+    /// Only revoked tokens
     #[arg(long, conflicts_with = "not_revoked")]
     pub revoked: bool,
-    /// No revoked ones
+    /// Only tokens that are not revoked
     #[arg(long)]
     pub not_revoked: bool,
 }
@@ -227,7 +229,7 @@ pub struct Revoke {
     /// Only print what would be revoked
     #[arg(long)]
     pub dry_run: bool,
-    /// Don't ask before all that match are revoked
+    /// Don't ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }
@@ -252,7 +254,7 @@ pub struct Narrow {
 pub struct Extend {
     #[command(flatten)]
     pub token: Named,
-    /// The new end, or "never"; may be sooner, too
+    /// The new end, or "never"; may be earlier, too
     #[arg(long, value_name = "WHEN")]
     pub expires: End,
 }
@@ -277,7 +279,7 @@ pub struct Forget {
     /// All of this owner's
     #[arg(long)]
     pub owner: Option<Owner>,
-    /// Don't ask before all tokens of an owner are forgotten
+    /// Don't ask for confirmation
     #[arg(long)]
     pub yes: bool,
 }

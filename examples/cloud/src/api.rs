@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use app_tokens::access::Selection;
 use app_tokens::error::{Failed, IssueError};
+use app_tokens::record::Expires;
 use app_tokens::store::{Filter, Page};
 use app_tokens::{Access, IssuedToken, NewToken, Owner, TokenView};
 use axum::body::Bytes;
@@ -21,9 +22,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::Cloud;
+use crate::change::{self, asked_end};
+use crate::end;
 use crate::problem::Problem;
 use crate::request::{SignedIn, parse, read};
-use crate::{change, end};
 
 pub fn routes(cloud: &Cloud) -> Router {
     Router::new()
@@ -56,6 +58,7 @@ async fn describe_routes() -> Response {
 struct Wish {
     label: String,
     expires_in_days: Option<u64>,
+    expires_at: Option<String>,
     scopes: Option<Vec<String>>,
 }
 
@@ -65,27 +68,17 @@ async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let wish: Wish = parse(&read(body)?)?;
-    let new = new_token(&owner, &wish.label, wish.expires_in_days, wish.scopes)?;
-    Ok(show_once(&cloud.tokens.issue(new).await?))
-}
-
-/// Makes the token that is asked for. No list of scopes means full access; an empty list is an
-/// error.
-pub fn new_token(
-    owner: &Owner,
-    label: &str,
-    expires_in_days: Option<u64>,
-    scopes: Option<Vec<String>>,
-) -> Result<NewToken, Problem> {
-    let access = match scopes {
+    // No list of scopes means full access; an empty list is an error.
+    let access = match wish.scopes {
         Some(scopes) => Access::scopes(known(scopes)?).map_err(IssueError::from)?,
         None => Access::full(),
     };
-    let new = NewToken::new(owner, label, access);
-    Ok(match expires_in_days {
-        Some(days) => new.expires_in(days_long(days)),
-        None => new,
-    })
+    let new = NewToken::new(&owner, &wish.label, access);
+    let new = match asked_end(wish.expires_in_days, wish.expires_at.as_deref())? {
+        Some(Expires::At(end)) => new.expires_at(end),
+        _ => new,
+    };
+    Ok(show_once(&cloud.tokens.issue(new).await?))
 }
 
 pub fn days_long(days: u64) -> Duration {

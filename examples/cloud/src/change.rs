@@ -12,6 +12,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
+use shared::page::times;
 
 use crate::Cloud;
 use crate::api::{answer, days_long, describe, known, show_once};
@@ -27,7 +28,7 @@ enum Change {
     Label(String),
     /// Counted from now, as for a new token.
     ExpiresInDays(u64),
-    /// A time as RFC 3339 writes it.
+    /// A time as RFC 3339 writes it, or a day.
     ExpiresAt(String),
     /// A part of the scopes it has; the policy says which scopes include others.
     Scopes(Vec<String>),
@@ -53,10 +54,23 @@ pub async fn change(
 }
 
 fn parse_change(body: &[u8]) -> Result<Change, Problem> {
-    parse(body).map_err(|Problem { status, reason }| {
+    parse(body).map_err(|Problem { status, reason, .. }| {
         let hint = "name exactly one change: label, expires_in_days, expires_at or scopes";
         Problem::new(status, &format!("{hint} ({reason})"))
     })
+}
+
+/// Reads the end that a request asks for: a number of days, or a time, or none of them.
+pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Expires>, Problem> {
+    match (days, at) {
+        (None, None) => Ok(None),
+        (Some(days), None) => end_in(days).map(Some).map_err(Problem::from),
+        (None, Some(at)) => end_at(at).map(Some),
+        (Some(_), Some(_)) => {
+            let reason = "name only one end: expires_in_days or expires_at";
+            Err(Problem::new(StatusCode::BAD_REQUEST, reason))
+        }
+    }
 }
 
 fn end_in(days: u64) -> Result<Expires, ChangeError> {
@@ -64,19 +78,24 @@ fn end_in(days: u64) -> Result<Expires, ChangeError> {
     Ok(Expires::At(end.ok_or(LifeError::PastCalendar)?))
 }
 
+/// Reads an instant, or a day, which means its last second in UTC.
 fn end_at(end: &str) -> Result<Expires, Problem> {
     let refused = |error: OutOfCalendar| {
-        Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}"))
+        let hint = "or a day such as 2026-12-31, which means its end in UTC";
+        Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}, {hint}"))
     };
-    Ok(Expires::At(end.parse().map_err(refused)?))
+    let day = times::end_of_day(end).map(Ok);
+    Ok(Expires::At(day.unwrap_or_else(|| end.parse().map_err(refused))?))
 }
 
-/// How a secret is replaced. If nothing is said, the policy's overlap holds: here, the old one ends
-/// at once.
+/// How a secret is replaced. If nothing is said, the end stays, and the policy's overlap holds: here,
+/// the old one ends at once.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {
     overlap_seconds: Option<u64>,
+    expires_in_days: Option<u64>,
+    expires_at: Option<String>,
 }
 
 pub async fn rotate(
@@ -90,6 +109,10 @@ pub async fn rotate(
     let rotation = match wish.overlap_seconds {
         Some(seconds) => Rotation::new().overlap(Duration::from_secs(seconds)),
         None => Rotation::new(),
+    };
+    let rotation = match asked_end(wish.expires_in_days, wish.expires_at.as_deref())? {
+        Some(end) => rotation.expires(end),
+        None => rotation,
     };
     Ok(show_once(&cloud.tokens.rotate(&owner, id, rotation).await?))
 }

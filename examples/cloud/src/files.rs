@@ -1,8 +1,8 @@
 //! The users' files by WebDAV, with app tokens only: the main password is refused here.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use app_tokens::access::ScopeName;
 use app_tokens::error::Forbidden;
@@ -15,6 +15,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::any;
 use dav_server::{DavHandler, localfs::LocalFs, memfs::MemFs, memls::MemLs};
+use shared::log;
 
 use crate::{Cloud, Error};
 
@@ -60,18 +61,22 @@ fn caller(token: Authenticated, method: &Method) -> Result<Caller, Forbidden> {
     Ok(caller)
 }
 
-type Folders = Arc<HashMap<Owner, DavHandler>>;
+/// The folders of the owners, each made when its owner first comes.
+#[derive(Clone)]
+struct Folders {
+    files: Option<Arc<PathBuf>>,
+    open: Arc<Mutex<HashMap<Owner, DavHandler>>>,
+}
 
-pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Result<Router, Error> {
-    let folder = |owner: &Owner| Ok((owner.clone(), folder_of(owner, files)?));
-    let folders: Folders =
-        Arc::new(cloud.accounts.all().map(folder).collect::<Result<_, Error>>()?);
-    Ok(Router::new()
+pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Router {
+    let folders =
+        Folders { files: files.map(|files| Arc::new(files.into())), open: Arc::default() };
+    Router::new()
         .route("/dav", any(serve))
         .route("/dav/", any(serve))
         .route("/dav/{*path}", any(serve))
         .route_layer(TokenLayer::new(Login::new(cloud.tokens.clone(), cloud.accounts.clone())))
-        .with_state(folders))
+        .with_state(folders)
 }
 
 async fn serve(
@@ -80,9 +85,24 @@ async fn serve(
     request: Request,
 ) -> Result<Response, Refusal> {
     let caller = caller(token, request.method())?;
-    match folders.get(caller.owner()) {
-        Some(folder) => Ok(folder.handle(request).await.map(Body::new)),
-        None => Ok(StatusCode::NOT_FOUND.into_response()),
+    match folders.of(caller.owner()) {
+        Ok(folder) => Ok(folder.handle(request).await.map(Body::new)),
+        Err(error) => {
+            log::say(error);
+            Ok(StatusCode::SERVICE_UNAVAILABLE.into_response())
+        }
+    }
+}
+
+impl Folders {
+    fn of(&self, owner: &Owner) -> Result<DavHandler, Error> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = open.get(owner) {
+            return Ok(folder.clone());
+        }
+        let folder = folder_of(owner, self.files.as_ref().map(|files| &***files))?;
+        open.insert(owner.clone(), folder.clone());
+        Ok(folder)
     }
 }
 

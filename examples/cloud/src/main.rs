@@ -4,10 +4,9 @@
 //! `cargo run -p cloud -- --data cloud-data`
 //!
 //! Modules:
-//! - `options`: the command line.
-//! - `accounts`: the users.
+//! - `options`: the command line. Most of it is shared with the other hosts.
+//! - `settings`: what the cloud brings to the settings page, which is shared, too.
 //! - `files`: WebDAV by app tokens.
-//! - `page`, `html`, `session`: the settings page, by the main password.
 //! - `api`, `change`, `end`: app passwords by JSON, by the main password.
 //! - `request`, `problem`: requests and errors of that API.
 //!
@@ -15,29 +14,30 @@
 //! `../admin`, too. `openapi.json` describes the JSON API; the cloud serves it at
 //! `/api/openapi.json`.
 
-mod accounts;
 mod api;
 mod change;
 mod end;
 mod files;
-mod html;
 mod options;
-mod page;
 mod problem;
 mod request;
-mod session;
+mod settings;
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
 use axum::Router;
+use shared::accounts::Accounts;
+use shared::front::Front;
+use shared::page::Page;
 use shared::policy_file::PolicyFile;
+use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 
-use accounts::Accounts;
 use files::Files;
 use options::Options;
 
@@ -48,22 +48,19 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 struct Cloud {
     tokens: TokenAuthority<DynStore>,
     accounts: Accounts,
+    front: Front,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // An argument that is not UTF-8 is not repeated: it may be a password.
-    let arguments = std::env::args_os().skip(1).map(std::ffi::OsString::into_string);
-    let arguments: Result<Vec<String>, _> = arguments.collect();
-    let parsed = arguments.map_err(|_| "an argument is not UTF-8; write it in UTF-8".to_owned());
-    let options = match parsed.and_then(|arguments| Options::parse(arguments.into_iter())) {
+    let options = match Options::parse(std::env::args_os().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            println!("{}", options::USAGE);
+            println!("{}", options::usage());
             return ExitCode::SUCCESS;
         }
         Err(problem) => {
-            eprintln!("{problem}\n\n{}", options::USAGE);
+            eprintln!("{problem}\n\n{}", options::usage());
             return ExitCode::from(2);
         }
     };
@@ -77,23 +74,45 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
-    make_folder(&options.data)?;
-    let under_data = || StoreChoice::Sqlite(options.data.join("tokens.db"));
-    let store = options.store.clone().unwrap_or_else(under_data).open().await?;
-    let ring = KeyRing::load_or_create(options.data.join("tokens.key"))?;
+    let Options { common, files, .. } = &options;
+    make_folder(&common.data)?;
+    let under_data = || StoreChoice::Sqlite(common.data.join("tokens.db"));
+    let store = common.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = KeyRing::load_or_create(common.data.join("tokens.key"))?;
     let policy = policy(&options)?;
     let prefix = policy.prefix();
     let tokens = TokenAuthority::new(store, ring, policy);
-    let cloud = Cloud { tokens: tokens.clone(), accounts: Accounts::new(&options.users) };
+    let (accounts, front) = (common.accounts()?, common.front.clone());
+    let name = accounts.all().first().map_or("NAME".to_owned(), |account| {
+        accounts.user_name(account).unwrap_or(&account.name).to_owned()
+    });
+    let cloud = Cloud { tokens: tokens.clone(), accounts: accounts.clone(), front: front.clone() };
 
-    let app = Router::new()
-        .merge(files::routes(&cloud, options.files.as_deref())?)
-        .merge(api::routes(&cloud))
-        .merge(page::routes(&cloud)?);
-    let listener = TcpListener::bind(options.listen)
+    let listener = TcpListener::bind(common.listen)
         .await
-        .map_err(|error| format!("can't listen at {}: {error}", options.listen))?;
-    options.print_welcome(listener.local_addr()?, prefix.as_str());
+        .map_err(|error| format!("can't listen at {}: {error}", common.listen))?;
+    let address = listener.local_addr()?;
+    // Never from the `Host` header, which a client chooses.
+    let url = match &front.public {
+        Some(public) => public.origin().to_owned(),
+        None => format!("http://{address}"),
+    };
+    let product = options.wording.product;
+    let sessions = Sessions::new(product, address.port(), front.is_secure())?
+        .fresh_for(common.ask_again_after);
+    let page = Page::new(
+        tokens.clone(),
+        accounts,
+        sessions,
+        front,
+        settings::setup(options.wording.clone(), &url)?,
+    )?;
+    let app = Router::new()
+        .merge(files::routes(&cloud, files.as_deref()))
+        .merge(api::routes(&cloud))
+        .merge(page.routes())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    options.print_welcome(address, &url, prefix.as_str(), &name);
 
     let upkeep = tokens.upkeep().spawn();
     tokio::select! {
@@ -106,7 +125,7 @@ async fn run(options: Options) -> Result<(), Error> {
 
 /// Reads the policy from the file, or takes the one that is built in.
 fn policy(options: &Options) -> Result<Policy, Error> {
-    let PolicyFile { policy, .. } = match &options.policy {
+    let PolicyFile { policy, .. } = match &options.common.policy {
         Some(path) => PolicyFile::read(path)?,
         None => PolicyFile::parse(include_str!("../policy.toml"))?,
     };

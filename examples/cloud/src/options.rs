@@ -1,163 +1,94 @@
-//! The command line, and the text printed at the start.
+//! The options that only the cloud has, and the text printed at the start.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use app_tokens::Owner;
+use shared::options::{self, CommonOptions};
+use shared::page::wording::Wording;
 
-use shared::store_choice::StoreChoice;
+const USAGE: &str = "\
+usage: cloud --data DIR [--files DIR] [--max-per-owner N] [--wording NAME] [the options below]...
 
-pub const USAGE: &str = "\
-usage: cloud --data DIR [--listen ADDR:PORT] [--user NAME:PASSWORD]... [--files DIR]
-             [--store sqlite:PATH|postgres:URL] [--policy FILE | --max-per-owner N]
-
-  --data DIR            where tokens and the key file are kept; made if it is missing
-  --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
-  --user NAME:PASSWORD  an account; may be repeated; without one there is a demo account
-  --files DIR           where files are kept, a folder for each account; in memory by default
-  --store STORE         where tokens are kept instead; or set APP_TOKENS_STORE,
-                        which may hold a password
-  --policy FILE         what is allowed, as in examples/cloud/policy.toml, which is the default
+  --files DIR           where files are kept, a folder for each account id; in memory by default
   --max-per-owner N     how many live app passwords an account may have;
-                        any number by default, or the number in the policy file";
+                        any number by default, or the number in the policy file
+  --wording NAME        how the page speaks: cloud (default), opencloud or nextcloud
+";
+
+/// Returns how the cloud is called.
+pub fn usage() -> String {
+    format!("{USAGE}{}", options::USAGE)
+}
 
 pub struct Options {
-    pub listen: SocketAddr,
-    pub data: PathBuf,
-    pub users: Vec<(String, String)>,
+    pub common: CommonOptions,
     pub files: Option<PathBuf>,
-    pub store: Option<StoreChoice>,
-    pub policy: Option<PathBuf>,
     pub max_per_owner: Option<u32>,
-    is_demo: bool,
+    pub wording: Wording,
 }
 
 impl Options {
     /// Parses the command line. `None` if it asks for help.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-        let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-        let (mut data, mut files, mut users) = (None, None, Vec::new());
-        let (mut store, mut policy, mut max_per_owner) = (None, None, None);
-        while let Some(option) = arguments.next() {
-            let (option, joined) = match option.split_once('=') {
-                Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
-                None => (option, None),
-            };
-            let value =
-                || joined.or_else(|| arguments.next()).ok_or(format!("{option} needs a value"));
-            match option.as_str() {
-                "--help" | "-h" => return Ok(None),
-                "--listen" => {
-                    let value = value()?;
-                    listen =
-                        value.parse().map_err(|_| format!("--listen {value} is not ADDR:PORT"))?;
-                }
-                "--data" => data = Some(PathBuf::from(value()?)),
-                "--store" => store = Some(value()?),
-                "--policy" => policy = Some(PathBuf::from(value()?)),
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
+        let (mut files, mut max_per_owner) = (None, None);
+        let mut wording = Wording::APP_PASSWORDS;
+        let common = CommonOptions::parse(arguments, |option, value| {
+            match option {
                 "--files" => files = Some(PathBuf::from(value()?)),
-                "--user" => {
-                    let user = parse_user(&value()?)?;
-                    if users.iter().any(|(name, _)| *name == user.0) {
-                        return Err(format!("--user {} is given twice; give it once", user.0));
-                    }
-                    users.push(user);
-                }
                 "--max-per-owner" => {
-                    let value = value()?;
-                    let number = value.parse().ok().filter(|number| *number > 0);
+                    let number = value()?.parse().ok().filter(|number| *number > 0);
                     max_per_owner =
-                        Some(number.ok_or(format!(
-                            "--max-per-owner {value} is not a number of 1 or more"
-                        ))?);
+                        Some(number.ok_or("--max-per-owner needs a number of 1 or more")?);
                 }
-                name if name.starts_with("--") => {
-                    return Err(format!("there is no option {option}"));
+                "--wording" => {
+                    wording = match &*value()? {
+                        "cloud" => Wording::APP_PASSWORDS,
+                        "opencloud" => Wording::OPENCLOUD,
+                        "nextcloud" => Wording::NEXTCLOUD,
+                        _ => return Err("--wording needs cloud, opencloud or nextcloud".into()),
+                    };
                 }
-                // Not repeated: it may be a password.
-                _ => return Err("an argument stands without its option; see the usage".into()),
+                _ => return Ok(false),
             }
-        }
-        let data =
-            data.ok_or("--data DIR is missing; name a folder for the tokens and the key file")?;
-        let store = StoreChoice::told(store.as_deref())?;
-        if policy.is_some() && max_per_owner.is_some() {
+            Ok(true)
+        })?;
+        let Some(common) = common else {
+            return Ok(None);
+        };
+        if common.policy.is_some() && max_per_owner.is_some() {
             return Err("--max-per-owner can't be given with --policy; set it in that file".into());
         }
-        let served = |kept: &Path| {
-            let overlap = |files: &PathBuf| kept.starts_with(files) || files.starts_with(kept);
-            files.as_ref().is_some_and(overlap)
-        };
-        if served(&data) {
-            return Err(
-                "--files and --data overlap, so the key file would be served; separate them".into(),
-            );
+        if let Some(files) = &files {
+            common.refuse_to_serve("--files", files)?;
         }
-        if let Some(StoreChoice::Sqlite(path)) = &store
-            && served(path)
-        {
-            return Err(
-                "--files and --store overlap, so the rows would be served; separate them".into()
-            );
-        }
-        let is_demo = users.is_empty();
-        if is_demo && !listen.ip().is_loopback() {
-            return Err(format!(
-                "other machines can reach {listen}; give at least one --user NAME:PASSWORD"
-            ));
-        }
-        if is_demo {
-            users.push(("demo".into(), "demo".into()));
-        }
-        Ok(Some(Options { listen, data, users, files, store, policy, max_per_owner, is_demo }))
+        Ok(Some(Options { common, files, max_per_owner, wording }))
     }
 
-    pub fn print_welcome(&self, address: SocketAddr, prefix: &str) {
-        let name = &self.users[0].0;
-        if !address.ip().is_loopback() {
+    /// Prints where the cloud is, and what to do next. `name` is an account's.
+    pub fn print_welcome(&self, address: SocketAddr, url: &str, prefix: &str, name: &str) {
+        if !address.ip().is_loopback() && !self.common.front.is_secure() {
             println!(
                 "other machines can reach this without TLS; put a proxy with TLS in front of it"
             );
         }
-        println!("cloud is at http://{address}/");
-        println!("its JSON API is described at http://{address}/api/openapi.json");
-        let sign_in = if self.is_demo {
-            println!("no --user was given, so there is a demo account: user demo, password demo");
+        println!("cloud is at {url}/");
+        println!("its JSON API is described at {url}/api/openapi.json");
+        let sign_in = if self.common.is_demo() {
+            println!("no account was named, so there is a demo account: user demo, password demo");
             "demo:demo"
         } else {
             name
         };
         println!();
         println!("Create an app password on that page, or here:");
-        println!(
-            "  curl -u {sign_in} http://{address}/api/tokens -d '{{\"label\":\"My laptop\"}}'"
-        );
+        println!("  curl -u {sign_in} {url}/api/tokens -d '{{\"label\":\"My laptop\"}}'");
         println!("and use it with any WebDAV client:");
         println!("  TOKEN={prefix}_...");
-        println!("  curl -u {name}:$TOKEN -T README.md http://{address}/dav/");
+        println!("  curl -u {name}:$TOKEN -T README.md {url}/dav/");
         println!(
-            "  rclone lsf \":webdav,url='http://{address}/dav/',vendor=other,\
+            "  rclone lsf \":webdav,url='{url}/dav/',vendor=other,\
              user={name},pass=$(rclone obscure $TOKEN):\""
         );
     }
-}
-
-fn parse_user(value: &str) -> Result<(String, String), String> {
-    let (name, password) = value.split_once(':').ok_or("--user needs NAME:PASSWORD")?;
-    // A name is also the name of a folder, and stands before the colon of HTTP Basic.
-    let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
-    if name.is_empty() || name.starts_with('.') || !is_plain {
-        return Err("--user: use letters, digits and - _ . @ in the name, no dot first".into());
-    }
-    Owner::new(name).map_err(|problem| format!("--user: {problem}"))?;
-    if password.is_empty() {
-        return Err(format!("--user {name}: the password is empty; choose one"));
-    }
-    if password.chars().any(char::is_control) {
-        return Err(format!(
-            "--user {name}: HTTP Basic can't carry the password's control character; \
-             choose another password"
-        ));
-    }
-    Ok((name.into(), password.into()))
 }

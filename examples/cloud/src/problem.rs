@@ -1,8 +1,10 @@
 //! Errors as JSON with a reason.
 
+use std::time::Duration;
+
 use app_tokens::error::{ChangeError, Failed, IssueError, ManageError};
 use axum::Json;
-use axum::http::header::{CACHE_CONTROL, WWW_AUTHENTICATE};
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -11,11 +13,17 @@ use serde_json::json;
 pub struct Problem {
     pub status: StatusCode,
     pub reason: String,
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, reason: &str) -> Problem {
-        Problem { status, reason: reason.into() }
+        Problem { status, reason: reason.into(), retry_after: None }
+    }
+
+    /// Makes a problem that is over after this time.
+    pub fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
+        Problem { retry_after: Some(wait), ..Problem::new(status, reason) }
     }
 
     /// Logs what failed; the client only learns that something did.
@@ -84,6 +92,10 @@ impl IntoResponse for Problem {
             let challenge =
                 HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = HeaderValue::from(wait.as_secs() + 1);
+            response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         response
     }

@@ -1,18 +1,21 @@
 //! The parts of a request to the JSON API: the account, the app password, the body.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use app_tokens::error::ManageError;
 use app_tokens::web::{self, Accept};
 use app_tokens::{Owner, TokenId};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{ConnectInfo, FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+use axum::http::{HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
+use shared::accounts::SignInRefused;
 
 use crate::Cloud;
 use crate::problem::Problem;
-use crate::session::is_from_another_site;
 
 /// The account that has shown its main password.
 pub struct SignedIn(pub Owner);
@@ -22,26 +25,43 @@ impl FromRequestParts<Cloud> for SignedIn {
 
     async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
         // Another site's page may send a browser here with the password that it remembers.
-        if is_from_another_site(&parts.headers) {
+        if cloud.front.is_from_another_site(&parts.headers) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "another site sent this request; send it from this site",
             ));
         }
-        match signed_in(&parts.headers, cloud) {
-            Some(owner) => Ok(SignedIn(owner)),
-            None => Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "sign in with the account's name and main password",
+        let unknown = Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "sign in with the account's name and main password",
+        );
+        let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
+        let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy()));
+        let Ok(Some(credentials)) = credentials else {
+            return Err(unknown);
+        };
+        // Behind a login proxy there are no main passwords.
+        let name = credentials.user().filter(|_| cloud.front.login_proxy.is_none());
+        let Some(name) = name else {
+            return Err(unknown);
+        };
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let from = cloud.front.visitor(&parts.headers, peer).address;
+        match cloud.accounts.sign_in(name, credentials.expose_secret(), from).await {
+            Ok(account) => Ok(SignedIn(account.owner)),
+            Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),
+            Err(SignInRefused::Stopped { wait }) => Err(Problem::later(
+                StatusCode::TOO_MANY_REQUESTS,
+                "there were too many wrong passwords; wait before you try again",
+                wait,
+            )),
+            Err(SignInRefused::Busy) => Err(Problem::later(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many sign in at this moment; try again",
+                Duration::from_secs(1),
             )),
         }
     }
-}
-
-fn signed_in(headers: &HeaderMap, cloud: &Cloud) -> Option<Owner> {
-    let values = headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-    let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy())).ok()??;
-    cloud.accounts.sign_in(credentials.user()?, credentials.expose_secret())
 }
 
 /// The app password that the path names. A text that is no id names none.

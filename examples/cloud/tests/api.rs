@@ -69,6 +69,8 @@ fn a_token_gets_another_label_end_and_access_and_stays_the_same_token() {
     assert!(sooner.as_str() < made["expires_at"].as_str(), "{sooner} {made}");
     let until = change(&cloud, &id, r#"{"expires_at": "2099-12-31T23:00:00-01:00"}"#);
     assert_eq!(until.json()["expires_at"], "2100-01-01T00:00:00Z");
+    let day = change(&cloud, &id, r#"{"expires_at": "2099-12-31"}"#);
+    assert_eq!(day.json()["expires_at"], "2099-12-31T23:59:59Z", "a day means its end in UTC");
 
     assert_eq!(cloud.request("PUT", "/dav/file", &[&bearer(&token)], "text").status, 201);
     let narrowed = change(&cloud, &id, r#"{"scopes": ["files:read"]}"#);
@@ -81,9 +83,34 @@ fn a_token_gets_another_label_end_and_access_and_stays_the_same_token() {
     let kept = line(&cloud, &id);
     assert_eq!(
         (&kept["label"], &kept["expires_at"], &kept["scopes"]),
-        (&json!("Old phone"), &json!("2100-01-01T00:00:00Z"), &json!(["files:read"]))
+        (&json!("Old phone"), &json!("2099-12-31T23:59:59Z"), &json!(["files:read"]))
     );
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
+}
+
+#[test]
+fn create_change_and_rotate_take_days_an_instant_or_a_day_and_never_two_ends() {
+    let data = folder();
+    let cloud = Cloud::with_alice_and_bob(data.path());
+    let create = |body: &str| cloud.api(ALICE, "POST", "/api/tokens", body);
+    let made = create(r#"{"label": "x", "expires_at": "2099-12-31"}"#);
+    assert_eq!(made.json()["expires_at"], "2099-12-31T23:59:59Z");
+    let (id, _) = id_and_token(&made);
+    let next = rotate(&cloud, &id, r#"{"expires_at": "2100-02-28"}"#);
+    assert_eq!(next.json()["expires_at"], "2100-02-28T23:59:59Z");
+    let (id, _) = id_and_token(&next);
+    let sooner = rotate(&cloud, &id, r#"{"expires_in_days": 30}"#).json();
+    assert!(sooner["expires_at"].as_str() < Some("2099"), "{sooner}");
+    let id = sooner["id"].as_str().unwrap();
+
+    let both = r#""expires_in_days": 3, "expires_at": "2099-12-31""#;
+    let two = "name only one end";
+    assert_refused(&create(&format!(r#"{{"label": "x", {both}}}"#)), 400, two);
+    assert_refused(&rotate(&cloud, id, &format!("{{{both}}}")), 400, two);
+    for no_day in ["2099-13-01", "2099-12-31T", "31.12.2099", "2099-2-1", " 2099-12-31"] {
+        let wish = format!(r#"{{"label": "x", "expires_at": "{no_day}"}}"#);
+        assert_refused(&create(&wish), 400, "or a day such as 2026-12-31, which means its end");
+    }
 }
 
 #[test]
@@ -105,7 +132,7 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         (r#"{"expires_in": 5}"#, "`expires_in`"),
         (r#"{"label": null}"#, "invalid type"),
         (r#"{"label": ""}"#, "the label is empty"),
-        (r#"{"label": "a\u202eb"}"#, "the label has a forbidden character at position 1"),
+        (r#"{"label": "a\u202eb"}"#, "the label has a forbidden character, number 2"),
         (r#"{"expires_in_days": 0}"#, "the token would expire as soon as it is made"),
         (r#"{"expires_in_days": -1}"#, "invalid value"),
         (r#"{"expires_in_days": 18446744073709551615}"#, "after the year 9999"),
@@ -186,7 +213,7 @@ fn a_bad_rotation_request_is_refused_and_changes_nothing() {
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
     for seconds in ["604801", "18446744073709551615"] {
         let body = format!(r#"{{"overlap_seconds": {seconds}}}"#);
-        assert_refused(&rotate(&cloud, &id, &body), 400, "stay valid for at most 604800 seconds");
+        assert_refused(&rotate(&cloud, &id, &body), 400, "stay valid for at most 7 days");
     }
     id_and_token(&rotate(&cloud, &id, r#"{"overlap_seconds": 604800}"#));
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &bearer(&token)), 207);
@@ -373,7 +400,7 @@ fn every_example_fits_its_schema_and_every_example_of_a_request_works() {
             assert_eq!(fits(&parameter["schema"], &parameter["example"]), Ok(()), "{parameter}");
         }
     }
-    assert_eq!(sent, 8);
+    assert_eq!(sent, 10);
 }
 
 /// A schema that answers are checked against hides nothing: each field must be there, and no other
@@ -448,6 +475,17 @@ fn every_documented_status_can_be_produced() {
     }
     for _ in 0..5 {
         ask("POST", "/api/tokens", &[&sign_in], r#"{"label": "x"}"#);
+    }
+    // Wrong passwords until the brake stops the account.
+    for _ in 0..11 {
+        let wrong = cloud.request("GET", "/api/tokens", &[&basic("alice:wrong")], "");
+        assert!([401, 429].contains(&wrong.status), "{}", wrong.status);
+    }
+    let stopped = basic("alice:not her secret");
+    for (method, path, operation) in operations() {
+        if operation.get("security").is_none() {
+            ask(&method, &about(path, &good), &[&stopped], "");
+        }
     }
     let statuses = |(_, _, operation): (String, &str, &'static Value)| {
         let id = operation["operationId"].to_string();

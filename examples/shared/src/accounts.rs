@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use app_tokens::Owner;
+use app_tokens::token::Token;
 use app_tokens::web::{self, AccountsError};
 
 use crate::log;
@@ -86,6 +87,8 @@ pub enum SignInRefused {
         /// How many more tries there are before a wait.
         tries_left: u32,
     },
+    /// It was an app token. It opens no account, and counts as no guess.
+    Token,
     /// There were too many wrong passwords. Nothing was checked.
     Stopped {
         /// How long to wait.
@@ -198,6 +201,15 @@ impl Accounts {
         password: &str,
         from: Option<IpAddr>,
     ) -> Result<Account, SignInRefused> {
+        // An app password in the wrong place must not stop its owner. Nor is an empty one a guess.
+        if Token::parse_any_prefix(password.trim()).is_ok() {
+            log::refused(from, name, "an app token instead of the main password");
+            return Err(SignInRefused::Token);
+        }
+        if password.is_empty() {
+            log::refused(from, name, "no password");
+            return Err(SignInRefused::Wrong { tries_left: u32::MAX });
+        }
         let account = self.by_name(name).filter(Account::is_active);
         if let Some(account) = &account
             && self.0.lately.knows(account, password)

@@ -3,8 +3,8 @@
 //! With the feature `host`, also what every host needs around its tokens: the [command
 //! line](options), the [accounts] and their main passwords, the [sessions](session) of browsers,
 //! the [check of other sites](site), and [what stands in front](front), such as a [login
-//! proxy](proxy). [`gate`] lets tokens in, [`serve`] begins and ends in order, and
-//! [`audit`] is the log.
+//! proxy](proxy). [`gate`] lets tokens in, [`serve`] begins and ends in order, and [`audit`] is the
+//! log. The [settings page](page) stands on all of these.
 
 #![allow(missing_debug_implementations, reason = "what a host holds is not for printing")]
 
@@ -20,6 +20,8 @@ pub mod gate;
 pub mod log;
 #[cfg(feature = "host")]
 pub mod options;
+#[cfg(feature = "host")]
+pub mod page;
 pub mod policy_file;
 #[cfg(feature = "host")]
 pub mod proxy;

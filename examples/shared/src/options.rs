@@ -23,7 +23,7 @@ use crate::store_choice::StoreChoice;
 pub const USAGE: &str = "\
   --data DIR            where tokens and the key file are kept; made if it is missing
   --listen ADDR:PORT    where to listen; 127.0.0.1:8080 by default, port 0 takes a free one
-  --url URL             where people reach it, such as https://cloud.example behind a proxy;
+  --public-url URL      where people reach it, such as https://cloud.example behind a proxy;
                         with https, cookies go over TLS only
   --users FILE          the accounts, a line each: name, account id, mail, password hash;
                         `admin hash-password` makes a hash
@@ -99,7 +99,9 @@ impl CommonOptions {
                 "--listen" => {
                     listen = parsed(&option, "ADDR:PORT, such as 127.0.0.1:8080", &value()?)?;
                 }
-                "--url" => front.public = Some(value()?.parse().map_err(named("--url"))?),
+                "--public-url" => {
+                    front.public = Some(value()?.parse().map_err(named("--public-url"))?)
+                }
                 "--data" => data = Some(PathBuf::from(value()?)),
                 "--users" => file = Some(PathBuf::from(value()?)),
                 "--user" => {
@@ -131,7 +133,7 @@ impl CommonOptions {
                 name if own(name, &mut value)? => {}
                 // What doesn't look like an option is not repeated: it may be a password.
                 name if is_option(name) => return Err(format!("there is no option {option}")),
-                _ => return Err("an argument stands without its option; see the usage".into()),
+                _ => return Err("an argument has no option before it; see the usage".into()),
             }
         }
         let data =
@@ -315,7 +317,7 @@ mod tests {
             &["--data", "d", "--no-such-option=hunter2"],
             &["--data", "d", "--user", "hunter2"],
             &["--data", "d", "--listen", "hunter2"],
-            &["--data", "d", "--url", "hunter2"],
+            &["--data", "d", "--public-url", "hunter2"],
             &["--data", "d", "--username-rule", "hunter2"],
             &["--data", "d", "--store", "hunter2"],
             &["--data", "d", "--ask-again-after", "hunter2"],

@@ -76,7 +76,7 @@ impl<V> Locked<'_, V> {
 }
 
 /// A value behind many locks. Any one of them is enough to read it; all are needed to change it.
-struct Striped<T>(Box<[Stripe<T>; STRIPES]>);
+struct Striped<T>([Stripe<T>; STRIPES]);
 
 /// One of the locks on the value. It is `None` only while a change holds every stripe.
 ///
@@ -97,7 +97,7 @@ impl<T: Default> Striped<T> {
     fn new() -> Striped<T> {
         let value = Arc::new(T::default());
         let stripe = |_| Stripe(RwLock::new(Some(value.clone())));
-        Striped(Box::new(std::array::from_fn(stripe)))
+        Striped(std::array::from_fn(stripe))
     }
 
     /// Reads the value under this thread's stripe.

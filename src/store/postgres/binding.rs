@@ -184,6 +184,10 @@ pub(super) fn read_row(row: &tokio_postgres::Row) -> Result<Row, Problem> {
     // Both statements select only rows with a number that can be an id, so this is never reached
     // with a server that does what it was asked.
     columns.into_row().ok_or_else(|| {
-        Problem::Local("PostgreSQL returned a row that the query did not select".into())
+        Problem::Local(
+            "PostgreSQL returned a row with an impossible id; \
+             look for a rule or a view in the table's place"
+                .into(),
+        )
     })
 }

@@ -106,7 +106,7 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
         return Some(format!("call `PostgresStore::migrate`, or run its schema, for {table}"));
     }
     if *code == SqlState::READ_ONLY_SQL_TRANSACTION {
-        let advice = "connect the pool to the primary server, and not read-only";
+        let advice = "connect the pool to the primary server, with the right to write";
         return Some(advice.into());
     }
     if *code == SqlState::QUERY_CANCELED {
@@ -115,7 +115,7 @@ fn advice_on(code: &SqlState, table: &TableName) -> Option<String> {
     (*code == SqlState::INSUFFICIENT_PRIVILEGE).then(|| {
         format!(
             "grant the role SELECT, INSERT, UPDATE and DELETE on {table}, {table}_owners and \
-             {table}_keys"
+             {table}_keys, and SELECT on {table}_schema"
         )
     })
 }

@@ -320,6 +320,16 @@ fn a_placeholder_is_no_user_name_and_must_be_exact() {
 }
 
 #[test]
+fn a_header_that_ends_within_an_escape_is_read_like_any_other() {
+    for cut in ["\\u{1b", "\\u{5f", "\\u{", "&#x99999999999;"] {
+        let letters = "a1".repeat(30);
+        always_refused(format!("X {letters}{cut}"), UnsupportedScheme);
+        let user = format!("{}{cut}", &letters[..42]);
+        always_refused(encoded(format!("{user}:a password")), TokenAsUserName);
+    }
+}
+
+#[test]
 fn debug_shows_neither_secret_nor_user_name() {
     let header = format!("Bearer {TOKEN}");
     let bearer = read(&header, &strict()).unwrap().unwrap();
@@ -332,7 +342,12 @@ fn debug_shows_neither_secret_nor_user_name() {
 
 proptest! {
     #[test]
-    fn whatever_is_sent_nothing_panics(value: Vec<u8>) {
+    fn whatever_is_sent_nothing_panics(
+        value: Vec<u8>, scheme in prop::sample::select(&["", "X ", "Basic ", "Bearer "]),
+        letters in "[a-z0-9]{0,60}",
+        cut in prop::sample::select(&["", "\\u{1b", "\\u{5f", "&#99999999999;", "%1b", "\\x1"]),
+    ) {
+        let value = [scheme.as_bytes(), &value, letters.as_bytes(), cut.as_bytes()].concat();
         let _ = read(&value, &lenient());
         let basic = encoded(&value);
         let _ = read(&basic, &lenient());

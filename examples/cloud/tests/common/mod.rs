@@ -1,6 +1,7 @@
 //! Starts the cloud as a process of its own, and talks to it.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod browser;
 pub mod contract;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -77,7 +77,9 @@ fn parse_line(line: &str) -> Result<Account, String> {
 pub fn check_name(what: &str, name: &str) -> Result<(), String> {
     let is_plain = name.chars().all(|c| c.is_alphanumeric() || "-_.@".contains(c));
     if name.is_empty() || name.starts_with('.') || !is_plain || name.chars().count() > 128 {
-        return Err(format!("use letters, digits and - _ . @ in the {what}, no dot first"));
+        return Err(format!(
+            "use letters, digits and - _ . @ in the {what}; it can't begin with a dot"
+        ));
     }
     Ok(())
 }
@@ -112,8 +114,14 @@ mod tests {
             ("bob u-2 A@X -", "line 2: another account has this mail"),
             ("bob u-2 -", "line 2: it needs a name, an account id, a mail and a hash"),
             ("bob u-2 mail -", "line 2: the mail has no @; write - for none"),
-            ("../up u-2 - -", "line 2: use letters, digits and - _ . @ in the name, no dot first"),
-            ("b .. - -", "line 2: use letters, digits and - _ . @ in the account id, no dot first"),
+            (
+                "../up u-2 - -",
+                "line 2: use letters, digits and - _ . @ in the name; it can't begin with a dot",
+            ),
+            (
+                "b .. - -",
+                "line 2: use letters, digits and - _ . @ in the account id; it can't begin with a dot",
+            ),
             ("b u-2 - - x=y", "line 2: after the hash, only roles=A,B is known"),
             (
                 "b u-2 - hunter2",

@@ -1,0 +1,212 @@
+//! Signing in and out by the main password, and showing it again.
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::SET_COOKIE;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use maud::{Markup, html};
+
+use super::form::Fields;
+use super::layout::Width;
+use super::{Gate, Page, SignedIn, create, replace, times};
+use crate::accounts::SignInRefused;
+use crate::log;
+
+impl Page {
+    /// Makes the page to sign in. It leads to `to` afterwards.
+    pub(super) fn sign_in_page(
+        &self,
+        status: StatusCode,
+        to: &str,
+        name: &str,
+        refused: Option<&str>,
+    ) -> Response {
+        if self.front().login_proxy.is_some() {
+            let heading = "You are not signed in";
+            let what_to_do = "Sign in at the login page of your organisation, and come back.";
+            return self.problem(StatusCode::UNAUTHORIZED, heading, what_to_do, None);
+        }
+        let many = super::layout::capital(self.setup().wording.many);
+        let body = html! {
+            div.card {
+                h1 { "Sign in" }
+                p.soft { "With your account's main password. " (many) " don't open this page." }
+                form.after method="post" action="/sign-in" {
+                    input type="hidden" name="to" value=(to);
+                    div.field {
+                        label for="name" { "User name" }
+                        input #name name="name" value=(name) autocomplete="username"
+                            autocapitalize="none" spellcheck="false" required;
+                    }
+                    (password(refused))
+                    div.buttons.wide { button.primary { "Sign in" } }
+                }
+            }
+        };
+        let title = if refused.is_some() { "Error: Sign in" } else { "Sign in" };
+        self.answer(status, title, Width::Small, None, &body)
+    }
+
+    /// Makes the page that asks for the main password again, before a token is made. `fields` are
+    /// those of the form that asked for it, and `facts` what it asked for.
+    pub(super) fn ask_again(
+        &self,
+        who: &SignedIn,
+        act: &str,
+        fields: &Fields,
+        facts: &Markup,
+        refused: Option<&str>,
+    ) -> Response {
+        let one = self.setup().wording.one;
+        let carried: Vec<_> = fields.without(&["password", "name", "act"]).collect();
+        let by_proxy = self.front().login_proxy.is_some();
+        let body = html! {
+            a.back href="/" { (self.setup().wording.title) }
+            div.card {
+                h1 { "Confirm it's you" }
+                @if by_proxy {
+                    p.soft { "Sign in once more, before a new " (one) " is made." }
+                } @else {
+                    p.soft { "Your main password, once more, before a new " (one) " is made." }
+                }
+                dl.facts.after { (facts) }
+                form.after method="post" action="/again" {
+                    input type="hidden" name="act" value=(act);
+                    @for (name, value) in carried {
+                        input type="hidden" name=(name) value=(value);
+                    }
+                    @if !by_proxy {
+                        div.field {
+                            label for="name" { "User name" }
+                            input #name name="name" value=(who.account.name)
+                                autocomplete="username" readonly;
+                        }
+                        (password(refused))
+                    }
+                    div.buttons.wide {
+                        button.primary { "Confirm and go on" }
+                        a.button href="/" { "Cancel" }
+                    }
+                }
+            }
+        };
+        let status = if refused.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
+        let title = if refused.is_some() { "Error: Confirm it's you" } else { "Confirm it's you" };
+        self.answer(status, title, Width::Small, Some(who), &body)
+    }
+}
+
+fn password(refused: Option<&str>) -> Markup {
+    let wrong = refused.map(|_| "true");
+    html! {
+        div.field {
+            label for="password" { "Main password" }
+            input #password name="password" type="password" autocomplete="current-password"
+                required aria-invalid=[wrong] aria-describedby=[wrong.map(|_| "password-error")];
+            @if let Some(words) = refused {
+                p.error #password-error role="alert" {
+                    span { span.hidden { "Error: " } (words) }
+                }
+            }
+        }
+    }
+}
+
+/// Says why a sign-in was refused, and what to do.
+fn words(refused: SignInRefused, what_is_wrong: &str) -> (StatusCode, String) {
+    match refused {
+        SignInRefused::Wrong { tries_left: 0 } => (
+            StatusCode::UNAUTHORIZED,
+            format!("{what_is_wrong} Wait a little before the next try."),
+        ),
+        SignInRefused::Wrong { tries_left: 1 } => {
+            (StatusCode::UNAUTHORIZED, format!("{what_is_wrong} One try is left, then wait."))
+        }
+        SignInRefused::Wrong { tries_left } if tries_left < 5 => {
+            (StatusCode::UNAUTHORIZED, format!("{what_is_wrong} {tries_left} tries are left."))
+        }
+        SignInRefused::Wrong { .. } => (StatusCode::UNAUTHORIZED, what_is_wrong.to_owned()),
+        SignInRefused::Token => {
+            let words = "This is for an app. Sign in with your main password.";
+            (StatusCode::UNAUTHORIZED, words.into())
+        }
+        SignInRefused::Stopped { wait } => {
+            let wait = times::in_words(wait);
+            let words = format!("There were too many wrong passwords. Try again in {wait}.");
+            (StatusCode::TOO_MANY_REQUESTS, words)
+        }
+        SignInRefused::Busy => {
+            let words = "Too many people sign in at this moment. Try again.";
+            (StatusCode::SERVICE_UNAVAILABLE, words.into())
+        }
+    }
+}
+
+pub(super) async fn sign_in(
+    State(page): State<Page>,
+    Extension(gate): Extension<Gate>,
+    fields: Fields,
+) -> Response {
+    let to = fields.text("to");
+    // Only a path of this site. Browsers read `//x` and `/\x` as another host.
+    let is_local = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
+    let to = if is_local { to } else { "/" };
+    if page.front().login_proxy.is_some() {
+        return Redirect::to(to).into_response();
+    }
+    let (name, password) = (fields.text("name"), fields.text("password"));
+    let account = match page.0.accounts.sign_in(name, password, gate.visitor.address).await {
+        Ok(account) => account,
+        Err(refused) => {
+            let wrong = "The user name or the password is wrong.";
+            let (status, words) = words(refused, wrong);
+            return page.sign_in_page(status, to, name, Some(&words));
+        }
+    };
+    match page.0.sessions.begin(&account.owner, &gate.visitor).await {
+        Ok(cookie) => ([(SET_COOKIE, cookie)], Redirect::to(to)).into_response(),
+        Err(error) => {
+            log::say(format_args!("no session could be made: {error}"));
+            page.unavailable(None)
+        }
+    }
+}
+
+pub(super) async fn sign_out(State(page): State<Page>, who: SignedIn) -> Response {
+    // ignored: the session may have ended meanwhile, and the cookie goes in any case.
+    _ = page.0.sessions.end(&who.account.owner, who.session.id).await;
+    ([(SET_COOKIE, page.0.sessions.no_cookie())], Redirect::to("/")).into_response()
+}
+
+/// Takes the main password, and then does what was asked for before.
+///
+/// Behind a login proxy, this path needs a fresh sign-in there: see [`crate::proxy`].
+pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
+    if page.front().login_proxy.is_none() {
+        let password = fields.text("password");
+        let shown = page.0.accounts.sign_in(&who.account.name, password, who.visitor.address);
+        match shown.await {
+            // The name may have become another account's in this moment.
+            Ok(account) if account.owner == who.account.owner => {}
+            Ok(_) => return Redirect::to("/").into_response(),
+            Err(refused) => {
+                let (_, words) = words(refused, "That isn't it.");
+                return match fields.text("act") {
+                    "replace" => replace::ask_again(&page, &who, &fields, Some(&words)).await,
+                    _ => create::ask_again(&page, &who, &fields, Some(&words)),
+                };
+            }
+        }
+    }
+    let Ok(cookie) = page.0.sessions.refresh(&who.session).await else {
+        return Redirect::to("/").into_response();
+    };
+    let mut response = match fields.text("act") {
+        "create" => create::create_now(&page, &who, &fields).await,
+        "replace" => replace::replace_now(&page, &who, &fields).await,
+        _ => Redirect::to("/").into_response(),
+    };
+    response.headers_mut().append(SET_COOKIE, cookie);
+    response
+}
