@@ -42,7 +42,7 @@ use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::gate;
 use shared::policy_file::PolicyFile;
-use shared::serve::{self, DRAIN};
+use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
@@ -91,6 +91,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
+    let stop = StopSignal::listen()?;
     let common = &options.common;
     audit::open(common.audit.as_deref())?;
     std::fs::create_dir_all(&common.data)
@@ -131,7 +132,7 @@ async fn run(options: Options) -> Result<(), Error> {
 
     let upkeep = tokens.upkeep().spawn();
     audit::note("automation started");
-    serve::serve(listener, app, DRAIN).await?;
+    serve::serve(listener, app, stop, DRAIN).await?;
     upkeep.stop().await?;
     audit::note("automation stopped");
     // The observer goes with the last authority. The trigger's task then ends after what it has.

@@ -78,6 +78,9 @@ async fn by_password(
         SignInRefused::Wrong { .. } => {
             Problem::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong; try again")
         }
+        SignInRefused::Token => {
+            Problem::forbidden("an App Token opens no session; send the main password")
+        }
         SignInRefused::Stopped { wait } => {
             let reason = "there were too many wrong passwords; wait, then try again";
             Problem::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(wait.as_secs() + 1)

@@ -55,24 +55,67 @@ pub async fn check<S: TokenStore>(tokens: &TokenAuthority<S>) -> Result<(), Stri
     Ok(())
 }
 
-/// Serves until SIGTERM or Ctrl-C. Then it takes no new connection, and lets requests that run,
-/// such as downloads, go on for a limited time. A second signal ends it at once.
+/// Hears when the process is told to end: SIGTERM, or Ctrl-C.
+pub struct StopSignal {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    /// Begins to listen. Before that, a signal ends the process at once, so do it early.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listen() -> io::Result<StopSignal> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(StopSignal {
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        {
+            _ = tokio::signal::ctrl_c().await; // ignored: it ends either way
+        }
+    }
+}
+
+/// Serves until the signal. Then it takes no new connection, and lets requests that run, such as
+/// downloads, go on for a limited time. A second signal ends it at once.
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: TcpListener, app: Router, drain: Duration) -> io::Result<()> {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    mut stop: StopSignal,
+    drain: Duration,
+) -> io::Result<()> {
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async {
-        _ = stopped.await; // ignored: a sender that is gone stops it, too
+        _ = ended.await; // ignored: a sender that is gone stops it, too
     });
     let mut serving = std::pin::pin!(serving.into_future());
     tokio::select! {
         served = &mut serving => return served,
-        () = told_to_stop() => {}
+        () = stop.next() => {}
     }
     log::say(format_args!("stopping; requests that run have {} seconds to end", drain.as_secs()));
-    drop(stop);
+    drop(end);
     tokio::select! {
         served = tokio::time::timeout(drain, serving) => match served {
             Ok(served) => served,
@@ -81,21 +124,6 @@ pub async fn serve(listener: TcpListener, app: Router, drain: Duration) -> io::R
                 Ok(())
             }
         },
-        () = told_to_stop() => Ok(()),
+        () = stop.next() => Ok(()),
     }
-}
-
-/// Waits for Ctrl-C, or for a service manager's SIGTERM.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    _ = tokio::signal::ctrl_c().await; // ignored: it ends either way
 }
