@@ -88,8 +88,8 @@ fn end_at(end: &str) -> Result<Expires, Problem> {
     Ok(Expires::At(day.unwrap_or_else(|| end.parse().map_err(refused))?))
 }
 
-/// How a secret is replaced. If nothing is said, the end stays, and the policy's overlap holds: here,
-/// the old one ends at once.
+/// How a secret is replaced. If nothing is said, the end stays, and the policy's overlap holds:
+/// here, the old one ends at once.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wish {

@@ -34,6 +34,7 @@ pub fn setup(wording: Wording, url: &str) -> Result<Setup, InvalidText> {
                 line: "{url}",
             },
         ],
+        admin: None,
     })
 }
 

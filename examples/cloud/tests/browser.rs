@@ -5,10 +5,10 @@
 
 mod common;
 
-use std::path::Path;
+use std::process::Command;
 
 use common::Cloud;
-use support::program::{has, run_well};
+use support::program::has;
 
 #[test]
 fn a_real_browser_goes_through_every_page_and_none_breaks_a_rule_of_access() {
@@ -31,8 +31,12 @@ fn a_real_browser_goes_through_every_page_and_none_breaks_a_rule_of_access() {
     let cloud = Cloud::start(data.path(), &["--policy", policy.to_str().unwrap()]);
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/browser.mjs");
     let shots = tools.join("shots");
-    let (tools, url) = (tools.to_str().unwrap(), cloud.url(""));
-    let arguments = [script, tools, &url, shots.to_str().unwrap()];
-    let said = run_well(Path::new(tools), "node", &arguments);
-    assert!(said.contains("each at two widths and in two colour schemes"), "{said}");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let strict = Cloud::start(elsewhere.path(), &["--ask-again-after", "0s"]);
+    let mut node = Command::new("node");
+    node.arg(script).arg(&tools).arg(cloud.url("")).arg(shots).env("STRICT", strict.url(""));
+    let output = node.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("each at two widths and in two colour schemes"), "{said}\n{why}");
 }

@@ -100,7 +100,7 @@ impl CommonOptions {
                     listen = parsed(&option, "ADDR:PORT, such as 127.0.0.1:8080", &value()?)?;
                 }
                 "--public-url" => {
-                    front.public = Some(value()?.parse().map_err(named("--public-url"))?)
+                    front.public = Some(value()?.parse().map_err(named("--public-url"))?);
                 }
                 "--data" => data = Some(PathBuf::from(value()?)),
                 "--users" => file = Some(PathBuf::from(value()?)),

@@ -7,10 +7,12 @@
 //! - `list`, `lines`: the tokens, one row a line of rotations, and the browser sessions.
 //! - `create`, `end`, `shown`, `qr`: a new token, and the one page that shows it.
 //! - `change`, `replace`, `revoke`, `browsers`: what can be done with one.
+//! - `admin`: the tokens of all identities.
 //! - `sign_in`: the main password, also asked for again.
 //! - `layout`, `form`, `once`, `times`: what all of these need.
 
 pub mod access;
+pub mod admin;
 mod browsers;
 mod change;
 mod create;
@@ -21,6 +23,7 @@ mod lines;
 mod list;
 mod notice;
 mod once;
+mod pages;
 mod problem;
 mod qr;
 mod replace;
@@ -50,6 +53,7 @@ use crate::front::{Front, Visitor};
 use crate::log;
 use crate::session::{Session, Sessions};
 use access::AccessForm;
+use admin::AdminView;
 use once::Onces;
 use wording::{Recipe, Wording};
 
@@ -63,6 +67,8 @@ pub struct Setup {
     pub server: String,
     /// The lines for its clients.
     pub recipes: Vec<Recipe>,
+    /// The view of all tokens, if the host has administrators.
+    pub admin: Option<AdminView>,
 }
 
 /// The settings page. Clones share everything.
@@ -123,7 +129,7 @@ impl Page {
             .route("/", get(list::show))
             .route("/sign-in", post(sign_in::sign_in).merge(home()))
             .route("/sign-out", post(sign_in::sign_out).merge(home()))
-            .route("/again", post(sign_in::again).merge(home()))
+            .route("/again", get(sign_in::from_proxy).post(sign_in::again))
             .route("/new", get(create::show))
             .route("/tokens", post(create::create).merge(home()))
             .route("/tokens/revoke", post(revoke::selected).merge(home()))
@@ -135,6 +141,8 @@ impl Page {
             .route("/tokens/{id}/end-old", get(replace::ask_end).post(replace::end_old))
             .route("/tokens/{id}/revoke", get(revoke::ask).post(revoke::revoke))
             .route("/tokens/{id}/others", get(revoke::ask_others).post(revoke::others))
+            .route("/admin/tokens", get(admin::show).post(admin::grant))
+            .route("/admin/tokens/{id}", get(admin::ask).post(admin::revoke))
             .route("/sessions/others", get(browsers::ask_others).post(browsers::end_others))
             .route("/sessions/{id}", get(browsers::ask).post(browsers::end))
             .layer(DefaultBodyLimit::max(64 * 1024))

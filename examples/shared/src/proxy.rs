@@ -4,9 +4,16 @@
 //! The proxy must remove the header from what clients send, as these two do. The host then has no
 //! main password, and its page no form to sign in.
 //!
-//! Where the page asks for a password again, it sends the browser to `/again`. **Configure the proxy
-//! so that this path needs a fresh sign-in**, such as a rule of its own with a second factor in
-//! Authelia. What arrives there counts as a sign-in of that moment.
+//! Where the page would ask for the password again, it sends the browser to `/again`. **Configure
+//! the proxy so that this path needs a fresh sign-in.** What arrives there counts as a sign-in of
+//! that moment:
+//! - oauth2-proxy: a second instance for this path, with `--prompt=login` and a cookie of its own
+//!   that lasts a minute.
+//! - Authelia: a rule of its own for this path, with a second factor. It asks once in a session of
+//!   Authelia, so keep that short.
+//!
+//! Let the proxy pass the paths of clients, such as `/dav`, without a sign-in of its own: their app
+//! passwords are checked here.
 
 use std::net::IpAddr;
 

@@ -6,8 +6,8 @@
 //! bob     u-1002      -                  !$argon2id$…        roles=Operator,Reader
 //! ```
 //!
-//! - The name may change, and may later be another person's. The account id does neither: it owns
-//!   the tokens.
+//! - The name may change, and may later be another person's. The account id owns the
+//!   tokens, so it stays and is never given away.
 //! - `-` stands for no mail, and for no password: such an account signs in through a proxy only.
 //! - A `!` before the hash disables the account, as in shadow(5).
 //! - `admin hash-password` makes a hash.
@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn every_field_is_read_and_comments_are_not() {
         let text = format!(
-            "# comment\n\nalice u-1 a@example.org {HASH}\n\tbob\tu-2\t-\t!{HASH} roles=A,B\nc u-3 - -"
+            "# comment\n\nalice u-1 a@example.org {HASH}\n\tbob\tu-2\t-\t!{HASH} roles=A,B\n\
+             c u-3 - -"
         );
         let accounts = parse(&text).unwrap();
         let [alice, bob, c] = &accounts[..] else { panic!("{}", accounts.len()) };
@@ -120,7 +121,8 @@ mod tests {
             ),
             (
                 "b .. - -",
-                "line 2: use letters, digits and - _ . @ in the account id; it can't begin with a dot",
+                "line 2: use letters, digits and - _ . @ in the account id; it can't begin with a \
+                 dot",
             ),
             ("b u-2 - - x=y", "line 2: after the hash, only roles=A,B is known"),
             (

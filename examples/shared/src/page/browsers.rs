@@ -31,9 +31,9 @@ impl Page {
                     caption.hidden { "Browser sessions, the newest first" }
                     thead role="rowgroup" {
                         tr role="row" {
-                            (head(html! { "Browser" })) (head(html! { "Signed in" }))
-                            (head(html! { "Last activity" }))
-                            (head(html! { span.hidden { "Actions" } }))
+                            (head(&html! { "Browser" })) (head(&html! { "Signed in" }))
+                            (head(&html! { "Last activity" }))
+                            (head(&html! { span.hidden { "Actions" } }))
                         }
                     }
                     tbody role="rowgroup" {

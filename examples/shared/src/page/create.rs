@@ -25,7 +25,7 @@ struct Wish {
 impl Page {
     fn end_question(&self) -> Question<'_> {
         let (policy, asked) = (self.tokens().policy(), self.setup().wording.end);
-        Question { policy, asked, now: SystemClock.now(), kept: None }
+        Question { policy, asked, now: SystemClock.now(), kept: None, hint: true }
     }
 
     /// Writes the form that stands below the list.
@@ -158,12 +158,18 @@ pub(super) fn summary(heading: &str, problems: &Problems) -> Markup {
 }
 
 pub(super) async fn show(State(page): State<Page>, who: SignedIn) -> Response {
+    if let Some(response) = page.ask_proxy(&who, "/new") {
+        return response;
+    }
     page.form_page(StatusCode::OK, &who, &Fields::default(), &Problems::default(), None).await
 }
 
 pub(super) async fn create(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
     if page.is_fresh(&who) {
         return create_now(&page, &who, &fields).await;
+    }
+    if let Some(response) = page.ask_proxy(&who, "/new") {
+        return response;
     }
     // Errors first: nobody is asked for a password only to hear that the name is missing.
     let mut problems = Problems::default();

@@ -14,8 +14,13 @@ use super::times;
 use super::wording::EndQuestion;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// What is offered, as far as the policy allows it.
+/// What is offered, if the policy allows it.
 const OFFERED: [(u32, &str); 3] = [(30, "In 30 days"), (90, "In 90 days"), (365, "In a year")];
+
+/// Returns whether an end is so near that it is pointed out.
+pub(super) fn ends_soon(end: Expires, now: Timestamp) -> bool {
+    end.at().is_some_and(|at| at.since(now) <= super::wording::SOON)
+}
 
 /// An answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +63,8 @@ pub(super) struct Question<'p> {
     pub now: Timestamp,
     /// The end of the token that is replaced.
     pub kept: Option<Expires>,
+    /// Whether the field for a day says what a day means.
+    pub hint: bool,
 }
 
 impl Question<'_> {
@@ -75,11 +82,8 @@ impl Question<'_> {
     }
 
     fn first_choice(&self) -> String {
-        let soon =
-            |end: Expires| end.at().is_some_and(|at| at.since(self.now) < super::wording::SOON);
-        match self.kept {
-            Some(end) if !soon(end) => return "keep".into(),
-            _ => {}
+        if self.kept.is_some_and(|end| !ends_soon(end, self.now)) {
+            return "keep".into();
         }
         let offered: Vec<u32> = self.offered().map(|(days, _)| days).collect();
         let first = offered.iter().find(|days| **days == 90).or(offered.last());
@@ -154,14 +158,23 @@ impl Question<'_> {
         let tomorrow = times::iso_day(self.now.saturating_add(DAY));
         let last = self.last_day().map(times::iso_day);
         let problem = problems.at("end").or(problems.at("date"));
-        let described = if problem.is_some() { "date-error" } else { "date-hint" };
+        let described = match problem {
+            Some(_) => Some("date-error"),
+            None => self.hint.then_some("date-hint"),
+        };
+        // A day that must be chosen begins with the length that is offered first elsewhere.
+        let usual = is_required.then(|| {
+            let usual = self.now.saturating_add(DAY * 90);
+            times::iso_day(self.last_day().map_or(usual, |last| last.min(usual)))
+        });
+        let value = chosen.get("date").map(str::to_owned).or(usual).unwrap_or_default();
         html! {
-            input id=(name) name="date" type="date" min=(tomorrow) max=[last]
-                value=(chosen.text("date")) required[is_required]
-                aria-invalid=[problem.map(|_| "true")] aria-describedby=(described);
+            input id=(name) name="date" type="date" min=(tomorrow) max=[last] value=(value)
+                required[is_required] aria-invalid=[problem.map(|_| "true")]
+                aria-describedby=[described];
             @if let Some(problem) = problem {
                 (error("date-error", problem))
-            } @else {
+            } @else if self.hint {
                 p.hint #date-hint { "It works until the end of that day, by the clock of UTC." }
             }
         }
@@ -222,7 +235,8 @@ mod tests {
 
     fn read(policy: &Policy, end: &str, date: &str) -> Result<End, String> {
         let now = "2026-11-26T14:03:00Z".parse().unwrap();
-        let question = Question { policy, asked: EndQuestion::Choices, now, kept: None };
+        let question =
+            Question { policy, asked: EndQuestion::Choices, now, kept: None, hint: true };
         let fields = Fields::default().with("end", end).with("date", date);
         let mut problems = Problems::default();
         let end = question.read(&fields, &mut problems);

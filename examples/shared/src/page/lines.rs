@@ -54,9 +54,18 @@ impl Lines {
     /// Reads the tokens of an owner. Those that were not revoked come first, so that a great number
     /// of revoked ones can't push them out.
     pub async fn read(tokens: &TokenAuthority<DynStore>, owner: &Owner) -> Result<Lines, Failed> {
+        Lines::matching(tokens, &Filter::of_owner(owner)).await
+    }
+
+    /// Reads the tokens of all owners, in the same order.
+    pub async fn of_all(tokens: &TokenAuthority<DynStore>) -> Result<Lines, Failed> {
+        Lines::matching(tokens, &Filter::every_token()).await
+    }
+
+    async fn matching(tokens: &TokenAuthority<DynStore>, filter: &Filter) -> Result<Lines, Failed> {
         let (mut rows, mut lines) = (Vec::new(), Lines::default());
         'reading: for revoked in [false, true] {
-            let filter = Filter { revoked: Some(revoked), ..Filter::of_owner(owner) };
+            let filter = Filter { revoked: Some(revoked), ..filter.clone() };
             let mut page = Some(Page::first(PAGE));
             while let Some(this) = page {
                 if rows.len() + lines.damaged.len() >= MOST {
@@ -133,7 +142,7 @@ mod tests {
         let overlap = Rotation::new().overlap(Duration::from_secs(3600));
         let next = tokens.rotate(&alice, old.id(), overlap).await.unwrap();
         clock.advance(Duration::from_secs(10));
-        tokens.authenticate(old.expose_secret()).await.unwrap();
+        let _used = tokens.authenticate(old.expose_secret()).await.unwrap();
 
         let lines = Lines::read(&tokens, &alice).await.unwrap();
         let [phone] = &lines.in_use[..] else { panic!("{}", lines.in_use.len()) };

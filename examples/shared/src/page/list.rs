@@ -11,8 +11,9 @@ use maud::{Markup, html};
 use super::form::Fields;
 use super::layout::{Width, act, mark};
 use super::lines::{Line, Lines};
-use super::wording::{Column, FormPlace, ROWS, SOON, Wording};
-use super::{Page, SignedIn, times};
+use super::pages::Pages;
+use super::wording::{Column, FormPlace, Wording};
+use super::{Page, SignedIn, end, times};
 
 pub(super) async fn show(
     State(page): State<Page>,
@@ -104,15 +105,15 @@ impl Page {
     fn in_use(&self, lines: &Lines, query: &Fields, now: Timestamp) -> Markup {
         let wording = &self.setup().wording;
         let count = lines.in_use.len() + lines.damaged.len();
-        let (shown, pages) = Pages::of(&lines.in_use, query, "page");
+        let (shown, pages) = Pages::of(&lines.in_use, query, "page", "/");
         let is_last = pages.is_last();
         let selects = wording.acts.select && lines.in_use.len() > 1;
         let head = html! {
             tr role="row" {
-                @if selects { (head(html! { span.hidden { "Select" } })) }
-                (head(html! { (wording.name) }))
-                @for column in wording.columns { (head(html! { (column.head(wording)) })) }
-                (head(html! { span.hidden { "Actions" } }))
+                @if selects { (head(&html! { span.hidden { "Select" } })) }
+                (head(&html! { (wording.name) }))
+                @for column in wording.columns { (head(&html! { (column.head(wording)) })) }
+                (head(&html! { span.hidden { "Actions" } }))
             }
         };
         let content = html! {
@@ -244,8 +245,8 @@ impl Page {
     }
 
     fn ended(&self, lines: &Lines, query: &Fields, now: Timestamp) -> Markup {
-        let (shown, pages) = Pages::of(&lines.ended, query, "ended");
-        let kept = times::in_words(self.tokens().policy().retention());
+        let (shown, pages) = Pages::of(&lines.ended, query, "ended", "/");
+        let kept = times::in_days(self.tokens().policy().retention());
         let has_retention = !self.tokens().policy().retention().is_zero();
         let name = self.setup().wording.name;
         html! {
@@ -258,8 +259,8 @@ impl Page {
                     caption.hidden { "No longer valid, the newest first" }
                     thead role="rowgroup" {
                         tr role="row" {
-                            (head(html! { (name) })) (head(html! { "Was good" }))
-                            (head(html! { "Last used" })) (head(html! { "Ended" }))
+                            (head(&html! { (name) })) (head(&html! { "Was good" }))
+                            (head(&html! { "Last used" })) (head(&html! { "Ended" }))
                         }
                     }
                     tbody role="rowgroup" {
@@ -336,13 +337,12 @@ impl Column {
     }
 }
 
-pub(super) fn head(content: Markup) -> Markup {
+pub(super) fn head(content: &Markup) -> Markup {
     html! { th scope="col" role="columnheader" { (content) } }
 }
 
 fn ends_soon(line: &Line, now: Timestamp) -> bool {
-    let soon = |at: Timestamp| at.since(now) <= SOON;
-    !line.is_unclear() && line.token.expires().at().is_some_and(soon)
+    !line.is_unclear() && end::ends_soon(line.token.expires(), now)
 }
 
 fn badge(line: &Line, wording: &Wording, now: Timestamp) -> Markup {
@@ -374,55 +374,6 @@ pub(super) fn origin(last: &LastUse) -> Markup {
             small.origin {
                 @if let Some(address) = last.address { "from " bdi { (address) } " " }
                 @if let Some(client) = &last.client { "with " bdi { (client) } }
-            }
-        }
-    }
-}
-
-/// The pages of a list.
-pub(super) struct Pages {
-    name: &'static str,
-    number: usize,
-    count: usize,
-    rows: usize,
-}
-
-impl Pages {
-    /// Returns the rows of the page that the address asks for, or of the nearest one.
-    fn of<'l>(lines: &'l [Line], query: &Fields, name: &'static str) -> (&'l [Line], Pages) {
-        let count = lines.len().div_ceil(ROWS).max(1);
-        let asked = query.text(name).parse().unwrap_or(1);
-        let number = asked.clamp(1, count);
-        let shown = lines.chunks(ROWS).nth(number - 1).unwrap_or_default();
-        (shown, Pages { name, number, count, rows: lines.len() })
-    }
-
-    fn is_last(&self) -> bool {
-        self.number == self.count
-    }
-
-    fn links(&self, of: &str) -> Markup {
-        if self.count == 1 {
-            return html! {};
-        }
-        let to = |number: usize| format!("/?{}={number}", self.name);
-        let first = (self.number - 1) * ROWS + 1;
-        let last = (self.number * ROWS).min(self.rows);
-        html! {
-            nav.foot aria-label={ "Pages " (of) } {
-                span.soft { (first) " to " (last) " of " (self.rows) }
-                span.pages {
-                    @if self.number > 1 {
-                        a.button href=(to(self.number - 1)) {
-                            "Previous" span.hidden { " page " (of) }
-                        }
-                    }
-                    @if !self.is_last() {
-                        a.button href=(to(self.number + 1)) {
-                            "Next" span.hidden { " page " (of) }
-                        }
-                    }
-                }
             }
         }
     }

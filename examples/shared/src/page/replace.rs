@@ -19,7 +19,7 @@ use super::problem::end_words;
 use super::wording::EndQuestion;
 use super::{Named, Page, SignedIn, times};
 
-/// How long the old one may live on, as far as the policy allows it.
+/// How long the old one may live on, if the policy allows it.
 const OVERLAPS: [(u64, &str); 4] = [
     (0, "At once"),
     (60 * 60, "In an hour"),
@@ -35,7 +35,7 @@ impl Page {
             other => other,
         };
         let (policy, kept) = (self.tokens().policy(), Some(token.expires()));
-        Question { policy, asked, now: SystemClock.now(), kept }
+        Question { policy, asked, now: SystemClock.now(), kept, hint: true }
     }
 
     fn overlaps(&self) -> impl Iterator<Item = (u64, &'static str)> {
@@ -116,6 +116,9 @@ impl Page {
 }
 
 pub(super) async fn show(State(page): State<Page>, who: SignedIn, Named(id): Named) -> Response {
+    if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")) {
+        return response;
+    }
     match page.find(&who, id).await {
         Ok(token) => {
             let (chosen, problems) = (Fields::default(), Problems::default());
@@ -128,11 +131,13 @@ pub(super) async fn show(State(page): State<Page>, who: SignedIn, Named(id): Nam
 pub(super) async fn replace(
     State(page): State<Page>,
     who: SignedIn,
-    Named(_): Named,
+    Named(id): Named,
     fields: Fields,
 ) -> Response {
     if page.is_fresh(&who) {
         replace_now(&page, &who, &fields).await
+    } else if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")) {
+        response
     } else {
         ask_again(&page, &who, &fields, None).await
     }

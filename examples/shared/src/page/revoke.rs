@@ -22,7 +22,7 @@ const REASONS: [(&str, &str, &str); 3] = [
     ("not recognised", "I don't recognise it", "Then change your main password, too."),
 ];
 
-fn reasons() -> Markup {
+pub(super) fn reasons() -> Markup {
     html! {
         fieldset {
             legend { "Why? " span.soft { "Kept with it in the list." } }
@@ -39,7 +39,7 @@ fn reasons() -> Markup {
 }
 
 /// Reads the reason. What is not offered counts as none, as the act matters more.
-fn reason(fields: &Fields) -> Reason {
+pub(super) fn reason(fields: &Fields) -> Reason {
     let asked = fields.text("reason");
     let offered = REASONS.iter().find(|(value, ..)| *value == asked);
     offered.and_then(|(value, ..)| Reason::new(value).ok()).unwrap_or(Reason::REQUESTED)

@@ -1,7 +1,7 @@
 //! Signing in and out by the main password, and showing it again.
 
 use axum::Extension;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse as _, Redirect, Response};
@@ -9,7 +9,7 @@ use maud::{Markup, html};
 
 use super::form::Fields;
 use super::layout::Width;
-use super::{Gate, Page, SignedIn, create, replace, times};
+use super::{Gate, Page, SignedIn, admin, create, replace, times};
 use crate::accounts::SignInRefused;
 use crate::log;
 
@@ -58,17 +58,14 @@ impl Page {
         facts: &Markup,
         refused: Option<&str>,
     ) -> Response {
-        let one = self.setup().wording.one;
+        let wording = &self.setup().wording;
         let carried: Vec<_> = fields.without(&["password", "name", "act"]).collect();
-        let by_proxy = self.front().login_proxy.is_some();
         let body = html! {
-            a.back href="/" { (self.setup().wording.title) }
+            a.back href="/" { (wording.title) }
             div.card {
                 h1 { "Confirm it's you" }
-                @if by_proxy {
-                    p.soft { "Sign in once more, before a new " (one) " is made." }
-                } @else {
-                    p.soft { "Your main password, once more, before a new " (one) " is made." }
+                p.soft {
+                    "Your main password, once more, before a new " (wording.one) " is made."
                 }
                 dl.facts.after { (facts) }
                 form.after method="post" action="/again" {
@@ -76,14 +73,12 @@ impl Page {
                     @for (name, value) in carried {
                         input type="hidden" name=(name) value=(value);
                     }
-                    @if !by_proxy {
-                        div.field {
-                            label for="name" { "User name" }
-                            input #name name="name" value=(who.account.name)
-                                autocomplete="username" readonly;
-                        }
-                        (password(refused))
+                    div.field {
+                        label for="name" { "User name" }
+                        input #name name="name" value=(who.account.name)
+                            autocomplete="username" readonly;
                     }
+                    (password(refused))
                     div.buttons.wide {
                         button.primary { "Confirm and go on" }
                         a.button href="/" { "Cancel" }
@@ -94,6 +89,29 @@ impl Page {
         let status = if refused.is_some() { StatusCode::UNAUTHORIZED } else { StatusCode::OK };
         let title = if refused.is_some() { "Error: Confirm it's you" } else { "Confirm it's you" };
         self.answer(status, title, Width::Small, Some(who), &body)
+    }
+
+    /// Returns the page that sends a person to the login proxy again, if there is one and the
+    /// sign-in is too old. It leads to `to` afterwards.
+    ///
+    /// It comes before a form: what was typed would not survive the way to the proxy.
+    pub(super) fn ask_proxy(&self, who: &SignedIn, to: &str) -> Option<Response> {
+        if self.front().login_proxy.is_none() || self.is_fresh(who) {
+            return None;
+        }
+        let wording = &self.setup().wording;
+        let body = html! {
+            a.back href="/" { (wording.title) }
+            div.card {
+                h1 { "Confirm it's you" }
+                p.soft { "Sign in once more, before a new " (wording.one) " is made." }
+                div.buttons.wide.after {
+                    a.button.primary href={ "/again?to=" (to) } { "Sign in again" }
+                    a.button href="/" { "Cancel" }
+                }
+            }
+        };
+        Some(self.answer(StatusCode::OK, "Confirm it's you", Width::Small, Some(who), &body))
     }
 }
 
@@ -148,10 +166,7 @@ pub(super) async fn sign_in(
     Extension(gate): Extension<Gate>,
     fields: Fields,
 ) -> Response {
-    let to = fields.text("to");
-    // Only a path of this site. Browsers read `//x` and `/\x` as another host.
-    let is_local = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
-    let to = if is_local { to } else { "/" };
+    let to = local(fields.text("to"));
     if page.front().login_proxy.is_some() {
         return Redirect::to(to).into_response();
     }
@@ -173,30 +188,54 @@ pub(super) async fn sign_in(
     }
 }
 
+/// Returns a path of this site, or else the list's. Browsers read `//x` and `/\x` as another host.
+fn local(to: &str) -> &str {
+    let is_local = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
+    if is_local { to } else { "/" }
+}
+
 pub(super) async fn sign_out(State(page): State<Page>, who: SignedIn) -> Response {
     // ignored: the session may have ended meanwhile, and the cookie goes in any case.
     _ = page.0.sessions.end(&who.account.owner, who.session.id).await;
     ([(SET_COOKIE, page.0.sessions.no_cookie())], Redirect::to("/")).into_response()
 }
 
-/// Takes the main password, and then does what was asked for before.
-///
-/// Behind a login proxy, this path needs a fresh sign-in there: see [`crate::proxy`].
-pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
+/// Comes back from the login proxy, which asks for a fresh sign-in on this path: see
+/// [`crate::proxy`].
+pub(super) async fn from_proxy(
+    State(page): State<Page>,
+    who: SignedIn,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Response {
+    let query = Fields(query);
+    let to = Redirect::to(local(query.text("to")));
     if page.front().login_proxy.is_none() {
-        let password = fields.text("password");
-        let shown = page.0.accounts.sign_in(&who.account.name, password, who.visitor.address);
-        match shown.await {
-            // The name may have become another account's in this moment.
-            Ok(account) if account.owner == who.account.owner => {}
-            Ok(_) => return Redirect::to("/").into_response(),
-            Err(refused) => {
-                let (_, words) = words(refused, "That isn't it.");
-                return match fields.text("act") {
-                    "replace" => replace::ask_again(&page, &who, &fields, Some(&words)).await,
-                    _ => create::ask_again(&page, &who, &fields, Some(&words)),
-                };
-            }
+        return to.into_response();
+    }
+    match page.0.sessions.refresh(&who.session).await {
+        Ok(cookie) => ([(SET_COOKIE, cookie)], to).into_response(),
+        Err(_) => to.into_response(),
+    }
+}
+
+/// Takes the main password, and then does what was asked for before.
+pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
+    if page.front().login_proxy.is_some() {
+        return Redirect::to("/").into_response();
+    }
+    let password = fields.text("password");
+    let shown = page.0.accounts.sign_in(&who.account.name, password, who.visitor.address);
+    match shown.await {
+        // The name may have become another account's in this moment.
+        Ok(account) if account.owner == who.account.owner => {}
+        Ok(_) => return Redirect::to("/").into_response(),
+        Err(refused) => {
+            let (_, words) = words(refused, "That isn't it.");
+            return match fields.text("act") {
+                "replace" => replace::ask_again(&page, &who, &fields, Some(&words)).await,
+                "grant" => admin::ask_again(&page, &who, &fields, Some(&words)),
+                _ => create::ask_again(&page, &who, &fields, Some(&words)),
+            };
         }
     }
     let Ok(cookie) = page.0.sessions.refresh(&who.session).await else {
@@ -205,6 +244,7 @@ pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Field
     let mut response = match fields.text("act") {
         "create" => create::create_now(&page, &who, &fields).await,
         "replace" => replace::replace_now(&page, &who, &fields).await,
+        "grant" => admin::grant_now(&page, &who, &fields).await,
         _ => Redirect::to("/").into_response(),
     };
     response.headers_mut().append(SET_COOKIE, cookie);

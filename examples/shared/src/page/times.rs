@@ -112,6 +112,14 @@ pub fn in_words(length_of_time: Duration) -> String {
     }
 }
 
+/// Writes a length of time in days if it is some days: "90 days".
+pub fn in_days(length_of_time: Duration) -> String {
+    match length_of_time.as_secs() / DAY {
+        0 | 1 => in_words(length_of_time),
+        days => format!("{days} days"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
