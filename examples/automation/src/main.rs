@@ -9,6 +9,7 @@
 //! - `sign_in`, `who`: sessions for programs, and who calls.
 //! - `apptoken`, `grant`: App Tokens by JSON.
 //! - `oauth`: introspection and revocation as RFC 7662 and RFC 7009 define them.
+//! - `settings`: what the settings page says and shows here.
 //! - `endpoints`: what tokens are for.
 //! - `trigger`: what happens when a revoked token is used.
 //! - `problem`: errors of the API.
@@ -22,6 +23,7 @@ mod oauth;
 mod options;
 mod problem;
 mod role;
+mod settings;
 mod sign_in;
 mod trigger;
 mod who;
@@ -41,6 +43,7 @@ use shared::accounts::Accounts;
 use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::gate;
+use shared::page::Page;
 use shared::policy_file::PolicyFile;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
@@ -118,17 +121,31 @@ async fn run(options: Options) -> Result<(), Error> {
         .await
         .map_err(|why| format!("can't listen at {}: {why}", common.listen))?;
     let address = listener.local_addr()?;
-    let sessions = Sessions::new("automation API", address.port(), common.front.is_secure())?;
+    // Never from the `Host` header, which a client chooses.
+    let public = common.front.public.as_ref().map(|public| public.origin().to_owned());
+    let url = public.unwrap_or(format!("http://{address}"));
+    // Two cookies: what a program may do by GET must not be done in a browser.
+    let sessions = |of: &str| {
+        let sessions = Sessions::new(of, address.port(), common.front.is_secure());
+        sessions.map(|sessions| sessions.fresh_for(common.ask_again_after))
+    };
     let server = Server {
         tokens: tokens.clone(),
         accounts: options.accounts()?,
-        sessions: sessions.fresh_for(common.ask_again_after),
+        sessions: sessions("automation API")?,
         front: common.front.clone(),
         roles: roles.into(),
         variables: Variables::default(),
     };
-    let app = routes(&server, &options);
-    options.print_welcome(address);
+    let page = Page::new(
+        tokens.clone(),
+        server.accounts.clone(),
+        sessions("automation")?,
+        server.front.clone(),
+        settings::setup(&server.roles, &url)?,
+    )?;
+    let app = routes(&server, &options).merge(settings::routes(&page));
+    options.print_welcome(&url);
 
     let upkeep = tokens.upkeep().spawn();
     audit::note("automation started");
@@ -136,7 +153,7 @@ async fn run(options: Options) -> Result<(), Error> {
     upkeep.stop().await?;
     audit::note("automation stopped");
     // The observer goes with the last authority. The trigger's task then ends after what it has.
-    drop((tokens, server, upkeep));
+    drop((tokens, server, page, upkeep));
     task.finish().await;
     Ok(())
 }

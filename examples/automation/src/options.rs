@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 
 use app_tokens::access::ScopeName as _;
 use shared::accounts::{Account, Accounts, UsernameRule};
@@ -106,9 +105,7 @@ impl Options {
     }
 
     /// Says where the server is, and how to begin.
-    pub fn print_welcome(&self, address: SocketAddr) {
-        let own = self.common.front.public.as_ref().map(|public| public.origin().to_owned());
-        let url = own.unwrap_or(format!("http://{address}"));
+    pub fn print_welcome(&self, url: &str) {
         if self.common.is_demo() {
             println!("there are no accounts, so there is one for a demo: user demo, password demo");
         }

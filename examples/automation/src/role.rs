@@ -16,6 +16,8 @@ pub enum Role {
     Custom(&'static str),
 }
 
+const STANDARD: [Role; 3] = [Role::Administrator, Role::Operator, Role::Reader];
+
 impl ScopeName for Role {
     fn name(&self) -> &'static str {
         match self {
@@ -41,14 +43,11 @@ impl Role {
     /// # Errors
     /// A line for the operator if the file gives the roles another meaning than this program.
     pub fn all(policy: &Policy, names: &[&'static str]) -> Result<Vec<Role>, String> {
-        let standard = [Role::Administrator, Role::Operator, Role::Reader];
-        let known = |name: &&'static str| {
-            let found = standard.iter().find(|role| role.name() == *name);
-            found.copied().unwrap_or(Role::Custom(name))
-        };
+        let known =
+            |name: &&'static str| Role::named(name, &STANDARD).unwrap_or(Role::Custom(name));
         let roles: Vec<Role> = names.iter().map(known).collect();
         let as_here = policy.clone().with_scopes(&roles);
-        if standard.iter().all(|role| roles.contains(role)) && as_here.as_ref() == Ok(policy) {
+        if STANDARD.iter().all(|role| roles.contains(role)) && as_here.as_ref() == Ok(policy) {
             return Ok(roles);
         }
         Err("the policy file must have the [scopes] of examples/automation/policy.toml; \
@@ -64,6 +63,14 @@ impl Role {
     /// Returns whether an identity has this role today, by itself or in another one.
     pub fn is_had_by(self, account: &Account) -> bool {
         account.has_role(self.name()) || self.implied_by().iter().any(|role| account.has_role(role))
+    }
+
+    /// Returns whether a token of this identity may have the role of this name.
+    pub fn may_have(account: &Account, name: &str) -> bool {
+        match Role::named(name, &STANDARD) {
+            Some(role) => role.is_had_by(account),
+            None => account.has_role(name),
+        }
     }
 
     /// Returns the roles of an identity, in their order. Names that are no role are left out.
