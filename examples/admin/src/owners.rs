@@ -16,7 +16,7 @@ use crate::setting::Needs;
 /// The tokens of one owner.
 #[derive(Default)]
 struct Count {
-    /// Those that may let somebody in: active, or unchecked without the keys.
+    /// Those that may authenticate: active, or unchecked without the keys.
     live: u64,
     all: u64,
     last_used: Option<Timestamp>,

@@ -1,6 +1,6 @@
 //! `/api/v1/apptoken`: lists, finds and revokes App Tokens. The fields are those of the document.
 
-use app_tokens::access::Selection;
+use app_tokens::access::{Scope, Selection};
 use app_tokens::error::ManageError;
 use app_tokens::record::Actor;
 use app_tokens::store::{Filter, Page};
@@ -141,7 +141,7 @@ pub fn answer(body: Value) -> Response {
 /// Returns a token with the fields of the document, and without its text.
 pub fn describe(server: &Server, token: &TokenView) -> Value {
     let roles = match token.access().granted_scopes() {
-        Selection::Only(roles) => roles.iter().map(|role| role.as_str()).collect(),
+        Selection::Only(roles) => roles.iter().map(Scope::as_str).collect(),
         // An operator's token may have every role.
         Selection::All => server.tokens.policy().scopes().collect::<Vec<_>>(),
     };

@@ -8,7 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::{any, get};
+use axum::routing::{any, get, put};
 use axum::{Extension, Router};
 use serde_json::{Value, json};
 
@@ -28,12 +28,9 @@ const MOST: usize = 10_000;
 
 pub fn routes(server: &Server, own: &[Endpoint]) -> Router {
     let needs = |role, route| guard(server, Some(role), route);
-    // GET and PUT need different roles, so each is guarded by itself.
-    let variable = needs(Role::Reader, get(read))
-        .merge(needs(Role::Operator, axum::routing::put(write).delete(remove)));
     let mut routes = Router::new()
         .route("/api/v1/variable", needs(Role::Reader, get(list)))
-        .route("/api/v1/variable/{name}", variable)
+        .route("/api/v1/variable/{name}", needs(Role::Operator, put(write).delete(remove)))
         .route("/api/v1/identity", needs(Role::Administrator, get(identities)));
     for endpoint in own {
         // Checked when the options were read.
@@ -48,12 +45,6 @@ async fn list(State(server): State<Server>) -> Response {
     let variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
     let listed = variables.iter().map(|(name, value)| json!({ "name": name, "value": value }));
     answer(listed.collect::<Value>())
-}
-
-async fn read(State(server): State<Server>, Path(name): Path<String>) -> Result<Response, Problem> {
-    let variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let value = variables.get(&name).ok_or_else(no_variable)?;
-    Ok(answer(json!({ "name": name, "value": value })))
 }
 
 async fn write(
@@ -79,11 +70,10 @@ async fn remove(
     Path(name): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let mut variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
-    variables.remove(&name).map(|_| StatusCode::NO_CONTENT).ok_or_else(no_variable)
-}
-
-fn no_variable() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "there is no variable with this name")
+    variables
+        .remove(&name)
+        .map(|_| StatusCode::NO_CONTENT)
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no variable with this name"))
 }
 
 async fn identities(State(server): State<Server>) -> Response {

@@ -47,7 +47,6 @@ use shared::page::Page;
 use shared::policy_file::PolicyFile;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
-use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 
 use endpoints::Variables;
@@ -73,16 +72,10 @@ struct Server {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{}", options::usage());
-            return ExitCode::SUCCESS;
-        }
-        Err(problem) => {
-            eprintln!("{problem}\n\n{}", options::usage());
-            return ExitCode::from(2);
-        }
+    let parsed = Options::parse(std::env::args_os().skip(1));
+    let options = match shared::options::or_exit(parsed, &options::usage()) {
+        Ok(options) => options,
+        Err(exit) => return exit,
     };
     match run(options).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,15 +90,8 @@ async fn run(options: Options) -> Result<(), Error> {
     let stop = StopSignal::listen()?;
     let common = &options.common;
     audit::open(common.audit.as_deref())?;
-    std::fs::create_dir_all(&common.data)
-        .map_err(|why| format!("the folder {} can't be made: {why}", common.data.display()))?;
-    let under_data = || StoreChoice::Sqlite(common.data.join("tokens.db"));
-    let store = common.store.clone().unwrap_or_else(under_data).open().await?;
-    let ring = serve::key_ring(&common.data.join("tokens.key"), &store).await?;
-    let PolicyFile { policy, scopes } = match &common.policy {
-        Some(path) => PolicyFile::read(path)?,
-        None => PolicyFile::parse(include_str!("../policy.toml"))?,
-    };
+    let (store, ring, file) = serve::open(common, include_str!("../policy.toml")).await?;
+    let PolicyFile { policy, scopes } = file;
     let roles = Role::all(&policy, &scopes)?;
     options.refuse_unknown_roles(&roles)?;
 

@@ -5,7 +5,7 @@ use app_tokens::error::AuthError;
 use app_tokens::record::Status;
 use app_tokens::report::Examined;
 use app_tokens::store::Filter;
-use app_tokens::{Operator, Reason, TokenView};
+use app_tokens::{Operator, Reason, Timestamp, TokenView};
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
@@ -27,7 +27,7 @@ pub fn routes(server: &Server) -> Router {
     Router::new()
         // RFC 7662, 2.1: the caller is authorized, so that nobody tries tokens in secret.
         .route("/oauth/introspect", guard(server, Some(Role::Reader), post(introspect)))
-        // RFC 7009, 2.1: whoever holds a token may end it. Its secret is the proof.
+        // RFC 7009, 2.1: the holder of a token may end it. Its secret is the proof.
         .route("/oauth/revoke", post(revoke))
         .with_state(server.clone())
 }
@@ -71,7 +71,7 @@ fn describe(server: &Server, token: &TokenView, account: &Account) -> Value {
         "sub": token.owner().as_str(),
         "token_type": "Bearer",
         "iat": token.created_at().as_unix(),
-        "exp": token.expires().at().map(|at| at.as_unix()),
+        "exp": token.expires().at().map(Timestamp::as_unix),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use app_tokens::access::ScopeName as _;
+use app_tokens::access::ScopeName;
 use shared::accounts::{Account, Accounts, UsernameRule};
 use shared::options::{CommonOptions, USAGE};
 
@@ -94,7 +94,7 @@ impl Options {
         let of_users = self.roles.iter().flat_map(|(_, roles)| roles);
         for role in of_endpoints.chain(of_users) {
             if Role::named(role, all).is_none() {
-                let known: Vec<_> = all.iter().map(|role| role.name()).collect();
+                let known: Vec<_> = all.iter().map(ScopeName::name).collect();
                 return Err(format!(
                     "there is no role {role:?} in the policy file, only {}; add it to [scopes]",
                     known.join(", ")

@@ -1,10 +1,12 @@
 //! Errors of the API as JSON with a reason.
 
+use std::borrow::Cow;
+
 use app_tokens::error::{Failed, IssueError, ManageError};
 use app_tokens::web::Answer;
 use axum::Json;
-use axum::http::header::CACHE_CONTROL;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use shared::log;
@@ -12,20 +14,20 @@ use shared::log;
 /// An error as JSON: `{"error": "Not Found", "reason": "…"}`.
 pub struct Problem {
     status: StatusCode,
-    reason: String,
-    headers: HeaderMap,
+    reason: Cow<'static, str>,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
-    pub fn new(status: StatusCode, reason: impl Into<String>) -> Problem {
-        Problem { status, reason: reason.into(), headers: HeaderMap::new() }
+    pub fn new(status: StatusCode, reason: impl Into<Cow<'static, str>>) -> Problem {
+        Problem { status, reason: reason.into(), retry_after: None }
     }
 
-    pub fn bad(reason: impl Into<String>) -> Problem {
+    pub fn bad(reason: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(StatusCode::BAD_REQUEST, reason)
     }
 
-    pub fn forbidden(reason: impl Into<String>) -> Problem {
+    pub fn forbidden(reason: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(StatusCode::FORBIDDEN, reason)
     }
 
@@ -33,9 +35,8 @@ impl Problem {
         Problem::forbidden("another site sent this request; nothing was done")
     }
 
-    pub fn retry_after(mut self, seconds: u64) -> Problem {
-        self.headers.insert("retry-after", HeaderValue::from(seconds));
-        self
+    pub fn retry_after(self, seconds: u64) -> Problem {
+        Problem { retry_after: Some(seconds), ..self }
     }
 
     /// Logs what failed. The client only learns that something did.
@@ -51,7 +52,7 @@ impl Problem {
 }
 
 /// The library knows which status and which words are safe for a client.
-fn safe(answer: Answer) -> Problem {
+fn safe(answer: &Answer) -> Problem {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     Problem::new(status, answer.body.trim_end().replace("app token", "App Token"))
 }
@@ -60,7 +61,7 @@ impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Problem {
         match &error {
             IssueError::Failed(failed) => Problem::failed(failed),
-            other => safe(other.into()),
+            other => safe(&other.into()),
         }
     }
 }
@@ -69,7 +70,7 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Problem {
         match &error {
             ManageError::Failed(failed) => Problem::failed(failed),
-            other => safe(other.into()),
+            other => safe(&other.into()),
         }
     }
 }
@@ -84,6 +85,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let error = self.status.canonical_reason();
         let body = Json(json!({ "error": error, "reason": self.reason }));
-        (self.status, self.headers, [(CACHE_CONTROL, "no-store")], body).into_response()
+        let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
+        response
     }
 }

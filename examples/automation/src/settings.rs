@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use app_tokens::Access;
-use app_tokens::access::{ScopeName as _, Selection};
+use app_tokens::access::{Scope, ScopeName as _, Selection};
 use app_tokens::error::InvalidText;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -126,7 +126,7 @@ impl AccessForm for RoleWords {
         match access.granted_scopes() {
             Selection::All => "All roles of the identity".into(),
             Selection::Only(roles) => {
-                roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ")
+                roles.iter().map(Scope::as_str).collect::<Vec<_>>().join(", ")
             }
         }
     }

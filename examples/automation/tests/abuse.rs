@@ -107,7 +107,7 @@ fn no_answer_repeats_what_was_sent() {
         ("POST", GRANT, &[JSON, &cookie], &format!(r#"{{"role":"{secret}"}}"#)),
         ("GET", &format!("/api/v1/apptoken/{secret}"), &[&*cookie], ""),
         ("GET", &format!("/api/v1/apptoken?{form}"), &[&*cookie], ""),
-        ("GET", &format!("/api/v1/variable/{secret}"), &[&*cookie], ""),
+        ("DELETE", &format!("/api/v1/variable/{secret}"), &[&*cookie], ""),
         ("GET", &format!("/api/{secret}"), &[], ""),
         ("POST", "/oauth/revoke", &[FORM], &form),
     ] {

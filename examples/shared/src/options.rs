@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use app_tokens::Owner;
@@ -230,6 +231,24 @@ impl CommonOptions {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the options, or the status to exit with: 0 if help was asked for, 2 for a mistake.
+///
+/// # Errors
+/// The status to exit with, after the usage text was printed.
+pub fn or_exit<T>(parsed: Result<Option<T>, String>, usage: &str) -> Result<T, ExitCode> {
+    match parsed {
+        Ok(Some(options)) => Ok(options),
+        Ok(None) => {
+            println!("{usage}");
+            Err(ExitCode::SUCCESS)
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{usage}");
+            Err(ExitCode::from(2))
+        }
     }
 }
 

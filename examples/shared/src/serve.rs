@@ -1,20 +1,47 @@
 //! The beginning and the end of a host: keys and rows that fit each other, and an orderly stop.
 
+use std::error::Error;
 use std::future::IntoFuture as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use app_tokens::store::{Filter, Page, TokenStore};
+use app_tokens::store::{DynStore, Filter, Page, TokenStore};
 use app_tokens::{KeyRing, TokenAuthority};
 use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::log;
+use crate::options::CommonOptions;
+use crate::policy_file::PolicyFile;
+use crate::store_choice::StoreChoice;
 
 /// How long requests may still run when the host is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Opens what the options name: the store, its keys and the policy. Makes what is missing.
+///
+/// `built_in` is the policy if the options name none.
+///
+/// # Errors
+/// A line for the operator.
+pub async fn open(
+    options: &CommonOptions,
+    built_in: &str,
+) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
+    let data = &options.data;
+    std::fs::create_dir_all(data)
+        .map_err(|why| format!("the folder {} can't be made: {why}", data.display()))?;
+    let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
+    let store = options.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = key_ring(&data.join("tokens.key"), &store).await?;
+    let policy = match &options.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(built_in)?,
+    };
+    Ok((store, ring, policy))
+}
 
 /// Reads the key file, or makes it for a store without tokens.
 ///
@@ -23,7 +50,7 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// A line for the operator.
-pub async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, String> {
+async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, String> {
     if !path.exists() {
         let living = Filter { revoked: Some(false), ..Filter::every_token() };
         let rows = store.list(&living, Page::first(1)).await;
