@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use app_tokens::access::Selection;
+use app_tokens::access::{ScopeName as _, Selection};
 use app_tokens::error::{Failed, IssueError};
 use app_tokens::record::Expires;
 use app_tokens::store::{Filter, Page};
@@ -26,6 +26,7 @@ use crate::change::{self, asked_end};
 use crate::end;
 use crate::problem::Problem;
 use crate::request::{SignedIn, parse, read};
+use crate::scope::Scope;
 
 pub fn routes(cloud: &Cloud) -> Router {
     Router::new()
@@ -87,10 +88,10 @@ pub fn days_long(days: u64) -> Duration {
 
 /// Checks that there is a scope, and that the cloud knows each.
 pub fn known(scopes: Vec<String>) -> Result<Vec<String>, Problem> {
-    let is_known = |scope: &String| ["files:read", "files:write"].contains(&scope.as_str());
+    let is_known = |scope: &String| Scope::ALL.iter().any(|known| known.name() == scope);
     if scopes.is_empty() || !scopes.iter().all(is_known) {
-        let reason =
-            "scopes must name files:read, files:write or both; leave it out for full access";
+        let reason = "scopes must name read or write of files, calendar or contacts, such as \
+                      files:read; leave it out for full access";
         return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
     }
     Ok(scopes)

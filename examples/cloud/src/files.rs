@@ -1,121 +1,162 @@
-//! The users' files by WebDAV, with app tokens only: the main password is refused here.
+//! The users' files, calendars and contacts by WebDAV, CalDAV and CardDAV.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use app_tokens::access::ScopeName;
-use app_tokens::error::Forbidden;
-use app_tokens::web::{Login, Refusal, TokenLayer};
-use app_tokens::{Authenticated, Caller, Owner, Requirement};
+use app_tokens::Owner;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::any;
-use dav_server::{DavHandler, localfs::LocalFs, memfs::MemFs, memls::MemLs};
+use axum::http::uri::Authority;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::{MethodRouter, any};
+use folders::{Holds, Place, Served};
 use shared::log;
 
-use crate::{Cloud, Error};
+use crate::door::Door;
+use crate::scope::Scope;
 
-/// What a token may do with files.
-#[derive(Clone, Copy)]
-pub enum Files {
-    Read,
-    Write,
+/// A kind of data, each with scopes of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    Files,
+    Calendar,
+    Contacts,
 }
 
-impl ScopeName for Files {
-    fn name(&self) -> &'static str {
-        match self {
-            Files::Read => "files:read",
-            Files::Write => "files:write",
-        }
-    }
-
-    fn implied_by(&self) -> &'static [&'static str] {
-        match self {
-            Files::Read => &["files:write"],
-            Files::Write => &[],
-        }
-    }
-}
-
-/// Returns the scopes that a WebDAV method needs. PROPPATCH and LOCK change things, and a lock on
-/// nothing makes an empty file (RFC 4918, 7.3). An unknown method may do anything.
-fn needed_for(method: &Method) -> &'static [Files] {
-    match method.as_str() {
-        "OPTIONS" => &[],
-        "GET" | "HEAD" | "PROPFIND" => &[Files::Read],
-        "PUT" | "PATCH" | "DELETE" | "MKCOL" | "PROPPATCH" | "LOCK" | "UNLOCK" => &[Files::Write],
-        _ => &[Files::Read, Files::Write], // COPY and MOVE, and any unknown method
+impl Space {
+    /// Returns the scopes that a method needs. PROPPATCH and LOCK change things, and a lock on
+    /// nothing makes an empty file (RFC 4918, 7.3). An unknown method may do anything.
+    pub fn needed_for(self, method: &Method) -> impl Iterator<Item = Scope> {
+        let (read, write) = match self {
+            Space::Files => (Scope::FilesRead, Scope::FilesWrite),
+            Space::Calendar => (Scope::CalendarRead, Scope::CalendarWrite),
+            Space::Contacts => (Scope::ContactsRead, Scope::ContactsWrite),
+        };
+        let (reads, writes) = match method.as_str() {
+            "OPTIONS" => (false, false),
+            "GET" | "HEAD" | "PROPFIND" | "REPORT" => (true, false),
+            "PUT" | "PATCH" | "DELETE" | "MKCOL" | "PROPPATCH" | "LOCK" | "UNLOCK"
+            | "MKCALENDAR" | "MKADDRESSBOOK" => (false, true),
+            _ => (true, true), // COPY and MOVE, and any unknown method
+        };
+        reads.then_some(read).into_iter().chain(writes.then_some(write))
     }
 }
 
-fn caller(token: Authenticated, method: &Method) -> Result<Caller, Forbidden> {
-    let caller = token.require(Requirement::ANY_VALID_TOKEN)?;
-    for scope in needed_for(method) {
-        caller.require(*scope)?;
-    }
-    Ok(caller)
-}
-
-/// The folders of the owners, each made when its owner first comes.
+/// Serves the data of all owners. Cheap to clone.
 #[derive(Clone)]
-struct Folders {
-    files: Option<Arc<PathBuf>>,
-    open: Arc<Mutex<HashMap<Owner, DavHandler>>>,
+pub struct Dav {
+    pub door: Door,
+    /// Where each owner has a folder.
+    root: Arc<PathBuf>,
+    homes: Arc<Mutex<HashMap<Owner, Home>>>,
+    /// This server's name in `--public-url`.
+    authority: Option<Authority>,
 }
 
-pub fn routes(cloud: &Cloud, files: Option<&Path>) -> Router {
-    let folders =
-        Folders { files: files.map(|files| Arc::new(files.into())), open: Arc::default() };
-    Router::new()
-        .route("/dav", any(serve))
-        .route("/dav/", any(serve))
-        .route("/dav/{*path}", any(serve))
-        .route_layer(TokenLayer::new(Login::new(cloud.tokens.clone(), cloud.accounts.clone())))
-        .with_state(folders)
+/// The data of one owner.
+#[derive(Clone)]
+struct Home {
+    files: Served,
+    calendar: Served,
+    contacts: Served,
 }
 
-async fn serve(
-    State(folders): State<Folders>,
-    token: Authenticated,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let caller = caller(token, request.method())?;
-    match folders.of(caller.owner()) {
-        Ok(folder) => Ok(folder.handle(request).await.map(Body::new)),
-        Err(error) => {
-            log::say(error);
-            Ok(StatusCode::SERVICE_UNAVAILABLE.into_response())
+impl Dav {
+    pub fn new(door: Door, root: PathBuf, public_url: &str) -> Dav {
+        let authority = public_url.parse::<Uri>().ok().and_then(|url| url.into_parts().authority);
+        Dav { door, root: Arc::new(root), homes: Arc::default(), authority }
+    }
+
+    /// Serves a request to the data of the token's owner.
+    pub async fn serve(&self, space: Space, prefix: &str, mut request: Request) -> Response {
+        let entered = self.door.enter(&mut request).await;
+        match entered.and_then(|user| user.require(space.needed_for(request.method()))) {
+            Ok(owner) => match self.place(&owner, space, prefix) {
+                Ok(place) => {
+                    place.answer(request).await.unwrap_or_else(|error| unavailable(&error))
+                }
+                Err(error) => unavailable(&error),
+            },
+            Err(refusal) => self.door.answer(&refusal),
         }
+    }
+
+    pub fn place(&self, owner: &Owner, space: Space, prefix: &str) -> std::io::Result<Place> {
+        let home = self.home(owner)?;
+        let served = match space {
+            Space::Files => home.files,
+            Space::Calendar => home.calendar,
+            Space::Contacts => home.contacts,
+        };
+        Ok(Place { served, prefix: prefix.to_owned(), authority: self.authority.clone() })
+    }
+
+    fn home(&self, owner: &Owner) -> std::io::Result<Home> {
+        let mut homes = self.homes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = homes.get(owner) {
+            return Ok(home.clone());
+        }
+        let folder = self.root.join(folder_name(owner));
+        let serve =
+            |name, mount, holds, principal| Served::open(&folder, name, mount, holds, principal);
+        // Clients begin with a calendar and an address book, and not all can make one.
+        std::fs::create_dir_all(folder.join("calendars/personal"))?;
+        std::fs::create_dir_all(folder.join("contacts/personal"))?;
+        let home = Home {
+            files: serve("files", "", Holds::Files, owner.as_str())?,
+            calendar: serve("calendars", "/calendars", Holds::Calendars, "/calendars/")?,
+            contacts: serve("contacts", "/contacts", Holds::AddressBooks, "/contacts/")?,
+        };
+        homes.insert(owner.clone(), home.clone());
+        Ok(home)
     }
 }
 
-impl Folders {
-    fn of(&self, owner: &Owner) -> Result<DavHandler, Error> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(folder) = open.get(owner) {
-            return Ok(folder.clone());
+/// Returns the name of an owner's folder. What could leave the root is written as `%` and digits.
+fn folder_name(owner: &Owner) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_@".contains(c);
+    let mut name = String::new();
+    for c in owner.as_str().chars() {
+        match c {
+            '.' if !name.is_empty() => name.push(c),
+            c if is_plain(c) => name.push(c),
+            c => name.push_str(&format!("%{:X}", u32::from(c))),
         }
-        let folder = folder_of(owner, self.files.as_ref().map(|files| &***files))?;
-        open.insert(owner.clone(), folder.clone());
-        Ok(folder)
     }
+    name
 }
 
-fn folder_of(owner: &Owner, files: Option<&Path>) -> Result<DavHandler, Error> {
-    let dav = DavHandler::builder()
-        .strip_prefix("/dav")
-        .principal(owner.as_str())
-        .locksystem(MemLs::new());
-    let Some(files) = files else {
-        return Ok(dav.filesystem(MemFs::new()).build_handler());
+pub fn routes(dav: &Dav) -> Router {
+    let space = |space, prefix| -> MethodRouter<Dav> {
+        any(move |State(dav): State<Dav>, request: Request| async move {
+            dav.serve(space, prefix, request).await
+        })
     };
-    let folder = files.join(owner.as_str());
-    crate::make_folder(files)?;
-    crate::make_folder(&folder)?;
-    Ok(dav.filesystem(LocalFs::new(folder, false, false, false)).build_handler())
+    let mut router = Router::new();
+    for (path, served) in [
+        ("/dav", space(Space::Files, "/dav")),
+        ("/calendars", space(Space::Calendar, "")),
+        ("/contacts", space(Space::Contacts, "")),
+    ] {
+        router = router
+            .route(path, served.clone())
+            .route(&format!("{path}/"), served.clone())
+            .route(&format!("{path}/{{*path}}"), served);
+    }
+    // RFC 6764: how a client finds them by the server's name alone.
+    let redirect = |to| any(async move || Redirect::permanent(to));
+    router
+        .route("/.well-known/caldav", redirect("/calendars/"))
+        .route("/.well-known/carddav", redirect("/contacts/"))
+        .with_state(dav.clone())
+}
+
+/// Logs what failed. The client only learns that something did.
+pub fn unavailable(error: &std::io::Error) -> Response {
+    log::say(format_args!("files can't be reached: {error}"));
+    (StatusCode::SERVICE_UNAVAILABLE, "files can't be reached right now; try again\n")
+        .into_response()
 }

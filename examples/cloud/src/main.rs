@@ -6,7 +6,9 @@
 //! Modules:
 //! - `options`: the command line. Most of it is shared with the other hosts.
 //! - `settings`: what the cloud brings to the settings page, which is shared, too.
-//! - `files`: WebDAV by app tokens.
+//! - `scope`, `door`: what app passwords may do, and who sends a request.
+//! - `files`, `cors`: files, calendars and contacts by WebDAV.
+//! - `nextcloud`, `login_flow`: what Nextcloud's clients need beside WebDAV.
 //! - `api`, `change`, `end`: app passwords by JSON, by the main password.
 //! - `request`, `problem`: requests and errors of that API.
 //!
@@ -16,11 +18,16 @@
 
 mod api;
 mod change;
+mod cors;
+mod door;
 mod end;
 mod files;
+mod login_flow;
+mod nextcloud;
 mod options;
 mod problem;
 mod request;
+mod scope;
 mod settings;
 
 use std::net::SocketAddr;
@@ -29,7 +36,7 @@ use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
 use app_tokens::{KeyRing, Policy, TokenAuthority};
-use axum::Router;
+use axum::{Router, middleware};
 use shared::accounts::Accounts;
 use shared::front::Front;
 use shared::page::Page;
@@ -38,8 +45,11 @@ use shared::session::Sessions;
 use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 
-use files::Files;
+use door::Door;
+use files::Dav;
+use login_flow::LoginFlow;
 use options::Options;
+use scope::Scope;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,6 +59,7 @@ struct Cloud {
     tokens: TokenAuthority<DynStore>,
     accounts: Accounts,
     front: Front,
+    login_flow: LoginFlow,
 }
 
 #[tokio::main]
@@ -86,7 +97,12 @@ async fn run(options: Options) -> Result<(), Error> {
     let name = accounts.all().first().map_or("NAME".to_owned(), |account| {
         accounts.user_name(account).unwrap_or(&account.name).to_owned()
     });
-    let cloud = Cloud { tokens: tokens.clone(), accounts: accounts.clone(), front: front.clone() };
+    let cloud = Cloud {
+        tokens: tokens.clone(),
+        accounts: accounts.clone(),
+        front: front.clone(),
+        login_flow: LoginFlow::default(),
+    };
 
     let listener = TcpListener::bind(common.listen)
         .await
@@ -105,10 +121,16 @@ async fn run(options: Options) -> Result<(), Error> {
         accounts,
         sessions,
         front,
-        settings::setup(options.wording.clone(), &url)?,
+        settings::setup(options.wording.clone(), &url, tokens.policy())?,
     )?;
+    let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
+    make_folder(&folder)?;
+    let dav = Dav::new(Door::new(&cloud, options.accept_passwords), folder, &url);
     let app = Router::new()
-        .merge(files::routes(&cloud, files.as_deref()))
+        .merge(files::routes(&dav))
+        .merge(nextcloud::routes(&dav))
+        .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
+        .merge(login_flow::routes(&cloud, &page, &url))
         .merge(api::routes(&cloud))
         .merge(page.routes())
         .into_make_service_with_connect_info::<SocketAddr>();
@@ -130,7 +152,7 @@ fn policy(options: &Options) -> Result<Policy, Error> {
         None => PolicyFile::parse(include_str!("../policy.toml"))?,
     };
     // This program defines what scopes mean, and the operator's tool must know the same ones.
-    if policy != policy.clone().with_scopes(&[Files::Read, Files::Write])? {
+    if policy != policy.clone().with_scopes(&Scope::ALL)? {
         return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
     }
     Ok(match options.max_per_owner {

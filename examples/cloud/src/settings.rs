@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use app_tokens::Access;
 use app_tokens::error::InvalidText;
+use app_tokens::{Access, Policy};
 use shared::page::Setup;
 use shared::page::access::{Choice, Choices, Everything};
 use shared::page::wording::{Column, Recipe, Wording};
 
 /// Makes the page's setup. Clients connect below `url`.
-pub fn setup(wording: Wording, url: &str) -> Result<Setup, InvalidText> {
+pub fn setup(wording: Wording, url: &str, policy: &Policy) -> Result<Setup, InvalidText> {
     // A page that doesn't show what a token may do doesn't ask for it, either.
     let shows_access = wording.columns.iter().any(|column| matches!(column, Column::Access(_)));
     Ok(Setup {
         wording,
-        access: if shows_access { Arc::new(choices()?) } else { Arc::new(Everything) },
+        access: if shows_access { Arc::new(choices(policy)?) } else { Arc::new(Everything) },
         server: format!("{url}/dav/"),
         recipes: vec![
             Recipe {
@@ -38,10 +38,11 @@ pub fn setup(wording: Wording, url: &str) -> Result<Setup, InvalidText> {
     })
 }
 
-/// The narrowest first, each including those before it.
-fn choices() -> Result<Choices, InvalidText> {
+/// The narrowest first.
+fn choices(policy: &Policy) -> Result<Choices, InvalidText> {
     let choice = |value, words, hint, access| Choice { value, words, hint, access };
     Ok(Choices {
+        policy: policy.clone(),
         legend: "What may it do?",
         list: vec![
             choice(
@@ -55,6 +56,12 @@ fn choices() -> Result<Choices, InvalidText> {
                 "Read and change files",
                 "For sync and backup.",
                 Access::scopes(["files:write"])?,
+            ),
+            choice(
+                "dates",
+                "Calendars and contacts",
+                "For phones and mail programs. No files.",
+                Access::scopes(["calendar:write", "contacts:write"])?,
             ),
             choice(
                 "everything",

@@ -117,8 +117,11 @@ fn bad_changes_are_refused_with_a_reason_and_change_nothing() {
         ),
         (r#"{"expires_at": "tomorrow"}"#, "expires_at is not an instant between"),
         (r#"{"expires_at": null}"#, "invalid type"),
-        (r#"{"scopes": []}"#, "scopes must name files:read, files:write or both"),
-        (r#"{"scopes": ["files:all"]}"#, "scopes must name files:read, files:write or both"),
+        (r#"{"scopes": []}"#, "scopes must name read or write of files, calendar or contacts"),
+        (
+            r#"{"scopes": ["files:all"]}"#,
+            "scopes must name read or write of files, calendar or contacts",
+        ),
         (r#"{"scopes": ["files:read", "files:write"]}"#, "would do more than it does now"),
         (r#"{"scopes": ["files:write"]}"#, "would do more than it does now"),
     ] {

@@ -1,10 +1,12 @@
 //! Real WebDAV clients against the cloud, by Basic and Bearer, before and after a restart: litmus,
-//! rclone, curl.
+//! rclone, curl, cadaver, lftp.
 
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use common::Cloud;
 use support::program::{has, run, run_well};
@@ -127,6 +129,74 @@ fn curl_enters_by_each_way_it_has_to_send_a_token() {
     for way in ways {
         assert_eq!(curl(way, &[]), "401", "{way:?}");
     }
+}
+
+/// Runs a client that reads its commands from standard input. Returns all that it says.
+fn with_commands(home: &Path, program: &str, arguments: &[&str], commands: &str) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).env("HOME", home).current_dir(home);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
+    let output = process.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Starts a cloud, and a home folder in which `.netrc` has a token for it.
+fn with_netrc() -> (tempfile::TempDir, Cloud, String) {
+    let data = tempfile::tempdir().unwrap();
+    let cloud = Cloud::start(data.path(), &["--user", ALICE]);
+    let (id, token) = cloud.create(ALICE, r#"{"label": "x", "scopes": ["files:write"]}"#);
+    let netrc = data.path().join(".netrc");
+    fs::write(&netrc, format!("machine 127.0.0.1 login alice password {token}\n")).unwrap();
+    // cadaver and lftp read no file that others can read.
+    #[cfg(unix)]
+    fs::set_permissions(&netrc, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    (data, cloud, id)
+}
+
+#[test]
+fn cadaver_puts_moves_gets_and_keeps_a_property_until_its_token_is_revoked() {
+    if !has("cadaver") {
+        return;
+    }
+    let (home, cloud, id) = with_netrc();
+    let url = cloud.url("/dav/");
+    let run = |commands: &str| with_commands(home.path(), "cadaver", &[&url], commands);
+    fs::write(home.path().join("note"), "text").unwrap();
+    let said = run("put note\nmkcol made\nmove note made/moved\nget made/moved back\n\
+                    propset made/moved colour green\npropget made/moved colour\nquit\n");
+    assert!(said.contains("Value of colour is: green"), "{said}");
+    assert_eq!(fs::read_to_string(home.path().join("back")).unwrap(), "text");
+
+    assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{id}"), "").status, 204);
+    let said = run("ls\nquit\n");
+    assert!(!said.contains("made") && said.contains("uthenticat"), "{said}");
+}
+
+#[test]
+fn lftp_lists_mirrors_and_moves() {
+    if !has("lftp") {
+        return;
+    }
+    let (home, cloud, _) = with_netrc();
+    let token = fs::read_to_string(home.path().join(".netrc")).unwrap();
+    let token = token.trim().rsplit(' ').next().unwrap().to_owned();
+    let put = |path: &str| cloud.request("PUT", path, &[&common::bearer(&token)], "text").status;
+    assert_eq!((put("/dav/first"), put("/dav/b%20%26%20c")), (201, 201));
+    let commands = format!(
+        "set net:max-retries 1; open -u alice,{token} {}\n\
+         cls\nmkdir made\nmv first made/moved\nmirror . all\nrm made/moved\nexit\n",
+        cloud.url("/dav/")
+    );
+    let said = with_commands(home.path(), "lftp", &[], &commands);
+    assert!(said.contains("b & c"), "{said}");
+    for file in ["made/moved", "b & c"] {
+        let text = fs::read_to_string(home.path().join("all").join(file));
+        assert_eq!(text.unwrap_or_default(), "text", "{file}: {said}");
+    }
+    let header = common::bearer(&token);
+    assert_eq!(cloud.dav("GET", "/dav/made/moved", &header), 404, "{said}");
 }
 
 #[test]

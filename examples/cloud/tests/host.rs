@@ -85,7 +85,8 @@ fn bad_options_are_explained() {
 fn the_policy_file_and_the_store_that_are_named_are_used() {
     let data = folder();
     let policy = data.path().join("policy.toml");
-    let scopes = "[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n";
+    let built_in = include_str!("../policy.toml");
+    let scopes = &built_in[built_in.find("\n[scopes]").unwrap()..];
     fs::write(
         &policy,
         format!("prefix = 'acme'\nmax_life = '9 days'\nmax_per_owner = 2\n{scopes}"),
@@ -182,10 +183,13 @@ fn bad_requests_are_refused_as_json_with_a_reason() {
         (r#"{"label": " "}"#, "the label is empty"),
         (r#"{"label": "a\u0000b"}"#, "the label has a forbidden character, number 2"),
         (&long, "the label is longer than 128 characters"),
-        (r#"{"label": "x", "scopes": []}"#, "scopes must name files:read, files:write or both"),
+        (
+            r#"{"label": "x", "scopes": []}"#,
+            "scopes must name read or write of files, calendar or contacts",
+        ),
         (
             r#"{"label": "x", "scopes": ["files:all"]}"#,
-            "scopes must name files:read, files:write or both",
+            "scopes must name read or write of files, calendar or contacts",
         ),
         (r#"{"label": "x", "scopes": "files:read"}"#, "invalid type"),
         (r#"{"label": "x", "expires_in_days": 0}"#, "the token would expire as soon as it is made"),
@@ -374,11 +378,17 @@ fn each_account_has_its_own_files() {
     let (_, his) = cloud.create(BOB, r#"{"label": "x"}"#);
     assert_eq!(cloud.request("PUT", "/dav/note", &[&bearer(&hers)], "hers").status, 201);
     assert_eq!(cloud.dav("GET", "/dav/note", &bearer(&his)), 404);
-    for path in ["/dav/../alice/note", "/dav/%2e%2e/alice/note", "/dav/..%2falice/note"] {
+    for path in [
+        "/dav/../../alice/files/note",
+        "/dav/%2e%2e/%2e%2e/alice/files/note",
+        "/dav/..%2f..%2falice%2ffiles%2fnote",
+        "/remote.php/dav/files/alice/note",
+        "/remote.php/dav/files/..%2f..%2falice%2ffiles/note",
+    ] {
         let answer = cloud.request("GET", path, &[&bearer(&his)], "");
         assert!(answer.status >= 400 && !answer.body.contains("hers"), "{path}: {}", answer.status);
     }
-    assert_eq!(fs::read_to_string(files.path().join("alice/note")).unwrap(), "hers");
+    assert_eq!(fs::read_to_string(files.path().join("alice/files/note")).unwrap(), "hers");
 }
 
 // -- restarts

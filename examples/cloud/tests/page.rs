@@ -121,7 +121,8 @@ fn unique_labels(folder: &Path) -> String {
 }
 
 fn policy(folder: &Path, more: &str) -> String {
-    let scopes = "[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n";
+    let built_in = include_str!("../policy.toml");
+    let scopes = &built_in[built_in.find("\n[scopes]").unwrap()..];
     let path = folder.join("policy.toml");
     let text = format!("prefix = 'cloud'\nmax_overlap = '7 days'\n{more}\n{scopes}");
     fs::write(&path, text).unwrap();

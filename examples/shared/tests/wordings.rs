@@ -52,6 +52,7 @@ impl Host {
             access: Access::scopes([value]).unwrap(),
         };
         let choices = Choices {
+            policy: tokens.policy().clone(),
             legend: "Permissions",
             list: vec![choice("Reader", "Reader"), choice("Administrator", "Administrator")],
             first: 0,
@@ -125,12 +126,13 @@ impl Host {
     }
 }
 
-fn all() -> [(&'static str, Wording); 5] {
+fn all() -> [(&'static str, Wording); 6] {
     [
         ("cloud", Wording::APP_PASSWORDS),
         ("opencloud", Wording::OPENCLOUD),
         ("nextcloud", Wording::NEXTCLOUD),
         ("forgejo", Wording::FORGEJO),
+        ("powershell", Wording::POWERSHELL_UNIVERSAL),
         ("nuxeo", Wording::NUXEO),
     ]
 }
@@ -177,6 +179,8 @@ fn administrators_see_grant_and_revoke_the_tokens_of_all_and_nobody_else_does() 
         assert!(host.get(path, &other).starts_with("HTTP/1.1 404"), "{path}");
         assert!(host.post(path, &other, "identity=id-of-demo").starts_with("HTTP/1.1 404"));
     }
+    assert!(host.get("/", &admin).contains("href=\"/admin/tokens\""));
+    assert!(!host.get("/", &other).contains("/admin/tokens"));
     let list = host.get("/admin/tokens?identity=oth", &admin);
     assert!(list.contains("<bdi class=\"name\">other</bdi>") && list.contains("&lt;b&gt;script"));
     assert!(!host.get("/admin/tokens?identity=demo", &admin).contains(&id));

@@ -9,6 +9,16 @@ pub fn has(program: &str) -> bool {
     if Command::new(program).arg("--version").output().is_ok() {
         return true;
     }
+    skip(program)
+}
+
+/// Whether Python has a module that a test needs. If not, the same happens as with [`has`].
+pub fn has_python_module(module: &str) -> bool {
+    let found = Command::new("python3").args(["-c", &format!("import {module}")]).output();
+    found.is_ok_and(|output| output.status.success()) || skip(&format!("Python's {module}"))
+}
+
+fn skip(program: &str) -> bool {
     let message = format!("SKIPPED: {program} is not installed, so this test did nothing");
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
     eprintln!("\n*** {message} ***\n");

@@ -35,6 +35,17 @@ impl<'c> Browser<'c> {
         browser
     }
 
+    /// Opens a browser that is signed in at the cloud's public URL.
+    #[track_caller]
+    pub fn signed_in_at(cloud: &'c Cloud, account: &str, public: &str) -> Browser<'c> {
+        let browser = Browser::new(cloud);
+        let (name, password) = account.split_once(':').unwrap();
+        let fields = [("name", name), ("password", password), ("to", "/")];
+        let signed_in = browser.post_with("/sign-in", &fields, &[&format!("Origin: {public}")]);
+        assert_eq!(signed_in.status, 303);
+        browser
+    }
+
     pub fn sign_in(&self, account: &str) -> Answer {
         let (name, password) = account.split_once(':').unwrap();
         self.post("/sign-in", &[("name", name), ("password", password), ("to", "/")])

@@ -26,21 +26,23 @@ pub struct Cloud {
 impl Cloud {
     /// Starts a cloud on a free port, and waits until it says where it is.
     pub fn start(data: &Path, options: &[&str]) -> Cloud {
-        let mut process = Command::new(PROGRAM)
-            .args(["--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(options)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(["--listen", "127.0.0.1:0", "--data"]).arg(data).args(options);
+        Cloud::started(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Waits until a cloud that was started says where it is.
+    pub fn started(mut process: Child) -> Cloud {
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut welcome = String::new();
         while !welcome.contains("rclone lsf") {
             let line = lines.next().unwrap_or_else(|| panic!("it ended: {welcome}")).unwrap();
             welcome += &(line + "\n");
         }
-        let address =
-            welcome.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+        // With a public URL, the cloud is not where it says it is.
+        let listens = welcome.split("it listens at ").nth(1);
+        let address = listens.or(welcome.split("http://").nth(1)).unwrap();
+        let address = address.split(['/', '\n']).next().unwrap().to_owned();
         Cloud { process, address, welcome }
     }
 

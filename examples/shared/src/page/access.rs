@@ -1,7 +1,7 @@
 //! What a token may do: the form's question, and the words in the list. The host decides both.
 
-use app_tokens::Access;
 use app_tokens::access::{Resource, Scope, Selection};
+use app_tokens::{Access, Policy};
 use maud::{Markup, html};
 
 use super::form::{Fields, Problems};
@@ -53,8 +53,10 @@ impl AccessForm for Everything {
     }
 }
 
-/// A few choices, the narrowest first. Each includes those before it.
+/// A few choices, the narrowest first.
 pub struct Choices {
+    /// The host's policy, which knows what includes what.
+    pub policy: Policy,
     /// The question.
     pub legend: &'static str,
     /// The choices.
@@ -88,7 +90,12 @@ pub struct OnlyIn {
 }
 
 impl Choices {
-    fn radio(&self, list: &[Choice], chosen: &str, problem: Option<&str>) -> Markup {
+    fn radio<'c>(
+        &'c self,
+        list: impl IntoIterator<Item = &'c Choice>,
+        chosen: &str,
+        problem: Option<&str>,
+    ) -> Markup {
         html! {
             fieldset {
                 legend #access tabindex="-1" { (self.legend) }
@@ -109,10 +116,23 @@ impl Choices {
         }
     }
 
-    fn place_of(&self, access: &Access) -> Option<usize> {
-        self.list
-            .iter()
-            .position(|choice| choice.access.granted_scopes() == access.granted_scopes())
+    fn choice_of(&self, access: &Access) -> Option<&Choice> {
+        self.list.iter().find(|choice| choice.access.granted_scopes() == access.granted_scopes())
+    }
+
+    /// Returns the choices that are less than `held`, each with the access that would remain. Parts
+    /// and networks stay as they are.
+    fn all_less<'c>(&'c self, held: &'c Access) -> impl Iterator<Item = (&'c Choice, Access)> {
+        self.list.iter().filter_map(|choice| {
+            let rest = Access::from_selections(
+                choice.access.granted_scopes().clone(),
+                held.granted_resources().clone(),
+                held.granted_networks().clone(),
+            )
+            .ok()?;
+            let is_less = self.policy.includes(held, &rest) && !self.policy.includes(&rest, held);
+            is_less.then_some((choice, rest))
+        })
     }
 }
 
@@ -155,8 +175,8 @@ impl AccessForm for Choices {
     }
 
     fn words(&self, access: &Access) -> String {
-        let what = match (self.place_of(access), access.granted_scopes()) {
-            (Some(place), _) => self.list[place].words.to_owned(),
+        let what = match (self.choice_of(access), access.granted_scopes()) {
+            (Some(choice), _) => choice.words.to_owned(),
             (None, Selection::All) => "Everything".into(),
             // Made by other means than this page.
             (None, Selection::Only(scopes)) => {
@@ -173,36 +193,33 @@ impl AccessForm for Choices {
     }
 
     fn less(&self, held: &Access) -> Option<Markup> {
-        let place = self.place_of(held).filter(|place| *place > 0)?;
-        Some(self.radio(&self.list[..place], self.list[place - 1].value, None))
+        let (last, _) = self.all_less(held).last()?;
+        Some(self.radio(self.all_less(held).map(|(choice, _)| choice), last.value, None))
     }
 
     fn read_less(&self, held: &Access, fields: &Fields) -> Option<Access> {
-        let place = self.place_of(held)?;
         let chosen = fields.get("access")?;
-        let choice = self.list[..place].iter().find(|choice| choice.value == chosen)?;
-        // Parts and networks stay as they are.
-        Access::from_selections(
-            choice.access.granted_scopes().clone(),
-            held.granted_resources().clone(),
-            held.granted_networks().clone(),
-        )
-        .ok()
+        self.all_less(held).find(|(choice, _)| choice.value == chosen).map(|(_, rest)| rest)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy_file::PolicyFile;
 
     fn choices() -> Choices {
         let choice = |value, words, access| Choice { value, words, hint: "", access };
         let scopes = |scope: &str| Access::scopes([scope]).unwrap();
+        let file = "prefix = 'acme'\n[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n\
+                    'calendar' = []";
         Choices {
+            policy: PolicyFile::parse(file).unwrap().policy,
             legend: "What may it do?",
             list: vec![
                 choice("read", "Only read files", scopes("files:read")),
                 choice("write", "Read and change files", scopes("files:write")),
+                choice("calendar", "Only calendars", scopes("calendar")),
                 choice("all", "Everything", Access::full()),
             ],
             first: 1,
@@ -230,14 +247,16 @@ mod tests {
     }
 
     #[test]
-    fn less_is_only_what_stands_before_and_keeps_the_part() {
+    fn less_is_only_what_is_included_and_keeps_the_part() {
         let part = Resource::under("photos").unwrap();
         let held = Access::scopes(["files:write"]).unwrap().on([part]).unwrap();
         let sent = |value| Fields::default().with("access", value);
         let less = choices().read_less(&held, &sent("read")).unwrap();
         assert_eq!(choices().words(&less), "Only read files, only in photos");
-        assert_eq!(choices().read_less(&held, &sent("write")), None);
-        assert_eq!(choices().read_less(&held, &sent("all")), None);
+        for no_less in ["write", "calendar", "all", ""] {
+            assert_eq!(choices().read_less(&held, &sent(no_less)), None, "{no_less}");
+        }
+        assert!(choices().read_less(&Access::full(), &sent("calendar")).is_some());
         assert!(choices().less(&less).is_none(), "there is nothing narrower");
     }
 }

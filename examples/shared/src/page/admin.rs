@@ -42,10 +42,16 @@ pub struct Role {
 }
 
 impl Page {
+    /// Returns whether this person sees the tokens of all identities.
+    pub(super) fn is_admin(&self, who: &SignedIn) -> bool {
+        let view = self.setup().admin.as_ref();
+        view.is_some_and(|view| who.account.has_role(view.role))
+    }
+
     /// Returns the host's view if this person may see it. To others there is no such page.
     fn admin(&self, who: &SignedIn) -> Result<&AdminView, Box<Response>> {
         let view = self.setup().admin.as_ref();
-        view.filter(|view| who.account.has_role(view.role)).ok_or_else(|| {
+        view.filter(|_| self.is_admin(who)).ok_or_else(|| {
             let status = StatusCode::NOT_FOUND;
             Box::new(self.problem(status, "There is no such page", "Go on here.", Some(who)))
         })
@@ -75,6 +81,7 @@ impl Page {
         let (shown, pages) = Pages::of(&all, query, "page", "/admin/tokens");
         let (fields, problems) = sent;
         let body = html! {
+            a.back href="/" { "My " (wording.many) }
             div.head {
                 div {
                     h1 { (many) " of all identities" }

@@ -81,6 +81,17 @@ impl Page {
                     div.buttons.wide { button { "Let it do less" } }
                 }
             }
+            @if wording.acts.replace {
+                section.card {
+                    h2 { (wording.replace) " its text" }
+                    p { "Before it ends, or when others may have seen it." }
+                    div.buttons.wide {
+                        a.button href={ "/tokens/" (id) "/replace" } {
+                            (act(wording.replace, name))
+                        }
+                    }
+                }
+            }
             section.card {
                 h2 { "End it" }
                 p { "What uses it is signed out at once." }

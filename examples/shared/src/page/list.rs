@@ -43,6 +43,7 @@ pub(super) async fn show(
     let body = html! {
         div.head {
             div { h1 { (wording.title) } p { (wording.lead) } }
+            @if page.is_admin(&who) { a.button href="/admin/tokens" { "All identities" } }
             @if has_link { (new) }
         }
         (page.notice(&query, &lines))
@@ -182,12 +183,12 @@ impl Page {
                         (self.cell(*column, line, now))
                     }
                 }
-                td.does role="cell" { div { (self.acts(line)) } }
+                td.does role="cell" { div { (self.acts(line, now)) } }
             }
         }
     }
 
-    fn acts(&self, line: &Line) -> Markup {
+    fn acts(&self, line: &Line, now: Timestamp) -> Markup {
         let wording = &self.setup().wording;
         let (id, label) = (line.token.id(), line.token.label().as_str());
         let works = !line.is_unclear();
@@ -199,7 +200,10 @@ impl Page {
                 a.button href={ "/tokens/" (id) "/end-old" } {
                     (act("End old one", &format!("of {label}")))
                 }
-            } @else if wording.acts.replace && works {
+            } @else if wording.acts.replace && works
+                // Where there is a page of its own for it, only what is urgent stands here.
+                && (!wording.acts.change || ends_soon(line, now))
+            {
                 a.button href={ "/tokens/" (id) "/replace" } { (act(wording.replace, label)) }
             }
             a.button.danger href={ "/tokens/" (id) "/revoke" } { (act(wording.revoke, label)) }

@@ -85,7 +85,7 @@ fn ahead_in_words(at: Timestamp, now: Timestamp) -> String {
         1..60 => "in under a minute".into(),
         DAY..172_800 => "tomorrow".into(),
         // Rounded to the nearest day: a minute after it was made, 90 days are still 3 months.
-        172_800.. => format!("in {}", length(left + DAY / 2)),
+        1_209_600.. => format!("in {}", length(left + DAY / 2)),
         _ => format!("in {}", length(left)),
     }
 }

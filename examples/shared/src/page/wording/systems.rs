@@ -1,4 +1,4 @@
-//! The words of four systems that have such a page.
+//! The words of five systems that have such a page.
 
 use super::{Acts, Column, EndQuestion, FormPlace, Wording};
 
@@ -71,6 +71,29 @@ impl Wording {
         form: FormPlace::BelowList,
         end: EndQuestion::Never,
         acts: Acts { change: false, replace: true, select: false, others: false },
+        lists_sessions: false,
+        ..Wording::APP_PASSWORDS
+    };
+
+    /// PowerShell Universal's "App Tokens": a role and an expiration, granted by administrators.
+    pub const POWERSHELL_UNIVERSAL: Wording = Wording {
+        product: "PowerShell Universal",
+        title: "App Tokens",
+        lead: "For the management API and your own endpoints.",
+        one: "App Token",
+        many: "App Tokens",
+        in_use: "App Tokens",
+        empty: "Grant one for each script or service.",
+        new: "New App Token",
+        new_lead: "Its text is shown once, after this.",
+        create: "Grant App Token",
+        name_hint: "",
+        stays: "your other App Tokens stay",
+        ends: "Expires",
+        columns: &[Column::Access("Role"), Column::Created, Column::Ends],
+        form: FormPlace::BelowList,
+        end: EndQuestion::Day,
+        acts: Acts { change: false, replace: true, select: true, others: false },
         lists_sessions: false,
         ..Wording::APP_PASSWORDS
     };

@@ -1,0 +1,155 @@
+//! The routes of the login flow: what devices call, and the page on which a person grants.
+
+use app_tokens::error::{Failed, IssueError};
+use app_tokens::store::Certainty;
+use app_tokens::{Label, NewToken};
+use axum::Router;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{DefaultBodyLimit, Form, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::json;
+use shared::accounts::Account;
+use shared::log;
+use shared::page::form::{Fields, Problems};
+use shared::page::{Page, SignedIn};
+
+use super::page::{self, Mistake};
+use super::{Begun, Grant};
+use crate::Cloud;
+use crate::api::answer;
+use crate::door::visitor;
+use crate::problem::Problem;
+
+#[derive(Clone)]
+struct Routes {
+    cloud: Cloud,
+    page: Page,
+    /// Configured, and never a request's `Host`: with that, an attacker could have a device send
+    /// its secret to another server.
+    public_url: String,
+}
+
+impl Routes {
+    /// Whether only a login page in front can tell that the person is still there.
+    fn needs_login_page(&self, who: &SignedIn) -> bool {
+        self.cloud.front.login_proxy.is_some() && !self.page.is_fresh(who)
+    }
+}
+
+pub fn routes(cloud: &Cloud, page: &Page, public_url: &str) -> Router {
+    let (cloud, public_url) = (cloud.clone(), public_url.into());
+    let state = Routes { cloud, page: page.clone(), public_url };
+    let asked = Router::new().route("/login/v2/flow/{link}", get(ask).post(decide));
+    let asked = page.guard(asked.with_state(state.clone()));
+    let mut router = Router::new();
+    for begin_at in ["/index.php/login/v2", "/login/v2"] {
+        router = router.route(begin_at, post(begin)).route(&format!("{begin_at}/poll"), post(poll));
+    }
+    router.with_state(state).merge(asked).layer(DefaultBodyLimit::max(16 * 1024))
+}
+
+async fn begin(State(routes): State<Routes>, request: Request) -> Response {
+    let flow = &routes.cloud.login_flow;
+    let visitor = visitor(&routes.cloud, &request);
+    let program = visitor.program.as_deref().unwrap_or("A program without a name");
+    let Some(Begun { poll, link }) = flow.begin(program, visitor.address) else {
+        let reason = "too many devices wait; try again in a few minutes";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+    };
+    let url = &routes.public_url;
+    let body = json!({
+        "poll": { "token": poll, "endpoint": format!("{url}/index.php/login/v2/poll") },
+        "login": format!("{url}/login/v2/flow/{link}"),
+    });
+    answer(StatusCode::OK, body)
+}
+
+#[derive(Deserialize)]
+struct Poll {
+    token: String,
+}
+
+async fn poll(
+    State(routes): State<Routes>,
+    poll: Result<Form<Poll>, FormRejection>,
+) -> Result<Response, Problem> {
+    let not_yet = || Problem::new(StatusCode::NOT_FOUND, "nobody has granted this; poll again");
+    let Ok(Form(poll)) = poll else { return Err(not_yet()) };
+    let taken = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
+    let Grant { owner, label, access } = taken.grant.clone();
+    // The account may have been disabled since.
+    let account = routes.cloud.accounts.by_owner(&owner).filter(Account::is_active);
+    let account = account.ok_or_else(not_yet)?;
+    // It has none if clients send the mail address, and it has no mail address.
+    let name = routes.cloud.accounts.user_name(&account).ok_or_else(not_yet)?;
+    let issued = routes.cloud.tokens.issue(NewToken::new(&owner, label, access)).await;
+    let issued = match issued {
+        Ok(issued) => issued,
+        Err(error) => {
+            match &error {
+                // If a token may have been made, another try could make a second one.
+                IssueError::Failed(Failed::Store(error))
+                    if error.certainty() == Certainty::Unknown => {}
+                IssueError::Failed(_) => routes.cloud.login_flow.give_back(taken),
+                // The owner sees no page here. The device asks anew.
+                refused => log::say(format_args!("a login flow of {owner} ended: {refused}")),
+            }
+            return Err(error.into());
+        }
+    };
+    let body = json!({
+        "server": routes.public_url,
+        "loginName": name,
+        "appPassword": issued.expose_secret(),
+    });
+    Ok(answer(StatusCode::OK, body))
+}
+
+async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<String>) -> Response {
+    match routes.cloud.login_flow.asks(&link) {
+        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who),
+        Some(asks) => page::question(&routes.page, &who, &asks, &Fields::default(), Mistake::None),
+        None => page::gone(&routes.page, &who),
+    }
+}
+
+async fn decide(
+    State(routes): State<Routes>,
+    who: SignedIn,
+    Path(link): Path<String>,
+    fields: Fields,
+) -> Response {
+    let (flow, page) = (&routes.cloud.login_flow, &routes.page);
+    let Some(asks) = flow.asks(&link) else {
+        return page::gone(page, &who);
+    };
+    if fields.text("answer") != "grant" {
+        flow.deny(&link);
+        return page::denied(page, &who);
+    }
+    if routes.needs_login_page(&who) {
+        return page::sign_in_anew(page, &who);
+    }
+    // A stolen cookie must not be enough to get a password that outlives it.
+    if !page.is_fresh(&who) {
+        let (name, password) = (&who.account.name, fields.text("password"));
+        let shown = routes.cloud.accounts.sign_in(name, password, who.visitor.address).await;
+        if !shown.is_ok_and(|account| account.owner == who.account.owner) {
+            return page::question(page, &who, &asks, &fields, Mistake::Password);
+        }
+    }
+    let mut problems = Problems::default();
+    let Some(access) = page.setup().access.read(&fields, &mut problems) else {
+        return page::question(page, &who, &asks, &fields, Mistake::Access(&problems));
+    };
+    // A name that can't be shown in a list is replaced.
+    let label = Label::new(&asks.program).or_else(|_| Label::new("Connected device"));
+    let owner = who.account.owner.clone();
+    match label.is_ok_and(|label| flow.grant(&link, Grant { owner, label, access })) {
+        true => page::granted(page, &who),
+        false => page::gone(page, &who),
+    }
+}
