@@ -78,7 +78,12 @@ async fn remove(
 
 async fn identities(State(server): State<Server>) -> Response {
     let all = server.accounts.all();
-    answer(all.iter().map(|account| identity(Some(account), &account.owner)).collect::<Value>())
+    let listed = all.iter().map(|account| {
+        let mut listed = identity(Some(account), &account.owner);
+        listed["role"] = account.roles.join(", ").into();
+        listed
+    });
+    answer(listed.collect::<Value>())
 }
 
 /// Runs an endpoint of the operator's own. This one only says who called.

@@ -77,6 +77,10 @@ fn read(
         }
         return Ok(Wish::default());
     }
+    if method == Method::HEAD {
+        // The text would be lost.
+        return Err(Problem::forbidden("a HEAD shows no token; grant by POST"));
+    }
     match body {
         Ok(body) if body.is_empty() => Ok(Wish::default()),
         body => json(headers, body),

@@ -70,6 +70,10 @@ async fn check(
     next: Next,
 ) -> Response {
     let (mut request, body) = request.into_parts();
+    // Also with a token: a browser may have remembered one.
+    if request.method != Method::GET && server.front.is_from_another_site(&request.headers) {
+        return Problem::another_site().into_response();
+    }
     let by = match request.extensions.get::<Authenticated>().cloned() {
         Some(token) => {
             let needed =
@@ -107,11 +111,7 @@ async fn session(server: &Server, request: &Parts) -> Result<Session, Response> 
     let headers = &request.headers;
     let visitor = server.front.visitor(headers, peer(&request.extensions));
     let session = server.sessions.find(headers, &visitor).await;
-    let session = session.ok_or_else(|| Refusal::NoCredentials.into_response())?;
-    if request.method != Method::GET && server.front.is_from_another_site(headers) {
-        return Err(Problem::another_site().into_response());
-    }
-    Ok(session)
+    session.ok_or_else(|| Refusal::NoCredentials.into_response())
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Who {

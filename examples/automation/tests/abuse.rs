@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{FORM, JSON, Place, bearer};
+use common::{FORM, JSON, Place, basic, bearer};
 
 const GRANT: &str = "/api/v1/apptoken/grant";
 
@@ -38,13 +38,15 @@ fn a_get_that_changes_something_is_for_programs_and_never_for_a_browser() {
     server.request("GET", GRANT, &[&cookie, &ours], "").is(403, "grant by POST");
     // The same-origin POST beside it works.
     server.request("POST", GRANT, &[&cookie, &ours], "").granted();
-    assert_eq!(server.request("HEAD", GRANT, &[&cookie], "").status, 200, "as a GET");
+    assert_eq!(server.request("HEAD", GRANT, &[&cookie], "").status, 403, "its text would be lost");
+    let listed = server.request("GET", "/api/v1/apptoken", &[&cookie], "").json();
+    assert_eq!(listed.as_array().unwrap().len(), 1, "one was granted");
 }
 
 #[test]
 fn another_site_changes_nothing_with_a_session_that_a_browser_has() {
     let place = Place::new();
-    let server = place.start();
+    let server = place.start_with(&["--endpoint", "/hook=Reader"]);
     let cookie = server.sign_in("admin");
     let foreign = "Origin: http://evil.example";
     for (method, path) in [
@@ -56,6 +58,11 @@ fn another_site_changes_nothing_with_a_session_that_a_browser_has() {
         let answer = server.request(method, path, &[&cookie, foreign], "");
         answer.is(403, "another site sent this request");
     }
+    // A browser may have remembered a token that was sent by Basic.
+    let token = basic(&format!("reader:{}", server.grant("reader").1));
+    let answer = server.request("POST", "/hook", &[&token, foreign], "");
+    answer.is(403, "another site sent this request");
+    assert_eq!(server.request("POST", "/hook", &[&token], "").status, 200);
     let body = r#"{"username":"admin","password":"test"}"#;
     server.request("POST", "/api/v1/signin", &[JSON, foreign], body).is(403, "another site");
     // A form can't claim to be JSON.

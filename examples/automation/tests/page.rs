@@ -29,6 +29,7 @@ fn an_administrator_grants_by_the_identitys_role_and_a_token_is_made_once() {
     };
     let granted = form(once(&page.body), 2, "Operator");
     granted.is(200, "psu_");
+    granted.is(200, "value=\"adam@ironmansoftware.onmicrosoft.com\"");
     form(once(&page.body), 2, "Operator").is(303, "");
     let page = server.request("GET", "/admin/tokens", &[&cookie], "");
     page.is(200, "adam@ironmansoftware.onmicrosoft.com");

@@ -77,6 +77,16 @@ fn a_grant_may_ask_for_less_and_never_for_more() {
 }
 
 #[test]
+fn an_identitys_tokens_are_limited_and_the_limit_is_said() {
+    let place = Place::with_policy("max_per_owner = 1");
+    let server = place.start();
+    let cookie = server.sign_in("admin");
+    let grant = || server.request("GET", "/api/v1/apptoken/grant", &[&cookie], "");
+    grant().granted();
+    grant().is(409, "Revoke one first");
+}
+
+#[test]
 fn only_an_administrator_sees_and_revokes_what_is_another_identitys() {
     let place = Place::new();
     let server = place.start();

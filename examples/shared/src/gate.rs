@@ -26,17 +26,23 @@ pub fn token_layer<S: TokenStore, A: Accounts>(
             let address = origins.visitor(&request.headers, peer).address;
             address.map_or(origin, |address| origin.address(address))
         })
-        .on_refusal(move |request, refusal| match refusal {
-            // A denied token has a line already, by the library's event.
-            Refusal::NotOurs | Refusal::Credentials(_) => {
-                let visitor = refusals.visitor(&request.headers, peer(&request.extensions));
-                audit::refused(visitor.address, None, &refusal.to_string());
-            }
-            Refusal::Failed(_) | Refusal::Accounts(_) => {
+        .on_refusal(move |request, refusal| {
+            let visitor = refusals.visitor(&request.headers, peer(&request.extensions));
+            note_refusal(visitor.address, refusal);
+            if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
                 log::say(format_args!("a token can't be checked: {refusal}"));
             }
-            _ => {}
         })
+}
+
+/// Writes a line into the audit log for what is no token at all.
+///
+/// A denied token has a line already, by the library's event. No credentials are no attempt, and a
+/// failure of the store refuses nobody.
+pub fn note_refusal(from: Option<IpAddr>, refusal: &Refusal) {
+    if let Refusal::NotOurs | Refusal::Credentials(_) = refusal {
+        audit::refused(from, None, &refusal.to_string());
+    }
 }
 
 /// Returns the other end of the connection.

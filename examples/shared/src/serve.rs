@@ -31,6 +31,9 @@ pub async fn open(
     built_in: &str,
 ) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
     let data = &options.data;
+    if data.exists() && !data.is_dir() {
+        return Err(format!("{} is not a folder; choose another path", data.display()).into());
+    }
     std::fs::create_dir_all(data)
         .map_err(|why| format!("the folder {} can't be made: {why}", data.display()))?;
     let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
@@ -57,7 +60,7 @@ async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, Strin
         if !rows.map_err(|why| format!("the store can't be read: {why}"))?.is_empty() {
             return Err(format!(
                 "the key file {} is missing, and the store has tokens that only it can check; \
-                 bring it back from the backup",
+                 bring it back from the backup, or if it is lost: admin revoke --all",
                 path.display()
             ));
         }
