@@ -49,10 +49,11 @@ fn comparisons() {
     tell("byte by byte: differing in the first, in the last", [in_first, in_last], stops_early);
     let digest = |bytes: [u8; 33]| Digest::from_bytes(&bytes).unwrap();
     let ours = digest(stored);
-    let is_ours = |other: &Digest| *other == *black_box(&ours);
+    let is_ours = |other: &&Digest| **other == *black_box(&ours);
     let [in_first, in_last] = [digest(in_first), digest(in_last)];
-    tell("digests: differing in the first byte, in the last", [in_first, in_last], is_ours);
-    tell("digests: differing in the last byte, nowhere", [in_last, ours], is_ours);
+    let first_and_last = [&in_first, &in_last];
+    tell("digests: differing in the first byte, in the last", first_and_last, is_ours);
+    tell("digests: differing in the last byte, nowhere", [&in_last, &ours], is_ours);
 }
 
 fn denials() {

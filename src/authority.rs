@@ -252,13 +252,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Returns whether a row is as the engine wrote it.
     ///
     /// # Errors
-    /// [`Failed::Unclear`] if the key or the version of its seal is unknown.
+    /// [`Failed::Unclear`] if its key is unknown, or a newer build wrote it.
     fn is_intact(&self, row: &ReadableRow) -> Result<bool, Failed> {
         match self.engine.sealer.check(row) {
             SealCheck::Right => Ok(true),
             SealCheck::Wrong => Ok(false),
             SealCheck::KeyMissing => Err(StatusUnclear::KeyMissing(row.record().key_id()).into()),
-            SealCheck::UnknownVersion(version) => Err(StatusUnclear::SealVersion(version).into()),
+            SealCheck::UnknownVersion(newer) => Err(StatusUnclear::from(newer).into()),
         }
     }
 

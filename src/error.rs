@@ -362,6 +362,11 @@ pub enum ChangeError {
         /// When the last of them ends.
         until: Timestamp,
     },
+    /// Another row of the line is damaged, and a repair could bring back what this takes away.
+    ///
+    /// Repair it first, or revoke it alone: `revoke_matching` with `Filter::of_id`.
+    #[error("the row of {0}, in the same line, is damaged; repair it, or revoke that row alone")]
+    DamagedRow(TokenId),
     /// The token was rotated already. Change its line's current token instead.
     ///
     /// If it was to be rotated again: its successor was used, has ended or has changed.
@@ -384,13 +389,16 @@ impl From<StoreError> for ChangeError {
     }
 }
 
-/// Why a token was not found, revoked, forgotten or resealed.
+/// Why tokens were not found, revoked, forgotten or resealed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManageError {
     /// There is no such token, or it is another owner's. The two look the same.
     #[error("there is no such token")]
     Unknown,
+    /// The actor is the engine, or an owner whose filter names another. Nothing was revoked.
+    #[error("this actor may not revoke by this filter; name an operator, or the filter's owner")]
+    NotAllowed,
     /// The key that was named as lost is in the ring, so its rows can be checked. Reseal as usual.
     #[error("key {0} is in the key ring, so it is not lost; reseal as usual")]
     KeyNotLost(KeyId),

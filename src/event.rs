@@ -125,7 +125,8 @@ pub enum Event<'a> {
     },
     /// A token was used for the first time.
     ///
-    /// Sent at least once per token, and at most once by each process.
+    /// Sent at least once per token, and at most once by each process. A process that sees 16,384
+    /// first uses before it writes one of them may send that one again.
     FirstUse {
         /// The token.
         token: &'a TokenView,
@@ -159,7 +160,8 @@ pub enum Event<'a> {
         id: Option<TokenId>,
         /// Why it was refused.
         reason: DenialReason,
-        /// The token, if the secret was right.
+        /// The token, if the secret was right. `None` if this build can't compare it, since the
+        /// digest has an unknown scheme; the token is then revoked.
         ///
         /// Its seal was checked, unless the reason is [`DenialReason::Revoked`] or
         /// [`DenialReason::Tampered`]. Then its fields are unproven.

@@ -7,7 +7,7 @@ use crate::access::Access;
 use crate::attributes::Attributes;
 use crate::error::{ChangeError, IssueError, LifeError};
 use crate::policy::Policy;
-use crate::record::{CLOCK_TOLERANCE, Expires, TokenRecord};
+use crate::record::{CLOCK_TOLERANCE, Expires, Lifetime, TokenRecord};
 use crate::text::{InvalidText, Label, Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::{Token, TokenId};
@@ -33,16 +33,8 @@ pub struct NewToken {
     access: Access,
     attributes: Attributes,
     issued_by: Option<Operator>,
-    life: Life,
-}
-
-/// What was asked about the end.
-#[derive(Clone, Copy, Debug)]
-enum Life {
-    Default,
-    For(Duration),
-    Until(Timestamp),
-    Forever,
+    /// `None` for the policy's default life.
+    life: Option<Lifetime>,
 }
 
 impl NewToken {
@@ -61,7 +53,7 @@ impl NewToken {
             access,
             attributes: Attributes::new(),
             issued_by: None,
-            life: Life::Default,
+            life: None,
         }
     }
 
@@ -72,17 +64,17 @@ impl NewToken {
 
     /// Sets the life, counted from when it is issued. Fractions of a second are cut.
     pub fn expires_in(self, life: Duration) -> NewToken {
-        NewToken { life: Life::For(life), ..self }
+        NewToken { life: Some(Lifetime::For(life)), ..self }
     }
 
     /// Sets the instant at which the token expires.
     pub fn expires_at(self, end: Timestamp) -> NewToken {
-        NewToken { life: Life::Until(end), ..self }
+        NewToken { life: Some(Lifetime::Until(end)), ..self }
     }
 
     /// Lets the token never expire, if the policy allows it.
     pub fn never_expires(self) -> NewToken {
-        NewToken { life: Life::Forever, ..self }
+        NewToken { life: Some(Lifetime::Forever), ..self }
     }
 
     /// Names the operator who issues the token for the owner. Rows and events keep the name.
@@ -98,7 +90,7 @@ impl NewToken {
             access: self.access,
             attributes: self.attributes,
             issued_by: self.issued_by,
-            expires: self.life.end(policy, now)?,
+            expires: end(self.life.unwrap_or(policy.default_life().into()), policy, now, now)?,
             family: None,
             derived_from: None,
         })
@@ -120,7 +112,7 @@ impl NewToken {
         if !self.attributes.is_empty() {
             return Err(IssueError::AttributesUnderToken);
         }
-        let by_default = matches!(self.life, Life::Default);
+        let by_default = self.life.is_none();
         let mut granted = self.grant(policy, now)?;
         if granted.owner != *parent.owner() {
             return Err(IssueError::OtherOwner);
@@ -169,7 +161,7 @@ pub(crate) struct Granted {
 #[must_use = "nothing changes until the token is rotated"]
 pub struct Rotation {
     access: Option<Access>,
-    expires: Option<Expires>,
+    life: Option<Lifetime>,
     overlap: Option<Duration>,
 }
 
@@ -191,11 +183,11 @@ impl Rotation {
         Rotation { access: Some(access), ..self }
     }
 
-    /// Sets another end, which the policy must allow.
+    /// Sets another end, which the policy must allow: a `Duration` from now, an instant, or never.
     ///
     /// Use it for a person who asks, not for a client that rotates unattended.
-    pub fn expires(self, end: Expires) -> Rotation {
-        Rotation { expires: Some(end), ..self }
+    pub fn expires(self, life: impl Into<Lifetime>) -> Rotation {
+        Rotation { life: Some(life.into()), ..self }
     }
 
     /// Sets the overlap: how long the old token lives on, up to the policy's maximum.
@@ -227,12 +219,8 @@ impl Rotation {
             // One of the two is the smaller, unless each was narrowed in another way.
             None => both.into_iter().find(within_both).ok_or(ChangeError::NarrowedApart)?,
         };
-        let expires = match self.expires {
-            // Its parent may have an earlier end, so a derived token never gets a later one.
-            Some(asked) if old.derived_from().is_some() && asked.is_later_than(last.expires()) => {
-                return Err(ChangeError::Derived);
-            }
-            Some(asked) => within(asked, policy, now, now)?,
+        let expires = match self.life {
+            Some(life) => extended(life, last, policy, now, now)?,
             None => allowed_today(last.expires(), policy, now),
         };
         // With an overlap, the old token would keep what is taken away for that time.
@@ -307,7 +295,7 @@ pub(crate) fn is_less(
 }
 
 /// Checks an end against the policy, for a token that was created at `created_at`. Pure.
-pub(crate) fn within(
+fn within(
     end: Expires,
     policy: &Policy,
     created_at: Timestamp,
@@ -327,18 +315,30 @@ pub(crate) fn within(
     }
 }
 
-impl Life {
-    /// Decides the end of a new token, and checks it against the policy. Pure.
-    fn end(self, policy: &Policy, now: Timestamp) -> Result<Expires, LifeError> {
-        let after = |life| now.checked_add(life).ok_or(LifeError::PastCalendar);
-        let end = match self {
-            Life::Default => Expires::At(after(policy.default_life())?),
-            Life::For(life) => Expires::At(after(life)?),
-            Life::Until(end) => Expires::At(end),
-            Life::Forever => Expires::Never,
-        };
-        within(end, policy, now, now)
+/// Decides the end that was asked for, and checks it against the policy. Pure.
+fn end(
+    life: Lifetime,
+    policy: &Policy,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<Expires, LifeError> {
+    within(life.end(now).ok_or(LifeError::PastCalendar)?, policy, created_at, now)
+}
+
+/// Decides another end of a token, or of the one that replaces it. Pure.
+pub(crate) fn extended(
+    life: Lifetime,
+    last: &TokenRecord,
+    policy: &Policy,
+    created_at: Timestamp,
+    now: Timestamp,
+) -> Result<Expires, ChangeError> {
+    let asked = life.end(now).ok_or(LifeError::PastCalendar)?;
+    // Its parent may have an earlier end, so a derived token never gets a later one.
+    if last.derived_from().is_some() && asked.is_later_than(last.expires()) {
+        return Err(ChangeError::Derived);
     }
+    Ok(within(asked, policy, created_at, now)?)
 }
 
 /// A token that was just issued. Its text can be shown now and never again.

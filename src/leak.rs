@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use crate::disguise::{Layers, tokens_in};
 use crate::present::Presented;
-use crate::record::Status;
 use crate::token::{Prefix, Token, TokenId};
 
 /// The tokens that were found in a text that leaked, and the outcome for each. Holds no secret.
@@ -72,10 +71,16 @@ pub struct Leak {
 /// What was done about a leaked token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeakOutcome {
-    /// The token is revoked now. It was active, idle or tampered, or its status was unclear.
+    /// The token is revoked now, whatever its status was.
     Revoked,
-    /// Nothing was done: the token had ended before.
-    Ended(Status),
+    /// Nothing was done: the token was revoked before.
+    AlreadyRevoked,
+    /// Nothing was done: the token's row is damaged, so the secret could not be checked. If the row
+    /// is repaired, the token is valid again: revoke it by its id.
+    Damaged,
+    /// Nothing was done: the row's digest has this scheme, which this program does not know, so the
+    /// secret could not be checked. Pass the text to a newer program, or revoke it by its id.
+    UnknownScheme(u8),
     /// Nothing was done: there is no such token, or its secret is another.
     NoToken,
 }

@@ -143,9 +143,9 @@ fn errors_of_acts(lines: &mut Vec<String>) {
     list!(lines, ChangeError, acted;
         Unknown, NotActive(Status::Expired), Invalid(invalid()), MoreAccess, NarrowedApart,
         Life(LifeError::NoLife), OverlapTooLong { max }, Derived, LabelTaken, OverlapWithLess,
-        Overlapping { until: Timestamp::MAX }, Rotated { current: id() }, Conflict,
-        Failed(failed()));
-    list!(lines, ManageError, acted; Unknown, KeyNotLost(key()), Failed(failed()));
+        Overlapping { until: Timestamp::MAX }, DamagedRow(id()),
+        Rotated { current: id() }, Conflict, Failed(failed()));
+    list!(lines, ManageError, acted; Unknown, NotAllowed, KeyNotLost(key()), Failed(failed()));
     list!(lines, RetireError, acted; Active, InUse { rows: 7 }, Failed(failed()));
     let orphan = OrphanRow { id: id(), key_id: key() };
     list!(lines, Failed, acted;
@@ -153,7 +153,7 @@ fn errors_of_acts(lines: &mut Vec<String>) {
         Unclear(StatusUnclear::KeyMissing(key())), OrphanRow(orphan), NoUpkeep, NotIntact,
         NoFreeId);
     list!(lines, StatusUnclear, unanswered;
-        KeyMissing(key()), SealVersion(9),
+        KeyMissing(key()), SealVersion(9), DigestScheme(9),
         ClockBehind { now: Timestamp::MIN, created_at: Timestamp::MAX });
     list!(lines, TextProblem, |problem: &TextProblem| {
             Some(Answer::from(InvalidText::new("label", problem.clone())))
@@ -240,6 +240,7 @@ fn others(lines: &mut Vec<String>) {
             under_missing_keys: vec![(key(), 7)],
             tampered: vec![id()],
             unknown_versions: vec![(id(), 9)],
+            unknown_schemes: vec![(id(), 9)],
             damaged: vec![id()],
             findings: vec!["what the store found".into()],
             is_complete: true,

@@ -332,25 +332,6 @@ impl Policy {
     /// imply.
     ///
     /// The engine narrows and rotates by this rule. A page can ask it which choices to offer.
-    ///
-    /// ```
-    /// # #[derive(Clone, Copy)] enum Files { Read, Write }
-    /// # impl app_tokens::access::ScopeName for Files {
-    /// #     fn name(&self) -> &'static str {
-    /// #         match self { Files::Read => "files:read", Files::Write => "files:write" }
-    /// #     }
-    /// #     fn implied_by(&self) -> &'static [&'static str] {
-    /// #         match self { Files::Read => &["files:write"], Files::Write => &[] }
-    /// #     }
-    /// # }
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use app_tokens::{Access, Policy};
-    /// let policy = Policy::new("acme")?.with_scopes(&[Files::Read, Files::Write])?;
-    /// let (read, write) = (Access::scopes(["files:read"])?, Access::scopes(["files:write"])?);
-    /// assert!(policy.includes(&write, &read) && !policy.includes(&read, &write));
-    /// # Ok(())
-    /// # }
-    /// ```
     pub fn includes(&self, access: &Access, other: &Access) -> bool {
         access.includes_by(other, &self.scopes)
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use crate::access::{Access, Missing, Requirement};
 use crate::attributes::Attributes;
-use crate::digest::Digest;
+use crate::digest::Sha256Digest;
 use crate::error::Forbidden;
 use crate::record::{Expires, TokenRecord};
 use crate::row::{ReadableRow, Row};
@@ -77,7 +77,7 @@ impl From<IpAddr> for Origin<'_> {
 /// A token that was presented: what its row is found and compared by. Holds no secret.
 pub(crate) struct Presented {
     id: TokenId,
-    digest: Digest,
+    digest: Sha256Digest,
 }
 
 /// Why a presented token has no row of its own.
@@ -85,7 +85,10 @@ pub(crate) enum Unmatched {
     /// No row has its id.
     NoRow,
     /// The row with its id can't be read.
-    DamagedRow,
+    DamagedRow { is_revoked: bool },
+    /// The row with its id has a digest of a scheme that this build doesn't know. Its secret may be
+    /// right.
+    UnknownScheme { scheme: u8, is_revoked: bool },
     /// The row with its id has another secret.
     OtherSecret,
 }
@@ -93,7 +96,7 @@ pub(crate) enum Unmatched {
 impl Presented {
     /// Takes what its row is found and compared by.
     pub(crate) fn new(token: &Token) -> Presented {
-        Presented { id: token.id(), digest: Digest::of(token) }
+        Presented { id: token.id(), digest: Sha256Digest::of(token) }
     }
 
     /// Reads a presented text.
@@ -101,7 +104,7 @@ impl Presented {
     /// # Errors
     /// [`ParseError`] if the text is not a token.
     pub(crate) fn read(text: &str, accepted: &[Prefix]) -> Result<Presented, ParseError> {
-        let (id, digest) = Digest::of_presented(text, accepted)?;
+        let (id, digest) = Sha256Digest::of_presented(text, accepted)?;
         Ok(Presented { id, digest })
     }
 
@@ -109,20 +112,27 @@ impl Presented {
         self.id
     }
 
-    pub(crate) fn digest(&self) -> &Digest {
-        &self.digest
+    pub(crate) fn digest(&self) -> Sha256Digest {
+        self.digest
     }
 
     /// Takes the row that was found by the id, if its digest is the right one.
     pub(crate) fn matched(&self, found: Option<Row>) -> Result<ReadableRow, Unmatched> {
         // Compared even if there is no row, so that the time taken does not reveal which ids exist.
         let record = found.as_ref().and_then(Row::record);
-        let secret_is_right = self.digest == *record.map_or(&Digest::OF_NO_TOKEN, |r| r.digest());
-        match found.map(Row::into_readable) {
-            Some(Some(row)) if secret_is_right => Ok(row),
-            Some(Some(_)) => Err(Unmatched::OtherSecret),
-            Some(None) => Err(Unmatched::DamagedRow),
-            None => Err(Unmatched::NoRow),
+        let stored = record.map_or(&Sha256Digest::OF_NO_TOKEN, TokenRecord::sha_256);
+        let secret_is_right = self.digest == *stored;
+        let Some(found) = found else {
+            return Err(Unmatched::NoRow);
+        };
+        let is_revoked = found.is_revoked();
+        match found.into_readable() {
+            Some(row) if secret_is_right => Ok(row),
+            Some(row) => Err(match row.record().digest_of_other_scheme() {
+                Some(digest) => Unmatched::UnknownScheme { scheme: digest.scheme(), is_revoked },
+                None => Unmatched::OtherSecret,
+            }),
+            None => Err(Unmatched::DamagedRow { is_revoked }),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use crate::access::Access;
 use crate::attributes::Attributes;
 pub use crate::digest::Digest;
+use crate::digest::Sha256Digest;
 pub use crate::key::{KeyId, Seal};
 use crate::text::{Label, Operator, Owner, Reason, clean_client};
 use crate::timestamp::Timestamp;
@@ -17,9 +18,9 @@ mod expires;
 mod status;
 
 pub use actor::{Actor, InvalidActor};
-pub use expires::Expires;
-pub(crate) use status::SealCheck;
+pub use expires::{Expires, Lifetime};
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
+pub(crate) use status::{Newer, SealCheck};
 
 /// Holds everything that is stored about one token. It never holds the secret.
 ///
@@ -27,7 +28,8 @@ pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 #[derive(Clone, PartialEq, Eq)]
 #[repr(C)] // What every authentication reads comes first, so that it touches fewer cache lines.
 pub struct TokenRecord {
-    digest: Digest,
+    /// The digest of scheme 1; [`Sha256Digest::OF_NO_TOKEN`] if [`Rare`] has another.
+    sha_256: Sha256Digest,
     created_at: Timestamp,
     expires: Expires,
     rare: Option<Box<Rare>>,
@@ -52,6 +54,7 @@ struct Rare {
     successor: Option<TokenId>,
     derived_from: Option<TokenId>,
     revocation: Option<Revocation>,
+    digest_of_other_scheme: Option<Box<Digest>>,
     seal_of_other_version: Option<Seal>,
 }
 
@@ -110,6 +113,7 @@ impl TokenRecord {
     /// others wrote must not act on the terminal that shows it.
     pub fn from_parts(parts: RecordParts) -> TokenRecord {
         let seal = parts.seal.as_ref().and_then(Seal::v1).copied();
+        let sha_256 = parts.digest.sha_256();
         let rare = Rare {
             attributes: parts.attributes,
             issued_by: parts.issued_by,
@@ -117,11 +121,12 @@ impl TokenRecord {
             successor: parts.successor,
             derived_from: parts.derived_from,
             revocation: parts.revocation,
+            digest_of_other_scheme: sha_256.is_none().then(|| Box::new(parts.digest)),
             seal_of_other_version: parts.seal.filter(|_| seal.is_none()),
         };
         TokenRecord {
             id: parts.id,
-            digest: parts.digest,
+            sha_256: sha_256.unwrap_or(Sha256Digest::OF_NO_TOKEN),
             owner: parts.owner,
             label: parts.label,
             access: parts.access,
@@ -141,7 +146,9 @@ impl TokenRecord {
         let rare = self.rare.map(|rare| *rare).unwrap_or_default();
         RecordParts {
             id: self.id,
-            digest: self.digest,
+            digest: rare
+                .digest_of_other_scheme
+                .map_or_else(|| Digest::of_sha_256(self.sha_256), |other| *other),
             owner: self.owner,
             label: self.label,
             access: self.access,
@@ -173,8 +180,20 @@ impl TokenRecord {
     }
 
     /// Returns what is stored instead of the secret.
-    pub fn digest(&self) -> &Digest {
-        &self.digest
+    pub fn digest(&self) -> Digest {
+        let other = self.digest_of_other_scheme().cloned();
+        other.unwrap_or_else(|| Digest::of_sha_256(self.sha_256))
+    }
+
+    /// Returns the digest of scheme 1, without a copy. If the digest has another scheme, returns
+    /// one that no token has.
+    pub(crate) fn sha_256(&self) -> &Sha256Digest {
+        &self.sha_256
+    }
+
+    /// Returns the digest if this build can't compare it; `None` if it has scheme 1.
+    pub(crate) fn digest_of_other_scheme(&self) -> Option<&Digest> {
+        self.rare()?.digest_of_other_scheme.as_deref()
     }
 
     /// Returns whose token it is.

@@ -30,7 +30,7 @@
 //! | realm | text; the policy's, not stored |
 //! | key id | `u32` |
 //! | id | `u64` |
-//! | digest | `u32` length (33), then the scheme's tag and the 32 bytes |
+//! | digest | `u32` length (33 in scheme 1), then the scheme's tag and its bytes |
 //! | owner, label | text, text |
 //! | scopes, resources, networks | selection, selection, selection |
 //! | attributes | their number as a `u32`; of each, in the order of the keys, key and value: text, text |
@@ -46,7 +46,7 @@ use crate::access::{Access, Selection};
 use crate::digest::constant_time_eq;
 use crate::key::Seal;
 use crate::key_ring::KeyRing;
-use crate::record::{Expires, RecordParts, SealCheck, TokenRecord};
+use crate::record::{Expires, Newer, RecordParts, SealCheck, TokenRecord};
 use crate::row::{Mark, ReadableRow};
 use crate::text::Label;
 use crate::timestamp::Timestamp;
@@ -89,8 +89,11 @@ impl Sealer {
     fn check_bytes(&self, row: &ReadableRow) -> SealCheck {
         let record = row.record();
         // Before the key is looked up: an unknown version may name its key in another way.
+        if let Some(digest) = record.digest_of_other_scheme() {
+            return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));
+        }
         let Some(stored) = record.seal_v1() else {
-            let other = record.seal().map(|seal| seal.version());
+            let other = record.seal().map(|seal| Newer::Seal(seal.version()));
             return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);
         };
         let Some(key) = self.ring.key(record.key_id()) else {
@@ -183,7 +186,10 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.text(realm);
     bytes.0.extend(record.key_id().as_u32().to_be_bytes());
     bytes.number(record.id().as_u64());
-    bytes.slice(&record.digest().to_bytes());
+    match record.digest_of_other_scheme() {
+        None => bytes.slice(&record.sha_256().to_bytes()),
+        Some(digest) => bytes.slice(&digest.to_bytes()),
+    }
     bytes.text(record.owner().as_str());
     bytes.text(record.label().as_str());
     bytes.selection(record.access().granted_scopes(), |bytes, scope| bytes.text(scope.as_str()));

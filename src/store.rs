@@ -47,6 +47,7 @@ pub use memory::MemoryStore;
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use postgres::{PostgresStore, PostgresStoreError, PostgresTransaction};
 pub use request::{Insert, Inserted, Purge, PurgeCutoff, Replace, Replaced, Supersede, Superseded};
+pub use row_bytes::NewerForm;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use sqlite::{SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction};
@@ -148,8 +149,10 @@ pub use table::{InvalidTableName, TableName};
 ///
 /// 16. It revokes every row that the filter matches, and every row that derives from the family of
 ///     a matching row. A matching row that is already revoked counts for this, too. What derives
-///     only from such a derived row is not included. It never revokes a row that
-///     [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left out.*
+///     only from such a derived row is not included. A matching row reaches nothing through its
+///     family if it has a successor and its end had come by `revocation.at`, unless the filter
+///     names its id. Its line may be in use then. It never revokes a row that [`Filter::spares`]. It answers how many rows it
+///     revoked. *Dangerous: a row is left out.*
 /// 17. It decides **as the rows stood before the call**: what it revokes itself must not change
 ///     which rows match. No row escapes by being inserted or superseded meanwhile: a concurrent
 ///     `insert` or `supersede` takes effect either before or after `revoke`. If before, its row is
@@ -183,13 +186,15 @@ pub use table::{InvalidTableName, TableName};
 ///
 /// 21. A row that can't be read is returned as a [`DamagedRow`] with these facts, not as an error.
 ///     It blocks no other row. `touch` may skip it. It is never current and never live; until it is
-///     revoked, a store may count it as live. *Dangerous: one damaged row keeps others from being
-///     revoked.*
+///     revoked, a store may count it as live. A row that a newer version of the library wrote is
+///     treated alike. But while it is unrevoked, `find` fails, and so does a list by `key_id`.
+///     *Dangerous: one damaged row keeps others from being revoked.*
 /// 22. It is listed, revoked and deleted by these facts like any other row, as [`Filter`] and
 ///     [`PurgeCutoff`] say. Its first revocation stays, with its instant. If a filter asks for a
 ///     fact that can't be read, the row does not match. A store that can still read the fact, in a
-///     column of its own, may match the row. *Dangerous: a row that is repaired later was left
-///     out.*
+///     column of its own, may match the row. By clause 16 a damaged row reaches what derives from
+///     its family. A store that can still read its successor and its end may go by them.
+///     *Dangerous: a row that is repaired later was left out.*
 ///
 /// # Isolation
 ///
@@ -263,8 +268,9 @@ pub trait TokenStore: Send + Sync {
     /// Clause 11. Every authentication calls it once, so it should be one look-up by key.
     ///
     /// # Errors
-    /// [`StoreError`] if the row can't be looked up. The client gets 503, never 401. A row that is
-    /// there but can't be read is no error: it is damaged (clause 21).
+    /// [`StoreError`] if the row can't be looked up, or if it is a [`NewerForm`]. The client gets
+    /// 503, never 401. Any other row that is there but can't be read is no error: it is damaged
+    /// (clause 21).
     fn find(&self, id: TokenId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
     /// Returns a page of the rows that a filter matches, in order of id.

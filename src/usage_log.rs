@@ -1,7 +1,7 @@
 //! The log of uses that are not written yet. A use is noted when a token authenticates, and flushed
 //! later.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,6 @@ pub(crate) struct UsageLog {
     reuses: Reports,
     uses_from_outside: Reports,
     examinations: Reports,
-    /// The first uses that found no room among the pending ones.
     first_uses: Reports,
     addresses: Reports<(TokenId, IpAddr)>,
     upkeeps: AtomicUsize,
@@ -37,11 +36,20 @@ pub(crate) struct UsageLog {
 struct Shard(Mutex<IdMap<LastUse>>);
 
 /// Notes when something was last reported of each token, or of what else `K` names.
-pub(crate) struct Reports<K = TokenId>(Mutex<HashMap<K, Timestamp>>);
+///
+/// Holds the latest [`MAX_REPORTS`] reports. An older one is forgotten, and may be sent again.
+pub(crate) struct Reports<K = TokenId>(Mutex<Reported<K>>);
+
+struct Reported<K> {
+    /// When each was last reported.
+    last: HashMap<K, Timestamp>,
+    /// The reports in their order. The one to forget is in front, so nothing is searched for it.
+    order: VecDeque<(K, Timestamp)>,
+}
 
 impl<K> Default for Reports<K> {
     fn default() -> Reports<K> {
-        Reports(Mutex::default())
+        Reports(Mutex::new(Reported { last: HashMap::new(), order: VecDeque::new() }))
     }
 }
 
@@ -49,6 +57,8 @@ impl<K> Default for Reports<K> {
 const SHARDS: usize = 64;
 /// Bounds the memory if nothing flushes: about a million uses. Further tokens are not noted.
 const MAX_PER_SHARD: usize = 16_384;
+/// Bounds the memory for reports of one kind.
+const MAX_REPORTS: usize = 16_384;
 /// How many uses one call to the store writes.
 const BATCH: usize = 1000;
 /// How long a new address is remembered as reported. Two holders who take turns are reported once.
@@ -133,9 +143,10 @@ impl UsageLog {
                 let client = recorded.and_then(Origin::clean_client).map(Box::from);
                 pending.insert(record.id(), LastUse { at: now, address: address(), client });
             }
-            // A use that found no room would be the first again each time, so first uses are also
-            // noted apart.
-            if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {
+            // First uses are also noted apart, for two reasons. A use that found no room would be
+            // the first again each time. And a use that a flush wrote after the row was read, and
+            // removed before the log was, shows in none of the two.
+            if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {
                 return UseKind::First;
             }
         }
@@ -242,22 +253,24 @@ impl UsageLog {
     }
 }
 
-impl<K: Eq + Hash> Reports<K> {
+impl<K: Copy + Eq + Hash> Reports<K> {
     /// Notes a report, unless there was one in this interval. Returns whether to send it.
-    ///
-    /// If there is no room even after old reports were dropped, it is not noted and always sent.
     pub(crate) fn note(&self, id: K, now: Timestamp, interval: Duration) -> bool {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Reported { last, order } = &mut *reported;
         let since = now.saturating_sub(interval);
         let believed = now.saturating_add(CLOCK_TOLERANCE);
-        if reported.get(&id).is_some_and(|at| *at > since && *at <= believed) {
+        if last.get(&id).is_some_and(|at| *at > since && *at <= believed) {
             return false;
         }
-        if reported.len() >= MAX_PER_SHARD {
-            reported.retain(|_, at| *at > since);
-        }
-        if reported.len() < MAX_PER_SHARD {
-            reported.insert(id, now);
+        last.insert(id, now);
+        order.push_back((id, now));
+        if order.len() > MAX_REPORTS
+            && let Some((oldest, at)) = order.pop_front()
+            // If it was reported again since, that report stays.
+            && last.get(&oldest) == Some(&at)
+        {
+            last.remove(&oldest);
         }
         true
     }
@@ -287,5 +300,32 @@ mod tests {
         let kinds: Vec<_> = (0..1000).map(|seconds| note(&one_more, seconds)).collect();
         assert_eq!(kinds.iter().filter(|kind| **kind == UseKind::First).count(), 1);
         assert!(log.pending(one_more.record().id()).is_none(), "it is bounded");
+    }
+
+    #[test]
+    fn reports_are_bounded_and_forget_the_oldest() {
+        let reports = Reports::default();
+        let all = MAX_REPORTS as u64;
+        let note = |id, seconds| reports.note(id, at(seconds), Duration::MAX);
+        for id in 0..all {
+            assert!(note(id, 1) && !note(id, 2));
+        }
+        assert!(note(all, 3), "the oldest makes room");
+        assert!((1..=all).all(|id| !note(id, 4)), "all but the oldest are known");
+        assert!(note(0, 5));
+        assert!(!note(2, 6) && note(1, 6), "the next to oldest made room");
+        let reported = reports.0.lock().unwrap();
+        assert_eq!((reported.last.len(), reported.order.len()), (MAX_REPORTS, MAX_REPORTS));
+    }
+
+    #[test]
+    fn a_report_that_was_sent_again_is_not_the_oldest() {
+        let reports = Reports::default();
+        let note = |id, seconds| reports.note(id, at(seconds), Duration::from_secs(60));
+        assert!(note(0, 0) && note(0, 60));
+        for id in 1..MAX_REPORTS as u64 {
+            assert!(note(id, 61));
+        }
+        assert!(!note(0, 62), "only its first report was forgotten");
     }
 }

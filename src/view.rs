@@ -156,7 +156,7 @@ impl TokenView {
     ///
     /// `None` if the engine can't tell:
     /// - The ring lacks the key of the row's seal.
-    /// - The seal has a version that this build doesn't know.
+    /// - The seal has a version, or the digest a scheme, that this build doesn't know.
     /// - The clock is more than five minutes before `created_at`.
     pub fn status(&self) -> Option<Status> {
         self.status
@@ -245,6 +245,9 @@ pub struct ResealReport {
     pub tampered: Vec<TokenId>,
     /// How many rows each other key still seals. A key that is not listed may be retired, if every
     /// host seals under the new active key.
+    ///
+    /// Rows that a newer program wrote, with another version of the seal or another scheme of the
+    /// digest, are among them.
     pub left: Vec<(KeyId, u64)>,
 }
 
@@ -267,6 +270,9 @@ pub struct CheckReport {
     /// The ids of rows whose seals have a version that this program does not know, and that
     /// version. Their tokens fail.
     pub unknown_versions: Vec<(TokenId, u8)>,
+    /// The ids of rows whose digests have a scheme that this program does not know, and that
+    /// scheme. Their tokens fail.
+    pub unknown_schemes: Vec<(TokenId, u8)>,
     /// The ids of damaged rows. Their tokens are denied.
     pub damaged: Vec<TokenId>,
     /// What the store finds odd about its tables or files.
@@ -287,6 +293,7 @@ impl CheckReport {
         self.under_missing_keys.is_empty()
             && self.tampered.is_empty()
             && self.unknown_versions.is_empty()
+            && self.unknown_schemes.is_empty()
             && self.damaged.is_empty()
             && self.findings.is_empty()
     }
@@ -317,6 +324,14 @@ impl fmt::Display for CheckReport {
                 f,
                 "rows with seals of a version that this program does not know: {count}, \
                  for instance {id} of version {version}; update it"
+            )?;
+        }
+        if let Some((id, scheme)) = self.unknown_schemes.first() {
+            let count = self.unknown_schemes.len();
+            writeln!(
+                f,
+                "rows with digests of a scheme that this program does not know: {count}, \
+                 for instance {id} of scheme {scheme}; update it"
             )?;
         }
         if let Some(id) = self.damaged.first() {

@@ -93,7 +93,7 @@
 //! | a text, life or end is not allowed | 422 | `invalid_text`, `invalid_time`, `no_life`, `life_too_long`, `end_needed`, `overlap_too_long`, `overlap_with_less` |
 //! | the token would get more access, or this caller may not do it | 403 | `more_access`, `not_under_this`, `attributes_under_token`, `other_owner`, `derived` |
 //! | the token does not exist, or has another owner | 404 | `not_found` |
-//! | the state of the token or of other tokens forbids it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `overlapping`, `narrowed_apart`, `conflict` |
+//! | the state of the token or of other tokens forbids it | 409 | `limit_reached`, `label_taken`, `not_active`, `rotated`, `overlapping`, `damaged_row`, `narrowed_apart`, `conflict` |
 //! | the state of a key forbids it (operators) | 409 | `key_not_lost`, `key_active`, `key_in_use` |
 //! | the engine failed, and nothing was done | 503 | `unavailable` |
 //! | it is unknown whether it was done | 503 | `outcome_unknown` |

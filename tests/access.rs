@@ -5,11 +5,13 @@ mod common;
 use std::net::IpAddr;
 
 use app_tokens::access::Resource;
-use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, Missing};
-use app_tokens::record::{Actor, Expires, LastUse, Seal, Status, StatusUnclear};
-use app_tokens::store::{Filter, Page, RuntimeFree, SqliteStore};
+use app_tokens::error::{AuthError, ChangeError, DenialReason, Failed, IssueError, Missing};
+use app_tokens::record::{Actor, Expires, LastUse, Seal, Status, StatusUnclear, TokenRecord};
+use app_tokens::report::LeakOutcome;
+use app_tokens::store::{Filter, Page, RowColumns, RuntimeFree, SqliteStore};
 use app_tokens::{
-    Access, Attributes, IssuedToken, NewToken, Origin, Owner, Reason, Requirement, Rotation,
+    Access, Attributes, IssuedToken, KeyRing, NewToken, Origin, Owner, Reason, Requirement,
+    Rotation,
 };
 use common::any;
 use common::outside::Outside;
@@ -333,6 +335,58 @@ fn a_seal_of_an_unknown_version_is_a_failure_and_is_left_alone() {
     assert_eq!(store.parts(token.id()).seal.unwrap().to_bytes(), bytes);
     bench.tokens.block_on(bench.tokens.revoke(&ops(), token.id(), Reason::REQUESTED)).unwrap();
     assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Revoked));
+}
+
+#[test]
+fn a_digest_of_an_unknown_scheme_is_a_failure_and_is_left_alone() {
+    for scheme in [0, 2, 255] {
+        let store = Outside::new();
+        let bench = bench_with_ring(store.clone(), two_keys_turned(), policy());
+        let tokens = &bench.tokens;
+        let token = bench_with_ring(store.clone(), two_keys(), policy()).issue("alice");
+        let mut bytes = store.parts(token.id()).digest.to_bytes();
+        bytes[0] = scheme;
+        // Through the columns, as a store in SQL reads it.
+        store.change(token.id(), |parts| {
+            let record = TokenRecord::from_parts(parts.clone());
+            let columns = RowColumns { digest: Some((&*bytes).into()), ..RowColumns::of(&record) };
+            *parts = columns.into_row().unwrap().record().unwrap().clone().into_parts();
+        });
+        let unclear = StatusUnclear::DigestScheme(scheme);
+        let is_unclear = |failed: &Failed| matches!(failed, Failed::Unclear(of) if *of == unclear);
+        bench.heard.texts();
+        let failed = bench.assert_failed(token.expose_secret());
+        assert!(is_unclear(&failed), "{failed:?}");
+        let examined = tokens.block_on(tokens.examine(token.expose_secret()));
+        assert!(matches!(examined, Err(AuthError::Failed(failed)) if is_unclear(&failed)));
+        assert!(bench.heard.kinds().is_empty(), "a failure is no denial");
+        assert_eq!(bench.all_of("alice")[0].status(), None);
+        let renamed = tokens.block_on(tokens.rename(&ops(), token.id(), "New"));
+        assert!(matches!(renamed, Err(ChangeError::Failed(failed)) if is_unclear(&failed)));
+
+        let report = tokens.block_on(tokens.check()).unwrap();
+        assert_eq!(report.unknown_schemes, [(token.id(), scheme)]);
+        assert_eq!((report.damaged.len(), report.tampered.len()), (0, 0));
+        assert!(!report.is_sound() && report.to_string().contains("; update it"), "{report}");
+        let report = tokens.block_on(tokens.reseal()).unwrap();
+        assert_eq!((report.moved, report.tampered.len(), report.left.len()), (0, 0, 1));
+        let lost = bench_with_ring(store.clone(), KeyRing::parse(OTHER_KEYS).unwrap(), policy());
+        let key_id = store.parts(token.id()).key_id;
+        let trust =
+            || lost.tokens.block_on(lost.tokens.danger_reseal_without_proof(key_id, &ops()));
+        assert_eq!(trust().unwrap().moved, 0);
+        assert_eq!(store.parts(token.id()).digest.to_bytes(), bytes);
+
+        let leaked = || {
+            let leaked = tokens.block_on(tokens.revoke_leaked(token.expose_secret(), &ops()));
+            leaked.unwrap().leaks[0].outcome
+        };
+        assert_eq!(leaked(), LeakOutcome::UnknownScheme(scheme));
+        tokens.block_on(tokens.revoke(&ops(), token.id(), Reason::REQUESTED)).unwrap();
+        assert_eq!(bench.all_of("alice")[0].status(), Some(Status::Revoked));
+        bench.assert_denied(token.expose_secret(), DenialReason::Revoked);
+        assert_eq!(leaked(), LeakOutcome::AlreadyRevoked);
+    }
 }
 
 // -- never more access

@@ -19,6 +19,8 @@ mod common;
 mod change;
 #[path = "changes/expiring.rs"]
 mod expiring;
+#[path = "common/file.rs"]
+mod file;
 #[path = "changes/issue_under.rs"]
 mod issue_under;
 #[path = "changes/leaks.rs"]

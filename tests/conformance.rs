@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 
 use app_tokens::store::conformance;
 
+#[path = "conformance/caught.rs"]
+mod caught;
 #[path = "conformance/sqlite.rs"]
 mod sqlite;
 #[path = "conformance/wrong_store.rs"]

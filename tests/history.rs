@@ -14,15 +14,20 @@ mod common;
 mod draw;
 #[path = "history/program.rs"]
 mod program;
+#[path = "history/refusals.rs"]
+mod refusals;
 #[path = "history/rules.rs"]
 mod rules;
 #[path = "history/stores.rs"]
 mod stores;
+#[path = "history/threads.rs"]
+mod threads;
 
-use program::{Event, History, run};
+use program::{Event, History};
 use rules::{Broken, broken_rules};
 use stores::{Shaken, Wrong, WrongStore};
 use support::postgres::{Blocked, RUNTIME, Server};
+use threads::run;
 
 #[test]
 fn histories_on_memory_keep_the_rules() {

@@ -35,6 +35,20 @@ fn find_shows_a_use_that_is_written_while_the_row_is_read() {
 }
 
 #[test]
+fn a_first_use_beside_a_flush_is_one_event() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let issued = bench.issue("alice");
+    bench.heard.texts();
+    bench.assert_good(issued.expose_secret());
+    let same = bench.tokens.clone();
+    // The row is read without the use, and the log when the use is no longer in it.
+    store.after_the_next_read(move || same.block_on(same.flush_usage()).unwrap());
+    bench.assert_good(issued.expose_secret());
+    assert_eq!(bench.heard.kinds(), ["FirstUse"]);
+}
+
+#[test]
 fn a_token_is_not_idle_if_its_use_is_written_while_the_row_is_read() {
     let store = Outside::new();
     let bench = bench_over(store.clone(), policy().with_idle_timeout(DAY).unwrap());

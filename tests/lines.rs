@@ -289,3 +289,76 @@ fn a_tampered_superseded_row_blocks_no_change() {
     assert_eq!(ready(line.tokens().end_overlap(ops(), line.current.id())).unwrap(), 0);
     line.bench.assert_denied(line.old.expose_secret(), DenialReason::Tampered);
 }
+
+#[test]
+fn a_damaged_superseded_row_keeps_access_from_being_taken_away_silently() {
+    let read = || Access::scopes(["files:read"]).unwrap();
+    let line = line();
+    let (tokens, store, current) = (line.tokens(), line.tokens().store(), line.current.id());
+    store.damage(line.old.id());
+    line.bench.assert_denied(line.old.expose_secret(), DenialReason::Tampered);
+    let acts: [&dyn Fn() -> Option<ChangeError>; 5] = [
+        &|| ready(tokens.narrow(ops(), current, read())).err(),
+        &|| ready(tokens.extend(ops(), current, Expires::At(at(2000)))).err(),
+        &|| ready(tokens.end_overlap(ops(), current)).err(),
+        &|| ready(tokens.end_overlap(ops(), line.old.id())).err(),
+        &|| ready(tokens.rotate(ops(), current, with_overlap(10))).err(),
+    ];
+    for (number, act) in acts.iter().enumerate() {
+        match act() {
+            Some(ChangeError::DamagedRow(id)) => assert_eq!(id, line.old.id()),
+            other => panic!("act {number}: {other:?}"),
+        }
+    }
+    assert!(ready(tokens.rename(ops(), current, "New")).is_ok(), "it takes nothing away");
+    let later = Expires::At(at(366 * 86_400));
+    assert!(ready(tokens.extend(ops(), current, later)).is_ok(), "it takes nothing away");
+
+    // After a repair, the overlap is ended as usual.
+    store.restore();
+    line.bench.assert_good(line.old.expose_secret());
+    assert_eq!(ready(tokens.end_overlap(ops(), current)).unwrap(), 1);
+    assert!(ready(tokens.narrow(ops(), current, read())).is_ok());
+}
+
+#[test]
+fn a_damaged_superseded_row_that_was_revoked_blocks_no_change() {
+    let line = line();
+    let (tokens, current) = (line.tokens(), line.current.id());
+    tokens.store().damage(line.old.id());
+    let alone = Filter::of_id(line.old.id());
+    let revoked = ready(tokens.revoke_matching(owner("alice"), &alone, Reason::REQUESTED));
+    assert_eq!(revoked.unwrap(), 2, "and what was issued under the line");
+    assert_eq!(ready(tokens.end_overlap(ops(), current)).unwrap(), 0);
+    let read = Access::scopes(["files:read"]).unwrap();
+    assert!(ready(tokens.narrow(ops(), current, read)).is_ok());
+    assert!(ready(tokens.rotate(ops(), current, with_overlap(10))).is_ok());
+}
+
+#[test]
+fn a_damaged_row_keeps_no_other_overlap_from_being_ended() {
+    let line = line();
+    let (tokens, store) = (line.tokens(), line.tokens().store());
+    store.damage(line.current.id());
+    let refused = ready(tokens.end_overlap(ops(), line.old.id())).unwrap_err();
+    assert!(matches!(refused, ChangeError::DamagedRow(id) if id == line.current.id()));
+    line.bench.assert_denied(line.old.expose_secret(), DenialReason::Superseded);
+}
+
+#[test]
+fn a_bulk_revocation_by_an_actor_who_may_not_act_is_an_error() {
+    let line = line();
+    let tokens = line.tokens();
+    let (hers, all) = (Filter::of_owner(&owner("alice")), Filter::every_token());
+    // Only a host that reads back a stored text has this actor.
+    let engine: Actor = "engine".parse().unwrap();
+    for (by, filter) in [(engine.clone(), &hers), (engine, &all), (owner("bob").into(), &hers)] {
+        let refused = ready(tokens.revoke_matching(by, filter, Reason::REUSED));
+        assert!(matches!(refused, Err(ManageError::NotAllowed)), "{refused:?}");
+    }
+    line.bench.assert_good(line.current.expose_secret());
+    assert!(line.bench.heard.kinds().iter().all(|kind| kind != "Revoked"));
+    let his = ready(tokens.revoke_matching(owner("bob"), &all, Reason::REQUESTED));
+    assert_eq!(his.unwrap(), 0, "he has none");
+    assert_eq!(ready(tokens.revoke_matching(ops(), &hers, Reason::REUSED)).unwrap(), 3);
+}

@@ -143,6 +143,39 @@ plant "networks are not sealed" src/seal.rs \
 plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
+plant "a digest of a newer scheme is damage" src/digest.rs \
+    "other if other.len() <= Digest::MAX_BYTES => Ok(Digest(Form::Other(other.into())))," \
+    "other if other.is_empty() => Ok(Digest(Form::Other(other.into()))),"
+plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
+    "return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));" \
+    "return SealCheck::Wrong;"
+plant "a token whose digest has a newer scheme is denied" src/authority/authenticate.rs \
+    "return Failed::from(StatusUnclear::DigestScheme(scheme)).into();" \
+    "return self.deny(origin, DenialReason::Tampered, None, None).into();"
+plant "a digest of a newer scheme is lost when the row is written" src/record.rs \
+    "digest_of_other_scheme: sha_256.is_none().then(|| Box::new(parts.digest))," \
+    "digest_of_other_scheme: None,"
+plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
+    "report.unknown_schemes.push((row.id(), scheme));" \
+    "report.unknown_versions.push((row.id(), scheme));"
+plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
+    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
+    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
+    "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
+plant "a damaged row is looked for by facts that it lacks" src/authority/line.rs \
+    "let unrevoked = Filter { revoked: Some(false), ..line.clone() };" \
+    "let unrevoked = Filter { revoked: Some(false), superseded: Some(true), ..line.clone() };"
+plant "access is taken away beside a damaged superseded row" src/authority/change.rs \
+    "return Err(ChangeError::DamagedRow(id));" \
+    "_ = id;"
+plant "an overlap is ended beside a damaged superseded row" src/authority/line.rs \
+    "Some(id) => Err(ChangeError::DamagedRow(id))," \
+    "Some(_) => Ok(count),"
+plant "a bulk revocation by an actor who may not act does nothing" src/authority/revoke.rs \
+    "let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;" \
+    "let Some(filter) = by.limit(filter.clone()) else { return Ok(0) };"
 plant "a derived token has no attributes" src/issue.rs \
     "attributes: parent.attributes().clone()," \
     "attributes: Attributes::new(),"
@@ -153,8 +186,8 @@ plant "a revocation leaves the seal" src/row.rs \
     "            parts.seal = None;" \
     ""
 plant "any secret is right" src/present.rs \
-    "Some(Some(row)) if secret_is_right => Ok(row)," \
-    "Some(Some(row)) => Ok(row),"
+    "Some(row) if secret_is_right => Ok(row)," \
+    "Some(row) => Ok(row),"
 plant "only the first word of a digest is compared" src/digest.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
@@ -182,6 +215,34 @@ plant "a new form is written whatever the revision" src/record/status.rs \
 plant "what was issued under a revoked token lives on" src/store/rules.rs \
     "(filter.matches(row) || is_derived() && !filter.spares(row))" \
     "filter.matches(row)"
+plant "what was issued under a line in use is revoked with an old row of it" src/store/rules.rs \
+    "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
+    "record.is_none_or(|_| at >= Timestamp::MIN)"
+plant "an overlap reaches nothing that was issued under its line" src/store/rules.rs \
+    "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
+    "!record.is_some_and(|record| record.successor().is_some() && at >= Timestamp::MIN)"
+plant "what was issued under a line in use is revoked with an old row of it, in SQL" \
+    src/store/sqlite/sql.rs \
+    "AND expires_at BETWEEN 0 AND ?) IS NOT TRUE\"" \
+    "AND expires_at BETWEEN 0 AND ?) IS NOT NULL\""
+plant "a damaged row reaches nothing that was issued under it, in SQL" src/store/sqlite/sql.rs \
+    "WHERE (successor BETWEEN 0 AND 1125899906842623" \
+    "WHERE (successor IS NOT NULL"
+plant "a damaged version is taken for a newer form" src/store/row_bytes.rs \
+    "let is_sound = complement == !version;" \
+    "let is_sound = complement == !version || true;"
+plant "a newer form is damage" src/store/row_bytes.rs \
+    "let may_be_good = is_whole && !head.is_revoked;" \
+    "let may_be_good = false;"
+plant "a revoked row of a newer form is a failure" src/store/row_bytes.rs \
+    "let may_be_good = is_whole && !head.is_revoked;" \
+    "let may_be_good = is_whole;"
+plant "a key goes while a damaged row needs it" src/authority/reseal.rs \
+    "rows += found.len() as u64;" \
+    "rows += found.iter().filter_map(Row::record).count() as u64;"
+plant "a damaged row is purged by its end, in SQL" src/store/sqlite/query.rs \
+    "row.record().is_some() || revoked_at().is_some_and(|at| at <= ended_by)" \
+    "row.record().is_some() || revoked_at().is_none_or(|at| at <= ended_by)"
 plant "a family that is excepted is revoked with the others" src/store/rules.rs \
     "is_derived() && !filter.spares(row)" \
     "is_derived()"
@@ -261,8 +322,8 @@ plant "an overlap ends now, and later where a clock is behind" src/authority/lin
     "let end = issue::ended_everywhere(self.now());" \
     "let end = self.now();"
 plant "a tampered superseded row stands in the way" src/authority/line.rs \
-    "if self.is_intact(&row)? {" \
-    "if true {"
+    "if record.successor().is_some() && ends_later && self.is_intact(&row)? {" \
+    "if record.successor().is_some() && ends_later {"
 plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
     "if ring.key(key_id).is_none() {" \
     "if false {"
@@ -282,8 +343,17 @@ plant "a new address within the interval is not told" src/usage_log.rs \
     "if stored.is_some_and(|stored| is_recent(stored.at) && !is_new(stored)) {" \
     "if stored.is_some_and(|stored| is_recent(stored.at)) {"
 plant "a first use is told each time if its shard is full" src/usage_log.rs \
-    "self.first_uses.note(record.id(), now, Duration::MAX)" \
-    "true"
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first {"
+plant "a first use beside a flush is told twice" src/usage_log.rs \
+    "if is_first && self.first_uses.note(record.id(), now, Duration::MAX) {" \
+    "if is_first && (has_room || self.first_uses.note(record.id(), now, Duration::MAX)) {"
+plant "reports are not bounded" src/usage_log.rs \
+    "if order.len() > MAX_REPORTS" \
+    "if order.len() > 2 * MAX_REPORTS"
+plant "a report that was sent again is forgotten with its first one" src/usage_log.rs \
+    "&& last.get(&oldest) == Some(&at)" \
+    ""
 plant "a key file that the group may read is taken" src/key_ring.rs \
     "if mode & 0o077 != 0 {" \
     "if mode & 0o027 != 0 {"
@@ -309,8 +379,8 @@ plant "what was issued under a rotated token lives on" src/authority/change.rs \
     "let revoked_derived = is_less || old_ends.has_come(now);" \
     "let revoked_derived = is_less;"
 plant "a leak is believed by its id" src/authority/revoke.rs \
-    "let Ok(row) = presented.matched(self.store.find(id).await?) else {" \
-    "let Some(row) = self.store.find(id).await?.and_then(crate::row::Row::into_readable) else {"
+    "match presented.matched(self.store.find(id).await?) {" \
+    "match self.store.find(id).await?.and_then(|r| r.into_readable()).ok_or(Unmatched::NoRow) {"
 plant "dead rows are not kept" src/authority/revoke.rs \
     "let ended_by = now.saturating_sub(policy.retention());" \
     "let ended_by = now;"
@@ -322,6 +392,7 @@ plant "the checksum is not compared" src/token.rs \
     "if false {"
 
 sql=src/store/postgres/sql.rs
+revoke_sql=src/store/postgres/sql/revoke.rs
 purge_sql=src/store/postgres/sql/purge.rs
 calls=src/store/postgres/calls.rs
 statements=src/store/postgres/statements.rs
@@ -409,15 +480,15 @@ plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
     "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
     "\";" \
     keys::
-plant "what was issued under a revoked token lives on, in PostgreSQL" $sql \
+plant "what was issued under a revoked token lives on, in PostgreSQL" $revoke_sql \
     "JOIN families ON child.owner" \
     "JOIN families ON FALSE AND child.owner" \
     in_its_own_tables::no_derived
-plant "a revocation forgets the families that it has ended, in PostgreSQL" $sql \
+plant "a revocation forgets the families that it has ended, in PostgreSQL" $revoke_sql \
     "WHERE NOT \$7 AND revoked_at" \
     "WHERE FALSE AND NOT \$7 AND revoked_at" \
     races::a_token_issued_under
-plant "a revocation looks once, in PostgreSQL" $sql \
+plant "a revocation looks once, in PostgreSQL" $revoke_sql \
     "+ (SELECT count(*) FROM app_tokens WHERE revoked_at IS NULL AND" \
     "+ (SELECT count(*) FROM app_tokens WHERE FALSE AND" \
     races::
@@ -429,14 +500,31 @@ plant "a purge sees no living child, in PostgreSQL" $purge_sql \
     "WHERE other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     "WHERE FALSE AND other.owner = app_tokens.owner AND other.derived_from = app_tokens.family" \
     in_its_own_tables::purge
+plant "what was issued under a line in use is revoked with an old row of it, in PostgreSQL" \
+    $revoke_sql \
+    "expires_at BETWEEN 0 AND \$13) IS NOT TRUE\"" \
+    "expires_at BETWEEN 0 AND \$13) IS NOT NULL\"" \
+    in_its_own_tables::what_was_issued
+plant "a damaged row is purged by its end, in PostgreSQL" $statements \
+    "rules::purge(&dead, 1, slice::from_ref(row)).answer == 1;" \
+    "rules::purge(&dead, 1, slice::from_ref(row)).answer < 2;" \
+    in_its_own_tables::a_damaged
+plant "damaged rows fill the limit of a purge, in PostgreSQL" $statements \
+    "kept.extend(others.iter().map(|row| number(row.id())));" \
+    "kept.extend(others.iter().map(|row| number(row.id()))); if true { return Ok(count); }" \
+    in_its_own_tables::a_damaged
+plant "a partitioned table is accepted, in PostgreSQL" src/store/postgres/catalogue.rs \
+    "FROM there WHERE relkind <> 'r'" \
+    "FROM there WHERE relkind NOT IN ('r', 'p')" \
+    triggers::a_partitioned
 plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
-    races::a_purge
+    purge_races::a_purge
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
-    races::the_lock_rows
+    purge_races::the_lock_rows
 plant "a lost COMMIT is not done, in PostgreSQL" src/store/postgres.rs \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) =>" \
     "Err(ChangeFailed::AtCommit(error)) if is_refused(&error) || true =>" \
@@ -445,7 +533,7 @@ plant "a connection whose call was given up goes back, in PostgreSQL" \
     src/store/postgres/connection.rs \
     "if matches!(timeout(ABANDON_TIMEOUT, self.simple_query(\"\")).await, Ok(Ok(_))) {" \
     "{" \
-    lost::a_read
+    dropped::a_read
 plant "a time-out ends a large revocation, in PostgreSQL" $calls \
     "self.0.id.is_none()" \
     "false" \

@@ -4,6 +4,10 @@
 mod conformance;
 #[path = "common/by_reference.rs"]
 mod by_reference;
+#[path = "postgres/damage.rs"]
+mod damage;
+#[path = "postgres/dropped.rs"]
+mod dropped;
 #[path = "postgres/engine_within.rs"]
 mod engine_within;
 #[path = "postgres/errors.rs"]
@@ -14,6 +18,10 @@ mod keys;
 mod lost;
 #[path = "postgres/pgbouncer.rs"]
 mod pgbouncer;
+#[path = "postgres/plans.rs"]
+mod plans;
+#[path = "postgres/purge_races.rs"]
+mod purge_races;
 #[path = "postgres/races.rs"]
 mod races;
 #[path = "postgres/reference.rs"]

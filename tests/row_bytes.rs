@@ -1,7 +1,7 @@
 //! `Row::to_bytes` and `Row::from_bytes` are inverse, and damaged bytes never become a whole row.
 
 use app_tokens::record::RecordParts;
-use app_tokens::store::{Certainty, DamagedRow, Row};
+use app_tokens::store::{Certainty, DamagedRow, Row, StoreError};
 
 use support::chance::*;
 
@@ -70,7 +70,7 @@ fn a_row_cut_short_is_damaged_and_keeps_what_is_left_of_its_head() {
 #[test]
 fn no_changed_byte_changes_a_standing_fact_of_a_whole_row() {
     for (row, bytes) in rows() {
-        for at in 1..bytes.len() {
+        for at in 0..bytes.len() {
             for change in [0x01, 0x80, 0xff] {
                 let mut changed = bytes.clone();
                 changed[at] ^= change;
@@ -111,14 +111,37 @@ fn a_row_is_revoked_if_head_or_body_says_so() {
 }
 
 #[test]
-fn bytes_of_a_newer_version_are_a_failure_and_not_damage() {
-    let (row, bytes) = rows().next().unwrap();
+fn a_newer_form_is_told_apart_from_damage_and_keeps_its_head() {
+    let unrevoked = RecordParts { revocation: None, ..parts(1) };
+    let (row, bytes) = (row(unrevoked.clone()), row(unrevoked.clone()).to_bytes());
     for version in 2..=255 {
-        let newer = [&[version], &bytes[1..]].concat();
-        let error = Row::from_bytes(row.id(), &newer).unwrap_err();
-        assert_eq!(error.certainty(), Certainty::NotDone);
-        assert!(error.to_string().contains(&format!("form {version}")), "{error}");
+        let newer = |rest: &[u8]| [&[version, !version], rest].concat();
+        // A newer version may write any body.
+        for body in [&bytes[2..], &Row::damaged(row.standing_facts()).to_bytes()[2..]] {
+            let error = Row::from_bytes(row.id(), &newer(body)).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(&format!("form {version}")), "{text}");
+            assert_eq!(StoreError::from(error.clone()).certainty(), Certainty::NotDone);
+            let by_head = error.into_row();
+            assert!(by_head.record().is_none());
+            assert_eq!(by_head.standing_facts(), row.standing_facts());
+        }
+        // Without the complement it is damage, and with a damaged head, too.
+        for damaged in [
+            [&[version], &bytes[1..]].concat(),
+            [&[1, !version], &bytes[2..]].concat(),
+            newer(&[]),
+            newer(&bytes[2..20]),
+        ] {
+            assert!(read(&row, &damaged).record().is_none(), "{version}");
+        }
     }
-    assert!(read(&row, &[]).record().is_none());
-    assert!(read(&row, &[0]).record().is_none());
+    for damaged in [&[][..], &[0], &[0, 0xff], &[1]] {
+        assert_eq!(read(&row, damaged).standing_facts(), DamagedRow::of_id(row.id()));
+    }
+    // A revoked row of a newer form is denied like any other.
+    let revoked = RecordParts { revocation: Some(revocation()), seal: None, ..unrevoked };
+    let revoked = self::row(revoked);
+    let newer = [&[2, !2], &revoked.to_bytes()[2..]].concat();
+    assert_eq!(read(&revoked, &newer).standing_facts(), revoked.standing_facts());
 }

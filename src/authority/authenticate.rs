@@ -2,11 +2,11 @@
 //! status.
 
 use super::TokenAuthority;
-use crate::error::{AuthError, DenialReason, Denied};
+use crate::error::{AuthError, DenialReason, Denied, Failed};
 use crate::event::Event;
 use crate::policy::Reuse;
 use crate::present::{Authenticated, Origin, Presented, Unmatched};
-use crate::record::{Actor, Status};
+use crate::record::{Actor, Status, StatusUnclear};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Row, TokenStore};
 use crate::text::{Owner, Reason};
@@ -160,19 +160,27 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Takes the row that was found, or denies the token if its secret is not the row's.
+    ///
+    /// # Errors
+    /// [`AuthError::Failed`] if this build can't compare the secret.
     pub(super) fn match_secret(
         &self,
         found: Option<Row>,
         presented: &Presented,
         origin: &Origin<'_>,
-    ) -> Result<ReadableRow, Denied> {
+    ) -> Result<ReadableRow, AuthError> {
         presented.matched(found).map_err(|unmatched| {
             let reason = match unmatched {
                 Unmatched::NoRow => DenialReason::Unknown,
-                Unmatched::DamagedRow => DenialReason::Tampered,
+                Unmatched::DamagedRow { .. } => DenialReason::Tampered,
                 Unmatched::OtherSecret => DenialReason::WrongSecret,
+                // Denied whether or not the secret is right: a revocation holds on every host.
+                Unmatched::UnknownScheme { is_revoked: true, .. } => DenialReason::Revoked,
+                Unmatched::UnknownScheme { scheme, is_revoked: false } => {
+                    return Failed::from(StatusUnclear::DigestScheme(scheme)).into();
+                }
             };
-            self.deny(origin, reason, Some(presented.id()), None)
+            self.deny(origin, reason, Some(presented.id()), None).into()
         })
     }
 

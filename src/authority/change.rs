@@ -6,7 +6,7 @@ use crate::access::Access;
 use crate::error::{ChangeError, Failed};
 use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
-use crate::record::{Actor, Expires, Revocation, Status, TokenRecord};
+use crate::record::{Actor, Lifetime, Revocation, Status, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
 use crate::store::{Certainty, Filter, Replace, Replaced, Row, StoreError, Supersede, TokenStore};
@@ -43,6 +43,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///   than now.
     /// - [`ChangeError::Overlapping`] while a superseded token of its line lives, which would keep
     ///   what is taken away. Call [`end_overlap`](Self::end_overlap) first.
+    /// - [`ChangeError::DamagedRow`] while another row of its line is damaged.
     pub async fn narrow(
         &self,
         by: impl Into<Actor>,
@@ -58,8 +59,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.change(by.into(), id, event::ChangeKind::Narrowed, narrowed).await
     }
 
-    /// Moves the end of a token, to a later or an earlier instant. An earlier end also revokes what
-    /// was issued under its line.
+    /// Moves the end of a token, to a later or an earlier instant, by a `Duration` from now, an
+    /// instant, or never. An earlier end also revokes what was issued under its line.
     ///
     /// The policy's maximum life counts from when the token was created. Don't let a token do this
     /// for itself: ask a person.
@@ -70,17 +71,17 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError::Derived`] if the end is later and the token was issued under another.
     /// - [`ChangeError::Overlapping`] if the end is earlier and a superseded token of its line
     ///   lives. Call [`end_overlap`](Self::end_overlap) first.
+    /// - [`ChangeError::DamagedRow`] if the end is earlier and another row of its line is damaged.
     pub async fn extend(
         &self,
         by: impl Into<Actor>,
         id: TokenId,
-        end: Expires,
+        life: impl Into<Lifetime>,
     ) -> Result<TokenView, ChangeError> {
+        let life = life.into();
         let extended = move |record: &TokenRecord, now| {
-            if record.derived_from().is_some() && end.is_later_than(record.expires()) {
-                return Err(ChangeError::Derived);
-            }
-            let end = issue::within(end, &self.engine.policy, record.created_at(), now)?;
+            let created_at = record.created_at();
+            let end = issue::extended(life, record, &self.engine.policy, created_at, now)?;
             Ok(SealChange { expires: Some(end), ..SealChange::default() })
         };
         self.change(by.into(), id, event::ChangeKind::Extended, extended).await
@@ -128,6 +129,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError`] if the token is unknown, not active, rotated already, or changed by
     ///   another call.
     /// - Also if the new token would do more, or if its end or the overlap is not allowed.
+    /// - [`ChangeError::DamagedRow`] if another row of its line is damaged.
     pub async fn rotate(
         &self,
         by: impl Into<Actor>,
@@ -305,7 +307,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Refuses a change that takes something away while a superseded token of the line lives.
+    /// Refuses a change that takes something away while a superseded token of the line lives, or
+    /// may live once its damaged row is repaired.
     ///
     /// That token has the access and end from before, and its holder would keep them.
     async fn refuse_overlapping(
@@ -315,11 +318,15 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<(), ChangeError> {
         let line = Filter::of_family(row.record().owner(), row.record().family());
         // Also one whose end has just come: a host whose clock is behind still accepts it.
-        let living = self.overlapping(&line, issue::ended_everywhere(now)).await?;
+        let overlap = self.overlapping(&line, issue::ended_everywhere(now)).await?;
+        // Before what lives: to end the overlap needs the damaged row to be repaired or revoked.
+        if let Some(id) = overlap.damaged {
+            return Err(ChangeError::DamagedRow(id));
+        }
         // If the row itself is among them, it was rotated meanwhile. The replacement is then stale,
         // and the next try names the current token.
-        let others =
-            living.iter().map(ReadableRow::record).filter(|other| other.id() != row.record().id());
+        let living = overlap.living.iter().map(ReadableRow::record);
+        let others = living.filter(|other| other.id() != row.record().id());
         match others.filter_map(|other| other.expires().at()).max() {
             Some(until) => Err(ChangeError::Overlapping { until }),
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::key::KeyId;
-use crate::record::SealCheck;
+use crate::record::{Newer, SealCheck};
 use crate::store::{Filter, Page, Row, TokenStore};
 use crate::view::CheckReport;
 
@@ -78,7 +78,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             // The rows under missing keys are counted apart.
             SealCheck::Right | SealCheck::KeyMissing => {}
             SealCheck::Wrong => report.tampered.push(row.id()),
-            SealCheck::UnknownVersion(version) => report.unknown_versions.push((row.id(), version)),
+            SealCheck::UnknownVersion(Newer::Seal(version)) => {
+                report.unknown_versions.push((row.id(), version));
+            }
+            SealCheck::UnknownVersion(Newer::Digest(scheme)) => {
+                report.unknown_schemes.push((row.id(), scheme));
+            }
         }
     }
 }

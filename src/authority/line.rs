@@ -11,6 +11,14 @@ use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
+/// What may live of a line beside its current token.
+pub(super) struct Overlap {
+    /// The superseded tokens whose overlap runs.
+    pub(super) living: Vec<ReadableRow>,
+    /// A row that can't be read, so nobody knows whether its overlap runs.
+    pub(super) damaged: Option<TokenId>,
+}
+
 impl<S: TokenStore> TokenAuthority<S> {
     /// Ends the overlap of a token's line: its superseded tokens are denied from now on. Returns
     /// how many it changed.
@@ -21,6 +29,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// - [`ChangeError::Unknown`] if there is no such token, or it is another owner's.
+    /// - [`ChangeError::DamagedRow`] if a row of the line is damaged. The other overlaps are ended.
     /// - [`ChangeError::Conflict`] if other calls changed the line meanwhile.
     /// - [`ChangeError::Failed`] if the store fails: call it again.
     pub async fn end_overlap(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ChangeError> {
@@ -57,34 +66,43 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(newest.map_or(successor, Row::id))
     }
 
-    /// Reads the superseded tokens of a line whose end is after `ended_by`.
+    /// Reads the superseded tokens of a line whose end is after `ended_by`. Says if one of its rows
+    /// is damaged.
     ///
     /// A tampered one is left out: it is denied anyway, and must not be sealed again.
     pub(super) async fn overlapping(
         &self,
         line: &Filter,
         ended_by: Timestamp,
-    ) -> Result<Vec<ReadableRow>, Failed> {
-        let filter = Filter {
-            revoked: Some(false),
-            superseded: Some(true),
-            expires_from: Some(issue::next_second(ended_by)),
-            ..line.clone()
-        };
-        let (mut living, mut page) = (Vec::new(), Some(Page::first(WALK_PAGE)));
-        while let Some(rows) = self.next_page(&filter, &mut page).await? {
-            for row in rows.into_iter().filter_map(Row::into_readable) {
-                if self.is_intact(&row)? {
-                    living.push(row);
+    ) -> Result<Overlap, Failed> {
+        // Not by `superseded` and `expires_from`: those can't be read in a damaged row, so it would
+        // be left out, and a repair would bring its token back.
+        let unrevoked = Filter { revoked: Some(false), ..line.clone() };
+        let mut overlap = Overlap { living: Vec::new(), damaged: None };
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&unrevoked, &mut page).await? {
+            for row in rows {
+                let id = row.id();
+                let Some(row) = row.into_readable() else {
+                    overlap.damaged = overlap.damaged.or(Some(id));
+                    continue;
+                };
+                let record = row.record();
+                let ends_later = record.expires().at().is_some_and(|end| end > ended_by);
+                if record.successor().is_some() && ends_later && self.is_intact(&row)? {
+                    overlap.living.push(row);
                 }
             }
         }
-        Ok(living)
+        Ok(overlap)
     }
 
     /// Gives the superseded tokens of a line an end in the past. Returns how many it changed.
     ///
     /// `except` is left as it is.
+    ///
+    /// # Errors
+    /// [`ChangeError::DamagedRow`] if a row of the line is damaged. The others are ended first.
     pub(super) async fn end_superseded(
         &self,
         by: &Actor,
@@ -98,8 +116,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             // Also moves an end of the last five minutes: a host whose clock is behind still
             // accepts it.
             let end = issue::ended_everywhere(self.now());
+            let overlap = self.overlapping(line, end).await?;
             let mut is_done = true;
-            for row in self.overlapping(line, end).await? {
+            for row in overlap.living {
                 if Some(row.record().id()) != except {
                     let replaced = self.end_at(by, &row, end).await?;
                     count += u64::from(replaced == Replaced::Done);
@@ -107,7 +126,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                 }
             }
             if is_done {
-                return Ok(count);
+                return match overlap.damaged {
+                    Some(id) => Err(ChangeError::DamagedRow(id)),
+                    None => Ok(count),
+                };
             }
         }
         Err(ChangeError::Conflict)

@@ -76,8 +76,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Counts the unrevoked rows that each key seals. Damaged rows are left out.
     ///
-    /// It reads all rows. A key that is not listed may be taken out of the ring, unless it is the
-    /// active one.
+    /// It reads all rows. Before you take a key out of the ring, ask
+    /// [`may_retire`](Self::may_retire), which counts damaged rows, too.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -87,9 +87,9 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
     ///
-    /// It reads all rows under that key. **Ask only when every host has the ring with the new
-    /// active key.** A host with the old ring still seals rows under the old key, and they would
-    /// fail once it is gone.
+    /// It reads all rows under that key, and counts the damaged ones, too. **Ask only when every
+    /// host has the ring with the new active key.** A host with the old ring still seals rows under
+    /// the old key, and they would fail once it is gone.
     ///
     /// # Errors
     /// - [`RetireError::Active`] if it is the active key.
@@ -100,10 +100,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(RetireError::Active);
         }
         let filter = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
-        match self.count_by_key(filter).await?.first() {
-            Some((_, rows)) => Err(RetireError::InUse { rows: *rows }),
-            None => Ok(()),
+        // The store matched each row by its key, also a damaged row whose key can be read there.
+        let (mut rows, mut page) = (0, Some(Page::first(WALK_PAGE)));
+        while let Some(found) = self.next_page(&filter, &mut page).await? {
+            rows += found.len() as u64;
         }
+        if rows > 0 { Err(RetireError::InUse { rows }) } else { Ok(()) }
     }
 
     /// Reseals all rows under other keys than the active one. Trusts those under a lost key, if one

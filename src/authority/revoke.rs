@@ -7,8 +7,8 @@ use super::{LONGEST_FLUSH, TokenAuthority};
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
-use crate::present::Presented;
-use crate::record::{Actor, Revocation, Status};
+use crate::present::{Presented, Unmatched};
+use crate::record::{Actor, Revocation};
 use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
@@ -60,8 +60,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Exactly what matches is revoked, not the whole line of a token that matches. The family in
     /// the filter's `except_family` is spared in any case, with what was issued under it.
     ///
-    /// An owner's call revokes only that owner's tokens. If the filter names another owner, nothing
-    /// is revoked.
+    /// An owner's call revokes only that owner's tokens.
     ///
     /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
     /// used since a date.
@@ -83,7 +82,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// ```
     ///
     /// # Errors
-    /// [`ManageError::Failed`] if the store fails: call it again.
+    /// - [`ManageError::NotAllowed`] if the actor is an owner and the filter names another. Also if
+    ///   it is [`Actor::Engine`]: to repeat a revocation of the engine's, name an operator.
+    /// - [`ManageError::Failed`] if the store fails: call it again.
     pub async fn revoke_matching(
         &self,
         by: impl Into<Actor>,
@@ -91,9 +92,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         reason: Reason,
     ) -> Result<u64, ManageError> {
         let by = by.into();
-        let Some(filter) = by.limit(filter.clone()) else {
-            return Ok(0);
-        };
+        let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;
         self.flush_if_it_matters(&filter).await?;
         Ok(self.revoke_by(by, &filter, reason).await?)
     }
@@ -102,8 +101,11 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is
     /// checked, so nobody can revoke a token by its id alone. Exactly the leaked tokens are
-    /// revoked, with what was issued under them, and not their whole lines. Counts as no use. Other
-    /// tasks run between the pieces of a long text.
+    /// revoked, with what was issued under them, and not their whole lines. One that has expired or
+    /// was superseded is revoked, too. Counts as no use. Other tasks run between the pieces of a
+    /// long text.
+    ///
+    /// If the secret of a token can't be checked, its outcome says so. Revoke it by its id.
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
@@ -209,19 +211,24 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes that row alone, with what was issued under it. Its successor has another secret.
     async fn revoke_leak(&self, presented: &Presented, by: &Actor) -> Result<LeakOutcome, Failed> {
         let id = presented.id();
-        let own_use = self.own_use(id);
-        let Ok(row) = presented.matched(self.store.find(id).await?) else {
-            return Ok(LeakOutcome::NoToken);
-        };
-        match self.status(&row, self.now(), own_use) {
-            Ok(ended @ (Status::Revoked | Status::Expired | Status::Superseded)) => {
-                Ok(LeakOutcome::Ended(ended))
-            }
-            // Also if the status can't be decided now: the secret has leaked.
-            Ok(Status::Active | Status::Idle | Status::Tampered) | Err(_) => {
+        match presented.matched(self.store.find(id).await?) {
+            Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked),
+            // Whatever else its status is. One that has expired here is active on a host whose
+            // clock is behind, and can be extended there.
+            Ok(_) => {
                 self.revoke_by(by.clone(), &Filter::of_id(id), Reason::LEAKED).await?;
                 Ok(LeakOutcome::Revoked)
             }
+            Err(
+                Unmatched::DamagedRow { is_revoked: true }
+                | Unmatched::UnknownScheme { is_revoked: true, .. },
+            ) => Ok(LeakOutcome::AlreadyRevoked),
+            // Not revoked by the id alone: ids are public, and anyone can write a text with one.
+            Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged),
+            Err(Unmatched::UnknownScheme { scheme, is_revoked: false }) => {
+                Ok(LeakOutcome::UnknownScheme(scheme))
+            }
+            Err(Unmatched::NoRow | Unmatched::OtherSecret) => Ok(LeakOutcome::NoToken),
         }
     }
 

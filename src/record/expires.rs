@@ -1,7 +1,8 @@
-//! When a token ends: [`Expires`].
+//! When a token ends ([`Expires`]), and when it is asked to end ([`Lifetime`]).
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::timestamp::{OutOfCalendar, Timestamp};
 
@@ -38,6 +39,58 @@ impl Expires {
         match self {
             Expires::At(at) => Some(at),
             Expires::Never => None,
+        }
+    }
+}
+
+/// When a token is asked to end. A `Duration`, a [`Timestamp`] or an [`Expires`] converts into it.
+///
+/// ```
+/// use std::time::Duration;
+/// use app_tokens::Rotation;
+/// use app_tokens::record::Expires;
+/// let for_a_day = Rotation::new().expires(Duration::from_secs(86_400));
+/// let for_ever = Rotation::new().expires(Expires::Never);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// It ends after this time, counted from the call by the authority's clock. Fractions of a
+    /// second are cut.
+    For(Duration),
+    /// It ends at this instant.
+    Until(Timestamp),
+    /// It never ends.
+    Forever,
+}
+
+impl Lifetime {
+    /// Returns the end, counted from `now`. `None` if it is past the calendar's end. Pure.
+    pub(crate) fn end(self, now: Timestamp) -> Option<Expires> {
+        match self {
+            Lifetime::For(life) => now.checked_add(life).map(Expires::At),
+            Lifetime::Until(end) => Some(Expires::At(end)),
+            Lifetime::Forever => Some(Expires::Never),
+        }
+    }
+}
+
+impl From<Duration> for Lifetime {
+    fn from(life: Duration) -> Lifetime {
+        Lifetime::For(life)
+    }
+}
+
+impl From<Timestamp> for Lifetime {
+    fn from(end: Timestamp) -> Lifetime {
+        Lifetime::Until(end)
+    }
+}
+
+impl From<Expires> for Lifetime {
+    fn from(end: Expires) -> Lifetime {
+        match end {
+            Expires::At(end) => Lifetime::Until(end),
+            Expires::Never => Lifetime::Forever,
         }
     }
 }

@@ -75,8 +75,8 @@ impl TokenRecord {
     /// policy's idle time-out.
     ///
     /// # Errors
-    /// [`StatusUnclear`] if the key or the version of the seal is unknown, or if `now` is more than
-    /// five minutes before the token was issued. None of these says anything about the token.
+    /// [`StatusUnclear`] if the key is unknown, if a newer build wrote the row, or if the clock is
+    /// more than five minutes behind `created_at`. None of these says anything about the token.
     pub(crate) fn status(
         &self,
         seal: SealCheck,
@@ -92,9 +92,7 @@ impl TokenRecord {
             SealCheck::Right => {}
             SealCheck::Wrong => return Ok(Status::Tampered),
             SealCheck::KeyMissing => return Err(StatusUnclear::KeyMissing(self.key_id())),
-            SealCheck::UnknownVersion(version) => {
-                return Err(StatusUnclear::SealVersion(version));
-            }
+            SealCheck::UnknownVersion(newer) => return Err(newer.into()),
         }
         // Only after the seal was found right: until then `created_at` may be forged.
         if now < self.created_at().saturating_sub(CLOCK_TOLERANCE) {
@@ -186,8 +184,26 @@ pub(crate) enum SealCheck {
     Wrong,
     /// The row is sealed under a key that the ring lacks.
     KeyMissing,
-    /// The seal has a version that this build doesn't know.
-    UnknownVersion(u8),
+    /// A newer build wrote the seal or the digest.
+    UnknownVersion(Newer),
+}
+
+/// What a newer build wrote of a row, with the version that this build doesn't know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Newer {
+    /// The seal has this version.
+    Seal(u8),
+    /// The digest has this scheme.
+    Digest(u8),
+}
+
+impl From<Newer> for StatusUnclear {
+    fn from(newer: Newer) -> StatusUnclear {
+        match newer {
+            Newer::Seal(version) => StatusUnclear::SealVersion(version),
+            Newer::Digest(scheme) => StatusUnclear::DigestScheme(scheme),
+        }
+    }
 }
 
 /// Why the status of a token can't be decided. A failure, never a denial.
@@ -203,6 +219,9 @@ pub enum StatusUnclear {
     /// The seal has a version that this build doesn't know. Another host of the fleet is newer.
     #[error("a token has a seal of version {0}, which this program does not know; update it")]
     SealVersion(u8),
+    /// The digest has a scheme that this build doesn't know. Another host of the fleet is newer.
+    #[error("a token has a digest of scheme {0}, which this program does not know; update it")]
+    DigestScheme(u8),
     /// The clock is more than five minutes before the instant at which the token was issued.
     #[error("the clock says {now}, but a token was issued at {created_at}; set the clock")]
     ClockBehind {

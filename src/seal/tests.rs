@@ -10,7 +10,7 @@ use crate::digest::Digest;
 use crate::key::{KeyId, Seal};
 use crate::policy::Policy;
 use crate::record::tests::{at, example};
-use crate::record::{Actor, LastUse, Revocation};
+use crate::record::{Actor, LastUse, Newer, Revocation};
 use crate::row::Row;
 use crate::store::RowColumns;
 use crate::text::{Operator, Owner, Reason};
@@ -76,7 +76,7 @@ fn digest_and_seal_are_those_of_a_second_implementation() {
         };
         let read = columns.clone().into_row().unwrap().into_readable().unwrap();
         assert_eq!(read.record().id(), token.id());
-        assert_eq!(*read.record().digest(), Digest::of(&token));
+        assert_eq!(read.record().digest(), Digest::of(&token));
         let sealer = sealer(&text("ring").unwrap(), policy.realm());
         assert_eq!(sealer.check(&read), SealCheck::Right, "{row}");
         assert!(RowColumns::of(read.record()) == columns, "{row}");
@@ -119,9 +119,14 @@ fn a_seal_of_an_unknown_version_is_neither_right_nor_wrong() {
         let row = ReadableRow::unmarked(TokenRecord::from_parts(parts));
         (sealer.check(&row), sealer.intact(&row).is_ok())
     };
-    assert_eq!(check(newer.clone()), (SealCheck::UnknownVersion(2), false));
+    assert_eq!(check(newer.clone()), (SealCheck::UnknownVersion(Newer::Seal(2)), false));
     let under_unknown_key = RecordParts { key_id: KeyId::new(9).unwrap(), ..newer };
-    assert_eq!(check(under_unknown_key), (SealCheck::UnknownVersion(2), false));
+    assert_eq!(check(under_unknown_key), (SealCheck::UnknownVersion(Newer::Seal(2)), false));
+    let digest = Digest::from_bytes(&[3; 40]).unwrap();
+    let unknown = (SealCheck::UnknownVersion(Newer::Digest(3)), false);
+    for seal in [Seal::from_bytes(&bytes), None] {
+        assert_eq!(check(RecordParts { digest: digest.clone(), seal, ..example() }), unknown);
+    }
 }
 
 #[test]

@@ -33,7 +33,8 @@ use crate::token::TokenId;
 pub struct RowColumns<'r> {
     /// The token's id as a number, from 0 to 2^50 - 1: the primary key.
     pub id: i64,
-    /// The digest: one byte for its scheme, then 32 bytes of SHA-256.
+    /// The digest: one byte for its scheme, then 32 bytes of SHA-256. A newer program may write
+    /// another scheme, of at most [`Digest::MAX_BYTES`](crate::record::Digest::MAX_BYTES).
     pub digest: Option<Cow<'r, [u8]>>,
     /// The owner. Compare it byte for byte, never by a locale.
     pub owner: Option<Cow<'r, str>>,
@@ -85,7 +86,7 @@ impl<'r> RowColumns<'r> {
         let (revocation, last_use) = (record.revocation(), record.last_use());
         RowColumns {
             id: number(record.id()),
-            digest: Some(record.digest().to_bytes().to_vec().into()),
+            digest: Some(record.digest().to_bytes().into()),
             owner: Some(record.owner().as_str().into()),
             label: Some(record.label().as_str().into()),
             scopes: lines(record.access().granted_scopes()),

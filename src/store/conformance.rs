@@ -41,7 +41,9 @@
 //! The suite can't damage a row. To test the clauses about damaged rows, name `damage`: a function
 //! that takes the store and an id. It must overwrite everything in that row with junk, except the
 //! facts that stand apart. These are the id, the owner, the family, `derived_from`, `created_at`,
-//! and whether and when it was revoked. Without `damage`, those tests are shown as ignored.
+//! and whether and when it was revoked. If the end and the last use have columns of their own,
+//! write a past instant there: a store must not believe it. Without `damage`, those tests are shown
+//! as ignored.
 //!
 //! ```
 //! mod with_damage {
@@ -50,7 +52,7 @@
 //!     use std::sync::Arc;
 //!
 //!     async fn damage(store: Arc<MyStore>, id: TokenId) {
-//!         // UPDATE app_token SET digest = 'junk', label = '', key_id = -1, … WHERE id = ?
+//!         // UPDATE app_token SET digest = 'junk', label = '', expires_at = 7, … WHERE id = ?
 //!         # let _ = (store, id);
 //!     }
 //!
@@ -157,6 +159,7 @@ macro_rules! __conformance_tests {
             the_first_revocation_of_a_damaged_row_stays
             a_damaged_row_is_spared_with_its_family
             a_damaged_row_is_purged_like_any_other
+            a_damaged_row_with_a_past_end_is_not_purged
         );
     };
     // A clause that was not tested must not look as if it held: it is shown as ignored.
@@ -198,6 +201,7 @@ macro_rules! __conformance_tests {
             replace_revokes_what_was_issued_under_the_family
             revoke_covers_what_the_filter_matches_and_what_derives_from_it
             revoke_spares_the_family_that_it_excepts
+            what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused
             revoke_decides_by_the_rows_as_they_stood_before
             revoke_saturates_the_revision
             the_first_revocation_stays

@@ -57,7 +57,9 @@ pub struct Filter {
     pub created_before: Option<Timestamp>,
     /// Selects tokens that were last used before this instant.
     ///
-    /// The instant at which a token was issued counts as a use.
+    /// The instant at which a token was issued counts as a use. A superseded token whose end has
+    /// come still matches. Unless its id is named, a revocation then spares what was issued under
+    /// its line.
     pub last_used_before: Option<Timestamp>,
 }
 

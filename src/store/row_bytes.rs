@@ -4,9 +4,13 @@
 //! the owner are at fixed offsets, so that a damaged byte spoils only one of them. The body holds
 //! every fact, and repeats those of the head.
 //!
+//! **Version and head have this layout in every version.** So an older build finds, revokes and
+//! purges a row of a newer form by its head.
+//!
 //! | bytes | |
 //! |---|---|
 //! | 1 | the version of the encoding: 1 |
+//! | 1 | the complement of the version: a damaged version is not taken for a newer one |
 //! | 1 | flags: which facts of the head are present, and [`REVOKED`] |
 //! | 8 | when it was issued, in seconds since 1970 |
 //! | 8 | the family |
@@ -22,6 +26,9 @@
 //! - 2 is a text or bytes: the length in 4 bytes, then the content.
 //!
 //! Every number is big-endian.
+
+use std::error::Error;
+use std::fmt;
 
 use crate::row::{DamagedRow, Row};
 use crate::store::{RowColumns, StoreError};
@@ -46,18 +53,19 @@ impl Row {
     /// Encodes the row as one value, for a key-value store.
     ///
     /// The id is not part of the head: use it as the store's key, or as a part of the key. The
-    /// first byte is the version of the encoding. A damaged row keeps the facts that stand apart.
+    /// value begins with the version of the encoding. A damaged row keeps the facts that stand
+    /// apart.
     ///
     /// ```
-    /// use app_tokens::store::{Row, StoreError};
-    /// # fn round_trip(row: Row) -> Result<(), StoreError> {
+    /// use app_tokens::store::{NewerForm, Row};
+    /// # fn round_trip(row: Row) -> Result<(), NewerForm> {
     /// let read = Row::from_bytes(row.id(), &row.to_bytes())?;
     /// assert_eq!(read.standing_facts(), row.standing_facts());
     /// # Ok(())
     /// # }
     /// ```
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![VERSION];
+        let mut bytes = vec![VERSION, !VERSION];
         write_head(&self.standing_facts(), &mut bytes);
         if let Some(record) = self.record() {
             let columns = RowColumns::of(record);
@@ -72,22 +80,25 @@ impl Row {
     /// that it was revoked, it was.
     ///
     /// # Errors
-    /// [`StoreError::not_done`] if a newer version of this library wrote the value. Such a row is
-    /// not damaged.
-    pub fn from_bytes(id: TokenId, bytes: &[u8]) -> Result<Row, StoreError> {
+    /// [`NewerForm`] if a newer version of this library wrote the value, and the row is not
+    /// revoked. Return it from [`find`](crate::store::TokenStore::find): such a token may be good.
+    /// Return it also from a list by `key_id`: the row may be sealed under that key, which must
+    /// not be retired. In all else go on with [`NewerForm::into_row`], so that it blocks no other
+    /// row.
+    pub fn from_bytes(id: TokenId, bytes: &[u8]) -> Result<Row, NewerForm> {
         let mut rest = Bytes(bytes);
-        match rest.byte() {
-            Some(VERSION) => {}
-            None | Some(0) => return Ok(Row::damaged(DamagedRow::of_id(id))),
-            Some(newer) => {
-                let text = format!(
-                    "the row of token {id} has form {newer}, and this version of app-tokens reads \
-                     at most form {VERSION}; update it"
-                );
-                return Err(StoreError::not_done(text));
-            }
-        }
+        let (version, complement) = (rest.byte().unwrap_or(0), rest.byte().unwrap_or(0));
+        let is_sound = complement == !version;
         let head = read_head(id, &mut rest);
+        if is_sound && version > VERSION {
+            // The newer version always writes these facts. If one is missing, the head is damaged.
+            let is_whole =
+                head.owner.is_some() && head.family.is_some() && head.created_at.is_some();
+            // What is revoked is denied, whatever else a newer version knows about it.
+            let may_be_good = is_whole && !head.is_revoked;
+            let row = Row::damaged(head);
+            return if may_be_good { Err(NewerForm { row, version }) } else { Ok(row) };
+        }
         let body = read_body(rest).unwrap_or_else(|| Row::damaged(DamagedRow::of_id(id)));
         let facts = body.standing_facts();
         // One damaged byte must not undo a revocation, so either place is enough for it.
@@ -95,7 +106,48 @@ impl Row {
         let revoked_at = head.revoked_at.or(facts.revoked_at);
         let agreed = DamagedRow { is_revoked, revoked_at, ..head };
         let is_whole = body.record().is_some() && facts == agreed;
-        Ok(if is_whole { body } else { Row::damaged(agreed) })
+        let is_ours = is_sound && version == VERSION;
+        Ok(if is_ours && is_whole { body } else { Row::damaged(agreed) })
+    }
+}
+
+/// Reports that a newer version of this library wrote a row.
+///
+/// Only [`find`](crate::store::TokenStore::find) and a list by `key_id` fail because of it. A
+/// client that presents the token then gets 503, and keeps it.
+#[derive(Clone, Debug)]
+pub struct NewerForm {
+    row: Row,
+    version: u8,
+}
+
+impl NewerForm {
+    /// Returns the row as a damaged one, with the facts of its head.
+    ///
+    /// By these it is listed, revoked and purged. Once you have revoked it, `to_bytes` writes the
+    /// head alone.
+    pub fn into_row(self) -> Row {
+        self.row
+    }
+}
+
+impl fmt::Display for NewerForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the row of token {} has form {}, and this version of app-tokens reads at most form \
+             {VERSION}; update it",
+            self.row.id(),
+            self.version
+        )
+    }
+}
+
+impl Error for NewerForm {}
+
+impl From<NewerForm> for StoreError {
+    fn from(newer: NewerForm) -> StoreError {
+        StoreError::not_done(newer)
     }
 }
 

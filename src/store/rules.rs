@@ -145,7 +145,9 @@ pub fn revoke(filter: &Filter, revocation: &Revocation, rows: &[Row]) -> Decisio
     // The families of all matches are collected first. A walk that revoked as it goes would lose
     // the family of a row that its own revocation keeps from matching.
     let matching = || rows.iter().filter(|row| filter.matches(row));
-    let families: HashSet<TokenId> = matching().filter_map(Row::family).collect();
+    let is_named = filter.id.is_some();
+    let reaching = matching().filter(|row| is_named || reaches_derived(row, revocation.at));
+    let families: HashSet<TokenId> = reaching.filter_map(Row::family).collect();
     let is_meant = |row: &&Row| {
         let is_derived = || row.derived_from().is_some_and(|family| families.contains(&family));
         !row.is_revoked() && (filter.matches(row) || is_derived() && !filter.spares(row))
@@ -219,6 +221,16 @@ fn changed(
         if is_meant(new_form) { new_form.with_revocation(revocation) } else { new_form.clone() };
     let others = rows.iter().filter(|row| row.id() != new_form.id() && is_meant(row));
     iter::once(first).chain(others.map(|row| row.with_revocation(revocation))).collect()
+}
+
+/// Returns whether a revocation at `at` reaches, through this row, what derives from its family.
+///
+/// A superseded row stays after its end while its line is in use. Its old last use says nothing
+/// about the line. Not asked if the filter names the row by its id: a thief may have issued tokens
+/// under it before it ended.
+fn reaches_derived(row: &Row, at: Timestamp) -> bool {
+    let record = row.record();
+    !record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))
 }
 
 /// Returns the ids of the rows that have been dead for long enough and that no other row needs.

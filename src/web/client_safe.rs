@@ -12,6 +12,7 @@ use crate::timestamp::OutOfCalendar;
 use crate::token::InvalidTokenId;
 
 const NOT_FOUND: &str = "There is no such app token.\n";
+const DAMAGED_ROW: &str = "A replaced app token is damaged. Ask for help.\n";
 const LABEL_TAKEN: &str = "Another app token has that label. Choose a different one.\n";
 
 /// Implements the conversion of a borrowed error, for a host that logs it first, and of an owned
@@ -120,6 +121,7 @@ impl ClientSafe for ChangeError {
                 let body = "A replaced app token is still valid. End its overlap first.\n";
                 Answer::new(409, "overlapping", body)
             }
+            ChangeError::DamagedRow(_) => Answer::new(409, "damaged_row", DAMAGED_ROW),
             ChangeError::Rotated { .. } => {
                 Answer::new(409, "rotated", "The app token was replaced. Use the newer one.\n")
             }
@@ -136,6 +138,7 @@ impl ClientSafe for ManageError {
     fn answer(&self) -> Answer {
         match self {
             ManageError::Unknown => Answer::new(404, "not_found", NOT_FOUND),
+            ManageError::NotAllowed => Answer::new(404, "not_found", NOT_FOUND),
             ManageError::KeyNotLost(_) => {
                 Answer::new(409, "key_not_lost", "That key is not lost. Reseal as usual.\n")
             }
@@ -333,9 +336,11 @@ mod tests {
             ChangeError::LabelTaken,
             ChangeError::OverlapWithLess,
             ChangeError::Overlapping { until: Timestamp::MAX },
+            ChangeError::DamagedRow(id()),
             ChangeError::Rotated { current: id() },
             ChangeError::Conflict,
             ManageError::Unknown,
+            ManageError::NotAllowed,
             ManageError::KeyNotLost(key()),
             RetireError::Active,
             RetireError::InUse { rows: 918_273 },

@@ -178,7 +178,7 @@ mod tests {
             format!("Basic {}", BASE64.encode(format!("alice:{OTHER}")).trim_end_matches('=')),
             format!("Basic {}", BASE64.encode(OTHER)),
             format!("Basic {}", BASE64.encode(format!("al\0ice:{OTHER}"))),
-            format!("Basic {}", OTHER),
+            format!("Basic {OTHER}"),
             format!("Bearer {}{OTHER}", " ".repeat(8 * 1024)),
         ] {
             refused(&[("authorization", &malformed), (OWN, TOKEN)], CredentialsError::TwoTokens);

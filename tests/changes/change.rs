@@ -118,6 +118,23 @@ fn an_end_moves_no_further_than_the_longest_life_from_creation() {
 }
 
 #[test]
+fn an_extension_by_a_duration_goes_by_the_authoritys_clock() {
+    let bench = bench(policy().with_max_life(secs(1000)).unwrap());
+    let tokens = &bench.tokens;
+    let token = bench.issue_for(200);
+    bench.clock.set(at(100));
+    let extended = tokens.block_on(tokens.extend(&ops(), token.id(), secs(900))).unwrap();
+    assert_eq!(extended.expires(), Expires::At(at(1000)));
+    let refused = |life| tokens.block_on(tokens.extend(&ops(), token.id(), life)).unwrap_err();
+    assert!(matches!(refused(secs(901)), ChangeError::Life(LifeError::TooLong { .. })));
+    assert!(matches!(refused(secs(0)), ChangeError::Life(LifeError::NoLife)));
+    assert!(matches!(refused(secs(u64::MAX)), ChangeError::Life(LifeError::PastCalendar)));
+    let rotation = Rotation::new().expires(secs(50));
+    let new = tokens.block_on(tokens.rotate(&ops(), token.id(), rotation)).unwrap();
+    assert_eq!(new.view().expires(), Expires::At(at(150)));
+}
+
+#[test]
 fn an_end_is_removed_only_if_the_policy_allows_never() {
     let bench = bench(policy().with_never_expiring().unwrap());
     let token = bench.issue("alice");

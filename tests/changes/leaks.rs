@@ -3,12 +3,13 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use app_tokens::error::DenialReason;
-use app_tokens::record::Status;
+use app_tokens::error::{ChangeError, DenialReason};
+use app_tokens::record::{Expires, Status};
 use app_tokens::report::{Leak, LeakOutcome, LeakReport};
 use app_tokens::store::MemoryStore;
 use app_tokens::{IssuedToken, KeyRing, Reason, TokenId};
 
+use super::common::outside::Outside;
 use super::common::*;
 use support::text::same_id_other_secret;
 
@@ -40,9 +41,9 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
     let right = [
         (live.id(), LeakOutcome::Revoked),
         (guessed.id(), LeakOutcome::NoToken),
-        (revoked.id(), LeakOutcome::Ended(Status::Revoked)),
-        (rotated.id(), LeakOutcome::Ended(Status::Superseded)),
-        (expired.id(), LeakOutcome::Ended(Status::Expired)),
+        (revoked.id(), LeakOutcome::AlreadyRevoked),
+        (rotated.id(), LeakOutcome::Revoked),
+        (expired.id(), LeakOutcome::Revoked),
     ];
     assert_eq!(outcomes(&report.leaks)[..5], right);
     assert_eq!(report.leaks.len(), 6);
@@ -58,8 +59,8 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
     bench.assert_good(guessed.expose_secret());
     bench.assert_good(successor.expose_secret());
     let again = tokens.block_on(tokens.revoke_leaked(&text, &operator("scanner"))).unwrap();
-    assert_eq!(again.leaks[0].outcome, LeakOutcome::Ended(Status::Revoked));
-    assert_eq!(bench.heard.kinds().iter().filter(|kind| *kind == "Revoked").count(), 1);
+    assert_eq!(again.leaks[0].outcome, LeakOutcome::AlreadyRevoked);
+    assert_eq!(bench.heard.kinds().iter().filter(|kind| *kind == "Revoked").count(), 3);
     for secret in [live.expose_secret(), &guess] {
         assert!(!format!("{report:?}").contains(&secret[20..40]));
     }
@@ -168,4 +169,40 @@ fn other_tasks_run_while_a_long_text_is_searched() {
     assert_eq!(yields(token.expose_secret()), (0, 1));
     let (count, found) = yields(&("_".repeat(1 << 20) + token.expose_secret()));
     assert!(count >= 16 && found == 1, "{count}");
+}
+
+#[test]
+fn a_leaked_token_that_has_just_expired_is_revoked() {
+    let store = Outside::new();
+    let behind = bench_over(store.clone(), policy());
+    let token = behind.issue_for(100);
+    let ahead = bench_over(store, policy());
+    ahead.clock.set(at(100));
+    ahead.assert_denied(token.expose_secret(), DenialReason::Expired);
+    let scanner = operator("scanner");
+    let leaked = ahead.tokens.revoke_leaked(token.expose_secret(), &scanner);
+    let leaks = ahead.tokens.block_on(leaked).unwrap().leaks;
+    assert_eq!(outcomes(&leaks), [(token.id(), LeakOutcome::Revoked)]);
+    behind.clock.set(at(89));
+    behind.assert_denied(token.expose_secret(), DenialReason::Revoked);
+    let later = behind.tokens.extend(ops(), token.id(), Expires::At(at(1000)));
+    assert!(matches!(behind.tokens.block_on(later), Err(ChangeError::NotActive(Status::Revoked))));
+}
+
+#[test]
+fn a_leaked_token_with_a_damaged_row_is_named() {
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let (token, ended) = (bench.issue("alice"), bench.issue("alice"));
+    bench.revoke(&ended);
+    for id in [token.id(), ended.id()] {
+        store.damage(id);
+    }
+    let text = format!("{} {}", token.expose_secret(), ended.expose_secret());
+    let scanner = operator("scanner");
+    let leaked = bench.tokens.revoke_leaked(&text, &scanner);
+    let leaks = bench.tokens.block_on(leaked).unwrap().leaks;
+    let right = [(token.id(), LeakOutcome::Damaged), (ended.id(), LeakOutcome::AlreadyRevoked)];
+    assert_eq!(outcomes(&leaks), right);
+    assert_eq!(store.parts(token.id()).revocation, None, "an id alone revokes nothing");
 }

@@ -118,6 +118,31 @@ fn a_row_under_a_key_that_the_ring_lacks_is_left_and_counted() {
 }
 
 #[test]
+fn a_damaged_row_under_a_key_keeps_it_in_the_ring() {
+    let file = super::file::File::new();
+    let before = bench_with_ring(file.open(), two_keys(), policy());
+    let [damaged, _] = ["alice", "bob"].map(|owner| before.issue(owner));
+    let id = damaged.id().as_u64().cast_signed();
+    let write = |label| {
+        let raw = file.raw();
+        raw.execute_batch("PRAGMA ignore_check_constraints = ON").unwrap();
+        raw.execute("UPDATE app_tokens SET label = ?2 WHERE id = ?1", (id, label)).unwrap();
+    };
+    write("");
+    let after = bench_with_ring(file.open(), two_keys_turned(), policy());
+    let tokens = &after.tokens;
+    assert_eq!(tokens.block_on(tokens.reseal()).unwrap().moved, 1);
+    let may_retire = || tokens.block_on(tokens.may_retire(key(1)));
+    assert!(matches!(may_retire(), Err(RetireError::InUse { rows: 1 })));
+    // Its label can be repaired, and it is good again, as its key is still there.
+    write("My phone");
+    after.assert_good(damaged.expose_secret());
+    write("");
+    after.revoke(&damaged);
+    assert!(may_retire().is_ok());
+}
+
+#[test]
 fn a_row_changed_during_a_reseal_is_left_for_the_next_one() {
     let store = Outside::new();
     let before = bench_with_ring(store.clone(), two_keys(), policy());

@@ -27,13 +27,13 @@ async fn empty_store(table: &str) -> InDatabase {
     Kept { store, with: raw }
 }
 
-/// Writes junk into every column, except the facts that stand apart. The revision stays: a damaged
-/// row is never current, whatever it says.
+/// Writes junk into every column, except the facts that stand apart. End and last use are possible,
+/// and long past. The revision stays: a damaged row is never current, whatever it says.
 async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
     let junk = format!(
         "UPDATE {table} SET digest = '\\x00', label = '', scopes = E'\n', resources = 'x',
-            networks = 'x', attributes = 'x', issued_by = '', expires_at = -1, successor = -1,
-            key_id = -1, seal = '\\x', last_used_at = -1, last_used_address = 'x',
+            networks = 'x', attributes = 'x', issued_by = '', expires_at = 7, successor = -1,
+            key_id = -1, seal = '\\x', last_used_at = 7, last_used_address = 'x',
             last_used_client = 'x', revoked_reason = left(revoked_reason, 0),
             revoked_by = left(revoked_by, 0)
         WHERE id = $1"

@@ -24,12 +24,13 @@ async fn empty_store(table: &str) -> OnFile {
     Kept { store, with: directory }
 }
 
+/// Writes junk, except an end and a last use, which are possible and long past.
 async fn damage(store: Arc<OnFile>, id: TokenId, table: &str) {
     let file = Connection::open(store.with.path().join("app.db")).unwrap();
     let junk = format!(
         "UPDATE {table} SET digest = x'00', label = '', scopes = '*', resources = 'junk',
-            networks = '0', attributes = 'x', issued_by = '', expires_at = -1, successor = -1,
-            last_used_at = -1, last_used_address = 'here', last_used_client = char(27),
+            networks = '0', attributes = 'x', issued_by = '', expires_at = 7, successor = -1,
+            last_used_at = 7, last_used_address = 'here', last_used_client = char(27),
             revision = 9223372036854775807, key_id = -1, seal = x'', revoked_reason =
             iif(revoked_at IS NULL, NULL, ''), revoked_by = iif(revoked_at IS NULL, NULL, 'x')
         WHERE id = ?1"

@@ -5,17 +5,19 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use app_tokens::error::DenialReason;
-use app_tokens::event::ChangeKind;
-use app_tokens::record::{Actor, Expires, LastUse, Revocation, Status};
+use app_tokens::record::{Actor, LastUse, Revocation, Status};
 use app_tokens::report::LeakOutcome;
 use app_tokens::store::Filter;
 use app_tokens::{Owner, Reason, Timestamp, TokenId};
 
-use super::acts::{
-    Answer, BEGINNING, Change, Life, Line, Means, Rules, Shown, Told, Turn, Who, Wish,
-};
-use super::held::{Need, taken};
+use super::acts::{Life, Rules, Who, Wish};
+use super::answers::{Answer, Line, Told};
+use super::drawing::BEGINNING;
+
+#[path = "reference/change.rs"]
+mod change;
+#[path = "reference/login.rs"]
+mod login;
 
 pub(crate) struct Model {
     pub(crate) rules: Rules,
@@ -50,14 +52,6 @@ impl Row {
         let own = self.pending.as_ref().filter(|own| Some(own.at) > written.map(|last| last.at));
         own.or(written).cloned()
     }
-}
-
-/// What is reported of a row once an interval.
-#[derive(Clone, Copy)]
-enum Report {
-    Reused,
-    Outside,
-    Examined,
 }
 
 const DAY: i64 = 86_400;
@@ -156,81 +150,6 @@ impl Model {
         others.filter(|l| l.successor.is_none() && self.lives(l) && used(l)).collect()
     }
 
-    pub(crate) fn authenticate(
-        &mut self,
-        means: Means,
-        as_owner: Option<&Owner>,
-        (address, client): (Option<IpAddr>, Option<&str>),
-        need: Need,
-    ) -> Answer {
-        let row = match self.presented(means) {
-            Ok(row) => row,
-            Err(refusal) => return refusal,
-        };
-        let address = address.map(taken);
-        let line = self.rows[row].line.clone();
-        let Line { id, owner, label, access, attributes, expires, family, .. } = line;
-        let reason = match self.status(&self.rows[row]) {
-            None => return Answer::Failed,
-            Some(Status::Revoked) => DenialReason::Revoked,
-            Some(Status::Expired) => DenialReason::Expired,
-            Some(Status::Superseded) => {
-                self.reuse(row, &Filter::of_family(&owner, family));
-                DenialReason::Superseded
-            }
-            Some(Status::Idle) => DenialReason::Idle,
-            _ if as_owner.is_some_and(|expected| *expected != owner) => DenialReason::OtherOwner,
-            // No use, so that a stranger elsewhere does not keep an idle token alive.
-            _ if access.is_outside(address) => {
-                self.report(row, Report::Outside, Told::OutsideNetwork(id, address));
-                return Answer::Outside;
-            }
-            _ => {
-                self.note_use(row, address, client);
-                self.entered.push(id);
-                let missing = access.lacks(need);
-                let shown = Shown { id, owner, label, access, attributes, expires };
-                return Answer::Authenticated(Box::new(shown), missing);
-            }
-        };
-        self.deny(Some(id), reason, true)
-    }
-
-    /// Tells the holder of a whole token what became of it. Counts as no use.
-    pub(crate) fn examine(&mut self, means: Means) -> Answer {
-        let row = match self.presented(means) {
-            Ok(row) => row,
-            Err(refusal) => return refusal,
-        };
-        let Line { id, revocation, .. } = self.rows[row].line.clone();
-        let Some(status) = self.status(&self.rows[row]) else {
-            return Answer::Failed;
-        };
-        self.report(row, Report::Examined, Told::Examined(id));
-        Answer::Examined(id, status, revocation)
-    }
-
-    /// Returns the place of the row whose whole secret was presented.
-    fn presented(&mut self, means: Means) -> Result<usize, Answer> {
-        let (id, secret_is_right) = match means {
-            Means::NotOurs => return Err(Answer::NotOurs),
-            Means::Mistyped => return Err(self.deny(None, DenialReason::Mistyped, false)),
-            Means::Token { id, secret_is_right } => (id, secret_is_right),
-        };
-        match self.rows.iter().position(|row| row.line.id == id) {
-            None => Err(self.deny(Some(id), DenialReason::Unknown, false)),
-            Some(_) if !secret_is_right => {
-                Err(self.deny(Some(id), DenialReason::WrongSecret, false))
-            }
-            Some(row) => Ok(row),
-        }
-    }
-
-    fn deny(&mut self, id: Option<TokenId>, reason: DenialReason, with_token: bool) -> Answer {
-        self.told.push(Told::Denied { id, reason, with_token });
-        Answer::Denied { id, reason }
-    }
-
     /// Returns the status, or `None` if the clock is too far behind to tell.
     fn status(&self, row: &Row) -> Option<Status> {
         let created = row.line.created_at.as_unix();
@@ -265,68 +184,6 @@ impl Model {
 
     fn has_ended(&self, line: &Line) -> bool {
         line.end().is_some_and(|end| self.now >= end)
-    }
-
-    fn interval(&self) -> i64 {
-        self.rules.interval.min(self.rules.idle.map_or(i64::MAX, |idle| idle / 24))
-    }
-
-    /// Reports that a superseded token was presented.
-    fn reuse(&mut self, row: usize, family: &Filter) {
-        let Line { id, .. } = self.rows[row].line;
-        if self.rules.reuse_ends_family {
-            self.revoke(family, "engine".parse().unwrap(), &Reason::REUSED);
-        }
-        self.report(row, Report::Reused, Told::Reused(id));
-    }
-
-    /// Sends an event about a row, once an interval. A report of a broken clock doesn't count.
-    fn report(&mut self, row: usize, report: Report, told: Told) {
-        let (now, since) = (self.now, self.now - self.interval());
-        let last = &mut self.rows[row].reports[report as usize];
-        if last.is_none_or(|at| at <= since || at > now + TOLERANCE) {
-            *last = Some(now);
-            self.told.push(told);
-        }
-    }
-
-    fn note_use(&mut self, row: usize, address: Option<IpAddr>, client: Option<&str>) {
-        let (now, interval) = (self.now, self.interval());
-        let Row { line, pending, .. } = &mut self.rows[row];
-        // A use in the future was recorded by a broken clock, and doesn't count.
-        let is_believed = |last: &&LastUse| last.at.as_unix() <= now + TOLERANCE;
-        let is_recent = |last: &LastUse| last.at.as_unix() > now - interval;
-        let origins = self.rules.origins;
-        let client = client.filter(|_| origins).map(Into::into);
-        let this = LastUse { at: time(now), address: address.filter(|_| origins), client };
-        let is_new = |last: &LastUse| {
-            last.address.is_some() && this.address.is_some() && last.address != this.address
-        };
-        let stored = line.last_use.as_ref().filter(is_believed);
-        if stored.is_some_and(|stored| is_recent(stored) && !is_new(stored)) {
-            return;
-        }
-        let before = pending.as_ref().filter(is_believed).or(stored);
-        let new_address = before.filter(|before| is_new(before)).and(this.address);
-        let is_noted = !before.is_some_and(is_recent);
-        let is_first = before.is_none();
-        if is_noted {
-            *pending = Some(this);
-        }
-        let id = line.id;
-        if is_first {
-            self.told.push(Told::FirstUse(id, address));
-        }
-        if let Some(new) = new_address {
-            let is_told = |(told, address, at): &(TokenId, IpAddr, i64)| {
-                *told == id && *address == new && *at > now - DAY && *at <= now + TOLERANCE
-            };
-            if !self.addresses.iter().any(is_told) {
-                self.addresses.retain(|(told, address, _)| *told != id || *address != new);
-                self.addresses.push((id, new, now));
-                self.told.push(Told::NewAddress(id, new));
-            }
-        }
     }
 
     pub(crate) fn list(&mut self, filter: &Filter, after: Option<TokenId>, limit: u32) -> Answer {
@@ -381,164 +238,6 @@ impl Model {
         }
     }
 
-    /// Returns the current token of a line, or `successor` if the line has none any more.
-    fn rotated_to(&self, old: &Line, successor: TokenId) -> Answer {
-        let lines = self.rows.iter().map(|row| &row.line);
-        let current = lines
-            .filter(|line| line.owner == old.owner && line.family == old.family)
-            .filter(|line| line.revocation.is_none() && line.successor.is_none());
-        let newest = current.max_by_key(|line| (line.created_at, line.id));
-        Answer::RotatedTo(newest.map_or(successor, |line| line.id))
-    }
-
-    /// Returns the places of the line's superseded tokens that end after this instant, in order of
-    /// id.
-    fn overlapping(&self, old: &Line, ended_by: i64) -> Vec<usize> {
-        let is_living = |row: &usize| {
-            let line = &self.rows[*row].line;
-            line.owner == old.owner
-                && line.family == old.family
-                && line.revocation.is_none()
-                && line.successor.is_some()
-                && line.end().is_some_and(|end| end > ended_by)
-        };
-        let mut living: Vec<usize> = (0..self.rows.len()).filter(is_living).collect();
-        living.sort_by_key(|row| self.rows[*row].line.id);
-        living
-    }
-
-    fn end_superseded(&mut self, old: &Line, except: Option<TokenId>, who: &Who) -> u64 {
-        let end = self.now - TOLERANCE;
-        let mut count = 0;
-        for row in self.overlapping(old, end) {
-            let id = self.rows[row].line.id;
-            if Some(id) != except {
-                self.rows[row].line.expires = Expires::At(time(end));
-                self.rows[row].key = ACTIVE;
-                let kind = ChangeKind::OverlapEnded;
-                self.told.push(Told::Changed(id, kind, false, who.actor()));
-                count += 1;
-            }
-        }
-        count
-    }
-
-    pub(crate) fn end_overlap(&mut self, who: &Who, id: TokenId) -> Answer {
-        match self.visible(who, id).map(|row| row.line.clone()) {
-            Some(line) => Answer::OverlapsEnded(self.end_superseded(&line, None, who)),
-            None => Answer::Unknown,
-        }
-    }
-
-    pub(crate) fn change(&mut self, who: &Who, id: TokenId, change: &Change) -> Verdict {
-        if let Some(row) = self.visible(who, id)
-            && let Some(successor) = row.line.successor
-        {
-            return Err(match self.status(row) {
-                None => Answer::Failed,
-                Some(Status::Revoked) => Answer::NotActive(Status::Revoked),
-                Some(_) => self.rotated_to(&row.line, successor),
-            });
-        }
-        let row = self.good(who, id)?;
-        let old = self.rows[row].line.clone();
-        let mut new = old.clone();
-        match change {
-            Change::Label(label) => {
-                new.label = label.clone();
-                self.refuse_label(&new)?;
-            }
-            Change::Access(access) => {
-                refuse_if(!old.access.includes(access), "more access")?;
-                new.access = access.clone();
-            }
-            Change::End(end) => {
-                let later = end.is_later_than(old.expires);
-                refuse_if(old.derived_from.is_some() && later, "derived")?;
-                new.expires = *end;
-                self.refuse_end(new.end(), old.created_at.as_unix())?;
-            }
-        }
-        let revoked_derived = old.is_more(&new.access, new.expires);
-        if revoked_derived {
-            refuse_if(!self.overlapping(&old, self.now - TOLERANCE).is_empty(), "overlapping")?;
-            self.end_derived(&old, &self.revocation(who.actor(), &Reason::NARROWED));
-        }
-        self.rows[row].line = new;
-        self.rows[row].key = ACTIVE;
-        self.told.push(Told::Changed(id, change.kind(), revoked_derived, who.actor()));
-        Ok(Answer::Found(Box::new(self.line(&self.rows[row]))))
-    }
-
-    pub(crate) fn rotate(&mut self, who: &Who, id: TokenId, turn: &Turn, new: TokenId) -> Verdict {
-        let successor = self.visible(who, id).and_then(|row| row.line.successor);
-        self.write_uses_if(successor.is_some());
-        let row = self.good(who, id)?;
-        let last = match successor.map(|successor| self.good(who, successor)) {
-            None => row,
-            Some(Ok(last)) => last,
-            Some(Err(Answer::Failed)) => return Err(Answer::Failed),
-            Some(Err(_)) => {
-                return Err(self.rotated_to(&self.rows[row].line, successor.unwrap_or(id)));
-            }
-        };
-        let (old, was) = (self.rows[row].line.clone(), self.rows[last].line.clone());
-        let used = was.last_use.is_some() || was.successor.is_some();
-        if last != row && used {
-            return Err(self.rotated_to(&old, was.id));
-        }
-        // Both may allow the same by other lists. Then the new token has that of the old one.
-        let less = if was.access.includes(&old.access) { &old.access } else { &was.access };
-        refuse_if(turn.access.is_none() && !old.access.includes(less), "narrowed apart")?;
-        let access = turn.access.as_ref().unwrap_or(less).clone();
-        let within = old.access.includes(&access) && was.access.includes(&access);
-        refuse_if(!within, "more access")?;
-        let expires = turn.end.unwrap_or_else(|| self.allowed_today(was.expires));
-        if let Some(end) = turn.end {
-            let later = end.is_later_than(was.expires);
-            refuse_if(old.derived_from.is_some() && later, "derived")?;
-            self.refuse_end(end.at().map(Timestamp::as_unix), self.now)?;
-        }
-        let has_less = !access.includes(&old.access) || !access.includes(&was.access);
-        let asked = turn.overlap.unwrap_or(0);
-        refuse_if(has_less && asked > 0, "overlap with less")?;
-        let by_policy = self.rules.overlap.min(self.rules.max_overlap);
-        let overlap = turn.overlap.unwrap_or(if has_less { 0 } else { by_policy });
-        refuse_if(overlap > self.rules.max_overlap, "overlap too long")?;
-        // At once on every host, however far its clock is behind.
-        let overlap = if overlap == 0 { self.now - 300 } else { self.now + overlap };
-        let new_end = expires.at().map_or(i64::MAX, Timestamp::as_unix);
-        let old_ends = old.end().unwrap_or(i64::MAX).min(overlap).min(new_end);
-        let revocation = self.revocation(who.actor(), &Reason::ROTATED);
-        let is_less = [&old, &was].iter().any(|than| than.is_more(&access, expires));
-        let revoked_derived = is_less || old_ends <= self.now;
-        if old.family != id {
-            self.end_superseded(&old, Some(id), who);
-        }
-        if revoked_derived {
-            self.end_derived(&old, &revocation);
-        }
-        let replaced = (last != row).then_some(was.id);
-        if replaced.is_some() {
-            self.rows[last].line.revocation = Some(revocation);
-        }
-        self.rows[row].line.expires = Expires::At(time(old_ends));
-        self.rows[row].line.successor = Some(new);
-        self.rows[row].key = ACTIVE;
-        self.told.push(Told::Rotated { old: id, replaced, revoked_derived, new, by: who.actor() });
-        let (created_at, status) = (time(self.now), Some(Status::Active));
-        self.add(Line { id: new, access, created_at, expires, last_use: None, status, ..was })
-    }
-
-    /// Returns an end that was allowed once, or the latest that is allowed now. The clock may run
-    /// backwards.
-    fn allowed_today(&self, end: Expires) -> Expires {
-        match (end, self.rules.max_life) {
-            (Expires::At(at), Some(max)) => Expires::At(at.min(time(self.now + max))),
-            (end, _) => end,
-        }
-    }
-
     fn revocation(&self, by: Actor, reason: &Reason) -> Revocation {
         Revocation { at: time(self.now), reason: reason.clone(), by }
     }
@@ -554,8 +253,15 @@ impl Model {
     pub(crate) fn revoke(&mut self, filter: &Filter, by: Actor, reason: &Reason) -> u64 {
         let revocation = self.revocation(by.clone(), reason);
         let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
+        // Through a rotated token that has ended, nothing else of its line is meant, unless it is
+        // named.
+        let is_over = |line: &Line| {
+            let has_ended = line.end().is_some_and(|end| end <= self.now);
+            filter.id.is_none() && line.successor.is_some() && has_ended
+        };
         let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
-        let families: Vec<_> = meant_rows.map(|(row, _)| Some(row.line.family)).collect();
+        let reaching = meant_rows.filter(|(row, _)| !is_over(&row.line));
+        let families: Vec<_> = reaching.map(|(row, _)| Some(row.line.family)).collect();
         let mut count = 0;
         for (Row { line, .. }, meant) in self.rows.iter_mut().zip(meant) {
             let derived = families.contains(&line.derived_from) && !line.is_spared_by(filter);
@@ -574,9 +280,7 @@ impl Model {
             let row = self.rows.iter().find(|row| row.line.id == *id && *secret_is_right);
             let outcome = match row.map(|row| self.status(row)) {
                 None => LeakOutcome::NoToken,
-                Some(Some(ended @ (Status::Revoked | Status::Expired | Status::Superseded))) => {
-                    LeakOutcome::Ended(ended)
-                }
+                Some(Some(Status::Revoked)) => LeakOutcome::AlreadyRevoked,
                 Some(_) => {
                     self.revoke(&Filter::of_id(*id), who.actor(), &Reason::LEAKED);
                     LeakOutcome::Revoked

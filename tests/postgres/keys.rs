@@ -1,4 +1,4 @@
-//! The set of keys in use never lacks a key.
+//! The keys that seal rows: the set of keys in use never lacks one, and a filter excludes each.
 
 use std::time::Duration;
 
@@ -105,5 +105,32 @@ fn a_key_deleted_by_hand_is_diagnosed() {
         );
         let index = "the index app_tokens_of_family is missing or can't be used; create it again";
         assert!(is_said(index), "{findings:?}");
+    });
+}
+
+#[test]
+fn a_list_of_rows_under_other_keys_excludes_each_named_key() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let store = database.store().await;
+        for number in 1..=3 {
+            let key_id = KeyId::new(3 * number as u32).unwrap();
+            store.insert(&creation(RecordParts { key_id, ..parts(number) })).await.unwrap();
+        }
+        let under = async |except: &[u32], revoked| {
+            let except_key_ids = except.iter().filter_map(|key| KeyId::new(*key)).collect();
+            let filter = Filter { revoked, except_key_ids, ..Filter::every_token() };
+            let rows = store.list(&filter, Page::first(9)).await.unwrap();
+            rows.iter().map(|row| row.id().as_u64()).collect::<Vec<_>>()
+        };
+        assert!(under(&[3, 6, 9], Some(false)).await.is_empty());
+        assert!(under(&[9, 3, 6, 3, 1, u32::MAX], Some(false)).await.is_empty());
+        assert_eq!(under(&[3, 9], Some(false)).await, [2]);
+        assert_eq!(under(&[6, 9], Some(false)).await, [1]);
+        assert_eq!(under(&[3, 6], Some(false)).await, [3]);
+        assert_eq!(under(&[5], Some(false)).await, [1, 2, 3]);
+        store.revoke(&Filter::of_id(id(2)), &revocation()).await.unwrap();
+        assert!(under(&[3, 9], Some(false)).await.is_empty());
+        assert_eq!(under(&[3, 9], None).await, [2]);
     });
 }

@@ -87,6 +87,38 @@ fn objects_the_host_did_not_name_are_refused_at_first_use() {
 }
 
 #[test]
+fn a_partitioned_table_is_refused() {
+    RUNTIME.block_on(async {
+        for table in ["app_tokens", "app_tokens_keys"] {
+            let database = Server::needed().database().await;
+            let (store, raw) = (database.store().await, database.raw().await);
+            let key = if table == "app_tokens" { "id" } else { "key_id" };
+            store.insert(&creation(parts(1))).await.unwrap();
+            let partition = format!(
+                "ALTER TABLE {table} RENAME TO plain;
+                CREATE TABLE {table} (LIKE plain INCLUDING ALL) PARTITION BY HASH ({key});
+                CREATE TABLE part PARTITION OF {table} FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+            );
+            raw.batch_execute(&partition).await.unwrap();
+
+            let called = format!("the table {table} is partitioned");
+            // There is no way to accept it, since no purge would delete a row of it.
+            let named = PostgresStore::new(database.pool()).with_known_objects([table, "part"]);
+            let error = named.migrate().await.unwrap_err();
+            assert!(matches!(error, PostgresStoreError::Unexpected(_)), "{error}");
+            assert!(error.to_string().contains(&called), "{error}");
+            assert!(error.to_string().contains("a plain table"), "{error}");
+            for error in first_calls(&database).await {
+                assert_eq!(error.certainty(), Certainty::NotDone);
+                assert!(error.to_string().contains(&called), "{error}");
+            }
+            let findings = store.diagnose().await.unwrap();
+            assert!(findings.iter().any(|finding| finding.contains(&called)), "{findings:?}");
+        }
+    });
+}
+
+#[test]
 fn objects_that_can_not_keep_a_change_out_are_accepted() {
     RUNTIME.block_on(async {
         let database = Server::needed().database().await;

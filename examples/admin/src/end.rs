@@ -3,10 +3,10 @@
 use std::io::{self, BufRead as _, IsTerminal as _};
 use std::time::Duration;
 
-use app_tokens::TokenView;
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::report::TokenPage;
 use app_tokens::store::{Filter, Page};
+use app_tokens::{Timestamp, TokenView};
 
 use crate::look::Pages;
 use crate::options::{Forget, Revoke, Setting};
@@ -30,13 +30,13 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
         ));
     }
     if wish.dry_run {
-        return print_doomed(setting, &filter).await;
+        return print_doomed(setting, &filter, now).await;
     }
     let who = setting.operator()?;
     let opened = setting.open(Needs::Store).await?;
     if wish.id.is_none() && !wish.yes {
         refuse_without_terminal()?;
-        let count = count_doomed(&opened, &filter).await?;
+        let count = count_doomed(&opened, &filter, now).await?;
         ask(format_args!("Revoke {count} tokens?"), count)?;
     }
     let ended = match wish.id {
@@ -53,11 +53,12 @@ pub async fn revoke(setting: &Setting, wish: &Revoke) -> Result<(), Problem> {
 /// Calls `take` with each page of tokens that a revocation by this filter would end, each once.
 ///
 /// First come the matching tokens that are not revoked yet. Then come those that were issued under
-/// a matching line, whether or not that is revoked. A damaged row may hide what was issued under
-/// it.
+/// a matching line, whether or not that is revoked, unless only rotated tokens of it match that
+/// have ended. A damaged row may hide what was issued under it.
 async fn each_doomed(
     opened: &Opened,
     filter: &Filter,
+    now: Timestamp,
     mut take: impl FnMut(&TokenPage) -> Result<(), Problem>,
 ) -> Result<(), Problem> {
     let living = |filter: &Filter| Filter { revoked: Some(false), ..filter.clone() };
@@ -81,7 +82,7 @@ async fn each_doomed(
     while let Some(page) = others.next().await? {
         let mut derived = TokenPage { tokens: Vec::new(), damaged: Vec::new(), next: None };
         for token in page.tokens {
-            if ends_for_anothers_sake(opened, filter, &token).await? {
+            if ends_for_anothers_sake(opened, filter, now, &token).await? {
                 derived.tokens.push(token);
             }
         }
@@ -94,6 +95,7 @@ async fn each_doomed(
 async fn ends_for_anothers_sake(
     opened: &Opened,
     filter: &Filter,
+    now: Timestamp,
     token: &TokenView,
 ) -> Result<bool, Problem> {
     let Some(line) = token.derived_from() else {
@@ -105,17 +107,31 @@ async fn ends_for_anothers_sake(
         ..filter.clone()
     };
     let itself = Filter { id: filter.id.or(Some(token.id())), ..of_line(token.family()) };
-    Ok(is_any(opened, &of_line(line)).await? && !is_any(opened, &itself).await?)
+    let is_over = |token: &TokenView| {
+        filter.id.is_none() && token.successor().is_some() && token.expires().has_come(now)
+    };
+    Ok(is_any(opened, &of_line(line), |token| !is_over(token)).await?
+        && !is_any(opened, &itself, |_| true).await?)
 }
 
-async fn is_any(opened: &Opened, filter: &Filter) -> Result<bool, Problem> {
-    let found = opened.tokens.list(filter, Page::first(1)).await?;
-    Ok(!found.tokens.is_empty() || !found.damaged.is_empty())
+/// Whether a filter matches a damaged token, or one that is meant.
+async fn is_any(
+    opened: &Opened,
+    filter: &Filter,
+    is_meant: impl Fn(&TokenView) -> bool,
+) -> Result<bool, Problem> {
+    let mut pages = Pages::of(opened, filter.clone());
+    while let Some(page) = pages.next().await? {
+        if page.tokens.iter().any(&is_meant) || !page.damaged.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-async fn count_doomed(opened: &Opened, filter: &Filter) -> Result<usize, Problem> {
+async fn count_doomed(opened: &Opened, filter: &Filter, now: Timestamp) -> Result<usize, Problem> {
     let mut count = 0;
-    each_doomed(opened, filter, |page| {
+    each_doomed(opened, filter, now, |page| {
         count += page.tokens.len() + page.damaged.len();
         Ok(())
     })
@@ -124,10 +140,10 @@ async fn count_doomed(opened: &Opened, filter: &Filter) -> Result<usize, Problem
 }
 
 /// Prints what would end. Nothing is changed, so no operator is needed.
-async fn print_doomed(setting: &Setting, filter: &Filter) -> Result<(), Problem> {
+async fn print_doomed(setting: &Setting, filter: &Filter, now: Timestamp) -> Result<(), Problem> {
     let opened = setting.open(Needs::Store).await?;
     let mut listing = Listing::new(setting.json, opened.unclear);
-    each_doomed(&opened, filter, |page| listing.page(page)).await?;
+    each_doomed(&opened, filter, now, |page| listing.page(page)).await?;
     match listing.end()? {
         0 => Err(Problem::new(Exit::Unknown, "there is nothing to revoke")),
         count => {

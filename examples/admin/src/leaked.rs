@@ -69,13 +69,16 @@ impl Found {
         let is_token = self.leaks.iter().any(|(_, _, outcome)| *outcome != LeakOutcome::NoToken);
         if json {
             let leaks = self.leaks.iter().map(|(at, id, outcome)| {
-                json!({ "at": at, "id": id.to_string(), "outcome": words_for(*outcome) })
+                json!({ "at": at, "id": id.to_string(), "outcome": words_for(*id, *outcome) })
             });
             say(leaks.collect::<Value>())?;
         } else {
             self.leaks.iter().try_for_each(|(at, id, outcome)| {
-                say(format_args!("byte {at}: {id} {}", words_for(*outcome)))
+                say(format_args!("byte {at}: {id} {}", words_for(*id, *outcome)))
             })?;
+        }
+        if self.leaks.iter().any(|(_, _, outcome)| is_left(*outcome)) {
+            return Err(Problem::failed("not all tokens could be revoked; do what the lines say"));
         }
         if is_token {
             Ok(())
@@ -85,10 +88,26 @@ impl Found {
     }
 }
 
-fn words_for(outcome: LeakOutcome) -> String {
+/// Returns whether the token may be valid still.
+fn is_left(outcome: LeakOutcome) -> bool {
+    match outcome {
+        LeakOutcome::Damaged | LeakOutcome::UnknownScheme(_) => true,
+        LeakOutcome::Revoked | LeakOutcome::AlreadyRevoked | LeakOutcome::NoToken => false,
+    }
+}
+
+fn words_for(id: TokenId, outcome: LeakOutcome) -> String {
     match outcome {
         LeakOutcome::Revoked => "revoked".into(),
-        LeakOutcome::Ended(status) => format!("had ended: {status}"),
+        LeakOutcome::AlreadyRevoked => "was revoked before".into(),
+        LeakOutcome::Damaged => format!(
+            "has a damaged row, so its secret could not be checked; \
+             revoke it with `admin revoke {id} --reason leaked`"
+        ),
+        LeakOutcome::UnknownScheme(scheme) => format!(
+            "has a digest of scheme {scheme}, which this program does not know; \
+             run a newer one, or `admin revoke {id} --reason leaked`"
+        ),
         LeakOutcome::NoToken => "no such token, or another secret".into(),
     }
 }

@@ -12,7 +12,9 @@ use app_tokens::clock::{Clock as _, ManualClock, SystemClock};
 use app_tokens::record::{Expires, Status};
 use app_tokens::report::LeakReport;
 use app_tokens::store::{SqliteStore, postgres_sql};
-use app_tokens::{Access, KeyRing, NewToken, Policy, Timestamp, TokenAuthority, TokenId};
+use app_tokens::{
+    Access, KeyRing, NewToken, Operator, Policy, Rotation, Timestamp, TokenAuthority, TokenId,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use common::Host;
@@ -502,6 +504,28 @@ fn a_dry_run_lists_each_derived_token_once_however_many_there_are() {
 }
 
 #[test]
+fn a_dry_run_spares_what_was_issued_under_a_line_in_use() {
+    let host = Host::new();
+    let old = host.tokens_at(days_ago(200));
+    let (first, _) = host.issue_by(&old, phone());
+    let (olga, rotation) = (Operator::new("olga").unwrap(), Rotation::new().overlap(DAY));
+    let current = old.block_on(old.rotate(&olga, first, rotation)).unwrap();
+    host.keep_secret(current.expose_secret());
+    let child = host.issue_under_by(&host.tokens_at(days_ago(190)), current.expose_secret(), "Old");
+    host.use_now(current.expose_secret());
+    let unused = ["--unused-since", "180 days"];
+    // The child itself was never used. It matches by its own age.
+    let would = host.admin(&[&["revoke", "--dry-run", "--json"], &unused[..]].concat());
+    assert_eq!(ids(&would.json()), sorted([first, child]));
+    let young = host.issue_under(current.expose_secret(), "Script");
+    let would = host.admin(&[&["revoke", "--dry-run", "--json"], &unused[..]].concat());
+    assert_eq!(ids(&would.json()), sorted([first, child]), "not {young}, whose line is in use");
+    let ran = host.admin(&[&["revoke", "--yes"], &unused[..]].concat());
+    assert_eq!(ran.done(), "revoked 2\n", "as it was said");
+    assert_eq!(host.view(young).status(), Some(Status::Active));
+}
+
+#[test]
 fn the_first_revocation_stays_and_a_repeat_is_no_error() {
     let host = Host::new();
     let (id, text) = host.issue(phone());
@@ -644,7 +668,7 @@ fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let said: Vec<_> = report.as_array().unwrap().iter().map(|leak| &leak["outcome"]).collect();
     assert_eq!(
         said,
-        ["revoked", "revoked", "had ended: revoked", "no such token, or another secret"]
+        ["revoked", "revoked", "was revoked before", "no such token, or another secret"]
     );
     assert_eq!((&report[0]["id"], &report[0]["at"]), (&clear.to_string().into(), &5.into()));
     assert!(!host.is_good(&clear_text) && !host.is_good(&header_text) && host.is_good(&kept_text));
@@ -652,12 +676,31 @@ fn leaked_tokens_are_revoked_wherever_they_stand_in_the_text() {
     let revocation = view.revocation().unwrap();
     assert_eq!((revocation.reason.as_str(), view.last_use()), ("leaked", None));
     let again = host.admin_reading(&clear_text, &["leaked"]).done();
-    assert_eq!(again, format!("byte 0: {clear} had ended: revoked\n"));
+    assert_eq!(again, format!("byte 0: {clear} was revoked before\n"));
 
     // No keys are needed in an emergency.
     let command = ["--store", &host.store(), "--policy", "policy.toml", "leaked"];
     host.run(host.command(&command), kept_text.as_bytes()).done();
     assert!(!host.is_good(&kept_text));
+}
+
+#[test]
+fn a_leaked_token_with_a_damaged_row_is_left_to_a_person() {
+    let host = Host::new();
+    let ((good, good_text), (damaged, damaged_text)) = (host.issue(phone()), host.issue(phone()));
+    let sql = "UPDATE app_tokens SET label = '' WHERE id = ?1";
+    let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+    assert_eq!(database.execute(sql, [damaged.as_u64() as i64]).unwrap(), 1);
+    let text = format!("{good_text} {damaged_text}");
+    let left = host.admin_reading(&text, &["leaked"]);
+    let printed = left.out.clone();
+    assert!(printed.contains(&format!("{good} revoked\n")), "{printed}");
+    let advice = format!("`admin revoke {damaged} --reason leaked`");
+    assert!(printed.contains(&advice), "{printed}");
+    left.exited(1, "not all tokens could be revoked");
+    host.admin(&["revoke", &damaged.to_string(), "--reason", "leaked"]).done();
+    let again = host.admin_reading(&text, &["leaked"]).done();
+    assert!(again.lines().all(|line| line.ends_with(" was revoked before")), "{again}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use app_tokens::access::{ScopeName as _, Selection};
 use app_tokens::error::{Failed, IssueError};
-use app_tokens::record::Expires;
+use app_tokens::record::Lifetime;
 use app_tokens::store::{Filter, Page};
 use app_tokens::{Access, IssuedToken, NewToken, Owner, TokenView};
 use axum::body::Bytes;
@@ -76,7 +76,8 @@ async fn create(
     };
     let new = NewToken::new(&owner, &wish.label, access);
     let new = match asked_end(wish.expires_in_days, wish.expires_at.as_deref())? {
-        Some(Expires::At(end)) => new.expires_at(end),
+        Some(Lifetime::For(life)) => new.expires_in(life),
+        Some(Lifetime::Until(end)) => new.expires_at(end),
         _ => new,
     };
     Ok(show_once(&cloud.tokens.issue(new).await?))

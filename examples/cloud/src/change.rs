@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use app_tokens::clock::{Clock as _, SystemClock};
-use app_tokens::error::{ChangeError, LifeError, OutOfCalendar};
-use app_tokens::record::Expires;
-use app_tokens::{Access, Rotation};
+use app_tokens::error::{ChangeError, OutOfCalendar};
+use app_tokens::record::Lifetime;
+use app_tokens::{Access, Rotation, Timestamp};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -43,7 +42,7 @@ pub async fn change(
     let (tokens, by) = (&cloud.tokens, &owner);
     let changed = match parse_change(&read(body)?)? {
         Change::Label(label) => tokens.rename(by, id, label).await?,
-        Change::ExpiresInDays(days) => tokens.extend(by, id, end_in(days)?).await?,
+        Change::ExpiresInDays(days) => tokens.extend(by, id, days_long(days)).await?,
         Change::ExpiresAt(end) => tokens.extend(by, id, end_at(&end)?).await?,
         Change::Scopes(scopes) => {
             let access = Access::scopes(known(scopes)?).map_err(ChangeError::from)?;
@@ -61,11 +60,11 @@ fn parse_change(body: &[u8]) -> Result<Change, Problem> {
 }
 
 /// Reads the end that a request asks for: a number of days, or a time, or none of them.
-pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Expires>, Problem> {
+pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Lifetime>, Problem> {
     match (days, at) {
         (None, None) => Ok(None),
-        (Some(days), None) => end_in(days).map(Some).map_err(Problem::from),
-        (None, Some(at)) => end_at(at).map(Some),
+        (Some(days), None) => Ok(Some(days_long(days).into())),
+        (None, Some(at)) => end_at(at).map(|at| Some(at.into())),
         (Some(_), Some(_)) => {
             let reason = "name only one end: expires_in_days or expires_at";
             Err(Problem::new(StatusCode::BAD_REQUEST, reason))
@@ -73,19 +72,13 @@ pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Expires>,
     }
 }
 
-fn end_in(days: u64) -> Result<Expires, ChangeError> {
-    let end = SystemClock.now().checked_add(days_long(days));
-    Ok(Expires::At(end.ok_or(LifeError::PastCalendar)?))
-}
-
 /// Reads an instant, or a day, which means its last second in UTC.
-fn end_at(end: &str) -> Result<Expires, Problem> {
+fn end_at(end: &str) -> Result<Timestamp, Problem> {
     let refused = |error: OutOfCalendar| {
         let hint = "or a day such as 2026-12-31, which means its end in UTC";
         Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}, {hint}"))
     };
-    let day = times::end_of_day(end).map(Ok);
-    Ok(Expires::At(day.unwrap_or_else(|| end.parse().map_err(refused))?))
+    times::end_of_day(end).map_or_else(|| end.parse().map_err(refused), Ok)
 }
 
 /// How a secret is replaced. If nothing is said, the end stays, and the policy's overlap holds:

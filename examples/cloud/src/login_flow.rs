@@ -1,276 +1,163 @@
-//! Nextcloud's Login Flow v2: a device asks, a person grants in a browser, and the device fetches
-//! its app password.
+//! Nextcloud's Login Flow v2: what devices call, and the page on which a person grants.
 //!
-//! 1. The device begins. It gets a secret to poll with, and a link with another secret.
-//! 2. A person opens the link and grants. What is kept of that: owner, label, access.
-//! 3. The first poll with the right secret takes the grant. Only then the token is issued, so
-//!    nothing here ever holds one.
-//!
-//! Requests are kept in memory. Several processes would keep them in a table, and take a grant by
-//! `DELETE … WHERE poll = $1 AND owner IS NOT NULL RETURNING …`.
+//! `shared::login_flow` keeps what waits.
 
 mod page;
-mod routes;
 
-use std::collections::VecDeque;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use app_tokens::access::ScopeName as _;
+use app_tokens::error::{Failed, IssueError};
+use app_tokens::store::Certainty;
+use app_tokens::{Label, NewToken};
+use axum::Router;
+use axum::extract::rejection::FormRejection;
+use axum::extract::{DefaultBodyLimit, Form, Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use serde_json::json;
+use shared::accounts::Account;
+use shared::log;
+use shared::login_flow::{Begun, Grant};
+use shared::page::form::{Fields, Problems};
+use shared::page::{Page, SignedIn};
 
-use app_tokens::{Access, Label, Owner};
-use sha2::{Digest as _, Sha256};
+use crate::Cloud;
+use crate::api::answer;
+use crate::door::visitor;
+use crate::problem::Problem;
+use crate::scope::Scope;
+use page::Mistake;
 
-pub use routes::routes;
-
-/// How long a device may wait for its person.
-const LIFE: Duration = Duration::from_secs(20 * 60);
-/// How many devices may wait at once. Anyone may begin, so there must be an end.
-const MOST: usize = 10_000;
-
-/// The devices that wait. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct LoginFlow(Arc<Mutex<VecDeque<Waiting>>>);
-
-/// A device that waits. Of its secrets only the digests are kept.
-struct Waiting {
-    poll: [u8; 32],
-    link: [u8; 32],
-    asks: Asks,
-    grant: Option<Grant>,
-}
-
-/// Who asks.
 #[derive(Clone)]
-pub struct Asks {
-    /// What the program calls itself. It may lie.
-    pub program: String,
-    pub address: Option<IpAddr>,
-    pub at: Instant,
+struct Routes {
+    cloud: Cloud,
+    page: Page,
+    /// Configured, and never a request's `Host`: with that, an attacker could have a device send
+    /// its secret to another server.
+    public_url: String,
 }
 
-/// What a person has granted.
-#[derive(Clone)]
-pub struct Grant {
-    pub owner: Owner,
-    pub label: Label,
-    pub access: Access,
-}
-
-/// A grant that only one poll has.
-pub struct Taken {
-    pub grant: Grant,
-    waiting: Waiting,
-}
-
-/// The two secrets of a device that has begun.
-pub struct Begun {
-    pub poll: String,
-    pub link: String,
-}
-
-impl LoginFlow {
-    /// Lets a device wait. `None` if the system has no randomness, or if all places are taken by
-    /// devices that were granted.
-    pub fn begin(&self, program: &str, address: Option<IpAddr>) -> Option<Begun> {
-        let (poll, link) = (secret()?, secret()?);
-        // As it is shown to people: no line ends, and no longer than a line.
-        let program = program.chars().filter(|c| !c.is_control()).take(100).collect();
-        let asks = Asks { program, address, at: Instant::now() };
-        let mut waiting = self.waiting();
-        if waiting.len() >= MOST {
-            // The oldest makes room. A flood can push out devices, but not what was granted.
-            let oldest = waiting.iter().position(|waiting| waiting.grant.is_none())?;
-            waiting.remove(oldest);
-        }
-        let digests = (digest(&poll), digest(&link));
-        waiting.push_back(Waiting { poll: digests.0, link: digests.1, asks, grant: None });
-        Some(Begun { poll, link })
+impl Routes {
+    /// Whether only a login page in front can tell that the person is still there.
+    fn needs_login_page(&self, who: &SignedIn) -> bool {
+        self.cloud.front.login_proxy.is_some() && !self.page.is_fresh(who)
     }
+}
 
-    /// Says who asks by a link, unless that was answered, or is too long ago.
-    pub fn asks(&self, link: &str) -> Option<Asks> {
-        let link = digest(link);
-        let waiting = self.waiting();
-        let found = waiting.iter().find(|waiting| waiting.link == link);
-        found.filter(|found| found.grant.is_none()).map(|found| found.asks.clone())
+pub fn routes(cloud: &Cloud, page: &Page, public_url: &str) -> Router {
+    let (cloud, public_url) = (cloud.clone(), public_url.into());
+    let state = Routes { cloud, page: page.clone(), public_url };
+    let asked = Router::new().route("/login/v2/flow/{link}", get(ask).post(decide));
+    let asked = page.guard(asked.with_state(state.clone()));
+    let mut router = Router::new();
+    for begin_at in ["/index.php/login/v2", "/login/v2"] {
+        router = router.route(begin_at, post(begin)).route(&format!("{begin_at}/poll"), post(poll));
     }
+    router.with_state(state).merge(asked).layer(DefaultBodyLimit::max(16 * 1024))
+}
 
-    /// Grants what is asked for by a link, once. Returns whether a device waits for it.
-    ///
-    /// **Call it only for an owner who has just shown more than a cookie.**
-    pub fn grant(&self, link: &str, grant: Grant) -> bool {
-        let link = digest(link);
-        let mut waiting = self.waiting();
-        let found = waiting.iter_mut().find(|waiting| waiting.link == link);
-        match found.filter(|found| found.grant.is_none()) {
-            Some(found) => {
-                found.grant = Some(grant);
-                true
+async fn begin(State(routes): State<Routes>, request: Request) -> Response {
+    let flow = &routes.cloud.login_flow;
+    let visitor = visitor(&routes.cloud, &request);
+    let program = visitor.program.as_deref().unwrap_or("A program without a name");
+    let Some(Begun { poll, link }) = flow.begin(program, visitor.address) else {
+        let reason = "too many devices wait; try again in a few minutes";
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason).into_response();
+    };
+    let url = &routes.public_url;
+    let body = json!({
+        "poll": { "token": poll, "endpoint": format!("{url}/index.php/login/v2/poll") },
+        "login": format!("{url}/login/v2/flow/{link}"),
+    });
+    answer(StatusCode::OK, body)
+}
+
+#[derive(Deserialize)]
+struct Poll {
+    token: String,
+}
+
+async fn poll(
+    State(routes): State<Routes>,
+    poll: Result<Form<Poll>, FormRejection>,
+) -> Result<Response, Problem> {
+    let not_yet = || Problem::new(StatusCode::NOT_FOUND, "nobody has granted this; poll again");
+    let Ok(Form(poll)) = poll else { return Err(not_yet()) };
+    let taken = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
+    let Grant { owner, label, access } = taken.grant.clone();
+    // The account may have been disabled since.
+    let account = routes.cloud.accounts.by_owner(&owner).filter(Account::is_active);
+    let account = account.ok_or_else(not_yet)?;
+    // It has none if clients send the mail address, and it has no mail address.
+    let name = routes.cloud.accounts.user_name(&account).ok_or_else(not_yet)?;
+    let issued = routes.cloud.tokens.issue(NewToken::new(&owner, label, access)).await;
+    let issued = match issued {
+        Ok(issued) => issued,
+        Err(error) => {
+            match &error {
+                // If a token may have been made, another try could make a second one.
+                IssueError::Failed(Failed::Store(error))
+                    if error.certainty() == Certainty::Unknown => {}
+                IssueError::Failed(_) => routes.cloud.login_flow.give_back(taken),
+                // The owner sees no page here. The device asks anew.
+                refused => log::say(format_args!("a login flow of {owner} ended: {refused}")),
             }
-            None => false,
+            return Err(error.into());
         }
-    }
+    };
+    let body = json!({
+        "server": routes.public_url,
+        "loginName": name,
+        "appPassword": issued.expose_secret(),
+    });
+    Ok(answer(StatusCode::OK, body))
+}
 
-    /// Ends a request that its person doesn't know.
-    pub fn deny(&self, link: &str) {
-        let link = digest(link);
-        self.waiting().retain(|waiting| waiting.link != link || waiting.grant.is_some());
-    }
-
-    /// Takes the grant that a device polls for. Of many polls at once, one gets it.
-    pub fn take(&self, poll: &str) -> Option<Taken> {
-        let poll = digest(poll);
-        let mut waiting = self.waiting();
-        let is_it = |waiting: &Waiting| waiting.poll == poll && waiting.grant.is_some();
-        let found = waiting.iter().position(is_it)?;
-        let mut taken = waiting.remove(found)?;
-        let grant = taken.grant.take()?;
-        Some(Taken { grant, waiting: taken })
-    }
-
-    /// Gives a grant back from which no token was made. The device polls again.
-    pub fn give_back(&self, taken: Taken) {
-        let Taken { grant, waiting } = taken;
-        self.waiting().push_front(Waiting { grant: Some(grant), ..waiting });
-    }
-
-    /// Ends what an owner has granted and no device has fetched. Call it wherever all of an owner's
-    /// tokens are revoked.
-    pub fn forget(&self, owner: &Owner) {
-        let is_theirs =
-            |waiting: &Waiting| waiting.grant.as_ref().is_some_and(|grant| grant.owner == *owner);
-        self.waiting().retain(|waiting| !is_theirs(waiting));
-    }
-
-    /// Returns the devices that still wait.
-    fn waiting(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|waiting| waiting.asks.at.elapsed() < LIFE);
-        waiting
+async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<String>) -> Response {
+    // What asks by this flow is mostly a sync client.
+    let first = Fields::default().with("access", Scope::FilesWrite.name());
+    match routes.cloud.login_flow.asks(&link) {
+        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who, &link),
+        Some(asks) => page::question(&routes.page, &who, &asks, &first, Mistake::None),
+        None => page::gone(&routes.page, &who),
     }
 }
 
-/// Draws a secret of 256 bits.
-fn secret() -> Option<String> {
-    let mut bytes = [0; 32];
-    #[allow(clippy::disallowed_methods, reason = "no token is made of it")]
-    getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn digest(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret).into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn grant(owner: &str) -> Grant {
-        let (owner, label) = (Owner::new(owner).unwrap(), Label::new("Phone").unwrap());
-        Grant { owner, label, access: Access::full() }
-    }
-
-    /// Makes all that waits older.
-    fn age(flow: &LoginFlow, by: Duration) {
-        for waiting in flow.0.lock().unwrap().iter_mut() {
-            waiting.asks.at -= by;
-        }
-    }
-
-    #[test]
-    fn a_grant_is_taken_once_and_by_the_poll_secret_only() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.take(&poll).is_none(), "nobody has granted it");
-        assert!(flow.grant(&link, grant("alice")));
-        assert!(flow.take(&link).is_none(), "the link is no poll secret");
-        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
-        assert!(flow.take(&poll).is_none());
-    }
-
-    #[test]
-    fn a_grant_that_was_given_back_is_taken_again_but_no_later_than_any_other() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
-        flow.give_back(flow.take(&poll).unwrap());
-        let mut taken = flow.take(&poll).unwrap();
-        taken.waiting.asks.at -= LIFE;
-        flow.give_back(taken);
-        assert!(flow.take(&poll).is_none());
-    }
-
-    #[test]
-    fn of_many_polls_at_once_one_takes_the_grant() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
-        let taken: usize = std::thread::scope(|scope| {
-            let polls: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| usize::from(flow.take(&poll).is_some()))).collect();
-            polls.into_iter().map(|poll| poll.join().unwrap()).sum()
-        });
-        assert_eq!(taken, 1);
-    }
-
-    #[test]
-    fn a_request_is_answered_once() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
-        assert!(flow.asks(&link).is_none());
-        assert!(!flow.grant(&link, grant("mallory")), "nobody grants over another's grant");
+async fn decide(
+    State(routes): State<Routes>,
+    who: SignedIn,
+    Path(link): Path<String>,
+    fields: Fields,
+) -> Response {
+    let (flow, page) = (&routes.cloud.login_flow, &routes.page);
+    let Some(asks) = flow.asks(&link) else {
+        return page::gone(page, &who);
+    };
+    if fields.text("answer") != "grant" {
         flow.deny(&link);
-        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
+        return page::denied(page, &who);
     }
-
-    #[test]
-    fn a_request_that_is_too_old_is_gone_also_when_it_was_granted() {
-        let flow = LoginFlow::default();
-        let (early, late) = (flow.begin("a", None).unwrap(), flow.begin("b", None).unwrap());
-        assert!(flow.grant(&early.link, grant("alice")));
-        age(&flow, LIFE);
-        assert!(flow.take(&early.poll).is_none());
-        assert!(flow.asks(&late.link).is_none());
-        assert!(!flow.grant(&late.link, grant("alice")));
+    if routes.needs_login_page(&who) {
+        return page::sign_in_anew(page, &who, &link);
     }
-
-    #[test]
-    fn what_was_denied_or_whose_owner_was_ended_is_gone() {
-        let flow = LoginFlow::default();
-        let (denied, granted) = (flow.begin("a", None).unwrap(), flow.begin("b", None).unwrap());
-        flow.deny(&denied.link);
-        assert!(!flow.grant(&denied.link, grant("alice")));
-        assert!(flow.grant(&granted.link, grant("alice")));
-        flow.forget(&Owner::new("bob").unwrap());
-        assert!(flow.asks(&granted.link).is_none());
-        flow.forget(&Owner::new("alice").unwrap());
-        assert!(flow.take(&granted.poll).is_none());
-    }
-
-    #[test]
-    fn a_flood_is_bounded_and_pushes_out_no_grant() {
-        let flow = LoginFlow::default();
-        let first = flow.begin("first", None).unwrap();
-        assert!(flow.grant(&first.link, grant("alice")));
-        let second = flow.begin("second", None).unwrap();
-        for _ in 0..MOST {
-            flow.begin("flood", None).unwrap();
+    // A stolen cookie must not be enough to get a password that outlives it.
+    if !page.is_fresh(&who) {
+        let (name, password) = (&who.account.name, fields.text("password"));
+        let shown = routes.cloud.accounts.sign_in(name, password, who.visitor.address).await;
+        if !shown.is_ok_and(|account| account.owner == who.account.owner) {
+            return page::question(page, &who, &asks, &fields, Mistake::Password);
         }
-        assert_eq!(flow.0.lock().unwrap().len(), MOST);
-        assert!(flow.asks(&second.link).is_none());
-        assert!(flow.take(&first.poll).is_some());
     }
-
-    #[test]
-    fn no_secret_is_kept() {
-        let flow = LoginFlow::default();
-        let begun = flow.begin("phone", None).unwrap();
-        let waiting = flow.0.lock().unwrap();
-        for (kept, secret) in [(waiting[0].poll, &begun.poll), (waiting[0].link, &begun.link)] {
-            assert_eq!(kept, <[u8; 32]>::from(Sha256::digest(secret)));
-        }
-        assert_ne!(begun.poll, begun.link);
+    let mut problems = Problems::default();
+    let Some(access) = page.setup().access.read(&fields, &mut problems) else {
+        return page::question(page, &who, &asks, &fields, Mistake::Access(&problems));
+    };
+    // A name that can't be shown in a list is replaced.
+    let label = Label::new(&asks.program).or_else(|_| Label::new("Connected device"));
+    let owner = who.account.owner.clone();
+    match label.is_ok_and(|label| flow.grant(&link, Grant { owner, label, access })) {
+        true => page::granted(page, &who),
+        false => page::gone(page, &who),
     }
 }

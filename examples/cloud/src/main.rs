@@ -39,6 +39,7 @@ use axum::{Router, middleware};
 use shared::accounts::Accounts;
 use shared::audit::{self, TracingObserver};
 use shared::front::Front;
+use shared::login_flow::LoginFlow;
 use shared::page::Page;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
@@ -46,7 +47,6 @@ use tokio::net::TcpListener;
 
 use door::Door;
 use files::Dav;
-use login_flow::LoginFlow;
 use options::Options;
 use scope::Scope;
 

@@ -59,6 +59,7 @@ impl From<ChangeError> for Problem {
             ChangeError::NotActive(_)
             | ChangeError::Rotated { .. }
             | ChangeError::Overlapping { .. }
+            | ChangeError::DamagedRow(_)
             | ChangeError::Conflict
             | ChangeError::LabelTaken => StatusCode::CONFLICT,
             ChangeError::Failed(failed) => return Problem::unavailable(failed),

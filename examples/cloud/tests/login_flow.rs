@@ -114,11 +114,12 @@ fn addresses_come_from_the_configuration_and_never_from_the_request() {
         assert!(!begun.contains("evil") && begun.contains(PUBLIC), "{begun}");
     }
     // A second `Host` would be a bad request, so this one is alone.
-    let begun = support_raw(&cloud, "POST /index.php/login/v2 HTTP/1.1\r\nHost: evil.example\r\n");
+    let begun =
+        send_as_it_is(&cloud, "POST /index.php/login/v2 HTTP/1.1\r\nHost: evil.example\r\n");
     assert!(!begun.contains("evil") && begun.contains(PUBLIC), "{begun}");
 }
 
-fn support_raw(cloud: &Cloud, head: &str) -> String {
+fn send_as_it_is(cloud: &Cloud, head: &str) -> String {
     use std::io::{Read as _, Write as _};
     let mut stream = std::net::TcpStream::connect(&cloud.address).unwrap();
     let end = "Content-Length: 0\r\nConnection: close\r\n\r\n";
@@ -175,6 +176,26 @@ fn an_older_sign_in_grants_only_with_the_main_password() {
 }
 
 #[test]
+fn behind_a_login_proxy_an_older_sign_in_is_sent_there_again() {
+    let data = folder();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let options = [&["--user", ALICE, "--public-url", PUBLIC], &proxy[..]].concat();
+    let named = ["Remote-User: alice", &*format!("Origin: {PUBLIC}")];
+    for (age, grants) in [("0s", false), ("5 minutes", true)] {
+        let cloud =
+            Cloud::start(data.path(), &[&options[..], &["--ask-again-after", age]].concat());
+        let device = Device::begin(&cloud, &[]);
+        let page = cloud.request("GET", device.page(), &named, "");
+        let again = format!("/again?to={}", device.page());
+        assert_eq!(page.body.contains(&again), !grants, "{age}: {}", page.body);
+        let body = "answer=grant&access=files:write";
+        let sent = cloud.request("POST", device.page(), &[&[FORM], &named[..]].concat(), body);
+        assert_eq!((sent.status, sent.body.contains(&again)), (200, !grants), "{age}");
+        assert_eq!(device.poll().status, if grants { 200 } else { 404 }, "{age}");
+    }
+}
+
+#[test]
 fn a_form_from_another_site_or_without_a_choice_grants_nothing() {
     let data = folder();
     let cloud = start(&data);
@@ -216,12 +237,9 @@ fn a_program_can_not_write_into_the_page() {
     let cloud = start(&data);
     let evil = "User-Agent: <script>alert(1)</script>\"'&";
     let device = Device::begin(&cloud, &[evil]);
-    let page = cloud.request("GET", device.page(), &[], "");
-    assert!(
-        page.body.contains("&lt;script&gt;") && !page.body.contains("<script"),
-        "{}",
-        page.body
-    );
+    let page = Browser::signed_in_at(&cloud, ALICE, PUBLIC).get(device.page());
+    assert!(page.body.contains("&lt;script&gt;alert"), "{}", page.body);
+    assert!(!page.body.contains("<script>"), "{}", page.body);
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
     assert_eq!(page.header("referrer-policy"), Some("same-origin"), "the link is a secret");

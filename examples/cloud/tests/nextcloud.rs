@@ -3,16 +3,10 @@
 
 mod common;
 
-use common::{Cloud, basic};
-use serde_json::Value;
+use common::browser::{Browser, id_of, shown};
+use common::{Answer, Cloud, basic};
 
 const ALICE: &str = "alice:her secret";
-const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
-
-/// Returns the account's app passwords, as the settings page lists them.
-fn listed(cloud: &Cloud) -> Vec<Value> {
-    cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().clone()
-}
 
 /// Returns whether a device syncs files, calendars and contacts with this password.
 fn syncs(cloud: &Cloud, password: &str) -> bool {
@@ -26,12 +20,12 @@ fn syncs(cloud: &Cloud, password: &str) -> bool {
 #[test]
 fn the_document_step_by_step() {
     let data = tempfile::tempdir().unwrap();
-    let cloud = Cloud::start(data.path(), &["--user", ALICE]);
+    let cloud = Cloud::start(data.path(), &["--user", ALICE, "--wording", "nextcloud"]);
 
     // "An App Password is a password that grants a third-party app or device permission to access
     // your Cloud server account. App passwords are used in place of your W3C TAG account password
     // when you set up things like file, calendar, and contacts synchronization on your devices."
-    let (tablet, tablets) = cloud.create(ALICE, r#"{"label": "My tablet"}"#);
+    let tablets = Browser::signed_in(&cloud, ALICE).create("My tablet", "everything");
     assert!(syncs(&cloud, &tablets));
 
     // "App passwords are the only way to grant third-party apps access to your Cloud server
@@ -50,46 +44,50 @@ fn the_document_step_by_step() {
     // "2. If you're not already signed in, you'll be redirected to the Single Sign-On (SSO) page:
     // Enter your W3C TAG account credentials and click Log in."
     assert!(home.body.contains("password"), "{}", home.body);
-    let refused = cloud.request("POST", "/sign-in", &[FORM], "name=alice&password=wrong");
-    assert_eq!(refused.status, 401);
-    let signed_in = cloud.request("POST", "/sign-in", &[FORM], "name=alice&password=her+secret");
-    assert_eq!(signed_in.status, 303);
-    assert!(signed_in.header("set-cookie").is_some());
+    let browser = Browser::new(&cloud);
+    assert_eq!(browser.sign_in("alice:wrong").status, 401);
+    assert_eq!(browser.sign_in(ALICE).status, 303);
 
     // "3. In the web browser, click on your profile picture …, and choose Settings … 4. … click on
     // Security. 5. Scroll down to the section entitled Devices & sessions. This section displays a
     // list of currently and recently connected devices …"
-    assert_eq!(listed(&cloud).len(), 1);
-    assert_eq!(listed(&cloud)[0]["label"], "My tablet");
+    let settings = browser.get("/").body;
+    assert!(settings.contains("Devices &amp; sessions"), "{settings}");
+    assert!(settings.contains("My tablet") && settings.contains("Firefox on Linux"), "{settings}");
 
     // "6. To create an app password for your phone, click the App name field and enter a name like
     // My iPhone. The name can be anything; it's just a label …"
     // "7. Click the Create new app password button. Your W3C TAG account username and the
     // newly-generated app password will appear."
-    let (phone, phones) = cloud.create(ALICE, r#"{"label": "My iPhone"}"#);
+    let page = create(&browser, "My iPhone");
+    assert!(page.body.contains("alice"), "{}", page.body);
+    let phones = shown(&page);
 
     // "8. Copy the app password and store it somewhere safe …, along with your W3C TAG account
     // username. You'll need this username and password to configure any apps on your phone …"
     assert!(syncs(&cloud, &phones));
-    assert!(!cloud.api(ALICE, "GET", "/api/tokens", "").body.contains(&phones), "shown once");
+    assert!(!browser.get("/").body.contains(&phones), "it is shown once");
 
     // "9. Click the Done button. Now you can repeat the process to generate app passwords for other
     // devices, such as your laptop, tablet, and desktop computer."
-    let (_, laptops) = cloud.create(ALICE, r#"{"label": "My laptop"}"#);
+    let laptops = shown(&create(&browser, "My laptop"));
     assert!(syncs(&cloud, &laptops));
     assert_ne!(laptops, phones);
 
     // "10. Finally, if any of your devices is ever lost or stolen, you can come back to this page
     // and revoke the app password for that device. No apps using the revoked password will be able
     // to access your Cloud server account."
-    assert_eq!(cloud.api(ALICE, "DELETE", &format!("/api/tokens/{phone}"), "").status, 204);
+    let revoke = format!("/tokens/{}/revoke", id_of(&phones));
+    assert!(browser.get(&revoke).body.contains("My iPhone"), "it asks before");
+    assert_eq!(browser.post(&revoke, &[]).status, 303);
     assert!(!syncs(&cloud, &phones));
     // "If you've created individual app passwords for each device, revoking one won't affect the
     // others."
     assert!(syncs(&cloud, &tablets) && syncs(&cloud, &laptops));
-    let status = |id: &str| {
-        let token = listed(&cloud).into_iter().find(|token| token["id"] == id).unwrap();
-        token["status"].as_str().unwrap().to_owned()
-    };
-    assert_eq!((status(&phone), status(&tablet)), ("revoked".into(), "active".into()));
+}
+
+/// Sends the form that stands below the list.
+fn create(browser: &Browser<'_>, label: &str) -> Answer {
+    let once = browser.once("/");
+    browser.post("/tokens", &[("label", label), ("access", "everything"), ("once", &once)])
 }

@@ -68,3 +68,14 @@ fn the_log_names_who_still_uses_it_once_for_each_program_and_never_the_password(
     assert!(lines.len() == 2 && lines[1].contains("\"Other/2\""), "{text}");
     assert!(!text.contains("her secret") && !text.contains(&token), "{text}");
 }
+
+#[test]
+fn behind_a_login_proxy_there_is_no_main_password_to_accept() {
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let mut process = Command::new(common::PROGRAM);
+    process.args(["--data", "x", "--user", ALICE, "--accept-passwords"]).args(proxy);
+    let output = process.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("leave out --accept-passwords or --sso-header"), "{said}");
+}

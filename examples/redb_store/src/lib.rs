@@ -9,8 +9,8 @@ use std::sync::Arc;
 use app_tokens::record::{LastUse, Revocation};
 use app_tokens::store::rules::{self, Decision};
 use app_tokens::store::{
-    DamagedRow, Filter, Insert, Inserted, Page, Purge, Replace, Replaced, Row, RuntimeFree,
-    StoreError, Supersede, Superseded, TokenStore,
+    DamagedRow, Filter, Insert, Inserted, NewerForm, Page, Purge, Replace, Replaced, Row,
+    RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::{Owner, Timestamp, TokenId};
 use redb::{Database, ReadableTable, Table, TableDefinition, WriteTransaction};
@@ -72,13 +72,22 @@ impl TokenStore for RedbStore {
     }
 
     async fn find(&self, id: TokenId) -> Result<Option<Row>, StoreError> {
-        self.read(|tables| Ok(tables.find(id)?.map(|(_, row)| row)))
+        self.read(|tables| {
+            let Some((owner, bytes)) = tables.value(id)? else { return Ok(None) };
+            // A newer form is an error here: the token may be good, and must not be denied.
+            Row::from_bytes(id, &bytes)?;
+            Ok(Some(read_row(&owner, id, &bytes)))
+        })
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
         let is_meant = |row: &Row| page.after.is_none_or(|id| row.id() > id) && filter.matches(row);
         let limit = page.limit.get() as usize;
         self.read(|t| {
+            // `may_retire` asks so. The key of a newer form can't be read, and may be this one.
+            if filter.key_id.is_some() {
+                t.refuse_newer_forms(filter)?;
+            }
             // Both tables are in order of id. So a walk through all rows reads each of them once.
             if let Some(owner) = &filter.owner {
                 return Ok(t
@@ -92,7 +101,8 @@ impl TokenStore for RedbStore {
             let ids = first.map_or(0, TokenId::as_u64)..=last.as_u64();
             let mut rows = Vec::new();
             for entry in t.owners.range(ids)? {
-                let found = t.find(TokenId::from_u64(entry?.0.value())?)?;
+                let Ok(id) = TokenId::from_u64(entry?.0.value()) else { continue };
+                let found = t.find(id)?;
                 rows.extend(found.map(|(_, row)| row).filter(is_meant));
                 if rows.len() >= limit {
                     break;
@@ -148,12 +158,32 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         Ok(self.owners.get(id.as_u64())?.map(|owner| owner.value().to_owned()))
     }
 
+    /// Returns a row's value, and its owner as the key says.
+    fn value(&self, id: TokenId) -> Result<Option<(String, Vec<u8>)>, Failure> {
+        let Some(owner) = self.owner(id)? else { return Ok(None) };
+        let bytes = self.rows.get((&*owner, id.as_u64()))?.map(|bytes| bytes.value().to_vec());
+        Ok(bytes.map(|bytes| (owner, bytes)))
+    }
+
     /// Returns a row, and its owner as the key says.
     fn find(&self, id: TokenId) -> Result<Option<(String, Row)>, Failure> {
-        let Some(owner) = self.owner(id)? else { return Ok(None) };
-        let Some(bytes) = self.rows.get((&*owner, id.as_u64()))? else { return Ok(None) };
-        let row = read_row(&owner, id.as_u64(), bytes.value())?;
-        Ok(Some((owner, row)))
+        Ok(self.value(id)?.map(|(owner, bytes)| {
+            let row = read_row(&owner, id, &bytes);
+            (owner, row)
+        }))
+    }
+
+    /// Fails if an owner, or any owner, has an unrevoked row of a newer form.
+    fn refuse_newer_forms(&self, filter: &Filter) -> Result<(), Failure> {
+        for row in self.rows.iter()? {
+            let (key, bytes) = row?;
+            let (owner, id) = key.value();
+            let is_asked = filter.owner.as_ref().is_none_or(|asked| asked.as_str() == owner);
+            if let (true, Ok(id)) = (is_asked, TokenId::from_u64(id)) {
+                Row::from_bytes(id, bytes.value())?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns an owner's rows.
@@ -161,7 +191,9 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
         let mut rows = Vec::new();
         for row in self.rows.range((owner, 0)..=(owner, u64::MAX))? {
             let (key, bytes) = row?;
-            rows.push(read_row(owner, key.value().1, bytes.value())?);
+            if let Ok(id) = TokenId::from_u64(key.value().1) {
+                rows.push(read_row(owner, id, bytes.value()));
+            }
         }
         Ok(rows)
     }
@@ -228,10 +260,9 @@ impl<'t> Writable<'t> {
 }
 
 /// Reads a row. The key holds the owner, too, so a row is found by its owner even if its value is
-/// junk.
-fn read_row(owner: &str, id: u64, bytes: &[u8]) -> Result<Row, Failure> {
-    let row = Row::from_bytes(TokenId::from_u64(id)?, bytes)?;
-    let (key, facts) = (Owner::new(owner)?, row.standing_facts());
-    let is_right = facts.owner.as_ref() == Some(&key);
-    Ok(if is_right { row } else { Row::damaged(DamagedRow { owner: Some(key), ..facts }) })
+/// junk. Of a newer form it reads the head.
+fn read_row(owner: &str, id: TokenId, bytes: &[u8]) -> Row {
+    let row = Row::from_bytes(id, bytes).unwrap_or_else(NewerForm::into_row);
+    let (key, facts) = (Owner::new(owner).ok(), row.standing_facts());
+    if facts.owner == key { row } else { Row::damaged(DamagedRow { owner: key, ..facts }) }
 }

@@ -1,10 +1,15 @@
 //! What the hosts and their operator's tool share: reading the policy file, and choosing the store.
 //!
-//! With the feature `host`, also what every host needs around its tokens: the [command
-//! line](options), the [accounts] and their main passwords, the [sessions](session) of browsers,
-//! the [check of other sites](site), and [what stands in front](front), such as a [login
-//! proxy](proxy). [`gate`] lets tokens in, [`serve`] begins and ends in order, and [`audit`] is the
-//! log. The [settings page](page) stands on all of these.
+//! With the feature `host`, also what every host needs around its tokens:
+//! - `options`: the command line.
+//! - `accounts`: who there is, and the main passwords.
+//! - `session`, `site`: the sessions of browsers, and the check of other sites.
+//! - `front`, `proxy`: what stands in front, such as a login proxy.
+//! - `gate`: lets tokens in, and says who was refused.
+//! - `audit`: the audit log, also with the feature `audit` alone.
+//! - `serve`: the start with its checks, and an orderly end.
+//! - `page`: the settings page, which stands on all of these.
+//! - `login_flow`: requests of devices that wait for a person's answer.
 
 #![allow(missing_debug_implementations, reason = "what a host holds is not for printing")]
 
@@ -18,6 +23,8 @@ pub mod front;
 pub mod gate;
 #[cfg(feature = "host")]
 pub mod log;
+#[cfg(feature = "host")]
+pub mod login_flow;
 #[cfg(feature = "host")]
 pub mod options;
 #[cfg(feature = "host")]

@@ -133,7 +133,7 @@ for (const javaScriptEnabled of [true, false]) {
   assert.equal(await page.locator("#secret").count(), 0, "the back button shows no token");
   await page.goto(url);
 
-  await row.getByText("Change").click();
+  await row.locator("a", { hasText: "Change" }).click();
   await page.click("a:has-text('Replace')");
   await page.check("input[name=overlap][value='3600']");
   await page.click("form.card button.primary");

@@ -234,16 +234,30 @@ impl TokenStore for SqlxStore<'_> {
                 bind!(query => ended_by.as_unix(), unused_since, now.as_unix(), until)
             };
             // The walk over the table in one part, over as many pages as a table can have.
-            let (mut deleted, mut passes) = (0, 0);
+            let (mut deleted, mut kept, mut passes) = (0, Vec::new(), 0);
             loop {
-                let query =
-                    bind!(dead(sql::LOCK_DEAD) => limit - deleted, 0_i64, i64::from(u32::MAX));
+                let left = limit - deleted;
+                // More with each pass, so that thousands of damaged rows take few passes.
+                let asked = left + kept.len() as i64;
+                let (first, last) = (0_i64, i64::from(u32::MAX));
+                let query = bind!(dead(sql::LOCK_DEAD) => asked, first, last, kept.clone());
                 let found = query.fetch_all(&mut *on).await?;
-                let ids: sqlx::Result<Vec<i64>> = found.iter().map(|row| row.try_get(0)).collect();
-                let gone = dead(sql::PURGE_DEAD).bind(ids?).execute(&mut *on).await?;
+                let (mut ids, mut others) = (Vec::new(), Vec::new());
+                for row in found.iter().map(row).collect::<sqlx::Result<Vec<_>>>()? {
+                    let Some(row) = row else { continue };
+                    // Alone, as the rules know damaged rows; the statements look at other rows.
+                    let decision = rules::purge(purge, 1, std::slice::from_ref(&row));
+                    let those = if decision.answer == 1 { &mut ids } else { &mut others };
+                    those.push(i64::from(row.id()));
+                }
+                ids.truncate(left as usize);
+                let meant = ids.len() as u64;
+                let gone = dead(sql::PURGE_DEAD).bind(ids).execute(&mut *on).await?;
                 deleted += gone.rows_affected().cast_signed();
                 passes += 1;
-                if gone.rows_affected() == found.len() as u64 || deleted == limit {
+                let is_whole = others.is_empty() || (found.len() as i64) < asked;
+                kept.extend(others);
+                if deleted == limit || gone.rows_affected() == meant && is_whole {
                     break;
                 } else if passes == PASSES {
                     return Err(obstructed());

@@ -38,12 +38,13 @@ async fn empty_store() -> InDatabase {
     Kept { store: SqlxStore::Pool(pool.clone()), with: pool }
 }
 
-/// Writes junk into every column, except the facts that stand apart.
+/// Writes junk into every column, except the facts that stand apart. End and last use are possible,
+/// and long past.
 async fn damage(store: Arc<InDatabase>, id: TokenId) {
     let junk = sqlx::query(
         "UPDATE app_tokens SET digest = '\\x00', label = '', scopes = E'\n', resources = 'x',
-            networks = 'x', attributes = 'x', issued_by = '', expires_at = -1, successor = -1,
-            key_id = -1, seal = '\\x', last_used_at = -1, last_used_address = 'x',
+            networks = 'x', attributes = 'x', issued_by = '', expires_at = 7, successor = -1,
+            key_id = -1, seal = '\\x', last_used_at = 7, last_used_address = 'x',
             revoked_reason = left(revoked_reason, 0), revoked_by = left(revoked_by, 0)
         WHERE id = $1",
     );

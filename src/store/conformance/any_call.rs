@@ -8,6 +8,7 @@ use super::rows::*;
 use super::runner::Runner;
 use crate::access::{Access, Network, Resource, Scope, Selection};
 use crate::attributes::Attributes;
+use crate::digest::Digest;
 use crate::key::Seal;
 use crate::record::{Actor, Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Purge, Replaced, Superseded, TokenStore};
@@ -19,7 +20,8 @@ use crate::token::TokenId;
 pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
     let full = RecordParts {
         id: TokenId::MAX,
-        digest: digest(0xff),
+        // Of a newer program: a store keeps what it can't read.
+        digest: Digest::from_bytes(&[0xff; Digest::MAX_BYTES]).unwrap(),
         owner: owner(&"𝕆".repeat(255)),
         label: label(&"é".repeat(128)),
         access: Access::scopes(["files:write", "files:read"])
@@ -41,7 +43,7 @@ pub async fn every_field_comes_back_as_it_was_given<S: TokenStore>(store: &S) {
         }),
         revision: TokenRecord::MAX_REVISION,
         key_id: key(u32::MAX),
-        seal: seal(0xff),
+        seal: Seal::from_bytes(&[0xff; Seal::MAX_BYTES]),
     };
     let bare = RecordParts {
         id: id(0),

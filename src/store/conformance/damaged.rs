@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::rows::*;
-use crate::record::RecordParts;
+use crate::record::{Expires, RecordParts};
 use crate::store::{
     DamagedRow, Filter, Insert, Inserted, Page, Purge, PurgeCutoff, Replace, Replaced, Row,
     Superseded, TokenStore,
@@ -327,4 +327,27 @@ pub async fn a_damaged_row_is_purged_like_any_other<S, D>(
     answers(22, "the purge of a damaged row by its id", purge(&**store, &one, 10).await, 1);
     let alices = Purge::Matching(Filter::of_owner(&owner("alice")));
     answers(22, "the purge of an owner's rows", purge(&**store, &alices, 10).await, 1);
+}
+
+/// Checks clause 22: a damaged row is not deleted by an end or a last use, which may be junk.
+pub async fn a_damaged_row_with_a_past_end_is_not_purged<S, D>(
+    store: &Arc<S>,
+    damage: impl Fn(Arc<S>, TokenId) -> D,
+) where
+    S: TokenStore,
+    D: Future<Output = ()>,
+{
+    for number in 1..=3 {
+        put(&**store, &row(number, "alice")).await;
+        damage(Arc::clone(store), id(number)).await;
+    }
+    // A dead row behind damaged ones is still found, whatever the limit.
+    put(&**store, &RecordParts { expires: Expires::At(at(10)), ..row(4, "alice") }).await;
+    let (ended_by, unused_since) = (at(20), Some(at(20)));
+    let dead = Purge::Dead(PurgeCutoff { ended_by, unused_since, now: at(30) });
+    answers(22, "a purge of dead rows", purge(&**store, &dead, 1).await, 1);
+    answers(22, "a purge beside damaged rows", purge(&**store, &dead, 10).await, 0);
+    let left: Vec<TokenId> =
+        list(&**store, &Filter::every_token()).await.iter().map(Row::id).collect();
+    answers(22, "the list of what a purge left", left, [1, 2, 3].map(id).to_vec());
 }

@@ -6,7 +6,7 @@ use super::population::{FACTS, filters, matching, population};
 use super::race::{CALLS, Call, ROUNDS, at_once};
 use super::rows::*;
 use super::runner::Runner;
-use crate::record::{RecordParts, Revocation, TokenRecord};
+use crate::record::{Expires, RecordParts, Revocation, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, Purge, Superseded, TokenStore};
 
 /// Checks clause 16: a revocation covers what [`Filter::matches`], and what derives from it.
@@ -23,7 +23,10 @@ pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: T
             .iter()
             .map(|row| {
                 let derives = matching(&rows, &filter).any(|parent| {
-                    parent.owner == row.owner && Some(parent.family) == row.derived_from
+                    let is_over = parent.successor.is_some() && parent.expires.has_come(at(99));
+                    let is_its =
+                        parent.owner == row.owner && Some(parent.family) == row.derived_from;
+                    is_its && (!is_over || filter.id.is_some())
                 });
                 let spared = filter
                     .except_family
@@ -84,6 +87,53 @@ pub async fn revoke_decides_by_the_rows_as_they_stood_before<S: TokenStore>(stor
     rows[0] = revoked_by(&rows[0], &end);
     rows[1] = revoked_by(&rows[1], &end);
     has(16, store, &rows).await;
+}
+
+/// Checks clause 16: a superseded row whose end had come reaches nothing through its family.
+///
+/// It stays while its line is in use, and its old facts match long after.
+pub async fn what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_was_unused<
+    S: TokenStore,
+>(
+    store: &S,
+) {
+    let end = revocation(200, "unused");
+    let old = RecordParts { last_use: Some(used(10)), ..row(1, "alice") };
+    let current = RecordParts {
+        family: id(1),
+        created_at: at(50),
+        last_use: Some(used(190)),
+        ..row(2, "alice")
+    };
+    let child = RecordParts { created_at: at(200), ..derived(3, "alice", 1) };
+    // Whether it has a successor, its end, and whether it reaches the child.
+    let cases = [
+        (true, Expires::At(at(60)), false),
+        (true, Expires::At(at(200)), false),
+        (true, Expires::At(at(201)), true),
+        (true, Expires::Never, true),
+        (false, Expires::At(at(60)), true),
+    ];
+    let unrevoked = Filter { revoked: Some(false), ..Filter::of_owner(&owner("alice")) };
+    for filter in [
+        Filter { last_used_before: Some(at(20)), ..Filter::every_token() },
+        Filter { created_before: Some(at(20)), ..Filter::every_token() },
+        Filter { last_used_before: Some(at(20)), ..unrevoked },
+        // Whoever names the token means what a thief may have issued under it.
+        Filter::of_id(id(1)),
+    ] {
+        for (is_superseded, expires, reaches) in cases {
+            let reaches = reaches || filter.id.is_some();
+            let successor = is_superseded.then_some(id(2));
+            let old = RecordParts { successor, expires, ..old.clone() };
+            put_all(store, &[old.clone(), current.clone(), child.clone()]).await;
+            let what = format!("the revoke by {filter:?} of a row with {successor:?}, {expires}");
+            answers(16, &what, revoke(store, &filter, &end).await, 1 + u64::from(reaches));
+            let child = if reaches { revoked_by(&child, &end) } else { child.clone() };
+            has(16, store, &[revoked_by(&old, &end), current.clone(), child]).await;
+            purge(store, &Purge::Matching(Filter::every_token()), 10).await;
+        }
+    }
 }
 
 /// Checks clause 16: a row at the greatest revision is revoked, and keeps its revision.

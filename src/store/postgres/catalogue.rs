@@ -28,9 +28,14 @@ const OBJECTS: &str = "
     )
     SELECT 'missing', name, name FROM ours WHERE oid IS NULL
     UNION ALL
-    SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'view' ELSE 'foreign table' END,
+    SELECT CASE relkind
+            WHEN 'p' THEN 'partitioned'
+            WHEN 'v' THEN 'view'
+            WHEN 'm' THEN 'view'
+            ELSE 'foreign table'
+        END,
         relname::text, name
-    FROM there WHERE relkind NOT IN ('r', 'p')
+    FROM there WHERE relkind <> 'r'
     UNION ALL
     SELECT 'trigger', tgname::text, name FROM there JOIN pg_trigger ON tgrelid = there.oid
     WHERE NOT tgisinternal AND tgenabled <> 'D'
@@ -75,13 +80,18 @@ const FORGETFUL: &str = "
 pub(super) struct Objects {
     /// Whether all tables are there.
     pub(super) are_complete: bool,
+    /// The partitioned tables.
+    partitioned: Vec<String>,
     /// The objects that the host did not name, each in words.
     unexpected: Vec<String>,
 }
 
 impl Objects {
-    /// Fails if there is an object that the host did not name.
+    /// Fails if a table is partitioned, or if there is an object that the host did not name.
     pub(super) fn must_be_known(&self, table: &TableName) -> Result<(), String> {
+        if let Some(partitioned) = self.partitioned.first() {
+            return Err(partitioned.clone());
+        }
         if self.unexpected.is_empty() {
             return Ok(());
         }
@@ -96,13 +106,20 @@ impl Objects {
 impl Statements<'_> {
     /// Finds the objects on the tables.
     pub(super) async fn objects(&self, known: &Known) -> Result<Objects, Problem> {
-        let mut objects = Objects { are_complete: true, unexpected: Vec::new() };
+        let mut objects =
+            Objects { are_complete: true, partitioned: Vec::new(), unexpected: Vec::new() };
         for row in self.query(OBJECTS, &[]).await? {
             let (kind, name, table): (String, String, String) =
                 (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             match &*kind {
                 // A missing table is no object of anyone: the first statement reports it better.
                 "missing" => objects.are_complete = false,
+                // Also if the host named it. A purge would find no row in it, and triggers on its
+                // partitions would not be seen here.
+                "partitioned" => objects.partitioned.push(format!(
+                    "the table {table} is partitioned, so a purge would delete nothing; \
+                     move its rows to a plain table, as `PostgresStore::migrate` makes it"
+                )),
                 _ if known.contains(&name) => {}
                 _ => objects.unexpected.push(format!("the {kind} {name} on {table}")),
             }
@@ -113,8 +130,8 @@ impl Statements<'_> {
     /// Describes what is wrong with the tables: one finding an entry.
     pub(super) async fn diagnose(&self, known: &Known) -> Result<Vec<String>, Problem> {
         let objects = self.objects(known).await?;
-        let mut findings: Vec<String> =
-            objects.unexpected.iter().map(|object| format!("there is {object}")).collect();
+        let mut findings = objects.partitioned;
+        findings.extend(objects.unexpected.iter().map(|object| format!("there is {object}")));
         for row in self.query(MISSING_INDEXES, &[]).await? {
             let (name, table) = (row.try_get::<_, String>(0)?, self.table);
             findings.push(format!(

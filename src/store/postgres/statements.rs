@@ -1,6 +1,7 @@
 //! [`Statements`]: runs the statements of `sql.rs` on one connection.
 
 use std::ops::Range;
+use std::slice;
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
@@ -13,7 +14,9 @@ use crate::key::KeyId;
 use crate::record::{CLOCK_TOLERANCE, LiveAt, Revocation, TokenRecord};
 use crate::store::columns::number;
 use crate::store::postgres_sql::*;
-use crate::store::{Filter, FilterColumns, Page, PurgeCutoff, Row, RowColumns, TableName};
+use crate::store::{
+    Filter, FilterColumns, Page, Purge, PurgeCutoff, Row, RowColumns, TableName, rules,
+};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -206,6 +209,9 @@ impl Statements<'_> {
     /// It repeats while another transaction interferes: a row may be found, and no longer be dead
     /// once it is locked. It does not repeat until none is found. A deleted row may be what spared
     /// another one, which is left for the next call.
+    ///
+    /// SQL goes by raw columns, and in a damaged row an end or a last use may be junk. So the rules
+    /// are asked about each row. What they keep is left out in the next pass.
     pub(super) async fn purge_dead(
         &self,
         cutoff: &PurgeCutoff,
@@ -214,21 +220,34 @@ impl Statements<'_> {
     ) -> Result<i64, Problem> {
         let times = params_of_cutoff(cutoff);
         let times: [Parameter<'_>; 4] = times.each_ref().map(|time| (time as _, Type::INT8));
-        let (mut count, mut stall) = (0, StallGuard::default());
+        let dead = Purge::Dead(*cutoff);
+        // Asked about each row alone. Which other rows need it is asked by the statements.
+        let is_dead = |row: &Row| rules::purge(&dead, 1, slice::from_ref(row)).answer == 1;
+        let (mut count, mut kept, mut stall) = (0, Vec::new(), StallGuard::default());
         loop {
             let left = limit - count;
-            let bounds = [left, pages.start, pages.end];
+            // More with each pass, so that thousands of damaged rows take few passes.
+            let asked = left + kept.len() as i64;
+            let bounds = [asked, pages.start, pages.end];
             let bounds: [Parameter<'_>; 3] =
                 bounds.each_ref().map(|bound| (bound as _, Type::INT8));
-            let locked = self.query(LOCK_DEAD, &[&times[..], &bounds].concat()).await?;
-            let ids = locked.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
+            let without: Parameter<'_> = (&kept, Type::INT8_ARRAY);
+            let params = [&times[..], &bounds, &[without]].concat();
+            let locked = self.query(LOCK_DEAD, &params).await?;
+            let rows = locked.iter().map(read_row).collect::<Result<Vec<Row>, _>>()?;
+            let (meant, others): (Vec<Row>, _) = rows.into_iter().partition(is_dead);
+            let ids = meant.iter().map(|row| number(row.id())).take(left as usize);
+            let ids: Vec<i64> = ids.collect();
             let these: Parameter<'_> = (&ids, Type::INT8_ARRAY);
             let deleted = self.execute(PURGE_DEAD, &[&times[..], &[these]].concat()).await?;
             count += deleted.cast_signed();
-            if deleted == ids.len() as u64 || count == limit {
+            let is_whole = others.is_empty() || (locked.len() as i64) < asked;
+            if count == limit || deleted == ids.len() as u64 && is_whole {
                 return Ok(count);
             }
-            stall.after_pass(deleted.cast_signed())?;
+            kept.extend(others.iter().map(|row| number(row.id())));
+            // To leave rows out is progress, too: the next pass finds others.
+            stall.after_pass(deleted.cast_signed() + others.len() as i64)?;
         }
     }
 

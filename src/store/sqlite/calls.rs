@@ -184,7 +184,7 @@ impl Statements<'_> {
         // In the other order, a filter for unrevoked rows would no longer match the rows that were
         // just revoked, and what was issued under them would stay valid.
         let derived = revoke_derived_query(filter, revocation).execute(self)?;
-        Ok(derived + revoke_query(REVOKE, filter, revocation).execute(self)?)
+        Ok(derived + revoke_query(filter, revocation).execute(self)?)
     }
 
     /// Makes the change of [`TokenStore::touch`].

@@ -232,7 +232,7 @@ fn a_revocation_is_searched_by_an_index() {
     let databases = Databases::new();
     let revocation = Revocation { at: at(1), reason: Reason::LEAKED, by: Actor::Engine };
     for (what, filter, indexes) in filters() {
-        let matching = revoke_query(REVOKE, &filter, &revocation);
+        let matching = revoke_query(&filter, &revocation);
         databases.assert_searches(what, &matching.sql, indexes);
         let derived = revoke_derived_query(&filter, &revocation);
         let with_derived: Vec<&str> =

@@ -266,7 +266,11 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
 
 /// Revokes what derives from the rows that a filter matches, except what it spares.
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
-    let mut query = revoke_query(REVOKE_DERIVED_FROM_MATCHING, filter, revocation);
+    let mut query = begin_revoke(REVOKE_DERIVED_FROM_MATCHING, revocation);
+    // No row ended by -1, so a row that is named by its id reaches what derives from it.
+    let over_by = filter.id.map_or(revocation.at.as_unix(), |_| -1);
+    query.values.push(Value::Integer(over_by));
+    query.add_filter(filter);
     query.add(MATCHING_END, []);
     // Once more, outside the parenthesis. Inside, the filter spares matching rows; here it must
     // also spare what would be reached through them.
@@ -274,12 +278,18 @@ pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> 
     query
 }
 
-/// Begins with one of the statements that revoke, and adds the filter.
-pub(super) fn revoke_query(sql: &'static str, filter: &Filter, revocation: &Revocation) -> Query {
+/// Revokes the rows that a filter matches.
+pub(super) fn revoke_query(filter: &Filter, revocation: &Revocation) -> Query {
+    let mut query = begin_revoke(REVOKE, revocation);
+    query.add_filter(filter);
+    query
+}
+
+/// Begins with one of the statements that revoke. The filter follows.
+fn begin_revoke(sql: &'static str, revocation: &Revocation) -> Query {
     let Revocation { at, reason, by } = revocation;
     let mut query = Query::new(sql);
     query.values.extend([Value::Integer(at.as_unix()), text(reason), text(by)]);
-    query.add_filter(filter);
     query
 }
 

@@ -140,11 +140,17 @@ pub(super) const REVOKE_DERIVED: &str = concat!(revoke!(), " AND owner = ? AND d
 /// Revokes what derives from the rows that a filter matches. [`MATCHING_END`] closes the
 /// parenthesis.
 ///
+/// The last parameter before the filter is when they are revoked. A row that is superseded and had
+/// ended by then reaches nothing. In a damaged row both columns may be junk, so they must be
+/// possible.
+///
 /// Run it before the matching rows are revoked: afterwards they may no longer match.
 pub(super) const REVOKE_DERIVED_FROM_MATCHING: &str = concat!(
     revoke!(),
     " AND derived_from IS NOT NULL
-        AND (derived_from, owner) IN (SELECT family, owner FROM app_tokens WHERE TRUE"
+        AND (derived_from, owner) IN (SELECT family, owner FROM app_tokens
+            WHERE (successor BETWEEN 0 AND 1125899906842623
+                AND expires_at BETWEEN 0 AND ?) IS NOT TRUE"
 );
 pub(super) const MATCHING_END: &str = ")";
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 
 pub mod chance;
+pub mod damage;
 pub mod keys;
 pub mod messages;
 pub mod postgres;

@@ -3,11 +3,10 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use maud::html;
+use shared::login_flow::Asks;
 use shared::page::form::{Fields, Problems};
 use shared::page::layout::{Width, error};
 use shared::page::{Page, SignedIn};
-
-use super::Asks;
 
 /// What was wrong with an answer.
 #[derive(Clone, Copy)]
@@ -82,14 +81,15 @@ pub fn question(
     page.answer(status, title, Width::Small, Some(who), &body)
 }
 
-/// Makes the page that leads to the login proxy, which asks on the way to `/again`.
-pub fn sign_in_anew(page: &Page, who: &SignedIn) -> Response {
+/// Makes the page that leads to the login proxy, which asks on the way to `/again`, and then back.
+pub fn sign_in_anew(page: &Page, who: &SignedIn, link: &str) -> Response {
     let body = html! {
         div.card {
             h1 { "Confirm it's you" }
-            p.soft { "Sign in once more, and then open the device's link again." }
-            form.after method="post" action="/again" {
-                div.buttons.wide { button.primary { "Sign in once more" } }
+            p.soft { "Sign in once more, before a device is connected." }
+            div.buttons.wide.after {
+                a.button.primary href={ "/again?to=/login/v2/flow/" (link) } { "Sign in again" }
+                a.button href="/" { "Cancel" }
             }
         }
     };

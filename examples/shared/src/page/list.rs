@@ -163,7 +163,12 @@ impl Page {
                     }
                 }
                 th scope="row" role="rowheader" {
-                    bdi.name { (label) } (badge(line, wording, now))
+                    @if wording.acts.change {
+                        a.name href={ "/tokens/" (id) } { bdi { (label) } }
+                    } @else {
+                        bdi.name { (label) }
+                    }
+                    (badge(line, wording, now))
                     small {
                         (self.starts_with(id)) " · "
                         @if let Some(old) = &line.old {
@@ -188,23 +193,21 @@ impl Page {
         }
     }
 
+    /// Writes what is urgent, and else what there is to change. The name leads there in any case.
     fn acts(&self, line: &Line, now: Timestamp) -> Markup {
         let wording = &self.setup().wording;
         let (id, label) = (line.token.id(), line.token.label().as_str());
         let works = !line.is_unclear();
+        let is_urgent = ends_soon(line, now) || !wording.acts.change;
         html! {
-            @if wording.acts.change && works {
-                a.button href={ "/tokens/" (id) } { (act("Change", label)) }
-            }
             @if line.old.is_some() {
                 a.button href={ "/tokens/" (id) "/end-old" } {
                     (act("End old one", &format!("of {label}")))
                 }
-            } @else if wording.acts.replace && works
-                // Where there is a page of its own for it, only what is urgent stands here.
-                && (!wording.acts.change || ends_soon(line, now))
-            {
+            } @else if wording.acts.replace && works && is_urgent {
                 a.button href={ "/tokens/" (id) "/replace" } { (act(wording.replace, label)) }
+            } @else if wording.acts.change && works {
+                a.button href={ "/tokens/" (id) } { (act("Change", label)) }
             }
             a.button.danger href={ "/tokens/" (id) "/revoke" } { (act(wording.revoke, label)) }
         }

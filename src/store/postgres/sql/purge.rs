@@ -56,11 +56,18 @@ macro_rules! dead {
 }
 
 /// Selects the number of the table's pages (bigint), where the walk of [`LOCK_DEAD`] ends.
+///
+/// It is 0 for a partitioned table, so use plain tables only.
 pub const PAGES: &str = "
     SELECT pg_relation_size('app_tokens') / current_setting('block_size')::bigint";
 
-/// Locks rows that have been dead for long enough, on some of the table's pages. Selects their ids
-/// for [`PURGE_DEAD`].
+/// Locks rows that have been dead for long enough, on some of the table's pages. Selects them with
+/// the columns of [`FIND`](super::FIND).
+///
+/// It goes by raw columns, and in a damaged row these may be junk. So ask
+/// [`rules::purge`](crate::store::rules::purge) about each row alone, and hand in its id to
+/// [`PURGE_DEAD`] only if the rule deletes it. Leave the others out in the next pass (`$8`), as
+/// each takes a place in the limit.
 ///
 /// While they are locked, nothing can be issued under them. No index finds dead rows, so a purge
 /// walks through the table, a thousand pages for each statement. Each page is read once.
@@ -74,23 +81,24 @@ pub const PAGES: &str = "
 /// | `$5` | bigint | how many at most |
 /// | `$6` | bigint | the first page, from 0 |
 /// | `$7` | bigint | the page at which it stops |
-///
-/// Column 0 (bigint): an id.
+/// | `$8` | bigint\[\] | the ids of rows to leave out; never NULL |
 pub const LOCK_DEAD: &str = concat!(
     "
-    WITH found AS MATERIALIZED (
+    WITH found (found_id) AS MATERIALIZED (
         SELECT id FROM app_tokens
-        WHERE ctid >= format('(%s,0)', $6::bigint)::tid AND ctid < format('(%s,0)', $7::bigint)::tid
+        WHERE id BETWEEN 0 AND 1125899906842623 AND id <> ALL ($8::bigint[])
+        AND ctid >= format('(%s,0)', $6::bigint)::tid AND ctid < format('(%s,0)', $7::bigint)::tid
         AND ",
     dead!(),
     "
         LIMIT $5
-    )
-    SELECT stored.id FROM app_tokens AS stored JOIN found ON stored.id = found.id
-    ORDER BY stored.id FOR UPDATE OF stored"
+    )",
+    select_row!(),
+    "
+    JOIN found ON id = found_id ORDER BY id FOR UPDATE"
 );
 
-/// Deletes the rows that [`LOCK_DEAD`] locked, unless another row needs them by now.
+/// Deletes rows that [`LOCK_DEAD`] locked, unless another row needs them by now.
 ///
 /// It must be a statement of its own. A token may have been issued under a dead row just before the
 /// lock was taken. Only a statement that begins after the lock sees that token's row.
