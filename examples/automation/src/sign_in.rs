@@ -2,6 +2,9 @@
 //!
 //! Browsers get another cookie from the settings page. So a page of another site can't make a
 //! browser send this one, not even to a GET that changes something.
+//!
+//! Behind a login proxy, the proxy names the person. Configure it so that this path needs a fresh
+//! sign-in, as for `/again`: such a session can grant tokens.
 
 use std::net::SocketAddr;
 

@@ -83,6 +83,21 @@ fn an_old_sign_in_grants_nothing_and_still_lists() {
 }
 
 #[test]
+fn a_login_proxy_names_the_person_and_nobody_else_can() {
+    let place = Place::new();
+    let name = "Remote-User: admin";
+    let sign_in = |from: &str, headers: &[&str]| {
+        let server = place.start_with(&["--sso-header", "Remote-User", "--sso-from", from]);
+        let body = r#"{"username":"admin","password":"test"}"#;
+        server.request("POST", "/api/v1/signin", &[&[JSON], headers].concat(), body)
+    };
+    assert_eq!(sign_in("127.0.0.1", &[name]).json()["name"], "admin");
+    sign_in("127.0.0.1", &[]).is(401, "at the proxy");
+    sign_in("127.0.0.1", &["Remote-User: gone"]).is(401, "at the proxy");
+    sign_in("192.0.2.1", &[name]).is(401, "at the proxy");
+}
+
+#[test]
 fn guesses_are_stopped_and_the_right_password_waits_too() {
     let place = Place::new();
     let server = place.start();

@@ -1,8 +1,8 @@
 //! The host's accounts: who there is, which name clients send, who has which main password.
 //!
 //! An account has a login name, which may change, and an id, which owns the tokens and never
-//! becomes another person's. They come from a [users file](file), which is read again when it has
-//! changed.
+//! becomes another person's. They come from a [users file](mod@file), which is read again when it
+//! has changed.
 
 mod brake;
 pub mod file;
