@@ -13,7 +13,31 @@ fn sign_in(server: &Server, name: &str) -> String {
 }
 
 fn once(page: &str) -> &str {
-    page.split_once("name=\"once\" value=\"").unwrap().1.split('"').next().unwrap()
+    value(page, "name=\"once\"")
+}
+
+/// Returns the value that follows this in a page.
+fn value<'p>(page: &'p str, name: &str) -> &'p str {
+    let rest = page.split_once(name).unwrap().1;
+    rest.split_once("value=\"").unwrap().1.split('"').next().unwrap()
+}
+
+#[test]
+fn the_form_begins_with_the_narrowest_role_and_about_a_year() {
+    let place = Place::new();
+    let server = place.start();
+    let cookie = sign_in(&server, "jane");
+    let page = server.request("GET", "/admin/tokens", &[&cookie], "").body;
+    let roles = page.split_once("id=\"g-role\"").unwrap().1;
+    assert!(roles.split_once("<option>").unwrap().1.starts_with("Reader<"), "{roles}");
+    let day = value(&page, "name=\"date\"");
+    let form = format!("once={}&identity=1&role=Reader&date={day}", once(&page));
+    server.request("POST", "/admin/tokens", &[&cookie, FORM], &form).is(200, "psu_");
+    let program = server.sign_in("jane");
+    let token = &server.request("GET", "/api/v1/apptoken", &[&program], "").json()[0];
+    let at = |field: &str| token[field].as_str().unwrap().parse::<app_tokens::Timestamp>();
+    let days = at("expiration").unwrap().since(at("created").unwrap()).as_secs() / 86_400;
+    assert!((363..=365).contains(&days), "{days}");
 }
 
 #[test]
