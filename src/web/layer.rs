@@ -58,7 +58,8 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// Makes a layer that lets in the tokens that the login lets in, and no other requests.
     pub fn new(login: Login<S, A>) -> TokenLayer<S, A> {
         let login = Arc::new(login);
-        TokenLayer { gate: Gate { login, other_way: None, origin: None, optional: false } }
+        let (other_way, origin, on_refusal) = (None, None, None);
+        TokenLayer { gate: Gate { login, other_way, origin, on_refusal, optional: false } }
     }
 
     /// Calls a function of the host for a secret that is no token: it may be a password.
@@ -153,6 +154,32 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
         self
     }
 
+    /// Calls a function of the host for each request that this layer refuses, for its log.
+    ///
+    /// A denied token is also an [event](crate::event::Event::Denied), with the token's id. The
+    /// other refusals are no events, such as a secret that is no token. What `require` or a handler
+    /// refuses is not reported here.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal, TokenLayer}};
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
+    /// let layer = TokenLayer::new(login).on_refusal(|request, refusal| match refusal {
+    ///     // Most clients begin without credentials.
+    ///     Refusal::NoCredentials => {}
+    ///     refusal => eprintln!("{} {}: {refusal}", request.method, request.uri.path()),
+    /// });
+    /// # Ok::<(), app_tokens::error::SetupError>(())
+    /// ```
+    #[must_use]
+    pub fn on_refusal(
+        mut self,
+        report: impl Fn(&Parts, &Refusal) + Send + Sync + 'static,
+    ) -> TokenLayer<S, A> {
+        self.gate.on_refusal = Some(Arc::new(report));
+        self
+    }
+
     /// Also lets in requests without any credentials. They have no [`Authenticated`].
     ///
     /// Wrong credentials are still refused.
@@ -223,7 +250,12 @@ where
                     }
                     Ok(response)
                 }
-                Err(refusal) => Ok(shown.answer(&refusal).into_response()),
+                Err(refusal) => {
+                    if let Some(report) = &gate.on_refusal {
+                        report(&parts, &refusal);
+                    }
+                    Ok(shown.answer(&refusal).into_response())
+                }
             }
         })
     }
@@ -246,6 +278,7 @@ struct Gate<S, A> {
     login: Arc<Login<S, A>>,
     other_way: Option<Arc<OtherWay>>,
     origin: Option<Arc<OriginOf>>,
+    on_refusal: Option<Arc<OnRefusal>>,
     optional: bool,
 }
 
@@ -254,6 +287,7 @@ type OtherWay =
 /// Adds the token, or what the host's function for passwords returned, to the extensions.
 type Extend = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
+type OnRefusal = dyn Fn(&Parts, &Refusal) + Send + Sync;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Marks the response of a refusal that was made inside the layer, for instance by a handler.
@@ -354,6 +388,7 @@ impl<S, A> Clone for Gate<S, A> {
             login: self.login.clone(),
             other_way: self.other_way.clone(),
             origin: self.origin.clone(),
+            on_refusal: self.on_refusal.clone(),
             optional: self.optional,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{poll_fn, ready};
+use std::sync::{Arc, Mutex};
 
 use app_tokens::web::TokenLayer;
 use app_tokens::{Authenticated, Reason, TokenAuthority};
@@ -124,6 +125,35 @@ async fn an_optional_token_may_be_missing_but_not_bad() {
     }
     assert_eq!(get_with(&app, "/browse", "Bearer").await.status, 400);
     assert_eq!(get_with(&app, "/browse", "Digest x").await.status, 401);
+}
+
+#[tokio::test]
+async fn each_refusal_is_reported_once_with_its_request_and_nothing_else_is() {
+    let tokens = tokens();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = heard.clone();
+    let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, refusal| {
+        log.lock().unwrap().push(format!("{} {refusal:?}", request.uri.path()));
+    });
+    let (app, issued) = (routes().layer(layer), issue(&tokens));
+    let good = bearer(issued.expose_secret());
+    assert_eq!(get_with(&app, "/", &good).await.status, 200);
+    assert_eq!(call(&app, request("PUT", "/", Some(&good))).await.status, 403, "a route's refusal");
+    assert!(heard.lock().unwrap().is_empty());
+
+    let by = &operator("test");
+    tokens.revoke(by, issued.id(), Reason::REQUESTED).await.unwrap();
+    call(&app, request("GET", "/", None)).await;
+    for header in [&good, &basic("alice", "hunter2"), "Bearer"] {
+        get_with(&app, "/browse", header).await;
+    }
+    let heard = heard.lock().unwrap();
+    let begins = ["/ NoCredentials", "/browse Denied(", "/browse NotOurs", "/browse Credentials("];
+    assert_eq!(heard.len(), begins.len(), "{heard:?}");
+    for (line, begin) in heard.iter().zip(begins) {
+        assert!(line.starts_with(begin), "{line}");
+    }
+    assert!(!heard.concat().contains(issued.expose_secret()));
 }
 
 /// A service without a framework, with text as body: the layer doesn't need axum. A clone of it is

@@ -8,7 +8,7 @@
 //! - `make`: new tokens.
 //! - `change`: labels, access and ends.
 //! - `end`, `leaked`: revoking and deleting.
-//! - `look`: listing and verifying.
+//! - `look`, `owners`: listing and verifying.
 //! - `keys`: new keys, and the move to one.
 //! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
@@ -21,6 +21,7 @@ mod leaked;
 mod look;
 mod make;
 mod options;
+mod owners;
 mod password;
 mod print;
 mod problem;
@@ -34,6 +35,7 @@ use clap::Parser as _;
 use options::{Command, Keys, Options};
 use print::{note, say};
 use problem::{Exit, Problem};
+use shared::audit;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -61,9 +63,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
+    if let Some(path) = &setting.audit {
+        audit::open(Some(path)).map_err(Problem::failed)?;
+    }
     match command {
         Command::Issue(wish) => make::issue(setting, wish).await,
         Command::List(wish) => look::list(setting, wish).await,
+        Command::Owners => owners::owners(setting).await,
         Command::Show(token) => look::show(setting, token.id).await,
         Command::Revoke(wish) => end::revoke(setting, wish).await,
         Command::Rename(wish) => change::rename(setting, wish).await,

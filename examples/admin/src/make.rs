@@ -7,7 +7,8 @@ use app_tokens::access::{Scope, Selection};
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::{ChangeError, LifeError};
 use app_tokens::record::Expires;
-use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
+use app_tokens::store::{Filter, Page};
+use app_tokens::{Access, IssuedToken, NewToken, Owner, Reason, Rotation};
 
 use crate::change::named;
 use crate::options::{Issue, Rotate, Setting};
@@ -22,6 +23,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
     opened.refuse_other_realm().await?;
+    let is_new = opened.is_new_owner(&wish.owner).await?;
     let access = Access::from_selections(
         named(&wish.access.scopes).unwrap_or(Selection::All),
         named(&wish.access.resources).unwrap_or(Selection::All),
@@ -46,6 +48,12 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
         return Err(Problem::failed(lost));
     }
     note(format_args!("issued {id} for {}: {}", wish.owner, end_of(issued.view().expires())));
+    if is_new {
+        note(format_args!(
+            "{} had no token before; if the name is a slip: admin revoke {id}",
+            wish.owner
+        ));
+    }
     Ok(())
 }
 
@@ -116,6 +124,12 @@ fn hand_over(issued: &IssuedToken) -> io::Result<()> {
 }
 
 impl Opened {
+    /// Returns whether this owner has no token, also no ended one. Perhaps nobody has that name.
+    async fn is_new_owner(&self, owner: &Owner) -> Result<bool, Problem> {
+        let listed = self.tokens.list(&Filter::of_owner(owner), Page::first(1)).await?;
+        Ok(listed.tokens.is_empty() && listed.damaged.is_empty())
+    }
+
     /// Refuses scopes that the policy doesn't name. A mistyped one would make a token that can do
     /// nothing.
     pub fn refuse_unknown_scopes(&self, wished: &[Scope]) -> Result<(), Problem> {

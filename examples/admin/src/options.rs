@@ -26,10 +26,12 @@ Example:
   admin --store sqlite:tokens.db --policy policy.toml --key-file app.key list --owner alice
 
 What each command needs besides --store:
-  list, show, revoke,     nothing; with --policy and the keys seals are checked, without them the
-  forget, keys in-use     status of whatever isn't revoked is \"unchecked\"
+  list, owners, show,     nothing; with --policy and the keys seals are checked, without them the
+  revoke, forget,         status of whatever isn't revoked is \"unchecked\"
+  keys in-use
   leaked                  --policy
-  keys new, schema        nothing, and no store
+  keys new, schema,       nothing, and no store
+  hash-password
   all others              --policy and the keys
 
 admin makes and migrates no tables. The host does, or you run what schema prints.
@@ -73,7 +75,10 @@ pub struct Setting {
     /// Who acts, for the record [default: USER or LOGNAME]
     #[arg(long = "as", value_name = "NAME", global = true)]
     pub operator: Option<String>,
-    /// Reports as JSON: list, show, verify, leaked, reseal, keys in-use, revoke --dry-run
+    /// The audit log to append to, such as the host's
+    #[arg(long, value_name = "FILE", global = true)]
+    pub audit: Option<PathBuf>,
+    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, revoke --dry-run
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -89,6 +94,9 @@ Examples:
   admin list --unused-since \"180 days\"
   admin list --expiring-within \"14 days\" --json")]
     List(List),
+    /// Count the tokens of each owner, for instance to find those of accounts that are gone
+    #[command(after_help = "Example: admin owners --json")]
+    Owners,
     /// Show everything that is known about a token
     #[command(after_help = "Example: admin show bsth14r9vj")]
     Show(Named),

@@ -185,7 +185,7 @@ fn status(token: &TokenView, unclear: &'static str) -> &'static str {
 }
 
 /// Formats a time to the minute: "2026-03-01 12:00".
-fn minute(at: Timestamp) -> String {
+pub fn minute(at: Timestamp) -> String {
     let text = at.to_string();
     text.get(..16).unwrap_or(&text).replace('T', " ")
 }

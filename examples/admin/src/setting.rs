@@ -8,6 +8,7 @@ use app_tokens::{KeyRing, Operator, Policy, Reuse, TokenAuthority};
 use crate::options::Setting;
 use crate::print::note;
 use crate::problem::Problem;
+use shared::audit::TracingObserver;
 use shared::policy_file::PolicyFile;
 use shared::store_choice::{StoreChoice, VARIABLE};
 
@@ -64,7 +65,10 @@ impl Setting {
         };
         let store = self.store().await?;
         let known = ring.clone().filter(|_| checks_seals);
-        let tokens = TokenAuthority::new(store, known.map_or_else(KeyRing::ephemeral, Ok)?, policy);
+        let known = known.map_or_else(KeyRing::ephemeral, Ok)?;
+        // Without `--audit`, nobody listens.
+        let tokens =
+            TokenAuthority::builder(store, known, policy).observer(TracingObserver).build();
         let unclear = if checks_seals { "unknown" } else { "unchecked" };
         Ok(Opened { _upkeep: tokens.upkeep(), tokens, ring, scopes, unclear })
     }

@@ -14,6 +14,7 @@ use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use shared::accounts::{Account, Accounts, SignInRefused};
 use shared::front::Visitor;
+use shared::gate;
 use shared::log;
 
 use crate::Cloud;
@@ -77,7 +78,8 @@ impl Door {
         if let Some(address) = visitor.address {
             origin = origin.address(address);
         }
-        match self.0.login.try_enter(headers, origin).await? {
+        let entry = self.0.login.try_enter(headers, origin).await;
+        match entry.inspect_err(|refusal| gate::note_refusal(visitor.address, refusal))? {
             Entry::Token(token) => Ok(User::Token(token)),
             // Only a secret that is no token, also no mistyped or revoked one, comes this far.
             Entry::NotOurs(sent) if self.0.accept_passwords => {
@@ -94,7 +96,10 @@ impl Door {
                     Err(_) => Err(Refusal::Accounts("too many sign-ins; try again later".into())),
                 }
             }
-            Entry::NotOurs(_) => Err(Refusal::NotOurs),
+            Entry::NotOurs(_) => {
+                gate::note_refusal(visitor.address, &Refusal::NotOurs);
+                Err(Refusal::NotOurs)
+            }
             Entry::OtherScheme => Err(CredentialsError::UnsupportedScheme.into()),
             Entry::Nothing => Err(Refusal::NoCredentials),
         }

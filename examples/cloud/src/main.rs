@@ -30,20 +30,19 @@ mod request;
 mod scope;
 mod settings;
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
-use app_tokens::{KeyRing, Policy, TokenAuthority};
+use app_tokens::{Policy, TokenAuthority};
 use axum::{Router, middleware};
 use shared::accounts::Accounts;
+use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::login_flow::LoginFlow;
 use shared::page::Page;
-use shared::policy_file::PolicyFile;
+use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
-use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 
 use door::Door;
@@ -85,14 +84,14 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
+    let stop = StopSignal::listen()?;
     let Options { common, files, .. } = &options;
-    make_folder(&common.data)?;
-    let under_data = || StoreChoice::Sqlite(common.data.join("tokens.db"));
-    let store = common.store.clone().unwrap_or_else(under_data).open().await?;
-    let ring = KeyRing::load_or_create(common.data.join("tokens.key"))?;
-    let policy = policy(&options)?;
+    audit::open(common.audit.as_deref())?;
+    let (store, ring, file) = serve::open(common, include_str!("../policy.toml")).await?;
+    let policy = policy(&options, file.policy)?;
     let prefix = policy.prefix();
-    let tokens = TokenAuthority::new(store, ring, policy);
+    let tokens = TokenAuthority::builder(store, ring, policy).observer(TracingObserver).build();
+    serve::check(&tokens).await?;
     let (accounts, front) = (common.accounts()?, common.front.clone());
     let name = accounts.all().first().map_or("NAME".to_owned(), |account| {
         accounts.user_name(account).unwrap_or(&account.name).to_owned()
@@ -132,25 +131,19 @@ async fn run(options: Options) -> Result<(), Error> {
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))
         .merge(api::routes(&cloud))
-        .merge(page.routes())
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .merge(page.routes());
     options.print_welcome(address, &url, prefix.as_str(), &name);
 
     let upkeep = tokens.upkeep().spawn();
-    tokio::select! {
-        served = async { axum::serve(listener, app).await } => served?,
-        () = told_to_stop() => {}
-    }
+    audit::note("cloud started");
+    serve::serve(listener, app, stop, DRAIN).await?;
     upkeep.stop().await?;
+    audit::note("cloud stopped");
     Ok(())
 }
 
-/// Reads the policy from the file, or takes the one that is built in.
-fn policy(options: &Options) -> Result<Policy, Error> {
-    let PolicyFile { policy, .. } = match &options.common.policy {
-        Some(path) => PolicyFile::read(path)?,
-        None => PolicyFile::parse(include_str!("../policy.toml"))?,
-    };
+/// Checks the policy's scopes, and sets what an option says.
+fn policy(options: &Options, policy: Policy) -> Result<Policy, Error> {
     // This program defines what scopes mean, and the operator's tool must know the same ones.
     if policy != policy.clone().with_scopes(&Scope::ALL)? {
         return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
@@ -167,19 +160,4 @@ fn make_folder(folder: &Path) -> Result<(), Error> {
     }
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("the folder {} can't be made: {error}", folder.display()).into())
-}
-
-/// Waits for Ctrl-C, or for a service manager's SIGTERM.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    let _stopped_either_way = tokio::signal::ctrl_c().await;
 }

@@ -248,19 +248,17 @@ fn an_app_password_at_the_sign_in_is_explained_and_counts_as_no_guess() {
 fn a_store_or_a_key_that_is_gone_is_503_and_says_that_nothing_is_lost() {
     let data = folder();
     let cloud = Cloud::with_alice_and_bob(data.path());
-    Browser::signed_in(&cloud, ALICE).create("x", "files:read");
-    drop(cloud);
-    fs::rename(data.path().join("tokens.key"), data.path().join("elsewhere")).unwrap();
-    let cloud = Cloud::with_alice_and_bob(data.path());
     let browser = Browser::signed_in(&cloud, ALICE);
+    browser.create("x", "files:read");
+    common::put_under_missing_key(data.path());
     assert!(browser.get("/").body.contains("Can't be checked"));
+
     let once = browser.once("/new");
+    let rows = rusqlite::Connection::open(data.path().join("tokens.db")).unwrap();
+    rows.execute_batch("ALTER TABLE app_tokens RENAME TO gone").unwrap();
     let fields = [("label", "y"), ("access", "files:read"), ("end", "30"), ("once", &*once)];
     let refused = browser.post("/tokens", &fields);
     assert!(refused.status == 503 && refused.body.contains("Nothing is lost"), "{}", refused.body);
-
-    let rows = rusqlite::Connection::open(data.path().join("tokens.db")).unwrap();
-    rows.execute_batch("ALTER TABLE app_tokens RENAME TO gone").unwrap();
     let failed = browser.get("/");
     assert!(failed.status == 503 && failed.body.contains("can't be reached right now"));
     assert!(!failed.body.contains("no such table"), "not a driver's words");

@@ -15,6 +15,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use shared::accounts::{Account, SignInRefused};
 use shared::front;
+use shared::gate;
 use shared::log;
 
 use crate::Forge;
@@ -143,8 +144,10 @@ impl Forge {
 
     /// Logs a refusal, and says what to do. git shows it as `remote: …`.
     fn refused(&self, refusal: &Refusal, from: &front::Visitor) -> Problem {
-        let address = from.address.map_or("an unknown address".into(), |from| from.to_string());
-        log::say(format_args!("access token refused: {refusal}, from {address}"));
+        gate::note_refusal(from.address, refusal);
+        if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
+            log::say(format_args!("an access token can't be checked: {refusal}"));
+        }
         let mut problem = Problem::from(self.login.answer(refusal));
         if problem.status == StatusCode::UNAUTHORIZED {
             let url = &self.url;

@@ -29,14 +29,13 @@ mod scopes;
 mod settings;
 mod tokens;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use app_tokens::store::DynStore;
 use app_tokens::web::Login;
-use app_tokens::{KeyRing, Policy, TokenAuthority};
+use app_tokens::{Policy, TokenAuthority};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
@@ -44,12 +43,11 @@ use axum::middleware::map_response;
 use axum::response::Response;
 use forge_services::repos::Repos;
 use shared::accounts::Accounts;
+use shared::audit::{self, TracingObserver};
 use shared::front::Front;
-use shared::log;
 use shared::page::Page;
-use shared::policy_file::PolicyFile;
+use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
-use shared::store_choice::StoreChoice;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, Semaphore};
 
@@ -96,18 +94,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), Error> {
+    let stop = StopSignal::listen()?;
     let data = &options.common.data;
-    std::fs::create_dir_all(data)
-        .map_err(|error| format!("the folder {} can't be made: {error}", data.display()))?;
-    let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
-    let store = options.common.store.clone().unwrap_or_else(under_data).open().await?;
-    let ring = KeyRing::load_or_create(data.join("tokens.key"))?;
-    let tokens = TokenAuthority::new(store, ring, policy(&options)?);
-    // A lost key or another realm is seen now, and not by the first user.
-    let checked = tokens.check().await?;
-    if !checked.is_sound() {
-        log::say(format_args!("the tokens were checked: {checked}"));
-    }
+    audit::open(options.common.audit.as_deref())?;
+    let (store, ring, file) = serve::open(&options.common, include_str!("../policy.toml")).await?;
+    let policy = policy(file.policy)?;
+    let tokens = TokenAuthority::builder(store, ring, policy).observer(TracingObserver).build();
+    serve::check(&tokens).await?;
     let accounts = options.common.accounts()?;
     let listener = TcpListener::bind(options.common.listen)
         .await
@@ -151,20 +144,17 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(git::routes())
         .layer(map_response(as_data))
         .with_state(forge.clone())
-        .merge(settings::routes(&page, &forge, sessions))
-        .into_make_service_with_connect_info::<SocketAddr>();
+        .merge(settings::routes(&page, &forge, sessions));
     let upkeep = forge.tokens.upkeep().spawn();
-    axum::serve(listener, app).with_graceful_shutdown(told_to_stop()).await?;
+    audit::note("forge started");
+    serve::serve(listener, app, stop, DRAIN).await?;
     upkeep.stop().await?;
+    audit::note("forge stopped");
     Ok(())
 }
 
-/// Reads the policy from the file, or takes the one that is built in.
-fn policy(options: &Options) -> Result<Policy, Error> {
-    let PolicyFile { policy, .. } = match &options.common.policy {
-        Some(path) => PolicyFile::read(path)?,
-        None => PolicyFile::parse(include_str!("../policy.toml"))?,
-    };
+/// Checks that the forge can work by this policy.
+fn policy(policy: Policy) -> Result<Policy, Error> {
     // This program defines what scopes mean, and the operator's tool must know the same ones.
     if policy != policy.clone().with_scopes(&Scope::all())? {
         return Err("the policy file must have the [scopes] of examples/forge/policy.toml".into());
@@ -187,20 +177,4 @@ async fn as_data(mut response: Response) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
-}
-
-/// Waits for Ctrl-C, or for a service manager's SIGTERM.
-async fn told_to_stop() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        return;
-    }
-    // Either way it is over.
-    _ = tokio::signal::ctrl_c().await;
 }

@@ -5,6 +5,9 @@
 //! - `accounts`: who there is, and the main passwords.
 //! - `session`, `site`: the sessions of browsers, and the check of other sites.
 //! - `front`, `proxy`: what stands in front, such as a login proxy.
+//! - `gate`: lets tokens in, and says who was refused.
+//! - `audit`: the audit log, also with the feature `audit` alone.
+//! - `serve`: the start with its checks, and an orderly end.
 //! - `page`: the settings page, which stands on all of these.
 //! - `login_flow`: requests of devices that wait for a person's answer.
 
@@ -12,8 +15,12 @@
 
 #[cfg(feature = "host")]
 pub mod accounts;
+#[cfg(feature = "audit")]
+pub mod audit;
 #[cfg(feature = "host")]
 pub mod front;
+#[cfg(feature = "host")]
+pub mod gate;
 #[cfg(feature = "host")]
 pub mod log;
 #[cfg(feature = "host")]
@@ -25,6 +32,8 @@ pub mod page;
 pub mod policy_file;
 #[cfg(feature = "host")]
 pub mod proxy;
+#[cfg(feature = "host")]
+pub mod serve;
 #[cfg(feature = "host")]
 pub mod session;
 #[cfg(feature = "host")]

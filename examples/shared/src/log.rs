@@ -8,13 +8,9 @@ pub fn say(line: impl Display) {
     eprintln!("{}", one_line(&line.to_string(), 1000));
 }
 
-/// Writes one line per refused sign-in, in a form that fail2ban can read.
-///
-/// The name is quoted and cut: it is as the client sent it, and may even be a mistyped password.
+/// Writes one line per refused sign-in into the [audit log](crate::audit).
 pub fn refused(from: Option<IpAddr>, name: &str, reason: &str) {
-    let from = from.map_or("an unknown address".to_owned(), |from| from.to_string());
-    let name = one_line(name, 64);
-    eprintln!("sign-in refused: {reason}, from {from}, user {name:?}");
+    crate::audit::refused(from, Some(name), reason);
 }
 
 /// Keeps a text within one line, so that nobody can write a line of their own into the log.

@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use app_tokens::Owner;
@@ -33,6 +34,7 @@ pub const USAGE: &str = "\
   --store STORE         where tokens are kept, sqlite:PATH or postgres:URL; or set
                         APP_TOKENS_STORE, which may hold a password
   --policy FILE         what is allowed, as in the host's policy.toml, which is the default
+  --audit FILE          the audit log, JSON lines, appended to; standard error by default
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated
   --sso-header NAME     a login proxy names the user in this header; there are no passwords then
@@ -48,6 +50,8 @@ pub struct CommonOptions {
     pub store: Option<StoreChoice>,
     /// The policy file, if the built-in one is not enough.
     pub policy: Option<PathBuf>,
+    /// The audit log's file, if it isn't standard error.
+    pub audit: Option<PathBuf>,
     /// What stands in front.
     pub front: Front,
     /// How old a sign-in may be to make a token.
@@ -80,6 +84,7 @@ impl CommonOptions {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut file, mut users) = (None, None, Vec::new());
         let (mut store, mut policy, mut rule) = (None, None, UsernameRule::default());
+        let mut audit = None;
         let (mut front, mut sso_header, mut sso_from) = (Front::default(), None, None);
         let mut ask_again_after = session::FRESH;
         while let Some(argument) = arguments.next() {
@@ -112,6 +117,7 @@ impl CommonOptions {
                 }
                 "--store" => store = Some(value()?),
                 "--policy" => policy = Some(PathBuf::from(value()?)),
+                "--audit" => audit = Some(PathBuf::from(value()?)),
                 "--ask-again-after" => {
                     let Period(period) =
                         parsed(&option, "a time, such as \"5 minutes\"", &value()?)?;
@@ -152,7 +158,17 @@ impl CommonOptions {
                 .into());
         }
         let store = StoreChoice::told(store.as_deref())?;
-        Ok(Some(CommonOptions { listen, data, store, policy, front, ask_again_after, users, rule }))
+        Ok(Some(CommonOptions {
+            listen,
+            data,
+            store,
+            policy,
+            audit,
+            front,
+            ask_again_after,
+            users,
+            rule,
+        }))
     }
 
     /// Opens the accounts. Those of a demo are announced loudly.
@@ -215,6 +231,24 @@ impl CommonOptions {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the options, or the status to exit with: 0 if help was asked for, 2 for a mistake.
+///
+/// # Errors
+/// The status to exit with, after the usage text was printed.
+pub fn or_exit<T>(parsed: Result<Option<T>, String>, usage: &str) -> Result<T, ExitCode> {
+    match parsed {
+        Ok(Some(options)) => Ok(options),
+        Ok(None) => {
+            println!("{usage}");
+            Err(ExitCode::SUCCESS)
+        }
+        Err(problem) => {
+            eprintln!("{problem}\n\n{usage}");
+            Err(ExitCode::from(2))
+        }
     }
 }
 

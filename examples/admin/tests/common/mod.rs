@@ -1,4 +1,5 @@
 //! A host's store, keys and policy in a folder, and the operator's tool over them.
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::cell::RefCell;
 use std::fs;

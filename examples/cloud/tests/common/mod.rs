@@ -115,6 +115,12 @@ impl Cloud {
     }
 }
 
+/// Puts all rows under a key that the running cloud lacks.
+pub fn put_under_missing_key(data: &Path) {
+    let rows = rusqlite::Connection::open(data.join("tokens.db")).unwrap();
+    assert!(rows.execute("UPDATE app_tokens SET key_id = key_id + 1", ()).unwrap() > 0);
+}
+
 impl Drop for Cloud {
     fn drop(&mut self) {
         let _it_may_have_ended = self.process.kill();

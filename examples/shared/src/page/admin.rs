@@ -2,6 +2,8 @@
 //!
 //! Only an account with the role that the host names sees these pages. To others they don't exist.
 
+use std::time::Duration;
+
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::record::{Actor, Expires, Status};
 use app_tokens::{Access, NewToken, Operator, Owner, Timestamp};
@@ -22,6 +24,8 @@ use super::revoke::{reason, reasons};
 use super::wording::EndQuestion;
 use super::{Named, Page, SignedIn, times};
 use crate::accounts::Account;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a host says about its administrators.
 pub struct AdminView {
@@ -309,7 +313,10 @@ pub(super) async fn show(
     who: SignedIn,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Response {
-    let sent = (Fields::default(), Problems::default());
+    // The form begins with the last whole day of the policy's default life.
+    let whole_days = page.tokens().policy().default_life().saturating_sub(DAY);
+    let last = times::iso_day(SystemClock.now().saturating_add(whole_days));
+    let sent = (Fields::default().with("date", &last), Problems::default());
     match page.admin(&who) {
         Ok(view) => page.admin_page(&who, view, &Fields(query), (&sent.0, &sent.1)).await,
         Err(response) => *response,

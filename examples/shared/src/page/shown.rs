@@ -22,7 +22,8 @@ impl Page {
         let wording = &setup.wording;
         let (one, text) = (wording.one, issued.expose_secret());
         // By mail address, an account without one enters with the token alone.
-        let user = self.0.accounts.user_name(&who.account);
+        let account = self.0.accounts.by_owner(token.owner());
+        let user = account.as_ref().and_then(|account| self.0.accounts.user_name(account));
         let body = html! {
             h1 { "“" bdi { (token.label()) } "” is ready" }
             p.soft.lead {

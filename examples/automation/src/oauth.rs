@@ -1,0 +1,112 @@
+//! Token introspection (RFC 7662) and token revocation (RFC 7009), for programs that know OAuth.
+
+use app_tokens::access::Selection;
+use app_tokens::error::AuthError;
+use app_tokens::record::Status;
+use app_tokens::report::Examined;
+use app_tokens::store::Filter;
+use app_tokens::{Operator, Reason, Timestamp, TokenView};
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Form, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use shared::accounts::Account;
+
+use crate::Server;
+use crate::apptoken::answer;
+use crate::problem::Problem;
+use crate::role::Role;
+use crate::who::guard;
+
+pub fn routes(server: &Server) -> Router {
+    Router::new()
+        // RFC 7662, 2.1: the caller is authorized, so that nobody tries tokens in secret.
+        .route("/oauth/introspect", guard(server, Some(Role::Reader), post(introspect)))
+        // RFC 7009, 2.1: the holder of a token may end it. Its secret is the proof.
+        .route("/oauth/revoke", post(revoke))
+        .with_state(server.clone())
+}
+
+/// The form of both requests. Other fields are ignored, as both RFCs ask.
+#[derive(Deserialize)]
+struct Asked {
+    token: String,
+}
+
+type Sent = Result<Form<Asked>, FormRejection>;
+
+/// Says what a token is, to a program that was shown its whole text. It counts as no use.
+async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
+    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
+    // RFC 7662, 2.2: why a token is not active is not said.
+    let inactive = || answer(json!({ "active": false }));
+    let Some(view) = examine(&server, &token).await?.and_then(active) else {
+        return Ok(inactive());
+    };
+    let account = server.accounts.by_owner(view.owner()).filter(Account::is_active);
+    Ok(match account {
+        Some(account) => answer(describe(&server, &view, &account)),
+        None => inactive(),
+    })
+}
+
+fn describe(server: &Server, token: &TokenView, account: &Account) -> Value {
+    // Only what the identity has today: a token can do no more.
+    let has = |role: &&Role| role.is_had_by(account);
+    let granted = |role: &&Role| match token.access().granted_scopes() {
+        Selection::All => true,
+        Selection::Only(_) => token.access().allows(&app_tokens::Requirement::scope(*role)),
+    };
+    let roles = server.roles.iter().filter(granted).filter(has);
+    let names: Vec<&str> = roles.map(app_tokens::access::ScopeName::name).collect();
+    json!({
+        "active": true,
+        "scope": names.join(" "),
+        "username": account.name,
+        "sub": token.owner().as_str(),
+        "token_type": "Bearer",
+        "iat": token.created_at().as_unix(),
+        "exp": token.expires().at().map(Timestamp::as_unix),
+    })
+}
+
+/// Revokes exactly the token that is shown. RFC 7009, 2.2: a token that is not valid is no error.
+async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
+    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
+    if let Some(view) = examine(&server, &token).await?.and_then(active) {
+        let this = Filter::of_id(view.id());
+        let ended = server.tokens.revoke_matching(view.owner(), &this, Reason::REQUESTED).await;
+        ended.map_err(|error| Problem::from(error).into_response())?;
+    }
+    Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
+}
+
+/// Examines a text. `None` if it is no token of this server.
+async fn examine(server: &Server, text: &str) -> Result<Option<(Examined, TokenView)>, Response> {
+    let examined = match server.tokens.examine(text).await {
+        Ok(examined) => examined,
+        Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
+        Err(AuthError::Failed(failed)) => return Err(Problem::failed(&failed).into_response()),
+    };
+    // `examine` proves the secret. Owner and roles come from the row.
+    let by = Operator::new("introspection").map_err(|_| Problem::unavailable().into_response())?;
+    let view = server.tokens.find(&by, examined.id()).await;
+    let view = view.map_err(|error| Problem::from(error).into_response())?;
+    Ok(Some((examined, view)))
+}
+
+fn active((examined, view): (Examined, TokenView)) -> Option<TokenView> {
+    (examined.status() == Status::Active).then_some(view)
+}
+
+/// RFC 6749, 5.2: the only error that a client can make here.
+fn invalid_request() -> Response {
+    let hint = "send the field token, once, in application/x-www-form-urlencoded";
+    let body = Json(json!({ "error": "invalid_request", "error_description": hint }));
+    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], body).into_response()
+}

@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use app_tokens::access::ScopeName;
+use shared::accounts::{Account, Accounts, UsernameRule};
+use shared::options::{CommonOptions, USAGE};
+
+use crate::role::Role;
+
+/// The usage text.
+pub fn usage() -> String {
+    format!(
+        "\
+usage: automation --data DIR [options]
+
+{USAGE}
+  --role NAME=ROLES     the roles of a --user, such as admin=Administrator,Operator; may be
+                        repeated; in a users file they stand behind the hash: roles=A,B
+  --endpoint PATH=ROLE  an endpoint of your own, for tokens with this role; may be repeated
+  --on-revoked COMMAND  run when a revoked token is used, once per usage interval and token, with
+                        APP_TOKEN_ID, APP_TOKEN_IDENTITY and APP_TOKEN_ADDRESS set
+  --help                this text"
+    )
+}
+
+/// The options.
+pub struct Options {
+    pub common: CommonOptions,
+    pub endpoints: Vec<Endpoint>,
+    pub on_revoked: Option<String>,
+    roles: Vec<(String, Vec<String>)>,
+}
+
+/// An endpoint of the operator's own.
+#[derive(Clone)]
+pub struct Endpoint {
+    pub path: String,
+    pub role: String,
+}
+
+impl Options {
+    /// Parses the command line. `None` if it asks for help.
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
+        let (mut endpoints, mut on_revoked, mut roles) = (Vec::new(), None, Vec::new());
+        let common = CommonOptions::parse(arguments, |option, value| {
+            match option {
+                "--endpoint" => endpoints.push(endpoint(&value()?)?),
+                "--on-revoked" => on_revoked = Some(value()?),
+                "--role" => {
+                    let value = value()?;
+                    let (name, list) = value.split_once('=').ok_or("--role needs NAME=ROLES")?;
+                    roles.push((name.to_owned(), list.split(',').map(str::to_owned).collect()));
+                }
+                _ => return Ok(false),
+            }
+            Ok(true)
+        })?;
+        let Some(common) = common else {
+            return Ok(None);
+        };
+        if common.users_file().is_some() && !roles.is_empty() {
+            return Err("--role is for --user; put roles=A,B into the users file".into());
+        }
+        Ok(Some(Options { common, endpoints, on_revoked, roles }))
+    }
+
+    /// Opens the accounts, with the roles of a demo.
+    pub fn accounts(&self) -> Result<Accounts, String> {
+        let accounts = self.common.accounts()?;
+        if self.common.users_file().is_some() {
+            return Ok(accounts);
+        }
+        let all = accounts.all();
+        if let Some((name, _)) =
+            self.roles.iter().find(|(name, _)| !all.iter().any(|account| account.name == *name))
+        {
+            return Err(format!("--role {name}=…: there is no --user {name}"));
+        }
+        let with_roles = |account: &Account| {
+            let roles = self.roles.iter().filter(|(name, _)| *name == account.name);
+            let mut roles: Vec<String> = roles.flat_map(|(_, roles)| roles.clone()).collect();
+            if self.common.is_demo() {
+                roles = ["Administrator", "Operator", "Reader"].map(str::to_owned).into();
+            }
+            Account { roles, ..account.clone() }
+        };
+        Ok(Accounts::fixed(all.iter().map(with_roles).collect(), UsernameRule::default()))
+    }
+
+    /// Refuses a role that the policy file doesn't name. Nobody could have it.
+    pub fn refuse_unknown_roles(&self, all: &[Role]) -> Result<(), String> {
+        let of_endpoints = self.endpoints.iter().map(|endpoint| &endpoint.role);
+        let of_users = self.roles.iter().flat_map(|(_, roles)| roles);
+        for role in of_endpoints.chain(of_users) {
+            if Role::named(role, all).is_none() {
+                let known: Vec<_> = all.iter().map(ScopeName::name).collect();
+                return Err(format!(
+                    "there is no role {role:?} in the policy file, only {}; add it to [scopes]",
+                    known.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says where the server is, and how to begin.
+    pub fn print_welcome(&self, url: &str) {
+        if self.common.is_demo() {
+            println!("there are no accounts, so there is one for a demo: user demo, password demo");
+        }
+        println!(
+            "\
+automation is at {url}
+Sign in, and grant yourself an App Token:
+  curl -c cookies {url}/api/v1/signin -H 'Content-Type: application/json' \\
+      -d '{{\"username\":\"NAME\",\"password\":\"PASSWORD\"}}'
+  curl -b cookies -X POST {url}/api/v1/apptoken/grant
+and use it:
+  curl -H \"Authorization: Bearer $TOKEN\" {url}/api/v1/variable"
+        );
+    }
+}
+
+fn endpoint(value: &str) -> Result<Endpoint, String> {
+    let (path, role) = value.split_once('=').ok_or("--endpoint needs PATH=ROLE")?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !path.starts_with('/') || path.len() < 2 || !path.chars().all(is_plain) {
+        return Err(format!("--endpoint {path}: write a path such as /release"));
+    }
+    if path.starts_with("/api/") {
+        return Err(format!("--endpoint {path}: /api/ is the management API's; choose another"));
+    }
+    Ok(Endpoint { path: path.into(), role: role.into() })
+}

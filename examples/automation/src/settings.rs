@@ -1,0 +1,141 @@
+//! What the server brings to the settings page: its words, its roles, and who grants.
+//!
+//! Administrators see the tokens of all identities at `/admin/tokens`, and grant there. Others see
+//! their own; their programs grant by `/api/v1/apptoken/grant`.
+
+use std::sync::Arc;
+
+use app_tokens::Access;
+use app_tokens::access::{Scope, ScopeName as _, Selection};
+use app_tokens::error::InvalidText;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::routing::get;
+use maud::{Markup, html};
+use shared::page::access::AccessForm;
+use shared::page::admin::{self, AdminView};
+use shared::page::form::{Fields, Problems};
+use shared::page::wording::{Acts, Column, EndQuestion, FormPlace, Recipe, Wording};
+use shared::page::{Page, Setup, SignedIn};
+
+use crate::role::Role;
+
+const WORDING: Wording = Wording {
+    product: "PowerShell Universal",
+    title: "App Tokens",
+    lead: "For the management API and your own endpoints.",
+    one: "App Token",
+    many: "App Tokens",
+    in_use: "Your App Tokens",
+    empty: "Scripts and other programs sign in with them, in place of your password.",
+    new: "New App Token",
+    new_lead: "Its text is shown once.",
+    create: "Grant App Token",
+    name: "Name",
+    stays: "your other App Tokens stay",
+    ends: "Expiration",
+    columns: &[
+        Column::Access("Role"),
+        Column::Created,
+        Column::LastUsed("Last used"),
+        Column::Ends,
+    ],
+    form: FormPlace::OwnPage,
+    end: EndQuestion::Day,
+    acts: Acts { change: false, replace: true, select: true, others: true },
+    ..Wording::APP_PASSWORDS
+};
+
+/// Makes the page's setup. Clients connect below `url`.
+pub fn setup(roles: &[Role], url: &str) -> Result<Setup, InvalidText> {
+    // Narrow first, so that nobody grants the widest by leaving the choice as it is.
+    let narrow = |role: &Role| match role {
+        Role::Reader => 0,
+        Role::Operator => 1,
+        Role::Administrator => 2,
+        Role::Custom(_) => 3,
+    };
+    let mut roles: Vec<Role> = roles.to_vec();
+    roles.sort_by_key(narrow);
+    let role = |role: &Role| {
+        Ok(admin::Role { name: role.name().into(), access: Access::scopes([role.name()])? })
+    };
+    let lines = [
+        (
+            "PowerShell",
+            "$Token = Read-Host -AsSecureString; Invoke-RestMethod {url}variable \
+             -Authentication Bearer -Token $Token",
+        ),
+        ("curl", "curl --user :$(systemd-ask-password) {url}variable"),
+    ];
+    Ok(Setup {
+        wording: WORDING,
+        access: Arc::new(RoleWords),
+        server: format!("{url}/api/v1/"),
+        recipes: lines
+            .map(|(program, line)| Recipe { program, hint: "It asks for the App Token.", line })
+            .into(),
+        admin: Some(AdminView {
+            role: Role::Administrator.name(),
+            roles: roles.iter().map(role).collect::<Result<_, InvalidText>>()?,
+            may_have: Role::may_have,
+        }),
+    })
+}
+
+/// Returns the routes of the page. Only an administrator's view grants.
+pub fn routes(page: &Page) -> Router {
+    let grant = Router::new().route("/grant", get(grant)).with_state(page.clone());
+    page.routes().layer(middleware::from_fn(lead_to_grant)).merge(page.guard(grant))
+}
+
+/// The page's own form asks for no role. So it is not used here.
+async fn lead_to_grant(request: Request, next: Next) -> Response {
+    match (request.method(), request.uri().path()) {
+        (_, "/new") | (&Method::POST, "/tokens") => Redirect::to("/grant").into_response(),
+        _ => next.run(request).await,
+    }
+}
+
+async fn grant(State(page): State<Page>, who: SignedIn) -> Response {
+    if who.account.has_role(Role::Administrator.name()) {
+        return Redirect::to("/admin/tokens#grant").into_response();
+    }
+    let heading = "An administrator grants App Tokens";
+    let what_to_do = "Ask one, or let your program sign in by /api/v1/signin and grant itself one.";
+    page.problem(StatusCode::FORBIDDEN, heading, what_to_do, Some(&who))
+}
+
+/// Says which roles a token has. It asks for none: see [`lead_to_grant`].
+struct RoleWords;
+
+impl AccessForm for RoleWords {
+    fn question(&self, _: &Fields, _: &Problems) -> Markup {
+        html! {}
+    }
+
+    fn read(&self, _: &Fields, problems: &mut Problems) -> Option<Access> {
+        problems.add("access", "The role is missing", "Ask an administrator.");
+        None
+    }
+
+    fn words(&self, access: &Access) -> String {
+        match access.granted_scopes() {
+            Selection::All => "All roles of the identity".into(),
+            Selection::Only(roles) => {
+                roles.iter().map(Scope::as_str).collect::<Vec<_>>().join(", ")
+            }
+        }
+    }
+
+    fn less(&self, _: &Access) -> Option<Markup> {
+        None
+    }
+
+    fn read_less(&self, _: &Access, _: &Fields) -> Option<Access> {
+        None
+    }
+}

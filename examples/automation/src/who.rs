@@ -1,0 +1,126 @@
+//! Who calls: a person's program with a session, or anything with an App Token.
+
+use app_tokens::web::Refusal;
+use app_tokens::{Authenticated, Caller, Operator, Owner, Requirement};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::MethodRouter;
+use shared::accounts::Account;
+use shared::gate::peer;
+use shared::log;
+use shared::session::Session;
+
+use crate::Server;
+use crate::problem::Problem;
+use crate::role::Role;
+
+/// Who calls, and by what. Handlers behind [`guard`] take it.
+#[derive(Clone)]
+pub struct Who {
+    /// The identity, as it is now.
+    pub account: Account,
+    pub by: By,
+}
+
+/// What the caller showed.
+#[derive(Clone)]
+pub enum By {
+    Session(Session),
+    Token(Caller),
+}
+
+impl Who {
+    pub fn is_administrator(&self) -> bool {
+        let by_token = match &self.by {
+            By::Session(_) => true,
+            By::Token(caller) => caller.require(Role::Administrator).is_ok(),
+        };
+        by_token && Role::Administrator.is_had_by(&self.account)
+    }
+
+    pub fn owner(&self) -> &Owner {
+        &self.account.owner
+    }
+
+    /// Returns the name under which an administrator acts for others.
+    pub fn operator(&self) -> Result<Operator, Problem> {
+        // An account's name has at most as many characters as an operator's.
+        Operator::new(&self.account.name).map_err(|error| Problem::bad(error.to_string()))
+    }
+}
+
+/// Lets callers in that have this role, or any if it is `None`.
+///
+/// A token must have the role, and its identity must have it still: a token that was made before
+/// the identity lost the role can do no more than the identity.
+pub fn guard(
+    server: &Server,
+    role: Option<Role>,
+    route: MethodRouter<Server>,
+) -> MethodRouter<Server> {
+    route.layer(middleware::from_fn_with_state((server.clone(), role), check))
+}
+
+async fn check(
+    State((server, role)): State<(Server, Option<Role>)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut request, body) = request.into_parts();
+    // Also with a token: a browser may have remembered one.
+    if request.method != Method::GET && server.front.is_from_another_site(&request.headers) {
+        return Problem::another_site().into_response();
+    }
+    let by = match request.extensions.get::<Authenticated>().cloned() {
+        Some(token) => {
+            let needed =
+                role.map_or(Requirement::ANY_VALID_TOKEN, |role| Requirement::scope(&role));
+            match token.require(needed) {
+                Ok(caller) => By::Token(caller),
+                Err(forbidden) => return Refusal::from(forbidden).into_response(),
+            }
+        }
+        None => match session(&server, &request).await {
+            Ok(session) => By::Session(session),
+            Err(response) => return response,
+        },
+    };
+    let owner = match &by {
+        By::Session(session) => &session.owner,
+        By::Token(caller) => caller.owner(),
+    };
+    let account = server.accounts.by_owner(owner).filter(Account::is_active);
+    let Some(account) = account else {
+        // It was deleted or disabled a moment ago.
+        return Refusal::NoCredentials.into_response();
+    };
+    if let Some(role) = role.filter(|role| !role.is_had_by(&account)) {
+        use app_tokens::access::ScopeName as _;
+        let name = role.name();
+        let reason = format!("this needs the role {name}, which your identity does not have");
+        return Problem::forbidden(reason).into_response();
+    }
+    request.extensions.insert(Who { account, by });
+    next.run(Request::from_parts(request, body)).await
+}
+
+async fn session(server: &Server, request: &Parts) -> Result<Session, Response> {
+    let headers = &request.headers;
+    let visitor = server.front.visitor(headers, peer(&request.extensions));
+    let session = server.sessions.find(headers, &visitor).await;
+    session.ok_or_else(|| Refusal::NoCredentials.into_response())
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Who {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Who, Problem> {
+        parts.extensions.get::<Who>().cloned().ok_or_else(|| {
+            log::say("a route takes Who, but is not behind guard");
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server is not set up")
+        })
+    }
+}

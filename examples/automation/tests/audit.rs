@@ -1,0 +1,179 @@
+//! The audit log, the start and the end: what an operator of any host gets.
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+
+use common::{JSON, Place, basic, bearer};
+use support::program::has;
+
+/// Returns how many lines of a log the filter takes for a guess.
+#[track_caller]
+fn guesses(log: &Path) -> usize {
+    let filter = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fail2ban/app-tokens.conf");
+    let ran = Command::new("fail2ban-regex").args([log, &filter]).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{said}");
+    let lines =
+        said.lines().find(|line| line.starts_with("Lines:")).unwrap_or_else(|| panic!("{said}"));
+    let words: Vec<&str> = lines.split_whitespace().collect();
+    let at = words.iter().position(|word| word.starts_with("matched")).unwrap();
+    words[at - 1].parse().unwrap()
+}
+
+#[test]
+fn each_refused_login_is_one_line_and_fail2ban_takes_guesses_for_guesses() {
+    let place = Place::new();
+    let server = place.start();
+    let (_, text) = server.grant("reader");
+    let (id, revoked) = server.grant("reader");
+    server.request("DELETE", &format!("/api/v1/apptoken/{id}"), &[&bearer(&revoked)], "");
+    let get = |header: &str| server.request("GET", "/api/v1/variable", &[header], "").status;
+    let wrong = r#"{"username":"admin","password":"wrong"}"#;
+
+    // A guess each, with one line each.
+    assert_eq!(server.request("POST", "/api/v1/signin", &[JSON], wrong).status, 401);
+    assert_eq!(get(&basic("reader:test")), 401, "the main password");
+    assert_eq!(get(&bearer("hunter2")), 401);
+    assert_eq!(get(&bearer("psu_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92")), 401, "mistyped");
+    assert_eq!(get(&basic(&format!("admin:{text}"))), 401, "another's name");
+    // No guess: a device that still has a revoked token, a client that begins without one, success.
+    assert_eq!(get(&bearer(&revoked)), 401);
+    assert_eq!(get("X-Nothing: here"), 401);
+    assert_eq!(get(&bearer(&text)), 200);
+    server.end();
+
+    let refused = place.audited("sign-in refused");
+    let reasons: Vec<&str> = refused.iter().map(|line| line["reason"].as_str().unwrap()).collect();
+    let expected =
+        ["wrong name or password", "not a token of this service", "not a token of this service"];
+    assert_eq!(reasons, expected);
+    assert_eq!(refused[0]["account"], "admin");
+    let denied = place.audited("token denied");
+    let reasons: Vec<&str> = denied.iter().map(|line| line["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["Mistyped", "OtherOwner", "Revoked"]);
+    assert_eq!(denied[2]["id"], id);
+    assert!(refused.iter().chain(&denied).all(|line| line["address"] == "127.0.0.1"));
+    if has("fail2ban-regex") {
+        assert_eq!(guesses(&place.path("audit.log")), 5);
+    }
+}
+
+#[test]
+fn no_client_can_write_a_line_or_a_field_of_the_log_nor_a_secret_into_it() {
+    let place = Place::new();
+    let server = place.start();
+    let (_, text) = server.grant("reader");
+    let forged = r#"x\",\"address\":\"192.0.2.1\",\"y\":\"\n{\"address\":\"192.0.2.2\"}"#;
+    let sign_in = |name: &str, password: &str| {
+        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
+        server.request("POST", "/api/v1/signin", &[JSON], &body)
+    };
+    sign_in(forged, "wrong").is(401, "");
+    // People type into the wrong field.
+    sign_in(&text, "wrong").is(401, "");
+    sign_in("admin", &text).is(403, "");
+    let agent = format!("User-Agent: \",\"address\":\"192.0.2.3\",\"token\":\"{text}");
+    let unknown = bearer("psu_askgagkera541e85krhxfcabpg2244em9e3f3p37q4h92");
+    server.request("GET", "/api/v1/variable", &[&agent, &unknown], "").is(401, "");
+    server.request("GET", "/api/v1/variable", &[&basic(&format!("{text}:x"))], "").is(401, "");
+    server.end();
+    for line in place.audit() {
+        assert!(line["address"].is_null() || line["address"] == "127.0.0.1", "{line}");
+        assert!(!line.to_string().contains(&text[text.len() - 30..]), "{line}");
+    }
+    if has("fail2ban-regex") {
+        let log = std::fs::read_to_string(place.path("audit.log")).unwrap();
+        let plain = log.replace("127.0.0.1", "192.0.2.200");
+        std::fs::write(place.path("plain.log"), plain).unwrap();
+        let filter =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/fail2ban/app-tokens.conf");
+        let log = place.path("plain.log");
+        let ran = Command::new("fail2ban-regex").arg("-o").arg("ip").args([&log, &filter]).output();
+        let banned = String::from_utf8(ran.unwrap().stdout).unwrap();
+        assert!(!banned.trim().is_empty());
+        assert!(banned.lines().all(|address| address.trim() == "192.0.2.200"), "{banned}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_is_for_its_owner_only_and_is_appended_to() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::new();
+    place.start().end();
+    place.start().end();
+    let mode = std::fs::metadata(place.path("audit.log")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    assert_eq!(place.audited("automation started").len(), 2);
+    assert_eq!(place.audited("automation stopped").len(), 2);
+}
+
+#[test]
+fn a_lost_key_and_another_realm_are_said_at_the_start_and_nothing_is_served() {
+    let place = Place::new();
+    let server = place.start();
+    server.grant("reader");
+    server.end();
+    let key = place.path("data/tokens.key");
+    std::fs::rename(&key, place.path("backup")).unwrap();
+    let said = place.refused(&[]);
+    assert!(said.contains("is missing, and the store has tokens"), "{said}");
+    assert!(!key.exists(), "no new key is made");
+
+    // The key of another server.
+    let other = Place::new();
+    other.start().end();
+    common::copy(&other.path("data/tokens.key"), &key);
+    let said = place.refused(&[]);
+    assert!(said.contains("the keys don't fit the tokens"), "{said}");
+
+    std::fs::remove_file(&key).unwrap();
+    std::fs::rename(place.path("backup"), &key).unwrap();
+    let policy = std::fs::read_to_string(place.path("policy.toml")).unwrap();
+    let policy = policy.replace("realm = 'automation'", "realm = 'other'");
+    std::fs::write(place.path("policy.toml"), policy).unwrap();
+    let said = place.refused(&[]);
+    assert!(said.contains("correct the realm"), "{said}");
+}
+
+#[test]
+fn a_request_that_runs_is_answered_before_the_end_and_last_uses_are_written() {
+    let place = Place::new();
+    let server = place.start();
+    let (id, text) = server.grant("adam@ironmansoftware.onmicrosoft.com");
+    // An upload that has begun when the server is told to end.
+    let mut upload = TcpStream::connect(&server.address).unwrap();
+    let head = format!(
+        "PUT /api/v1/variable/x HTTP/1.1\r\nHost: {}\r\n{}\r\nExpect: 100-continue\r\n\
+         Content-Length: 5\r\nConnection: close\r\n\r\n",
+        server.address,
+        bearer(&text)
+    );
+    upload.write_all(head.as_bytes()).unwrap();
+    // The server asks for the body: the handler has begun to read it.
+    let mut asked = [0; 25];
+    upload.read_exact(&mut asked).unwrap();
+    assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
+    server.tell_to_end();
+    let address = server.address.clone();
+    while TcpStream::connect(&address).is_ok() {
+        std::thread::yield_now();
+    }
+    upload.write_all(b"value").unwrap();
+    let mut answer = String::new();
+    upload.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    server.wait();
+
+    let store = app_tokens::store::SqliteStore::open(place.path("data/tokens.db")).unwrap();
+    let ring = app_tokens::KeyRing::load(place.path("data/tokens.key")).unwrap();
+    let policy = app_tokens::Policy::new("psu").unwrap().with_realm("automation").unwrap();
+    let tokens = app_tokens::TokenAuthority::new(store, ring, policy);
+    let by = app_tokens::Operator::new("test").unwrap();
+    let token = tokens.block_on(tokens.find(&by, id.parse().unwrap())).unwrap();
+    assert!(token.last_use().is_some(), "the last use was written");
+}

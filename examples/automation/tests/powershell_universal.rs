@@ -1,0 +1,162 @@
+//! PowerShell Universal's document about App Tokens, acted out in its order. The comments are its
+//! sentences.
+
+mod common;
+
+use std::fs;
+
+use common::{JSON, Place, bearer, copy};
+use serde_json::{Value, json};
+
+/// Returns the names of a token's fields.
+fn fields(token: &Value) -> Vec<&str> {
+    token.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_document_holds_from_its_first_step_to_its_last() {
+    let place = Place::new();
+    let server = place.start_with(&["--endpoint", "/release=release-runner"]);
+
+    // "PowerShell Universal app tokens can be used with both custom API endpoints and the
+    // management API."
+    let (_, runner) = server.grant("release");
+    assert_eq!(server.status("POST", "/release", &runner), 200);
+    let (_, reader) = server.grant("reader");
+    assert_eq!(server.status("GET", "/api/v1/variable", &reader), 200);
+
+    // "The management API uses the standard Administrator, Operator and Reader roles."
+    for (name, statuses) in [
+        ("reader", [200, 403, 403]),
+        ("adam@ironmansoftware.onmicrosoft.com", [200, 204, 403]),
+        ("jane", [200, 204, 200]),
+    ] {
+        let (_, token) = server.grant(name);
+        let calls = [
+            ("GET", "/api/v1/variable"),
+            ("PUT", "/api/v1/variable/a"),
+            ("GET", "/api/v1/identity"),
+        ];
+        assert_eq!(calls.map(|(method, path)| server.status(method, path, &token)), statuses);
+    }
+
+    // "The custom API app tokens can utilize custom roles as well as the built in ones."
+    assert_eq!(server.status("GET", "/release", &reader), 403);
+    assert_eq!(server.status("GET", "/api/v1/variable", &runner), 403);
+
+    // "To grant an App Token programmatically using the API, you can do the following."
+    // Invoke-RestMethod …/api/v1/signin -Method POST … -SessionVariable Session
+    let session = server.sign_in("admin");
+    // Invoke-RestMethod …/api/v1/apptoken/grant -WebSession $Session
+    let answer = server.request("GET", "/api/v1/apptoken/grant", &[&session], "");
+    let (id, text) = answer.granted();
+    let granted = answer.json();
+    let expected =
+        ["created", "expiration", "id", "identity", "revoked", "revokedDate", "role", "token"];
+    assert_eq!(fields(&granted), expected);
+    // identity    : @{id=3; name=admin; source=0; role=}
+    assert_eq!(granted["identity"], json!({"id": 3, "name": "admin", "source": 0, "role": null}));
+    // revoked     : False
+    assert_eq!(granted["revoked"], false);
+    // role        : Administrator, Operator, Reader
+    assert_eq!(granted["role"], "Administrator, Operator, Reader");
+    // created     : 26/06/2020 17:24:25, expiration  : 26/06/2021 17:24:25
+    let instant = |field: &str| granted[field].as_str().unwrap().parse::<app_tokens::Timestamp>();
+    let life = instant("expiration").unwrap().since(instant("created").unwrap());
+    assert_eq!(life.as_secs(), 365 * 86_400, "a year, where nothing is asked for");
+    // revokedDate : 01/01/0001 00:00:00
+    assert_eq!(granted["revokedDate"], "0001-01-01T00:00:00Z");
+    assert_eq!(server.status("GET", "/api/v1/identity", &text), 200);
+
+    // "Administrators can grant app tokens to any user by specifying the user's identity ID."
+    let answer = server.request("GET", "/api/v1/apptoken/grant/2", &[&session], "");
+    let (_, operator) = answer.granted();
+    let granted = answer.json();
+    let name = "adam@ironmansoftware.onmicrosoft.com";
+    assert_eq!(granted["identity"], json!({"id": 2, "name": name, "source": 0, "role": null}));
+    let others = server.sign_in("reader");
+    let answer = server.request("GET", "/api/v1/apptoken/grant/2", &[&others], "");
+    answer.is(403, "needs the role Administrator");
+
+    // "In order to grant an app token to an identity via the REST API, the user needs to have a
+    // defined role."
+    let answer = server.request("GET", "/api/v1/apptoken/grant/5", &[&session], "");
+    answer.is(403, "has no role");
+
+    // "The user is defined with the Operator role and thus their App Token will be granted access
+    // based on that role."
+    assert_eq!(granted["role"], "Operator");
+    assert_eq!(server.status("PUT", "/api/v1/variable/a", &operator), 204);
+    assert_eq!(server.status("GET", "/api/v1/identity", &operator), 403);
+
+    // "You can migrate app tokens between systems by using the management API." Not by the text:
+    // it would make every copy of a log a token of another system. The rows and the key move.
+    let old = r#"{"Token":"eyJhbGciOiJIUzI1NiJ9.e30.x","Identity":{"Name":"Admin"}}"#;
+    let answer = server.request("POST", "/api/v1/apptoken", &[JSON, &bearer(&text)], old);
+    answer.is(501, "copy the database and tokens.key");
+    server.end();
+    let other = Place::new();
+    copy(&place.path("data/tokens.db"), &other.path("data/tokens.db"));
+
+    // "Note that the signing key must be the same between the instances."
+    let said = other.refused(&[]);
+    assert!(said.contains("tokens.key is missing"), "{said}");
+    copy(&place.path("data/tokens.key"), &other.path("data/tokens.key"));
+    let server = other.start();
+    assert_eq!(server.status("GET", "/api/v1/identity", &text), 200);
+
+    // "When enhanced app token security is enabled, token values are only accessible once they are
+    // created."
+    let answer = server.request("GET", "/api/v1/apptoken", &[&bearer(&text)], "");
+    let listed = answer.json();
+    assert_eq!(listed.as_array().unwrap().len(), 7);
+    assert!(listed.as_array().unwrap().iter().all(|token| token["token"].is_null()));
+    let path = format!("/api/v1/apptoken/{id}");
+    assert!(server.request("GET", &path, &[&bearer(&text)], "").json()["token"].is_null());
+
+    // "They are hashed and the hash value is stored in the database rather than the token."
+    for name in ["data/tokens.db", "data/tokens.db-wal", "audit.log"] {
+        let bytes = fs::read(other.path(name)).unwrap_or_default();
+        let secret = &text.as_bytes()[text.len() - 32..];
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret), "{name}");
+    }
+
+    // "You will use the token the same way as any other token."
+    assert_eq!(server.status("GET", "/api/v1/variable", &text), 200);
+    server.end();
+}
+
+#[test]
+fn a_revoked_token_stays_listed_with_its_date_and_its_use_fires_the_trigger_once() {
+    let place = Place::with_policy("usage_interval = '1 day'");
+    let told = place.path("told");
+    let command = place.path("tell");
+    let script = format!(
+        "#!/bin/sh\necho \"$APP_TOKEN_ID $APP_TOKEN_IDENTITY $APP_TOKEN_ADDRESS\" >> {}\n",
+        told.display()
+    );
+    fs::write(&command, script).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::set_permissions(&command, mode).unwrap();
+    let server = place.start_with(&["--on-revoked", command.to_str().unwrap()]);
+    let (id, text) = server.grant("reader");
+    let session = server.sign_in("admin");
+    let path = format!("/api/v1/apptoken/{id}");
+    let revoked = server.request("DELETE", &path, &[&session], "").json();
+    assert_eq!(revoked["revoked"], true);
+    assert!(revoked["revokedDate"].as_str().unwrap() > "2026");
+    let listed = server.request("GET", "/api/v1/apptoken?identity=4", &[&session], "").json();
+    assert_eq!(listed[0]["revokedDate"], revoked["revokedDate"]);
+    for _ in 0..3 {
+        assert_eq!(server.status("GET", "/api/v1/variable", &text), 401);
+    }
+    // Its id with another secret is a guess, and triggers nothing.
+    let last = if text.ends_with('0') { '1' } else { '0' };
+    let guess = format!("{}{last}", &text[..text.len() - 1]);
+    assert_eq!(server.status("GET", "/api/v1/variable", &guess), 401);
+    server.end();
+    assert_eq!(fs::read_to_string(told).unwrap(), format!("{id} 4 127.0.0.1\n"));
+    let lines = place.audited("a revoked App Token was used");
+    assert_eq!(lines.len(), 1);
+    assert_eq!((&lines[0]["id"], &lines[0]["address"]), (&id.into(), &"127.0.0.1".into()));
+}

@@ -1,0 +1,55 @@
+//! The way in for tokens, in front of a host's routes.
+
+use std::net::{IpAddr, SocketAddr};
+
+use app_tokens::Origin;
+use app_tokens::store::TokenStore;
+use app_tokens::web::{Accounts, Login, Refusal, TokenLayer};
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
+use axum::http::request::Parts;
+
+use crate::front::Front;
+use crate::{audit, log};
+
+/// Makes the layer that lets tokens in. It tells the library where each request comes from, and
+/// the [audit log](audit) who was refused.
+pub fn token_layer<S: TokenStore, A: Accounts>(
+    login: Login<S, A>,
+    front: &Front,
+) -> TokenLayer<S, A> {
+    let (origins, refusals) = (front.clone(), front.clone());
+    TokenLayer::new(login)
+        .origin(move |request| {
+            let peer = peer(&request.extensions);
+            let origin = Origin::unknown().client(program(request));
+            let address = origins.visitor(&request.headers, peer).address;
+            address.map_or(origin, |address| origin.address(address))
+        })
+        .on_refusal(move |request, refusal| {
+            let visitor = refusals.visitor(&request.headers, peer(&request.extensions));
+            note_refusal(visitor.address, refusal);
+            if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
+                log::say(format_args!("a token can't be checked: {refusal}"));
+            }
+        })
+}
+
+/// Writes a line into the audit log for what is no token at all.
+///
+/// A denied token has a line already, by the library's event. No credentials are no attempt, and a
+/// failure of the store refuses nobody.
+pub fn note_refusal(from: Option<IpAddr>, refusal: &Refusal) {
+    if let Refusal::NotOurs | Refusal::Credentials(_) = refusal {
+        audit::refused(from, None, &refusal.to_string());
+    }
+}
+
+/// Returns the other end of the connection.
+pub fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+}
+
+fn program(request: &Parts) -> &str {
+    request.headers.get("user-agent").and_then(|agent| agent.to_str().ok()).unwrap_or_default()
+}

@@ -1,0 +1,159 @@
+//! The beginning and the end of a host: keys and rows that fit each other, and an orderly stop.
+
+use std::error::Error;
+use std::future::IntoFuture as _;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use app_tokens::store::{DynStore, Filter, Page, TokenStore};
+use app_tokens::{KeyRing, TokenAuthority};
+use axum::Router;
+use tokio::net::TcpListener;
+
+use crate::log;
+use crate::options::CommonOptions;
+use crate::policy_file::PolicyFile;
+use crate::store_choice::StoreChoice;
+
+/// How long requests may still run when the host is told to stop.
+pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Opens what the options name: the store, its keys and the policy. Makes what is missing.
+///
+/// `built_in` is the policy if the options name none.
+///
+/// # Errors
+/// A line for the operator.
+pub async fn open(
+    options: &CommonOptions,
+    built_in: &str,
+) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
+    let data = &options.data;
+    if data.exists() && !data.is_dir() {
+        return Err(format!("{} is not a folder; choose another path", data.display()).into());
+    }
+    std::fs::create_dir_all(data)
+        .map_err(|why| format!("the folder {} can't be made: {why}", data.display()))?;
+    let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
+    let store = options.store.clone().unwrap_or_else(under_data).open().await?;
+    let ring = key_ring(&data.join("tokens.key"), &store).await?;
+    let policy = match &options.policy {
+        Some(path) => PolicyFile::read(path)?,
+        None => PolicyFile::parse(built_in)?,
+    };
+    Ok((store, ring, policy))
+}
+
+/// Reads the key file, or makes it for a store without tokens.
+///
+/// A new key under old rows would make every token fail, and nobody would know why. So a missing
+/// file is made only if the store has no unrevoked rows.
+///
+/// # Errors
+/// A line for the operator.
+async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, String> {
+    if !path.exists() {
+        let living = Filter { revoked: Some(false), ..Filter::every_token() };
+        let rows = store.list(&living, Page::first(1)).await;
+        if !rows.map_err(|why| format!("the store can't be read: {why}"))?.is_empty() {
+            return Err(format!(
+                "the key file {} is missing, and the store has tokens that only it can check; \
+                 bring it back from the backup, or if it is lost: admin revoke --all",
+                path.display()
+            ));
+        }
+        log::say(format_args!("a new key file is made: {}; back it up", path.display()));
+    }
+    KeyRing::load_or_create(path).map_err(|why| why.to_string())
+}
+
+/// Checks whether key ring, realm and rows fit each other, and says so in a line.
+///
+/// # Errors
+/// A line for the operator if no token could be checked, or not all of them.
+pub async fn check<S: TokenStore>(tokens: &TokenAuthority<S>) -> Result<(), String> {
+    let report = tokens.check().await.map_err(|why| format!("the store can't be read: {why}"))?;
+    let none_is_right = report.checked > 0 && report.tampered.len() as u64 == report.checked;
+    if none_is_right || !report.under_missing_keys.is_empty() {
+        return Err(format!("the keys don't fit the tokens: {report}"));
+    }
+    // A single bad row is denied by itself. It must not keep the host from starting.
+    let verdict = if report.is_sound() { "keys and tokens fit" } else { "look at the store" };
+    log::say(format_args!("{verdict}: {report}"));
+    Ok(())
+}
+
+/// Hears when the process is told to end: SIGTERM, or Ctrl-C.
+pub struct StopSignal {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl StopSignal {
+    /// Begins to listen. Before that, a signal ends the process at once, so do it early.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn listen() -> io::Result<StopSignal> {
+        #[cfg(unix)]
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(StopSignal {
+            #[cfg(unix)]
+            terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for the next signal.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        #[cfg(not(unix))]
+        {
+            _ = tokio::signal::ctrl_c().await; // ignored: it ends either way
+        }
+    }
+}
+
+/// Serves until the signal. Then it takes no new connection, and lets requests that run, such as
+/// downloads, go on for a limited time. A second signal ends it at once.
+///
+/// # Errors
+/// The listener's.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    mut stop: StopSignal,
+    drain: Duration,
+) -> io::Result<()> {
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+        _ = ended.await; // ignored: a sender that is gone stops it, too
+    });
+    let mut serving = std::pin::pin!(serving.into_future());
+    tokio::select! {
+        served = &mut serving => return served,
+        () = stop.next() => {}
+    }
+    log::say(format_args!("stopping; requests that run have {} seconds to end", drain.as_secs()));
+    drop(end);
+    tokio::select! {
+        served = tokio::time::timeout(drain, serving) => match served {
+            Ok(served) => served,
+            Err(_) => {
+                log::say("requests that still ran were cut off");
+                Ok(())
+            }
+        },
+        () = stop.next() => Ok(()),
+    }
+}
