@@ -6,11 +6,14 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use app_tokens::clock::{Clock, SystemClock};
+use app_tokens::clock::{Clock, ManualClock, SystemClock};
 use app_tokens::store::{Filter, Page, SqliteStore};
 use app_tokens::token::Token;
-use app_tokens::{KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId, TokenView};
+use app_tokens::{
+    Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority, TokenId, TokenView,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,6 +22,36 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_admin");
 
 pub const POLICY: &str =
     "prefix = 'acme'\n[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n";
+
+pub const DAY: Duration = Duration::from_secs(86_400);
+
+pub fn phone() -> NewToken {
+    NewToken::new("alice", "My phone", Access::full())
+}
+
+pub fn phone_that(scopes: &[&str]) -> NewToken {
+    NewToken::new("alice", "My phone", Access::scopes(scopes.iter().copied()).unwrap())
+}
+
+/// Returns a clock that stands this many days back.
+pub fn days_ago(days: u32) -> ManualClock {
+    ManualClock::at(SystemClock.now().saturating_sub(days * DAY))
+}
+
+#[track_caller]
+pub fn ids(listed: &Value) -> Vec<&str> {
+    let mut ids: Vec<_> =
+        listed.as_array().unwrap().iter().map(|token| token["id"].as_str().unwrap()).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[track_caller]
+pub fn sorted<const N: usize>(ids: [TokenId; N]) -> Vec<String> {
+    let mut ids = ids.map(|id| id.to_string()).to_vec();
+    ids.sort_unstable();
+    ids
+}
 
 pub struct Host {
     pub folder: TempDir,
