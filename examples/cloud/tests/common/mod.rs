@@ -3,6 +3,7 @@
 
 pub mod browser;
 pub mod contract;
+pub mod json_api;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
