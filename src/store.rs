@@ -337,7 +337,8 @@ pub trait TokenStore: Send + Sync {
 
     /// Returns the keys under which unrevoked rows are sealed. A key too many is allowed.
     ///
-    /// Clause 20. Unless it is overridden, it lists all unrevoked rows, 500 at a time.
+    /// Clause 20. Unless it is overridden, it lists all unrevoked rows, 500 at a time. **A store
+    /// that wraps another must pass this call on**, or the first issue of a process reads all rows.
     ///
     /// # Errors
     /// [`StoreError`] if the rows can't be read.
@@ -359,7 +360,7 @@ pub trait TokenStore: Send + Sync {
 
     /// Describes what is wrong with the store's tables or files, for a log: one finding an entry.
     ///
-    /// Unless it is overridden, it finds nothing.
+    /// Unless it is overridden, it finds nothing. A store that wraps another must pass it on.
     ///
     /// # Errors
     /// [`StoreError`] if the store can't be examined.

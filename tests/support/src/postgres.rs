@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, OnceLock};
 use std::time::Duration;
 
-use app_tokens::record::{LastUse, Revocation};
+use app_tokens::record::{KeyId, LastUse, Revocation};
 use app_tokens::store::{
     Filter, Insert, Inserted, Page, PostgresStore, Purge, Replace, Replaced, Row, RuntimeFree,
     StoreError, Supersede, Superseded, TokenStore,
@@ -309,6 +309,13 @@ impl<S: TokenStore> TokenStore for Blocked<S> {
     }
     async fn purge(&self, purge: &Purge, limit: u32) -> Result<u64, StoreError> {
         RUNTIME.block_on(self.0.purge(purge, limit))
+    }
+    // Passed on, too. By default the keys in use are found by a walk through all rows.
+    async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
+        RUNTIME.block_on(self.0.keys_in_use())
+    }
+    async fn diagnose(&self) -> Result<Vec<String>, StoreError> {
+        RUNTIME.block_on(self.0.diagnose())
     }
 }
 
