@@ -46,14 +46,14 @@ fn comparisons() {
         let mut pairs = bytes[1..].iter().zip(black_box(&stored)[1..].iter());
         pairs.all(|(one, other)| one == other)
     };
-    tell("byte by byte: differing in the first, in the last", [in_first, in_last], stops_early);
+    tell("byte by byte: differing in the first, in the last", &[in_first, in_last], stops_early);
     let digest = |bytes: [u8; 33]| Digest::from_bytes(&bytes).unwrap();
     let ours = digest(stored);
     let is_ours = |other: &Digest| *other == *black_box(&ours);
     let [in_first, in_last] = [digest(in_first), digest(in_last)];
     let first_and_last = [in_first, in_last.clone()];
-    tell("digests: differing in the first byte, in the last", first_and_last, is_ours);
-    tell("digests: differing in the last byte, nowhere", [in_last, ours.clone()], is_ours);
+    tell("digests: differing in the first byte, in the last", &first_and_last, is_ours);
+    tell("digests: differing in the last byte, nowhere", &[in_last, ours.clone()], is_ours);
 }
 
 fn denials() {
@@ -66,12 +66,12 @@ fn denials() {
     ready(good.authority.revoke(&Operator::new("bench").unwrap(), id, Reason::REQUESTED)).unwrap();
     let is_denied = |text: &&str| ready(good.authority.authenticate(text)).is_err();
     let unknown = unknown.expose_secret();
-    tell("denied: wrong secret, right secret of a revoked token", [wrong, revoked], is_denied);
-    tell("denied: wrong secret, id that no token has", [wrong, unknown], is_denied);
+    tell("denied: wrong secret, right secret of a revoked token", &[wrong, revoked], is_denied);
+    tell("denied: wrong secret, id that no token has", &[wrong, unknown], is_denied);
 }
 
 /// Times both in random order. Equal inputs lie in one place, so that no cache tells them apart.
-fn tell<T: Clone>(what: &str, pair: [T; 2], call: impl Fn(&T) -> bool) {
+fn tell<T: Clone>(what: &str, pair: &[T; 2], call: impl Fn(&T) -> bool) {
     let mut samples = [Vec::with_capacity(SAMPLES), Vec::with_capacity(SAMPLES)];
     for number in 0..SAMPLES {
         let class = usize::from(mix(number as u64) & 1 == 1);
