@@ -85,8 +85,11 @@ impl TokenStore for RedbStore {
         let limit = page.limit.get() as usize;
         self.read(|t| {
             // `may_retire` asks so. The key of a newer form can't be read, and may be this one.
-            if filter.key_id.is_some() {
-                t.refuse_newer_forms(filter)?;
+            for row in t.rows.iter()?.filter(|_| filter.key_id.is_some()) {
+                let (key, bytes) = row?;
+                if let Ok(id) = TokenId::from_u64(key.value().1) {
+                    Row::from_bytes(id, bytes.value())?;
+                }
             }
             // Both tables are in order of id. So a walk through all rows reads each of them once.
             if let Some(owner) = &filter.owner {
@@ -167,23 +170,9 @@ impl<R: ReadableTable<Key, &'static [u8]>, O: ReadableTable<u64, &'static str>> 
 
     /// Returns a row, and its owner as the key says.
     fn find(&self, id: TokenId) -> Result<Option<(String, Row)>, Failure> {
-        Ok(self.value(id)?.map(|(owner, bytes)| {
-            let row = read_row(&owner, id, &bytes);
-            (owner, row)
-        }))
-    }
-
-    /// Fails if an owner, or any owner, has an unrevoked row of a newer form.
-    fn refuse_newer_forms(&self, filter: &Filter) -> Result<(), Failure> {
-        for row in self.rows.iter()? {
-            let (key, bytes) = row?;
-            let (owner, id) = key.value();
-            let is_asked = filter.owner.as_ref().is_none_or(|asked| asked.as_str() == owner);
-            if let (true, Ok(id)) = (is_asked, TokenId::from_u64(id)) {
-                Row::from_bytes(id, bytes.value())?;
-            }
-        }
-        Ok(())
+        let Some((owner, bytes)) = self.value(id)? else { return Ok(None) };
+        let row = read_row(&owner, id, &bytes);
+        Ok(Some((owner, row)))
     }
 
     /// Returns an owner's rows.
