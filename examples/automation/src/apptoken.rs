@@ -20,7 +20,7 @@ use crate::Server;
 use crate::grant;
 use crate::problem::Problem;
 use crate::role::Role;
-use crate::who::{Who, guard};
+use crate::who::{By, Who, guard};
 
 /// How many tokens a page has at most.
 const PAGE: u32 = 500;
@@ -103,6 +103,15 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (by, id) = (actor(&who)?, parse_id(&id)?);
+    // A token that leaked must not end the others of its identity, which may do more than it.
+    if let By::Token(caller) = &who.by
+        && !who.is_administrator()
+        && caller.id() != id
+    {
+        // The token of another identity is unknown, and no more is said of it.
+        server.tokens.find(by, id).await?;
+        return Err(Problem::forbidden("a token can revoke itself only; sign in to revoke others"));
+    }
     server.tokens.revoke(by.clone(), id, Reason::REQUESTED).await?;
     let revoked = server.tokens.find(by, id).await?;
     Ok(answer(describe(&server, &revoked)))

@@ -3,8 +3,8 @@
 use app_tokens::web::Refusal;
 use app_tokens::{Authenticated, Caller, Operator, Owner, Requirement};
 use axum::extract::{FromRequestParts, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
@@ -70,8 +70,8 @@ async fn check(
     next: Next,
 ) -> Response {
     let (mut request, body) = request.into_parts();
-    // Also with a token: a browser may have remembered one.
-    if request.method != Method::GET && server.front.is_from_another_site(&request.headers) {
+    // Also with a token: a browser may have remembered one. And also by GET: an endpoint may act.
+    if server.front.is_from_another_site(&request.headers) {
         return Problem::another_site().into_response();
     }
     let by = match request.extensions.get::<Authenticated>().cloned() {

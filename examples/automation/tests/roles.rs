@@ -110,6 +110,9 @@ fn only_an_administrator_sees_and_revokes_what_is_another_identitys() {
     let less = server.request("POST", "/api/v1/apptoken/grant", &[&admin, JSON], wish).granted().1;
     let listed = server.request("GET", "/api/v1/apptoken", &[&bearer(&less)], "").json();
     assert_eq!(listed.as_array().unwrap().len(), 1);
+    let of_admin = server.request("POST", "/api/v1/apptoken/grant", &[&admin, JSON], "{}");
+    let path = format!("/api/v1/apptoken/{}", of_admin.granted().0);
+    server.request("DELETE", &path, &[&bearer(&less)], "").is(403, "a token can revoke itself");
     // Its own holder may revoke it.
     let path = format!("/api/v1/apptoken/{own}");
     assert_eq!(server.request("DELETE", &path, &[&by_token], "").json()["revoked"], true);

@@ -92,6 +92,16 @@ fn a_range_that_breaks_off_leaves_the_old_version_too() {
 }
 
 #[test]
+fn xml_that_is_nested_too_deep_is_refused_and_ends_nothing() {
+    let host = Host::start(&[]);
+    let deep = "<a>".repeat(21_000);
+    for method in ["PROPFIND", "PROPPATCH", "REPORT", "LOCK"] {
+        assert_eq!(host.call(method, "/dav/", &["Depth: 0"], &deep).status, 400, "{method}");
+    }
+    assert_eq!(host.call("PROPFIND", "/dav/", &["Depth: 0"], "").status, 207);
+}
+
+#[test]
 fn a_file_that_must_be_new_replaces_none() {
     let host = Host::start(&[]);
     let new = ["If-None-Match: *"];

@@ -103,7 +103,9 @@ impl Folder {
         let path = DavPath::new(path).map_err(io::Error::other)?;
         let at = self.relative(&path).map_err(io::Error::from)?;
         let file = fs::File::options().write(true).open(self.0.root.join(&at))?;
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))?;
+        // A time far ahead can't be written in a header any more.
+        let seconds = u32::try_from(seconds).map_err(io::Error::other)?;
+        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.into()))?;
         self.notes().changed(&at);
         Ok(())
     }

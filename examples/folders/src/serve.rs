@@ -15,6 +15,7 @@ use axum::response::{Html, IntoResponse as _, Response};
 use dav_server::{DavConfig, DavHandler, memls::MemLs};
 use maud::{DOCTYPE, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use xml::reader::{EventReader, XmlEvent};
 
 use crate::{Folder, Holds};
 
@@ -66,6 +67,10 @@ pub struct Place {
 
 impl Place {
     async fn handle(&self, request: Request) -> Response {
+        let request = match shallow(request).await {
+            Ok(request) => request,
+            Err(status) => return status.into_response(),
+        };
         let config = DavConfig::new().strip_prefix(&*self.prefix);
         self.served.handler.handle_with(config, request).await.map(Body::new)
     }
@@ -121,6 +126,33 @@ impl Place {
         named != host && named != self.authority.as_ref().map(Authority::as_str)
     }
 }
+
+/// Reads the XML of a request first. `dav-server` calls itself for each element within another, so
+/// thousands of them would end the process.
+async fn shallow(request: Request) -> Result<Request, StatusCode> {
+    if matches!(*request.method(), Method::PUT | Method::PATCH) {
+        return Ok(request);
+    }
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 64 * 1024).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
+    let mut depth = 0_u32;
+    for event in EventReader::new(&*body) {
+        match event {
+            Ok(XmlEvent::StartElement { .. }) => depth += 1,
+            Ok(XmlEvent::EndElement { .. }) => depth -= 1,
+            Ok(_) => {}
+            // What can't be read is for `dav-server` to refuse. It reads no further, either.
+            Err(_) => break,
+        }
+        if depth > MAX_DEPTH {
+            return Err(StatusCode::BAD_REQUEST);
+        }
+    }
+    Ok(Request::from_parts(parts, body.into()))
+}
+
+/// How deep elements may lie in each other. Clients need less than ten.
+const MAX_DEPTH: u32 = 32;
 
 /// Makes a calendar with the name that the client gives it. `dav-server` 0.11 makes it without: it
 /// doesn't read the body, which sets properties just as that of PROPPATCH does (RFC 4791, 5.3.1).

@@ -27,6 +27,26 @@ fn start() -> Option<(Forge, TempDir)> {
 }
 
 #[test]
+fn a_package_that_is_no_document_is_refused_and_writes_nothing() {
+    let Some((forge, _data)) = start() else { return };
+    let header = bearer(&forge.token(ALICE, &["all"]));
+    let archive = r#""_attachments":{"x-1.tgz":{"data":"AA=="}}"#;
+    for body in [
+        "[]".to_owned(),
+        "1".to_owned(),
+        format!(r#"{{"name":"x",{archive}}}"#),
+        format!(r#"{{"name":"x",{archive},"versions":{{"1":"s"}}}}"#),
+        format!(r#"{{"name":"x",{archive},"versions":{{"1":{{"dist":1}}}}}}"#),
+    ] {
+        let path = "/api/packages/alice/npm/x";
+        let answer = forge.request("PUT", path, &[&header], body.as_bytes());
+        assert!((400..500).contains(&answer.status), "{} for {body}", answer.status);
+    }
+    let path = "/api/packages/alice/npm/x/-/x-1.tgz";
+    assert_eq!(forge.request("GET", path, &[&header], b"").status, 404);
+}
+
+#[test]
 fn no_name_or_path_leads_out_of_a_repository_or_into_its_files() {
     let Some((forge, data)) = start() else { return };
     let header = bearer(&forge.token(ALICE, &["all"]));

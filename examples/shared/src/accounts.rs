@@ -210,6 +210,11 @@ impl Accounts {
             log::refused(from, name, "no password");
             return Err(SignInRefused::Wrong { tries_left: u32::MAX });
         }
+        // Before any comparison: else the right guess would still be told from the wrong ones.
+        if let Err(wait) = self.0.brake.ask(name, from) {
+            log::refused(from, name, "too many wrong passwords");
+            return Err(SignInRefused::Stopped { wait });
+        }
         let account = self.by_name(name).filter(Account::is_active);
         if let Some(account) = &account
             && self.0.lately.knows(account, password)

@@ -188,9 +188,11 @@ pub(super) async fn sign_in(
     }
 }
 
-/// Returns a path of this site, or else the list's. Browsers read `//x` and `/\x` as another host.
+/// Returns a path of this site, or else the list's. Browsers read `//x` and `/\x` as another host,
+/// and leave out tabs and line ends first.
 fn local(to: &str) -> &str {
-    let is_local = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
+    let is_clean = !to.contains(|c: char| c.is_control());
+    let is_local = is_clean && to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
     if is_local { to } else { "/" }
 }
 
@@ -249,4 +251,19 @@ pub(super) async fn again(State(page): State<Page>, who: SignedIn, fields: Field
     };
     response.headers_mut().append(SET_COOKIE, cookie);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn only_a_path_of_this_site_is_gone_to() {
+        for path in ["/", "/new", "/tokens/x?y=/z"] {
+            assert_eq!(local(path), path);
+        }
+        for foreign in ["", "x", "//evil", "/\\evil", "/\t/evil", "/\n/evil", "https://evil"] {
+            assert_eq!(local(foreign), "/", "{foreign:?}");
+        }
+    }
 }

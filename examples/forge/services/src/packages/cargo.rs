@@ -80,13 +80,13 @@ fn framed(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Writes a dependency as the index has it: there the name is the one that the crate uses.
 fn dependency(sent: &Value) -> Value {
-    let mut dependency = sent.clone();
-    dependency["req"] = sent["version_req"].clone();
+    let mut dependency = sent.as_object().cloned().unwrap_or_default();
+    dependency.insert("req".into(), sent["version_req"].clone());
     if sent["explicit_name_in_toml"].is_string() {
-        dependency["package"] = sent["name"].clone();
-        dependency["name"] = sent["explicit_name_in_toml"].clone();
+        dependency.insert("package".into(), sent["name"].clone());
+        dependency.insert("name".into(), sent["explicit_name_in_toml"].clone());
     }
-    dependency
+    dependency.into()
 }
 
 #[cfg(test)]

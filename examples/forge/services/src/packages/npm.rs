@@ -34,9 +34,14 @@ async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>),
     let unreadable = || malformed("package");
     let mut sent: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
     let name = &shelf.path;
+    let facts = sent.as_object_mut().ok_or_else(unreadable)?;
+    let archives = facts.remove("_attachments").unwrap_or_default();
     let archives: Map<String, Value> =
-        serde_json::from_value(sent["_attachments"].take()).map_err(|_| unreadable())?;
-    if sent["name"] != json!(name) || archives.len() != 1 {
+        serde_json::from_value(archives).map_err(|_| unreadable())?;
+    // Before anything is written: what is no object can't be indexed below.
+    let is_version = |version: &Value| version.is_object() && version["dist"].is_object();
+    let versions = sent["versions"].as_object().ok_or_else(unreadable)?;
+    if sent["name"] != json!(name) || archives.len() != 1 || !versions.values().all(is_version) {
         return Err(unreadable());
     }
     let _one_at_a_time = shelf.place.index.lock().await;
