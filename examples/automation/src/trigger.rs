@@ -1,6 +1,6 @@
 //! What happens when a revoked token is used: a line in the audit log, and a command.
 //!
-//! Somebody still has the token: a forgotten script, or a thief. The library reports every use, so
+//! A party still has the token: a forgotten script, or a thief. The library reports every use, so
 //! this file counts one per usage interval and token.
 
 use std::collections::HashMap;

@@ -70,7 +70,7 @@ impl Notes {
         };
         let note = |(at, properties)| (at, Note { properties, ..Note::default() });
         let notes = saved.into_iter().map(note).collect();
-        #[allow(clippy::disallowed_methods, reason = "no token depends on this time")]
+        #[expect(clippy::disallowed_methods, reason = "no token depends on this time")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = u64::try_from(now.as_micros()).unwrap_or(u64::MAX / 2);
         Ok(Notes { file, notes, first, last: first })

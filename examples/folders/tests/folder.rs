@@ -57,7 +57,7 @@ async fn an_upload_that_is_dropped_or_too_short_leaves_nothing_behind() {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods, reason = "no token depends on this time")]
+#[expect(clippy::disallowed_methods, reason = "no token depends on this time")]
 fn what_a_killed_program_left_of_uploads_is_removed_after_a_day() {
     let home = tempfile::tempdir().unwrap();
     let uploads = home.path().join("uploads");

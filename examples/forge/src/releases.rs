@@ -57,7 +57,7 @@ async fn release(
         let target = new.target_commitish.as_deref().unwrap_or("HEAD");
         let commit = commit_of(target).await.map_err(|_| Problem::not_found("target commit"))?;
         let made = git::run(Some(&repo.folder), &["update-ref", &tag, &commit, ""], None).await;
-        // Somebody else may have made it meanwhile.
+        // Another request may have made it meanwhile.
         if let Err(error) = made
             && commit_of(&tag).await.is_err()
         {

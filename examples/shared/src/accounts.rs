@@ -210,11 +210,14 @@ impl Accounts {
             log::refused(from, name, "no password");
             return Err(SignInRefused::Wrong { tries_left: u32::MAX });
         }
+        let may_go_on = || {
+            self.0.brake.ask(name, from).map_err(|wait| {
+                log::refused(from, name, "too many wrong passwords");
+                SignInRefused::Stopped { wait }
+            })
+        };
         // Before any comparison: else the right guess would still be told from the wrong ones.
-        if let Err(wait) = self.0.brake.ask(name, from) {
-            log::refused(from, name, "too many wrong passwords");
-            return Err(SignInRefused::Stopped { wait });
-        }
+        may_go_on()?;
         let account = self.by_name(name).filter(Account::is_active);
         if let Some(account) = &account
             && self.0.lately.knows(account, password)
@@ -222,13 +225,8 @@ impl Accounts {
             return Ok(account.clone());
         }
         let stored = account.as_ref().and_then(|account| account.password.as_ref());
-        let may_go_on = || self.0.brake.ask(name, from);
         let is_right = match self.0.checks.check(password, stored, may_go_on).await {
-            Some(Ok(is_right)) => is_right,
-            Some(Err(wait)) => {
-                log::refused(from, name, "too many wrong passwords");
-                return Err(SignInRefused::Stopped { wait });
-            }
+            Some(is_right) => is_right?,
             None => {
                 log::refused(from, name, "too many sign-ins at once");
                 return Err(SignInRefused::Busy);

@@ -156,7 +156,7 @@ impl LoginFlow {
 /// Draws a secret of 256 bits.
 fn secret() -> Option<String> {
     let mut bytes = [0; 32];
-    #[allow(clippy::disallowed_methods, reason = "no token is made of it")]
+    #[expect(clippy::disallowed_methods, reason = "no token is made of it")]
     getrandom::fill(&mut bytes).ok()?;
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
