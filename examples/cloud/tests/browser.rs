@@ -8,21 +8,11 @@ mod common;
 use std::process::Command;
 
 use common::Cloud;
-use support::program::has;
+use support::program::browser_tools;
 
 #[test]
 fn a_real_browser_goes_through_every_page_and_none_breaks_a_rule_of_access() {
-    let test = std::env::current_exe().unwrap();
-    let tools = test.ancestors().nth(3).unwrap().join("browser");
-    if !has("chromium") || !has("node") {
-        return;
-    }
-    if !tools.join("node_modules/axe-core").is_dir() {
-        let why = format!("no playwright-core and axe-core in {}", tools.display());
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-        eprintln!("SKIPPED: {why}");
-        return;
-    }
+    let Some(tools) = browser_tools() else { return };
     let data = tempfile::tempdir().unwrap();
     let policy = data.path().join("policy.toml");
     let text =

@@ -15,7 +15,7 @@ use shared::page::admin::{AdminView, Role};
 use shared::page::wording::{EndQuestion, Wording};
 use shared::page::{Page, Setup};
 use shared::session::Sessions;
-use support::program::{has, run_well};
+use support::program::{browser_tools, run_well};
 
 /// A page of this wording at a free port, with an account `demo` that is an administrator, and an
 /// account `other` that is not.
@@ -214,17 +214,7 @@ fn administrators_see_grant_and_revoke_the_tokens_of_all_and_nobody_else_does() 
 
 #[test]
 fn no_page_of_any_system_breaks_a_rule_of_access_in_a_real_browser() {
-    let test = std::env::current_exe().unwrap();
-    let tools = test.ancestors().nth(3).unwrap().join("browser");
-    if !has("chromium") || !has("node") {
-        return;
-    }
-    if !tools.join("node_modules/axe-core").is_dir() {
-        let why = format!("no playwright-core and axe-core in {}", tools.display());
-        assert!(std::env::var_os("CI").is_none(), "{why}");
-        eprintln!("SKIPPED: {why}");
-        return;
-    }
+    let Some(tools) = browser_tools() else { return };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser.mjs");
     let shots = tools.join("shots");
     for (name, wording) in all() {

@@ -1,6 +1,6 @@
 //! Programs that tests run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// Whether a program that a test needs is installed. If not, the test says loudly that it is
@@ -16,6 +16,25 @@ pub fn has(program: &str) -> bool {
 pub fn has_python_module(module: &str) -> bool {
     let found = Command::new("python3").args(["-c", &format!("import {module}")]).output();
     found.is_ok_and(|output| output.status.success()) || skip(&format!("Python's {module}"))
+}
+
+/// Returns the folder with what drives a browser, if that and the browser are installed. If not,
+/// the test says loudly that it is skipped; under `CI` it fails.
+///
+/// It is beside the tests' own folder: `target/browser`.
+pub fn browser_tools() -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let tools = test.ancestors().nth(3).unwrap().join("browser");
+    if !has("chromium") || !has("node") {
+        return None;
+    }
+    if !tools.join("node_modules/axe-core").is_dir() {
+        let why = format!("no playwright-core and axe-core in {}", tools.display());
+        assert!(std::env::var_os("CI").is_none(), "{why}");
+        eprintln!("\n*** SKIPPED: {why} ***\n");
+        return None;
+    }
+    Some(tools)
 }
 
 fn skip(program: &str) -> bool {
