@@ -1,7 +1,7 @@
 //! The engine, [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
 //! Each act stands in a file of its own: issue, authenticate, examine, change, revoke, reseal,
-//! check. `line` holds what concerns a token's line of rotations.
+//! check, import. `line` holds what concerns a token's line of rotations.
 
 mod issue;
 mod authenticate;
@@ -11,6 +11,10 @@ mod check;
 mod line;
 mod revoke;
 mod reseal;
+#[cfg(feature = "import")]
+mod import;
+
+pub(crate) use authenticate::Verified;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;

@@ -1,26 +1,36 @@
 //! What is stored instead of the secret: [`Digest`].
 //!
-//! This is the only file that compares a presented secret with a stored one.
+//! Here a presented secret is compared with a stored one.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq;
+#[cfg(feature = "import")]
+use zeroize::Zeroizing;
 
+use crate::constant_time::constant_time_eq;
+use crate::key::KeyId;
+#[cfg(feature = "import")]
+use crate::key::SealingKey;
 use crate::token::{self, ParseError, Prefix, Token, TokenId};
 
 /// What is stored instead of a token's secret: one byte for the scheme, then what that scheme says.
 ///
 /// | scheme | what follows |
 /// |---|---|
-/// | 1 | SHA-256 of the token's whole canonical text, 32 bytes |
-/// | 2 | reserved for tokens imported from other systems: an HMAC of their own digest |
+/// | 1 | SHA-256 of the whole text, 32 bytes; of a token of ours, the canonical text |
+/// | 2 | the id of a key of the ring as a `u32`, then an HMAC-SHA-256 under that key, 32 bytes |
+/// | 3 | the length of a name in one byte, the name of a foreign scheme, then what that scheme kept |
 ///
 /// A slow password hash would add cost and no safety: a token has 140 random bits. From 112 bits
 /// on, NIST SP 800-63B (5.1.2, look-up secrets) allows a plain approved hash.
 ///
-/// This build makes and compares scheme 1 alone, in constant time. It keeps any other digest as it
-/// is, and can't say of any token whether its secret is right.
+/// Schemes 2 and 3 are of tokens that another system issued; see the feature `import`. The HMAC is
+/// computed over the four bytes `atd1` and the text. It is for texts that may have fewer random
+/// bits: without the key nobody can search for them.
+///
+/// No token of ours has another scheme than 1. A digest of scheme 4 or above comes from a newer
+/// build. It is kept as it is, and this build can't say of any token whether its secret is right.
 ///
 /// ```
 /// use app_tokens::record::Digest;
@@ -37,13 +47,15 @@ pub struct Digest(Form);
 #[derive(Clone)]
 enum Form {
     Sha256(Sha256Digest),
+    Keyed(KeyedDigest),
+    Foreign(ForeignDigest),
     /// The whole stored form. It comes from a newer build.
-    Other(Box<[u8]>),
+    Newer(Box<[u8]>),
 }
 
 impl Digest {
     /// The longest stored form, in bytes.
-    pub const MAX_BYTES: usize = 64;
+    pub const MAX_BYTES: usize = 512;
 
     /// Computes the digest of a token.
     pub fn of(token: &Token) -> Digest {
@@ -59,7 +71,70 @@ impl Digest {
     pub(crate) fn sha_256(&self) -> Option<Sha256Digest> {
         match &self.0 {
             Form::Sha256(digest) => Some(*digest),
-            Form::Other(_) => None,
+            Form::Keyed(_) | Form::Foreign(_) | Form::Newer(_) => None,
+        }
+    }
+
+    /// Returns whether a newer build wrote the digest, and this one can't compare it.
+    pub(crate) fn is_newer(&self) -> bool {
+        matches!(self.0, Form::Newer(_))
+    }
+
+    /// Returns the key of the ring that a digest of scheme 2 needs.
+    pub(crate) fn key_id(&self) -> Option<KeyId> {
+        match &self.0 {
+            Form::Keyed(digest) => Some(digest.key_id),
+            Form::Sha256(_) | Form::Foreign(_) | Form::Newer(_) => None,
+        }
+    }
+
+    /// Computes the digest of a text that another system issued with 112 random bits or more.
+    #[cfg(feature = "import")]
+    pub(crate) fn of_foreign(text: &str) -> Digest {
+        Digest::of_sha_256(Sha256Digest::of_canonical(text.as_bytes()))
+    }
+
+    /// Takes SHA-256 of such a text.
+    #[cfg(feature = "import")]
+    pub(crate) fn of_foreign_sha_256(hash: [u8; 32]) -> Digest {
+        Digest::of_sha_256(Sha256Digest { bytes: hash })
+    }
+
+    /// Computes the digest of a text that another system issued, under a key of the ring.
+    #[cfg(feature = "import")]
+    pub(crate) fn keyed(key: &SealingKey, text: &str) -> Digest {
+        let bytes = Zeroizing::new([b"atd1", text.as_bytes()].concat());
+        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac: key.hmac(&bytes) }))
+    }
+
+    /// Takes what another system kept of a text, until that is presented. `None` if it is too long.
+    #[cfg(feature = "import")]
+    pub(crate) fn kept_by(scheme: &str, kept: &[u8]) -> Option<Digest> {
+        let digest = ForeignDigest { scheme: scheme.into(), kept: kept.into() };
+        let fits = is_scheme_name(scheme) && 2 + scheme.len() + kept.len() <= Digest::MAX_BYTES;
+        fits.then(|| Digest(Form::Foreign(digest)))
+    }
+
+    /// Returns the name of the foreign scheme, and what that kept; `None` if another scheme is.
+    #[cfg(feature = "import")]
+    pub(crate) fn foreign(&self) -> Option<(&str, &[u8])> {
+        match &self.0 {
+            Form::Foreign(digest) => Some((&digest.scheme, &digest.kept)),
+            Form::Sha256(_) | Form::Keyed(_) | Form::Newer(_) => None,
+        }
+    }
+
+    /// Returns whether two digests are of one text. Takes the same time in either case.
+    ///
+    /// Both have scheme 1, or scheme 2 under one key. No others are of one text.
+    #[cfg(feature = "import")]
+    pub(crate) fn is_of_same_text(&self, other: &Digest) -> bool {
+        match (&self.0, &other.0) {
+            (Form::Sha256(one), Form::Sha256(other)) => one == other,
+            (Form::Keyed(one), Form::Keyed(other)) => {
+                one.key_id == other.key_id && constant_time_eq(&one.mac, &other.mac)
+            }
+            _ => false,
         }
     }
 
@@ -74,7 +149,9 @@ impl Digest {
     pub fn scheme(&self) -> u8 {
         match &self.0 {
             Form::Sha256(_) => Sha256Digest::SCHEME,
-            Form::Other(bytes) => bytes[0],
+            Form::Keyed(_) => KeyedDigest::SCHEME,
+            Form::Foreign(_) => ForeignDigest::SCHEME,
+            Form::Newer(bytes) => bytes[0],
         }
     }
 
@@ -82,24 +159,32 @@ impl Digest {
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0 {
             Form::Sha256(digest) => digest.to_bytes().into(),
-            Form::Other(bytes) => bytes.to_vec(),
+            Form::Keyed(digest) => digest.to_bytes(),
+            Form::Foreign(digest) => digest.to_bytes(),
+            Form::Newer(bytes) => bytes.to_vec(),
         }
     }
 
     /// Reads the stored form, of whatever scheme.
     ///
     /// # Errors
-    /// [`InvalidDigest`] if it is empty, longer than [`Digest::MAX_BYTES`], or of scheme 1 with
-    /// another length than 33 bytes.
+    /// [`InvalidDigest`] if it is empty, longer than [`Digest::MAX_BYTES`], or not as its scheme
+    /// says.
     pub fn from_bytes(stored: &[u8]) -> Result<Digest, InvalidDigest> {
         match stored {
             [Sha256Digest::SCHEME, bytes @ ..] => {
                 let bytes = bytes.try_into().map_err(|_| InvalidDigest)?;
                 Ok(Digest::of_sha_256(Sha256Digest { bytes }))
             }
+            [KeyedDigest::SCHEME, rest @ ..] => {
+                KeyedDigest::read(rest).map(Form::Keyed).map(Digest).ok_or(InvalidDigest)
+            }
             [] => Err(InvalidDigest),
-            other if other.len() <= Digest::MAX_BYTES => Ok(Digest(Form::Other(other.into()))),
-            _ => Err(InvalidDigest),
+            too_long if too_long.len() > Digest::MAX_BYTES => Err(InvalidDigest),
+            [ForeignDigest::SCHEME, rest @ ..] => {
+                ForeignDigest::read(rest).map(Form::Foreign).map(Digest).ok_or(InvalidDigest)
+            }
+            newer => Ok(Digest(Form::Newer(newer.into()))),
         }
     }
 }
@@ -109,8 +194,10 @@ impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
         match (&self.0, &other.0) {
             (Form::Sha256(one), Form::Sha256(other)) => one == other,
-            // Not in constant time: this build accepts no token by such a digest.
-            (Form::Other(one), Form::Other(other)) => one == other,
+            // Not in constant time: of these, no two stored forms are compared to let a token in.
+            (Form::Keyed(one), Form::Keyed(other)) => one == other,
+            (Form::Foreign(one), Form::Foreign(other)) => one == other,
+            (Form::Newer(one), Form::Newer(other)) => one == other,
             _ => false,
         }
     }
@@ -122,7 +209,9 @@ impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Form::Sha256(_) => f.write_str("Digest(sha256 …)"),
-            Form::Other(bytes) => write!(f, "Digest(scheme {} …)", bytes[0]),
+            Form::Keyed(digest) => write!(f, "Digest(hmac under key {} …)", digest.key_id),
+            Form::Foreign(digest) => write!(f, "Digest({} …)", digest.scheme),
+            Form::Newer(bytes) => write!(f, "Digest(scheme {} …)", bytes[0]),
         }
     }
 }
@@ -197,16 +286,58 @@ impl PartialEq for Sha256Digest {
 
 impl Eq for Sha256Digest {}
 
-/// Compares 32 bytes in constant time, as four words. That costs less than byte by byte, and
-/// reveals as little.
-pub(crate) fn constant_time_eq(one: &[u8; 32], other: &[u8; 32]) -> bool {
-    let (one, _) = one.as_chunks::<8>();
-    let (other, _) = other.as_chunks::<8>();
-    let words = one.iter().zip(other);
-    let difference = words.fold(0, |difference, (one, other)| {
-        difference | (u64::from_le_bytes(*one) ^ u64::from_le_bytes(*other))
-    });
-    difference.ct_eq(&0).into()
+/// A digest of scheme 2: an HMAC of a text that another system issued.
+#[derive(Clone, PartialEq, Eq)]
+struct KeyedDigest {
+    key_id: KeyId,
+    mac: [u8; 32],
+}
+
+impl KeyedDigest {
+    const SCHEME: u8 = 2;
+
+    /// Reads what follows the scheme; `None` if it has another length, or names key 0.
+    fn read(stored: &[u8]) -> Option<KeyedDigest> {
+        let (key_id, mac) = stored.split_first_chunk::<4>()?;
+        let key_id = KeyId::new(u32::from_be_bytes(*key_id))?;
+        Some(KeyedDigest { key_id, mac: mac.try_into().ok()? })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let key_id = self.key_id.as_u32().to_be_bytes();
+        [&[KeyedDigest::SCHEME], &key_id[..], &self.mac].concat()
+    }
+}
+
+/// A digest of scheme 3: what another system kept of a text that it issued.
+#[derive(Clone, PartialEq, Eq)]
+struct ForeignDigest {
+    scheme: Box<str>,
+    kept: Box<[u8]>,
+}
+
+impl ForeignDigest {
+    const SCHEME: u8 = 3;
+
+    /// Reads what follows the scheme; `None` if the name is not whole or no name.
+    fn read(stored: &[u8]) -> Option<ForeignDigest> {
+        let (length, rest) = stored.split_first()?;
+        let (scheme, kept) = rest.split_at_checked(usize::from(*length))?;
+        let scheme = std::str::from_utf8(scheme).ok()?;
+        is_scheme_name(scheme).then(|| ForeignDigest { scheme: scheme.into(), kept: kept.into() })
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        // A name has at most 32 bytes.
+        let length = self.scheme.len() as u8;
+        [&[ForeignDigest::SCHEME, length], self.scheme.as_bytes(), &self.kept].concat()
+    }
+}
+
+/// Returns whether a foreign scheme may have this name: 1 to 32 lower-case letters, digits and `-`.
+pub(crate) fn is_scheme_name(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=32).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 #[cfg(test)]
@@ -225,7 +356,7 @@ mod tests {
         assert!(!Digest::of(&one).verify(&other));
         assert!(!Digest::of_sha_256(Sha256Digest::OF_NO_TOKEN).verify(&one));
         let stored = Digest::of(&one).to_bytes();
-        assert!(!Digest::from_bytes(&[&[2], &stored[1..]].concat()).unwrap().verify(&one));
+        assert!(!Digest::from_bytes(&[&[4], &stored[1..]].concat()).unwrap().verify(&one));
     }
 
     #[test]
@@ -244,17 +375,26 @@ mod tests {
         let stored = digest.to_bytes();
         assert_eq!((digest.scheme(), stored.len()), (1, 33));
         assert_eq!(Digest::from_bytes(&stored), Ok(digest.clone()));
-        for bytes in [&[2; 33][..], &[0], &[255; 64], &[&[2], &stored[1..]].concat()] {
+        let keyed = [&[2, 0, 0, 0, 1], &stored[1..]].concat();
+        let newer = [&[4], &stored[1..]].concat();
+        for bytes in
+            [&keyed, &b"\x03\x05argon$argon2id$"[..], b"\x03\x01a", &newer, &[0], &[255; 512]]
+        {
             let other = Digest::from_bytes(bytes).unwrap();
             assert_eq!((other.scheme(), other.to_bytes()), (bytes[0], bytes.to_vec()));
             assert_eq!(Digest::from_bytes(bytes), Ok(other.clone()));
             assert!(other != digest && other.sha_256().is_none());
+            assert_eq!(other.is_newer(), !matches!(bytes[0], 2 | 3), "{bytes:?}");
         }
     }
 
     #[test]
-    fn what_has_not_the_length_of_a_digest_is_refused() {
-        for bytes in [&[][..], &[1], &[1; 32], &[1; 34], &[2; 65]] {
+    fn what_is_not_as_its_scheme_says_is_refused() {
+        let of_key_0 = [&[2, 0, 0, 0, 0], &[7; 32][..]].concat();
+        let names =
+            [&b"\x03"[..], b"\x03\x00hash", b"\x03\x04sha", b"\x03\x03SHA", b"\x03\x01\xff"];
+        let lengths = [&[][..], &[1], &[1; 32], &[1; 34], &[2], &[2; 36], &[2; 38], &[4; 513]];
+        for bytes in names.into_iter().chain(lengths).chain([&of_key_0[..]]) {
             assert_eq!(Digest::from_bytes(bytes), Err(InvalidDigest), "{bytes:?}");
         }
     }

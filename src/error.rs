@@ -159,6 +159,15 @@ pub enum Failed {
         "every token id that was drawn is taken; use a random source that does not repeat itself"
     )]
     NoFreeId,
+    /// The key ring has no key by which imported tokens are found.
+    #[error(
+        "the key ring has no import key, by which imported tokens are found; \
+         add the entry that `KeyRing::new_import_text` makes, on every host"
+    )]
+    NoImportKey,
+    /// Too many slow checks of imported tokens run, or ran for this look-up.
+    #[error("too many imported tokens are being checked; try again in some seconds")]
+    ImportBusy,
 }
 
 /// A live row is sealed under a key that the ring lacks.

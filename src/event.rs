@@ -123,6 +123,23 @@ pub enum Event<'a> {
         /// If false, there may be a token whose text nobody saw.
         is_certain: bool,
     },
+    /// A token of another system was imported.
+    Imported {
+        /// The new token.
+        token: &'a TokenView,
+        /// Who did it.
+        by: &'a Actor,
+        /// If false, it may not have been imported.
+        is_certain: bool,
+    },
+    /// An imported token was used, and its row got a digest of ours. What the other system kept of
+    /// it is gone.
+    TakenOver {
+        /// The token.
+        token: &'a TokenView,
+        /// If false, the row may be as it was. The next use tries again.
+        is_certain: bool,
+    },
     /// A token was used for the first time.
     ///
     /// Sent at least once per token, and at most once by each process. A process that sees 16,384
@@ -322,7 +339,9 @@ impl BufferedEvent {
             },
             // Named one by one, so that a new event does not compile before it is decided whether
             // it comes here.
-            Event::FirstUse { .. }
+            Event::Imported { .. }
+            | Event::TakenOver { .. }
+            | Event::FirstUse { .. }
             | Event::NewAddress { .. }
             | Event::OutsideNetwork { .. }
             | Event::Denied { .. }

@@ -269,7 +269,7 @@ pub(crate) fn next_second(at: Timestamp) -> Timestamp {
 }
 
 /// Returns the earlier of an end that was allowed once and what the policy allows at `now`. Pure.
-fn allowed_today(end: Expires, policy: &Policy, now: Timestamp) -> Expires {
+pub(crate) fn allowed_today(end: Expires, policy: &Policy, now: Timestamp) -> Expires {
     match end {
         Expires::Never if policy.allows_never_expiring() => Expires::Never,
         Expires::Never => Expires::At(now.saturating_add(policy.default_life())),

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::digest::constant_time_eq;
+use crate::constant_time::constant_time_eq;
 
 /// The number of a key in the ring, at least 1. It is stored with each row that the key seals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,9 +57,7 @@ pub(crate) struct SealingKey {
 impl SealingKey {
     /// Takes a key of any length. The ring refuses short ones.
     pub(crate) fn new(id: KeyId, key: &[u8]) -> SealingKey {
-        #[expect(clippy::expect_used, reason = "HMAC hashes long keys and pads short ones")]
-        let keyed = Hmac::new_from_slice(key).expect("HMAC takes keys of any length");
-        SealingKey { id, keyed }
+        SealingKey { id, keyed: keyed(key) }
     }
 
     pub(crate) fn id(&self) -> KeyId {
@@ -69,10 +67,41 @@ impl SealingKey {
     /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in
     /// [`seal`](crate::seal).
     pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
-        let mut mac = self.keyed.clone();
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
+        hmac(&self.keyed, bytes)
     }
+}
+
+/// The key by which imported tokens are found. It is not one of the ring's numbered keys, since it
+/// can't be retired: the rows' ids are made by it.
+#[derive(Clone)]
+#[cfg_attr(
+    not(feature = "import"),
+    expect(dead_code, reason = "a ring is read alike in any build")
+)]
+pub(crate) struct ImportKey(Hmac<Sha256>);
+
+impl ImportKey {
+    /// Takes a key of any length. The ring refuses short ones.
+    pub(crate) fn new(key: &[u8]) -> ImportKey {
+        ImportKey(keyed(key))
+    }
+
+    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in `import`.
+    #[cfg(feature = "import")]
+    pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
+        hmac(&self.0, bytes)
+    }
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    #[expect(clippy::expect_used, reason = "HMAC hashes long keys and pads short ones")]
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn hmac(keyed: &Hmac<Sha256>, bytes: &[u8]) -> [u8; 32] {
+    let mut mac = keyed.clone();
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
 }
 
 /// A row's seal, in its stored form: one byte for the version, then what that version says.

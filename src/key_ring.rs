@@ -13,7 +13,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-use crate::key::{KeyId, SealingKey};
+use crate::key::{ImportKey, KeyId, SealingKey};
 use crate::random::{self, RandomSourceFailed};
 
 mod error;
@@ -31,10 +31,15 @@ pub use error::KeyRingError;
 /// ```
 ///
 /// Keep it apart from the database, and keep a copy. Without it no token authenticates.
+///
+/// An entry `import:KEY` is the key by which [imported](crate#features) tokens are found. It seals
+/// nothing, and **it can't be retired** while one of them is left: see
+/// [`KeyRing::new_import_text`].
 #[derive(Clone)]
 pub struct KeyRing {
     /// The active key first. Never empty.
     keys: Arc<[SealingKey]>,
+    import: Option<Arc<ImportKey>>,
 }
 
 impl KeyRing {
@@ -129,16 +134,27 @@ impl KeyRing {
         if text.len() > MAX_TEXT {
             return Err(KeyRingError::TooLong);
         }
-        let mut keys: Vec<(KeyId, Zeroizing<Vec<u8>>)> = Vec::new();
+        let mut entries: Vec<(Purpose, Zeroizing<Vec<u8>>)> = Vec::new();
         for entry in text.trim_ascii().split(',') {
-            let (id, key) = parse_entry(entry.trim_ascii())?;
+            let (purpose, key) = parse_entry(entry.trim_ascii())?;
             let is_same = |other: &[u8]| *padded(other) == *padded(&key);
-            if keys.iter().any(|(other_id, other)| *other_id == id || is_same(other)) {
-                return Err(KeyRingError::Repeated(id));
+            if entries.iter().any(|(other, bytes)| *other == purpose || is_same(bytes)) {
+                return Err(KeyRingError::Repeated(purpose.name()));
             }
-            keys.push((id, key));
+            entries.push((purpose, key));
         }
-        Ok(KeyRing { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect() })
+        let (mut keys, mut import) = (Vec::new(), None);
+        for (purpose, key) in &entries {
+            match purpose {
+                Purpose::Seal(id) => keys.push(SealingKey::new(*id, key)),
+                Purpose::Import => import = Some(Arc::new(ImportKey::new(key))),
+            }
+        }
+        if keys.is_empty() {
+            Err(KeyRingError::Empty)
+        } else {
+            Ok(KeyRing { keys: keys.into(), import })
+        }
     }
 
     /// Makes a new ring in memory, for tests and for tokens that need not outlive the process.
@@ -147,7 +163,7 @@ impl KeyRing {
     /// [`RandomSourceFailed`] if the system has no randomness.
     pub fn ephemeral() -> Result<KeyRing, RandomSourceFailed> {
         let (id, key) = random::draw_key()?;
-        Ok(KeyRing { keys: [SealingKey::new(id.into(), &*key)].into() })
+        Ok(KeyRing { keys: [SealingKey::new(id.into(), &*key)].into(), import: None })
     }
 
     /// Makes a new ring of one key, as text: for a secrets manager, or to append, after a comma, to
@@ -166,6 +182,30 @@ impl KeyRing {
     pub fn new_text() -> Result<String, RandomSourceFailed> {
         let (_, mut text) = draw_text()?;
         Ok(mem::take(&mut *text))
+    }
+
+    /// Makes a new key for an import, as an entry `import:KEY` to append, after a comma, to a ring.
+    ///
+    /// Every host needs the same one before the first token is imported. It can't be replaced
+    /// later: without it no imported token is found. **The text holds the key: wipe it after use.**
+    ///
+    /// ```
+    /// use app_tokens::KeyRing;
+    /// let text = format!("{},{}", KeyRing::new_text()?, KeyRing::new_import_text()?);
+    /// assert!(KeyRing::parse(&text)?.has_import_key());
+    /// # Ok::<(), app_tokens::error::KeyRingError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RandomSourceFailed`] if the system has no randomness.
+    pub fn new_import_text() -> Result<String, RandomSourceFailed> {
+        let (_, key) = random::draw_key()?;
+        Ok(mem::take(&mut *entry_text("import", &key)))
+    }
+
+    /// Returns whether the ring has a key for an import.
+    pub fn has_import_key(&self) -> bool {
+        self.import.is_some()
     }
 
     /// Returns the id of the active key.
@@ -187,6 +227,12 @@ impl KeyRing {
     pub(crate) fn key(&self, id: KeyId) -> Option<&SealingKey> {
         self.keys.iter().find(|key| key.id() == id)
     }
+
+    /// Returns the key for an import; `None` if the ring lacks it.
+    #[cfg(feature = "import")]
+    pub(crate) fn import_key(&self) -> Option<&ImportKey> {
+        self.import.as_deref()
+    }
 }
 
 impl fmt::Debug for KeyRing {
@@ -206,28 +252,53 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Reads one `ID:KEY`.
-fn parse_entry(entry: &str) -> Result<(KeyId, Zeroizing<Vec<u8>>), KeyRingError> {
+/// What a key of the ring is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Seal(KeyId),
+    Import,
+}
+
+impl Purpose {
+    /// Reads what stands before the colon.
+    fn read(text: &str) -> Option<Purpose> {
+        let all_digits =
+            !text.is_empty() && text.len() <= 10 && text.bytes().all(|b| b.is_ascii_digit());
+        match text {
+            "import" => Some(Purpose::Import),
+            _ if all_digits => text.parse().ok().and_then(KeyId::new).map(Purpose::Seal),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> Box<str> {
+        match self {
+            Purpose::Seal(id) => id.to_string().into(),
+            Purpose::Import => "import".into(),
+        }
+    }
+}
+
+/// Reads one entry: `ID:KEY`, or `import:KEY`.
+fn parse_entry(entry: &str) -> Result<(Purpose, Zeroizing<Vec<u8>>), KeyRingError> {
     if entry.is_empty() {
         return Err(KeyRingError::Empty);
     }
-    let Some((id, key)) = entry.split_once(':') else {
+    let Some((purpose, key)) = entry.split_once(':') else {
         return Err(KeyRingError::Malformed("the one without a colon".into()));
     };
-    let all_digits = !id.is_empty() && id.len() <= 10 && id.bytes().all(|b| b.is_ascii_digit());
-    let Some(id) = id.parse().ok().filter(|_| all_digits).and_then(KeyId::new) else {
+    let Some(purpose) = Purpose::read(purpose) else {
         return Err(KeyRingError::Malformed("the one without a number".into()));
     };
-    let key = Zeroizing::new(
-        BASE64.decode(key).map_err(|_| KeyRingError::Malformed(id.to_string().into()))?,
-    );
+    let key =
+        Zeroizing::new(BASE64.decode(key).map_err(|_| KeyRingError::Malformed(purpose.name()))?);
     if key.len() < KeyRing::MIN_KEY_BYTES {
-        return Err(KeyRingError::Short { id, bytes: key.len() });
+        return Err(KeyRingError::Short { key: purpose.name(), bytes: key.len() });
     }
     if key.iter().all(|byte| *byte == key[0]) {
-        return Err(KeyRingError::Weak(id));
+        return Err(KeyRingError::Weak(purpose.name()));
     }
-    Ok((id, key))
+    Ok((purpose, key))
 }
 
 /// Returns the key as HMAC uses it: hashed if it is longer than a block, and padded with zeros.
@@ -248,7 +319,7 @@ fn looks_like_a_ring(text: &str) -> bool {
     text.split(',').any(|entry| {
         entry.trim_ascii().split_once(':').is_some_and(|(id, key)| {
             !id.is_empty()
-                && id.bytes().all(|byte| byte.is_ascii_digit())
+                && (id == "import" || id.bytes().all(|byte| byte.is_ascii_digit()))
                 && key.bytes().take_while(|byte| is_base64(*byte)).count() >= MIN_ENCODED
         })
     })
@@ -284,11 +355,16 @@ fn refuse_no_file(path: &Path) -> io::Result<()> {
 /// Draws a ring of one key, as text.
 fn draw_text() -> Result<(KeyId, Zeroizing<String>), RandomSourceFailed> {
     let (id, key) = random::draw_key()?;
+    Ok((id.into(), entry_text(id, &key)))
+}
+
+/// Writes one entry.
+fn entry_text(purpose: impl fmt::Display, key: &[u8; 32]) -> Zeroizing<String> {
     // Allocated once, since a text that grows leaves copies behind that are not wiped.
     let mut text = Zeroizing::new(String::with_capacity(128));
-    text.push_str(&format!("{id}:"));
-    BASE64.encode_string(*key, &mut text);
-    Ok((id.into(), text))
+    text.push_str(&format!("{purpose}:"));
+    BASE64.encode_string(key, &mut text);
+    text
 }
 
 /// Writes a new ring to `path`, wholly or not at all. A ring that another process wrote meanwhile

@@ -132,6 +132,7 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
+//! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -152,6 +153,7 @@
 // -- what a token is: pure, no clock, no input or output, no async
 mod random;
 pub mod token;
+mod constant_time;
 mod digest;
 mod text;
 mod timestamp;
@@ -177,6 +179,8 @@ mod present;
 mod disguise;
 mod leak;
 mod view;
+#[cfg(feature = "import")]
+pub mod import;
 mod authority;
 pub mod upkeep;
 #[cfg(feature = "tracing")]

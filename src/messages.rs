@@ -151,7 +151,7 @@ fn errors_of_acts(lines: &mut Vec<String>) {
     list!(lines, Failed, acted;
         Store(StoreError::unknown(said())), Random(not_random()),
         Unclear(StatusUnclear::KeyMissing(key())), OrphanRow(orphan), NoUpkeep, NotIntact,
-        NoFreeId);
+        NoFreeId, NoImportKey, ImportBusy);
     list!(lines, StatusUnclear, unanswered;
         KeyMissing(key()), SealVersion(9), DigestScheme(9),
         ClockBehind { now: Timestamp::MIN, created_at: Timestamp::MAX });
@@ -189,12 +189,12 @@ fn errors_of_set_up(lines: &mut Vec<String>) {
         Prefix(InvalidPrefix), RealmNotNamed { prefix: prefix("new"), former: prefix("old") },
         Realm, Zero("default life"), PastMaximum("default life"), NeverWithMaximum,
         ScopeLeftOut { scope: "read".into(), implying: "admin".into() }, IdleTooShort);
-    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak(key()));
+    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak("7".into()));
     list!(lines, KeyRingError, unanswered;
         File { path: path(), error }, InFile { path: path(), error: Box::new(inner) },
         Exposed { path: path(), mode: 0o644 }, RingGiven("the path of a file"),
         NoVariable("KEYS".into()), TooLong, Empty, Malformed("3".into()),
-        Short { id: key(), bytes: 9 }, Weak(key()), Repeated(key()), Random(not_random()));
+        Short { key: "7".into(), bytes: 9 }, Weak("7".into()), Repeated("7".into()), Random(not_random()));
     let (found, known) = (9, 1);
     list!(lines, SqliteStoreError, unanswered;
         CantOpen { path: path(), source: said() }, NoFile(path()), NotADatabase(path()),

@@ -28,6 +28,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// | labels | need not be unique |
 /// | last use | noted once per 60 seconds |
 /// | dead rows | kept for 90 days |
+/// | an import | not open |
 /// | addresses and clients | not recorded |
 ///
 /// ```
@@ -56,6 +57,7 @@ pub struct Policy {
     unique_labels: bool,
     usage_interval: Duration,
     retention: Duration,
+    open_import: bool,
     record_origin: bool,
     scopes: Vec<ScopeImplication>,
 }
@@ -97,6 +99,7 @@ impl Policy {
             unique_labels: false,
             usage_interval: Duration::from_secs(60),
             retention: 90 * DAY,
+            open_import: false,
             record_origin: false,
             scopes: Vec::new(),
         })
@@ -281,6 +284,15 @@ impl Policy {
         Policy { retention, ..self }
     }
 
+    /// Keeps all dead rows while tokens of another system are imported.
+    ///
+    /// The rows stand for tokens that must not come back by a second run. Once the last run is
+    /// over, take this out again.
+    #[must_use]
+    pub fn with_open_import(self) -> Policy {
+        Policy { open_import: true, ..self }
+    }
+
     /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which
     /// scope implies which. A token that may write can then be narrowed to one that may read.
     ///
@@ -420,6 +432,11 @@ impl Policy {
     /// Returns how long dead rows are kept.
     pub fn retention(&self) -> Duration {
         self.retention
+    }
+
+    /// Returns whether all dead rows are kept, for an import.
+    pub fn has_open_import(&self) -> bool {
+        self.open_import
     }
 
     /// Returns whether the address and the client of the last use are recorded.

@@ -129,8 +129,11 @@ impl Presented {
         match found.into_readable() {
             Some(row) if secret_is_right => Ok(row),
             Some(row) => Err(match row.record().digest_of_other_scheme() {
-                Some(digest) => Unmatched::UnknownScheme { scheme: digest.scheme(), is_revoked },
-                None => Unmatched::OtherSecret,
+                Some(newer) if newer.is_newer() => {
+                    Unmatched::UnknownScheme { scheme: newer.scheme(), is_revoked }
+                }
+                // A digest of a text that another system issued is of no token of ours.
+                Some(_) | None => Unmatched::OtherSecret,
             }),
             None => Err(Unmatched::DamagedRow { is_revoked }),
         }

@@ -191,7 +191,7 @@ impl TokenRecord {
         &self.sha_256
     }
 
-    /// Returns the digest if this build can't compare it; `None` if it has scheme 1.
+    /// Returns the digest if it has another scheme than 1.
     pub(crate) fn digest_of_other_scheme(&self) -> Option<&Digest> {
         self.rare()?.digest_of_other_scheme.as_deref()
     }

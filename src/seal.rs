@@ -30,7 +30,7 @@
 //! | realm | text; the policy's, not stored |
 //! | key id | `u32` |
 //! | id | `u64` |
-//! | digest | `u32` length (33 in scheme 1), then the scheme's tag and its bytes |
+//! | digest | `u32` length (33 in scheme 1, 37 in scheme 2), then the scheme's tag and its bytes |
 //! | owner, label | text, text |
 //! | scopes, resources, networks | selection, selection, selection |
 //! | attributes | their number as a `u32`; of each, in the order of the keys, key and value: text, text |
@@ -43,7 +43,8 @@
 //! Last use, revocation and revision are not sealed: they change without a key.
 
 use crate::access::{Access, Selection};
-use crate::digest::constant_time_eq;
+use crate::constant_time::constant_time_eq;
+use crate::digest::Digest;
 use crate::key::Seal;
 use crate::key_ring::KeyRing;
 use crate::record::{Expires, Newer, RecordParts, SealCheck, TokenRecord};
@@ -71,6 +72,12 @@ impl Sealer {
         &self.ring
     }
 
+    /// Returns the realm.
+    #[cfg(feature = "import")]
+    pub(crate) fn realm(&self) -> &str {
+        &self.realm
+    }
+
     /// Seals the row of a new token. A row that was read must go through [`Sealer::intact`]
     /// instead.
     pub(crate) fn seal_new(&self, fresh: RecordParts) -> ReadableRow {
@@ -89,8 +96,8 @@ impl Sealer {
     fn check_bytes(&self, row: &ReadableRow) -> SealCheck {
         let record = row.record();
         // Before the key is looked up: an unknown version may name its key in another way.
-        if let Some(digest) = record.digest_of_other_scheme() {
-            return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));
+        if let Some(newer) = record.digest_of_other_scheme().filter(|digest| digest.is_newer()) {
+            return SealCheck::UnknownVersion(Newer::Digest(newer.scheme()));
         }
         let Some(stored) = record.seal_v1() else {
             let other = record.seal().map(|seal| Newer::Seal(seal.version()));
@@ -125,10 +132,14 @@ impl Sealer {
     }
 
     /// Seals a row under the active key: exactly what was found intact, plus the change.
+    ///
+    /// A row whose digest needs a key stays under that key, so that one number says all that the
+    /// row needs of the ring.
     pub(crate) fn reseal(&self, intact: Intact<'_>, change: SealChange) -> ReadableRow {
-        let SealChange { label, access, expires, successor } = change;
+        let SealChange { digest, label, access, expires, successor } = change;
         let old = intact.0.clone().into_parts();
         self.seal(RecordParts {
+            digest: digest.unwrap_or(old.digest),
             label: label.unwrap_or(old.label),
             access: access.unwrap_or(old.access),
             expires: expires.unwrap_or(old.expires),
@@ -143,9 +154,10 @@ impl Sealer {
         self.seal(row.record().clone().into_parts())
     }
 
-    /// Seals under the active key, and marks the row as made by this sealer.
+    /// Seals under the active key, or the one that the digest needs, and marks the row as made by this sealer.
     fn seal(&self, parts: RecordParts) -> ReadableRow {
-        let key = self.ring.active();
+        let needed = parts.digest.key_id().and_then(|id| self.ring.key(id));
+        let key = needed.unwrap_or(self.ring.active());
         // The key's id is among the sealed bytes, so no row can be moved to another key.
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
         let seal = Seal::of_v1(key.hmac(&encoding(&self.realm, &record)));
@@ -166,10 +178,11 @@ impl<'a> Intact<'a> {
     }
 }
 
-/// What a new seal may change of a row; `None` keeps what it has. Owner, digest and family never
-/// change.
+/// What a new seal may change of a row; `None` keeps what it has. Owner and family never change.
 #[derive(Debug, Default)]
 pub(crate) struct SealChange {
+    /// The same text's digest, of another scheme or under another key.
+    pub(crate) digest: Option<Digest>,
     pub(crate) label: Option<Label>,
     pub(crate) access: Option<Access>,
     pub(crate) expires: Option<Expires>,

@@ -61,6 +61,14 @@ impl Observer for TracingObserver {
                 emit!(is_certain, "issued", id = %token.id(), owner = %token.owner(),
                     label = %token.label(), by = %by, "token issued");
             }
+            Event::Imported { token, by, is_certain } => {
+                emit!(is_certain, "imported", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), by = %by, "token of another system imported");
+            }
+            Event::TakenOver { token, is_certain } => {
+                emit!(is_certain, "taken_over", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), "imported token used, and digested anew");
+            }
             Event::FirstUse { token, address } => {
                 emit!(at INFO, "first_use", id = %token.id(), owner = %token.owner(),
                     label = %token.label(), address = address.map(display),

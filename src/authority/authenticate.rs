@@ -26,6 +26,16 @@ impl Verified {
     pub(crate) fn owner(&self) -> &Owner {
         self.row.record().owner()
     }
+
+    #[cfg(feature = "import")]
+    pub(super) fn row(&self) -> &ReadableRow {
+        &self.row
+    }
+
+    #[cfg(feature = "import")]
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
 }
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -131,6 +141,16 @@ impl<S: TokenStore> TokenAuthority<S> {
         let own_use = self.own_use(presented.id());
         let found = self.store.find(presented.id()).await?;
         let row = self.match_secret(found, &presented, origin)?;
+        self.verify_status(row, own_use, origin).await
+    }
+
+    /// Verifies that a row whose secret was presented is active: revoked, seal, status.
+    pub(super) async fn verify_status(
+        &self,
+        row: ReadableRow,
+        own_use: Option<Timestamp>,
+        origin: &Origin<'_>,
+    ) -> Result<Verified, AuthError> {
         // Read after the row, so that the row can't seem to be made in the future.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;

@@ -181,7 +181,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// Otherwise a host with a new ring would issue new tokens, and nobody would notice that the
     /// old ring is lost.
-    async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
+    pub(super) async fn refuse_with_missing_keys(&self) -> Result<(), Failed> {
         if self.engine.ring_is_complete.load(Ordering::Relaxed) {
             return Ok(());
         }
@@ -314,7 +314,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Inserts a row. If the store can't say whether it did, looks it up, and inserts it once more.
     ///
     /// The retry carries the same row, so that one call never leaves two tokens.
-    async fn put(&self, new: &New) -> Result<Inserted, Failed> {
+    pub(super) async fn put(&self, new: &New) -> Result<Inserted, Failed> {
         let lost = match new.send(&self.store).await {
             Err(error) if error.certainty() == Certainty::Unknown => error,
             answered => return Ok(answered?),

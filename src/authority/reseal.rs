@@ -17,10 +17,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Reseals under the active key every unrevoked row that another key of the ring seals.
     ///
     /// It goes page by page while tokens are in use, up to 500 rows to a commit, so it may be
-    /// stopped and run again. Three kinds of rows are left, and counted in [`ResealReport::left`]:
+    /// stopped and run again. Four kinds of rows are left, and counted in [`ResealReport::left`]:
     /// - Rows that another call changed at the same time. Run it again.
     /// - Rows whose key the ring lacks, or whose seal has an unknown version. Run it on a host that
     ///   knows them.
+    /// - Rows of imported tokens whose digests need their key. The next use of the token moves
+    ///   them; so before you take the key out of the ring, wait for it or revoke them.
     /// - Rows that are not as they were written. Revoke those in [`ResealReport::tampered`].
     ///
     /// # Errors
@@ -232,6 +234,10 @@ impl<S: TokenStore> ResealRun<'_, S> {
         let sealer = &self.tokens.engine.sealer;
         let record = readable.record();
         let is_trusted = self.trusted.is_some_and(|(lost, _)| lost == record.key_id());
+        // Only the text could make its digest under another key.
+        if record.digest().key_id().is_some() {
+            return None;
+        }
         let new_form = match sealer.intact(readable) {
             Ok(intact) => sealer.reseal(intact, SealChange::default()),
             Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),

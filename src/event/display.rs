@@ -15,6 +15,8 @@ impl Event<'_> {
     pub fn name(&self) -> &'static str {
         match self {
             Event::Issued { .. } => "issued",
+            Event::Imported { .. } => "imported",
+            Event::TakenOver { .. } => "taken_over",
             Event::FirstUse { .. } => "first_use",
             Event::NewAddress { .. } => "new_address",
             Event::OutsideNetwork { .. } => "outside_network",
@@ -45,9 +47,13 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Event::Issued { token, by, is_certain } => {
+            Event::Issued { token, by, is_certain } | Event::Imported { token, by, is_certain } => {
                 write_token(f, token)?;
                 write!(f, " by={}", Quoted(by))?;
+                write_doubt(f, *is_certain)
+            }
+            Event::TakenOver { token, is_certain } => {
+                write_token(f, token)?;
                 write_doubt(f, *is_certain)
             }
             Event::FirstUse { token, address } | Event::OutsideNetwork { token, address } => {

@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::key::KeyId;
 use crate::random::RandomSourceFailed;
 
 /// Why a key ring could not be read or made. It never shows a key.
@@ -46,26 +45,26 @@ pub enum KeyRingError {
     /// The text is longer than 64 KiB.
     #[error("the key ring is longer than 64 KiB; remove old keys")]
     TooLong,
-    /// There is no key, or there is an empty entry between two commas.
+    /// There is no numbered key, or there is an empty entry between two commas.
     #[error("the key ring has no key, or an empty entry; write it as ID:KEY,ID:KEY")]
     Empty,
-    /// An entry is not `ID:KEY` with a number from 1 and base64.
+    /// An entry is not `ID:KEY` with a number from 1, or `import`, and base64.
     #[error("an entry of the key ring ({0}) is not ID:KEY; write a number from 1 and base64")]
     Malformed(Box<str>),
     /// A key has fewer than 32 bytes.
-    #[error("key {id} has {bytes} bytes; it needs at least 32")]
+    #[error("key {key} has {bytes} bytes; it needs at least 32")]
     Short {
-        /// Which key.
-        id: KeyId,
+        /// Which key: its id, or `import`.
+        key: Box<str>,
         /// How many bytes it has.
         bytes: usize,
     },
     /// A key repeats one byte.
     #[error("key {0} repeats one byte; draw a random one")]
-    Weak(KeyId),
+    Weak(Box<str>),
     /// A key or an id occurs twice.
     #[error("key {0} of the ring repeats the id or the bytes of another; remove one of them")]
-    Repeated(KeyId),
+    Repeated(Box<str>),
     /// The system has no randomness for a new key.
     #[error(transparent)]
     Random(#[from] RandomSourceFailed),

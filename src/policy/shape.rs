@@ -42,6 +42,8 @@ struct Keys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     retention: Option<Period>,
     #[serde(default)]
+    open_import: bool,
+    #[serde(default)]
     record_origin: bool,
     /// Each scope with those that it includes. Last, because in TOML a table must follow all
     /// values.
@@ -100,6 +102,7 @@ impl Serialize for Policy {
 ///         "unique_labels": true,
 ///         "usage_interval": "60 seconds",
 ///         "retention": "90 days",
+///         "open_import": false,
 ///         "record_origin": false,
 ///         "scopes": { "files:read": [], "files:write": ["files:read"] }
 ///     }"#,
@@ -150,6 +153,7 @@ impl Keys {
             unique_labels: policy.unique_labels,
             usage_interval: period(policy.usage_interval),
             retention: period(policy.retention),
+            open_import: policy.open_import,
             record_origin: policy.record_origin,
             scopes,
         }
@@ -198,6 +202,9 @@ impl Keys {
         }
         if let Some(Period(retention)) = self.retention {
             policy = policy.with_retention(retention);
+        }
+        if self.open_import {
+            policy = policy.with_open_import();
         }
         if self.record_origin {
             policy = policy.with_recorded_origin();

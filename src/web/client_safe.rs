@@ -288,6 +288,8 @@ mod tests {
             Failed::NoUpkeep,
             Failed::NotIntact,
             Failed::NoFreeId,
+            Failed::NoImportKey,
+            Failed::ImportBusy,
         ]
     }
 

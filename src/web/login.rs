@@ -9,12 +9,15 @@ use super::credentials::{Accept, Credentials, CredentialsError, named};
 use super::headers::{check_name, is_from_script, read};
 use super::refusal::Refusal;
 use super::resemblance::claims_to_be_a_token;
-use crate::authority::TokenAuthority;
+use crate::authority::{TokenAuthority, Verified};
 use crate::error::{AuthError, DenialReason};
+#[cfg(feature = "import")]
+use crate::import::{ForeignText, Import};
 use crate::policy::{Policy, PolicyError};
 use crate::present::{Authenticated, Origin};
 use crate::store::TokenStore;
 use crate::text::InvalidText;
+use crate::token::ParseError;
 
 /// Lets requests in by their tokens, without a framework.
 ///
@@ -28,6 +31,8 @@ pub struct Login<S, A> {
     token_header: Option<Arc<str>>,
     shown: Shown,
     challenges_scripts: bool,
+    #[cfg(feature = "import")]
+    import: Option<Import>,
 }
 
 /// Says what a request brought, for a host that has passwords of its own beside tokens.
@@ -56,7 +61,16 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         let accept = Accept::new(tokens.policy());
         let realm = tokens.policy().realm().into();
         let shown = Shown { realm, challenges: Challenges::default() };
-        Login { tokens, accounts, accept, token_header: None, shown, challenges_scripts: true }
+        Login {
+            tokens,
+            accounts,
+            accept,
+            token_header: None,
+            shown,
+            challenges_scripts: true,
+            #[cfg(feature = "import")]
+            import: None,
+        }
     }
 
     /// Accepts more ways of sending a token.
@@ -95,6 +109,18 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     pub fn with_token_header(self, name: &str) -> Result<Login<S, A>, InvalidText> {
         check_name(name)?;
         Ok(Login { token_header: Some(name.into()), ..self })
+    }
+
+    /// Also lets in by tokens that another system issued, once they were
+    /// [imported](crate::TokenAuthority::import).
+    ///
+    /// A text that is no token of ours is tried by the import's schemes, and only then is it "not
+    /// ours". If a scheme finds tokens by their owner, the accounts are asked whose the user name
+    /// is, also if the text turns out to be a password.
+    #[cfg(feature = "import")]
+    #[must_use]
+    pub fn with_import(self, import: &Import) -> Login<S, A> {
+        Login { import: Some(import.clone()), ..self }
     }
 
     /// Sets the realm that challenges show, instead of the policy's.
@@ -230,6 +256,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self.tokens.deny(&origin, DenialReason::Mistyped, None, None).into());
             }
+            Err(AuthError::NotOurs(error)) => {
+                self.verify_foreign(credentials, &origin, error).await?
+            }
             verified => verified?,
         };
         // An unknown name, another owner's name and a disabled account must look alike to the
@@ -250,6 +279,34 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
             // The use is recorded only now, so a login that was turned away counts as no use.
             None => Ok(self.tokens.admit(verified, &origin)),
         }
+    }
+
+    /// Verifies a secret that is no token of ours by the schemes of other systems, if there are any.
+    #[cfg(feature = "import")]
+    async fn verify_foreign(
+        &self,
+        credentials: &Credentials<'_>,
+        origin: &Origin<'_>,
+        error: ParseError,
+    ) -> Result<Verified, Refusal> {
+        let Some(import) = &self.import else { return Err(Refusal::NotOurs) };
+        let owner = match credentials.user().filter(|_| import.needs_owner()) {
+            Some(name) => self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?,
+            None => None,
+        };
+        let presented = ForeignText::new(credentials.expose_secret(), owner.as_ref());
+        Ok(self.tokens.verify_foreign(import, presented, origin, error).await?)
+    }
+
+    #[cfg(not(feature = "import"))]
+    #[expect(clippy::unused_async, reason = "with the feature `import` it awaits")]
+    async fn verify_foreign(
+        &self,
+        _: &Credentials<'_>,
+        _: &Origin<'_>,
+        _: ParseError,
+    ) -> Result<Verified, Refusal> {
+        Err(Refusal::NotOurs)
     }
 
     /// Turns a refusal into the answer for the client, with this login's realm and challenges.

@@ -1,0 +1,389 @@
+//! Imports tokens of another system, and authenticates their texts.
+
+use super::{TokenAuthority, WALK_PAGE};
+use crate::authority::authenticate::Verified;
+use crate::authority::issue::New;
+use crate::digest::Digest;
+use crate::error::{AuthError, Failed, IssueError};
+use crate::event::{ChangeEvent, Event};
+use crate::import::{
+    ATTRIBUTE, Foreign, ForeignText, ForeignToken, Import, ImportStatus, Imported, Places,
+};
+use crate::issue::allowed_today;
+use crate::key::SealingKey;
+use crate::present::{Authenticated, Origin};
+use crate::record::{Actor, RecordParts, Status, StatusUnclear, TokenRecord};
+use crate::row::ReadableRow;
+use crate::seal::SealChange;
+use crate::store::{
+    Filter, Insert, Inserted, Page, Replace, Replaced, Row, StoreError, TokenStore,
+};
+use crate::text::{Operator, Owner};
+use crate::timestamp::Timestamp;
+use crate::token::{ParseError, TokenId};
+use crate::view::TokenView;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+/// How often a place is looked for if other runs keep taking it.
+const MAX_TRIES: usize = 8;
+
+/// A row that a foreign text may belong to.
+struct Candidate {
+    row: ReadableRow,
+    own_use: Option<Timestamp>,
+}
+
+/// What a candidate's digest says of a text.
+enum Compared {
+    Match,
+    Other,
+    /// Its scheme has to compute a slow hash of what is kept.
+    Slow(Box<[u8]>),
+    /// This host can't tell.
+    Unclear(StatusUnclear),
+}
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Imports a live token of another system.
+    ///
+    /// It changes nothing if the token is there already, live or ended: so an import may be stopped
+    /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end that
+    /// today's policy would not allow becomes the latest one that it allows.
+    ///
+    /// # Errors
+    /// - [`IssueError::Invalid`] if the owner or the label is not valid, or if the attributes leave
+    ///   no room for one more.
+    /// - [`IssueError::Failed`] if the store fails, or if the ring has no `import` key.
+    pub async fn import(
+        &self,
+        operator: &Operator,
+        import: &Import,
+        token: ForeignToken,
+    ) -> Result<Imported, IssueError> {
+        self.refuse_without_upkeep()?;
+        self.refuse_with_missing_keys().await?;
+        let scheme = token.secret.scheme();
+        let lookup = token.secret.lookup();
+        let places = self.places()?;
+        let ids: Vec<_> = places.ids(scheme, lookup, import.candidates(lookup)).collect();
+        let attribute = places.attribute(scheme, &token.secret.distinct());
+        let now = self.now();
+        let parts = self.imported_parts(&token, operator, &attribute, now)?;
+        for _ in 0..MAX_TRIES {
+            let place = match self.find_place(&ids, &attribute).await? {
+                Ok(place) => place,
+                Err(outcome) => return Ok(outcome),
+            };
+            let row = self.engine.sealer.seal_new(RecordParts {
+                id: place,
+                family: place,
+                ..parts.clone()
+            });
+            let view = TokenView::new(row.record(), Some(Status::Active), None);
+            let insert = New::Insert(Insert {
+                row: row.into(),
+                live: self.live_at(now),
+                limit: None,
+                unique_label: false,
+                under: None,
+            });
+            let by = Actor::from(operator);
+            let mut change_event = ChangeEvent::new(|_, is_certain| {
+                self.emit(&Event::Imported { token: &view, by: &by, is_certain });
+            });
+            let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
+            match change_event.await_store(self.put(&insert), is_done).await? {
+                Inserted::Done => return Ok(Imported::Done(place)),
+                // Another run took the place, perhaps for this very token.
+                Inserted::IdTaken => {}
+                refusal => {
+                    let broken = format!(
+                        "the store answered {refusal:?}, which this insert did not ask for; \
+                         run the conformance suite on it"
+                    );
+                    return Err(Failed::from(StoreError::unknown(broken)).into());
+                }
+            }
+        }
+        Err(Failed::NoFreeId.into())
+    }
+
+    /// Authenticates a presented text that may be a token of ours or one of another system.
+    ///
+    /// `owner` is whom the user name means, if one was sent. A scheme that finds tokens by their
+    /// owner needs it. It is no limit: compare the caller's owner with it, or use a
+    /// [`Login`](crate::web::Login), which does.
+    ///
+    /// # Errors
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It fails, too, if too many slow
+    /// checks run, if the ring has no `import` key, or if it lacks the key of a row's digest.
+    pub async fn authenticate_with(
+        &self,
+        import: &Import,
+        owner: Option<&Owner>,
+        text: &str,
+        origin: Origin<'_>,
+    ) -> Result<Authenticated, AuthError> {
+        let verified = match self.verify(text, &origin).await {
+            Err(AuthError::NotOurs(error)) => {
+                let presented = ForeignText::new(text, owner);
+                self.verify_foreign(import, presented, &origin, error).await?
+            }
+            verified => verified?,
+        };
+        Ok(self.admit(verified, &origin))
+    }
+
+    /// Verifies a text that is not ours by the schemes of other systems. `error` says why it is not
+    /// ours.
+    pub(crate) async fn verify_foreign(
+        &self,
+        import: &Import,
+        presented: ForeignText<'_>,
+        origin: &Origin<'_>,
+        error: ParseError,
+    ) -> Result<Verified, AuthError> {
+        let text = presented.expose_secret();
+        let not_ours = Err(AuthError::NotOurs(error));
+        let is_too_long = text.is_empty() || text.len() > ForeignText::MAX_BYTES;
+        if is_too_long || self.has_our_prefix(text) {
+            return not_ours;
+        }
+        self.refuse_without_upkeep()?;
+        let places = self.places()?;
+        // Told only if no row matches: another may.
+        let mut unclear = None;
+        for scheme in import.schemes() {
+            for lookup in scheme.lookups(&presented) {
+                let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
+                let mut slow = Vec::new();
+                for id in ids {
+                    // Before the row: a flush in between moves a use from the log to the store.
+                    let own_use = self.own_use(id);
+                    let found = self.store.find(id).await?;
+                    let Some(row) = found.and_then(Row::into_readable) else { continue };
+                    let candidate = Candidate { row, own_use };
+                    match self.compare(&**scheme, candidate.row.record(), text) {
+                        // The other candidates are not looked at: from its second use on, a token
+                        // costs what a token of ours does.
+                        Compared::Match => {
+                            return self.decide(&**scheme, candidate, text, origin).await;
+                        }
+                        Compared::Slow(kept) => slow.push((candidate, kept)),
+                        Compared::Unclear(reason) => unclear = Some(reason),
+                        Compared::Other => {}
+                    }
+                }
+                let first = places.ids(scheme.name(), &lookup, 1).next();
+                if let Some(first) = first.filter(|_| !slow.is_empty())
+                    && let Some(candidate) =
+                        self.compare_slowly(import, scheme, first, slow, text).await?
+                {
+                    return self.decide(&**scheme, candidate, text, origin).await;
+                }
+            }
+        }
+        match unclear {
+            Some(unclear) => Err(Failed::from(unclear).into()),
+            None => not_ours,
+        }
+    }
+
+    /// Returns how far an import has come. It reads all rows.
+    ///
+    /// Once nothing waits, or you have revoked what still does, the old system is no longer needed.
+    ///
+    /// # Errors
+    /// [`Failed`] if the store fails.
+    pub async fn import_status(&self) -> Result<Vec<ImportStatus>, Failed> {
+        let mut by_scheme: BTreeMap<Box<str>, ImportStatus> = BTreeMap::new();
+        let every = Filter::every_token();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&every, &mut page).await? {
+            for row in rows.iter().filter_map(Row::readable) {
+                let record = row.record();
+                let Some(attribute) = record.attributes().get(ATTRIBUTE) else { continue };
+                let scheme: Box<str> = attribute.split(' ').next().unwrap_or(attribute).into();
+                let status = by_scheme.entry(scheme).or_insert_with_key(|scheme| ImportStatus {
+                    scheme: scheme.clone(),
+                    waiting: 0,
+                    taken_over: 0,
+                    ended: 0,
+                });
+                let own_use = self.own_use(record.id());
+                let count = match self.status(row, self.now(), own_use)? {
+                    Status::Active if record.digest().foreign().is_some() => &mut status.waiting,
+                    Status::Active => &mut status.taken_over,
+                    _ => &mut status.ended,
+                };
+                *count += 1;
+            }
+        }
+        Ok(by_scheme.into_values().collect())
+    }
+
+    /// Returns what makes the ids of imported tokens.
+    fn places(&self) -> Result<Places<'_>, Failed> {
+        let sealer = &self.engine.sealer;
+        let key = sealer.ring().import_key().ok_or(Failed::NoImportKey)?;
+        Ok(Places { key, realm: sealer.realm() })
+    }
+
+    /// Finds the first free place for a token, unless it is there already.
+    async fn find_place(
+        &self,
+        ids: &[TokenId],
+        attribute: &str,
+    ) -> Result<Result<TokenId, Imported>, Failed> {
+        let mut free = None;
+        // All are looked at, also behind a free one: `forget` may have freed that.
+        for id in ids {
+            match self.store.find(*id).await? {
+                None => free = free.or(Some(*id)),
+                Some(row) => {
+                    let attributes = row.record().map(TokenRecord::attributes);
+                    if attributes.and_then(|all| all.get(ATTRIBUTE)) == Some(attribute) {
+                        return Ok(Err(Imported::AlreadyThere(*id)));
+                    }
+                }
+            }
+        }
+        Ok(free.ok_or(Imported::TooManyCandidates))
+    }
+
+    /// Checks what is to be imported, and returns its record but for the place.
+    fn imported_parts(
+        &self,
+        token: &ForeignToken,
+        operator: &Operator,
+        attribute: &str,
+        now: Timestamp,
+    ) -> Result<RecordParts, IssueError> {
+        let created_at = token.created_at.map_or(now, |at| at.min(now));
+        Ok(RecordParts {
+            id: TokenId::MAX,
+            digest: token.secret.digest(self.active_key()),
+            owner: token.owner.clone()?,
+            label: token.label.clone()?,
+            access: token.access.clone(),
+            attributes: token.attributes.clone().with(ATTRIBUTE, attribute)?,
+            issued_by: Some(operator.clone()),
+            created_at,
+            expires: allowed_today(token.expires, &self.engine.policy, now),
+            family: TokenId::MAX,
+            successor: None,
+            derived_from: None,
+            revocation: None,
+            last_use: token.last_use(now),
+            revision: 0,
+            key_id: self.active_key().id(),
+            seal: None,
+        })
+    }
+
+    fn active_key(&self) -> &SealingKey {
+        self.engine.sealer.ring().active()
+    }
+
+    /// Returns whether a text begins as ours do. Such a text is never a foreign one.
+    fn has_our_prefix(&self, text: &str) -> bool {
+        let text = text.trim_start().as_bytes();
+        self.engine.policy.accepted_prefixes().iter().any(|prefix| {
+            let prefix = prefix.as_str().as_bytes();
+            let begins =
+                text.get(..prefix.len()).is_some_and(|own| own.eq_ignore_ascii_case(prefix));
+            begins && text.get(prefix.len()) == Some(&b'_')
+        })
+    }
+
+    /// Compares a text with a candidate's digest.
+    fn compare(&self, scheme: &dyn Foreign, record: &TokenRecord, text: &str) -> Compared {
+        let digest = record.digest();
+        if digest.is_newer() {
+            return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));
+        }
+        let is_match = match (digest.foreign(), digest.key_id()) {
+            (Some((name, _)), _) if name != scheme.name() => false,
+            (Some((_, kept)), _) if scheme.is_slow() => return Compared::Slow(kept.into()),
+            // What its scheme does not know is no match.
+            (Some((_, kept)), _) => scheme.verify(kept, text).unwrap_or(false),
+            (None, Some(id)) => match self.engine.sealer.ring().key(id) {
+                Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),
+                None => return Compared::Unclear(StatusUnclear::KeyMissing(id)),
+            },
+            (None, None) => digest.is_of_same_text(&Digest::of_foreign(text)),
+        };
+        if is_match { Compared::Match } else { Compared::Other }
+    }
+
+    /// Compares a text with all of these candidates, on a thread of its own. Returns the first that
+    /// matches.
+    async fn compare_slowly(
+        &self,
+        import: &Import,
+        scheme: &Arc<dyn Foreign>,
+        place: TokenId,
+        candidates: Vec<(Candidate, Box<[u8]>)>,
+        text: &str,
+    ) -> Result<Option<Candidate>, Failed> {
+        let (mut candidates, kept): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
+        let (scheme, text) = (scheme.clone(), Zeroizing::new(text.to_owned()));
+        let checks = kept.len() as u32; // at most the candidates of a look-up
+        // Each is tried, whichever matches, so that the time does not tell which one it was.
+        let compare = move || {
+            let verify = |kept: &Box<[u8]>| scheme.verify(kept, &text).unwrap_or(false);
+            let matches: Vec<_> = kept.iter().map(verify).collect();
+            matches.iter().position(|is_match| *is_match)
+        };
+        let found = import.slow().run(place, checks, self.now(), compare).await?;
+        Ok(found.map(|index| candidates.swap_remove(index)))
+    }
+
+    /// Decides on a row whose text was presented: its status, then its digest of ours.
+    async fn decide(
+        &self,
+        scheme: &dyn Foreign,
+        candidate: Candidate,
+        text: &str,
+        origin: &Origin<'_>,
+    ) -> Result<Verified, AuthError> {
+        let Candidate { row, own_use } = candidate;
+        let verified = self.verify_status(row, own_use, origin).await?;
+        self.take_over(scheme, verified.row(), text, verified.now()).await;
+        Ok(verified)
+    }
+
+    /// Gives an active row a digest of ours, by compare-and-swap, if it has none under a key in use.
+    ///
+    /// If it fails, or another call was faster, the next use of the token tries again.
+    async fn take_over(&self, scheme: &dyn Foreign, row: &ReadableRow, text: &str, now: Timestamp) {
+        let (digest, active) = (row.record().digest(), self.active_key());
+        let needs_another = digest.key_id().is_some_and(|id| id != active.id());
+        if digest.foreign().is_none() && !needs_another {
+            return;
+        }
+        let Ok(intact) = self.intact(row) else { return };
+        let digest = if scheme.guarantees_112_bits() {
+            Digest::of_foreign(text)
+        } else {
+            Digest::keyed(active, text)
+        };
+        let change = SealChange { digest: Some(digest), ..SealChange::default() };
+        let new_form = self.engine.sealer.reseal(intact, change);
+        let view = self.view(&new_form, now);
+        let replace = Replace {
+            row: new_form.into(),
+            live: self.live_at(now),
+            unique_label: false,
+            revokes_derived: None,
+        };
+        let mut change_event = ChangeEvent::new(|_, is_certain| {
+            self.emit(&Event::TakenOver { token: &view, is_certain });
+        });
+        let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
+        // ignored: the text is right, whatever became of the row's new form.
+        _ = change_event.await_store(self.replace(&replace), is_done).await;
+    }
+}

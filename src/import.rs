@@ -1,0 +1,158 @@
+//! Tokens that another system issued, taken over while their holders keep using them.
+//!
+//! The old system kept a hash of each token, or the token itself. [`TokenAuthority::import`] makes
+//! a row of each, and [`TokenAuthority::authenticate_with`] lets its holder in by the old text. At
+//! the first use the row gets a digest of ours, and the old hash is gone. From then on the token is
+//! like any other: it is listed, narrowed, rotated and revoked.
+//!
+//! ```
+//! use app_tokens::import::{ForeignToken, Import, Sha256};
+//! use app_tokens::record::Expires;
+//! use app_tokens::store::MemoryStore;
+//! use app_tokens::{
+//!     Access, KeyRing, Operator, Origin, Policy, Requirement, Timestamp, TokenAuthority,
+//! };
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let keys = format!("{},{}", KeyRing::new_text()?, KeyRing::new_import_text()?);
+//! let policy = Policy::new("acme")?.with_open_import();
+//! let tokens = TokenAuthority::new(MemoryStore::new(), KeyRing::parse(&keys)?, policy);
+//!
+//! // What the old system's table holds: the hash of `cioabcdefghijklmnopqrstuvwxyz012345`.
+//! let scheme = Sha256::with_at_least_112_bits();
+//! let hash = "8f147564d7d35a4541771d38f27452c3de158dec58ea9854739f1fc306b33ee2";
+//! let created_at = Timestamp::from_unix(1_700_000_000)?;
+//! let access = Access::scopes(["packages:write"])?;
+//! let token = ForeignToken::new(scheme.secret(hash)?, "alice", "CI", access)
+//!     .created_at(created_at)
+//!     .expires(Expires::At(Timestamp::from_unix(4_000_000_000)?));
+//! let import = Import::new().scheme(scheme);
+//! tokens.import(&Operator::new("root")?, &import, token).await?;
+//!
+//! let text = "cioabcdefghijklmnopqrstuvwxyz012345";
+//! let authenticated = tokens.authenticate_with(&import, None, text, Origin::unknown()).await?;
+//! let caller = authenticated.require(Requirement::one_of(&["packages:write"]))?;
+//! assert_eq!(caller.owner().as_str(), "alice");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # How a row is found
+//!
+//! The text of a foreign token holds no id of ours. So the row's id is made from whatever the old
+//! system could find the token by: its hash, the last characters of the text, or its owner. It is
+//! an HMAC under the ring's `import` key, so an id tells nothing to those who lack the key.
+//!
+//! What several tokens share, such as an owner, leads to several ids. They are tried one after the
+//! other, at most [`Import::max_candidates`]. This is the one place where a check costs more with
+//! more rows. So slow hashes are computed on threads of their own, a few at a time, and behind a
+//! brake.
+//!
+//! # What holds throughout
+//!
+//! - A text with our prefix is never tried as a foreign one.
+//! - Nothing is trimmed: a text is compared exactly as it was sent.
+//! - A row that was revoked, or that ended in another way, denies its text for as long as it is
+//!   kept. A second run of an import finds it there and changes nothing. While
+//!   [`Policy::with_open_import`](crate::Policy::with_open_import) is set, no row is purged.
+//!
+//! [`TokenAuthority::import`]: crate::TokenAuthority::import
+//! [`TokenAuthority::authenticate_with`]: crate::TokenAuthority::authenticate_with
+
+mod brake;
+mod foreign;
+mod place;
+mod plain;
+mod sha256;
+mod sha512;
+mod slow;
+mod token;
+
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+pub use self::foreign::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
+pub(crate) use self::place::{ATTRIBUTE, Places};
+pub use self::plain::Plain;
+pub use self::sha256::Sha256;
+pub use self::sha512::Sha512;
+use self::slow::SlowChecks;
+pub use self::token::{ForeignToken, ImportStatus, Imported};
+
+/// Says which foreign schemes are tried, in which order, and how much that may cost.
+///
+/// Make it once and clone it. Clones share the brake.
+#[derive(Clone)]
+pub struct Import {
+    schemes: Vec<Arc<dyn Foreign>>,
+    max_candidates: NonZeroU32,
+    slow: Arc<SlowChecks>,
+}
+
+impl Import {
+    /// Makes an import without a scheme, of at most 20 candidates a look-up, and of two slow checks
+    /// at a time.
+    pub fn new() -> Import {
+        const CANDIDATES: NonZeroU32 = NonZeroU32::new(20).unwrap();
+        Import {
+            schemes: Vec::new(),
+            max_candidates: CANDIDATES,
+            slow: Arc::new(SlowChecks::new(2)),
+        }
+    }
+
+    /// Adds a scheme. A text is tried by the schemes in the order in which they were added.
+    #[must_use]
+    pub fn scheme(mut self, scheme: impl Foreign) -> Import {
+        self.schemes.push(Arc::new(scheme));
+        self
+    }
+
+    /// Sets how many tokens may share one look-up, such as one owner. More are not imported.
+    ///
+    /// It must not become smaller later: rows beyond it would no longer be found.
+    #[must_use]
+    pub fn max_candidates(self, most: NonZeroU32) -> Import {
+        Import { max_candidates: most, ..self }
+    }
+
+    /// Sets how many slow checks run at a time, each on a thread of its own. More wait, up to eight
+    /// times as many; others fail with [`Failed::ImportBusy`](crate::error::Failed::ImportBusy).
+    ///
+    /// An Argon2id check of OpenCloud takes 64 MiB of memory.
+    #[must_use]
+    pub fn max_slow_checks(self, most: NonZeroU32) -> Import {
+        Import { slow: Arc::new(SlowChecks::new(most.get())), ..self }
+    }
+
+    pub(crate) fn schemes(&self) -> &[Arc<dyn Foreign>] {
+        &self.schemes
+    }
+
+    /// Returns how many ids a look-up leads to.
+    pub(crate) fn candidates(&self, lookup: &Lookup) -> u32 {
+        if lookup.is_shared() { self.max_candidates.get() } else { 1 }
+    }
+
+    pub(crate) fn slow(&self) -> &SlowChecks {
+        &self.slow
+    }
+
+    /// Returns whether a scheme finds its tokens by their owner.
+    pub(crate) fn needs_owner(&self) -> bool {
+        self.schemes.iter().any(|scheme| scheme.needs_owner())
+    }
+}
+
+impl Default for Import {
+    fn default() -> Import {
+        Import::new()
+    }
+}
+
+impl fmt::Debug for Import {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.schemes.iter().map(|scheme| scheme.name())).finish()
+    }
+}
