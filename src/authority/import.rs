@@ -310,10 +310,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             // What its scheme does not know is no match.
             (Some((_, kept)), _) => scheme.verify(kept, text).unwrap_or(false),
             (None, Some(id)) => match self.engine.sealer.ring().key(id) {
-                Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),
+                Some(key) => digest.is_of_same_text(&Digest::keyed(key, scheme.secret_part(text))),
                 None => return Compared::Unclear(StatusUnclear::KeyMissing(id)),
             },
-            (None, None) => digest.is_of_same_text(&Digest::of_foreign(text)),
+            (None, None) => digest.is_of_same_text(&Digest::of_foreign(scheme.secret_part(text))),
         };
         if is_match { Compared::Match } else { Compared::Other }
     }
@@ -366,9 +366,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let Ok(intact) = self.intact(row) else { return };
         let digest = if scheme.guarantees_112_bits() {
-            Digest::of_foreign(text)
+            Digest::of_foreign(scheme.secret_part(text))
         } else {
-            Digest::keyed(active, text)
+            Digest::keyed(active, scheme.secret_part(text))
         };
         let change = SealChange { digest: Some(digest), ..SealChange::default() };
         let new_form = self.engine.sealer.reseal(intact, change);
