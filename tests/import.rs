@@ -32,8 +32,8 @@ fn bench() -> Bench<Outside> {
     bench_with_ring(Outside::new(), ring(), policy().with_open_import())
 }
 
-/// A slow scheme of a system that tries all tokens of the owner, as OpenCloud does. What it keeps is
-/// the text, reversed.
+/// A slow scheme of a system that tries all tokens of the owner, as OpenCloud does. It keeps the
+/// text, reversed.
 struct OfOwner;
 
 impl OfOwner {
