@@ -106,7 +106,8 @@ async fn copy(from: &MemoryStore, to: &Database<'_>) {
     let sink = client.copy_in(&format!("COPY app_tokens ({columns}) FROM STDIN BINARY")).await;
     let writer = BinaryCopyInWriter::new(sink.unwrap(), &COLUMNS.map(|(_, kind)| kind));
     let mut writer = std::pin::pin!(writer);
-    let mut page = Page::first(10_000);
+    // Few pages, as each is a walk through all rows in memory.
+    let mut page = Page::first(1_000_000);
     loop {
         let rows = from.list(&Filter::every_token(), page).await.unwrap();
         for row in &rows {
