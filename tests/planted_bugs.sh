@@ -159,8 +159,15 @@ plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
     "report.unknown_schemes.push((row.id(), scheme));" \
     "report.unknown_versions.push((row.id(), scheme));"
 plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
-    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
-    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+    "Ok(row) if row.record().revocation().is_some() => {" \
+    "Ok(row) if row.record().expires().has_come(self.now()) => {"
+plant "a leak ends nothing that was issued under a token that was revoked before" \
+    src/authority/revoke.rs \
+    "self.revoke_issued_by(row.record(), by).await?;" \
+    ""
+plant "a repeated leak ends what was issued under the line since" src/authority/revoke.rs \
+    "let until = next_second(revocation.at.saturating_add(CLOCK_TOLERANCE));" \
+    "let until = crate::timestamp::Timestamp::MAX;"
 plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
