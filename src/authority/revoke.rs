@@ -60,7 +60,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes all tokens that match, and what was issued under them. Returns how many.
     ///
     /// Through a superseded token that has ended, nothing else is revoked, since its line may be in
-    /// use. That is different if the filter names its id.
+    /// use. That is different if the filter names its id or its family.
     ///
     /// Exactly what matches is revoked, not the whole line of a token that matches. The family in
     /// the filter's `except_family` is spared in any case, with what was issued under it.

@@ -255,10 +255,11 @@ impl Model {
         let revocation = self.revocation(by.clone(), reason);
         let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
         // Through a rotated token that has ended, nothing else of its line is meant, unless it is
-        // named.
+        // named, or the whole line.
         let is_over = |line: &Line| {
             let has_ended = line.end().is_some_and(|end| end <= self.now);
-            filter.id.is_none() && line.successor.is_some() && has_ended
+            let is_named = filter.id.or(filter.family).is_some();
+            !is_named && line.successor.is_some() && has_ended
         };
         let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
         let reaching = meant_rows.filter(|(row, _)| !is_over(&row.line));

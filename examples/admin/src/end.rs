@@ -108,7 +108,8 @@ async fn ends_for_anothers_sake(
     };
     let itself = Filter { id: filter.id.or(Some(token.id())), ..of_line(token.family()) };
     let is_over = |token: &TokenView| {
-        filter.id.is_none() && token.successor().is_some() && token.expires().has_come(now)
+        let is_named = filter.id.or(filter.family).is_some();
+        !is_named && token.successor().is_some() && token.expires().has_come(now)
     };
     Ok(is_any(opened, &of_line(line), |token| !is_over(token)).await?
         && !is_any(opened, &itself, |_| true).await?)
