@@ -416,8 +416,11 @@ plant "a route that requires nothing hands out the caller" src/web/extract.rs \
 plant "what an outer layer required counts behind an inner one" src/web/layer.rs \
     "parts.extensions.remove::<Required>();" \
     ""
+plant "a report of a refusal holds what was sent" src/web/layer.rs \
+    "gate.remove_secrets(&mut parts.headers);" \
+    ""
 plant "the host's own header goes inward" src/web/layer.rs \
-    "parts.headers.remove(header);" \
+    " headers.remove(header);" \
     "_ = header;"
 plant "a request without a token passes a route that requires" src/web/require.rs \
     "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
