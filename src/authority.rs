@@ -344,7 +344,8 @@ impl Actor {
         }
     }
 
-    /// Limits a filter to what the actor may act on; `None` if an owner named another owner.
+    /// Limits a filter to what the actor may act on; `None` if it may not act, or if an owner named
+    /// another owner.
     fn limit(&self, filter: Filter) -> Option<Filter> {
         let acting = match self {
             Actor::Owner(acting) => acting,

@@ -309,8 +309,8 @@ pub enum ChangeError {
     },
     /// Another row of the line is damaged, and a repair could bring back what this takes away.
     ///
-    /// Repair it first, or revoke it alone: `revoke_matching` with `Filter::of_id`.
-    #[error("the row of {0}, in the same line, is damaged; repair it, or revoke that row alone")]
+    /// Repair it, or revoke it by `revoke_matching`, which also ends the children of the line.
+    #[error("the row of {0}, in the same line, is damaged; repair it, or revoke it by a filter")]
     DamagedRow(TokenId),
     /// The token was rotated already. Change its line's current token instead.
     ///

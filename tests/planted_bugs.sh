@@ -159,8 +159,15 @@ plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
     "report.unknown_schemes.push((row.id(), scheme));" \
     "report.unknown_versions.push((row.id(), scheme));"
 plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
-    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
-    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+    "Ok(row) if row.record().revocation().is_some() => {" \
+    "Ok(row) if row.record().expires().has_come(self.now()) => {"
+plant "a leak ends nothing that was issued under a token that was revoked before" \
+    src/authority/revoke.rs \
+    "self.revoke_issued_by(row.record(), by).await?;" \
+    ""
+plant "a repeated leak ends what was issued under the line since" src/authority/revoke.rs \
+    "let until = next_second(revocation.at.saturating_add(CLOCK_TOLERANCE));" \
+    "let until = crate::timestamp::Timestamp::MAX;"
 plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
@@ -251,6 +258,13 @@ plant "what was issued under a revoked token lives on" src/store/rules.rs \
 plant "what was issued under a line in use is revoked with an old row of it" src/store/rules.rs \
     "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
     "record.is_none_or(|_| at >= Timestamp::MIN)"
+plant "a line that is named ends alone, if only ended rows of it are left" src/store/rules.rs \
+    "let is_named = filter.id.or(filter.family).is_some();" \
+    "let is_named = filter.id.is_some();"
+plant "a line that is named ends alone, if only ended rows of it are left, in SQL" \
+    src/store/sqlite/query.rs \
+    "let over_by = filter.id.or(filter.family).map_or(revocation.at.as_unix(), |_| -1);" \
+    "let over_by = filter.id.map_or(revocation.at.as_unix(), |_| -1);"
 plant "an overlap reaches nothing that was issued under its line" src/store/rules.rs \
     "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
     "!record.is_some_and(|record| record.successor().is_some() && at >= Timestamp::MIN)"
@@ -435,8 +449,11 @@ plant "a route that requires nothing hands out the caller" src/web/extract.rs \
 plant "what an outer layer required counts behind an inner one" src/web/layer.rs \
     "parts.extensions.remove::<Required>();" \
     ""
+plant "a report of a refusal holds what was sent" src/web/layer.rs \
+    "gate.remove_secrets(&mut parts.headers);" \
+    ""
 plant "the host's own header goes inward" src/web/layer.rs \
-    "parts.headers.remove(header);" \
+    " headers.remove(header);" \
     "_ = header;"
 plant "a request without a token passes a route that requires" src/web/require.rs \
     "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
@@ -538,6 +555,11 @@ plant "what was issued under a line in use is revoked with an old row of it, in 
     "expires_at BETWEEN 0 AND \$13) IS NOT TRUE\"" \
     "expires_at BETWEEN 0 AND \$13) IS NOT NULL\"" \
     in_its_own_tables::what_was_issued
+plant "a line that is named ends alone, if only ended rows of it are left, in PostgreSQL" \
+    $revoke_sql \
+    "(\$1 IS NULL AND \$3 IS NULL AND successor" \
+    "(\$1 IS NULL AND successor" \
+    in_its_own_tables::what_was_issued
 plant "a damaged row is purged by its end, in PostgreSQL" $statements \
     "rules::purge(&dead, 1, slice::from_ref(row)).answer == 1;" \
     "rules::purge(&dead, 1, slice::from_ref(row)).answer < 2;" \
@@ -555,8 +577,8 @@ plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     purge_races::a_purge
 plant "a named row that has ended reaches nothing, in PostgreSQL" src/store/postgres/sql/revoke.rs \
-    "(\$1 IS NULL AND successor BETWEEN" \
-    "(successor BETWEEN" revoke
+    "(\$1 IS NULL AND \$3 IS NULL AND successor" \
+    "(\$3 IS NULL AND successor" revoke
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
