@@ -200,7 +200,8 @@ plant "only the first word of a digest is compared" src/constant_time.rs \
     "let words = one.iter().zip(other).take(1);"
 plant "a revoked imported token is handed on as a password" src/authority/import.rs \
     "        let verified = self.verify_status(row, own_use, origin).await?;" \
-    "        let verified = self.verify_status(row, own_use, origin).await.map_err(|_| AuthError::NotOurs(ParseError::NoPrefix))?;"
+    "        let verified = self.verify_status(row, own_use, origin).await.map_err(|_| \
+AuthError::NotOurs(ParseError::NoPrefix))?;"
 plant "a text with our prefix is tried as a foreign one" src/authority/import.rs \
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"

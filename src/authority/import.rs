@@ -117,8 +117,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Login`](crate::web::Login), which does.
     ///
     /// # Errors
-    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow checks
-    /// run, or if the ring has no `import` key or lacks the key of a row's digest.
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow
+    /// checks run, or if the ring has no `import` key or lacks the key of a row's digest.
     pub async fn authenticate_with(
         &self,
         import: &Import,
