@@ -38,13 +38,6 @@ struct Routes {
     public_url: String,
 }
 
-impl Routes {
-    /// Whether only a login page in front can tell that the person is still there.
-    fn needs_login_page(&self, who: &SignedIn) -> bool {
-        self.cloud.front.login_proxy.is_some() && !self.page.is_fresh(who)
-    }
-}
-
 pub fn routes(cloud: &Cloud, page: &Page, public_url: &str) -> Router {
     let (cloud, public_url) = (cloud.clone(), public_url.into());
     let state = Routes { cloud, page: page.clone(), public_url };
@@ -68,7 +61,7 @@ async fn begin(State(routes): State<Routes>, request: Request) -> Response {
     let url = &routes.public_url;
     let body = json!({
         "poll": { "token": poll, "endpoint": format!("{url}/index.php/login/v2/poll") },
-        "login": format!("{url}/login/v2/flow/{link}"),
+        "login": format!("{url}{}", path_of(&link)),
     });
     answer(StatusCode::OK, body)
 }
@@ -114,14 +107,21 @@ async fn poll(
     Ok(answer(StatusCode::OK, body))
 }
 
+fn path_of(link: &str) -> String {
+    format!("/login/v2/flow/{link}")
+}
+
 async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<String>) -> Response {
+    let page = &routes.page;
+    let Some(asks) = routes.cloud.login_flow.asks(&link) else {
+        return page::gone(page, &who);
+    };
+    if let Some(response) = page.ask_proxy(&who, &path_of(&link)).await {
+        return response;
+    }
     // What asks by this flow is mostly a sync client.
     let first = Fields::default().with("access", Scope::FilesWrite.name());
-    match routes.cloud.login_flow.asks(&link) {
-        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who, &link),
-        Some(asks) => page::question(&routes.page, &who, &asks, &first, Mistake::None),
-        None => page::gone(&routes.page, &who),
-    }
+    page::question(page, &who, &asks, &first, Mistake::None)
 }
 
 async fn decide(
@@ -138,8 +138,8 @@ async fn decide(
         flow.deny(&link);
         return page::denied(page, &who);
     }
-    if routes.needs_login_page(&who) {
-        return page::sign_in_anew(page, &who, &link);
+    if let Some(response) = page.ask_proxy(&who, &path_of(&link)).await {
+        return response;
     }
     // A stolen cookie must not be enough to get a password that outlives it.
     if !page.is_fresh(&who) {

@@ -176,26 +176,6 @@ fn an_older_sign_in_grants_only_with_the_main_password() {
 }
 
 #[test]
-fn behind_a_login_proxy_an_older_sign_in_is_sent_there_again() {
-    let data = folder();
-    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
-    let options = [&["--user", ALICE, "--public-url", PUBLIC], &proxy[..]].concat();
-    let named = ["Remote-User: alice", &*format!("Origin: {PUBLIC}")];
-    for (age, grants) in [("0s", false), ("5 minutes", true)] {
-        let cloud =
-            Cloud::start(data.path(), &[&options[..], &["--ask-again-after", age]].concat());
-        let device = Device::begin(&cloud, &[]);
-        let page = cloud.request("GET", device.page(), &named, "");
-        let again = format!("/again?to={}", device.page());
-        assert_eq!(page.body.contains(&again), !grants, "{age}: {}", page.body);
-        let body = "answer=grant&access=files:write";
-        let sent = cloud.request("POST", device.page(), &[&[FORM], &named[..]].concat(), body);
-        assert_eq!((sent.status, sent.body.contains(&again)), (200, !grants), "{age}");
-        assert_eq!(device.poll().status, if grants { 200 } else { 404 }, "{age}");
-    }
-}
-
-#[test]
 fn a_form_from_another_site_or_without_a_choice_grants_nothing() {
     let data = folder();
     let cloud = start(&data);

@@ -30,6 +30,12 @@ pub async fn open(
     options: &CommonOptions,
     built_in: &str,
 ) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
+    if options.front.login_proxy.as_ref().is_some_and(|proxy| proxy.time_header.is_none()) {
+        log::say(
+            "a fresh sign-in at /again is believed and not proved, as there is no \
+             --sso-time-header; configure the proxy so that it asks there",
+        );
+    }
     let data = &options.data;
     if data.exists() && !data.is_dir() {
         return Err(format!("{} is not a folder; choose another path", data.display()).into());

@@ -81,21 +81,6 @@ pub fn question(
     page.answer(status, title, Width::Small, Some(who), &body)
 }
 
-/// Makes the page that leads to the login proxy, which asks on the way to `/again`, and then back.
-pub fn sign_in_anew(page: &Page, who: &SignedIn, link: &str) -> Response {
-    let body = html! {
-        div.card {
-            h1 { "Confirm it's you" }
-            p.soft { "Sign in once more, before a device is connected." }
-            div.buttons.wide.after {
-                a.button.primary href={ "/again?to=/login/v2/flow/" (link) } { "Sign in again" }
-                a.button href="/" { "Cancel" }
-            }
-        }
-    };
-    page.answer(StatusCode::OK, "Confirm it's you", Width::Small, Some(who), &body)
-}
-
 pub fn granted(page: &Page, who: &SignedIn) -> Response {
     let next = "Go back to the device: it goes on by itself.";
     page.problem(StatusCode::OK, "Connected", next, Some(who))

@@ -129,6 +129,7 @@ impl Drop for Cloud {
     }
 }
 
+#[derive(Debug)]
 pub struct Answer {
     pub status: u16,
     pub head: String,
