@@ -54,8 +54,6 @@ pub async fn revoke_others(
         Some(ended) => return Err(ChangeError::NotActive(ended).into()),
         None => return Err(Problem::unclear()),
     }
-    // Also what a device has been granted, but has not fetched yet.
-    cloud.login_flow.forget(&owner);
     let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
     let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
     // The filter spares the whole line, and so a rotation that came after the look-up above.

@@ -4,10 +4,11 @@
 
 mod page;
 
+use std::time::Duration;
+
 use app_tokens::access::ScopeName as _;
-use app_tokens::error::{Failed, IssueError};
-use app_tokens::store::Certainty;
-use app_tokens::{Label, NewToken};
+use app_tokens::error::ChangeError;
+use app_tokens::{Label, NewToken, Reason, Rotation};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{DefaultBodyLimit, Form, Path, Request, State};
@@ -18,7 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::accounts::Account;
 use shared::log;
-use shared::login_flow::{Begun, Grant};
+use shared::login_flow::{Begun, Granted, LIFE};
 use shared::page::form::{Fields, Problems};
 use shared::page::{Page, SignedIn};
 
@@ -77,28 +78,29 @@ async fn poll(
 ) -> Result<Response, Problem> {
     let not_yet = || Problem::new(StatusCode::NOT_FOUND, "nobody has granted this; poll again");
     let Ok(Form(poll)) = poll else { return Err(not_yet()) };
-    let taken = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
-    let Grant { owner, label, access } = taken.grant.clone();
+    let (flow, tokens) = (&routes.cloud.login_flow, &routes.cloud.tokens);
+    let Granted { owner, token } = flow.granted(&poll.token).ok_or_else(not_yet)?;
     // The account may have been disabled since.
     let account = routes.cloud.accounts.by_owner(&owner).filter(Account::is_active);
     let account = account.ok_or_else(not_yet)?;
     // It has none if clients send the mail address, and it has no mail address.
     let name = routes.cloud.accounts.user_name(&account).ok_or_else(not_yet)?;
-    let issued = routes.cloud.tokens.issue(NewToken::new(&owner, label, access)).await;
-    let issued = match issued {
+    // Refused if the token was revoked since, or if another poll was first.
+    let life = tokens.policy().default_life();
+    let rotation = Rotation::new().overlap(Duration::ZERO).expires(life);
+    let issued = match tokens.rotate(&owner, token, rotation).await {
         Ok(issued) => issued,
-        Err(error) => {
-            match &error {
-                // If a token may have been made, another try could make a second one.
-                IssueError::Failed(Failed::Store(error))
-                    if error.certainty() == Certainty::Unknown => {}
-                IssueError::Failed(_) => routes.cloud.login_flow.give_back(taken),
-                // The owner sees no page here. The device asks anew.
-                refused => log::say(format_args!("a login flow of {owner} ended: {refused}")),
-            }
-            return Err(error.into());
+        // If it was done, the next poll is refused. So no second token is made.
+        Err(ChangeError::Failed(failed)) => return Err(failed.into()),
+        // Another change at the same moment, which may have been another poll's.
+        Err(ChangeError::Conflict) => return Err(not_yet()),
+        Err(refused) => {
+            log::say(format_args!("a login flow of {owner} ended: {refused}"));
+            flow.end(&poll.token);
+            return Err(not_yet());
         }
     };
+    flow.end(&poll.token);
     let body = json!({
         "server": routes.public_url,
         "loginName": name,
@@ -154,10 +156,20 @@ async fn decide(
         return page::question(page, &who, &asks, &fields, Mistake::Access(&problems));
     };
     // A name that can't be shown in a list is replaced.
-    let label = Label::new(&asks.program).or_else(|_| Label::new("Connected device"));
-    let owner = who.account.owner.clone();
-    match label.is_ok_and(|label| flow.grant(&link, Grant { owner, label, access })) {
-        true => page::granted(page, &who),
-        false => page::gone(page, &who),
+    let label = Label::new(&asks.program).map_or("Connected device".into(), |l| l.to_string());
+    let (owner, tokens) = (&who.account.owner, &routes.cloud.tokens);
+    let life = tokens.policy().max_life().map_or(LIFE, |max| max.min(LIFE));
+    let new = NewToken::new(owner, &label, access).expires_in(life);
+    // Its text is thrown away: the device's poll makes another.
+    let token = match tokens.issue(new).await {
+        Ok(issued) => issued.id(),
+        Err(error) => return page.not_made(&error, &label, &who),
+    };
+    if flow.grant(&link, Granted { owner: owner.clone(), token }) {
+        return page::granted(page, &who);
     }
+    // ignored: nobody has its text, and it ends soon.
+    _ = tokens.revoke(owner, token, Reason::REQUESTED).await;
+    page::gone(page, &who)
+}
 }
