@@ -1,6 +1,5 @@
 //! The parts of a request to the JSON API: the account, the app password, the body.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use app_tokens::error::ManageError;
@@ -8,11 +7,12 @@ use app_tokens::web::{self, Accept};
 use app_tokens::{Owner, TokenId};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 use shared::accounts::SignInRefused;
+use shared::{gate, log};
 
 use crate::Cloud;
 use crate::problem::Problem;
@@ -35,18 +35,22 @@ impl FromRequestParts<Cloud> for SignedIn {
             StatusCode::UNAUTHORIZED,
             "sign in with the account's name and main password",
         );
+        let from = cloud.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
         let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-        let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy()));
-        let Ok(Some(credentials)) = credentials else {
-            return Err(unknown);
+        let credentials = match web::credentials(values, &Accept::new(cloud.tokens.policy())) {
+            Ok(Some(credentials)) => credentials,
+            Ok(None) => return Err(unknown),
+            Err(error) => {
+                gate::note_refusal(from, &error.into());
+                return Err(unknown);
+            }
         };
-        // Behind a login proxy there are no main passwords.
-        let name = credentials.user().filter(|_| cloud.front.login_proxy.is_none());
-        let Some(name) = name else {
+        // Nobody has an empty name, so a secret that came alone is refused there, too.
+        let name = credentials.user().unwrap_or_default();
+        if cloud.front.login_proxy.is_some() {
+            log::refused(from, name, "no main passwords behind a login proxy");
             return Err(unknown);
-        };
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let from = cloud.front.visitor(&parts.headers, peer).address;
+        }
         match cloud.accounts.sign_in(name, credentials.expose_secret(), from).await {
             Ok(account) => Ok(SignedIn(account.owner)),
             Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),

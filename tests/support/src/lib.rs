@@ -3,6 +3,7 @@
 
 pub mod chance;
 pub mod damage;
+pub mod fail2ban;
 pub mod keys;
 pub mod messages;
 pub mod postgres;
