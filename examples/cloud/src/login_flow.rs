@@ -22,11 +22,10 @@ use shared::log;
 use shared::login_flow::{Begun, Granted, LIFE};
 use shared::page::form::{Fields, Problems};
 use shared::page::{Page, SignedIn};
+use shared::token_api::{Problem, answer};
 
 use crate::Cloud;
-use crate::api::answer;
 use crate::door::visitor;
-use crate::problem::Problem;
 use crate::scope::Scope;
 use page::Mistake;
 
@@ -171,5 +170,4 @@ async fn decide(
     // ignored: nobody has its text, and it ends soon.
     _ = tokens.revoke(owner, token, Reason::REQUESTED).await;
     page::gone(page, &who)
-}
 }

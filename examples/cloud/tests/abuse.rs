@@ -17,7 +17,7 @@ fn folder() -> TempDir {
 }
 
 fn count(cloud: &Cloud) -> usize {
-    cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().len()
+    cloud.tokens(ALICE).len()
 }
 
 #[test]

@@ -78,8 +78,8 @@ fn tokens_follow_the_account_id_when_users_are_renamed_disabled_deleted_and_come
     users.write("bob u-2 - HASH\nalicia u-3 - HASH\n");
     assert!(!enters(&cloud, &bearer(&token)), "deleted");
     assert!(!enters(&cloud, &as_user("alicia")), "a new user with an old name");
-    let listed = cloud.api("alicia:her secret", "GET", "/api/tokens", "").json();
-    assert_eq!(listed.as_array().unwrap().len(), 0, "the new user owns none of the old tokens");
+    let listed = cloud.tokens("alicia:her secret");
+    assert_eq!(listed.len(), 0, "the new user owns none of the old tokens");
 }
 
 #[test]

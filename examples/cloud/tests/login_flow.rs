@@ -60,14 +60,13 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn labels(cloud: &Cloud) -> Vec<String> {
-    let tokens = cloud.api(ALICE, "GET", "/api/tokens", "").json();
-    let tokens = tokens.as_array().unwrap();
+    let tokens = cloud.tokens(ALICE);
     tokens.iter().map(|token| token["label"].as_str().unwrap().to_owned()).collect()
 }
 
 fn active(cloud: &Cloud) -> usize {
-    let tokens = cloud.api(ALICE, "GET", "/api/tokens", "").json();
-    tokens.as_array().unwrap().iter().filter(|token| token["status"] == "active").count()
+    let tokens = cloud.tokens(ALICE);
+    tokens.iter().filter(|token| token["status"] == "active").count()
 }
 
 #[test]
@@ -89,8 +88,8 @@ fn a_device_gets_its_app_password_once_after_a_person_has_granted_it() {
     let password = got["appPassword"].as_str().unwrap();
     assert_eq!(cloud.dav("PROPFIND", "/dav/", &basic(&format!("alice:{password}"))), 207);
     assert_eq!(cloud.dav("PROPFIND", "/calendars/", &basic(&format!("alice:{password}"))), 403);
-    let listed = cloud.api(ALICE, "GET", "/api/tokens", "").json();
-    let statuses: Vec<_> = listed.as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    let listed = cloud.tokens(ALICE);
+    let statuses: Vec<_> = listed.iter().map(|one| &one["status"]).collect();
     assert!(statuses == ["active", "superseded"] || statuses == ["superseded", "active"]);
 
     assert_eq!(device.poll().status, 404, "once");
@@ -238,11 +237,9 @@ fn whatever_revokes_the_owners_tokens_also_ends_what_no_device_has_fetched() {
             assert_eq!(sent(&format!("/tokens/{stays}/others"), &[]), 303);
         }),
         ("a selection on the page", &|| {
-            let listed = cloud.api(ALICE, "GET", "/api/tokens", "").json();
-            let listed = listed.as_array().unwrap();
-            let waiting = listed.iter().find(|one| {
-                one["status"] == "active" && one["label"] != "stays"
-            });
+            let listed = cloud.tokens(ALICE);
+            let waiting =
+                listed.iter().find(|one| one["status"] == "active" && one["label"] != "stays");
             let id = waiting.unwrap()["id"].as_str().unwrap();
             assert_eq!(sent("/tokens/revoke", &[("id", id), ("sure", "yes")]), 303);
         }),

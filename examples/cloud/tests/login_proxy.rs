@@ -122,7 +122,7 @@ fn the_session_that_asked_ends_with_the_fresh_sign_in() {
     let behind = Behind::here(&[]);
     let old = cookie(&behind.get("/", &[ALICE]));
     let asking = behind.get("/new", &[ALICE, &old]);
-    let back = behind.get(&again(&asking), &[ALICE, &old]);
+    let back = behind.sign_in_again(&asking, &[ALICE]);
     let page = behind.get("/", &[ALICE, &cookie(&back)]);
     assert!(page.body.contains("Browser sessions <span class=\"soft\">(1)"), "{}", page.body);
 }

@@ -12,7 +12,7 @@ use app_tokens::error::{ChangeError, Failed, IssueError, ManageError, SetupError
 use app_tokens::record::Status;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{
-    Access, Attributes, KeyRing, NewToken, Origin, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
+    Access, Attributes, KeyRing, NewToken, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
     TokenAuthority, TokenId, TokenView,
 };
 use axum::http::header::COOKIE;
@@ -126,12 +126,8 @@ impl Sessions {
 
     /// Finds the session of a request.
     pub async fn find(&self, headers: &HeaderMap, visitor: &Visitor) -> Option<Session> {
-        let program = visitor.program.as_deref().unwrap_or_default();
-        let origin = match visitor.address {
-            Some(address) => Origin::unknown().address(address).client(program),
-            None => Origin::unknown().client(program),
-        };
-        let found = self.tokens.authenticate_from(self.text_in(headers), origin).await.ok()?;
+        let text = self.text_in(headers);
+        let found = self.tokens.authenticate_from(text, visitor.origin()).await.ok()?;
         let session = found.require(Requirement::ANY_VALID_TOKEN).ok()?;
         let id = session.id();
         let view = self.tokens.find(session.owner(), id).await.ok()?;

@@ -3,8 +3,8 @@
 use app_tokens::clock::{Clock as _, SystemClock};
 use axum::Extension;
 use axum::extract::{Query, State};
-use axum::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use axum::http::StatusCode;
+use axum::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
@@ -117,7 +117,8 @@ impl Page {
                 h1 { "Confirm it's you" }
                 p.soft { "Sign in once more, before a new " (wording.one) " is made." }
                 div.buttons.wide.after {
-                    a.button.primary href={ "/again?once=" (once) "&to=" (to) } {
+                    a.button.primary
+                        href={ "/again?once=" (once) "&session=" (who.session.id) "&to=" (to) } {
                         "Sign in again"
                     }
                     a.button href="/" { "Cancel" }
@@ -139,8 +140,7 @@ impl Page {
                 div.buttons.wide.after { a.button.primary href=(to) { "Go on" } }
             }
         };
-        let mut response =
-            self.answer(StatusCode::OK, "It's you", Width::Small, Some(who), &body);
+        let mut response = self.answer(StatusCode::OK, "It's you", Width::Small, Some(who), &body);
         // What is no header value is left to the button.
         if let Ok(refresh) = HeaderValue::try_from(format!("0; url={to}")) {
             response.headers_mut().insert(REFRESH, refresh);
@@ -268,8 +268,12 @@ pub(super) async fn from_proxy(
     let sessions = &page.0.sessions;
     match sessions.begin(&who.account.owner, &who.visitor).await {
         Ok(cookie) => {
-            // ignored: it may have ended meanwhile.
-            _ = sessions.end(&who.account.owner, who.session.id).await;
+            // The one that asked, and the one that began by the header on the way back.
+            let asked = query.text("session").parse().unwrap_or(who.session.id);
+            for id in [asked, who.session.id] {
+                // ignored: it may have ended meanwhile.
+                _ = sessions.end(&who.account.owner, id).await;
+            }
             let mut response = page.confirmed(&who, to);
             response.headers_mut().append(SET_COOKIE, cookie);
             response

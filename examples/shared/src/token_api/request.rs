@@ -1,4 +1,4 @@
-//! The parts of a request to the JSON API: the account, the app password, the body.
+//! The parts of a request to the JSON API: the account, the token, the body.
 
 use std::time::Duration;
 
@@ -11,21 +11,20 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
-use shared::accounts::SignInRefused;
-use shared::{gate, log};
 
-use crate::Cloud;
-use crate::problem::Problem;
+use super::{Problem, TokenApi};
+use crate::accounts::SignInRefused;
+use crate::{gate, log};
 
 /// The account that has shown its main password.
-pub struct SignedIn(pub Owner);
+pub(super) struct ByPassword(pub(super) Owner);
 
-impl FromRequestParts<Cloud> for SignedIn {
+impl FromRequestParts<TokenApi> for ByPassword {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &TokenApi) -> Result<ByPassword, Problem> {
         // Another site's page may send a browser here with the password that it remembers.
-        if cloud.front.is_from_another_site(&parts.headers) {
+        if api.front.is_from_another_site(&parts.headers) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "another site sent this request; send it from this site",
@@ -35,9 +34,9 @@ impl FromRequestParts<Cloud> for SignedIn {
             StatusCode::UNAUTHORIZED,
             "sign in with the account's name and main password",
         );
-        let from = cloud.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
+        let from = api.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
         let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-        let credentials = match web::credentials(values, &Accept::new(cloud.tokens.policy())) {
+        let credentials = match web::credentials(values, &Accept::new(api.tokens.policy())) {
             Ok(Some(credentials)) => credentials,
             Ok(None) => return Err(unknown),
             Err(error) => {
@@ -47,12 +46,12 @@ impl FromRequestParts<Cloud> for SignedIn {
         };
         // Nobody has an empty name, so a secret that came alone is refused there, too.
         let name = credentials.user().unwrap_or_default();
-        if cloud.front.login_proxy.is_some() {
+        if api.front.login_proxy.is_some() {
             log::refused(from, name, "no main passwords behind a login proxy");
             return Err(unknown);
         }
-        match cloud.accounts.sign_in(name, credentials.expose_secret(), from).await {
-            Ok(account) => Ok(SignedIn(account.owner)),
+        match api.accounts.sign_in(name, credentials.expose_secret(), from).await {
+            Ok(account) => Ok(ByPassword(account.owner)),
             Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),
             Err(SignInRefused::Stopped { wait }) => Err(Problem::later(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -68,27 +67,27 @@ impl FromRequestParts<Cloud> for SignedIn {
     }
 }
 
-/// The app password that the path names. A text that is no id names none.
-pub struct Named(pub TokenId);
+/// The token that the path names. A text that is no id names none.
+pub(super) struct Named(pub(super) TokenId);
 
-impl FromRequestParts<Cloud> for Named {
+impl FromRequestParts<TokenApi> for Named {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<Named, Problem> {
-        let id = Path::<String>::from_request_parts(parts, cloud).await;
+    async fn from_request_parts(parts: &mut Parts, api: &TokenApi) -> Result<Named, Problem> {
+        let id = Path::<String>::from_request_parts(parts, api).await;
         let id = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or(ManageError::Unknown)?;
         Ok(Named(id))
     }
 }
 
 /// Returns the body, if it is within its limit.
-pub fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| {
         Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
     })
 }
 
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))
 }
