@@ -6,8 +6,8 @@
 //!    may wait, and throws its text away. What is kept here is the token's id.
 //! 3. The first poll with the right secret rotates that token. Only the device gets the new text.
 //!
-//! So nothing here ever holds a secret, and nothing must be forgotten when tokens are revoked.
-//! Whoever revokes the owner's tokens, in whatever process, revokes this one with them. Then the
+//! So nothing here ever holds a secret, and nothing must be forgotten when tokens are revoked. An
+//! act that revokes the owner's tokens, in any process, revokes this one with them. Then the
 //! rotation is refused. Of many polls at once, the store lets one rotate.
 //!
 //! Requests are kept in memory. Several processes would keep them in a table.

@@ -65,8 +65,8 @@ impl LoginProxy {
         }
     }
 
-    /// Returns whether the proxy has asked for a sign-in a moment ago, or can't say so. Call it only
-    /// for a request whose [user](LoginProxy::user) it names.
+    /// Returns whether the proxy has asked for a sign-in a moment ago, or can't say so. Call it for
+    /// a request whose [user](LoginProxy::user) it names only.
     pub fn has_just_asked(&self, headers: &HeaderMap, now: Timestamp) -> bool {
         let Some(time_header) = &self.time_header else {
             // Its configuration is believed, as this module says.
