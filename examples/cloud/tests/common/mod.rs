@@ -1,5 +1,5 @@
 //! Starts the cloud as a process of its own, and talks to it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub mod browser;
 pub mod contract;
