@@ -2,8 +2,7 @@
 
 mod common;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use app_tokens::clock::{Clock as _, SystemClock};
 use common::{Answer, Cloud, basic};
 use tempfile::TempDir;
 
@@ -152,7 +151,7 @@ fn only_a_link_of_its_own_page_leads_there_and_only_once() {
 #[test]
 fn with_a_time_header_only_a_sign_in_of_this_moment_is_believed() {
     let behind = Behind::here(&["--sso-time-header", "X-Auth-Time"]);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = SystemClock.now().as_unix();
     let hour_ago = format!("X-Auth-Time: {}", now - 3600);
     let just_now = format!("X-Auth-Time: {now}");
     for not_asked in [&[][..], &[&*hour_ago], &["X-Auth-Time: x"], &[&just_now, &hour_ago]] {
