@@ -47,7 +47,7 @@ pub fn question(
             div.note.warn.after role="note" {
                 h2 { "Did you start this, just now, on your own device?" }
                 p {
-                    "If somebody sent you a link to this page, deny it: they would get into your "
+                    "If another person sent you this link, deny it: they would get into your "
                     "account."
                 }
             }
