@@ -183,7 +183,7 @@ if (process.env.STRICT) {
 // -- a device that asks by the login flow
 for (const [at, asksAgain] of [[url, false], [process.env.STRICT, true]]) {
   if (!at) { continue; }
-  const page = await context({ javaScriptEnabled: !asksAgain });
+  const page = await context();
   const ask = async () => {
     const begun = await fetch(`${at}/index.php/login/v2`, {
       method: "POST", headers: { "user-agent": "Mozilla/5.0 (Android) Nextcloud-android/3.33.0" },
