@@ -1,17 +1,16 @@
 //! git over HTTP: who may clone, fetch and push. git's own program does the rest.
 
+use app_tokens::Owner;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::get;
-use forge_services::git::{Asked, serve};
-use forge_services::repos::Repo;
+use forge_services::git::{Asked, Client, Full, Patience, serve};
+use forge_services::problem::Problem;
 
 use crate::Forge;
-use crate::allow::{Refused, allow};
 use crate::enter::Visitor;
-use crate::problem::Problem;
 
 pub fn routes() -> Router<Forge> {
     let three = ["info/refs", "git-upload-pack", "git-receive-pack"];
@@ -38,39 +37,38 @@ async fn answer(
         Problem::new(StatusCode::FORBIDDEN, message)
     })?;
     let visitor = visitor?;
-    let repo = allowed(&forge, &owner, &name, asked, &visitor).await?;
-    // Each is a process of some megabytes, so there is a limit.
-    let place = forge.git_at_once.clone().try_acquire_owned();
-    let place = place.map_err(|_| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too many clients at once; try again")
-            .with("retry-after", "5")
-    })?;
-    let user = visitor.caller.map(|caller| caller.owner().to_string());
-    let served = serve(&repo.folder, asked, user.as_deref(), request, place).await;
+    let name = name.strip_suffix(".git").unwrap_or(&name);
+    let repo = forge.allowed_repo(&owner, name, &visitor, asked.is_push).await?;
+    let user = visitor.caller.map(|caller| caller.owner().clone());
+    let client = user.clone().map_or(Client::Address(visitor.address), Client::Owner);
+    let place = forge.git_places.take(client);
+    let place = place.map_err(|why| forge.full(why, user.is_some()))?;
+    let user = user.as_ref().map(Owner::as_str);
+    let patience = Patience::default();
+    let served = serve(&repo.folder, asked, user, request, patience, place).await;
     served.map_err(|error| Problem::failed("git http-backend", &error))
 }
 
-/// Finds the repository, if the client may do this with it.
-///
-/// 401 asks for a token, also where there is no such repository: a client without one learns
-/// nothing. With a token it is 404 for what the token doesn't see and 403 for what it may not do.
-/// git then keeps its credential, which it would erase after 401.
-async fn allowed(
-    forge: &Forge,
-    owner: &str,
-    name: &str,
-    asked: Asked,
-    visitor: &Visitor,
-) -> Result<Repo, Problem> {
-    let hidden = || match visitor.caller {
-        Some(_) => Problem::not_found("repository, or the access token is not for it"),
-        None => forge.sign_in_needed(),
-    };
-    let name = name.strip_suffix(".git").unwrap_or(name);
-    let repo = forge.repo(owner, name).await?.ok_or_else(hidden)?;
-    match allow(&repo, visitor.caller.as_ref(), asked.is_push) {
-        Ok(()) => Ok(repo),
-        Err(Refused::Hidden) => Err(hidden()),
-        Err(refused) => Err(forge.refused_here(refused)),
+impl Forge {
+    /// Asks to come back. git keeps its credential.
+    fn full(&self, why: Full, has_token: bool) -> Problem {
+        let (status, message) = match why {
+            // git sends its token only when it is asked. With one there is another place.
+            _ if !has_token => {
+                let mut problem = self.sign_in_needed();
+                problem.message = "too many clients without an access token at once; send one, or \
+                                   try again"
+                    .into();
+                return problem;
+            }
+            Full::ThisClient => {
+                let message = "too many clones, fetches and pushes of yours at once; wait for one";
+                (StatusCode::TOO_MANY_REQUESTS, message)
+            }
+            Full::Everyone => {
+                (StatusCode::SERVICE_UNAVAILABLE, "too many clients at once; try again")
+            }
+        };
+        Problem::new(status, message).with("retry-after", "5")
     }
 }

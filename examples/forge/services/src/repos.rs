@@ -167,6 +167,37 @@ impl Repos {
     }
 }
 
+impl Repo {
+    /// Makes the first commit, with a file for people to read.
+    ///
+    /// # Errors
+    /// An error of the file system, or of git.
+    pub async fn begin(&self, readme: &str) -> io::Result<()> {
+        let file = self.folder.join("description");
+        fs::write(&file, readme).await?;
+        let folder = Some(&*self.folder);
+        let blob = git::run(folder, &["hash-object", "-w"], Some(&file)).await?;
+        let index = format!("100644,{blob},README.md");
+        git::run(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
+        let tree = git::run(folder, &["write-tree"], None).await?;
+        let name = ["-c", "user.name=The forge", "-c", "user.email=forge@localhost"];
+        let commit = ["commit-tree", "-m", "Say hello", &tree];
+        let commit = git::run(folder, &[&name[..], &commit].concat(), None).await?;
+        git::run(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
+        Ok(())
+    }
+
+    /// Returns the commit that a name stands for.
+    ///
+    /// # Errors
+    /// git's, if there is none.
+    pub async fn commit(&self, name: &str) -> io::Result<String> {
+        let commit = format!("{name}^{{commit}}");
+        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
+        git::run(Some(&self.folder), &arguments, None).await
+    }
+}
+
 /// Returns whether a text may name a repository. Such a name has one reading on every file system
 /// and in every URL.
 fn is_name(name: &str) -> bool {
