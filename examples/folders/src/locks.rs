@@ -1,8 +1,8 @@
 //! The locks of WebDAV (RFC 4918, 6 and 7), in memory.
 //!
-//! `dav-server`'s own `MemLs` never ends a lock, and keeps as many as clients ask for, with all that
-//! they write about an owner. Here a lock ends after an hour at most, and their number and size are
-//! limited.
+//! `dav-server`'s own `MemLs` never ends a lock. It keeps as many as clients ask for, with all that
+//! they write about an owner. Here a lock ends after an hour at most, and their number and size
+//! are limited.
 
 use std::collections::BTreeMap;
 use std::future::ready;

@@ -1,14 +1,12 @@
 //! The API beside tokens: who am I, and repositories. With a token only.
 
-use std::io::ErrorKind;
-
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use forge_services::json::{JsonBody, Paging};
 use forge_services::problem::Problem;
-use forge_services::repos::Repo;
+use forge_services::repos::{Repo, not_made};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -51,7 +49,7 @@ async fn own_repos(
     // What a token may not see is not in its lists either.
     repos.retain(|repo| allow(repo, Some(&caller), false).is_ok());
     let part = paging.part_of(&repos).iter();
-    Ok(Json(part.map(|repo| describe(&forge, &name, repo, true)).collect()))
+    Ok(Json(part.map(|repo| repo.describe(&forge.url, &name, true)).collect()))
 }
 
 #[derive(Deserialize)]
@@ -70,18 +68,9 @@ async fn create_repo(
     // No resource: a token for some repositories makes no others.
     caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
     let repo = forge.repos.create(caller.owner(), &new.name, new.private).await;
-    let repo = repo.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Problem::new(StatusCode::CONFLICT, "a repository has this name already; choose another")
-        }
-        ErrorKind::InvalidInput => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "use letters, digits and - _ . in the name, no dot or dash first, no .git last",
-        ),
-        _ => Problem::failed("a new repository", &error),
-    })?;
+    let repo = repo.map_err(|error| not_made(&error))?;
     let name = forge.name_of(caller.owner());
-    Ok((StatusCode::CREATED, Json(describe(&forge, &name, &repo, true))))
+    Ok((StatusCode::CREATED, Json(repo.describe(&forge.url, &name, true))))
 }
 
 async fn show_repo(
@@ -91,7 +80,7 @@ async fn show_repo(
 ) -> Result<Json<Value>, Problem> {
     let repo = forge.allowed_repo(&owner, &name, &visitor, false).await?;
     let may_push = allow(&repo, visitor.caller.as_ref(), true).is_ok();
-    Ok(Json(describe(&forge, &owner, &repo, may_push)))
+    Ok(Json(repo.describe(&forge.url, &owner, may_push)))
 }
 
 async fn delete_repo(
@@ -106,20 +95,6 @@ async fn delete_repo(
     let deleted = forge.repos.delete(&repo).await;
     deleted.map_err(|error| Problem::failed("the repository", &error))?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn describe(forge: &Forge, owner: &str, repo: &Repo, may_push: bool) -> Value {
-    let full_name = format!("{owner}/{}", repo.name);
-    json!({
-        "id": repo.facts.id,
-        "name": repo.name,
-        "full_name": full_name,
-        "owner": { "login": owner },
-        "private": repo.facts.private,
-        "default_branch": "main",
-        "clone_url": format!("{}/{full_name}.git", forge.url),
-        "permissions": { "pull": true, "push": may_push },
-    })
 }
 
 impl Forge {

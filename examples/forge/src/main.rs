@@ -8,10 +8,9 @@
 //! - `enter`: who sent a request: a token, nobody, or a person with the main password.
 //! - `scopes`: what a token may do, in Forgejo's words.
 //! - `allow`: who may do what with a repository.
-//! - `git`: clone, fetch and push.
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
-//! - `api`, `releases`: the rest of the API: user, repositories, releases.
-//! - `packages`: who may read and publish Maven, cargo, npm and PyPI packages.
+//! - `api`: the rest of the API: user and repositories.
+//! - `host`: who may use git, releases and packages, which `forge-services` serves.
 //! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
 //!
 //! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
@@ -19,10 +18,8 @@
 mod allow;
 mod api;
 mod enter;
-mod git;
+mod host;
 mod options;
-mod packages;
-mod releases;
 mod scopes;
 mod settings;
 mod tokens;
@@ -139,10 +136,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let app = Router::new()
         .merge(tokens::routes())
         .merge(api::routes())
-        .merge(releases::routes())
+        .merge(forge_services::releases::routes())
         .layer(DefaultBodyLimit::max(64 * 1024))
         .merge(forge_services::packages::routes())
-        .merge(git::routes())
+        .merge(forge_services::git::routes())
         .layer(from_fn(as_data))
         .layer(from_fn(drain))
         .with_state(forge.clone())

@@ -5,6 +5,7 @@
 //! of three.
 
 mod places;
+mod routes;
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 pub use places::{Client, Full, Place, Places};
+pub use routes::routes;
 
 /// What a request asks of git.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

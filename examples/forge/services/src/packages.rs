@@ -1,6 +1,6 @@
 //! Package registries: Maven, cargo, npm and PyPI, each as small as its client allows.
 //!
-//! `/api/packages/{owner}/{kind}/…`, as in Forgejo. The host says by [`Registry`] who may.
+//! `/api/packages/{owner}/{kind}/…`, as in Forgejo. The [`Host`] says who may.
 
 mod cargo;
 mod maven;
@@ -21,24 +21,11 @@ use sha2::{Digest as _, Sha256};
 use tokio::fs;
 use tokio::sync::Mutex;
 
+use crate::Host;
 use crate::problem::Problem;
 
 /// The largest upload, in bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-
-/// A host with packages.
-pub trait Registry: Clone + Send + Sync + 'static {
-    /// Returns where an owner's packages are, for a request that may read or write them.
-    ///
-    /// # Errors
-    /// The answer for one that may not.
-    fn packages(
-        &self,
-        parts: &mut Parts,
-        owner: &str,
-        writes: bool,
-    ) -> impl Future<Output = Result<Place, Problem>> + Send;
-}
 
 /// Where an owner's packages are.
 pub struct Place {
@@ -51,7 +38,7 @@ pub struct Place {
 }
 
 /// Returns the routes of all four.
-pub fn routes<R: Registry>() -> Router<R> {
+pub fn routes<H: Host>() -> Router<H> {
     Router::new()
         .nest("/api/packages/{owner}/maven", maven::routes())
         .nest("/api/packages/{owner}/cargo", cargo::routes())
@@ -96,16 +83,16 @@ struct Shelf {
     path: String,
 }
 
-impl<R: Registry> FromRequestParts<R> for Shelf {
+impl<H: Host> FromRequestParts<H> for Shelf {
     type Rejection = Response;
 
     /// As in Forgejo, the method decides: GET and HEAD read, all others write.
-    async fn from_request_parts(parts: &mut Parts, registry: &R) -> Result<Shelf, Response> {
-        let names = UrlPath::<HashMap<String, String>>::from_request_parts(parts, registry).await;
+    async fn from_request_parts(parts: &mut Parts, host: &H) -> Result<Shelf, Response> {
+        let names = UrlPath::<HashMap<String, String>>::from_request_parts(parts, host).await;
         let mut names = names.map_err(|_| not_found().into_response())?.0;
         let owner = names.remove("owner").unwrap_or_default();
         let writes = !matches!(parts.method, Method::GET | Method::HEAD);
-        let place = registry.packages(parts, &owner, writes).await;
+        let place = host.packages(parts, &owner, writes).await;
         let place = place.map_err(Problem::into_text)?;
         Ok(Shelf { place, path: names.remove("path").unwrap_or_default() })
     }

@@ -3,19 +3,53 @@
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
+use axum::extract::{FromRequest as _, Path, Request, State};
 use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::fs;
 use tokio::io::AsyncWriteExt as _;
 
-use crate::git;
+use crate::json::JsonBody;
 use crate::problem::Problem;
 use crate::repos::{Repo, Repos};
+use crate::{Host, git};
+
+/// Returns the routes to make and to see one.
+pub fn routes<H: Host>() -> Router<H> {
+    Router::new()
+        .route("/api/v1/repos/{owner}/{repo}/releases", post(release::<H>))
+        .route("/api/v1/repos/{owner}/{repo}/releases/tags/{tag}", get(show::<H>))
+}
+
+async fn release<H: Host>(
+    State(host): State<H>,
+    Path((owner, name)): Path<(String, String)>,
+    request: Request,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let (mut parts, body) = request.into_parts();
+    // Before the body is read.
+    let (repo, _) = host.repo(&mut parts, &owner, &name, true).await?;
+    let new = JsonBody::from_request(Request::from_parts(parts, body), &host).await?;
+    Ok((StatusCode::CREATED, Json(make(host.repos(), &repo, new.0).await?)))
+}
+
+async fn show<H: Host>(
+    State(host): State<H>,
+    Path((owner, name, tag)): Path<(String, String, String)>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let (repo, _) = host.repo(&mut request.into_parts().0, &owner, &name, false).await?;
+    let file = fs::read(file_of(&repo, &tag)).await;
+    let file = file.map_err(|_| Problem::not_found("release"))?;
+    serde_json::from_slice(&file).map(Json).map_err(|error| Problem::failed("a release", &error))
+}
 
 /// What a client sends to make one.
 #[derive(Deserialize)]
-pub struct NewRelease {
+struct NewRelease {
     tag_name: String,
     target_commitish: Option<String>,
     name: Option<String>,
@@ -24,10 +58,7 @@ pub struct NewRelease {
 }
 
 /// Makes a release, and its tag if it is not there yet.
-///
-/// # Errors
-/// The answer if there is one already, or no commit to tag, or if the tag is none.
-pub async fn make(repos: &Repos, repo: &Repo, new: NewRelease) -> Result<Value, Problem> {
+async fn make(repos: &Repos, repo: &Repo, new: NewRelease) -> Result<Value, Problem> {
     let tag = format!("refs/tags/{}", new.tag_name);
     let is_tag = git::run(None, &["check-ref-format", &tag], None).await.is_ok();
     if !is_tag || new.tag_name.starts_with('-') || new.tag_name.len() > 100 {
@@ -66,16 +97,6 @@ pub async fn make(repos: &Repos, repo: &Repo, new: NewRelease) -> Result<Value, 
     file.write_all(described.to_string().as_bytes()).await.map_err(failed)?;
     file.flush().await.map_err(failed)?;
     Ok(described)
-}
-
-/// Returns a release.
-///
-/// # Errors
-/// The answer if there is none.
-pub async fn find(repo: &Repo, tag: &str) -> Result<Value, Problem> {
-    let file = fs::read(file_of(repo, tag)).await;
-    let file = file.map_err(|_| Problem::not_found("release"))?;
-    serde_json::from_slice(&file).map_err(|error| Problem::failed("a release", &error))
 }
 
 /// Returns the file of a release. In hexadecimal, a tag is a file's name, whatever it holds.

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use app_tokens::Owner;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::fs;
 
 use crate::git;
+use crate::problem::Problem;
 
 /// All repositories.
 #[derive(Clone)]
@@ -187,6 +190,21 @@ impl Repo {
         Ok(())
     }
 
+    /// Describes it as Forgejo does, for a client that knows its owner by this name.
+    pub fn describe(&self, url: &str, owner: &str, may_push: bool) -> Value {
+        let full_name = format!("{owner}/{}", self.name);
+        json!({
+            "id": self.facts.id,
+            "name": self.name,
+            "full_name": full_name,
+            "owner": { "login": owner },
+            "private": self.facts.private,
+            "default_branch": "main",
+            "clone_url": format!("{url}/{full_name}.git"),
+            "permissions": { "pull": true, "push": may_push },
+        })
+    }
+
     /// Returns the commit that a name stands for.
     ///
     /// # Errors
@@ -195,6 +213,20 @@ impl Repo {
         let commit = format!("{name}^{{commit}}");
         let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
         git::run(Some(&self.folder), &arguments, None).await
+    }
+}
+
+/// Says why [`Repos::create`] made none.
+pub fn not_made(error: &io::Error) -> Problem {
+    match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Problem::new(StatusCode::CONFLICT, "a repository has this name already; choose another")
+        }
+        ErrorKind::InvalidInput => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "use letters, digits and - _ . in the name, no dot or dash first, no .git last",
+        ),
+        _ => Problem::failed("a new repository", error),
     }
 }
 

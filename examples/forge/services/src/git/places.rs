@@ -25,8 +25,8 @@ pub enum Full {
     Everyone,
 }
 
-/// Places for clients with a token, and others for clients without one. So whoever needs no
-/// account can't keep out those who have one. Cheap to clone.
+/// Places for clients with a token, and others for clients without one. So a crowd without accounts
+/// keeps out nobody who has one. Cheap to clone.
 #[derive(Clone)]
 pub struct Places {
     with_token: Arc<Semaphore>,

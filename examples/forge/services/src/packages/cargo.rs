@@ -6,9 +6,9 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{Registry, Shelf, Shown, malformed, not_found, sha256};
+use super::{Host, Shelf, Shown, malformed, not_found, sha256};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new()
         .route("/config.json", get(config))
         .route("/api/v1/crates/new", put(publish))

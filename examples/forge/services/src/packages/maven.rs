@@ -5,9 +5,9 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use super::{Registry, Shelf, Shown};
+use super::{Host, Shelf, Shown};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new().route("/{*path}", get(read).put(deploy))
 }
 

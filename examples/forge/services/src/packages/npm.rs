@@ -10,9 +10,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Registry, Shelf, Shown, malformed};
+use super::{Host, Shelf, Shown, malformed};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new().route("/{*path}", get(read).put(publish))
 }
 

@@ -10,9 +10,9 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use tokio::fs;
 
-use super::{Registry, Shelf, Shown, failed, malformed, not_found, sha256};
+use super::{Host, Shelf, Shown, failed, malformed, not_found, sha256};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new()
         .route("/", post(upload))
         .route("/simple/{path}/", get(list))
