@@ -130,8 +130,7 @@ async fn shallow(request: Request) -> Result<Request, Refused> {
         return Ok(request);
     }
     let (parts, body) = request.into_parts();
-    let most = if parts.method.as_str() == "LOCK" { MAX_REQUEST } else { 64 * 1024 };
-    let body = to_bytes(body, most).await.map_err(|_| TOO_LARGE)?;
+    let body = to_bytes(body, 64 * 1024).await.map_err(|_| TOO_LARGE)?;
     let mut depth = 0_u32;
     for event in EventReader::new(&*body) {
         match event {
@@ -144,6 +143,9 @@ async fn shallow(request: Request) -> Result<Request, Refused> {
         if depth > MAX_DEPTH {
             return Err((StatusCode::BAD_REQUEST, "the XML is nested too deep\n"));
         }
+    }
+    if parts.method.as_str() == "LOCK" && body.len() > MAX_REQUEST {
+        return Err(TOO_LARGE);
     }
     Ok(Request::from_parts(parts, body.into()))
 }
