@@ -90,7 +90,8 @@ impl<'p> ScannerRules<'p> {
     pub fn secretlint(&self) -> String {
         let pattern = |prefix: &Prefix| {
             // Secretlint reports the whole match and knows no groups, so what stands before the
-            // token is looked at and not matched.
+            // token is looked at and not matched. It masks the name in the token first: a name that
+            // were the prefix alone would leave the rest of the token unmasked.
             let pattern = format!("/(?<={BEFORE}){}/i", token(*prefix)).replace('\\', r"\\");
             format!(
                 "          {{\n            \"name\": \"app token of {prefix}\",\n            \

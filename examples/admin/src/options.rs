@@ -138,7 +138,7 @@ Examples:
     Reseal,
     /// Revoke the tokens in files or standard input: a log, a commit, a scanner's report
     Leaked(Leaked),
-    /// Print rules by which a secret scanner finds the tokens of this host, with former prefixes too
+    /// Print rules by which a secret scanner finds this host's tokens, with former prefixes too
     #[command(after_help = "\
 Examples:
   admin --policy policy.toml scanner-rules gitleaks >> .gitleaks.toml

@@ -147,7 +147,7 @@ impl Block {
         self.counts[0x20] == 0 && self.counts[0x40] * 25 > length && above * 10 > length * 6
     }
 
-    /// Returns whether a short input is mostly of bytes that no ASCII text and no UTF-16 of one has.
+    /// Returns whether a short input is mostly of bytes that ASCII text has not, also in UTF-16.
     fn is_no_text(&self) -> bool {
         let is_text = |byte: usize| matches!(byte, 0 | 9..=13 | 27 | 32..=126);
         let text: u32 = (0..256).filter(|byte| is_text(*byte)).map(|byte| self.counts[byte]).sum();
