@@ -132,11 +132,11 @@ impl Block {
     /// Returns whether the bytes are spread as evenly as in compressed or encrypted data.
     ///
     /// Two bytes of such data are equal with a chance of 1 in 256. In text of any encoding, in
-    /// base64 and in machine code it is 1 in 100 or more. The limit is between them.
+    /// base64 and in machine code it is 1 in 70 or more. The limit is between them.
     fn is_dense(&self) -> bool {
         let pairs = |count: u64| count * count.saturating_sub(1);
         let equal: u64 = self.counts.iter().map(|count| pairs(u64::from(*count))).sum();
-        equal * 154 < pairs(self.length as u64)
+        equal * 128 < pairs(self.length as u64)
     }
 
     /// Returns whether this is text of a mainframe: its letters are above ASCII, and its space is
