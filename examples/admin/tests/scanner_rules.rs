@@ -202,7 +202,7 @@ impl Tree {
             ("behind-a-number", format!("7{token}")),
             ("wrapped", format!("{head}{}\n{}", &body[..20], &body[20..])),
         ] {
-            self.write(&format!("{prefix}-{name}.txt"), &format!("password = \"{text}\"\n"));
+            self.write(&format!("{prefix}-not-{name}.txt"), &format!("password = \"{text}\"\n"));
         }
     }
 
@@ -221,6 +221,7 @@ impl Tree {
     fn gitleaks(&self) -> BTreeSet<Finding> {
         let rules = self.rules("gitleaks", "gitleaks.toml");
         let mut command = Command::new("gitleaks");
+        command.stdout(Stdio::piped());
         command.args(["dir", "tree", "--no-banner", "--exit-code=9", "--report-format=json"]);
         // Without it gitleaks decodes what is escaped, and reports that token twice.
         command.arg("--max-decode-depth=0");
@@ -246,6 +247,7 @@ impl Tree {
     fn secretlint_command(&self, tools: &Path) -> Command {
         let rules = self.rules("secretlint", ".secretlintrc.json");
         let mut command = Command::new("node");
+        command.stdout(Stdio::piped());
         command.arg(tools.join("node_modules/secretlint/bin/secretlint.js"));
         command.arg("--secretlintrc").arg(rules).args(["tree/**/*", "tree/**/.*"]);
         command
@@ -254,8 +256,11 @@ impl Tree {
     fn secretlint(&self, tools: &Path) -> BTreeSet<Finding> {
         let mut command = self.secretlint_command(tools);
         command.args(["--format=json", "--no-maskSecrets"]);
+        // Node ends before it has written more than 64 KiB to a pipe.
+        let printed = self.host.path("printed.json");
+        command.stdout(fs::File::create(&printed).unwrap());
         let output = self.run(command);
-        let report: Vec<Value> = serde_json::from_slice(&output.stdout)
+        let report: Vec<Value> = serde_json::from_slice(&fs::read(printed).unwrap())
             .unwrap_or_else(|error| panic!("{error}: {output:?}"));
         let mut found = Vec::new();
         for file in &report {
@@ -276,6 +281,7 @@ impl Tree {
     fn python(&self) -> BTreeSet<Finding> {
         let rules = self.rules("regex", "rules.txt");
         let mut command = Command::new("python3");
+        command.stdout(Stdio::piped());
         command.args(["-c", SEARCH]).arg(rules).arg("tree");
         let output = self.run(command);
         assert!(output.status.success(), "{output:?}");
@@ -285,7 +291,8 @@ impl Tree {
 
     fn run(&self, mut command: Command) -> Output {
         command.current_dir(self.host.folder.path()).env("HOME", self.host.folder.path());
-        command.stdin(Stdio::null()).output().unwrap()
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().unwrap().wait_with_output().unwrap()
     }
 }
 

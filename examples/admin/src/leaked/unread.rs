@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 use super::input::is_gzip;
 
 /// Signs by which formats are known, wherever they stand: in a tar, in a mail, in a core dump.
@@ -41,7 +43,7 @@ const GZIP: &str = "gzip within something else";
 const ZLIB: &str = "zlib";
 const DENSE: &str = "compressed, encrypted or random bytes";
 const EBCDIC: &str = "EBCDIC";
-const NOT_TEXT: &str = "bytes that are no text";
+const NOT_TEXT: &str = "bytes that do not look like text";
 
 /// The longest sign, or the part of gzip's head that is looked at.
 const LONGEST_SIGN: usize = 32;
@@ -58,6 +60,10 @@ const MIN_DIGITS: usize = 16;
 pub struct Unread {
     kinds: BTreeMap<&'static str, (u64, u64)>,
     block: Block,
+    /// What the last block was, as blocks in a row are one place.
+    last_block: Option<&'static str>,
+    /// The first bytes, for an input that statistics can't judge.
+    first: Zeroizing<Vec<u8>>,
     /// How many bytes were looked at.
     passed: u64,
 }
@@ -77,6 +83,8 @@ impl Unread {
                 self.note(begin + at as u64, what);
             }
         }
+        let missing = MIN_BLOCK.saturating_sub(self.first.len());
+        self.first.extend(window[known..].iter().take(missing));
         for byte in &window[known..] {
             self.block.add(*byte);
             self.passed += 1;
@@ -90,7 +98,7 @@ impl Unread {
     pub fn end(mut self) -> impl Iterator<Item = (u64, &'static str, u64)> {
         if self.block.length >= MIN_BLOCK {
             self.judge_block();
-        } else if self.passed < MIN_BLOCK as u64 && self.block.is_no_text() {
+        } else if self.passed < MIN_BLOCK as u64 && is_no_text(&self.first) {
             self.note(0, NOT_TEXT);
         }
         self.kinds.into_iter().map(|(what, (at, places))| (at, what, places))
@@ -99,10 +107,14 @@ impl Unread {
     fn judge_block(&mut self) {
         let block = std::mem::take(&mut self.block);
         let at = self.passed - block.length as u64;
-        if block.is_dense() {
-            self.note(at, DENSE);
-        } else if block.is_ebcdic() {
-            self.note(at, EBCDIC);
+        let what = match block {
+            _ if block.is_dense() => Some(DENSE),
+            _ if block.is_ebcdic() => Some(EBCDIC),
+            _ => None,
+        };
+        let last = std::mem::replace(&mut self.last_block, what);
+        if let Some(what) = what.filter(|_| what != last) {
+            self.note(at, what);
         }
     }
 
@@ -144,15 +156,16 @@ impl Block {
     fn is_ebcdic(&self) -> bool {
         let above: u32 = self.counts[0x80..].iter().sum();
         let length = self.length as u32;
-        self.counts[0x20] == 0 && self.counts[0x40] * 25 > length && above * 10 > length * 6
+        self.counts[0x20] == 0 && self.counts[0x40] * 100 > length && above * 10 > length * 6
     }
+}
 
-    /// Returns whether a short input is mostly of bytes that ASCII text has not, also in UTF-16.
-    fn is_no_text(&self) -> bool {
-        let is_text = |byte: usize| matches!(byte, 0 | 9..=13 | 27 | 32..=126);
-        let text: u32 = (0..256).filter(|byte| is_text(*byte)).map(|byte| self.counts[byte]).sum();
-        self.length >= MIN_DIGITS && text * 2 < self.length as u32
-    }
+/// Returns whether a short input is not UTF-8, and has few of the bytes of ASCII text. UTF-16 of
+/// that has only zeros besides.
+fn is_no_text(bytes: &[u8]) -> bool {
+    let is_text = |byte: &&u8| matches!(byte, 0 | 9..=13 | 27 | 32..=126);
+    let texts = bytes.iter().filter(is_text).count();
+    bytes.len() >= MIN_DIGITS && texts * 4 < bytes.len() * 3 && std::str::from_utf8(bytes).is_err()
 }
 
 /// Returns what begins at a place, and how many bytes show that.
