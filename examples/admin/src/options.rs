@@ -141,9 +141,9 @@ Examples:
     /// Print rules by which a secret scanner finds this host's tokens, with former prefixes too
     #[command(after_help = "\
 Examples:
-  admin --policy policy.toml scanner-rules gitleaks >> .gitleaks.toml
-  admin --policy policy.toml scanner-rules secretlint > .secretlintrc.json
-  admin --policy policy.toml scanner-rules regex > rules.txt; rg --file rules.txt
+  admin scanner-rules gitleaks --policy policy.toml >> .gitleaks.toml
+  admin scanner-rules secretlint --policy policy.toml > .secretlintrc.json
+  admin scanner-rules regex --policy policy.toml > rules.txt; rg --file rules.txt
 
 No rule can compute a token's checksum, so what a scanner reports may be no token. Pass its report
 to `admin leaked`, which revokes only what is one.")]

@@ -17,7 +17,7 @@ use support::program::has;
 /// The size of a window, in which the tool reads.
 const WINDOW: usize = 1 << 20;
 const NOT_ALL: &str = "not everything could be read, so there may be more tokens";
-const NONE: &str = "the text holds no token of this host";
+const NONE: &str = "everything was read, and no token of this host was found";
 
 #[test]
 fn a_token_is_found_in_every_encoding() {
@@ -164,8 +164,8 @@ fn what_is_packed_or_encrypted_is_never_answered_with_none_found() {
         }
     }
     for (name, what, bytes) in cases {
-        // Behind text, too, as in a tar or a dump, and across the end of a window. What is short and
-        // has no sign is known only alone.
+        // Behind text, too, as in a tar or a dump, and across the end of a window. What is short
+        // and has no sign is known only alone.
         let is_known_alone = ["a short secret", "zlib"].contains(&name);
         for before in [0, 3, WINDOW - 2].into_iter().take(if is_known_alone { 1 } else { 3 }) {
             let ran = host.admin_reading([&vec![b'\n'; before], &*bytes].concat(), &["leaked"]);
@@ -174,7 +174,6 @@ fn what_is_packed_or_encrypted_is_never_answered_with_none_found() {
             ran.exited(6, NOT_ALL);
         }
     }
-    assert!(host.is_good(&text));
 }
 
 #[test]

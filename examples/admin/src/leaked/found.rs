@@ -89,7 +89,10 @@ impl Found {
         if self.leaks.iter().any(|(_, _, outcome)| *outcome != LeakOutcome::NoToken) {
             Ok(())
         } else {
-            Err(Problem::new(Exit::Unknown, "the text holds no token of this host"))
+            Err(Problem::new(
+                Exit::Unknown,
+                "everything was read, and no token of this host was found",
+            ))
         }
     }
 

@@ -84,6 +84,8 @@ impl Unread {
             }
         }
         let missing = MIN_BLOCK.saturating_sub(self.first.len());
+        // At once: a buffer that grows leaves a copy behind that is not wiped.
+        self.first.reserve(missing);
         self.first.extend(window[known..].iter().take(missing));
         for byte in &window[known..] {
             self.block.add(*byte);
