@@ -145,6 +145,8 @@ Examples:
   admin scanner-rules secretlint --policy policy.toml > .secretlintrc.json
   admin scanner-rules regex --policy policy.toml > rules.txt; rg --file rules.txt
 
+In a new .gitleaks.toml, write [extend] and useDefault = true first, or gitleaks' own rules are off.
+
 No rule can compute a token's checksum, so what a scanner reports may be no token. Pass its report
 to `admin leaked`, which revokes only what is one.")]
     ScannerRules {

@@ -71,11 +71,10 @@ impl Found {
 
     /// Prints the report, and returns how the command ends.
     pub fn say(self, json: bool) -> Result<(), Problem> {
-        if json {
-            self.say_json()?
-        } else {
-            self.say_lines()?
-        }
+        match json {
+            true => self.say_json(),
+            false => self.say_lines(),
+        }?;
         if self.leaks.iter().any(|(_, _, outcome)| is_left(*outcome)) {
             return Err(Problem::failed("not all tokens could be revoked; do what the lines say"));
         }
