@@ -492,7 +492,7 @@ plant "what a trigger kept out counts as done, in PostgreSQL" $statements \
 plant "a revocation that a trigger kept out counts as done, in PostgreSQL" $statements \
     "if !row.try_get::<_, bool>(2)? {" \
     "if false {" \
-    triggers::a_change
+    triggers::a_revocation
 plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
     "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
     "\";" \
