@@ -1,7 +1,7 @@
 //! Measures a million tokens in an SQLite file, and in a PostgreSQL server on the same machine:
 //! what grows with them and what doesn't.
 //!
-//! `cargo bench --bench million` takes some ten minutes, and skips PostgreSQL with a message if it
+//! `cargo bench --bench million` takes some ten minutes and much memory, and skips PostgreSQL with a message if it
 //! is not installed. In the environment, `TOKENS=100000` takes fewer tokens, `STORE=postgres` or
 //! `STORE=sqlite` takes one store only, and `WALKS=few` leaves out the walks that change all rows.
 
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use app_tokens::error::RetireError;
 use app_tokens::record::KeyId;
 use app_tokens::store::{
-    Filter, MemoryStore, Page, RowColumns, RuntimeFree, SqliteStore, TokenStore,
+    Filter, MemoryStore, Page, Row, RowColumns, RuntimeFree, SqliteStore, TokenStore,
 };
 use app_tokens::{
     Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement, TokenAuthority,
@@ -42,17 +42,8 @@ fn main() {
     let wants = |store: &str| wanted.as_deref().is_none_or(|wanted| wanted == store);
     if wants("sqlite") {
         let folder = tempfile::tempdir().unwrap();
-        let store = |name| {
-            let path = folder.path().join(name);
-            let store = SqliteStore::open(&path).unwrap();
-            let tokens = over(&store, KEYS[0]);
-            Filled {
-                store,
-                fill: Box::new(move |count, owner| issue(&tokens, count, owner)),
-                bytes: Box::new(move || file_bytes(&path)),
-            }
-        };
-        measure("an SQLite file", &store("many.db"), &store("few.db"));
+        let (many, few) = (folder.path().join("many.db"), folder.path().join("few.db"));
+        measure("an SQLite file", &over_sqlite(&many), &over_sqlite(&few));
     }
     if wants("postgres")
         && let Some(server) = Server::start_durable()
@@ -73,68 +64,119 @@ struct Filled<'a, S> {
 /// Fills a store with that many tokens of these owners, and returns the tokens' texts.
 type Fill<'a> = dyn Fn(usize, &(dyn Fn(usize) -> String + Sync)) -> Vec<String> + 'a;
 
+fn over_sqlite(path: &Path) -> Filled<'_, SqliteStore> {
+    Filled {
+        store: SqliteStore::open(path).unwrap(),
+        fill: Box::new(move |count, owner| {
+            let (rows, texts) = in_memory(count, owner);
+            let mut connection = rusqlite::Connection::open(path).unwrap();
+            let copy = connection.transaction().unwrap();
+            let places = COLUMNS.map(|_| "?").join(", ");
+            let insert = format!("INSERT INTO app_tokens ({}) VALUES ({places})", names());
+            let mut insert = copy.prepare(&insert).unwrap();
+            for row in pages(&rows).flatten() {
+                let row = RowColumns::of(row.record().unwrap());
+                let values = rusqlite::params![
+                    row.id,
+                    row.digest.as_deref(),
+                    row.owner.as_deref(),
+                    row.label.as_deref(),
+                    row.scopes.as_deref(),
+                    row.created_at,
+                    row.expires_at,
+                    row.family,
+                    row.key_id,
+                    row.seal.as_deref(),
+                    row.revision
+                ];
+                insert.execute(values).unwrap();
+            }
+            drop(insert);
+            copy.execute(KEY_IN_USE, []).unwrap();
+            copy.commit().unwrap();
+            texts
+        }),
+        bytes: Box::new(move || file_bytes(path)),
+    }
+}
+
 fn over_postgres<'a>(database: &'a Database<'_>) -> Filled<'a, impl Store> {
     Filled {
         store: Blocked(RUNTIME.block_on(database.store())),
         fill: Box::new(|count, owner| {
-            let memory = MemoryStore::new();
-            let texts = issue(&over(&memory, KEYS[0]), count, owner);
-            RUNTIME.block_on(copy(&memory, database));
+            let (rows, texts) = in_memory(count, owner);
+            RUNTIME.block_on(copy(&rows, database));
             texts
         }),
         bytes: Box::new(|| table_bytes(database)),
     }
 }
 
-/// Copies the rows of a million tokens in seconds, where as many inserts take minutes.
-async fn copy(from: &MemoryStore, to: &Database<'_>) {
-    const COLUMNS: [(&str, Type); 11] = [
-        ("id", Type::INT8),
-        ("digest", Type::BYTEA),
-        ("owner", Type::TEXT),
-        ("label", Type::TEXT),
-        ("scopes", Type::TEXT),
-        ("created_at", Type::INT8),
-        ("expires_at", Type::INT8),
-        ("family", Type::INT8),
-        ("key_id", Type::INT8),
-        ("seal", Type::BYTEA),
-        ("revision", Type::INT8),
-    ];
+/// The columns that these rows have, and PostgreSQL's types of them.
+const COLUMNS: [(&str, Type); 11] = [
+    ("id", Type::INT8),
+    ("digest", Type::BYTEA),
+    ("owner", Type::TEXT),
+    ("label", Type::TEXT),
+    ("scopes", Type::TEXT),
+    ("created_at", Type::INT8),
+    ("expires_at", Type::INT8),
+    ("family", Type::INT8),
+    ("key_id", Type::INT8),
+    ("seal", Type::BYTEA),
+    ("revision", Type::INT8),
+];
+const KEY_IN_USE: &str = "INSERT INTO app_tokens_keys VALUES (1) ON CONFLICT DO NOTHING";
+
+fn names() -> String {
+    COLUMNS.map(|(name, _)| name).join(", ")
+}
+
+/// Issues into memory. To copy the rows of a million tokens takes seconds, to insert them minutes.
+fn in_memory(
+    count: usize,
+    owner: &(dyn Fn(usize) -> String + Sync),
+) -> (TokenAuthority<MemoryStore>, Vec<String>) {
+    let tokens = over(&MemoryStore::new(), KEYS[0]);
+    let texts = issue(&tokens, count, owner);
+    (tokens, texts)
+}
+
+/// Returns the pages of all rows, in order of id. There are few, as each is a walk through memory.
+fn pages(tokens: &TokenAuthority<MemoryStore>) -> impl Iterator<Item = Vec<Row>> {
+    let mut page = Page::first(1_000_000);
+    std::iter::from_fn(move || {
+        let every = Filter::every_token();
+        let part = tokens.block_on(tokens.store().list(&every, page)).unwrap();
+        page = page.after(part.last()?.id());
+        Some(part)
+    })
+}
+
+async fn copy(from: &TokenAuthority<MemoryStore>, to: &Database<'_>) {
     let client = pool_to(to.config()).get().await.unwrap();
-    let columns = COLUMNS.map(|(name, _)| name).join(", ");
-    let sink = client.copy_in(&format!("COPY app_tokens ({columns}) FROM STDIN BINARY")).await;
+    let sink = client.copy_in(&format!("COPY app_tokens ({}) FROM STDIN BINARY", names())).await;
     let writer = BinaryCopyInWriter::new(sink.unwrap(), &COLUMNS.map(|(_, kind)| kind));
     let mut writer = std::pin::pin!(writer);
-    // Few pages, as each is a walk through all rows in memory.
-    let mut page = Page::first(1_000_000);
-    loop {
-        let rows = from.list(&Filter::every_token(), page).await.unwrap();
-        for row in &rows {
-            let row = RowColumns::of(row.record().unwrap());
-            let values: [&(dyn ToSql + Sync); 11] = [
-                &row.id,
-                &row.digest,
-                &row.owner,
-                &row.label,
-                &row.scopes,
-                &row.created_at,
-                &row.expires_at,
-                &row.family,
-                &row.key_id,
-                &row.seal,
-                &row.revision,
-            ];
-            writer.as_mut().write(&values).await.unwrap();
-        }
-        let Some(last) = rows.last() else { break };
-        page = page.after(last.id());
+    for row in pages(from).flatten() {
+        let row = RowColumns::of(row.record().unwrap());
+        let values: [&(dyn ToSql + Sync); 11] = [
+            &row.id,
+            &row.digest,
+            &row.owner,
+            &row.label,
+            &row.scopes,
+            &row.created_at,
+            &row.expires_at,
+            &row.family,
+            &row.key_id,
+            &row.seal,
+            &row.revision,
+        ];
+        writer.as_mut().write(&values).await.unwrap();
     }
     writer.finish().await.unwrap();
-    client
-        .execute("INSERT INTO app_tokens_keys VALUES (1) ON CONFLICT DO NOTHING", &[])
-        .await
-        .unwrap();
+    client.execute(KEY_IN_USE, &[]).await.unwrap();
     client.batch_execute("VACUUM ANALYZE app_tokens").await.unwrap();
 }
 

@@ -32,6 +32,9 @@ use crate::token::{Prefix, Token, TokenId};
 /// - A token with letters or digits of something else in it: a hex dump with offsets, a line that
 ///   is wrapped behind line numbers.
 /// - A token in base32, base85 or EBCDIC.
+///
+/// So a report without leaks isn't proof that there are none. `admin leaked` of the examples shows
+/// how to notice data that can't be searched.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeakReport {
     /// The tokens in the order of the text, each once.

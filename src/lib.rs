@@ -94,7 +94,8 @@
 //! and what was issued under it. [`revoke_matching`](TokenAuthority::revoke_matching) revokes all
 //! that a [`Filter`](store::Filter) matches. [`revoke_leaked`](TokenAuthority::revoke_leaked)
 //! revokes the tokens that it finds in a leaked text. If its report has a `rest`, call it again
-//! with the text from there. Once `revoke` has returned `Ok`, every process over the same store
+//! with the text from there. [`ScannerRules`](token::ScannerRules) makes secret scanners find
+//! tokens in public code. Once `revoke` has returned `Ok`, every process over the same store
 //! denies the token.
 //!
 //! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes last uses and purges what has been

@@ -19,11 +19,13 @@ mod alphabet;
 mod checksum;
 mod id;
 mod prefix;
+mod scanner_rules;
 
 use alphabet::{Character, character_of, digit_of, digits_of, number_from};
 pub(crate) use id::IdMap;
 pub use id::{InvalidTokenId, TokenId};
 pub use prefix::{InvalidPrefix, Prefix};
+pub use scanner_rules::ScannerRules;
 
 const CHECKSUM_DIGITS: usize = 7;
 const BODY_DIGITS: usize = RANDOM_DIGITS + CHECKSUM_DIGITS;

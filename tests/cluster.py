@@ -27,6 +27,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILT = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "debug"
 ACCOUNT = "alice", "her secret"
 BREACHES = []
 # Processes and servers to stop at the end, even after an error.
@@ -147,7 +148,7 @@ class Cloud:
         # All hosts have the same keys.
         if (folder / "tokens.key").exists():
             shutil.copy(folder / "tokens.key", data / "tokens.key")
-        binary = ROOT / "target/debug/cloud"
+        binary = BUILT / "cloud"
         command = [binary, "--data", data, "--listen", "127.0.0.1:0"]
         command += ["--user", ":".join(ACCOUNT), "--store", f"postgres:{url}"]
         self.log = open(folder / f"{name}.log", "w")

@@ -10,7 +10,7 @@ mod common;
 #[path = "crash/worker.rs"]
 mod worker;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -60,6 +60,14 @@ impl Said {
         let tokens = authority(store);
         let (rows, mut faults) = sound_rows(&tokens);
         let lives = living(&rows);
+        let family = |text: &str| {
+            let id = Token::parse_any_prefix(text).unwrap().id();
+            rows.get(&id).map(|row| row.family)
+        };
+        let overlapping: HashSet<_> = (self.marks.iter())
+            .filter(|(_, mark)| **mark == Mark::Overlapping)
+            .map(|(text, _)| family(text))
+            .collect();
         for (text, mark) in &self.marks {
             let id = Token::parse_any_prefix(text).unwrap().id();
             let is_good = match tokens.block_on(tokens.authenticate(text.as_str())) {
@@ -70,12 +78,14 @@ impl Said {
                     continue;
                 }
             };
-            let ways_in =
-                rows.get(&id).and_then(|row| lives.get(&row.family)).copied().unwrap_or(0);
+            let family = family(text);
+            let ways_in = family.and_then(|family| lives.get(&family)).copied().unwrap_or(0);
+            let most = if overlapping.contains(&family) { 2 } else { 1 };
             let holds = match mark {
                 Mark::Good => is_good && ways_in == 1,
-                Mark::Dead => !is_good && ways_in <= 1,
+                Mark::Dead => !is_good && ways_in <= most,
                 Mark::Rotating => ways_in == 1,
+                Mark::Overlapping => (1..=most).contains(&ways_in),
                 Mark::Ending => true,
             };
             if !holds {
@@ -129,20 +139,20 @@ fn living(rows: &HashMap<TokenId, Known>) -> HashMap<TokenId, usize> {
 /// Causes crash after crash, each after a random number of reports, and checks the store after
 /// each.
 fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize) -> (Said, S)) {
-    let (mut chance, mut marks) = (Chance(1), [0; 4]);
+    let (mut chance, mut marks) = (Chance(1), [0; Mark::ALL.len()]);
     for round in 0..rounds {
         let (said, store) = crash(round, 10 + chance.place(500));
         assert_eq!(said.faults(&store), Vec::<String>::new(), "round {round}");
         forget(&store, round);
         for mark in said.marks.values() {
-            let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
-            all.iter()
+            Mark::ALL
+                .iter()
                 .zip(&mut marks)
                 .filter(|(known, _)| *known == mark)
                 .for_each(|(_, n)| *n += 1);
         }
     }
-    println!("{rounds} rounds; good, dead, in rotation, ending: {marks:?}");
+    println!("{rounds} rounds; good, dead, in rotation, in an overlap, ending: {marks:?}");
     assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
 }
 

@@ -310,6 +310,70 @@ fn a_forged_successor_is_not_accepted() {
     bench.assert_denied(successor.expose_secret(), DenialReason::WrongSecret);
 }
 
+// -- the end of an overlap writes the superseded row
+
+/// Rotates a token with an overlap. Returns its successor.
+fn overlapping(bench: &Bench<Outside>, old: &IssuedToken) -> IssuedToken {
+    let rotation = Rotation::new().overlap(secs(60));
+    bench.tokens.block_on(bench.tokens.rotate(&ops(), old.id(), rotation)).unwrap()
+}
+
+fn end_overlap(bench: &Bench<Outside>, id: TokenId) -> u64 {
+    bench.tokens.block_on(bench.tokens.end_overlap(ops(), id)).unwrap()
+}
+
+#[test]
+fn an_end_of_an_overlap_seals_no_tampered_row() {
+    for (what, tamper) in TAMPERINGS {
+        let (store, bench, old, _) = token();
+        let successor = overlapping(&bench, &old);
+        store.change(old.id(), *tamper);
+        let tampered = store.rows();
+        for id in [old.id(), successor.id()] {
+            assert_eq!(end_overlap(&bench, id), 0, "{what}");
+            assert_eq!(store.rows(), tampered, "{what}");
+        }
+        bench.assert_denied(old.expose_secret(), DenialReason::Tampered);
+        store.restore();
+        assert_eq!(end_overlap(&bench, successor.id()), 1, "{what}");
+        bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+    }
+}
+
+#[test]
+fn what_is_written_over_a_superseded_row_while_its_overlap_ends_is_not_sealed() {
+    for (what, tamper) in TAMPERINGS {
+        let (store, bench, old, _) = token();
+        let successor = overlapping(&bench, &old);
+        let read = store.parts(old.id());
+        let (behind, id) = (store.clone(), old.id());
+        store.before_the_next_write(move || behind.change(id, *tamper));
+        end_overlap(&bench, successor.id());
+        bench.assert_good(successor.expose_secret());
+        let found = bench.tokens.block_on(bench.tokens.find(&ops(), id)).unwrap();
+        assert_ne!(found.status(), Some(Status::Active), "{what}");
+        if found.status() == Some(Status::Superseded) {
+            let facts = |parts| RecordParts { seal: None, revision: 0, ..parts };
+            let ended = RecordParts { expires: found.expires(), ..read };
+            assert_eq!(facts(store.parts(id)), facts(ended), "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_revocation_while_an_overlap_ends_stands() {
+    let (store, bench, old, _) = token();
+    let successor = overlapping(&bench, &old);
+    let (behind, id) = (bench.tokens.clone(), old.id());
+    store.before_the_next_write(move || {
+        behind.block_on(behind.revoke(&ops(), id, Reason::LEAKED)).unwrap();
+    });
+    assert_eq!(end_overlap(&bench, successor.id()), 0);
+    for row in store.rows() {
+        assert_eq!((row.revocation.unwrap().reason, row.seal), (Reason::LEAKED, None));
+    }
+}
+
 // -- reseal
 
 #[test]

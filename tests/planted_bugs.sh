@@ -4,7 +4,8 @@
 #   bash tests/planted_bugs.sh [PATTERN]   by hand, in hours: only bugs whose description matches
 #   bash tests/planted_bugs.sh --lines     in seconds, as CI does: only checks that each line to
 #                                          plant a bug in is there, once
-# QUICK=1 in the environment runs no further test binary after the first that finds a bug.
+# QUICK=1 in the environment builds and runs one test binary after the other, and none after the
+# first that finds a bug.
 # Fails if a bug survives, if a line to plant it in is missing, or if the suite fails without a bug.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,9 +34,25 @@ export CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0 RUSTFLAGS="--cap-lints allow"
 
 # failed_tests SUITE…: prints the failed tests, one a line, or nothing if all passed.
 failed_tests() {
-    local all=(--no-fail-fast)
-    [ -z "${QUICK:-}" ] || all=()
-    timeout 900 cargo test "${all[@]}" "$@" >"$copy/output" 2>&1 && return 0
+    [ -n "${QUICK:-}" ] || { failed_tests_of --no-fail-fast "$@"; return; }
+    local targets=() target=
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        case $1 in
+            --test) target=$1 ;;
+            *) targets+=("${target:+--test=}$1") target= ;;
+        esac
+        shift
+    done
+    local found
+    for target in "${targets[@]}"; do
+        found=$(failed_tests_of "$target" "$@") || exit 1
+        [ -z "$found" ] || { printf '%s\n' "$found"; return 0; }
+    done
+}
+
+# failed_tests_of ARGUMENT…: the same for one call of cargo.
+failed_tests_of() {
+    timeout 900 cargo test "$@" >"$copy/output" 2>&1 && return 0
     if grep -q '^error: could not compile' "$copy/output"; then
         grep -m 3 -A 5 '^error' "$copy/output" >&2
         echo "the planted line does not compile" >&2
@@ -526,7 +543,7 @@ plant "what a trigger kept out counts as done, in PostgreSQL" $statements \
 plant "a revocation that a trigger kept out counts as done, in PostgreSQL" $statements \
     "if !row.try_get::<_, bool>(2)? {" \
     "if false {" \
-    triggers::a_change
+    triggers::a_revocation
 plant "a key that is being written is deleted, in PostgreSQL" $purge_sql \
     "WHERE pg_try_advisory_xact_lock(hashtextextended('app_tokens_keys', key_id))\";" \
     "\";" \

@@ -34,6 +34,10 @@ mod tables;
 mod triggers;
 #[path = "postgres/within.rs"]
 mod within;
+#[path = "common/vectors.rs"]
+mod vectors;
+#[path = "postgres/vectors.rs"]
+mod vectors_in_a_database;
 
 use app_tokens::store::PostgresStore;
 use app_tokens::{Access, KeyRing, NewToken, Policy, Requirement, TokenAuthority};

@@ -14,3 +14,7 @@ mod handles;
 mod names;
 #[path = "sqlite/reference.rs"]
 mod reference;
+#[path = "common/vectors.rs"]
+mod vectors;
+#[path = "sqlite/vectors.rs"]
+mod vectors_in_a_file;

@@ -6,7 +6,7 @@ use std::thread;
 use app_tokens::error::{ChangeError, DenialReason, IssueError, LifeError};
 use app_tokens::record::{Expires, Status};
 use app_tokens::store::RuntimeFree;
-use app_tokens::{Access, NewToken, Reason, Rotation, TokenId, TokenView};
+use app_tokens::{Access, Attributes, NewToken, Reason, Rotation, TokenId, TokenView};
 
 use super::common::outside::Outside;
 use super::common::*;
@@ -34,6 +34,19 @@ fn a_derived_token_expires_with_its_parent_if_no_end_is_given() {
     bench.clock.set(at(86_400));
     let child = bench.issue_under(&long);
     assert_eq!(bench.see(&child).expires(), long.view().expires(), "cut to the parent's");
+}
+
+#[test]
+fn a_derived_token_and_a_successor_have_the_attributes_of_the_token_before() {
+    let bench = bench(policy());
+    let tokens = &bench.tokens;
+    let attributes = Attributes::new().with("device", "NAS").unwrap();
+    let new = NewToken::new("alice", "x", Access::full()).attributes(attributes.clone());
+    let parent = tokens.block_on(tokens.issue(new)).unwrap();
+    let child = bench.issue_under(&parent);
+    assert_eq!(bench.see(&child).attributes(), &attributes);
+    let new = tokens.block_on(tokens.rotate(&ops(), parent.id(), Rotation::new())).unwrap();
+    assert_eq!(bench.see(&new).attributes(), &attributes);
 }
 
 #[test]

@@ -2,14 +2,17 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use app_tokens::error::{ChangeError, IssueError};
 use app_tokens::store::RuntimeFree;
 use app_tokens::{
-    Access, IssuedToken, NewToken, Owner, Reason, Requirement, Rotation, TokenAuthority,
+    Access, Attributes, IssuedToken, NewToken, Origin, Owner, Reason, Requirement, Rotation,
+    TokenAuthority,
 };
 use support::chance::Chance;
 
@@ -27,15 +30,20 @@ pub(crate) enum Mark {
     Dead = b'-' as isize,
     /// It is being rotated: exactly one of it and its successor is good.
     Rotating = b'~' as isize,
+    /// It is in an overlap that begins or ends: its line has one way in, or two.
+    Overlapping = b'=' as isize,
     /// It is being revoked: it may be good or dead.
     Ending = b'?' as isize,
 }
 
 impl Mark {
+    pub(crate) const ALL: [Mark; 5] =
+        [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Overlapping, Mark::Ending];
+
     pub(crate) fn read(line: &str) -> Option<(Mark, &str)> {
         let (mark, text) = line.split_at_checked(1)?;
-        let all = [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Ending];
-        let mark = all.into_iter().find(|known| char::from(*known as u8).to_string() == mark)?;
+        let mark =
+            Mark::ALL.into_iter().find(|known| char::from(*known as u8).to_string() == mark)?;
         Some((mark, text))
     }
 }
@@ -146,19 +154,19 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         if place >= self.good.len() {
             return self.issue();
         }
-        match self.chance.below(4) {
+        match self.chance.below(6) {
             0 => self.issue_under(place),
             1 => self.revoke(place),
+            2 | 3 => self.rotate_with_an_overlap(place),
             _ => self.rotate(place),
         }
     }
 
     fn issue(&mut self) -> Acted {
-        let token = self.tokens.block_on(self.tokens.issue(NewToken::new(
-            self.owner.as_str(),
-            "phone",
-            Access::full(),
-        )))?;
+        let access = Access::full().from_networks(["192.0.2.0/24".parse()?])?;
+        let attributes = Attributes::new().with("device", "phone")?;
+        let new = NewToken::new(self.owner.as_str(), "phone", access).attributes(attributes);
+        let token = self.tokens.block_on(self.tokens.issue(new))?;
         self.voice.say(Mark::Good, token.expose_secret());
         self.good.push(Held { token, under: Vec::new() });
         Ok(())
@@ -166,8 +174,9 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
 
     fn issue_under(&mut self, place: usize) -> Acted {
         let parent = &mut self.good[place];
-        let caller =
-            self.tokens.block_on(self.tokens.authenticate(parent.token.expose_secret()))?;
+        let origin = Origin::from(IpAddr::from([192, 0, 2, 7]));
+        let text = parent.token.expose_secret();
+        let caller = self.tokens.block_on(self.tokens.authenticate_from(text, origin))?;
         let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
         let new = NewToken::new(self.owner.as_str(), "under", caller.access().clone());
         match self.tokens.block_on(self.tokens.issue_under(&caller, new)) {
@@ -212,5 +221,31 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Rotates with an overlap and ends that. What was issued under the old token stays.
+    fn rotate_with_an_overlap(&mut self, place: usize) -> Acted {
+        let held = &mut self.good[place];
+        self.voice.say(Mark::Overlapping, held.token.expose_secret());
+        let rotation = Rotation::new().overlap(Duration::from_secs(3600));
+        let by = &self.owner;
+        match self.tokens.block_on(self.tokens.rotate(by, held.token.id(), rotation)) {
+            Ok(token) => {
+                self.voice.say(Mark::Overlapping, token.expose_secret());
+                let old = std::mem::replace(&mut held.token, token);
+                // The other thread reseals the old row meanwhile, and may do so again and again.
+                while let Err(error) =
+                    self.tokens.block_on(self.tokens.end_overlap(by, held.token.id()))
+                {
+                    let ChangeError::Conflict = error else { return Err(error.into()) };
+                }
+                self.voice.say(Mark::Dead, old.expose_secret());
+            }
+            // It was resealed meanwhile: nothing has changed.
+            Err(ChangeError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.voice.say(Mark::Good, held.token.expose_secret());
+        Ok(())
     }
 }

@@ -231,6 +231,28 @@ fn a_change_sends_its_event_even_if_its_answer_is_lost() {
 }
 
 #[test]
+fn an_end_of_an_overlap_with_a_lost_answer_is_told_and_can_be_asked_for_again() {
+    for fault in [Fault::DoneUnknown, Fault::LostUnknown, Fault::Stalls, Fault::NotDone] {
+        let (store, bench) = faulty();
+        let old = bench.issue("alice");
+        let new = rotate(&bench, &old, 100).unwrap();
+        bench.heard.texts();
+        // The named row is read, then its line. After the change, no look-up helps.
+        store.script(&[Fault::None, Fault::None, fault, Fault::NotDone]);
+        let end = || bench.tokens.end_overlap(ops(), new.id());
+        assert!(!matches!(poll_once(end()), Poll::Ready(Ok(_))), "{fault:?}");
+        let heard = bench.heard.texts().concat();
+        let is_told = heard.contains("OverlapEnded") && heard.contains("is_certain: false");
+        assert_eq!(is_told, fault != Fault::NotDone, "{fault:?}: {heard}");
+        store.script(&[]);
+        let left = u64::from(fault != Fault::DoneUnknown);
+        assert_eq!(bench.tokens.block_on(end()).unwrap(), left, "{fault:?}");
+        bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
+        bench.assert_good(new.expose_secret());
+    }
+}
+
+#[test]
 fn a_deletion_that_failed_half_way_sends_an_event_for_what_it_deleted() {
     let store = Faulty::default();
     let bench = bench_over(store.clone(), policy().with_no_limit_per_owner());

@@ -218,3 +218,30 @@ fn a_change_that_a_trigger_keeps_out_fails_and_never_loops() {
         }
     });
 }
+
+/// The row would be as good as new if its revocation were cleared by hand.
+#[test]
+fn a_revocation_that_a_trigger_lets_in_without_wiping_the_seal_fails_and_changes_nothing() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        store.insert(&creation(parts(1))).await.unwrap();
+        raw.batch_execute(
+            "CREATE FUNCTION keep_seal() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                NEW.seal = '\\x01'; RETURN NEW;
+            END $$;
+            CREATE TRIGGER liar BEFORE UPDATE ON app_tokens
+                FOR EACH ROW EXECUTE FUNCTION keep_seal()",
+        )
+        .await
+        .unwrap();
+        let store = PostgresStore::new(database.pool()).with_known_objects(["liar"]);
+        for filter in [Filter::of_owner(&owner("alice")), Filter::of_id(id(1))] {
+            let error = store.revoke(&filter, &revocation()).await.unwrap_err();
+            assert_eq!(error.certainty(), Certainty::NotDone, "{filter:?}: {error}");
+            assert!(error.to_string().contains("look for a trigger"), "{filter:?}: {error}");
+            let row = store.find(id(1)).await.unwrap();
+            assert_eq!(row.as_ref().and_then(parts_of), Some(parts(1)), "{filter:?}");
+        }
+    });
+}

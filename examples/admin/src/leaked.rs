@@ -1,17 +1,25 @@
-//! The command `leaked`: revokes every token in a text of any length.
+//! The command `leaked`: revokes every token in texts of any length.
+//!
+//! - `input`: files, standard input and gzip.
+//! - `unread`: what the search can't read.
+//! - `found`: the report.
 
-use std::collections::BTreeSet;
-use std::io::{self, Read as _};
+mod found;
+mod input;
+mod unread;
 
-use app_tokens::report::{LeakOutcome, LeakReport};
-use app_tokens::{Operator, TokenId};
-use serde_json::{Value, json};
+use std::io::Read as _;
+
+use app_tokens::Operator;
+use app_tokens::report::LeakReport;
 use zeroize::Zeroizing;
 
-use crate::options::Setting;
-use crate::print::say;
-use crate::problem::{Exit, Problem};
+use crate::options::{Leaked, Setting};
+use crate::problem::Problem;
 use crate::setting::{Needs, Opened};
+use found::Found;
+use input::Input;
+use unread::Unread;
 
 /// How many bytes are looked through at once.
 const WINDOW: usize = 1024 * 1024;
@@ -19,95 +27,69 @@ const WINDOW: usize = 1024 * 1024;
 /// lie across the end.
 const OVERLAP: usize = LeakReport::MAX_REACH;
 
-pub async fn leaked(setting: &Setting) -> Result<(), Problem> {
+pub async fn leaked(setting: &Setting, wish: &Leaked) -> Result<(), Problem> {
     let who = setting.operator()?;
     // The keys aren't needed: the digest proves that the text holds the right secret.
     let opened = setting.open(Needs::Policy).await?;
     let mut found = Found::default();
-    let looked = look_through(&opened, &who, &mut found).await;
+    let looked = look_through_all(&opened, &who, wish, &mut found).await;
     // Reports what was revoked even if the work failed half-way.
     let said = found.say(setting.json);
     looked.and(said)
 }
 
-async fn look_through(opened: &Opened, who: &Operator, found: &mut Found) -> Result<(), Problem> {
-    let mut input = io::stdin().lock();
+/// Searches every input. One that can't be read keeps none of the others from being searched.
+async fn look_through_all(
+    opened: &Opened,
+    who: &Operator,
+    wish: &Leaked,
+    found: &mut Found,
+) -> Result<(), Problem> {
+    for (name, input) in input::all(&wish.files) {
+        found.begin(name);
+        match input {
+            Ok(input) => look_through(opened, who, input, found).await?,
+            Err(why) => found.could_not_read(0, &why),
+        }
+    }
+    Ok(())
+}
+
+async fn look_through(
+    opened: &Opened,
+    who: &Operator,
+    mut input: Input,
+    found: &mut Found,
+) -> Result<(), Problem> {
     let mut window = Zeroizing::new(Vec::with_capacity(WINDOW));
     let mut passed = 0;
+    let mut unread = Unread::default();
+    let mut end = None;
     loop {
-        let room = WINDOW - window.len();
-        input.by_ref().take(room as u64).read_to_end(&mut window)?;
+        let held = window.len();
+        if end.is_none() {
+            let room = (WINDOW - held) as u64;
+            // What was read before an error is in the window, and is searched, too.
+            match input.by_ref().take(room).read_to_end(&mut window) {
+                Err(error) => end = Some(Err(error)),
+                Ok(_) if window.len() < WINDOW => end = Some(Ok(())),
+                Ok(_) => {}
+            }
+        }
+        unread.look(&window, held);
         let report = opened.tokens.revoke_leaked(who, &**window).await?;
-        let is_last = window.len() < WINDOW && report.rest.is_none();
+        let is_last = end.is_some() && report.rest.is_none();
         let done = report.rest.unwrap_or(window.len().saturating_sub(OVERLAP));
         found.add(report, passed);
         if is_last {
-            return Ok(());
+            break;
         }
         window.drain(..done);
-        passed += done;
+        passed += done as u64;
     }
-}
-
-/// The tokens that were found, each once, with its first place in the text.
-#[derive(Default)]
-struct Found {
-    seen: BTreeSet<(TokenId, bool)>,
-    leaks: Vec<(usize, TokenId, LeakOutcome)>,
-}
-
-impl Found {
-    fn add(&mut self, report: LeakReport, passed: usize) {
-        for leak in report.leaks {
-            if self.seen.insert((leak.id, leak.outcome != LeakOutcome::NoToken)) {
-                self.leaks.push((passed + leak.position.start, leak.id, leak.outcome));
-            }
-        }
+    unread.end().for_each(|(at, what, places)| found.unread(at, what, places));
+    if let Some(Err(error)) = end {
+        found.could_not_read(passed + window.len() as u64, &error);
     }
-
-    fn say(self, json: bool) -> Result<(), Problem> {
-        let is_token = self.leaks.iter().any(|(_, _, outcome)| *outcome != LeakOutcome::NoToken);
-        if json {
-            let leaks = self.leaks.iter().map(|(at, id, outcome)| {
-                json!({ "at": at, "id": id.to_string(), "outcome": words_for(*id, *outcome) })
-            });
-            say(leaks.collect::<Value>())?;
-        } else {
-            self.leaks.iter().try_for_each(|(at, id, outcome)| {
-                say(format_args!("byte {at}: {id} {}", words_for(*id, *outcome)))
-            })?;
-        }
-        if self.leaks.iter().any(|(_, _, outcome)| is_left(*outcome)) {
-            return Err(Problem::failed("not all tokens could be revoked; do what the lines say"));
-        }
-        if is_token {
-            Ok(())
-        } else {
-            Err(Problem::new(Exit::Unknown, "the text holds no token of this host"))
-        }
-    }
-}
-
-/// Returns whether the token may be valid still.
-fn is_left(outcome: LeakOutcome) -> bool {
-    match outcome {
-        LeakOutcome::Damaged | LeakOutcome::UnknownScheme(_) => true,
-        LeakOutcome::Revoked | LeakOutcome::AlreadyRevoked | LeakOutcome::NoToken => false,
-    }
-}
-
-fn words_for(id: TokenId, outcome: LeakOutcome) -> String {
-    match outcome {
-        LeakOutcome::Revoked => "revoked".into(),
-        LeakOutcome::AlreadyRevoked => "was revoked before".into(),
-        LeakOutcome::Damaged => format!(
-            "has a damaged row, so its secret could not be checked; \
-             revoke it with `admin revoke {id} --reason leaked`"
-        ),
-        LeakOutcome::UnknownScheme(scheme) => format!(
-            "has a digest of scheme {scheme}, which this program does not know; \
-             run a newer one, or `admin revoke {id} --reason leaked`"
-        ),
-        LeakOutcome::NoToken => "no such token, or another secret".into(),
-    }
+    Ok(())
 }

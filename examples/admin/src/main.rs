@@ -8,6 +8,7 @@
 //! - `make`: new tokens.
 //! - `change`: labels, access and ends.
 //! - `end`, `leaked`: revoking and deleting.
+//! - `scanner_rules`: rules by which scanners find what leaked.
 //! - `look`, `owners`: listing and verifying.
 //! - `keys`: new keys, and the move to one.
 //! - `password`: hashes for the hosts' users file.
@@ -26,6 +27,7 @@ mod password;
 mod print;
 mod problem;
 mod progress;
+mod scanner_rules;
 mod setting;
 
 use std::process::ExitCode;
@@ -83,7 +85,8 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Keys(Keys::InUse) => keys::in_use(setting).await,
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,
-        Command::Leaked => leaked::leaked(setting).await,
+        Command::Leaked(wish) => leaked::leaked(setting, wish).await,
+        Command::ScannerRules { scanner } => scanner_rules::print(setting, *scanner),
         Command::HashPassword => password::hash(),
         Command::Schema { kind } => {
             let schema =

@@ -30,6 +30,7 @@ What each command needs besides --store:
   revoke, forget,         status of whatever isn't revoked is \"unchecked\"
   keys in-use
   leaked                  --policy
+  scanner-rules           --policy, and no store
   keys new, schema,       nothing, and no store
   hash-password
   all others              --policy and the keys
@@ -48,7 +49,8 @@ Exit status:
   2  usage: an argument is missing or wrong
   3  there is no such token, or nothing matches
   4  refused by the policy, or because of the state of the token
-  5  denied: the token to be verified is not valid";
+  5  denied: the token to be verified is not valid
+  6  leaked could not read everything, so there may be more tokens";
 
 /// Where everything is, and who acts.
 #[derive(Args)]
@@ -134,9 +136,23 @@ Examples:
     /// Seal every row under the active key; may be stopped and run again
     #[command(after_help = "Example, once a new key is the active one: admin reseal")]
     Reseal,
-    /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
-    #[command(after_help = "Example: git log -p | admin leaked")]
-    Leaked,
+    /// Revoke the tokens in files or standard input: a log, a commit, a scanner's report
+    Leaked(Leaked),
+    /// Print rules by which a secret scanner finds this host's tokens, with former prefixes too
+    #[command(after_help = "\
+Examples:
+  admin scanner-rules gitleaks --policy policy.toml >> .gitleaks.toml
+  admin scanner-rules secretlint --policy policy.toml > .secretlintrc.json
+  admin scanner-rules regex --policy policy.toml > rules.txt; rg --file rules.txt
+
+In a new .gitleaks.toml, write [extend] and useDefault = true first, or gitleaks' own rules are off.
+
+No rule can compute a token's checksum, so what a scanner reports may be no token. Pass its report
+to `admin leaked`, which revokes only what is one.")]
+    ScannerRules {
+        /// For which scanner
+        scanner: Scanner,
+    },
     /// Print the hash of the main password on standard input, for a host's users file
     #[command(after_help = "Example: admin hash-password < password.txt")]
     HashPassword,
@@ -290,6 +306,39 @@ pub struct Forget {
     /// Don't ask for confirmation
     #[arg(long)]
     pub yes: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  git log -p --all | admin leaked
+  admin leaked app.log app.log.1.gz
+  find checkout -type f -exec admin leaked {} +
+
+It reads any bytes: every encoding that keeps ASCII, UTF-16, and gzip. It names what it could not
+read, such as archives, images and encrypted data, and then ends with 6. Unpack that and search it.
+A place in a gzip file is one in its decompressed text.
+
+Exit status:
+  0  every token that was found is revoked, and everything was read
+  1  failed, or a token that was found may be valid still; the lines say which
+  3  everything was read, and no token of this host was found
+  6  not everything could be read; what was found in the rest is revoked")]
+pub struct Leaked {
+    /// The files to search, and - for standard input [default: -]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Whose rules to print.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum Scanner {
+    /// Rules for .gitleaks.toml
+    Gitleaks,
+    /// A whole .secretlintrc.json, for @secretlint/secretlint-rule-pattern
+    Secretlint,
+    /// A regular expression a line, for RE2, Go, Rust, PCRE, Python and Java
+    Regex,
 }
 
 #[derive(Subcommand)]

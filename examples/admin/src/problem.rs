@@ -17,6 +17,7 @@ pub enum Exit {
     Unknown = 3,
     Refused = 4,
     Denied = 5,
+    Unread = 6,
 }
 
 /// The reason why a command ends early.

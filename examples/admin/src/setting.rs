@@ -44,14 +44,11 @@ impl Setting {
     /// Opens the store. Without a policy or keys, the key ring is a new one that knows no row's
     /// key. Then no row gets a status by a seal that nobody can check.
     pub async fn open(&self, needs: Needs) -> Result<Opened, Problem> {
-        let path = self.policy.as_deref();
-        let file = path.map(PolicyFile::read).transpose().map_err(Problem::failed)?;
+        let file = match needs {
+            Needs::Store if self.policy.is_none() => None,
+            _ => Some(self.policy_file()?),
+        };
         let ring = self.ring()?;
-        if needs != Needs::Store && file.is_none() {
-            return Err(Problem::usage(
-                "--policy FILE is missing; name the host's policy file, for its prefix and realm",
-            ));
-        }
         if needs == Needs::Seals && ring.is_none() {
             return Err(Problem::usage(format_args!(
                 "the keys are missing; name --key-file FILE, or set {KEYS_VARIABLE}"
@@ -71,6 +68,16 @@ impl Setting {
             TokenAuthority::builder(store, known, policy).observer(TracingObserver).build();
         let unclear = if checks_seals { "unknown" } else { "unchecked" };
         Ok(Opened { _upkeep: tokens.upkeep(), tokens, ring, scopes, unclear })
+    }
+
+    /// Reads the policy file, which must be named.
+    pub fn policy_file(&self) -> Result<PolicyFile, Problem> {
+        let path = self.policy.as_deref().ok_or_else(|| {
+            Problem::usage(
+                "--policy FILE is missing; name the host's policy file, for its prefix and realm",
+            )
+        })?;
+        PolicyFile::read(path).map_err(Problem::failed)
     }
 
     async fn store(&self) -> Result<DynStore, Problem> {

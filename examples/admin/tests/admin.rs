@@ -259,14 +259,21 @@ fn a_closed_standard_output_is_no_error_and_no_panic() {
 fn the_help_has_every_command_and_every_exit_status() {
     let host = Host::new();
     let help = host.run(host.command(&["--help"]), b"").done();
-    for status in ["0  done", "1  failed", "2  usage", "3  there is no", "4  refused", "5  denied"]
-    {
+    for status in [
+        "0  done",
+        "1  failed",
+        "2  usage",
+        "3  there is no",
+        "4  refused",
+        "5  denied",
+        "6  leaked could not read",
+    ] {
         assert!(help.contains(status), "{status}: {help}");
     }
     let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
     let names = commands.lines().filter_map(|line| line.split_whitespace().next());
     let names: Vec<_> = names.filter(|name| *name != "help").collect();
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     for name in names {
         let help = host.run(host.command(&[name, "--help"]), b"").done();
         assert!(help.contains("--policy") && help.lines().all(|line| line.len() < 120), "{help}");

@@ -23,13 +23,27 @@ pub fn has_python_module(module: &str) -> bool {
 ///
 /// It is beside the tests' own folder: `target/browser`.
 pub fn browser_tools() -> Option<PathBuf> {
-    let test = std::env::current_exe().unwrap();
-    let tools = test.ancestors().nth(3).unwrap().join("browser");
-    if !has("chromium") || !has("node") {
+    if !has("chromium") {
         return None;
     }
-    if !tools.join("node_modules/axe-core").is_dir() {
-        let why = format!("no playwright-core and axe-core in {}", tools.display());
+    node_tools("browser", "axe-core")
+}
+
+/// Returns the folder with the secret scanners that run on Node, which is `target/scanners`. If
+/// they are missing, the same happens as with [`browser_tools`].
+pub fn scanner_tools() -> Option<PathBuf> {
+    node_tools("scanners", "secretlint")
+}
+
+/// Returns a folder beside the tests' own, if Node is installed and the folder has this package.
+fn node_tools(folder: &str, package: &str) -> Option<PathBuf> {
+    let test = std::env::current_exe().unwrap();
+    let tools = test.ancestors().nth(3).unwrap().join(folder);
+    if !has("node") {
+        return None;
+    }
+    if !tools.join("node_modules").join(package).is_dir() {
+        let why = format!("no {package} in {}", tools.display());
         assert!(std::env::var_os("CI").is_none(), "{why}");
         eprintln!("\n*** SKIPPED: {why} ***\n");
         return None;
