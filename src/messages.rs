@@ -189,12 +189,13 @@ fn errors_of_set_up(lines: &mut Vec<String>) {
         Prefix(InvalidPrefix), RealmNotNamed { prefix: prefix("new"), former: prefix("old") },
         Realm, Zero("default life"), PastMaximum("default life"), NeverWithMaximum,
         ScopeLeftOut { scope: "read".into(), implying: "admin".into() }, IdleTooShort);
-    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak("7".into()));
+    let name = || "7".into();
+    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak(name()));
     list!(lines, KeyRingError, unanswered;
         File { path: path(), error }, InFile { path: path(), error: Box::new(inner) },
         Exposed { path: path(), mode: 0o644 }, RingGiven("the path of a file"),
         NoVariable("KEYS".into()), TooLong, Empty, Malformed("3".into()),
-        Short { key: "7".into(), bytes: 9 }, Weak("7".into()), Repeated("7".into()), Random(not_random()));
+        Short { key: name(), bytes: 9 }, Weak(name()), Repeated(name()), Random(not_random()));
     let (found, known) = (9, 1);
     list!(lines, SqliteStoreError, unanswered;
         CantOpen { path: path(), source: said() }, NoFile(path()), NotADatabase(path()),
