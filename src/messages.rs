@@ -12,6 +12,7 @@ use support::messages::{Also, assert_listed, in_file};
 
 use crate::access::{Missing, Network, Resource};
 use crate::error::*;
+use crate::import::InvalidKept;
 use crate::key::KeyId;
 use crate::record::{InvalidActor, InvalidStatus, Status, StatusUnclear};
 use crate::shapes::NotAPeriod;
@@ -23,8 +24,8 @@ use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/issue.rs authority/reseal.rs key_ring.rs policy/shape.rs \
-    random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
+    authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs key_ring.rs \
+    policy/shape.rs random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
     store/postgres/error.rs store/postgres/statements.rs store/postgres/transaction.rs \
     store/row_bytes.rs store/sqlite/diagnose.rs store/sqlite/error.rs store/sqlite/reader.rs \
     store/sqlite/statements.rs store/sqlite/transaction.rs store/sqlite/watch.rs \
@@ -220,6 +221,7 @@ fn others(lines: &mut Vec<String>) {
     add("Denied", &denied());
     add("OrphanRow", &OrphanRow { id: id(), key_id: key() });
     add("RandomSourceFailed", &not_random());
+    add("InvalidKept", &InvalidKept("64 hexadecimal digits"));
     add("StoreError", &StoreError::not_done(said()));
     add("StoreError", &StoreError::unknown(said()));
     add("InvalidText", &invalid());
