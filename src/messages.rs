@@ -27,11 +27,12 @@ const OTHERS: &str = "\
     authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs \
     import/argon2.rs import/bcrypt.rs import/blake3.rs import/foreign.rs import/forgejo.rs \
     import/jwt.rs import/pbkdf2.rs import/plain.rs import/sha256.rs import/sha512.rs \
-    import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
-    store/postgres/error.rs store/postgres/statements.rs store/postgres/transaction.rs \
-    store/row_bytes.rs store/sqlite/diagnose.rs store/sqlite/error.rs store/sqlite/reader.rs \
-    store/sqlite/statements.rs store/sqlite/transaction.rs store/sqlite/watch.rs \
-    store/sqlite/writer.rs tracing_observer.rs upkeep.rs web/extract.rs web/layer.rs";
+    import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \
+    store/postgres/catalogue.rs store/postgres/error.rs store/postgres/statements.rs \
+    store/postgres/transaction.rs store/row_bytes.rs store/sqlite/diagnose.rs \
+    store/sqlite/error.rs store/sqlite/reader.rs store/sqlite/statements.rs \
+    store/sqlite/transaction.rs store/sqlite/watch.rs store/sqlite/writer.rs tracing_observer.rs \
+    upkeep.rs web/extract.rs web/layer.rs";
 
 /// Adds a line for each variant of an error, and one for its answer, if clients get one.
 ///
