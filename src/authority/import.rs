@@ -330,16 +330,15 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<Option<Candidate>, Failed> {
         let (mut candidates, kept): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
         let (scheme, text) = (scheme.clone(), Zeroizing::new(text.to_owned()));
-        let checks = kept.len() as u32; // at most the candidates of a look-up
         // Each is tried, whichever matches, so that the time does not tell which one it was.
         let compare = move || {
             let matches: Vec<_> =
                 kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();
             matches.iter().position(|is_match| *is_match)
         };
-        let found = import.slow().run(place, checks, self.now(), compare).await?;
+        let found = import.slow().run(place, self.now(), compare).await?;
         // Only guesses are held back: a user's devices may all come at once after the move.
-        found.inspect(|_| import.slow().forgive(place, checks));
+        found.inspect(|_| import.slow().forgive(place));
         Ok(found.map(|index| candidates.swap_remove(index)))
     }
 

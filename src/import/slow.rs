@@ -32,25 +32,24 @@ impl SlowChecks {
         SlowChecks { places, most, waiting: Arc::default(), brake: Brake::new() }
     }
 
-    /// Takes back the work of checks of which one matched.
-    pub(crate) fn forgive(&self, place: TokenId, checks: u32) {
-        self.brake.forgive(place, checks);
+    /// Takes back the count of a text that matched.
+    pub(crate) fn forgive(&self, place: TokenId) {
+        self.brake.forgive(place);
     }
 
-    /// Runs `check` on a thread of its own, as the work of `checks` checks of one look-up.
+    /// Runs `check` on a thread of its own, for a text of one look-up.
     ///
     /// # Errors
     /// [`Failed::ImportBusy`] if too many run or ran, or if the check panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         place: TokenId,
-        checks: u32,
         now: Timestamp,
         check: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failed> {
         let waiting = Waiting::one_more(&self.waiting, self.most * WAITING_EACH);
         let waiting = waiting.ok_or(Failed::ImportBusy)?;
-        if !self.brake.allows(place, checks, now) {
+        if !self.brake.allows(place, now) {
             return Err(Failed::ImportBusy);
         }
         let permit = self.places.clone().acquire_owned().await.map_err(|_| Failed::ImportBusy)?;
