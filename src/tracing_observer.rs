@@ -13,9 +13,9 @@ use crate::event::{Event, Observer};
 /// The event's name is `app_tokens.` and a word, such as `app_tokens.issued`. The fields are those
 /// of the [`Event`], with a token by its id, owner and label. A field without a value is left out.
 ///
-/// A changed token also has its access and end as they are now, so that the change can be made again
-/// after a backup was restored. `scopes`, `resources` and `networks` are lists, each item in quotes.
-/// Each is left out if the token has all of them. `expires` is an instant or `never`.
+/// `changed` also has the token's access and end as they are now. So the change can be made again
+/// after a backup was restored. `scopes`, `resources` and `networks` are lists, each item in
+/// quotes. Each is left out if the token has all of them. `expires` is an instant or `never`.
 ///
 /// There is no secret, digest or seal among the fields. Owners, labels, addresses and clients are
 /// personal data.

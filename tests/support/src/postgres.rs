@@ -173,6 +173,11 @@ impl Server {
         as_user(command, self.user);
     }
 
+    /// Returns the folder of PostgreSQL's programs, such as `pg_dump`.
+    pub fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     pub fn port(&self) -> u16 {
         self.port
     }
