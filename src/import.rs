@@ -46,7 +46,8 @@
 //! What several tokens share, such as an owner, leads to several ids. They are tried one after the
 //! other, at most [`Import::max_candidates`]. This is the one place where a check costs more with
 //! more rows. So slow hashes are computed on threads of their own, a few at a time, and behind a
-//! brake.
+//! brake. For each look-up, 60 checks that match nothing pass at once, and then 20 a minute. The
+//! time of such a check tells whether an owner has tokens that were not used yet.
 //!
 //! # What holds throughout
 //!

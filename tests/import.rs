@@ -334,7 +334,9 @@ fn guesses_are_held_back_and_other_owners_and_tokens_in_use_are_not() {
     assert!(is_busy(&enter("alice", "never used")));
     assert!(enter("alice", WORDS).is_ok() && enter("bob", "of bob").is_ok());
     bench.clock.advance(secs(3));
-    assert!(enter("alice", "never used").is_ok());
+    for _ in 0..9 {
+        assert!(enter("alice", "never used").is_ok());
+    }
 }
 
 #[test]
