@@ -15,11 +15,11 @@ use std::time::Instant;
 use app_tokens::error::{AuthError, DenialReason, RetireError};
 use app_tokens::record::{KeyId, RecordParts};
 use app_tokens::report::ResealProgress;
-use app_tokens::store::{Filter, Page, PostgresStore, RuntimeFree, SqliteStore};
+use app_tokens::store::{Filter, MemoryStore, Page, PostgresStore, RuntimeFree, SqliteStore};
 use app_tokens::token::Token;
 use app_tokens::{Access, KeyRing, NewToken, Reason, Timestamp, TokenAuthority, TokenId};
 use support::chance::Chance;
-use support::postgres::{Blocked, RUNTIME, Server, pool_to};
+use support::postgres::{Blocked, RUNTIME, Server, copy_new_tokens, pool_to};
 
 use super::common::{any, operator, other_ring, owner, policy, two_keys, two_keys_turned};
 
@@ -174,8 +174,12 @@ fn progress(line: &str) -> Option<(u64, u64)> {
 
 // -- what must hold
 
-/// Issues many tokens, one in a hundred of them revoked, and returns a line for each.
-fn fill<S: RuntimeFree + Clone>(store: &S, count: usize) -> Vec<String> {
+fn count() -> usize {
+    env::var("TOKENS").map_or(20_000, |tokens| tokens.parse().unwrap())
+}
+
+/// Issues many tokens, and returns a line for each. One in a hundred is of an owner who is gone.
+fn issue<S: RuntimeFree + Clone>(store: &S) -> Vec<String> {
     const THREADS: usize = 64;
     let tokens = authority(store, two_keys());
     let some = |first: usize| -> Vec<String> {
@@ -186,17 +190,13 @@ fn fill<S: RuntimeFree + Clone>(store: &S, count: usize) -> Vec<String> {
             let issued = tokens.block_on(tokens.issue(new)).unwrap();
             format!("{mark}{}", issued.expose_secret())
         };
-        (first..count).step_by(THREADS).map(one).collect()
+        (first..count()).step_by(THREADS).map(one).collect()
     };
-    let lines: Vec<String> = thread::scope(|scope| {
+    thread::scope(|scope| {
         let some = &some;
         let running: Vec<_> = (0..THREADS).map(|first| scope.spawn(move || some(first))).collect();
         running.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
-    });
-    let (gone, who) = (Filter::of_owner(&owner("gone")), operator("o"));
-    let revoked = tokens.revoke_matching(&who, &gone, Reason::REQUESTED);
-    assert_eq!(tokens.block_on(revoked).unwrap(), count.div_ceil(100) as u64);
-    lines
+    })
 }
 
 /// What a reseal must leave as it is: a hash of everything but seal, key, revision, label and last
@@ -241,11 +241,15 @@ fn a_killed_reseal_beside_hosts_ends<S: RuntimeFree + Clone>(
     test: &str,
     place: &str,
     store: &S,
-    folder: &Path,
+    texts: &[String],
 ) {
-    let count = env::var("TOKENS").map_or(20_000, |tokens| tokens.parse().unwrap());
-    let texts = fill(store, count);
-    let file = folder.join("texts");
+    let (count, revoked) = (count(), count().div_ceil(100));
+    let (tokens, gone) = (authority(store, two_keys()), Filter::of_owner(&owner("gone")));
+    let who = operator("o");
+    let ended = tokens.block_on(tokens.revoke_matching(&who, &gone, Reason::REQUESTED)).unwrap();
+    assert_eq!(ended, revoked as u64);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("texts");
     fs::write(&file, texts.join("\n")).unwrap();
     let before = known(store);
     assert_eq!(before.len(), count, "each has an id of its own");
@@ -254,7 +258,7 @@ fn a_killed_reseal_beside_hosts_ends<S: RuntimeFree + Clone>(
     hosts.iter_mut().for_each(|host| assert_eq!(host.hear(), "in use"));
 
     let began = Instant::now();
-    let mut left = (count - count.div_ceil(100)) as u64;
+    let mut left = (count - revoked) as u64;
     // What a host renamed since the count is under the new key, too.
     for part in [10, 3, 2] {
         let mut run = start("reseal");
@@ -285,10 +289,13 @@ fn a_killed_reseal_beside_hosts_ends<S: RuntimeFree + Clone>(
 
     assert_eq!(left_under_the_old_key(store), 0);
     let without = authority(store, other_ring());
-    assert!(without.block_on(without.check()).unwrap().is_sound());
+    let report = without.block_on(without.check()).unwrap();
+    // Not `is_sound`: the tests' server runs without fsync, which is a finding.
+    let wrong = [report.under_missing_keys.len(), report.tampered.len(), report.damaged.len()];
+    assert_eq!(wrong, [0; 3], "{report}");
     let in_use = without.block_on(without.keys_in_use()).unwrap();
-    assert_eq!(in_use, [(key(2), (count - count.div_ceil(100)) as u64)]);
-    for line in &texts {
+    assert_eq!(in_use, [(key(2), (count - revoked) as u64)]);
+    for line in texts {
         let (mark, text) = line.split_at(1);
         check(&without, mark, text);
     }
@@ -311,7 +318,7 @@ fn a_killed_reseal_beside_hosts_ends_and_denies_nobody_in_sqlite() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let store = SqliteStore::open(&path).unwrap();
-    a_killed_reseal_beside_hosts_ends(test, path.to_str().unwrap(), &store, folder.path());
+    a_killed_reseal_beside_hosts_ends(test, path.to_str().unwrap(), &store, &issue(&store));
 }
 
 #[test]
@@ -325,6 +332,8 @@ fn a_killed_reseal_beside_hosts_ends_and_denies_nobody_in_postgres() {
     let store = Blocked(RUNTIME.block_on(database.store()));
     let url = format!("postgres://postgres@127.0.0.1:{}/{}", server.port(), database.name);
     let test = "reseal::a_killed_reseal_beside_hosts_ends_and_denies_nobody_in_postgres";
-    let folder = tempfile::tempdir().unwrap();
-    a_killed_reseal_beside_hosts_ends(test, &url, &store, folder.path());
+    let memory = MemoryStore::new();
+    let texts = issue(&memory);
+    RUNTIME.block_on(copy_new_tokens(&memory, &database));
+    a_killed_reseal_beside_hosts_ends(test, &url, &store, &texts);
 }

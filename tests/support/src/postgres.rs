@@ -22,6 +22,10 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime a
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
+mod copy;
+
+pub use copy::copy_new_tokens;
+
 /// The runtime of all connections of a test binary.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
