@@ -79,7 +79,7 @@ fn after_the_runbook_an_old_copy_of_a_postgres_database_revives_nothing() {
 /// A token of the host's: its id and text.
 type Held = (String, String);
 
-fn act_out(site: &Site) {
+fn act_out(site: &Site<'_>) {
     let runbook = Runbook::read();
     let [kept, revoked, forgotten, rotated, narrowed, shortened, reused, overlapping] = [
         "kept",
@@ -97,7 +97,7 @@ fn act_out(site: &Site) {
     let under = site.issue_under(&narrowed.1, "alice");
     let (_, new_of_reused) = site.rotate(&reused.0, "0 days");
     let (_, new_of_overlapping) = site.rotate(&overlapping.0, "5 days");
-    site.run(&site.adapted(runbook.copy_command(site.is_sqlite())), "");
+    site.run(&site.adapted(&runbook.copy_command(site.is_sqlite())), "");
     let old_row = site.row(&revoked.0);
 
     // -- what happened after the copy was taken, and before the restore
@@ -119,15 +119,18 @@ fn act_out(site: &Site) {
     let late = site.issue("alice", "late");
     assert!(site.is_good(&late.1) && site.is_good(&third));
 
-    let ended: [&Held; 9] =
-        [&revoked, &forgotten, &gone, &more, &erased, &rotated, &under, &overlapping, &reused];
+    let ended: [&Held; 8] =
+        [&revoked, &forgotten, &gone, &more, &erased, &rotated, &under, &overlapping];
     assert!(ended.iter().all(|(_, text)| !site.is_good(text)));
 
     // -- 1. Stop every process, and put the copy in place.
     let [stop, _, revoke, rotate, narrow, seal, look] = &runbook.steps[..] else { panic!() };
     let commands = stop.commands.iter().filter(|line| line.contains("pg_") != site.is_sqlite());
     commands.for_each(|line| drop(site.run(&site.adapted(line), "")));
-    assert!(ended.iter().all(|(_, text)| site.is_good(text)), "so the next steps are needed");
+    // So the next steps are needed.
+    for (at, (id, text)) in ended.iter().enumerate() {
+        assert_eq!(site.refusal(text), None, "number {at} of those that ended: {id}");
+    }
     assert!(site.is_good(&new_of_reused) && !site.is_good(&late.1) && !site.is_good(&third));
 
     // -- 2. No import ran. 3 to 5: what the log says, in its order.
@@ -153,7 +156,9 @@ fn act_out(site: &Site) {
             other => panic!("no step for {other:?}"),
         };
         let ran = site.run_admin(&line);
-        assert!(matches!(ran.code, Some(0 | 3)), "{line:?}: {ran:?}");
+        // The copy may have no such token: it was issued later, or its line has ended.
+        let is_gone = ran.code == Some(3) && !ran.err.is_empty();
+        assert!(ran.code == Some(0) || is_gone, "{line:?}: {ran:?}");
     }
 
     // -- 6. Seal every row under a new key.

@@ -22,11 +22,23 @@ fn read(name: &str) -> String {
 
 /// Returns a section of a document, from its heading to the next one of the same or a higher level.
 #[track_caller]
-fn section<'d>(document: &'d str, heading: &str) -> &'d str {
-    let (_, rest) = document.split_once(&format!("\n{heading}\n")).unwrap();
+fn section(document: &str, heading: &str) -> String {
     let level = heading.split(' ').next().unwrap().len();
-    let ends = (1..=level).filter_map(|level| rest.find(&format!("\n{} ", "#".repeat(level))));
-    &rest[..ends.min().unwrap_or(rest.len())]
+    let is_end = |line: &str| {
+        let marks = line.split(' ').next().unwrap_or_default();
+        (1..=level).contains(&marks.len()) && marks.bytes().all(|byte| byte == b'#')
+    };
+    let (mut is_code, mut found) = (false, Vec::new());
+    for line in document.lines().skip_while(|line| *line != heading).skip(1) {
+        // In a block of code, such a line is a comment.
+        is_code ^= line.trim().starts_with("```");
+        if !is_code && is_end(line) {
+            break;
+        }
+        found.push(line);
+    }
+    assert!(!found.is_empty(), "no section {heading}");
+    found.join("\n")
 }
 
 /// Returns the number and the rest of a line that begins a step.
@@ -46,7 +58,7 @@ fn titles(section: &str) -> Vec<String> {
 }
 
 pub fn titles_of_the_guide() -> Vec<String> {
-    titles(section(&read("src/guide/keys_and_backups.md"), "# What a restored backup brings back"))
+    titles(&section(&read("src/guide/keys_and_backups.md"), "# What a restored backup brings back"))
 }
 
 impl Runbook {
@@ -55,7 +67,7 @@ impl Runbook {
         let runbook = section(&document, "### After a restore");
         let mut steps: Vec<Step> = Vec::new();
         let mut is_code = false;
-        let mut titles = titles(runbook).into_iter();
+        let mut titles = titles(&runbook).into_iter();
         for line in runbook.lines() {
             if numbered(line).is_some() {
                 let title = titles.next().unwrap();
@@ -70,10 +82,10 @@ impl Runbook {
     }
 
     /// Returns the command that takes a copy.
-    pub fn copy_command(&self, in_sqlite: bool) -> &str {
+    pub fn copy_command(&self, in_sqlite: bool) -> String {
         let store = if in_sqlite { "| SQLite | `" } else { "| PostgreSQL | `" };
         let backups = section(&self.document, "## Backups");
-        backups.split_once(store).unwrap().1.split_once('`').unwrap().0
+        backups.split_once(store).unwrap().1.split_once('`').unwrap().0.to_owned()
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Site<'s> {
 pub struct Ran {
     pub code: Option<i32>,
     out: String,
-    err: String,
+    pub err: String,
 }
 
 impl Ran {
@@ -214,8 +214,13 @@ impl<'s> Site<'s> {
     }
 
     pub fn is_good(&self, text: &str) -> bool {
+        self.refusal(text).is_none()
+    }
+
+    /// Returns why a token is not let in.
+    pub fn refusal(&self, text: &str) -> Option<String> {
         let tokens = self.tokens();
-        RUNTIME.block_on(tokens.authenticate(text)).is_ok()
+        RUNTIME.block_on(tokens.authenticate(text)).err().map(|error| format!("{error:?}"))
     }
 
     /// Checks that the rows fit ring and realm. The tests' server runs without fsync, which is a
