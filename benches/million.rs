@@ -22,9 +22,7 @@ use app_tokens::{
     TokenId,
 };
 use harness::{Table, ToReach, mix, timed};
-use support::postgres::{Blocked, Database, RUNTIME, Server, pool_to};
-use tokio_postgres::binary_copy::BinaryCopyInWriter;
-use tokio_postgres::types::{ToSql, Type};
+use support::postgres::{Blocked, Database, RUNTIME, Server, copy_new_tokens, pool_to};
 
 const KEYS: [&str; 2] = [
     "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,2:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=",
@@ -78,6 +76,12 @@ fn over_memory() -> Filled<'static, MemoryStore> {
     }
 }
 
+/// Inserts what a new token's row has.
+const INSERT: &str = "
+    INSERT INTO app_tokens (
+        id, digest, owner, label, scopes, created_at, expires_at, family, key_id, seal, revision
+    ) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
 fn over_sqlite(path: &Path) -> Filled<'_, SqliteStore> {
     Filled {
         store: SqliteStore::open(path).unwrap(),
@@ -85,9 +89,7 @@ fn over_sqlite(path: &Path) -> Filled<'_, SqliteStore> {
             let (rows, texts) = in_memory(count, owner);
             let mut connection = rusqlite::Connection::open(path).unwrap();
             let copy = connection.transaction().unwrap();
-            let places = COLUMNS.map(|_| "?").join(", ");
-            let insert = format!("INSERT INTO app_tokens ({}) VALUES ({places})", names());
-            let mut insert = copy.prepare(&insert).unwrap();
+            let mut insert = copy.prepare(INSERT).unwrap();
             for row in pages(&rows).flatten() {
                 let row = RowColumns::of(row.record().unwrap());
                 let values = rusqlite::params![
@@ -106,7 +108,7 @@ fn over_sqlite(path: &Path) -> Filled<'_, SqliteStore> {
                 insert.execute(values).unwrap();
             }
             drop(insert);
-            copy.execute(KEY_IN_USE, []).unwrap();
+            copy.execute("INSERT OR IGNORE INTO app_tokens_keys VALUES (1)", []).unwrap();
             copy.commit().unwrap();
             texts
         }),
@@ -119,31 +121,11 @@ fn over_postgres<'a>(database: &'a Database<'_>) -> Filled<'a, impl Store> {
         store: Blocked(RUNTIME.block_on(database.store())),
         fill: Box::new(|count, owner| {
             let (rows, texts) = in_memory(count, owner);
-            RUNTIME.block_on(copy(&rows, database));
+            RUNTIME.block_on(copy_new_tokens(rows.store(), database));
             texts
         }),
         bytes: Box::new(|| Some(table_bytes(database))),
     }
-}
-
-/// The columns that these rows have, and PostgreSQL's types of them.
-const COLUMNS: [(&str, Type); 11] = [
-    ("id", Type::INT8),
-    ("digest", Type::BYTEA),
-    ("owner", Type::TEXT),
-    ("label", Type::TEXT),
-    ("scopes", Type::TEXT),
-    ("created_at", Type::INT8),
-    ("expires_at", Type::INT8),
-    ("family", Type::INT8),
-    ("key_id", Type::INT8),
-    ("seal", Type::BYTEA),
-    ("revision", Type::INT8),
-];
-const KEY_IN_USE: &str = "INSERT INTO app_tokens_keys VALUES (1) ON CONFLICT DO NOTHING";
-
-fn names() -> String {
-    COLUMNS.map(|(name, _)| name).join(", ")
 }
 
 /// Issues into memory. To copy the rows of a million tokens takes seconds, to insert them minutes.
@@ -165,33 +147,6 @@ fn pages(tokens: &TokenAuthority<MemoryStore>) -> impl Iterator<Item = Vec<Row>>
         page = page.after(part.last()?.id());
         Some(part)
     })
-}
-
-async fn copy(from: &TokenAuthority<MemoryStore>, to: &Database<'_>) {
-    let client = pool_to(to.config()).get().await.unwrap();
-    let sink = client.copy_in(&format!("COPY app_tokens ({}) FROM STDIN BINARY", names())).await;
-    let writer = BinaryCopyInWriter::new(sink.unwrap(), &COLUMNS.map(|(_, kind)| kind));
-    let mut writer = std::pin::pin!(writer);
-    for row in pages(from).flatten() {
-        let row = RowColumns::of(row.record().unwrap());
-        let values: [&(dyn ToSql + Sync); 11] = [
-            &row.id,
-            &row.digest,
-            &row.owner,
-            &row.label,
-            &row.scopes,
-            &row.created_at,
-            &row.expires_at,
-            &row.family,
-            &row.key_id,
-            &row.seal,
-            &row.revision,
-        ];
-        writer.as_mut().write(&values).await.unwrap();
-    }
-    writer.finish().await.unwrap();
-    client.execute(KEY_IN_USE, &[]).await.unwrap();
-    client.batch_execute("VACUUM ANALYZE app_tokens").await.unwrap();
 }
 
 /// Returns the size of a database file, after its log was written back.

@@ -1,7 +1,10 @@
 //! An observer that hands events to `tracing`: [`TracingObserver`].
 
-use tracing::field::display;
+use std::fmt;
 
+use tracing::field::{DebugValue, debug, display};
+
+use crate::access::Selection;
 use crate::error::DenialReason;
 use crate::event::{Event, Observer};
 
@@ -9,6 +12,10 @@ use crate::event::{Event, Observer};
 ///
 /// The event's name is `app_tokens.` and a word, such as `app_tokens.issued`. The fields are those
 /// of the [`Event`], with a token by its id, owner and label. A field without a value is left out.
+///
+/// `changed` also has the token's access and end as they are now. So the change can be made again
+/// after a backup was restored. `scopes`, `resources` and `networks` are lists, each item in
+/// quotes. Each is left out if the token has all of them. `expires` is an instant or `never`.
 ///
 /// There is no secret, digest or seal among the fields. Owners, labels, addresses and clients are
 /// personal data.
@@ -34,6 +41,14 @@ use crate::event::{Event, Observer};
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingObserver;
+
+/// Writes what is selected as a list, or nothing if that is everything.
+fn listed<T: fmt::Display>(selected: &Selection<T>) -> Option<DebugValue<Vec<String>>> {
+    match selected {
+        Selection::All => None,
+        Selection::Only(items) => Some(debug(items.iter().map(T::to_string).collect())),
+    }
+}
 
 /// Emits one event. The level must be known at compile time, so each level is a call of its own.
 macro_rules! emit {
@@ -116,8 +131,12 @@ impl Observer for TracingObserver {
                     label = %token.label(), "token examined by its holder");
             }
             Event::Changed { token, change, revoked_derived, by, is_certain } => {
+                let access = token.access();
                 emit!(is_certain, "changed", id = %token.id(), owner = %token.owner(),
-                    label = %token.label(), ?change, revoked_derived, by = %by, "token changed");
+                    label = %token.label(), ?change, scopes = listed(access.granted_scopes()),
+                    resources = listed(access.granted_resources()),
+                    networks = listed(access.granted_networks()), expires = %token.expires(),
+                    revoked_derived, by = %by, "token changed");
             }
             Event::Resealed { count, trusted, trusted_by } => {
                 emit!(at INFO, "resealed", count, ?trusted,

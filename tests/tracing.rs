@@ -114,7 +114,9 @@ async fn the_events_of_a_tokens_life_hold_no_secret() {
 #[tokio::test]
 async fn every_event_has_its_level() {
     let tokens = TokenAuthority::in_memory("acme").unwrap();
-    let issued = tokens.issue(NewToken::new("alice", "x", Access::full())).await.unwrap();
+    let access = Access::scopes(["files:read", "files:write"]).unwrap();
+    let access = access.on(["under:a \"b".parse().unwrap()]).unwrap();
+    let issued = tokens.issue(NewToken::new("alice", "x", access)).await.unwrap();
     let token = issued.view();
     let by = &Actor::from(Operator::new("helpdesk").unwrap());
     let (id, filter, reason) = (token.id(), &Filter::every_token(), &Reason::LEAKED);
@@ -181,6 +183,14 @@ async fn every_event_has_its_level() {
         if name == "denied" {
             let (address, client) = (&*told.fields["address"], &*told.fields["client"]);
             assert_eq!((address, client), ("192.0.2.7", "rclone"));
+        }
+        if name == "changed" {
+            // All that a person needs to make the change again over a restored backup.
+            let field = |name| told.fields.get(name).map(String::as_str);
+            assert_eq!(field("scopes"), Some(r#"["files:read", "files:write"]"#));
+            assert_eq!(field("resources"), Some(r#"["under:a \"b"]"#));
+            assert_eq!(field("networks"), None, "all");
+            assert_eq!(field("expires"), Some(&*token.expires().to_string()));
         }
     }
 }

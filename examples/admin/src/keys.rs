@@ -91,7 +91,8 @@ pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     }
     let left: u64 = report.left.iter().map(|(_, rows)| rows).sum();
     Err(Problem::failed(format_args!(
-        "{left} rows are not under the active key; find out why, then run it again"
+        "{left} rows are not under the active key; imported ones may move at their next use; \
+         find out why of others, then run it again"
     )))
 }
 

@@ -347,7 +347,8 @@ Example: a new key is rolled out, the active one always first in the ring:
   1. admin keys new, and append it after a comma on every machine: 1:OLD,2:NEW
   2. when all run with it, make it the active one everywhere: 2:NEW,1:OLD
   3. admin reseal
-  4. admin keys may-retire 1, and then take it out: 2:NEW")]
+  4. admin keys may-retire 1, and then take it out: 2:NEW
+An entry import:KEY stays in the ring throughout.")]
 pub enum Keys {
     /// Make a key, as NUMBER:KEY: on standard output, or in a new file of mode 0600
     #[command(after_help = "Example: admin keys new --out app.key")]
@@ -389,5 +390,11 @@ pub fn is_secret(argument: &str) -> bool {
             && !body.iter().all(u8::is_ascii_hexdigit);
         is_nearly || matches!(Token::parse_any_prefix(text), Ok(_) | Err(ParseError::Checksum))
     };
-    [argument, value].into_iter().any(|text| is_token(text) || KeyRing::parse(text).is_ok())
+    // A key for an import alone is no ring. Forty characters are nearly a key.
+    let is_import_key = |text: &str| {
+        let key = text.trim().strip_prefix("import:");
+        key.is_some_and(|key| key.len() >= 40 && !key.contains(char::is_whitespace))
+    };
+    let is_key = |text: &str| KeyRing::parse(text).is_ok() || is_import_key(text);
+    [argument, value].into_iter().any(|text| is_token(text) || is_key(text))
 }

@@ -84,7 +84,10 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
     let mistyped = format!("{}{}", &cut, "000");
     let key = fs::read_to_string(host.path("keys")).unwrap().trim().to_owned();
     let with_owner = format!("--owner={text}");
+    let import_key = KeyRing::new_import_text().unwrap();
+    let with_key = format!("--label={import_key}");
     host.keep_secret(&cut);
+    host.keep_secret(&import_key);
     for act in [
         &["verify", &text][..],
         &["show", &text],
@@ -94,6 +97,8 @@ fn a_secret_among_the_arguments_is_refused_and_not_repeated() {
         &["rename", &id.to_string(), &text],
         &["list", "--unheard-of", &text.to_uppercase()],
         &["list", "--unheard-of", &key],
+        &["keys", "may-retire", &import_key],
+        &["issue", "--unheard-of", &with_key],
     ] {
         let ran = host.admin(act);
         assert_eq!(ran.code, Some(2), "{ran:?}");

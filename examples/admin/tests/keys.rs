@@ -144,3 +144,70 @@ fn a_key_file_that_others_may_read_is_refused() {
     host.admin(&["list"]).exited(1, "keys is open to other users (mode 644)");
     host.admin(&["list", "--key-file", "none"]).exited(1, "none can't be used: No such file");
 }
+
+/// Returns the commands that a help text lists.
+fn commands(help: &str) -> Vec<String> {
+    let (_, listed) = help.split_once("\nCommands:\n").unwrap();
+    let of_line = |line: &str| {
+        let name = line.strip_prefix("  ")?.split(' ').next()?;
+        (!name.is_empty() && name != "help").then(|| name.to_owned())
+    };
+    listed.lines().take_while(|line| !line.is_empty()).filter_map(of_line).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn no_command_changes_the_key_file_or_loses_its_import_key() {
+    use std::os::unix::fs::MetadataExt as _;
+    let host = Host::new();
+    let ring = fs::read_to_string(host.path("keys")).unwrap();
+    let import_key = KeyRing::new_import_text().unwrap();
+    let ring = format!("{},{import_key}\n", ring.trim());
+    fs::write(host.path("keys"), &ring).unwrap();
+    let (id, text) = host.issue(phone());
+    let (id, forgotten) = (id.to_string(), host.issue(phone()).0.to_string());
+    let key = ring.split_once(':').unwrap().0;
+    let acts: &[&[&str]] = &[
+        &["issue", "--owner", "alice", "--label", "x"],
+        &["list"],
+        &["owners"],
+        &["show", &id],
+        &["verify"],
+        &["rename", &id, "y"],
+        &["narrow", &id, "--scope", "files:read"],
+        &["extend", &id, "--expires", "9 days"],
+        &["rotate", &id],
+        &["keys", "new"],
+        &["keys", "new", "--out", "keys"],
+        &["keys", "in-use"],
+        &["keys", "may-retire", key],
+        &["reseal"],
+        &["purge"],
+        &["leaked"],
+        &["revoke", &id],
+        &["forget", &forgotten],
+        &["hash-password"],
+        &["schema"],
+    ];
+    for group in [&[][..], &["keys"]] {
+        let help = host.admin(&[group, &["--help"]].concat()).done();
+        for command in commands(&help) {
+            let named = [group, &[&*command]].concat();
+            assert!(acts.iter().any(|act| act.starts_with(&named)), "{command} is not tried here");
+        }
+    }
+    let file = || fs::metadata(host.path("keys")).unwrap();
+    let before = (file().ino(), file().mode());
+    for act in acts {
+        let ran = host.admin_reading(&text, act);
+        // Only the path of a new file is refused, and no command fails because of the ring.
+        let fails = act.contains(&"--out");
+        assert!(ran.code != Some(2) && fails == (ran.code == Some(1)), "{act:?}: {ran:?}");
+        assert_eq!(fs::read_to_string(host.path("keys")).unwrap(), ring, "{act:?}");
+        assert_eq!((file().ino(), file().mode()), before, "{act:?}");
+    }
+    assert!(KeyRing::load(host.path("keys")).unwrap().has_import_key());
+    // A host that makes its key file if there is none leaves this one.
+    assert!(KeyRing::load_or_create(host.path("keys")).unwrap().has_import_key());
+    assert_eq!(fs::read_to_string(host.path("keys")).unwrap(), ring);
+}

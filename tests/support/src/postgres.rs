@@ -22,6 +22,10 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime a
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
+mod copy;
+
+pub use copy::copy_new_tokens;
+
 /// The runtime of all connections of a test binary.
 pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
@@ -171,6 +175,11 @@ impl Server {
     /// Makes a program run as the server's user, as PostgreSQL's programs refuse to run as root.
     pub fn lend_its_user(&self, command: &mut Command) {
         as_user(command, self.user);
+    }
+
+    /// Returns the folder of PostgreSQL's programs, such as `pg_dump`.
+    pub fn programs(&self) -> &Path {
+        &self.programs
     }
 
     pub fn port(&self) -> u16 {
