@@ -8,17 +8,17 @@ use app_tokens::{Owner, Reason, TokenId, TokenView};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, LINK};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::header::LINK;
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::Router;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::token_api::{Problem, answer};
 
 use crate::Server;
 use crate::grant;
-use crate::problem::Problem;
 use crate::role::Role;
 use crate::who::{By, Who, guard};
 
@@ -76,7 +76,7 @@ async fn list(
     }
     let listed = server.tokens.list(&filter, page).await?;
     let tokens: Vec<Value> = listed.tokens.iter().map(|token| describe(&server, token)).collect();
-    let mut response = answer(tokens.into());
+    let mut response = answer(StatusCode::OK, tokens.into());
     if let Some(last) = listed.next {
         let identity = filter.owner.map(|owner| format!("identity={owner}&")).unwrap_or_default();
         // An owner that can't stand in a header gets no link; it can be asked for by hand.
@@ -93,7 +93,7 @@ async fn find(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let found = server.tokens.find(actor(&who)?, parse_id(&id)?).await?;
-    Ok(answer(describe(&server, &found)))
+    Ok(answer(StatusCode::OK, describe(&server, &found)))
 }
 
 /// Revokes a token. It stays in the list, with the date.
@@ -114,7 +114,7 @@ async fn revoke(
     }
     server.tokens.revoke(by.clone(), id, Reason::REQUESTED).await?;
     let revoked = server.tokens.find(by, id).await?;
-    Ok(answer(describe(&server, &revoked)))
+    Ok(answer(StatusCode::OK, describe(&server, &revoked)))
 }
 
 /// Refuses to take over the text of another system's token. Rows move, not texts.
@@ -140,11 +140,6 @@ fn actor(who: &Who) -> Result<Actor, Problem> {
 
 fn parse_id(id: &str) -> Result<TokenId, ManageError> {
     id.parse().map_err(|_| ManageError::Unknown)
-}
-
-/// Makes an answer about tokens, which no cache may keep.
-pub fn answer(body: Value) -> Response {
-    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// Returns a token with the fields of the document, and without its text.

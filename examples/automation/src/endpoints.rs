@@ -11,11 +11,11 @@ use axum::response::Response;
 use axum::routing::{any, get, put};
 use axum::{Extension, Router};
 use serde_json::{Value, json};
+use shared::token_api::{Problem, answer};
 
 use crate::Server;
-use crate::apptoken::{answer, identity};
+use crate::apptoken::identity;
 use crate::options::Endpoint;
-use crate::problem::Problem;
 use crate::role::Role;
 use crate::who::{Who, guard};
 
@@ -44,7 +44,7 @@ pub fn routes(server: &Server, own: &[Endpoint]) -> Router {
 async fn list(State(server): State<Server>) -> Response {
     let variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
     let listed = variables.iter().map(|(name, value)| json!({ "name": name, "value": value }));
-    answer(listed.collect::<Value>())
+    answer(StatusCode::OK, listed.collect::<Value>())
 }
 
 async fn write(
@@ -83,11 +83,11 @@ async fn identities(State(server): State<Server>) -> Response {
         listed["role"] = account.roles.join(", ").into();
         listed
     });
-    answer(listed.collect::<Value>())
+    answer(StatusCode::OK, listed.collect::<Value>())
 }
 
 /// Runs an endpoint of the operator's own. This one only says who called.
 async fn run(who: Who, Extension(path): Extension<String>) -> Response {
     let caller = identity(Some(&who.account), who.owner());
-    answer(json!({ "endpoint": path, "identity": caller }))
+    answer(StatusCode::OK, json!({ "endpoint": path, "identity": caller }))
 }

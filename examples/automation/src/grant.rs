@@ -10,16 +10,15 @@ use app_tokens::{Access, NewToken, Owner, Timestamp};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use shared::accounts::Account;
+use shared::token_api::{Problem, answer, read_json};
 
 use crate::Server;
-use crate::apptoken::{answer, describe};
-use crate::problem::Problem;
+use crate::apptoken::describe;
 use crate::role::Role;
-use crate::sign_in::json;
 use crate::who::{By, Who};
 
 /// What a POST may ask for. Unknown fields are refused: a mistyped end must not make a token that
@@ -60,7 +59,7 @@ pub async fn to_identity(
     let wish = read(&method, &headers, body)?;
     let found = Owner::new(id).ok().and_then(|owner| server.accounts.by_owner(&owner));
     let identity = found.ok_or_else(|| {
-        Problem::new(axum::http::StatusCode::NOT_FOUND, "there is no identity with this id")
+        Problem::new(StatusCode::NOT_FOUND, "there is no identity with this id")
     })?;
     grant(&server, &who, &identity, wish).await
 }
@@ -83,7 +82,7 @@ fn read(
     }
     match body {
         Ok(body) if body.is_empty() => Ok(Wish::default()),
-        body => json(headers, body),
+        body => read_json(headers, body),
     }
 }
 
@@ -116,7 +115,7 @@ async fn grant(
             })?)
         }
     };
-    let access = access.map_err(|error| Problem::bad(error.to_string()))?;
+    let access = access.map_err(|error| Problem::bad(&error.to_string()))?;
     let mut new = NewToken::new(&identity.owner, "App Token", access);
     if identity.owner != who.account.owner {
         new = new.issued_by(&who.operator()?);
@@ -133,7 +132,7 @@ async fn grant(
     // Shown in this answer, and nowhere else.
     let mut shown = describe(server, issued.view());
     shown["token"] = issued.expose_secret().into();
-    Ok(answer(shown))
+    Ok(answer(StatusCode::OK, shown))
 }
 
 /// Reads the end of a token. A day is the last one on which it works, in UTC.

@@ -12,14 +12,13 @@ use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::{Json, Router};
+use axum::Router;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::token_api::{Problem, answer};
 
 use crate::Server;
-use crate::apptoken::answer;
-use crate::problem::Problem;
 use crate::role::Role;
 use crate::who::guard;
 
@@ -44,13 +43,13 @@ type Sent = Result<Form<Asked>, FormRejection>;
 async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
     let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
     // RFC 7662, 2.2: why a token is not active is not said.
-    let inactive = || answer(json!({ "active": false }));
+    let inactive = || answer(StatusCode::OK, json!({ "active": false }));
     let Some(view) = examine(&server, &token).await?.and_then(active) else {
         return Ok(inactive());
     };
     let account = server.accounts.by_owner(view.owner()).filter(Account::is_active);
     Ok(match account {
-        Some(account) => answer(describe(&server, &view, &account)),
+        Some(account) => answer(StatusCode::OK, describe(&server, &view, &account)),
         None => inactive(),
     })
 }
@@ -91,10 +90,11 @@ async fn examine(server: &Server, text: &str) -> Result<Option<(Examined, TokenV
     let examined = match server.tokens.examine(text).await {
         Ok(examined) => examined,
         Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
-        Err(AuthError::Failed(failed)) => return Err(Problem::failed(&failed).into_response()),
+        Err(AuthError::Failed(failed)) => return Err(Problem::from(failed).into_response()),
     };
     // `examine` proves the secret. Owner and roles come from the row.
-    let by = Operator::new("introspection").map_err(|_| Problem::unavailable().into_response())?;
+    let by = Operator::new("introspection")
+        .map_err(|error| Problem::bad(&error.to_string()).into_response())?;
     let view = server.tokens.find(&by, examined.id()).await;
     let view = view.map_err(|error| Problem::from(error).into_response())?;
     Ok(Some((examined, view)))
@@ -107,6 +107,6 @@ fn active((examined, view): (Examined, TokenView)) -> Option<TokenView> {
 /// RFC 6749, 5.2: the only error that a client can make here.
 fn invalid_request() -> Response {
     let hint = "send the field token, once, in application/x-www-form-urlencoded";
-    let body = Json(json!({ "error": "invalid_request", "error_description": hint }));
-    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], body).into_response()
+    let body = json!({ "error": "invalid_request", "error_description": hint });
+    answer(StatusCode::BAD_REQUEST, body)
 }

@@ -12,9 +12,9 @@ use shared::accounts::Account;
 use shared::gate::peer;
 use shared::log;
 use shared::session::Session;
+use shared::token_api::Problem;
 
 use crate::Server;
-use crate::problem::Problem;
 use crate::role::Role;
 
 /// Who calls, and by what. Handlers behind [`guard`] take it.
@@ -48,7 +48,7 @@ impl Who {
     /// Returns the name under which an administrator acts for others.
     pub fn operator(&self) -> Result<Operator, Problem> {
         // An account's name has at most as many characters as an operator's.
-        Operator::new(&self.account.name).map_err(|error| Problem::bad(error.to_string()))
+        Operator::new(&self.account.name).map_err(|error| Problem::bad(&error.to_string()))
     }
 }
 
@@ -101,7 +101,7 @@ async fn check(
         use app_tokens::access::ScopeName as _;
         let name = role.name();
         let reason = format!("this needs the role {name}, which your identity does not have");
-        return Problem::forbidden(reason).into_response();
+        return Problem::forbidden(&reason).into_response();
     }
     request.extensions.insert(Who { account, by });
     next.run(Request::from_parts(request, body)).await

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{FORM, JSON, Place, basic, bearer};
+use app_tokens::clock::{Clock as _, SystemClock};
+use common::{FORM, JSON, Place, Server, basic, bearer, cookie};
 
 const GRANT: &str = "/api/v1/apptoken/grant";
 
@@ -97,6 +98,46 @@ fn a_login_proxy_names_the_person_and_nobody_else_can() {
     sign_in("127.0.0.1", &[]).is(401, "at the proxy");
     sign_in("127.0.0.1", &["Remote-User: gone"]).is(401, "at the proxy");
     sign_in("192.0.2.1", &[name]).is(401, "at the proxy");
+}
+
+#[test]
+fn what_the_proxy_names_grants_only_after_a_sign_in_that_the_proxy_dates() {
+    let place = Place::new();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let now = SystemClock.now().as_unix();
+    let just_now = format!("X-Auth-Time: {now}");
+    let hour_ago = format!("X-Auth-Time: {}", now - 3600);
+    let grant = |server: &Server, headers: &[&str]| {
+        let headers = [&[JSON, "Remote-User: admin"], headers].concat();
+        let cookie = cookie(&server.request("POST", "/api/v1/signin", &headers, ""));
+        let listed = server.request("GET", "/api/v1/apptoken", &[&cookie], "");
+        assert_eq!(listed.status, 200, "it is a session in any case");
+        server.request("POST", GRANT, &[&cookie], "")
+    };
+    let dated = place.start_with(&[&proxy[..], &["--sso-time-header", "X-Auth-Time"]].concat());
+    for old in [&[][..], &[&*hour_ago], &[&*just_now, &hour_ago]] {
+        grant(&dated, old).is(403, "too old");
+    }
+    grant(&dated, &[&just_now]).granted();
+    // Without that header, a client's own proves nothing.
+    let undated = place.start_with(&proxy);
+    for sent in [&[][..], &[&*just_now]] {
+        grant(&undated, sent).is(403, "too old");
+    }
+}
+
+#[test]
+fn requests_that_only_a_proxy_names_leave_few_sessions() {
+    let place = Place::new();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let server = place.start_with(&proxy);
+    let mut page = server.request("GET", "/", &["Remote-User: admin"], "");
+    for _ in 0..30 {
+        page = server.request("GET", "/", &["Remote-User: admin"], "");
+    }
+    page.is(200, "Browser sessions <span class=\"soft\">(10)");
+    let page = server.request("GET", "/", &["Remote-User: jane"], "");
+    page.is(200, "Browser sessions <span class=\"soft\">(1)");
 }
 
 #[test]

@@ -70,8 +70,8 @@ fn a_grant_may_ask_for_less_and_never_for_more() {
     ] {
         grant("2", body).is(400, words);
     }
-    grant("2", r#"{"lifespanDays":731}"#).is(422, "730 days");
-    grant("2", r#"{"lifespanDays":0}"#).is(422, "");
+    grant("2", r#"{"lifespanDays":731}"#).is(400, "730 days");
+    grant("2", r#"{"lifespanDays":0}"#).is(400, "");
     grant("9", "").is(404, "no identity");
     grant("7", "").is(403, "disabled");
 }
@@ -96,8 +96,8 @@ fn only_an_administrator_sees_and_revokes_what_is_another_identitys() {
     let by_session = server.sign_in("reader");
     for header in [&by_token, &by_session] {
         let path = format!("/api/v1/apptoken/{of_jane}");
-        server.request("GET", &path, &[header], "").is(404, "no such App Token");
-        server.request("DELETE", &path, &[header], "").is(404, "no such App Token");
+        server.request("GET", &path, &[header], "").is(404, "no such app token");
+        server.request("DELETE", &path, &[header], "").is(404, "no such app token");
         let all = "/api/v1/apptoken?identity=1";
         server.request("GET", all, &[header], "").is(403, "only an administrator");
         let listed = server.request("GET", "/api/v1/apptoken", &[header], "").json();

@@ -70,6 +70,22 @@ pub async fn open(
     Ok((store, ring, policy))
 }
 
+/// Begins to listen. Returns also the URL that clients are told: never from the `Host` header,
+/// which a client chooses.
+///
+/// # Errors
+/// A line for the operator.
+pub async fn listen(options: &CommonOptions) -> Result<(TcpListener, SocketAddr, String), String> {
+    let failed = |why| format!("can't listen at {}: {why}", options.listen);
+    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let url = match &options.front.public {
+        Some(public) => public.origin().to_owned(),
+        None => format!("http://{address}"),
+    };
+    Ok((listener, address, url))
+}
+
 /// Makes a folder, if it is missing.
 ///
 /// # Errors
