@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::LINK;
 use axum::response::Response;
 use axum::routing::get;
-use axum::Router;
+use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
@@ -55,19 +55,19 @@ struct Wish {
 /// Lists the tokens of all identities, for an administrator. For others, their own.
 async fn list(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    refuse_custom_roles(&who)?;
     let bad = || Problem::bad("the query may have identity=ID and after=TOKEN-ID, nothing else");
     let Query(wish) = wish.map_err(|_| bad())?;
     let asked = wish.identity.map(Owner::new).transpose().map_err(|_| bad())?;
     let owner = if who.is_administrator() {
         asked
+    } else if asked.as_ref().is_none_or(|asked| asked == who.owner()) {
+        Some(who.owner().clone())
     } else {
-        Some(asked.unwrap_or_else(|| who.owner().clone()))
-            .filter(|owner| owner == who.owner())
-            .ok_or_else(|| Problem::forbidden("only an administrator lists another's tokens"))
-            .map(Some)?
+        return Err(Problem::forbidden("only an administrator lists another's tokens"));
     };
     let filter = Filter { owner, ..Filter::every_token() };
     let mut page = Page::first(PAGE);
@@ -89,9 +89,10 @@ async fn list(
 
 async fn find(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    refuse_custom_roles(&who)?;
     let found = server.tokens.find(actor(&who)?, parse_id(&id)?).await?;
     Ok(answer(StatusCode::OK, describe(&server, &found)))
 }
@@ -99,7 +100,7 @@ async fn find(
 /// Revokes a token. It stays in the list, with the date.
 async fn revoke(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (by, id) = (actor(&who)?, parse_id(&id)?);
@@ -118,7 +119,7 @@ async fn revoke(
 }
 
 /// Refuses to take over the text of another system's token. Rows move, not texts.
-async fn migrate(who: Who) -> Problem {
+async fn migrate(Extension(who): Extension<Who>) -> Problem {
     if !who.is_administrator() {
         return Problem::forbidden("this needs the role Administrator");
     }
@@ -127,6 +128,12 @@ async fn migrate(who: Who) -> Problem {
         "nothing was taken over; App Tokens move with their rows and the key file: copy the \
          database and tokens.key, and keep the realm",
     )
+}
+
+/// A token of a custom role is for custom endpoints. It still revokes itself.
+fn refuse_custom_roles(who: &Who) -> Result<(), Problem> {
+    let refused = || Problem::forbidden("this needs a token with the role Reader");
+    who.is_reader().then_some(()).ok_or_else(refused)
 }
 
 /// An administrator acts on the tokens of all, anyone else on their own.

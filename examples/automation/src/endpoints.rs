@@ -23,8 +23,10 @@ use crate::who::{Who, guard};
 #[derive(Clone, Default)]
 pub struct Variables(Arc<Mutex<BTreeMap<String, String>>>);
 
-/// The most variables that there may be.
-const MOST: usize = 10_000;
+/// The most variables that there may be, of 64 KiB each.
+const MOST: usize = 1000;
+/// The longest name of one, in bytes.
+const LONGEST_NAME: usize = 100;
 
 pub fn routes(server: &Server, own: &[Endpoint]) -> Router {
     let needs = |role, route| guard(server, Some(role), route);
@@ -54,6 +56,9 @@ async fn write(
 ) -> Result<StatusCode, Problem> {
     let text = body.ok().and_then(|body| String::from_utf8(body.into()).ok());
     let text = text.ok_or_else(|| Problem::bad("send the value as UTF-8 text, at most 64 KiB"))?;
+    if name.len() > LONGEST_NAME {
+        return Err(Problem::bad("the name is too long; take at most 100 bytes"));
+    }
     let mut variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
     if variables.len() >= MOST && !variables.contains_key(&name) {
         return Err(Problem::new(
@@ -87,7 +92,7 @@ async fn identities(State(server): State<Server>) -> Response {
 }
 
 /// Runs an endpoint of the operator's own. This one only says who called.
-async fn run(who: Who, Extension(path): Extension<String>) -> Response {
+async fn run(Extension(who): Extension<Who>, Extension(path): Extension<String>) -> Response {
     let caller = identity(Some(&who.account), who.owner());
     answer(StatusCode::OK, json!({ "endpoint": path, "identity": caller }))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use app_tokens::error::OutOfCalendar;
 use app_tokens::{Access, NewToken, Owner, Timestamp};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
@@ -38,7 +39,7 @@ struct Wish {
 
 pub async fn to_caller(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     method: Method,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -50,7 +51,7 @@ pub async fn to_caller(
 /// Behind a guard for administrators.
 pub async fn to_identity(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
     method: Method,
     headers: HeaderMap,
@@ -58,9 +59,8 @@ pub async fn to_identity(
 ) -> Result<Response, Problem> {
     let wish = read(&method, &headers, body)?;
     let found = Owner::new(id).ok().and_then(|owner| server.accounts.by_owner(&owner));
-    let identity = found.ok_or_else(|| {
-        Problem::new(StatusCode::NOT_FOUND, "there is no identity with this id")
-    })?;
+    let identity = found
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no identity with this id"))?;
     grant(&server, &who, &identity, wish).await
 }
 
@@ -70,8 +70,10 @@ fn read(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Wish, Problem> {
     if method == Method::GET {
-        // Browsers say so about themselves. They must not grant by a link or an image.
-        if headers.contains_key("sec-fetch-site") || headers.contains_key("origin") {
+        // Browsers say so about themselves. They must not grant by a link or an image. Without TLS
+        // they send no Sec-Fetch-Site, but a language, which no program of the document sends.
+        if ["sec-fetch-site", "origin", "accept-language"].iter().any(|h| headers.contains_key(*h))
+        {
             return Err(Problem::forbidden("a browser sent this GET; grant by POST"));
         }
         return Ok(Wish::default());

@@ -118,10 +118,9 @@ async fn run(options: Options) -> Result<(), Error> {
     serve::serve(listener, app, stop, DRAIN).await?;
     upkeep.stop().await?;
     audit::note("automation stopped");
-    // The observer goes with the last authority. The trigger's task then ends after what it has.
+    // The observer goes with the last authority, and the trigger with it.
     drop((tokens, server, page, upkeep));
-    task.finish().await;
-    Ok(())
+    Ok(task.await?)
 }
 
 fn routes(server: &Server, options: &Options) -> Router {

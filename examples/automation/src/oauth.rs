@@ -3,16 +3,15 @@
 use app_tokens::access::Selection;
 use app_tokens::error::AuthError;
 use app_tokens::record::Status;
-use app_tokens::report::Examined;
 use app_tokens::store::Filter;
 use app_tokens::{Operator, Reason, Timestamp, TokenView};
+use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::Router;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
@@ -40,11 +39,13 @@ struct Asked {
 type Sent = Result<Form<Asked>, FormRejection>;
 
 /// Says what a token is, to a program that was shown its whole text. It counts as no use.
-async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
-    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
+async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Problem> {
+    let Ok(Form(Asked { token })) = asked else {
+        return Ok(invalid_request());
+    };
     // RFC 7662, 2.2: why a token is not active is not said.
     let inactive = || answer(StatusCode::OK, json!({ "active": false }));
-    let Some(view) = examine(&server, &token).await?.and_then(active) else {
+    let Some(view) = active(&server, &token).await? else {
         return Ok(inactive());
     };
     let account = server.accounts.by_owner(view.owner()).filter(Account::is_active);
@@ -75,33 +76,27 @@ fn describe(server: &Server, token: &TokenView, account: &Account) -> Value {
 }
 
 /// Revokes exactly the token that is shown. RFC 7009, 2.2: a token that is not valid is no error.
-async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
-    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
-    if let Some(view) = examine(&server, &token).await?.and_then(active) {
+async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, Problem> {
+    let Ok(Form(Asked { token })) = asked else {
+        return Ok(invalid_request());
+    };
+    if let Some(view) = active(&server, &token).await? {
         let this = Filter::of_id(view.id());
-        let ended = server.tokens.revoke_matching(view.owner(), &this, Reason::REQUESTED).await;
-        ended.map_err(|error| Problem::from(error).into_response())?;
+        server.tokens.revoke_matching(view.owner(), &this, Reason::REQUESTED).await?;
     }
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
 }
 
-/// Examines a text. `None` if it is no token of this server.
-async fn examine(server: &Server, text: &str) -> Result<Option<(Examined, TokenView)>, Response> {
+/// Finds the token of a text. `None` unless it is in force.
+async fn active(server: &Server, text: &str) -> Result<Option<TokenView>, Problem> {
     let examined = match server.tokens.examine(text).await {
-        Ok(examined) => examined,
-        Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
-        Err(AuthError::Failed(failed)) => return Err(Problem::from(failed).into_response()),
+        Ok(examined) if examined.status() == Status::Active => examined,
+        Ok(_) | Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
+        Err(AuthError::Failed(failed)) => return Err(failed.into()),
     };
     // `examine` proves the secret. Owner and roles come from the row.
-    let by = Operator::new("introspection")
-        .map_err(|error| Problem::bad(&error.to_string()).into_response())?;
-    let view = server.tokens.find(&by, examined.id()).await;
-    let view = view.map_err(|error| Problem::from(error).into_response())?;
-    Ok(Some((examined, view)))
-}
-
-fn active((examined, view): (Examined, TokenView)) -> Option<TokenView> {
-    (examined.status() == Status::Active).then_some(view)
+    let by = Operator::new("introspection").map_err(|error| Problem::bad(&error.to_string()))?;
+    Ok(Some(server.tokens.find(&by, examined.id()).await?))
 }
 
 /// RFC 6749, 5.2: the only error that a client can make here.

@@ -45,7 +45,16 @@ impl Options {
         let (mut endpoints, mut on_revoked) = (Vec::new(), None);
         let common = CommonOptions::parse(arguments, |option, value| {
             match option {
-                "--endpoint" => endpoints.push(endpoint(&value()?)?),
+                "--endpoint" => {
+                    let endpoint = endpoint(&value()?)?;
+                    if endpoints.iter().any(|other: &Endpoint| other.path == endpoint.path) {
+                        return Err(format!(
+                            "--endpoint {} is given twice; give it once",
+                            endpoint.path
+                        ));
+                    }
+                    endpoints.push(endpoint);
+                }
                 "--on-revoked" => on_revoked = Some(value()?),
                 _ => return Ok(false),
             }
@@ -86,14 +95,32 @@ and use it:
     }
 }
 
+/// Where paths of the management API, of OAuth and of the settings page begin.
+const TAKEN: [&str; 13] = [
+    "",
+    "admin",
+    "again",
+    "api",
+    "copy.js",
+    "grant",
+    "new",
+    "oauth",
+    "sessions",
+    "sign-in",
+    "sign-out",
+    "style.css",
+    "tokens",
+];
+
 fn endpoint(value: &str) -> Result<Endpoint, String> {
     let (path, role) = value.split_once('=').ok_or("--endpoint needs PATH=ROLE")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !path.starts_with('/') || path.len() < 2 || !path.chars().all(is_plain) {
         return Err(format!("--endpoint {path}: write a path such as /release"));
     }
-    if path.starts_with("/api/") {
-        return Err(format!("--endpoint {path}: /api/ is the management API's; choose another"));
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if TAKEN.contains(&first) {
+        return Err(format!("--endpoint {path}: the server has paths there; choose another"));
     }
     Ok(Endpoint { path: path.into(), role: role.into() })
 }

@@ -38,15 +38,8 @@ const WORDING: Wording = Wording {
 
 /// Makes the page's setup. Clients connect below `url`.
 pub fn setup(policy: &Policy, roles: &[Role], url: &str) -> Result<Setup, InvalidText> {
-    // Narrow first, so that nobody grants the widest by leaving the choice as it is.
-    let narrow = |role: &Role| match role {
-        Role::Reader => 0,
-        Role::Operator => 1,
-        Role::Administrator => 2,
-        Role::Custom(_) => 3,
-    };
     let mut roles: Vec<Role> = roles.to_vec();
-    roles.sort_by_key(narrow);
+    roles.sort();
     let role = |role: &Role| {
         Ok(admin::Role { name: role.name().into(), access: Access::scopes([role.name()])? })
     };

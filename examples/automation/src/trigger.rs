@@ -35,15 +35,13 @@ struct Use {
     address: String,
 }
 
-/// Runs the command, one use after the other.
-pub struct TriggerTask(JoinHandle<()>);
-
 impl Trigger {
-    /// Starts the task that runs the command, if there is one.
-    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, TriggerTask) {
+    /// Starts the task that runs the command, if there is one. It ends after the trigger, when the
+    /// command has run for all that waits.
+    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, JoinHandle<()>) {
         let (uses, waiting) = channel(WAITING);
         let task = tokio::spawn(run_each(command, waiting));
-        (Trigger { seen: Mutex::default(), interval, uses }, TriggerTask(task))
+        (Trigger { seen: Mutex::default(), interval, uses }, task)
     }
 
     /// Returns whether this is the token's first use in the interval.
@@ -77,13 +75,6 @@ impl Observer for Trigger {
                 "the command for revoked tokens can't keep up; it was not run for one of them",
             );
         }
-    }
-}
-
-impl TriggerTask {
-    /// Waits until the command has run for all that waits.
-    pub async fn finish(self) {
-        _ = self.0.await; // ignored: a panic in the task was printed
     }
 }
 

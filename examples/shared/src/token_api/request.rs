@@ -27,8 +27,7 @@ impl FromRequestParts<TokenApi> for ByPassword {
         if api.front.is_from_another_site(&parts.headers) {
             return Err(Problem::another_site());
         }
-        let unknown =
-            Problem::password_needed("sign in with the account's name and main password");
+        let unknown = Problem::password_needed("sign in with the account's name and main password");
         let from = api.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
         let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
         let credentials = match web::credentials(values, &Accept::new(api.tokens.policy())) {
@@ -105,6 +104,5 @@ pub fn read_json<T: DeserializeOwned>(
 }
 
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::bad(&error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Problem::bad(&error.to_string()))
 }
