@@ -23,24 +23,26 @@ use crate::who::{Who, guard};
 #[derive(Clone, Default)]
 pub struct Variables(Arc<Mutex<BTreeMap<String, String>>>);
 
-/// The most variables that there may be, of 64 KiB each.
+/// The most variables that there may be.
 const MOST: usize = 1000;
-/// The longest name of one, in bytes.
-const LONGEST_NAME: usize = 100;
+/// The longest name and value of one, in bytes. An answer has all of them.
+const LONGEST: (usize, usize) = (100, 4096);
 
-pub fn routes(server: &Server, own: &[Endpoint]) -> Router {
+/// # Errors
+/// A line for the operator if there is no such role. Nobody could have it.
+pub fn routes(server: &Server, own: &[Endpoint]) -> Result<Router, String> {
     let needs = |role, route| guard(server, Some(role), route);
     let mut routes = Router::new()
         .route("/api/v1/variable", needs(Role::Reader, get(list)))
         .route("/api/v1/variable/{name}", needs(Role::Operator, put(write).delete(remove)))
         .route("/api/v1/identity", needs(Role::Administrator, get(identities)));
-    for endpoint in own {
-        // Checked when the options were read.
-        let Some(role) = Role::named(&endpoint.role, &server.roles) else { continue };
-        let route = needs(role, any(run)).layer(Extension(endpoint.path.clone()));
-        routes = routes.route(&endpoint.path, route);
+    for Endpoint { path, role } in own {
+        let role = Role::named(role, &server.roles).ok_or_else(|| {
+            format!("there is no role {role:?} in the policy file; add it to [scopes]")
+        })?;
+        routes = routes.route(path, needs(role, any(run)).layer(Extension(path.clone())));
     }
-    routes.with_state(server.clone())
+    Ok(routes.with_state(server.clone()))
 }
 
 async fn list(State(server): State<Server>) -> Response {
@@ -55,10 +57,10 @@ async fn write(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<StatusCode, Problem> {
     let text = body.ok().and_then(|body| String::from_utf8(body.into()).ok());
-    let text = text.ok_or_else(|| Problem::bad("send the value as UTF-8 text, at most 64 KiB"))?;
-    if name.len() > LONGEST_NAME {
-        return Err(Problem::bad("the name is too long; take at most 100 bytes"));
-    }
+    let text = text.filter(|text| name.len() <= LONGEST.0 && text.len() <= LONGEST.1);
+    let text = text.ok_or_else(|| {
+        Problem::bad("send the value as UTF-8 text of at most 4 KiB, and a name of 100 bytes")
+    })?;
     let mut variables = server.variables.0.lock().unwrap_or_else(PoisonError::into_inner);
     if variables.len() >= MOST && !variables.contains_key(&name) {
         return Err(Problem::new(

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use app_tokens::error::OutOfCalendar;
 use app_tokens::{Access, NewToken, Owner, Timestamp};
 use axum::Extension;
 use axum::body::Bytes;
@@ -15,6 +14,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use shared::accounts::Account;
+use shared::page::times;
 use shared::token_api::{Problem, answer, read_json};
 
 use crate::Server;
@@ -139,8 +139,7 @@ async fn grant(
 
 /// Reads the end of a token. A day is the last one on which it works, in UTC.
 fn parse_end(text: &str) -> Result<Timestamp, Problem> {
-    let end = text.parse().or_else(|_: OutOfCalendar| format!("{text}T23:59:59Z").parse());
-    end.map_err(|_| {
+    times::end_of_day(text).or_else(|| text.parse().ok()).ok_or_else(|| {
         Problem::bad("expiration must be a day (2026-12-31) or an instant (2026-12-31T12:00:00Z)")
     })
 }

@@ -79,7 +79,6 @@ async fn run(options: Options) -> Result<(), Error> {
     let (store, ring, file) = serve::open(common, include_str!("../policy.toml")).await?;
     let PolicyFile { policy, scopes } = file;
     let roles = Role::all(&policy, &scopes)?;
-    options.refuse_unknown_roles(&roles)?;
 
     let (trigger, task) = Trigger::start(options.on_revoked.clone(), policy.usage_interval());
     let observer = move |event: &Event<'_>| {
@@ -110,7 +109,7 @@ async fn run(options: Options) -> Result<(), Error> {
         server.front.clone(),
         settings::setup(tokens.policy(), &server.roles, &url)?,
     )?;
-    let app = routes(&server, &options).merge(settings::routes(&page));
+    let app = routes(&server, &options)?.merge(settings::routes(&page));
     options.print_welcome(&url);
 
     let upkeep = tokens.upkeep().spawn();
@@ -123,17 +122,17 @@ async fn run(options: Options) -> Result<(), Error> {
     Ok(task.await?)
 }
 
-fn routes(server: &Server, options: &Options) -> Router {
+fn routes(server: &Server, options: &Options) -> Result<Router, String> {
     let login = Login::new(server.tokens.clone(), server.accounts.clone());
     // A request without a token may have a session.
     let layer = gate::token_layer(login, &server.front).optional();
-    Router::new()
+    Ok(Router::new()
         .merge(apptoken::routes(server))
         .merge(oauth::routes(server))
-        .merge(endpoints::routes(server, &options.endpoints))
+        .merge(endpoints::routes(server, &options.endpoints)?)
         .layer(layer)
         .merge(sign_in::routes(server))
         .route("/api/{*path}", any(token_api::nothing))
         .method_not_allowed_fallback(token_api::wrong_method)
-        .layer(DefaultBodyLimit::max(64 * 1024))
+        .layer(DefaultBodyLimit::max(64 * 1024)))
 }

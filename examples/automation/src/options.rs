@@ -2,10 +2,7 @@
 
 use std::ffi::OsString;
 
-use app_tokens::access::ScopeName;
 use shared::options::{CommonOptions, USAGE};
-
-use crate::role::Role;
 
 /// The roles of an account for a demo.
 pub const DEMO: [&str; 3] = ["Administrator", "Operator", "Reader"];
@@ -61,20 +58,6 @@ impl Options {
             Ok(true)
         })?;
         Ok(common.map(|common| Options { common, endpoints, on_revoked }))
-    }
-
-    /// Refuses a role of an endpoint that the policy file doesn't name. Nobody could have it.
-    pub fn refuse_unknown_roles(&self, all: &[Role]) -> Result<(), String> {
-        for Endpoint { role, .. } in &self.endpoints {
-            if Role::named(role, all).is_none() {
-                let known: Vec<_> = all.iter().map(ScopeName::name).collect();
-                return Err(format!(
-                    "there is no role {role:?} in the policy file, only {}; add it to [scopes]",
-                    known.join(", ")
-                ));
-            }
-        }
-        Ok(())
     }
 
     /// Says where the server is, and how to begin.

@@ -90,15 +90,14 @@ async fn run_each(command: Option<String>, mut uses: Receiver<Use>) {
 /// Runs the command without a shell. What it is told stands in its environment: an argument is
 /// readable by others.
 async fn run(command: &str, this: Use) -> Result<(), String> {
-    let mut child = Command::new(command)
+    let mut command = Command::new(command);
+    command
         .env("APP_TOKEN_ID", this.id.to_string())
         .env("APP_TOKEN_IDENTITY", this.identity)
         .env("APP_TOKEN_ADDRESS", this.address)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|why| why.to_string())?;
-    match tokio::time::timeout(LIMIT, child.wait()).await {
+        .kill_on_drop(true);
+    match tokio::time::timeout(LIMIT, command.status()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(status.to_string()),
         Ok(Err(why)) => Err(why.to_string()),

@@ -31,20 +31,17 @@ pub enum By {
 }
 
 impl Who {
-    pub fn is_administrator(&self) -> bool {
+    /// Returns whether the identity has this role today and, if a token calls, the token as well.
+    pub fn has(&self, role: Role) -> bool {
         let by_token = match &self.by {
             By::Session(_) => true,
-            By::Token(caller) => caller.require(Role::Administrator).is_ok(),
+            By::Token(caller) => caller.require(role).is_ok(),
         };
-        by_token && Role::Administrator.is_had_by(&self.account)
+        by_token && role.is_had_by(&self.account)
     }
 
-    /// Returns whether it may read the management API. A token of a custom role alone may not.
-    pub fn is_reader(&self) -> bool {
-        match &self.by {
-            By::Session(_) => true,
-            By::Token(caller) => caller.require(Role::Reader).is_ok(),
-        }
+    pub fn is_administrator(&self) -> bool {
+        self.has(Role::Administrator)
     }
 
     pub fn owner(&self) -> &Owner {

@@ -171,8 +171,9 @@ fn an_operators_token_fills_no_memory_with_variables() {
         let path = format!("/api/v1/variable/{name}");
         server.request("PUT", &path, &[&bearer(&text)], value)
     };
-    put("x", &"x".repeat(64 * 1024 + 1)).is(400, "at most 64 KiB");
-    put(&"x".repeat(101), "").is(400, "at most 100 bytes");
+    put("x", &"x".repeat(64 * 1024 + 1)).is(400, "at most 4 KiB");
+    put("x", &"x".repeat(4097)).is(400, "at most 4 KiB");
+    put(&"x".repeat(101), "").is(400, "a name of 100 bytes");
     for name in 0..1000 {
         assert_eq!(put(&name.to_string(), "").status, 204);
     }

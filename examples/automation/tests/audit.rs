@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
-use common::{JSON, Place, basic, bearer};
+use common::{JSON, Place, Server, basic, bearer};
 use support::fail2ban::guesses;
 
 #[test]
@@ -120,18 +120,14 @@ fn a_lost_key_and_another_realm_are_said_at_the_start_and_nothing_is_served() {
     assert!(said.contains("correct the realm"), "{said}");
 }
 
-#[test]
-fn a_request_that_runs_is_answered_before_the_end_and_last_uses_are_written() {
-    let place = Place::new();
-    let server = place.start();
-    let (id, text) = server.grant("adam@ironmansoftware.onmicrosoft.com");
-    // An upload that has begun when the server is told to end.
+/// Begins an upload, and tells the server to end. Returns when it takes no new connection.
+fn upload_at_its_end(server: &Server, text: &str) -> TcpStream {
     let mut upload = TcpStream::connect(&server.address).unwrap();
     let head = format!(
         "PUT /api/v1/variable/x HTTP/1.1\r\nHost: {}\r\n{}\r\nExpect: 100-continue\r\n\
          Content-Length: 5\r\nConnection: close\r\n\r\n",
         server.address,
-        bearer(&text)
+        bearer(text)
     );
     upload.write_all(head.as_bytes()).unwrap();
     // The server asks for the body: the handler has begun to read it.
@@ -139,10 +135,29 @@ fn a_request_that_runs_is_answered_before_the_end_and_last_uses_are_written() {
     upload.read_exact(&mut asked).unwrap();
     assert!(asked.starts_with(b"HTTP/1.1 100 Continue"));
     server.tell_to_end();
-    let address = server.address.clone();
-    while TcpStream::connect(&address).is_ok() {
+    while TcpStream::connect(&server.address).is_ok() {
         std::thread::yield_now();
     }
+    upload
+}
+
+#[test]
+fn a_client_that_never_ends_its_request_does_not_hold_up_the_end() {
+    let place = Place::new();
+    let server = place.start();
+    let (_, text) = server.grant("jane");
+    let _upload = upload_at_its_end(&server, &text);
+    // At once, in place of half a minute.
+    server.tell_to_end();
+    server.wait();
+}
+
+#[test]
+fn a_request_that_runs_is_answered_before_the_end_and_last_uses_are_written() {
+    let place = Place::new();
+    let server = place.start();
+    let (id, text) = server.grant("adam@ironmansoftware.onmicrosoft.com");
+    let mut upload = upload_at_its_end(&server, &text);
     upload.write_all(b"value").unwrap();
     let mut answer = String::new();
     upload.read_to_string(&mut answer).unwrap();

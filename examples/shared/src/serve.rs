@@ -19,6 +19,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
@@ -197,8 +198,9 @@ pub async fn serve(
     mut stop: StopSignal,
     drain: Duration,
 ) -> io::Result<()> {
-    let connections = GracefulShutdown::new();
+    let (connections, mut running) = (GracefulShutdown::new(), JoinSet::new());
     loop {
+        while running.try_join_next().is_some() {}
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.next() => break,
@@ -206,7 +208,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => {
                 let connection = connection(stream, peer, app.clone(), HEAD);
-                tokio::spawn(connections.watch(connection));
+                running.spawn(connections.watch(connection));
             }
             Err(why) => {
                 // Such as too many open files: wait until some are closed.
@@ -225,6 +227,8 @@ pub async fn serve(
         }
         () = stop.next() => {}
     }
+    // What they hold goes with them: whoever waits for its end waits no longer.
+    running.shutdown().await;
     Ok(())
 }
 
