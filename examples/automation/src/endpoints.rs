@@ -15,7 +15,6 @@ use shared::token_api::{Problem, answer};
 
 use crate::Server;
 use crate::apptoken::identity;
-use crate::options::Endpoint;
 use crate::role::Role;
 use crate::who::{Who, guard};
 
@@ -30,13 +29,13 @@ const LONGEST: (usize, usize) = (100, 4096);
 
 /// # Errors
 /// A line for the operator if there is no such role. Nobody could have it.
-pub fn routes(server: &Server, own: &[Endpoint]) -> Result<Router, String> {
+pub fn routes(server: &Server, own: &BTreeMap<String, String>) -> Result<Router, String> {
     let needs = |role, route| guard(server, Some(role), route);
     let mut routes = Router::new()
         .route("/api/v1/variable", needs(Role::Reader, get(list)))
         .route("/api/v1/variable/{name}", needs(Role::Operator, put(write).delete(remove)))
         .route("/api/v1/identity", needs(Role::Administrator, get(identities)));
-    for Endpoint { path, role } in own {
+    for (path, role) in own {
         let role = Role::named(role, &server.roles).ok_or_else(|| {
             format!("there is no role {role:?} in the policy file; add it to [scopes]")
         })?;

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use shared::options::{CommonOptions, USAGE};
@@ -25,32 +26,22 @@ usage: automation --data DIR [options]
 /// The options.
 pub struct Options {
     pub common: CommonOptions,
-    pub endpoints: Vec<Endpoint>,
+    /// The endpoints of the operator's own: paths, and the role of each.
+    pub endpoints: BTreeMap<String, String>,
     pub on_revoked: Option<String>,
-}
-
-/// An endpoint of the operator's own.
-#[derive(Clone)]
-pub struct Endpoint {
-    pub path: String,
-    pub role: String,
 }
 
 impl Options {
     /// Parses the command line. `None` if it asks for help.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-        let (mut endpoints, mut on_revoked) = (Vec::new(), None);
+        let (mut endpoints, mut on_revoked) = (BTreeMap::new(), None);
         let common = CommonOptions::parse(arguments, |option, value| {
             match option {
                 "--endpoint" => {
-                    let endpoint = endpoint(&value()?)?;
-                    if endpoints.iter().any(|other: &Endpoint| other.path == endpoint.path) {
-                        return Err(format!(
-                            "--endpoint {} is given twice; give it once",
-                            endpoint.path
-                        ));
+                    let (path, role) = endpoint(&value()?)?;
+                    if endpoints.insert(path, role).is_some() {
+                        return Err("a path of --endpoint is given twice; give it once".into());
                     }
-                    endpoints.push(endpoint);
                 }
                 "--on-revoked" => on_revoked = Some(value()?),
                 _ => return Ok(false),
@@ -79,31 +70,18 @@ and use it:
 }
 
 /// Where paths of the management API, of OAuth and of the settings page begin.
-const TAKEN: [&str; 13] = [
-    "",
-    "admin",
-    "again",
-    "api",
-    "copy.js",
-    "grant",
-    "new",
-    "oauth",
-    "sessions",
-    "sign-in",
-    "sign-out",
-    "style.css",
-    "tokens",
-];
+const TAKEN: &str = "admin again api copy.js grant new oauth sessions sign-in sign-out style.css \
+                     tokens";
 
-fn endpoint(value: &str) -> Result<Endpoint, String> {
+fn endpoint(value: &str) -> Result<(String, String), String> {
     let (path, role) = value.split_once('=').ok_or("--endpoint needs PATH=ROLE")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !path.starts_with('/') || path.len() < 2 || !path.chars().all(is_plain) {
         return Err(format!("--endpoint {path}: write a path such as /release"));
     }
     let first = path.split('/').nth(1).unwrap_or_default();
-    if TAKEN.contains(&first) {
+    if first.is_empty() || TAKEN.split(' ').any(|taken| taken == first) {
         return Err(format!("--endpoint {path}: the server has paths there; choose another"));
     }
-    Ok(Endpoint { path: path.into(), role: role.into() })
+    Ok((path.into(), role.into()))
 }

@@ -38,7 +38,7 @@ fn a_get_that_changes_something_is_for_programs_and_never_for_a_browser() {
         server.request("GET", GRANT, &[&cookie, &header], "").is(403, why);
     }
     server.request("GET", GRANT, &[&cookie, &ours], "").is(403, "grant by POST");
-    // Without TLS, an image of another port of this machine brings neither of them.
+    // Without TLS, an image of another port of this machine brings none of these.
     let image = "Accept-Language: en";
     server.request("GET", GRANT, &[&cookie, image], "").is(403, "grant by POST");
     // The same-origin POST beside it works.

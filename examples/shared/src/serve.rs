@@ -227,7 +227,7 @@ pub async fn serve(
         }
         () = stop.next() => {}
     }
-    // What they hold goes with them: whoever waits for its end waits no longer.
+    // What they hold goes with them. A host may wait for the last of it.
     running.shutdown().await;
     Ok(())
 }
