@@ -100,7 +100,10 @@ async fn grant(
         ));
     };
     if !server.sessions.is_fresh(session) {
-        return Err(Problem::forbidden("the sign-in is too old for this; sign in again"));
+        return Err(Problem::forbidden(match server.front.login_proxy {
+            None => "the sign-in is too old for this; sign in again",
+            Some(_) => "the proxy in front must say that you signed in just now; sign in again",
+        }));
     }
     let roles = Role::of(identity, &server.roles);
     if roles.is_empty() || !identity.is_active() {

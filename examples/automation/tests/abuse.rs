@@ -119,13 +119,13 @@ fn what_the_proxy_names_grants_only_after_a_sign_in_that_the_proxy_dates() {
     };
     let dated = place.start_with(&[&proxy[..], &["--sso-time-header", "X-Auth-Time"]].concat());
     for old in [&[][..], &[&*hour_ago], &[&*just_now, &hour_ago]] {
-        grant(&dated, old).is(403, "too old");
+        grant(&dated, old).is(403, "must say that you signed in just now");
     }
     grant(&dated, &[&just_now]).granted();
     // Without that header, a client's own proves nothing.
     let undated = place.start_with(&proxy);
     for sent in [&[][..], &[&*just_now]] {
-        grant(&undated, sent).is(403, "too old");
+        grant(&undated, sent).is(403, "must say that you signed in just now");
     }
 }
 
