@@ -37,7 +37,6 @@ use shared::page::Page;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
-use tokio::net::TcpListener;
 
 use door::Door;
 use files::Dav;
@@ -81,15 +80,7 @@ async fn run(options: Options) -> Result<(), Error> {
         login_flow: LoginFlow::default(),
     };
 
-    let listener = TcpListener::bind(common.listen)
-        .await
-        .map_err(|error| format!("can't listen at {}: {error}", common.listen))?;
-    let address = listener.local_addr()?;
-    // Never from the `Host` header, which a client chooses.
-    let url = match &front.public {
-        Some(public) => public.origin().to_owned(),
-        None => format!("http://{address}"),
-    };
+    let (listener, address, url) = serve::listen(common).await?;
     let product = options.wording.product;
     let sessions = Sessions::new(product, address.port(), front.is_secure())?
         .fresh_for(common.ask_again_after);
