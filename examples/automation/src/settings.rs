@@ -15,6 +15,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
 use maud::{Markup, html};
+use shared::accounts::Account;
 use shared::page::access::AccessForm;
 use shared::page::admin::{self, AdminView};
 use shared::page::form::{Fields, Problems};
@@ -117,7 +118,7 @@ impl AccessForm for RoleWords {
         html! {}
     }
 
-    fn read(&self, _: &Fields, problems: &mut Problems) -> Option<Access> {
+    fn read(&self, _: &Account, _: &Fields, problems: &mut Problems) -> Option<Access> {
         problems.add("access", "The role is missing", "Ask an administrator.");
         None
     }

@@ -30,14 +30,15 @@ use app_tokens::store::DynStore;
 use app_tokens::{Policy, TokenAuthority};
 use axum::{Router, middleware};
 use shared::accounts::Accounts;
+use shared::around::as_data;
 use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::login_flow::LoginFlow;
 use shared::page::Page;
+use shared::policy_file::check_scopes;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
-use tokio::net::TcpListener;
 
 use door::Door;
 use files::Dav;
@@ -81,15 +82,7 @@ async fn run(options: Options) -> Result<(), Error> {
         login_flow: LoginFlow::default(),
     };
 
-    let listener = TcpListener::bind(common.listen)
-        .await
-        .map_err(|error| format!("can't listen at {}: {error}", common.listen))?;
-    let address = listener.local_addr()?;
-    // Never from the `Host` header, which a client chooses.
-    let url = match &front.public {
-        Some(public) => public.origin().to_owned(),
-        None => format!("http://{address}"),
-    };
+    let (listener, address, url) = serve::listen(common).await?;
     let product = options.wording.product;
     let sessions = Sessions::new(product, address.port(), front.is_secure())?
         .fresh_for(common.ask_again_after);
@@ -112,6 +105,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))
+        .layer(middleware::from_fn(as_data))
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))
         .merge(api.routes())
@@ -128,10 +122,7 @@ async fn run(options: Options) -> Result<(), Error> {
 
 /// Checks the policy's scopes, and sets what an option says.
 fn policy(options: &Options, policy: Policy) -> Result<Policy, Error> {
-    // This program defines what scopes mean, and the operator's tool must know the same ones.
-    if policy != policy.clone().with_scopes(&Scope::ALL)? {
-        return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
-    }
+    check_scopes(&policy, &Scope::ALL, "examples/cloud/policy.toml")?;
     Ok(match options.max_per_owner {
         Some(max) => policy.with_max_per_owner(max)?,
         None => policy,

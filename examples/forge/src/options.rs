@@ -47,11 +47,7 @@ impl Options {
 
     /// Prints where the forge is, and lines to try.
     pub fn print_welcome(&self, url: &str) {
-        if !self.common.listen.ip().is_loopback() && !self.common.front.is_secure() {
-            println!(
-                "other machines can reach this without TLS; put a proxy with TLS in front of it"
-            );
-        }
+        self.common.print_warning();
         println!("The forge is at {url}/");
         if self.common.is_demo() {
             Options::print_lines_to_try(url);

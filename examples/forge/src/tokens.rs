@@ -8,12 +8,9 @@
 //!   the first token of its line.
 //! - A list of all nine write scopes stays a list. `all` would also mean scopes that come later.
 
-use std::fmt::Display;
-
 use app_tokens::access::{Resource, Selection};
 use app_tokens::error::IssueError;
 use app_tokens::record::{Actor, Status};
-use app_tokens::web::Answer;
 use app_tokens::{NewToken, Operator, Reason, TokenView};
 use axum::extract::{Path, Query, State};
 use axum::http::header::CACHE_CONTROL;
@@ -27,10 +24,9 @@ use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
-use shared::log;
 
 use crate::Forge;
-use crate::allow::{limit_to, limited_to};
+use crate::allow::limited_to;
 use crate::enter::Doer;
 use crate::scopes;
 
@@ -70,7 +66,7 @@ fn operator(doer: &Account) -> Result<Operator, Problem> {
 
 /// Returns the tokens of an account that are in use, newest first.
 async fn in_use(forge: &Forge, account: &Account) -> Result<Vec<TokenView>, Problem> {
-    let mut tokens = forge.tokens.all_of(&account.owner).await.map_err(refused)?.tokens;
+    let mut tokens = forge.tokens.all_of(&account.owner).await.map_err(Problem::refused)?.tokens;
     // A token that was regenerated may live on for a while; its successor stands for the line.
     tokens.retain(|token| token.status() == Some(Status::Active) && token.successor().is_none());
     Ok(tokens)
@@ -114,7 +110,7 @@ async fn create(
     let account = account(&forge, &doer, &user)?;
     let repositories = match wish.repositories {
         // Forgejo takes an empty list for no limit. Here it is refused, as it may be a mistake.
-        Some(targets) => Some(limits(&forge, &account, &targets).await?),
+        Some(targets) => Some(limits(&forge, &account, &targets)?),
         None => None,
     };
     let access = scopes::parse(&wish.scopes, repositories)
@@ -129,29 +125,23 @@ async fn create(
             StatusCode::BAD_REQUEST,
             "access token name has been used already; choose another",
         ),
-        error => refused(error),
+        error => Problem::refused(error),
     })?;
     Ok(answer(StatusCode::CREATED, describe(&forge, issued.view(), issued.expose_secret())))
 }
 
 /// Returns what limits a token to these repositories, which its owner must see.
-async fn limits(
-    forge: &Forge,
-    account: &Account,
-    targets: &[Target],
-) -> Result<Vec<Resource>, Problem> {
+fn limits(forge: &Forge, account: &Account, targets: &[Target]) -> Result<Vec<Resource>, Problem> {
     if targets.is_empty() {
         let message = "the list of repositories is empty; name some, or leave it out for all";
         return Err(Problem::new(StatusCode::BAD_REQUEST, message));
     }
-    let mut limits = Vec::new();
-    for target in targets {
-        let found = forge.repo(&target.owner, &target.name).await?;
-        let seen = found.filter(|repo| repo.owner == account.owner || !repo.facts.private);
-        let repo = seen.ok_or_else(|| Problem::not_found("repository"))?;
-        limits.push(limit_to(&repo).map_err(|error| Problem::failed("a limit", &error))?);
-    }
-    Ok(limits)
+    let limit = |target: &Target| {
+        let limit = forge.limit_for(&account.owner, &target.owner, &target.name);
+        let limit = limit.map_err(|error| Problem::failed("a repository", &error))?;
+        limit.ok_or_else(|| Problem::not_found("repository"))
+    };
+    targets.iter().map(limit).collect()
 }
 
 /// Deletes by number or, if it is none, by name.
@@ -173,7 +163,7 @@ async fn remove(
         (Some(token), None) => {
             let actor = actor(&doer, &account)?;
             let revoked = forge.tokens.revoke(actor, token.id(), Reason::REQUESTED).await;
-            revoked.map_err(refused)?;
+            revoked.map_err(Problem::refused)?;
             Ok(StatusCode::NO_CONTENT)
         }
         (Some(_), Some(_)) => Err(Problem::new(
@@ -181,18 +171,6 @@ async fn remove(
             "several access tokens have this name; delete by id",
         )),
     }
-}
-
-/// Says why tokens can't be listed, made or deleted. If the store failed, it says so to the log.
-fn refused<E: Display>(error: E) -> Problem
-where
-    for<'e> Answer: From<&'e E>,
-{
-    let answer = Answer::from(&error);
-    if answer.status >= 500 {
-        log::say(format_args!("access tokens failed: {error}"));
-    }
-    answer.into()
 }
 
 /// Makes an answer about tokens, which no cache may keep.

@@ -11,8 +11,11 @@ use std::time::Duration;
 use app_tokens::store::{DynStore, Filter, Page, TokenStore};
 use app_tokens::{KeyRing, TokenAuthority};
 use axum::Router;
+use axum::middleware::from_fn;
 use tokio::net::TcpListener;
 
+use crate::around::without_dialogs;
+use crate::drain::drain;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
 use crate::policy_file::PolicyFile;
@@ -68,6 +71,22 @@ pub async fn open(
         None => PolicyFile::parse(built_in)?,
     };
     Ok((store, ring, policy))
+}
+
+/// Begins to listen. Returns also the URL that clients are told: never from the `Host` header,
+/// which a client chooses.
+///
+/// # Errors
+/// A line for the operator.
+pub async fn listen(options: &CommonOptions) -> Result<(TcpListener, SocketAddr, String), String> {
+    let failed = |why| format!("can't listen at {}: {why}", options.listen);
+    let listener = TcpListener::bind(options.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let url = match &options.front.public {
+        Some(public) => public.origin().to_owned(),
+        None => format!("http://{address}"),
+    };
+    Ok((listener, address, url))
 }
 
 /// Makes a folder, if it is missing.
@@ -168,8 +187,10 @@ pub async fn serve(
     listener: TcpListener,
     app: Router,
     mut stop: StopSignal,
-    drain: Duration,
+    time: Duration,
 ) -> io::Result<()> {
+    // Each host answers some requests before it has read their bodies.
+    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(drain));
     let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = axum::serve(listener, app).with_graceful_shutdown(async {
@@ -180,10 +201,10 @@ pub async fn serve(
         served = &mut serving => return served,
         () = stop.next() => {}
     }
-    log::say(format_args!("stopping; requests that run have {} seconds to end", drain.as_secs()));
+    log::say(format_args!("stopping; requests that run have {} seconds to end", time.as_secs()));
     drop(end);
     tokio::select! {
-        served = tokio::time::timeout(drain, serving) => match served {
+        served = tokio::time::timeout(time, serving) => match served {
             Ok(served) => served,
             Err(_) => {
                 log::say("requests that still ran were cut off");
