@@ -36,7 +36,7 @@ use shared::front::Front;
 use shared::login_flow::LoginFlow;
 use shared::page::Page;
 use shared::policy_file::check_scopes;
-use shared::serve::{self, DRAIN, StopSignal};
+use shared::serve::{self, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
 
@@ -111,13 +111,7 @@ async fn run(options: Options) -> Result<(), Error> {
         .merge(api.routes())
         .merge(page.routes());
     options.print_welcome(address, &url, prefix.as_str(), &name);
-
-    let upkeep = tokens.upkeep().spawn();
-    audit::note("cloud started");
-    serve::serve(listener, app, stop, DRAIN).await?;
-    upkeep.stop().await?;
-    audit::note("cloud stopped");
-    Ok(())
+    serve::with_upkeep("cloud", &tokens, listener, app, stop).await
 }
 
 /// Checks the policy's scopes, and sets what an option says.

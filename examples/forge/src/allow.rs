@@ -11,7 +11,7 @@ use app_tokens::{Caller, Owner, Requirement};
 use forge_services::repos::{Repo, Repos};
 
 use crate::Forge;
-use crate::scopes::{PUBLIC, REPOSITORY, Scope};
+use crate::scopes::{PUBLIC, REPOSITORY};
 
 /// Why a client may not do something with a repository.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub fn allow(repo: &Repo, who: Option<&Caller>, writes: bool) -> Result<(), Refu
     if !is_own && !is_public {
         return Err(Refused::Hidden);
     }
-    let scope = if writes { Scope::Write(&REPOSITORY) } else { Scope::Read(&REPOSITORY) };
+    let scope = if writes { REPOSITORY.write } else { REPOSITORY.read };
     let here = resource(repo);
     let needed = Requirement::scope(&scope);
     // A public repository is meant by its own name, and as a public one.

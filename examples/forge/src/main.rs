@@ -24,17 +24,17 @@ mod scopes;
 mod settings;
 mod tokens;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use app_tokens::TokenAuthority;
 use app_tokens::store::DynStore;
 use app_tokens::web::Login;
-use app_tokens::{Policy, TokenAuthority};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn;
 use forge_services::git::Places;
+use forge_services::packages::Packages;
 use forge_services::repos::Repos;
 use shared::accounts::Accounts;
 use shared::around::as_data;
@@ -42,9 +42,8 @@ use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::page::Page;
 use shared::policy_file::check_scopes;
-use shared::serve::{self, DRAIN, StopSignal};
+use shared::serve::{self, StopSignal};
 use shared::session::Sessions;
-use tokio::sync::Mutex;
 
 use options::Options;
 use scopes::Scope;
@@ -59,8 +58,7 @@ struct Forge {
     accounts: Accounts,
     front: Arc<Front>,
     repos: Repos,
-    packages: PathBuf,
-    packages_index: Arc<Mutex<()>>,
+    packages: Packages,
     /// Where people reach the forge, without a slash at the end.
     url: Arc<str>,
     git_places: Places,
@@ -77,7 +75,13 @@ async fn run(options: Options) -> Result<(), Error> {
     let data = &options.common.data;
     audit::open(options.common.audit.as_deref())?;
     let (store, ring, file) = serve::open(&options.common, include_str!("../policy.toml")).await?;
-    let policy = policy(file.policy)?;
+    let policy = file.policy;
+    check_scopes(&policy, &Scope::all(), "examples/forge/policy.toml")?;
+    if !policy.allows_never_expiring() {
+        return Err(
+            "the forge's tokens have no end; set never_expiring = true in the policy".into()
+        );
+    }
     let tokens = TokenAuthority::builder(store, ring, policy).observer(TracingObserver).build();
     serve::check(&tokens).await?;
     let accounts = options.common.accounts()?;
@@ -89,8 +93,7 @@ async fn run(options: Options) -> Result<(), Error> {
         accounts,
         front: front.clone().into(),
         repos: Repos::open(data).await?,
-        packages: data.join("packages"),
-        packages_index: Arc::default(),
+        packages: Packages::new(data.join("packages")),
         url: url.into(),
         git_places: Places::default(),
     };
@@ -118,21 +121,5 @@ async fn run(options: Options) -> Result<(), Error> {
         .layer(from_fn(as_data))
         .with_state(forge.clone())
         .merge(settings::routes(&page));
-    let upkeep = forge.tokens.upkeep().spawn();
-    audit::note("forge started");
-    serve::serve(listener, app, stop, DRAIN).await?;
-    upkeep.stop().await?;
-    audit::note("forge stopped");
-    Ok(())
-}
-
-/// Checks that the forge can work by this policy.
-fn policy(policy: Policy) -> Result<Policy, Error> {
-    check_scopes(&policy, &Scope::all(), "examples/forge/policy.toml")?;
-    if !policy.allows_never_expiring() {
-        return Err(
-            "the forge's tokens have no end; set never_expiring = true in the policy".into()
-        );
-    }
-    Ok(policy)
+    serve::with_upkeep("forge", &forge.tokens, listener, app, stop).await
 }

@@ -57,15 +57,15 @@ impl Options {
 
     fn print_lines_to_try(url: &str) {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
-        println!("Sign in as demo with the password demo. Or make an access token here:");
-        println!("curl -u demo:demo {url}/api/v1/users/demo/tokens \\");
         println!(
-            "    -d '{{\"name\": \"laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}'"
+            "Sign in as demo with the password demo. Or make an access token here:
+curl -u demo:demo {url}/api/v1/users/demo/tokens \\
+    -d '{{\"name\": \"laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}'
+and use the text behind \"sha1\":
+TOKEN=...
+git clone http://demo:$TOKEN@{host}/demo/hello.git
+curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user"
         );
-        println!("and use the text behind \"sha1\":");
-        println!("TOKEN=...");
-        println!("git clone http://demo:$TOKEN@{host}/demo/hello.git");
-        println!("curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user");
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use app_tokens::Access;
-use app_tokens::access::{Resource, Selection};
+use app_tokens::access::{Resource, ScopeName as _, Selection};
 use axum::Router;
 use axum::response::Redirect;
 use axum::routing::get;
@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use shared::accounts::Account;
 use shared::page::access::{AccessForm, Everything};
 use shared::page::form::{Fields, Problems};
-use shared::page::layout::error;
+use shared::page::layout::{error, radios};
 use shared::page::wording::{Column, Recipe, Wording};
 use shared::page::{Page, Setup};
 
@@ -78,13 +78,7 @@ impl AccessForm for Questions {
                     (error("resources-error", problem))
                 }
                 div.choices {
-                    @for (value, words, hint) in PLACES {
-                        label.choice {
-                            input type="radio" name="resources" value=(value)
-                                checked[value == place];
-                            span { b { (words) } @if !hint.is_empty() { small { (hint) } } }
-                        }
-                    }
+                    (radios("resources", PLACES, place))
                     div.more {
                         label.hidden for="repos" { "Repositories, one a line" }
                         textarea #repos name="repos" rows="3" spellcheck="false"
@@ -155,7 +149,7 @@ impl AccessForm for Questions {
 
 fn select(category: &'static Category, chosen: &Fields) -> Markup {
     let id = format!("p-{}", category.name);
-    let (read, write) = (category.read(), category.write());
+    let (read, write) = (category.read.name(), category.write.name());
     let chosen: Vec<&str> = chosen.all("scope").collect();
     html! {
         div.field {

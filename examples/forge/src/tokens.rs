@@ -12,18 +12,18 @@ use app_tokens::access::{Resource, Selection};
 use app_tokens::error::IssueError;
 use app_tokens::record::{Actor, Status};
 use app_tokens::{NewToken, Operator, Reason, TokenView};
+use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{delete, get};
-use axum::{Json, Router};
 use forge_services::json::{JsonBody, Paging};
 use forge_services::problem::Problem;
 use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::token_api::answer;
 
 use crate::Forge;
 use crate::allow::limited_to;
@@ -57,11 +57,8 @@ fn actor(doer: &Account, account: &Account) -> Result<Actor, Problem> {
     if doer.owner == account.owner {
         return Ok(Actor::from(&account.owner));
     }
-    Ok(operator(doer)?.into())
-}
-
-fn operator(doer: &Account) -> Result<Operator, Problem> {
-    Operator::new(&doer.name).map_err(|error| Problem::failed("the administrator's name", &error))
+    let operator = Operator::new(&doer.name);
+    Ok(operator.map_err(|error| Problem::failed("the administrator's name", &error))?.into())
 }
 
 /// Returns the tokens of an account that are in use, newest first.
@@ -116,8 +113,8 @@ async fn create(
     let access = scopes::parse(&wish.scopes, repositories)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let mut new = NewToken::new(&account.owner, &wish.name, access).never_expires();
-    if doer.owner != account.owner {
-        new = new.issued_by(&operator(&doer)?);
+    if let Actor::Operator(operator) = actor(&doer, &account)? {
+        new = new.issued_by(&operator);
     }
     let issued = forge.tokens.issue(new).await.map_err(|error| match error {
         // Forgejo's status and words.
@@ -173,11 +170,6 @@ async fn remove(
     }
 }
 
-/// Makes an answer about tokens, which no cache may keep.
-fn answer(status: StatusCode, body: Value) -> Response {
-    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
-}
-
 /// Describes a token. `sha1` holds its text once, and later nothing.
 fn describe(forge: &Forge, token: &TokenView, text: &str) -> Value {
     let id = token.id().to_string();
@@ -187,8 +179,8 @@ fn describe(forge: &Forge, token: &TokenView, text: &str) -> Value {
             let named = |repo: Repo| {
                 let owner = forge.name_of(&repo.owner);
                 let full_name = format!("{owner}/{}", repo.name);
-                let (id, name) = (repo.facts.id, repo.name);
-                json!({ "id": id, "name": name, "owner": owner, "full_name": full_name })
+                let id = repo.facts.id;
+                json!({ "id": id, "name": repo.name, "owner": owner, "full_name": full_name })
             };
             list.iter().filter_map(|limit| limited_to(&forge.repos, limit).map(named)).collect()
         }

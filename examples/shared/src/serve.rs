@@ -15,6 +15,7 @@ use axum::middleware::from_fn;
 use tokio::net::TcpListener;
 
 use crate::around::without_dialogs;
+use crate::audit;
 use crate::drain::drain;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
@@ -176,6 +177,26 @@ impl StopSignal {
             _ = tokio::signal::ctrl_c().await; // ignored: it ends either way
         }
     }
+}
+
+/// Serves a host until the signal, and then lets requests that run go on for [`DRAIN`]. Beside it,
+/// last uses of tokens are written, and old rows are deleted. The audit log hears of both ends.
+///
+/// # Errors
+/// The listener's, or the store's at the last write.
+pub async fn with_upkeep(
+    name: &str,
+    tokens: &TokenAuthority<DynStore>,
+    listener: TcpListener,
+    app: Router,
+    stop: StopSignal,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let upkeep = tokens.upkeep().spawn();
+    audit::note(&format!("{name} started"));
+    serve(listener, app, stop, DRAIN).await?;
+    upkeep.stop().await?;
+    audit::note(&format!("{name} stopped"));
+    Ok(())
 }
 
 /// Serves until the signal. Then it takes no new connection, and lets requests that run, such as

@@ -5,7 +5,7 @@ use app_tokens::{Access, Policy};
 use maud::{Markup, html};
 
 use super::form::{Fields, Problems};
-use super::layout::error;
+use super::layout::{error, radios};
 use crate::accounts::Account;
 
 /// The question "What may it do?" of a host.
@@ -94,22 +94,12 @@ impl Choices {
         chosen: &str,
         problem: Option<&str>,
     ) -> Markup {
+        let list = list.into_iter().map(|choice| (choice.value, choice.words, choice.hint));
         html! {
             fieldset {
                 legend #access tabindex="-1" { (self.legend) }
                 @if let Some(problem) = problem { (error("access-error", problem)) }
-                div.choices {
-                    @for choice in list {
-                        label.choice {
-                            input type="radio" name="access" value=(choice.value)
-                                checked[choice.value == chosen];
-                            span {
-                                b { (choice.words) }
-                                @if !choice.hint.is_empty() { small { (choice.hint) } }
-                            }
-                        }
-                    }
-                }
+                div.choices { (radios("access", list, chosen)) }
             }
         }
     }
