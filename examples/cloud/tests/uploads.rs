@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use common::{Answer, Cloud, basic, bearer};
+use support::program::{has, run_well};
 use tempfile::TempDir;
 
 const ALICE: &str = "alice:her secret";
@@ -329,7 +330,7 @@ fn a_real_client_says_that_its_upload_was_refused_and_not_that_the_network_faile
     );
     let said = run_well(host.folder.path(), "sh", &["-ec", &script]);
     assert_eq!(said.matches("401").count(), 2, "{said}");
-    assert!(said.contains("Passwords are not accepted") || said.contains("app token"), "{said}");
+    assert_eq!(said.matches("The app token is not valid").count(), 2, "{said}");
 }
 
 #[test]
