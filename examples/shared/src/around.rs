@@ -15,8 +15,8 @@ use axum::response::Response;
 /// Answers a script in a browser without a challenge, so that no browser opens its password dialog
 /// over a page.
 ///
-/// [`Login::without_challenges_for_scripts`](app_tokens::web::Login::without_challenges_for_scripts)
-/// does so for tokens. This does it for all answers, also those about main passwords.
+/// `Login::without_challenges_for_scripts` does so for tokens. This does it for all answers, also
+/// those about main passwords.
 pub async fn without_dialogs(request: Request, next: Next) -> Response {
     let headers = request.headers().iter();
     let is_from_script =

@@ -40,7 +40,7 @@ impl Problem {
             .with("retry-after", "5")
     }
 
-    /// Says why tokens can't be listed, made or deleted. If the store failed, it says so to the log.
+    /// Says why tokens can't be listed, made or deleted. Logs it if the store failed.
     pub fn refused<E: Display>(error: E) -> Problem
     where
         for<'e> Answer: From<&'e E>,

@@ -39,10 +39,12 @@ impl Page {
                 }
                 form.buttons method="post" action={ "/tokens/" (id) "/revoke" } {
                     button.primary.danger {
-                        (yes) span.hidden { ", " (wording.revoke.to_lowercase()) " " bdi { (name) } }
+                        (yes)
+                        span.hidden { ", " (wording.revoke.to_lowercase()) " " bdi { (name) } }
                     }
                     // Enter alone ends nothing.
-                    button type="button" popovertarget=(popup) popovertargetaction="hide" autofocus {
+                    button type="button" autofocus popovertarget=(popup)
+                        popovertargetaction="hide" {
                         "No" span.hidden { ", keep " bdi { (name) } }
                     }
                 }
