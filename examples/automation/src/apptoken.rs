@@ -8,17 +8,17 @@ use app_tokens::{Owner, Reason, TokenId, TokenView};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::{CACHE_CONTROL, LINK};
-use axum::response::{IntoResponse as _, Response};
+use axum::http::header::LINK;
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::token_api::{Problem, answer};
 
 use crate::Server;
 use crate::grant;
-use crate::problem::Problem;
 use crate::role::Role;
 use crate::who::{By, Who, guard};
 
@@ -55,19 +55,19 @@ struct Wish {
 /// Lists the tokens of all identities, for an administrator. For others, their own.
 async fn list(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     wish: Result<Query<Wish>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    refuse_custom_roles(&who)?;
     let bad = || Problem::bad("the query may have identity=ID and after=TOKEN-ID, nothing else");
     let Query(wish) = wish.map_err(|_| bad())?;
     let asked = wish.identity.map(Owner::new).transpose().map_err(|_| bad())?;
     let owner = if who.is_administrator() {
         asked
+    } else if asked.as_ref().is_none_or(|asked| asked == who.owner()) {
+        Some(who.owner().clone())
     } else {
-        Some(asked.unwrap_or_else(|| who.owner().clone()))
-            .filter(|owner| owner == who.owner())
-            .ok_or_else(|| Problem::forbidden("only an administrator lists another's tokens"))
-            .map(Some)?
+        return Err(Problem::forbidden("only an administrator lists another's tokens"));
     };
     let filter = Filter { owner, ..Filter::every_token() };
     let mut page = Page::first(PAGE);
@@ -76,7 +76,7 @@ async fn list(
     }
     let listed = server.tokens.list(&filter, page).await?;
     let tokens: Vec<Value> = listed.tokens.iter().map(|token| describe(&server, token)).collect();
-    let mut response = answer(tokens.into());
+    let mut response = answer(StatusCode::OK, tokens.into());
     if let Some(last) = listed.next {
         let identity = filter.owner.map(|owner| format!("identity={owner}&")).unwrap_or_default();
         // An owner that can't stand in a header gets no link; it can be asked for by hand.
@@ -89,17 +89,18 @@ async fn list(
 
 async fn find(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
+    refuse_custom_roles(&who)?;
     let found = server.tokens.find(actor(&who)?, parse_id(&id)?).await?;
-    Ok(answer(describe(&server, &found)))
+    Ok(answer(StatusCode::OK, describe(&server, &found)))
 }
 
 /// Revokes a token. It stays in the list, with the date.
 async fn revoke(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     let (by, id) = (actor(&who)?, parse_id(&id)?);
@@ -114,11 +115,11 @@ async fn revoke(
     }
     server.tokens.revoke(by.clone(), id, Reason::REQUESTED).await?;
     let revoked = server.tokens.find(by, id).await?;
-    Ok(answer(describe(&server, &revoked)))
+    Ok(answer(StatusCode::OK, describe(&server, &revoked)))
 }
 
 /// Refuses to take over the text of another system's token. Rows move, not texts.
-async fn migrate(who: Who) -> Problem {
+async fn migrate(Extension(who): Extension<Who>) -> Problem {
     if !who.is_administrator() {
         return Problem::forbidden("this needs the role Administrator");
     }
@@ -127,6 +128,16 @@ async fn migrate(who: Who) -> Problem {
         "nothing was taken over; App Tokens move with their rows and the key file: copy the \
          database and tokens.key, and keep the realm",
     )
+}
+
+/// A token of a custom role is for custom endpoints. It still revokes itself.
+fn refuse_custom_roles(who: &Who) -> Result<(), Problem> {
+    match who.by {
+        By::Token(_) if !who.has(Role::Reader) => {
+            Err(Problem::forbidden("this needs a token with the role Reader"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An administrator acts on the tokens of all, anyone else on their own.
@@ -140,11 +151,6 @@ fn actor(who: &Who) -> Result<Actor, Problem> {
 
 fn parse_id(id: &str) -> Result<TokenId, ManageError> {
     id.parse().map_err(|_| ManageError::Unknown)
-}
-
-/// Makes an answer about tokens, which no cache may keep.
-pub fn answer(body: Value) -> Response {
-    ([(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// Returns a token with the fields of the document, and without its text.

@@ -5,21 +5,21 @@
 
 use std::time::Duration;
 
-use app_tokens::error::OutOfCalendar;
 use app_tokens::{Access, NewToken, Owner, Timestamp};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use serde::Deserialize;
 use shared::accounts::Account;
+use shared::page::times;
+use shared::token_api::{Problem, answer, read_json};
 
 use crate::Server;
-use crate::apptoken::{answer, describe};
-use crate::problem::Problem;
+use crate::apptoken::describe;
 use crate::role::Role;
-use crate::sign_in::json;
 use crate::who::{By, Who};
 
 /// What a POST may ask for. Unknown fields are refused: a mistyped end must not make a token that
@@ -39,7 +39,7 @@ struct Wish {
 
 pub async fn to_caller(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     method: Method,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
@@ -51,7 +51,7 @@ pub async fn to_caller(
 /// Behind a guard for administrators.
 pub async fn to_identity(
     State(server): State<Server>,
-    who: Who,
+    Extension(who): Extension<Who>,
     Path(id): Path<String>,
     method: Method,
     headers: HeaderMap,
@@ -59,9 +59,8 @@ pub async fn to_identity(
 ) -> Result<Response, Problem> {
     let wish = read(&method, &headers, body)?;
     let found = Owner::new(id).ok().and_then(|owner| server.accounts.by_owner(&owner));
-    let identity = found.ok_or_else(|| {
-        Problem::new(axum::http::StatusCode::NOT_FOUND, "there is no identity with this id")
-    })?;
+    let identity = found
+        .ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "there is no identity with this id"))?;
     grant(&server, &who, &identity, wish).await
 }
 
@@ -71,8 +70,10 @@ fn read(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Wish, Problem> {
     if method == Method::GET {
-        // Browsers say so about themselves. They must not grant by a link or an image.
-        if headers.contains_key("sec-fetch-site") || headers.contains_key("origin") {
+        // Browsers say so about themselves. They must not grant by a link or an image. Without TLS
+        // they send no Sec-Fetch-Site, but a language, which no program of the document sends.
+        if ["sec-fetch-site", "origin", "accept-language"].iter().any(|h| headers.contains_key(*h))
+        {
             return Err(Problem::forbidden("a browser sent this GET; grant by POST"));
         }
         return Ok(Wish::default());
@@ -83,7 +84,7 @@ fn read(
     }
     match body {
         Ok(body) if body.is_empty() => Ok(Wish::default()),
-        body => json(headers, body),
+        body => read_json(headers, body),
     }
 }
 
@@ -99,7 +100,10 @@ async fn grant(
         ));
     };
     if !server.sessions.is_fresh(session) {
-        return Err(Problem::forbidden("the sign-in is too old for this; sign in again"));
+        return Err(Problem::forbidden(match server.front.login_proxy {
+            None => "the sign-in is too old for this; sign in again",
+            Some(_) => "the proxy in front must say that you signed in just now; sign in again",
+        }));
     }
     let roles = Role::of(identity, &server.roles);
     if roles.is_empty() || !identity.is_active() {
@@ -116,7 +120,7 @@ async fn grant(
             })?)
         }
     };
-    let access = access.map_err(|error| Problem::bad(error.to_string()))?;
+    let access = access.map_err(|error| Problem::bad(&error.to_string()))?;
     let mut new = NewToken::new(&identity.owner, "App Token", access);
     if identity.owner != who.account.owner {
         new = new.issued_by(&who.operator()?);
@@ -133,13 +137,12 @@ async fn grant(
     // Shown in this answer, and nowhere else.
     let mut shown = describe(server, issued.view());
     shown["token"] = issued.expose_secret().into();
-    Ok(answer(shown))
+    Ok(answer(StatusCode::OK, shown))
 }
 
 /// Reads the end of a token. A day is the last one on which it works, in UTC.
 fn parse_end(text: &str) -> Result<Timestamp, Problem> {
-    let end = text.parse().or_else(|_: OutOfCalendar| format!("{text}T23:59:59Z").parse());
-    end.map_err(|_| {
+    times::end_of_day(text).or_else(|| text.parse().ok()).ok_or_else(|| {
         Problem::bad("expiration must be a day (2026-12-31) or an instant (2026-12-31T12:00:00Z)")
     })
 }

@@ -12,7 +12,6 @@
 //! - `settings`: what the settings page says and shows here.
 //! - `endpoints`: what tokens are for.
 //! - `trigger`: what happens when a revoked token is used.
-//! - `problem`: errors of the API.
 //!
 //! `policy.toml` says what is allowed, and names the roles.
 
@@ -21,7 +20,6 @@ mod endpoints;
 mod grant;
 mod oauth;
 mod options;
-mod problem;
 mod role;
 mod settings;
 mod sign_in;
@@ -37,7 +35,6 @@ use app_tokens::store::DynStore;
 use app_tokens::web::Login;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
 use axum::routing::any;
 use shared::accounts::Accounts;
 use shared::audit::{self, TracingObserver};
@@ -47,11 +44,10 @@ use shared::page::Page;
 use shared::policy_file::PolicyFile;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
-use tokio::net::TcpListener;
+use shared::token_api;
 
 use endpoints::Variables;
 use options::Options;
-use problem::Problem;
 use role::Role;
 use trigger::Trigger;
 
@@ -72,18 +68,8 @@ struct Server {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let parsed = Options::parse(std::env::args_os().skip(1));
-    let options = match shared::options::or_exit(parsed, &options::usage()) {
-        Ok(options) => options,
-        Err(exit) => return exit,
-    };
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("automation: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let options = Options::parse(std::env::args_os().skip(1));
+    serve::host("automation", options, &options::usage(), run).await
 }
 
 async fn run(options: Options) -> Result<(), Error> {
@@ -93,7 +79,6 @@ async fn run(options: Options) -> Result<(), Error> {
     let (store, ring, file) = serve::open(common, include_str!("../policy.toml")).await?;
     let PolicyFile { policy, scopes } = file;
     let roles = Role::all(&policy, &scopes)?;
-    options.refuse_unknown_roles(&roles)?;
 
     let (trigger, task) = Trigger::start(options.on_revoked.clone(), policy.usage_interval());
     let observer = move |event: &Event<'_>| {
@@ -103,13 +88,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let tokens = TokenAuthority::builder(store, ring, policy).observer(observer).build();
     serve::check(&tokens).await?;
 
-    let listener = TcpListener::bind(common.listen)
-        .await
-        .map_err(|why| format!("can't listen at {}: {why}", common.listen))?;
-    let address = listener.local_addr()?;
-    // Never from the `Host` header, which a client chooses.
-    let public = common.front.public.as_ref().map(|public| public.origin().to_owned());
-    let url = public.unwrap_or(format!("http://{address}"));
+    let (listener, address, url) = serve::listen(common).await?;
     // Two cookies: what a program may do by GET must not be done in a browser.
     let sessions = |of: &str| {
         let sessions = Sessions::new(of, address.port(), common.front.is_secure());
@@ -117,7 +96,7 @@ async fn run(options: Options) -> Result<(), Error> {
     };
     let server = Server {
         tokens: tokens.clone(),
-        accounts: options.accounts()?,
+        accounts: common.accounts_with(&options::DEMO)?,
         sessions: sessions("automation API")?,
         front: common.front.clone(),
         roles: roles.into(),
@@ -128,9 +107,9 @@ async fn run(options: Options) -> Result<(), Error> {
         server.accounts.clone(),
         sessions("automation")?,
         server.front.clone(),
-        settings::setup(&server.roles, &url)?,
+        settings::setup(tokens.policy(), &server.roles, &url)?,
     )?;
-    let app = routes(&server, &options).merge(settings::routes(&page));
+    let app = routes(&server, &options)?.merge(settings::routes(&page));
     options.print_welcome(&url);
 
     let upkeep = tokens.upkeep().spawn();
@@ -138,29 +117,22 @@ async fn run(options: Options) -> Result<(), Error> {
     serve::serve(listener, app, stop, DRAIN).await?;
     upkeep.stop().await?;
     audit::note("automation stopped");
-    // The observer goes with the last authority. The trigger's task then ends after what it has.
+    // The observer goes with the last authority, and the trigger with it.
     drop((tokens, server, page, upkeep));
-    task.finish().await;
-    Ok(())
+    Ok(task.await?)
 }
 
-fn routes(server: &Server, options: &Options) -> Router {
+fn routes(server: &Server, options: &Options) -> Result<Router, String> {
     let login = Login::new(server.tokens.clone(), server.accounts.clone());
     // A request without a token may have a session.
     let layer = gate::token_layer(login, &server.front).optional();
-    Router::new()
+    Ok(Router::new()
         .merge(apptoken::routes(server))
         .merge(oauth::routes(server))
-        .merge(endpoints::routes(server, &options.endpoints))
+        .merge(endpoints::routes(server, &options.endpoints)?)
         .layer(layer)
         .merge(sign_in::routes(server))
-        .route("/api/{*path}", any(nothing))
-        .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
-        })
-        .layer(DefaultBodyLimit::max(64 * 1024))
-}
-
-async fn nothing() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "this path does not exist")
+        .route("/api/{*path}", any(token_api::nothing))
+        .method_not_allowed_fallback(token_api::wrong_method)
+        .layer(DefaultBodyLimit::max(64 * 1024)))
 }

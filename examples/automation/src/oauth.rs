@@ -3,23 +3,21 @@
 use app_tokens::access::Selection;
 use app_tokens::error::AuthError;
 use app_tokens::record::Status;
-use app_tokens::report::Examined;
 use app_tokens::store::Filter;
 use app_tokens::{Operator, Reason, Timestamp, TokenView};
+use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::token_api::{Problem, answer};
 
 use crate::Server;
-use crate::apptoken::answer;
-use crate::problem::Problem;
 use crate::role::Role;
 use crate::who::guard;
 
@@ -41,16 +39,18 @@ struct Asked {
 type Sent = Result<Form<Asked>, FormRejection>;
 
 /// Says what a token is, to a program that was shown its whole text. It counts as no use.
-async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
-    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
+async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Response, Problem> {
+    let Ok(Form(Asked { token })) = asked else {
+        return Ok(invalid_request());
+    };
     // RFC 7662, 2.2: why a token is not active is not said.
-    let inactive = || answer(json!({ "active": false }));
-    let Some(view) = examine(&server, &token).await?.and_then(active) else {
+    let inactive = || answer(StatusCode::OK, json!({ "active": false }));
+    let Some(view) = active(&server, &token).await? else {
         return Ok(inactive());
     };
     let account = server.accounts.by_owner(view.owner()).filter(Account::is_active);
     Ok(match account {
-        Some(account) => answer(describe(&server, &view, &account)),
+        Some(account) => answer(StatusCode::OK, describe(&server, &view, &account)),
         None => inactive(),
     })
 }
@@ -76,37 +76,32 @@ fn describe(server: &Server, token: &TokenView, account: &Account) -> Value {
 }
 
 /// Revokes exactly the token that is shown. RFC 7009, 2.2: a token that is not valid is no error.
-async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, Response> {
-    let Form(Asked { token }) = asked.map_err(|_| invalid_request())?;
-    if let Some(view) = examine(&server, &token).await?.and_then(active) {
+async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, Problem> {
+    let Ok(Form(Asked { token })) = asked else {
+        return Ok(invalid_request());
+    };
+    if let Some(view) = active(&server, &token).await? {
         let this = Filter::of_id(view.id());
-        let ended = server.tokens.revoke_matching(view.owner(), &this, Reason::REQUESTED).await;
-        ended.map_err(|error| Problem::from(error).into_response())?;
+        server.tokens.revoke_matching(view.owner(), &this, Reason::REQUESTED).await?;
     }
     Ok((StatusCode::OK, [(CACHE_CONTROL, "no-store")]).into_response())
 }
 
-/// Examines a text. `None` if it is no token of this server.
-async fn examine(server: &Server, text: &str) -> Result<Option<(Examined, TokenView)>, Response> {
+/// Finds the token of a text. `None` unless it is in force.
+async fn active(server: &Server, text: &str) -> Result<Option<TokenView>, Problem> {
     let examined = match server.tokens.examine(text).await {
-        Ok(examined) => examined,
-        Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
-        Err(AuthError::Failed(failed)) => return Err(Problem::failed(&failed).into_response()),
+        Ok(examined) if examined.status() == Status::Active => examined,
+        Ok(_) | Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
+        Err(AuthError::Failed(failed)) => return Err(failed.into()),
     };
     // `examine` proves the secret. Owner and roles come from the row.
-    let by = Operator::new("introspection").map_err(|_| Problem::unavailable().into_response())?;
-    let view = server.tokens.find(&by, examined.id()).await;
-    let view = view.map_err(|error| Problem::from(error).into_response())?;
-    Ok(Some((examined, view)))
-}
-
-fn active((examined, view): (Examined, TokenView)) -> Option<TokenView> {
-    (examined.status() == Status::Active).then_some(view)
+    let by = Operator::new("introspection").map_err(|error| Problem::bad(&error.to_string()))?;
+    Ok(Some(server.tokens.find(&by, examined.id()).await?))
 }
 
 /// RFC 6749, 5.2: the only error that a client can make here.
 fn invalid_request() -> Response {
     let hint = "send the field token, once, in application/x-www-form-urlencoded";
-    let body = Json(json!({ "error": "invalid_request", "error_description": hint }));
-    (StatusCode::BAD_REQUEST, [(CACHE_CONTROL, "no-store")], body).into_response()
+    let body = json!({ "error": "invalid_request", "error_description": hint });
+    answer(StatusCode::BAD_REQUEST, body)
 }

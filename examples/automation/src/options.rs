@@ -1,12 +1,12 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use app_tokens::access::ScopeName;
-use shared::accounts::{Account, Accounts, UsernameRule};
 use shared::options::{CommonOptions, USAGE};
 
-use crate::role::Role;
+/// The roles of an account for a demo.
+pub const DEMO: [&str; 3] = ["Administrator", "Operator", "Reader"];
 
 /// The usage text.
 pub fn usage() -> String {
@@ -15,8 +15,7 @@ pub fn usage() -> String {
 usage: automation --data DIR [options]
 
 {USAGE}
-  --role NAME=ROLES     the roles of a --user, such as admin=Administrator,Operator; may be
-                        repeated; in a users file they stand behind the hash: roles=A,B
+  In the users file, the roles stand behind the hash: roles=A,B. A --user has the standard ones.
   --endpoint PATH=ROLE  an endpoint of your own, for tokens with this role; may be repeated
   --on-revoked COMMAND  run when a revoked token is used, once per usage interval and token, with
                         APP_TOKEN_ID, APP_TOKEN_IDENTITY and APP_TOKEN_ADDRESS set
@@ -27,81 +26,29 @@ usage: automation --data DIR [options]
 /// The options.
 pub struct Options {
     pub common: CommonOptions,
-    pub endpoints: Vec<Endpoint>,
+    /// The endpoints of the operator's own: paths, and the role of each.
+    pub endpoints: BTreeMap<String, String>,
     pub on_revoked: Option<String>,
-    roles: Vec<(String, Vec<String>)>,
-}
-
-/// An endpoint of the operator's own.
-#[derive(Clone)]
-pub struct Endpoint {
-    pub path: String,
-    pub role: String,
 }
 
 impl Options {
     /// Parses the command line. `None` if it asks for help.
     pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Options>, String> {
-        let (mut endpoints, mut on_revoked, mut roles) = (Vec::new(), None, Vec::new());
+        let (mut endpoints, mut on_revoked) = (BTreeMap::new(), None);
         let common = CommonOptions::parse(arguments, |option, value| {
             match option {
-                "--endpoint" => endpoints.push(endpoint(&value()?)?),
-                "--on-revoked" => on_revoked = Some(value()?),
-                "--role" => {
-                    let value = value()?;
-                    let (name, list) = value.split_once('=').ok_or("--role needs NAME=ROLES")?;
-                    roles.push((name.to_owned(), list.split(',').map(str::to_owned).collect()));
+                "--endpoint" => {
+                    let (path, role) = endpoint(&value()?)?;
+                    if endpoints.insert(path, role).is_some() {
+                        return Err("a path of --endpoint is given twice; give it once".into());
+                    }
                 }
+                "--on-revoked" => on_revoked = Some(value()?),
                 _ => return Ok(false),
             }
             Ok(true)
         })?;
-        let Some(common) = common else {
-            return Ok(None);
-        };
-        if common.users_file().is_some() && !roles.is_empty() {
-            return Err("--role is for --user; put roles=A,B into the users file".into());
-        }
-        Ok(Some(Options { common, endpoints, on_revoked, roles }))
-    }
-
-    /// Opens the accounts, with the roles of a demo.
-    pub fn accounts(&self) -> Result<Accounts, String> {
-        let accounts = self.common.accounts()?;
-        if self.common.users_file().is_some() {
-            return Ok(accounts);
-        }
-        let all = accounts.all();
-        if let Some((name, _)) =
-            self.roles.iter().find(|(name, _)| !all.iter().any(|account| account.name == *name))
-        {
-            return Err(format!("--role {name}=…: there is no --user {name}"));
-        }
-        let with_roles = |account: &Account| {
-            let roles = self.roles.iter().filter(|(name, _)| *name == account.name);
-            let mut roles: Vec<String> = roles.flat_map(|(_, roles)| roles.clone()).collect();
-            if self.common.is_demo() {
-                roles = ["Administrator", "Operator", "Reader"].map(str::to_owned).into();
-            }
-            Account { roles, ..account.clone() }
-        };
-        Ok(Accounts::fixed(all.iter().map(with_roles).collect(), UsernameRule::default()))
-    }
-
-    /// Refuses a role that the policy file doesn't name. Nobody could have it.
-    pub fn refuse_unknown_roles(&self, all: &[Role]) -> Result<(), String> {
-        let of_endpoints = self.endpoints.iter().map(|endpoint| &endpoint.role);
-        let of_users = self.roles.iter().flat_map(|(_, roles)| roles);
-        for role in of_endpoints.chain(of_users) {
-            if Role::named(role, all).is_none() {
-                let known: Vec<_> = all.iter().map(ScopeName::name).collect();
-                return Err(format!(
-                    "there is no role {role:?} in the policy file, only {}; add it to [scopes]",
-                    known.join(", ")
-                ));
-            }
-        }
-        Ok(())
+        Ok(common.map(|common| Options { common, endpoints, on_revoked }))
     }
 
     /// Says where the server is, and how to begin.
@@ -122,14 +69,19 @@ and use it:
     }
 }
 
-fn endpoint(value: &str) -> Result<Endpoint, String> {
+/// Where paths of the management API, of OAuth and of the settings page begin.
+const TAKEN: &str = "admin again api copy.js grant new oauth sessions sign-in sign-out style.css \
+                     tokens";
+
+fn endpoint(value: &str) -> Result<(String, String), String> {
     let (path, role) = value.split_once('=').ok_or("--endpoint needs PATH=ROLE")?;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !path.starts_with('/') || path.len() < 2 || !path.chars().all(is_plain) {
         return Err(format!("--endpoint {path}: write a path such as /release"));
     }
-    if path.starts_with("/api/") {
-        return Err(format!("--endpoint {path}: /api/ is the management API's; choose another"));
+    let first = path.split('/').nth(1).unwrap_or_default();
+    if first.is_empty() || TAKEN.split(' ').any(|taken| taken == first) {
+        return Err(format!("--endpoint {path}: the server has paths there; choose another"));
     }
-    Ok(Endpoint { path: path.into(), role: role.into() })
+    Ok((path.into(), role.into()))
 }

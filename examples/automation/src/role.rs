@@ -6,12 +6,12 @@ use app_tokens::Policy;
 use app_tokens::access::ScopeName;
 use shared::accounts::Account;
 
-/// A role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A role. The order is that of a form: nobody grants the widest by leaving its choice as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    Administrator,
-    Operator,
     Reader,
+    Operator,
+    Administrator,
     /// One of the operator's own, from the policy file.
     Custom(&'static str),
 }

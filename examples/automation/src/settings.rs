@@ -5,39 +5,25 @@
 
 use std::sync::Arc;
 
-use app_tokens::Access;
-use app_tokens::access::{Scope, ScopeName as _, Selection};
+use app_tokens::access::ScopeName as _;
 use app_tokens::error::InvalidText;
+use app_tokens::{Access, Policy};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::get;
-use maud::{Markup, html};
-use shared::accounts::Account;
-use shared::page::access::AccessForm;
+use shared::page::access::Choices;
 use shared::page::admin::{self, AdminView};
-use shared::page::form::{Fields, Problems};
-use shared::page::wording::{Acts, Column, EndQuestion, FormPlace, Recipe, Wording};
+use shared::page::wording::{Acts, Column, FormPlace, Recipe, Wording};
 use shared::page::{Page, Setup, SignedIn};
 
 use crate::role::Role;
 
 const WORDING: Wording = Wording {
-    product: "PowerShell Universal",
-    title: "App Tokens",
-    lead: "For the management API and your own endpoints.",
-    one: "App Token",
-    many: "App Tokens",
     in_use: "Your App Tokens",
     empty: "Scripts and other programs sign in with them, in place of your password.",
-    new: "New App Token",
-    new_lead: "Its text is shown once.",
-    create: "Grant App Token",
-    name: "Name",
-    stays: "your other App Tokens stay",
-    ends: "Expiration",
     columns: &[
         Column::Access("Role"),
         Column::Created,
@@ -45,22 +31,15 @@ const WORDING: Wording = Wording {
         Column::Ends,
     ],
     form: FormPlace::OwnPage,
-    end: EndQuestion::Day,
     acts: Acts { change: false, replace: true, select: true, others: true },
-    ..Wording::APP_PASSWORDS
+    lists_sessions: true,
+    ..Wording::POWERSHELL_UNIVERSAL
 };
 
 /// Makes the page's setup. Clients connect below `url`.
-pub fn setup(roles: &[Role], url: &str) -> Result<Setup, InvalidText> {
-    // Narrow first, so that nobody grants the widest by leaving the choice as it is.
-    let narrow = |role: &Role| match role {
-        Role::Reader => 0,
-        Role::Operator => 1,
-        Role::Administrator => 2,
-        Role::Custom(_) => 3,
-    };
+pub fn setup(policy: &Policy, roles: &[Role], url: &str) -> Result<Setup, InvalidText> {
     let mut roles: Vec<Role> = roles.to_vec();
-    roles.sort_by_key(narrow);
+    roles.sort();
     let role = |role: &Role| {
         Ok(admin::Role { name: role.name().into(), access: Access::scopes([role.name()])? })
     };
@@ -74,7 +53,14 @@ pub fn setup(roles: &[Role], url: &str) -> Result<Setup, InvalidText> {
     ];
     Ok(Setup {
         wording: WORDING,
-        access: Arc::new(RoleWords),
+        // No choices: only an administrator's view grants.
+        access: Arc::new(Choices {
+            policy: policy.clone(),
+            legend: "Role",
+            list: Vec::new(),
+            first: 0,
+            only_in: None,
+        }),
         server: format!("{url}/api/v1/"),
         recipes: lines
             .map(|(program, line)| Recipe { program, hint: "It asks for the App Token.", line })
@@ -108,35 +94,4 @@ async fn grant(State(page): State<Page>, who: SignedIn) -> Response {
     let heading = "An administrator grants App Tokens";
     let what_to_do = "Ask one, or let your program sign in by /api/v1/signin and grant itself one.";
     page.problem(StatusCode::FORBIDDEN, heading, what_to_do, Some(&who))
-}
-
-/// Says which roles a token has. It asks for none: see [`lead_to_grant`].
-struct RoleWords;
-
-impl AccessForm for RoleWords {
-    fn question(&self, _: &Fields, _: &Problems) -> Markup {
-        html! {}
-    }
-
-    fn read(&self, _: &Account, _: &Fields, problems: &mut Problems) -> Option<Access> {
-        problems.add("access", "The role is missing", "Ask an administrator.");
-        None
-    }
-
-    fn words(&self, access: &Access) -> String {
-        match access.granted_scopes() {
-            Selection::All => "All roles of the identity".into(),
-            Selection::Only(roles) => {
-                roles.iter().map(Scope::as_str).collect::<Vec<_>>().join(", ")
-            }
-        }
-    }
-
-    fn less(&self, _: &Access) -> Option<Markup> {
-        None
-    }
-
-    fn read_less(&self, _: &Access, _: &Fields) -> Option<Access> {
-        None
-    }
 }

@@ -3,28 +3,28 @@
 //! Browsers get another cookie from the settings page. So a page of another site can't make a
 //! browser send this one, not even to a GET that changes something.
 //!
-//! Behind a login proxy, the proxy names the person. Configure it so that this path needs a fresh
-//! sign-in, as for `/again`: such a session can grant tokens.
+//! Behind a login proxy, the proxy names the person, who may have signed in there long ago. Such a
+//! session grants only if the proxy says when that was: `--sso-time-header`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use axum::Router;
+use app_tokens::clock::{Clock as _, SystemClock};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{ConnectInfo, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, SET_COOKIE};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use axum::{Extension, Json};
+use axum::{Extension, Router};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use shared::accounts::{Account, SignInRefused};
 use shared::front::Visitor;
+use shared::token_api::{Problem, answer, read_json};
 
 use crate::Server;
 use crate::apptoken::identity;
-use crate::problem::Problem;
 
 pub fn routes(server: &Server) -> Router {
     Router::new()
@@ -55,18 +55,25 @@ async fn sign_in(
     }
     let peer = peer.map(|Extension(ConnectInfo(peer))| peer.ip());
     let visitor = server.front.visitor(&headers, peer);
-    let account = match &server.front.login_proxy {
+    let (account, has_just_signed_in) = match &server.front.login_proxy {
         Some(proxy) => {
             let named = proxy.user(&headers, peer).and_then(|name| server.accounts.by_name(name));
-            named.filter(Account::is_active).ok_or_else(|| {
+            let account = named.filter(Account::is_active).ok_or_else(|| {
                 Problem::new(StatusCode::UNAUTHORIZED, "sign in at the proxy in front first")
-            })?
+            })?;
+            let says_when = proxy.time_header.is_some();
+            (account, says_when && proxy.has_just_asked(&headers, SystemClock.now()))
         }
-        None => by_password(&server, &headers, body, &visitor).await?,
+        None => (by_password(&server, &headers, body, &visitor).await?, true),
     };
-    let cookie = server.sessions.begin(&account.owner, &visitor).await?;
-    let body = Json(identity(Some(&account), &account.owner));
-    Ok(([(SET_COOKIE, cookie)], [(CACHE_CONTROL, "no-store")], body).into_response())
+    let cookie = if has_just_signed_in {
+        server.sessions.begin(&account.owner, &visitor).await?
+    } else {
+        server.sessions.begin_named(&account.owner, &visitor).await?
+    };
+    let mut answer = answer(StatusCode::OK, identity(Some(&account), &account.owner));
+    answer.headers_mut().insert(SET_COOKIE, cookie);
+    Ok(answer)
 }
 
 async fn by_password(
@@ -75,7 +82,7 @@ async fn by_password(
     body: Result<Bytes, BytesRejection>,
     visitor: &Visitor,
 ) -> Result<Account, Problem> {
-    let Credentials { username, password } = json(headers, body)?;
+    let Credentials { username, password } = read_json(headers, body)?;
     let signed_in = server.accounts.sign_in(&username, &password, visitor.address).await;
     signed_in.map_err(|refused| match refused {
         SignInRefused::Wrong { .. } => {
@@ -86,11 +93,11 @@ async fn by_password(
         }
         SignInRefused::Stopped { wait } => {
             let reason = "there were too many wrong passwords; wait, then try again";
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, reason).retry_after(wait.as_secs() + 1)
+            Problem::later(StatusCode::TOO_MANY_REQUESTS, reason, wait)
         }
         SignInRefused::Busy => {
             let reason = "too many are signing in right now; try again";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, reason).retry_after(5)
+            Problem::later(StatusCode::SERVICE_UNAVAILABLE, reason, Duration::from_secs(5))
         }
     })
 }
@@ -103,28 +110,4 @@ async fn sign_out(State(server): State<Server>, headers: HeaderMap) -> Result<Re
         server.sessions.end(&session.owner, session.id).await?;
     }
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, server.sessions.no_cookie())]).into_response())
-}
-
-/// Reads a body of JSON.
-pub fn json<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<T, Problem> {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !media_type.trim().eq_ignore_ascii_case("application/json") {
-        let reason = "send JSON, with Content-Type: application/json";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
-    }
-    let body = body.map_err(|rejection| {
-        Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
-    })?;
-    // The parser's words may repeat a value, which may be a password.
-    serde_json::from_slice(&body).map_err(|error| {
-        Problem::bad(format!(
-            "the JSON can't be read at line {}, column {}; check its fields",
-            error.line(),
-            error.column()
-        ))
-    })
 }

@@ -35,15 +35,13 @@ struct Use {
     address: String,
 }
 
-/// Runs the command, one use after the other.
-pub struct TriggerTask(JoinHandle<()>);
-
 impl Trigger {
-    /// Starts the task that runs the command, if there is one.
-    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, TriggerTask) {
+    /// Starts the task that runs the command, if there is one. It ends after the trigger, when the
+    /// command has run for all that waits.
+    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, JoinHandle<()>) {
         let (uses, waiting) = channel(WAITING);
         let task = tokio::spawn(run_each(command, waiting));
-        (Trigger { seen: Mutex::default(), interval, uses }, TriggerTask(task))
+        (Trigger { seen: Mutex::default(), interval, uses }, task)
     }
 
     /// Returns whether this is the token's first use in the interval.
@@ -80,13 +78,6 @@ impl Observer for Trigger {
     }
 }
 
-impl TriggerTask {
-    /// Waits until the command has run for all that waits.
-    pub async fn finish(self) {
-        _ = self.0.await; // ignored: a panic in the task was printed
-    }
-}
-
 async fn run_each(command: Option<String>, mut uses: Receiver<Use>) {
     while let Some(this) = uses.recv().await {
         let Some(command) = &command else { continue };
@@ -99,15 +90,14 @@ async fn run_each(command: Option<String>, mut uses: Receiver<Use>) {
 /// Runs the command without a shell. What it is told stands in its environment: an argument is
 /// readable by others.
 async fn run(command: &str, this: Use) -> Result<(), String> {
-    let mut child = Command::new(command)
+    let mut command = Command::new(command);
+    command
         .env("APP_TOKEN_ID", this.id.to_string())
         .env("APP_TOKEN_IDENTITY", this.identity)
         .env("APP_TOKEN_ADDRESS", this.address)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|why| why.to_string())?;
-    match tokio::time::timeout(LIMIT, child.wait()).await {
+        .kill_on_drop(true);
+    match tokio::time::timeout(LIMIT, command.status()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(status.to_string()),
         Ok(Err(why)) => Err(why.to_string()),

@@ -1,23 +1,21 @@
 //! Who calls: a person's program with a session, or anything with an App Token.
 
+use app_tokens::access::ScopeName as _;
 use app_tokens::web::Refusal;
 use app_tokens::{Authenticated, Caller, Operator, Owner, Requirement};
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::StatusCode;
-use axum::http::request::Parts;
+use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::MethodRouter;
 use shared::accounts::Account;
 use shared::gate::peer;
-use shared::log;
 use shared::session::Session;
+use shared::token_api::Problem;
 
 use crate::Server;
-use crate::problem::Problem;
 use crate::role::Role;
 
-/// Who calls, and by what. Handlers behind [`guard`] take it.
+/// Who calls, and by what. Handlers behind [`guard`] take it as an `Extension`.
 #[derive(Clone)]
 pub struct Who {
     /// The identity, as it is now.
@@ -33,12 +31,17 @@ pub enum By {
 }
 
 impl Who {
-    pub fn is_administrator(&self) -> bool {
+    /// Returns whether the identity has this role today and, if a token calls, the token as well.
+    pub fn has(&self, role: Role) -> bool {
         let by_token = match &self.by {
             By::Session(_) => true,
-            By::Token(caller) => caller.require(Role::Administrator).is_ok(),
+            By::Token(caller) => caller.require(role).is_ok(),
         };
-        by_token && Role::Administrator.is_had_by(&self.account)
+        by_token && role.is_had_by(&self.account)
+    }
+
+    pub fn is_administrator(&self) -> bool {
+        self.has(Role::Administrator)
     }
 
     pub fn owner(&self) -> &Owner {
@@ -48,7 +51,7 @@ impl Who {
     /// Returns the name under which an administrator acts for others.
     pub fn operator(&self) -> Result<Operator, Problem> {
         // An account's name has at most as many characters as an operator's.
-        Operator::new(&self.account.name).map_err(|error| Problem::bad(error.to_string()))
+        Operator::new(&self.account.name).map_err(|error| Problem::bad(&error.to_string()))
     }
 }
 
@@ -83,10 +86,13 @@ async fn check(
                 Err(forbidden) => return Refusal::from(forbidden).into_response(),
             }
         }
-        None => match session(&server, &request).await {
-            Ok(session) => By::Session(session),
-            Err(response) => return response,
-        },
+        None => {
+            let visitor = server.front.visitor(&request.headers, peer(&request.extensions));
+            match server.sessions.find(&request.headers, &visitor).await {
+                Some(session) => By::Session(session),
+                None => return Refusal::NoCredentials.into_response(),
+            }
+        }
     };
     let owner = match &by {
         By::Session(session) => &session.owner,
@@ -98,29 +104,10 @@ async fn check(
         return Refusal::NoCredentials.into_response();
     };
     if let Some(role) = role.filter(|role| !role.is_had_by(&account)) {
-        use app_tokens::access::ScopeName as _;
         let name = role.name();
         let reason = format!("this needs the role {name}, which your identity does not have");
-        return Problem::forbidden(reason).into_response();
+        return Problem::forbidden(&reason).into_response();
     }
     request.extensions.insert(Who { account, by });
     next.run(Request::from_parts(request, body)).await
-}
-
-async fn session(server: &Server, request: &Parts) -> Result<Session, Response> {
-    let headers = &request.headers;
-    let visitor = server.front.visitor(headers, peer(&request.extensions));
-    let session = server.sessions.find(headers, &visitor).await;
-    session.ok_or_else(|| Refusal::NoCredentials.into_response())
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for Who {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Who, Problem> {
-        parts.extensions.get::<Who>().cloned().ok_or_else(|| {
-            log::say("a route takes Who, but is not behind guard");
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the server is not set up")
-        })
-    }
 }

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::{FORM, JSON, Place, basic, bearer};
+use app_tokens::clock::{Clock as _, SystemClock};
+use common::{FORM, JSON, Place, Server, basic, bearer, cookie};
 
 const GRANT: &str = "/api/v1/apptoken/grant";
 
@@ -37,6 +38,9 @@ fn a_get_that_changes_something_is_for_programs_and_never_for_a_browser() {
         server.request("GET", GRANT, &[&cookie, &header], "").is(403, why);
     }
     server.request("GET", GRANT, &[&cookie, &ours], "").is(403, "grant by POST");
+    // Without TLS, an image of another port of this machine brings none of these.
+    let image = "Accept-Language: en";
+    server.request("GET", GRANT, &[&cookie, image], "").is(403, "grant by POST");
     // The same-origin POST beside it works.
     server.request("POST", GRANT, &[&cookie, &ours], "").granted();
     assert_eq!(server.request("HEAD", GRANT, &[&cookie], "").status, 403, "its text would be lost");
@@ -100,6 +104,46 @@ fn a_login_proxy_names_the_person_and_nobody_else_can() {
 }
 
 #[test]
+fn what_the_proxy_names_grants_only_after_a_sign_in_that_the_proxy_dates() {
+    let place = Place::new();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let now = SystemClock.now().as_unix();
+    let just_now = format!("X-Auth-Time: {now}");
+    let hour_ago = format!("X-Auth-Time: {}", now - 3600);
+    let grant = |server: &Server, headers: &[&str]| {
+        let headers = [&[JSON, "Remote-User: admin"], headers].concat();
+        let cookie = cookie(&server.request("POST", "/api/v1/signin", &headers, ""));
+        let listed = server.request("GET", "/api/v1/apptoken", &[&cookie], "");
+        assert_eq!(listed.status, 200, "it is a session in any case");
+        server.request("POST", GRANT, &[&cookie], "")
+    };
+    let dated = place.start_with(&[&proxy[..], &["--sso-time-header", "X-Auth-Time"]].concat());
+    for old in [&[][..], &[&*hour_ago], &[&*just_now, &hour_ago]] {
+        grant(&dated, old).is(403, "must say that you signed in just now");
+    }
+    grant(&dated, &[&just_now]).granted();
+    // Without that header, a client's own proves nothing.
+    let undated = place.start_with(&proxy);
+    for sent in [&[][..], &[&*just_now]] {
+        grant(&undated, sent).is(403, "must say that you signed in just now");
+    }
+}
+
+#[test]
+fn requests_that_only_a_proxy_names_leave_few_sessions() {
+    let place = Place::new();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let server = place.start_with(&proxy);
+    let mut page = server.request("GET", "/", &["Remote-User: admin"], "");
+    for _ in 0..30 {
+        page = server.request("GET", "/", &["Remote-User: admin"], "");
+    }
+    page.is(200, "Browser sessions <span class=\"soft\">(10)");
+    let page = server.request("GET", "/", &["Remote-User: jane"], "");
+    page.is(200, "Browser sessions <span class=\"soft\">(1)");
+}
+
+#[test]
 fn guesses_are_stopped_and_the_right_password_waits_too() {
     let place = Place::new();
     let server = place.start();
@@ -116,6 +160,25 @@ fn guesses_are_stopped_and_the_right_password_waits_too() {
     // Tokens are not guessed, so they go on.
     let (_, text) = server.grant("reader");
     assert_eq!(server.status("GET", "/api/v1/variable", &text), 200);
+}
+
+#[test]
+fn an_operators_token_fills_no_memory_with_variables() {
+    let place = Place::new();
+    let server = place.start();
+    let (_, text) = server.grant("jane");
+    let put = |name: &str, value: &str| {
+        let path = format!("/api/v1/variable/{name}");
+        server.request("PUT", &path, &[&bearer(&text)], value)
+    };
+    put("x", &"x".repeat(64 * 1024 + 1)).is(400, "at most 4 KiB");
+    put("x", &"x".repeat(4097)).is(400, "at most 4 KiB");
+    put(&"x".repeat(101), "").is(400, "a name of 100 bytes");
+    for name in 0..1000 {
+        assert_eq!(put(&name.to_string(), "").status, 204);
+    }
+    put("one-more", "").is(409, "delete some");
+    assert_eq!(put("0", "again").status, 204);
 }
 
 #[test]

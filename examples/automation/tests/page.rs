@@ -2,14 +2,14 @@
 
 mod common;
 
-use common::{FORM, Place, Server};
+use common::{FORM, Place, Server, cookie};
 
 /// Signs in by the page's form, and returns the cookie.
 fn sign_in(server: &Server, name: &str) -> String {
     let form = format!("name={name}&password=test&to=/");
     let answer = server.request("POST", "/sign-in", &[FORM], &form);
     assert_eq!(answer.status, 303, "{}", answer.body);
-    format!("Cookie: {}", answer.header("set-cookie").unwrap().split(';').next().unwrap())
+    cookie(&answer)
 }
 
 fn once(page: &str) -> &str {
@@ -27,11 +27,11 @@ fn the_form_begins_with_the_narrowest_role_and_about_a_year() {
     let place = Place::new();
     let server = place.start();
     let cookie = sign_in(&server, "jane");
-    let page = server.request("GET", "/admin/tokens", &[&cookie], "").body;
+    let page = &server.request("GET", "/admin/tokens", &[&cookie], "").body;
     let roles = page.split_once("id=\"g-role\"").unwrap().1;
     assert!(roles.split_once("<option>").unwrap().1.starts_with("Reader<"), "{roles}");
-    let day = value(&page, "name=\"date\"");
-    let form = format!("once={}&identity=1&role=Reader&date={day}", once(&page));
+    let day = value(page, "name=\"date\"");
+    let form = format!("once={}&identity=1&role=Reader&date={day}", once(page));
     server.request("POST", "/admin/tokens", &[&cookie, FORM], &form).is(200, "psu_");
     let program = server.sign_in("jane");
     let token = &server.request("GET", "/api/v1/apptoken", &[&program], "").json()[0];

@@ -16,7 +16,12 @@ fn fields(token: &Value) -> Vec<&str> {
 #[test]
 fn the_document_holds_from_its_first_step_to_its_last() {
     let place = Place::new();
-    let server = place.start_with(&["--endpoint", "/release=release-runner"]);
+    let server = place.start_with(&[
+        "--endpoint",
+        "/release=release-runner",
+        "--endpoint",
+        "/report=Reader",
+    ]);
 
     // "PowerShell Universal app tokens can be used with both custom API endpoints and the
     // management API."
@@ -41,6 +46,8 @@ fn the_document_holds_from_its_first_step_to_its_last() {
     }
 
     // "The custom API app tokens can utilize custom roles as well as the built in ones."
+    assert_eq!(server.status("GET", "/report", &reader), 200);
+    assert_eq!(server.status("GET", "/report", &runner), 403);
     assert_eq!(server.status("GET", "/release", &reader), 403);
     assert_eq!(server.status("GET", "/api/v1/variable", &runner), 403);
 

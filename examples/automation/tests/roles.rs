@@ -70,8 +70,8 @@ fn a_grant_may_ask_for_less_and_never_for_more() {
     ] {
         grant("2", body).is(400, words);
     }
-    grant("2", r#"{"lifespanDays":731}"#).is(422, "730 days");
-    grant("2", r#"{"lifespanDays":0}"#).is(422, "");
+    grant("2", r#"{"lifespanDays":731}"#).is(400, "730 days");
+    grant("2", r#"{"lifespanDays":0}"#).is(400, "");
     grant("9", "").is(404, "no identity");
     grant("7", "").is(403, "disabled");
 }
@@ -83,7 +83,7 @@ fn an_identitys_tokens_are_limited_and_the_limit_is_said() {
     let cookie = server.sign_in("admin");
     let grant = || server.request("GET", "/api/v1/apptoken/grant", &[&cookie], "");
     grant().granted();
-    grant().is(409, "Revoke one first");
+    grant().is(409, "revoke one first");
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn only_an_administrator_sees_and_revokes_what_is_another_identitys() {
     let by_session = server.sign_in("reader");
     for header in [&by_token, &by_session] {
         let path = format!("/api/v1/apptoken/{of_jane}");
-        server.request("GET", &path, &[header], "").is(404, "no such App Token");
-        server.request("DELETE", &path, &[header], "").is(404, "no such App Token");
+        server.request("GET", &path, &[header], "").is(404, "no such token");
+        server.request("DELETE", &path, &[header], "").is(404, "no such token");
         let all = "/api/v1/apptoken?identity=1";
         server.request("GET", all, &[header], "").is(403, "only an administrator");
         let listed = server.request("GET", "/api/v1/apptoken", &[header], "").json();
@@ -153,6 +153,37 @@ fn a_policy_that_gives_roles_another_meaning_is_refused_at_the_start() {
         assert!(said.contains("must have the [scopes] of"), "{said}");
     }
     std::fs::write(place.path("policy.toml"), policy).unwrap();
-    let said = place.refused(&["--endpoint", "/x=deployer"]);
-    assert!(said.contains("there is no role \"deployer\""), "{said}");
+}
+
+#[test]
+fn an_endpoint_without_a_role_or_with_a_path_that_is_taken_is_refused_at_the_start() {
+    let place = Place::new();
+    for (endpoints, words) in [
+        (&["/x=deployer"][..], "there is no role \"deployer\""),
+        (&["/x=Reader", "/x=Operator"], "given twice"),
+        (&["/tokens=Reader"], "the server has paths there"),
+        (&["/tokens/x=Reader"], "the server has paths there"),
+        (&["/oauth/revoke=Reader"], "the server has paths there"),
+        (&["/api=Reader"], "the server has paths there"),
+        (&["//x=Reader"], "the server has paths there"),
+        (&["/{x}=Reader"], "write a path"),
+    ] {
+        let options: Vec<&str> = endpoints.iter().flat_map(|path| ["--endpoint", path]).collect();
+        let said = place.refused(&options);
+        assert!(said.contains(words), "{endpoints:?}: {said}");
+    }
+}
+
+#[test]
+fn a_token_of_a_custom_role_sees_no_part_of_the_management_api_and_revokes_itself() {
+    let place = Place::new();
+    let server = place.start();
+    let (id, text) = server.grant("release");
+    let own = format!("/api/v1/apptoken/{id}");
+    for path in ["/api/v1/apptoken", &own] {
+        server.request("GET", path, &[&bearer(&text)], "").is(403, "with the role Reader");
+        let session = server.sign_in("release");
+        server.request("GET", path, &[&session], "").is(200, &id);
+    }
+    server.request("DELETE", &own, &[&bearer(&text)], "").is(200, "\"revoked\":true");
 }

@@ -22,7 +22,7 @@ use app_tokens::token::Token;
 use app_tokens::web::{self, AccountsError};
 use axum::http::StatusCode;
 
-use crate::log;
+use crate::{audit, log};
 use brake::Brake;
 use lately::Lately;
 pub use password::Password;
@@ -224,16 +224,16 @@ impl Accounts {
     ) -> Result<Account, SignInRefused> {
         // An app password in the wrong place must not stop its owner. Nor is an empty one a guess.
         if Token::parse_any_prefix(password.trim()).is_ok() {
-            log::refused(from, name, "an app token instead of the main password");
+            audit::refused(from, Some(name), "an app token instead of the main password");
             return Err(SignInRefused::Token);
         }
         if password.is_empty() {
-            log::refused(from, name, "no password");
+            audit::refused(from, Some(name), "no password");
             return Err(SignInRefused::Wrong { tries_left: u32::MAX });
         }
         let may_go_on = || {
             self.0.brake.ask(name, from).map_err(|wait| {
-                log::refused(from, name, "too many wrong passwords");
+                audit::refused(from, Some(name), "too many wrong passwords");
                 SignInRefused::Stopped { wait }
             })
         };
@@ -250,7 +250,7 @@ impl Accounts {
         let is_right = match self.0.checks.check(password, stored, may_go_on).await {
             Some(is_right) => is_right?,
             None => {
-                log::refused(from, name, "too many sign-ins at once");
+                audit::refused(from, Some(name), "too many sign-ins at once");
                 return Err(SignInRefused::Busy);
             }
         };
@@ -261,7 +261,7 @@ impl Accounts {
                 Ok(account)
             }
             _ => {
-                log::refused(from, name, "wrong name or password");
+                audit::refused(from, Some(name), "wrong name or password");
                 Err(SignInRefused::Wrong { tries_left: self.0.brake.count(name, from) })
             }
         }

@@ -1,16 +1,10 @@
 //! Lines for the operator, on standard error. A line never holds a secret.
 
 use std::fmt::Display;
-use std::net::IpAddr;
 
 /// Writes one line.
 pub fn say(line: impl Display) {
     eprintln!("{}", one_line(&line.to_string(), 1000));
-}
-
-/// Writes one line per refused sign-in into the [audit log](crate::audit).
-pub fn refused(from: Option<IpAddr>, name: &str, reason: &str) {
-    crate::audit::refused(from, Some(name), reason);
 }
 
 /// Keeps a text within one line, so that nobody can write a line of their own into the log.

@@ -182,6 +182,11 @@ impl CommonOptions {
 
     /// Opens the accounts. Those of a demo are announced loudly.
     pub fn accounts(&self) -> Result<Accounts, String> {
+        self.accounts_with(&[])
+    }
+
+    /// Opens the accounts. Those of a demo have these roles, as only a users file has roles.
+    pub fn accounts_with(&self, roles: &[&str]) -> Result<Accounts, String> {
         let users = match &self.users {
             Users::File(path) => return Accounts::from_file(path, self.rule),
             Users::Demo(users) => {
@@ -196,7 +201,8 @@ impl CommonOptions {
         let account = |(name, password): (String, String)| {
             let owner = Owner::new(&name).map_err(|why| format!("--user: {why}"))?;
             let password = Some(Password::hash(&password));
-            let (mail, roles, is_disabled) = (None, Vec::new(), false);
+            let roles = roles.iter().map(|&role| role.to_owned()).collect();
+            let (mail, is_disabled) = (None, false);
             Ok(Account { name, owner, mail, roles, is_disabled, password })
         };
         let accounts = users.into_iter().map(account).collect::<Result<_, String>>()?;

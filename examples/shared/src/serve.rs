@@ -1,7 +1,6 @@
 //! The beginning and the end of a host: keys and rows that fit each other, and an orderly stop.
 
 use std::error::Error;
-use std::future::IntoFuture as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,17 +10,27 @@ use std::time::Duration;
 use app_tokens::store::{DynStore, Filter, Page, TokenStore};
 use app_tokens::{KeyRing, TokenAuthority};
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use axum::middleware::from_fn;
-use tokio::net::TcpListener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use crate::around::without_dialogs;
 use crate::audit;
-use crate::drain::drain;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
 use crate::policy_file::PolicyFile;
 use crate::store_choice::StoreChoice;
 
+/// How long a client may take for the head of a request.
+const HEAD: Duration = Duration::from_secs(60);
 /// How long requests may still run when the host is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
@@ -202,36 +211,96 @@ pub async fn with_upkeep(
 /// Serves until the signal. Then it takes no new connection, and lets requests that run, such as
 /// downloads, go on for a limited time. A second signal ends it at once.
 ///
+/// Not `axum::serve`, which waits for the head of a request without end.
+///
 /// # Errors
-/// The listener's.
+/// None so far.
 pub async fn serve(
     listener: TcpListener,
     app: Router,
     mut stop: StopSignal,
-    time: Duration,
+    drain: Duration,
 ) -> io::Result<()> {
     // Each host answers some requests before it has read their bodies.
-    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(drain));
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let (end, ended) = tokio::sync::oneshot::channel::<()>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(async {
-        _ = ended.await; // ignored: a sender that is gone stops it, too
-    });
-    let mut serving = std::pin::pin!(serving.into_future());
+    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(crate::drain::drain));
+    let (connections, mut running) = (GracefulShutdown::new(), JoinSet::new());
+    loop {
+        while running.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.next() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let connection = connection(stream, peer, app.clone(), HEAD);
+                running.spawn(connections.watch(connection));
+            }
+            Err(why) => {
+                // Such as too many open files: wait until some are closed.
+                log::say(format_args!("a connection can't be accepted: {why}"));
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+    drop(listener);
+    log::say(format_args!("stopping; requests that run have {} seconds to end", drain.as_secs()));
     tokio::select! {
-        served = &mut serving => return served,
+        ended = tokio::time::timeout(drain, connections.shutdown()) => {
+            if ended.is_err() {
+                log::say("requests that still ran were cut off");
+            }
+        }
         () = stop.next() => {}
     }
-    log::say(format_args!("stopping; requests that run have {} seconds to end", time.as_secs()));
-    drop(end);
-    tokio::select! {
-        served = tokio::time::timeout(time, serving) => match served {
-            Ok(served) => served,
-            Err(_) => {
-                log::say("requests that still ran were cut off");
-                Ok(())
-            }
-        },
-        () = stop.next() => Ok(()),
+    // What they hold goes with them. A host may wait for the last of it.
+    running.shutdown().await;
+    Ok(())
+}
+
+/// Serves one connection. A client that doesn't send the head of a request within `head` is cut
+/// off, also between two requests.
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    head: Duration,
+) -> impl GracefulConnection<Error = hyper::Error> {
+    let app = TowerToHyperService::new(app);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        app.call(request)
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head)
+        .serve_connection(TokioIo::new(stream), service)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    async fn client(head: Duration) -> TcpStream {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let from = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
+        tokio::spawn(connection(stream, peer, Router::new().route("/", get(from)), head));
+        client
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_ends_its_head_or_asks_nothing_more_is_cut_off() {
+        let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        for sent in ["", "GET / HTTP/1.1\r\nHost: x\r\nSlow: ", whole] {
+            let mut client = client(Duration::from_millis(50)).await;
+            client.write_all(sent.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            let address = client.local_addr().unwrap().to_string();
+            assert_eq!(answer.ends_with(&address), sent == whole, "{answer}");
+        }
     }
 }

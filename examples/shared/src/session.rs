@@ -25,6 +25,12 @@ pub const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
 /// How long a sign-in is recent enough to make a token, unless the operator says otherwise.
 pub const FRESH: Duration = Duration::from_secs(5 * 60);
 
+/// How many sessions an account has at most whose person was only named. A client that keeps no
+/// cookie begins another one with each request.
+const MOST_NAMED: usize = 10;
+/// How many it has at most that began by a sign-in.
+const MOST: usize = 200;
+
 /// Marks a session whose person the login proxy named. Rotations keep it.
 const ONLY_NAMED: &str = "only-named";
 
@@ -54,8 +60,8 @@ impl Sessions {
     ///
     /// Browsers share cookies among the ports of a machine. So the cookie's name has both.
     pub fn new(product: &str, port: u16, is_secure: bool) -> Result<Sessions, SetupError> {
-        // No limit, so that signing in still works after a hundred times. A session that is over is
-        // forgotten at once.
+        // No limit, so that signing in always works: the oldest session ends instead. A session
+        // that is over is forgotten at once.
         let policy = Policy::new("session")?
             .with_no_limit_per_owner()
             .with_retention(Duration::ZERO)
@@ -87,7 +93,7 @@ impl Sessions {
     /// # Errors
     /// [`IssueError`] if the system's random source fails.
     pub async fn begin(&self, owner: &Owner, visitor: &Visitor) -> Result<HeaderValue, IssueError> {
-        self.begin_with(owner, visitor, Attributes::new()).await
+        self.begin_with(owner, visitor, Attributes::new(), MOST).await
     }
 
     /// Begins a session of a person whom the login proxy names. They may have signed in there long
@@ -100,7 +106,8 @@ impl Sessions {
         owner: &Owner,
         visitor: &Visitor,
     ) -> Result<HeaderValue, IssueError> {
-        self.begin_with(owner, visitor, Attributes::new().with(ONLY_NAMED, "yes")?).await
+        let attributes = Attributes::new().with(ONLY_NAMED, "yes")?;
+        self.begin_with(owner, visitor, attributes, MOST_NAMED).await
     }
 
     async fn begin_with(
@@ -108,7 +115,15 @@ impl Sessions {
         owner: &Owner,
         visitor: &Visitor,
         attributes: Attributes,
+        most: usize,
     ) -> Result<HeaderValue, IssueError> {
+        // Those of the other kind stay: a header alone ends nobody's sign-in.
+        let mut same = self.list(owner).await?;
+        same.retain(|session| *session.attributes() == attributes);
+        for oldest in same.iter().skip(most - 1) {
+            // ignored: it may have ended meanwhile.
+            _ = self.end(owner, oldest.id()).await;
+        }
         self.tokens.purge().await?;
         let browser = browser(visitor.program.as_deref().unwrap_or_default());
         let new = NewToken::new(owner, browser, Access::full()).expires_in(LIFE);
@@ -225,6 +240,7 @@ fn browser(program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use app_tokens::store::Page;
 
     fn visitor() -> Visitor {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0";
@@ -272,6 +288,27 @@ mod tests {
         let cookie = sent(&sessions.refresh(&found).await.unwrap());
         let found = sessions.find(&cookie, &visitor()).await.unwrap();
         assert!(!sessions.is_fresh(&found));
+    }
+
+    #[tokio::test]
+    async fn ten_thousand_requests_without_a_cookie_leave_few_sessions_and_end_no_sign_in() {
+        let sessions = Sessions::new("Cloud", 8080, false).unwrap();
+        let [alice, bob] = ["alice", "bob"].map(|name| Owner::new(name).unwrap());
+        let signed_in = sent(&sessions.begin(&alice, &visitor()).await.unwrap());
+        let of_bob = sent(&sessions.begin_named(&bob, &visitor()).await.unwrap());
+        let mut last = HeaderMap::new();
+        for _ in 0..10_000 {
+            last = sent(&sessions.begin_named(&alice, &visitor()).await.unwrap());
+        }
+        let all = sessions.tokens.list(&Filter::every_token(), Page::first(100)).await.unwrap();
+        assert_eq!(all.tokens.len(), MOST_NAMED + 2);
+        for cookie in [signed_in, of_bob, last] {
+            assert!(sessions.find(&cookie, &visitor()).await.is_some());
+        }
+        for _ in 0..2 * MOST {
+            sessions.begin(&alice, &visitor()).await.unwrap();
+        }
+        assert_eq!(sessions.list(&alice).await.unwrap().len(), MOST_NAMED + MOST);
     }
 
     #[tokio::test]

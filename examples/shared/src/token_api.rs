@@ -35,6 +35,7 @@ use crate::accounts::Accounts;
 use crate::front::Front;
 use change::asked_end;
 pub use problem::Problem;
+pub use request::read_json;
 use request::{ByPassword, parse, read};
 
 /// What a host brings. Cheap to clone.
@@ -66,16 +67,20 @@ impl TokenApi {
             .route("/api", any(nothing))
             .route("/api/", any(nothing))
             .route("/api/{*path}", any(nothing))
-            .method_not_allowed_fallback(async || {
-                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
-            })
+            .method_not_allowed_fallback(wrong_method)
             .layer(DefaultBodyLimit::max(64 * 1024))
             .with_state(self)
     }
 }
 
-async fn nothing() -> Problem {
+/// Answers for a path that has no route.
+pub async fn nothing() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "this path does not exist")
+}
+
+/// Answers for a path that takes other methods.
+pub async fn wrong_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
 }
 
 async fn describe_routes(State(api): State<TokenApi>) -> Response {
@@ -125,7 +130,7 @@ fn known(scopes: Vec<String>, policy: &Policy) -> Result<Vec<String>, Problem> {
     if scopes.is_empty() || !scopes.iter().all(is_known) {
         let known = policy.scopes().collect::<Vec<_>>().join(", ");
         let reason = format!("scopes must name some of {known}; leave it out for full access");
-        return Err(Problem::new(StatusCode::BAD_REQUEST, &reason));
+        return Err(Problem::bad(&reason));
     }
     Ok(scopes)
 }
@@ -150,7 +155,7 @@ async fn list(
     let Some((limit, after)) = part.filter(|(limit, _)| limit.get() <= MOST) else {
         let reason = "limit is a number from 1 to 1000, and cursor is what next was; there is no \
                       other parameter";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, reason));
+        return Err(Problem::bad(reason));
     };
     let listed = api.tokens.list(&Filter::of_owner(&owner), Page { after, limit }).await?;
     let tokens: Vec<Value> = listed.tokens.iter().map(describe).collect();

@@ -1,15 +1,14 @@
 //! Starts the automation server as a process of its own, and talks to it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+pub use support::http::{basic, bearer};
 use tempfile::TempDir;
 
 /// The server's binary, built with these tests.
@@ -136,18 +135,10 @@ impl Server {
 
     /// Sends one request over a connection of its own.
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address);
-        head += &format!("Connection: close\r\nContent-Length: {}\r\n", body.len());
-        for header in headers {
-            head += &format!("{header}\r\n");
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
+        // Programs send a length with a POST that has no body, too.
+        let none = if body.is_empty() { &["Content-Length: 0"][..] } else { &[] };
+        let headers = [headers, none].concat();
+        Answer(support::http::request(&self.address, method, path, &headers, body))
     }
 
     /// Signs in as the document does, and returns the cookie.
@@ -156,7 +147,7 @@ impl Server {
         let body = format!(r#"{{"username":"{name}","password":"test"}}"#);
         let answer = self.request("POST", "/api/v1/signin", &[JSON], &body);
         assert_eq!(answer.status, 200, "{}", answer.body);
-        format!("Cookie: {}", answer.header("set-cookie").unwrap().split(';').next().unwrap())
+        cookie(&answer)
     }
 
     /// Grants a person a token of their own, and returns its id and text.
@@ -182,18 +173,19 @@ impl Drop for Server {
 pub const JSON: &str = "Content-Type: application/json";
 pub const FORM: &str = "Content-Type: application/x-www-form-urlencoded";
 
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+/// An answer of the server.
+#[derive(Debug)]
+pub struct Answer(support::http::Answer);
+
+impl Deref for Answer {
+    type Target = support::http::Answer;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
 }
 
 impl Answer {
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
     /// Returns the id and the text of the token in the answer.
     #[track_caller]
     pub fn granted(&self) -> (String, String) {
@@ -208,22 +200,13 @@ impl Answer {
         assert_eq!(self.status, status, "{}", self.body);
         assert!(self.body.contains(words), "{words} is not in {}", self.body);
     }
-
-    /// Returns the first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
 }
 
-pub fn bearer(token: &str) -> String {
-    format!("Authorization: Bearer {token}")
-}
-
-pub fn basic(pair: &str) -> String {
-    format!("Authorization: Basic {}", STANDARD.encode(pair))
+/// Returns the cookie that an answer sets, as a client sends it.
+#[track_caller]
+pub fn cookie(answer: &Answer) -> String {
+    let line = answer.header("set-cookie").unwrap_or_else(|| panic!("{answer:?}"));
+    format!("Cookie: {}", line.split(';').next().unwrap())
 }
 
 /// Returns the same file in another folder.

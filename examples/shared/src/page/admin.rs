@@ -20,7 +20,7 @@ use super::lines::{Line, Lines};
 use super::list::head;
 use super::notice::Done;
 use super::pages::Pages;
-use super::revoke::{reason, reasons};
+use super::revoke::{form, reason};
 use super::wording::EndQuestion;
 use super::{Named, Page, SignedIn, times};
 use crate::accounts::Account;
@@ -411,15 +411,10 @@ pub(super) async fn ask(State(page): State<Page>, who: SignedIn, Named(id): Name
         Err(error) => return page.refused(&error.into(), &who),
     };
     let (name, word) = (page.name_of(token.owner()), page.setup().wording.revoke);
+    let button = act(word, &format!("{id} of {name}"));
     let body = html! {
         (page.facts(&token))
-        form.after method="post" action={ "/admin/tokens/" (id) } {
-            (reasons())
-            div.buttons.wide {
-                button.primary.danger { (act(word, &format!("{id} of {name}"))) }
-                a.button href="/admin/tokens" { "Keep it" }
-            }
-        }
+        (form(&format!("/admin/tokens/{id}"), &html! {}, &button, ("/admin/tokens", "Keep it")))
     };
     let question = html! { (word) " “" bdi { (token.label()) } "” of " bdi { (name) } "?" };
     page.ask(&who, &format!("{word} a token of {name}?"), &question, &body)

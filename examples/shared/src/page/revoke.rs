@@ -22,17 +22,30 @@ const REASONS: [(&str, &str, &str); 3] = [
     ("not recognised", "I don't recognise it", "Then change your main password, too."),
 ];
 
-pub(super) fn reasons() -> Markup {
+/// Writes the form that ends a question: why, the button that revokes, and the way back.
+pub(super) fn form(
+    action: &str,
+    hidden: &Markup,
+    button: &Markup,
+    (back, keep): (&str, &str),
+) -> Markup {
     html! {
-        fieldset {
-            legend { "Why? " span.soft { "Kept with it in the list." } }
-            div.choices {
-                @for (place, (value, words, hint)) in REASONS.into_iter().enumerate() {
-                    label.choice {
-                        input type="radio" name="reason" value=(value) checked[place == 0];
-                        span { (words) @if !hint.is_empty() { small { (hint) } } }
+        form.after method="post" action=(action) {
+            (hidden)
+            fieldset {
+                legend { "Why? " span.soft { "Kept with it in the list." } }
+                div.choices {
+                    @for (place, (value, words, hint)) in REASONS.into_iter().enumerate() {
+                        label.choice {
+                            input type="radio" name="reason" value=(value) checked[place == 0];
+                            span { (words) @if !hint.is_empty() { small { (hint) } } }
+                        }
                     }
                 }
+            }
+            div.buttons.wide {
+                button.primary.danger { (button) }
+                a.button href=(back) { (keep) }
             }
         }
     }
@@ -80,6 +93,7 @@ pub(super) async fn ask(State(page): State<Page>, who: SignedIn, Named(id): Name
     }
     let name = token.as_ref().map_or(id.to_string(), |token| token.label().to_string());
     let used = token.as_ref().and_then(|token| token.last_use());
+    let (none, button) = (html! {}, act(wording.revoke, &name));
     let body = html! {
         div.note.warn.after role="note" {
             h2 {
@@ -93,13 +107,7 @@ pub(super) async fn ask(State(page): State<Page>, who: SignedIn, Named(id): Name
             }
         }
         @if let Some(token) = &token { (page.facts(token)) }
-        form.after method="post" action={ "/tokens/" (id) "/revoke" } {
-            (reasons())
-            div.buttons.wide {
-                button.primary.danger { (act(wording.revoke, &name)) }
-                a.button href="/" { "Keep it" }
-            }
-        }
+        (form(&format!("/tokens/{id}/revoke"), &none, &button, ("/", "Keep it")))
     };
     let title = format!("{} “{name}”?", wording.revoke);
     let question = html! { (wording.revoke) " “" bdi { (name) } "”?" };
@@ -147,6 +155,11 @@ pub(super) async fn selected(State(page): State<Page>, who: SignedIn, fields: Fi
         1 => format!("this {}", wording.one),
         count => format!("these {count} {}", wording.many),
     };
+    let ids = html! {
+        @for token in &chosen { input type="hidden" name="id" value=(token.id()); }
+        input type="hidden" name="sure" value="yes";
+    };
+    let button = html! { (wording.revoke) " " (count) };
     let body = html! {
         div.note.warn.after role="note" {
             h2 { "What uses them is signed out at once" }
@@ -157,15 +170,7 @@ pub(super) async fn selected(State(page): State<Page>, who: SignedIn, fields: Fi
                 dt { bdi.name { (token.label()) } } dd { (page.starts_with(token.id())) }
             }
         }
-        form.after method="post" action="/tokens/revoke" {
-            @for token in &chosen { input type="hidden" name="id" value=(token.id()); }
-            input type="hidden" name="sure" value="yes";
-            (reasons())
-            div.buttons.wide {
-                button.primary.danger { (wording.revoke) " " (count) }
-                a.button href="/" { "Keep all" }
-            }
-        }
+        (form("/tokens/revoke", &ids, &button, ("/", "Keep all")))
     };
     let title = format!("{} {count}?", wording.revoke);
     page.ask(&who, &title, &html! { (title) }, &body)
@@ -182,18 +187,13 @@ pub(super) async fn ask_others(
         Err(response) => return response,
     };
     let name = token.label();
+    let button = html! { (wording.revoke) " all others" };
     let body = html! {
         div.note.warn.after role="note" {
             h2 { "Everything else is signed out at once" }
             p { "Only “" bdi { (name) } "” goes on. This can't be undone." }
         }
-        form.after method="post" action={ "/tokens/" (id) "/others" } {
-            (reasons())
-            div.buttons.wide {
-                button.primary.danger { (wording.revoke) " all others" }
-                a.button href="/" { "Keep all" }
-            }
-        }
+        (form(&format!("/tokens/{id}/others"), &html! {}, &button, ("/", "Keep all")))
     };
     let question = html! { (wording.revoke) " all " (wording.many) " but “" bdi { (name) } "”?" };
     let title = format!("{} all {} but one?", wording.revoke, wording.many);

@@ -66,7 +66,7 @@ pub(super) fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Li
         (None, Some(at)) => end_at(at).map(|at| Some(at.into())),
         (Some(_), Some(_)) => {
             let reason = "name only one end: expires_in_days or expires_at";
-            Err(Problem::new(StatusCode::BAD_REQUEST, reason))
+            Err(Problem::bad(reason))
         }
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Li
 fn end_at(end: &str) -> Result<Timestamp, Problem> {
     let refused = |error: OutOfCalendar| {
         let hint = "or a day such as 2026-12-31, which means its end in UTC";
-        Problem::new(StatusCode::BAD_REQUEST, &format!("expires_at is {error}, {hint}"))
+        Problem::bad(&format!("expires_at is {error}, {hint}"))
     };
     times::end_of_day(end).map_or_else(|| end.parse().map_err(refused), Ok)
 }

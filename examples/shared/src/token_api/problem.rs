@@ -18,16 +18,37 @@ pub struct Problem {
     /// What is wrong, and what to do.
     pub reason: String,
     retry_after: Option<Duration>,
+    asks_for_password: bool,
 }
 
 impl Problem {
     /// Makes a problem.
     pub fn new(status: StatusCode, reason: &str) -> Problem {
-        Problem { status, reason: reason.into(), retry_after: None }
+        Problem { status, reason: reason.into(), retry_after: None, asks_for_password: false }
+    }
+
+    /// Makes a problem of a request that can't be read.
+    pub fn bad(reason: &str) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, reason)
+    }
+
+    /// Makes a problem of what the client may not do.
+    pub fn forbidden(reason: &str) -> Problem {
+        Problem::new(StatusCode::FORBIDDEN, reason)
+    }
+
+    /// Makes a problem of a request that another site's page made a browser send.
+    pub fn another_site() -> Problem {
+        Problem::forbidden("another site sent this request; send it from this site")
+    }
+
+    /// Asks for HTTP Basic with the main password. A browser then asks the person.
+    pub(super) fn password_needed(reason: &str) -> Problem {
+        Problem { asks_for_password: true, ..Problem::new(StatusCode::UNAUTHORIZED, reason) }
     }
 
     /// Makes a problem that is over after this time.
-    pub(super) fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
+    pub fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..Problem::new(status, reason) }
     }
 
@@ -94,7 +115,7 @@ impl IntoResponse for Problem {
         let error = self.status.canonical_reason();
         let body = Json(json!({ "error": error, "reason": self.reason }));
         let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
+        if self.asks_for_password {
             let challenge = HeaderValue::from_static("Basic realm=\"account\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }

@@ -6,12 +6,12 @@ use app_tokens::{Owner, TokenId};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequestParts, Path};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderValue, StatusCode, request::Parts};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::{Problem, TokenApi};
-use crate::{gate, log};
+use crate::{audit, gate};
 
 /// The account that has shown its main password.
 pub(super) struct ByPassword(pub(super) Owner);
@@ -22,15 +22,9 @@ impl FromRequestParts<TokenApi> for ByPassword {
     async fn from_request_parts(parts: &mut Parts, api: &TokenApi) -> Result<ByPassword, Problem> {
         // Another site's page may send a browser here with the password that it remembers.
         if api.front.is_from_another_site(&parts.headers) {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "another site sent this request; send it from this site",
-            ));
+            return Err(Problem::another_site());
         }
-        let unknown = Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "sign in with the account's name and main password",
-        );
+        let unknown = Problem::password_needed("sign in with the account's name and main password");
         let from = api.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
         let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
         let credentials = match web::credentials(values, &Accept::new(api.tokens.policy())) {
@@ -44,7 +38,7 @@ impl FromRequestParts<TokenApi> for ByPassword {
         // Nobody has an empty name, so a secret that came alone is refused there, too.
         let name = credentials.user().unwrap_or_default();
         if api.front.login_proxy.is_some() {
-            log::refused(from, name, "no main passwords behind a login proxy");
+            audit::refused(from, Some(name), "no main passwords behind a login proxy");
             return Err(unknown);
         }
         match api.accounts.sign_in(name, credentials.expose_secret(), from).await {
@@ -77,7 +71,28 @@ pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem
     })
 }
 
+/// Reads a body that says it is JSON, which a form of another site can't say.
+///
+/// # Errors
+/// A problem that repeats nothing of the body, as that may hold a password.
+pub fn read_json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, Problem> {
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = media_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    if !media_type.trim().eq_ignore_ascii_case("application/json") {
+        let reason = "send JSON, with Content-Type: application/json";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
+    }
+    serde_json::from_slice(&read(body)?).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Problem::bad(&format!(
+            "the JSON can't be read at line {line}, column {column}; check its fields"
+        ))
+    })
+}
+
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))
+    serde_json::from_slice(body).map_err(|error| Problem::bad(&error.to_string()))
 }

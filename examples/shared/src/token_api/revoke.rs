@@ -38,7 +38,7 @@ pub(super) async fn revoke_others(
     kept: Result<Query<Kept>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let reason = "name the token that stays: ?except=ID, and nothing else";
-    let Query(kept) = kept.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, reason))?;
+    let Query(kept) = kept.map_err(|_| Problem::bad(reason))?;
     let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
     let by = &owner;
     let stays = api.tokens.find(by, kept).await?;

@@ -85,7 +85,7 @@ impl Wording {
         many: "App Tokens",
         in_use: "App Tokens",
         empty: "Grant one for each script or service.",
-        new: "New App Token",
+        new: "Add New App Token",
         new_lead: "Its text is shown once, after this.",
         create: "Grant App Token",
         name_hint: "",
