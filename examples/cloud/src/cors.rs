@@ -42,7 +42,7 @@ pub async fn allow(
     };
     let headers = answer.headers_mut();
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
-    let exposed = HeaderValue::from_static("DAV, ETag, Lock-Token, WWW-Authenticate");
+    let exposed = HeaderValue::from_static("DAV, ETag, Lock-Token");
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
     headers.append(VARY, HeaderValue::from_static("Origin"));
     answer

@@ -151,7 +151,7 @@ async fn decide(
         }
     }
     let mut problems = Problems::default();
-    let Some(access) = page.setup().access.read(&fields, &mut problems) else {
+    let Some(access) = page.setup().access.read(&who.account, &fields, &mut problems) else {
         return page::question(page, &who, &asks, &fields, Mistake::Access(&problems));
     };
     // A name that can't be shown in a list is replaced.

@@ -30,11 +30,13 @@ use app_tokens::store::DynStore;
 use app_tokens::{Policy, TokenAuthority};
 use axum::{Router, middleware};
 use shared::accounts::Accounts;
+use shared::around::as_data;
 use shared::audit::{self, TracingObserver};
 use shared::front::Front;
 use shared::login_flow::LoginFlow;
 use shared::page::Page;
-use shared::serve::{self, DRAIN, StopSignal};
+use shared::policy_file::check_scopes;
+use shared::serve::{self, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
 
@@ -103,26 +105,18 @@ async fn run(options: Options) -> Result<(), Error> {
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))
+        .layer(middleware::from_fn(as_data))
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))
         .merge(api.routes())
         .merge(page.routes());
     options.print_welcome(address, &url, prefix.as_str(), &name);
-
-    let upkeep = tokens.upkeep().spawn();
-    audit::note("cloud started");
-    serve::serve(listener, app, stop, DRAIN).await?;
-    upkeep.stop().await?;
-    audit::note("cloud stopped");
-    Ok(())
+    serve::with_upkeep("cloud", &tokens, listener, app, stop).await
 }
 
 /// Checks the policy's scopes, and sets what an option says.
 fn policy(options: &Options, policy: Policy) -> Result<Policy, Error> {
-    // This program defines what scopes mean, and the operator's tool must know the same ones.
-    if policy != policy.clone().with_scopes(&Scope::ALL)? {
-        return Err("the policy file must have the [scopes] of examples/cloud/policy.toml".into());
-    }
+    check_scopes(&policy, &Scope::ALL, "examples/cloud/policy.toml")?;
     Ok(match options.max_per_owner {
         Some(max) => policy.with_max_per_owner(max)?,
         None => policy,

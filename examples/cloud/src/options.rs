@@ -82,11 +82,7 @@ impl Options {
 
     /// Prints where the cloud is, and what to do next. `name` is an account's.
     pub fn print_welcome(&self, address: SocketAddr, url: &str, prefix: &str, name: &str) {
-        if !address.ip().is_loopback() && !self.common.front.is_secure() {
-            println!(
-                "other machines can reach this without TLS; put a proxy with TLS in front of it"
-            );
-        }
+        self.common.print_warning();
         println!("cloud is at {url}/");
         if self.common.front.public.is_some() {
             println!("it listens at {address}");

@@ -13,8 +13,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// In the order of their names, as a policy that was read from a file has them. Policies with
-    /// the same scopes in another order are not equal.
     pub const ALL: [Scope; 6] = [
         Scope::CalendarRead,
         Scope::CalendarWrite,

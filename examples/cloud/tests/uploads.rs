@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::Path;
 
 use common::{Answer, Cloud, basic, bearer};
+use support::program::{has, run_well};
 use tempfile::TempDir;
 
 const ALICE: &str = "alice:her secret";
@@ -139,7 +140,8 @@ fn a_folder_is_a_plain_list_in_which_no_name_is_markup() {
     host.put("/dav/%3Cscript%3E", "");
     for path in ["/dav", "/dav/", "/remote.php/dav/files/alice/"] {
         let list = host.call("GET", path, &[], "");
-        assert_eq!((list.status, list.header("content-disposition")), (200, None), "{path}");
+        assert_eq!(list.status, 200, "{path}");
+        assert_eq!(list.header("content-disposition"), Some("inline"), "a person may see it");
         let policy = list.header("content-security-policy");
         assert_eq!(policy, Some("sandbox; default-src 'none'"));
         let links: Vec<&str> = list.body.split("<li>").skip(1).collect();
@@ -281,5 +283,70 @@ fn the_main_password_is_refused() {
     for path in ["/dav/", "/calendars/", "/contacts/", "/remote.php/dav/files/alice/"] {
         let refused = host.cloud.request("PROPFIND", path, &[&basic(ALICE), "Depth: 0"], "");
         assert_eq!(refused.status, 401, "{path}");
+    }
+}
+
+#[test]
+fn a_large_upload_that_is_refused_reads_why() {
+    let host = Host::start(&[]);
+    let (id, revoked) = host.cloud.create(ALICE, r#"{"label": "r"}"#);
+    assert_eq!(host.cloud.api(ALICE, "DELETE", &format!("/api/tokens/{id}"), "").status, 204);
+    let (_, reads) = host.cloud.create(ALICE, r#"{"label": "o", "scopes": ["files:read"]}"#);
+    let (revoked, reads) = (bearer(&revoked), bearer(&reads));
+    let body = "x".repeat(70_000_000);
+    let dav = "/dav/large";
+    for (method, path, header, status) in [
+        ("PUT", dav, &*revoked, 401),
+        ("PUT", dav, &*basic(ALICE), 401),
+        ("PUT", dav, "X-Nothing: here", 401),
+        ("PUT", dav, &reads, 403),
+        ("PUT", "/remote.php/dav/files/alice/large", &revoked, 401),
+        ("POST", "/api/tokens", &revoked, 401),
+        ("POST", "/api/tokens", &*basic(ALICE), 413),
+        ("POST", "/nothing", "X-Nothing: here", 404),
+    ] {
+        let answer = host.cloud.request(method, path, &[header], &body);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.head);
+    }
+    // One that waits to be asked for its body is not asked.
+    let headers = [&*revoked, "Expect: 100-continue"];
+    assert_eq!(host.cloud.request("PUT", dav, &headers, "").status, 401);
+    assert!(!host.files().exists(), "no folder was even made");
+}
+
+#[test]
+fn a_real_client_says_that_its_upload_was_refused_and_not_that_the_network_failed() {
+    if !has("curl") {
+        return;
+    }
+    let host = Host::start(&[]);
+    let large = host.folder.path().join("large");
+    fs::write(&large, vec![7; 70_000_000]).unwrap();
+    let (file, url) = (large.to_str().unwrap(), host.cloud.url("/dav/large"));
+    // Without `Expect` it begins to send at once; from a pipe it can't say how much there is.
+    let script = format!(
+        "curl -sS -H Expect: -u alice:wrong -T {file} {url} -w '%{{http_code}}'; \
+         cat {file} | curl -sS -H Expect: -u alice:wrong -T - {url} -w '%{{http_code}}'"
+    );
+    let said = run_well(host.folder.path(), "sh", &["-ec", &script]);
+    assert_eq!(said.matches("401").count(), 2, "{said}");
+    assert_eq!(said.matches("The app token is not valid").count(), 2, "{said}");
+}
+
+#[test]
+fn a_script_is_not_challenged_so_no_browser_opens_its_dialog() {
+    let host = Host::start(&[]);
+    for path in
+        ["/dav/", "/calendars/", "/remote.php/webdav/", "/ocs/v1.php/cloud/user", "/api/tokens"]
+    {
+        for header in ["X-Nothing: here", &*basic("alice:wrong")] {
+            for sign in ["Sec-Fetch-Mode: cors", "X-Requested-With: XMLHttpRequest"] {
+                let answer = host.cloud.request("GET", path, &[header, sign], "");
+                assert_eq!(answer.status, 401, "{path}");
+                assert_eq!(answer.header("www-authenticate"), None, "{path} {sign}");
+            }
+            let person = host.cloud.request("GET", path, &[header, "Sec-Fetch-Mode: navigate"], "");
+            assert!(person.header("www-authenticate").is_some(), "{path}");
+        }
     }
 }

@@ -7,10 +7,11 @@
 //!   folder and knows whether anything changed.
 //! - Each file has an id that stays when it is renamed.
 //!
-//! [`Place`] answers requests to a folder so that no browser runs what users upload. It keeps from
-//! `dav-server` what would make it panic, and brings locks that end.
+//! [`Place`] answers requests to a folder. It keeps from `dav-server` what would make it panic, and
+//! brings locks that end.
 //!
-//! Nothing here knows about tokens.
+//! Nothing here knows about tokens. Nor does it keep browsers from running what users upload: the
+//! host does so for all its answers.
 
 mod file;
 mod guard;

@@ -6,11 +6,9 @@ use std::path::Path;
 
 use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::Request;
-use axum::http::header::{
-    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HOST};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
 use dav_server::{DavConfig, DavHandler};
 use maud::{DOCTYPE, html};
@@ -106,7 +104,7 @@ impl Place {
         if matches!(method, Method::GET | Method::HEAD)
             && let Some(names) = self.served.folder.list(self.path(&request))?
         {
-            return Ok(guarded(listed(&names)));
+            return Ok(listed(&names));
         }
         let mut answer = match method.as_str() {
             "MKCALENDAR" => make_calendar(self, request).await,
@@ -115,11 +113,7 @@ impl Place {
         if matches!(method.as_str(), "PROPFIND" | "REPORT") {
             answer = mended(answer).await;
         }
-        if matches!(method, Method::GET | Method::HEAD) && answer.status().is_success() {
-            let attachment = HeaderValue::from_static("attachment");
-            answer.headers_mut().insert(CONTENT_DISPOSITION, attachment);
-        }
-        Ok(guarded(answer))
+        Ok(answer)
     }
 
     /// Returns whether COPY or MOVE would leave this server.
@@ -156,7 +150,8 @@ async fn make_calendar(place: &Place, request: Request) -> Response {
 /// What may stand in a link as it is.
 const IN_LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_');
 
-/// Lists a folder for people, and for clients that know HTTP only.
+/// Lists a folder for people, and for clients that know HTTP only. A browser may show it: names are
+/// escaped.
 fn listed(names: &[String]) -> Response {
     let page = html! {
         (DOCTYPE)
@@ -167,17 +162,7 @@ fn listed(names: &[String]) -> Response {
             }
         }
     };
-    Html(page.into_string()).into_response()
-}
-
-/// Guards the host's pages against what users have uploaded: a browser runs nothing of it, guesses
-/// no type, and saves files instead of showing them. Better still, serve it from another origin.
-fn guarded(mut answer: Response) -> Response {
-    let headers = answer.headers_mut();
-    let policy = HeaderValue::from_static("sandbox; default-src 'none'");
-    headers.insert(CONTENT_SECURITY_POLICY, policy);
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    answer
+    ([(CONTENT_DISPOSITION, "inline")], Html(page.into_string())).into_response()
 }
 
 /// Mends two faults in the XML of `dav-server` 0.11.

@@ -3,12 +3,15 @@
 //! Tokens are limited to repositories by number: a new one with the name of a deleted one is not
 //! meant.
 
+use std::io;
+
 use app_tokens::access::{Missing, Resource};
-use app_tokens::error::{Forbidden, InvalidText};
-use app_tokens::{Caller, Requirement};
+use app_tokens::error::Forbidden;
+use app_tokens::{Caller, Owner, Requirement};
 use forge_services::repos::{Repo, Repos};
 
-use crate::scopes::{PUBLIC, REPOSITORY, Scope};
+use crate::Forge;
+use crate::scopes::{PUBLIC, REPOSITORY};
 
 /// Why a client may not do something with a repository.
 #[derive(Debug)]
@@ -24,13 +27,24 @@ pub enum Refused {
 /// What the name of such a limit begins with.
 const LIMIT: &str = "repository/";
 
-/// Returns what limits a token to a repository.
-pub fn limit_to(repo: &Repo) -> Result<Resource, InvalidText> {
-    Resource::exact(resource(repo))
-}
-
 fn resource(repo: &Repo) -> String {
     format!("{LIMIT}{}", repo.facts.id)
+}
+
+impl Forge {
+    /// Returns what limits a token of this person to a repository. `None` if they can't see it, or
+    /// if there is none: they must not learn which private ones others have.
+    pub fn limit_for(
+        &self,
+        person: &Owner,
+        owner: &str,
+        name: &str,
+    ) -> io::Result<Option<Resource>> {
+        let Some(account) = self.accounts.by_name(owner) else { return Ok(None) };
+        let found = self.repos.find_now(&account.owner, name)?;
+        let seen = found.filter(|repo| repo.owner == *person || !repo.facts.private);
+        Ok(seen.and_then(|repo| Resource::exact(resource(&repo)).ok()))
+    }
 }
 
 /// Finds what a token is limited to. `None` if the repository was deleted.
@@ -51,7 +65,7 @@ pub fn allow(repo: &Repo, who: Option<&Caller>, writes: bool) -> Result<(), Refu
     if !is_own && !is_public {
         return Err(Refused::Hidden);
     }
-    let scope = if writes { Scope::Write(&REPOSITORY) } else { Scope::Read(&REPOSITORY) };
+    let scope = if writes { REPOSITORY.write } else { REPOSITORY.read };
     let here = resource(repo);
     let needed = Requirement::scope(&scope);
     // A public repository is meant by its own name, and as a public one.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::Forge;
 use crate::allow::{Refused, allow};
 use crate::enter::Visitor;
-use crate::scopes::{REPOSITORY, Scope, USER};
+use crate::scopes::{REPOSITORY, USER};
 
 pub fn routes() -> Router<Forge> {
     Router::new()
@@ -26,7 +26,7 @@ async fn user(State(forge): State<Forge>, visitor: Visitor) -> Result<Json<Value
     let caller = visitor.caller(&forge)?;
     // It names no resource, so a token for public things or for some repositories gets 403: an
     // account's mail address is not public.
-    caller.require(Scope::Read(&USER)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    caller.require(USER.read).map_err(|forbidden| forge.forbidden(forbidden))?;
     let account = forge.accounts.by_owner(caller.owner());
     let account = account.ok_or_else(|| Problem::not_found("user"))?;
     Ok(Json(json!({
@@ -66,7 +66,7 @@ async fn create_repo(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let caller = visitor.caller(&forge)?;
     // No resource: a token for some repositories makes no others.
-    caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    caller.require(REPOSITORY.write).map_err(|forbidden| forge.forbidden(forbidden))?;
     let repo = forge.repos.create(caller.owner(), &new.name, new.private).await;
     let repo = repo.map_err(|error| not_made(&error))?;
     let name = forge.name_of(caller.owner());
@@ -91,20 +91,13 @@ async fn delete_repo(
     let repo = forge.allowed_repo(&owner, &name, &visitor, true).await?;
     let caller = visitor.caller(&forge)?;
     // As in Forgejo, a token for some repositories doesn't delete them.
-    caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
+    caller.require(REPOSITORY.write).map_err(|forbidden| forge.forbidden(forbidden))?;
     let deleted = forge.repos.delete(&repo).await;
     deleted.map_err(|error| Problem::failed("the repository", &error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 impl Forge {
-    /// Finds a repository by its owner's login name and its own.
-    pub async fn repo(&self, owner: &str, name: &str) -> Result<Option<Repo>, Problem> {
-        let Some(account) = self.accounts.by_name(owner) else { return Ok(None) };
-        let found = self.repos.find(&account.owner, name).await;
-        found.map_err(|error| Problem::failed("a repository", &error))
-    }
-
     /// Finds a repository that the visitor may read or write.
     ///
     /// 401 asks for a token, also where there is no such repository: a client without one learns
@@ -121,7 +114,10 @@ impl Forge {
             Some(_) => Problem::not_found("repository, or the access token is not for it"),
             None => self.sign_in_needed(),
         };
-        let repo = self.repo(owner, name).await?.ok_or_else(hidden)?;
+        let account = self.accounts.by_name(owner).ok_or_else(hidden)?;
+        let found = self.repos.find(&account.owner, name).await;
+        let found = found.map_err(|error| Problem::failed("a repository", &error))?;
+        let repo = found.ok_or_else(hidden)?;
         match allow(&repo, visitor.caller.as_ref(), writes) {
             Ok(()) => Ok(repo),
             Err(Refused::Hidden) => Err(hidden()),

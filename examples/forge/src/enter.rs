@@ -9,12 +9,12 @@ use std::net::IpAddr;
 
 use app_tokens::error::Forbidden;
 use app_tokens::web::{Accept, Entry, Refusal};
-use app_tokens::{Caller, Origin, Requirement};
+use app_tokens::{Caller, Requirement};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use forge_services::problem::Problem;
-use shared::accounts::{Account, SignInRefused};
+use shared::accounts::Account;
 use shared::front;
 use shared::gate;
 use shared::log;
@@ -81,18 +81,10 @@ impl FromRequestParts<Forge> for Doer {
                 let name = sent.user().unwrap_or_default();
                 let signed_in =
                     forge.accounts.sign_in(name, sent.expose_secret(), from.address).await;
-                signed_in.map(Doer).map_err(|refused| match refused {
-                    SignInRefused::Wrong { .. } | SignInRefused::Token => wrong(),
-                    SignInRefused::Stopped { wait } => {
-                        let message = "too many wrong passwords; wait before you try again";
-                        Problem::new(StatusCode::TOO_MANY_REQUESTS, message)
-                            .with("retry-after", &wait.as_secs().max(1).to_string())
-                    }
-                    SignInRefused::Busy => {
-                        let message = "too many people sign in at once; try again";
-                        Problem::new(StatusCode::SERVICE_UNAVAILABLE, message)
-                            .with("retry-after", "5")
-                    }
+                signed_in.map(Doer).map_err(|refused| match refused.unchecked() {
+                    Some((status, reason, wait)) => Problem::new(status, reason)
+                        .with("retry-after", &wait.as_secs().max(1).to_string()),
+                    None => wrong(),
                 })
             }
             Entry::OtherScheme | Entry::Nothing => Err(wrong()),
@@ -134,12 +126,7 @@ impl Forge {
         from: &front::Visitor,
     ) -> Result<Entry<'h>, Problem> {
         let pairs = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let origin = Origin::unknown().client(from.program.as_deref().unwrap_or_default());
-        let origin = match from.address {
-            Some(address) => origin.address(address),
-            None => origin,
-        };
-        let entry = self.login.try_enter(pairs, origin).await;
+        let entry = self.login.try_enter(pairs, from.origin()).await;
         entry.map_err(|refusal| self.refused(&refusal, from))
     }
 

@@ -11,7 +11,7 @@ use forge_services::repos::{Repo, Repos};
 
 use crate::Forge;
 use crate::enter::Visitor;
-use crate::scopes::{PACKAGE, Scope};
+use crate::scopes::PACKAGE;
 
 impl Host for Forge {
     async fn repo(
@@ -37,17 +37,13 @@ impl Host for Forge {
         writes: bool,
     ) -> Result<Place, Problem> {
         let caller = Visitor::from_request_parts(parts, self).await?.caller(self)?;
-        let scope = if writes { Scope::Write(&PACKAGE) } else { Scope::Read(&PACKAGE) };
+        let scope = if writes { PACKAGE.write } else { PACKAGE.read };
         caller.require(scope).map_err(|forbidden| self.forbidden(forbidden))?;
         let account = self.accounts.by_name(owner);
         if account.is_none_or(|account| account.owner != *caller.owner()) {
             return Err(Problem::not_found("package, or it is another user's"));
         }
-        Ok(Place {
-            folder: self.packages.join(caller.owner().as_str()),
-            index: self.packages_index.clone(),
-            url: format!("{}/api/packages/{owner}", self.url),
-        })
+        Ok(self.packages.of(caller.owner(), format!("{}/api/packages/{owner}", self.url)))
     }
 
     fn repos(&self) -> &Repos {

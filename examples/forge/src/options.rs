@@ -47,11 +47,7 @@ impl Options {
 
     /// Prints where the forge is, and lines to try.
     pub fn print_welcome(&self, url: &str) {
-        if !self.common.listen.ip().is_loopback() && !self.common.front.is_secure() {
-            println!(
-                "other machines can reach this without TLS; put a proxy with TLS in front of it"
-            );
-        }
+        self.common.print_warning();
         println!("The forge is at {url}/");
         if self.common.is_demo() {
             Options::print_lines_to_try(url);
@@ -61,15 +57,15 @@ impl Options {
 
     fn print_lines_to_try(url: &str) {
         let host = url.split_once("://").map_or(url, |(_, host)| host);
-        println!("Sign in as demo with the password demo. Or make an access token here:");
-        println!("curl -u demo:demo {url}/api/v1/users/demo/tokens \\");
         println!(
-            "    -d '{{\"name\": \"laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}'"
+            "Sign in as demo with the password demo. Or make an access token here:
+curl -u demo:demo {url}/api/v1/users/demo/tokens \\
+    -d '{{\"name\": \"laptop\", \"scopes\": [\"write:repository\", \"read:user\"]}}'
+and use the text behind \"sha1\":
+TOKEN=...
+git clone http://demo:$TOKEN@{host}/demo/hello.git
+curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user"
         );
-        println!("and use the text behind \"sha1\":");
-        println!("TOKEN=...");
-        println!("git clone http://demo:$TOKEN@{host}/demo/hello.git");
-        println!("curl -H \"Authorization: token $TOKEN\" {url}/api/v1/user");
     }
 }
 

@@ -4,32 +4,30 @@
 use app_tokens::Access;
 use app_tokens::access::{Resource, ScopeName, Selection};
 
-/// One of Forgejo's categories.
+/// A scope. To write includes to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    name: &'static str,
+    implied_by: &'static [&'static str],
+}
+
+/// One of Forgejo's categories, with its two scopes.
 #[derive(Debug)]
 pub struct Category {
     pub name: &'static str,
-    read: &'static str,
-    write: &'static [&'static str; 1],
-}
-
-impl Category {
-    /// Returns the name of the scope to read.
-    pub fn read(&self) -> &'static str {
-        self.read
-    }
-
-    /// Returns the name of the scope to write.
-    pub fn write(&self) -> &'static str {
-        self.write[0]
-    }
+    pub read: Scope,
+    pub write: Scope,
 }
 
 macro_rules! categories {
     ($($constant:ident $name:literal,)*) => {
         $(pub static $constant: Category = Category {
             name: $name,
-            read: concat!("read:", $name),
-            write: &[concat!("write:", $name)],
+            read: Scope {
+                name: concat!("read:", $name),
+                implied_by: &[concat!("write:", $name)],
+            },
+            write: Scope { name: concat!("write:", $name), implied_by: &[] },
         };)*
         /// All of them, in Forgejo's order.
         pub static CATEGORIES: [&Category; 9] = [$(&$constant),*];
@@ -48,41 +46,20 @@ categories! {
     USER "user",
 }
 
-/// A scope. To write includes to read.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope {
-    Read(&'static Category),
-    Write(&'static Category),
-}
-
 impl ScopeName for Scope {
     fn name(&self) -> &'static str {
-        match self {
-            Scope::Read(category) => category.read(),
-            Scope::Write(category) => category.write(),
-        }
+        self.name
     }
 
     fn implied_by(&self) -> &'static [&'static str] {
-        match self {
-            Scope::Read(category) => category.write,
-            Scope::Write(_) => &[],
-        }
+        self.implied_by
     }
 }
 
 impl Scope {
-    /// Returns every scope, by name: policies are equal only if their scopes have one order, and a
-    /// file is read in this one.
+    /// Returns every scope.
     pub fn all() -> Vec<Scope> {
-        let both = |category: &&'static Category| [Scope::Read(category), Scope::Write(category)];
-        let mut all: Vec<Scope> = CATEGORIES.iter().flat_map(both).collect();
-        all.sort_by_key(ScopeName::name);
-        all
-    }
-
-    fn named(name: &str) -> Option<Scope> {
-        Scope::all().into_iter().find(|scope| scope.name() == name)
+        CATEGORIES.iter().flat_map(|category| [category.read, category.write]).collect()
     }
 }
 
@@ -101,15 +78,20 @@ pub fn parse(names: &[String], repositories: Option<Vec<Resource>>) -> Result<Ac
         match name {
             "all" => is_all = true,
             PUBLIC_ONLY => is_public_only = true,
-            name => scopes.push(Scope::named(name).ok_or_else(unknown_scope)?),
+            name => {
+                let scope = Scope::all().into_iter().find(|scope| scope.name == name);
+                scopes.push(scope.ok_or(
+                    "a scope is unknown; write all, public-only, or read: or write: and a \
+                     category, such as read:repository",
+                )?);
+            }
         }
     }
     if !is_all && scopes.is_empty() {
         return Err("the access token needs a scope; add one, such as read:repository".into());
     }
     // To write includes to read, so a list has only one of the two.
-    let writes =
-        |read: &Scope| scopes.iter().any(|scope| read.implied_by().contains(&scope.name()));
+    let writes = |read: &Scope| scopes.iter().any(|scope| read.implied_by.contains(&scope.name));
     let needed: Vec<Scope> = scopes.iter().filter(|scope| !writes(scope)).copied().collect();
     let access = if is_all { Ok(Access::full()) } else { Access::scopes(needed) };
     let limited = access.and_then(|access| match (is_public_only, &repositories) {
@@ -123,12 +105,6 @@ pub fn parse(names: &[String], repositories: Option<Vec<Resource>>) -> Result<Ac
         }
         _ => limited.map_err(|error| error.to_string()),
     }
-}
-
-fn unknown_scope() -> String {
-    "a scope is unknown; write all, public-only, or read: or write: and a category, such as \
-     read:repository"
-        .into()
 }
 
 /// Writes an access as Forgejo's list of scopes.
@@ -148,9 +124,8 @@ pub fn words(access: &Access) -> Vec<&str> {
 
 /// Returns whether a token is limited to what all people can see.
 pub fn is_public_only(access: &Access) -> bool {
-    matches!(access.granted_resources(), Selection::Only(list) if list.iter().any(is_public))
-}
-
-fn is_public(resource: &Resource) -> bool {
-    resource.text() == PUBLIC
+    match access.granted_resources() {
+        Selection::All => false,
+        Selection::Only(list) => list.iter().any(|resource| resource.text() == PUBLIC),
+    }
 }

@@ -3,24 +3,21 @@
 
 use std::sync::Arc;
 
-use app_tokens::access::{Resource, Selection};
-use app_tokens::{Access, Owner};
+use app_tokens::Access;
+use app_tokens::access::{Resource, ScopeName as _, Selection};
 use axum::Router;
-use axum::extract::Request;
-use axum::middleware::{self, Next};
 use axum::response::Redirect;
 use axum::routing::get;
 use maud::{Markup, html};
-use shared::gate;
+use shared::accounts::Account;
 use shared::page::access::{AccessForm, Everything};
 use shared::page::form::{Fields, Problems};
-use shared::page::layout::error;
+use shared::page::layout::{error, radios};
 use shared::page::wording::{Column, Recipe, Wording};
 use shared::page::{Page, Setup};
-use shared::session::Sessions;
 
 use crate::Forge;
-use crate::allow::{limit_to, limited_to};
+use crate::allow::limited_to;
 use crate::scopes::{
     ACTIVITYPUB, Category, ISSUE, MISC, NOTIFICATION, ORGANIZATION, PACKAGE, REPOSITORY, USER,
     is_public_only, parse, words,
@@ -50,28 +47,11 @@ pub fn setup(wording: Wording, forge: &Forge) -> Setup {
 }
 
 /// Returns the page's routes, and the addresses that Forgejo's users know.
-pub fn routes(page: &Page, forge: &Forge, sessions: Sessions) -> Router {
-    let front = forge.front.clone();
-    let noted = move |request: Request, next: Next| {
-        let (sessions, front) = (sessions.clone(), front.clone());
-        async move {
-            let visitor = front.visitor(request.headers(), gate::peer(request.extensions()));
-            let session = sessions.find(request.headers(), &visitor).await;
-            let owner = session.map(|session| session.owner);
-            SIGNED_IN.scope(owner, next.run(request)).await
-        }
-    };
+pub fn routes(page: &Page) -> Router {
     Router::new()
         .merge(page.routes())
-        .layer(middleware::from_fn(noted))
         .route("/user/settings", get(async || Redirect::to("/")))
         .route("/user/settings/applications", get(async || Redirect::to("/")))
-}
-
-tokio::task_local! {
-    /// The account whose form is read. `AccessForm` is not told it. But a person must not learn
-    /// from this form which private repositories others have.
-    static SIGNED_IN: Option<Owner>;
 }
 
 /// Forgejo's two questions: where, and what.
@@ -98,13 +78,7 @@ impl AccessForm for Questions {
                     (error("resources-error", problem))
                 }
                 div.choices {
-                    @for (value, words, hint) in PLACES {
-                        label.choice {
-                            input type="radio" name="resources" value=(value)
-                                checked[value == place];
-                            span { b { (words) } @if !hint.is_empty() { small { (hint) } } }
-                        }
-                    }
+                    (radios("resources", PLACES, place))
                     div.more {
                         label.hidden for="repos" { "Repositories, one a line" }
                         textarea #repos name="repos" rows="3" spellcheck="false"
@@ -128,12 +102,12 @@ impl AccessForm for Questions {
         }
     }
 
-    fn read(&self, fields: &Fields, problems: &mut Problems) -> Option<Access> {
+    fn read(&self, account: &Account, fields: &Fields, problems: &mut Problems) -> Option<Access> {
         let names = fields.all("scope").filter(|scope| !scope.is_empty());
         let mut names: Vec<String> = names.map(str::to_owned).collect();
         // In the order of the page, as the summary lists them.
         let is_limited = fields.get("resources") == Some("some");
-        let limits = is_limited.then(|| self.read_repositories(fields, problems));
+        let limits = is_limited.then(|| self.read_repositories(account, fields, problems));
         if !PLACES.iter().any(|(value, ..)| fields.get("resources") == Some(value)) {
             let words = "Choose one of these.";
             problems.add("resources", "Where it may act is missing", words);
@@ -171,19 +145,11 @@ impl AccessForm for Questions {
             _ => scopes,
         }
     }
-
-    fn less(&self, _: &Access) -> Option<Markup> {
-        None
-    }
-
-    fn read_less(&self, _: &Access, _: &Fields) -> Option<Access> {
-        None
-    }
 }
 
 fn select(category: &'static Category, chosen: &Fields) -> Markup {
     let id = format!("p-{}", category.name);
-    let (read, write) = (category.read(), category.write());
+    let (read, write) = (category.read.name(), category.write.name());
     let chosen: Vec<&str> = chosen.all("scope").collect();
     html! {
         div.field {
@@ -199,16 +165,17 @@ fn select(category: &'static Category, chosen: &Fields) -> Markup {
 
 impl Questions {
     /// Reads the names of repositories. One that the person can't see is not there.
-    fn read_repositories(&self, fields: &Fields, problems: &mut Problems) -> Option<Vec<Resource>> {
-        let person = SIGNED_IN.try_with(Clone::clone).ok().flatten();
+    fn read_repositories(
+        &self,
+        account: &Account,
+        fields: &Fields,
+        problems: &mut Problems,
+    ) -> Option<Vec<Resource>> {
         let lines = fields.text("repos").lines().map(str::trim).filter(|line| !line.is_empty());
         let mut limits = Vec::new();
         for line in lines {
             let found = line.split_once('/').and_then(|(owner, name)| {
-                let account = self.0.accounts.by_name(owner)?;
-                let repo = self.0.repos.find_now(&account.owner, name).ok()??;
-                let is_seen = Some(&repo.owner) == person.as_ref() || !repo.facts.private;
-                limit_to(&repo).ok().filter(|_| is_seen)
+                self.0.limit_for(&account.owner, owner, name).ok().flatten()
             });
             let Some(limit) = found else {
                 let words = format!("There is no “{line}” that you can see. Write owner/name.");

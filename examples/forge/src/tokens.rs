@@ -8,29 +8,25 @@
 //!   the first token of its line.
 //! - A list of all nine write scopes stays a list. `all` would also mean scopes that come later.
 
-use std::fmt::Display;
-
 use app_tokens::access::{Resource, Selection};
 use app_tokens::error::IssueError;
 use app_tokens::record::{Actor, Status};
-use app_tokens::web::Answer;
 use app_tokens::{NewToken, Operator, Reason, TokenView};
+use axum::Router;
 use axum::extract::{Path, Query, State};
-use axum::http::header::CACHE_CONTROL;
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{delete, get};
-use axum::{Json, Router};
 use forge_services::json::{JsonBody, Paging};
 use forge_services::problem::Problem;
 use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
-use shared::log;
+use shared::token_api::answer;
 
 use crate::Forge;
-use crate::allow::{limit_to, limited_to};
+use crate::allow::limited_to;
 use crate::enter::Doer;
 use crate::scopes;
 
@@ -61,16 +57,13 @@ fn actor(doer: &Account, account: &Account) -> Result<Actor, Problem> {
     if doer.owner == account.owner {
         return Ok(Actor::from(&account.owner));
     }
-    Ok(operator(doer)?.into())
-}
-
-fn operator(doer: &Account) -> Result<Operator, Problem> {
-    Operator::new(&doer.name).map_err(|error| Problem::failed("the administrator's name", &error))
+    let operator = Operator::new(&doer.name);
+    Ok(operator.map_err(|error| Problem::failed("the administrator's name", &error))?.into())
 }
 
 /// Returns the tokens of an account that are in use, newest first.
 async fn in_use(forge: &Forge, account: &Account) -> Result<Vec<TokenView>, Problem> {
-    let mut tokens = forge.tokens.all_of(&account.owner).await.map_err(refused)?.tokens;
+    let mut tokens = forge.tokens.all_of(&account.owner).await.map_err(Problem::refused)?.tokens;
     // A token that was regenerated may live on for a while; its successor stands for the line.
     tokens.retain(|token| token.status() == Some(Status::Active) && token.successor().is_none());
     Ok(tokens)
@@ -114,14 +107,14 @@ async fn create(
     let account = account(&forge, &doer, &user)?;
     let repositories = match wish.repositories {
         // Forgejo takes an empty list for no limit. Here it is refused, as it may be a mistake.
-        Some(targets) => Some(limits(&forge, &account, &targets).await?),
+        Some(targets) => Some(limits(&forge, &account, &targets)?),
         None => None,
     };
     let access = scopes::parse(&wish.scopes, repositories)
         .map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     let mut new = NewToken::new(&account.owner, &wish.name, access).never_expires();
-    if doer.owner != account.owner {
-        new = new.issued_by(&operator(&doer)?);
+    if let Actor::Operator(operator) = actor(&doer, &account)? {
+        new = new.issued_by(&operator);
     }
     let issued = forge.tokens.issue(new).await.map_err(|error| match error {
         // Forgejo's status and words.
@@ -129,29 +122,23 @@ async fn create(
             StatusCode::BAD_REQUEST,
             "access token name has been used already; choose another",
         ),
-        error => refused(error),
+        error => Problem::refused(error),
     })?;
     Ok(answer(StatusCode::CREATED, describe(&forge, issued.view(), issued.expose_secret())))
 }
 
 /// Returns what limits a token to these repositories, which its owner must see.
-async fn limits(
-    forge: &Forge,
-    account: &Account,
-    targets: &[Target],
-) -> Result<Vec<Resource>, Problem> {
+fn limits(forge: &Forge, account: &Account, targets: &[Target]) -> Result<Vec<Resource>, Problem> {
     if targets.is_empty() {
         let message = "the list of repositories is empty; name some, or leave it out for all";
         return Err(Problem::new(StatusCode::BAD_REQUEST, message));
     }
-    let mut limits = Vec::new();
-    for target in targets {
-        let found = forge.repo(&target.owner, &target.name).await?;
-        let seen = found.filter(|repo| repo.owner == account.owner || !repo.facts.private);
-        let repo = seen.ok_or_else(|| Problem::not_found("repository"))?;
-        limits.push(limit_to(&repo).map_err(|error| Problem::failed("a limit", &error))?);
-    }
-    Ok(limits)
+    let limit = |target: &Target| {
+        let limit = forge.limit_for(&account.owner, &target.owner, &target.name);
+        let limit = limit.map_err(|error| Problem::failed("a repository", &error))?;
+        limit.ok_or_else(|| Problem::not_found("repository"))
+    };
+    targets.iter().map(limit).collect()
 }
 
 /// Deletes by number or, if it is none, by name.
@@ -173,7 +160,7 @@ async fn remove(
         (Some(token), None) => {
             let actor = actor(&doer, &account)?;
             let revoked = forge.tokens.revoke(actor, token.id(), Reason::REQUESTED).await;
-            revoked.map_err(refused)?;
+            revoked.map_err(Problem::refused)?;
             Ok(StatusCode::NO_CONTENT)
         }
         (Some(_), Some(_)) => Err(Problem::new(
@@ -181,23 +168,6 @@ async fn remove(
             "several access tokens have this name; delete by id",
         )),
     }
-}
-
-/// Says why tokens can't be listed, made or deleted. If the store failed, it says so to the log.
-fn refused<E: Display>(error: E) -> Problem
-where
-    for<'e> Answer: From<&'e E>,
-{
-    let answer = Answer::from(&error);
-    if answer.status >= 500 {
-        log::say(format_args!("access tokens failed: {error}"));
-    }
-    answer.into()
-}
-
-/// Makes an answer about tokens, which no cache may keep.
-fn answer(status: StatusCode, body: Value) -> Response {
-    (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
 }
 
 /// Describes a token. `sha1` holds its text once, and later nothing.
@@ -209,8 +179,8 @@ fn describe(forge: &Forge, token: &TokenView, text: &str) -> Value {
             let named = |repo: Repo| {
                 let owner = forge.name_of(&repo.owner);
                 let full_name = format!("{owner}/{}", repo.name);
-                let (id, name) = (repo.facts.id, repo.name);
-                json!({ "id": id, "name": name, "owner": owner, "full_name": full_name })
+                let id = repo.facts.id;
+                json!({ "id": id, "name": repo.name, "owner": owner, "full_name": full_name })
             };
             list.iter().filter_map(|limit| limited_to(&forge.repos, limit).map(named)).collect()
         }

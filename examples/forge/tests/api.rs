@@ -4,6 +4,7 @@ mod common;
 
 use common::{ALICE, Answer, BOB, Forge, ROOT, basic, bearer, text};
 use serde_json::{Value, json};
+use support::fail2ban::guesses;
 use tempfile::TempDir;
 
 const NONE: &Value = &Value::Null;
@@ -189,6 +190,37 @@ fn a_token_in_the_passwords_place_never_reaches_the_password_check() {
     let log = forge.log_until("\"reason\":\"too many wrong passwords\"");
     assert!(!log.contains(&deleted[..30]), "{log}");
     assert_eq!(log.matches("\"reason\":\"wrong name or password\"").count(), 10, "{log}");
+}
+
+#[test]
+fn at_every_door_a_guess_is_a_line_that_fail2ban_counts() {
+    let data = tempfile::tempdir().unwrap();
+    let log = data.path().join("audit.log");
+    let forge = Forge::start_with(data.path(), &["--audit", log.to_str().unwrap()]);
+    let made = forge.create(ALICE, &json!({ "name": "x", "scopes": ["all"] }));
+    let mistyped = basic("alice:forge_00000000000000000000000000000000000000000000000");
+    let doors = [
+        "/api/v1/user",
+        "/alice/site.git/info/refs?service=git-upload-pack",
+        "/api/packages/alice/npm/x",
+    ];
+    for path in doors {
+        for header in [&mistyped, &basic("alice:hunter2")] {
+            assert_eq!(forge.request("GET", path, &[header], b"").status, 401, "{path}");
+        }
+    }
+    let tokens = "/users/alice/tokens";
+    assert_eq!(forge.api(&basic("alice:wrong"), "GET", tokens, NONE).status, 401);
+    // What is no guess: no credentials, a token where a password belongs, a token that was deleted.
+    assert_eq!(forge.api("X: y", "GET", "/user", NONE).status, 401);
+    let token = text(&made);
+    assert_eq!(forge.api(&basic(&format!("alice:{token}")), "GET", tokens, NONE).status, 403);
+    let path = format!("{tokens}/{}", made["id"]);
+    assert_eq!(forge.api(&basic(ALICE), "DELETE", &path, NONE).status, 204);
+    assert_eq!(forge.api(&bearer(&token), "GET", "/user", NONE).status, 401);
+    if let Some(guessed) = guesses(&log) {
+        assert_eq!(guessed, vec!["127.0.0.1"; 2 * doors.len() + 1]);
+    }
 }
 
 #[test]

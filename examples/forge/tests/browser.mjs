@@ -92,8 +92,23 @@ for (const javaScriptEnabled of [true, false]) {
   const next = await page.inputValue("#secret");
   assert.deepEqual([await user(token), await user(next)], [401, 200]);
   await page.goto(url);
-  await row.locator("a.danger").click();
-  await page.click("button.primary.danger");
+  if (wording === "forge") {
+    // A popup asks, also without JavaScript. Enter alone says no.
+    const popup = page.getByRole("dialog", { name: `Delete “${label}”?` });
+    await row.getByRole("button", { name: "Delete" }).click();
+    await popup.waitFor();
+    assert.match(await page.locator(":focus").textContent(), /^No/);
+    if (javaScriptEnabled) { await look(page, "popup"); }
+    await page.keyboard.press("Enter");
+    await popup.waitFor({ state: "hidden" });
+    assert.equal(await user(next), 200, "asking deletes nothing");
+    await row.getByRole("button", { name: "Delete" }).click();
+    await popup.getByRole("button", { name: "Yes" }).click();
+    assert.match(await page.textContent("[role=status]"), /was deleted/);
+  } else {
+    await row.locator("a.danger").click();
+    await page.click("button.primary.danger");
+  }
   assert.equal(await user(next), 401);
   await context.close();
 }

@@ -86,7 +86,19 @@ fn codebergs_document_holds_step_by_step() {
     // the red Delete button next to the access token you want to delete, then click Yes in the
     // popup. Your access token is now deleted."
     let path = format!("/tokens/{}/revoke", id_of(&token));
-    assert!(browser.get("/").body.contains(&format!("href=\"{path}\"")));
+    let (list, popup) = (browser.get("/").body, format!("end-{}", id_of(&token)));
+    let button =
+        format!("<button class=\"danger\" type=\"button\" popovertarget=\"{popup}\">Delete");
+    assert!(list.contains(&button), "{list}");
+    let popup = list.split_once(&format!("<div id=\"{popup}\" popover ")).expect("a popup").1;
+    let popup = popup.split("</form></div>").next().unwrap();
+    assert!(popup.contains("Delete “<bdi>tea</bdi>”?"), "{popup}");
+    assert!(popup.contains(&format!("<form class=\"buttons\" method=\"post\" action=\"{path}\">")));
+    assert!(popup.contains("<button class=\"primary danger\">Yes<"), "{popup}");
+    let no = popup.split("<button type=\"button\" autofocus ").nth(1).unwrap();
+    assert!(no.contains("popovertargetaction=\"hide\">No<"), "Enter alone deletes nothing");
+    // A browser that knows no popups leads to a page that asks.
+    assert!(list.contains(&format!("<a class=\"button danger else\" href=\"{path}\">Delete")));
     assert!(browser.get(&path).body.contains("Delete"), "a page asks, without any script");
     git_well(home, &["ls-remote", &url(&token)]);
     let deleted = browser.post(&path, &[]);

@@ -20,6 +20,7 @@ use std::time::{Duration, SystemTime};
 use app_tokens::Owner;
 use app_tokens::token::Token;
 use app_tokens::web::{self, AccountsError};
+use axum::http::StatusCode;
 
 use crate::{audit, log};
 use brake::Brake;
@@ -96,6 +97,26 @@ pub enum SignInRefused {
     },
     /// Too many sign-ins are waiting. Nothing was checked.
     Busy,
+}
+
+impl SignInRefused {
+    /// Returns the answer to a program for which nothing was checked: the status, what to do, and
+    /// how long to wait. `None` if the password was checked: each host asks for it in its own way.
+    pub fn unchecked(self) -> Option<(StatusCode, &'static str, Duration)> {
+        match self {
+            SignInRefused::Wrong { .. } | SignInRefused::Token => None,
+            SignInRefused::Stopped { wait } => Some((
+                StatusCode::TOO_MANY_REQUESTS,
+                "there were too many wrong passwords; wait before you try again",
+                wait,
+            )),
+            SignInRefused::Busy => Some((
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many sign in at this moment; try again",
+                Duration::from_secs(1),
+            )),
+        }
+    }
 }
 
 /// The accounts, their main passwords and the brake on these. Clones share everything.

@@ -6,6 +6,7 @@
 //! - `session`, `site`: the sessions of browsers, and the check of other sites.
 //! - `front`, `proxy`: what stands in front, such as a login proxy.
 //! - `gate`: lets tokens in, and says who was refused.
+//! - `around`, `drain`: what stands around all routes.
 //! - `audit`: the audit log, also with the feature `audit` alone.
 //! - `serve`: the start with its checks, and an orderly end.
 //! - `page`: the settings page, which stands on all of these.
@@ -16,8 +17,12 @@
 
 #[cfg(feature = "host")]
 pub mod accounts;
+#[cfg(feature = "host")]
+pub mod around;
 #[cfg(feature = "audit")]
 pub mod audit;
+#[cfg(feature = "host")]
+pub mod drain;
 #[cfg(feature = "host")]
 pub mod front;
 #[cfg(feature = "host")]

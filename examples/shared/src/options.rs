@@ -222,6 +222,15 @@ impl CommonOptions {
         }
     }
 
+    /// Warns if other machines can reach the host, and no TLS is in front.
+    pub fn print_warning(&self) {
+        if !self.listen.ip().is_loopback() && !self.front.is_secure() {
+            println!(
+                "other machines can reach this without TLS; put a proxy with TLS in front of it"
+            );
+        }
+    }
+
     /// Refuses to serve a folder that holds the key file, the rows or the password hashes.
     ///
     /// The paths are compared after links and `..` are resolved.

@@ -6,7 +6,7 @@
 //!
 //! - `list`, `lines`: the tokens, one row a line of rotations, and the browser sessions.
 //! - `create`, `end`, `shown`, `qr`: a new token, and the one page that shows it.
-//! - `change`, `replace`, `revoke`, `browsers`: what can be done with one.
+//! - `change`, `replace`, `revoke`, `popup`, `browsers`: what can be done with one.
 //! - `admin`: the tokens of all identities.
 //! - `sign_in`: the main password, also asked for again.
 //! - `layout`, `form`, `once`, `times`: what all of these need.
@@ -24,6 +24,7 @@ mod list;
 mod notice;
 mod once;
 mod pages;
+mod popup;
 mod problem;
 mod qr;
 mod replace;

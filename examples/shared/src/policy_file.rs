@@ -9,6 +9,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use app_tokens::Policy;
+use app_tokens::access::ScopeName;
 
 /// What a policy file says.
 #[derive(Debug)]
@@ -43,4 +44,26 @@ impl PolicyFile {
         let scopes = policy.scopes().map(|scope| &*String::from(scope).leak()).collect();
         Ok(PolicyFile { policy, scopes })
     }
+}
+
+/// Checks that a policy has the scopes of a host, which defines what they mean. The operator's tool
+/// must know the same ones.
+///
+/// `file` is the host's own policy file.
+///
+/// # Errors
+/// A line for the operator.
+pub fn check_scopes<S: ScopeName + Copy>(
+    policy: &Policy,
+    scopes: &[S],
+    file: &str,
+) -> Result<(), String> {
+    // Policies with the same scopes in another order are not equal. A file is read in this one.
+    let mut scopes = scopes.to_vec();
+    scopes.sort_by_key(ScopeName::name);
+    let own = policy.clone().with_scopes(&scopes).map_err(|why| why.to_string())?;
+    if *policy != own {
+        return Err(format!("the policy file must have the [scopes] of {file}"));
+    }
+    Ok(())
 }

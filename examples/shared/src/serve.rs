@@ -12,6 +12,7 @@ use app_tokens::{KeyRing, TokenAuthority};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
+use axum::middleware::from_fn;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -21,6 +22,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+use crate::around::without_dialogs;
+use crate::audit;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
 use crate::policy_file::PolicyFile;
@@ -185,6 +188,26 @@ impl StopSignal {
     }
 }
 
+/// Serves a host until the signal, and then lets requests that run go on for [`DRAIN`]. Beside it,
+/// last uses of tokens are written, and old rows are deleted. The audit log hears of both ends.
+///
+/// # Errors
+/// The listener's, or the store's at the last write.
+pub async fn with_upkeep(
+    name: &str,
+    tokens: &TokenAuthority<DynStore>,
+    listener: TcpListener,
+    app: Router,
+    stop: StopSignal,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let upkeep = tokens.upkeep().spawn();
+    audit::note(&format!("{name} started"));
+    serve(listener, app, stop, DRAIN).await?;
+    upkeep.stop().await?;
+    audit::note(&format!("{name} stopped"));
+    Ok(())
+}
+
 /// Serves until the signal. Then it takes no new connection, and lets requests that run, such as
 /// downloads, go on for a limited time. A second signal ends it at once.
 ///
@@ -198,6 +221,8 @@ pub async fn serve(
     mut stop: StopSignal,
     drain: Duration,
 ) -> io::Result<()> {
+    // Each host answers some requests before it has read their bodies.
+    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(crate::drain::drain));
     let (connections, mut running) = (GracefulShutdown::new(), JoinSet::new());
     loop {
         while running.try_join_next().is_some() {}

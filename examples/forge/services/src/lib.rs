@@ -6,7 +6,6 @@
 
 #![allow(missing_debug_implementations, reason = "what a host holds is not for printing")]
 
-pub mod drain;
 pub mod git;
 pub mod json;
 pub mod packages;

@@ -12,6 +12,7 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use app_tokens::Owner;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path as UrlPath};
 use axum::http::request::Parts;
@@ -29,12 +30,29 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where an owner's packages are.
 pub struct Place {
-    /// Their folder.
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// Held while an index is read and written again.
-    pub index: Arc<Mutex<()>>,
-    /// Their URL, without a slash at the end.
-    pub url: String,
+    index: Arc<Mutex<()>>,
+    url: String,
+}
+
+/// The packages of all owners. Clones share everything.
+#[derive(Clone)]
+pub struct Packages {
+    root: Arc<PathBuf>,
+    index: Arc<Mutex<()>>,
+}
+
+impl Packages {
+    /// Keeps packages in a folder, which need not be there yet.
+    pub fn new(root: PathBuf) -> Packages {
+        Packages { root: root.into(), index: Arc::default() }
+    }
+
+    /// Returns where an owner's are. `url` has no slash at the end.
+    pub fn of(&self, owner: &Owner, url: String) -> Place {
+        Place { folder: self.root.join(owner.as_str()), index: self.index.clone(), url }
+    }
 }
 
 /// Returns the routes of all four.

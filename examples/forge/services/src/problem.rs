@@ -1,6 +1,8 @@
 //! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package
 //! clients get the same sentence as plain text, which they show to their user.
 
+use std::fmt::Display;
+
 use app_tokens::web::Answer;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -32,10 +34,22 @@ impl Problem {
     }
 
     /// Logs what failed. The client learns only that something did, and may try again.
-    pub fn failed(what: &str, why: &dyn std::fmt::Display) -> Problem {
+    pub fn failed(what: &str, why: &dyn Display) -> Problem {
         log::say(format_args!("{what}: {why}"));
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "this can't be done right now; try again")
             .with("retry-after", "5")
+    }
+
+    /// Says why tokens can't be listed, made or deleted. Logs it if the store failed.
+    pub fn refused<E: Display>(error: E) -> Problem
+    where
+        for<'e> Answer: From<&'e E>,
+    {
+        let answer = Answer::from(&error);
+        if answer.status >= 500 {
+            log::say(format_args!("access tokens failed: {error}"));
+        }
+        answer.into()
     }
 
     /// Adds a header. One that can't be written is left out.

@@ -1,18 +1,16 @@
 //! Starts the forge as a process of its own, and talks to it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub mod browser;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, mpsc};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+pub use support::http::{Answer, basic, bearer};
 
 /// The accounts of [`Forge::start`], with the main passwords. Root is a site administrator.
 pub const ALICE: &str = "alice:her secret";
@@ -108,21 +106,7 @@ impl Forge {
 
     /// Sends one request over a connection of its own.
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let address = &self.address;
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-        if !body.is_empty() {
-            head += &format!("Content-Length: {}\r\n", body.len());
-        }
-        for header in headers {
-            head += &format!("{header}\r\n");
-        }
-        // A server that refuses a long request may close the connection before all is sent.
-        let _sent = stream.write_all(&[head.as_bytes(), b"\r\n", body].concat());
-        let mut answer = Vec::new();
-        let _hung_up = stream.read_to_end(&mut answer);
-        Answer::parse(&String::from_utf8_lossy(&answer))
+        support::http::request(&self.address, method, path, headers, body)
     }
 
     /// Calls the API with JSON.
@@ -223,39 +207,4 @@ pub fn git_well(home: &Path, arguments: &[&str]) -> String {
 pub fn said(output: &Output) -> String {
     let (out, err) = (&output.stdout, &output.stderr);
     String::from_utf8_lossy(out).into_owned() + &String::from_utf8_lossy(err)
-}
-
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-}
-
-impl Answer {
-    fn parse(text: &str) -> Answer {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        Answer { status, head: head.to_owned(), body: body.to_owned() }
-    }
-
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// Returns the first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-}
-
-pub fn basic(account: &str) -> String {
-    format!("Authorization: Basic {}", STANDARD.encode(account))
-}
-
-pub fn bearer(token: &str) -> String {
-    format!("Authorization: Bearer {token}")
 }

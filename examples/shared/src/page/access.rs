@@ -5,7 +5,8 @@ use app_tokens::{Access, Policy};
 use maud::{Markup, html};
 
 use super::form::{Fields, Problems};
-use super::layout::error;
+use super::layout::{error, radios};
+use crate::accounts::Account;
 
 /// The question "What may it do?" of a host.
 ///
@@ -15,17 +16,22 @@ pub trait AccessForm: Send + Sync {
     /// that [`AccessForm::read`] names in a problem.
     fn question(&self, chosen: &Fields, problems: &Problems) -> Markup;
 
-    /// Reads the answer. An answer that can't be read is a problem, and never full access.
-    fn read(&self, fields: &Fields, problems: &mut Problems) -> Option<Access>;
+    /// Reads the answer of this account's person. An answer that can't be read is a problem, and
+    /// never full access.
+    fn read(&self, account: &Account, fields: &Fields, problems: &mut Problems) -> Option<Access>;
 
     /// Says in words what a token may do: "Read and change files".
     fn words(&self, access: &Access) -> String;
 
     /// Writes the question for less than `held`. `None` if there is no less.
-    fn less(&self, held: &Access) -> Option<Markup>;
+    fn less(&self, _held: &Access) -> Option<Markup> {
+        None
+    }
 
     /// Reads the answer to that question.
-    fn read_less(&self, held: &Access, fields: &Fields) -> Option<Access>;
+    fn read_less(&self, _held: &Access, _fields: &Fields) -> Option<Access> {
+        None
+    }
 }
 
 /// A host without a question: each token may do everything that its owner may.
@@ -36,20 +42,12 @@ impl AccessForm for Everything {
         html! {}
     }
 
-    fn read(&self, _: &Fields, _: &mut Problems) -> Option<Access> {
+    fn read(&self, _: &Account, _: &Fields, _: &mut Problems) -> Option<Access> {
         Some(Access::full())
     }
 
     fn words(&self, _: &Access) -> String {
         "Everything".into()
-    }
-
-    fn less(&self, _: &Access) -> Option<Markup> {
-        None
-    }
-
-    fn read_less(&self, _: &Access, _: &Fields) -> Option<Access> {
-        None
     }
 }
 
@@ -96,22 +94,12 @@ impl Choices {
         chosen: &str,
         problem: Option<&str>,
     ) -> Markup {
+        let list = list.into_iter().map(|choice| (choice.value, choice.words, choice.hint));
         html! {
             fieldset {
                 legend #access tabindex="-1" { (self.legend) }
                 @if let Some(problem) = problem { (error("access-error", problem)) }
-                div.choices {
-                    @for choice in list {
-                        label.choice {
-                            input type="radio" name="access" value=(choice.value)
-                                checked[choice.value == chosen];
-                            span {
-                                b { (choice.words) }
-                                @if !choice.hint.is_empty() { small { (choice.hint) } }
-                            }
-                        }
-                    }
-                }
+                div.choices { (radios("access", list, chosen)) }
             }
         }
     }
@@ -157,7 +145,7 @@ impl AccessForm for Choices {
         }
     }
 
-    fn read(&self, fields: &Fields, problems: &mut Problems) -> Option<Access> {
+    fn read(&self, _: &Account, fields: &Fields, problems: &mut Problems) -> Option<Access> {
         let chosen = fields.get("access");
         let Some(choice) = self.list.iter().find(|choice| Some(choice.value) == chosen) else {
             problems.add("access", "What it may do is missing", "Choose one of these.");
@@ -205,6 +193,8 @@ impl AccessForm for Choices {
 
 #[cfg(test)]
 mod tests {
+    use app_tokens::Owner;
+
     use super::*;
     use crate::policy_file::PolicyFile;
 
@@ -231,6 +221,12 @@ mod tests {
         }
     }
 
+    fn alice() -> Account {
+        let (owner, roles) = (Owner::new("alice").unwrap(), Vec::new());
+        let name = "alice".into();
+        Account { name, owner, mail: None, roles, is_disabled: false, password: None }
+    }
+
     #[test]
     fn an_answer_that_is_not_offered_is_a_problem_and_never_full_access() {
         for fields in [
@@ -241,7 +237,7 @@ mod tests {
             Fields::default().with("access", "all").with("only-in", "a//b"),
         ] {
             let mut problems = Problems::default();
-            assert_eq!(choices().read(&fields, &mut problems), None, "{fields:?}");
+            assert_eq!(choices().read(&alice(), &fields, &mut problems), None, "{fields:?}");
             assert!(!problems.is_empty());
         }
     }

@@ -120,7 +120,7 @@ impl Page {
     }
 
     /// Reads what a form asks for.
-    fn read_wish(&self, fields: &Fields, problems: &mut Problems) -> Option<Wish> {
+    fn read_wish(&self, who: &SignedIn, fields: &Fields, problems: &mut Problems) -> Option<Wish> {
         let label = match Label::new(fields.text("label")) {
             Ok(label) => Some(label),
             Err(why) => {
@@ -131,7 +131,7 @@ impl Page {
                 None
             }
         };
-        let access = self.setup().access.read(fields, problems);
+        let access = self.setup().access.read(&who.account, fields, problems);
         let end = self.end_question().read(fields, problems);
         Some(Wish { label: label?, access: access?, end: end? })
     }
@@ -173,7 +173,7 @@ pub(super) async fn create(State(page): State<Page>, who: SignedIn, fields: Fiel
     }
     // Errors first: nobody is asked for a password only to hear that the name is missing.
     let mut problems = Problems::default();
-    if page.read_wish(&fields, &mut problems).is_none() {
+    if page.read_wish(&who, &fields, &mut problems).is_none() {
         let once = Some(fields.text("once"));
         return page
             .form_page(StatusCode::UNPROCESSABLE_ENTITY, &who, &fields, &problems, once)
@@ -189,7 +189,7 @@ pub(super) fn ask_again(
     fields: &Fields,
     refused: Option<&str>,
 ) -> Response {
-    let wish = page.read_wish(fields, &mut Problems::default());
+    let wish = page.read_wish(who, fields, &mut Problems::default());
     let facts = html! {
         @if let Some(wish) = wish {
             dt { (page.setup().wording.name) } dd { bdi { (wish.label) } }
@@ -209,7 +209,7 @@ pub(super) fn ask_again(
 pub(super) async fn create_now(page: &Page, who: &SignedIn, fields: &Fields) -> Response {
     let mut problems = Problems::default();
     let refused = StatusCode::UNPROCESSABLE_ENTITY;
-    let Some(wish) = page.read_wish(fields, &mut problems) else {
+    let Some(wish) = page.read_wish(who, fields, &mut problems) else {
         return page.form_page(refused, who, fields, &problems, Some(fields.text("once"))).await;
     };
     if !page.take_once(who, fields.text("once")).await {

@@ -123,6 +123,23 @@ pub fn error(id: &str, words: &str) -> Markup {
     }
 }
 
+/// The choices of a question, of which one is taken: what the form sends, what it says, and a hint
+/// or nothing.
+pub fn radios<'c>(
+    name: &str,
+    choices: impl IntoIterator<Item = (&'c str, &'c str, &'c str)>,
+    chosen: &str,
+) -> Markup {
+    html! {
+        @for (value, words, hint) in choices {
+            label.choice {
+                input type="radio" name=(name) value=(value) checked[value == chosen];
+                span { b { (words) } @if !hint.is_empty() { small { (hint) } } }
+            }
+        }
+    }
+}
+
 /// The text of a button that its device is named in, so that no two sound the same.
 pub(super) fn act(words: &str, device: &str) -> Markup {
     html! { (words) span.hidden { " " bdi { (device) } } }

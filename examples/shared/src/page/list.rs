@@ -146,6 +146,10 @@ impl Page {
             } @else {
                 section.card.flush { (content) }
             }
+            @for Line { token, .. } in shown { (self.popup(token.id(), token.label().as_str())) }
+            @if is_last {
+                @for id in &lines.damaged { (self.popup(*id, &id.to_string())) }
+            }
         }
     }
 
@@ -209,7 +213,7 @@ impl Page {
             } @else if wording.acts.change && works {
                 a.button href={ "/tokens/" (id) } { (act("Change", label)) }
             }
-            a.button.danger href={ "/tokens/" (id) "/revoke" } { (act(wording.revoke, label)) }
+            (self.revoke_button(id, label))
         }
     }
 
@@ -227,11 +231,7 @@ impl Page {
                     td role="cell" data-label=(column.head(wording)) { "Unknown" }
                 }
                 td.does role="cell" {
-                    div {
-                        a.button.danger href={ "/tokens/" (id) "/revoke" } {
-                            (act(wording.revoke, &name))
-                        }
-                    }
+                    div { (self.revoke_button(id, &name)) }
                 }
             }
         }

@@ -35,6 +35,8 @@ pub struct Wording {
     pub name_hint: &'static str,
     /// The button that revokes: "Revoke", "Delete".
     pub revoke: &'static str,
+    /// The button in a popup that does it: "Yes". If `None`, a page asks, and there is no popup.
+    pub popup: Option<&'static str>,
     /// What was done then, in a sentence: "revoked", "deleted".
     pub revoked: &'static str,
     /// What else stays when one is revoked.
@@ -135,6 +137,7 @@ impl Wording {
         name: "Name",
         name_hint: "Where you'll use it, such as “Kitchen tablet”. Only you see it.",
         revoke: "Revoke",
+        popup: None,
         revoked: "revoked",
         stays: "your files and your other app passwords stay",
         replace: "Replace",

@@ -1,7 +1,5 @@
 //! The parts of a request to the JSON API: the account, the token, the body.
 
-use std::time::Duration;
-
 use app_tokens::error::ManageError;
 use app_tokens::web::{self, Accept};
 use app_tokens::{Owner, TokenId};
@@ -13,7 +11,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
 
 use super::{Problem, TokenApi};
-use crate::accounts::SignInRefused;
 use crate::{audit, gate};
 
 /// The account that has shown its main password.
@@ -46,17 +43,10 @@ impl FromRequestParts<TokenApi> for ByPassword {
         }
         match api.accounts.sign_in(name, credentials.expose_secret(), from).await {
             Ok(account) => Ok(ByPassword(account.owner)),
-            Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),
-            Err(SignInRefused::Stopped { wait }) => Err(Problem::later(
-                StatusCode::TOO_MANY_REQUESTS,
-                "there were too many wrong passwords; wait before you try again",
-                wait,
-            )),
-            Err(SignInRefused::Busy) => Err(Problem::later(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many sign in at this moment; try again",
-                Duration::from_secs(1),
-            )),
+            Err(refused) => Err(match refused.unchecked() {
+                Some((status, reason, wait)) => Problem::later(status, reason, wait),
+                None => unknown,
+            }),
         }
     }
 }

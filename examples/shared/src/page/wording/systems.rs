@@ -48,7 +48,7 @@ impl Wording {
         ..Wording::APP_PASSWORDS
     };
 
-    /// Forgejo's "Manage access tokens", as on Codeberg: permissions, no end.
+    /// Forgejo's "Manage access tokens", as on Codeberg: permissions, no end; deleted in a popup.
     pub const FORGEJO: Wording = Wording {
         product: "Forgejo",
         title: "Manage access tokens",
@@ -63,6 +63,7 @@ impl Wording {
         name: "Token name",
         name_hint: "",
         revoke: "Delete",
+        popup: Some("Yes"),
         revoked: "deleted",
         stays: "your repositories and your other access tokens stay",
         replace: "Regenerate",
