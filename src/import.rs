@@ -37,6 +37,23 @@
 //! # }
 //! ```
 //!
+//! # Which scheme
+//!
+//! | the old system | keeps | scheme | feature |
+//! |---|---|---|---|
+//! | crates.io, GitLab | SHA-256 | [`Sha256`] | |
+//! | Laravel Sanctum | SHA-256 of a part | [`Sha256::of_sanctum`] | |
+//! | Nextcloud | SHA-512 of text and secret | [`Sha512::of_nextcloud`] | |
+//! | Gitea, Forgejo | PBKDF2, found by last eight characters | `Forgejo` | `import-pbkdf2` |
+//! | OpenCloud | Argon2id, found by the owner | `Argon2` | `import-argon2` |
+//! | OpenCloud, older driver | bcrypt, found by the owner | `Bcrypt` | `import-bcrypt` |
+//! | Python's passlib and others | PBKDF2, found by the owner | `Pbkdf2` | `import-pbkdf2` |
+//! | PowerShell Universal | signed JWTs | [`Jwt`] | |
+//! | Nuxeo | UUIDs in clear | [`Uuid`] | |
+//! | others | BLAKE3, with a key or without | `Blake3` | `import-blake3` |
+//! | others | texts in clear | [`Plain`] | |
+//! | yours | | your [`Foreign`] | |
+//!
 //! # How a row is found
 //!
 //! The text of a foreign token holds no id of ours. So the row's id is made from whatever the old
@@ -59,26 +76,52 @@
 //! [`TokenAuthority::import`]: crate::TokenAuthority::import
 //! [`TokenAuthority::authenticate_with`]: crate::TokenAuthority::authenticate_with
 
+#[cfg(feature = "import-argon2")]
+mod argon2;
+#[cfg(feature = "import-bcrypt")]
+mod bcrypt;
+#[cfg(feature = "import-blake3")]
+mod blake3;
 mod brake;
 mod foreign;
+#[cfg(feature = "import-pbkdf2")]
+mod forgejo;
+mod jwt;
+#[cfg(feature = "import-pbkdf2")]
+mod pbkdf2;
+#[cfg(any(feature = "import-argon2", feature = "import-pbkdf2"))]
+mod phc;
 mod place;
 mod plain;
 mod sha256;
 mod sha512;
 mod slow;
 mod token;
+mod uuid;
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+#[cfg(feature = "import-argon2")]
+pub use self::argon2::Argon2;
+#[cfg(feature = "import-bcrypt")]
+pub use self::bcrypt::Bcrypt;
+#[cfg(feature = "import-blake3")]
+pub use self::blake3::Blake3;
 pub use self::foreign::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
+#[cfg(feature = "import-pbkdf2")]
+pub use self::forgejo::Forgejo;
+pub use self::jwt::{InvalidSigningKey, Jwt};
+#[cfg(feature = "import-pbkdf2")]
+pub use self::pbkdf2::Pbkdf2;
 pub(crate) use self::place::{ATTRIBUTE, Places};
 pub use self::plain::Plain;
 pub use self::sha256::Sha256;
 pub use self::sha512::Sha512;
 use self::slow::SlowChecks;
 pub use self::token::{ForeignToken, ImportStatus, Imported};
+pub use self::uuid::Uuid;
 
 /// Says which foreign schemes are tried, in which order, and how much that may cost.
 ///

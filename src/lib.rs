@@ -133,6 +133,7 @@
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
+//! | `import-argon2`, `import-bcrypt`, `import-blake3`, `import-pbkdf2` | the same, with one more hash of other systems each |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |

@@ -2,7 +2,8 @@
 
 use super::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
 
-/// Tokens that the old system kept in clear, such as Nuxeo's UUIDs. Digested at the import.
+/// Tokens that the old system kept in clear. Digested at the import. For UUIDs there is
+/// [`Uuid`](super::Uuid), which also checks their form.
 ///
 /// Delete the old table afterwards, and its backups.
 #[derive(Clone, Copy, Debug)]
