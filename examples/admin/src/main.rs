@@ -9,6 +9,7 @@
 //! - `change`: labels, access and ends.
 //! - `end`, `leaked`: revoking and deleting.
 //! - `look`, `owners`: listing and verifying.
+//! - `import`: tokens of other systems.
 //! - `keys`: new keys, and the move to one.
 //! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
@@ -16,6 +17,7 @@
 
 mod change;
 mod end;
+mod import;
 mod keys;
 mod leaked;
 mod look;
@@ -32,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use options::import::Import;
 use options::{Command, Keys, Options};
 use print::{note, say};
 use problem::{Exit, Problem};
@@ -79,7 +82,11 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Forget(wish) => end::forget(setting, wish).await,
         Command::Verify => look::verify(setting).await,
         Command::Purge => end::purge(setting).await,
-        Command::Keys(Keys::New { out }) => keys::new(out.as_deref()),
+        Command::Import(Import::Foreign(wish)) => import::foreign(setting, wish).await,
+        Command::Import(Import::Status) => import::status(setting).await,
+        Command::Keys(Keys::AddImport) => keys::add_import(setting),
+        Command::Keys(Keys::New { import: true, .. }) => keys::new_import(),
+        Command::Keys(Keys::New { out, .. }) => keys::new(out.as_deref()),
         Command::Keys(Keys::InUse) => keys::in_use(setting).await,
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod import;
+
 use std::path::PathBuf;
 
 use app_tokens::access::{Network, Resource, Scope};
@@ -30,6 +32,7 @@ What each command needs besides --store:
   revoke, forget,         status of whatever isn't revoked is \"unchecked\"
   keys in-use
   leaked                  --policy
+  keys add-import         the key file, and no store
   keys new, schema,       nothing, and no store
   hash-password
   all others              --policy and the keys
@@ -47,7 +50,7 @@ Exit status:
   1  failed: the store, a file, a key, the clock; it says nothing about any token
   2  usage: an argument is missing or wrong
   3  there is no such token, or nothing matches
-  4  refused by the policy, or because of the state of the token
+  4  refused by the policy, or because of the state of the token; import: some rows were refused
   5  denied: the token to be verified is not valid";
 
 /// Where everything is, and who acts.
@@ -78,7 +81,8 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, revoke --dry-run
+    /// Reports as JSON: list, owners, show, verify, leaked, import, reseal, keys in-use,
+    /// revoke --dry-run
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -137,6 +141,9 @@ Examples:
     /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
     #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
+    /// Take over tokens of another system, while their holders use them
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print the hash of the main password on standard input, for a host's users file
     #[command(after_help = "Example: admin hash-password < password.txt")]
     HashPassword,
@@ -300,9 +307,22 @@ Example: a new key is rolled out, the active one always first in the ring:
   3. admin reseal
   4. admin keys may-retire 1, and then take it out: 2:NEW")]
 pub enum Keys {
+    /// Add the key that an import needs to the key file; refuses if there is one
+    #[command(after_help = "\
+Every host needs it before the first token is imported, so restart them with the new file. It never
+changes: without it no imported token is found.
+
+Example: admin keys add-import --key-file app.key")]
+    AddImport,
     /// Make a key, as NUMBER:KEY: on standard output, or in a new file of mode 0600
-    #[command(after_help = "Example: admin keys new --out app.key")]
+    #[command(after_help = "\
+Examples:
+  admin keys new --out app.key
+  admin keys new --import, to append after a comma where the ring is kept")]
     New {
+        /// Make the key that an import needs, as import:KEY on standard output
+        #[arg(long, conflicts_with = "out")]
+        import: bool,
         /// The file to make; it must not be there yet
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

@@ -13,7 +13,7 @@ pub struct Bar {
     pause: Duration,
     begun: Instant,
     drawn: Instant,
-    at: Option<ResealProgress>,
+    at: Option<(u64, u64)>,
 }
 
 const WIDTH: usize = 30;
@@ -25,8 +25,13 @@ impl Bar {
         Bar { is_terminal, pause, begun: now, drawn: now, at: None }
     }
 
-    pub fn show(&mut self, at: ResealProgress) {
-        self.at = Some(at).filter(|at| at.total > 0);
+    pub fn show(&mut self, ResealProgress { done, total }: ResealProgress) {
+        self.show_count(done, total);
+    }
+
+    /// Shows how many rows are done; nothing if their total is not known.
+    pub fn show_count(&mut self, done: u64, total: u64) {
+        self.at = Some((done, total)).filter(|(_, total)| *total > 0);
         if self.drawn.elapsed() >= self.pause {
             self.drawn = Instant::now();
             self.draw();
@@ -34,7 +39,7 @@ impl Bar {
     }
 
     fn draw(&self) {
-        let Some(ResealProgress { done, total }) = self.at else {
+        let Some((done, total)) = self.at else {
             return;
         };
         // Rows may have been added since they were counted.
