@@ -111,7 +111,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let url =
         front.public.as_ref().map_or(format!("http://{address}"), |url| url.origin().to_owned());
     let forge = Forge {
-        login: Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted),
+        login: {
+            let login = Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted);
+            options.common.import.in_login(login)
+        },
         tokens,
         accounts,
         front: front.clone().into(),

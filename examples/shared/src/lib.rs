@@ -5,6 +5,7 @@
 //! - `accounts`: who there is, and the main passwords.
 //! - `session`, `site`: the sessions of browsers, and the check of other sites.
 //! - `front`, `proxy`: what stands in front, such as a login proxy.
+//! - `import_choice`: which other systems' tokens are let in.
 //! - `gate`: lets tokens in, and says who was refused.
 //! - `audit`: the audit log, also with the feature `audit` alone.
 //! - `serve`: the start with its checks, and an orderly end.
@@ -21,6 +22,8 @@ pub mod audit;
 pub mod front;
 #[cfg(feature = "host")]
 pub mod gate;
+#[cfg(feature = "host")]
+pub mod import_choice;
 #[cfg(feature = "host")]
 pub mod log;
 #[cfg(feature = "host")]
