@@ -17,10 +17,10 @@ mod status;
 use std::collections::HashSet;
 use std::path::Path;
 
+use app_tokens::Operator;
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::{Failed, IssueError};
 use app_tokens::import::{Import, Imported};
-use app_tokens::Operator;
 use app_tokens::record::Expires;
 
 use crate::options::Setting;
@@ -28,13 +28,13 @@ use crate::options::import::Foreign;
 use crate::problem::{Exit, Problem};
 use crate::progress::Bar;
 use crate::setting::{Needs, Opened};
-use shared::policy_file::period::Period;
 use facts::{Found, NotTaken, Policy};
 use format::Format;
 use lines::{Line, Lines};
 use owners::Owners;
 use report::Report;
 use row::Row;
+use shared::policy_file::period::Period;
 pub use status::status;
 
 /// Imports the rows of a file.

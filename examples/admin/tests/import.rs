@@ -79,7 +79,10 @@ fn a_hostile_name_survives_or_is_refused_and_says_nothing_else() {
     rows[bad] = 0xff;
     let ran = host.import(&rows);
     let said = ran.out.clone();
-    assert!(!said.contains("text ") && !said.chars().any(|c| c.is_control() && c != '\n'), "{said}");
+    assert!(
+        !said.contains("text ") && !said.chars().any(|c| c.is_control() && c != '\n'),
+        "{said}"
+    );
     ran.exited(4, "3 rows were refused");
     assert!(said.contains("owner has a forbidden character, number 4"), "{said}");
     assert!(said.contains("owner has a forbidden character, number 5"), "{said}");
@@ -229,7 +232,8 @@ fn the_report_names_rows_and_reasons_and_no_secret() {
 #[test]
 fn owners_are_mapped_and_unknown_ones_are_skipped() {
     let host = ready();
-    let file = rows(1) + &row(&json!({"owner": 7})) + &row(&json!({"owner": "Alice", "token": "x"}));
+    let file =
+        rows(1) + &row(&json!({"owner": 7})) + &row(&json!({"owner": "Alice", "token": "x"}));
     let import = |owners: &str| {
         fs::write(host.path("owners"), owners).unwrap();
         host.admin_reading(&file, &["import", "plain", "-", "--owners", "owners"])

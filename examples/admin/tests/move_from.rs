@@ -5,8 +5,8 @@ mod common;
 
 use std::fs;
 
-use app_tokens::import::{Argon2, Forgejo, Import, Jwt, Plain, Sha256, Sha512};
 use app_tokens::access::Selection;
+use app_tokens::import::{Argon2, Forgejo, Import, Jwt, Plain, Sha256, Sha512};
 use app_tokens::record::Expires;
 use app_tokens::{Caller, KeyRing, Reason};
 use base64::Engine as _;
@@ -49,7 +49,11 @@ fn assert_stays_revoked(host: &Host, guide: &Guide, import: &Import, name: &str,
 fn from_nextcloud() {
     let guide = Guide::read("nextcloud");
     let host = Host::with_import(&[
-        "files:read", "files:write", "calendar:read", "calendar:write", "contacts:read",
+        "files:read",
+        "files:write",
+        "calendar:read",
+        "calendar:write",
+        "contacts:read",
         "contacts:write",
     ]);
     let (app_password, secret) = ("Xk2mP-9fTbq-ZsWcR-7yHnD-LpQe4", "1f4h9s");
@@ -63,7 +67,8 @@ fn from_nextcloud() {
                 password TEXT, name TEXT, token TEXT UNIQUE, type INTEGER, remember INTEGER,
                 last_activity INTEGER, last_check INTEGER, scope TEXT, expires INTEGER,
                 private_key TEXT, public_key TEXT, version INTEGER, password_invalid INTEGER);
-            INSERT INTO oc_authtoken (uid, name, token, type, last_activity, scope, expires, version)
+            INSERT INTO oc_authtoken
+                (uid, name, token, type, last_activity, scope, expires, version)
             VALUES
                 ('alice', 'Phone \"of\" O''Neil' || char(10) || 'x', '{}', 1, 1700000000, NULL,
                     NULL, 2),
@@ -106,16 +111,20 @@ fn from_forgejo() {
     let host = Host::with_import(&["read:repository", "write:repository", "read:issue"]);
     // Published in Gitea's fixtures.
     let token = "d2c6c1ba3890b309189a8e618c72a162e4efbf36";
+    let ci = "2b3668e11cb82d3af8c6e4524fc7841297668f5008d1626f0ad3417e9fa39af84c268248b78c481daa7e5dc437784003494f";
+    let old = "1a0e32a231ebbd582dc626c1543a42d3c63d4fa76c07c72862721467c55e8f81c923d60700f0528b5f5f443f055559d3a279";
     let report = host.follow(
         &guide,
-        "CREATE TABLE access_token (id INTEGER PRIMARY KEY, uid INTEGER, name TEXT,
+        &format!(
+            "CREATE TABLE access_token (id INTEGER PRIMARY KEY, uid INTEGER, name TEXT,
             token_hash TEXT UNIQUE, token_salt TEXT, token_last_eight TEXT, scope TEXT,
             created_unix INTEGER, updated_unix INTEGER);
         INSERT INTO access_token VALUES
-            (1, 7, 'CI', '2b3668e11cb82d3af8c6e4524fc7841297668f5008d1626f0ad3417e9fa39af84c268248b78c481daa7e5dc437784003494f',
+            (1, 7, 'CI', '{ci}',
                 'QuSiZr1byZ', 'e4efbf36', 'public-only,read:repository', 1700000000, 1700000000),
-            (2, 7, 'Old', '1a0e32a231ebbd582dc626c1543a42d3c63d4fa76c07c72862721467c55e8f81c923d60700f0528b5f5f443f055559d3a279',
-                'Lfwopukrq5', '9c5a146c', 'repo', 1600000000, 1600000000);",
+            (2, 7, 'Old', '{old}',
+                'Lfwopukrq5', '9c5a146c', 'repo', 1600000000, 1600000000);"
+        ),
     );
     let said = report.out.clone();
     report.exited(4, "1 rows were refused");
@@ -151,7 +160,9 @@ fn from_sanctum() {
             hex(sha2::Sha256::digest(of_team)),
         ),
     );
-    assert!(report.done().contains("skipped 1\n  it is of another model than --model names: row 2"));
+    assert!(
+        report.done().contains("skipped 1\n  it is of another model than --model names: row 2")
+    );
     let import = Import::new().scheme(Sha256::of_sanctum());
     let whole = format!("17|{token}");
     let caller = host.enter(&import, None, &whole).unwrap();
@@ -195,16 +206,20 @@ fn from_argon2() {
     let guide = Guide::read("argon2");
     let host = Host::with_import(&["files:read"]);
     // Published in the tests of alexedwards/argon2id and of Nextcloud.
+    let hash = "$argon2id$v=19$m=65536,t=1,p=2$UDk0zEuIzbt0x3bwkf8Bgw$ihSfHWUJpTgDvNWiojrgcN4E0pJdUVmqCEdRZesx9tE";
+    let huge = hash.replace("65536", "4294967295");
     let report = host.follow(
         &guide,
-        "CREATE TABLE app_passwords (id INTEGER PRIMARY KEY, user_id TEXT, name TEXT, hash TEXT,
-            scopes TEXT, created_at INTEGER, expires_at INTEGER, last_used_at INTEGER,
+        &format!(
+            "CREATE TABLE app_passwords (id INTEGER PRIMARY KEY, user_id TEXT, name TEXT,
+            hash TEXT, scopes TEXT, created_at INTEGER, expires_at INTEGER, last_used_at INTEGER,
             revoked INTEGER);
         INSERT INTO app_passwords VALUES
-            (1, 'alice', 'Rclone', '$argon2id$v=19$m=65536,t=1,p=2$UDk0zEuIzbt0x3bwkf8Bgw$ihSfHWUJpTgDvNWiojrgcN4E0pJdUVmqCEdRZesx9tE',
+            (1, 'alice', 'Rclone', '{hash}',
                 'files:read', 1700000000, 0, 1700000001, 0),
-            (2, 'alice', 'Huge', '$argon2id$v=19$m=4294967295,t=1,p=2$UDk0zEuIzbt0x3bwkf8Bgw$ihSfHWUJpTgDvNWiojrgcN4E0pJdUVmqCEdRZesx9tE',
-                'files:read', 1700000000, 0, 1700000001, 0);",
+            (2, 'alice', 'Huge', '{huge}',
+                'files:read', 1700000000, 0, 1700000001, 0);"
+        ),
     );
     let said = report.out.clone();
     assert!(!said.contains("argon2id$"), "{said}");

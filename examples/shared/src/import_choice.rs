@@ -36,7 +36,9 @@ impl ImportChoice {
                             powershell-universal:FILE"
                     .into());
             }
-            (_, Some(_)) => return Err(format!("this format takes no file; name one of {FORMATS}")),
+            (_, Some(_)) => {
+                return Err(format!("this format takes no file; name one of {FORMATS}"));
+            }
             (_, None) => String::new(),
         };
         let import = self.0.take().unwrap_or_default();
@@ -50,9 +52,8 @@ impl ImportChoice {
                 .scheme(Argon2::by_owner())
                 .scheme(Bcrypt::by_owner())
                 .scheme(Pbkdf2::by_owner()),
-            "powershell-universal" => import.scheme(
-                Jwt::of_powershell_universal(&secret).map_err(|error| error.to_string())?,
-            ),
+            "powershell-universal" => import
+                .scheme(Jwt::of_powershell_universal(&secret).map_err(|error| error.to_string())?),
             "nuxeo" => import.scheme(Uuid::v4()),
             _ => return Err(format!("this format does not exist; name one of {FORMATS}")),
         });

@@ -143,7 +143,8 @@ fn cleaned(text: &str, most: usize) -> (String, bool) {
         None => clean.to_owned(),
     };
     // A text of invisible characters alone is no label.
-    let clean = if Label::new(&clean).is_ok() || most > Label::MAX_CHARS { clean } else { String::new() };
+    let is_text = Label::new(&clean).is_ok() || most > Label::MAX_CHARS;
+    let clean = if is_text { clean } else { String::new() };
     let is_changed = clean != text || clean.is_empty();
     (clean, is_changed)
 }

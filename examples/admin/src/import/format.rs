@@ -76,8 +76,17 @@ mod tests {
 
     /// The scopes of a host, as its policy file names them.
     const SCOPES: &[&str] = &[
-        "calendar:read", "calendar:write", "contacts:read", "contacts:write", "files:read",
-        "files:write", "read:issue", "write:admin", "Operator", "Reader", "orders:read",
+        "calendar:read",
+        "calendar:write",
+        "contacts:read",
+        "contacts:write",
+        "files:read",
+        "files:write",
+        "read:issue",
+        "write:admin",
+        "Operator",
+        "Reader",
+        "orders:read",
     ];
 
     pub fn policy() -> Policy<'static> {

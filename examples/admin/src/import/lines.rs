@@ -29,7 +29,11 @@ impl Lines {
     /// Opens a file; `-` is standard input.
     pub fn open(path: &Path) -> Result<Lines, Problem> {
         if path == Path::new("-") {
-            return Ok(Lines { from: Box::new(BufReader::new(io::stdin())), number: 0, total: None });
+            return Ok(Lines {
+                from: Box::new(BufReader::new(io::stdin())),
+                number: 0,
+                total: None,
+            });
         }
         let failed = |why| Problem::failed(format_args!("{} can't be read: {why}", path.display()));
         let open = || File::open(path).map(BufReader::new).map_err(failed);

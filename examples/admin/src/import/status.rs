@@ -21,7 +21,10 @@ pub async fn status(setting: &Setting) -> Result<(), Problem> {
     if schemes.is_empty() {
         say("no token was imported")?;
     } else {
-        say(format_args!("{:24}  {:>9}  {:>10}  {:>9}", "SCHEME", "WAITING", "TAKEN OVER", "ENDED"))?;
+        say(format_args!(
+            "{:24}  {:>9}  {:>10}  {:>9}",
+            "SCHEME", "WAITING", "TAKEN OVER", "ENDED"
+        ))?;
     }
     for ImportStatus { scheme, waiting, taken_over, ended } in &schemes {
         say(format_args!("{scheme:24}  {waiting:>9}  {taken_over:>10}  {ended:>9}"))?;

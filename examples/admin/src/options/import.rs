@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::import::format::Format;
 use crate::import::format::forgejo::Forgejo;
 use crate::import::format::generic::{Phc, Plain, Sha256};
 use crate::import::format::jwt::Jwt;
 use crate::import::format::nextcloud::Nextcloud;
 use crate::import::format::nuxeo::Nuxeo;
 use crate::import::format::sanctum::Sanctum;
-use crate::import::format::Format;
 use crate::problem::Problem;
 use shared::policy_file::period::Period;
 
@@ -181,7 +181,7 @@ SELECT json_object('owner', uid, 'label', name, 'hash', token_hash, 'salt', toke
 FROM access_token;
 
 Scopes keep their names, and public-only becomes the resource exact:public. For Forgejo from 15 on
-take `admin import forgejo`: its tokens may be limited to repositories, which this query leaves out.";
+take `admin import forgejo`: this query leaves out that a token is limited to some repositories.";
 
 const SANCTUM: &str = "\
 SELECT json_object('owner', tokenable_id, 'model', tokenable_type, 'label', name, 'hash', token,

@@ -45,8 +45,8 @@ impl Host {
         host
     }
 
-    /// Makes the old database, prints it by the guide's query, and runs the guide's commands. Returns
-    /// the report.
+    /// Makes the old database, prints it by the guide's query, and runs the guide's commands.
+    /// Returns the report.
     #[track_caller]
     pub fn follow(&self, guide: &Guide, tables: &str) -> Ran {
         let database = Connection::open(self.path("old.db")).unwrap();
@@ -84,8 +84,10 @@ impl Host {
     #[track_caller]
     pub fn assert_status(&self, line: &str) {
         let said = self.admin(&["import", "status"]).done();
-        let lines: Vec<_> =
-            said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<_> = said
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
         assert!(lines.iter().any(|said| said == line), "{line} is not in {said}");
     }
 }

@@ -35,8 +35,15 @@ impl Forgejo {
 }
 
 const CATEGORIES: [&str; 9] = [
-    "activitypub", "admin", "issue", "misc", "notification", "organization", "package",
-    "repository", "user",
+    "activitypub",
+    "admin",
+    "issue",
+    "misc",
+    "notification",
+    "organization",
+    "package",
+    "repository",
+    "user",
 ];
 
 /// The resource that stands for what all people can see.
@@ -48,8 +55,17 @@ impl Format for Forgejo {
     }
 
     fn columns(&self) -> Vec<&'static str> {
-        let mut columns =
-            vec!["owner", "label", "hash", "salt", "last_eight", "scope", "created", "expires", "used"];
+        let mut columns = vec![
+            "owner",
+            "label",
+            "hash",
+            "salt",
+            "last_eight",
+            "scope",
+            "created",
+            "expires",
+            "used",
+        ];
         if self.has_repositories {
             columns.extend(["all_repositories", "repositories"]);
         }
@@ -141,8 +157,20 @@ mod tests {
             assert_eq!(words(row(json!({ "scope": scope }))).as_deref(), Ok(access), "{scope}");
         }
         for scope in [
-            "repo", "public_repo", "sudo", "all,sudo", "admin:org", "user:email", "read:org",
-            "ALL", "read:", "write", "read:issue ", "delete:package", "all;", "read:user",
+            "repo",
+            "public_repo",
+            "sudo",
+            "all,sudo",
+            "admin:org",
+            "user:email",
+            "read:org",
+            "ALL",
+            "read:",
+            "write",
+            "read:issue ",
+            "delete:package",
+            "all;",
+            "read:user",
         ] {
             let refused = words(row(json!({ "scope": scope })));
             assert!(matches!(refused, Err(NotTaken::Refused(_))), "{scope}: {refused:?}");

@@ -54,7 +54,7 @@ impl Format for Nextcloud {
         if row.is_set("invalid") {
             return Err(NotTaken::skipped("its password is marked as invalid"));
         }
-        facts(row, access(&row.text("scope").unwrap_or_default(), policy)?)
+        facts(row, access(row.json("scope").map_err(NotTaken::refused)?, policy)?)
     }
 
     fn secret(&self, row: &mut Row, _: &Owner) -> Result<ForeignSecret, InvalidKept> {
@@ -62,12 +62,13 @@ impl Format for Nextcloud {
     }
 }
 
-fn access(scope: &str, policy: &Policy<'_>) -> Result<Access, NotTaken> {
+fn access(scope: Option<Value>, policy: &Policy<'_>) -> Result<Access, NotTaken> {
     let unclear = || NotTaken::refused("its scope is not one that Nextcloud writes");
-    if scope.trim().is_empty() {
-        return Ok(Access::full());
-    }
-    let Ok(Value::Object(scope)) = serde_json::from_str(scope) else { return Err(unclear()) };
+    let scope = match scope {
+        None => return Ok(Access::full()),
+        Some(Value::Object(scope)) => scope,
+        Some(_) => return Err(unclear()),
+    };
     // What another key means is not known.
     if scope.keys().any(|key| !["filesystem", "scopes", "sso-based-login"].contains(&&**key)) {
         return Err(unclear());
@@ -140,10 +141,23 @@ mod tests {
         ] {
             assert_eq!(words(row(json!({ "scope": scope }))).as_deref(), Ok(access), "{scope}");
         }
+        // As a database prints a column of its own JSON type.
+        let nested = row(json!({ "scope": { "filesystem": false } }));
+        assert_eq!(words(nested).as_deref(), Ok(rest));
+        assert!(matches!(row(json!({ "scope": true })), Err(NotTaken::Refused(_))));
         for scope in [
-            "x", "[]", "null", "true", r#"{"filesystem":1}"#, r#"{"filesystem":"false"}"#,
-            r#"{"filesystem":null}"#, r#"{"files":true}"#, r#"{"scopes":"files:read"}"#,
-            r#"{"scopes":[1]}"#, r#"{"scopes":["files:share"]}"#, r#"{"scopes":["*"]}"#,
+            "x",
+            "[]",
+            "null",
+            "true",
+            r#"{"filesystem":1}"#,
+            r#"{"filesystem":"false"}"#,
+            r#"{"filesystem":null}"#,
+            r#"{"files":true}"#,
+            r#"{"scopes":"files:read"}"#,
+            r#"{"scopes":[1]}"#,
+            r#"{"scopes":["files:share"]}"#,
+            r#"{"scopes":["*"]}"#,
         ] {
             let refused = words(row(json!({ "scope": scope })));
             assert!(matches!(refused, Err(NotTaken::Refused(_))), "{scope}: {refused:?}");
@@ -157,7 +171,7 @@ mod tests {
     #[test]
     fn a_host_without_such_scopes_takes_no_limited_token() {
         let policy = Policy { scopes: &["files:read"], ..policy() };
-        assert!(access(r#"{"filesystem":false}"#, &policy).is_err());
-        assert!(access("", &policy).is_ok());
+        assert!(access(Some(json!({"filesystem": false})), &policy).is_err());
+        assert!(access(None, &policy).is_ok());
     }
 }

@@ -19,7 +19,14 @@ impl Format for Nuxeo {
 
     fn columns(&self) -> Vec<&'static str> {
         vec![
-            "owner", "label", "token", "device", "description", "permission", "created", "expires",
+            "owner",
+            "label",
+            "token",
+            "device",
+            "description",
+            "permission",
+            "created",
+            "expires",
             "used",
         ]
     }
