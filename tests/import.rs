@@ -32,8 +32,8 @@ fn bench() -> Bench<Outside> {
     bench_with_ring(Outside::new(), ring(), policy().with_open_import())
 }
 
-/// A slow scheme of a system that tries all tokens of the owner, as OpenCloud does. What it keeps is
-/// the text, reversed.
+/// A slow scheme of a system that tries all tokens of the owner, as OpenCloud does. It keeps the
+/// text, reversed.
 struct OfOwner;
 
 impl OfOwner {
@@ -334,7 +334,9 @@ fn guesses_are_held_back_and_other_owners_and_tokens_in_use_are_not() {
     assert!(is_busy(&enter("alice", "never used")));
     assert!(enter("alice", WORDS).is_ok() && enter("bob", "of bob").is_ok());
     bench.clock.advance(secs(3));
-    assert!(enter("alice", "never used").is_ok());
+    for _ in 0..9 {
+        assert!(enter("alice", "never used").is_ok());
+    }
 }
 
 #[test]

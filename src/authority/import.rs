@@ -49,8 +49,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Imports a live token of another system.
     ///
     /// It changes nothing if the token is there already, live or ended: so an import may be stopped
-    /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end that
-    /// today's policy would not allow becomes the latest one that it allows.
+    /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end
+    /// that today's policy would not allow becomes the latest one that it allows.
     ///
     /// # Errors
     /// - [`IssueError::Invalid`] if the owner or the label is not valid, or if the attributes leave
@@ -117,8 +117,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Login`](crate::web::Login), which does.
     ///
     /// # Errors
-    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It fails, too, if too many slow
-    /// checks run, if the ring has no `import` key, or if it lacks the key of a row's digest.
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow
+    /// checks run, or if the ring has no `import` key or lacks the key of a row's digest.
     pub async fn authenticate_with(
         &self,
         import: &Import,
@@ -338,6 +338,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             matches.iter().position(|is_match| *is_match)
         };
         let found = import.slow().run(place, checks, self.now(), compare).await?;
+        // Only guesses are held back: a user's devices may all come at once after the move.
+        found.inspect(|_| import.slow().forgive(place, checks));
         Ok(found.map(|index| candidates.swap_remove(index)))
     }
 
@@ -355,7 +357,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(verified)
     }
 
-    /// Gives an active row a digest of ours, by compare-and-swap, if it has none under a key in use.
+    /// Gives an active row a digest of ours by compare-and-swap, unless it has one under the active
+    /// key.
     ///
     /// If it fails, or another call was faster, the next use of the token tries again.
     async fn take_over(&self, scheme: &dyn Foreign, row: &ReadableRow, text: &str, now: Timestamp) {

@@ -10,8 +10,8 @@ use crate::text::Owner;
 
 /// A scheme by which another system kept its tokens.
 ///
-/// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes, and
-/// never decides by anything else.
+/// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes,
+/// and never decides by anything else.
 pub trait Foreign: Send + Sync + 'static {
     /// Returns the scheme's name: 1 to 32 lower-case letters, digits and `-`.
     ///
