@@ -10,8 +10,8 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use app_tokens::import::{
-    Argon2, Bcrypt, Blake3, ForeignSecret, ForeignToken, Forgejo, Import, Jwt, Pbkdf2, Plain,
-    Sha256, Sha512, Uuid,
+    Argon2, Bcrypt, Blake3, Foreign, ForeignSecret, ForeignToken, Forgejo, Import, InvalidKept,
+    Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
 };
 use app_tokens::store::{SqliteStore, TokenStore};
 use app_tokens::{
@@ -189,11 +189,10 @@ fn schemes() -> Vec<Scheme> {
     ]
 }
 
-fn scheme<F: app_tokens::import::Foreign + Clone>(
+fn scheme<F: Foreign + Clone>(
     name: &'static str,
     scheme: F,
-    secret: impl Fn(&F, &str, &Owner, bool) -> Result<ForeignSecret, app_tokens::import::InvalidKept>
-    + 'static,
+    secret: impl Fn(&F, &str, &Owner, bool) -> Result<ForeignSecret, InvalidKept> + 'static,
 ) -> Scheme {
     let import = Import::new().scheme(scheme.clone());
     let old = Box::new(move |number, is_real| {

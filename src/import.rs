@@ -88,6 +88,7 @@ mod foreign;
 #[cfg(feature = "import-pbkdf2")]
 mod forgejo;
 mod jwt;
+mod only_texts;
 #[cfg(feature = "import-pbkdf2")]
 mod pbkdf2;
 #[cfg(any(feature = "import-argon2", feature = "import-pbkdf2"))]
@@ -114,6 +115,7 @@ pub use self::foreign::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup
 #[cfg(feature = "import-pbkdf2")]
 pub use self::forgejo::Forgejo;
 pub use self::jwt::{InvalidSigningKey, Jwt};
+pub use self::only_texts::OnlyTexts;
 #[cfg(feature = "import-pbkdf2")]
 pub use self::pbkdf2::Pbkdf2;
 pub(crate) use self::place::{ATTRIBUTE, Places};

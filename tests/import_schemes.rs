@@ -97,7 +97,7 @@ async fn lets_all_in<S: TokenStore>(store: S, case: &Case) {
         };
         let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(present)).collect();
         for thread in threads {
-            assert_eq!(thread.join().unwrap().unwrap(), id, "{}", case.name);
+            assert_eq!(thread.join().unwrap().expect(&case.name), id);
         }
     });
     assert_eq!(host.count("TakenOver"), takes_over, "{}", case.name);

@@ -232,6 +232,33 @@ plant "the number of an import's candidate is left out of its id" src/import/pla
 plant "the realm is left out of the id of an imported token" src/import/place.rs \
     "let parts = [self.realm.as_bytes(), scheme.as_bytes(), lookup.bytes()];" \
     "let parts = [scheme.as_bytes(), lookup.bytes()];"
+plant "a hash of Argon2 may take all memory" src/import/argon2.rs \
+    "!(8 * p..=131_072).contains(&m)" \
+    "!(8 * p..=u32::MAX).contains(&m)"
+plant "a number in a hash may be written in two ways" src/import/phc.rs \
+    "(number.to_string() == text).then_some(number)" \
+    "Some(number)"
+plant "a hash of bcrypt may be written in two ways" src/import/bcrypt.rs \
+    "if parts.format_for_version(version) != hash {" \
+    "if parts.format_for_version(version).is_empty() {"
+plant "the beginning of a text is enough for bcrypt" src/import/bcrypt.rs \
+    "text.len() <= 72 && !text.contains('\\0')" \
+    "!text.contains('\\0')"
+plant "PBKDF2 may take hours" src/import/pbkdf2.rs \
+    "if !(1..=2_000_000).contains(&iterations) {" \
+    "if iterations == 0 {"
+plant "any forty characters are looked up as Forgejo's" src/import/forgejo.rs \
+    "if text.len() != 40 || !is_lower_hex(text) {" \
+    "if text.len() != 40 {"
+plant "a row alone makes a JWT good" src/import/jwt.rs \
+    "let is_signed = self.is_signed(text);" \
+    "let is_signed = true;"
+plant "the signing key that everybody knows is accepted" src/import/jwt.rs \
+    "if key.is_empty() || key.eq_ignore_ascii_case(DOCUMENTED_KEY) {" \
+    "if key.is_empty() {"
+plant "a UUID without random bits is taken for one with them" src/import/uuid.rs \
+    "14 => byte == b'4'," \
+    "14 => true,"
 plant "the owner beside the token is not compared" src/authority/authenticate.rs \
     "if verified.owner() != owner {" \
     "if false && verified.owner() != owner {"

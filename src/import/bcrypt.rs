@@ -43,8 +43,7 @@ impl Foreign for Bcrypt {
     }
 
     fn lookups(&self, presented: &ForeignText<'_>) -> Vec<Lookup> {
-        let text = presented.expose_secret();
-        if text.len() > 72 || text.contains('\0') {
+        if !is_read_whole(presented.expose_secret()) {
             return Vec::new();
         }
         presented.owner().map(Lookup::of_owner).into_iter().collect()
@@ -52,7 +51,7 @@ impl Foreign for Bcrypt {
 
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
         let hash = checked(kept)?;
-        if text.len() > 72 || text.contains('\0') {
+        if !is_read_whole(text) {
             return Ok(false);
         }
         bcrypt::verify(text, hash).map_err(|_| MALFORMED)
@@ -68,6 +67,11 @@ impl Foreign for Bcrypt {
 }
 
 const MALFORMED: InvalidKept = InvalidKept("a bcrypt hash that begins with $2a$, $2b$ or $2y$");
+
+/// Returns whether bcrypt reads a text to its end.
+fn is_read_whole(text: &str) -> bool {
+    text.len() <= 72 && !text.contains('\0')
+}
 
 /// Returns the hash if it is one within the bounds, written in the one way.
 fn checked(kept: &[u8]) -> Result<&str, InvalidKept> {

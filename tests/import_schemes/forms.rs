@@ -3,13 +3,13 @@
 use app_tokens::error::{AuthError, DenialReason};
 use app_tokens::import::{
     Argon2, Bcrypt, Foreign, ForeignText, ForeignToken, Forgejo, Import, InvalidSigningKey, Jwt,
-    Pbkdf2, Uuid,
+    OnlyTexts, Pbkdf2, Sha256, Uuid,
 };
 use app_tokens::record::Expires;
 use app_tokens::store::MemoryStore;
 use app_tokens::{Access, Owner, Timestamp};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 use support::postgres::RUNTIME;
 
 use crate::life::{Host, operator};
@@ -86,6 +86,30 @@ fn bcrypt_never_takes_the_beginning_of_a_text_for_the_text() {
         assert!(!looks_up(&Bcrypt::by_owner(), &other));
         assert_eq!(Bcrypt::by_owner().verify(hash, &other), Ok(false));
     }
+}
+
+#[test]
+fn a_scheme_that_is_limited_to_some_texts_is_the_same_for_those() {
+    let is_diceware = |text: &str| text.split(' ').count() == 6;
+    assert_alike(Argon2::by_owner());
+    assert_alike(Sha256::of_sanctum());
+    assert_alike(Sha256::of_unknown_strength());
+    assert_alike(Forgejo::new());
+    let limited = OnlyTexts::of(Argon2::by_owner(), is_diceware);
+    assert!(looks_up(&limited, "unwired gusty overlap crayon siesta trifle"));
+    assert!(!looks_up(&limited, "unwired gusty overlap crayon siesta") && !looks_up(&limited, ""));
+}
+
+#[track_caller]
+fn assert_alike(scheme: impl Foreign + Clone) {
+    let limited = OnlyTexts::of(scheme.clone(), |_| false);
+    let facts = |scheme: &dyn Foreign| {
+        let part = scheme.secret_part("42|token").to_owned();
+        let kept = scheme.verify(&[0; 32], "text");
+        let booleans = [scheme.is_slow(), scheme.guarantees_112_bits(), scheme.needs_owner()];
+        (scheme.name().to_owned(), booleans, kept, part)
+    };
+    assert_eq!(facts(&scheme), facts(&limited));
 }
 
 #[test]
@@ -201,5 +225,5 @@ fn the_end_that_an_import_sets_is_the_end_of_a_jwt() {
 }
 
 fn sha_256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    sha2::Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,5 +1,7 @@
 //! Rows of an old system that was broken into, or that was read by the wrong query.
 
+use std::time::Duration;
+
 use app_tokens::error::AuthError;
 use app_tokens::import::{
     Argon2, Bcrypt, Blake3, Foreign, ForeignSecret, ForeignText, ForeignToken, Forgejo, Import,
@@ -256,6 +258,8 @@ fn hostile_rows_of_an_owner_neither_let_in_nor_keep_a_good_one_out() {
         let refused = host.present_to(&import, Some(&alice), "bug").await;
         assert!(matches!(refused, Err(AuthError::NotOurs(_))), "{refused:?}");
         for _ in 0..2 {
+            // The brake counts each row that is tried.
+            host.clock.advance(Duration::from_secs(3600));
             assert_eq!(host.present_to(&import, Some(&alice), text).await.unwrap(), id);
         }
     });
@@ -268,7 +272,8 @@ fn a_row_of_a_scheme_that_no_program_has_is_found_by_none() {
     RUNTIME.block_on(async {
         for case in crate::cases::one_of_each_scheme() {
             let lookup = Lookup::exact(&case.text);
-            let secret = ForeignSecret::hash(&Forgotten, lookup, &case.text).unwrap();
+            let kept = &case.text.as_bytes()[..case.text.len().min(470)];
+            let secret = ForeignSecret::hash(&Forgotten, lookup, kept).unwrap();
             let token = ForeignToken::new(secret, &case.owner, "CI", Access::full());
             let outcome = host.tokens.import(&operator(), &forgotten, token).await.unwrap();
             assert!(matches!(outcome, Imported::Done(_)), "{}", case.name);
