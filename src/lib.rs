@@ -133,6 +133,7 @@
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
 //! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
+//! | `transfer` | [`transfer`](#features): moves tokens to another store or host, by a sealed file |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -181,6 +182,9 @@ mod leak;
 mod view;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "transfer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "transfer")))]
+pub mod transfer;
 mod authority;
 pub mod upkeep;
 #[cfg(feature = "tracing")]

@@ -73,7 +73,7 @@ impl Sealer {
     }
 
     /// Returns the realm.
-    #[cfg(feature = "import")]
+    #[cfg(any(feature = "import", feature = "transfer"))]
     pub(crate) fn realm(&self) -> &str {
         &self.realm
     }
