@@ -87,6 +87,4 @@ pub use self::error::TransferError;
 pub use self::file::TransferFile;
 pub(crate) use self::file::{Line, Writer};
 pub use self::key::{InvalidTransferKey, TransferKey};
-pub use self::report::{
-    Kept, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source,
-};
+pub use self::report::{Kept, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source};

@@ -10,17 +10,18 @@ use super::{MAX_TRIES, TokenAuthority};
 use crate::authority::issue::New;
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
-use crate::record::{Actor, LastUse, RecordParts, Revocation, Status, TokenRecord};
+use crate::record::{Actor, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Filter, Insert, Inserted, Replace, Replaced, Row, StoreError, TokenStore};
+use crate::store::{
+    Filter, Insert, Inserted, LiveAt, Replace, Replaced, Row, StoreError, TokenStore,
+};
 use crate::text::{Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::transfer::{
     Kept, Line, MoveInReport, MoveProgress, Source, TransferError, TransferFile,
 };
-use crate::view::TokenView;
 
 /// How many rows are written at the same time. A store that commits in groups needs several.
 const AT_ONCE: usize = 32;
@@ -340,7 +341,7 @@ fn count(
 }
 
 /// Returns the request for a moved row. Limits and unique labels are for new tokens.
-fn insert_request(row: Row, live: crate::store::LiveAt) -> New {
+fn insert_request(row: Row, live: LiveAt) -> New {
     New::Insert(Insert { row, live, limit: None, unique_label: false, under: None })
 }
 
@@ -351,7 +352,8 @@ fn at_most(revocation: Revocation, now: Timestamp) -> Revocation {
 
 /// Awaits all futures at once, and returns their outputs in order.
 async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> = futures.into_iter().map(|future| Running::Pending(Box::pin(future))).collect();
+    let mut running: Vec<_> =
+        futures.into_iter().map(|future| Running::Pending(Box::pin(future))).collect();
     std::future::poll_fn(|context| {
         let mut is_done = true;
         for one in &mut running {

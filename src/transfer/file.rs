@@ -161,7 +161,9 @@ impl<'r, R: BufRead> Lines<'r, R> {
         // Looked at before the seal, which a newer version may make in another way.
         match version.parse() {
             Ok(VERSION) => {}
-            Ok(version) if version > VERSION => return Err(TransferError::NewerVersion { version }),
+            Ok(version) if version > VERSION => {
+                return Err(TransferError::NewerVersion { version });
+            }
             _ => return Err(TransferError::NotATransfer),
         }
         if !is_whole {

@@ -39,7 +39,11 @@ impl TransferKey {
         let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new);
         let bytes = bytes.map_err(|_| InvalidTransferKey)?;
         let is_key = bytes.len() == TransferKey::BYTES;
-        if is_key { Ok(TransferKey(Zeroizing::new(bytes[..].into()))) } else { Err(InvalidTransferKey) }
+        if is_key {
+            Ok(TransferKey(Zeroizing::new(bytes[..].into())))
+        } else {
+            Err(InvalidTransferKey)
+        }
     }
 
     /// Returns the key as text. Show it once, and keep it apart from the file.
