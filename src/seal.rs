@@ -73,7 +73,7 @@ impl Sealer {
     }
 
     /// Returns the realm.
-    #[cfg(any(feature = "import", feature = "transfer"))]
+    #[cfg(feature = "import")]
     pub(crate) fn realm(&self) -> &str {
         &self.realm
     }

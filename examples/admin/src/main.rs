@@ -10,6 +10,7 @@
 //! - `end`, `leaked`: revoking and deleting.
 //! - `look`, `owners`: listing and verifying.
 //! - `keys`: new keys, and the move to one.
+//! - `move_out`, `move_in`: to and from another store or host.
 //! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
 //! - `problem`: errors and the exit status.
@@ -20,6 +21,8 @@ mod keys;
 mod leaked;
 mod look;
 mod make;
+mod move_in;
+mod move_out;
 mod options;
 mod owners;
 mod password;
@@ -32,7 +35,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use options::{Command, Keys, Options};
+use options::{Command, Import, Keys, Options};
 use print::{note, say};
 use problem::{Exit, Problem};
 use shared::audit;
@@ -84,6 +87,8 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked => leaked::leaked(setting).await,
+        Command::Export(wish) => move_out::export(setting, wish).await,
+        Command::Import(Import::AppTokens(wish)) => move_in::import(setting, wish).await,
         Command::HashPassword => password::hash(),
         Command::Schema { kind } => {
             let schema =

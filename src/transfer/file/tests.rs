@@ -175,7 +175,9 @@ fn a_line_that_only_a_newer_version_can_mean_is_named() {
 #[test]
 fn a_row_with_the_longest_texts_fits_into_a_line() {
     use crate::access::{Access, Resource, Selection};
-    let long = |number: u32| Resource::exact(format!("{number:04}{}", "é".repeat(Resource::MAX_CHARS - 4))).unwrap();
+    let long = |number: u32| {
+        Resource::exact(format!("{number:04}{}", "é".repeat(Resource::MAX_CHARS - 4))).unwrap()
+    };
     let resources = Selection::only((0..Access::MAX_LISTED as u32).map(long));
     let access = Access::from_selections(Selection::All, resources, Selection::All).unwrap();
     let big = record(1).changed(|parts| parts.access = access);
