@@ -138,6 +138,7 @@
 //! | `tokio` | `Upkeep::spawn` |
 //! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
 //! | `import-argon2`, `import-bcrypt`, `import-blake3`, `import-pbkdf2` | the same, with one more hash of other systems each |
+//! | `transfer` | [`transfer`](#features): moves tokens to another store or host, by a sealed file |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -186,6 +187,9 @@ mod leak;
 mod view;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "transfer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "transfer")))]
+pub mod transfer;
 mod authority;
 pub mod upkeep;
 #[cfg(feature = "tracing")]

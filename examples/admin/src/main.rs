@@ -11,6 +11,7 @@
 //! - `look`, `owners`: listing and verifying.
 //! - `import`: tokens of other systems.
 //! - `keys`: new keys, and the move to one.
+//! - `move_out`, `move_in`: to and from another store or host.
 //! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
 //! - `problem`: errors and the exit status.
@@ -22,6 +23,8 @@ mod keys;
 mod leaked;
 mod look;
 mod make;
+mod move_in;
+mod move_out;
 mod options;
 mod owners;
 mod password;
@@ -91,6 +94,8 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked => leaked::leaked(setting).await,
+        Command::Export(wish) => move_out::export(setting, wish).await,
+        Command::Import(Import::AppTokens(wish)) => move_in::import(setting, wish).await,
         Command::HashPassword => password::hash(),
         Command::Schema { kind } => {
             let schema =

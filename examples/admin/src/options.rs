@@ -8,6 +8,7 @@ use app_tokens::access::{Network, Resource, Scope};
 use app_tokens::record::KeyId;
 use app_tokens::store::TableName;
 use app_tokens::token::{ParseError, Token};
+use app_tokens::transfer::TransferKey;
 use app_tokens::{KeyRing, Label, Owner, Reason, TokenId};
 use clap::{Args, Parser, Subcommand};
 
@@ -81,7 +82,7 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Reports as JSON: list, owners, show, verify, leaked, import, reseal, keys in-use,
+    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, export, import,
     /// revoke --dry-run
     #[arg(long, global = true)]
     pub json: bool,
@@ -141,7 +142,10 @@ Examples:
     /// Revoke the tokens in the text on standard input: a log, a commit, a scanner's report
     #[command(after_help = "Example: git log -p | admin leaked")]
     Leaked,
-    /// Take over tokens of another system, while their holders use them
+    /// Write tokens into a file for another store or host; prints only the key of that file on
+    /// standard output, once
+    Export(Export),
+    /// Take tokens in: of another host, or of another system while their holders use them
     #[command(subcommand)]
     Import(import::Import),
     /// Print the hash of the main password on standard input, for a host's users file
@@ -339,6 +343,33 @@ Examples:
     },
 }
 
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  admin export tokens.transfer --key-out transfer.key
+  and on the other host, once both files are there by two different ways:
+  admin import app-tokens tokens.transfer < transfer.key
+
+The file is sealed and not encrypted: it shows owners, labels, access and times. Whoever has the key
+can write a file that makes tokens of any owner. Run it again once the host has stopped: the second
+file carries over what was revoked, rotated, made or used in between.")]
+pub struct Export {
+    /// The file to make; it must not be there yet
+    pub file: PathBuf,
+    /// Only the tokens of this owner
+    #[arg(long)]
+    pub owner: Option<Owner>,
+    /// Write the key to this new file of mode 0600, and not to standard output
+    #[arg(long, value_name = "FILE")]
+    pub key_out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct FromAppTokens {
+    /// The file
+    pub file: PathBuf,
+}
+
 fn scope(text: &str) -> Result<Scope, app_tokens::error::InvalidText> {
     Scope::new(text)
 }
@@ -360,5 +391,6 @@ pub fn is_secret(argument: &str) -> bool {
             && !body.iter().all(u8::is_ascii_hexdigit);
         is_nearly || matches!(Token::parse_any_prefix(text), Ok(_) | Err(ParseError::Checksum))
     };
-    [argument, value].into_iter().any(|text| is_token(text) || KeyRing::parse(text).is_ok())
+    let is_key = |text: &str| KeyRing::parse(text).is_ok() || TransferKey::parse(text).is_ok();
+    [argument, value].into_iter().any(|text| is_token(text) || is_key(text))
 }

@@ -3,8 +3,6 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use app_tokens::report::ResealProgress;
-
 use crate::print::note;
 
 /// A bar on a terminal. In a log, a line now and then, which shows that the work goes on.
@@ -13,6 +11,7 @@ pub struct Bar {
     pause: Duration,
     begun: Instant,
     drawn: Instant,
+    /// How many rows are done, and of how many.
     at: Option<(u64, u64)>,
 }
 
@@ -25,13 +24,8 @@ impl Bar {
         Bar { is_terminal, pause, begun: now, drawn: now, at: None }
     }
 
-    pub fn show(&mut self, ResealProgress { done, total }: ResealProgress) {
-        self.show_count(done, total);
-    }
-
-    /// Shows how many rows are done; nothing if their total is not known.
-    pub fn show_count(&mut self, done: u64, total: u64) {
-        self.at = Some((done, total)).filter(|(_, total)| *total > 0);
+    pub fn show(&mut self, done: u64, total: u64) {
+        self.at = (total > 0).then_some((done, total));
         if self.drawn.elapsed() >= self.pause {
             self.drawn = Instant::now();
             self.draw();

@@ -12,6 +12,7 @@ use crate::import::format::jwt::Jwt;
 use crate::import::format::nextcloud::Nextcloud;
 use crate::import::format::nuxeo::Nuxeo;
 use crate::import::format::sanctum::Sanctum;
+use crate::options::FromAppTokens;
 use crate::problem::Problem;
 use shared::policy_file::period::Period;
 
@@ -20,6 +21,9 @@ use shared::policy_file::period::Period;
 pub enum Import {
     #[command(flatten)]
     Foreign(Foreign),
+    /// From a file that export wrote, whose key is on standard input; may be stopped and run again
+    #[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
+    AppTokens(FromAppTokens),
     /// Count the imported tokens, and say when the import may be closed
     #[command(after_help = "Example: admin import status --json")]
     Status,
