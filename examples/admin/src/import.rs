@@ -160,7 +160,7 @@ impl Run<'_> {
         let facts = self.format.facts(&row, &self.policy)?;
         let owner = Owners::owner(self.owners.as_ref(), &facts.owner)?;
         let prefixes = self.opened.tokens.policy().accepted_prefixes();
-        self.format.refuse_own(&row, prefixes)?;
+        self.format.refuse_unusable(&row, prefixes)?;
         let secret = self.format.secret(&mut row, &owner).map_err(NotTaken::refused)?;
         facts.token(secret, &owner, &self.policy)
     }

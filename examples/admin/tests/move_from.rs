@@ -182,7 +182,7 @@ fn from_plaintext() {
         "CREATE TABLE api_tokens (id INTEGER PRIMARY KEY, user_id TEXT, name TEXT, token TEXT,
             scopes TEXT, created_at TEXT, expires_at TEXT, last_used_at TEXT, revoked INTEGER);
         INSERT INTO api_tokens VALUES
-            (1, 'alice', 'Printer', ' hunter2 ''\"\n hunter2', '*', NULL, NULL, NULL, 0),
+            (1, 'alice', 'Printer', ' hunter2 ''\"  hunter2', '*', NULL, NULL, NULL, 0),
             (2, 'alice', 'Gone', 'revoked-there', '*', NULL, NULL, NULL, 1),
             (3, 'bob', 'Ours', 'acme_0000', '*', NULL, NULL, NULL, 0);",
     );
@@ -191,7 +191,7 @@ fn from_plaintext() {
     report.exited(4, "1 rows were refused");
     assert!(said.contains("own prefix, so it would never be tried: row 3"), "{said}");
     let import = Import::new().scheme(Plain::of_unknown_strength());
-    let token = " hunter2 '\"\n hunter2";
+    let token = " hunter2 '\"  hunter2";
     assert_eq!(host.enter(&import, Some("alice"), token).unwrap().owner().as_str(), "alice");
     assert_not_ours(host.enter(&import, None, token.trim()));
     assert_not_ours(host.enter(&import, None, "revoked-there"));

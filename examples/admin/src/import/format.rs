@@ -10,6 +10,7 @@ pub mod sanctum;
 use app_tokens::import::{ForeignSecret, InvalidKept};
 use app_tokens::token::Prefix;
 use app_tokens::{Access, Owner};
+use zeroize::Zeroizing;
 
 use super::facts::{Facts, NotTaken, Policy};
 use super::row::Row;
@@ -37,10 +38,13 @@ pub trait Format {
     /// [`InvalidKept`] if it is not what that system keeps.
     fn secret(&self, row: &mut Row, owner: &Owner) -> Result<ForeignSecret, InvalidKept>;
 
-    /// Refuses a text that begins as this host's tokens do. Such a text is never tried as a foreign
-    /// one.
-    fn refuse_own(&self, row: &Row, prefixes: &[Prefix]) -> Result<(), NotTaken> {
-        let text = row.text("token").unwrap_or_default();
+    /// Refuses a text that could never let its holder in: one that begins as this host's tokens do,
+    /// and one that no client can send.
+    fn refuse_unusable(&self, row: &Row, prefixes: &[Prefix]) -> Result<(), NotTaken> {
+        let text = Zeroizing::new(row.text("token").unwrap_or_default());
+        if text.chars().any(char::is_control) {
+            return Err(NotTaken::refused("it has a control character, which HTTP can't carry"));
+        }
         let begins = |prefix: &Prefix| {
             let prefix = format!("{}_", prefix.as_str());
             let own = text.trim_start().get(..prefix.len());
@@ -122,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_with_our_prefix_is_refused() {
+    fn a_text_that_could_never_be_used_is_refused() {
         let format = generic::Plain::new(false);
         let prefixes = [Prefix::new("acme").unwrap()];
         let refused = |token: &str| {
@@ -131,9 +135,9 @@ mod tests {
                 "expires": null, "used": null, "revoked": null
             });
             let row = Row::parse(row.to_string().as_bytes(), &format.columns()).unwrap();
-            format.refuse_own(&row, &prefixes).is_err()
+            format.refuse_unusable(&row, &prefixes).is_err()
         };
-        for own in ["acme_x", " ACME_x", "acme_"] {
+        for own in ["acme_x", " ACME_x", "acme_", "line\nend", "x\0", "x\r\n"] {
             assert!(refused(own), "{own}");
         }
         for other in ["acme", "acmex_x", "x acme_x", "é", ""] {

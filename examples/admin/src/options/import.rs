@@ -175,8 +175,9 @@ SELECT json_object('owner', t.uid, 'label', t.name, 'hash', t.token_hash, 'salt'
                                     WHERE a.token_id = t.id))
 FROM access_token t;
 
-In PostgreSQL write string_agg(…, ',') for group_concat(…), in MySQL concat(…). Scopes keep their
-names. public-only becomes the resource exact:public, a repository exact:OWNER/NAME.";
+In PostgreSQL write string_agg(…, ',') for group_concat(…), in MySQL concat(…) for ||. Scopes keep
+their names. public-only becomes the resource exact:public, and a repository exact:OWNER/NAME. If
+your host names repositories otherwise, write its names into the query.";
 
 const GITEA: &str = "\
 SELECT json_object('owner', uid, 'label', name, 'hash', token_hash, 'salt', token_salt,

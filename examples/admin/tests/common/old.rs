@@ -23,8 +23,11 @@ impl Guide {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../src/guide");
         let text = fs::read_to_string(folder.join(format!("move_from_{name}.md"))).unwrap();
         let blocks = |kind: &str| -> Vec<String> {
-            let begun = text.split(&format!("```{kind}\n")).skip(1);
-            begun.map(|block| block.split("\n```").next().unwrap().to_owned()).collect()
+            let mark = format!("```{kind}\n");
+            text.split(&mark)
+                .skip(1)
+                .map(|block| block.split("\n```").next().unwrap().to_owned())
+                .collect()
         };
         let [query] = &blocks("sql")[..] else { panic!("{name} has not one query") };
         let commands: Vec<_> =
