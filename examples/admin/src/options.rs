@@ -82,8 +82,7 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, export, import,
-    /// revoke --dry-run
+    /// Lists and reports as JSON, for the commands that have one
     #[arg(long, global = true)]
     pub json: bool,
 }

@@ -37,6 +37,10 @@ a JSON object a line, which every database can print:
   mysql -N -r old < query.sql > rows.jsonl
 It holds hashes or tokens. Delete it after the import, or give - for FILE and pipe the rows.
 
+Examples:
+  admin import nextcloud rows.jsonl
+  sqlite3 old.db < query.sql | admin import plain - --owners owners.jsonl
+
 Before the first import:
   1. admin keys add-import, and restart the hosts
   2. write open_import = true into the policy file, before [scopes]
