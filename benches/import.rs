@@ -7,6 +7,7 @@
 mod harness;
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use app_tokens::import::{
@@ -90,8 +91,8 @@ fn measure<S: TokenStore>(table: &Table, here: &Runtime, store_name: &str, store
         let what = format!("{store_name}, {name}: first use");
         if table.wants(&what) {
             let first = (0..FIRST_USES).map(|number| imported(COUNT + number, true));
-            let first = median(first.map(|old| nanoseconds(|| drop(present(&old)))));
-            let floor = median(ours.iter().map(|text| nanoseconds(|| drop(present_ours(text)))));
+            let first = median(first.map(|old| nanoseconds(|| present(&old))));
+            let floor = median(ours.iter().map(|text| nanoseconds(|| present_ours(text))));
             table.line(&what, first, floor, first / floor, ToReach::Told);
         }
         let what = format!("{store_name}, {name}: later uses");
@@ -106,9 +107,9 @@ fn measure<S: TokenStore>(table: &Table, here: &Runtime, store_name: &str, store
     }
 }
 
-fn nanoseconds(once: impl FnOnce()) -> f64 {
+fn nanoseconds<T>(once: impl FnOnce() -> T) -> f64 {
     let start = Instant::now();
-    once();
+    black_box(once());
     start.elapsed().as_nanos() as f64
 }
 

@@ -112,7 +112,7 @@ impl Digest {
     pub(crate) fn kept_by(scheme: &str, kept: &[u8]) -> Option<Digest> {
         let digest = ForeignDigest { scheme: scheme.into(), kept: kept.into() };
         let fits = is_scheme_name(scheme) && 2 + scheme.len() + kept.len() <= Digest::MAX_BYTES;
-        fits.then(|| Digest(Form::Foreign(digest)))
+        fits.then_some(Digest(Form::Foreign(digest)))
     }
 
     /// Returns the name of the foreign scheme, and what that kept; `None` if another scheme is.

@@ -12,7 +12,7 @@ use support::messages::{Also, assert_listed, in_file};
 
 use crate::access::{Missing, Network, Resource};
 use crate::error::*;
-use crate::import::InvalidKept;
+use crate::import::{InvalidKept, InvalidSigningKey};
 use crate::key::KeyId;
 use crate::record::{InvalidActor, InvalidStatus, Status, StatusUnclear};
 use crate::shapes::NotAPeriod;
@@ -24,12 +24,15 @@ use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs key_ring.rs \
-    policy/shape.rs random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
-    store/postgres/error.rs store/postgres/statements.rs store/postgres/transaction.rs \
-    store/row_bytes.rs store/sqlite/diagnose.rs store/sqlite/error.rs store/sqlite/reader.rs \
-    store/sqlite/statements.rs store/sqlite/transaction.rs store/sqlite/watch.rs \
-    store/sqlite/writer.rs tracing_observer.rs upkeep.rs web/extract.rs web/layer.rs";
+    authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs \
+    import/argon2.rs import/bcrypt.rs import/blake3.rs import/foreign.rs import/forgejo.rs \
+    import/jwt.rs import/pbkdf2.rs import/plain.rs import/sha256.rs import/sha512.rs \
+    import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \
+    store/postgres/catalogue.rs store/postgres/error.rs store/postgres/statements.rs \
+    store/postgres/transaction.rs store/row_bytes.rs store/sqlite/diagnose.rs \
+    store/sqlite/error.rs store/sqlite/reader.rs store/sqlite/statements.rs \
+    store/sqlite/transaction.rs store/sqlite/watch.rs store/sqlite/writer.rs tracing_observer.rs \
+    upkeep.rs web/extract.rs web/layer.rs";
 
 /// Adds a line for each variant of an error, and one for its answer, if clients get one.
 ///
@@ -229,6 +232,7 @@ fn others(lines: &mut Vec<String>) {
     add("InvalidText", &"photos".parse::<Resource>().unwrap_err());
     add("InvalidActor", &InvalidActor);
     add("InvalidDigest", &InvalidDigest);
+    add("InvalidSigningKey", &InvalidSigningKey);
     add("InvalidPrefix", &InvalidPrefix);
     add("InvalidStatus", &InvalidStatus);
     add("InvalidTableName", &InvalidTableName);

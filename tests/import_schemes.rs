@@ -25,7 +25,7 @@ use life::Host;
 fn on_each<S: TokenStore>(
     cases: &[Case],
     mut store: impl FnMut() -> S,
-    check: impl AsyncFn(S, &Case),
+    check: &impl AsyncFn(S, &Case),
 ) {
     for case in cases {
         RUNTIME.block_on(check(store(), case));
@@ -34,13 +34,13 @@ fn on_each<S: TokenStore>(
 
 #[test]
 fn each_published_token_runs_its_course_in_memory() {
-    on_each(&cases::all(), MemoryStore::new, life::runs_its_course);
+    on_each(&cases::all(), MemoryStore::new, &life::runs_its_course);
 }
 
 #[test]
 fn each_published_token_runs_its_course_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    on_each(&cases::all(), sqlite(&folder), life::runs_its_course);
+    on_each(&cases::all(), sqlite(&folder), &life::runs_its_course);
 }
 
 #[test]
@@ -48,29 +48,29 @@ fn each_published_token_runs_its_course_on_postgres() {
     let Some(server) = Server::shared() else { return };
     let database = RUNTIME.block_on(server.database());
     let store = || RUNTIME.block_on(database.store_in_new_tables());
-    on_each(&cases::all(), store, life::runs_its_course);
+    on_each(&cases::all(), store, &life::runs_its_course);
 }
 
 #[test]
 fn a_token_that_was_revoked_before_its_first_use_stays_revoked() {
     let folder = tempfile::tempdir().unwrap();
-    on_each(&cases::one_of_each_scheme(), MemoryStore::new, life::stays_revoked);
-    on_each(&cases::one_of_each_scheme(), sqlite(&folder), life::stays_revoked);
+    on_each(&cases::one_of_each_scheme(), MemoryStore::new, &life::stays_revoked);
+    on_each(&cases::one_of_each_scheme(), sqlite(&folder), &life::stays_revoked);
     let Some(server) = Server::shared() else { return };
     let database = RUNTIME.block_on(server.database());
     let store = || RUNTIME.block_on(database.store_in_new_tables());
-    on_each(&cases::one_of_each_scheme(), store, life::stays_revoked);
+    on_each(&cases::one_of_each_scheme(), store, &life::stays_revoked);
 }
 
 #[test]
 fn all_threads_are_let_in_at_the_first_use_and_one_takes_over_in_memory() {
-    on_each(&cases::one_of_each_scheme(), MemoryStore::new, lets_all_in);
+    on_each(&cases::one_of_each_scheme(), MemoryStore::new, &lets_all_in);
 }
 
 #[test]
 fn all_threads_are_let_in_at_the_first_use_and_one_takes_over_on_sqlite() {
     let folder = tempfile::tempdir().unwrap();
-    on_each(&cases::one_of_each_scheme(), sqlite(&folder), lets_all_in);
+    on_each(&cases::one_of_each_scheme(), sqlite(&folder), &lets_all_in);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn all_threads_are_let_in_at_the_first_use_and_one_takes_over_on_postgres() {
     let Some(server) = Server::shared() else { return };
     let database = RUNTIME.block_on(server.database());
     let store = || RUNTIME.block_on(database.store_in_new_tables());
-    on_each(&cases::one_of_each_scheme(), store, lets_all_in);
+    on_each(&cases::one_of_each_scheme(), store, &lets_all_in);
 }
 
 /// As many threads as may run and wait by default.

@@ -333,8 +333,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let checks = kept.len() as u32; // at most the candidates of a look-up
         // Each is tried, whichever matches, so that the time does not tell which one it was.
         let compare = move || {
-            let verify = |kept: &Box<[u8]>| scheme.verify(kept, &text).unwrap_or(false);
-            let matches: Vec<_> = kept.iter().map(verify).collect();
+            let matches: Vec<_> =
+                kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();
             matches.iter().position(|is_match| *is_match)
         };
         let found = import.slow().run(place, checks, self.now(), compare).await?;
