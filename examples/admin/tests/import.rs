@@ -6,11 +6,12 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
+use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::import::{Import, Plain, Sha512};
 use app_tokens::record::Status;
 use app_tokens::store::{Filter, Page};
 use app_tokens::web::Refusal;
-use app_tokens::{Access, KeyRing, NewToken, Timestamp};
+use app_tokens::{Access, KeyRing, NewToken};
 use common::old::{assert_denied, assert_not_ours, printed};
 use common::{Host, Ran};
 use serde_json::{Value, json};
@@ -94,7 +95,7 @@ fn a_hostile_name_survives_or_is_refused_and_says_nothing_else() {
     let label = |text: &str| host.enter(&plain(), None, text).unwrap().label().to_string();
     assert_eq!((&*label("text four"), &*label("text five")), ("nul  [2J", "x"));
     assert_eq!(label("text six"), "Imported");
-    assert_not_ours(host.enter(&plain(), None, "text two"));
+    assert_not_ours(&host.enter(&plain(), None, "text two"));
 }
 
 #[test]
@@ -135,7 +136,7 @@ fn a_second_run_changes_nothing_also_if_the_old_row_says_more_now() {
     let again = host.import(row(&json!({"owner": "root", "scopes": "*", "label": "x"})));
     assert!(again.done().starts_with("imported 0\nalready there 1\n"));
     assert_eq!(host.rows(), before);
-    assert_denied(host.enter(&plain(), None, "hunter2hunter2"));
+    assert_denied(&host.enter(&plain(), None, "hunter2hunter2"));
     assert_eq!(host.view(id).status(), Some(Status::Revoked));
 }
 
@@ -252,7 +253,7 @@ fn owners_are_mapped_and_unknown_ones_are_skipped() {
 #[test]
 fn a_life_of_the_old_system_ends_its_tokens_here_too() {
     let host = ready();
-    let now = Timestamp::try_from(std::time::SystemTime::now()).unwrap().as_unix();
+    let now = SystemClock.now().as_unix();
     let file = row(&json!({"created": now - 86_400}))
         + &row(&json!({"created": now - 40 * 86_400, "token": "old"}))
         + &row(&json!({"created": null, "token": "unknown"}));

@@ -42,7 +42,7 @@ fn assert_stays_revoked(host: &Host, guide: &Guide, import: &Import, name: &str,
     let again: Vec<_> = guide.commands[1].split(' ').skip(1).collect();
     let report = host.admin_reading(rows, &again);
     assert!(report.out.starts_with("imported 0\nalready there "), "{report:?}");
-    assert_denied(host.enter(import, Some(name), text));
+    assert_denied(&host.enter(import, Some(name), text));
 }
 
 #[test]
@@ -95,8 +95,8 @@ fn from_nextcloud() {
     let limited = host.enter(&import, None, limited).unwrap();
     assert_eq!(scopes(&limited), "calendar:read calendar:write contacts:read contacts:write");
     assert_eq!(host.enter(&import, Some("bob"), before_20).unwrap().owner().as_str(), "bob");
-    assert_not_ours(host.enter(&import, Some("alice"), session));
-    assert_denied(host.enter(&import, Some("bob"), app_password));
+    assert_not_ours(&host.enter(&import, Some("alice"), session));
+    assert_denied(&host.enter(&import, Some("bob"), app_password));
     host.assert_status("nextcloud 0 3 0");
     host.assert_status(
         "no old hash is left: delete the old table and its exports, then take open_import out of \
@@ -135,7 +135,7 @@ fn from_forgejo() {
     assert_eq!((caller.owner().as_str(), caller.label().as_str()), ("7", "CI"));
     assert_eq!(scopes(&caller), "read:repository");
     assert_eq!(words(caller.access().granted_resources()), "exact:public");
-    assert_not_ours(host.enter(&import, None, "4c6f36e6cf498e2a448662f915d932c09c5a146c"));
+    assert_not_ours(&host.enter(&import, None, "4c6f36e6cf498e2a448662f915d932c09c5a146c"));
     host.assert_status("forgejo 0 1 0");
     assert_stays_revoked(&host, &guide, &import, "7", token);
 }
@@ -168,7 +168,7 @@ fn from_sanctum() {
     let caller = host.enter(&import, None, &whole).unwrap();
     assert_eq!((caller.owner().as_str(), &*scopes(&caller)), ("7", "orders:read"));
     assert_eq!(caller.expires().at().unwrap().to_string(), "2126-01-01T00:00:00Z");
-    assert_not_ours(host.enter(&import, None, &format!("18|{of_team}")));
+    assert_not_ours(&host.enter(&import, None, &format!("18|{of_team}")));
     host.assert_status("sanctum 0 1 0");
     assert_stays_revoked(&host, &guide, &import, "7", &whole);
 }
@@ -193,8 +193,8 @@ fn from_plaintext() {
     let import = Import::new().scheme(Plain::of_unknown_strength());
     let token = " hunter2 '\"  hunter2";
     assert_eq!(host.enter(&import, Some("alice"), token).unwrap().owner().as_str(), "alice");
-    assert_not_ours(host.enter(&import, None, token.trim()));
-    assert_not_ours(host.enter(&import, None, "revoked-there"));
+    assert_not_ours(&host.enter(&import, None, token.trim()));
+    assert_not_ours(&host.enter(&import, None, "revoked-there"));
     let kept = fs::read(host.path("tokens.db")).unwrap();
     assert!(!kept.windows(7).any(|bytes| bytes == b"hunter2"), "the text is not stored");
     host.assert_status("plain 0 1 0");
@@ -230,8 +230,8 @@ fn from_argon2() {
         "some tokens were not used since the import: wait for their holders, or find them with \
          `admin list` and revoke them; until then keep open_import",
     );
-    assert_not_ours(host.enter(&import, Some("bob"), "bug"));
-    assert_not_ours(host.enter(&import, Some("alice"), "Bug"));
+    assert_not_ours(&host.enter(&import, Some("bob"), "bug"));
+    assert_not_ours(&host.enter(&import, Some("alice"), "Bug"));
     let caller = host.enter(&import, Some("alice"), "bug").unwrap();
     assert_eq!((&*scopes(&caller), caller.expires()), ("files:read", Expires::Never));
     host.assert_status("argon2 0 1 0");
@@ -282,9 +282,9 @@ fn from_jwts() {
     let caller = host.enter(&import, None, &token).unwrap();
     assert_eq!(scopes(&caller), "Operator Reader");
     assert_eq!(caller.expires().at().unwrap().to_string(), "2096-10-02T07:06:40Z", "of its exp");
-    assert_not_ours(host.enter(&import, None, &of_policy));
+    assert_not_ours(&host.enter(&import, None, &of_policy));
     // A signature alone lets nobody in.
-    assert_not_ours(host.enter(&import, None, &signed(claims("adam", r#""Administrator""#))));
+    assert_not_ours(&host.enter(&import, None, &signed(claims("adam", r#""Administrator""#))));
     host.assert_status("powershell-universal 0 1 0");
     assert_stays_revoked(&host, &guide, &import, "adam", &token);
 }

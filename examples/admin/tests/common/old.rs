@@ -100,12 +100,12 @@ fn any(authenticated: Authenticated) -> Caller {
 }
 
 #[track_caller]
-pub fn assert_not_ours(entered: Result<Caller, Refusal>) {
+pub fn assert_not_ours(entered: &Result<Caller, Refusal>) {
     assert!(matches!(entered, Err(Refusal::NotOurs)), "{entered:?}");
 }
 
 #[track_caller]
-pub fn assert_denied(entered: Result<Caller, Refusal>) {
+pub fn assert_denied(entered: &Result<Caller, Refusal>) {
     assert!(matches!(entered, Err(Refusal::Denied(_))), "{entered:?}");
 }
 
