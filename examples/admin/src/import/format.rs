@@ -99,6 +99,7 @@ mod tests {
     }
 
     /// Reads a row of `whole`, with some columns changed.
+    #[expect(clippy::needless_pass_by_value, reason = "callers write a row in place")]
     pub fn read(format: &dyn Format, whole: &Value, changes: Value) -> Result<Facts, NotTaken> {
         let mut row = whole.clone();
         for (column, value) in changes.as_object().unwrap() {
@@ -114,12 +115,20 @@ mod tests {
         facts.map(|facts| {
             let scopes = match facts.access.granted_scopes() {
                 app_tokens::access::Selection::All => "all".to_owned(),
-                app_tokens::access::Selection::Only(scopes) => {
-                    scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" ")
-                }
+                app_tokens::access::Selection::Only(scopes) => scopes
+                    .iter()
+                    .map(app_tokens::access::Scope::as_str)
+                    .collect::<Vec<_>>()
+                    .join(" "),
             };
             let on = facts.resources.map(|on| {
-                format!(" | {}", on.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(" "))
+                format!(
+                    " | {}",
+                    on.iter()
+                        .map(app_tokens::access::Resource::as_str)
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                )
             });
             scopes + &on.unwrap_or_default()
         })

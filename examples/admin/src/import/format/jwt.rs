@@ -103,6 +103,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write a row in place")]
     fn read_with(claims: Value, changes: Value) -> Result<Facts, NotTaken> {
         let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
         let whole = json!({
@@ -112,6 +113,7 @@ mod tests {
         read(&Jwt(app_tokens::import::Jwt::danger_with_any_key("k")), &whole, changes)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers write a row in place")]
     fn roles(roles: Value) -> Result<String, NotTaken> {
         words(read_with(json!({ NAME: "adam", ROLE: roles }), json!({})))
     }
