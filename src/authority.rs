@@ -1,7 +1,7 @@
 //! The engine, [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
 //!
 //! Each act stands in a file of its own: issue, authenticate, examine, change, revoke, reseal,
-//! check, import. `line` holds what concerns a token's line of rotations.
+//! check, import, move out, move in. `line` holds what concerns a token's line of rotations.
 
 mod builder;
 mod issue;
@@ -14,6 +14,10 @@ mod revoke;
 mod reseal;
 #[cfg(feature = "import")]
 mod import;
+#[cfg(feature = "transfer")]
+mod move_in;
+#[cfg(feature = "transfer")]
+mod move_out;
 
 pub(crate) use authenticate::Verified;
 pub use builder::TokenAuthorityBuilder;

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::{DenialReason, Failed};
 use crate::record::Actor;
 use crate::store::Filter;
-use crate::text::Reason;
+use crate::text::{Owner, Reason};
 use crate::token::TokenId;
 #[cfg(feature = "tracing")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tracing")))]
@@ -138,6 +138,26 @@ pub enum Event<'a> {
         /// The token.
         token: &'a TokenView,
         /// If false, the row may be as it was. The next use tries again.
+        is_certain: bool,
+    },
+    /// Tokens were written into a transfer file: digests and names left this host.
+    MovedOut {
+        /// How many rows were written.
+        count: u64,
+        /// Whose; `None` for those of all owners.
+        owner: Option<&'a Owner>,
+        /// Who did it.
+        by: &'a Actor,
+        /// If false, the file was not finished.
+        is_certain: bool,
+    },
+    /// A token without a revocation was taken in from a transfer file.
+    MovedIn {
+        /// The token.
+        token: &'a TokenView,
+        /// Who did it.
+        by: &'a Actor,
+        /// If false, it may not have been taken in.
         is_certain: bool,
     },
     /// A token was used for the first time.
@@ -297,6 +317,8 @@ pub enum ChangeKind {
     Extended,
     /// It was superseded before, and its overlap was ended.
     OverlapEnded,
+    /// Another host had rotated it, and a move carried that over.
+    Superseded,
 }
 
 /// Holds the events of a transaction until the host sends them.
@@ -341,6 +363,8 @@ impl BufferedEvent {
             // it comes here.
             Event::Imported { .. }
             | Event::TakenOver { .. }
+            | Event::MovedOut { .. }
+            | Event::MovedIn { .. }
             | Event::FirstUse { .. }
             | Event::NewAddress { .. }
             | Event::OutsideNetwork { .. }

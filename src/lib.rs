@@ -111,6 +111,10 @@
 //! - [Scopes, resources, networks](guide::access): what a token may do, on what, and from where.
 //! - [Rotation](guide::rotation): overlap, a lost answer, reuse.
 //! - [Keys and backups](guide::keys_and_backups): a new key, a lost key, a restored backup.
+//! - Move from [Nextcloud](guide::move_from_nextcloud), [Forgejo](guide::move_from_forgejo),
+//!   [Sanctum](guide::move_from_sanctum), [plaintext](guide::move_from_plaintext),
+//!   [Argon2id](guide::move_from_argon2) or [JWTs](guide::move_from_jwt) while clients keep their
+//!   tokens.
 //! - [Write a store](guide::write_a_store): from the rules or in SQL, with the conformance suite.
 //! - [Sizing](guide::sizing): what a million tokens cost, and what comes after one database.
 //!
@@ -135,6 +139,7 @@
 //! | `tokio` | `Upkeep::spawn` |
 //! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
 //! | `import-argon2`, `import-bcrypt`, `import-blake3`, `import-pbkdf2` | the same, with one more hash of other systems each |
+//! | `transfer` | [`transfer`](#features): moves tokens to another store or host, by a sealed file |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -183,6 +188,9 @@ mod leak;
 mod view;
 #[cfg(feature = "import")]
 pub mod import;
+#[cfg(feature = "transfer")]
+#[cfg_attr(docsrs, doc(cfg(feature = "transfer")))]
+pub mod transfer;
 mod authority;
 pub mod upkeep;
 #[cfg(feature = "tracing")]

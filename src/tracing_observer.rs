@@ -84,6 +84,14 @@ impl Observer for TracingObserver {
                 emit!(is_certain, "taken_over", id = %token.id(), owner = %token.owner(),
                     label = %token.label(), "imported token used, and digested anew");
             }
+            Event::MovedOut { count, owner, by, is_certain } => {
+                emit!(is_certain, "moved_out", count, owner = owner.map(display), by = %by,
+                    "tokens written into a transfer file");
+            }
+            Event::MovedIn { token, by, is_certain } => {
+                emit!(is_certain, "moved_in", id = %token.id(), owner = %token.owner(),
+                    label = %token.label(), by = %by, "token taken in from a transfer file");
+            }
             Event::FirstUse { token, address } => {
                 emit!(at INFO, "first_use", id = %token.id(), owner = %token.owner(),
                     label = %token.label(), address = address.map(display),

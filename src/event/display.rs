@@ -17,6 +17,8 @@ impl Event<'_> {
             Event::Issued { .. } => "issued",
             Event::Imported { .. } => "imported",
             Event::TakenOver { .. } => "taken_over",
+            Event::MovedOut { .. } => "moved_out",
+            Event::MovedIn { .. } => "moved_in",
             Event::FirstUse { .. } => "first_use",
             Event::NewAddress { .. } => "new_address",
             Event::OutsideNetwork { .. } => "outside_network",
@@ -47,8 +49,16 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         match self {
-            Event::Issued { token, by, is_certain } | Event::Imported { token, by, is_certain } => {
+            Event::Issued { token, by, is_certain }
+            | Event::Imported { token, by, is_certain }
+            | Event::MovedIn { token, by, is_certain } => {
                 write_token(f, token)?;
+                write!(f, " by={}", Quoted(by))?;
+                write_doubt(f, *is_certain)
+            }
+            Event::MovedOut { count, owner, by, is_certain } => {
+                write!(f, " count={count}")?;
+                write_some(f, "owner", owner.as_ref().map(Quoted).as_ref())?;
                 write!(f, " by={}", Quoted(by))?;
                 write_doubt(f, *is_certain)
             }
@@ -134,6 +144,7 @@ impl ChangeKind {
             ChangeKind::Narrowed => "narrowed",
             ChangeKind::Extended => "extended",
             ChangeKind::OverlapEnded => "overlap_ended",
+            ChangeKind::Superseded => "superseded",
         }
     }
 }

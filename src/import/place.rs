@@ -14,7 +14,7 @@ use crate::key::ImportKey;
 use crate::token::TokenId;
 
 /// The attribute that every imported token has: the scheme, a space, and the fingerprint.
-pub(crate) const ATTRIBUTE: &str = "imported";
+pub(crate) use crate::attributes::IMPORTED as ATTRIBUTE;
 
 /// Makes the ids of one realm.
 pub(crate) struct Places<'k> {

@@ -1,5 +1,7 @@
 //! The commands `keys` and `reseal`.
 
+mod add;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -28,6 +30,23 @@ pub fn new(out: Option<&Path>) -> Result<(), Problem> {
         }
         None => say(&*Zeroizing::new(KeyRing::new_text()?)),
     }
+}
+
+/// Writes a new key for an import to standard output, for a ring that is not in a file.
+pub fn new_import() -> Result<(), Problem> {
+    say(&*Zeroizing::new(KeyRing::new_import_text()?))
+}
+
+/// Adds a key for an import to the key file.
+pub fn add_import(setting: &Setting) -> Result<(), Problem> {
+    let Some(path) = &setting.key_file else {
+        return Err(Problem::usage(
+            "name the key file with --key-file; if the ring is kept elsewhere, append what \
+             `admin keys new --import` prints after a comma",
+        ));
+    };
+    add::add_import(path)?;
+    say(format_args!("added the import key to {}; restart the hosts with it", path.display()))
 }
 
 pub async fn in_use(setting: &Setting) -> Result<(), Problem> {
@@ -80,7 +99,7 @@ pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
 pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     let mut bar = Bar::new();
-    let report = opened.tokens.reseal_with_progress(|at| bar.show(at)).await;
+    let report = opened.tokens.reseal_with_progress(|at| bar.show(at.done, at.total)).await;
     drop(bar);
     let report = report.map_err(|failed| {
         Problem::failed(format_args!("{failed}; the rows moved so far stay moved, so run it again"))

@@ -10,17 +10,22 @@
 //! - `end`, `leaked`: revoking and deleting.
 //! - `scanner_rules`: rules by which scanners find what leaked.
 //! - `look`, `owners`: listing and verifying.
+//! - `import`: tokens of other systems.
 //! - `keys`: new keys, and the move to one.
+//! - `move_out`, `move_in`: to and from another store or host.
 //! - `password`: hashes for the hosts' users file.
 //! - `print`, `progress`: output.
 //! - `problem`: errors and the exit status.
 
 mod change;
 mod end;
+mod import;
 mod keys;
 mod leaked;
 mod look;
 mod make;
+mod move_in;
+mod move_out;
 mod options;
 mod owners;
 mod password;
@@ -34,6 +39,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use options::import::Import;
 use options::{Command, Keys, Options};
 use print::{note, say};
 use problem::{Exit, Problem};
@@ -81,12 +87,18 @@ async fn run(Options { setting, command }: &Options) -> Result<(), Problem> {
         Command::Forget(wish) => end::forget(setting, wish).await,
         Command::Verify => look::verify(setting).await,
         Command::Purge => end::purge(setting).await,
-        Command::Keys(Keys::New { out }) => keys::new(out.as_deref()),
+        Command::Import(Import::Foreign(wish)) => import::foreign(setting, wish).await,
+        Command::Import(Import::Status) => import::status(setting).await,
+        Command::Keys(Keys::AddImport) => keys::add_import(setting),
+        Command::Keys(Keys::New { import: true, .. }) => keys::new_import(),
+        Command::Keys(Keys::New { out, .. }) => keys::new(out.as_deref()),
         Command::Keys(Keys::InUse) => keys::in_use(setting).await,
         Command::Keys(Keys::MayRetire { key }) => keys::may_retire(setting, *key).await,
         Command::Reseal => keys::reseal(setting).await,
         Command::Leaked(wish) => leaked::leaked(setting, wish).await,
         Command::ScannerRules { scanner } => scanner_rules::print(setting, *scanner),
+        Command::Export(wish) => move_out::export(setting, wish).await,
+        Command::Import(Import::AppTokens(wish)) => move_in::import(setting, wish).await,
         Command::HashPassword => password::hash(),
         Command::Schema { kind } => {
             let schema =

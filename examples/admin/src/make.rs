@@ -19,7 +19,7 @@ use shared::policy_file::period::End;
 
 pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
     let who = setting.operator()?;
-    refuse_unseen()?;
+    refuse_unseen("the token")?;
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_unknown_scopes(&wish.access.scopes)?;
     opened.refuse_other_realm().await?;
@@ -59,7 +59,7 @@ pub async fn issue(setting: &Setting, wish: &Issue) -> Result<(), Problem> {
 
 pub async fn rotate(setting: &Setting, wish: &Rotate) -> Result<(), Problem> {
     let who = setting.operator()?;
-    refuse_unseen()?;
+    refuse_unseen("the token")?;
     let opened = setting.open(Needs::Seals).await?;
     let mut rotation = Rotation::new();
     if let Some(overlap) = wish.overlap {
@@ -99,19 +99,19 @@ pub fn end(asked: End) -> Result<Expires, Problem> {
     seen.ok_or_else(|| ChangeError::from(LifeError::PastCalendar).into())
 }
 
-/// Refuses to make a token that nobody would see. Rust opens /dev/null in place of a closed
+/// Refuses to make a secret that nobody would see. Rust opens /dev/null in place of a closed
 /// standard output, which would take the token without an error.
-fn refuse_unseen() -> Result<(), Problem> {
+pub fn refuse_unseen(secret: &str) -> Result<(), Problem> {
     #[cfg(unix)]
     {
         use std::fs::{self, File};
         use std::os::{fd::AsFd as _, unix::fs::MetadataExt as _};
         let out = File::from(io::stdout().as_fd().try_clone_to_owned()?).metadata()?;
         if fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == out.rdev()) {
-            return Err(Problem::usage(
-                "standard output is closed or /dev/null, so nobody would see the token; \
-                 send it to a terminal, a file or a pipe",
-            ));
+            return Err(Problem::usage(format_args!(
+                "standard output is closed or /dev/null, so nobody would see {secret}; \
+                 send it to a terminal, a file or a pipe"
+            )));
         }
     }
     Ok(())

@@ -1,11 +1,14 @@
 //! The command line.
 
+pub mod import;
+
 use std::path::PathBuf;
 
 use app_tokens::access::{Network, Resource, Scope};
 use app_tokens::record::KeyId;
 use app_tokens::store::TableName;
 use app_tokens::token::{ParseError, Token};
+use app_tokens::transfer::TransferKey;
 use app_tokens::{KeyRing, Label, Owner, Reason, TokenId};
 use clap::{Args, Parser, Subcommand};
 
@@ -31,6 +34,7 @@ What each command needs besides --store:
   keys in-use
   leaked                  --policy
   scanner-rules           --policy, and no store
+  keys add-import         the key file, and no store
   keys new, schema,       nothing, and no store
   hash-password
   all others              --policy and the keys
@@ -48,7 +52,7 @@ Exit status:
   1  failed: the store, a file, a key, the clock; it says nothing about any token
   2  usage: an argument is missing or wrong
   3  there is no such token, or nothing matches
-  4  refused by the policy, or because of the state of the token
+  4  refused by the policy, or because of the state of the token; import: some rows were refused
   5  denied: the token to be verified is not valid
   6  leaked could not read everything, so there may be more tokens";
 
@@ -80,7 +84,7 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, revoke --dry-run
+    /// Lists and reports as JSON, for the commands that have one
     #[arg(long, global = true)]
     pub json: bool,
 }
@@ -153,6 +157,12 @@ to `admin leaked`, which revokes only what is one.")]
         /// For which scanner
         scanner: Scanner,
     },
+    /// Write tokens into a file for another store or host; prints only the key of that file on
+    /// standard output, once
+    Export(Export),
+    /// Take tokens in: of another host, or of another system while their holders use them
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print the hash of the main password on standard input, for a host's users file
     #[command(after_help = "Example: admin hash-password < password.txt")]
     HashPassword,
@@ -350,9 +360,22 @@ Example: a new key is rolled out, the active one always first in the ring:
   4. admin keys may-retire 1, and then take it out: 2:NEW
 An entry import:KEY stays in the ring throughout.")]
 pub enum Keys {
+    /// Add the key that an import needs to the key file; refuses if there is one
+    #[command(after_help = "\
+Every host needs it before the first token is imported, so restart them with the new file. It never
+changes: without it no imported token is found.
+
+Example: admin keys add-import --key-file app.key")]
+    AddImport,
     /// Make a key, as NUMBER:KEY: on standard output, or in a new file of mode 0600
-    #[command(after_help = "Example: admin keys new --out app.key")]
+    #[command(after_help = "\
+Examples:
+  admin keys new --out app.key
+  admin keys new --import, to append after a comma where the ring is kept")]
     New {
+        /// Make the key that an import needs, as import:KEY on standard output
+        #[arg(long, conflicts_with = "out")]
+        import: bool,
         /// The file to make; it must not be there yet
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
@@ -367,6 +390,33 @@ pub enum Keys {
         #[arg(value_parser = key_id)]
         key: KeyId,
     },
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  admin export tokens.transfer --key-out transfer.key
+  and on the other host, once both files are there by two different ways:
+  admin import app-tokens tokens.transfer < transfer.key
+
+The file is sealed and not encrypted: it shows owners, labels, access and times. Whoever has the key
+can write a file that makes tokens of any owner. Run it again once the host has stopped: the second
+file carries over what was revoked, rotated, made or used in between.")]
+pub struct Export {
+    /// The file to make; it must not be there yet
+    pub file: PathBuf,
+    /// Only the tokens of this owner
+    #[arg(long)]
+    pub owner: Option<Owner>,
+    /// Write the key to this new file of mode 0600, and not to standard output
+    #[arg(long, value_name = "FILE")]
+    pub key_out: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct FromAppTokens {
+    /// The file
+    pub file: PathBuf,
 }
 
 fn scope(text: &str) -> Result<Scope, app_tokens::error::InvalidText> {
@@ -395,6 +445,8 @@ pub fn is_secret(argument: &str) -> bool {
         let key = text.trim().strip_prefix("import:");
         key.is_some_and(|key| key.len() >= 40 && !key.contains(char::is_whitespace))
     };
-    let is_key = |text: &str| KeyRing::parse(text).is_ok() || is_import_key(text);
+    let is_key = |text: &str| {
+        KeyRing::parse(text).is_ok() || TransferKey::parse(text).is_ok() || is_import_key(text)
+    };
     [argument, value].into_iter().any(|text| is_token(text) || is_key(text))
 }

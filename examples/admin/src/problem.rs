@@ -7,6 +7,7 @@ use app_tokens::error::{
     ChangeError, Failed, InvalidText, IssueError, KeyRingError, ManageError, RandomSourceFailed,
     RetireError,
 };
+use app_tokens::transfer::TransferError;
 
 /// The exit status, as `--help` and the README list it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,16 @@ impl From<ManageError> for Problem {
     fn from(error: ManageError) -> Problem {
         let exit = match &error {
             ManageError::Unknown => Exit::Unknown,
+            _ => Exit::Failed,
+        };
+        Problem::new(exit, error)
+    }
+}
+
+impl From<TransferError> for Problem {
+    fn from(error: TransferError) -> Problem {
+        let exit = match &error {
+            TransferError::PrefixNotAccepted { .. } | TransferError::TooOld { .. } => Exit::Refused,
             _ => Exit::Failed,
         };
         Problem::new(exit, error)

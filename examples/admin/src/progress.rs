@@ -3,8 +3,6 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
-use app_tokens::report::ResealProgress;
-
 use crate::print::note;
 
 /// A bar on a terminal. In a log, a line now and then, which shows that the work goes on.
@@ -13,7 +11,8 @@ pub struct Bar {
     pause: Duration,
     begun: Instant,
     drawn: Instant,
-    at: Option<ResealProgress>,
+    /// How many rows are done, and of how many.
+    at: Option<(u64, u64)>,
 }
 
 const WIDTH: usize = 30;
@@ -25,8 +24,8 @@ impl Bar {
         Bar { is_terminal, pause, begun: now, drawn: now, at: None }
     }
 
-    pub fn show(&mut self, at: ResealProgress) {
-        self.at = Some(at).filter(|at| at.total > 0);
+    pub fn show(&mut self, done: u64, total: u64) {
+        self.at = (total > 0).then_some((done, total));
         if self.drawn.elapsed() >= self.pause {
             self.drawn = Instant::now();
             self.draw();
@@ -34,7 +33,7 @@ impl Bar {
     }
 
     fn draw(&self) {
-        let Some(ResealProgress { done, total }) = self.at else {
+        let Some((done, total)) = self.at else {
             return;
         };
         // Rows may have been added since they were counted.

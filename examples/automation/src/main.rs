@@ -124,6 +124,7 @@ async fn run(options: Options) -> Result<(), Error> {
 
 fn routes(server: &Server, options: &Options) -> Result<Router, String> {
     let login = Login::new(server.tokens.clone(), server.accounts.clone());
+    let login = options.common.import.in_login(login);
     // A request without a token may have a session.
     let layer = gate::token_layer(login, &server.front).optional();
     Ok(Router::new()

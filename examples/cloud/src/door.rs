@@ -14,6 +14,7 @@ use axum::response::Response;
 use shared::accounts::{Account, Accounts, SignInRefused};
 use shared::front::Visitor;
 use shared::gate;
+use shared::import_choice::ImportChoice;
 use shared::log;
 
 use crate::Cloud;
@@ -39,8 +40,8 @@ struct Inner {
 }
 
 impl Door {
-    pub fn new(cloud: &Cloud, accept_passwords: bool) -> Door {
-        let login = Login::new(cloud.tokens.clone(), cloud.accounts.clone());
+    pub fn new(cloud: &Cloud, accept_passwords: bool, import: &ImportChoice) -> Door {
+        let login = import.in_login(Login::new(cloud.tokens.clone(), cloud.accounts.clone()));
         let (cloud, reported) = (cloud.clone(), Mutex::default());
         Door(Arc::new(Inner { login, cloud, accept_passwords, reported }))
     }

@@ -101,7 +101,7 @@ async fn run(options: Options) -> Result<(), Error> {
     )?;
     let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
     serve::make_folder(&folder)?;
-    let dav = Dav::new(Door::new(&cloud, options.accept_passwords), folder, &url);
+    let dav = Dav::new(Door::new(&cloud, options.accept_passwords, &common.import), folder, &url);
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))

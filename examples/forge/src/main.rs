@@ -88,7 +88,10 @@ async fn run(options: Options) -> Result<(), Error> {
     let (listener, address, url) = serve::listen(&options.common).await?;
     let front = &options.common.front;
     let forge = Forge {
-        login: Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted),
+        login: {
+            let login = Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted);
+            options.common.import.in_login(login)
+        },
         tokens,
         accounts,
         front: front.clone().into(),

@@ -5,6 +5,7 @@
 //! - `accounts`: who there is, and the main passwords.
 //! - `session`, `site`: the sessions of browsers, and the check of other sites.
 //! - `front`, `proxy`: what stands in front, such as a login proxy.
+//! - `import_choice`: which other systems' tokens are let in.
 //! - `gate`: lets tokens in, and says who was refused.
 //! - `around`, `drain`: what stands around all routes.
 //! - `audit`: the audit log, also with the feature `audit` alone.
@@ -27,6 +28,8 @@ pub mod drain;
 pub mod front;
 #[cfg(feature = "host")]
 pub mod gate;
+#[cfg(feature = "host")]
+pub mod import_choice;
 #[cfg(feature = "host")]
 pub mod log;
 #[cfg(feature = "host")]

@@ -14,6 +14,7 @@ use app_tokens::shapes::Period;
 use crate::accounts::file::check_name;
 use crate::accounts::{Account, Accounts, Password, UsernameRule};
 use crate::front::Front;
+use crate::import_choice::ImportChoice;
 use crate::log;
 use crate::proxy::LoginProxy;
 use crate::session;
@@ -33,6 +34,9 @@ pub const USAGE: &str = "\
   --store STORE         where tokens are kept, sqlite:PATH or postgres:URL; or set
                         APP_TOKENS_STORE, which may hold a password
   --policy FILE         what is allowed, as in the host's policy.toml, which is the default
+  --import FORMAT       also let in tokens that `admin import FORMAT` took over; may be repeated:
+                        nextcloud:FILE, powershell-universal:FILE (with their secret), forgejo,
+                        gitea, sanctum, sha256, plain, phc, nuxeo
   --audit FILE          the audit log, JSON lines, appended to; standard error by default
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated
@@ -53,6 +57,8 @@ pub struct CommonOptions {
     pub policy: Option<PathBuf>,
     /// The audit log's file, if it isn't standard error.
     pub audit: Option<PathBuf>,
+    /// Whose tokens are let in besides our own.
+    pub import: ImportChoice,
     /// What stands in front.
     pub front: Front,
     /// How old a sign-in may be to make a token.
@@ -85,7 +91,7 @@ impl CommonOptions {
         let mut listen = SocketAddr::from(([127, 0, 0, 1], 8080));
         let (mut data, mut file, mut users) = (None, None, Vec::new());
         let (mut store, mut policy, mut rule) = (None, None, UsernameRule::default());
-        let mut audit = None;
+        let (mut audit, mut import) = (None, ImportChoice::default());
         let (mut front, mut sso_header, mut sso_from) = (Front::default(), None, None);
         let mut sso_time_header = None;
         let mut ask_again_after = session::FRESH;
@@ -120,6 +126,7 @@ impl CommonOptions {
                 "--store" => store = Some(value()?),
                 "--policy" => policy = Some(PathBuf::from(value()?)),
                 "--audit" => audit = Some(PathBuf::from(value()?)),
+                "--import" => import.add(&value()?).map_err(named("--import"))?,
                 "--ask-again-after" => {
                     let Period(period) =
                         parsed(&option, "a time, such as \"5 minutes\"", &value()?)?;
@@ -173,6 +180,7 @@ impl CommonOptions {
             store,
             policy,
             audit,
+            import,
             front,
             ask_again_after,
             users,

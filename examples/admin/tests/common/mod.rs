@@ -1,6 +1,8 @@
 //! A host's store, keys and policy in a folder, and the operator's tool over them.
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 
+pub mod old;
+
 use std::cell::RefCell;
 use std::fs;
 use std::io::Write as _;

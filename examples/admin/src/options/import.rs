@@ -1,0 +1,247 @@
+//! The command line of `import`, with the query of each old system.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::import::format::Format;
+use crate::import::format::forgejo::Forgejo;
+use crate::import::format::generic::{Phc, Plain, Sha256};
+use crate::import::format::jwt::Jwt;
+use crate::import::format::nextcloud::Nextcloud;
+use crate::import::format::nuxeo::Nuxeo;
+use crate::import::format::sanctum::Sanctum;
+use crate::options::FromAppTokens;
+use crate::problem::Problem;
+use shared::policy_file::period::Period;
+
+#[derive(Subcommand)]
+#[command(after_help = AFTER_HELP)]
+pub enum Import {
+    #[command(flatten)]
+    Foreign(Foreign),
+    /// From a file that export wrote, whose key is on standard input; may be stopped and run again
+    #[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
+    AppTokens(FromAppTokens),
+    /// Count the imported tokens, and say when the import may be closed
+    #[command(after_help = "Example: admin import status --json")]
+    Status,
+}
+
+const AFTER_HELP: &str = "\
+Each format's help has the query that makes its file: `admin import nextcloud --help`. The file has
+a JSON object a line, which every database can print:
+  sqlite3 old.db < query.sql > rows.jsonl
+  psql -At old < query.sql > rows.jsonl            with json_build_object for json_object
+  mysql -N -r old < query.sql > rows.jsonl
+It holds hashes or tokens. Delete it after the import, or give - for FILE and pipe the rows.
+
+Examples:
+  admin import nextcloud rows.jsonl
+  sqlite3 old.db < query.sql | admin import plain - --owners owners.jsonl
+
+Before the first import:
+  1. admin keys add-import, and restart the hosts
+  2. write open_import = true into the policy file, before [scopes]
+  3. switch the import on in the hosts
+
+An import may be stopped and run again. It never changes a token that is there, also if that was
+revoked since.
+
+Exit status:
+  0  done; rows of other kinds, or that have ended, may have been skipped
+  1  failed: the store, a file, a key; the rows before are imported
+  2  usage: an argument is wrong, or row 1 is not of the format
+  4  some rows were refused, or the policy file lacks open_import";
+
+/// A format of another system.
+#[derive(Subcommand)]
+pub enum Foreign {
+    /// Nextcloud's app passwords
+    #[command(after_help = NEXTCLOUD)]
+    Nextcloud(Common),
+    /// Access tokens of Forgejo from 15 on
+    #[command(after_help = FORGEJO)]
+    Forgejo(Common),
+    /// Access tokens of Gitea, and of Forgejo before 15
+    #[command(after_help = GITEA)]
+    Gitea(Common),
+    /// Laravel Sanctum's personal access tokens
+    #[command(after_help = SANCTUM)]
+    Sanctum {
+        #[command(flatten)]
+        common: Common,
+        /// Whose tokens are taken, as tokenable_type names it; others are skipped
+        #[arg(long, value_name = "MODEL", default_value = "App\\Models\\User")]
+        model: String,
+    },
+    /// Tokens of which SHA-256 is kept
+    #[command(after_help = SHA256)]
+    Sha256(Generic),
+    /// Tokens that are kept in clear
+    #[command(after_help = PLAIN)]
+    Plain(Generic),
+    /// Tokens of which Argon2, bcrypt or PBKDF2 is kept, and which are found by their owner
+    #[command(after_help = PHC)]
+    Phc(Common),
+    /// PowerShell Universal's app tokens
+    #[command(after_help = POWERSHELL)]
+    PowershellUniversal {
+        #[command(flatten)]
+        common: Common,
+        /// A file with the server's Jwt.SigningKey
+        #[arg(long, value_name = "FILE")]
+        signing_key_file: PathBuf,
+    },
+    /// Nuxeo's tokens
+    #[command(after_help = NUXEO)]
+    Nuxeo(Common),
+}
+
+/// What every format takes.
+#[derive(Args)]
+pub struct Common {
+    /// What the query printed; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// A line for each account: {"name": "OLD NAME", "owner": "ACCOUNT ID"}; others are skipped
+    /// [default: the column owner is the account id]
+    #[arg(long, value_name = "FILE")]
+    pub owners: Option<PathBuf>,
+    /// How long a token lived in the old system, if its rows don't say so, such as "90 days"
+    #[arg(long, value_name = "PERIOD")]
+    pub old_life: Option<Period>,
+    /// How many tokens may share an owner or an ending, as in the hosts; never less later
+    #[arg(long, value_name = "NUMBER", default_value = "20")]
+    pub max_candidates: NonZeroU32,
+}
+
+/// What a format of many systems takes.
+#[derive(Args)]
+pub struct Generic {
+    #[command(flatten)]
+    pub common: Common,
+    /// All tokens were drawn at random, with 112 bits or more
+    #[arg(long)]
+    pub random: bool,
+}
+
+impl Foreign {
+    pub fn common(&self) -> &Common {
+        match self {
+            Foreign::Nextcloud(common)
+            | Foreign::Forgejo(common)
+            | Foreign::Gitea(common)
+            | Foreign::Sanctum { common, .. }
+            | Foreign::Sha256(Generic { common, .. })
+            | Foreign::Plain(Generic { common, .. })
+            | Foreign::Phc(common)
+            | Foreign::PowershellUniversal { common, .. }
+            | Foreign::Nuxeo(common) => common,
+        }
+    }
+
+    pub fn format(&self) -> Result<Box<dyn Format>, Problem> {
+        Ok(match self {
+            Foreign::Nextcloud(_) => Box::new(Nextcloud::new()),
+            Foreign::Forgejo(_) => Box::new(Forgejo::new()),
+            Foreign::Gitea(_) => Box::new(Forgejo::of_gitea()),
+            Foreign::Sanctum { model, .. } => Box::new(Sanctum::new(model)),
+            Foreign::Sha256(Generic { random, .. }) => Box::new(Sha256::new(*random)),
+            Foreign::Plain(Generic { random, .. }) => Box::new(Plain::new(*random)),
+            Foreign::Phc(_) => Box::new(Phc),
+            Foreign::PowershellUniversal { signing_key_file, .. } => {
+                Box::new(Jwt::read(signing_key_file)?)
+            }
+            Foreign::Nuxeo(_) => Box::new(Nuxeo),
+        })
+    }
+}
+
+const NEXTCLOUD: &str = "\
+SELECT json_object('owner', uid, 'label', name, 'hash', token, 'type', type, 'version', version,
+                   'invalid', password_invalid, 'scope', scope, 'created', NULL,
+                   'expires', expires, 'used', last_activity)
+FROM oc_authtoken;
+
+Only app passwords are taken (type 1). Sessions, tokens to be wiped and tokens for one use are
+skipped. A token without file access becomes one for calendars and contacts.";
+
+const FORGEJO: &str = "\
+SELECT json_object('owner', t.uid, 'label', t.name, 'hash', t.token_hash, 'salt', t.token_salt,
+                   'last_eight', t.token_last_eight, 'scope', t.scope, 'created', t.created_unix,
+                   'expires', NULL, 'used', t.updated_unix,
+                   'all_repositories', t.resource_all_repos,
+                   'repositories', (SELECT group_concat(r.owner_name || '/' || r.name)
+                                    FROM access_token_resource_repo a
+                                    JOIN repository r ON r.id = a.repo_id
+                                    WHERE a.token_id = t.id))
+FROM access_token t;
+
+In PostgreSQL write string_agg(…, ',') for group_concat(…), in MySQL concat(…) for ||. Scopes keep
+their names. public-only becomes the resource exact:public, and a repository exact:OWNER/NAME. If
+your host names repositories otherwise, write its names into the query.";
+
+const GITEA: &str = "\
+SELECT json_object('owner', uid, 'label', name, 'hash', token_hash, 'salt', token_salt,
+                   'last_eight', token_last_eight, 'scope', scope, 'created', created_unix,
+                   'expires', NULL, 'used', updated_unix)
+FROM access_token;
+
+Scopes keep their names, and public-only becomes the resource exact:public. For Forgejo from 15 on
+take `admin import forgejo`: this query leaves out that a token is limited to some repositories.";
+
+const SANCTUM: &str = "\
+SELECT json_object('owner', tokenable_id, 'model', tokenable_type, 'label', name, 'hash', token,
+                   'abilities', abilities, 'created', created_at, 'expires', expires_at,
+                   'used', last_used_at)
+FROM personal_access_tokens;
+
+If config/sanctum.php sets expiration, name it with --old-life, such as \"525600 minutes\". An
+ability becomes the scope of the same name.";
+
+const SHA256: &str = "\
+SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), 'scopes', '*',
+                   'created', created_at, 'expires', expired_at, 'used', last_used_at,
+                   'revoked', revoked)
+FROM api_tokens;
+
+The hash has 64 hexadecimal digits. scopes are the host's names with commas, or * for everything.";
+
+const PLAIN: &str = "\
+SELECT json_object('owner', user_id, 'label', name, 'token', token, 'scopes', scopes,
+                   'created', created_at, 'expires', expires_at, 'used', last_used_at,
+                   'revoked', revoked)
+FROM api_tokens;
+
+scopes are the host's names with commas, or * for everything.";
+
+const PHC: &str = "\
+SELECT json_object('owner', user_id, 'label', name, 'hash', hash, 'scopes', scopes,
+                   'created', created_at, 'expires', expires_at, 'used', last_used_at,
+                   'revoked', revoked)
+FROM app_passwords;
+
+scopes are the host's names with commas, or * for everything. OpenCloud keeps no table. There, in
+the folder with a file for each user:
+  jq -c '.[] | {owner: .user.opaque_id, label, hash: .password, scopes: \"*\",
+                created: .ctime.seconds, expires: .expiration.seconds, used: .utime.seconds,
+                revoked: false}' *.json";
+
+const POWERSHELL: &str = "\
+SELECT json_object('owner', i.Name, 'label', 'App token ' || t.Id, 'token', t.Token,
+                   'created', t.Created, 'expires', t.Expiration, 'used', NULL,
+                   'revoked', t.Revoked)
+FROM AppToken t JOIN Identity i ON i.Id = t.IdentityId;
+
+The names of tables and columns may differ in your version. Roles become scopes of the same names.";
+
+const NUXEO: &str = "\
+SELECT json_object('owner', \"userName\", 'label', \"applicationName\", 'token', token,
+                   'device', \"deviceId\", 'description', \"deviceDescription\",
+                   'permission', permission, 'created', \"creationDate\", 'expires', NULL,
+                   'used', NULL)
+FROM auth_tokens;
+
+Nuxeo never enforced permission. It is kept as an attribute.";

@@ -1,0 +1,104 @@
+//! Which other systems' tokens a host lets in: [`ImportChoice`].
+
+use std::fs;
+
+use app_tokens::import::{
+    Argon2, Bcrypt, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
+};
+use app_tokens::store::TokenStore;
+use app_tokens::web::{Accounts, Login};
+
+/// The formats of `--import`, with the names that `admin import` has for them.
+pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plain, phc, \
+                           powershell-universal:FILE, nuxeo";
+
+/// The schemes that a host's options name; none unless they do.
+#[derive(Clone, Default)]
+pub struct ImportChoice(Option<Import>);
+
+impl ImportChoice {
+    /// Adds a format. A secret of the old system comes from a file, as others can read arguments.
+    ///
+    /// # Errors
+    /// A line for the operator. It repeats nothing of a file, nor a format that does not exist.
+    pub fn add(&mut self, told: &str) -> Result<(), String> {
+        let (format, file) = match told.split_once(':') {
+            Some((format, file)) => (format, Some(file)),
+            None => (told, None),
+        };
+        let secret = match (format, file) {
+            ("nextcloud" | "powershell-universal", Some(file)) => secret(file)?,
+            ("nextcloud", None) => {
+                return Err("nextcloud needs the instance's secret: nextcloud:FILE".into());
+            }
+            ("powershell-universal", None) => {
+                return Err("powershell-universal needs the signing key: \
+                            powershell-universal:FILE"
+                    .into());
+            }
+            (_, Some(_)) => {
+                return Err(format!("this format takes no file; name one of {FORMATS}"));
+            }
+            (_, None) => String::new(),
+        };
+        let import = self.0.take().unwrap_or_default();
+        self.0 = Some(match format {
+            "nextcloud" => import.scheme(Sha512::of_nextcloud(&secret)),
+            "forgejo" | "gitea" => import.scheme(Forgejo::new()),
+            "sanctum" => import.scheme(Sha256::of_sanctum()),
+            "sha256" => import.scheme(Sha256::of_unknown_strength()),
+            "plain" => import.scheme(Plain::of_unknown_strength()),
+            "phc" => import
+                .scheme(Argon2::by_owner())
+                .scheme(Bcrypt::by_owner())
+                .scheme(Pbkdf2::by_owner()),
+            "powershell-universal" => import
+                .scheme(Jwt::of_powershell_universal(&secret).map_err(|error| error.to_string())?),
+            "nuxeo" => import.scheme(Uuid::v4()),
+            _ => return Err(format!("this format does not exist; name one of {FORMATS}")),
+        });
+        Ok(())
+    }
+
+    /// Switches the import on in a login.
+    pub fn in_login<S: TokenStore, A: Accounts>(&self, login: Login<S, A>) -> Login<S, A> {
+        match &self.0 {
+            Some(import) => login.with_import(import),
+            None => login,
+        }
+    }
+}
+
+/// Reads a secret. A line end after it is no part of it.
+fn secret(file: &str) -> Result<String, String> {
+    let text = fs::read_to_string(file).map_err(|why| format!("{file} can't be read: {why}"))?;
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(secret.strip_suffix('\r').unwrap_or(secret).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_is_known_and_a_wrong_one_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        fs::write(&key, "0sBQFSdlLs6vjKj8TZ0WQ8CwTjGm1hYx\n").unwrap();
+        let mut choice = ImportChoice::default();
+        for format in FORMATS.split(", ") {
+            choice.add(&format.replace("FILE", key.to_str().unwrap())).unwrap();
+        }
+        fs::write(&key, "PleaseUseYourOwnSigningKeyHere\r\n").unwrap();
+        let refused = |told: &str| ImportChoice::default().add(told).unwrap_err();
+        let documented = refused(&format!("powershell-universal:{}", key.display()));
+        assert!(documented.contains("documentation names"), "{documented}");
+        assert!(refused("nextcloud").contains("nextcloud:FILE"));
+        assert!(refused("powershell-universal").contains("powershell-universal:FILE"));
+        assert!(refused("nextcloud:none").contains("can't be read"));
+        for wrong in ["hunter2", "", "sanctum:hunter2", "Plain"] {
+            let said = refused(wrong);
+            assert!(said.contains("name one of") && !said.contains("hunter2"), "{said}");
+        }
+    }
+}
