@@ -253,6 +253,35 @@ fn an_audit_log_hears_of_each_new_token_and_of_the_export() {
     to.assert_good(issued.expose_secret());
 }
 
+#[test]
+fn the_lines_of_a_log_say_who_moved_what() {
+    use std::sync::{Arc, Mutex};
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let host = || {
+        let heard = lines.clone();
+        let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral().unwrap());
+        app_tokens::TokenAuthority::builder(store, ring, policy())
+            .observer(move |event: &app_tokens::event::Event<'_>| {
+                heard.lock().unwrap().push(event.to_string());
+            })
+            .build()
+    };
+    let (from, to) = (host(), host());
+    let new = NewToken::new("alice", "My phone", Access::full());
+    let id = from.block_on(from.issue(new)).unwrap().id();
+    let (key, mut bytes) = (TransferKey::draw().unwrap(), Vec::new());
+    let only = owner("alice");
+    from.block_on(from.move_out(who(), Some(&only), &key, &mut bytes, |_| {})).unwrap();
+    let mut file = TransferFile::open(Cursor::new(bytes), &key).unwrap();
+    to.block_on(to.move_in(who(), &mut file, |_| {})).unwrap();
+    let by = "by=\"operator ops\"";
+    let expected = [
+        format!("moved_out count=1 owner=\"alice\" {by}"),
+        format!("moved_in id={id} owner=\"alice\" label=\"My phone\" {by}"),
+    ];
+    assert_eq!(lines.lock().unwrap()[1..], expected);
+}
+
 /// A disk without room.
 struct Full;
 

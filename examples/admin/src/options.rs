@@ -349,9 +349,9 @@ pub struct Export {
 }
 
 #[derive(Subcommand)]
+#[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
 pub enum Import {
     /// From a file that export wrote, whose key is on standard input; may be stopped and run again
-    #[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
     AppTokens(FromAppTokens),
 }
 

@@ -266,7 +266,7 @@ fn the_help_has_every_command_and_every_exit_status() {
     let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
     let names = commands.lines().filter_map(|line| line.split_whitespace().next());
     let names: Vec<_> = names.filter(|name| *name != "help").collect();
-    assert_eq!(names.len(), 17, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
     for name in names {
         let help = host.run(host.command(&[name, "--help"]), b"").done();
         assert!(help.contains("--policy") && help.lines().all(|line| line.len() < 120), "{help}");
