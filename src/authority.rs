@@ -3,6 +3,7 @@
 //! Each act stands in a file of its own: issue, authenticate, examine, change, revoke, reseal,
 //! check, import, move out, move in. `line` holds what concerns a token's line of rotations.
 
+mod builder;
 mod issue;
 mod authenticate;
 mod examine;
@@ -19,21 +20,20 @@ mod move_in;
 mod move_out;
 
 pub(crate) use authenticate::Verified;
+pub use builder::TokenAuthorityBuilder;
 
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use rand_core::TryCryptoRng;
-
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::error::{Failed, ManageError};
 use crate::event::{self, Event, EventBuffer, Observer};
 use crate::issue::next_second;
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
-use crate::random::{self, RandomSource, RandomSourceFailed};
+use crate::random::{RandomSource, RandomSourceFailed};
 use crate::record::{Actor, LastUse, LiveAt, SealCheck, Status, StatusUnclear};
 use crate::row::ReadableRow;
 use crate::seal::{Intact, Sealer};
@@ -123,31 +123,6 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// and rows fit each other.
     pub fn new(store: S, ring: KeyRing, policy: Policy) -> TokenAuthority<S> {
         TokenAuthority::builder(store, ring, policy).build()
-    }
-
-    /// Starts an authority with a clock, a random source or an observer of the host's choice.
-    ///
-    /// ```
-    /// use app_tokens::event::Event;
-    /// use app_tokens::store::MemoryStore;
-    /// use app_tokens::{KeyRing, Policy, TokenAuthority};
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral()?);
-    /// let tokens = TokenAuthority::builder(store, ring, Policy::new("acme")?)
-    ///     .observer(|event: &Event<'_>| println!("{event}"))
-    ///     .build();
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn builder(store: S, ring: KeyRing, policy: Policy) -> TokenAuthorityBuilder<S> {
-        TokenAuthorityBuilder {
-            store,
-            ring,
-            policy,
-            clock: Box::new(SystemClock),
-            random: Box::new(random::system_source()),
-            observer: None,
-        }
     }
 
     /// Lists a page of the tokens that match, in order of id, dead ones included.
@@ -373,7 +348,8 @@ impl Actor {
         }
     }
 
-    /// Limits a filter to what the actor may act on; `None` if an owner named another owner.
+    /// Limits a filter to what the actor may act on; `None` if it may not act, or if an owner named
+    /// another owner.
     fn limit(&self, filter: Filter) -> Option<Filter> {
         let acting = match self {
             Actor::Owner(acting) => acting,
@@ -390,68 +366,6 @@ impl<S> fmt::Debug for TokenAuthority<S> {
         f.debug_struct("TokenAuthority")
             .field("policy", &self.engine.policy)
             .field("sealer", &self.engine.sealer)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Builds a [`TokenAuthority`] with a clock, a random source or an observer of the host's choice.
-///
-/// Made by [`TokenAuthority::builder`].
-#[must_use = "nothing is made before `build`"]
-pub struct TokenAuthorityBuilder<S> {
-    store: S,
-    ring: KeyRing,
-    policy: Policy,
-    clock: Box<dyn Clock>,
-    random: Box<dyn RandomSource>,
-    observer: Option<Arc<dyn Observer>>,
-}
-
-impl<S: TokenStore> TokenAuthorityBuilder<S> {
-    /// Sets another clock than the system's, such as a [`ManualClock`](crate::clock::ManualClock)
-    /// in tests.
-    pub fn clock(self, clock: impl Clock + 'static) -> TokenAuthorityBuilder<S> {
-        TokenAuthorityBuilder { clock: Box::new(clock), ..self }
-    }
-
-    /// Sets another random source than the system's. All clones share it.
-    ///
-    /// **It must be fit for cryptographic keys.** With a short or guessable seed, tokens can be
-    /// guessed.
-    pub fn random(self, source: impl TryCryptoRng + Send + 'static) -> TokenAuthorityBuilder<S> {
-        TokenAuthorityBuilder { random: Box::new(source), ..self }
-    }
-
-    /// Sets the observer of events, for an audit log or mails to owners.
-    ///
-    /// There is one observer; a second call replaces it.
-    pub fn observer(self, observer: impl Observer + 'static) -> TokenAuthorityBuilder<S> {
-        TokenAuthorityBuilder { observer: Some(Arc::new(observer)), ..self }
-    }
-
-    /// Builds the authority.
-    pub fn build(self) -> TokenAuthority<S> {
-        let sealer = Sealer::new(self.ring, self.policy.realm());
-        TokenAuthority {
-            store: self.store,
-            engine: Arc::new(Engine {
-                policy: self.policy,
-                sealer,
-                clock: self.clock,
-                random: Mutex::new(self.random),
-                observer: self.observer,
-                usage: UsageLog::new(),
-                ring_is_complete: AtomicBool::new(false),
-            }),
-            buffer: None,
-        }
-    }
-}
-
-impl<S> fmt::Debug for TokenAuthorityBuilder<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenAuthorityBuilder")
-            .field("policy", &self.policy)
             .finish_non_exhaustive()
     }
 }

@@ -73,7 +73,7 @@ pub struct Leak {
 pub enum LeakOutcome {
     /// The token is revoked now, whatever its status was.
     Revoked,
-    /// Nothing was done: the token was revoked before.
+    /// The token was revoked before. What was issued under its line until then is revoked now.
     AlreadyRevoked,
     /// Nothing was done: the token's row is damaged, so the secret could not be checked. If the row
     /// is repaired, the token is valid again: revoke it by its id.

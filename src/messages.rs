@@ -12,6 +12,7 @@ use support::messages::{Also, assert_listed, in_file};
 
 use crate::access::{Missing, Network, Resource};
 use crate::error::*;
+use crate::import::InvalidKept;
 use crate::key::KeyId;
 use crate::record::{InvalidActor, InvalidStatus, Status, StatusUnclear};
 use crate::shapes::NotAPeriod;
@@ -24,8 +25,8 @@ use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/issue.rs authority/reseal.rs key_ring.rs policy/shape.rs \
-    random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
+    authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs key_ring.rs \
+    policy/shape.rs random.rs shapes.rs store/postgres/binding.rs store/postgres/catalogue.rs \
     store/postgres/error.rs store/postgres/statements.rs store/postgres/transaction.rs \
     store/row_bytes.rs store/sqlite/diagnose.rs store/sqlite/error.rs store/sqlite/reader.rs \
     store/sqlite/statements.rs store/sqlite/transaction.rs store/sqlite/watch.rs \
@@ -203,12 +204,13 @@ fn errors_of_set_up(lines: &mut Vec<String>) {
         Prefix(InvalidPrefix), RealmNotNamed { prefix: prefix("new"), former: prefix("old") },
         Realm, Zero("default life"), PastMaximum("default life"), NeverWithMaximum,
         ScopeLeftOut { scope: "read".into(), implying: "admin".into() }, IdleTooShort);
-    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak("7".into()));
+    let name = || "7".into();
+    let (error, inner) = (io::Error::other("what the system says"), KeyRingError::Weak(name()));
     list!(lines, KeyRingError, unanswered;
         File { path: path(), error }, InFile { path: path(), error: Box::new(inner) },
         Exposed { path: path(), mode: 0o644 }, RingGiven("the path of a file"),
         NoVariable("KEYS".into()), TooLong, Empty, Malformed("3".into()),
-        Short { key: "7".into(), bytes: 9 }, Weak("7".into()), Repeated("7".into()), Random(not_random()));
+        Short { key: name(), bytes: 9 }, Weak(name()), Repeated(name()), Random(not_random()));
     let (found, known) = (9, 1);
     list!(lines, SqliteStoreError, unanswered;
         CantOpen { path: path(), source: said() }, NoFile(path()), NotADatabase(path()),
@@ -233,6 +235,7 @@ fn others(lines: &mut Vec<String>) {
     add("Denied", &denied());
     add("OrphanRow", &OrphanRow { id: id(), key_id: key() });
     add("RandomSourceFailed", &not_random());
+    add("InvalidKept", &InvalidKept("64 hexadecimal digits"));
     add("StoreError", &StoreError::not_done(said()));
     add("StoreError", &StoreError::unknown(said()));
     add("InvalidText", &invalid());

@@ -6,10 +6,12 @@ use crate::access::{Access, ScopeImplication, ScopeName};
 use crate::token::Prefix;
 
 mod error;
+mod reuse;
 #[cfg(feature = "serde")]
 mod shape;
 
 pub use error::PolicyError;
+pub use reuse::Reuse;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -60,22 +62,6 @@ pub struct Policy {
     open_import: bool,
     record_origin: bool,
     scopes: Vec<ScopeImplication>,
-}
-
-/// States what happens if a superseded token is presented with its right secret.
-///
-/// Either a second holder has the token, or its client missed the rotation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[non_exhaustive]
-pub enum Reuse {
-    /// An event reports it.
-    #[default]
-    #[cfg_attr(feature = "serde", serde(rename = "report"))]
-    Report,
-    /// An event reports it, and the token's line is revoked (RFC 9700, section 4.14.2).
-    #[cfg_attr(feature = "serde", serde(rename = "revoke family"))]
-    RevokeFamily,
 }
 
 impl Policy {

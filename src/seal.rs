@@ -154,7 +154,8 @@ impl Sealer {
         self.seal(row.record().clone().into_parts())
     }
 
-    /// Seals under the active key, or the one that the digest needs, and marks the row as made by this sealer.
+    /// Seals under the active key, or the one that the digest needs, and marks the row as made by
+    /// this sealer.
     fn seal(&self, parts: RecordParts) -> ReadableRow {
         let needed = parts.digest.key_id().and_then(|id| self.ring.key(id));
         let key = needed.unwrap_or(self.ring.active());

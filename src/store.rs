@@ -151,8 +151,9 @@ pub use table::{InvalidTableName, TableName};
 ///     a matching row. A matching row that is already revoked counts for this, too. What derives
 ///     only from such a derived row is not included. A matching row with a successor reaches
 ///     nothing through its family if its end had come by `revocation.at`. Its line may be in use.
-///     It reaches all the same if the filter names its id. It never revokes a row that
-///     [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left out.*
+///     It reaches all the same if the filter names its id or its family. It never revokes a row
+///     that [`Filter::spares`]. It answers how many rows it revoked. *Dangerous: a row is left
+///     out.*
 /// 17. It decides **as the rows stood before the call**: what it revokes itself must not change
 ///     which rows match. No row escapes by being inserted or superseded meanwhile: a concurrent
 ///     `insert` or `supersede` takes effect either before or after `revoke`. If before, its row is

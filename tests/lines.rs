@@ -4,7 +4,7 @@ mod common;
 
 use app_tokens::error::{ChangeError, DenialReason, ManageError};
 use app_tokens::record::{Actor, Expires, LiveAt, Status};
-use app_tokens::store::{Filter, MemoryStore, Page, Row, TokenStore};
+use app_tokens::store::{Filter, MemoryStore, Page, Purge, Row, TokenStore};
 use app_tokens::{Access, IssuedToken, NewToken, Policy, Reason, Reuse, Rotation, TokenAuthority};
 use common::outside::Outside;
 use common::*;
@@ -61,6 +61,17 @@ impl Line {
 #[track_caller]
 fn all_rows(store: &MemoryStore) -> Vec<Row> {
     ready(store.list(&Filter::every_token(), Page::first(10_000))).unwrap()
+}
+
+/// By hand, or by one who can write the database.
+#[test]
+fn what_was_issued_under_a_line_ends_with_it_even_if_its_current_row_was_deleted() {
+    let Line { bench, old, current, derived } = line();
+    let current = Purge::Matching(Filter::of_id(current.id()));
+    assert_eq!(ready(bench.tokens.store().purge(&current, 1)).unwrap(), 1);
+    bench.clock.set(at(2000));
+    assert_eq!(ready(bench.tokens.revoke(&ops(), old.id(), Reason::REQUESTED)).unwrap(), 2);
+    bench.assert_denied(derived.expose_secret(), DenialReason::Revoked);
 }
 
 #[test]

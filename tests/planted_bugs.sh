@@ -144,10 +144,10 @@ plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
 plant "a digest of a newer scheme is damage" src/digest.rs \
-    "other if other.len() <= Digest::MAX_BYTES => Ok(Digest(Form::Other(other.into())))," \
-    "other if other.is_empty() => Ok(Digest(Form::Other(other.into()))),"
+    "newer => Ok(Digest(Form::Newer(newer.into())))," \
+    "_ => Err(InvalidDigest),"
 plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
-    "return SealCheck::UnknownVersion(Newer::Digest(digest.scheme()));" \
+    "return SealCheck::UnknownVersion(Newer::Digest(newer.scheme()));" \
     "return SealCheck::Wrong;"
 plant "a token whose digest has a newer scheme is denied" src/authority/authenticate.rs \
     "return Failed::from(StatusUnclear::DigestScheme(scheme)).into();" \
@@ -159,8 +159,15 @@ plant "a check takes a newer digest for a newer seal" src/authority/check.rs \
     "report.unknown_schemes.push((row.id(), scheme));" \
     "report.unknown_versions.push((row.id(), scheme));"
 plant "a leaked token that has expired is left as it is" src/authority/revoke.rs \
-    "Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked)," \
-    "Ok(row) if row.record().expires().has_come(self.now()) => Ok(LeakOutcome::AlreadyRevoked),"
+    "Ok(row) if row.record().revocation().is_some() => {" \
+    "Ok(row) if row.record().expires().has_come(self.now()) => {"
+plant "a leak ends nothing that was issued under a token that was revoked before" \
+    src/authority/revoke.rs \
+    "self.revoke_issued_by(row.record(), by).await?;" \
+    ""
+plant "a repeated leak ends what was issued under the line since" src/authority/revoke.rs \
+    "let until = next_second(revocation.at.saturating_add(CLOCK_TOLERANCE));" \
+    "let until = crate::timestamp::Timestamp::MAX;"
 plant "a leaked token with a damaged row is no token" src/authority/revoke.rs \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::Damaged)," \
     "Err(Unmatched::DamagedRow { is_revoked: false }) => Ok(LeakOutcome::NoToken),"
@@ -188,9 +195,43 @@ plant "a revocation leaves the seal" src/row.rs \
 plant "any secret is right" src/present.rs \
     "Some(row) if secret_is_right => Ok(row)," \
     "Some(row) => Ok(row),"
-plant "only the first word of a digest is compared" src/digest.rs \
+plant "only the first word of a digest is compared" src/constant_time.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
+plant "a revoked imported token is handed on as a password" src/authority/import.rs \
+    "        let verified = self.verify_status(row, own_use, origin).await?;" \
+    "        let verified = self.verify_status(row, own_use, origin).await.map_err(|_| \
+AuthError::NotOurs(ParseError::NoPrefix))?;"
+plant "a text with our prefix is tried as a foreign one" src/authority/import.rs \
+    "if is_too_long || self.has_our_prefix(text) {" \
+    "if is_too_long {"
+plant "candidates behind a free place are not looked at" src/authority/import.rs \
+    "None => free = free.or(Some(*id))," \
+    "None => return Ok(Ok(*id)),"
+plant "a second run of an import takes no notice of the first" src/authority/import.rs \
+    "if attributes.and_then(|all| all.get(ATTRIBUTE)) == Some(attribute) {" \
+    "if attributes.is_none() {"
+plant "an imported text keeps what the old system kept" src/authority/import.rs \
+    "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
+    "let change = SealChange::default(); drop(digest);"
+plant "a weak text gets a digest without a key" src/import/plain.rs \
+    "        self.is_random" \
+    "        true"
+plant "a row leaves the key that its digest needs" src/seal.rs \
+    "let key = needed.unwrap_or(self.ring.active());" \
+    "let key = needed.map_or(self.ring.active(), |_| self.ring.active());"
+plant "dead rows are purged during an import" src/authority/revoke.rs \
+    "if policy.has_open_import() {" \
+    "if false && policy.has_open_import() {"
+plant "guesses at imported tokens are not held back" src/import/brake.rs \
+    "        counted.is_ok()" \
+    "        counted.is_ok() || true"
+plant "the number of an import's candidate is left out of its id" src/import/place.rs \
+    "bytes.extend(number.to_be_bytes());" \
+    "_ = number;"
+plant "the realm is left out of the id of an imported token" src/import/place.rs \
+    "let parts = [self.realm.as_bytes(), scheme.as_bytes(), lookup.bytes()];" \
+    "let parts = [scheme.as_bytes(), lookup.bytes()];"
 plant "the owner beside the token is not compared" src/authority/authenticate.rs \
     "if verified.owner() != owner {" \
     "if false && verified.owner() != owner {"
@@ -218,6 +259,13 @@ plant "what was issued under a revoked token lives on" src/store/rules.rs \
 plant "what was issued under a line in use is revoked with an old row of it" src/store/rules.rs \
     "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
     "record.is_none_or(|_| at >= Timestamp::MIN)"
+plant "a line that is named ends alone, if only ended rows of it are left" src/store/rules.rs \
+    "let is_named = filter.id.or(filter.family).is_some();" \
+    "let is_named = filter.id.is_some();"
+plant "a line that is named ends alone, if only ended rows of it are left, in SQL" \
+    src/store/sqlite/query.rs \
+    "let over_by = filter.id.or(filter.family).map_or(revocation.at.as_unix(), |_| -1);" \
+    "let over_by = filter.id.map_or(revocation.at.as_unix(), |_| -1);"
 plant "an overlap reaches nothing that was issued under its line" src/store/rules.rs \
     "!record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))" \
     "!record.is_some_and(|record| record.successor().is_some() && at >= Timestamp::MIN)"
@@ -402,8 +450,11 @@ plant "a route that requires nothing hands out the caller" src/web/extract.rs \
 plant "what an outer layer required counts behind an inner one" src/web/layer.rs \
     "parts.extensions.remove::<Required>();" \
     ""
+plant "a report of a refusal holds what was sent" src/web/layer.rs \
+    "gate.remove_secrets(&mut parts.headers);" \
+    ""
 plant "the host's own header goes inward" src/web/layer.rs \
-    "parts.headers.remove(header);" \
+    " headers.remove(header);" \
     "_ = header;"
 plant "a request without a token passes a route that requires" src/web/require.rs \
     "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
@@ -505,6 +556,11 @@ plant "what was issued under a line in use is revoked with an old row of it, in 
     "expires_at BETWEEN 0 AND \$13) IS NOT TRUE\"" \
     "expires_at BETWEEN 0 AND \$13) IS NOT NULL\"" \
     in_its_own_tables::what_was_issued
+plant "a line that is named ends alone, if only ended rows of it are left, in PostgreSQL" \
+    $revoke_sql \
+    "(\$1 IS NULL AND \$3 IS NULL AND successor" \
+    "(\$1 IS NULL AND successor" \
+    in_its_own_tables::what_was_issued
 plant "a damaged row is purged by its end, in PostgreSQL" $statements \
     "rules::purge(&dead, 1, slice::from_ref(row)).answer == 1;" \
     "rules::purge(&dead, 1, slice::from_ref(row)).answer < 2;" \
@@ -522,8 +578,8 @@ plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     purge_races::a_purge
 plant "a named row that has ended reaches nothing, in PostgreSQL" src/store/postgres/sql/revoke.rs \
-    "(\$1 IS NULL AND successor BETWEEN" \
-    "(successor BETWEEN" revoke
+    "(\$1 IS NULL AND \$3 IS NULL AND successor" \
+    "(\$3 IS NULL AND successor" revoke
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \

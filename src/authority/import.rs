@@ -49,8 +49,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Imports a live token of another system.
     ///
     /// It changes nothing if the token is there already, live or ended: so an import may be stopped
-    /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end that
-    /// today's policy would not allow becomes the latest one that it allows.
+    /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end
+    /// that today's policy would not allow becomes the latest one that it allows.
     ///
     /// # Errors
     /// - [`IssueError::Invalid`] if the owner or the label is not valid, or if the attributes leave
@@ -117,8 +117,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Login`](crate::web::Login), which does.
     ///
     /// # Errors
-    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It fails, too, if too many slow
-    /// checks run, if the ring has no `import` key, or if it lacks the key of a row's digest.
+    /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow
+    /// checks run, or if the ring has no `import` key or lacks the key of a row's digest.
     pub async fn authenticate_with(
         &self,
         import: &Import,
@@ -310,10 +310,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             // What its scheme does not know is no match.
             (Some((_, kept)), _) => scheme.verify(kept, text).unwrap_or(false),
             (None, Some(id)) => match self.engine.sealer.ring().key(id) {
-                Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),
+                Some(key) => digest.is_of_same_text(&Digest::keyed(key, scheme.secret_part(text))),
                 None => return Compared::Unclear(StatusUnclear::KeyMissing(id)),
             },
-            (None, None) => digest.is_of_same_text(&Digest::of_foreign(text)),
+            (None, None) => digest.is_of_same_text(&Digest::of_foreign(scheme.secret_part(text))),
         };
         if is_match { Compared::Match } else { Compared::Other }
     }
@@ -338,6 +338,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             matches.iter().position(|is_match| *is_match)
         };
         let found = import.slow().run(place, checks, self.now(), compare).await?;
+        // Only guesses are held back: a user's devices may all come at once after the move.
+        found.inspect(|_| import.slow().forgive(place, checks));
         Ok(found.map(|index| candidates.swap_remove(index)))
     }
 
@@ -355,7 +357,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(verified)
     }
 
-    /// Gives an active row a digest of ours, by compare-and-swap, if it has none under a key in use.
+    /// Gives an active row a digest of ours by compare-and-swap, unless it has one under the active
+    /// key.
     ///
     /// If it fails, or another call was faster, the next use of the token tries again.
     async fn take_over(&self, scheme: &dyn Foreign, row: &ReadableRow, text: &str, now: Timestamp) {
@@ -366,9 +369,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let Ok(intact) = self.intact(row) else { return };
         let digest = if scheme.guarantees_112_bits() {
-            Digest::of_foreign(text)
+            Digest::of_foreign(scheme.secret_part(text))
         } else {
-            Digest::keyed(active, text)
+            Digest::keyed(active, scheme.secret_part(text))
         };
         let change = SealChange { digest: Some(digest), ..SealChange::default() };
         let new_form = self.engine.sealer.reseal(intact, change);

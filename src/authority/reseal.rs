@@ -79,7 +79,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Counts the unrevoked rows that each key seals. Damaged rows are left out.
     ///
     /// It reads all rows. Before you take a key out of the ring, ask
-    /// [`may_retire`](Self::may_retire), which counts damaged rows, too.
+    /// [`may_retire`](Self::may_retire), which counts those damaged rows, too, whose key is known.
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
@@ -89,7 +89,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Checks that a key may be taken out of the ring: that it seals no unrevoked row.
     ///
-    /// It reads all rows under that key, and counts the damaged ones, too. **Ask only when every
+    /// It reads all rows under that key. A damaged one counts, too, if the store can still read its
+    /// key: SQLite and PostgreSQL mostly can, a key-value store can't. **Ask only when every
     /// host has the ring with the new active key.** A host with the old ring still seals rows under
     /// the old key, and they would fail once it is gone.
     ///

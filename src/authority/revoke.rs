@@ -1,15 +1,17 @@
 //! Revokes, forgets and purges tokens.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::Poll;
 
-use super::{LONGEST_FLUSH, TokenAuthority};
+use super::{LONGEST_FLUSH, TokenAuthority, WALK_PAGE};
 use crate::error::{Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
+use crate::issue::next_second;
 use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
 use crate::present::{Presented, Unmatched};
-use crate::record::{Actor, Revocation};
-use crate::store::{Filter, Purge, PurgeCutoff, TokenStore};
+use crate::record::{Actor, CLOCK_TOLERANCE, Revocation, TokenRecord};
+use crate::store::{Filter, Page, Purge, PurgeCutoff, Row, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::token::TokenId;
 
@@ -58,7 +60,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes all tokens that match, and what was issued under them. Returns how many.
     ///
     /// Through a superseded token that has ended, nothing else is revoked, since its line may be in
-    /// use. That is different if the filter names its id.
+    /// use. That is different if the filter names its id or its family.
     ///
     /// Exactly what matches is revoked, not the whole line of a token that matches. The family in
     /// the filter's `except_family` is spared in any case, with what was issued under it.
@@ -105,8 +107,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`LeakReport`] lists the forms in which a token is found. The full secret of each is
     /// checked, so nobody can revoke a token by its id alone. Exactly the leaked tokens are
     /// revoked, with what was issued under them, and not their whole lines. One that has expired or
-    /// was superseded is revoked, too. Counts as no use. Other tasks run between the pieces of a
-    /// long text.
+    /// was superseded is revoked, too. If one was revoked before, what was issued under its line
+    /// until then is revoked. Counts as no use. Other tasks run between the pieces of a long text.
     ///
     /// If the secret of a token can't be checked, its outcome says so. Revoke it by its id.
     ///
@@ -218,7 +220,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn revoke_leak(&self, presented: &Presented, by: &Actor) -> Result<LeakOutcome, Failed> {
         let id = presented.id();
         match presented.matched(self.store.find(id).await?) {
-            Ok(row) if row.record().revocation().is_some() => Ok(LeakOutcome::AlreadyRevoked),
+            Ok(row) if row.record().revocation().is_some() => {
+                self.revoke_issued_by(row.record(), by).await?;
+                Ok(LeakOutcome::AlreadyRevoked)
+            }
             // Whatever else its status is. One that has expired here is active on a host whose
             // clock is behind, and can be extended there.
             Ok(_) => {
@@ -236,6 +241,32 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             Err(Unmatched::NoRow | Unmatched::OtherSecret) => Ok(LeakOutcome::NoToken),
         }
+    }
+
+    /// Revokes what the holder of a leaked token may have issued under it before it was revoked.
+    ///
+    /// Its own revocation need not have reached that. A bulk revocation reaches nothing through a
+    /// rotated token that has ended, and a second rotation nothing through the token that it
+    /// replaces. What was issued later stays: a report that is repeated must not end it.
+    async fn revoke_issued_by(&self, leaked: &TokenRecord, by: &Actor) -> Result<(), Failed> {
+        let is_alone = leaked.successor().is_none() && leaked.family() == leaked.id();
+        let Some(revocation) = leaked.revocation().filter(|_| !is_alone) else {
+            return Ok(());
+        };
+        let until = next_second(revocation.at.saturating_add(CLOCK_TOLERANCE));
+        let earlier = Filter { created_before: Some(until), ..Filter::of_owner(leaked.owner()) };
+        // Whole lines, since what was issued may have been rotated after that.
+        let mut lines = BTreeSet::new();
+        let mut page = Some(Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&earlier, &mut page).await? {
+            let issued = rows.iter().filter(|row| row.derived_from() == Some(leaked.family()));
+            lines.extend(issued.filter_map(Row::family));
+        }
+        for line in lines {
+            let line = Filter::of_family(leaked.owner(), line);
+            self.revoke_by(by.clone(), &line, Reason::LEAKED).await?;
+        }
+        Ok(())
     }
 
     /// Revokes what matches, and then deletes it.

@@ -12,7 +12,7 @@ const SECONDS_EACH: i64 = 3;
 /// How many counters there are. Look-ups that share one only share its brake.
 const COUNTERS: usize = 4096;
 
-/// Limits the slow checks of each look-up: 60 at once, then 20 a minute.
+/// Limits the slow checks of each look-up that match nothing: 60 at once, then 20 a minute.
 ///
 /// Each counter is the instant at which its last check will be made up for (the generic cell rate
 /// algorithm, ITU-T I.371). The memory is fixed, whatever is presented.
@@ -40,6 +40,15 @@ impl Brake {
         });
         counted.is_ok()
     }
+
+    /// Takes back checks that were counted: one of them matched, so they were no guesses.
+    pub(super) fn forgive(&self, place: TokenId, checks: u32) {
+        let counter = &self.0[place.as_u64() as usize % COUNTERS];
+        let cost = i64::from(checks).saturating_mul(SECONDS_EACH);
+        let less = |made_up: i64| Some(made_up.saturating_sub(cost));
+        // ignored: the closure always answers.
+        _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +71,17 @@ mod tests {
     }
 
     #[test]
+    fn checks_that_matched_are_not_held_against_the_next() {
+        let (brake, place) = (Brake::new(), TokenId::from_u64(5).unwrap());
+        for _ in 0..100 {
+            assert!(brake.allows(place, 20, at(1_000)));
+            brake.forgive(place, 20);
+        }
+        let passed = (0..100).filter(|_| brake.allows(place, 1, at(1_000))).count();
+        assert_eq!(passed, 60);
+    }
+
+    #[test]
     fn many_candidates_pass_once_and_are_made_up_for() {
         let (brake, place) = (Brake::new(), TokenId::from_u64(5).unwrap());
         assert!(brake.allows(place, 1_000, at(0)));
@@ -74,6 +94,7 @@ mod tests {
         let (brake, place) = (Brake::new(), TokenId::from_u64(5).unwrap());
         for now in [Timestamp::MAX, Timestamp::MIN, Timestamp::MAX] {
             brake.allows(place, u32::MAX, now);
+            brake.forgive(place, u32::MAX);
         }
     }
 }

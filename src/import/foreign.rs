@@ -10,8 +10,8 @@ use crate::text::Owner;
 
 /// A scheme by which another system kept its tokens.
 ///
-/// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes, and
-/// never decides by anything else.
+/// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes,
+/// and never decides by anything else.
 pub trait Foreign: Send + Sync + 'static {
     /// Returns the scheme's name: 1 to 32 lower-case letters, digits and `-`.
     ///
@@ -31,6 +31,12 @@ pub trait Foreign: Send + Sync + 'static {
     /// # Errors
     /// [`InvalidKept`] if it is not of this scheme. The row is then passed over.
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept>;
+
+    /// Returns the part of a text that is the secret; all of it, unless the system writes something
+    /// before it. Our digest is made of this part.
+    fn secret_part<'t>(&self, text: &'t str) -> &'t str {
+        text
+    }
 
     /// Returns whether [`verify`](Self::verify) takes longer than some microseconds. Then it runs
     /// on a thread of its own.
@@ -145,8 +151,8 @@ impl ForeignSecret {
     /// Takes a hash of a scheme. [`Foreign::verify`] gets it back as `kept`.
     ///
     /// # Errors
-    /// [`InvalidKept`] if the hash is empty or has over 470 bytes, or if the scheme's name is not
-    /// one.
+    /// [`InvalidKept`] if the hash is empty, if it has over 510 bytes together with the scheme's
+    /// name, or if that is not a name.
     pub fn hash(
         scheme: &impl Foreign,
         lookup: Lookup,
@@ -154,7 +160,7 @@ impl ForeignSecret {
     ) -> Result<ForeignSecret, InvalidKept> {
         let hash = hash.as_ref();
         let digest = Digest::kept_by(scheme.name(), hash).filter(|_| !hash.is_empty());
-        let kept = Kept::Hash(digest.ok_or(InvalidKept("a hash of 1 to 470 bytes"))?);
+        let kept = Kept::Hash(digest.ok_or(InvalidKept("a hash of 1 to 478 bytes"))?);
         Ok(ForeignSecret { scheme: scheme.name().into(), lookup, kept })
     }
 
@@ -171,10 +177,11 @@ impl ForeignSecret {
         {
             return Err(InvalidKept("a token of 1 to 8192 bytes"));
         }
+        let secret = scheme.secret_part(text);
         let kept = if scheme.guarantees_112_bits() {
-            Kept::Digest(Digest::of_foreign(text))
+            Kept::Digest(Digest::of_foreign(secret))
         } else {
-            Kept::Text(Zeroizing::new(text.into()))
+            Kept::Text(Zeroizing::new(secret.into()))
         };
         Ok(ForeignSecret { scheme: scheme.name().into(), lookup, kept })
     }

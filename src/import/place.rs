@@ -1,10 +1,10 @@
 //! Where an imported row stands: ids that are made by an HMAC from what the old system looked the
 //! token up by.
 //!
-//! - An id is the first 50 bits of HMAC-SHA-256, under the ring's `import` key, of the four bytes
-//!   `ati1`, the realm, the scheme's name, the look-up and the candidate's number. Each of the three
-//!   texts is its length as a `u32` and its bytes. The number is a `u32` from 0. All numbers are
-//!   big-endian.
+//! - An id is the first 50 bits of an HMAC-SHA-256 under the ring's `import` key. The HMAC is
+//!   computed over the four bytes `ati1`, the realm, the scheme's name, the look-up and the
+//!   candidate's number. Each of the three texts is its length as a `u32` and its bytes. The number
+//!   is a `u32` from 0. All numbers are big-endian.
 //! - A fingerprint tells tokens with the same look-up apart, so that a second run finds what the
 //!   first one imported. It is the first 64 bits, in hexadecimal, of the HMAC of `atf1`, the
 //!   scheme's name and what the old system kept.

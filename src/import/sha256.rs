@@ -47,19 +47,10 @@ impl Sha256 {
     pub fn secret_bytes(&self, hash: &[u8]) -> Result<ForeignSecret, InvalidKept> {
         let hash: [u8; 32] = hash.try_into().map_err(|_| InvalidKept("32 bytes"))?;
         let lookup = Lookup::exact(hash);
-        // Of Sanctum's text only a part was hashed, so this is not the digest of the whole text.
-        if self.is_random && !self.after_bar {
+        if self.is_random {
             return Ok(ForeignSecret::sha_256(self, lookup, hash));
         }
         ForeignSecret::hash(self, lookup, hash)
-    }
-
-    /// Returns the part of a text that was hashed.
-    fn hashed<'t>(&self, text: &'t str) -> &'t str {
-        match text.split_once('|') {
-            Some((id, token)) if self.after_bar && is_number(id) => token,
-            _ => text,
-        }
     }
 }
 
@@ -73,12 +64,19 @@ impl Foreign for Sha256 {
     }
 
     fn lookups(&self, presented: &ForeignText<'_>) -> Vec<Lookup> {
-        vec![Lookup::exact(sha2::Sha256::digest(self.hashed(presented.expose_secret())))]
+        vec![Lookup::exact(sha2::Sha256::digest(self.secret_part(presented.expose_secret())))]
     }
 
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
         let kept = kept.try_into().map_err(|_| InvalidKept("32 bytes"))?;
-        Ok(constant_time_eq(kept, &sha2::Sha256::digest(self.hashed(text)).into()))
+        Ok(constant_time_eq(kept, &sha2::Sha256::digest(self.secret_part(text)).into()))
+    }
+
+    fn secret_part<'t>(&self, text: &'t str) -> &'t str {
+        match text.split_once('|') {
+            Some((id, token)) if self.after_bar && is_number(id) => token,
+            _ => text,
+        }
     }
 
     fn guarantees_112_bits(&self) -> bool {

@@ -32,6 +32,11 @@ impl SlowChecks {
         SlowChecks { places, most, waiting: Arc::default(), brake: Brake::new() }
     }
 
+    /// Takes back the work of checks of which one matched.
+    pub(crate) fn forgive(&self, place: TokenId, checks: u32) {
+        self.brake.forgive(place, checks);
+    }
+
     /// Runs `check` on a thread of its own, as the work of `checks` checks of one look-up.
     ///
     /// # Errors

@@ -122,8 +122,8 @@ fn a_seal_of_an_unknown_version_is_neither_right_nor_wrong() {
     assert_eq!(check(newer.clone()), (SealCheck::UnknownVersion(Newer::Seal(2)), false));
     let under_unknown_key = RecordParts { key_id: KeyId::new(9).unwrap(), ..newer };
     assert_eq!(check(under_unknown_key), (SealCheck::UnknownVersion(Newer::Seal(2)), false));
-    let digest = Digest::from_bytes(&[3; 40]).unwrap();
-    let unknown = (SealCheck::UnknownVersion(Newer::Digest(3)), false);
+    let digest = Digest::from_bytes(&[4; 40]).unwrap();
+    let unknown = (SealCheck::UnknownVersion(Newer::Digest(4)), false);
     for seal in [Seal::from_bytes(&bytes), None] {
         assert_eq!(check(RecordParts { digest: digest.clone(), seal, ..example() }), unknown);
     }

@@ -58,8 +58,8 @@ pub struct Filter {
     /// Selects tokens that were last used before this instant.
     ///
     /// The instant at which a token was issued counts as a use. A superseded token whose end has
-    /// come still matches. Unless its id is named, a revocation then spares what was issued under
-    /// its line.
+    /// come still matches. Unless its id or family is named, a revocation then spares what was
+    /// issued under its line.
     pub last_used_before: Option<Timestamp>,
 }
 

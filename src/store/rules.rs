@@ -145,7 +145,7 @@ pub fn revoke(filter: &Filter, revocation: &Revocation, rows: &[Row]) -> Decisio
     // The families of all matches are collected first. A walk that revoked as it goes would lose
     // the family of a row that its own revocation keeps from matching.
     let matching = || rows.iter().filter(|row| filter.matches(row));
-    let is_named = filter.id.is_some();
+    let is_named = filter.id.or(filter.family).is_some();
     let reaching = matching().filter(|row| is_named || reaches_derived(row, revocation.at));
     let families: HashSet<TokenId> = reaching.filter_map(Row::family).collect();
     let is_meant = |row: &&Row| {
@@ -226,8 +226,8 @@ fn changed(
 /// Returns whether a revocation at `at` reaches, through this row, what derives from its family.
 ///
 /// A superseded row stays after its end while its line is in use. Its old last use says nothing
-/// about the line. Not asked if the filter names the row by its id: a thief may have issued tokens
-/// under it before it ended.
+/// about the line. Not asked if the filter names the row by its id, since a thief may have issued
+/// tokens under it before it ended. Nor if the filter names the line, which is meant as a whole.
 fn reaches_derived(row: &Row, at: Timestamp) -> bool {
     let record = row.record();
     !record.is_some_and(|record| record.successor().is_some() && record.expires().has_come(at))

@@ -156,6 +156,9 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
 
     /// Calls a function of the host for each request that this layer refuses, for its log.
     ///
+    /// `Authorization` and the [host's own header](Login::with_token_header) were removed from the
+    /// request, so that no log can hold what was sent.
+    ///
     /// A denied token is also an [event](crate::event::Event::Denied), with the token's id. The
     /// other refusals are no events, such as a secret that is no token. What `require` or a handler
     /// refuses is not reported here.
@@ -252,6 +255,8 @@ where
                 }
                 Err(refusal) => {
                     if let Some(report) = &gate.on_refusal {
+                        // A log may print the whole request.
+                        gate.remove_secrets(&mut parts.headers);
                         report(&parts, &refusal);
                     }
                     Ok(shown.answer(&refusal).into_response())
@@ -341,15 +346,20 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
         let extend = self.judge(parts).await?;
         // Also removed if the request is let in without a token. What the layer has not accepted
         // must not be accepted further in.
-        parts.headers.remove(AUTHORIZATION);
-        if let Some(header) = self.login.token_header() {
-            parts.headers.remove(header);
-        }
+        self.remove_secrets(&mut parts.headers);
         parts.extensions.insert(Passed(shown.clone()));
         if let Some(extend) = extend {
             extend(&mut parts.extensions);
         }
         Ok(())
+    }
+
+    /// Removes the headers in which a token may be.
+    fn remove_secrets(&self, headers: &mut HeaderMap) {
+        headers.remove(AUTHORIZATION);
+        if let Some(header) = self.login.token_header() {
+            headers.remove(header);
+        }
     }
 
     /// Decides whether a request is let in. Returns what is added to its extensions.

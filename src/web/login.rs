@@ -115,8 +115,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// [imported](crate::TokenAuthority::import).
     ///
     /// A text that is no token of ours is tried by the import's schemes, and only then is it "not
-    /// ours". If a scheme finds tokens by their owner, the accounts are asked whose the user name
-    /// is, also if the text turns out to be a password.
+    /// ours". If a scheme finds tokens by their owner, each such text asks the accounts whose the
+    /// user name is.
     #[cfg(feature = "import")]
     #[must_use]
     pub fn with_import(self, import: &Import) -> Login<S, A> {
@@ -281,7 +281,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// Verifies a secret that is no token of ours by the schemes of other systems, if there are any.
+    /// Verifies a secret that is no token of ours by the schemes of other systems.
     #[cfg(feature = "import")]
     async fn verify_foreign(
         &self,
@@ -299,7 +299,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     }
 
     #[cfg(not(feature = "import"))]
-    #[expect(clippy::unused_async, reason = "with the feature `import` it awaits")]
+    #[allow(clippy::unused_async, reason = "with the feature `import` it awaits")]
     async fn verify_foreign(
         &self,
         _: &Credentials<'_>,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use app_tokens::error::{ChangeError, DenialReason};
 use app_tokens::record::{Expires, Status};
 use app_tokens::report::{Leak, LeakOutcome, LeakReport};
-use app_tokens::store::MemoryStore;
+use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{IssuedToken, KeyRing, Reason, TokenId};
 
 use super::common::outside::Outside;
@@ -79,6 +79,37 @@ fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_long_after_its_rota
     assert_eq!(outcomes(&bench.tokens.block_on(found).unwrap().leaks).len(), 1);
     bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
     bench.assert_good(current.expose_secret());
+}
+
+/// A bulk revocation reaches nothing through a rotated token that has ended, and a second rotation
+/// nothing through the token that it replaces.
+#[test]
+fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_if_the_token_was_revoked_before() {
+    let bench = bench(policy().with_max_overlap(secs(100)));
+    let scanner = operator("scanner");
+    let outcome = |leaked: &IssuedToken| {
+        let found = bench.tokens.revoke_leaked(&scanner, leaked.expose_secret());
+        outcomes(&bench.tokens.block_on(found).unwrap().leaks)
+    };
+    let stolen = bench.issue("alice");
+    let by_the_thief = bench.issue_under(&stolen);
+    let current = bench.rotate(&stolen, 100);
+    bench.clock.set(at(5000));
+    bench.assert_good(current.expose_secret());
+    bench.assert_good(by_the_thief.expose_secret());
+    let unused = Filter { last_used_before: Some(at(4000)), ..Filter::every_token() };
+    let ended = bench.tokens.revoke_matching(&scanner, &unused, Reason::REQUESTED);
+    assert_eq!(bench.tokens.block_on(ended).unwrap(), 1);
+    bench.assert_good(by_the_thief.expose_secret());
+    bench.clock.set(at(6000));
+    let later = bench.issue_under(&current);
+    let the_thiefs_next = bench.rotate(&by_the_thief, 0);
+    assert_eq!(outcome(&stolen), [(stolen.id(), LeakOutcome::AlreadyRevoked)]);
+    bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
+    bench.assert_denied(the_thiefs_next.expose_secret(), DenialReason::Revoked);
+    bench.assert_good(current.expose_secret());
+    // Who repeats the report ends nothing that the stolen token can't have issued.
+    bench.assert_good(later.expose_secret());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use app_tokens::record::{Actor, LastUse, Revocation, Status};
@@ -254,10 +255,11 @@ impl Model {
         let revocation = self.revocation(by.clone(), reason);
         let meant: Vec<bool> = self.rows.iter().map(|row| row.is_meant_by(filter)).collect();
         // Through a rotated token that has ended, nothing else of its line is meant, unless it is
-        // named.
+        // named, or the whole line.
         let is_over = |line: &Line| {
             let has_ended = line.end().is_some_and(|end| end <= self.now);
-            filter.id.is_none() && line.successor.is_some() && has_ended
+            let is_named = filter.id.or(filter.family).is_some();
+            !is_named && line.successor.is_some() && has_ended
         };
         let meant_rows = self.rows.iter().zip(&meant).filter(|(_, meant)| **meant);
         let reaching = meant_rows.filter(|(row, _)| !is_over(&row.line));
@@ -278,9 +280,12 @@ impl Model {
         let mut leaks = Vec::new();
         for (id, secret_is_right) in found {
             let row = self.rows.iter().find(|row| row.line.id == *id && *secret_is_right);
-            let outcome = match row.map(|row| self.status(row)) {
+            let outcome = match row.map(|row| (row.line.clone(), self.status(row))) {
                 None => LeakOutcome::NoToken,
-                Some(Some(Status::Revoked)) => LeakOutcome::AlreadyRevoked,
+                Some((line, Some(Status::Revoked))) => {
+                    self.revoke_issued_under(&line, who);
+                    LeakOutcome::AlreadyRevoked
+                }
                 Some(_) => {
                     self.revoke(&Filter::of_id(*id), who.actor(), &Reason::LEAKED);
                     LeakOutcome::Revoked
@@ -289,6 +294,23 @@ impl Model {
             leaks.push((*id, outcome));
         }
         Answer::Leaks(leaks)
+    }
+
+    /// Revokes each line that begins with a token that was issued under a revoked one's line until
+    /// then, by any clock.
+    fn revoke_issued_under(&mut self, leaked: &Line, who: &Who) {
+        let until = leaked.revocation.as_ref().map_or(0, |end| end.at.as_unix()) + TOLERANCE;
+        let is_alone = leaked.successor.is_none() && leaked.family == leaked.id;
+        let issued = self.rows.iter().filter(|row| {
+            !is_alone
+                && row.line.derived_from == Some(leaked.family)
+                && row.line.created_at.as_unix() <= until
+        });
+        let lines: BTreeSet<TokenId> = issued.map(|row| row.line.family).collect();
+        for line in lines {
+            let line = Filter::of_family(&leaked.owner, line);
+            self.revoke(&line, who.actor(), &Reason::LEAKED);
+        }
     }
 
     pub(crate) fn reseal(&mut self, to: u32) -> Answer {

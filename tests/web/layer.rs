@@ -133,7 +133,7 @@ async fn each_refusal_is_reported_once_with_its_request_and_nothing_else_is() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
     let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, refusal| {
-        log.lock().unwrap().push(format!("{} {refusal:?}", request.uri.path()));
+        log.lock().unwrap().push(format!("{} {refusal:?} {request:?}", request.uri.path()));
     });
     let (app, issued) = (routes().layer(layer), issue(&tokens));
     let good = bearer(issued.expose_secret());
@@ -153,7 +153,30 @@ async fn each_refusal_is_reported_once_with_its_request_and_nothing_else_is() {
     for (line, begin) in heard.iter().zip(begins) {
         assert!(line.starts_with(begin), "{line}");
     }
-    assert!(!heard.concat().contains(issued.expose_secret()));
+    // Nor can a log that prints the whole request hold what was sent.
+    for sent in [issued.expose_secret(), &basic("alice", "hunter2")] {
+        assert!(!heard.concat().contains(sent), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_report_of_a_refusal_has_no_header_with_a_secret() {
+    let tokens = tokens();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let log = heard.clone();
+    let login = login(&tokens).with_token_header("x-acme-token").unwrap();
+    let layer = TokenLayer::new(login).on_refusal(move |request, _| {
+        log.lock().unwrap().push(request.headers.clone());
+    });
+    let app = routes().layer(layer);
+    let mut twice = request("GET", "/", Some("Basic one"));
+    for header in ["authorization", "x-acme-token", "x-acme-token", "x-other"] {
+        twice.headers_mut().append(header, "two".parse().unwrap());
+    }
+    assert_eq!(call(&app, twice).await.status, 400);
+    let heard = heard.lock().unwrap();
+    let names: Vec<_> = heard[0].keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["x-other"]);
 }
 
 /// A service without a framework, with text as body: the layer doesn't need axum. A clone of it is

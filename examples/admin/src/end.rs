@@ -101,6 +101,10 @@ async fn ends_for_anothers_sake(
     let Some(line) = token.derived_from() else {
         return Ok(false);
     };
+    let is_meant = |family| filter.family.is_none_or(|meant| meant == family);
+    if !is_meant(line) {
+        return Ok(false);
+    }
     let of_line = |family| Filter {
         owner: Some(token.owner().clone()),
         family: Some(family),
@@ -108,10 +112,11 @@ async fn ends_for_anothers_sake(
     };
     let itself = Filter { id: filter.id.or(Some(token.id())), ..of_line(token.family()) };
     let is_over = |token: &TokenView| {
-        filter.id.is_none() && token.successor().is_some() && token.expires().has_come(now)
+        let is_named = filter.id.or(filter.family).is_some();
+        !is_named && token.successor().is_some() && token.expires().has_come(now)
     };
     Ok(is_any(opened, &of_line(line), |token| !is_over(token)).await?
-        && !is_any(opened, &itself, |_| true).await?)
+        && !(is_meant(token.family()) && is_any(opened, &itself, |_| true).await?))
 }
 
 /// Whether a filter matches a damaged token, or one that is meant.
@@ -142,6 +147,14 @@ async fn count_doomed(opened: &Opened, filter: &Filter, now: Timestamp) -> Resul
 /// Prints what would end. Nothing is changed, so no operator is needed.
 async fn print_doomed(setting: &Setting, filter: &Filter, now: Timestamp) -> Result<(), Problem> {
     let opened = setting.open(Needs::Store).await?;
+    // Who names a token revokes its whole line. That of a damaged row is not shown, so it may be
+    // longer.
+    let named = match filter.id {
+        Some(_) => opened.tokens.list(filter, Page::first(1)).await?.tokens,
+        None => Vec::new(),
+    };
+    let line = named.first().map(|token| Filter::of_family(token.owner(), token.family()));
+    let filter = line.as_ref().unwrap_or(filter);
     let mut listing = Listing::new(setting.json, opened.unclear);
     each_doomed(&opened, filter, now, |page| listing.page(page)).await?;
     match listing.end()? {

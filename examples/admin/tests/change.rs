@@ -110,6 +110,22 @@ fn a_dry_run_lists_each_derived_token_once_however_many_there_are() {
 }
 
 #[test]
+fn a_dry_run_lists_the_whole_line_of_the_token_that_is_named() {
+    let host = Host::new();
+    let tokens = host.tokens_at(days_ago(1));
+    let (first, _) = host.issue_by(&tokens, phone());
+    let (olga, rotation) = (Operator::new("olga").unwrap(), Rotation::new().overlap(DAY));
+    let current = tokens.block_on(tokens.rotate(&olga, first, rotation)).unwrap();
+    host.keep_secret(current.expose_secret());
+    let child = host.issue_under(current.expose_secret(), "Script");
+    for named in [first, current.id()] {
+        let would = host.admin(&["revoke", "--dry-run", "--json", &named.to_string()]);
+        assert_eq!(ids(&would.json()), sorted([first, current.id(), child]));
+    }
+    assert_eq!(host.admin(&["revoke", &first.to_string()]).done(), "revoked 3\n", "as was said");
+}
+
+#[test]
 fn a_dry_run_spares_what_was_issued_under_a_line_in_use() {
     let host = Host::new();
     let old = host.tokens_at(days_ago(200));

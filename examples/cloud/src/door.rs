@@ -2,13 +2,12 @@
 //! still has the main password.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use app_tokens::store::DynStore;
 use app_tokens::web::{CredentialsError, Entry, Login, Refusal};
-use app_tokens::{Authenticated, Origin, Owner, Requirement, TokenAuthority};
-use axum::extract::{ConnectInfo, Request};
+use app_tokens::{Authenticated, Owner, Requirement, TokenAuthority};
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
@@ -58,27 +57,15 @@ impl Door {
     ///
     /// Takes the credentials out, so that nothing further in can pass them on.
     pub async fn enter(&self, request: &mut Request) -> Result<User, Refusal> {
-        let visitor = self.visitor(request);
+        let visitor = visitor(&self.0.cloud, request);
         let user = self.user(request.headers(), &visitor).await;
         request.headers_mut().remove(AUTHORIZATION);
         user
     }
 
-    /// Says where a request is from.
-    pub fn visitor(&self, request: &Request) -> Visitor {
-        visitor(&self.0.cloud, request)
-    }
-
     async fn user(&self, headers: &HeaderMap, visitor: &Visitor) -> Result<User, Refusal> {
         let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let mut origin = visitor
-            .program
-            .as_deref()
-            .map_or(Origin::unknown(), |program| Origin::unknown().client(program));
-        if let Some(address) = visitor.address {
-            origin = origin.address(address);
-        }
-        let entry = self.0.login.try_enter(headers, origin).await;
+        let entry = self.0.login.try_enter(headers, visitor.origin()).await;
         match entry.inspect_err(|refusal| gate::note_refusal(visitor.address, refusal))? {
             Entry::Token(token) => Ok(User::Token(token)),
             // Only a secret that is no token, also no mistyped or revoked one, comes this far.
@@ -150,7 +137,5 @@ impl User {
 
 /// Says where a request is from.
 pub fn visitor(cloud: &Cloud, request: &Request) -> Visitor {
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-    cloud.front.visitor(request.headers(), peer)
+    cloud.front.visitor(request.headers(), gate::peer(request.extensions()))
 }

@@ -4,10 +4,11 @@
 
 mod page;
 
+use std::time::Duration;
+
 use app_tokens::access::ScopeName as _;
-use app_tokens::error::{Failed, IssueError};
-use app_tokens::store::Certainty;
-use app_tokens::{Label, NewToken};
+use app_tokens::error::ChangeError;
+use app_tokens::{Label, NewToken, Reason, Rotation};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{DefaultBodyLimit, Form, Path, Request, State};
@@ -18,14 +19,13 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::accounts::Account;
 use shared::log;
-use shared::login_flow::{Begun, Grant};
+use shared::login_flow::{Begun, Granted, LIFE};
 use shared::page::form::{Fields, Problems};
 use shared::page::{Page, SignedIn};
+use shared::token_api::{Problem, answer};
 
 use crate::Cloud;
-use crate::api::answer;
 use crate::door::visitor;
-use crate::problem::Problem;
 use crate::scope::Scope;
 use page::Mistake;
 
@@ -36,13 +36,6 @@ struct Routes {
     /// Configured, and never a request's `Host`: with that, an attacker could have a device send
     /// its secret to another server.
     public_url: String,
-}
-
-impl Routes {
-    /// Whether only a login page in front can tell that the person is still there.
-    fn needs_login_page(&self, who: &SignedIn) -> bool {
-        self.cloud.front.login_proxy.is_some() && !self.page.is_fresh(who)
-    }
 }
 
 pub fn routes(cloud: &Cloud, page: &Page, public_url: &str) -> Router {
@@ -68,7 +61,7 @@ async fn begin(State(routes): State<Routes>, request: Request) -> Response {
     let url = &routes.public_url;
     let body = json!({
         "poll": { "token": poll, "endpoint": format!("{url}/index.php/login/v2/poll") },
-        "login": format!("{url}/login/v2/flow/{link}"),
+        "login": format!("{url}{}", path_of(&link)),
     });
     answer(StatusCode::OK, body)
 }
@@ -84,28 +77,29 @@ async fn poll(
 ) -> Result<Response, Problem> {
     let not_yet = || Problem::new(StatusCode::NOT_FOUND, "nobody has granted this; poll again");
     let Ok(Form(poll)) = poll else { return Err(not_yet()) };
-    let taken = routes.cloud.login_flow.take(&poll.token).ok_or_else(not_yet)?;
-    let Grant { owner, label, access } = taken.grant.clone();
+    let (flow, tokens) = (&routes.cloud.login_flow, &routes.cloud.tokens);
+    let Granted { owner, token } = flow.granted(&poll.token).ok_or_else(not_yet)?;
     // The account may have been disabled since.
     let account = routes.cloud.accounts.by_owner(&owner).filter(Account::is_active);
     let account = account.ok_or_else(not_yet)?;
     // It has none if clients send the mail address, and it has no mail address.
     let name = routes.cloud.accounts.user_name(&account).ok_or_else(not_yet)?;
-    let issued = routes.cloud.tokens.issue(NewToken::new(&owner, label, access)).await;
-    let issued = match issued {
+    // Refused if the token was revoked since, or if another poll was first.
+    let life = tokens.policy().default_life();
+    let rotation = Rotation::new().overlap(Duration::ZERO).expires(life);
+    let issued = match tokens.rotate(&owner, token, rotation).await {
         Ok(issued) => issued,
-        Err(error) => {
-            match &error {
-                // If a token may have been made, another try could make a second one.
-                IssueError::Failed(Failed::Store(error))
-                    if error.certainty() == Certainty::Unknown => {}
-                IssueError::Failed(_) => routes.cloud.login_flow.give_back(taken),
-                // The owner sees no page here. The device asks anew.
-                refused => log::say(format_args!("a login flow of {owner} ended: {refused}")),
-            }
-            return Err(error.into());
+        // If it was done, the next poll is refused. So no second token is made.
+        Err(ChangeError::Failed(failed)) => return Err(failed.into()),
+        // Another change at the same moment, which may have been another poll's.
+        Err(ChangeError::Conflict) => return Err(not_yet()),
+        Err(refused) => {
+            log::say(format_args!("a login flow of {owner} ended: {refused}"));
+            flow.end(&poll.token);
+            return Err(not_yet());
         }
     };
+    flow.end(&poll.token);
     let body = json!({
         "server": routes.public_url,
         "loginName": name,
@@ -114,14 +108,21 @@ async fn poll(
     Ok(answer(StatusCode::OK, body))
 }
 
+fn path_of(link: &str) -> String {
+    format!("/login/v2/flow/{link}")
+}
+
 async fn ask(State(routes): State<Routes>, who: SignedIn, Path(link): Path<String>) -> Response {
+    let page = &routes.page;
+    let Some(asks) = routes.cloud.login_flow.asks(&link) else {
+        return page::gone(page, &who);
+    };
+    if let Some(response) = page.ask_proxy(&who, &path_of(&link)).await {
+        return response;
+    }
     // What asks by this flow is mostly a sync client.
     let first = Fields::default().with("access", Scope::FilesWrite.name());
-    match routes.cloud.login_flow.asks(&link) {
-        Some(_) if routes.needs_login_page(&who) => page::sign_in_anew(&routes.page, &who, &link),
-        Some(asks) => page::question(&routes.page, &who, &asks, &first, Mistake::None),
-        None => page::gone(&routes.page, &who),
-    }
+    page::question(page, &who, &asks, &first, Mistake::None)
 }
 
 async fn decide(
@@ -138,8 +139,8 @@ async fn decide(
         flow.deny(&link);
         return page::denied(page, &who);
     }
-    if routes.needs_login_page(&who) {
-        return page::sign_in_anew(page, &who, &link);
+    if let Some(response) = page.ask_proxy(&who, &path_of(&link)).await {
+        return response;
     }
     // A stolen cookie must not be enough to get a password that outlives it.
     if !page.is_fresh(&who) {
@@ -154,10 +155,19 @@ async fn decide(
         return page::question(page, &who, &asks, &fields, Mistake::Access(&problems));
     };
     // A name that can't be shown in a list is replaced.
-    let label = Label::new(&asks.program).or_else(|_| Label::new("Connected device"));
-    let owner = who.account.owner.clone();
-    match label.is_ok_and(|label| flow.grant(&link, Grant { owner, label, access })) {
-        true => page::granted(page, &who),
-        false => page::gone(page, &who),
+    let label = Label::new(&asks.program).map_or("Connected device".into(), |l| l.to_string());
+    let (owner, tokens) = (&who.account.owner, &routes.cloud.tokens);
+    let life = tokens.policy().max_life().map_or(LIFE, |max| max.min(LIFE));
+    let new = NewToken::new(owner, &label, access).expires_in(life);
+    // Its text is thrown away: the device's poll makes another.
+    let token = match tokens.issue(new).await {
+        Ok(issued) => issued.id(),
+        Err(error) => return page.not_made(&error, &label, &who),
+    };
+    if flow.grant(&link, Granted { owner: owner.clone(), token }) {
+        return page::granted(page, &who);
     }
+    // ignored: nobody has its text, and it ends soon.
+    _ = tokens.revoke(owner, token, Reason::REQUESTED).await;
+    page::gone(page, &who)
 }

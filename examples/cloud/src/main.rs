@@ -9,28 +9,21 @@
 //! - `scope`, `door`: what app passwords may do, and who sends a request.
 //! - `files`, `cors`: files, calendars and contacts by WebDAV.
 //! - `nextcloud`, `login_flow`: what Nextcloud's clients need beside WebDAV.
-//! - `api`, `change`, `end`: app passwords by JSON, by the main password.
-//! - `request`, `problem`: requests and errors of that API.
 //!
+//! The settings page and the JSON API for app passwords are `shared::page` and `shared::token_api`.
 //! `policy.toml` says what is allowed; `shared::policy_file` reads it, for the operator's tool in
 //! `../admin`, too. `openapi.json` describes the JSON API; the cloud serves it at
 //! `/api/openapi.json`.
 
-mod api;
-mod change;
 mod cors;
 mod door;
-mod end;
 mod files;
 mod login_flow;
 mod nextcloud;
 mod options;
-mod problem;
-mod request;
 mod scope;
 mod settings;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
@@ -43,6 +36,7 @@ use shared::login_flow::LoginFlow;
 use shared::page::Page;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
+use shared::token_api::TokenApi;
 use tokio::net::TcpListener;
 
 use door::Door;
@@ -63,24 +57,8 @@ struct Cloud {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{}", options::usage());
-            return ExitCode::SUCCESS;
-        }
-        Err(problem) => {
-            eprintln!("{problem}\n\n{}", options::usage());
-            return ExitCode::from(2);
-        }
-    };
-    match run(options).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("cloud: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    let options = Options::parse(std::env::args_os().skip(1));
+    serve::host("cloud", options, &options::usage(), run).await
 }
 
 async fn run(options: Options) -> Result<(), Error> {
@@ -115,6 +93,12 @@ async fn run(options: Options) -> Result<(), Error> {
     let product = options.wording.product;
     let sessions = Sessions::new(product, address.port(), front.is_secure())?
         .fresh_for(common.ask_again_after);
+    let api = TokenApi {
+        tokens: tokens.clone(),
+        accounts: accounts.clone(),
+        front: front.clone(),
+        document: include_str!("../openapi.json"),
+    };
     let page = Page::new(
         tokens.clone(),
         accounts,
@@ -123,14 +107,14 @@ async fn run(options: Options) -> Result<(), Error> {
         settings::setup(options.wording.clone(), &url, tokens.policy())?,
     )?;
     let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
-    make_folder(&folder)?;
+    serve::make_folder(&folder)?;
     let dav = Dav::new(Door::new(&cloud, options.accept_passwords), folder, &url);
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))
-        .merge(api::routes(&cloud))
+        .merge(api.routes())
         .merge(page.routes());
     options.print_welcome(address, &url, prefix.as_str(), &name);
 
@@ -152,12 +136,4 @@ fn policy(options: &Options, policy: Policy) -> Result<Policy, Error> {
         Some(max) => policy.with_max_per_owner(max)?,
         None => policy,
     })
-}
-
-fn make_folder(folder: &Path) -> Result<(), Error> {
-    if folder.exists() && !folder.is_dir() {
-        return Err(format!("{} is not a folder; choose another path", folder.display()).into());
-    }
-    std::fs::create_dir_all(folder)
-        .map_err(|error| format!("the folder {} can't be made: {error}", folder.display()).into())
 }

@@ -10,6 +10,7 @@ use axum::routing::{any, delete, get};
 use axum::{Json, Router};
 use folders::Place;
 use serde_json::{Value, json};
+use shared::token_api::Problem;
 
 use crate::door::User;
 use crate::files::{Dav, Space, unavailable};
@@ -97,7 +98,7 @@ async fn disconnect(State(dav): State<Dav>, mut request: Request) -> Response {
     };
     match dav.door.tokens().revoke(caller.owner(), caller.id(), Reason::REQUESTED).await {
         Ok(_) => ocs(&json!([])),
-        Err(error) => crate::problem::Problem::from(error).into_response(),
+        Err(error) => Problem::from(error).into_response(),
     }
 }
 

@@ -17,7 +17,7 @@ fn folder() -> TempDir {
 }
 
 fn count(cloud: &Cloud) -> usize {
-    cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().len()
+    cloud.tokens(ALICE).len()
 }
 
 #[test]
@@ -204,6 +204,27 @@ fn an_owner_with_3000_tokens_has_pages_and_others_still_enter() {
     }
     assert!(pages[0].body.contains("1 to 25 of") && pages[1].body.contains("26 to 50 of"));
     assert!(pages[2].body.contains("2976 to 3000 of") && pages[3].body.contains("2976 to 3000"));
+}
+
+#[test]
+fn an_attacker_elsewhere_holds_up_neither_the_owners_scripts_nor_any_token() {
+    let data = folder();
+    let cloud = Cloud::start(data.path(), &["--user", ALICE, "--proxy", "127.0.0.1"]);
+    let list = |account: &str, from: &str| {
+        let from = format!("X-Forwarded-For: {from}");
+        cloud.request("GET", "/api/tokens", &[&basic(account), &from], "").status
+    };
+    let (_, token) = cloud.create(ALICE, r#"{"label": "x"}"#);
+    assert_eq!(list(ALICE, "192.0.2.1"), 200, "a script of hers, at home");
+    for n in 0..20 {
+        list("alice:wrong", &format!("198.51.100.{n}"));
+    }
+    assert_eq!(list("alice:wrong", "198.51.100.99"), 429);
+    assert_eq!(list(ALICE, "203.0.113.1"), 429, "a right one is not told from a wrong one");
+    assert_eq!(list(ALICE, "192.0.2.1"), 200);
+    let from = "X-Forwarded-For: 198.51.100.1";
+    let headers = [&*basic(&format!("alice:{token}")), from, "Depth: 0"];
+    assert_eq!(cloud.request("PROPFIND", "/dav/", &headers, "").status, 207);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Accounts: the users file while the cloud runs, the name that clients send, a login proxy.
+//! Accounts: the users file while the cloud runs, the name that clients send.
 
 mod common;
 
@@ -78,8 +78,8 @@ fn tokens_follow_the_account_id_when_users_are_renamed_disabled_deleted_and_come
     users.write("bob u-2 - HASH\nalicia u-3 - HASH\n");
     assert!(!enters(&cloud, &bearer(&token)), "deleted");
     assert!(!enters(&cloud, &as_user("alicia")), "a new user with an old name");
-    let listed = cloud.api("alicia:her secret", "GET", "/api/tokens", "").json();
-    assert_eq!(listed.as_array().unwrap().len(), 0, "the new user owns none of the old tokens");
+    let listed = cloud.tokens("alicia:her secret");
+    assert_eq!(listed.len(), 0, "the new user owns none of the old tokens");
 }
 
 #[test]
@@ -128,59 +128,6 @@ fn clients_send_the_name_that_the_rule_says_and_no_other() {
             "{rule}: it is shown"
         );
     }
-}
-
-#[test]
-fn a_login_proxy_names_the_user_and_is_believed_from_its_address_only() {
-    let users = Users::new();
-    users.write("alice u-1 - -\nbob u-2 - HASH\n");
-    let (here, elsewhere, strict_data) = (folder(), folder(), folder());
-    let options = |from| ["--sso-header", "Remote-User", "--sso-from", from];
-    let cloud = users.cloud(here.path(), &options("127.0.0.1"));
-    let get = |cloud: &Cloud, name: &str| {
-        cloud.request("GET", "/", &[&format!("Remote-User: {name}")], "")
-    };
-    let page = get(&cloud, "alice");
-    assert!(page.status == 200 && page.body.contains("<bdi>alice</bdi>"), "{}", page.body);
-    assert!(page.header("set-cookie").unwrap().contains("HttpOnly"));
-    assert!(!page.body.contains("Sign out</button>"), "the proxy signs out");
-    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
-    let switched =
-        cloud.request("GET", "/", &[&format!("Cookie: {cookie}"), "Remote-User: bob"], "");
-    assert!(switched.body.contains("<bdi>bob</bdi>"), "the cookie of another is not enough");
-    let without = cloud.request("GET", "/", &[&format!("Cookie: {cookie}")], "");
-    assert!(without.status == 401 && !without.body.contains("type=\"password\""));
-    for nobody in ["nobody", "", "alice\r\nRemote-User: bob"] {
-        assert_eq!(get(&cloud, nobody).status, 401, "{nobody:?}");
-    }
-    assert_eq!(Browser::new(&cloud).sign_in("bob:her secret").status, 303);
-    let form = "Content-Type: application/x-www-form-urlencoded";
-    let by_form = cloud.request("POST", "/sign-in", &[form], "name=bob&password=her+secret");
-    assert!(by_form.header("set-cookie").is_none(), "there is no main password");
-    let by_api = cloud.request("GET", "/api/tokens", &[&basic("bob:her secret")], "");
-    assert_eq!(by_api.status, 401, "not for programs, either");
-
-    let cookie = |answer: &common::Answer| {
-        let line = answer.header("set-cookie").unwrap().to_owned();
-        format!("Cookie: {}", line.split(';').next().unwrap())
-    };
-    let alice = "Remote-User: alice";
-    let session = cookie(&get(&cloud, "alice"));
-    let form = cloud.request("GET", "/new", &[alice, &session], "");
-    assert!(form.body.contains("name=\"once\""), "a sign-in of this moment");
-    let strict = [&options("127.0.0.1")[..], &["--ask-again-after", "0s"]].concat();
-    let cloud = users.cloud(strict_data.path(), &strict);
-    let session = cookie(&get(&cloud, "alice"));
-    let asked = cloud.request("GET", "/new", &[alice, &session], "");
-    assert!(asked.body.contains("href=\"/again?to=/new\""), "{}", asked.body);
-    let back = cloud.request("GET", "/again?to=/new", &[alice, &session], "");
-    assert_eq!((back.status, back.header("location")), (303, Some("/new")));
-    assert_ne!(cookie(&back), session, "another cookie");
-    let away = cloud.request("GET", "/again?to=//evil.example", &[alice, &session], "");
-    assert_eq!(away.header("location"), Some("/"));
-
-    let cloud = users.cloud(elsewhere.path(), &options("10.0.0.1"));
-    assert_eq!(get(&cloud, "alice").status, 401, "not from the proxy");
 }
 
 #[test]

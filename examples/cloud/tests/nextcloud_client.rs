@@ -169,10 +169,8 @@ fn any_token_tells_who_it_is_and_ends_itself() {
     assert_eq!(cloud.request("DELETE", path, &[], "").status, 401);
     assert_eq!(cloud.request("DELETE", path, &[&bearer(&token)], "").status, 200);
     assert_eq!(cloud.request("DELETE", path, &[&bearer(&token)], "").status, 401);
-    let list = cloud.api(ALICE, "GET", "/api/tokens", "").json();
+    let list = cloud.tokens(ALICE);
     let revoked: Vec<_> = list
-        .as_array()
-        .unwrap()
         .iter()
         .filter(|token| token["status"] == "revoked")
         .map(|token| token["id"].as_str().unwrap())

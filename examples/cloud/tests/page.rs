@@ -142,7 +142,7 @@ fn a_day_is_the_last_one_and_none_is_offered_only_where_the_policy_allows_it() {
     let refused = browser.post("/tokens", &[&fields("never")[..], &[("once", &once)]].concat());
     assert_eq!(refused.status, 422);
     shown(&browser.post("/tokens", &[&fields("date")[..], &[("once", &once)]].concat()));
-    let listed = cloud.api(ALICE, "GET", "/api/tokens", "").json();
+    let listed = cloud.tokens(ALICE);
     assert_eq!(listed[0]["expires_at"], "2099-12-31T23:59:59Z");
 
     let other = folder();

@@ -41,7 +41,7 @@ fn enters(cloud: &Cloud, token: &str) -> u16 {
 }
 
 fn listed(cloud: &Cloud) -> Vec<Value> {
-    cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().clone()
+    cloud.tokens(ALICE)
 }
 
 fn is_waited_for_a_lock(shared: &Shared<'_>) -> bool {

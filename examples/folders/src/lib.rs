@@ -7,11 +7,14 @@
 //!   folder and knows whether anything changed.
 //! - Each file has an id that stays when it is renamed.
 //!
-//! [`Place`] answers requests to a folder so that no browser runs what users upload.
+//! [`Place`] answers requests to a folder so that no browser runs what users upload. It keeps from
+//! `dav-server` what would make it panic, and brings locks that end.
 //!
 //! Nothing here knows about tokens.
 
 mod file;
+mod guard;
+mod locks;
 mod meta;
 mod notes;
 mod serve;

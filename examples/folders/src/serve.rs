@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody as _, to_bytes};
 use axum::extract::Request;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HOST, X_CONTENT_TYPE_OPTIONS,
@@ -12,11 +12,12 @@ use axum::http::header::{
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{Html, IntoResponse as _, Response};
-use dav_server::{DavConfig, DavHandler, memls::MemLs};
+use dav_server::{DavConfig, DavHandler};
 use maud::{DOCTYPE, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use xml::reader::{EventReader, XmlEvent};
 
+use crate::guard::{ELSEWHERE, guard};
+use crate::locks::Locks;
 use crate::{Folder, Holds};
 
 /// A folder, and what answers requests to it. Cheap to clone. Locks are kept here.
@@ -25,6 +26,7 @@ pub struct Served {
     /// The folder.
     pub folder: Folder,
     handler: DavHandler,
+    locks: Locks,
 }
 
 impl Served {
@@ -41,9 +43,9 @@ impl Served {
         let handler = DavHandler::builder()
             .filesystem(Box::new(folder.clone()))
             .principal(principal)
-            .locksystem(MemLs::new())
             .build_handler();
-        Ok(Served { folder, handler })
+        let locks = Locks::new(folder.clone());
+        Ok(Served { folder, handler, locks })
     }
 }
 
@@ -67,11 +69,8 @@ pub struct Place {
 
 impl Place {
     async fn handle(&self, request: Request) -> Response {
-        let request = match shallow(request).await {
-            Ok(request) => request,
-            Err(status) => return status.into_response(),
-        };
-        let config = DavConfig::new().strip_prefix(&*self.prefix);
+        let locks = self.served.locks.asked_by(request.headers());
+        let config = DavConfig::new().strip_prefix(&*self.prefix).locksystem(locks);
         self.served.handler.handle_with(config, request).await.map(Body::new)
     }
 
@@ -93,8 +92,16 @@ impl Place {
     pub async fn answer(&self, request: Request) -> io::Result<Response> {
         let method = request.method().clone();
         if self.leads_elsewhere(request.headers()) {
-            let reason = "the destination is on another server; copy within this one\n";
-            return Ok((StatusCode::BAD_GATEWAY, reason).into_response());
+            return Ok(ELSEWHERE.into_response());
+        }
+        let request = match guard(request, &self.prefix).await {
+            Ok(request) => request,
+            Err(refused) => return Ok(refused.into_response()),
+        };
+        let makes_lock = method.as_str() == "LOCK" && !request.body().is_end_stream();
+        if makes_lock && !self.served.locks.have_room() {
+            let reason = "there are too many locks; remove some, or wait until they end\n";
+            return Ok((StatusCode::INSUFFICIENT_STORAGE, reason).into_response());
         }
         if matches!(method, Method::GET | Method::HEAD)
             && let Some(names) = self.served.folder.list(self.path(&request))?
@@ -126,33 +133,6 @@ impl Place {
         named != host && named != self.authority.as_ref().map(Authority::as_str)
     }
 }
-
-/// Reads the XML of a request first. `dav-server` calls itself for each element within another, so
-/// thousands of them would end the process.
-async fn shallow(request: Request) -> Result<Request, StatusCode> {
-    if matches!(*request.method(), Method::PUT | Method::PATCH) {
-        return Ok(request);
-    }
-    let (parts, body) = request.into_parts();
-    let body = to_bytes(body, 64 * 1024).await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?;
-    let mut depth = 0_u32;
-    for event in EventReader::new(&*body) {
-        match event {
-            Ok(XmlEvent::StartElement { .. }) => depth += 1,
-            Ok(XmlEvent::EndElement { .. }) => depth -= 1,
-            Ok(_) => {}
-            // What can't be read is for `dav-server` to refuse. It reads no further, either.
-            Err(_) => break,
-        }
-        if depth > MAX_DEPTH {
-            return Err(StatusCode::BAD_REQUEST);
-        }
-    }
-    Ok(Request::from_parts(parts, body.into()))
-}
-
-/// How deep elements may lie in each other. Clients need less than ten.
-const MAX_DEPTH: u32 = 32;
 
 /// Makes a calendar with the name that the client gives it. `dav-server` 0.11 makes it without: it
 /// doesn't read the body, which sets properties just as that of PROPPATCH does (RFC 4791, 5.3.1).

@@ -1,22 +1,18 @@
 //! The API beside tokens: who am I, and repositories. With a token only.
 
-use std::io::ErrorKind;
-
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
-use forge_services::repos::Repo;
+use forge_services::json::{JsonBody, Paging};
+use forge_services::problem::Problem;
+use forge_services::repos::{Repo, not_made};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::Forge;
 use crate::allow::{Refused, allow};
 use crate::enter::Visitor;
-use crate::problem::Problem;
-
 use crate::scopes::{REPOSITORY, Scope, USER};
 
 pub fn routes() -> Router<Forge> {
@@ -24,44 +20,6 @@ pub fn routes() -> Router<Forge> {
         .route("/api/v1/user", get(user))
         .route("/api/v1/user/repos", get(own_repos).post(create_repo))
         .route("/api/v1/repos/{owner}/{repo}", get(show_repo).delete(delete_repo))
-}
-
-/// A body of JSON, of at most 64 KiB.
-pub struct JsonBody<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequest<Forge> for JsonBody<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, forge: &Forge) -> Result<JsonBody<T>, Problem> {
-        let body = Bytes::from_request(request, forge).await.map_err(|rejection| {
-            Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
-        })?;
-        let parsed = serde_json::from_slice(&body);
-        // The parser's words name the field and the place, and may repeat what was sent there.
-        parsed.map(JsonBody).map_err(|error| {
-            let place = (error.line(), error.column());
-            let message =
-                format!("the body is not as documented, at line {} column {}", place.0, place.1);
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, message)
-        })
-    }
-}
-
-/// Which part of a list is wanted. As in Forgejo, a number that can't be read counts as none.
-#[derive(Deserialize)]
-pub struct Paging {
-    page: Option<String>,
-    limit: Option<String>,
-}
-
-impl Paging {
-    /// Forgejo's numbers: 30 on a page, or up to 50.
-    pub fn part_of<'a, T>(&self, all: &'a [T]) -> &'a [T] {
-        let number = |text: &Option<String>| text.as_deref()?.parse().ok().filter(|n| *n > 0);
-        let limit: usize = number(&self.limit).unwrap_or(30).min(50);
-        let page: usize = number(&self.page).unwrap_or(1);
-        all.chunks(limit).nth(page - 1).unwrap_or_default()
-    }
 }
 
 async fn user(State(forge): State<Forge>, visitor: Visitor) -> Result<Json<Value>, Problem> {
@@ -91,7 +49,7 @@ async fn own_repos(
     // What a token may not see is not in its lists either.
     repos.retain(|repo| allow(repo, Some(&caller), false).is_ok());
     let part = paging.part_of(&repos).iter();
-    Ok(Json(part.map(|repo| describe(&forge, &name, repo, true)).collect()))
+    Ok(Json(part.map(|repo| repo.describe(&forge.url, &name, true)).collect()))
 }
 
 #[derive(Deserialize)]
@@ -110,18 +68,9 @@ async fn create_repo(
     // No resource: a token for some repositories makes no others.
     caller.require(Scope::Write(&REPOSITORY)).map_err(|forbidden| forge.forbidden(forbidden))?;
     let repo = forge.repos.create(caller.owner(), &new.name, new.private).await;
-    let repo = repo.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => {
-            Problem::new(StatusCode::CONFLICT, "a repository has this name already; choose another")
-        }
-        ErrorKind::InvalidInput => Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "use letters, digits and - _ . in the name, no dot or dash first, no .git last",
-        ),
-        _ => Problem::failed("a new repository", &error),
-    })?;
+    let repo = repo.map_err(|error| not_made(&error))?;
     let name = forge.name_of(caller.owner());
-    Ok((StatusCode::CREATED, Json(describe(&forge, &name, &repo, true))))
+    Ok((StatusCode::CREATED, Json(repo.describe(&forge.url, &name, true))))
 }
 
 async fn show_repo(
@@ -131,7 +80,7 @@ async fn show_repo(
 ) -> Result<Json<Value>, Problem> {
     let repo = forge.allowed_repo(&owner, &name, &visitor, false).await?;
     let may_push = allow(&repo, visitor.caller.as_ref(), true).is_ok();
-    Ok(Json(describe(&forge, &owner, &repo, may_push)))
+    Ok(Json(repo.describe(&forge.url, &owner, may_push)))
 }
 
 async fn delete_repo(
@@ -148,20 +97,6 @@ async fn delete_repo(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn describe(forge: &Forge, owner: &str, repo: &Repo, may_push: bool) -> Value {
-    let full_name = format!("{owner}/{}", repo.name);
-    json!({
-        "id": repo.facts.id,
-        "name": repo.name,
-        "full_name": full_name,
-        "owner": { "login": owner },
-        "private": repo.facts.private,
-        "default_branch": "main",
-        "clone_url": format!("{}/{full_name}.git", forge.url),
-        "permissions": { "pull": true, "push": may_push },
-    })
-}
-
 impl Forge {
     /// Finds a repository by its owner's login name and its own.
     pub async fn repo(&self, owner: &str, name: &str) -> Result<Option<Repo>, Problem> {
@@ -171,6 +106,10 @@ impl Forge {
     }
 
     /// Finds a repository that the visitor may read or write.
+    ///
+    /// 401 asks for a token, also where there is no such repository: a client without one learns
+    /// nothing. With a token it is 404 for what the token doesn't see and 403 for what it may not
+    /// do. git then keeps its credential, which it would erase after 401.
     pub async fn allowed_repo(
         &self,
         owner: &str,
@@ -178,28 +117,19 @@ impl Forge {
         visitor: &Visitor,
         writes: bool,
     ) -> Result<Repo, Problem> {
-        let hidden = || Problem::not_found("repository, or the access token is not for it");
+        let hidden = || match visitor.caller {
+            Some(_) => Problem::not_found("repository, or the access token is not for it"),
+            None => self.sign_in_needed(),
+        };
         let repo = self.repo(owner, name).await?.ok_or_else(hidden)?;
         match allow(&repo, visitor.caller.as_ref(), writes) {
             Ok(()) => Ok(repo),
-            // It is public, and a client without a token wants to change it.
-            Err(Refused::Hidden) if visitor.caller.is_none() && !repo.facts.private => {
-                Err(self.sign_in_needed())
-            }
             Err(Refused::Hidden) => Err(hidden()),
-            Err(refused) => Err(self.refused_here(refused)),
-        }
-    }
-
-    /// Answers a client that sees a repository, but may not do this with it.
-    pub fn refused_here(&self, refused: Refused) -> Problem {
-        match refused {
-            Refused::Hidden => Problem::not_found("repository"),
-            Refused::Forbidden(forbidden) => self.forbidden(forbidden),
-            Refused::NotTheirs => Problem::new(
+            Err(Refused::Forbidden(forbidden)) => Err(self.forbidden(forbidden)),
+            Err(Refused::NotTheirs) => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "the repository is another user's; ask them to change it",
-            ),
+            )),
         }
     }
 

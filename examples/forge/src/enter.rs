@@ -5,25 +5,26 @@
 //! Two ways in, by type. [`Visitor`] takes tokens only: git, the API, packages. [`Doer`] takes the
 //! main password only: the API that makes and deletes tokens.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 
 use app_tokens::error::Forbidden;
 use app_tokens::web::{Accept, Entry, Refusal};
 use app_tokens::{Caller, Origin, Requirement};
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
+use forge_services::problem::Problem;
 use shared::accounts::{Account, SignInRefused};
 use shared::front;
 use shared::gate;
 use shared::log;
 
 use crate::Forge;
-use crate::problem::Problem;
 
 /// A token that was let in, or nobody. What it may do is still to be asked.
 pub struct Visitor {
     pub caller: Option<Caller>,
+    pub address: Option<IpAddr>,
 }
 
 /// The person who showed their main password.
@@ -37,14 +38,15 @@ impl FromRequestParts<Forge> for Visitor {
             forge.refuse_other_sites(&parts.headers)?;
         }
         let from = forge.sender(parts);
+        let address = from.address;
         match forge.try_enter(&parts.headers, &from).await? {
             Entry::Token(token) => {
                 // Only the networks are checked here. Each handler requires its scope.
                 let caller = token.require(Requirement::ANY_VALID_TOKEN);
                 let caller = caller.map_err(|forbidden| forge.forbidden(forbidden))?;
-                Ok(Visitor { caller: Some(caller) })
+                Ok(Visitor { caller: Some(caller), address })
             }
-            Entry::Nothing => Ok(Visitor { caller: None }),
+            Entry::Nothing => Ok(Visitor { caller: None, address }),
             // It may be a main password: those are for the browser, and are not even compared.
             Entry::NotOurs(_) | Entry::OtherScheme => Err(forge.refused(&Refusal::NotOurs, &from)),
         }
@@ -123,8 +125,7 @@ impl Forge {
     }
 
     fn sender(&self, parts: &Parts) -> front::Visitor {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-        self.front.visitor(&parts.headers, peer.map(|ConnectInfo(peer)| peer.ip()))
+        self.front.visitor(&parts.headers, gate::peer(&parts.extensions))
     }
 
     async fn try_enter<'h>(

@@ -8,23 +8,18 @@
 //! - `enter`: who sent a request: a token, nobody, or a person with the main password.
 //! - `scopes`: what a token may do, in Forgejo's words.
 //! - `allow`: who may do what with a repository.
-//! - `git`: clone, fetch and push.
 //! - `tokens`: access tokens by JSON, as Forgejo documents it.
-//! - `api`, `releases`: the rest of the API: user, repositories, releases.
-//! - `packages`: who may read and publish Maven, cargo, npm and PyPI packages.
+//! - `api`: the rest of the API: user and repositories.
+//! - `host`: who may use git, releases and packages, which `forge-services` serves.
 //! - `settings`: what the forge brings to the settings page, which is shared with other hosts.
-//! - `problem`: what is answered if something fails.
 //!
 //! `policy.toml` says what is allowed; the operator's tool in `../admin` obeys it, too.
 
 mod allow;
 mod api;
 mod enter;
-mod git;
+mod host;
 mod options;
-mod packages;
-mod problem;
-mod releases;
 mod scopes;
 mod settings;
 mod tokens;
@@ -34,13 +29,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use app_tokens::store::DynStore;
-use app_tokens::web::Login;
+use app_tokens::web::{Login, is_from_script};
 use app_tokens::{Policy, TokenAuthority};
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::HeaderValue;
-use axum::middleware::map_response;
+use axum::http::header::WWW_AUTHENTICATE;
+use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use forge_services::drain::drain;
+use forge_services::git::Places;
 use forge_services::repos::Repos;
 use shared::accounts::Accounts;
 use shared::audit::{self, TracingObserver};
@@ -49,7 +47,7 @@ use shared::page::Page;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::Mutex;
 
 use options::Options;
 use scopes::Scope;
@@ -68,7 +66,7 @@ struct Forge {
     packages_index: Arc<Mutex<()>>,
     /// Where people reach the forge, without a slash at the end.
     url: Arc<str>,
-    git_at_once: Arc<Semaphore>,
+    git_places: Places,
 }
 
 #[tokio::main]
@@ -119,7 +117,7 @@ async fn run(options: Options) -> Result<(), Error> {
         packages: data.join("packages"),
         packages_index: Arc::default(),
         url: url.into(),
-        git_at_once: Arc::new(Semaphore::new(64)),
+        git_places: Places::default(),
     };
     if options.common.is_demo() {
         options::make_demo(&forge).await?;
@@ -138,11 +136,12 @@ async fn run(options: Options) -> Result<(), Error> {
     let app = Router::new()
         .merge(tokens::routes())
         .merge(api::routes())
-        .merge(releases::routes())
+        .merge(forge_services::releases::routes())
         .layer(DefaultBodyLimit::max(64 * 1024))
         .merge(forge_services::packages::routes())
-        .merge(git::routes())
-        .layer(map_response(as_data))
+        .merge(forge_services::git::routes())
+        .layer(from_fn(as_data))
+        .layer(from_fn(drain))
         .with_state(forge.clone())
         .merge(settings::routes(&page, &forge, sessions));
     let upkeep = forge.tokens.upkeep().spawn();
@@ -167,8 +166,16 @@ fn policy(policy: Policy) -> Result<Policy, Error> {
     Ok(policy)
 }
 
-/// Marks an answer as data. What users have uploaded never runs in a browser that is signed in.
-async fn as_data(mut response: Response) -> Response {
+/// Marks an answer as data. What users have uploaded never runs in a browser that is signed in,
+/// and a browser asks for no password in the name of a page's script.
+async fn as_data(request: Request, next: Next) -> Response {
+    let headers = request.headers().iter();
+    let is_from_script =
+        is_from_script(headers.map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let mut response = next.run(request).await;
+    if is_from_script {
+        response.headers_mut().remove(WWW_AUTHENTICATE);
+    }
     for (name, value) in [
         ("content-security-policy", "sandbox; default-src 'none'"),
         ("x-content-type-options", "nosniff"),

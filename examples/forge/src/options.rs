@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 
 use app_tokens::Owner;
-use forge_services::git;
 use shared::options::CommonOptions;
 use shared::page::wording::Wording;
 
@@ -80,16 +79,6 @@ pub async fn make_demo(forge: &Forge) -> Result<(), Error> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         repo => repo?,
     };
-    let readme = repo.folder.join("description");
-    std::fs::write(&readme, "# Hello\n\nThis came by `git clone` and an access token.\n")?;
-    let folder = Some(&*repo.folder);
-    let blob = git::run(folder, &["hash-object", "-w"], Some(&readme)).await?;
-    let index = format!("100644,{blob},README.md");
-    git::run(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
-    let tree = git::run(folder, &["write-tree"], None).await?;
-    let name = ["-c", "user.name=The forge", "-c", "user.email=forge@localhost"];
-    let commit = ["commit-tree", "-m", "Say hello", &tree];
-    let commit = git::run(folder, &[&name[..], &commit].concat(), None).await?;
-    git::run(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
+    repo.begin("# Hello\n\nThis came by `git clone` and an access token.\n").await?;
     Ok(())
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use app_tokens::access::{Resource, Selection};
 use app_tokens::{Access, Owner};
 use axum::Router;
-use axum::extract::{ConnectInfo, Request};
+use axum::extract::Request;
 use axum::middleware::{self, Next};
 use axum::response::Redirect;
 use axum::routing::get;
 use maud::{Markup, html};
+use shared::gate;
 use shared::page::access::{AccessForm, Everything};
 use shared::page::form::{Fields, Problems};
 use shared::page::layout::error;
@@ -54,9 +55,7 @@ pub fn routes(page: &Page, forge: &Forge, sessions: Sessions) -> Router {
     let noted = move |request: Request, next: Next| {
         let (sessions, front) = (sessions.clone(), front.clone());
         async move {
-            let peer = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>();
-            let peer = peer.map(|ConnectInfo(peer)| peer.ip());
-            let visitor = front.visitor(request.headers(), peer);
+            let visitor = front.visitor(request.headers(), gate::peer(request.extensions()));
             let session = sessions.find(request.headers(), &visitor).await;
             let owner = session.map(|session| session.owner);
             SIGNED_IN.scope(owner, next.run(request)).await

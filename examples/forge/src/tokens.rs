@@ -8,8 +8,12 @@
 //!   the first token of its line.
 //! - A list of all nine write scopes stays a list. `all` would also mean scopes that come later.
 
+use std::fmt::Display;
+
 use app_tokens::access::{Resource, Selection};
+use app_tokens::error::IssueError;
 use app_tokens::record::{Actor, Status};
+use app_tokens::web::Answer;
 use app_tokens::{NewToken, Operator, Reason, TokenView};
 use axum::extract::{Path, Query, State};
 use axum::http::header::CACHE_CONTROL;
@@ -17,16 +21,17 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
+use forge_services::json::{JsonBody, Paging};
+use forge_services::problem::Problem;
 use forge_services::repos::Repo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use shared::accounts::Account;
+use shared::log;
 
 use crate::Forge;
 use crate::allow::{limit_to, limited_to};
-use crate::api::{JsonBody, Paging};
 use crate::enter::Doer;
-use crate::problem::Problem;
 use crate::scopes;
 
 pub fn routes() -> Router<Forge> {
@@ -65,7 +70,7 @@ fn operator(doer: &Account) -> Result<Operator, Problem> {
 
 /// Returns the tokens of an account that are in use, newest first.
 async fn in_use(forge: &Forge, account: &Account) -> Result<Vec<TokenView>, Problem> {
-    let mut tokens = forge.tokens.all_of(&account.owner).await?.tokens;
+    let mut tokens = forge.tokens.all_of(&account.owner).await.map_err(refused)?.tokens;
     // A token that was regenerated may live on for a while; its successor stands for the line.
     tokens.retain(|token| token.status() == Some(Status::Active) && token.successor().is_none());
     Ok(tokens)
@@ -118,7 +123,14 @@ async fn create(
     if doer.owner != account.owner {
         new = new.issued_by(&operator(&doer)?);
     }
-    let issued = forge.tokens.issue(new).await?;
+    let issued = forge.tokens.issue(new).await.map_err(|error| match error {
+        // Forgejo's status and words.
+        IssueError::LabelTaken => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "access token name has been used already; choose another",
+        ),
+        error => refused(error),
+    })?;
     Ok(answer(StatusCode::CREATED, describe(&forge, issued.view(), issued.expose_secret())))
 }
 
@@ -159,7 +171,9 @@ async fn remove(
     match (meant.next(), meant.next()) {
         (None, _) => Err(Problem::not_found("access token")),
         (Some(token), None) => {
-            forge.tokens.revoke(actor(&doer, &account)?, token.id(), Reason::REQUESTED).await?;
+            let actor = actor(&doer, &account)?;
+            let revoked = forge.tokens.revoke(actor, token.id(), Reason::REQUESTED).await;
+            revoked.map_err(refused)?;
             Ok(StatusCode::NO_CONTENT)
         }
         (Some(_), Some(_)) => Err(Problem::new(
@@ -167,6 +181,18 @@ async fn remove(
             "several access tokens have this name; delete by id",
         )),
     }
+}
+
+/// Says why tokens can't be listed, made or deleted. If the store failed, it says so to the log.
+fn refused<E: Display>(error: E) -> Problem
+where
+    for<'e> Answer: From<&'e E>,
+{
+    let answer = Answer::from(&error);
+    if answer.status >= 500 {
+        log::say(format_args!("access tokens failed: {error}"));
+    }
+    answer.into()
 }
 
 /// Makes an answer about tokens, which no cache may keep.

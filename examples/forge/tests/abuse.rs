@@ -291,3 +291,46 @@ fn an_open_download_is_finished_before_the_forge_ends() {
     assert!(rest.len() > large.len() - begun.len(), "{} of {}", rest.len(), large.len());
     forge.terminate();
 }
+
+#[test]
+fn a_large_upload_that_is_refused_reads_why() {
+    let Some((forge, _data)) = start() else { return };
+    let good = bearer(&forge.token(ALICE, &["read:package", "read:repository"]));
+    let writer = bearer(&forge.token(ALICE, &["write:package"]));
+    let bad = bearer("forge_00000000000000000000000000000000000000000000000");
+    let body = vec![7; 70_000_000];
+    let package = "/api/packages/alice/maven/large/large.bin";
+    for (method, path, header, status) in [
+        ("PUT", package, &bad, 401),
+        ("PUT", package, &good, 403),
+        ("PUT", package, &writer, 413),
+        ("POST", "/alice/site.git/git-receive-pack", &bad, 401),
+        ("POST", "/alice/site.git/git-receive-pack", &good, 403),
+        ("POST", "/api/v1/user/repos", &bad, 401),
+        ("POST", "/api/v1/nothing", &bad, 404),
+    ] {
+        let answer = forge.request(method, path, &[header], &body);
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    // One that waits to be asked for its body is not asked.
+    let headers = [&*bad, "Expect: 100-continue"];
+    let answer = forge.request("PUT", package, &headers, b"");
+    assert_eq!(answer.status, 401, "{}", answer.head);
+}
+
+#[test]
+fn a_script_is_not_challenged_so_no_browser_opens_its_dialog() {
+    let Some((forge, _data)) = start() else { return };
+    let bad = bearer("forge_00000000000000000000000000000000000000000000000");
+    for path in ["/api/v1/user", "/api/v1/users/alice/tokens", "/api/packages/alice/npm/x"] {
+        for sign in ["Sec-Fetch-Mode: cors", "X-Requested-With: XMLHttpRequest"] {
+            for header in ["X: y", &*bad, &*basic("alice:wrong")] {
+                let answer = forge.request("GET", path, &[header, sign], b"");
+                assert_eq!(answer.status, 401, "{path}");
+                assert_eq!(answer.header("www-authenticate"), None, "{path} {sign}");
+            }
+        }
+        let person = forge.request("GET", path, &["Sec-Fetch-Mode: navigate"], b"");
+        assert!(person.header("www-authenticate").is_some(), "{path}");
+    }
+}

@@ -117,6 +117,7 @@ fn what_is_asked_for_wrongly_is_refused_and_makes_nothing() {
         (json!({ "name": "x", "scopes": ["repo"] }), 400),
         (json!({ "name": "x", "scopes": ["all"], "repositories": [] }), 400),
         (json!({ "name": "x", "scopes": ["all"], "repositories": [missing] }), 404),
+        (json!({ "name": "x", "scopes": ["all", "public-only"], "repositories": [] }), 400),
         (json!({ "name": "", "scopes": ["all"] }), 422),
         (json!({ "name": "\u{202e}x", "scopes": ["all"] }), 422),
         (json!({ "name": "x".repeat(300), "scopes": ["all"] }), 422),
@@ -267,5 +268,25 @@ fn each_scope_opens_its_own_routes_and_the_answer_names_what_is_missing() {
     for bad in ["", "-x", "a..b", "../../x", "a b", "\u{1}", "x.lock"] {
         let release = json!({ "tag_name": bad });
         assert_eq!(status(&["all"], "POST", path, &release).status, 422, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_list_of_scopes_is_normalised_and_written_in_forgejos_order() {
+    let (forge, _data) = start();
+    for (sent, written) in [
+        (&["all"][..], &["all"][..]),
+        (&["write:user", "read:issue"], &["read:issue", "write:user"]),
+        (&["read:misc", "write:misc", ""], &["write:misc"]),
+        (&["read:package", "public-only"], &["public-only", "read:package"]),
+        (&["public-only", "all"], &["public-only", "all"]),
+    ] {
+        let made = forge.create(ALICE, &json!({ "name": written.join(" "), "scopes": sent }));
+        assert_eq!(made["scopes"], json!(written), "{sent:?}");
+    }
+    // A list that says nothing or is unknown is never "everything".
+    for sent in [&[""][..], &["sudo"], &["ALL"], &["read:"], &["write"]] {
+        let wish = json!({ "name": "x", "scopes": sent });
+        assert_eq!(forge.api(&basic(ALICE), "POST", "/users/alice/tokens", &wish).status, 400);
     }
 }

@@ -6,6 +6,8 @@
 mod common;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -263,4 +265,42 @@ fn a_token_for_a_deleted_repository_opens_no_new_one_with_its_name() {
     let listed = forge.api(&common::basic(ALICE), "GET", "/users/alice/tokens", &none).json();
     let limited = listed.as_array().unwrap().iter().find(|token| !token["repositories"].is_null());
     assert_eq!(limited.unwrap()["repositories"], json!([]));
+}
+
+#[test]
+fn idle_clients_without_a_token_keep_nobody_else_out() {
+    if !has("git") {
+        return;
+    }
+    let data = tempfile::tempdir().unwrap();
+    let forge = Forge::start_with(data.path(), &["--proxy", "127.0.0.1"]);
+    forge.repo(ALICE, "open", false);
+    let path = "/alice/open.git/info/refs?service=git-upload-pack";
+    let ask = |headers: &[&str]| forge.request("GET", path, headers, b"").status;
+    // Each says what it sends, and sends nothing.
+    let idle: Vec<TcpStream> = (0..36)
+        .map(|n| {
+            let mut stream = TcpStream::connect(&forge.address).unwrap();
+            let from = if n < 10 { 1 } else { n };
+            let head = format!(
+                "POST /alice/open.git/git-upload-pack HTTP/1.1\r\nHost: x\r\n\
+                 X-Forwarded-For: 192.0.2.{from}\r\nContent-Length: 1000\r\n\
+                 Content-Type: application/x-git-upload-pack-request\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            // The head of git's answer, or of a refusal: the place is taken, or there is none.
+            let mut begun = [0; 12];
+            stream.read_exact(&mut begun).unwrap();
+            // git sends a token only if it is asked for one.
+            let is_served = matches!(n, 0..8 | 10..34);
+            let expected = if is_served { b"HTTP/1.1 200" } else { b"HTTP/1.1 401" };
+            assert_eq!(&begun, expected, "{n}");
+            stream
+        })
+        .collect();
+    assert_eq!(ask(&["X-Forwarded-For: 192.0.2.200"]), 401, "without a token there is no place");
+    assert_eq!(ask(&["X-Forwarded-For: 192.0.2.1"]), 401);
+    let token = forge.token(ALICE, &["read:repository"]);
+    git_well(data.path(), &["ls-remote", &forge.url_as("alice", &token, "/alice/open.git")]);
+    drop(idle);
 }

@@ -85,7 +85,8 @@ impl TokenStore for RedbStore {
         let limit = page.limit.get() as usize;
         self.read(|t| {
             // `may_retire` asks so. The key of a newer form can't be read, and may be this one.
-            for row in t.rows.iter()?.filter(|_| filter.key_id.is_some()) {
+            let all = filter.key_id.map(|_| t.rows.iter()).transpose()?;
+            for row in all.into_iter().flatten() {
                 let (key, bytes) = row?;
                 if let Ok(id) = TokenId::from_u64(key.value().1) {
                     Row::from_bytes(id, bytes.value())?;

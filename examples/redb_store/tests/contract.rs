@@ -1,22 +1,25 @@
 //! The contract on `RedbStore`: in memory with damaged values, and on a file.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use app_tokens::error::AuthError;
 use app_tokens::record::KeyId;
 use app_tokens::store::conformance::{self, Kept};
 use app_tokens::store::{Filter, Page, Row};
 use app_tokens::{
-    Access, IssuedToken, KeyRing, NewToken, Operator, Policy, Reason, Requirement, TokenAuthority,
-    TokenId,
+    Access, IssuedToken, KeyRing, NewToken, Operator, Owner, Policy, Reason, Requirement,
+    TokenAuthority, TokenId,
 };
-use redb::{Database, ReadableTable as _};
+use redb::backends::InMemoryBackend;
+use redb::{Database, ReadableTable as _, StorageBackend};
 use redb_store::{ROWS, RedbStore};
 
 type InMemory = Kept<RedbStore, Arc<Database>>;
 
 async fn empty_store() -> InMemory {
-    let backend = redb::backends::InMemoryBackend::new();
+    let backend = InMemoryBackend::new();
     let database = Arc::new(Database::builder().create_with_backend(backend).unwrap());
     Kept { store: RedbStore::new(database.clone()).unwrap(), with: database }
 }
@@ -144,4 +147,50 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         std::task::Poll::Ready(output) => output,
         std::task::Poll::Pending => panic!("a call that is not done at once"),
     }
+}
+
+/// A database in memory that counts how often it is read.
+#[derive(Clone, Debug, Default)]
+struct Counted(Arc<InMemoryBackend>, Arc<AtomicUsize>);
+
+impl StorageBackend for Counted {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.read(offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+        self.0.sync_data(eventual)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+#[test]
+fn a_list_of_an_owner_reads_no_rows_of_others() -> Result<(), Box<dyn std::error::Error>> {
+    let counted = Counted::default();
+    let database = Database::builder().set_cache_size(0).create_with_backend(counted.clone())?;
+    let store = RedbStore::new(Arc::new(database))?;
+    let tokens = TokenAuthority::new(store, KeyRing::ephemeral()?, Policy::new("acme")?);
+    for number in 0..1000 {
+        let new = NewToken::new(format!("owner {number}"), "My phone", Access::full());
+        let _issued = tokens.block_on(tokens.issue(new))?;
+    }
+    counted.1.store(0, Ordering::Relaxed);
+    let theirs = Filter::of_owner(&Owner::new("owner 500")?);
+    let list = tokens.list(&theirs, Page::first(10));
+    assert_eq!(tokens.block_on(list)?.tokens.len(), 1);
+    let reads = counted.1.load(Ordering::Relaxed);
+    assert!(reads < 30, "{reads} pages");
+    Ok(())
 }

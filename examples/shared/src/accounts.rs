@@ -222,6 +222,7 @@ impl Accounts {
         if let Some(account) = &account
             && self.0.lately.knows(account, password)
         {
+            self.0.brake.note_right(name, from);
             return Ok(account.clone());
         }
         let stored = account.as_ref().and_then(|account| account.password.as_ref());
@@ -235,6 +236,7 @@ impl Accounts {
         match account {
             Some(account) if is_right => {
                 self.0.lately.remember(&account, password);
+                self.0.brake.note_right(name, from);
                 Ok(account)
             }
             _ => {

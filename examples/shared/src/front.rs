@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use app_tokens::Origin;
 use app_tokens::access::Network;
 use app_tokens::web::client_address;
 use axum::http::{HeaderMap, HeaderValue};
@@ -30,6 +31,18 @@ pub struct Visitor {
     pub address: Option<IpAddr>,
     /// What the client's program calls itself.
     pub program: Option<String>,
+}
+
+impl Visitor {
+    /// Returns what the library records of a use, and checks a token's networks by.
+    pub fn origin(&self) -> Origin<'_> {
+        let program = self.program.as_deref().unwrap_or_default();
+        let origin = Origin::unknown().client(program);
+        match self.address {
+            Some(address) => origin.address(address),
+            None => origin,
+        }
+    }
 }
 
 impl Front {

@@ -9,6 +9,7 @@
 //! - `audit`: the audit log, also with the feature `audit` alone.
 //! - `serve`: the start with its checks, and an orderly end.
 //! - `page`: the settings page, which stands on all of these.
+//! - `token_api`: tokens by JSON, for programs.
 //! - `login_flow`: requests of devices that wait for a person's answer.
 
 #![allow(missing_debug_implementations, reason = "what a host holds is not for printing")]
@@ -39,3 +40,5 @@ pub mod session;
 #[cfg(feature = "host")]
 pub mod site;
 pub mod store_choice;
+#[cfg(feature = "host")]
+pub mod token_api;

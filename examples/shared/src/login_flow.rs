@@ -2,23 +2,26 @@
 //! its app password.
 //!
 //! 1. The device begins. It gets a secret to poll with, and a link with another secret.
-//! 2. A person opens the link and grants. What is kept of that: owner, label, access.
-//! 3. The first poll with the right secret takes the grant. Only then the token is issued, so
-//!    nothing here ever holds one.
+//! 2. A person opens the link and grants. The host issues a token that lives as long as the request
+//!    may wait, and throws its text away. What is kept here is the token's id.
+//! 3. The first poll with the right secret rotates that token. Only the device gets the new text.
 //!
-//! Requests are kept in memory. Several processes would keep them in a table, and take a grant by
-//! `DELETE … WHERE poll = $1 AND owner IS NOT NULL RETURNING …`.
+//! So nothing here ever holds a secret, and nothing must be forgotten when tokens are revoked. An
+//! act that revokes the owner's tokens, in any process, revokes this one with them. Then the
+//! rotation is refused. Of many polls at once, the store lets one rotate.
+//!
+//! Requests are kept in memory. Several processes would keep them in a table.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use app_tokens::{Access, Label, Owner};
+use app_tokens::{Owner, TokenId};
 use sha2::{Digest as _, Sha256};
 
-/// How long a device may wait for its person.
-const LIFE: Duration = Duration::from_secs(20 * 60);
+/// How long a device may wait for its person. A granted token lives as long until it is fetched.
+pub const LIFE: Duration = Duration::from_secs(20 * 60);
 /// How many devices may wait at once. Anyone may begin, so there must be an end.
 const MOST: usize = 10_000;
 
@@ -31,7 +34,7 @@ struct Waiting {
     poll: [u8; 32],
     link: [u8; 32],
     asks: Asks,
-    grant: Option<Grant>,
+    granted: Option<Granted>,
 }
 
 /// Who asks.
@@ -45,22 +48,13 @@ pub struct Asks {
     pub at: Instant,
 }
 
-/// What a person has granted.
+/// What a person has granted: a token whose text nobody has.
 #[derive(Clone)]
-pub struct Grant {
+pub struct Granted {
     /// Who has granted it.
     pub owner: Owner,
-    /// What the token will be called.
-    pub label: Label,
-    /// What the token may do.
-    pub access: Access,
-}
-
-/// A grant that only one poll has.
-pub struct Taken {
-    /// What was granted.
-    pub grant: Grant,
-    waiting: Waiting,
+    /// The token that the device's poll rotates.
+    pub token: TokenId,
 }
 
 /// The two secrets of a device that has begun.
@@ -82,11 +76,11 @@ impl LoginFlow {
         let mut waiting = self.waiting();
         if waiting.len() >= MOST {
             // The oldest makes room. A flood can push out devices, but not what was granted.
-            let oldest = waiting.iter().position(|waiting| waiting.grant.is_none())?;
+            let oldest = waiting.iter().position(|waiting| waiting.granted.is_none())?;
             waiting.remove(oldest);
         }
         let digests = (digest(&poll), digest(&link));
-        waiting.push_back(Waiting { poll: digests.0, link: digests.1, asks, grant: None });
+        waiting.push_back(Waiting { poll: digests.0, link: digests.1, asks, granted: None });
         Some(Begun { poll, link })
     }
 
@@ -95,19 +89,19 @@ impl LoginFlow {
         let link = digest(link);
         let waiting = self.waiting();
         let found = waiting.iter().find(|waiting| waiting.link == link);
-        found.filter(|found| found.grant.is_none()).map(|found| found.asks.clone())
+        found.filter(|found| found.granted.is_none()).map(|found| found.asks.clone())
     }
 
     /// Grants what is asked for by a link, once. Returns whether a device waits for it.
     ///
     /// **Call it only for an owner who has just shown more than a cookie.**
-    pub fn grant(&self, link: &str, grant: Grant) -> bool {
+    pub fn grant(&self, link: &str, granted: Granted) -> bool {
         let link = digest(link);
         let mut waiting = self.waiting();
         let found = waiting.iter_mut().find(|waiting| waiting.link == link);
-        match found.filter(|found| found.grant.is_none()) {
+        match found.filter(|found| found.granted.is_none()) {
             Some(found) => {
-                found.grant = Some(grant);
+                found.granted = Some(granted);
                 true
             }
             None => false,
@@ -117,32 +111,19 @@ impl LoginFlow {
     /// Ends a request that its person doesn't know.
     pub fn deny(&self, link: &str) {
         let link = digest(link);
-        self.waiting().retain(|waiting| waiting.link != link || waiting.grant.is_some());
+        self.waiting().retain(|waiting| waiting.link != link || waiting.granted.is_some());
     }
 
-    /// Takes the grant that a device polls for. Of many polls at once, one gets it.
-    pub fn take(&self, poll: &str) -> Option<Taken> {
+    /// Returns what was granted to the device that polls. The store decides which poll gets it.
+    pub fn granted(&self, poll: &str) -> Option<Granted> {
         let poll = digest(poll);
-        let mut waiting = self.waiting();
-        let is_it = |waiting: &Waiting| waiting.poll == poll && waiting.grant.is_some();
-        let found = waiting.iter().position(is_it)?;
-        let mut taken = waiting.remove(found)?;
-        let grant = taken.grant.take()?;
-        Some(Taken { grant, waiting: taken })
+        self.waiting().iter().find(|waiting| waiting.poll == poll)?.granted.clone()
     }
 
-    /// Gives a grant back from which no token was made. The device polls again.
-    pub fn give_back(&self, taken: Taken) {
-        let Taken { grant, waiting } = taken;
-        self.waiting().push_front(Waiting { grant: Some(grant), ..waiting });
-    }
-
-    /// Ends what an owner has granted and no device has fetched. Call it wherever all of an owner's
-    /// tokens are revoked.
-    pub fn forget(&self, owner: &Owner) {
-        let is_theirs =
-            |waiting: &Waiting| waiting.grant.as_ref().is_some_and(|grant| grant.owner == *owner);
-        self.waiting().retain(|waiting| !is_theirs(waiting));
+    /// Ends a request whose device has its token, or will never get it.
+    pub fn end(&self, poll: &str) {
+        let poll = digest(poll);
+        self.waiting().retain(|waiting| waiting.poll != poll);
     }
 
     /// Returns the devices that still wait.
@@ -169,9 +150,9 @@ fn digest(secret: &str) -> [u8; 32] {
 mod tests {
     use super::*;
 
-    fn grant(owner: &str) -> Grant {
-        let (owner, label) = (Owner::new(owner).unwrap(), Label::new("Phone").unwrap());
-        Grant { owner, label, access: Access::full() }
+    fn granted(owner: &str) -> Granted {
+        let token = "askgagkera".parse().unwrap();
+        Granted { owner: Owner::new(owner).unwrap(), token }
     }
 
     /// Makes all that waits older.
@@ -182,88 +163,64 @@ mod tests {
     }
 
     #[test]
-    fn a_grant_is_taken_once_and_by_the_poll_secret_only() {
+    fn a_grant_is_found_by_the_poll_secret_only_until_its_request_ends() {
         let flow = LoginFlow::default();
         let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.take(&poll).is_none(), "nobody has granted it");
-        assert!(flow.grant(&link, grant("alice")));
-        assert!(flow.take(&link).is_none(), "the link is no poll secret");
-        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
-        assert!(flow.take(&poll).is_none());
-    }
-
-    #[test]
-    fn a_grant_that_was_given_back_is_taken_again_but_no_later_than_any_other() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
-        flow.give_back(flow.take(&poll).unwrap());
-        let mut taken = flow.take(&poll).unwrap();
-        taken.waiting.asks.at -= LIFE;
-        flow.give_back(taken);
-        assert!(flow.take(&poll).is_none());
-    }
-
-    #[test]
-    fn of_many_polls_at_once_one_takes_the_grant() {
-        let flow = LoginFlow::default();
-        let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
-        let taken: usize = std::thread::scope(|scope| {
-            let polls: Vec<_> =
-                (0..16).map(|_| scope.spawn(|| usize::from(flow.take(&poll).is_some()))).collect();
-            polls.into_iter().map(|poll| poll.join().unwrap()).sum()
-        });
-        assert_eq!(taken, 1);
+        let other = flow.begin("other", None).unwrap();
+        assert!(flow.granted(&poll).is_none(), "nobody has granted it");
+        assert!(flow.grant(&link, granted("alice")));
+        assert!(flow.granted(&link).is_none(), "the link is no poll secret");
+        assert!(flow.granted(&other.poll).is_none(), "another device");
+        assert_eq!(flow.granted(&poll).unwrap().owner.as_str(), "alice");
+        flow.end(&link);
+        assert!(flow.granted(&poll).is_some(), "the link ends nothing");
+        flow.end(&poll);
+        assert!(flow.granted(&poll).is_none() && flow.asks(&other.link).is_some());
     }
 
     #[test]
     fn a_request_is_answered_once() {
         let flow = LoginFlow::default();
         let Begun { poll, link } = flow.begin("phone", None).unwrap();
-        assert!(flow.grant(&link, grant("alice")));
+        assert!(flow.grant(&link, granted("alice")));
         assert!(flow.asks(&link).is_none());
-        assert!(!flow.grant(&link, grant("mallory")), "nobody grants over another's grant");
+        assert!(!flow.grant(&link, granted("mallory")), "nobody grants over another's grant");
         flow.deny(&link);
-        assert_eq!(flow.take(&poll).unwrap().grant.owner.as_str(), "alice");
+        assert_eq!(flow.granted(&poll).unwrap().owner.as_str(), "alice");
     }
 
     #[test]
     fn a_request_that_is_too_old_is_gone_also_when_it_was_granted() {
         let flow = LoginFlow::default();
         let (early, late) = (flow.begin("a", None).unwrap(), flow.begin("b", None).unwrap());
-        assert!(flow.grant(&early.link, grant("alice")));
+        assert!(flow.grant(&early.link, granted("alice")));
         age(&flow, LIFE);
-        assert!(flow.take(&early.poll).is_none());
+        assert!(flow.granted(&early.poll).is_none());
         assert!(flow.asks(&late.link).is_none());
-        assert!(!flow.grant(&late.link, grant("alice")));
+        assert!(!flow.grant(&late.link, granted("alice")));
     }
 
     #[test]
-    fn what_was_denied_or_whose_owner_was_ended_is_gone() {
+    fn what_was_denied_is_gone() {
         let flow = LoginFlow::default();
-        let (denied, granted) = (flow.begin("a", None).unwrap(), flow.begin("b", None).unwrap());
+        let denied = flow.begin("a", None).unwrap();
         flow.deny(&denied.link);
-        assert!(!flow.grant(&denied.link, grant("alice")));
-        assert!(flow.grant(&granted.link, grant("alice")));
-        flow.forget(&Owner::new("bob").unwrap());
-        assert!(flow.asks(&granted.link).is_none());
-        flow.forget(&Owner::new("alice").unwrap());
-        assert!(flow.take(&granted.poll).is_none());
+        assert!(flow.asks(&denied.link).is_none());
+        assert!(!flow.grant(&denied.link, granted("alice")));
     }
 
     #[test]
     fn a_flood_is_bounded_and_pushes_out_no_grant() {
         let flow = LoginFlow::default();
         let first = flow.begin("first", None).unwrap();
-        assert!(flow.grant(&first.link, grant("alice")));
+        assert!(flow.grant(&first.link, granted("alice")));
         let second = flow.begin("second", None).unwrap();
         for _ in 0..MOST {
             flow.begin("flood", None).unwrap();
         }
         assert_eq!(flow.0.lock().unwrap().len(), MOST);
         assert!(flow.asks(&second.link).is_none());
-        assert!(flow.take(&first.poll).is_some());
+        assert!(flow.granted(&first.poll).is_some());
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use app_tokens::Owner;
 use app_tokens::shapes::Period;
-use axum::http::HeaderName;
 
 use crate::accounts::file::check_name;
 use crate::accounts::{Account, Accounts, Password, UsernameRule};
@@ -38,7 +37,9 @@ pub const USAGE: &str = "\
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated
   --sso-header NAME     a login proxy names the user in this header; there are no passwords then
-  --sso-from ADDR       the address of that proxy, the only one that is believed";
+  --sso-from ADDR       the address of that proxy, the only one that is believed
+  --sso-time-header NAME  in this header it says when the user signed in, in seconds since 1970;
+                        without it, a fresh sign-in at /again is believed and not proved";
 
 /// The options that all hosts share.
 pub struct CommonOptions {
@@ -86,6 +87,7 @@ impl CommonOptions {
         let (mut store, mut policy, mut rule) = (None, None, UsernameRule::default());
         let mut audit = None;
         let (mut front, mut sso_header, mut sso_from) = (Front::default(), None, None);
+        let mut sso_time_header = None;
         let mut ask_again_after = session::FRESH;
         while let Some(argument) = arguments.next() {
             let (option, mut joined) = match argument.split_once('=') {
@@ -127,8 +129,10 @@ impl CommonOptions {
                     front.proxies.push(parsed(&option, "an address", &value()?)?);
                 }
                 "--sso-header" => {
-                    let header = parsed::<HeaderName>(&option, "a header's name", &value()?)?;
-                    sso_header = Some(header);
+                    sso_header = Some(parsed(&option, A_HEADER, &value()?)?);
+                }
+                "--sso-time-header" => {
+                    sso_time_header = Some(parsed(&option, A_HEADER, &value()?)?);
                 }
                 "--sso-from" => sso_from = Some(parsed(&option, "an address", &value()?)?),
                 name if own(name, &mut value)? => {}
@@ -140,8 +144,13 @@ impl CommonOptions {
         let data =
             data.ok_or("--data DIR is missing; name a folder for the tokens and the key file")?;
         front.login_proxy = match (sso_header, sso_from) {
+            (None, None) if sso_time_header.is_some() => {
+                return Err("--sso-time-header needs --sso-header and --sso-from; give all".into());
+            }
             (None, None) => None,
-            (Some(header), Some(from)) => Some(LoginProxy { header, from }),
+            (Some(header), Some(from)) => {
+                Some(LoginProxy { header, from, time_header: sso_time_header })
+            }
             _ => return Err("--sso-header and --sso-from need each other; give both".into()),
         };
         let users = match (file, users) {
@@ -252,6 +261,7 @@ pub fn or_exit<T>(parsed: Result<Option<T>, String>, usage: &str) -> Result<T, E
     }
 }
 
+const A_HEADER: &str = "a header's name";
 const NOT_UTF8: &str = "an argument is not UTF-8; write it in UTF-8";
 
 fn parsed<T: std::str::FromStr>(option: &str, form: &str, value: &str) -> Result<T, String> {
@@ -342,6 +352,7 @@ mod tests {
             &["--data", "d", "--ask-again-after", "hunter2"],
             &["--data", "d", "--sso-from", "hunter2"],
             &["--data", "d", "--sso-header", "hunter2:"],
+            &["--data", "d", "--sso-time-header", "hunter2:"],
         ] {
             let error = refused(arguments);
             assert!(!error.contains("hunter2"), "{arguments:?}: {error}");
@@ -353,6 +364,7 @@ mod tests {
         let with = |more: &[&str]| refused(&[&["--data", "d"], more].concat());
         assert!(with(&["--users", "u", "--user", "a:b"]).contains("exclude each other"));
         assert!(with(&["--sso-header", "remote-user"]).contains("give both"));
+        assert!(with(&["--sso-time-header", "x-auth-time"]).contains("give all"));
         assert!(with(&["--listen", "0.0.0.0:1"]).contains("name the accounts"));
         assert!(with(&["--user", "a:b", "--user", "a:c"]).contains("--user a is given twice"));
     }

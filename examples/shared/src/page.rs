@@ -249,7 +249,7 @@ impl Page {
             (None, _) => (None, None),
             (Some(account), Some(who)) if who.account.owner == account.owner => (Some(who), None),
             (Some(account), _) => {
-                let Ok(cookie) = sessions.begin(&account.owner, visitor).await else {
+                let Ok(cookie) = sessions.begin_named(&account.owner, visitor).await else {
                     return (None, None);
                 };
                 let mut sent = HeaderMap::new();

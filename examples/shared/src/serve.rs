@@ -5,6 +5,7 @@ use std::future::IntoFuture as _;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use app_tokens::store::{DynStore, Filter, Page, TokenStore};
@@ -13,12 +14,33 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 use crate::log;
-use crate::options::CommonOptions;
+use crate::options::{CommonOptions, or_exit};
 use crate::policy_file::PolicyFile;
 use crate::store_choice::StoreChoice;
 
 /// How long requests may still run when the host is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(30);
+
+/// Runs a host from its options to its end, and returns its status: 0, 1 if it failed, 2 if the
+/// options are wrong.
+pub async fn host<T>(
+    name: &str,
+    options: Result<Option<T>, String>,
+    usage: &str,
+    run: impl AsyncFnOnce(T) -> Result<(), Box<dyn Error + Send + Sync>>,
+) -> ExitCode {
+    let options = match or_exit(options, usage) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::say(format_args!("{name}: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Opens what the options name: the store, its keys and the policy. Makes what is missing.
 ///
@@ -30,12 +52,14 @@ pub async fn open(
     options: &CommonOptions,
     built_in: &str,
 ) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
-    let data = &options.data;
-    if data.exists() && !data.is_dir() {
-        return Err(format!("{} is not a folder; choose another path", data.display()).into());
+    if options.front.login_proxy.as_ref().is_some_and(|proxy| proxy.time_header.is_none()) {
+        log::say(
+            "a fresh sign-in at /again is believed and not proved, as there is no \
+             --sso-time-header; configure the proxy so that it asks there",
+        );
     }
-    std::fs::create_dir_all(data)
-        .map_err(|why| format!("the folder {} can't be made: {why}", data.display()))?;
+    let data = &options.data;
+    make_folder(data)?;
     let under_data = || StoreChoice::Sqlite(data.join("tokens.db"));
     let store = options.store.clone().unwrap_or_else(under_data).open().await?;
     let ring = key_ring(&data.join("tokens.key"), &store).await?;
@@ -44,6 +68,18 @@ pub async fn open(
         None => PolicyFile::parse(built_in)?,
     };
     Ok((store, ring, policy))
+}
+
+/// Makes a folder, if it is missing.
+///
+/// # Errors
+/// A line for the operator.
+pub fn make_folder(folder: &Path) -> Result<(), String> {
+    if folder.exists() && !folder.is_dir() {
+        return Err(format!("{} is not a folder; choose another path", folder.display()));
+    }
+    std::fs::create_dir_all(folder)
+        .map_err(|why| format!("the folder {} can't be made: {why}", folder.display()))
 }
 
 /// Reads the key file, or makes it for a store without tokens.

@@ -12,7 +12,7 @@ use app_tokens::error::{ChangeError, Failed, IssueError, ManageError, SetupError
 use app_tokens::record::Status;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{
-    Access, KeyRing, NewToken, Origin, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
+    Access, Attributes, KeyRing, NewToken, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
     TokenAuthority, TokenId, TokenView,
 };
 use axum::http::header::COOKIE;
@@ -25,6 +25,9 @@ pub const LIFE: Duration = Duration::from_secs(8 * 60 * 60);
 /// How long a sign-in is recent enough to make a token, unless the operator says otherwise.
 pub const FRESH: Duration = Duration::from_secs(5 * 60);
 
+/// Marks a session whose person the login proxy named. Rotations keep it.
+const ONLY_NAMED: &str = "only-named";
+
 /// A browser's session.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -32,8 +35,9 @@ pub struct Session {
     pub id: TokenId,
     /// The account that signed in.
     pub owner: Owner,
-    /// When the account last showed its password, or came from a fresh sign-in at the proxy.
-    pub signed_in_at: Timestamp,
+    /// When the account last showed its password, or came from a fresh sign-in at the login proxy.
+    /// `None` if it only was named by that proxy.
+    pub signed_in_at: Option<Timestamp>,
 }
 
 /// The sessions of a host.
@@ -75,18 +79,40 @@ impl Sessions {
 
     /// Returns whether the sign-in is recent enough to make a token.
     pub fn is_fresh(&self, session: &Session) -> bool {
-        SystemClock.now().since(session.signed_in_at) < self.fresh
+        session.signed_in_at.is_some_and(|at| SystemClock.now().since(at) < self.fresh)
     }
 
-    /// Begins a session, and returns its cookie.
+    /// Begins a session of a person who has just signed in, and returns its cookie.
     ///
     /// # Errors
     /// [`IssueError`] if the system's random source fails.
     pub async fn begin(&self, owner: &Owner, visitor: &Visitor) -> Result<HeaderValue, IssueError> {
+        self.begin_with(owner, visitor, Attributes::new()).await
+    }
+
+    /// Begins a session of a person whom the login proxy names. They may have signed in there long
+    /// ago, so it never counts as fresh.
+    ///
+    /// # Errors
+    /// [`IssueError`] if the system's random source fails.
+    pub async fn begin_named(
+        &self,
+        owner: &Owner,
+        visitor: &Visitor,
+    ) -> Result<HeaderValue, IssueError> {
+        self.begin_with(owner, visitor, Attributes::new().with(ONLY_NAMED, "yes")?).await
+    }
+
+    async fn begin_with(
+        &self,
+        owner: &Owner,
+        visitor: &Visitor,
+        attributes: Attributes,
+    ) -> Result<HeaderValue, IssueError> {
         self.tokens.purge().await?;
         let browser = browser(visitor.program.as_deref().unwrap_or_default());
         let new = NewToken::new(owner, browser, Access::full()).expires_in(LIFE);
-        Ok(self.cookie(self.tokens.issue(new).await?.expose_secret()))
+        Ok(self.cookie(self.tokens.issue(new.attributes(attributes)).await?.expose_secret()))
     }
 
     /// Notes a fresh sign-in. The session gets another cookie; the old one is over.
@@ -100,16 +126,14 @@ impl Sessions {
 
     /// Finds the session of a request.
     pub async fn find(&self, headers: &HeaderMap, visitor: &Visitor) -> Option<Session> {
-        let program = visitor.program.as_deref().unwrap_or_default();
-        let origin = match visitor.address {
-            Some(address) => Origin::unknown().address(address).client(program),
-            None => Origin::unknown().client(program),
-        };
-        let found = self.tokens.authenticate_from(self.text_in(headers), origin).await.ok()?;
+        let text = self.text_in(headers);
+        let found = self.tokens.authenticate_from(text, visitor.origin()).await.ok()?;
         let session = found.require(Requirement::ANY_VALID_TOKEN).ok()?;
         let id = session.id();
         let view = self.tokens.find(session.owner(), id).await.ok()?;
-        Some(Session { id, owner: session.owner().clone(), signed_in_at: view.created_at() })
+        let is_only_named = view.attributes().get(ONLY_NAMED).is_some();
+        let signed_in_at = (!is_only_named).then(|| view.created_at());
+        Some(Session { id, owner: session.owner().clone(), signed_in_at })
     }
 
     /// Lists the sessions of an account, the newest first.
@@ -236,6 +260,18 @@ mod tests {
         assert!(sessions.end(&bob, found.id).await.is_err(), "another account's");
         sessions.end(&alice, found.id).await.unwrap();
         assert!(sessions.find(&fresh, &visitor()).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_session_of_a_named_person_is_never_fresh_also_not_when_its_cookie_changes() {
+        let sessions = Sessions::new("Cloud", 8080, false).unwrap();
+        let alice = Owner::new("alice").unwrap();
+        let cookie = sent(&sessions.begin_named(&alice, &visitor()).await.unwrap());
+        let found = sessions.find(&cookie, &visitor()).await.unwrap();
+        assert!(found.owner == alice && !sessions.is_fresh(&found));
+        let cookie = sent(&sessions.refresh(&found).await.unwrap());
+        let found = sessions.find(&cookie, &visitor()).await.unwrap();
+        assert!(!sessions.is_fresh(&found));
     }
 
     #[tokio::test]

@@ -180,6 +180,49 @@ if (process.env.STRICT) {
   await page.context().close();
 }
 
+// -- a device that asks by the login flow
+for (const [at, asksAgain] of [[url, false], [process.env.STRICT, true]]) {
+  if (!at) { continue; }
+  const page = await context();
+  const ask = async () => {
+    const begun = await fetch(`${at}/index.php/login/v2`, {
+      method: "POST", headers: { "user-agent": "Mozilla/5.0 (Android) Nextcloud-android/3.33.0" },
+    });
+    return begun.json();
+  };
+  const fetched = ({ poll }) => fetch(poll.endpoint, { method: "POST",
+    body: new URLSearchParams({ token: poll.token }) });
+  const device = await ask();
+  await page.goto(device.login);
+  await page.fill("#name", "demo");
+  await page.fill("#password", "demo");
+  await page.click("button.primary");
+  const name = asksAgain ? "connect-again" : "connect";
+  await look(page, name);
+  assert.equal((await fetched(device)).status, 404, "nobody has granted it");
+  if (asksAgain) {
+    await page.fill("#password", "wrong");
+    await page.click("text=Grant access");
+    await look(page, "connect-refused");
+    await page.fill("#password", "demo");
+  }
+  await page.check("input[name=access][value='files:read']");
+  await page.click("text=Grant access");
+  await look(page, `${name}-done`);
+  const { appPassword } = await (await fetched(device)).json();
+  const answer = await fetch(`${at}/dav/`, { method: "PROPFIND",
+    headers: { authorization: `Bearer ${appPassword}`, depth: "0" } });
+  assert.equal(answer.status, 207);
+  await page.goto(device.login);
+  await look(page, `${name}-gone`);
+  const stranger = await ask();
+  await page.goto(stranger.login);
+  await page.click("text=Deny");
+  await look(page, `${name}-denied`);
+  assert.equal((await fetched(stranger)).status, 404);
+  await page.context().close();
+}
+
 // -- every page as it looks
 const page = await context();
 await page.goto(url);

@@ -26,7 +26,7 @@ pub async fn revoke_covers_what_the_filter_matches_and_what_derives_from_it<S: T
                     let is_over = parent.successor.is_some() && parent.expires.has_come(at(99));
                     let is_its =
                         parent.owner == row.owner && Some(parent.family) == row.derived_from;
-                    is_its && (!is_over || filter.id.is_some())
+                    is_its && (!is_over || filter.id.or(filter.family).is_some())
                 });
                 let spared = filter
                     .except_family
@@ -119,11 +119,13 @@ pub async fn what_was_issued_under_a_line_in_use_survives_a_revocation_of_what_w
         Filter { last_used_before: Some(at(20)), ..Filter::every_token() },
         Filter { created_before: Some(at(20)), ..Filter::every_token() },
         Filter { last_used_before: Some(at(20)), ..unrevoked },
-        // Whoever names the token means what a thief may have issued under it.
+        // Who names the token means what a thief may have issued under it.
         Filter::of_id(id(1)),
+        // Who names the line means all of it, even if its current row does not match, or is gone.
+        Filter { created_before: Some(at(20)), ..Filter::of_family(&owner("alice"), id(1)) },
     ] {
         for (is_superseded, expires, reaches) in cases {
-            let reaches = reaches || filter.id.is_some();
+            let reaches = reaches || filter.id.or(filter.family).is_some();
             let successor = is_superseded.then_some(id(2));
             let old = RecordParts { successor, expires, ..old.clone() };
             put_all(store, &[old.clone(), current.clone(), child.clone()]).await;

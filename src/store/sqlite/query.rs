@@ -267,8 +267,8 @@ pub(super) fn candidates(filter: &Filter) -> Option<Query> {
 /// Revokes what derives from the rows that a filter matches, except what it spares.
 pub(super) fn revoke_derived_query(filter: &Filter, revocation: &Revocation) -> Query {
     let mut query = begin_revoke(REVOKE_DERIVED_FROM_MATCHING, revocation);
-    // No row ended by -1, so a row that is named by its id reaches what derives from it.
-    let over_by = filter.id.map_or(revocation.at.as_unix(), |_| -1);
+    // No row ended by -1, so a row that is named by its id or family reaches what derives from it.
+    let over_by = filter.id.or(filter.family).map_or(revocation.at.as_unix(), |_| -1);
     query.values.push(Value::Integer(over_by));
     query.add_filter(filter);
     query.add(MATCHING_END, []);

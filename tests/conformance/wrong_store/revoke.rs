@@ -87,7 +87,7 @@ impl WrongStore {
                 let all = before.all();
                 let matches = |row: &RecordParts| filter.matches(&row_of(row.clone()));
                 let through_all = self.how == RevokesThroughAnEndedRow;
-                let through_all = through_all || filter.id.is_some();
+                let through_all = through_all || filter.id.or(filter.family).is_some();
                 let reaches =
                     |row: &&RecordParts| matches(row) && (through_all || row.successor.is_none());
                 let families: Vec<_> =

@@ -110,6 +110,8 @@ impl<'h> Check<'h> {
                     if gives_way { &[Superseded, Revoked] } else { &[Superseded] };
                 end(true, done && is_superseded && !gives_way, reasons)
             }
+            // It was revoked before. What was issued under its line until then ends now.
+            Deed::Leak { token, is_right: true } if !done => derived(token, false),
             _ if !done => None,
             Deed::Revoke { token, reach: Reach::One } => whole_line(token, &[Revoked]),
             Deed::Leak { token, is_right: true } => {

@@ -3,6 +3,9 @@
 
 pub mod chance;
 pub mod damage;
+pub mod fail2ban;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod keys;
 pub mod messages;
 pub mod postgres;

@@ -47,7 +47,7 @@ pub fn question(
             div.note.warn.after role="note" {
                 h2 { "Did you start this, just now, on your own device?" }
                 p {
-                    "If somebody sent you a link to this page, deny it: they would get into your "
+                    "If another person sent you this link, deny it: they would get into your "
                     "account."
                 }
             }
@@ -79,21 +79,6 @@ pub fn question(
         _ => "Error: Connect this device to your account?",
     };
     page.answer(status, title, Width::Small, Some(who), &body)
-}
-
-/// Makes the page that leads to the login proxy, which asks on the way to `/again`, and then back.
-pub fn sign_in_anew(page: &Page, who: &SignedIn, link: &str) -> Response {
-    let body = html! {
-        div.card {
-            h1 { "Confirm it's you" }
-            p.soft { "Sign in once more, before a device is connected." }
-            div.buttons.wide.after {
-                a.button.primary href={ "/again?to=/login/v2/flow/" (link) } { "Sign in again" }
-                a.button href="/" { "Cancel" }
-            }
-        }
-    };
-    page.answer(StatusCode::OK, "Confirm it's you", Width::Small, Some(who), &body)
 }
 
 pub fn granted(page: &Page, who: &SignedIn) -> Response {

@@ -15,7 +15,7 @@ pub fn folder() -> TempDir {
 
 /// Returns Alice's app passwords, the newest first.
 pub fn list(cloud: &Cloud) -> Vec<Value> {
-    cloud.api(ALICE, "GET", "/api/tokens", "").json().as_array().unwrap().clone()
+    cloud.tokens(ALICE)
 }
 
 pub fn line(cloud: &Cloud, id: &str) -> Value {

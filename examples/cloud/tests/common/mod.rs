@@ -1,18 +1,16 @@
 //! Starts the cloud as a process of its own, and talks to it.
-#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 pub mod browser;
 pub mod contract;
 pub mod json_api;
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+pub use support::http::{Answer, basic, bearer};
 
 /// The cloud's binary, built with these tests.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_cloud");
@@ -75,21 +73,7 @@ impl Cloud {
 
     /// Sends one request over a connection of its own.
     pub fn request(&self, method: &str, path: &str, headers: &[&str], body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        let address = &self.address;
-        let mut head =
-            format!("{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n");
-        if !body.is_empty() {
-            head += &format!("Content-Length: {}\r\n", body.len());
-        }
-        for header in headers {
-            head += &format!("{header}\r\n");
-        }
-        // A server that refuses a long body may close the connection before it is sent.
-        let _sent = stream.write_all(format!("{head}\r\n{body}").as_bytes());
-        let mut answer = Vec::new();
-        let _hung_up = stream.read_to_end(&mut answer);
-        Answer::parse(&String::from_utf8_lossy(&answer))
+        support::http::request(&self.address, method, path, headers, body)
     }
 
     /// Calls the JSON API with an account's main password, and checks the answer against the
@@ -110,6 +94,20 @@ impl Cloud {
         (token["id"].as_str().unwrap().to_owned(), token["token"].as_str().unwrap().to_owned())
     }
 
+    /// Returns all app passwords of an account, the newest first.
+    #[track_caller]
+    pub fn tokens(&self, account: &str) -> Vec<Value> {
+        let (mut all, mut path) = (Vec::new(), "/api/tokens?limit=50".to_owned());
+        loop {
+            let page = self.api(account, "GET", &path, "").json();
+            all.extend_from_slice(page["tokens"].as_array().unwrap());
+            let Some(next) = page["next"].as_str() else { break };
+            path = format!("/api/tokens?limit=50&cursor={next}");
+        }
+        all.sort_by_key(|one| std::cmp::Reverse(one["created_at"].as_str().unwrap().to_owned()));
+        all
+    }
+
     /// Sends a WebDAV request and returns the status.
     pub fn dav(&self, method: &str, path: &str, header: &str) -> u16 {
         self.request(method, path, &[header, "Depth: 1"], "").status
@@ -127,56 +125,4 @@ impl Drop for Cloud {
         let _it_may_have_ended = self.process.kill();
         let _nothing_is_left = self.process.wait();
     }
-}
-
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
-}
-
-impl Answer {
-    fn parse(text: &str) -> Answer {
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
-        let body = if head.to_lowercase().contains("transfer-encoding: chunked") {
-            unchunk(body)
-        } else {
-            body.to_owned()
-        };
-        Answer { status, head: head.to_owned(), body }
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// Returns the first header of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (found, value) = line.split_once(": ")?;
-            found.eq_ignore_ascii_case(name).then_some(value)
-        })
-    }
-}
-
-fn unchunk(body: &str) -> String {
-    let (mut rest, mut whole) = (body, String::new());
-    while let Some((length, more)) = rest.split_once("\r\n") {
-        let length = usize::from_str_radix(length, 16).unwrap_or(0);
-        if length == 0 || more.len() < length {
-            break;
-        }
-        whole += &more[..length];
-        rest = more[length..].trim_start_matches("\r\n");
-    }
-    whole
-}
-
-pub fn basic(account: &str) -> String {
-    format!("Authorization: Basic {}", STANDARD.encode(account))
-}
-
-pub fn bearer(token: &str) -> String {
-    format!("Authorization: Bearer {token}")
 }

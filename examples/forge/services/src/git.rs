@@ -4,6 +4,9 @@
 //! read. The program gets no text of the client's but the body and three headers. Its path is one
 //! of three.
 
+mod places;
+mod routes;
+
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::process::Stdio;
@@ -13,10 +16,16 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use shared::log;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, DuplexStream, duplex,
+};
 use tokio::process::{ChildStdin, ChildStdout, Command};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
+
+pub use places::{Client, Full, Place, Places};
+pub use routes::routes;
 
 /// What a request asks of git.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +58,27 @@ const HEADERS: [(&str, &str); 3] = [
     ("GIT_PROTOCOL", "git-protocol"),
 ];
 
+/// How long a client may keep git waiting. A process that waits is one that others can't have.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How long it may pause, while it sends or while it reads.
+    pub pause: Duration,
+    /// How long it may take to say what it wants to fetch: that is short.
+    pub wish: Duration,
+    /// How long all of it may take.
+    pub whole: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            pause: Duration::from_secs(60),
+            wish: Duration::from_secs(60),
+            whole: Duration::from_secs(60 * 60),
+        }
+    }
+}
+
 /// Runs git's program for a request: body and answer stream through it.
 ///
 /// `user` is who pushes, for git's log. `place` is held until the program has ended.
@@ -60,6 +90,7 @@ pub async fn serve(
     asked: Asked,
     user: Option<&str>,
     request: Request<Body>,
+    patience: Patience,
     place: impl Send + 'static,
 ) -> io::Result<Response<Body>> {
     let service = if asked.is_push { "git-receive-pack" } else { "git-upload-pack" };
@@ -88,11 +119,21 @@ pub async fn serve(
     }
     let mut child = command.spawn()?;
     let stdin = child.stdin.take().ok_or(ErrorKind::BrokenPipe)?;
-    let mut stdout = BufReader::new(child.stdout.take().ok_or(ErrorKind::BrokenPipe)?);
-    // Beside the answer: git answers while it still reads.
+    let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
+    let (head, read) = oneshot::channel();
+    let (to_client, answer) = duplex(PIECE);
+    // Beside the answer: git answers while it still reads, and a client may read nothing.
     tokio::spawn(async move {
-        // ignored: a push that breaks off ends git's input, and git then changes nothing.
-        _ = pump(body, stdin).await;
+        let send = async {
+            match asked.is_push {
+                true => send(body, stdin, patience.pause).await,
+                false => timeout(patience.wish, send(body, stdin, patience.pause)).await?,
+            }
+        };
+        let receive = receive(BufReader::new(stdout), head, to_client, patience.pause);
+        // ignored: whatever fails, both pipes are closed. git then ends, and a push that broke off
+        // changes nothing.
+        _ = timeout(patience.whole, async { tokio::try_join!(send, receive) }).await;
         if let Ok(status) = child.wait().await
             && !status.success()
         {
@@ -100,31 +141,58 @@ pub async fn serve(
         }
         drop(place);
     });
-    let head = read_head(&mut stdout).await?;
-    let mut response = Response::new(Body::from_stream(ReaderStream::new(stdout)));
+    let head = read.await.map_err(|_| ErrorKind::TimedOut)??;
+    let mut response = Response::new(Body::from_stream(ReaderStream::new(answer)));
     (*response.status_mut(), *response.headers_mut()) = head;
     Ok(response)
 }
 
-/// How long a push may pause.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How many bytes of an answer wait for the client.
+const PIECE: usize = 16 * 1024;
 
 /// Copies the request's body into git's input, and ends it.
-async fn pump(mut body: Body, mut stdin: ChildStdin) -> io::Result<()> {
-    // A client that stops in the middle doesn't keep its process.
-    while let Some(frame) = timeout(PATIENCE, body.frame()).await? {
-        if let Ok(data) = frame.map_err(io::Error::other)?.into_data() {
-            stdin.write_all(&data).await?;
+async fn send(mut body: Body, stdin: ChildStdin, pause: Duration) -> io::Result<()> {
+    let mut stdin = Some(stdin);
+    while let Some(frame) = timeout(pause, body.frame()).await? {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+        // If git reads no more, the client still sends all, and then reads why.
+        if let Some(open) = &mut stdin
+            && open.write_all(&data).await.is_err()
+        {
+            stdin = None;
         }
     }
-    stdin.shutdown().await
+    Ok(())
 }
+
+/// Reads git's answer, and copies it to the client.
+async fn receive(
+    mut stdout: BufReader<ChildStdout>,
+    head: oneshot::Sender<io::Result<Head>>,
+    mut to_client: DuplexStream,
+    pause: Duration,
+) -> io::Result<()> {
+    // ignored: if the client has gone, writing fails below.
+    _ = head.send(read_head(&mut stdout).await);
+    let mut piece = vec![0; PIECE];
+    loop {
+        let length = stdout.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        let written = to_client.write_all(piece.get(..length).unwrap_or_default());
+        timeout(pause, written).await??;
+    }
+}
+
+/// Status and headers of an answer.
+type Head = (StatusCode, HeaderMap);
 
 /// The longest line of a CGI answer's head, and the most lines.
 const MAX_HEAD: usize = 8 * 1024;
 
 /// Reads the head of a CGI answer (RFC 3875, 6.3): header lines, and perhaps a status among them.
-async fn read_head(stdout: &mut BufReader<ChildStdout>) -> io::Result<(StatusCode, HeaderMap)> {
+async fn read_head(stdout: &mut BufReader<ChildStdout>) -> io::Result<Head> {
     let (mut status, mut headers, mut read) = (StatusCode::OK, HeaderMap::new(), 0);
     loop {
         let mut line = String::new();

@@ -1,6 +1,6 @@
 //! Package registries: Maven, cargo, npm and PyPI, each as small as its client allows.
 //!
-//! `/api/packages/{owner}/{kind}/…`, as in Forgejo. The host says by [`Registry`] who may.
+//! `/api/packages/{owner}/{kind}/…`, as in Forgejo. The [`Host`] says who may.
 
 mod cargo;
 mod maven;
@@ -18,26 +18,14 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
-use shared::log;
 use tokio::fs;
 use tokio::sync::Mutex;
 
+use crate::Host;
+use crate::problem::Problem;
+
 /// The largest upload, in bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
-
-/// A host with packages.
-pub trait Registry: Clone + Send + Sync + 'static {
-    /// Returns where an owner's packages are, for a request that may read or write them.
-    ///
-    /// # Errors
-    /// The answer for one that may not.
-    fn packages(
-        &self,
-        parts: &mut Parts,
-        owner: &str,
-        writes: bool,
-    ) -> impl Future<Output = Result<Place, Response>> + Send;
-}
 
 /// Where an owner's packages are.
 pub struct Place {
@@ -50,7 +38,7 @@ pub struct Place {
 }
 
 /// Returns the routes of all four.
-pub fn routes<R: Registry>() -> Router<R> {
+pub fn routes<H: Host>() -> Router<H> {
     Router::new()
         .nest("/api/packages/{owner}/maven", maven::routes())
         .nest("/api/packages/{owner}/cargo", cargo::routes())
@@ -59,30 +47,33 @@ pub fn routes<R: Registry>() -> Router<R> {
         .layer(DefaultBodyLimit::max(MAX_BYTES))
 }
 
-/// Why a request failed, as plain text: package clients show it to their user.
+/// A problem as plain text: package clients show it to their user.
 #[derive(Debug)]
-struct Problem(StatusCode, String);
+struct Shown(Problem);
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        (self.0, format!("{}\n", self.1)).into_response()
+impl From<Problem> for Shown {
+    fn from(problem: Problem) -> Shown {
+        Shown(problem)
     }
 }
 
-fn not_found() -> Problem {
-    Problem(StatusCode::NOT_FOUND, "there is no such package; check its name".into())
+impl IntoResponse for Shown {
+    fn into_response(self) -> Response {
+        self.0.into_text()
+    }
 }
 
-fn malformed(what: &str) -> Problem {
+fn not_found() -> Shown {
+    Problem::not_found("package").into()
+}
+
+fn malformed(what: &str) -> Shown {
     let message = format!("the {what} can't be read; publish with its usual client");
-    Problem(StatusCode::BAD_REQUEST, message)
+    Problem::new(StatusCode::BAD_REQUEST, message).into()
 }
 
-/// Logs what failed. The client learns only that something did.
-fn failed(error: &io::Error) -> Problem {
-    log::say(format_args!("a package: {error}"));
-    let message = "this can't be done right now; try again";
-    Problem(StatusCode::SERVICE_UNAVAILABLE, message.into())
+fn failed(error: &io::Error) -> Shown {
+    Problem::failed("a package", error).into()
 }
 
 /// The packages of an owner, and what a request wants of them.
@@ -92,16 +83,17 @@ struct Shelf {
     path: String,
 }
 
-impl<R: Registry> FromRequestParts<R> for Shelf {
+impl<H: Host> FromRequestParts<H> for Shelf {
     type Rejection = Response;
 
     /// As in Forgejo, the method decides: GET and HEAD read, all others write.
-    async fn from_request_parts(parts: &mut Parts, registry: &R) -> Result<Shelf, Response> {
-        let names = UrlPath::<HashMap<String, String>>::from_request_parts(parts, registry).await;
+    async fn from_request_parts(parts: &mut Parts, host: &H) -> Result<Shelf, Response> {
+        let names = UrlPath::<HashMap<String, String>>::from_request_parts(parts, host).await;
         let mut names = names.map_err(|_| not_found().into_response())?.0;
         let owner = names.remove("owner").unwrap_or_default();
         let writes = !matches!(parts.method, Method::GET | Method::HEAD);
-        let place = registry.packages(parts, &owner, writes).await?;
+        let place = host.packages(parts, &owner, writes).await;
+        let place = place.map_err(Problem::into_text)?;
         Ok(Shelf { place, path: names.remove("path").unwrap_or_default() })
     }
 }
@@ -109,7 +101,7 @@ impl<R: Registry> FromRequestParts<R> for Shelf {
 impl Shelf {
     /// Returns the file at a client's path. A path that leads elsewhere, or that a file system may
     /// read in another way, names nothing.
-    fn file(&self, path: &str) -> Result<PathBuf, Problem> {
+    fn file(&self, path: &str) -> Result<PathBuf, Shown> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.+@".contains(c);
         let is_name = |part: &str| {
             (1..=128).contains(&part.len()) && part.chars().all(is_plain) && !part.starts_with('.')
@@ -120,7 +112,7 @@ impl Shelf {
         Ok(self.place.folder.join(path))
     }
 
-    async fn read(&self, path: &str) -> Result<Vec<u8>, Problem> {
+    async fn read(&self, path: &str) -> Result<Vec<u8>, Shown> {
         match fs::read(self.file(path)?).await {
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::IsADirectory) => {
                 Err(not_found())
@@ -130,15 +122,15 @@ impl Shelf {
     }
 
     /// Reads an index that may not be there yet.
-    async fn read_index(&self, path: &str) -> Result<Option<Vec<u8>>, Problem> {
+    async fn read_index(&self, path: &str) -> Result<Option<Vec<u8>>, Shown> {
         match self.read(path).await {
-            Err(problem) if problem.0 == StatusCode::NOT_FOUND => Ok(None),
+            Err(problem) if problem.0.status == StatusCode::NOT_FOUND => Ok(None),
             read => read.map(Some),
         }
     }
 
     /// Writes a file whole or not at all. Unless it may be replaced, there must be none.
-    async fn write(&self, path: &str, bytes: Vec<u8>, replaces: bool) -> Result<(), Problem> {
+    async fn write(&self, path: &str, bytes: Vec<u8>, replaces: bool) -> Result<(), Shown> {
         let file = self.file(path)?;
         let written = tokio::task::spawn_blocking(move || {
             let folder = file.parent().ok_or(ErrorKind::InvalidInput)?;
@@ -152,7 +144,7 @@ impl Shelf {
         written.map_err(|error| match error.kind() {
             ErrorKind::AlreadyExists => {
                 let message = "this version is there already; publish another version";
-                Problem(StatusCode::CONFLICT, message.into())
+                Problem::new(StatusCode::CONFLICT, message).into()
             }
             _ => failed(&error),
         })

@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use app_tokens::Owner;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::fs;
 
 use crate::git;
+use crate::problem::Problem;
 
 /// All repositories.
 #[derive(Clone)]
@@ -164,6 +167,66 @@ impl Repos {
         let whose = std::fs::read_to_string(self.0.join(".numbers").join(id.to_string())).ok()?;
         let (owner, name) = whose.split_once('/')?;
         self.find_now(&Owner::new(owner).ok()?, name).ok()?.filter(|repo| repo.facts.id == id)
+    }
+}
+
+impl Repo {
+    /// Makes the first commit, with a file for people to read.
+    ///
+    /// # Errors
+    /// An error of the file system, or of git.
+    pub async fn begin(&self, readme: &str) -> io::Result<()> {
+        let file = self.folder.join("description");
+        fs::write(&file, readme).await?;
+        let folder = Some(&*self.folder);
+        let blob = git::run(folder, &["hash-object", "-w"], Some(&file)).await?;
+        let index = format!("100644,{blob},README.md");
+        git::run(folder, &["update-index", "--add", "--cacheinfo", &index], None).await?;
+        let tree = git::run(folder, &["write-tree"], None).await?;
+        let name = ["-c", "user.name=The forge", "-c", "user.email=forge@localhost"];
+        let commit = ["commit-tree", "-m", "Say hello", &tree];
+        let commit = git::run(folder, &[&name[..], &commit].concat(), None).await?;
+        git::run(folder, &["update-ref", "refs/heads/main", &commit], None).await?;
+        Ok(())
+    }
+
+    /// Describes it as Forgejo does, for a client that knows its owner by this name.
+    pub fn describe(&self, url: &str, owner: &str, may_push: bool) -> Value {
+        let full_name = format!("{owner}/{}", self.name);
+        json!({
+            "id": self.facts.id,
+            "name": self.name,
+            "full_name": full_name,
+            "owner": { "login": owner },
+            "private": self.facts.private,
+            "default_branch": "main",
+            "clone_url": format!("{url}/{full_name}.git"),
+            "permissions": { "pull": true, "push": may_push },
+        })
+    }
+
+    /// Returns the commit that a name stands for.
+    ///
+    /// # Errors
+    /// git's, if there is none.
+    pub async fn commit(&self, name: &str) -> io::Result<String> {
+        let commit = format!("{name}^{{commit}}");
+        let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &commit];
+        git::run(Some(&self.folder), &arguments, None).await
+    }
+}
+
+/// Says why [`Repos::create`] made none.
+pub fn not_made(error: &io::Error) -> Problem {
+    match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Problem::new(StatusCode::CONFLICT, "a repository has this name already; choose another")
+        }
+        ErrorKind::InvalidInput => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "use letters, digits and - _ . in the name, no dot or dash first, no .git last",
+        ),
+        _ => Problem::failed("a new repository", error),
     }
 }
 

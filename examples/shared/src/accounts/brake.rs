@@ -1,9 +1,16 @@
 //! The brake on the main password: a few wrong ones per account and per address, then a wait.
 //!
 //! Only wrong passwords count, so a person who signs in often is never stopped. Tokens are not
-//! guessed: they have 140 random bits, and no brake.
+//! guessed: they have 140 random bits, and are checked without any brake. So nobody's devices wait
+//! for what an attacker does.
+//!
+//! What is left is the main password, of people and of their scripts. Anybody can use up the tries
+//! of an account. So its tries are counted apart for each network from which it signed in lately:
+//! an attacker elsewhere doesn't stop it there. Only those who share such a network gain tries, as
+//! many as everybody has. Without the password, nobody can make a network known. A person who signs
+//! in from a new network during an attack waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
@@ -20,11 +27,18 @@ const PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
 const PER_ADDRESS: NonZeroU32 = NonZeroU32::new(50).expect("not zero");
 /// After which all of them are allowed again.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// How long a network is known after a right password. A script may run once a day.
+const KNOWN_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How many networks of an account are known, so that no account can fill the memory.
+const MOST_KNOWN: usize = 8;
 
 /// What wrong passwords are counted by.
 #[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
+    /// An account, from anywhere that isn't known.
     Account(String),
+    /// An account, from a network that it signed in from lately.
+    AccountAtHome(String, IpAddr),
     Address(IpAddr),
 }
 
@@ -37,6 +51,9 @@ pub(super) struct Brake {
     clock: DefaultClock,
     /// Governor has no way to ask without counting. So what it said last is kept here.
     stopped: Mutex<HashMap<Key, Instant>>,
+    /// The networks from which an account signed in, and when, the latest last. Only real accounts
+    /// get here, so their number is the bound.
+    known: Mutex<HashMap<String, VecDeque<(IpAddr, Instant)>>>,
 }
 
 impl Brake {
@@ -52,14 +69,47 @@ impl Brake {
             by_address: counter(PER_ADDRESS),
             clock: DefaultClock::default(),
             stopped: Mutex::default(),
+            known: Mutex::default(),
         }
+    }
+
+    /// Notes a right password.
+    pub(super) fn note_right(&self, account: &str, from: Option<IpAddr>) {
+        let Some(network) = from.map(network_of) else {
+            return;
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let networks = known.entry(account.to_owned()).or_default();
+        networks.retain(|(other, _)| *other != network);
+        if networks.len() >= MOST_KNOWN {
+            networks.pop_front();
+        }
+        networks.push_back((network, Instant::now()));
+    }
+
+    fn is_known(&self, account: &str, network: IpAddr) -> bool {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(account).is_some_and(|networks| {
+            networks.iter().any(|(own, at)| *own == network && at.elapsed() < KNOWN_FOR)
+        })
+    }
+
+    fn keys(&self, account: &str, from: Option<IpAddr>) -> impl Iterator<Item = Key> + use<> {
+        let network = from.map(network_of);
+        let short: String = account.chars().take(128).collect();
+        let account = match network.filter(|network| self.is_known(account, *network)) {
+            Some(network) => Key::AccountAtHome(short, network),
+            None => Key::Account(short),
+        };
+        [Some(account), network.map(Key::Address)].into_iter().flatten()
     }
 
     /// Returns how long the next try must wait; `Ok` if it need not.
     pub(super) fn ask(&self, account: &str, from: Option<IpAddr>) -> Result<(), Duration> {
+        let keys = self.keys(account, from);
         let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let ends = keys(account, from).filter_map(|key| stopped.get(&key).copied()).max();
+        let ends = keys.filter_map(|key| stopped.get(&key).copied()).max();
         match ends.and_then(|end| end.checked_duration_since(now)).filter(|wait| !wait.is_zero()) {
             Some(wait) => Err(wait),
             None => Ok(()),
@@ -69,9 +119,9 @@ impl Brake {
     /// Counts a wrong password. Returns how many more the account may try at once.
     pub(super) fn count(&self, account: &str, from: Option<IpAddr>) -> u32 {
         let mut fewest = u32::MAX;
-        for key in keys(account, from) {
+        for key in self.keys(account, from) {
             let (counter, most) = match key {
-                Key::Account(_) => (&self.by_account, PER_ACCOUNT),
+                Key::Account(_) | Key::AccountAtHome(..) => (&self.by_account, PER_ACCOUNT),
                 Key::Address(_) => (&self.by_address, PER_ADDRESS),
             };
             let wait = match counter.check_key(&key) {
@@ -98,13 +148,6 @@ impl Brake {
         }
         fewest
     }
-}
-
-fn keys(account: &str, from: Option<IpAddr>) -> impl Iterator<Item = Key> {
-    let account: String = account.chars().take(128).collect();
-    [Some(Key::Account(account)), from.map(|from| Key::Address(network_of(from)))]
-        .into_iter()
-        .flatten()
 }
 
 /// Returns what one subscriber has: an IPv4 address, or an IPv6 network of 64 bits.
@@ -134,6 +177,29 @@ mod tests {
         assert!(brake.ask("alice", Some(from)).is_err_and(|wait| wait <= WINDOW / 10));
         assert!(brake.ask("alice", None).is_err());
         assert!(brake.ask("bob", Some(from)).is_ok(), "another account from there");
+    }
+
+    #[test]
+    fn where_an_account_signed_in_lately_it_is_stopped_only_by_tries_from_there() {
+        let brake = Brake::new();
+        let at = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, n, 0, 0, 0, 9]));
+        brake.note_right("alice", at(1));
+        for n in 0..20 {
+            brake.count("alice", at(100 + n));
+        }
+        assert!(brake.ask("alice", at(2)).is_err() && brake.ask("alice", None).is_err());
+        assert!(brake.ask("alice", at(1)).is_ok(), "a network that is known");
+        for left in (0..10).rev() {
+            assert!(brake.ask("alice", at(1)).is_ok(), "{left}");
+            assert_eq!(brake.count("alice", at(1)), left);
+        }
+        assert!(brake.ask("alice", at(1)).is_err(), "it has as many tries, and no more");
+        for n in 10..=10 + u16::try_from(MOST_KNOWN).unwrap() {
+            brake.note_right("alice", at(n));
+        }
+        assert!(!brake.is_known("alice", network_of(at(1).unwrap())), "the oldest is forgotten");
+        assert!(brake.is_known("alice", network_of(at(11).unwrap())));
+        assert!(!brake.is_known("bob", network_of(at(11).unwrap())), "each account has its own");
     }
 
     #[test]

@@ -326,7 +326,7 @@ pub(super) async fn show(
 pub(super) async fn grant(State(page): State<Page>, who: SignedIn, fields: Fields) -> Response {
     if page.is_fresh(&who) {
         grant_now(&page, &who, &fields).await
-    } else if let Some(response) = page.ask_proxy(&who, "/admin/tokens") {
+    } else if let Some(response) = page.ask_proxy(&who, "/admin/tokens").await {
         response
     } else {
         ask_again(&page, &who, &fields, None)

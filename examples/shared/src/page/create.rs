@@ -158,7 +158,7 @@ pub(super) fn summary(heading: &str, problems: &Problems) -> Markup {
 }
 
 pub(super) async fn show(State(page): State<Page>, who: SignedIn) -> Response {
-    if let Some(response) = page.ask_proxy(&who, "/new") {
+    if let Some(response) = page.ask_proxy(&who, "/new").await {
         return response;
     }
     page.form_page(StatusCode::OK, &who, &Fields::default(), &Problems::default(), None).await
@@ -168,7 +168,7 @@ pub(super) async fn create(State(page): State<Page>, who: SignedIn, fields: Fiel
     if page.is_fresh(&who) {
         return create_now(&page, &who, &fields).await;
     }
-    if let Some(response) = page.ask_proxy(&who, "/new") {
+    if let Some(response) = page.ask_proxy(&who, "/new").await {
         return response;
     }
     // Errors first: nobody is asked for a password only to hear that the name is missing.

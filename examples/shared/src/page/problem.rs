@@ -68,6 +68,19 @@ impl Page {
         self.problem(StatusCode::NOT_FOUND, &heading, what_to_do, who)
     }
 
+    /// Makes the page for a token that is not made, if its form has no field to blame.
+    pub fn not_made(&self, error: &IssueError, label: &str, who: &SignedIn) -> Response {
+        let mut problems = Problems::default();
+        if let Err(failed) = self.blame(error, label, &mut problems, who) {
+            return *failed;
+        }
+        let (heading, words) = problems
+            .iter()
+            .next()
+            .map_or(("It can't be made", "Try again."), |first| (&*first.summary, &*first.words));
+        self.problem(StatusCode::CONFLICT, heading, words, Some(who))
+    }
+
     /// Puts what the engine refused beside the field that it is about. `Err` if it failed.
     pub(super) fn blame(
         &self,

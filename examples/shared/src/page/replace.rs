@@ -116,7 +116,7 @@ impl Page {
 }
 
 pub(super) async fn show(State(page): State<Page>, who: SignedIn, Named(id): Named) -> Response {
-    if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")) {
+    if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")).await {
         return response;
     }
     match page.find(&who, id).await {
@@ -136,7 +136,7 @@ pub(super) async fn replace(
 ) -> Response {
     if page.is_fresh(&who) {
         replace_now(&page, &who, &fields).await
-    } else if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")) {
+    } else if let Some(response) = page.ask_proxy(&who, &format!("/tokens/{id}/replace")).await {
         response
     } else {
         ask_again(&page, &who, &fields, None).await

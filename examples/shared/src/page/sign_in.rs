@@ -1,9 +1,10 @@
 //! Signing in and out by the main password, and showing it again.
 
+use app_tokens::clock::{Clock as _, SystemClock};
 use axum::Extension;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{HeaderMap, HeaderName, HeaderValue, SET_COOKIE};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use maud::{Markup, html};
 
@@ -12,6 +13,8 @@ use super::layout::Width;
 use super::{Gate, Page, SignedIn, admin, create, replace, times};
 use crate::accounts::SignInRefused;
 use crate::log;
+
+const REFRESH: HeaderName = HeaderName::from_static("refresh");
 
 impl Page {
     /// Makes the page to sign in. It leads to `to` afterwards.
@@ -95,10 +98,18 @@ impl Page {
     /// sign-in is too old. It leads to `to` afterwards.
     ///
     /// It comes before a form: what was typed would not survive the way to the proxy.
-    pub(super) fn ask_proxy(&self, who: &SignedIn, to: &str) -> Option<Response> {
+    pub async fn ask_proxy(&self, who: &SignedIn, to: &str) -> Option<Response> {
         if self.front().login_proxy.is_none() || self.is_fresh(who) {
             return None;
         }
+        Some(self.send_to_proxy(who, to).await)
+    }
+
+    async fn send_to_proxy(&self, who: &SignedIn, to: &str) -> Response {
+        let once = match self.once(who).await {
+            Ok(once) => once,
+            Err(response) => return response,
+        };
         let wording = &self.setup().wording;
         let body = html! {
             a.back href="/" { (wording.title) }
@@ -106,12 +117,35 @@ impl Page {
                 h1 { "Confirm it's you" }
                 p.soft { "Sign in once more, before a new " (wording.one) " is made." }
                 div.buttons.wide.after {
-                    a.button.primary href={ "/again?to=" (to) } { "Sign in again" }
+                    a.button.primary
+                        href={ "/again?once=" (once) "&session=" (who.session.id) "&to=" (to) } {
+                        "Sign in again"
+                    }
                     a.button href="/" { "Cancel" }
                 }
             }
         };
-        Some(self.answer(StatusCode::OK, "Confirm it's you", Width::Small, Some(who), &body))
+        self.answer(StatusCode::OK, "Confirm it's you", Width::Small, Some(who), &body)
+    }
+
+    /// Makes the page after a fresh sign-in, which goes on by itself.
+    ///
+    /// Not a redirect: the browser still counts it as a visit from the login page, and keeps back a
+    /// cookie that is `SameSite=Strict`. What this page leads to is our own.
+    fn confirmed(&self, who: &SignedIn, to: &str) -> Response {
+        let body = html! {
+            div.card {
+                h1 { "It's you" }
+                p.soft { "This page goes on by itself." }
+                div.buttons.wide.after { a.button.primary href=(to) { "Go on" } }
+            }
+        };
+        let mut response = self.answer(StatusCode::OK, "It's you", Width::Small, Some(who), &body);
+        // What is no header value is left to the button.
+        if let Ok(refresh) = HeaderValue::try_from(format!("0; url={to}")) {
+            response.headers_mut().insert(REFRESH, refresh);
+        }
+        response
     }
 }
 
@@ -203,20 +237,51 @@ pub(super) async fn sign_out(State(page): State<Page>, who: SignedIn) -> Respons
 }
 
 /// Comes back from the login proxy, which asks for a fresh sign-in on this path: see
-/// [`crate::proxy`].
+/// [`crate::proxy`]. Only here a session behind that proxy becomes fresh.
+///
+/// A browser comes from the login page, another site, so its cookie and `Sec-Fetch-Site` say
+/// nothing. The one-use text does: only our own page has one for this person.
 pub(super) async fn from_proxy(
     State(page): State<Page>,
     who: SignedIn,
+    headers: HeaderMap,
     Query(query): Query<Vec<(String, String)>>,
 ) -> Response {
     let query = Fields(query);
-    let to = Redirect::to(local(query.text("to")));
-    if page.front().login_proxy.is_none() {
-        return to.into_response();
+    let to = local(query.text("to"));
+    let Some(login_proxy) = &page.front().login_proxy else {
+        return Redirect::to(to).into_response();
+    };
+    if !page.take_once(&who, query.text("once")).await {
+        return page.send_to_proxy(&who, to).await;
     }
-    match page.0.sessions.refresh(&who.session).await {
-        Ok(cookie) => ([(SET_COOKIE, cookie)], to).into_response(),
-        Err(_) => to.into_response(),
+    if !login_proxy.has_just_asked(&headers, SystemClock.now()) {
+        let name = &who.account.name;
+        log::say(format_args!(
+            "the login proxy let {name:?} through to /again without a fresh sign-in; \
+             see examples/shared/src/proxy.rs"
+        ));
+        let what_to_do = "Sign out there, and try again. If you did, tell its administrator.";
+        let heading = "The login page didn't ask you again";
+        return page.problem(StatusCode::FORBIDDEN, heading, what_to_do, Some(&who));
+    }
+    let sessions = &page.0.sessions;
+    match sessions.begin(&who.account.owner, &who.visitor).await {
+        Ok(cookie) => {
+            // The one that asked, and the one that began by the header on the way back.
+            let asked = query.text("session").parse().unwrap_or(who.session.id);
+            for id in [asked, who.session.id] {
+                // ignored: it may have ended meanwhile.
+                _ = sessions.end(&who.account.owner, id).await;
+            }
+            let mut response = page.confirmed(&who, to);
+            response.headers_mut().append(SET_COOKIE, cookie);
+            response
+        }
+        Err(error) => {
+            log::say(format_args!("no session could be made: {error}"));
+            page.unavailable(Some(&who))
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 /// The condition on matching rows of [`REVOKE`] through whose families it reaches others.
 macro_rules! reaches_derived {
     () => {
-        "($1 IS NULL AND successor BETWEEN 0 AND 1125899906842623
+        "($1 IS NULL AND $3 IS NULL AND successor BETWEEN 0 AND 1125899906842623
             AND expires_at BETWEEN 0 AND $13) IS NOT TRUE"
     };
 }
@@ -16,7 +16,7 @@ macro_rules! reaches_derived {
 /// or derived token can escape: its insert needs a row that is now revoked and locked.
 ///
 /// A row that is superseded and had ended by `$13` reaches nothing through its family, unless `$1`
-/// names it. In a damaged row both columns may be junk, so they must be possible.
+/// or `$3` names it. In a damaged row both columns may be junk, so they must be possible.
 ///
 /// If the filter asks for `revoked = FALSE`, the rows that one pass has revoked no longer match in
 /// the next. But the contract decides by the rows as they stood before the call, so their families

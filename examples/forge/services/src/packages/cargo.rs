@@ -6,9 +6,9 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::{Problem, Registry, Shelf, malformed, not_found, sha256};
+use super::{Host, Shelf, Shown, malformed, not_found, sha256};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new()
         .route("/config.json", get(config))
         .route("/api/v1/crates/new", put(publish))
@@ -34,19 +34,19 @@ fn place(name: &str) -> Option<String> {
     }
 }
 
-async fn index(shelf: Shelf) -> Result<Vec<u8>, Problem> {
+async fn index(shelf: Shelf) -> Result<Vec<u8>, Shown> {
     shelf.read(&format!("cargo/index/{}", shelf.path)).await
 }
 
 /// `NAME/VERSION/download`.
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
+async fn download(shelf: Shelf) -> Result<Vec<u8>, Shown> {
     let name = shelf.path.strip_suffix("/download");
     let name = name.ok_or_else(not_found)?;
     shelf.read(&format!("cargo/crates/{name}.crate")).await
 }
 
 /// Takes what `cargo publish` sends: the length and text of its JSON, then those of the crate.
-async fn publish(shelf: Shelf, body: Bytes) -> Result<Json<Value>, Problem> {
+async fn publish(shelf: Shelf, body: Bytes) -> Result<Json<Value>, Shown> {
     let unreadable = || malformed("crate");
     let (facts, rest) = framed(&body).ok_or_else(unreadable)?;
     let (archive, _) = framed(rest).ok_or_else(unreadable)?;

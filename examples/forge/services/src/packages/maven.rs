@@ -5,18 +5,18 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::routing::get;
 
-use super::{Problem, Registry, Shelf};
+use super::{Host, Shelf, Shown};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new().route("/{*path}", get(read).put(deploy))
 }
 
-async fn read(shelf: Shelf) -> Result<Vec<u8>, Problem> {
+async fn read(shelf: Shelf) -> Result<Vec<u8>, Shown> {
     shelf.read(&format!("maven/{}", shelf.path)).await
 }
 
 /// Deploys a file. A release never changes; Maven's metadata and snapshots do.
-async fn deploy(shelf: Shelf, body: Bytes) -> Result<StatusCode, Problem> {
+async fn deploy(shelf: Shelf, body: Bytes) -> Result<StatusCode, Shown> {
     let name = shelf.path.rsplit('/').next().unwrap_or_default();
     let may_change = name.starts_with("maven-metadata.xml") || shelf.path.contains("-SNAPSHOT/");
     shelf.write(&format!("maven/{}", shelf.path), body.into(), may_change).await?;

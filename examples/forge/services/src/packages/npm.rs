@@ -10,14 +10,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::{Problem, Registry, Shelf, malformed};
+use super::{Host, Shelf, Shown, malformed};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new().route("/{*path}", get(read).put(publish))
 }
 
 /// Returns a package's document, or with `/-/` an archive.
-async fn read(shelf: Shelf) -> Result<Response, Problem> {
+async fn read(shelf: Shelf) -> Result<Response, Shown> {
     if shelf.path.contains("/-/") {
         return Ok(shelf.read(&format!("npm/{}", shelf.path)).await?.into_response());
     }
@@ -30,7 +30,7 @@ fn document(name: &str) -> String {
 }
 
 /// Takes what `npm publish` sends: a document with the new version, and its archive in base64.
-async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>), Problem> {
+async fn publish(shelf: Shelf, body: Bytes) -> Result<(StatusCode, Json<Value>), Shown> {
     let unreadable = || malformed("package");
     let mut sent: Value = serde_json::from_slice(&body).map_err(|_| unreadable())?;
     let name = &shelf.path;

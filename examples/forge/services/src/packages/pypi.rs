@@ -10,9 +10,9 @@ use axum::response::Html;
 use axum::routing::{get, post};
 use tokio::fs;
 
-use super::{Problem, Registry, Shelf, failed, malformed, not_found, sha256};
+use super::{Host, Shelf, Shown, failed, malformed, not_found, sha256};
 
-pub(super) fn routes<R: Registry>() -> Router<R> {
+pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new()
         .route("/", post(upload))
         .route("/simple/{path}/", get(list))
@@ -25,7 +25,7 @@ fn normalised(name: &str) -> String {
     lower.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
 }
 
-async fn list(shelf: Shelf) -> Result<Html<String>, Problem> {
+async fn list(shelf: Shelf) -> Result<Html<String>, Shown> {
     let project = normalised(&shelf.path);
     let mut entries =
         fs::read_dir(shelf.file(&format!("pypi/{project}"))?).await.map_err(|error| {
@@ -43,14 +43,14 @@ async fn list(shelf: Shelf) -> Result<Html<String>, Problem> {
     Ok(Html(page))
 }
 
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Problem> {
+async fn download(shelf: Shelf) -> Result<Vec<u8>, Shown> {
     shelf.read(&format!("pypi/{}", shelf.path)).await
 }
 
 async fn upload(
     shelf: Shelf,
     form: Result<Multipart, MultipartRejection>,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, Shown> {
     let unreadable = || malformed("upload");
     let mut form = form.map_err(|_| unreadable())?;
     let (mut project, mut file) = (None, None);

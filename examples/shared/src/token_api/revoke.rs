@@ -1,4 +1,4 @@
-//! Revoking app passwords by JSON: one, or all but one.
+//! Revoking tokens by JSON: one, or all but one.
 
 use app_tokens::Reason;
 use app_tokens::error::{ChangeError, ManageError};
@@ -11,39 +11,37 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::Cloud;
-use crate::api::answer;
-use crate::problem::Problem;
-use crate::request::{Named, SignedIn};
+use super::request::{ByPassword, Named};
+use super::{Problem, TokenApi, answer};
 
-pub async fn revoke(
-    State(cloud): State<Cloud>,
-    SignedIn(owner): SignedIn,
+pub(super) async fn revoke(
+    State(api): State<TokenApi>,
+    ByPassword(owner): ByPassword,
     Named(id): Named,
 ) -> Result<StatusCode, Problem> {
-    cloud.tokens.revoke(&owner, id, Reason::REQUESTED).await?;
+    api.tokens.revoke(&owner, id, Reason::REQUESTED).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// The one that stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kept {
+pub(super) struct Kept {
     except: String,
 }
 
-/// Revokes every app password of the account but one. If the one that stays isn't good, it revokes
+/// Revokes every token of the account but one. If the one that stays isn't good, it revokes
 /// none, so that a slip can't take all.
-pub async fn revoke_others(
-    State(cloud): State<Cloud>,
-    SignedIn(owner): SignedIn,
+pub(super) async fn revoke_others(
+    State(api): State<TokenApi>,
+    ByPassword(owner): ByPassword,
     kept: Result<Query<Kept>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let reason = "name the app password that stays: ?except=ID, and nothing else";
+    let reason = "name the token that stays: ?except=ID, and nothing else";
     let Query(kept) = kept.map_err(|_| Problem::new(StatusCode::BAD_REQUEST, reason))?;
     let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
     let by = &owner;
-    let stays = cloud.tokens.find(by, kept).await?;
+    let stays = api.tokens.find(by, kept).await?;
     match stays.status() {
         // In an overlap. The token ends soon, and its successor must be the one that stays.
         Some(Status::Active) => {
@@ -54,14 +52,12 @@ pub async fn revoke_others(
         Some(ended) => return Err(ChangeError::NotActive(ended).into()),
         None => return Err(Problem::unclear()),
     }
-    // Also what a device has been granted, but has not fetched yet.
-    cloud.login_flow.forget(&owner);
     let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
-    let revoked = cloud.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
+    let revoked = api.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
     // The filter spares the whole line, and so a rotation that came after the look-up above.
-    let mut stays = cloud.tokens.find(by, kept).await?;
+    let mut stays = api.tokens.find(by, kept).await?;
     if let Some(successor) = stays.successor() {
-        stays = cloud.tokens.find(by, successor).await?;
+        stays = api.tokens.find(by, successor).await?;
     }
     let kept = stays.revocation().is_none().then(|| stays.id().to_string());
     Ok(answer(StatusCode::OK, json!({ "revoked": revoked, "kept": kept })))

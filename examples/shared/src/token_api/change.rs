@@ -1,4 +1,4 @@
-//! Changes of an app password by JSON: its label, its end, its access, its secret.
+//! Changes of a token by JSON: its label, its end, its access, its secret.
 
 use std::time::Duration;
 
@@ -11,12 +11,10 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
-use shared::page::times;
 
-use crate::Cloud;
-use crate::api::{answer, days_long, describe, known, show_once};
-use crate::problem::Problem;
-use crate::request::{Named, SignedIn, parse, read};
+use super::request::{ByPassword, Named, parse, read};
+use super::{Problem, TokenApi, answer, days_long, describe, known, show_once};
+use crate::page::times;
 
 /// One change a request: the body has exactly one of these fields, as in `{"label": "My phone"}`.
 /// Each change is a call of its own to the engine, so no answer has to say which of several were
@@ -33,19 +31,20 @@ enum Change {
     Scopes(Vec<String>),
 }
 
-pub async fn change(
-    State(cloud): State<Cloud>,
-    SignedIn(owner): SignedIn,
+pub(super) async fn change(
+    State(api): State<TokenApi>,
+    ByPassword(owner): ByPassword,
     Named(id): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let (tokens, by) = (&cloud.tokens, &owner);
+    let (tokens, by) = (&api.tokens, &owner);
     let changed = match parse_change(&read(body)?)? {
         Change::Label(label) => tokens.rename(by, id, label).await?,
         Change::ExpiresInDays(days) => tokens.extend(by, id, days_long(days)).await?,
         Change::ExpiresAt(end) => tokens.extend(by, id, end_at(&end)?).await?,
         Change::Scopes(scopes) => {
-            let access = Access::scopes(known(scopes)?).map_err(ChangeError::from)?;
+            let access =
+                Access::scopes(known(scopes, tokens.policy())?).map_err(ChangeError::from)?;
             tokens.narrow(by, id, access).await?
         }
     };
@@ -60,7 +59,7 @@ fn parse_change(body: &[u8]) -> Result<Change, Problem> {
 }
 
 /// Reads the end that a request asks for: a number of days, or a time, or none of them.
-pub fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Lifetime>, Problem> {
+pub(super) fn asked_end(days: Option<u64>, at: Option<&str>) -> Result<Option<Lifetime>, Problem> {
     match (days, at) {
         (None, None) => Ok(None),
         (Some(days), None) => Ok(Some(days_long(days).into())),
@@ -91,9 +90,9 @@ struct Wish {
     expires_at: Option<String>,
 }
 
-pub async fn rotate(
-    State(cloud): State<Cloud>,
-    SignedIn(owner): SignedIn,
+pub(super) async fn rotate(
+    State(api): State<TokenApi>,
+    ByPassword(owner): ByPassword,
     Named(id): Named,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -107,5 +106,5 @@ pub async fn rotate(
         Some(end) => rotation.expires(end),
         None => rotation,
     };
-    Ok(show_once(&cloud.tokens.rotate(&owner, id, rotation).await?))
+    Ok(show_once(&api.tokens.rotate(&owner, id, rotation).await?))
 }

@@ -1,7 +1,6 @@
 //! Answers to requests that fail, in Forgejo's form: `{"message": "…"}`. git and the package
 //! clients get the same sentence as plain text, which they show to their user.
 
-use app_tokens::error::{Failed, IssueError, ManageError};
 use app_tokens::web::Answer;
 use axum::Json;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -13,17 +12,21 @@ use shared::log;
 /// Why a request failed, for the client. It never holds a secret, or another owner's facts.
 #[derive(Debug)]
 pub struct Problem {
+    /// The status of the answer.
     pub status: StatusCode,
+    /// What is wrong, and what to do.
     pub message: String,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
+    /// Makes an answer that no cache may keep.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Problem {
         let headers = vec![(CACHE_CONTROL, HeaderValue::from_static("no-store"))];
         Problem { status, message: message.into(), headers }
     }
 
+    /// Makes the answer for what is not there.
     pub fn not_found(what: &str) -> Problem {
         Problem::new(StatusCode::NOT_FOUND, format!("there is no such {what}; check its name"))
     }
@@ -35,6 +38,7 @@ impl Problem {
             .with("retry-after", "5")
     }
 
+    /// Adds a header. One that can't be written is left out.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &str) -> Problem {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -80,38 +84,4 @@ impl From<Answer> for Problem {
         }
         problem
     }
-}
-
-impl From<IssueError> for Problem {
-    fn from(error: IssueError) -> Problem {
-        match &error {
-            // Forgejo's status and words.
-            IssueError::LabelTaken => Problem::new(
-                StatusCode::BAD_REQUEST,
-                "access token name has been used already; choose another",
-            ),
-            IssueError::Failed(failed) => logged(failed),
-            _ => Answer::from(&error).into(),
-        }
-    }
-}
-
-impl From<ManageError> for Problem {
-    fn from(error: ManageError) -> Problem {
-        match &error {
-            ManageError::Failed(failed) => logged(failed),
-            _ => Answer::from(&error).into(),
-        }
-    }
-}
-
-impl From<Failed> for Problem {
-    fn from(failed: Failed) -> Problem {
-        logged(&failed)
-    }
-}
-
-fn logged(failed: &Failed) -> Problem {
-    log::say(format_args!("access tokens failed: {failed}"));
-    Answer::from(failed).into()
 }

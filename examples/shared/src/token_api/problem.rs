@@ -9,34 +9,39 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::log;
+
 /// An error as JSON: `{"error": "Not Found", "reason": "…"}`.
 pub struct Problem {
+    /// The status of the answer.
     pub status: StatusCode,
+    /// What is wrong, and what to do.
     pub reason: String,
     retry_after: Option<Duration>,
 }
 
 impl Problem {
+    /// Makes a problem.
     pub fn new(status: StatusCode, reason: &str) -> Problem {
         Problem { status, reason: reason.into(), retry_after: None }
     }
 
     /// Makes a problem that is over after this time.
-    pub fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
+    pub(super) fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
         Problem { retry_after: Some(wait), ..Problem::new(status, reason) }
     }
 
     /// Logs what failed; the client only learns that something did.
     fn unavailable(failed: &Failed) -> Problem {
-        eprintln!("cloud: {failed}");
+        log::say(format_args!("app tokens failed: {failed}"));
         Problem::unclear()
     }
 
     /// Makes the answer for a token that can't be checked.
-    pub fn unclear() -> Problem {
+    pub(super) fn unclear() -> Problem {
         Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            "app passwords can't be reached right now; try again",
+            "tokens can't be reached right now; try again",
         )
     }
 }
@@ -90,8 +95,7 @@ impl IntoResponse for Problem {
         let body = Json(json!({ "error": error, "reason": self.reason }));
         let mut response = (self.status, [(CACHE_CONTROL, "no-store")], body).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            let challenge =
-                HeaderValue::from_static("Basic realm=\"cloud account\", charset=\"UTF-8\"");
+            let challenge = HeaderValue::from_static("Basic realm=\"account\", charset=\"UTF-8\"");
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(wait) = self.retry_after {

@@ -1,6 +1,5 @@
-//! The parts of a request to the JSON API: the account, the app password, the body.
+//! The parts of a request to the JSON API: the account, the token, the body.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use app_tokens::error::ManageError;
@@ -8,24 +7,24 @@ use app_tokens::web::{self, Accept};
 use app_tokens::{Owner, TokenId};
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{ConnectInfo, FromRequestParts, Path};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderValue, StatusCode, request::Parts};
 use serde::de::DeserializeOwned;
-use shared::accounts::SignInRefused;
 
-use crate::Cloud;
-use crate::problem::Problem;
+use super::{Problem, TokenApi};
+use crate::accounts::SignInRefused;
+use crate::{gate, log};
 
 /// The account that has shown its main password.
-pub struct SignedIn(pub Owner);
+pub(super) struct ByPassword(pub(super) Owner);
 
-impl FromRequestParts<Cloud> for SignedIn {
+impl FromRequestParts<TokenApi> for ByPassword {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<SignedIn, Problem> {
+    async fn from_request_parts(parts: &mut Parts, api: &TokenApi) -> Result<ByPassword, Problem> {
         // Another site's page may send a browser here with the password that it remembers.
-        if cloud.front.is_from_another_site(&parts.headers) {
+        if api.front.is_from_another_site(&parts.headers) {
             return Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "another site sent this request; send it from this site",
@@ -35,20 +34,24 @@ impl FromRequestParts<Cloud> for SignedIn {
             StatusCode::UNAUTHORIZED,
             "sign in with the account's name and main password",
         );
+        let from = api.front.visitor(&parts.headers, gate::peer(&parts.extensions)).address;
         let values = parts.headers.get_all(AUTHORIZATION).into_iter().map(HeaderValue::as_bytes);
-        let credentials = web::credentials(values, &Accept::new(cloud.tokens.policy()));
-        let Ok(Some(credentials)) = credentials else {
-            return Err(unknown);
+        let credentials = match web::credentials(values, &Accept::new(api.tokens.policy())) {
+            Ok(Some(credentials)) => credentials,
+            Ok(None) => return Err(unknown),
+            Err(error) => {
+                gate::note_refusal(from, &error.into());
+                return Err(unknown);
+            }
         };
-        // Behind a login proxy there are no main passwords.
-        let name = credentials.user().filter(|_| cloud.front.login_proxy.is_none());
-        let Some(name) = name else {
+        // Nobody has an empty name, so a secret that came alone is refused there, too.
+        let name = credentials.user().unwrap_or_default();
+        if api.front.login_proxy.is_some() {
+            log::refused(from, name, "no main passwords behind a login proxy");
             return Err(unknown);
-        };
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let from = cloud.front.visitor(&parts.headers, peer).address;
-        match cloud.accounts.sign_in(name, credentials.expose_secret(), from).await {
-            Ok(account) => Ok(SignedIn(account.owner)),
+        }
+        match api.accounts.sign_in(name, credentials.expose_secret(), from).await {
+            Ok(account) => Ok(ByPassword(account.owner)),
             Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Err(unknown),
             Err(SignInRefused::Stopped { wait }) => Err(Problem::later(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -64,27 +67,27 @@ impl FromRequestParts<Cloud> for SignedIn {
     }
 }
 
-/// The app password that the path names. A text that is no id names none.
-pub struct Named(pub TokenId);
+/// The token that the path names. A text that is no id names none.
+pub(super) struct Named(pub(super) TokenId);
 
-impl FromRequestParts<Cloud> for Named {
+impl FromRequestParts<TokenApi> for Named {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, cloud: &Cloud) -> Result<Named, Problem> {
-        let id = Path::<String>::from_request_parts(parts, cloud).await;
+    async fn from_request_parts(parts: &mut Parts, api: &TokenApi) -> Result<Named, Problem> {
+        let id = Path::<String>::from_request_parts(parts, api).await;
         let id = id.ok().and_then(|Path(id)| id.parse().ok()).ok_or(ManageError::Unknown)?;
         Ok(Named(id))
     }
 }
 
 /// Returns the body, if it is within its limit.
-pub fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| {
         Problem::new(rejection.status(), "the body can't be read; send at most 64 KiB")
     })
 }
 
-pub fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body)
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, &error.to_string()))
 }

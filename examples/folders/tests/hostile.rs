@@ -1,0 +1,124 @@
+//! Requests that no client sends by itself.
+
+mod common;
+
+use common::Host;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_moved_or_copied_onto_the_root_or_onto_what_holds_it() {
+    let host = Host::new();
+    for folder in ["a", "a/b"] {
+        std::fs::create_dir(host.home.path().join("files").join(folder)).unwrap();
+    }
+    host.file("a/b/c");
+    for method in ["COPY", "MOVE"] {
+        for (from, to) in [
+            ("/dav/a/b/c", "/dav/"),
+            ("/dav/a/b/c", "/dav"),
+            ("/dav/a/b/c", "//dav//"),
+            ("/dav/a/b/c", "/dav/x/.."),
+            ("/dav/a/b/c", "/d%61v/"),
+            ("/dav/a/", "http://localhost/dav/"),
+            ("/dav/a/b/c", "/dav/a"),
+            ("/dav/a/b/c", "/dav/a/b/"),
+            ("/dav/a/b", "/dav/a/b/"),
+            ("/dav/", "/dav/"),
+        ] {
+            let headers = [("destination", to), ("host", "localhost")];
+            let answer = host.call(method, from, &headers, "").await;
+            assert_eq!(answer.status, 403, "{method} {from} {to}");
+        }
+    }
+    // A folder can't be moved into itself, and doing so removes nothing there.
+    let answer = host.call("MOVE", "/dav/a", &[("destination", "/dav/a/b")], "").await;
+    assert_eq!(answer.status, 403);
+    assert_eq!(host.read("a/b/c").unwrap(), "a/b/c");
+    // What only begins like the space is outside of it.
+    for outside in ["/davx", "/da", "/", "/other"] {
+        let answer = host.call("COPY", "/dav/a/b/c", &[("destination", outside)], "").await;
+        assert_eq!(answer.status, 502, "{outside}");
+    }
+    let answer = host.call("COPY", "/dav/a/b/c", &[("destination", "/dav/d")], "").await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(host.read("d").unwrap(), "a/b/c");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_whose_numbers_are_too_large_is_not_calculated_with() {
+    let host = Host::new();
+    host.file("a");
+    let max = u64::MAX;
+    for range in [
+        format!("bytes=0-{max}"),
+        format!("bytes=1-{max}"),
+        format!("bytes={max}-"),
+        format!("bytes=-{max}"),
+        format!("bytes=0-0,0-{max}"),
+        format!("bytes=0-0, 1-+{max}"),
+        "bytes=0-99999999999999999999999".into(),
+    ] {
+        let answer = host.call("GET", "/dav/a", &[("range", &range)], "").await;
+        assert_eq!((answer.status, &*answer.body), (200, "a"), "{range}");
+    }
+    // The largest number that clients use for "to the end" is no trouble.
+    let range = format!("bytes=0-{}", i64::MAX);
+    let answer = host.call("GET", "/dav/a", &[("range", &range)], "").await;
+    assert_eq!((answer.status, &*answer.body), (206, "a"));
+
+    for range in [
+        format!("bytes 0-{max}/*"),
+        format!("bytes 1-{max}/{max}"),
+        format!("bytes {max}-{max}/*"),
+        format!("bytes {}-{}/*", i64::MAX, i64::MAX),
+    ] {
+        let answer = host.call("PUT", "/dav/a", &[("content-range", &range)], "x").await;
+        assert_eq!(answer.status, 416, "{range}");
+    }
+    for range in [format!("bytes=0-{max}"), format!("bytes={max}-"), format!("bytes=-{max}")] {
+        let headers = [
+            ("x-update-range", &*range),
+            ("content-type", "application/x-sabredav-partialupdate"),
+            ("content-length", "1"),
+        ];
+        let answer = host.call("PATCH", "/dav/a", &headers, "x").await;
+        assert_eq!(answer.status, 416, "{range}");
+    }
+    assert_eq!(host.read("a").unwrap(), "a");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_condition_that_can_not_be_read_is_refused() {
+    let host = Host::new();
+    host.file("a");
+    for (name, value) in [
+        ("if", "<"),
+        ("if", "<http://localhost/dav/a"),
+        ("if", "(<urn:x"),
+        ("if", "(["),
+        ("if", "([\"a]"),
+        ("if", "([\"])"),
+        ("if", "(<urn:x>) ([\"a\""),
+        ("if", "<http://localhost/with space> (<urn:x>)"),
+        ("if-match", "\""),
+        ("if-match", "\"a\", \""),
+        ("if-match", "W/\""),
+        ("if-none-match", "\"a,\",b\""),
+        ("if-range", "\""),
+        ("if-range", "W/\""),
+    ] {
+        for method in ["GET", "PUT", "LOCK", "DELETE"] {
+            let answer = host.call(method, "/dav/a", &[(name, value)], "").await;
+            assert_eq!(answer.status, 400, "{method} {name}: {value}");
+        }
+    }
+    assert_eq!(host.read("a").unwrap(), "a");
+    for (name, value, status) in [
+        ("if-none-match", "\"a\", \"b\"", 200),
+        ("if-match", "\"a\"", 412),
+        ("if", "(Not <DAV:no-lock>)", 200),
+        ("if", "(<urn:x> [\"a b\"])", 400),
+    ] {
+        let answer = host.call("GET", "/dav/a", &[(name, value)], "").await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+}
