@@ -28,9 +28,10 @@ const OTHERS: &str = "\
     authority/change.rs authority/import.rs authority/issue.rs authority/move_in.rs \
     authority/reseal.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \
     store/postgres/catalogue.rs store/postgres/error.rs store/postgres/statements.rs \
-    store/postgres/transaction.rs store/row_bytes.rs store/sqlite/diagnose.rs store/sqlite/error.rs store/sqlite/reader.rs \
-    store/sqlite/statements.rs store/sqlite/transaction.rs store/sqlite/watch.rs \
-    store/sqlite/writer.rs tracing_observer.rs upkeep.rs web/extract.rs web/layer.rs";
+    store/postgres/transaction.rs store/row_bytes.rs store/sqlite/diagnose.rs \
+    store/sqlite/error.rs store/sqlite/reader.rs store/sqlite/statements.rs \
+    store/sqlite/transaction.rs store/sqlite/watch.rs store/sqlite/writer.rs tracing_observer.rs \
+    upkeep.rs web/extract.rs web/layer.rs";
 
 /// Adds a line for each variant of an error, and one for its answer, if clients get one.
 ///
