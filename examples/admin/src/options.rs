@@ -79,8 +79,7 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Reports as JSON: list, owners, show, verify, leaked, reseal, keys in-use, export, import,
-    /// revoke --dry-run
+    /// Reports as JSON, of the commands that report; of revoke, with --dry-run
     #[arg(long, global = true)]
     pub json: bool,
 }
