@@ -1,9 +1,10 @@
 //! Measures a million tokens in memory, in an SQLite file, and in a PostgreSQL server on the same
 //! machine: what grows with them and what doesn't.
 //!
-//! `cargo bench --bench million` takes some ten minutes and much memory, and skips PostgreSQL with a message if it
-//! is not installed. In the environment, `TOKENS=100000` takes fewer tokens, `STORE=memory`,
-//! `STORE=sqlite` or `STORE=postgres` takes one store only, and `WALKS=few` leaves out the walks that change all rows.
+//! `cargo bench --bench million` takes some ten minutes and much memory. It skips PostgreSQL with a
+//! message if it is not installed. In the environment, `TOKENS=100000` takes fewer tokens.
+//! `STORE=memory`, `STORE=sqlite` or `STORE=postgres` takes one store only, and `WALKS=few` leaves
+//! out the walks that change all rows.
 
 mod harness;
 

@@ -19,12 +19,14 @@ use crate::shapes::NotAPeriod;
 use crate::store::{InvalidTableName, PostgresStoreError, SqliteStoreError, StoreError, TableName};
 use crate::timestamp::Timestamp;
 use crate::token::{InvalidPrefix, InvalidTokenId, ParseError, Prefix, TokenId};
+use crate::transfer::{Kept, LeftBehind, TransferError, TransferKey};
 use crate::view::CheckReport;
 use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/import.rs authority/issue.rs authority/reseal.rs \
+    authority/change.rs authority/import.rs authority/issue.rs authority/move_in.rs \
+    authority/reseal.rs \
     import/argon2.rs import/bcrypt.rs import/blake3.rs import/foreign.rs import/forgejo.rs \
     import/jwt.rs import/pbkdf2.rs import/plain.rs import/sha256.rs import/sha512.rs \
     import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \
@@ -167,6 +169,19 @@ fn errors_of_acts(lines: &mut Vec<String>) {
         BitsBeyondLength);
 }
 
+fn errors_of_moves(lines: &mut Vec<String>) {
+    let prefix = Prefix::new("acme").unwrap();
+    list!(lines, TransferError, unanswered;
+        Io(io::Error::other("what the system says")), NotATransfer, NewerVersion { version: 2 },
+        WrongKey, Changed { line: 7 }, Cut, GoesOn, NewerRow { line: 7 },
+        PrefixNotAccepted { prefix }, TooOld { written_at: Timestamp::MIN }, Failed(failed()));
+    list!(lines, LeftBehind, unanswered;
+        Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem);
+    list!(lines, Kept, unanswered;
+        OtherToken, Damaged, Tampered, RotatedOnBoth, MayDoMore, Changing);
+    lines.push(format!("InvalidTransferKey: {}", TransferKey::parse("").unwrap_err()));
+}
+
 fn errors_of_web(lines: &mut Vec<String>) {
     list!(lines, Refusal, refused;
         NoCredentials, Credentials(CredentialsError::NoColon), NotOurs, Denied(denied()),
@@ -278,6 +293,7 @@ fn public_errors(folder: &Path, found: &mut Vec<String>) {
 fn every_message_is_in_the_list_that_reviewers_read() {
     let mut lines = Vec::new();
     errors_of_acts(&mut lines);
+    errors_of_moves(&mut lines);
     errors_of_web(&mut lines);
     errors_of_set_up(&mut lines);
     others(&mut lines);

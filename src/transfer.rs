@@ -2,8 +2,8 @@
 //!
 //! Holders keep their tokens: the texts stay as they are. Owners, labels, access, ends, lines of
 //! rotations, revocations and last uses move along. The keys of the ring stay where they are. The
-//! file is sealed as a whole under a one-time [`TransferKey`], and the other host seals each row
-//! anew, under its own ring and for its own realm.
+//! file is sealed as a whole under a one-time [`TransferKey`]. The other host seals each row anew,
+//! under its own ring and for its own realm.
 //!
 //! ```
 //! use std::io::Cursor;
@@ -21,8 +21,8 @@
 //! let mut file = TransferFile::open(Cursor::new(file), &key)?;
 //! let report = new.move_in(&root, &mut file, |_| {}).await?;
 //! assert!(report.is_complete());
-//! let caller = new.authenticate(issued.expose_secret()).await?.require(Requirement::ANY_VALID_TOKEN)?;
-//! assert_eq!(caller.owner().as_str(), "alice");
+//! let authenticated = new.authenticate(issued.expose_secret()).await?;
+//! assert_eq!(authenticated.require(Requirement::ANY_VALID_TOKEN)?.owner().as_str(), "alice");
 //! # Ok(())
 //! # }
 //! ```
@@ -34,8 +34,8 @@
 //! - A revoked row has no seal, so its facts are unproven. It moves as a revoked one, without what
 //!   only a good token needs: access, attributes, and who issued it. It lets nobody in, so a forged
 //!   one gains nothing. It must move: otherwise an older file could bring the token back.
-//! - A row that the source can't prove stays behind, and so does a token that another system issued:
-//!   see [`LeftBehind`]. Both reports name them.
+//! - A row that the source can't prove stays behind, and so does a token that another system
+//!   issued: see [`LeftBehind`]. Both reports name them.
 //!
 //! # The order of a move
 //!
@@ -52,7 +52,9 @@
 //! Anything else stays as it is on the other host. If the token may do more there than in the file,
 //! the report says so ([`Kept::MayDoMore`]). A run may be stopped and started again.
 //!
-//! The policy's limits of tokens and labels don't apply to moved tokens, and they keep their ends:
+//! What was forgotten on the other host comes back by a later run: forget it at the source first.
+//!
+//! The policy's limits of tokens and labels don't apply to moved tokens, and they keep their ends.
 //! [`Policy::conflicts_with`](crate::Policy::conflicts_with) says which ones the new host would not
 //! issue. Owners stay, too: both hosts must mean the same account by the same owner.
 //!

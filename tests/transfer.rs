@@ -49,6 +49,7 @@ struct Sealed {
 fn out<S: TokenStore + RuntimeFree>(from: &Bench<S>) -> Sealed {
     let (key, mut bytes) = (TransferKey::draw().unwrap(), Vec::new());
     let moved = from.tokens.move_out(who(), None, &key, &mut bytes, |_| {});
+    is_send(&moved);
     let report = from.tokens.block_on(moved).unwrap();
     Sealed { bytes, key, report }
 }
@@ -58,8 +59,13 @@ fn try_in<S: TokenStore + RuntimeFree>(
     Sealed { bytes, key, .. }: &Sealed,
 ) -> Result<MoveInReport, TransferError> {
     let mut file = TransferFile::open(Cursor::new(bytes), key)?;
-    to.tokens.block_on(to.tokens.move_in(who(), &mut file, |_| {}))
+    let taking_in = to.tokens.move_in(who(), &mut file, |_| {});
+    is_send(&taking_in);
+    to.tokens.block_on(taking_in)
 }
+
+/// Does not compile for a future that a runtime could not move to another thread.
+fn is_send(_: &impl Send) {}
 
 /// Takes a file in.
 #[track_caller]

@@ -19,9 +19,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Writes the tokens of all owners, or of one, into a transfer file, sealed under a one-time
     /// key.
     ///
-    /// Nothing changes here. See [`transfer`](crate::transfer) for the order of a move, and for what
-    /// the file reveals. The rows are read page by page, and counted first for `progress`. The file
-    /// is written between calls to the store, so don't hand in a writer that waits long.
+    /// Nothing changes here. See [`transfer`](crate::transfer) for the order of a move, and for
+    /// what the file reveals. The rows are read page by page, and counted first for `progress`. The
+    /// file is written between calls to the store, so don't hand in a writer that waits long.
     ///
     /// # Errors
     /// [`TransferError`] if the store fails, or if the file can't be written. What is written by

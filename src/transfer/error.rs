@@ -34,28 +34,22 @@ pub enum TransferError {
     /// A line is not as it was written, or not in its place.
     #[error(
         "line {line} of the transfer file is not as it was written, or not in its place; \
-         nothing was taken in; copy the file again from where it was made"
+         copy the file again from where it was made"
     )]
     Changed {
         /// The first wrong line, from 1.
         line: u64,
     },
     /// The file ends before its last line.
-    #[error(
-        "the transfer file is cut off; nothing was taken in; \
-         copy it again, as a whole, from where it was made"
-    )]
+    #[error("the transfer file is cut off; copy it again, as a whole, from where it was made")]
     Cut,
     /// The file goes on after its last line.
-    #[error(
-        "the transfer file goes on after its end; nothing was taken in; \
-         copy it again from where it was made"
-    )]
+    #[error("the transfer file goes on after its end; copy it again from where it was made")]
     GoesOn,
     /// A row has a form that this build can't read.
     #[error(
         "line {line} of the transfer file has a row that this program can't read; \
-         nothing was taken in; update it to the version that made the file"
+         update it to the version that made the file"
     )]
     NewerRow {
         /// The line, from 1.

@@ -77,7 +77,7 @@ pub struct InvalidTransferKey;
 /// The HMAC-SHA-256 of all lines so far, each with its line feed.
 ///
 /// It seals each line together with all lines before it. So a line is known to be right as soon as
-/// it is read, and none before it can be missing, doubled or in another place.
+/// it is read. No line before it can be missing, doubled or in another place.
 #[derive(Clone)]
 pub(crate) struct RunningSeal(Hmac<Sha256>);
 

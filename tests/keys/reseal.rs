@@ -68,7 +68,7 @@ fn say(line: &str) {
 fn reseal<S: RuntimeFree + Clone>(store: &S) {
     let tokens = authority(store, two_keys_turned());
     let tell = |at: ResealProgress| {
-        if at.done % (at.total / 20_000 + 1) == 0 {
+        if at.done.is_multiple_of(at.total / 20_000 + 1) {
             say(&format!("{} {} {:100}", at.done, at.total, ""));
         }
     };

@@ -168,7 +168,7 @@ fn an_id_that_another_token_has_here_is_refused_and_reported() {
     take_in(&to, &sealed);
     let store = to.tokens.store();
     store.change(one.id(), |parts| {
-        parts.digest = Digest::from_bytes(&[&[1][..], &[7; 32]].concat()).unwrap()
+        parts.digest = Digest::from_bytes(&[&[1][..], &[7; 32]].concat()).unwrap();
     });
     store.change(two.id(), |parts| parts.owner = owner("bob"));
     let rows = store.rows();
@@ -188,7 +188,7 @@ fn a_damaged_or_tampered_row_here_stays_as_it_is_and_is_reported() {
     take_in(&to, &out(&from));
     to.tokens.store().damage(damaged.id());
     to.tokens.store().change(tampered.id(), |parts| parts.label = "Forged".parse().unwrap());
-    rotate(&from, tampered.id());
+    drop(rotate(&from, tampered.id()));
     let mut kept = take_in(&to, &out(&from)).kept;
     kept.sort_unstable_by_key(|(id, _)| *id);
     let mut expected = vec![(damaged.id(), Kept::Damaged), (tampered.id(), Kept::Tampered)];

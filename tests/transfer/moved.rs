@@ -92,7 +92,7 @@ fn a_line_of_rotations_stays_a_line_with_what_was_issued_under_it() {
     let job = from.tokens.block_on(from.tokens.issue_under(&caller, new)).unwrap();
     let overlap = Rotation::new().overlap(secs(600));
     let second = from.tokens.block_on(from.tokens.rotate(who(), first.id(), overlap)).unwrap();
-    from.issue("bob");
+    drop(from.issue("bob"));
     assert_eq!(moved(&from, &to).tokens, 4);
     for text in [&first, &second, &job] {
         to.assert_good(text.expose_secret());
@@ -167,7 +167,7 @@ fn a_token_of_another_system_stays_behind_and_moves_once_it_is_rotated() {
     let expected = vec![(id, LeftBehind::OfAnotherSystem)];
     assert_eq!(moved(&from, &to).left, expected, "before its first use");
     let used = from.tokens.authenticate_with(&import, None, text, Origin::unknown());
-    from.tokens.block_on(used).unwrap();
+    drop(from.tokens.block_on(used).unwrap());
     assert_eq!(moved(&from, &to).left, expected, "and after");
 
     let ours = from.tokens.block_on(from.tokens.rotate(who(), id, Rotation::new())).unwrap();
@@ -251,6 +251,35 @@ fn an_audit_log_hears_of_each_new_token_and_of_the_export() {
     let heard = from.heard.texts();
     assert!(heard.is_empty() || heard[0].contains("is_certain: false"), "{heard:?}");
     to.assert_good(issued.expose_secret());
+}
+
+#[test]
+fn the_lines_of_a_log_say_who_moved_what() {
+    use std::sync::{Arc, Mutex};
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let host = || {
+        let heard = lines.clone();
+        let (store, ring) = (MemoryStore::new(), KeyRing::ephemeral().unwrap());
+        app_tokens::TokenAuthority::builder(store, ring, policy())
+            .observer(move |event: &app_tokens::event::Event<'_>| {
+                heard.lock().unwrap().push(event.to_string());
+            })
+            .build()
+    };
+    let (from, to) = (host(), host());
+    let new = NewToken::new("alice", "My phone", Access::full());
+    let id = from.block_on(from.issue(new)).unwrap().id();
+    let (key, mut bytes) = (TransferKey::draw().unwrap(), Vec::new());
+    let only = owner("alice");
+    from.block_on(from.move_out(who(), Some(&only), &key, &mut bytes, |_| {})).unwrap();
+    let mut file = TransferFile::open(Cursor::new(bytes), &key).unwrap();
+    to.block_on(to.move_in(who(), &mut file, |_| {})).unwrap();
+    let by = "by=\"operator ops\"";
+    let expected = [
+        format!("moved_out count=1 owner=\"alice\" {by}"),
+        format!("moved_in id={id} owner=\"alice\" label=\"My phone\" {by}"),
+    ];
+    assert_eq!(lines.lock().unwrap()[1..], expected);
 }
 
 /// A disk without room.

@@ -84,7 +84,7 @@ fn a_host_with_another_prefix_takes_tokens_in_once_it_accepts_theirs() {
 fn a_file_is_refused_once_what_was_revoked_since_may_be_purged() {
     let to = host_with(policy().with_retention(3 * DAY));
     let from = host();
-    from.issue("alice");
+    drop(from.issue("alice"));
     let sealed = out(&from);
     to.clock.set(at(0).saturating_add(3 * DAY + secs(1)));
     assert!(matches!(refused(&to, &sealed), TransferError::TooOld { .. }));
@@ -95,9 +95,9 @@ fn a_file_is_refused_once_what_was_revoked_since_may_be_purged() {
 #[test]
 fn a_host_whose_ring_does_not_fit_its_rows_takes_nothing_in() {
     let from = host();
-    from.issue("alice");
+    drop(from.issue("alice"));
     let store = outside::Outside::new();
-    bench_with_ring(store.clone(), ring(), policy()).issue("bob");
+    drop(bench_with_ring(store.clone(), ring(), policy()).issue("bob"));
     let to = bench_with_ring(store.clone(), KeyRing::ephemeral().unwrap(), policy());
     let error = try_in(&to, &out(&from)).unwrap_err();
     assert!(matches!(error, TransferError::Failed(Failed::OrphanRow(_))), "{error:?}");

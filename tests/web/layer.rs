@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::web::TokenLayer;
 use app_tokens::{Authenticated, Reason, TokenAuthority};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderName, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -175,7 +175,7 @@ async fn a_report_of_a_refusal_has_no_header_with_a_secret() {
     }
     assert_eq!(call(&app, twice).await.status, 400);
     let heard = heard.lock().unwrap();
-    let names: Vec<_> = heard[0].keys().map(|name| name.as_str()).collect();
+    let names: Vec<_> = heard[0].keys().map(HeaderName::as_str).collect();
     assert_eq!(names, ["x-other"]);
 }
 

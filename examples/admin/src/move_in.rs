@@ -21,7 +21,9 @@ pub async fn import(setting: &Setting, wish: &FromAppTokens) -> Result<(), Probl
         Problem::failed(format_args!("{} can't be read: {error}", wish.file.display()))
     })?;
     let key = read_key()?;
-    let mut file = TransferFile::open(BufReader::new(file), &key)?;
+    let opened_file = TransferFile::open(BufReader::new(file), &key);
+    let mut file = opened_file
+        .map_err(|error| Problem::failed(format_args!("{error}; nothing was taken in")))?;
     let source = file.source();
     note(format_args!(
         "the file has {} rows of the realm {:?}, and was begun at {}",

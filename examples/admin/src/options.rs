@@ -84,7 +84,7 @@ pub struct Setting {
     /// The audit log to append to, such as the host's
     #[arg(long, value_name = "FILE", global = true)]
     pub audit: Option<PathBuf>,
-    /// Lists and reports as JSON, for the commands that have one
+    /// Reports as JSON, of the commands that report; of revoke, with --dry-run
     #[arg(long, global = true)]
     pub json: bool,
 }

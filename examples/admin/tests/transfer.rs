@@ -1,4 +1,5 @@
 //! `export` and `import app-tokens`: tokens move to another store or host.
+#![cfg(unix)]
 
 mod common;
 

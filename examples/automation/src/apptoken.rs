@@ -118,15 +118,15 @@ async fn revoke(
     Ok(answer(StatusCode::OK, describe(&server, &revoked)))
 }
 
-/// Refuses to take over the text of another system's token. Rows move, not texts.
+/// Refuses to take over the text of a token. Rows move, in a sealed file, and not texts.
 async fn migrate(Extension(who): Extension<Who>) -> Problem {
     if !who.is_administrator() {
         return Problem::forbidden("this needs the role Administrator");
     }
     Problem::new(
         StatusCode::NOT_IMPLEMENTED,
-        "nothing was taken over; App Tokens move with their rows and the key file: copy the \
-         database and tokens.key, and keep the realm",
+        "nothing was taken over; App Tokens move in a sealed file: an operator runs `admin export` \
+         for the old instance and `admin import app-tokens` for this one",
     )
 }
 

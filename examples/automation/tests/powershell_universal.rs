@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{JSON, Place, bearer, copy};
+use common::{JSON, Place, bearer};
 use serde_json::{Value, json};
 
 /// Returns the names of a token's fields.
@@ -97,18 +97,23 @@ fn the_document_holds_from_its_first_step_to_its_last() {
     assert_eq!(server.status("GET", "/api/v1/identity", &operator), 403);
 
     // "You can migrate app tokens between systems by using the management API." Not by the text:
-    // it would make every copy of a log a token of another system. The rows and the key move.
+    // it would make every copy of a log a token of another system. The rows move, in a sealed file.
     let old = r#"{"Token":"eyJhbGciOiJIUzI1NiJ9.e30.x","Identity":{"Name":"Admin"}}"#;
     let answer = server.request("POST", "/api/v1/apptoken", &[JSON, &bearer(&text)], old);
-    answer.is(501, "copy the database and tokens.key");
+    answer.is(501, "`admin import app-tokens` for this one");
     server.end();
     let other = Place::new();
-    copy(&place.path("data/tokens.db"), &other.path("data/tokens.db"));
+    other.start().end();
+    let key = place.admin("", &["export", "tokens.transfer"]);
+    fs::copy(place.path("tokens.transfer"), other.path("tokens.transfer")).unwrap();
+    // "You need a valid app token in the target system to create the migrated tokens." Here an
+    // operator needs the target's own key, and the key of this one file.
+    let said = other.admin(&key, &["import", "app-tokens", "tokens.transfer"]);
+    assert!(said.starts_with("took in "), "{said}");
 
-    // "Note that the signing key must be the same between the instances."
-    let said = other.refused(&[]);
-    assert!(said.contains("tokens.key is missing"), "{said}");
-    copy(&place.path("data/tokens.key"), &other.path("data/tokens.key"));
+    // "Note that the signing key must be the same between the instances." It need not be.
+    let keys = [&place, &other].map(|place| fs::read(place.path("data/tokens.key")).unwrap());
+    assert_ne!(keys[0], keys[1]);
     let server = other.start();
     assert_eq!(server.status("GET", "/api/v1/identity", &text), 200);
 

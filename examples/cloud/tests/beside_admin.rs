@@ -3,29 +3,14 @@
 mod common;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 
 use common::{Cloud, basic, bearer};
 use serde_json::Value;
+use support::program::operators_tool;
 use tempfile::TempDir;
 
 const POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policy.toml");
-
-/// Builds the tool and returns its path: Cargo builds only the binary of the package under test.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(3).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "admin", "--target-dir"]).arg(target);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(build.status().unwrap().success(), "the tool does not build");
-        target.join(format!("debug/admin{}", std::env::consts::EXE_SUFFIX))
-    })
-}
 
 /// The tool over the store and the keys of a cloud.
 struct Admin {
@@ -41,7 +26,7 @@ impl Admin {
     }
 
     fn start(&self, input: &str, arguments: &[&str]) -> Child {
-        let mut tool = Command::new(program());
+        let mut tool = Command::new(operators_tool());
         tool.args(["--store", &self.store, "--policy", POLICY, "--key-file", "tokens.key"]);
         tool.args(arguments).current_dir(self.data.path()).env("USER", "olga");
         tool.env_remove("LOGNAME").env_remove("APP_TOKENS_KEYS").env_remove("APP_TOKENS_STORE");

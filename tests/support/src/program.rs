@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// Whether a program that a test needs is installed. If not, the test says loudly that it is
 /// skipped; under `CI=true` it fails.
@@ -49,6 +50,21 @@ fn node_tools(folder: &str, package: &str) -> Option<PathBuf> {
         return None;
     }
     Some(tools)
+}
+
+/// Builds the operator's tool and returns its path: Cargo builds only the binary of the package
+/// under test.
+pub fn operators_tool() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let target = test.ancestors().nth(3).unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "admin", "--target-dir"]).arg(target);
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(build.status().unwrap().success(), "the tool does not build");
+        target.join(format!("debug/admin{}", std::env::consts::EXE_SUFFIX))
+    })
 }
 
 fn skip(program: &str) -> bool {

@@ -2,13 +2,14 @@
 #![allow(dead_code, unused_imports, reason = "each test file uses its own part of this")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 pub use support::http::{basic, bearer};
+use support::program::operators_tool;
 use tempfile::TempDir;
 
 /// The server's binary, built with these tests.
@@ -72,6 +73,22 @@ impl Place {
     /// Returns the audit log's lines with this message.
     pub fn audited(&self, message: &str) -> Vec<Value> {
         self.audit().into_iter().filter(|line| line["message"] == message).collect()
+    }
+
+    /// Runs the operator's tool over this server's tokens. Returns its standard output.
+    #[track_caller]
+    pub fn admin(&self, input: &str, arguments: &[&str]) -> String {
+        let mut tool = Command::new(operators_tool());
+        let store = format!("sqlite:{}", self.path("data/tokens.db").display());
+        tool.args(["--store", &store, "--policy", "policy.toml", "--key-file", "data/tokens.key"]);
+        tool.args(arguments).current_dir(self.0.path()).env("USER", "olga");
+        tool.env_remove("APP_TOKENS_KEYS").env_remove("APP_TOKENS_STORE");
+        tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut tool = tool.spawn().unwrap();
+        tool.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        let output = tool.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     pub fn start(&self) -> Server {
@@ -207,10 +224,4 @@ impl Answer {
 pub fn cookie(answer: &Answer) -> String {
     let line = answer.header("set-cookie").unwrap_or_else(|| panic!("{answer:?}"));
     format!("Cookie: {}", line.split(';').next().unwrap())
-}
-
-/// Returns the same file in another folder.
-pub fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to.parent().unwrap()).unwrap();
-    fs::copy(from, to).unwrap();
 }
