@@ -225,3 +225,9 @@ pub fn cookie(answer: &Answer) -> String {
     let line = answer.header("set-cookie").unwrap_or_else(|| panic!("{answer:?}"));
     format!("Cookie: {}", line.split(';').next().unwrap())
 }
+
+/// Copies a file to a place in another folder.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(from, to).unwrap();
+}
