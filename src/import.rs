@@ -71,7 +71,8 @@
 //! - A text with our prefix is never tried as a foreign one.
 //! - Nothing is trimmed: a text is compared exactly as it was sent.
 //! - A row that was revoked, or that ended in another way, denies its text for as long as it is
-//!   kept. A second run of an import finds it there and changes nothing. While
+//!   kept. A second run of an import finds it there and changes nothing. What was forgotten comes
+//!   back by a second run: delete it in the old system first. While
 //!   [`Policy::with_open_import`](crate::Policy::with_open_import) is set, no row is purged.
 //!
 //! [`TokenAuthority::import`]: crate::TokenAuthority::import

@@ -1,6 +1,8 @@
 //! Tokens of another system: imported, let in, taken over.
 
 mod common;
+#[path = "import/ends.rs"]
+mod ends;
 
 use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, RetireError};
 use app_tokens::import::{
@@ -178,65 +180,6 @@ fn a_text_with_our_prefix_is_never_tried_as_a_foreign_one() {
     assert_ne!(imported, of_ours.id());
     let text = of_ours.expose_secret().replace(&of_ours.id().to_string(), &imported.to_string());
     assert!(matches!(bench.enter("alice", &text), Err(AuthError::Denied(_))));
-}
-
-#[test]
-fn a_second_run_changes_nothing_whatever_became_of_the_token() {
-    let bench = bench();
-    let again = |id| {
-        let before = bench.tokens.store().rows();
-        assert_eq!(bench.import(token(nextcloud_secret())), Imported::AlreadyThere(id));
-        assert_eq!(bench.tokens.store().rows(), before);
-    };
-    let id = bench.imported(nextcloud_secret());
-    again(id);
-    bench.enter("alice", NEXTCLOUD.0).unwrap();
-    again(id);
-    drop(ready(bench.tokens.rotate(ops(), id, Rotation::new())).unwrap());
-    again(id);
-    ready(bench.tokens.revoke(ops(), id, Reason::LEAKED)).unwrap();
-    again(id);
-    bench.clock.advance(1_000 * DAY);
-    assert_eq!(ready(bench.tokens.purge()).unwrap(), 0);
-    again(id);
-}
-
-#[test]
-fn once_the_import_is_closed_dead_rows_are_purged() {
-    let closed = bench_with_ring(Outside::new(), ring(), policy());
-    let id = closed.imported(nextcloud_secret());
-    ready(closed.tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
-    closed.clock.advance(91 * DAY);
-    assert_eq!(ready(closed.tokens.purge()).unwrap(), 1);
-}
-
-#[test]
-fn a_token_that_was_revoked_before_its_first_use_is_denied_and_never_handed_on() {
-    let bench = bench();
-    for (secret, text) in [
-        (nextcloud_secret(), NEXTCLOUD.0),
-        (OfOwner.secret("alice", WORDS), WORDS),
-        (Plain::of_unknown_strength().secret("hunter2hunter2").unwrap(), "hunter2hunter2"),
-    ] {
-        let id = bench.imported(secret);
-        ready(bench.tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
-        bench.assert_refused(text, DenialReason::Revoked);
-        assert_ne!(bench.tokens.store().parts(id).revocation, None);
-    }
-}
-
-#[test]
-fn a_revocation_during_the_first_use_stays() {
-    let bench = bench();
-    let id = bench.imported(nextcloud_secret());
-    let (tokens, before) = (bench.tokens.clone(), bench.tokens.store().parts(id));
-    bench.tokens.store().before_the_next_write(move || {
-        ready(tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
-    });
-    assert!(bench.enter("alice", NEXTCLOUD.0).is_ok(), "it began before the revocation");
-    let after = bench.tokens.store().parts(id);
-    assert!(after.revocation.is_some() && after.digest == before.digest);
-    bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
 }
 
 #[test]

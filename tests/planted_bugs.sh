@@ -225,9 +225,18 @@ plant "a text with our prefix is tried as a foreign one" src/authority/import.rs
 plant "candidates behind a free place are not looked at" src/authority/import.rs \
     "None => free = free.or(Some(*id))," \
     "None => return Ok(Ok(*id)),"
+plant "a revoked imported row needs its key" src/authority/import.rs \
+    "Compared::Unclear(_) if is_revoked => {}" \
+    "Compared::Unclear(reason) if is_revoked => unclear = Some(reason),"
+plant "the first of two rows of one foreign text decides" src/authority/import.rs \
+    "(Some(_), Some(other)) if has_ended(&other.0) => Some(other)," \
+    "(Some(one), Some(_)) => Some(one),"
+plant "a damaged imported row is handed on as a password" src/authority/import.rs \
+    "if !lookup.is_shared() {" \
+    "if false {"
 plant "a second run of an import takes no notice of the first" src/authority/import.rs \
-    "if attributes.and_then(|all| all.get(ATTRIBUTE)) == Some(attribute) {" \
-    "if attributes.is_none() {"
+    "Some(record) if record.attributes().get(ATTRIBUTE) == Some(attribute) => {" \
+    "Some(record) if record.attributes().is_empty() => {"
 plant "an imported text keeps what the old system kept" src/authority/import.rs \
     "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
     "let change = SealChange::default(); drop(digest);"

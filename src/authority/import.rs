@@ -4,7 +4,7 @@ use super::{TokenAuthority, WALK_PAGE};
 use crate::authority::authenticate::Verified;
 use crate::authority::issue::New;
 use crate::digest::Digest;
-use crate::error::{AuthError, Failed, IssueError};
+use crate::error::{AuthError, DenialReason, Denied, Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
 use crate::import::{
     ATTRIBUTE, Foreign, ForeignText, ForeignToken, Import, ImportStatus, Imported, Places,
@@ -12,7 +12,7 @@ use crate::import::{
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
 use crate::present::{Authenticated, Origin};
-use crate::record::{Actor, RecordParts, Status, StatusUnclear, TokenRecord};
+use crate::record::{Actor, LastUse, RecordParts, Status, StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
 use crate::store::{
@@ -33,6 +33,12 @@ const MAX_TRIES: usize = 8;
 struct Candidate {
     row: ReadableRow,
     own_use: Option<Timestamp>,
+}
+
+/// Returns whether a candidate is a token that was revoked or rotated.
+fn has_ended(candidate: &Candidate) -> bool {
+    let record = candidate.row.record();
+    record.revocation().is_some() || record.successor().is_some()
 }
 
 /// What a candidate's digest says of a text.
@@ -156,33 +162,61 @@ impl<S: TokenStore> TokenAuthority<S> {
         // Told only if no row matches: another may.
         let mut unclear = None;
         for scheme in import.schemes() {
+            let mut matching: Option<(Candidate, Option<TokenId>)> = None;
             for lookup in scheme.lookups(&presented) {
                 let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
                 let mut slow = Vec::new();
+                let mut found = None;
                 for id in ids {
                     // Before the row: a flush in between moves a use from the log to the store.
                     let own_use = self.own_use(id);
-                    let found = self.store.find(id).await?;
-                    let Some(row) = found.and_then(Row::into_readable) else { continue };
+                    let Some(row) = self.store.find(id).await? else { continue };
+                    let is_revoked = row.is_revoked();
+                    let Some(row) = row.into_readable() else {
+                        // What only one token has led here, so it is this token.
+                        if !lookup.is_shared() {
+                            return Err(self.deny_damaged(id, is_revoked, origin).into());
+                        }
+                        continue;
+                    };
                     let candidate = Candidate { row, own_use };
                     match self.compare(&**scheme, candidate.row.record(), text) {
                         // The other candidates are not looked at: from its second use on, a token
                         // costs what a token of ours does.
                         Compared::Match => {
-                            return self.decide(&**scheme, candidate, text, origin).await;
+                            found = Some((candidate, None));
+                            break;
                         }
                         Compared::Slow(kept) => slow.push((candidate, kept)),
+                        // A revoked row needs no key to deny, and its key may be gone.
+                        Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
+                            found = Some((candidate, None));
+                        }
+                        Compared::Unclear(_) if is_revoked => {}
                         Compared::Unclear(reason) => unclear = Some(reason),
                         Compared::Other => {}
                     }
                 }
                 let first = places.ids(scheme.name(), &lookup, 1).next();
-                if let Some(first) = first.filter(|_| !slow.is_empty())
-                    && let Some(candidate) =
-                        self.compare_slowly(import, scheme, first, slow, text).await?
-                {
-                    return self.decide(&**scheme, candidate, text, origin).await;
+                if let Some(first) = first.filter(|_| found.is_none() && !slow.is_empty()) {
+                    let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
+                    found = slowly.map(|candidate| (candidate, Some(first)));
                 }
+                // The old system may have hashed one text in two ways, and two runs have imported
+                // both. Then a row that has ended decides, whichever comes first.
+                matching = match (matching, found) {
+                    (Some(_), Some(other)) if has_ended(&other.0) => Some(other),
+                    (one, other) => one.or(other),
+                };
+            }
+            if let Some((candidate, braked)) = matching {
+                let verified = self.decide(&**scheme, candidate, text, origin).await?;
+                // Only guesses and ended tokens are held back: a user's devices may all come at
+                // once after the move.
+                if let Some(place) = braked {
+                    import.slow().forgive(place);
+                }
+                return Ok(verified);
             }
         }
         match unclear {
@@ -204,7 +238,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         while let Some(rows) = self.next_page(&every, &mut page).await? {
             for row in rows.iter().filter_map(Row::readable) {
                 let record = row.record();
-                let Some(attribute) = record.attributes().get(ATTRIBUTE) else { continue };
+                // A token that was rotated or derived from such a one has the attribute, too.
+                let is_first = record.family() == record.id() && record.derived_from().is_none();
+                let attribute = record.attributes().get(ATTRIBUTE).filter(|_| is_first);
+                let Some(attribute) = attribute else { continue };
                 let scheme: Box<str> = attribute.split(' ').next().unwrap_or(attribute).into();
                 let status = by_scheme.entry(scheme).or_insert_with_key(|scheme| ImportStatus {
                     scheme: scheme.clone(),
@@ -242,12 +279,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         for id in ids {
             match self.store.find(*id).await? {
                 None => free = free.or(Some(*id)),
-                Some(row) => {
-                    let attributes = row.record().map(TokenRecord::attributes);
-                    if attributes.and_then(|all| all.get(ATTRIBUTE)) == Some(attribute) {
+                Some(row) => match row.record() {
+                    Some(record) if record.attributes().get(ATTRIBUTE) == Some(attribute) => {
                         return Ok(Err(Imported::AlreadyThere(*id)));
                     }
-                }
+                    Some(_) => {}
+                    // It may be this very token, revoked.
+                    None => return Ok(Err(Imported::DamagedRow(*id))),
+                },
             }
         }
         Ok(free.ok_or(Imported::TooManyCandidates))
@@ -276,11 +315,21 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: None,
             derived_from: None,
             revocation: None,
-            last_use: token.last_use(now),
+            last_use: self.last_use_of(token, now),
             revision: 0,
             key_id: self.active_key().id(),
             seal: None,
         })
+    }
+
+    /// Returns the last use in the old system.
+    ///
+    /// Under an idle time-out a token whose last use is not known counts as used now. Otherwise it
+    /// would be idle at its arrival.
+    fn last_use_of(&self, token: &ForeignToken, now: Timestamp) -> Option<LastUse> {
+        let at_arrival = LastUse { at: now, address: None, client: None };
+        let needs_one = self.engine.policy.idle_timeout().is_some();
+        token.last_use(now).or(needs_one.then_some(at_arrival))
     }
 
     fn active_key(&self) -> &SealingKey {
@@ -296,6 +345,12 @@ impl<S: TokenStore> TokenAuthority<S> {
                 text.get(..prefix.len()).is_some_and(|own| own.eq_ignore_ascii_case(prefix));
             begins && text.get(prefix.len()) == Some(&b'_')
         })
+    }
+
+    /// Denies a text whose row can't be read.
+    fn deny_damaged(&self, id: TokenId, is_revoked: bool, origin: &Origin<'_>) -> Denied {
+        let reason = if is_revoked { DenialReason::Revoked } else { DenialReason::Tampered };
+        self.deny(origin, reason, Some(id), None)
     }
 
     /// Compares a text with a candidate's digest.
@@ -337,8 +392,6 @@ impl<S: TokenStore> TokenAuthority<S> {
             matches.iter().position(|is_match| *is_match)
         };
         let found = import.slow().run(place, self.now(), compare).await?;
-        // Only guesses are held back: a user's devices may all come at once after the move.
-        found.inspect(|_| import.slow().forgive(place));
         Ok(found.map(|index| candidates.swap_remove(index)))
     }
 

@@ -63,7 +63,8 @@ impl ForeignToken {
         ForeignToken { expires, ..self }
     }
 
-    /// Sets when it was last used in the old system.
+    /// Sets when it was last used in the old system. Unless it is set, it counts as used at the
+    /// import if the policy has an idle time-out, and as never used otherwise.
     pub fn last_used_at(self, at: Timestamp) -> ForeignToken {
         ForeignToken { last_use: Some(at), ..self }
     }
@@ -83,6 +84,8 @@ pub enum Imported {
     /// Not imported: its look-up has no place left. See
     /// [`Import::max_candidates`](super::Import::max_candidates).
     TooManyCandidates,
+    /// Not imported: this row can't be read, and may be this token, revoked. Repair it.
+    DamagedRow(TokenId),
 }
 
 /// How far an import has come, for each scheme.

@@ -131,6 +131,10 @@ impl Run<'_> {
                                --max-candidates allows";
                     report.not_taken(number, NotTaken::refused(why));
                 }
+                Ok(Imported::DamagedRow(id)) => {
+                    let why = format!("the row of token {id} is damaged, and may be this one");
+                    report.not_taken(number, NotTaken::refused(why));
+                }
                 Err(IssueError::Failed(failed)) => return Err(stopped(number, &failed)),
                 Err(error) => report.not_taken(number, NotTaken::refused(error)),
             }

@@ -184,6 +184,9 @@ fn no_command_changes_the_key_file_or_loses_its_import_key() {
         &["reseal"],
         &["purge"],
         &["leaked"],
+        &["scanner-rules", "regex"],
+        &["export", "moved"],
+        &["import", "status"],
         &["revoke", &id],
         &["forget", &forgotten],
         &["hash-password"],
@@ -193,7 +196,9 @@ fn no_command_changes_the_key_file_or_loses_its_import_key() {
         let help = host.admin(&[group, &["--help"]].concat()).done();
         for command in commands(&help) {
             let named = [group, &[&*command]].concat();
-            assert!(acts.iter().any(|act| act.starts_with(&named)), "{command} is not tried here");
+            // The one command that changes the file adds what others keep; see import.rs.
+            let is_tried = acts.iter().any(|act| act.starts_with(&named));
+            assert!(is_tried || command == "add-import", "{command} is not tried here");
         }
     }
     let file = || fs::metadata(host.path("keys")).unwrap();

@@ -1,0 +1,130 @@
+//! Imported tokens that end: revoked, forgotten by a key ring, damaged, idle.
+
+use super::*;
+
+#[test]
+fn a_revoked_token_needs_no_key_to_be_denied_and_holds_up_no_password() {
+    let bench = bench();
+    let plain = Plain::of_unknown_strength().secret("hunter2hunter2").unwrap();
+    for (secret, text) in [(plain, "hunter2hunter2"), (OfOwner.secret("alice", WORDS), WORDS)] {
+        let id = bench.imported(secret);
+        bench.enter("alice", text).unwrap();
+        assert_eq!(bench.tokens.store().parts(id).digest.scheme(), 2);
+        ready(bench.tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
+    }
+    let turned = KeyRing::parse(&format!("{SEAL_2},{IMPORT}")).unwrap();
+    let turned = bench_with_ring(bench.tokens.store().clone(), turned, policy());
+    turned.assert_refused("hunter2hunter2", DenialReason::Revoked);
+    turned.assert_not_ours("main password");
+}
+
+#[test]
+fn a_text_that_was_hashed_in_two_ways_stays_revoked() {
+    use sha2::Digest as _;
+    let bench = bench();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let old = nextcloud().secret(&hex(&sha2::Sha512::digest(NEXTCLOUD.0))).unwrap();
+    let old = bench.imported(old);
+    ready(bench.tokens.revoke(ops(), old, Reason::REQUESTED)).unwrap();
+    // Nextcloud hashes it anew at its next use there, and a second run imports that.
+    let new = bench.imported(nextcloud_secret());
+    bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
+    assert_eq!(bench.tokens.store().parts(new).digest.scheme(), 3);
+}
+
+#[test]
+fn uses_of_an_ended_token_are_held_back_like_guesses() {
+    let bench = bench();
+    let id = bench.imported(OfOwner.secret("alice", WORDS));
+    ready(bench.tokens.revoke(ops(), id, Reason::LEAKED)).unwrap();
+    let (import, alice) = (all_schemes(), owner("alice"));
+    let enter =
+        || wait(bench.tokens.authenticate_with(&import, Some(&alice), WORDS, Origin::unknown()));
+    let is_busy = |entered| matches!(entered, Err(AuthError::Failed(Failed::ImportBusy)));
+    assert_eq!((0..70).filter(|_| is_busy(enter())).count(), 10);
+}
+
+#[test]
+fn a_damaged_row_keeps_its_token_out_and_is_named_by_a_second_run() {
+    let bench = bench();
+    let id = bench.imported(nextcloud_secret());
+    bench.tokens.store().damage(id);
+    bench.assert_refused(NEXTCLOUD.0, DenialReason::Tampered);
+    assert_eq!(bench.import(token(nextcloud_secret())), Imported::DamagedRow(id));
+    let shared = bench.imported(OfOwner.secret("alice", WORDS));
+    bench.tokens.store().damage(shared);
+    let again = bench.import(token(OfOwner.secret("alice", WORDS)));
+    assert_eq!(again, Imported::DamagedRow(shared));
+}
+
+#[test]
+fn under_an_idle_time_out_a_token_of_unknown_use_counts_as_used_at_the_import() {
+    let policy = policy().with_idle_timeout(90 * DAY).unwrap();
+    let bench = bench_with_ring(Outside::new(), ring(), policy);
+    let _upkeep = bench.tokens.upkeep();
+    let year_old = |secret| token(secret).created_at(at(-365 * 86_400));
+    assert!(matches!(bench.import(year_old(nextcloud_secret())), Imported::Done(_)));
+    assert!(bench.enter("alice", NEXTCLOUD.0).is_ok());
+    let unused = year_old(OfOwner.secret("alice", WORDS)).last_used_at(at(-91 * 86_400));
+    assert!(matches!(bench.import(unused), Imported::Done(_)));
+    bench.assert_refused(WORDS, DenialReason::Idle);
+}
+
+#[test]
+fn a_second_run_changes_nothing_whatever_became_of_the_token() {
+    let bench = bench();
+    let again = |id| {
+        let before = bench.tokens.store().rows();
+        assert_eq!(bench.import(token(nextcloud_secret())), Imported::AlreadyThere(id));
+        assert_eq!(bench.tokens.store().rows(), before);
+    };
+    let id = bench.imported(nextcloud_secret());
+    again(id);
+    bench.enter("alice", NEXTCLOUD.0).unwrap();
+    again(id);
+    drop(ready(bench.tokens.rotate(ops(), id, Rotation::new())).unwrap());
+    again(id);
+    ready(bench.tokens.revoke(ops(), id, Reason::LEAKED)).unwrap();
+    again(id);
+    bench.clock.advance(1_000 * DAY);
+    assert_eq!(ready(bench.tokens.purge()).unwrap(), 0);
+    again(id);
+}
+
+#[test]
+fn once_the_import_is_closed_dead_rows_are_purged() {
+    let closed = bench_with_ring(Outside::new(), ring(), policy());
+    let id = closed.imported(nextcloud_secret());
+    ready(closed.tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
+    closed.clock.advance(91 * DAY);
+    assert_eq!(ready(closed.tokens.purge()).unwrap(), 1);
+}
+
+#[test]
+fn a_token_that_was_revoked_before_its_first_use_is_denied_and_never_handed_on() {
+    let bench = bench();
+    for (secret, text) in [
+        (nextcloud_secret(), NEXTCLOUD.0),
+        (OfOwner.secret("alice", WORDS), WORDS),
+        (Plain::of_unknown_strength().secret("hunter2hunter2").unwrap(), "hunter2hunter2"),
+    ] {
+        let id = bench.imported(secret);
+        ready(bench.tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
+        bench.assert_refused(text, DenialReason::Revoked);
+        assert_ne!(bench.tokens.store().parts(id).revocation, None);
+    }
+}
+
+#[test]
+fn a_revocation_during_the_first_use_stays() {
+    let bench = bench();
+    let id = bench.imported(nextcloud_secret());
+    let (tokens, before) = (bench.tokens.clone(), bench.tokens.store().parts(id));
+    bench.tokens.store().before_the_next_write(move || {
+        ready(tokens.revoke(ops(), id, Reason::REQUESTED)).unwrap();
+    });
+    assert!(bench.enter("alice", NEXTCLOUD.0).is_ok(), "it began before the revocation");
+    let after = bench.tokens.store().parts(id);
+    assert!(after.revocation.is_some() && after.digest == before.digest);
+    bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
+}
