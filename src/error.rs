@@ -210,7 +210,8 @@ pub enum IssueError {
     LabelTaken,
     /// The engine failed.
     ///
-    /// If the store failed with [`Certainty::Unknown`], there may be a token whose text nobody saw.
+    /// If the store failed with [`Certainty::Unknown`](crate::store::Certainty::Unknown), there may
+    /// be a token whose text nobody saw.
     #[error(transparent)]
     Failed(#[from] Failed),
 }
