@@ -104,8 +104,9 @@
 //! revokes, and deletes the rows at once. An [`Observer`](event::Observer) receives every event
 //! that an audit log needs.
 //!
-//! **Move.** [`import`] takes over tokens of another system, while their holders use them. With
-//! [`transfer`], `move_out` and `move_in` carry tokens of ours to another store or host.
+//! **Move.** The feature `import` takes over [tokens that another system issued], while their
+//! holders use them. The feature `transfer` [moves tokens] of ours to another store or host, by
+//! `move_out` and `move_in`.
 //!
 //! # Guides
 //!
@@ -141,9 +142,9 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
-//! | `import` | [`import`]: tokens that another system issued, taken over in use |
+//! | `import` | [tokens that another system issued], taken over in use |
 //! | `import-argon2`, `import-bcrypt`, `import-blake3`, `import-pbkdf2` | the same, with one more hash of other systems each |
-//! | `transfer` | [`transfer`]: moves tokens to another store or host, by a sealed file |
+//! | `transfer` | [moves tokens] to another store or host, by a sealed file |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -156,10 +157,10 @@
 #![cfg_attr(not(feature = "postgres"), doc = "[`PostgresStore`]: #features")]
 #![cfg_attr(feature = "conformance", doc = "[conformance suite]: store::conformance")]
 #![cfg_attr(not(feature = "conformance"), doc = "[conformance suite]: #features")]
-#![cfg_attr(feature = "import", doc = "[`import`]: mod@import")]
-#![cfg_attr(not(feature = "import"), doc = "[`import`]: #features")]
-#![cfg_attr(feature = "transfer", doc = "[`transfer`]: mod@transfer")]
-#![cfg_attr(not(feature = "transfer"), doc = "[`transfer`]: #features")]
+#![cfg_attr(feature = "import", doc = "[tokens that another system issued]: mod@import")]
+#![cfg_attr(not(feature = "import"), doc = "[tokens that another system issued]: #features")]
+#![cfg_attr(feature = "transfer", doc = "[moves tokens]: mod@transfer")]
+#![cfg_attr(not(feature = "transfer"), doc = "[moves tokens]: #features")]
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]
