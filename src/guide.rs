@@ -12,10 +12,10 @@
 //! | [`move_from_forgejo`] | How do I take over tokens of Gitea and Forgejo (PBKDF2)? |
 //! | [`move_from_sanctum`] | How do I take over tokens of Laravel Sanctum (SHA-256)? |
 //! | [`move_from_plaintext`] | How do I take over tokens that were kept in clear? |
-//! | [`move_from_argon2`] | How do I take over app passwords kept as Argon2id? |
+//! | [`move_from_argon2`] | How do I take over app passwords kept as Argon2id, bcrypt or PBKDF2? |
 //! | [`move_from_jwt`] | How do I take over signed JWTs of PowerShell Universal? |
 //! | [`write_a_store`] | How do I keep tokens in my own database? |
-//! | [`sizing`] | What do a million tokens cost, and what comes after one database? |
+//! | [`sizing`] | What do a million and ten million tokens cost, and what comes after one database? |
 
 #[doc = include_str!("guide/from_passwords.md")]
 pub mod from_passwords {}

@@ -1,9 +1,10 @@
 //! Tokens that another system issued, taken over while their holders keep using them.
 //!
 //! The old system kept a hash of each token, or the token itself. [`TokenAuthority::import`] makes
-//! a row of each, and [`TokenAuthority::authenticate_with`] lets its holder in by the old text. At
-//! the first use the row gets a digest of ours, and the old hash is gone. From then on the token is
-//! like any other: it is listed, narrowed, rotated and revoked.
+//! a row of each, and [`TokenAuthority::authenticate_with`] lets its holder in by the old text. The
+//! row gets a digest of ours at its first use at the latest, and the old hash is gone. Texts in
+//! clear, UUIDs and JWTs are digested at the import, and SHA-256 of random texts already is our
+//! digest. The token is like any other: it is listed, narrowed, rotated and revoked.
 //!
 //! ```
 //! use app_tokens::import::{ForeignToken, Import, Sha256};

@@ -104,6 +104,10 @@
 //! revokes, and deletes the rows at once. An [`Observer`](event::Observer) receives every event
 //! that an audit log needs.
 //!
+//! **Move.** The feature `import` takes over [tokens that another system issued], while their
+//! holders use them. The feature `transfer` [moves tokens] of ours to another store or host, by
+//! `move_out` and `move_in`.
+//!
 //! # Guides
 //!
 //! - [From passwords to app tokens in an existing server](guide::from_passwords): step by step,
@@ -116,7 +120,8 @@
 //!   [Argon2id](guide::move_from_argon2) or [JWTs](guide::move_from_jwt) while clients keep their
 //!   tokens.
 //! - [Write a store](guide::write_a_store): from the rules or in SQL, with the conformance suite.
-//! - [Sizing](guide::sizing): what a million tokens cost, and what comes after one database.
+//! - [Sizing](guide::sizing): what a million and ten million tokens cost, and what comes after one
+//!   database.
 //!
 //! # Your own store
 //!
@@ -137,9 +142,9 @@
 //! | `tower` | `web::TokenLayer` and `web::require`, for axum, tonic and other tower services |
 //! | `axum` | the extractors for `Caller` and `Authenticated`, and answers as responses |
 //! | `tokio` | `Upkeep::spawn` |
-//! | `import` | [`import`](#features): tokens that another system issued, taken over in use |
+//! | `import` | [tokens that another system issued], taken over in use |
 //! | `import-argon2`, `import-bcrypt`, `import-blake3`, `import-pbkdf2` | the same, with one more hash of other systems each |
-//! | `transfer` | [`transfer`](#features): moves tokens to another store or host, by a sealed file |
+//! | `transfer` | [moves tokens] to another store or host, by a sealed file |
 //! | `tracing` | `TracingObserver`, which emits each event |
 //! | `serde` | [`Serialize`](https://docs.rs/serde) and `Deserialize` for views, reports, access and policies; see `shapes` |
 //! | `time` | conversions between `Timestamp` and `time::OffsetDateTime` |
@@ -152,6 +157,10 @@
 #![cfg_attr(not(feature = "postgres"), doc = "[`PostgresStore`]: #features")]
 #![cfg_attr(feature = "conformance", doc = "[conformance suite]: store::conformance")]
 #![cfg_attr(not(feature = "conformance"), doc = "[conformance suite]: #features")]
+#![cfg_attr(feature = "import", doc = "[tokens that another system issued]: mod@import")]
+#![cfg_attr(not(feature = "import"), doc = "[tokens that another system issued]: #features")]
+#![cfg_attr(feature = "transfer", doc = "[moves tokens]: mod@transfer")]
+#![cfg_attr(not(feature = "transfer"), doc = "[moves tokens]: #features")]
 #![forbid(unsafe_code)]
 #![warn(unreachable_pub)]
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable)]

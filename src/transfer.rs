@@ -64,7 +64,7 @@
 //! policy records them, addresses and clients. It also holds digests, from which no token of ours
 //! can be found: each has 140 random bits. Treat it like a backup of the table.
 //!
-//! **Whoever has the transfer key can write a file that makes tokens of any owner**, if your
+//! **Anyone who has the transfer key can write a file that makes tokens of any owner**, if your
 //! operator takes it in. So carry the key by another way than the file, and delete both afterwards.
 //!
 //! # The bytes

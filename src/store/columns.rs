@@ -33,8 +33,9 @@ use crate::token::TokenId;
 pub struct RowColumns<'r> {
     /// The token's id as a number, from 0 to 2^50 - 1: the primary key.
     pub id: i64,
-    /// The digest: one byte for its scheme, then 32 bytes of SHA-256. A newer program may write
-    /// another scheme, of at most [`Digest::MAX_BYTES`](crate::record::Digest::MAX_BYTES).
+    /// The digest: the scheme's tag in one byte, then its bytes. Tokens of ours have scheme 1,
+    /// SHA-256. Imported tokens may have scheme 2 or 3, and a newer program may write another. All
+    /// have at most [`Digest::MAX_BYTES`](crate::record::Digest::MAX_BYTES).
     pub digest: Option<Cow<'r, [u8]>>,
     /// The owner. Compare it byte for byte, never by a locale.
     pub owner: Option<Cow<'r, str>>,

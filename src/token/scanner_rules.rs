@@ -43,8 +43,8 @@ const IN_CHECKSUM_FIRST: &str = "[0-3oil]";
 /// included. It is the CRC-32 of zlib, over the token in lower case and with look-alikes replaced.
 /// It is written in Crockford's base 32, most significant digit first.
 ///
-/// A scanner's rule can't compute it. So one text of the right form may be no token. Whoever
-/// receives a scanner's report can: call [`Token::parse`](super::Token::parse), which needs no
+/// A scanner's rule can't compute it. So one text of the right form may be no token. Anyone
+/// who receives a scanner's report can: call [`Token::parse`](super::Token::parse), which needs no
 /// store. `revoke_leaked` parses, too, and revokes what is a token.
 #[derive(Clone, Copy, Debug)]
 pub struct ScannerRules<'p> {

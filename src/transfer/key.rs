@@ -13,7 +13,7 @@ use crate::random::{self, RandomSourceFailed};
 /// The key that seals one transfer file: 32 random bytes, in base64 as a text.
 ///
 /// Draw a new one for each file. Carry it to the other host apart from the file, and delete both
-/// afterwards. **Whoever has it can write a file that makes tokens of any owner.**
+/// afterwards. **Anyone who has it can write a file that makes tokens of any owner.**
 ///
 /// It is never shown by `Debug`, and wiped when dropped.
 #[derive(Clone)]

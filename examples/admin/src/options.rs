@@ -399,9 +399,9 @@ Example:
   and on the other host, once both files are there by two different ways:
   admin import app-tokens tokens.transfer < transfer.key
 
-The file is sealed and not encrypted: it shows owners, labels, access and times. Whoever has the key
-can write a file that makes tokens of any owner. Run it again once the host has stopped: the second
-file carries over what was revoked, rotated, made or used in between.")]
+The file is sealed and not encrypted: it shows owners, labels, access and times. Anyone who has the
+key can write a file that makes tokens of any owner. Run it again once the host has stopped: the
+second file carries over what was revoked, rotated, made or used in between.")]
 pub struct Export {
     /// The file to make; it must not be there yet
     pub file: PathBuf,

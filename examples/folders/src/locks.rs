@@ -202,7 +202,8 @@ impl DavLockSystem for Locks {
         let shown = lock.shown();
         let made = match conflict {
             Some(conflict) => Err(conflict),
-            // Whoever asks `have_room` before can say the reason. Here it looks like a conflict.
+            // Anyone who asks `have_room` before can say the reason. Here it looks like a
+            // conflict.
             None if !has_room => Err(shown),
             None => {
                 held.push(lock);

@@ -18,7 +18,7 @@
 
 CREATE TABLE app_tokens (
     id                bigint  PRIMARY KEY CHECK (id BETWEEN 0 AND 1125899906842623), -- 2^50 - 1
-    digest            bytea   NOT NULL, -- the scheme's tag (01), then SHA-256
+    digest            bytea   NOT NULL, -- the scheme's tag (01 to 03), then its bytes
     owner             text    COLLATE "C" NOT NULL,
     label             text    COLLATE "C" NOT NULL,
     scopes            text,

@@ -30,7 +30,7 @@ CREATE TABLE app_tokens_keys (
 
 CREATE TABLE app_tokens (
     id                INTEGER PRIMARY KEY CHECK (id BETWEEN 0 AND 1125899906842623), -- 2^50 - 1
-    digest            BLOB    NOT NULL, -- the scheme's tag (01), then SHA-256
+    digest            BLOB    NOT NULL, -- the scheme's tag (01 to 03), then its bytes
     owner             TEXT    NOT NULL,
     label             TEXT    NOT NULL,
     scopes            TEXT,
