@@ -70,6 +70,8 @@
 //! # What holds throughout
 //!
 //! - A text with our prefix is never tried as a foreign one.
+//! - `revoke_leaked` and `examine` know texts of ours only. If a foreign text leaked, revoke its
+//!   token by the id, or rotate it.
 //! - Nothing is trimmed: a text is compared exactly as it was sent.
 //! - A row that was revoked, or that ended in another way, denies its text for as long as it is
 //!   kept. A second run of an import finds it there and changes nothing. What was forgotten comes

@@ -329,6 +329,8 @@ It reads any bytes: every encoding that keeps ASCII, UTF-16, and gzip. It names 
 read, such as archives, images and encrypted data, and then ends with 6. Unpack that and search it.
 A place in a gzip file is one in its decompressed text.
 
+It finds no imported token of another system: revoke such a one by its id.
+
 Exit status:
   0  every token that was found is revoked, and everything was read
   1  failed, or a token that was found may be valid still; the lines say which

@@ -179,7 +179,8 @@ SELECT json_object('owner', t.uid, 'label', t.name, 'hash', t.token_hash, 'salt'
                                     WHERE a.token_id = t.id))
 FROM access_token t;
 
-In PostgreSQL write string_agg(…, ',') for group_concat(…), in MySQL concat(…) for ||. Scopes keep
+In PostgreSQL write string_agg(…, ',') for group_concat(…). In MySQL write concat(…) for ||, and
+first SET SESSION group_concat_max_len = 1048576, or it cuts the list within a name. Scopes keep
 their names. public-only becomes the resource exact:public, and a repository exact:OWNER/NAME. If
 your host names repositories otherwise, write its names into the query.";
 
