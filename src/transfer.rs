@@ -36,6 +36,8 @@
 //!   one gains nothing. It must move: otherwise an older file could bring the token back.
 //! - A row that the source can't prove stays behind, and so does a token that another system
 //!   issued: see [`LeftBehind`]. Both reports name them.
+//! - A damaged row stays behind even if it is revoked. If an earlier run moved its token, that may
+//!   live on at the other host: revoke it there.
 //!
 //! # The order of a move
 //!
@@ -52,7 +54,12 @@
 //! Anything else stays as it is on the other host. If the token may do more there than in the file,
 //! the report says so ([`Kept::MayDoMore`]). A run may be stopped and started again.
 //!
+//! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
+//! tokens that the source issued under it.
+//!
 //! What was forgotten on the other host comes back by a later run: forget it at the source first.
+//! What is forgotten or purged at the source after the first run stays alive on the other host.
+//! Forget it there, too.
 //!
 //! The policy's limits of tokens and labels don't apply to moved tokens, and they keep their ends.
 //! [`Policy::conflicts_with`](crate::Policy::conflicts_with) says which ones the new host would not

@@ -249,6 +249,24 @@ plant "a row leaves the key that its digest needs" src/seal.rs \
 plant "dead rows are purged during an import" src/authority/revoke.rs \
     "if policy.has_open_import() {" \
     "if false && policy.has_open_import() {"
+plant "the facts of a revoked row move" src/authority/move_out.rs \
+    "if parts.revocation.is_some() {" \
+    "if false {"
+plant "a new token of a line that was revoked here is good" src/authority/move_in.rs \
+    "parts.revocation = Some(revocation)" \
+    "_ = (parts, revocation)"
+plant "a line is not looked at again after its new token came in" src/authority/move_in.rs \
+    "if let Some(fallen) = fallen {" \
+    "if let Some(fallen) = fallen.filter(|_| false) {"
+plant "lines that were revoked here are not revoked again" src/authority/move_in.rs \
+    "self.revoke_by(by.clone(), &line, reason).await?;" \
+    "_ = (line, reason);"
+plant "a replaced token takes its line along" src/authority/move_in.rs \
+    "if was_replaced(record) && here.successor().is_none() {" \
+    "if false && was_replaced(record) {"
+plant "the age of a file is not checked" src/authority/move_in.rs \
+    "if source.written_at.saturating_add(kept_for) < self.now() {" \
+    "if false && source.written_at.saturating_add(kept_for) < self.now() {"
 plant "guesses at imported tokens are not held back" src/import/brake.rs \
     "        counted.is_ok()" \
     "        counted.is_ok() || true"

@@ -9,6 +9,8 @@ mod common;
 mod again;
 #[path = "transfer/large.rs"]
 mod large;
+#[path = "transfer/line.rs"]
+mod line;
 #[path = "transfer/moved.rs"]
 mod moved;
 #[path = "transfer/refused.rs"]

@@ -1,21 +1,23 @@
 //! Moves tokens in: takes them from a transfer file.
 
+mod all;
+mod line;
+mod row;
+
 use std::collections::HashSet;
 use std::io::{BufRead, Seek};
-use std::pin::Pin;
-use std::task::Poll;
 use std::time::Duration;
 
+use self::all::all;
+use self::line::{is_of_a_line, was_replaced};
+use self::row::{at_most, insert_request};
 use super::{MAX_TRIES, TokenAuthority};
-use crate::authority::issue::New;
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
-use crate::record::{Actor, LastUse, RecordParts, Revocation, TokenRecord};
+use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{
-    Filter, Insert, Inserted, LiveAt, Replace, Replaced, Row, StoreError, TokenStore,
-};
+use crate::store::{Filter, Inserted, Purge, Replace, Replaced, Row, StoreError, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -32,15 +34,29 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// A line of rotations that was revoked here and not where the file comes from.
 type RevokedLine = (Owner, TokenId, Reason);
 
+/// What the file says of other rows.
+#[derive(Clone, Copy)]
+struct Known<'k> {
+    /// What the source revoked of the rows that are written at the same time. At last, what is
+    /// revoked here as it is there.
+    revoked: &'k HashSet<TokenId>,
+    /// Whether the whole file was read.
+    is_last: bool,
+}
+
 /// What became of one row of the file.
 enum Outcome {
     New,
     NewRevoked,
     AlreadyThere,
+    /// It is there already, revoked as the source revoked it.
+    RevokedThere,
     RevokedHere(RevokedLine),
     RevokedNow,
     SupersededNow,
     Kept(Kept),
+    /// Other rows of the file decide.
+    Later,
 }
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -51,8 +67,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// stopped and made again. `progress` is told after some rows each.
     ///
     /// Rows are written one by one, some at the same time, and one line of the file for each is in
-    /// memory. The file is read between calls to the store, so don't hand in a reader that waits
-    /// long.
+    /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
+    /// memory for the end of the file. The file is read between calls to the store, so don't hand
+    /// in a reader that waits long.
     ///
     /// # Errors
     /// - [`TransferError::PrefixNotAccepted`] if the policy does not accept a prefix of the source.
@@ -74,6 +91,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         progress(at);
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
+        let mut revoked_there = HashSet::new();
+        let mut later = Vec::new();
         let mut lines = file.lines()?;
         loop {
             let mut rows = Vec::new();
@@ -88,15 +107,31 @@ impl<S: TokenStore> TokenAuthority<S> {
             if rows.is_empty() {
                 break;
             }
-            let taking_in = rows.iter().map(|record| self.take_in(record, &by)).collect();
-            for (record, outcome) in rows.iter().zip(all(taking_in).await) {
+            let revoked = rows.iter().filter(|record| record.revocation().is_some());
+            let known = Known { revoked: &revoked.map(TokenRecord::id).collect(), is_last: false };
+            let taking_in = rows.iter().map(|record| self.take_in(record, known, &by)).collect();
+            let outcomes = all(taking_in).await;
+            for (record, outcome) in rows.into_iter().zip(outcomes) {
                 at.done += 1;
-                count(&mut report, record.id(), outcome?, &mut revoked_here);
+                match outcome? {
+                    Outcome::Later => later.push(record),
+                    outcome => {
+                        if is_revoked_there(&record, &outcome) {
+                            revoked_there.insert(record.id());
+                        }
+                        count(&mut report, record.id(), outcome, &mut revoked_here);
+                    }
+                }
             }
             progress(at);
         }
-        // Last, since the file may bring new tokens of such a line: a successor, or one that was
-        // issued under it. Whoever revoked the line here meant these, too.
+        for record in later {
+            let known = Known { revoked: &revoked_there, is_last: true };
+            let outcome = self.take_in(&record, known, &by).await?;
+            count(&mut report, record.id(), outcome, &mut revoked_here);
+        }
+        // New tokens of such a line came in revoked. This ends one that was good for a moment, if a
+        // run stopped just before its second look at the line.
         for (owner, family, reason) in revoked_here {
             let line = Filter::of_family(&owner, family);
             self.revoke_by(by.clone(), &line, reason).await?;
@@ -112,41 +147,89 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(TransferError::PrefixNotAccepted { prefix: *prefix });
         }
         let kept_for = policy.retention().max(SHORTEST_RETENTION);
-        let is_too_old = source.written_at.saturating_add(kept_for) < self.now();
-        if is_too_old && !policy.has_open_import() {
+        // Even if nothing is purged now, as during an import: rows may have been purged before.
+        if source.written_at.saturating_add(kept_for) < self.now() {
             return Err(TransferError::TooOld { written_at: source.written_at });
         }
         Ok(())
     }
 
     /// Takes in one row, unless its id is taken.
-    async fn take_in(&self, record: &TokenRecord, by: &Actor) -> Result<Outcome, Failed> {
+    async fn take_in(
+        &self,
+        record: &TokenRecord,
+        known: Known<'_>,
+        by: &Actor,
+    ) -> Result<Outcome, Failed> {
         let now = self.now();
         for _ in 0..MAX_TRIES {
-            let row = self.row_for_here(record, now);
-            let is_new = match record.revocation() {
-                None => self.insert_moved(row, by, now).await?,
-                Some(_) => self.put(&insert_request(row.into(), self.live_at(now))).await?,
-            };
-            match is_new {
-                Inserted::Done if record.revocation().is_some() => return Ok(Outcome::NewRevoked),
-                Inserted::Done => return Ok(Outcome::New),
-                Inserted::IdTaken => {}
-                refusal => {
-                    let broken = format!(
-                        "the store answered {refusal:?}, which this insert did not ask for; \
-                         run the conformance suite on it"
-                    );
-                    return Err(StoreError::unknown(broken).into());
+            let mut there = None;
+            if record.revocation().is_none() && is_of_a_line(record) {
+                there = self.store.find(record.id()).await?;
+            }
+            if there.is_none() {
+                if let Some(outcome) = self.insert_new(record, known, by, now).await? {
+                    return Ok(outcome);
                 }
+                there = self.store.find(record.id()).await?;
             }
             // Gone if it was purged or forgotten in between.
-            let Some(there) = self.store.find(record.id()).await? else { continue };
-            if let Some(outcome) = self.carry_over(record, there, by, now).await? {
+            let Some(there) = there else { continue };
+            let carried = self.carry_over(record, there, known.is_last, by, now).await?;
+            if let Some(outcome) = carried {
                 return Ok(outcome);
             }
         }
         Ok(Outcome::Kept(Kept::Changing))
+    }
+
+    /// Inserts a row; `None` if its id is taken.
+    ///
+    /// A new token of a line that was revoked here comes in revoked. It never is good in between:
+    /// a run that stops would leave it so.
+    async fn insert_new(
+        &self,
+        record: &TokenRecord,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        let none = HashSet::new();
+        let revoked_there = if known.is_last { known.revoked } else { &none };
+        let fallen = self.revocation_here(record, revoked_there, by, now).await?;
+        if fallen.is_some() && !known.is_last {
+            return Ok(Some(Outcome::Later));
+        }
+        let revoked = fallen
+            .map(|revocation| record.clone().changed(|parts| parts.revocation = Some(revocation)));
+        let new = revoked.as_ref().unwrap_or(record);
+        let row = self.row_for_here(new, now);
+        let is_revoked = new.revocation().is_some();
+        let inserted = if is_revoked {
+            self.put(&insert_request(row.into(), self.live_at(now))).await?
+        } else {
+            self.insert_moved(row, by, now).await?
+        };
+        match inserted {
+            Inserted::Done if is_revoked => Ok(Some(Outcome::NewRevoked)),
+            Inserted::Done => {
+                // Again, since the line may have been revoked since the look above. What this run
+                // itself revokes beside this row does not count.
+                let fallen = self.revocation_here(record, known.revoked, by, now).await?;
+                if let Some(fallen) = fallen {
+                    self.revoke_by(by.clone(), &Filter::of_id(record.id()), fallen.reason).await?;
+                }
+                Ok(Some(Outcome::New))
+            }
+            Inserted::IdTaken => Ok(None),
+            refusal => {
+                let broken = format!(
+                    "the store answered {refusal:?}, which this insert did not ask for; \
+                     run the conformance suite on it"
+                );
+                Err(StoreError::unknown(broken).into())
+            }
+        }
     }
 
     async fn insert_moved(
@@ -164,38 +247,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         change_event.await_store(self.put(&insert), is_done).await
     }
 
-    /// Returns the row that a record of the file becomes here.
-    fn row_for_here(&self, record: &TokenRecord, now: Timestamp) -> ReadableRow {
-        let parts = record.clone().into_parts();
-        let revocation = parts.revocation.map(|revocation| at_most(revocation, now));
-        let parts = RecordParts {
-            // An instant in the future comes from a clock that is ahead of ours. Here it would make
-            // the token fail, or keep a dead row for ever.
-            created_at: parts.created_at.min(now),
-            last_use: parts.last_use.map(|last_use| self.use_for_here(last_use, now)),
-            key_id: self.engine.sealer.ring().active_id(),
-            revision: 0,
-            revocation: None,
-            seal: None,
-            ..parts
-        };
-        match revocation {
-            None => self.engine.sealer.seal_new(parts),
-            // Without a seal, as every revoked row.
-            Some(_) => {
-                ReadableRow::unmarked(TokenRecord::from_parts(RecordParts { revocation, ..parts }))
-            }
-        }
-    }
-
-    /// Returns a use as this host may keep it.
-    fn use_for_here(&self, last_use: LastUse, now: Timestamp) -> LastUse {
-        let records = self.engine.policy.records_origin();
-        let LastUse { at, address, client } = last_use;
-        let (address, client) = if records { (address, client) } else { (None, None) };
-        LastUse { at: at.min(now), address, client }
-    }
-
     /// Carries over to a row that is here what can't be undone: a revocation, a rotation, a use.
     ///
     /// `None` if the row changed meanwhile.
@@ -203,6 +254,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         record: &TokenRecord,
         there: Row,
+        is_last: bool,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
@@ -218,13 +270,19 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(Some(Outcome::Kept(Kept::OtherToken)));
         }
         if let Some(revocation) = here.revocation() {
-            let is_of_line = record.revocation().is_none() && here.successor().is_none();
+            let is_of_line = here.successor().is_none() && !was_replaced(here);
             let line = (here.owner().clone(), here.family(), revocation.reason.clone());
-            let outcome =
-                if is_of_line { Outcome::RevokedHere(line) } else { Outcome::AlreadyThere };
+            let outcome = match record.revocation() {
+                None if is_of_line => Outcome::RevokedHere(line),
+                Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
+                _ => Outcome::AlreadyThere,
+            };
             return Ok(Some(outcome));
         }
         if let Some(revocation) = record.revocation() {
+            if was_replaced(record) && here.successor().is_none() {
+                return self.replace_as_there(record, by, now).await;
+            }
             self.revoke_as_there(record, here, revocation, by, now).await?;
             return Ok(Some(Outcome::RevokedNow));
         }
@@ -236,7 +294,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         match (record.successor(), here.successor()) {
             (Some(one), Some(other)) if one != other => {
-                return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
+                if !is_last {
+                    return Ok(Some(Outcome::Later));
+                }
+                if self.was_replaced_here(other).await? {
+                    return self.supersede_as_there(record, &there, one, by, now).await;
+                }
+                if !self.was_replaced_here(one).await? {
+                    return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
+                }
             }
             (Some(successor), known) => {
                 let is_sooner = here.expires().is_later_than(record.expires());
@@ -263,8 +329,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        // Where the current token of a line was revoked, the whole line was. It may have been
-        // rotated here since. Owner and family are those of the row here, which is proven.
+        // If the current token of a line was revoked, the whole line was. It may have been rotated
+        // here since. The seal of the row here is not checked: the worst that a forged family does
+        // is to revoke more of this owner's tokens.
         let filter = match record.successor() {
             None => Filter::of_family(here.owner(), here.family()),
             Some(_) => Filter::of_id(here.id()),
@@ -277,6 +344,36 @@ impl<S: TokenStore> TokenAuthority<S> {
         let revoked = async { Ok(self.store.revoke(&filter, &revocation).await?) };
         change_event.await_store(revoked, |count| *count).await?;
         Ok(())
+    }
+
+    /// Replaces an unused token by its revoked row, as a second rotation at the source did.
+    ///
+    /// The store's `revoke` would reach what was issued under the line, and the source spared it.
+    /// If this stops in between, the token is unknown, and the next run brings its row.
+    async fn replace_as_there(
+        &self,
+        record: &TokenRecord,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        let filter = Filter::of_id(record.id());
+        let here = Filter {
+            revoked: Some(false),
+            superseded: Some(false),
+            id: Some(record.id()),
+            ..Filter::of_owner(record.owner())
+        };
+        let mut change_event = ChangeEvent::new(|count, is_certain| {
+            let (filter, reason) = (&filter, &Reason::ROTATED);
+            self.emit(&Event::Revoked { filter, count, is_certain, reason, by });
+        });
+        let deleted = async { Ok(self.store.purge(&Purge::Matching(here), 1).await?) };
+        if change_event.await_store(deleted, |count| *count).await? == 0 {
+            return Ok(None);
+        }
+        let row = self.row_for_here(record, now);
+        self.put(&insert_request(row.into(), self.live_at(now))).await?;
+        Ok(Some(Outcome::RevokedNow))
     }
 
     /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
@@ -301,8 +398,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         };
         let form = self.engine.sealer.reseal(intact, change);
         let view = self.view(&form, now);
-        let was_current = here.successor().is_none();
-        let change = if was_current { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
+        let is_new = here.successor() != Some(successor);
+        let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
         let replace = Replace {
             row: form.into(),
             live: self.live_at(now),
@@ -319,6 +416,15 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 }
 
+/// Returns whether the revocation of a token of a line, as it is here, is the source's.
+///
+/// Only for rotated lines, so that few ids are kept in memory.
+fn is_revoked_there(record: &TokenRecord, outcome: &Outcome) -> bool {
+    let is_theirs =
+        matches!(outcome, Outcome::NewRevoked | Outcome::RevokedNow | Outcome::RevokedThere);
+    is_theirs && (record.family() != record.id() || record.successor().is_some())
+}
+
 /// Adds an outcome to the report.
 fn count(
     report: &mut MoveInReport,
@@ -329,7 +435,7 @@ fn count(
     match outcome {
         Outcome::New => report.tokens += 1,
         Outcome::NewRevoked => report.revoked += 1,
-        Outcome::AlreadyThere => report.already_there += 1,
+        Outcome::AlreadyThere | Outcome::RevokedThere | Outcome::Later => report.already_there += 1,
         Outcome::RevokedHere(line) => {
             report.already_there += 1;
             revoked_here.insert(line);
@@ -338,43 +444,4 @@ fn count(
         Outcome::SupersededNow => report.superseded_now.push(id),
         Outcome::Kept(why) => report.kept.push((id, why)),
     }
-}
-
-/// Returns the request for a moved row. Limits and unique labels are for new tokens.
-fn insert_request(row: Row, live: LiveAt) -> New {
-    New::Insert(Insert { row, live, limit: None, unique_label: false, under: None })
-}
-
-/// Returns a revocation that is not in the future, so that its row is purged some day.
-fn at_most(revocation: Revocation, now: Timestamp) -> Revocation {
-    Revocation { at: revocation.at.min(now), ..revocation }
-}
-
-/// Awaits all futures at once, and returns their outputs in order.
-async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut running: Vec<_> =
-        futures.into_iter().map(|future| Running::Pending(Box::pin(future))).collect();
-    std::future::poll_fn(|context| {
-        let mut is_done = true;
-        for one in &mut running {
-            if let Running::Pending(future) = one {
-                match future.as_mut().poll(context) {
-                    Poll::Ready(output) => *one = Running::Done(output),
-                    Poll::Pending => is_done = false,
-                }
-            }
-        }
-        if is_done { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    let outputs = running.into_iter().filter_map(|one| match one {
-        Running::Done(output) => Some(output),
-        Running::Pending(_) => None,
-    });
-    outputs.collect()
-}
-
-enum Running<F: Future> {
-    Pending(Pin<Box<F>>),
-    Done(F::Output),
 }

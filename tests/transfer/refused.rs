@@ -103,3 +103,20 @@ fn a_host_whose_ring_does_not_fit_its_rows_takes_nothing_in() {
     assert!(matches!(error, TransferError::Failed(Failed::OrphanRow(_))), "{error:?}");
     assert_eq!(store.rows().len(), 1);
 }
+
+#[test]
+fn an_open_import_lets_no_old_file_in() {
+    let (from, store, ring) = (host(), outside::Outside::new(), KeyRing::ephemeral().unwrap());
+    let issued = from.issue("alice");
+    let sealed = out(&from);
+    let closed = bench_with_ring(store.clone(), ring.clone(), policy().with_retention(DAY));
+    take_in(&closed, &sealed);
+    let revoked = closed.tokens.revoke(who(), issued.id(), app_tokens::Reason::REQUESTED);
+    closed.tokens.block_on(revoked).unwrap();
+    let later = at(0).saturating_add(2 * DAY);
+    closed.clock.set(later);
+    assert_eq!(closed.tokens.block_on(closed.tokens.purge()).unwrap(), 1);
+    let open = bench_with_ring(store, ring, policy().with_retention(DAY).with_open_import());
+    open.clock.set(later);
+    assert!(matches!(refused(&open, &sealed), TransferError::TooOld { .. }));
+}

@@ -1,0 +1,82 @@
+//! Which lines of rotations were revoked here.
+
+use std::collections::HashSet;
+
+use crate::authority::{TokenAuthority, WALK_PAGE};
+use crate::error::Failed;
+use crate::record::{Actor, Revocation, TokenRecord};
+use crate::store::{Filter, Page, Row, TokenStore};
+use crate::text::Reason;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Finds the revocation of a line here that reaches a token of it, or one issued under it.
+    ///
+    /// A line counts as revoked if its current token is, or if all its tokens are. What the source
+    /// revoked itself does not count: it left the new token good. Nor does an unused token that a
+    /// second rotation replaced.
+    pub(super) async fn revocation_here(
+        &self,
+        record: &TokenRecord,
+        revoked_there: &HashSet<TokenId>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Revocation>, Failed> {
+        if record.revocation().is_some() || !is_of_a_line(record) {
+            return Ok(None);
+        }
+        let own = Some(record.family()).filter(|family| *family != record.id());
+        let parent = record.derived_from().filter(|family| Some(*family) != own);
+        for family in own.into_iter().chain(parent) {
+            let line = Filter::of_family(record.owner(), family);
+            let (mut of_current, mut of_any, mut lives) = (None, None, false);
+            let mut page = Some(Page::first(WALK_PAGE));
+            while let Some(rows) = self.next_page(&line, &mut page).await? {
+                let others = rows.iter().filter(|row| row.id() != record.id());
+                for row in others.filter(|row| !revoked_there.contains(&row.id())) {
+                    if !row.is_revoked() {
+                        lives = true;
+                    } else if let Some(here) = row.record() {
+                        let found = || here.revocation().filter(|_| !was_replaced(here)).cloned();
+                        if here.successor().is_none() {
+                            of_current = of_current.or_else(found);
+                        }
+                        of_any = of_any.or_else(found);
+                    } else {
+                        let (at, reason) = (row.revoked_at().unwrap_or(now), Reason::REQUESTED);
+                        of_any = of_any.or(Some(Revocation { at, reason, by: by.clone() }));
+                    }
+                }
+            }
+            let fallen = of_current.or(of_any.filter(|_| !lives));
+            if fallen.is_some() {
+                return Ok(fallen);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns whether a row here is of an unused token that a second rotation replaced.
+    pub(super) async fn was_replaced_here(&self, id: TokenId) -> Result<bool, Failed> {
+        let row = self.store.find(id).await?;
+        Ok(row.as_ref().and_then(Row::record).is_some_and(was_replaced))
+    }
+}
+
+/// Returns whether a token was rotated from another, or issued under one.
+pub(super) fn is_of_a_line(record: &TokenRecord) -> bool {
+    record.family() != record.id() || record.derived_from().is_some()
+}
+
+/// Returns whether a record is of an unused token that a second rotation replaced: its revocation
+/// means it alone.
+///
+/// A rotation also revokes what was issued under its line, with the same reason. So a token that
+/// was issued under another never counts as replaced: its whole line may be meant.
+pub(super) fn was_replaced(record: &TokenRecord) -> bool {
+    record.revocation().is_some_and(|revocation| revocation.reason == Reason::ROTATED)
+        && record.successor().is_none()
+        && record.family() != record.id()
+        && record.derived_from().is_none()
+}

@@ -1,0 +1,52 @@
+//! The row that a record of a transfer file becomes.
+
+use crate::authority::TokenAuthority;
+use crate::authority::issue::New;
+use crate::record::{LastUse, RecordParts, Revocation, TokenRecord};
+use crate::row::ReadableRow;
+use crate::store::{Insert, LiveAt, Row, TokenStore};
+use crate::timestamp::Timestamp;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Returns the row that a record of the file becomes here.
+    pub(super) fn row_for_here(&self, record: &TokenRecord, now: Timestamp) -> ReadableRow {
+        let parts = record.clone().into_parts();
+        let revocation = parts.revocation.map(|revocation| at_most(revocation, now));
+        let parts = RecordParts {
+            // An instant in the future comes from a clock that is ahead of ours. Here it would make
+            // the token fail, or keep a dead row for ever.
+            created_at: parts.created_at.min(now),
+            last_use: parts.last_use.map(|last_use| self.use_for_here(last_use, now)),
+            key_id: self.engine.sealer.ring().active_id(),
+            revision: 0,
+            revocation: None,
+            seal: None,
+            ..parts
+        };
+        match revocation {
+            None => self.engine.sealer.seal_new(parts),
+            // Without a seal, as every revoked row.
+            Some(_) => {
+                ReadableRow::unmarked(TokenRecord::from_parts(RecordParts { revocation, ..parts }))
+            }
+        }
+    }
+
+    /// Returns a use as this host may keep it.
+    pub(super) fn use_for_here(&self, last_use: LastUse, now: Timestamp) -> LastUse {
+        let records = self.engine.policy.records_origin();
+        let LastUse { at, address, client } = last_use;
+        let (address, client) = if records { (address, client) } else { (None, None) };
+        LastUse { at: at.min(now), address, client }
+    }
+}
+
+/// Returns a revocation that is not in the future, so that its row is purged some day.
+pub(super) fn at_most(revocation: Revocation, now: Timestamp) -> Revocation {
+    Revocation { at: revocation.at.min(now), ..revocation }
+}
+
+/// Returns the request for a moved row. Limits and unique labels are for new tokens.
+pub(super) fn insert_request(row: Row, live: LiveAt) -> New {
+    New::Insert(Insert { row, live, limit: None, unique_label: false, under: None })
+}

@@ -1,0 +1,221 @@
+//! Lines of rotations that were rotated again, or revoked, on one of the hosts.
+
+use app_tokens::error::DenialReason;
+use app_tokens::store::{Filter, RuntimeFree, TokenStore};
+use app_tokens::transfer::MoveInReport;
+use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation, TokenId};
+
+use super::*;
+
+type Host = Bench<outside::Outside>;
+
+#[track_caller]
+fn rotate(host: &Host, id: TokenId) -> IssuedToken {
+    let overlap = Rotation::new().overlap(secs(600));
+    host.tokens.block_on(host.tokens.rotate(who(), id, overlap)).unwrap()
+}
+
+#[track_caller]
+fn issue_under(host: &Host, parent: &IssuedToken) -> IssuedToken {
+    let caller =
+        any(host.tokens.block_on(host.tokens.authenticate(parent.expose_secret())).unwrap());
+    let new = NewToken::new("alice", "Job", Access::full());
+    host.tokens.block_on(host.tokens.issue_under(&caller, new)).unwrap()
+}
+
+#[track_caller]
+fn revoke<S: TokenStore + RuntimeFree>(host: &Bench<S>, id: TokenId) {
+    host.tokens.block_on(host.tokens.revoke(who(), id, Reason::REQUESTED)).unwrap();
+}
+
+#[track_caller]
+fn leak(host: &Host, issued: &IssuedToken) {
+    host.tokens.block_on(host.tokens.revoke_leaked(who(), issued.expose_secret())).unwrap();
+}
+
+#[test]
+fn an_unused_token_that_was_replaced_here_takes_nothing_of_its_line_along() {
+    // Ids are random, and so is the order of the rows in the file.
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let job = issue_under(&from, &first);
+        let unused = rotate(&from, first.id());
+        let sealed = out(&from);
+        take_in(&to, &sealed);
+        let second = rotate(&to, first.id());
+        let report = take_in(&to, &sealed);
+        assert_eq!(report, MoveInReport { already_there: 3, ..MoveInReport::default() });
+        to.assert_denied(unused.expose_secret(), DenialReason::Revoked);
+        for good in [&first, &second, &job] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn an_unused_token_that_was_replaced_there_takes_nothing_of_its_line_along() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let job = issue_under(&from, &first);
+        let unused = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        let report = take_in(&to, &out(&from));
+        assert_eq!(
+            (report.revoked_now.as_slice(), report.superseded_now.as_slice(), report.tokens),
+            (&[unused.id()][..], &[first.id()][..], 1)
+        );
+        assert!(report.is_complete(), "{report:?}");
+        to.assert_denied(unused.expose_secret(), DenialReason::Revoked);
+        for good in [&first, &second, &job] {
+            to.assert_good(good.expose_secret());
+        }
+        assert_eq!(to.tokens.store().parts(first.id()).successor, Some(second.id()));
+        assert_eq!(take_in(&to, &out(&from)).already_there, 4);
+    }
+}
+
+#[test]
+fn a_new_token_of_a_line_that_was_revoked_here_is_never_good() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        revoke(&to, first.id());
+        let job = issue_under(&from, &first);
+        let second = rotate(&from, first.id());
+        let sealed = out(&from);
+        to.heard.texts();
+        let report = take_in(&to, &sealed);
+        assert_eq!((report.tokens, report.revoked, report.already_there), (0, 2, 1));
+        // No event says that one came in.
+        assert_eq!(to.heard.kinds(), [""; 0]);
+        for ended in [&first, &second, &job] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        let revocation = to.tokens.store().parts(second.id()).revocation.unwrap();
+        assert_eq!(revocation.reason, Reason::REQUESTED);
+    }
+}
+
+#[test]
+fn a_line_that_was_revoked_here_before_its_new_token_came_stays_revoked() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        let sealed = out(&from);
+        take_in(&to, &sealed);
+        // As a run leaves it that was stopped after the first token was superseded.
+        let store = to.tokens.store().clone();
+        ready(store.purge(&app_tokens::store::Purge::Matching(Filter::of_id(second.id())), 1))
+            .unwrap();
+        revoke(&to, first.id());
+        take_in(&to, &sealed);
+        for ended in [&first, &second] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_was_rotated_on_both_hosts_and_revoked_here_stays_revoked() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let (there, here) = (rotate(&from, first.id()), rotate(&to, first.id()));
+        revoke(&to, first.id());
+        take_in(&to, &out(&from));
+        for ended in [&first, &there, &here] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_was_revoked_alone_there_does_not_keep_its_successor_out() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        take_in(&to, &out(&from));
+        to.assert_denied(first.expose_secret(), DenialReason::Revoked);
+        to.assert_good(second.expose_secret());
+    }
+}
+
+#[test]
+fn a_line_that_is_revoked_while_its_new_token_comes_in_takes_it_along() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let second = rotate(&from, first.id());
+        let sealed = out(&from);
+        take_in(&to, &sealed);
+        let store = to.tokens.store().clone();
+        let purge = app_tokens::store::Purge::Matching(Filter::of_id(second.id()));
+        ready(store.purge(&purge, 1)).unwrap();
+        let line = Filter::of_family(&owner("alice"), first.id());
+        let revocation = app_tokens::record::Revocation {
+            at: at(0),
+            reason: Reason::REQUESTED,
+            by: app_tokens::record::Actor::from(ops()),
+        };
+        let other = store.clone();
+        store.before_the_next_write(move || {
+            assert_eq!(ready(other.revoke(&line, &revocation)).unwrap(), 1);
+        });
+        take_in(&to, &sealed);
+        for ended in [&first, &second] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
+fn a_token_that_is_revoked_alone_beside_the_insert_of_its_successor_does_not_end_it() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        let sealed = out(&from);
+        // As the run itself does between the look at the line and the insert: it writes several
+        // rows at once.
+        let (store, alone) = (to.tokens.store().clone(), Filter::of_id(first.id()));
+        let revocation = from.tokens.store().parts(first.id()).revocation.unwrap();
+        to.tokens.store().before_the_next_write(move || {
+            ready(store.revoke(&alone, &revocation)).unwrap();
+        });
+        take_in(&to, &sealed);
+        to.assert_denied(first.expose_secret(), DenialReason::Revoked);
+        to.assert_good(second.expose_secret());
+    }
+}
+
+#[test]
+fn what_a_stopped_run_left_of_a_line_that_was_revoked_here_is_revoked_by_the_next() {
+    let (from, to) = (host(), host());
+    let first = from.issue("alice");
+    take_in(&to, &out(&from));
+    let second = rotate(&from, first.id());
+    let sealed = out(&from);
+    take_in(&to, &sealed);
+    // The line was revoked while the second token came in, and the run stopped right then.
+    let store = to.tokens.store();
+    revoke(&from, first.id());
+    let revocation = from.tokens.store().parts(first.id()).revocation;
+    store.change(first.id(), |parts| {
+        (parts.successor, parts.seal, parts.revocation) = (None, None, revocation);
+    });
+    to.assert_good(second.expose_secret());
+    take_in(&to, &sealed);
+    to.assert_denied(second.expose_secret(), DenialReason::Revoked);
+}
