@@ -154,14 +154,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         // Read after the row, so that the row can't seem to be made in the future.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
-        if let Some(reason) = DenialReason::from_status(status) {
-            let view = TokenView::new(row.record(), Some(status), None);
-            if reason == DenialReason::Superseded {
-                self.report_reuse(&view, now).await;
-            }
-            return Err(self.deny(origin, reason, Some(view.id()), Some(&view)).into());
+        match DenialReason::from_status(status) {
+            None => Ok(Verified { row, now }),
+            // Apart, so that the future of a good token stays small.
+            Some(reason) => Err(self.deny_status(&row, status, reason, now, origin).await.into()),
         }
-        Ok(Verified { row, now })
+    }
+
+    /// Denies a row whose secret was presented because of its status, and reports a reuse.
+    async fn deny_status(
+        &self,
+        row: &ReadableRow,
+        status: Status,
+        reason: DenialReason,
+        now: Timestamp,
+        origin: &Origin<'_>,
+    ) -> Denied {
+        let view = TokenView::new(row.record(), Some(status), None);
+        if reason == DenialReason::Superseded {
+            self.report_reuse(&view, now).await;
+        }
+        self.deny(origin, reason, Some(view.id()), Some(&view))
     }
 
     /// Reads a presented text, and denies one that was mistyped.
