@@ -165,9 +165,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             let mut matching: Option<(Candidate, Option<TokenId>)> = None;
             for lookup in scheme.lookups(&presented) {
                 let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
-                let mut slow = Vec::new();
-                let mut found = None;
+                let (mut first, mut slow, mut found) = (None, Vec::new(), None);
                 for id in ids {
+                    first.get_or_insert(id);
                     // Before the row: a flush in between moves a use from the log to the store.
                     let own_use = self.own_use(id);
                     let Some(row) = self.store.find(id).await? else { continue };
@@ -197,7 +197,6 @@ impl<S: TokenStore> TokenAuthority<S> {
                         Compared::Other => {}
                     }
                 }
-                let first = places.ids(scheme.name(), &lookup, 1).next();
                 if let Some(first) = first.filter(|_| found.is_none() && !slow.is_empty()) {
                     let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
                     found = slowly.map(|candidate| (candidate, Some(first)));
