@@ -299,7 +299,6 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     }
 
     #[cfg(not(feature = "import"))]
-    #[allow(clippy::unused_async, reason = "with the feature `import` it awaits")]
     async fn verify_foreign(
         &self,
         _: &Credentials<'_>,

@@ -1,10 +1,10 @@
 //! Tokens of other systems on `RedbStore`, by the library's own cases.
 
 #[path = "../../../tests/import_schemes/cases.rs"]
-#[allow(dead_code, reason = "the library's tests use more of it")]
+#[expect(dead_code, reason = "the library's tests use more of it")]
 mod cases;
 #[path = "../../../tests/import_schemes/life.rs"]
-#[allow(dead_code, reason = "the library's tests use more of it")]
+#[expect(dead_code, reason = "the library's tests use more of it")]
 mod life;
 
 use std::sync::Arc;
