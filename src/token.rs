@@ -21,7 +21,7 @@ mod id;
 mod prefix;
 mod scanner_rules;
 
-use alphabet::{Character, character_of, digit_of, digits_of, number_from};
+use alphabet::{Character, append, character_of, digit_of, digits_of};
 pub(crate) use id::IdMap;
 pub use id::{InvalidTokenId, TokenId};
 pub use prefix::{InvalidPrefix, Prefix};
@@ -73,7 +73,7 @@ impl Token {
     /// Writes a token's canonical text.
     pub(crate) fn compose(prefix: Prefix, secret: &Secret) -> Token {
         let digits = || secret.digits().iter().copied();
-        let checksum = prefix.checksum().with_random(digits()).value();
+        let checksum = prefix.checksum().with_all_random(digits()).value();
         let mut text = Token::room_for(prefix);
         let body = digits().chain(digits_of(checksum, CHECKSUM_DIGITS));
         text.extend(body.map(|digit| char::from(character_of(digit))));
@@ -240,24 +240,33 @@ fn read_canonical(prefix: &Prefix, text: &[u8]) -> Result<Option<TokenId>, Parse
 /// Reads the id of a body, if all its characters are canonical.
 ///
 /// It reads all characters before it decides. With an early exit each would wait for the one before
-/// it, and this runs on every login.
+/// it, and this runs on every login. So does it read each character once, in loops of fixed length.
 fn read_body(prefix: &Prefix, body: &[u8; BODY_DIGITS]) -> Result<Option<TokenId>, ParseError> {
-    let mut all_bits = 0;
-    let mut read = |character: &u8| {
-        all_bits |= digit_of(*character);
-        digit_of(*character) & 31
-    };
-    let (random, checksum) = body.split_at(RANDOM_DIGITS);
-    let expected = prefix.checksum().with_random(random.iter().map(&mut read)).value();
-    let checksum = number_from(checksum.iter().map(&mut read));
+    let (mut all_bits, mut id, mut checksum) = (0, 0, 0);
+    let mut expected = prefix.checksum();
+    for place in 0..ID_DIGITS {
+        let digit = digit_of(body[place]);
+        all_bits |= digit;
+        id = append(id, digit);
+        expected = expected.with_random(place, digit);
+    }
+    for place in ID_DIGITS..RANDOM_DIGITS {
+        let digit = digit_of(body[place]);
+        all_bits |= digit;
+        expected = expected.with_random(place, digit);
+    }
+    for character in &body[RANDOM_DIGITS..] {
+        let digit = digit_of(*character);
+        all_bits |= digit;
+        checksum = append(checksum, digit);
+    }
     if all_bits > 31 {
         return Ok(None);
     }
-    if checksum != expected {
+    if checksum != expected.value() {
         return Err(ParseError::Checksum);
     }
-    let id = random[..ID_DIGITS].iter().map(|character| digit_of(*character) & 31);
-    Ok(Some(TokenId::from_digits(id)))
+    Ok(Some(TokenId::from_number(id)))
 }
 
 /// Why a text is not a token. It never repeats the text.

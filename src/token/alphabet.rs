@@ -64,9 +64,9 @@ static DIGITS: [u8; 256] = {
     table
 };
 
-/// Builds a number from its digits, most significant first.
-pub(super) fn number_from(digits: impl Iterator<Item = u8>) -> u64 {
-    digits.fold(0, |number, digit| number << 5 | u64::from(digit))
+/// Appends a digit to a number.
+pub(super) fn append(number: u64, digit: u8) -> u64 {
+    number << 5 | u64::from(digit)
 }
 
 /// Splits a number into `count` digits, most significant first.

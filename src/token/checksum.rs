@@ -23,13 +23,17 @@ impl Checksum {
     }
 
     /// Replaces the zero bytes that were read last by these digits, as many as there are.
+    pub(super) fn with_all_random(self, digits: impl Iterator<Item = u8>) -> Checksum {
+        digits.enumerate().fold(self, |checksum, (place, digit)| checksum.with_random(place, digit))
+    }
+
+    /// Replaces one of the zero bytes that were read last by a digit, of which it takes five bits.
     ///
     /// A CRC is linear: what each character changes in the state is computed beforehand and added
     /// by xor. Read byte by byte, each step would wait for the one before it, and this runs on
     /// every login.
-    pub(super) fn with_random(self, digits: impl Iterator<Item = u8>) -> Checksum {
-        let places = digits.zip(&TRACES);
-        Checksum(places.fold(self.0, |state, (digit, traces)| state ^ traces[usize::from(digit)]))
+    pub(super) fn with_random(self, place: usize, digit: u8) -> Checksum {
+        Checksum(self.0 ^ TRACES[place][usize::from(digit & 31)])
     }
 
     /// Returns the checksum of what was read.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
-use super::alphabet::{Character, character_of, digit_of, digits_of, number_from};
+use super::alphabet::{Character, append, character_of, digit_of, digits_of};
 use crate::random::ID_DIGITS;
 
 /// A map by token.
@@ -72,7 +72,12 @@ impl TokenId {
 
     /// Makes an id from ten digits below 32.
     pub(super) fn from_digits(digits: impl Iterator<Item = u8>) -> TokenId {
-        TokenId(number_from(digits.take(ID_DIGITS)))
+        TokenId(digits.take(ID_DIGITS).fold(0, append))
+    }
+
+    /// Makes an id from the number of ten digits.
+    pub(super) fn from_number(number: u64) -> TokenId {
+        TokenId(number)
     }
 }
 
