@@ -61,11 +61,8 @@ impl Attributes {
         key: impl AsRef<str>,
         value: impl AsRef<str>,
     ) -> Result<Attributes, InvalidText> {
-        let key = key.as_ref();
-        check_name(key, Attributes::MAX_KEY_CHARS, is_of_scope_token)
-            .map_err(|problem| InvalidText::new("attribute's key", problem))?;
-        let value =
-            checked_text("attribute's value", value.as_ref().trim(), Attributes::MAX_VALUE_CHARS)?;
+        let (key, value) = (key.as_ref(), value.as_ref().trim());
+        check_pair(key, value)?;
         let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
         // Kept in order, so that equal sets have equal sealed bytes.
         match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
@@ -77,6 +74,23 @@ impl Attributes {
             Err(at) => pairs.insert(at, (key.into(), value.into())),
         }
         Ok(Attributes(Some(pairs.into())))
+    }
+
+    /// Takes pairs exactly as [`Attributes::iter`] gave them; `None` if they can't be from there.
+    pub(crate) fn from_stored<'p>(
+        stored: impl Iterator<Item = (&'p str, &'p str)>,
+    ) -> Option<Attributes> {
+        let mut pairs: Vec<Pair> = Vec::new();
+        for (key, value) in stored {
+            let is_next = pairs.last().is_none_or(|(last, _)| **last < *key);
+            let is_trimmed = value.trim().len() == value.len();
+            if !is_next || !is_trimmed || pairs.len() >= Attributes::MAX_PAIRS {
+                return None;
+            }
+            check_pair(key, value).ok()?;
+            pairs.push((key.into(), value.into()));
+        }
+        Some(Attributes((!pairs.is_empty()).then(|| pairs.into())))
     }
 
     /// Returns the value of a key; `None` if there is no such key.
@@ -106,6 +120,14 @@ impl Attributes {
     }
 }
 
+/// Checks a pair, but not whether its value is trimmed.
+fn check_pair(key: &str, value: &str) -> Result<(), InvalidText> {
+    check_name(key, Attributes::MAX_KEY_CHARS, is_of_scope_token)
+        .map_err(|problem| InvalidText::new("attribute's key", problem))?;
+    checked_text("attribute's value", value, Attributes::MAX_VALUE_CHARS)?;
+    Ok(())
+}
+
 impl fmt::Debug for Attributes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
@@ -133,6 +155,29 @@ mod tests {
         assert_eq!(Attributes::new(), Attributes::default());
         assert_eq!(Attributes::NONE, &Attributes::new());
         assert_eq!(Attributes::new().get(""), None);
+    }
+
+    #[test]
+    fn what_was_stored_reads_back_and_nothing_else_does() {
+        let made = Attributes::new().with("b", "1").unwrap().with("a", "2 3").unwrap();
+        assert_eq!(Attributes::from_stored(made.iter()), Some(made));
+        assert_eq!(Attributes::from_stored([].into_iter()), Some(Attributes::new()));
+        for stored in [
+            &[("b", "1"), ("a", "2")][..],
+            &[("a", "1"), ("a", "1")],
+            &[("a", " 1")],
+            &[("a", "1\u{3000}")],
+            &[("a", "")],
+            &[("", "1")],
+            &[("a b", "1")],
+            &[("a", "1\n")],
+        ] {
+            assert_eq!(Attributes::from_stored(stored.iter().copied()), None, "{stored:?}");
+        }
+        let keys: Vec<_> = (10..27).map(|n| format!("k{n}")).collect();
+        let pairs = |count| keys[..count].iter().map(|key| (key.as_str(), "x"));
+        assert_eq!(Attributes::from_stored(pairs(16)).unwrap().len(), Attributes::MAX_PAIRS);
+        assert_eq!(Attributes::from_stored(pairs(17)), None);
     }
 
     #[test]

@@ -251,7 +251,7 @@ pub(crate) fn check_name(
     if name.is_empty() {
         return Err(TextProblem::Empty);
     }
-    if name.len() > 4 * max || name.chars().count() > max {
+    if has_more_chars(name, max) {
         return Err(TextProblem::TooLong { max });
     }
     match name.chars().position(|c| !is_allowed(c)) {
@@ -260,13 +260,24 @@ pub(crate) fn check_name(
     }
 }
 
+/// Returns whether a text has more characters than `max`. A character takes one to four bytes, so
+/// few texts have to be counted.
+fn has_more_chars(text: &str, max: usize) -> bool {
+    text.len() > max && (text.len() > 4 * max || text.chars().count() > max)
+}
+
 /// Returns what is wrong with a text by the rules of a label.
 fn problem_of(text: &str, max: usize) -> Option<TextProblem> {
+    // Most texts are plain ASCII. One look at each of their bytes is enough, and each row that is
+    // read has several.
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain && text.len() <= max && text.bytes().any(|byte| byte != b' ') {
+        return None;
+    }
     if text.trim().is_empty() {
         return Some(TextProblem::Empty);
     }
-    // A character takes at most four bytes, so a huge text is refused before it is counted.
-    if text.len() > 4 * max || text.chars().count() > max {
+    if has_more_chars(text, max) {
         return Some(TextProblem::TooLong { max });
     }
     // Before the test for visible characters, so that the error names the character.

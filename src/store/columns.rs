@@ -2,6 +2,7 @@
 //! statement binds it.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use crate::access::{Access, Network, Resource, Scope, Selection};
 use crate::attributes::Attributes;
@@ -210,9 +211,9 @@ impl<'r> RowColumns<'r> {
             _ => return None,
         };
         let access = Access::from_selections(
-            as_selection(self.scopes.as_deref(), |scope| Scope::new(scope))?,
-            as_selection(self.resources.as_deref(), str::parse::<Resource>)?,
-            as_selection(self.networks.as_deref(), str::parse::<Network>)?,
+            as_selection(self.scopes.as_deref(), |scope| Scope::new(scope).ok())?,
+            as_selection(self.resources.as_deref(), as_written::<Resource>)?,
+            as_selection(self.networks.as_deref(), as_written::<Network>)?,
         );
         Some(TokenRecord::from_parts(RecordParts {
             id,
@@ -348,18 +349,19 @@ fn lines<'r, T: ToString>(selection: &Selection<T>) -> Option<Cow<'r, str>> {
 ///
 /// Anything else is damage, so it returns `None`. NULL and the empty text are opposites:
 /// everything and nothing.
-fn as_selection<T: Ord + ToString>(
-    lines: Option<&str>,
-    make: fn(&str) -> Result<T, InvalidText>,
-) -> Option<Selection<T>> {
-    let item = |line: &str| make(line).ok().filter(|item| item.to_string() == line);
+fn as_selection<T: Ord>(lines: Option<&str>, read: fn(&str) -> Option<T>) -> Option<Selection<T>> {
     let items: Vec<T> = match lines {
         None => return Some(Selection::All),
         Some("") => Vec::new(),
-        Some(lines) => lines.split('\n').map(item).collect::<Option<_>>()?,
+        Some(lines) => lines.split('\n').map(read).collect::<Option<_>>()?,
     };
     // One set has one text. Otherwise a row could be changed without its seal noticing.
     items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))
+}
+
+/// Reads an item that is written in its stored form.
+fn as_written<T: FromStr + ToString>(line: &str) -> Option<T> {
+    line.parse().ok().filter(|item: &T| item.to_string() == line)
 }
 
 /// Writes attributes: NULL for none, otherwise one `key value` a line.
@@ -376,11 +378,10 @@ fn as_attributes(lines: Option<&str>) -> Option<Attributes> {
     let Some(lines) = lines else {
         return Some(Attributes::new());
     };
-    let attributes = lines.split('\n').try_fold(Attributes::new(), |attributes, line| {
-        let (key, value) = line.split_once(' ')?;
-        attributes.with(key, value).ok()
-    })?;
-    (attribute_lines(&attributes).as_deref() == Some(lines)).then_some(attributes)
+    // A line without a space has an empty value, which no pair has.
+    Attributes::from_stored(
+        lines.split('\n').map(|line| line.split_once(' ').unwrap_or((line, ""))),
+    )
 }
 
 /// Reads a text that is stored exactly as it would be made. A text that would be trimmed is damage.
