@@ -117,10 +117,18 @@ fn create_private(path: &Path) {
 ///
 /// `query_only` refuses every statement that writes. The file itself is open for writing: the
 /// connection that closes last must write the log back into it.
-pub(super) fn open_reader(path: &Path, settings: Settings) -> rusqlite::Result<Connection> {
+///
+/// `cache_kib` is how much of the file the connection keeps in memory, at most.
+pub(super) fn open_reader(
+    path: &Path,
+    settings: Settings,
+    cache_kib: usize,
+) -> rusqlite::Result<Connection> {
     let connection = open(path, OpenFlags::empty())?;
     connection.execute_batch(SETTINGS)?;
     connection.execute_batch(READ_ONLY)?;
+    // A positive number would be one of pages, whose size the host may have chosen.
+    connection.execute_batch(&format!("PRAGMA cache_size = -{cache_kib}"))?;
     settings.apply(&connection)?;
     Ok(connection)
 }
@@ -197,7 +205,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, options) = (directory.path().join("app.db"), SqliteOptions::new());
         let (writer, _watch) = open_writer(&path, &options).unwrap();
-        let reader = open_reader(&path, Settings::of(&options)).unwrap();
+        let reader = open_reader(&path, Settings::of(&options), 4096).unwrap();
         let setting = |connection: &Connection, name: &str| -> String {
             let value = connection.pragma_query_value(None, name, |row| row.get(0));
             let value: rusqlite::types::Value = value.unwrap();
@@ -216,6 +224,7 @@ mod tests {
             assert_eq!(setting(&reader, name), value, "{name}");
         }
         assert_eq!(setting(&reader, "query_only"), "Integer(1)");
+        assert_eq!(setting(&reader, "cache_size"), "Integer(-4096)");
         assert!(reader.execute_batch("DELETE FROM app_tokens").is_err());
     }
 }

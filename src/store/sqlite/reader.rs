@@ -23,6 +23,10 @@ use crate::token::TokenId;
 
 /// The most connections that read. Each of them keeps a few files open.
 const MAX_CONNECTIONS: usize = 32;
+/// How much of the file all connections together keep in memory, at most. SQLite allows 2 MB for
+/// each, so as much for [`MAX_CONNECTIONS`]. Fewer connections may keep more each: a page that has
+/// to be read again makes a look-up take half as long again.
+const PAGE_CACHES_KIB: usize = 64 * 1024;
 
 /// The connections that read.
 pub(super) struct Readers {
@@ -46,11 +50,12 @@ impl Readers {
         settings: Settings,
         watch: Watch,
     ) -> rusqlite::Result<Readers> {
-        let first = open_reader(path, settings)?;
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        let count = (2 * cores).min(MAX_CONNECTIONS);
+        let first = open_reader(path, settings, PAGE_CACHES_KIB / count)?;
         // If the file was replaced meanwhile, this connection is to another file than the writer's.
         watch.check()?;
-        let cores = thread::available_parallelism().map_or(2, usize::from);
-        let more = (1..(2 * cores).min(MAX_CONNECTIONS)).map(|_| Slot::new());
+        let more = (1..count).map(|_| Slot::new());
         let slots = iter::once(Slot::from(Arc::new(Mutex::new(first)))).chain(more).collect();
         let file = Some((path.into(), settings));
         let connections = Connections { slots, file, watch: watch.clone() };
@@ -156,7 +161,7 @@ impl Connections {
         let Some((path, settings)) = self.file.as_ref().filter(|_| slot.get().is_none()) else {
             return Ok(full(slot));
         };
-        let opened = open_reader(path, *settings)?;
+        let opened = open_reader(path, *settings, PAGE_CACHES_KIB / self.slots.len())?;
         // The path may lead to another file by now. Then the watch fails, and this connection is
         // dropped before anything is read from it.
         self.watch.check()?;
