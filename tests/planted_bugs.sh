@@ -507,7 +507,7 @@ plant "the prefix is read in lower case only" src/token.rs \
     "head.eq_ignore_ascii_case(prefix.as_str())" \
     "head == prefix.as_str()"
 plant "the checksum is not compared" src/token.rs \
-    "if checksum != expected {" \
+    "if checksum != expected.value() {" \
     "if false {"
 
 sql=src/store/postgres/sql.rs
