@@ -397,14 +397,16 @@ fn decode(encoded: &[u8]) -> Result<Zeroizing<String>, CredentialsError> {
     }
 }
 
-/// Reads what follows `Bearer` or `token`.
+/// Reads what follows `Bearer` or `token`. Also with a bar, which Laravel Sanctum's tokens have.
 fn bearer(token: &[u8]) -> Result<Credentials<'_>, CredentialsError> {
-    b64token(token).map(Credentials::of_token).ok_or(CredentialsError::NotBearer)
+    let token = token68(token, |byte| is_b64token_byte(byte) || byte == b'|');
+    token.map(Credentials::of_token).ok_or(CredentialsError::NotBearer)
 }
 
 /// Reads a header that is the token alone.
 fn bare<'h>(value: &'h [u8], accept: &Accept) -> Result<Credentials<'h>, CredentialsError> {
-    let token = b64token(value).filter(|token| claims_to_be_a_token(token, &accept.prefixes));
+    let token = token68(value, is_b64token_byte)
+        .filter(|token| claims_to_be_a_token(token, &accept.prefixes));
     token.map(Credentials::of_token).ok_or_else(|| foreign(value, accept))
 }
 
@@ -434,12 +436,12 @@ fn is_or_hides_a_token(text: &[u8], prefixes: &[Prefix]) -> bool {
     any_claims
 }
 
-/// Reads a text that has the form of a Bearer token. RFC 6750, 2.1:
+/// Reads a text that has the form of a Bearer token, of these bytes. RFC 6750, 2.1:
 /// `b64token = 1*( ALPHA / DIGIT / "-" / "." / "_" / "~" / "+" / "/" ) *"="`
-fn b64token(text: &[u8]) -> Option<&str> {
+fn token68(text: &[u8], is_allowed: fn(u8) -> bool) -> Option<&str> {
     let text = std::str::from_utf8(text).ok()?;
     let unpadded = text.trim_end_matches('=');
-    (!unpadded.is_empty() && unpadded.bytes().all(is_b64token_byte)).then_some(text)
+    (!unpadded.is_empty() && unpadded.bytes().all(is_allowed)).then_some(text)
 }
 
 #[cfg(test)]

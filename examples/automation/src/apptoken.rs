@@ -118,15 +118,19 @@ async fn revoke(
     Ok(answer(StatusCode::OK, describe(&server, &revoked)))
 }
 
-/// Refuses to take over the text of a token. Rows move, in a sealed file, and not texts.
+/// Refuses to take over the text of a token.
+///
+/// A text does not say whether it was revoked: any that was ever signed would come back, and outlive
+/// the token that sent it. The operator's tool reads the row, which says so.
 async fn migrate(Extension(who): Extension<Who>) -> Problem {
     if !who.is_administrator() {
         return Problem::forbidden("this needs the role Administrator");
     }
     Problem::new(
         StatusCode::NOT_IMPLEMENTED,
-        "nothing was taken over; App Tokens move in a sealed file: an operator runs `admin export` \
-         for the old instance and `admin import app-tokens` for this one",
+        "nothing was taken over; an operator runs `admin import powershell-universal` for tokens \
+         of PowerShell Universal. For those of another instance of this server it is \
+         `admin export` there, and `admin import app-tokens` here",
     )
 }
 

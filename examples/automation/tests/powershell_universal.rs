@@ -5,7 +5,10 @@ mod common;
 
 use std::fs;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use common::{JSON, Place, bearer};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 
 /// Returns the names of a token's fields.
@@ -100,7 +103,7 @@ fn the_document_holds_from_its_first_step_to_its_last() {
     // it would make every copy of a log a token of another system. The rows move, in a sealed file.
     let old = r#"{"Token":"eyJhbGciOiJIUzI1NiJ9.e30.x","Identity":{"Name":"Admin"}}"#;
     let answer = server.request("POST", "/api/v1/apptoken", &[JSON, &bearer(&text)], old);
-    answer.is(501, "`admin import app-tokens` for this one");
+    answer.is(501, "`admin export` there, and `admin import app-tokens` here");
     server.end();
     let other = Place::new();
     other.start().end();
@@ -171,4 +174,67 @@ fn a_revoked_token_stays_listed_with_its_date_and_its_use_fires_the_trigger_once
     let lines = place.audited("a revoked App Token was used");
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["id"], &lines[0]["address"]), (&id.into(), &"127.0.0.1".into()));
+}
+
+/// Signs claims as the product does.
+fn signed(key: &str, claims: &Value) -> String {
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+    let text = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    let mac = mac.chain_update(&text).finalize().into_bytes();
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))
+}
+
+#[test]
+fn the_token_that_the_document_posts_is_taken_over_by_the_command_that_the_answer_names() {
+    let place = Place::with_policy("open_import = true\n");
+    let key = "0sBQFSdlLs6vjKj8TZ0WQ8CwTjGm1hYx";
+    let of = |role: &str| {
+        let claims = json!({
+            "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name": "Admin",
+            "http://schemas.microsoft.com/ws/2008/06/identity/claims/role": role,
+            "nbf": 1_633_106_933, "exp": 4_000_000_000_u64, "iss": "IronmanSoftware",
+        });
+        signed(key, &claims)
+    };
+    let text = of("Administrator");
+    let body = json!({
+        "Token": text, "Identity": { "Name": "Admin" }, "Role": "Administrator",
+        "Expiration": "2028-04-01T10:00:00.1234567+02:00",
+    });
+    let server = place.start();
+    let (_, own) = server.grant("admin");
+    let post =
+        || server.request("POST", "/api/v1/apptoken", &[JSON, &bearer(&own)], &body.to_string());
+    post().is(501, "an operator runs `admin import powershell-universal`");
+    assert!(!post().body.contains(&text));
+    let (_, reader) = server.grant("reader");
+    let answer = server.request("POST", "/api/v1/apptoken", &[JSON, &bearer(&reader)], "{}");
+    answer.is(403, "needs the role Administrator");
+    assert_eq!(server.status("GET", "/api/v1/identity", &text), 401);
+    server.end();
+
+    // The same facts, as the old table has them.
+    let row = json!({
+        "owner": body["Identity"]["Name"], "label": "App token 1", "token": body["Token"],
+        "created": null, "expires": body["Expiration"], "used": null, "revoked": false,
+    });
+    let revoked = json!({
+        "owner": "Admin", "label": "App token 2", "token": of("Operator"),
+        "created": null, "expires": null, "used": null, "revoked": true,
+    });
+    place.admin("", &["keys", "add-import"]);
+    fs::write(place.path("signing.key"), key).unwrap();
+    fs::write(place.path("owners.jsonl"), r#"{"name": "Admin", "owner": "3"}"#).unwrap();
+    let command =
+        "import powershell-universal --signing-key-file signing.key --owners owners.jsonl -";
+    let said = place.admin(&format!("{row}\n{revoked}\n"), &command.split(' ').collect::<Vec<_>>());
+    assert!(said.contains("imported 1\n") && said.contains("it was revoked: row 2"), "{said}");
+    let option = format!("powershell-universal:{}", place.path("signing.key").display());
+    let server = place.start_with(&["--import", &option]);
+    assert_eq!(server.status("GET", "/api/v1/identity", &text), 200);
+    assert_eq!(server.status("GET", "/api/v1/variable", &of("Operator")), 401);
+    let listed = server.request("GET", "/api/v1/apptoken?identity=3", &[&bearer(&text)], "").json();
+    let ends = listed.as_array().unwrap().iter().map(|token| token["expiration"].as_str().unwrap());
+    assert!(ends.collect::<Vec<_>>().contains(&"2028-04-01T08:00:00Z"), "{listed}");
 }

@@ -167,6 +167,16 @@ fn white_space_around_a_secret_is_no_control_character_and_a_password_comes_out_
 }
 
 #[test]
+fn a_bar_may_be_in_a_bearer_token_as_laravel_sanctum_s_have_one() {
+    for scheme in ["Bearer", "token"] {
+        let value = format!("{scheme} 17|qpJOIVKjLh9Yd0gMbTnE4sXwZ1aRkUc2fWv8tNyD");
+        let read = credentials([value.as_bytes()], &lenient()).unwrap().unwrap();
+        assert_eq!(read.user(), None);
+        assert_eq!(read.expose_secret(), "17|qpJOIVKjLh9Yd0gMbTnE4sXwZ1aRkUc2fWv8tNyD");
+    }
+}
+
+#[test]
 fn bearer_with_anything_but_a_bearer_token_is_refused() {
     for bad in [
         "",

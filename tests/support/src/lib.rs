@@ -7,6 +7,7 @@ pub mod fail2ban;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod keys;
+pub mod mariadb;
 pub mod messages;
 pub mod postgres;
 pub mod program;

@@ -22,6 +22,8 @@ use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod, Runtime a
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::program::user_ids;
+
 mod copy;
 
 pub use copy::copy_new_tokens;
@@ -334,13 +336,6 @@ fn programs() -> Option<PathBuf> {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin"));
     debian.chain(std::env::split_paths(&path)).find(|folder| folder.join("initdb").exists())
-}
-
-fn user_ids(name: &str) -> (u32, u32) {
-    let users = fs::read_to_string("/etc/passwd").unwrap();
-    let mut line = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    let user = line.find(|fields| fields[0] == name).expect("a user named postgres");
-    (user[2].parse().unwrap(), user[3].parse().unwrap())
 }
 
 fn as_user(command: &mut Command, user: Option<(u32, u32)>) {

@@ -52,22 +52,35 @@ fn node_tools(folder: &str, package: &str) -> Option<PathBuf> {
     Some(tools)
 }
 
-/// Builds the operator's tool and returns its path: Cargo builds only the binary of the package
-/// under test.
+/// Builds the operator's tool and returns its path.
 pub fn operators_tool() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let target = test.ancestors().nth(3).unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "admin", "--target-dir"]).arg(target);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        assert!(build.status().unwrap().success(), "the tool does not build");
-        target.join(format!("debug/admin{}", std::env::consts::EXE_SUFFIX))
-    })
+    PROGRAM.get_or_init(|| build("admin"))
 }
 
-fn skip(program: &str) -> bool {
+/// Builds a member's binary and returns its path: Cargo builds only the binary of the package
+/// under test.
+pub fn build(package: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let target = test.ancestors().nth(3).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", package, "--target-dir"]).arg(target);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    assert!(build.status().unwrap().success(), "{package} does not build");
+    target.join(format!("debug/{package}{}", std::env::consts::EXE_SUFFIX))
+}
+
+/// Returns the ids of a user of this machine, and of its group.
+pub(crate) fn user_ids(name: &str) -> (u32, u32) {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    let mut lines = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let user = lines.find(|fields| fields[0] == name);
+    let user = user.unwrap_or_else(|| panic!("there is no user named {name}"));
+    (user[2].parse().unwrap(), user[3].parse().unwrap())
+}
+
+/// Says loudly that a test is skipped, as a program is missing; under `CI=true` it fails.
+pub(crate) fn skip(program: &str) -> bool {
     let message = format!("SKIPPED: {program} is not installed, so this test did nothing");
     assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{message}");
     eprintln!("\n*** {message} ***\n");

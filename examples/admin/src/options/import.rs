@@ -31,11 +31,17 @@ pub enum Import {
 
 const AFTER_HELP: &str = "\
 Each format's help has the query that makes its file: `admin import nextcloud --help`. The file has
-a JSON object a line, which every database can print:
-  sqlite3 old.db < query.sql > rows.jsonl
-  psql -At old < query.sql > rows.jsonl            with json_build_object for json_object
-  mysql -N -r old < query.sql > rows.jsonl
-It holds hashes or tokens. Delete it after the import, or give - for FILE and pipe the rows.
+a JSON object a line, which SQLite, PostgreSQL, and MySQL or MariaDB print so:
+  sqlite3 -list -noheader old.db < query.sql > rows.jsonl
+
+  sed 's/json_object/json_build_object/; s/json_group_array/json_agg/' query.sql |
+    psql -XAt old > rows.jsonl
+
+  sed s/json_group_array/json_arrayagg/ query.sql |
+    mysql -Nr --default-character-set=utf8mb4 --init-command='SET sql_mode=ANSI' old > rows.jsonl
+
+It holds hashes or tokens. Delete it after the import, or give - for FILE and pipe the rows. Compare
+the report with the number of rows in the old table, as a query may fail on its way.
 
 Examples:
   admin import nextcloud rows.jsonl
@@ -173,16 +179,17 @@ SELECT json_object('owner', t.uid, 'label', t.name, 'hash', t.token_hash, 'salt'
                    'last_eight', t.token_last_eight, 'scope', t.scope, 'created', t.created_unix,
                    'expires', NULL, 'used', t.updated_unix,
                    'all_repositories', t.resource_all_repos,
-                   'repositories', (SELECT group_concat(r.owner_name || '/' || r.name)
+                   'repositories', (SELECT json_group_array(r.owner_name || '/' || r.name || ';')
                                     FROM access_token_resource_repo a
                                     JOIN repository r ON r.id = a.repo_id
                                     WHERE a.token_id = t.id))
 FROM access_token t;
 
-In PostgreSQL write string_agg(…, ',') for group_concat(…). In MySQL write concat(…) for ||, and
-first SET SESSION group_concat_max_len = 1048576, or it cuts the list within a name. Scopes keep
-their names. public-only becomes the resource exact:public, and a repository exact:OWNER/NAME. If
-your host names repositories otherwise, write its names into the query.";
+Scopes keep their names. public-only becomes the resource exact:public, and a repository
+exact:OWNER/NAME. If your host names repositories otherwise, write its names into the query. A
+semicolon ends each, as a database may cut a long list within a name: such a row is refused.
+
+`admin import --help` has the line that runs the query on each database.";
 
 const GITEA: &str = "\
 SELECT json_object('owner', uid, 'label', name, 'hash', token_hash, 'salt', token_salt,
@@ -208,7 +215,9 @@ SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), '
                    'revoked', revoked)
 FROM api_tokens;
 
-The hash has 64 hexadecimal digits. scopes are the host's names with commas, or * for everything.";
+The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
+In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
+everything.";
 
 const PLAIN: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'token', token, 'scopes', scopes,
@@ -224,25 +233,29 @@ SELECT json_object('owner', user_id, 'label', name, 'hash', hash, 'scopes', scop
                    'revoked', revoked)
 FROM app_passwords;
 
-scopes are the host's names with commas, or * for everything. OpenCloud keeps no table. There, in
-the folder with a file for each user:
-  jq -c '.[] | {owner: .user.opaque_id, label, hash: .password, scopes: \"*\",
-                created: .ctime.seconds, expires: .expiration.seconds, used: .utime.seconds,
-                revoked: false}' *.json";
+scopes are the host's names with commas, or * for everything. OpenCloud keeps no table. It has a
+file appauth.json, or in later versions one for each user, in the space jsoncs3-appauth-data:
+  jq -c '.. | objects | select(has(\"password\")) | {owner: .user.opaque_id,
+           label: .label, hash: .password,
+           scopes: (if .token_scope.user.role == 1 then \"*\" else \"?\" end),
+           created: .ctime.seconds, expires: .expiration.seconds, used: .utime.seconds,
+           revoked: false}' *.json > rows.jsonl
+Take no blobs from that space's folder: some may be older versions, with revoked tokens.";
 
 const POWERSHELL: &str = "\
-SELECT json_object('owner', i.Name, 'label', 'App token ' || t.Id, 'token', t.Token,
-                   'created', t.Created, 'expires', t.Expiration, 'used', NULL,
-                   'revoked', t.Revoked)
-FROM AppToken t JOIN Identity i ON i.Id = t.IdentityId;
+SELECT json_object('owner', i.\"Name\", 'label', 'App token ' || t.\"Id\", 'token', t.\"Token\",
+                   'created', t.\"Created\", 'expires', t.\"Expiration\", 'used', NULL,
+                   'revoked', t.\"Revoked\")
+FROM \"AppToken\" t JOIN \"Identity\" i ON i.\"Id\" = t.\"IdentityId\";
 
 The names of tables and columns may differ in your version. Roles become scopes of the same names.";
 
 const NUXEO: &str = "\
-SELECT json_object('owner', \"userName\", 'label', \"applicationName\", 'token', token,
-                   'device', \"deviceId\", 'description', \"deviceDescription\",
-                   'permission', permission, 'created', \"creationDate\", 'expires', NULL,
+SELECT json_object('owner', t.\"userName\", 'label', t.\"applicationName\", 'token', t.token,
+                   'device', t.\"deviceId\", 'description', t.\"deviceDescription\",
+                   'permission', t.permission, 'created', t.\"creationDate\", 'expires', NULL,
                    'used', NULL)
-FROM auth_tokens;
+FROM auth_tokens t;
 
-Nuxeo never enforced permission. It is kept as an attribute.";
+Nuxeo never enforced permission. It is kept as an attribute. `admin import --help` has the line that
+runs the query on each database. Without its ANSI mode, MySQL takes a name in quotes for a text.";

@@ -11,10 +11,15 @@ use rusqlite::Connection;
 
 use super::{Host, Ran};
 
-/// A guide as its reader sees it: the query, and the commands.
+/// A guide as its reader sees it.
 pub struct Guide {
     pub query: String,
-    pub commands: Vec<String>,
+    /// What is done before the query is run.
+    pub prepare: String,
+    /// What runs the query: a command for each database.
+    pub clients: Vec<String>,
+    /// What imports the rows.
+    pub import: String,
 }
 
 impl Guide {
@@ -30,10 +35,17 @@ impl Guide {
                 .collect()
         };
         let [query] = &blocks("sql")[..] else { panic!("{name} has not one query") };
-        let commands: Vec<_> =
-            blocks("sh").iter().flat_map(|block| block.lines()).map(str::to_owned).collect();
-        assert!(commands.iter().all(|line| line.starts_with("admin ")), "{commands:?}");
-        Guide { query: query.clone(), commands }
+        let [prepare, lines] = &blocks("sh")[..] else { panic!("{name} has not two blocks") };
+        // A command goes on after a bar.
+        let lines = lines.replace("|\n", "|");
+        let (admin, clients): (Vec<_>, Vec<_>) =
+            lines.lines().map(str::to_owned).partition(|line| line.starts_with("admin "));
+        let import = match &admin[..] {
+            [import] => import.clone(),
+            // Each client's own command ends with it.
+            _ => clients[0].rsplit('|').next().unwrap().trim().to_owned(),
+        };
+        Guide { query: query.clone(), prepare: prepare.clone(), clients, import }
     }
 }
 
@@ -56,10 +68,8 @@ impl Host {
         database.execute_batch(tables).unwrap();
         let rows = printed(&database, &guide.query);
         fs::write(self.path("rows.jsonl"), &rows).unwrap();
-        let mut commands = guide.commands.iter();
-        self.admin(&words(commands.next().unwrap())).done();
-        let report = self.admin_reading(&rows, &words(commands.next().unwrap()));
-        assert_eq!(commands.next(), None);
+        self.admin(&words(&guide.prepare)).done();
+        let report = self.admin_reading(&rows, &words(&guide.import));
         assert!(report.code.is_some() && !report.out.is_empty(), "{report:?}");
         report
     }

@@ -78,7 +78,7 @@ impl Format for Forgejo {
         // Each use writes the later time. Until then both are alike.
         facts.used = facts.used.filter(|used| Some(*used) != facts.created);
         let repositories = match self.has_repositories && !row.is_true("all_repositories") {
-            true => Some(row.names("repositories").map_err(NotTaken::refused)?.unwrap_or_default()),
+            true => Some(repositories(row)?),
             false => None,
         };
         facts.resources = match (public_only, repositories) {
@@ -106,6 +106,19 @@ impl Format for Forgejo {
             ["hash", "salt", "last_eight"].map(|column| row.take_secret(column));
         self.scheme.secret(&hash, &salt, &last_eight)
     }
+}
+
+/// Returns the names of the repositories, each of which the query ends with a semicolon.
+///
+/// A database may cut a long list. MariaDB then closes the quotes and the bracket, so that the last
+/// name would be one of another repository.
+fn repositories(row: &Row) -> Result<Vec<String>, NotTaken> {
+    let names = row.names("repositories").map_err(NotTaken::refused)?.unwrap_or_default();
+    let whole = names.iter().map(|name| name.strip_suffix(';').map(str::to_owned));
+    whole.collect::<Option<_>>().ok_or(NotTaken::refused(
+        "a repository does not end with a semicolon, so the database cut the list; raise \
+         group_concat_max_len there",
+    ))
 }
 
 /// Returns the access, and whether it is for public things only.
@@ -188,14 +201,17 @@ mod tests {
         };
         assert_eq!(limited(json!(true), json!("alice/app")).unwrap(), "all");
         let two = "all | exact:alice/app exact:alice/lib";
-        assert_eq!(limited(json!(0), json!("alice/app,alice/lib")).unwrap(), two);
-        assert_eq!(limited(json!("f"), json!(["alice/app", "alice/lib"])).unwrap(), two);
-        assert_eq!(limited(json!(null), json!("alice/app")).unwrap(), "all | exact:alice/app");
+        assert_eq!(limited(json!(0), json!("alice/app;,alice/lib;")).unwrap(), two);
+        assert_eq!(limited(json!("f"), json!(["alice/app;", "alice/lib;"])).unwrap(), two);
+        assert_eq!(limited(json!(null), json!("alice/app;")).unwrap(), "all | exact:alice/app");
         for gone in [json!(null), json!(""), json!([])] {
             assert!(matches!(limited(json!(0), gone), Err(NotTaken::Skipped(_))));
         }
+        for cut in [json!("alice/app;,alice/li"), json!(["alice/app;", "alice/"]), json!("x")] {
+            assert!(matches!(limited(json!(0), cut), Err(NotTaken::Refused(_))));
+        }
         let both = row(json!({
-            "scope": "public-only,all", "all_repositories": 0, "repositories": "alice/app"
+            "scope": "public-only,all", "all_repositories": 0, "repositories": "alice/app;"
         }));
         assert!(matches!(words(both), Err(NotTaken::Refused(_))));
     }

@@ -21,6 +21,10 @@ pub struct Nextcloud(Sha512);
 const WITHOUT_FILES: [&str; 4] =
     ["calendar:read", "calendar:write", "contacts:read", "contacts:write"];
 
+/// What a scope may have. The last two, of version 30 and of those before, are about sessions whose
+/// owner has no password to confirm.
+const SCOPE_KEYS: [&str; 4] = ["filesystem", "scopes", "password-unconfirmable", "sso-based-login"];
+
 impl Nextcloud {
     pub fn new() -> Nextcloud {
         // The instance's secret is in the hashes already. Only the host needs it.
@@ -70,7 +74,7 @@ fn access(scope: Option<Value>, policy: &Policy<'_>) -> Result<Access, NotTaken>
         Some(_) => return Err(unclear()),
     };
     // What another key means is not known.
-    if scope.keys().any(|key| !["filesystem", "scopes", "sso-based-login"].contains(&&**key)) {
+    if scope.keys().any(|key| !SCOPE_KEYS.contains(&&**key)) {
         return Err(unclear());
     }
     let files = match scope.get("filesystem") {
@@ -133,8 +137,10 @@ mod tests {
             ("", "all"),
             (r#"{"filesystem":true}"#, "all"),
             (r#"{"filesystem":true,"sso-based-login":true}"#, "all"),
+            (r#"{"password-unconfirmable":true,"filesystem":true}"#, "all"),
             (r#"{"filesystem":false}"#, rest),
             (r#"{"sso-based-login":true}"#, rest),
+            (r#"{"password-unconfirmable":true}"#, rest),
             ("{}", rest),
             (r#"{"scopes":["files:read","calendar:read"]}"#, "calendar:read files:read"),
             (r#"{"filesystem":false,"scopes":["files:read","calendar:read"]}"#, "calendar:read"),
