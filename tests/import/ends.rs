@@ -19,17 +19,25 @@ fn a_revoked_token_needs_no_key_to_be_denied_and_holds_up_no_password() {
 }
 
 #[test]
-fn a_text_that_was_hashed_in_two_ways_stays_revoked() {
+fn a_text_that_was_hashed_in_two_ways_stays_revoked_or_rotated() {
     use sha2::Digest as _;
-    let bench = bench();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let old = nextcloud().secret(&hex(&sha2::Sha512::digest(NEXTCLOUD.0))).unwrap();
-    let old = bench.imported(old);
-    ready(bench.tokens.revoke(ops(), old, Reason::REQUESTED)).unwrap();
-    // Nextcloud hashes it anew at its next use there, and a second run imports that.
-    let new = bench.imported(nextcloud_secret());
-    bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
-    assert_eq!(bench.tokens.store().parts(new).digest.scheme(), 3);
+    for is_rotated in [false, true] {
+        let bench = bench();
+        let old = nextcloud().secret(&hex(&sha2::Sha512::digest(NEXTCLOUD.0))).unwrap();
+        let old = bench.imported(old);
+        let reason = if is_rotated {
+            drop(ready(bench.tokens.rotate(ops(), old, Rotation::new())).unwrap());
+            DenialReason::Superseded
+        } else {
+            ready(bench.tokens.revoke(ops(), old, Reason::REQUESTED)).unwrap();
+            DenialReason::Revoked
+        };
+        // Nextcloud hashes it anew at its next use there, and a second run imports that.
+        let new = bench.imported(nextcloud_secret());
+        bench.assert_refused(NEXTCLOUD.0, reason);
+        assert_eq!(bench.tokens.store().parts(new).digest.scheme(), 3);
+    }
 }
 
 #[test]
