@@ -308,7 +308,8 @@ plant "a damaged row keeps its owner's other imported tokens out" src/authority/
     "                        break;"
 plant "a row that can't be compared keeps others of its owner out" src/authority/import.rs \
     "Compared::Unclear(reason) => unclear = Some(reason)," \
-    "Compared::Unclear(reason) => return Err(Failed::from(reason).into()),"
+    "Compared::Unclear(reason) => { unclear = None::<StatusUnclear>; \
+return Err(Failed::from(reason).into()) }"
 plant "a row with a newer digest is passed over by a foreign text" src/authority/import.rs \
     "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \
     "return Compared::Other;"
@@ -513,6 +514,19 @@ plant "a damaged row is current, in SQL" src/store/sqlite/calls.rs \
 plant "a purge looks at the part before its cursor no more" src/store/sqlite/walk.rs \
     "None if is_second_half || begun == Step::WHOLE.after => break," \
     "None => break,"
+plant "a view that takes the place of an SQLite table is read" src/store/sqlite/open.rs \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, self.runs_triggers)," \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true),"
+plant "a connection that reads runs what an SQLite file holds" src/store/sqlite/open.rs \
+    "settings.apply(&connection)?;" \
+    "_ = settings;"
+plant "a new connection reads from a file that replaced the opened one" \
+    src/store/sqlite/reader.rs \
+    "self.watch.check()?;" \
+    ""
+plant "a thread that drops the store waits for itself" src/store/sqlite/worker.rs \
+    ".filter(|t| t.thread().id() != thread::current().id())" \
+    ""
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
