@@ -776,6 +776,27 @@ plant "a partitioned table is accepted, in PostgreSQL" src/store/postgres/catalo
     "FROM there WHERE relkind <> 'r'" \
     "FROM there WHERE relkind NOT IN ('r', 'p')" \
     triggers::a_partitioned
+plant "a key under which a row is being resealed is deleted, in PostgreSQL" $sql \
+    "SELECT key_id, pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', key_id))" \
+    "SELECT key_id" \
+    keys::a_key_stays
+plant "a trigger that always fires is accepted, in PostgreSQL" src/store/postgres/catalogue.rs \
+    "WHERE NOT tgisinternal AND tgenabled <> 'D'" \
+    "WHERE NOT tgisinternal AND tgenabled = 'O'" \
+    triggers::objects_the_host
+plant "row-level security without a policy is accepted, in PostgreSQL" \
+    src/store/postgres/catalogue.rs \
+    "WHERE relrowsecurity AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = there.oid)" \
+    "WHERE FALSE" \
+    triggers::objects_the_host
+plant "a store does not look at other tables, in PostgreSQL" src/store/postgres.rs \
+    "PostgresStore { table, state: Arc::default(), ..self }" \
+    "PostgresStore { table, ..self }" \
+    triggers::a_store_looks
+plant "tables that are missing count as looked at, in PostgreSQL" src/store/postgres.rs \
+    "self.state.is_checked.store(objects.are_complete, Ordering::Relaxed);" \
+    "self.state.is_checked.store(true, Ordering::Relaxed);" \
+    triggers::a_store_looks
 plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
