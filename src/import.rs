@@ -206,3 +206,17 @@ impl fmt::Debug for Import {
         f.debug_list().entries(self.schemes.iter().map(|scheme| scheme.name())).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_one_token_has_leads_to_one_row_and_what_is_shared_to_as_many_as_the_host_says() {
+        let (exact, shared) = (Lookup::exact("a"), Lookup::shared("a"));
+        let import = Import::new();
+        assert_eq!((import.candidates(&exact), import.candidates(&shared)), (1, 20));
+        let import = import.max_candidates(3.try_into().unwrap());
+        assert_eq!((import.candidates(&exact), import.candidates(&shared)), (1, 3));
+    }
+}

@@ -3,6 +3,8 @@
 mod common;
 #[path = "import/ends.rs"]
 mod ends;
+#[path = "import/rows.rs"]
+mod rows;
 
 use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, RetireError};
 use app_tokens::import::{
@@ -347,7 +349,7 @@ fn the_status_tells_what_waits_for_its_first_use() {
         ended,
     };
     drop(bench.issue("alice"));
-    bench.imported(nextcloud_secret());
+    let used = bench.imported(nextcloud_secret());
     let revoked = bench.imported(OfOwner.secret("alice", "one"));
     bench.imported(OfOwner.secret("alice", "two"));
     ready(bench.tokens.revoke(ops(), revoked, Reason::REQUESTED)).unwrap();
@@ -356,6 +358,9 @@ fn the_status_tells_what_waits_for_its_first_use() {
     bench.enter("alice", NEXTCLOUD.0).unwrap();
     bench.enter("alice", "two").unwrap();
     assert_eq!(status(), [of("nextcloud", 0, 1, 0), of("of-owner", 0, 1, 1)]);
+    // The new text is ours, so it is none of the old system's.
+    drop(ready(bench.tokens.rotate(ops(), used, Rotation::new())).unwrap());
+    assert_eq!(status(), [of("nextcloud", 0, 0, 1), of("of-owner", 0, 1, 1)]);
 }
 
 #[test]

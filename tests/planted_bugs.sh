@@ -306,6 +306,125 @@ plant "the signing key that everybody knows is accepted" src/import/jwt.rs \
 plant "a UUID without random bits is taken for one with them" src/import/uuid.rs \
     "14 => byte == b'4'," \
     "14 => true,"
+plant "a damaged row keeps its owner's other imported tokens out" src/authority/import.rs \
+    "                        continue;" \
+    "                        break;"
+plant "a row that can't be compared keeps others of its owner out" src/authority/import.rs \
+    "Compared::Unclear(reason) => unclear = Some(reason)," \
+    "Compared::Unclear(reason) => { unclear = None::<StatusUnclear>; \
+return Err(Failed::from(reason).into()) }"
+plant "a row with a newer digest is passed over by a foreign text" src/authority/import.rs \
+    "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \
+    "return Compared::Other;"
+plant "the time tells which candidate a foreign text belongs to" src/authority/import.rs \
+    "kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();" \
+    "kept.iter().scan(false, |found, kept| { let is_match = !*found && scheme.verify(kept, &text).\
+unwrap_or(false); *found |= is_match; Some(is_match) }).collect();"
+plant "a weak text is compared with what is written before its secret" src/authority/import.rs \
+    "Some(key) => digest.is_of_same_text(&Digest::keyed(key, scheme.secret_part(text)))," \
+    "Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),"
+plant "a foreign text of any length is hashed" src/authority/import.rs \
+    "let is_too_long = text.is_empty() || text.len() > ForeignText::MAX_BYTES;" \
+    "let is_too_long = text.is_empty();"
+plant "a text with a former prefix is tried as a foreign one" src/authority/import.rs \
+    "self.engine.policy.accepted_prefixes().iter().any(|prefix| {" \
+    "self.engine.policy.accepted_prefixes().iter().take(1).any(|prefix| {"
+plant "a foreign text that begins with the letters of our prefix is not tried" \
+    src/authority/import.rs \
+    "begins && text.get(prefix.len()) == Some(&b'_')" \
+    "begins"
+plant "an imported token's own use is read after its row" src/authority/import.rs \
+    "let Some(row) = self.store.find(id).await? else { continue };" \
+    "let Some(row) = self.store.find(id).await? else { continue }; let own_use = self.own_use(id).\
+or(own_use.filter(|_| false));"
+plant "of two imports of one owner at once one is refused" src/authority/import.rs \
+    "Inserted::IdTaken => {}" \
+    "Inserted::IdTaken => return Ok(Imported::TooManyCandidates),"
+plant "a rotated row of two of one foreign text does not decide" src/authority/import.rs \
+    "record.revocation().is_some() || record.successor().is_some()" \
+    "record.revocation().is_some()"
+plant "tokens are imported beside rows under a missing key" src/authority/import.rs \
+    "self.refuse_with_missing_keys().await?;" \
+    ""
+plant "what was rotated here counts as the old system's" src/authority/import.rs \
+    "let is_first = record.family() == record.id() && record.derived_from().is_none();" \
+    "let is_first = true;"
+plant "a look-up of one token reads as many rows as a shared one" src/import.rs \
+    "if lookup.is_shared() { self.max_candidates.get() } else { 1 }" \
+    "self.max_candidates.get()"
+plant "the host's number of candidates is not kept" src/import.rs \
+    "Import { max_candidates: most, ..self }" \
+    "{ _ = most; self }"
+plant "slow checks wait without bound" src/import/slow.rs \
+    "let more = |count| (count < most).then_some(count + 1);" \
+    "let more = |count| (count < most || true).then_some(count + 1);"
+plant "a caller who gives up lets another slow check run beside theirs" src/import/slow.rs \
+    "let _permit = permit;" \
+    ""
+plant "a transfer file is sealed under the transfer key itself" src/transfer/key.rs \
+    "RunningSeal(keyed(&*derived))" \
+    "RunningSeal(keyed(&self.0))"
+plant "the seals of a transfer file are not compared" src/transfer/file.rs \
+    "if is_right { Ok(content) } else { Err(changed) }" \
+    "if is_right || true { Ok(content) } else { Err(changed) }"
+plant "the numbers at the end of a transfer file are not compared" src/transfer/file.rs \
+    "(\"end\", _) if rest == format!(\"{} {}\", self.rows, self.left) => {" \
+    "(\"end\", _) => {"
+plant "a transfer file may go on after its end" src/transfer/file.rs \
+    "if is_over { Ok(()) } else { Err(TransferError::GoesOn) }" \
+    "if is_over || true { Ok(()) } else { Err(TransferError::GoesOn) }"
+plant "a transfer file is not read through before it is taken in" src/transfer/file.rs \
+    "while lines.next_line()?.is_some() {}" \
+    ""
+plant "a transfer file is read again from another place" src/transfer/file.rs \
+    "self.reader.seek(SeekFrom::Start(self.start))?;" \
+    "self.reader.seek(SeekFrom::Start(0))?;"
+plant "a transfer file is not flushed" src/transfer/file.rs \
+    "        self.out.flush()" \
+    "        Ok(())"
+plant "a row without a right seal moves" src/authority/move_out.rs \
+    "self.prove(row)?;" \
+    "_ = self.prove(row);"
+plant "the seal of a row moves" src/authority/move_out.rs \
+    "(parts.seal, parts.key_id, parts.revision) = (None, NO_KEY, 0);" \
+    "(parts.key_id, parts.revision) = (NO_KEY, 0);"
+plant "the attributes of a revoked row move" src/authority/move_out.rs \
+    "(*access, *attributes, *issued_by) = (nothing(), Attributes::new(), None);" \
+    "(*access, *issued_by) = (nothing(), None); _ = attributes;"
+plant "what was issued under an imported token stays behind" src/authority/move_out.rs \
+    "let is_first = record.family() == record.id() && record.derived_from().is_none();" \
+    "let is_first = record.family() == record.id();"
+plant "an export that failed is told as a whole one" src/authority/move_out.rs \
+    "run.report = Some((report.tokens + report.revoked, false));" \
+    "run.report = Some((report.tokens + report.revoked, true));"
+plant "tokens are taken in without upkeep" src/authority/move_in.rs \
+    "self.refuse_without_upkeep()?;" \
+    ""
+plant "a file is too old at once if revoked rows are hardly kept" src/authority/move_in.rs \
+    "let kept_for = policy.retention().max(SHORTEST_RETENTION);" \
+    "let kept_for = policy.retention();"
+plant "a file revokes a token here by its id alone" src/authority/move_in.rs \
+    "if here.digest() != record.digest() || here.owner() != record.owner() {" \
+    "if here.owner() != record.owner() {"
+plant "a moved revocation lies in the future" src/authority/move_in.rs \
+    "let revocation = at_most(revocation.clone(), now);" \
+    "let revocation = revocation.clone();"
+plant "a moved revocation is not told" src/authority/move_in.rs \
+    "let (filter, reason) = (&filter, &revocation.reason);" \
+    "let (filter, reason) = (&filter, &revocation.reason); if true { return }"
+plant "a rotation there lets a token live longer here" src/authority/move_in.rs \
+    "expires: is_sooner.then_some(record.expires())," \
+    "expires: Some(record.expires()),"
+plant "a row that changed meanwhile counts as superseded" src/authority/move_in.rs \
+    "Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))" \
+    "Ok((replaced == Replaced::Done || true).then_some(Outcome::SupersededNow))"
+plant "a revoked row here counts as its whole line" src/authority/move_in/line.rs \
+    "let fallen = of_current.or(of_any.filter(|_| !lives));" \
+    "let fallen = of_current.or(of_any);"
+plant "what was issued under a line that was revoked here comes in good" \
+    src/authority/move_in/line.rs \
+    "own.into_iter().chain(parent)" \
+    "own.into_iter().chain(parent.filter(|_| false))"
 plant "the owner beside the token is not compared" src/authority/authenticate.rs \
     "if verified.owner() != owner {" \
     "if false && verified.owner() != owner {"
@@ -398,6 +517,19 @@ plant "a damaged row is current, in SQL" src/store/sqlite/calls.rs \
 plant "a purge looks at the part before its cursor no more" src/store/sqlite/walk.rs \
     "None if is_second_half || begun == Step::WHOLE.after => break," \
     "None => break,"
+plant "a view that takes the place of an SQLite table is read" src/store/sqlite/open.rs \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, self.runs_triggers)," \
+    "(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, true),"
+plant "a connection that reads runs what an SQLite file holds" src/store/sqlite/open.rs \
+    "settings.apply(&connection)?;" \
+    "_ = settings;"
+plant "a new connection reads from a file that replaced the opened one" \
+    src/store/sqlite/reader.rs \
+    "self.watch.check()?;" \
+    ""
+plant "a thread that drops the store waits for itself" src/store/sqlite/worker.rs \
+    ".filter(|t| t.thread().id() != thread::current().id())" \
+    ""
 plant "the list shows the older of two uses" src/view.rs \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) > stored_at;" \
     "let own_use_is_later = own_use.as_ref().map(|own_use| own_use.at) < stored_at;"
@@ -647,6 +779,27 @@ plant "a partitioned table is accepted, in PostgreSQL" src/store/postgres/catalo
     "FROM there WHERE relkind <> 'r'" \
     "FROM there WHERE relkind NOT IN ('r', 'p')" \
     triggers::a_partitioned
+plant "a key under which a row is being resealed is deleted, in PostgreSQL" $sql \
+    "SELECT key_id, pg_advisory_xact_lock_shared(hashtextextended('app_tokens_keys', key_id))" \
+    "SELECT key_id" \
+    keys::a_key_stays
+plant "a trigger that always fires is accepted, in PostgreSQL" src/store/postgres/catalogue.rs \
+    "WHERE NOT tgisinternal AND tgenabled <> 'D'" \
+    "WHERE NOT tgisinternal AND tgenabled = 'O'" \
+    triggers::objects_the_host
+plant "row-level security without a policy is accepted, in PostgreSQL" \
+    src/store/postgres/catalogue.rs \
+    "WHERE relrowsecurity AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = there.oid)" \
+    "WHERE FALSE" \
+    triggers::objects_the_host
+plant "a store does not look at other tables, in PostgreSQL" src/store/postgres.rs \
+    "PostgresStore { table, state: Arc::default(), ..self }" \
+    "PostgresStore { table, ..self }" \
+    triggers::a_store_looks
+plant "tables that are missing count as looked at, in PostgreSQL" src/store/postgres.rs \
+    "self.state.is_checked.store(objects.are_complete, Ordering::Relaxed);" \
+    "self.state.is_checked.store(true, Ordering::Relaxed);" \
+    triggers::a_store_looks
 plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \

@@ -374,6 +374,28 @@ fn a_file_that_was_replaced_while_open_is_not_read_or_written() {
 
 #[test]
 #[cfg(unix)]
+fn a_connection_that_is_opened_after_the_file_was_replaced_reads_nothing_from_the_other() {
+    let (file, other) = (File::new(), File::new());
+    // Closed in between, so that the row is in the file and not in the log.
+    insert(&file.open(), parts(1));
+    drop(other.open());
+    let store = file.open();
+    assert!(found(&store, id(1)).is_some());
+    fs::rename(other.path(), file.path()).unwrap();
+    // Within the second in which look-ups still trust the last check. Each new thread prefers
+    // another connection, and most of them are not open yet.
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| match wait(store.find(id(1))) {
+                Ok(row) => assert!(row.is_some(), "the row of the file that was opened"),
+                Err(error) => assert!(error.to_string().ends_with(MOVED), "{error}"),
+            });
+        }
+    });
+}
+
+#[test]
+#[cfg(unix)]
 fn a_deleted_file_is_noticed_by_callers_that_only_read() {
     let file = File::new();
     let store = file.open();

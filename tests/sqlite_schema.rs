@@ -1,9 +1,9 @@
 //! Other objects in the file of a `SqliteStore`: triggers, views, indexes, and the keys in use.
 
-use app_tokens::record::{KeyId, RecordParts};
+use app_tokens::record::{KeyId, LastUse, RecordParts};
 use app_tokens::store::{
-    Filter, Purge, PurgeCutoff, SqliteOptions, SqliteStore, SqliteStoreError, SqliteTransaction,
-    TokenStore,
+    Filter, Page, Purge, PurgeCutoff, SqliteOptions, SqliteStore, SqliteStoreError,
+    SqliteTransaction, TokenStore,
 };
 use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
 
@@ -87,6 +87,35 @@ fn a_view_or_a_virtual_table_in_the_place_of_a_table_is_refused() {
         );
         assert!(is_right, "{name}: {error}");
     }
+}
+
+#[test]
+fn a_view_that_takes_the_place_of_the_table_later_is_not_read() {
+    let file = File::new();
+    let store = file.open();
+    insert(&store, parts(1));
+    assert_eq!(wait(store.revoke(&Filter::of_id(id(1)), &revocation())).unwrap(), 1);
+    assert!(found(&store, id(1)).unwrap().revocation.is_some());
+    let columns = "id, digest, owner, label, scopes, resources, networks, attributes, issued_by,
+        created_at, expires_at, family, successor, derived_from, NULL AS revoked_at,
+        NULL AS revoked_reason, NULL AS revoked_by, last_used_at, last_used_address,
+        last_used_client, revision, key_id, seal";
+    file.raw()
+        .execute_batch(&format!(
+            "ALTER TABLE app_tokens RENAME TO kept;
+             CREATE VIEW app_tokens AS SELECT {columns} FROM kept"
+        ))
+        .unwrap();
+    // On every connection of the store: those that read, the one that scans, the one that writes.
+    for _ in 0..20 {
+        assert!(wait(store.find(id(1))).is_err());
+    }
+    assert!(wait(store.list(&Filter::of_owner(&owner("alice")), Page::first(9))).is_err());
+    assert!(wait(store.list(&Filter::every_token(), Page::first(9))).is_err());
+    assert!(
+        wait(store.touch(&[(id(1), LastUse { at: at(1), address: None, client: None })], at(1)))
+            .is_err()
+    );
 }
 
 #[test]

@@ -82,13 +82,14 @@ mod tests {
         let all = [
             ids(&key, "acme", "sha256", "ab", 20),
             ids(&other, "acme", "sha256", "ab", 20),
+            ids(&key, "brand", "sha256", "ab", 20),
             ids(&key, "acm", "esha256", "ab", 20),
             ids(&key, "acme", "sha256a", "b", 20),
             ids(&key, "acme", "sha256", "", 20),
         ]
         .concat();
         let distinct: std::collections::HashSet<_> = all.iter().collect();
-        assert_eq!((all.len(), distinct.len()), (100, 100));
+        assert_eq!((all.len(), distinct.len()), (120, 120));
         assert_eq!(ids(&key, "acme", "sha256", "ab", 3), all[..3]);
     }
 

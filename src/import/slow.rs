@@ -88,3 +88,78 @@ impl Drop for Waiting {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::block_on::block_on;
+
+    type Check = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+
+    /// Makes a check that says when it runs, and ends when it is told to.
+    fn check(checks: &Arc<SlowChecks>, place: u64) -> (Check, Receiver<()>, Sender<()>) {
+        let ((runs, is_running), (end, may_end)) = (channel(), channel::<()>());
+        let (checks, place) = (checks.clone(), TokenId::from_u64(place).unwrap());
+        let work = move || {
+            _ = runs.send(()); // ignored: the test may not listen
+            _ = may_end.recv(); // an error once the test has dropped the other end
+        };
+        let run = async move { checks.run(place, Timestamp::MIN, work).await };
+        (Box::pin(run), is_running, end)
+    }
+
+    fn poll(check: &mut Check) -> std::task::Poll<Result<(), Failed>> {
+        check.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn so_many_run_and_eight_times_as_many_wait_and_no_more() {
+        let checks = Arc::new(SlowChecks::new(2));
+        let mut all: Vec<_> = (0..18).map(|place| check(&checks, place)).collect();
+        for (check, ..) in &mut all {
+            assert!(poll(check).is_pending());
+        }
+        for (_, is_running, _) in &all[..2] {
+            is_running.recv().unwrap();
+        }
+        assert!(all[2..].iter().all(|(_, is_running, _)| is_running.try_recv().is_err()));
+        let (mut refused, ..) = check(&checks, 99);
+        assert!(matches!(poll(&mut refused), std::task::Poll::Ready(Err(Failed::ImportBusy))));
+        // A caller who gives up leaves their place in the queue to another.
+        drop(all.pop());
+        all.push(check(&checks, 100));
+        assert!(poll(&mut all[17].0).is_pending());
+        for (check, _, end) in all {
+            drop(end);
+            block_on(check).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_caller_who_gives_up_does_not_let_another_check_run_beside_theirs() {
+        let checks = Arc::new(SlowChecks::new(1));
+        let (mut first, first_is_running, end_of_first) = check(&checks, 1);
+        assert!(poll(&mut first).is_pending());
+        first_is_running.recv().unwrap();
+        drop(first);
+        let (mut second, _running, end_of_second) = check(&checks, 2);
+        assert!(poll(&mut second).is_pending());
+        assert_eq!(checks.waiting.load(Ordering::Relaxed), 1);
+        drop((end_of_first, end_of_second));
+        block_on(second).unwrap();
+    }
+
+    #[test]
+    fn a_guess_that_the_brake_holds_back_takes_no_place() {
+        let checks = Arc::new(SlowChecks::new(1));
+        let place = TokenId::from_u64(1).unwrap();
+        let guess = || block_on(checks.run(place, Timestamp::MIN, || ()));
+        let refused = (0..200).filter(|_| guess().is_err()).count();
+        assert_eq!(refused, 140);
+        block_on(checks.run(TokenId::MAX, Timestamp::MIN, || ())).unwrap();
+    }
+}

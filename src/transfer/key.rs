@@ -113,6 +113,22 @@ mod tests {
     }
 
     #[test]
+    fn a_seal_is_the_one_that_another_program_makes_from_the_documentation() {
+        // Made by Python's `hmac`.
+        let key = TransferKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+        let mut seal = key.running_seal();
+        for (line, expected) in [
+            (
+                "app-tokens-transfer 1 2026-03-01T12:00:00Z acme acme",
+                "fUDEfDgGOonEr2Un83KFHWogohkXt/Vk8o7uSYh/ZmU=",
+            ),
+            ("end 0 0", "N4ntYrdJVRfrd90c2y1yKLQkkYsegSqRrEaBk2RAOdw="),
+        ] {
+            assert_eq!(STANDARD.encode(seal.add(line)), expected);
+        }
+    }
+
+    #[test]
     fn a_seal_depends_on_the_key_the_lines_and_their_order() {
         let key = TransferKey::parse("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
         let seal = |key: &TransferKey, lines: &[&str]| {

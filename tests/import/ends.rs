@@ -19,17 +19,25 @@ fn a_revoked_token_needs_no_key_to_be_denied_and_holds_up_no_password() {
 }
 
 #[test]
-fn a_text_that_was_hashed_in_two_ways_stays_revoked() {
+fn a_text_that_was_hashed_in_two_ways_stays_revoked_or_rotated() {
     use sha2::Digest as _;
-    let bench = bench();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let old = nextcloud().secret(&hex(&sha2::Sha512::digest(NEXTCLOUD.0))).unwrap();
-    let old = bench.imported(old);
-    ready(bench.tokens.revoke(ops(), old, Reason::REQUESTED)).unwrap();
-    // Nextcloud hashes it anew at its next use there, and a second run imports that.
-    let new = bench.imported(nextcloud_secret());
-    bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
-    assert_eq!(bench.tokens.store().parts(new).digest.scheme(), 3);
+    for is_rotated in [false, true] {
+        let bench = bench();
+        let old = nextcloud().secret(&hex(&sha2::Sha512::digest(NEXTCLOUD.0))).unwrap();
+        let old = bench.imported(old);
+        let reason = if is_rotated {
+            drop(ready(bench.tokens.rotate(ops(), old, Rotation::new())).unwrap());
+            DenialReason::Superseded
+        } else {
+            ready(bench.tokens.revoke(ops(), old, Reason::REQUESTED)).unwrap();
+            DenialReason::Revoked
+        };
+        // Nextcloud hashes it anew at its next use there, and a second run imports that.
+        let new = bench.imported(nextcloud_secret());
+        bench.assert_refused(NEXTCLOUD.0, reason);
+        assert_eq!(bench.tokens.store().parts(new).digest.scheme(), 3);
+    }
 }
 
 #[test]
@@ -92,6 +100,18 @@ fn a_second_run_changes_nothing_whatever_became_of_the_token() {
 }
 
 #[test]
+fn a_second_run_finds_a_token_behind_a_place_that_was_freed() {
+    let bench = bench();
+    let first = bench.imported(OfOwner.secret("alice", "one"));
+    let behind = bench.imported(OfOwner.secret("alice", "two"));
+    ready(bench.tokens.revoke(ops(), behind, Reason::LEAKED)).unwrap();
+    ready(bench.tokens.forget(ops(), first)).unwrap();
+    let again = bench.import(token(OfOwner.secret("alice", "two")));
+    assert_eq!(again, Imported::AlreadyThere(behind));
+    bench.assert_refused("two", DenialReason::Revoked);
+}
+
+#[test]
 fn once_the_import_is_closed_dead_rows_are_purged() {
     let closed = bench_with_ring(Outside::new(), ring(), policy());
     let id = closed.imported(nextcloud_secret());
@@ -127,4 +147,18 @@ fn a_revocation_during_the_first_use_stays() {
     let after = bench.tokens.store().parts(id);
     assert!(after.revocation.is_some() && after.digest == before.digest);
     bench.assert_refused(NEXTCLOUD.0, DenialReason::Revoked);
+}
+
+#[test]
+fn a_text_that_was_imported_for_one_realm_is_not_ours_in_another() {
+    let bench = bench();
+    let here = bench.imported(nextcloud_secret());
+    let other = policy().with_realm("brand").unwrap().with_open_import();
+    let other = bench_with_ring(bench.tokens.store().clone(), ring(), other);
+    other.assert_not_ours(NEXTCLOUD.0);
+    // It may be imported there, too, and is another token.
+    let there = other.imported(nextcloud_secret());
+    assert_ne!(here, there);
+    assert_eq!(other.enter("alice", NEXTCLOUD.0).unwrap().id(), there);
+    assert_eq!(bench.enter("alice", NEXTCLOUD.0).unwrap().id(), here);
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use app_tokens::record::{KeyId, RecordParts, TokenRecord};
 use app_tokens::store::{
-    Filter, Inserted, LiveAt, Page, PostgresStore, Purge, PurgeCutoff, Replace, Row, TokenStore,
+    Filter, Inserted, LiveAt, Page, PostgresStore, Purge, PurgeCutoff, Replace, Replaced, Row,
+    TokenStore,
 };
 
 use support::chance::*;
@@ -56,6 +57,28 @@ fn a_key_stays_while_a_row_under_it_is_being_written() {
         assert_eq!(store.purge(&expired(), 9).await.unwrap(), 0);
         transaction.commit().await.unwrap();
         assert_eq!(keys(&store).await, [1]);
+    });
+}
+
+/// The same for a row that is there already and gets another key.
+#[test]
+fn a_key_stays_while_a_row_is_being_resealed_under_it() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, mut other) = (database.store().await, database.pool().get().await.unwrap());
+        store.insert(&creation(under(1, 1))).await.unwrap();
+        store.insert(&creation(under(2, 2))).await.unwrap();
+        let transaction = other.transaction().await.unwrap();
+        let within = store.within(&transaction).await.unwrap();
+        let (row, live) = (row(under(2, 1)), LiveAt::now(at(0)));
+        let reseal = Replace { row, live, unique_label: false, revokes_derived: None };
+        assert_eq!(within.replace(&[reseal]).await.unwrap(), [Replaced::Done]);
+        let other_row = Purge::Matching(Filter::of_id(id(2)));
+        assert_eq!(store.purge(&other_row, 1).await.unwrap(), 1);
+        let nothing = Purge::Dead(PurgeCutoff { ended_by: at(0), unused_since: None, now: at(0) });
+        assert_eq!(store.purge(&nothing, 9).await.unwrap(), 0);
+        transaction.commit().await.unwrap();
+        assert_eq!(keys(&store).await, [1, 2]);
     });
 }
 

@@ -22,6 +22,15 @@ const OBJECTS: &[(&str, &str, &str)] = &[
         "the trigger keeper on app_tokens",
     ),
     (
+        "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN RETURN OLD; END $$;
+        CREATE TRIGGER always BEFORE UPDATE ON app_tokens
+            FOR EACH ROW EXECUTE FUNCTION keep();
+        ALTER TABLE app_tokens ENABLE ALWAYS TRIGGER always",
+        "always",
+        "the trigger always on app_tokens",
+    ),
+    (
         "CREATE RULE ruled AS ON DELETE TO app_tokens DO INSTEAD NOTHING",
         "ruled",
         "the rule ruled on app_tokens",
@@ -31,6 +40,11 @@ const OBJECTS: &[(&str, &str, &str)] = &[
         CREATE POLICY few ON app_tokens USING (id <> 7)",
         "few",
         "the policy few on app_tokens",
+    ),
+    (
+        "ALTER TABLE app_tokens_owners ENABLE ROW LEVEL SECURITY",
+        "",
+        "the row-level security without a policy on app_tokens_owners",
     ),
     (
         "ALTER TABLE app_tokens_keys RENAME TO real;
@@ -82,6 +96,25 @@ fn objects_the_host_did_not_name_are_refused_at_first_use() {
             let named = PostgresStore::new(database.pool()).with_known_objects([*name]);
             named.migrate().await.unwrap();
             assert!(named.find(id(1)).await.unwrap().is_some());
+        }
+    });
+}
+
+#[test]
+fn a_store_looks_at_other_tables_and_at_tables_that_were_missing() {
+    RUNTIME.block_on(async {
+        let database = Server::needed().database().await;
+        let (store, raw) = (database.store().await, database.raw().await);
+        store.insert(&creation(parts(1))).await.unwrap();
+        let others = || PostgresStore::new(database.pool()).with_table("others".parse().unwrap());
+        let early = others();
+        assert!(early.find(id(1)).await.is_err(), "there is no such table yet");
+        let later = store.with_table("others".parse().unwrap());
+        others().migrate().await.unwrap();
+        raw.batch_execute(&OBJECTS[0].0.replace("app_tokens", "others")).await.unwrap();
+        for store in [early, later] {
+            let error = store.insert(&creation(parts(2))).await.unwrap_err().to_string();
+            assert!(error.contains("the trigger keeper on others"), "{error}");
         }
     });
 }

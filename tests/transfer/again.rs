@@ -64,8 +64,10 @@ fn a_later_revocation_in_the_file_revokes_the_token_here_and_its_line() {
     from.clock.set(at(50));
     revoke(&from, first.id());
     to.clock.set(at(90));
+    to.heard.texts();
     let report = take_in(&to, &out(&from));
     assert_eq!((report.revoked_now, report.already_there), (vec![first.id()], 1));
+    assert_eq!(to.heard.kinds(), ["Revoked"]);
     for ended in [&first, &second] {
         to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
         let revocation = to.tokens.store().parts(ended.id()).revocation.unwrap();
@@ -208,4 +210,51 @@ fn a_host_that_takes_in_its_own_file_stays_as_it_is() {
     host.assert_good(one.expose_secret());
     let view = host.tokens.block_on(host.tokens.find(who(), one.id())).unwrap();
     assert_eq!(view.status(), Some(Status::Active));
+}
+
+#[test]
+fn a_revocation_by_a_source_whose_clock_is_ahead_is_not_in_the_future_here() {
+    let (from, to) = (host(), host());
+    let issued = from.issue("alice");
+    take_in(&to, &out(&from));
+    from.clock.set(at(90_000));
+    revoke(&from, issued.id());
+    for expected in [vec![issued.id()], vec![]] {
+        assert_eq!(take_in(&to, &out(&from)).revoked_now, expected);
+        assert_eq!(to.tokens.store().parts(issued.id()).revocation.unwrap().at, at(0));
+    }
+}
+
+#[test]
+fn a_rotation_there_does_not_let_a_token_live_longer_than_this_host_wants() {
+    let (from, to) = (host(), host());
+    let first = from.issue("alice");
+    take_in(&to, &out(&from));
+    let sooner = app_tokens::record::Expires::At(at(10));
+    to.tokens.block_on(to.tokens.extend(who(), first.id(), sooner)).unwrap();
+    drop(rotate(&from, first.id()));
+    assert_eq!(take_in(&to, &out(&from)).superseded_now, [first.id()]);
+    assert_eq!(to.tokens.store().parts(first.id()).expires, sooner);
+}
+
+#[test]
+fn a_token_that_is_renamed_while_it_is_superseded_here_keeps_both_changes() {
+    // Ids are random, and so is the order of the rows in the file.
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        let sealed = out(&from);
+        // The first write tries to insert the row. The next one, after a look at it, replaces it.
+        let (tokens, store, id) = (to.tokens.clone(), to.tokens.store().clone(), first.id());
+        to.tokens.store().before_the_next_write(move || {
+            store.before_the_next_write(move || {
+                tokens.block_on(tokens.rename(who(), id, "Mine")).unwrap();
+            });
+        });
+        assert_eq!(take_in(&to, &sealed).superseded_now, [first.id()]);
+        let there = to.tokens.store().parts(first.id());
+        assert_eq!((there.successor, there.label.as_str()), (Some(second.id()), "Mine"));
+    }
 }

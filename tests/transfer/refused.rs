@@ -120,3 +120,24 @@ fn an_open_import_lets_no_old_file_in() {
     open.clock.set(later);
     assert!(matches!(refused(&open, &sealed), TransferError::TooOld { .. }));
 }
+
+#[test]
+fn a_file_is_good_for_a_day_however_short_revoked_rows_are_kept() {
+    let to = host_with(policy().with_retention(secs(60)));
+    let from = host();
+    drop(from.issue("alice"));
+    let sealed = out(&from);
+    to.clock.set(at(0).saturating_add(DAY + secs(1)));
+    assert!(matches!(refused(&to, &sealed), TransferError::TooOld { .. }));
+    to.clock.set(at(0).saturating_add(DAY));
+    assert_eq!(take_in(&to, &sealed).tokens, 1);
+}
+
+#[test]
+fn under_an_idle_time_out_nothing_is_taken_in_without_upkeep() {
+    let from = host();
+    drop(from.issue("alice"));
+    let to = host_with(policy().with_idle_timeout(DAY).unwrap());
+    let error = refused(&to, &out(&from));
+    assert!(matches!(error, TransferError::Failed(Failed::NoUpkeep)), "{error:?}");
+}

@@ -121,6 +121,8 @@ impl Statements<'_> {
                      move its rows to a plain table, as `PostgresStore::migrate` makes it"
                 )),
                 _ if known.contains(&name) => {}
+                // Row-level security has no name of its own.
+                _ if name.is_empty() => objects.unexpected.push(format!("the {kind} on {table}")),
                 _ => objects.unexpected.push(format!("the {kind} {name} on {table}")),
             }
         }

@@ -111,3 +111,24 @@ impl<T> Future for ReplyReceiver<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_that_is_dropped_on_its_own_thread_does_not_wait_for_itself() {
+        type Job = Box<dyn FnOnce() + Send>;
+        let (ended, has_ended) = mpsc::channel();
+        let work = move |jobs: Receiver<Job>| {
+            jobs.iter().for_each(|job| job());
+            ended.send(()).unwrap();
+        };
+        let kept = Arc::new(Mutex::new(Some(Worker::start("test", work).unwrap())));
+        let same = kept.clone();
+        // As a waker of the host does that drops the store's last clone.
+        let job: Job = Box::new(move || drop(same.lock().unwrap().take()));
+        assert!(kept.lock().unwrap().as_ref().unwrap().send(job));
+        has_ended.recv().expect("it did its jobs and ended");
+    }
+}

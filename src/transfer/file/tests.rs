@@ -189,3 +189,33 @@ fn a_row_with_the_longest_texts_fits_into_a_line() {
     let read = file.lines().unwrap().next_line().unwrap();
     assert!(matches!(read, Some(Line::Row(read)) if *read == big));
 }
+
+#[test]
+fn a_file_that_begins_behind_other_bytes_is_read_from_there() {
+    let mut reader = Cursor::new([b"before\n", &file()[..]].concat());
+    reader.set_position(7);
+    let mut file = TransferFile::open(reader, &key()).unwrap();
+    for _ in 0..2 {
+        let first = file.lines().unwrap().next_line().unwrap();
+        assert!(matches!(first, Some(Line::Row(read)) if *read == record(1)));
+    }
+}
+
+#[test]
+fn a_file_is_flushed_to_its_end() {
+    /// Keeps what was written since the last flush.
+    #[derive(Default)]
+    struct Unflushed(Vec<u8>);
+    impl Write for Unflushed {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.clear();
+            Ok(())
+        }
+    }
+    let mut out = Unflushed::default();
+    Writer::begin(&mut out, &key(), &source()).unwrap().end().unwrap();
+    assert_eq!(out.0, b"");
+}
