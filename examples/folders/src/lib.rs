@@ -34,7 +34,7 @@ use dav_server::fs::{
 use futures_util::stream;
 use http::StatusCode;
 
-use file::{Download, Upload};
+use file::{Download, ReadLimit, Upload};
 use meta::{Entry, Meta};
 use notes::Notes;
 
@@ -53,7 +53,7 @@ pub enum Holds {
 
 /// A folder on disk that `dav-server` serves. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Folder(Arc<Inner>);
+pub struct Folder(Arc<Inner>, ReadLimit);
 
 #[derive(Debug)]
 struct Inner {
@@ -77,7 +77,13 @@ impl Folder {
         fs::create_dir_all(&uploads)?;
         remove_remains(&uploads)?;
         let notes = Notes::open(home.join(format!("{name}.properties.json")))?;
-        Ok(Folder(Arc::new(Inner { root, uploads, mount, holds, notes: Mutex::new(notes) })))
+        let inner = Inner { root, uploads, mount, holds, notes: Mutex::new(notes) };
+        Ok(Folder(Arc::new(inner), ReadLimit::default()))
+    }
+
+    /// Returns the same folder, for one request that may read only so much.
+    pub(crate) fn limited(&self, limit: ReadLimit) -> Folder {
+        Folder(self.0.clone(), limit)
     }
 
     /// Returns the names in a folder, those of folders with a slash behind, or `None` if this path
