@@ -170,3 +170,38 @@ async fn a_report_reads_no_more_than_the_memory_has_room_for() {
     let answer = host.call("REPORT", "/dav/", &[], &report(&["again"; 40])).await;
     assert_eq!(answer.status, 507);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_never_so_deep_that_walking_through_them_ends_the_process() {
+    let host = Host::new();
+    let path = |root: &str, depth: usize| format!("/dav/{root}{}", "/x".repeat(depth));
+    for depth in 0..2000 {
+        let answer = host.call("MKCOL", &path("a", depth), &[], "").await;
+        if answer.status != 201 {
+            assert_eq!((answer.status, depth), (414, 100));
+            break;
+        }
+    }
+    assert_eq!(host.call("PUT", &path("a", 100), &[], "x").await.status, 414);
+    // Neither a copy nor a move makes a tree deeper. What there is room for is copied.
+    for (method, status) in [("MOVE", 414), ("COPY", 207)] {
+        let into = [("destination", "/dav/a/x/y")];
+        assert_eq!(host.call("MKCOL", "/dav/b", &[], "").await.status, 201);
+        assert_eq!(
+            host.call("MOVE", "/dav/a/x", &[("destination", "/dav/b/x")], "").await.status,
+            201
+        );
+        assert_eq!(host.call("MKCOL", "/dav/a/x", &[], "").await.status, 201);
+        let answer = host.call(method, "/dav/b", &into, "").await;
+        assert_eq!(answer.status, status, "{method}: {}", answer.body);
+        assert_eq!(host.call("DELETE", "/dav/a", &[], "").await.status, 204);
+        assert_eq!(host.call("MOVE", "/dav/b", &[("destination", "/dav/a")], "").await.status, 201);
+    }
+    // Another program's folders may be deeper. They are looked at as far as that.
+    let deep = format!("files/deep{}", "/x".repeat(1500));
+    std::fs::create_dir_all(host.home.path().join(&deep)).unwrap();
+    let all = [("depth", "infinity"), ("x-litmus", "all")];
+    assert_eq!(host.call("PROPFIND", "/dav/deep", &all, "").await.status, 207);
+    assert_eq!(host.call("DELETE", "/dav/deep", &[], "").await.status, 207);
+    assert!(host.home.path().join(&deep).exists());
+}
