@@ -29,7 +29,9 @@
 //! The proxy must remove both headers from what clients send.
 //!
 //! Let the proxy pass the paths of clients, such as `/dav`, without a sign-in of its own: their app
-//! passwords are checked here.
+//! passwords are checked here. It must remove the headers there, too.
+//!
+//! A session is its person's only in requests in which the proxy names them.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -59,10 +61,12 @@ impl LoginProxy {
             return None;
         }
         let mut named = headers.get_all(&self.header).iter();
-        match (named.next(), named.next()) {
-            (Some(name), None) => name.to_str().ok().filter(|name| !name.is_empty()),
+        let name = match (named.next(), named.next()) {
+            // A name may have any letter. Proxies send UTF-8.
+            (Some(name), None) => std::str::from_utf8(name.as_bytes()).ok(),
             _ => None,
-        }
+        };
+        name.filter(|name| !name.is_empty())
     }
 
     /// Returns whether the proxy has asked for a sign-in a moment ago, or can't say so. Call it for
