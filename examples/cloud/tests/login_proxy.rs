@@ -22,7 +22,7 @@ impl Behind {
         let data = tempfile::tempdir().unwrap();
         let users = data.path().join("users");
         let hash = password_auth::generate_hash("his secret");
-        std::fs::write(&users, format!("alice u-1 - -\nbob u-2 - {hash}\n")).unwrap();
+        std::fs::write(&users, format!("alice u-1 - -\nbob u-2 - {hash}\nzoë u-3 - -\n")).unwrap();
         let options = ["--public-url", PUBLIC, "--sso-header", "Remote-User"];
         let users = ["--users", users.to_str().unwrap()];
         let options = [&options[..], &users, more].concat();
@@ -88,12 +88,20 @@ fn it_names_the_user_and_is_believed_from_its_address_only() {
 }
 
 #[test]
+fn it_may_name_a_user_in_utf_8() {
+    let behind = Behind::here(&[]);
+    let page = behind.get("/", &["Remote-User: zoë"]);
+    assert!(page.status == 200 && page.body.contains("<bdi>zoë</bdi>"), "{}", page.body);
+}
+
+#[test]
 fn there_is_no_main_password_then() {
     let behind = Behind::here(&[]);
     let by_form = behind.post("/sign-in", &[], "name=bob&password=his+secret");
     assert_eq!((by_form.status, by_form.header("set-cookie")), (303, None));
     let by_api = behind.get("/api/tokens", &[&basic("bob:his secret")]);
-    assert_eq!(by_api.status, 401, "not for programs, either");
+    assert_eq!(by_api.status, 403, "not for programs, either");
+    assert!(by_api.body.contains("nobody has a main password here"), "{}", by_api.body);
 }
 
 #[test]

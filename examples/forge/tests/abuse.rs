@@ -334,3 +334,18 @@ fn a_script_is_not_challenged_so_no_browser_opens_its_dialog() {
         assert!(person.header("www-authenticate").is_some(), "{path}");
     }
 }
+
+#[test]
+fn behind_a_login_proxy_no_main_password_makes_a_token() {
+    let data = tempfile::tempdir().unwrap();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let forge = Forge::start_with(data.path(), &proxy);
+    for headers in [&[&*basic(ALICE)][..], &[&basic(ALICE), "Remote-User: alice"]] {
+        let headers = [&["Content-Type: application/json"], headers].concat();
+        let wish = br#"{"name": "x", "scopes": ["all"]}"#;
+        let refused = forge.request("POST", "/api/v1/users/alice/tokens", &headers, wish);
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert!(refused.body.contains("nobody has a main password here"), "{}", refused.body);
+        assert!(refused.header("www-authenticate").is_none(), "no dialog asks for one");
+    }
+}

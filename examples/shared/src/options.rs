@@ -195,6 +195,12 @@ impl CommonOptions {
 
     /// Opens the accounts. Those of a demo have these roles, as only a users file has roles.
     pub fn accounts_with(&self, roles: &[&str]) -> Result<Accounts, String> {
+        let accounts = self.accounts_and_passwords(roles)?;
+        let is_named = self.front.login_proxy.is_some();
+        Ok(if is_named { accounts.without_passwords() } else { accounts })
+    }
+
+    fn accounts_and_passwords(&self, roles: &[&str]) -> Result<Accounts, String> {
         let users = match &self.users {
             Users::File(path) => return Accounts::from_file(path, self.rule),
             Users::Demo(users) => {
