@@ -1,4 +1,4 @@
-//! How many clients git works for at once. Each costs a process of some megabytes.
+//! How many requests git works for at once. Each costs a process of some megabytes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
