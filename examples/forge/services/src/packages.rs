@@ -16,7 +16,7 @@ use app_tokens::Owner;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path as UrlPath};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -152,8 +152,9 @@ impl Shelf {
         if !facts.is_file() {
             return Err(not_found());
         }
+        let kind = [(CONTENT_TYPE, "application/octet-stream")];
         let body = Body::from_stream(ReaderStream::new(file));
-        Ok(([(CONTENT_LENGTH, facts.len())], body).into_response())
+        Ok((kind, [(CONTENT_LENGTH, facts.len())], body).into_response())
     }
 
     /// Reads an index that may not be there yet.
