@@ -97,6 +97,8 @@ fn it_may_name_a_user_in_utf_8() {
 #[test]
 fn there_is_no_main_password_then() {
     let behind = Behind::here(&[]);
+    assert!(!behind.cloud.welcome.contains("curl -u bob"), "{}", behind.cloud.welcome);
+    assert!(!behind.cloud.welcome.contains("/api/tokens"), "{}", behind.cloud.welcome);
     let by_form = behind.post("/sign-in", &[], "name=bob&password=his+secret");
     assert_eq!((by_form.status, by_form.header("set-cookie")), (303, None));
     let by_api = behind.get("/api/tokens", &[&basic("bob:his secret")]);
@@ -132,6 +134,14 @@ fn the_session_that_asked_ends_with_the_fresh_sign_in() {
     let back = behind.sign_in_again(&asking, &[ALICE]);
     let page = behind.get("/", &[ALICE, &cookie(&back)]);
     assert!(page.body.contains("Browser sessions <span class=\"soft\">(1)"), "{}", page.body);
+    // What ends here, the header begins anew.
+    assert!(page.body.contains("They end 8 hours after"), "{}", page.body);
+    let _another = behind.get("/", &[ALICE]);
+    let list = behind.get("/", &[ALICE, &cookie(&back)]);
+    let other = list.body.split("href=\"/sessions/").nth(1).unwrap().split('"').next().unwrap();
+    let asks = behind.get(&format!("/sessions/{other}"), &[ALICE, &cookie(&back)]);
+    assert!(asks.body.contains("sign it out at the login page, too"), "{}", asks.body);
+    assert!(!asks.body.contains("main password"), "{}", asks.body);
 }
 
 #[test]

@@ -37,7 +37,10 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use app_tokens::Timestamp;
+use app_tokens::access::Network;
 use axum::http::{HeaderMap, HeaderName};
+
+use crate::log;
 
 /// Which header names the user, and who may send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +57,23 @@ pub struct LoginProxy {
 const A_MOMENT: Duration = Duration::from_secs(2 * 60);
 
 impl LoginProxy {
+    /// Warns of what is believed and not proved, and of a proxy that hides who its clients are.
+    pub(crate) fn warn(&self, proxies: &[Network]) {
+        if self.time_header.is_none() {
+            log::say(
+                "a fresh sign-in at /again is believed and not proved, as there is no \
+                 --sso-time-header; configure the proxy so that it asks there",
+            );
+        }
+        if !proxies.iter().any(|known| known.contains(self.from)) {
+            log::say(format_args!(
+                "the log will name the login proxy's address instead of each client's, and whoever \
+                 bans addresses by it bans the proxy; if it sets X-Forwarded-For, add --proxy {}",
+                self.from
+            ));
+        }
+    }
+
     /// Returns the login name that the proxy names. `None` if it names nobody, or more than one, or
     /// if the request is not from the proxy.
     pub fn user<'h>(&self, headers: &'h HeaderMap, peer: Option<IpAddr>) -> Option<&'h str> {

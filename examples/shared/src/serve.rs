@@ -70,11 +70,8 @@ pub async fn open(
     options: &CommonOptions,
     built_in: &str,
 ) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
-    if options.front.login_proxy.as_ref().is_some_and(|proxy| proxy.time_header.is_none()) {
-        log::say(
-            "a fresh sign-in at /again is believed and not proved, as there is no \
-             --sso-time-header; configure the proxy so that it asks there",
-        );
+    if let Some(proxy) = &options.front.login_proxy {
+        proxy.warn(&options.front.proxies);
     }
     let data = &options.data;
     make_folder(data)?;
