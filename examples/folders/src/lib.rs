@@ -200,8 +200,8 @@ const OWNCLOUD: &str = "http://owncloud.org/ns";
 const CALENDAR_SERVER: &str = "http://calendarserver.org/ns/";
 const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
 
-/// How deep folders may lie in each other. `dav-server` calls itself for each, so a thousand of them
-/// would end the process.
+/// How deep folders may lie in each other. `dav-server` calls itself for each, so a thousand would
+/// end the process.
 const MAX_DEPTH: usize = 100;
 
 /// Removes uploads that broke off because the program was killed. One that still runs is younger.

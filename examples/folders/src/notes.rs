@@ -65,7 +65,7 @@ impl Property {
     }
 }
 
-/// The most bytes of all properties in a folder. They stay in memory, and are written at each change.
+/// The most bytes of all properties in a folder. They stay in memory, and each change writes all.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 type Saved = BTreeMap<PathBuf, Vec<Property>>;

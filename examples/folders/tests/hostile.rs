@@ -197,7 +197,7 @@ async fn folders_are_never_so_deep_that_walking_through_them_ends_the_process() 
         assert_eq!(host.call("DELETE", "/dav/a", &[], "").await.status, 204);
         assert_eq!(host.call("MOVE", "/dav/b", &[("destination", "/dav/a")], "").await.status, 201);
     }
-    // Another program's folders may be deeper. They are looked at as far as that.
+    // Another program's folders may be deeper. A hundred of them are looked at.
     let deep = format!("files/deep{}", "/x".repeat(1500));
     std::fs::create_dir_all(host.home.path().join(&deep)).unwrap();
     let all = [("depth", "infinity"), ("x-litmus", "all")];

@@ -204,12 +204,14 @@ impl Page {
         let (id, label) = (line.token.id(), line.token.label().as_str());
         let works = !line.is_unclear();
         let is_urgent = ends_soon(line, now) || !wording.acts.change;
+        // Another text would end the device's request.
+        let may_be_replaced = works && is_urgent && !waits_for_device(&line.token);
         html! {
             @if line.old.is_some() {
                 a.button href={ "/tokens/" (id) "/end-old" } {
                     (act("End old one", &format!("of {label}")))
                 }
-            } @else if wording.acts.replace && works && is_urgent && !waits_for_device(&line.token) {
+            } @else if wording.acts.replace && may_be_replaced {
                 a.button href={ "/tokens/" (id) "/replace" } { (act(wording.replace, label)) }
             } @else if wording.acts.change && works {
                 a.button href={ "/tokens/" (id) } { (act("Change", label)) }
