@@ -80,7 +80,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let PolicyFile { policy, scopes } = file;
     let roles = Role::all(&policy, &scopes)?;
 
-    let (trigger, task) = Trigger::start(options.on_revoked.clone(), policy.usage_interval());
+    let (trigger, commands) = Trigger::start(options.on_revoked.clone(), policy.usage_interval());
     let observer = move |event: &Event<'_>| {
         TracingObserver.observe(event);
         trigger.observe(event);
@@ -119,7 +119,8 @@ async fn run(options: Options) -> Result<(), Error> {
     audit::note("automation stopped");
     // The observer goes with the last authority, and the trigger with it.
     drop((tokens, server, page, upkeep));
-    Ok(task.await?)
+    commands.end().await;
+    Ok(())
 }
 
 fn routes(server: &Server, options: &Options) -> Result<Router, String> {

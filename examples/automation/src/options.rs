@@ -56,9 +56,12 @@ impl Options {
         if self.common.is_demo() {
             println!("there are no accounts, so there is one for a demo: user demo, password demo");
         }
+        println!("automation is at {url}");
+        if !self.common.has_passwords() {
+            return;
+        }
         println!(
             "\
-automation is at {url}
 Sign in, and grant yourself an App Token:
   curl -c cookies {url}/api/v1/signin -H 'Content-Type: application/json' \\
       -d '{{\"username\":\"NAME\",\"password\":\"PASSWORD\"}}'

@@ -4,10 +4,10 @@
 //! browser send this one, not even to a GET that changes something.
 //!
 //! Behind a login proxy, the proxy names the person, who may have signed in there long ago. Such a
-//! session grants only if the proxy says when that was: `--sso-time-header`.
+//! session grants only if the proxy says when that was: `--sso-time-header`. And it counts only in
+//! requests in which the proxy still names this person.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use app_tokens::clock::{Clock as _, SystemClock};
 use axum::body::Bytes;
@@ -84,20 +84,13 @@ async fn by_password(
 ) -> Result<Account, Problem> {
     let Credentials { username, password } = read_json(headers, body)?;
     let signed_in = server.accounts.sign_in(&username, &password, visitor.address).await;
-    signed_in.map_err(|refused| match refused {
-        SignInRefused::Wrong { .. } => {
-            Problem::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong; try again")
-        }
-        SignInRefused::Token => {
+    signed_in.map_err(|refused| match (refused, refused.unchecked()) {
+        (_, Some((status, reason, wait))) => Problem::later(status, reason, wait),
+        (SignInRefused::Token, None) => {
             Problem::forbidden("an App Token opens no session; send the main password")
         }
-        SignInRefused::Stopped { wait } => {
-            let reason = "there were too many wrong passwords; wait, then try again";
-            Problem::later(StatusCode::TOO_MANY_REQUESTS, reason, wait)
-        }
-        SignInRefused::Busy => {
-            let reason = "too many are signing in right now; try again";
-            Problem::later(StatusCode::SERVICE_UNAVAILABLE, reason, Duration::from_secs(5))
+        (_, None) => {
+            Problem::new(StatusCode::UNAUTHORIZED, "the name or the password is wrong; try again")
         }
     })
 }

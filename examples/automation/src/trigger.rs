@@ -12,9 +12,11 @@ use app_tokens::TokenId;
 use app_tokens::error::DenialReason;
 use app_tokens::event::{Event, Observer};
 use shared::log;
+use shared::serve::DRAIN;
 use tokio::process::Command;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// How long the command may run.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -36,12 +38,11 @@ struct Use {
 }
 
 impl Trigger {
-    /// Starts the task that runs the command, if there is one. It ends after the trigger, when the
-    /// command has run for all that waits.
-    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, JoinHandle<()>) {
+    /// Starts the task that runs the command, if there is one.
+    pub fn start(command: Option<String>, interval: Duration) -> (Trigger, Commands) {
         let (uses, waiting) = channel(WAITING);
         let task = tokio::spawn(run_each(command, waiting));
-        (Trigger { seen: Mutex::default(), interval, uses }, task)
+        (Trigger { seen: Mutex::default(), interval, uses }, Commands(task))
     }
 
     /// Returns whether this is the token's first use in the interval.
@@ -52,6 +53,20 @@ impl Trigger {
         let is_first = !seen.contains_key(&id);
         seen.entry(id).or_insert(now);
         is_first
+    }
+}
+
+/// The task that runs the command.
+pub struct Commands(JoinHandle<()>);
+
+impl Commands {
+    /// Waits until the command has run for all that waits, once the trigger is gone. What hangs is
+    /// cut off: the server was told to end, and hears no second signal.
+    pub async fn end(mut self) {
+        if timeout(DRAIN, &mut self.0).await.is_err() {
+            log::say("the command for revoked tokens still ran, and was cut off");
+            self.0.abort();
+        }
     }
 }
 
@@ -97,10 +112,37 @@ async fn run(command: &str, this: Use) -> Result<(), String> {
         .env("APP_TOKEN_ADDRESS", this.address)
         .stdin(Stdio::null())
         .kill_on_drop(true);
-    match tokio::time::timeout(LIMIT, command.status()).await {
+    match timeout(LIMIT, command.status()).await {
         Ok(Ok(status)) if status.success() => Ok(()),
         Ok(Ok(status)) => Err(status.to_string()),
         Ok(Err(why)) => Err(why.to_string()),
         Err(_) => Err(format!("it was stopped after {} seconds", LIMIT.as_secs())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_that_hangs_holds_up_the_end_for_a_while_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = folder.path().join("hang");
+        fs::write(&command, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+        fs::set_permissions(&command, fs::Permissions::from_mode(0o700)).unwrap();
+        let command = command.to_str().unwrap().to_owned();
+        let (trigger, commands) = Trigger::start(Some(command), Duration::from_secs(60));
+        let id: TokenId = "askgagkera".parse().unwrap();
+        for _ in 0..WAITING {
+            let this = Use { id, identity: "1".into(), address: String::new() };
+            trigger.uses.try_send(this).ok().unwrap();
+        }
+        drop(trigger);
+        let told = tokio::time::Instant::now();
+        commands.end().await;
+        assert_eq!(told.elapsed().as_secs(), DRAIN.as_secs());
     }
 }

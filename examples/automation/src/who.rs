@@ -99,8 +99,15 @@ async fn check(
         By::Token(caller) => caller.owner(),
     };
     let account = server.accounts.by_owner(owner).filter(Account::is_active);
-    let Some(account) = account else {
-        // It was deleted or disabled a moment ago.
+    // As on the page: who signed out at the login proxy, or is another there, has no session here.
+    let is_named = |account: &Account| match (&by, &server.front.login_proxy) {
+        (By::Session(_), Some(proxy)) => {
+            proxy.user(&request.headers, peer(&request.extensions)) == Some(&*account.name)
+        }
+        _ => true,
+    };
+    let Some(account) = account.filter(is_named) else {
+        // Or it was deleted or disabled a moment ago.
         return Refusal::NoCredentials.into_response();
     };
     if let Some(role) = role.filter(|role| !role.is_had_by(&account)) {

@@ -113,9 +113,9 @@ fn what_the_proxy_names_grants_only_after_a_sign_in_that_the_proxy_dates() {
     let grant = |server: &Server, headers: &[&str]| {
         let headers = [&[JSON, "Remote-User: admin"], headers].concat();
         let cookie = cookie(&server.request("POST", "/api/v1/signin", &headers, ""));
-        let listed = server.request("GET", "/api/v1/apptoken", &[&cookie], "");
+        let listed = server.request("GET", "/api/v1/apptoken", &[&cookie, headers[1]], "");
         assert_eq!(listed.status, 200, "it is a session in any case");
-        server.request("POST", GRANT, &[&cookie], "")
+        server.request("POST", GRANT, &[&cookie, headers[1]], "")
     };
     let dated = place.start_with(&[&proxy[..], &["--sso-time-header", "X-Auth-Time"]].concat());
     for old in [&[][..], &[&*hour_ago], &[&*just_now, &hour_ago]] {
@@ -127,6 +127,23 @@ fn what_the_proxy_names_grants_only_after_a_sign_in_that_the_proxy_dates() {
     for sent in [&[][..], &[&*just_now]] {
         grant(&undated, sent).is(403, "must say that you signed in just now");
     }
+}
+
+#[test]
+fn a_session_is_its_persons_only_while_the_proxy_names_them() {
+    let place = Place::new();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let server = place.start_with(&proxy);
+    let admin = "Remote-User: admin";
+    let cookie = cookie(&server.request("POST", "/api/v1/signin", &[JSON, admin], ""));
+    let list = |headers: &[&str]| {
+        let headers = [&[&*cookie], headers].concat();
+        server.request("GET", "/api/v1/apptoken", &headers, "").status
+    };
+    assert_eq!(list(&[admin]), 200);
+    assert_eq!(list(&["Remote-User: reader"]), 401, "another person at the same browser");
+    assert_eq!(list(&[]), 401, "they signed out at the proxy");
+    assert_eq!(list(&[admin, "Remote-User: reader"]), 401);
 }
 
 #[test]

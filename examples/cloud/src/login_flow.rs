@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use app_tokens::access::ScopeName as _;
 use app_tokens::error::ChangeError;
-use app_tokens::{Label, NewToken, Reason, Rotation};
+use app_tokens::{Label, Reason, Rotation};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{DefaultBodyLimit, Form, Path, Request, State};
@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde_json::json;
 use shared::accounts::Account;
 use shared::log;
-use shared::login_flow::{Begun, Granted, LIFE};
+use shared::login_flow::{Begun, Granted, token_to_grant};
 use shared::page::form::{Fields, Problems};
 use shared::page::{Page, SignedIn};
 use shared::token_api::{Problem, answer};
@@ -157,11 +157,13 @@ async fn decide(
     // A name that can't be shown in a list is replaced.
     let label = Label::new(&asks.program).map_or("Connected device".into(), |l| l.to_string());
     let (owner, tokens) = (&who.account.owner, &routes.cloud.tokens);
-    let life = tokens.policy().max_life().map_or(LIFE, |max| max.min(LIFE));
-    let new = NewToken::new(owner, &label, access).expires_in(life);
-    // Its text is thrown away: the device's poll makes another.
-    let token = match tokens.issue(new).await {
-        Ok(issued) => issued.id(),
+    let token = match token_to_grant(owner, &label, access, tokens.policy()) {
+        // Its text is thrown away: the device's poll makes another.
+        Ok(new) => tokens.issue(new).await.map(|issued| issued.id()),
+        Err(error) => Err(error),
+    };
+    let token = match token {
+        Ok(token) => token,
         Err(error) => return page.not_made(&error, &label, &who),
     };
     if flow.grant(&link, Granted { owner: owner.clone(), token }) {

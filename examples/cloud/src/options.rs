@@ -69,7 +69,7 @@ impl Options {
         if common.policy.is_some() && max_per_owner.is_some() {
             return Err("--max-per-owner can't be given with --policy; set it in that file".into());
         }
-        if accept_passwords && common.front.login_proxy.is_some() {
+        if accept_passwords && !common.has_passwords() {
             return Err("behind a login proxy there are no main passwords; leave out \
                         --accept-passwords or --sso-header"
                 .into());
@@ -95,9 +95,13 @@ impl Options {
             name
         };
         println!();
-        println!("Create an app password on that page, or here:");
-        println!("  curl -u {sign_in} {url}/api/tokens -d '{{\"label\":\"My laptop\"}}'");
-        println!("and use it with any WebDAV client:");
+        if self.common.has_passwords() {
+            println!("Create an app password on that page, or here:");
+            println!("  curl -u {sign_in} {url}/api/tokens -d '{{\"label\":\"My laptop\"}}'");
+            println!("and use it with any WebDAV client:");
+        } else {
+            println!("Create an app password on that page, and use it with any WebDAV client:");
+        }
         println!("  TOKEN={prefix}_...");
         println!("  curl -u {name}:$TOKEN -T README.md {url}/dav/");
         println!(

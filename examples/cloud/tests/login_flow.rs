@@ -100,6 +100,26 @@ fn a_device_gets_its_app_password_once_after_a_person_has_granted_it() {
 }
 
 #[test]
+fn what_its_device_has_not_fetched_is_shown_as_waiting_and_not_as_ending() {
+    let data = folder();
+    let cloud = start(&data);
+    let device = Device::begin(&cloud, &["User-Agent: Phone of Alice"]);
+    let granted = device.grant();
+    assert!(granted.body.contains("within 20 minutes, begin there again"), "{}", granted.body);
+    let list = || Browser::signed_in_at(&cloud, ALICE, PUBLIC).get("/").body;
+    let page = list();
+    for words in ["Waits for its device", "unless its device fetches it"] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    for false_words in ["Ends soon", "Replace", "Never used"] {
+        assert!(!page.contains(false_words), "{false_words}: {page}");
+    }
+    assert_eq!(device.poll().status, 200);
+    let page = list();
+    assert!(page.contains("Never used") && !page.contains("its device"), "{page}");
+}
+
+#[test]
 fn of_many_polls_at_once_one_gets_a_token_and_one_is_made() {
     let data = folder();
     let cloud = start(&data);

@@ -22,7 +22,7 @@ impl Behind {
         let data = tempfile::tempdir().unwrap();
         let users = data.path().join("users");
         let hash = password_auth::generate_hash("his secret");
-        std::fs::write(&users, format!("alice u-1 - -\nbob u-2 - {hash}\n")).unwrap();
+        std::fs::write(&users, format!("alice u-1 - -\nbob u-2 - {hash}\nzoë u-3 - -\n")).unwrap();
         let options = ["--public-url", PUBLIC, "--sso-header", "Remote-User"];
         let users = ["--users", users.to_str().unwrap()];
         let options = [&options[..], &users, more].concat();
@@ -88,12 +88,22 @@ fn it_names_the_user_and_is_believed_from_its_address_only() {
 }
 
 #[test]
+fn it_may_name_a_user_in_utf_8() {
+    let behind = Behind::here(&[]);
+    let page = behind.get("/", &["Remote-User: zoë"]);
+    assert!(page.status == 200 && page.body.contains("<bdi>zoë</bdi>"), "{}", page.body);
+}
+
+#[test]
 fn there_is_no_main_password_then() {
     let behind = Behind::here(&[]);
+    assert!(!behind.cloud.welcome.contains("curl -u bob"), "{}", behind.cloud.welcome);
+    assert!(!behind.cloud.welcome.contains("/api/tokens"), "{}", behind.cloud.welcome);
     let by_form = behind.post("/sign-in", &[], "name=bob&password=his+secret");
     assert_eq!((by_form.status, by_form.header("set-cookie")), (303, None));
     let by_api = behind.get("/api/tokens", &[&basic("bob:his secret")]);
-    assert_eq!(by_api.status, 401, "not for programs, either");
+    assert_eq!(by_api.status, 403, "not for programs, either");
+    assert!(by_api.body.contains("nobody has a main password here"), "{}", by_api.body);
 }
 
 #[test]
@@ -124,6 +134,14 @@ fn the_session_that_asked_ends_with_the_fresh_sign_in() {
     let back = behind.sign_in_again(&asking, &[ALICE]);
     let page = behind.get("/", &[ALICE, &cookie(&back)]);
     assert!(page.body.contains("Browser sessions <span class=\"soft\">(1)"), "{}", page.body);
+    // What ends here, the header begins anew.
+    assert!(page.body.contains("They end 8 hours after"), "{}", page.body);
+    let _another = behind.get("/", &[ALICE]);
+    let list = behind.get("/", &[ALICE, &cookie(&back)]);
+    let other = list.body.split("href=\"/sessions/").nth(1).unwrap().split('"').next().unwrap();
+    let asks = behind.get(&format!("/sessions/{other}"), &[ALICE, &cookie(&back)]);
+    assert!(asks.body.contains("sign it out at the login page, too"), "{}", asks.body);
+    assert!(!asks.body.contains("main password"), "{}", asks.body);
 }
 
 #[test]

@@ -3,12 +3,51 @@
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes};
 use dav_server::fs::{DavFile, DavMetaData, FsError, FsFuture, FsResult, OpenOptions};
 use tempfile::NamedTempFile;
 
 use crate::{Folder, blocking};
+
+/// How many bytes a request may still read. `None` is any number.
+///
+/// A REPORT reads files whole, and `dav-server` keeps all of them in memory. A request may name a
+/// file a thousand times.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadLimit(Option<Arc<Mutex<Left>>>);
+
+#[derive(Debug)]
+struct Left {
+    bytes: usize,
+    is_exceeded: bool,
+}
+
+impl ReadLimit {
+    pub(crate) fn of(bytes: usize) -> ReadLimit {
+        ReadLimit(Some(Arc::new(Mutex::new(Left { bytes, is_exceeded: false }))))
+    }
+
+    /// Returns whether the request wanted more. What it read then is not all.
+    pub(crate) fn is_exceeded(&self) -> bool {
+        let left = self.0.as_ref().map(|left| left.lock().unwrap_or_else(PoisonError::into_inner));
+        left.is_some_and(|left| left.is_exceeded)
+    }
+
+    fn take(&self, count: usize) -> FsResult<()> {
+        let Some(left) = &self.0 else { return Ok(()) };
+        let mut left = left.lock().unwrap_or_else(PoisonError::into_inner);
+        match left.bytes.checked_sub(count) {
+            Some(bytes) => left.bytes = bytes,
+            None => {
+                left.is_exceeded = true;
+                return Err(FsError::TooLarge);
+            }
+        }
+        Ok(())
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Download {
@@ -25,6 +64,8 @@ impl DavFile for Download {
 
     fn read_bytes(&mut self, count: usize) -> FsFuture<'_, Bytes> {
         blocking(move || {
+            // Before there is room for it: a file may be longer than the memory.
+            self.folder.1.take(count)?;
             let mut buffer = vec![0; count];
             let length = self.file.read(&mut buffer)?;
             buffer.truncate(length);
@@ -137,7 +178,13 @@ impl DavFile for Upload {
 
     fn seek(&mut self, position: SeekFrom) -> FsFuture<'_, u64> {
         blocking(move || {
-            Ok(self.written.as_mut().ok_or(FsError::GeneralFailure)?.seek(position)?)
+            let written = self.written.as_mut().ok_or(FsError::GeneralFailure)?;
+            // A byte behind a hole would make a file of any length, which the next copy fills.
+            let length = written.as_file().metadata()?.len();
+            if matches!(position, SeekFrom::Start(start) if start > length) {
+                return Err(FsError::TooLarge);
+            }
+            Ok(written.seek(position)?)
         })
     }
 

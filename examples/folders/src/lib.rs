@@ -34,7 +34,7 @@ use dav_server::fs::{
 use futures_util::stream;
 use http::StatusCode;
 
-use file::{Download, Upload};
+use file::{Download, ReadLimit, Upload};
 use meta::{Entry, Meta};
 use notes::Notes;
 
@@ -53,7 +53,7 @@ pub enum Holds {
 
 /// A folder on disk that `dav-server` serves. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Folder(Arc<Inner>);
+pub struct Folder(Arc<Inner>, ReadLimit);
 
 #[derive(Debug)]
 struct Inner {
@@ -77,7 +77,13 @@ impl Folder {
         fs::create_dir_all(&uploads)?;
         remove_remains(&uploads)?;
         let notes = Notes::open(home.join(format!("{name}.properties.json")))?;
-        Ok(Folder(Arc::new(Inner { root, uploads, mount, holds, notes: Mutex::new(notes) })))
+        let inner = Inner { root, uploads, mount, holds, notes: Mutex::new(notes) };
+        Ok(Folder(Arc::new(inner), ReadLimit::default()))
+    }
+
+    /// Returns the same folder, for one request that may read only so much.
+    pub(crate) fn limited(&self, limit: ReadLimit) -> Folder {
+        Folder(self.0.clone(), limit)
     }
 
     /// Returns the names in a folder, those of folders with a slash behind, or `None` if this path
@@ -118,15 +124,36 @@ impl Folder {
         self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the path below the root. `dav-server` has removed every `..` before.
+    /// Returns the path below the root, unless it is too deep. `dav-server` has removed every `..`
+    /// before.
     fn relative(&self, path: &DavPath) -> FsResult<PathBuf> {
         let whole = Path::new("/").join(path.as_rel_ospath());
         let mount = if self.0.mount.is_empty() { "/" } else { self.0.mount };
-        Ok(whole.strip_prefix(mount).map_err(|_| FsError::NotFound)?.to_owned())
+        let below = whole.strip_prefix(mount).map_err(|_| FsError::NotFound)?;
+        match below.components().count() {
+            0..=MAX_DEPTH => Ok(below.to_owned()),
+            _ => Err(FsError::PathTooLong),
+        }
     }
 
     fn real(&self, path: &DavPath) -> FsResult<PathBuf> {
         Ok(self.0.root.join(self.relative(path)?))
+    }
+
+    /// Returns whether what is at `from` may lie at `to`.
+    fn has_depth_for(&self, from: &Path, to: &Path) -> io::Result<bool> {
+        let mut found = vec![(self.0.root.join(from), to.components().count())];
+        while let Some((at, depth)) = found.pop() {
+            if depth > MAX_DEPTH {
+                return Ok(false);
+            }
+            if fs::symlink_metadata(&at)?.is_dir() {
+                for entry in fs::read_dir(at)? {
+                    found.push((entry?.path(), depth + 1));
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn id(&self, at: &Path) -> String {
@@ -172,6 +199,10 @@ impl Folder {
 const OWNCLOUD: &str = "http://owncloud.org/ns";
 const CALENDAR_SERVER: &str = "http://calendarserver.org/ns/";
 const CARDDAV: &str = "urn:ietf:params:xml:ns:carddav";
+
+/// How deep folders may lie in each other. `dav-server` calls itself for each, so a thousand would
+/// end the process.
+const MAX_DEPTH: usize = 100;
 
 /// Removes uploads that broke off because the program was killed. One that still runs is younger.
 fn remove_remains(uploads: &Path) -> io::Result<()> {
@@ -265,8 +296,12 @@ impl DavFileSystem for Folder {
 
     fn rename<'a>(&'a self, from: &'a DavPath, to: &'a DavPath) -> FsFuture<'a, ()> {
         blocking(move || {
-            fs::rename(self.real(from)?, self.real(to)?)?;
-            Ok(self.notes().renamed(&self.relative(from)?, &self.relative(to)?)?)
+            let (from, to) = (self.relative(from)?, self.relative(to)?);
+            if !self.has_depth_for(&from, &to)? {
+                return Err(FsError::PathTooLong);
+            }
+            fs::rename(self.0.root.join(&from), self.0.root.join(&to))?;
+            Ok(self.notes().renamed(&from, &to)?)
         })
     }
 

@@ -13,7 +13,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dav_server::fs::DavProp;
+use dav_server::fs::{DavProp, FsError, FsResult};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug)]
@@ -43,6 +43,12 @@ struct Property {
 }
 
 impl Property {
+    /// Returns about how many bytes it takes.
+    fn len(&self) -> usize {
+        let parts = [Some(&self.name), self.prefix.as_ref(), self.namespace.as_ref()];
+        parts.into_iter().chain([self.xml.as_ref()]).flatten().map(|part| part.len() + 20).sum()
+    }
+
     fn is(&self, prop: &DavProp) -> bool {
         (&self.name, &self.namespace) == (&prop.name, &prop.namespace)
     }
@@ -58,6 +64,9 @@ impl Property {
         DavProp { name, prefix, namespace, xml: xml.map(String::into_bytes) }
     }
 }
+
+/// The most bytes of all properties in a folder. They stay in memory, and each change writes all.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 type Saved = BTreeMap<PathBuf, Vec<Property>>;
 
@@ -127,23 +136,38 @@ impl Notes {
         self.save_if(have_properties)
     }
 
+    /// The copy has no properties if there is no room for them: the file is there already.
     pub(crate) fn copied(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         let properties = self.notes.get(from).map(|note| note.properties.clone());
+        let properties = properties.filter(|properties| self.have_room(to, properties));
         self.note(to).properties = properties.unwrap_or_default();
         self.changed(to);
         self.save_if(!self.notes[to].properties.is_empty())
     }
 
-    pub(crate) fn patch(&mut self, at: &Path, patch: &[(bool, DavProp)]) -> io::Result<()> {
-        let properties = &mut self.note(at).properties;
+    pub(crate) fn patch(&mut self, at: &Path, patch: &[(bool, DavProp)]) -> FsResult<()> {
+        let mut properties = self.notes.get(at).map_or(Vec::new(), |note| note.properties.clone());
+        let before = properties.len();
         for (is_set, prop) in patch {
             properties.retain(|property| !property.is(prop));
             if *is_set {
                 properties.push(Property::of(prop));
             }
         }
+        // Removing some always works.
+        if properties.len() >= before && !self.have_room(at, &properties) {
+            return Err(FsError::InsufficientStorage);
+        }
+        self.note(at).properties = properties;
         self.changed(at);
-        self.save_if(true)
+        Ok(self.save_if(true)?)
+    }
+
+    /// Returns whether these may be the properties of a path.
+    fn have_room(&self, at: &Path, properties: &[Property]) -> bool {
+        let others = self.notes.iter().filter(|(other, _)| *other != at);
+        let all = others.flat_map(|(_, note)| &note.properties).chain(properties);
+        all.map(Property::len).sum::<usize>() <= MAX_BYTES
     }
 
     pub(crate) fn properties(&self, at: &Path) -> Vec<DavProp> {
@@ -180,5 +204,33 @@ impl Notes {
         file.write_all(&serde_json::to_vec(&saved)?)?;
         file.persist(&self.file)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(name: &str, length: usize) -> [(bool, DavProp); 1] {
+        let prop = DavProp::new(name.into(), "x".into(), "urn:x".into(), "x".repeat(length));
+        [(true, prop)]
+    }
+
+    #[test]
+    fn properties_take_no_more_room_than_there_is_for_all_of_a_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let mut notes = Notes::open(home.path().join("properties.json")).unwrap();
+        let (a, b) = (Path::new("a"), Path::new("b"));
+        notes.patch(a, &set("x", MAX_BYTES / 2)).unwrap();
+        notes.patch(a, &set("x", MAX_BYTES / 2)).unwrap();
+        notes.copied(a, b).unwrap();
+        assert_eq!((notes.properties(a).len(), notes.properties(b).len()), (1, 0));
+        let refused = notes.patch(b, &set("y", MAX_BYTES / 2));
+        assert!(matches!(refused, Err(FsError::InsufficientStorage)));
+        assert!(notes.properties(b).is_empty());
+        notes.patch(b, &set("y", 100)).unwrap();
+        let [(_, prop)] = set("x", 0);
+        notes.patch(a, &[(false, prop)]).unwrap();
+        notes.patch(b, &set("y", MAX_BYTES / 2)).unwrap();
     }
 }

@@ -14,6 +14,7 @@ use dav_server::{DavConfig, DavHandler};
 use maud::{DOCTYPE, html};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::file::ReadLimit;
 use crate::guard::{ELSEWHERE, guard};
 use crate::locks::Locks;
 use crate::{Folder, Holds};
@@ -53,6 +54,9 @@ impl fmt::Debug for Served {
     }
 }
 
+/// How many bytes of files a REPORT reads at most: some ten thousand events or contacts.
+const MAX_REPORT: usize = 32 * 1024 * 1024;
+
 /// Where a request leads.
 #[derive(Debug)]
 pub struct Place {
@@ -66,10 +70,27 @@ pub struct Place {
 }
 
 impl Place {
-    async fn handle(&self, request: Request) -> Response {
+    fn config(&self, request: &Request) -> DavConfig {
         let locks = self.served.locks.asked_by(request.headers());
-        let config = DavConfig::new().strip_prefix(&*self.prefix).locksystem(locks);
+        DavConfig::new().strip_prefix(&*self.prefix).locksystem(locks)
+    }
+
+    async fn handle(&self, request: Request) -> Response {
+        let config = self.config(&request);
         self.served.handler.handle_with(config, request).await.map(Body::new)
+    }
+
+    /// Answers a REPORT. An answer that left something out would look as if it had been deleted.
+    async fn report(&self, request: Request) -> Response {
+        let limit = ReadLimit::of(MAX_REPORT);
+        let folder = self.served.folder.limited(limit.clone());
+        let config = self.config(&request).filesystem(Box::new(folder));
+        let answer = self.served.handler.handle_with(config, request).await.map(Body::new);
+        if limit.is_exceeded() {
+            let reason = "this is too much for one answer; ask for fewer\n";
+            return (StatusCode::INSUFFICIENT_STORAGE, reason).into_response();
+        }
+        answer
     }
 
     /// Returns the path of a request below the prefix, percent-encoded as it came.
@@ -108,9 +129,10 @@ impl Place {
         }
         let mut answer = match method.as_str() {
             "MKCALENDAR" => make_calendar(self, request).await,
+            "REPORT" => self.report(request).await,
             _ => self.handle(request).await,
         };
-        if matches!(method.as_str(), "PROPFIND" | "REPORT") {
+        if matches!(method.as_str(), "PROPFIND" | "REPORT") && answer.status().is_success() {
             answer = mended(answer).await;
         }
         Ok(answer)

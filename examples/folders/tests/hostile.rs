@@ -122,3 +122,86 @@ async fn a_condition_that_can_not_be_read_is_refused() {
         assert_eq!(answer.status, status, "{name}: {value}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_byte_is_written_behind_the_end_of_a_file() {
+    let host = Host::new();
+    host.file("a");
+    let length = host.read("a").unwrap().len();
+    let partial = ("content-type", "application/x-sabredav-partialupdate");
+    for (method, range, headers) in [
+        ("PATCH", "x-update-range", [("x-update-range", "bytes=1099511627776-"), partial]),
+        ("PUT", "content-range", [("content-range", "bytes 2-2/*"), ("x-other", "x")]),
+    ] {
+        let headers = [&headers[..], &[("content-length", "1")]].concat();
+        let answer = host.call(method, "/dav/a", &headers, "x").await;
+        assert_eq!(answer.status, 416, "{range}");
+        assert_eq!(host.read("a").unwrap(), "a", "{range}");
+    }
+    let range = format!("bytes={length}-");
+    let headers = [("x-update-range", &*range), partial, ("content-length", "1")];
+    assert_eq!(host.call("PATCH", "/dav/a", &headers, "x").await.status, 204);
+    assert_eq!(host.read("a").unwrap(), "ax", "at its end it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_reads_no_more_than_the_memory_has_room_for() {
+    let host = Host::new();
+    let file = |name: &str| host.home.path().join("files").join(name);
+    let event = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n";
+    std::fs::write(file("event"), event).unwrap();
+    let report = |names: &[&str]| {
+        let hrefs: String =
+            names.iter().map(|name| format!("<d:href>/dav/{name}</d:href>")).collect();
+        format!(
+            "<c:calendar-multiget xmlns:d=\"DAV:\" xmlns:c=\"urn:ietf:params:xml:ns:caldav\">\
+             <d:prop><c:calendar-data/></d:prop>{hrefs}</c:calendar-multiget>"
+        )
+    };
+    let answer = host.call("REPORT", "/dav/", &[], &report(&["event", "event"])).await;
+    assert_eq!(answer.status, 207);
+    assert_eq!(answer.body.matches("END:VCALENDAR").count(), 2, "{}", answer.body);
+
+    // Longer than any memory. Room for it would end the process.
+    std::fs::File::create(file("long")).unwrap().set_len(1 << 43).unwrap();
+    assert_eq!(host.call("REPORT", "/dav/", &[], &report(&["event", "long"])).await.status, 507);
+    // And a file that has room, named again and again.
+    std::fs::write(file("again"), "x".repeat(1_000_000)).unwrap();
+    let answer = host.call("REPORT", "/dav/", &[], &report(&["again"; 40])).await;
+    assert_eq!(answer.status, 507);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_are_never_so_deep_that_walking_through_them_ends_the_process() {
+    let host = Host::new();
+    let path = |root: &str, depth: usize| format!("/dav/{root}{}", "/x".repeat(depth));
+    for depth in 0..2000 {
+        let answer = host.call("MKCOL", &path("a", depth), &[], "").await;
+        if answer.status != 201 {
+            assert_eq!((answer.status, depth), (414, 100));
+            break;
+        }
+    }
+    assert_eq!(host.call("PUT", &path("a", 100), &[], "x").await.status, 414);
+    // Neither a copy nor a move makes a tree deeper. What there is room for is copied.
+    for (method, status) in [("MOVE", 414), ("COPY", 207)] {
+        let into = [("destination", "/dav/a/x/y")];
+        assert_eq!(host.call("MKCOL", "/dav/b", &[], "").await.status, 201);
+        assert_eq!(
+            host.call("MOVE", "/dav/a/x", &[("destination", "/dav/b/x")], "").await.status,
+            201
+        );
+        assert_eq!(host.call("MKCOL", "/dav/a/x", &[], "").await.status, 201);
+        let answer = host.call(method, "/dav/b", &into, "").await;
+        assert_eq!(answer.status, status, "{method}: {}", answer.body);
+        assert_eq!(host.call("DELETE", "/dav/a", &[], "").await.status, 204);
+        assert_eq!(host.call("MOVE", "/dav/b", &[("destination", "/dav/a")], "").await.status, 201);
+    }
+    // Another program's folders may be deeper. A hundred of them are looked at.
+    let deep = format!("files/deep{}", "/x".repeat(1500));
+    std::fs::create_dir_all(host.home.path().join(&deep)).unwrap();
+    let all = [("depth", "infinity"), ("x-litmus", "all")];
+    assert_eq!(host.call("PROPFIND", "/dav/deep", &all, "").await.status, 207);
+    assert_eq!(host.call("DELETE", "/dav/deep", &[], "").await.status, 207);
+    assert!(host.home.path().join(&deep).exists());
+}

@@ -4,6 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
+use forge_services::git;
 use forge_services::json::{JsonBody, Paging};
 use forge_services::problem::Problem;
 use forge_services::repos::{Repo, not_made};
@@ -67,6 +68,7 @@ async fn create_repo(
     let caller = visitor.caller(&forge)?;
     // No resource: a token for some repositories makes no others.
     caller.require(REPOSITORY.write).map_err(|forbidden| forge.forbidden(forbidden))?;
+    let _place = git::place(&forge, git::Client::Owner(caller.owner().clone()))?;
     let repo = forge.repos.create(caller.owner(), &new.name, new.private).await;
     let repo = repo.map_err(|error| not_made(&error))?;
     let name = forge.name_of(caller.owner());

@@ -82,8 +82,13 @@ impl FromRequestParts<Forge> for Doer {
                 let signed_in =
                     forge.accounts.sign_in(name, sent.expose_secret(), from.address).await;
                 signed_in.map(Doer).map_err(|refused| match refused.unchecked() {
-                    Some((status, reason, wait)) => Problem::new(status, reason)
-                        .with("retry-after", &wait.as_secs().max(1).to_string()),
+                    Some((status, reason, wait)) => {
+                        let problem = Problem::new(status, reason);
+                        match wait.map(|wait| wait.as_secs().max(1).to_string()) {
+                            Some(seconds) => problem.with("retry-after", &seconds),
+                            None => problem,
+                        }
+                    }
                     None => wrong(),
                 })
             }

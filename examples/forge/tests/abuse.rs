@@ -7,7 +7,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
-use common::{ALICE, Forge, basic, bearer, git, git_well, said};
+use common::{ALICE, BOB, Forge, basic, bearer, git, git_well, said};
 use serde_json::{Value, json};
 use support::program::{has, run_well};
 use tempfile::TempDir;
@@ -333,4 +333,52 @@ fn a_script_is_not_challenged_so_no_browser_opens_its_dialog() {
         let person = forge.request("GET", path, &["Sec-Fetch-Mode: navigate"], b"");
         assert!(person.header("www-authenticate").is_some(), "{path}");
     }
+}
+
+#[test]
+fn behind_a_login_proxy_no_main_password_makes_a_token() {
+    let data = tempfile::tempdir().unwrap();
+    let proxy = ["--sso-header", "Remote-User", "--sso-from", "127.0.0.1"];
+    let forge = Forge::start_with(data.path(), &proxy);
+    for headers in [&[&*basic(ALICE)][..], &[&basic(ALICE), "Remote-User: alice"]] {
+        let headers = [&["Content-Type: application/json"], headers].concat();
+        let wish = br#"{"name": "x", "scopes": ["all"]}"#;
+        let refused = forge.request("POST", "/api/v1/users/alice/tokens", &headers, wish);
+        assert_eq!(refused.status, 403, "{}", refused.body);
+        assert!(refused.body.contains("nobody has a main password here"), "{}", refused.body);
+        assert!(refused.header("www-authenticate").is_none(), "no dialog asks for one");
+    }
+}
+
+#[test]
+fn git_works_for_sixteen_requests_of_one_owner_whatever_they_ask_for() {
+    let Some((forge, _data)) = start() else { return };
+    forge.repo(BOB, "his", true);
+    let hers = bearer(&forge.token(ALICE, &["all"]));
+    // Each push has begun, and sends no more.
+    let push = || {
+        let mut stream = TcpStream::connect(&forge.address).unwrap();
+        let head = format!(
+            "POST /alice/site.git/git-receive-pack HTTP/1.1\r\nHost: x\r\n{hers}\r\n\
+             Content-Type: application/x-git-receive-pack-request\r\nContent-Length: 99\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let _pushes: Vec<TcpStream> = (0..40).map(|_| push()).collect();
+    let release = |account: &str, header: &str, path: &str| {
+        let wish = json!({ "tag_name": format!("v-{account}"), "target_commitish": "main" });
+        forge.api(header, "POST", &format!("/repos/{path}/releases"), &wish)
+    };
+    // Until sixteen have their places, others find one.
+    let refs = || forge.request("GET", &format!("/alice/site.git/{REFS}"), &[&hers], b"");
+    while refs().status == 200 {}
+    assert_eq!(refs().status, 429);
+    let refused = release("alice", &hers, "alice/site");
+    assert_eq!(refused.status, 429, "{}", refused.body);
+    assert!(refused.header("retry-after").is_some());
+    let wish = json!({ "name": "another" });
+    assert_eq!(forge.api(&hers, "POST", "/user/repos", &wish).status, 429);
+    let his = bearer(&forge.token(BOB, &["all"]));
+    assert_eq!(release("bob", &his, "bob/his").status, 201, "others go on");
 }

@@ -90,6 +90,8 @@ pub enum SignInRefused {
     },
     /// It was an app token. It opens no account, and counts as no guess.
     Token,
+    /// A login proxy names the users, so nobody has a main password. Nothing was checked.
+    NoPasswords,
     /// There were too many wrong passwords. Nothing was checked.
     Stopped {
         /// How long to wait.
@@ -102,18 +104,24 @@ pub enum SignInRefused {
 impl SignInRefused {
     /// Returns the answer to a program for which nothing was checked: the status, what to do, and
     /// how long to wait. `None` if the password was checked: each host asks for it in its own way.
-    pub fn unchecked(self) -> Option<(StatusCode, &'static str, Duration)> {
+    pub fn unchecked(self) -> Option<(StatusCode, &'static str, Option<Duration>)> {
         match self {
             SignInRefused::Wrong { .. } | SignInRefused::Token => None,
+            SignInRefused::NoPasswords => Some((
+                StatusCode::FORBIDDEN,
+                "nobody has a main password here, as the login proxy in front names the users; \
+                 make tokens on the settings page",
+                None,
+            )),
             SignInRefused::Stopped { wait } => Some((
                 StatusCode::TOO_MANY_REQUESTS,
                 "there were too many wrong passwords; wait before you try again",
-                wait,
+                Some(wait),
             )),
             SignInRefused::Busy => Some((
                 StatusCode::SERVICE_UNAVAILABLE,
                 "too many sign in at this moment; try again",
-                Duration::from_secs(1),
+                Some(Duration::from_secs(1)),
             )),
         }
     }
@@ -121,7 +129,10 @@ impl SignInRefused {
 
 /// The accounts, their main passwords and the brake on these. Clones share everything.
 #[derive(Clone)]
-pub struct Accounts(Arc<Inner>);
+pub struct Accounts {
+    inner: Arc<Inner>,
+    has_passwords: bool,
+}
 
 struct Inner {
     rule: UsernameRule,
@@ -177,12 +188,20 @@ impl Accounts {
         // The salt of this hash is random, so the process has a key that nobody else knows.
         let lately = Lately::new(password::of_nobody().as_hash().to_owned());
         let checks = password::Checks::new();
-        Accounts(Arc::new(Inner { rule, source, checks, brake: Brake::new(), lately }))
+        let inner = Inner { rule, source, checks, brake: Brake::new(), lately };
+        Accounts { inner: Arc::new(inner), has_passwords: true }
+    }
+
+    /// Lets nobody sign in by a main password, whatever the users file says: behind a login proxy,
+    /// each of them would be a way around it.
+    #[must_use]
+    pub fn without_passwords(self) -> Accounts {
+        Accounts { has_passwords: false, ..self }
     }
 
     /// Returns all accounts as they are now.
     pub fn all(&self) -> Arc<[Account]> {
-        match &self.0.source {
+        match &self.inner.source {
             Source::Fixed(accounts) => accounts.clone(),
             Source::File { path, read } => {
                 let mut read = read.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,7 +224,7 @@ impl Accounts {
     /// Returns the name that this account's clients send beside a token. `None` if the rule is
     /// `email` and it has no mail address.
     pub fn user_name<'a>(&self, account: &'a Account) -> Option<&'a str> {
-        match self.0.rule {
+        match self.inner.rule {
             UsernameRule::Login => Some(&account.name),
             UsernameRule::Uuid => Some(account.owner.as_str()),
             UsernameRule::Email => account.mail.as_deref(),
@@ -222,6 +241,10 @@ impl Accounts {
         password: &str,
         from: Option<IpAddr>,
     ) -> Result<Account, SignInRefused> {
+        if !self.has_passwords {
+            audit::refused(from, Some(name), "no main passwords behind a login proxy");
+            return Err(SignInRefused::NoPasswords);
+        }
         // An app password in the wrong place must not stop its owner. Nor is an empty one a guess.
         if Token::parse_any_prefix(password.trim()).is_ok() {
             audit::refused(from, Some(name), "an app token instead of the main password");
@@ -232,7 +255,7 @@ impl Accounts {
             return Err(SignInRefused::Wrong { tries_left: u32::MAX });
         }
         let may_go_on = || {
-            self.0.brake.ask(name, from).map_err(|wait| {
+            self.inner.brake.ask(name, from).map_err(|wait| {
                 audit::refused(from, Some(name), "too many wrong passwords");
                 SignInRefused::Stopped { wait }
             })
@@ -241,13 +264,13 @@ impl Accounts {
         may_go_on()?;
         let account = self.by_name(name).filter(Account::is_active);
         if let Some(account) = &account
-            && self.0.lately.knows(account, password)
+            && self.inner.lately.knows(account, password)
         {
-            self.0.brake.note_right(name, from);
+            self.inner.brake.note_right(name, from);
             return Ok(account.clone());
         }
         let stored = account.as_ref().and_then(|account| account.password.as_ref());
-        let is_right = match self.0.checks.check(password, stored, may_go_on).await {
+        let is_right = match self.inner.checks.check(password, stored, may_go_on).await {
             Some(is_right) => is_right?,
             None => {
                 audit::refused(from, Some(name), "too many sign-ins at once");
@@ -256,13 +279,13 @@ impl Accounts {
         };
         match account {
             Some(account) if is_right => {
-                self.0.lately.remember(&account, password);
-                self.0.brake.note_right(name, from);
+                self.inner.lately.remember(&account, password);
+                self.inner.brake.note_right(name, from);
                 Ok(account)
             }
             _ => {
                 audit::refused(from, Some(name), "wrong name or password");
-                Err(SignInRefused::Wrong { tries_left: self.0.brake.count(name, from) })
+                Err(SignInRefused::Wrong { tries_left: self.inner.brake.count(name, from) })
             }
         }
     }
@@ -272,7 +295,7 @@ impl Accounts {
 impl web::Accounts for Accounts {
     async fn owner_of(&self, name: &str) -> Result<Option<Owner>, AccountsError> {
         let all = self.all();
-        let same = |account: &&Account| match (self.0.rule, self.user_name(account)) {
+        let same = |account: &&Account| match (self.inner.rule, self.user_name(account)) {
             // People write their mail address in any case.
             (UsernameRule::Email, Some(own)) => own.to_lowercase() == name.to_lowercase(),
             (_, own) => own == Some(name),

@@ -1,6 +1,6 @@
 //! What stands in front of the host: its public URL, its proxies, a login proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use app_tokens::Origin;
@@ -67,6 +67,14 @@ impl Front {
     /// Returns whether another site made the browser send this: see [`site`].
     pub fn is_from_another_site(&self, headers: &HeaderMap) -> bool {
         site::is_from_another_site(headers, self.public.as_ref())
+    }
+}
+
+/// Returns what one customer of a provider has: an IPv4 address, or an IPv6 network of 64 bits.
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
     }
 }
 

@@ -17,13 +17,42 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use app_tokens::{Owner, TokenId};
+use app_tokens::error::IssueError;
+use app_tokens::{Access, Attributes, NewToken, Owner, Policy, TokenId, TokenView};
 use sha2::{Digest as _, Sha256};
+
+use crate::front::network_of;
 
 /// How long a device may wait for its person. A granted token lives as long until it is fetched.
 pub const LIFE: Duration = Duration::from_secs(20 * 60);
 /// How many devices may wait at once. Anyone may begin, so there must be an end.
 const MOST: usize = 10_000;
+/// How many of them may have begun in one network, so that it pushes out nobody else's.
+const MOST_OF_NETWORK: usize = MOST / 10;
+
+/// Marks the token of a grant. Rotations keep it.
+const GRANTED: &str = "granted-to-device";
+
+/// Makes the token of a grant. Its text is to be thrown away.
+///
+/// # Errors
+/// [`IssueError`] never happens here.
+pub fn token_to_grant(
+    owner: &Owner,
+    label: &str,
+    access: Access,
+    policy: &Policy,
+) -> Result<NewToken, IssueError> {
+    let life = policy.max_life().map_or(LIFE, |max| max.min(LIFE));
+    let attributes = Attributes::new().with(GRANTED, "yes")?;
+    Ok(NewToken::new(owner, label, access).expires_in(life).attributes(attributes))
+}
+
+/// Returns whether a token was granted to a device that has not fetched it yet. To fetch it is to
+/// rotate it, and only then it gets its real end.
+pub fn waits_for_device(token: &TokenView) -> bool {
+    token.attributes().get(GRANTED).is_some() && token.id() == token.family()
+}
 
 /// The devices that wait. Cheap to clone.
 #[derive(Clone, Default)]
@@ -74,9 +103,17 @@ impl LoginFlow {
         let program = program.chars().filter(|c| !c.is_control()).take(100).collect();
         let asks = Asks { program, address, at: Instant::now() };
         let mut waiting = self.waiting();
-        if waiting.len() >= MOST {
-            // The oldest makes room. A flood can push out devices, but not what was granted.
-            let oldest = waiting.iter().position(|waiting| waiting.granted.is_none())?;
+        let network = |address: Option<IpAddr>| address.map(network_of);
+        let is_near = |waiting: &&Waiting| {
+            waiting.granted.is_none() && network(waiting.asks.address) == network(address)
+        };
+        // The oldest makes room. A flood can push out devices, but not what was granted.
+        let oldest = match waiting.iter().filter(is_near).count() {
+            MOST_OF_NETWORK.. => waiting.iter().position(|waiting| is_near(&waiting)),
+            _ if waiting.len() < MOST => None,
+            _ => Some(waiting.iter().position(|waiting| waiting.granted.is_none())?),
+        };
+        if let Some(oldest) = oldest {
             waiting.remove(oldest);
         }
         let digests = (digest(&poll), digest(&link));
@@ -215,12 +252,28 @@ mod tests {
         let first = flow.begin("first", None).unwrap();
         assert!(flow.grant(&first.link, granted("alice")));
         let second = flow.begin("second", None).unwrap();
-        for _ in 0..MOST {
-            flow.begin("flood", None).unwrap();
+        let from = |n: usize| Some(IpAddr::from([192, 0, 2, u8::try_from(n % 20).unwrap()]));
+        for n in 0..MOST {
+            flow.begin("flood", from(n)).unwrap();
         }
         assert_eq!(flow.0.lock().unwrap().len(), MOST);
         assert!(flow.asks(&second.link).is_none());
         assert!(flow.granted(&first.poll).is_some());
+    }
+
+    #[test]
+    fn a_flood_from_one_network_pushes_out_no_device_of_another() {
+        let flow = LoginFlow::default();
+        let from = |n: u16| Some(IpAddr::from([0x2001, 0xdb8, 0, 7, 0, 0, 0, n]));
+        let phone = flow.begin("phone", Some([192, 0, 2, 1].into())).unwrap();
+        let unknown = flow.begin("unknown", None).unwrap();
+        let first = flow.begin("flood", from(0)).unwrap();
+        for n in 0..MOST {
+            flow.begin("flood", from(u16::try_from(n).unwrap())).unwrap();
+        }
+        assert!(flow.asks(&phone.link).is_some() && flow.asks(&unknown.link).is_some());
+        assert!(flow.asks(&first.link).is_none());
+        assert_eq!(flow.0.lock().unwrap().len(), MOST_OF_NETWORK + 2);
     }
 
     #[test]

@@ -195,6 +195,11 @@ impl CommonOptions {
 
     /// Opens the accounts. Those of a demo have these roles, as only a users file has roles.
     pub fn accounts_with(&self, roles: &[&str]) -> Result<Accounts, String> {
+        let accounts = self.accounts_and_passwords(roles)?;
+        Ok(if self.has_passwords() { accounts } else { accounts.without_passwords() })
+    }
+
+    fn accounts_and_passwords(&self, roles: &[&str]) -> Result<Accounts, String> {
         let users = match &self.users {
             Users::File(path) => return Accounts::from_file(path, self.rule),
             Users::Demo(users) => {
@@ -217,9 +222,14 @@ impl CommonOptions {
         Ok(Accounts::fixed(accounts, self.rule))
     }
 
-    /// Returns whether there is only the demo account.
+    /// Returns whether there is only the demo account, with its password.
     pub fn is_demo(&self) -> bool {
-        matches!(self.users, Users::Nobody)
+        matches!(self.users, Users::Nobody) && self.has_passwords()
+    }
+
+    /// Returns whether people sign in by a main password, and not at a login proxy.
+    pub fn has_passwords(&self) -> bool {
+        self.front.login_proxy.is_none()
     }
 
     /// Returns the users file, if there is one.

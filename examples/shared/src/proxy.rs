@@ -29,13 +29,18 @@
 //! The proxy must remove both headers from what clients send.
 //!
 //! Let the proxy pass the paths of clients, such as `/dav`, without a sign-in of its own: their app
-//! passwords are checked here.
+//! passwords are checked here. It must remove the headers there, too.
+//!
+//! A session is its person's only in requests in which the proxy names them.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use app_tokens::Timestamp;
+use app_tokens::access::Network;
 use axum::http::{HeaderMap, HeaderName};
+
+use crate::log;
 
 /// Which header names the user, and who may send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,23 @@ pub struct LoginProxy {
 const A_MOMENT: Duration = Duration::from_secs(2 * 60);
 
 impl LoginProxy {
+    /// Warns of what is believed and not proved, and of a proxy that hides who its clients are.
+    pub(crate) fn warn(&self, proxies: &[Network]) {
+        if self.time_header.is_none() {
+            log::say(
+                "a fresh sign-in at /again is believed and not proved, as there is no \
+                 --sso-time-header; configure the proxy so that it asks there",
+            );
+        }
+        if !proxies.iter().any(|known| known.contains(self.from)) {
+            log::say(format_args!(
+                "the log will name the login proxy's address instead of each client's, and whoever \
+                 bans addresses by it bans the proxy; if it sets X-Forwarded-For, add --proxy {}",
+                self.from
+            ));
+        }
+    }
+
     /// Returns the login name that the proxy names. `None` if it names nobody, or more than one, or
     /// if the request is not from the proxy.
     pub fn user<'h>(&self, headers: &'h HeaderMap, peer: Option<IpAddr>) -> Option<&'h str> {
@@ -59,10 +81,12 @@ impl LoginProxy {
             return None;
         }
         let mut named = headers.get_all(&self.header).iter();
-        match (named.next(), named.next()) {
-            (Some(name), None) => name.to_str().ok().filter(|name| !name.is_empty()),
+        let name = match (named.next(), named.next()) {
+            // A name may have any letter. Proxies send UTF-8.
+            (Some(name), None) => std::str::from_utf8(name.as_bytes()).ok(),
             _ => None,
-        }
+        };
+        name.filter(|name| !name.is_empty())
     }
 
     /// Returns whether the proxy has asked for a sign-in a moment ago, or can't say so. Call it for

@@ -19,8 +19,11 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
+use tower_http::timeout::TimeoutBody;
 
 use crate::around::without_dialogs;
 use crate::audit;
@@ -31,6 +34,8 @@ use crate::store_choice::StoreChoice;
 
 /// How long a client may take for the head of a request.
 const HEAD: Duration = Duration::from_secs(60);
+/// How long a client may pause while it sends a body, and while it reads an answer.
+const PAUSE: Duration = Duration::from_secs(2 * 60);
 /// How long requests may still run when the host is told to stop.
 pub const DRAIN: Duration = Duration::from_secs(30);
 
@@ -65,11 +70,8 @@ pub async fn open(
     options: &CommonOptions,
     built_in: &str,
 ) -> Result<(DynStore, KeyRing, PolicyFile), Box<dyn Error + Send + Sync>> {
-    if options.front.login_proxy.as_ref().is_some_and(|proxy| proxy.time_header.is_none()) {
-        log::say(
-            "a fresh sign-in at /again is believed and not proved, as there is no \
-             --sso-time-header; configure the proxy so that it asks there",
-        );
+    if let Some(proxy) = &options.front.login_proxy {
+        proxy.warn(&options.front.proxies);
     }
     let data = &options.data;
     make_folder(data)?;
@@ -232,7 +234,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(stream, peer, app.clone(), HEAD);
+                let connection = connection(stream, peer, app.clone());
                 running.spawn(connections.watch(connection));
             }
             Err(why) => {
@@ -257,50 +259,100 @@ pub async fn serve(
     Ok(())
 }
 
-/// Serves one connection. A client that doesn't send the head of a request within `head` is cut
-/// off, also between two requests.
+/// Serves one connection. A client that doesn't send the head of a request within [`HEAD`] is cut
+/// off, also between two requests. So is one that pauses for [`PAUSE`] while it sends a body, or
+/// reads nothing of an answer for as long. One that goes on may take hours.
 fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
     peer: SocketAddr,
     app: Router,
-    head: Duration,
 ) -> impl GracefulConnection<Error = hyper::Error> {
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    // No limit for reading: a client that waits for its answer sends nothing.
+    stream.as_mut().set_write_timeout_pinned(Some(PAUSE));
     let app = TowerToHyperService::new(app);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
-        app.call(request)
+        // Its time runs only while the host wants to read: who is slow then is the client.
+        app.call(request.map(|body| TimeoutBody::new(PAUSE, body)))
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(head)
+        .header_read_timeout(HEAD)
         .serve_connection(TokioIo::new(stream), service)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use axum::body::Bytes;
+    use axum::routing::{get, put};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::sleep;
 
-    async fn client(head: Duration) -> TcpStream {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, peer) = listener.accept().await.unwrap();
-        let from = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.to_string() };
-        tokio::spawn(connection(stream, peer, Router::new().route("/", get(from)), head));
+    const LONG: usize = 100_000;
+    const WHOLE: &str = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+
+    /// A client, with a host at the other end. Its clock stands still unless all wait.
+    fn client() -> DuplexStream {
+        let (client, stream) = tokio::io::duplex(1024);
+        let app = Router::new()
+            .route("/", get(async || "x".repeat(LONG)))
+            .route("/", put(async |body: Bytes| body.len().to_string()));
+        tokio::spawn(connection(stream, ([192, 0, 2, 1], 80).into(), app));
         client
     }
 
-    #[tokio::test]
+    async fn rest(client: &mut DuplexStream) -> String {
+        let mut answer = Vec::new();
+        // ignored: what came before is what counts.
+        _ = client.read_to_end(&mut answer).await;
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_client_that_never_ends_its_head_or_asks_nothing_more_is_cut_off() {
-        let whole = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-        for sent in ["", "GET / HTTP/1.1\r\nHost: x\r\nSlow: ", whole] {
-            let mut client = client(Duration::from_millis(50)).await;
+        let again = WHOLE.replace("Connection: close\r\n", "");
+        for sent in ["", "GET / HTTP/1.1\r\nHost: x\r\nSlow: ", &again] {
+            let mut client = client();
             client.write_all(sent.as_bytes()).await.unwrap();
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).await.unwrap();
-            let address = client.local_addr().unwrap().to_string();
-            assert_eq!(answer.ends_with(&address), sent == whole, "{answer}");
+            let answer = rest(&mut client).await;
+            assert_eq!(answer.ends_with("xxx"), sent == again, "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_take_hours_and_may_not_pause_for_long() {
+        let head = "PUT / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 200\r\n\r\n";
+        for (pause, is_taken) in [(PAUSE / 2, true), (PAUSE * 2, false)] {
+            let mut client = client();
+            client.write_all(head.as_bytes()).await.unwrap();
+            for _ in 0..200 {
+                sleep(pause).await;
+                if client.write_all(b"x").await.is_err() {
+                    break;
+                }
+            }
+            let answer = rest(&mut client).await;
+            assert_eq!(answer.ends_with("\r\n200"), is_taken, "{answer}");
+            assert_eq!(answer.starts_with("HTTP/1.1 200"), is_taken, "{answer}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_hours_and_may_not_wait_for_long() {
+        for (pause, is_whole) in [(PAUSE / 2, true), (PAUSE * 2, false)] {
+            let mut client = client();
+            client.write_all(WHOLE.as_bytes()).await.unwrap();
+            let (mut answer, mut piece) = (Vec::new(), [0; 500]);
+            loop {
+                sleep(pause).await;
+                match client.read(&mut piece).await {
+                    Ok(length) if length > 0 => answer.extend_from_slice(&piece[..length]),
+                    _ => break,
+                }
+            }
+            assert_eq!(answer.len() > LONG, is_whole, "{}", answer.len());
         }
     }
 }

@@ -82,7 +82,8 @@ pub fn question(
 }
 
 pub fn granted(page: &Page, who: &SignedIn) -> Response {
-    let next = "Go back to the device: it goes on by itself.";
+    let next = "Go back to the device: it goes on by itself. If it doesn't within 20 minutes, \
+                begin there again.";
     page.problem(StatusCode::OK, "Connected", next, Some(who))
 }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
 pub use places::{Client, Full, Place, Places};
-pub use routes::routes;
+pub use routes::{place, routes};
 
 /// What a request asks of git.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

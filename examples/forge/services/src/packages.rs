@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use app_tokens::Owner;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, Path as UrlPath};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 use tokio::fs;
 use tokio::sync::Mutex;
+use tokio_util::io::ReaderStream;
 
 use crate::Host;
 use crate::problem::Problem;
@@ -137,6 +140,21 @@ impl Shelf {
             }
             read => read.map_err(|error| failed(&error)),
         }
+    }
+
+    /// Sends a file piece by piece: a client that reads slowly must not keep it in memory.
+    async fn send(&self, path: &str) -> Result<Response, Shown> {
+        let file = match fs::File::open(self.file(path)?).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(not_found()),
+            file => file.map_err(|error| failed(&error))?,
+        };
+        let facts = file.metadata().await.map_err(|error| failed(&error))?;
+        if !facts.is_file() {
+            return Err(not_found());
+        }
+        let kind = [(CONTENT_TYPE, "application/octet-stream")];
+        let body = Body::from_stream(ReaderStream::new(file));
+        Ok((kind, [(CONTENT_LENGTH, facts.len())], body).into_response())
     }
 
     /// Reads an index that may not be there yet.

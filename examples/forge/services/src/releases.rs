@@ -31,8 +31,9 @@ async fn release<H: Host>(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let (mut parts, body) = request.into_parts();
     // Before the body is read.
-    let (repo, _) = host.repo(&mut parts, &owner, &name, true).await?;
+    let (repo, client) = host.repo(&mut parts, &owner, &name, true).await?;
     let new = JsonBody::from_request(Request::from_parts(parts, body), &host).await?;
+    let _place = git::place(&host, client)?;
     Ok((StatusCode::CREATED, Json(make(host.repos(), &repo, new.0).await?)))
 }
 

@@ -11,7 +11,7 @@
 //! in from a new network during an attack waits.
 
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
+
+use crate::front::network_of;
 
 /// Wrong passwords for one account, whatever the address.
 const PER_ACCOUNT: NonZeroU32 = NonZeroU32::new(10).expect("not zero");
@@ -147,17 +149,6 @@ impl Brake {
             }
         }
         fewest
-    }
-}
-
-/// Returns what one subscriber has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address => address,
     }
 }
 

@@ -24,8 +24,9 @@ impl Page {
             section.card.flush {
                 h2 { "Browser sessions " span.soft { "(" (sessions.len()) ")" } }
                 p.soft {
-                    "They end when you sign out, or " (times::in_words(session::LIFE))
-                    " after you signed in."
+                    @if self.front().login_proxy.is_some() { "They end " }
+                    @else { "They end when you sign out, or " }
+                    (times::in_words(session::LIFE)) " after you signed in."
                 }
                 table role="table" {
                     caption.hidden { "Browser sessions, the newest first" }
@@ -87,6 +88,16 @@ impl Page {
     }
 }
 
+impl Page {
+    /// Says what a browser needs that was signed out from elsewhere.
+    fn way_back(&self) -> &'static str {
+        match self.front().login_proxy {
+            Some(_) => "To keep it out, sign it out at the login page, too",
+            None => "To come back, it needs the main password",
+        }
+    }
+}
+
 pub(super) async fn ask(State(page): State<Page>, who: SignedIn, Named(id): Named) -> Response {
     let sessions = match page.0.sessions.list(&who.account.owner).await {
         Ok(sessions) => sessions,
@@ -99,7 +110,7 @@ pub(super) async fn ask(State(page): State<Page>, who: SignedIn, Named(id): Name
     let body = html! {
         p.soft {
             "It signed in " (times::ago(one.created_at(), SystemClock.now()))
-            ". To come back, it needs the main password."
+            ". " (page.way_back()) "."
         }
         form.after method="post" action={ "/sessions/" (id) } {
             div.buttons.wide {
@@ -122,7 +133,9 @@ pub(super) async fn end(State(page): State<Page>, who: SignedIn, Named(id): Name
 
 pub(super) async fn ask_others(State(page): State<Page>, who: SignedIn) -> Response {
     let body = html! {
-        p.soft { "This browser stays signed in. Apps with a password of their own go on, too." }
+        p.soft {
+            "This browser stays signed in. Apps with a password of their own go on, too."
+        }
         form.after method="post" action="/sessions/others" {
             div.buttons.wide {
                 button.primary.danger { "Sign out all other browsers" }

@@ -14,6 +14,7 @@ use super::lines::{Line, Lines};
 use super::pages::Pages;
 use super::wording::{Column, FormPlace, Wording};
 use super::{Page, SignedIn, end, times};
+use crate::login_flow::waits_for_device;
 
 pub(super) async fn show(
     State(page): State<Page>,
@@ -203,12 +204,14 @@ impl Page {
         let (id, label) = (line.token.id(), line.token.label().as_str());
         let works = !line.is_unclear();
         let is_urgent = ends_soon(line, now) || !wording.acts.change;
+        // Another text would end the device's request.
+        let may_be_replaced = works && is_urgent && !waits_for_device(&line.token);
         html! {
             @if line.old.is_some() {
                 a.button href={ "/tokens/" (id) "/end-old" } {
                     (act("End old one", &format!("of {label}")))
                 }
-            } @else if wording.acts.replace && works && is_urgent {
+            } @else if wording.acts.replace && may_be_replaced {
                 a.button href={ "/tokens/" (id) "/replace" } { (act(wording.replace, label)) }
             } @else if wording.acts.change && works {
                 a.button href={ "/tokens/" (id) } { (act("Change", label)) }
@@ -245,7 +248,11 @@ impl Page {
             Column::Ends => match line.token.expires() {
                 Expires::Never => html! { "Never" },
                 Expires::At(at) => html! {
-                    (times::ahead(at, now)) small { (times::short_day(at)) }
+                    (times::ahead(at, now))
+                    small {
+                        @if waits_for_device(&line.token) { "unless its device fetches it" }
+                        @else { (times::short_day(at)) }
+                    }
                 },
             },
         }
@@ -349,7 +356,8 @@ pub(super) fn head(content: &Markup) -> Markup {
 }
 
 fn ends_soon(line: &Line, now: Timestamp) -> bool {
-    !line.is_unclear() && end::ends_soon(line.token.expires(), now)
+    let may_be_replaced = !line.is_unclear() && !waits_for_device(&line.token);
+    may_be_replaced && end::ends_soon(line.token.expires(), now)
 }
 
 fn badge(line: &Line, wording: &Wording, now: Timestamp) -> Markup {
@@ -357,6 +365,7 @@ fn badge(line: &Line, wording: &Wording, now: Timestamp) -> Markup {
         @if line.is_unclear() { " " span.badge.ended { "Can't be checked" } }
         @if ends_soon(line, now) { " " span.badge.soon { (wording.ends) " soon" } }
         @if line.old.is_some() { " " span.badge.swap { "Being replaced" } }
+        @else if waits_for_device(&line.token) { " " span.badge.swap { "Waits for its device" } }
         @else if line.last_use.is_none() && !line.is_unclear() {
             " " span.badge.never { "Never used" }
         }

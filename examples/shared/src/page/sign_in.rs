@@ -183,6 +183,10 @@ fn words(refused: SignInRefused, what_is_wrong: &str) -> (StatusCode, String) {
             let words = "This is for an app. Sign in with your main password.";
             (StatusCode::UNAUTHORIZED, words.into())
         }
+        SignInRefused::NoPasswords => {
+            let words = "There are no main passwords here. Sign in at the login page.";
+            (StatusCode::FORBIDDEN, words.into())
+        }
         SignInRefused::Stopped { wait } => {
             let wait = times::in_words(wait);
             let words = format!("There were too many wrong passwords. Try again in {wait}.");

@@ -47,9 +47,9 @@ impl Problem {
         Problem { asks_for_password: true, ..Problem::new(StatusCode::UNAUTHORIZED, reason) }
     }
 
-    /// Makes a problem that is over after this time.
-    pub fn later(status: StatusCode, reason: &str, wait: Duration) -> Problem {
-        Problem { retry_after: Some(wait), ..Problem::new(status, reason) }
+    /// Makes a problem that is over after this time, if there is one.
+    pub fn later(status: StatusCode, reason: &str, wait: impl Into<Option<Duration>>) -> Problem {
+        Problem { retry_after: wait.into(), ..Problem::new(status, reason) }
     }
 
     /// Logs what failed; the client only learns that something did.

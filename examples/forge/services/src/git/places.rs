@@ -1,10 +1,11 @@
-//! How many clients git works for at once. Each costs a process of some megabytes.
+//! How many requests git works for at once. Each costs a process of some megabytes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use app_tokens::Owner;
+use shared::front::network_of;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Who takes a place.
@@ -57,7 +58,7 @@ impl Places {
         let (client, places, most) = match client {
             Client::Owner(_) => (client, &self.with_token, MAX_OF_OWNER),
             Client::Address(address) => {
-                (Client::Address(address.map(network)), &self.without, MAX_OF_ADDRESS)
+                (Client::Address(address.map(network_of)), &self.without, MAX_OF_ADDRESS)
             }
         };
         let mut taken = self.taken();
@@ -72,14 +73,6 @@ impl Places {
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Client, usize>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Returns what one customer of a provider has: an IPv4 address, or an IPv6 network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
-        v4 => v4,
     }
 }
 

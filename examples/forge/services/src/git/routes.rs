@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::{Asked, Client, Full, Patience, serve};
+use super::{Asked, Client, Full, Patience, Place, serve};
 use crate::Host;
 use crate::problem::Problem;
 
@@ -39,15 +39,22 @@ async fn answer<H: Host>(
         Client::Owner(owner) => Some(owner.to_string()),
         Client::Address(_) => None,
     };
-    let place = host.git_places().take(client);
-    let place = place.map_err(|why| full(host, why, user.is_some()))?;
+    let place = place(host, client)?;
     let request = Request::from_parts(parts, body);
     let patience = Patience::default();
     let served = serve(&repo.folder, asked, user.as_deref(), request, patience, place).await;
     served.map_err(|error| Problem::failed("git http-backend", &error))
 }
 
-/// Asks to come back. git keeps its credential.
+/// Takes a place for a request that needs git.
+///
+/// # Errors
+/// The answer if there is none. It asks to come back, and git keeps its credential.
+pub fn place<H: Host>(host: &H, client: Client) -> Result<Place, Problem> {
+    let has_token = matches!(client, Client::Owner(_));
+    host.git_places().take(client).map_err(|why| full(host, why, has_token))
+}
+
 fn full<H: Host>(host: &H, why: Full, has_token: bool) -> Problem {
     let (status, message) = match why {
         // git sends its token only when it is asked. With one there is another place.
@@ -59,7 +66,7 @@ fn full<H: Host>(host: &H, why: Full, has_token: bool) -> Problem {
             return problem;
         }
         Full::ThisClient => {
-            let message = "too many clones, fetches and pushes of yours at once; wait for one";
+            let message = "git works for too many of your requests at once; wait for one";
             (StatusCode::TOO_MANY_REQUESTS, message)
         }
         Full::Everyone => (StatusCode::SERVICE_UNAVAILABLE, "too many clients at once; try again"),

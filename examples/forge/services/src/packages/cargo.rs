@@ -2,6 +2,7 @@
 //! cargo sends one: alone in the header, without a scheme.
 
 use axum::body::Bytes;
+use axum::response::Response;
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -39,10 +40,10 @@ async fn index(shelf: Shelf) -> Result<Vec<u8>, Shown> {
 }
 
 /// `NAME/VERSION/download`.
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Shown> {
+async fn download(shelf: Shelf) -> Result<Response, Shown> {
     let name = shelf.path.strip_suffix("/download");
     let name = name.ok_or_else(not_found)?;
-    shelf.read(&format!("cargo/crates/{name}.crate")).await
+    shelf.send(&format!("cargo/crates/{name}.crate")).await
 }
 
 /// Takes what `cargo publish` sends: the length and text of its JSON, then those of the crate.

@@ -3,6 +3,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::StatusCode;
+use axum::response::Response;
 use axum::routing::get;
 
 use super::{Host, Shelf, Shown};
@@ -11,8 +12,8 @@ pub(super) fn routes<H: Host>() -> Router<H> {
     Router::new().route("/{*path}", get(read).put(deploy))
 }
 
-async fn read(shelf: Shelf) -> Result<Vec<u8>, Shown> {
-    shelf.read(&format!("maven/{}", shelf.path)).await
+async fn read(shelf: Shelf) -> Result<Response, Shown> {
+    shelf.send(&format!("maven/{}", shelf.path)).await
 }
 
 /// Deploys a file. A release never changes; Maven's metadata and snapshots do.

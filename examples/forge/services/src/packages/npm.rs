@@ -19,7 +19,7 @@ pub(super) fn routes<H: Host>() -> Router<H> {
 /// Returns a package's document, or with `/-/` an archive.
 async fn read(shelf: Shelf) -> Result<Response, Shown> {
     if shelf.path.contains("/-/") {
-        return Ok(shelf.read(&format!("npm/{}", shelf.path)).await?.into_response());
+        return shelf.send(&format!("npm/{}", shelf.path)).await;
     }
     let document = shelf.read(&document(&shelf.path)).await?;
     Ok(([(CONTENT_TYPE, "application/json")], document).into_response())

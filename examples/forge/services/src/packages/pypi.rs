@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::Multipart;
 use axum::extract::multipart::MultipartRejection;
 use axum::http::StatusCode;
-use axum::response::Html;
+use axum::response::{Html, Response};
 use axum::routing::{get, post};
 use tokio::fs;
 
@@ -43,8 +43,8 @@ async fn list(shelf: Shelf) -> Result<Html<String>, Shown> {
     Ok(Html(page))
 }
 
-async fn download(shelf: Shelf) -> Result<Vec<u8>, Shown> {
-    shelf.read(&format!("pypi/{}", shelf.path)).await
+async fn download(shelf: Shelf) -> Result<Response, Shown> {
+    shelf.send(&format!("pypi/{}", shelf.path)).await
 }
 
 async fn upload(
