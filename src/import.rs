@@ -122,7 +122,7 @@ pub use self::jwt::{InvalidSigningKey, Jwt};
 pub use self::only_texts::OnlyTexts;
 #[cfg(feature = "import-pbkdf2")]
 pub use self::pbkdf2::Pbkdf2;
-pub(crate) use self::place::{ATTRIBUTE, Places};
+pub(crate) use self::place::Places;
 pub use self::plain::Plain;
 pub use self::sha256::Sha256;
 pub use self::sha512::Sha512;

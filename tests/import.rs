@@ -1,6 +1,8 @@
 //! Tokens of another system: imported, let in, taken over.
 
 mod common;
+#[path = "import/another_key.rs"]
+mod another_key;
 #[path = "import/ends.rs"]
 mod ends;
 
@@ -345,6 +347,8 @@ fn the_status_tells_what_waits_for_its_first_use() {
         waiting,
         taken_over,
         ended,
+        lost: 0,
+        unclear: 0,
     };
     drop(bench.issue("alice"));
     bench.imported(nextcloud_secret());

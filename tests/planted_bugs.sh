@@ -235,8 +235,11 @@ plant "a damaged imported row is handed on as a password" src/authority/import.r
     "if !lookup.is_shared() {" \
     "if false {"
 plant "a second run of an import takes no notice of the first" src/authority/import.rs \
-    "Some(record) if record.attributes().get(ATTRIBUTE) == Some(attribute) => {" \
+    "Some(record) if record.import_mark() == Some(mark) => {" \
     "Some(record) if record.attributes().is_empty() => {"
+plant "a second import key imports revoked tokens again" src/authority/imported.rs \
+    "Some((key, id)) if key != places.key_mark() => {" \
+    "Some((key, id)) if key != key => {"
 plant "an imported text keeps what the old system kept" src/authority/import.rs \
     "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
     "let change = SealChange::default(); drop(digest);"

@@ -99,4 +99,9 @@ pub struct ImportStatus {
     pub taken_over: u64,
     /// How many have ended: revoked, superseded, expired, idle, tampered with.
     pub ended: u64,
+    /// How many live tokens were imported under an import key or for a realm that this host lacks.
+    /// No text finds them. Bring that key back.
+    pub lost: u64,
+    /// How many this host can't tell: it lacks a key of their rows, or a newer version wrote them.
+    pub unclear: u64,
 }
