@@ -11,6 +11,7 @@ mod change;
 mod check;
 mod line;
 mod revoke;
+mod tombstone;
 mod reseal;
 #[cfg(feature = "import")]
 mod import;

@@ -20,7 +20,6 @@ mod status;
 
 pub use actor::{Actor, InvalidActor};
 pub use expires::{Expires, Lifetime};
-#[cfg(any(feature = "import", feature = "transfer"))]
 pub(crate) use imported::ImportMark;
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 pub(crate) use status::{Newer, SealCheck};

@@ -5,6 +5,8 @@ mod common;
 mod another_key;
 #[path = "import/ends.rs"]
 mod ends;
+#[path = "import/forgotten.rs"]
+mod forgotten;
 
 use app_tokens::error::{AuthError, DenialReason, Failed, IssueError, RetireError};
 use app_tokens::import::{

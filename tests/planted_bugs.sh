@@ -240,6 +240,12 @@ plant "a second run of an import takes no notice of the first" src/authority/imp
 plant "a second import key imports revoked tokens again" src/authority/imported.rs \
     "Some((key, id)) if key != places.key_mark() => {" \
     "Some((key, id)) if key != key => {"
+plant "a forgotten token is imported again" src/authority/import.rs \
+    "Some(Some(left)) if left == mark => return Ok(Imported::Forgotten)," \
+    "Some(Some(left)) if left == mark => {}"
+plant "a tombstone is left after the rows are gone" src/authority/revoke.rs \
+    "        self.leave_tombstones(&filter).await?;" \
+    ""
 plant "an imported text keeps what the old system kept" src/authority/import.rs \
     "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
     "let change = SealChange::default(); drop(digest);"

@@ -80,6 +80,14 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Ok(place) => place,
                 Err(outcome) => return Ok(outcome),
             };
+            // After the place was found free: `forget` leaves a tombstone before it deletes a row.
+            if let Some(row) = self.store.find(mark.tombstone_id()).await? {
+                match row.record().map(TokenRecord::import_mark) {
+                    Some(Some(left)) if left == mark => return Ok(Imported::Forgotten),
+                    Some(_) => {}
+                    None => return Ok(Imported::DamagedRow(row.id())),
+                }
+            }
             let row = self.engine.sealer.seal_new(RecordParts {
                 id: place,
                 family: place,

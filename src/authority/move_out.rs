@@ -3,7 +3,7 @@
 use std::io;
 
 use super::{TokenAuthority, WALK_PAGE};
-use crate::access::{Access, Selection};
+use crate::access::Access;
 use crate::attributes::Attributes;
 use crate::event::Event;
 use crate::key::KeyId;
@@ -125,16 +125,9 @@ fn as_written(record: TokenRecord) -> TokenRecord {
         (parts.seal, parts.key_id, parts.revision) = (None, NO_KEY, 0);
         if parts.revocation.is_some() {
             let RecordParts { access, attributes, issued_by, .. } = parts;
-            (*access, *attributes, *issued_by) = (nothing(), Attributes::new(), None);
+            (*access, *attributes, *issued_by) = (Access::nothing(), Attributes::new(), None);
         }
     })
-}
-
-/// Returns the access of a token that may do nothing.
-fn nothing() -> Access {
-    #[expect(clippy::expect_used, reason = "empty selections are within every limit")]
-    Access::from_selections(Selection::only([]), Selection::only([]), Selection::only([]))
-        .expect("no access")
 }
 
 /// Emits the event of an export when dropped, so that one which failed midway is told, too.

@@ -81,6 +81,8 @@ pub enum Imported {
     Done(TokenId),
     /// It was there, live or ended. Nothing was changed.
     AlreadyThere(TokenId),
+    /// Not imported: it was here, and was forgotten.
+    Forgotten,
     /// Not imported: its look-up has no place left. See
     /// [`Import::max_candidates`](super::Import::max_candidates).
     TooManyCandidates,

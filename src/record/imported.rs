@@ -20,6 +20,14 @@ impl ImportMark<'_> {
     /// The key of the attribute.
     pub(crate) const ATTRIBUTE: &'static str = "imported";
 
+    /// Returns the id of the row that is left of a forgotten token.
+    ///
+    /// No other row is likely to have it, since a fingerprint is as random as an id.
+    pub(crate) fn tombstone_id(&self) -> TokenId {
+        #[expect(clippy::expect_used, reason = "a number of 50 bits is an id")]
+        TokenId::from_u64(self.fingerprint >> 14).expect("an id")
+    }
+
     /// Reads the attribute's value. Hosts may have one of that name with another meaning.
     fn read(value: &str) -> Option<ImportMark<'_>> {
         let (scheme, numbers) = value.split_once(' ')?;
