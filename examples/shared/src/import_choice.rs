@@ -1,12 +1,14 @@
 //! Which other systems' tokens a host lets in: [`ImportChoice`].
 
 use std::fs;
+use std::num::NonZeroU32;
 
 use app_tokens::import::{
     Argon2, Bcrypt, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
 };
 use app_tokens::store::TokenStore;
 use app_tokens::web::{Accounts, Login};
+use zeroize::Zeroizing;
 
 /// The formats of `--import`, with the names that `admin import` has for them.
 pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plain, phc, \
@@ -14,7 +16,10 @@ pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plai
 
 /// The schemes that a host's options name; none unless they do.
 #[derive(Clone, Default)]
-pub struct ImportChoice(Option<Import>);
+pub struct ImportChoice {
+    import: Option<Import>,
+    max_candidates: Option<NonZeroU32>,
+}
 
 impl ImportChoice {
     /// Adds a format. A secret of the old system comes from a file, as others can read arguments.
@@ -39,10 +44,10 @@ impl ImportChoice {
             (_, Some(_)) => {
                 return Err(format!("this format takes no file; name one of {FORMATS}"));
             }
-            (_, None) => String::new(),
+            (_, None) => Zeroizing::default(),
         };
-        let import = self.0.take().unwrap_or_default();
-        self.0 = Some(match format {
+        let import = self.import.take().unwrap_or_default();
+        self.import = Some(match format {
             "nextcloud" => import.scheme(Sha512::of_nextcloud(&secret)),
             "forgejo" | "gitea" => import.scheme(Forgejo::new()),
             "sanctum" => import.scheme(Sha256::of_sanctum()),
@@ -60,20 +65,29 @@ impl ImportChoice {
         Ok(())
     }
 
+    /// Sets how many tokens may share an owner or an ending, as `admin import` was told.
+    pub fn set_max_candidates(&mut self, most: NonZeroU32) {
+        self.max_candidates = Some(most);
+    }
+
     /// Switches the import on in a login.
     pub fn in_login<S: TokenStore, A: Accounts>(&self, login: Login<S, A>) -> Login<S, A> {
-        match &self.0 {
-            Some(import) => login.with_import(import),
-            None => login,
+        match (self.import.clone(), self.max_candidates) {
+            (Some(import), Some(most)) => login.with_import(&import.max_candidates(most)),
+            (Some(import), None) => login.with_import(&import),
+            (None, _) => login,
         }
     }
 }
 
 /// Reads a secret. A line end after it is no part of it.
-fn secret(file: &str) -> Result<String, String> {
+fn secret(file: &str) -> Result<Zeroizing<String>, String> {
     let text = fs::read_to_string(file).map_err(|why| format!("{file} can't be read: {why}"))?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(secret.strip_suffix('\r').unwrap_or(secret).to_owned())
+    let mut secret = Zeroizing::new(text);
+    let line = secret.strip_suffix('\n').unwrap_or(&secret);
+    let length = line.strip_suffix('\r').unwrap_or(line).len();
+    secret.truncate(length);
+    Ok(secret)
 }
 
 #[cfg(test)]
