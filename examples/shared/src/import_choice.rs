@@ -93,6 +93,41 @@ fn secret(file: &str) -> Result<Zeroizing<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use app_tokens::import::ForeignToken;
+    use app_tokens::store::MemoryStore;
+    use app_tokens::web::NamesAreOwners;
+    use app_tokens::{Access, KeyRing, Operator, Origin, Owner, Policy, TokenAuthority};
+
+    #[tokio::test]
+    async fn a_host_finds_as_many_tokens_of_an_owner_as_it_was_told() {
+        let keys =
+            format!("{},{}", KeyRing::new_text().unwrap(), KeyRing::new_import_text().unwrap());
+        let policy = Policy::new("acme").unwrap().with_open_import();
+        let tokens =
+            TokenAuthority::new(MemoryStore::new(), KeyRing::parse(&keys).unwrap(), policy);
+        let alice = Owner::new("alice").unwrap();
+        // The second is the hash of the text below.
+        for hash in [
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "lOk6QjA/lnawOQ2UmhZPIVXOVQ7x1hmwXzfpX5u8uI4",
+        ] {
+            let phc = format!("$pbkdf2-sha256$i=1000,l=32$AAECAwQFBgcICQoLDA0ODw${hash}");
+            let secret = Pbkdf2::by_owner().secret(&phc, &alice).unwrap();
+            let token = ForeignToken::new(secret, &alice, "Old", Access::full());
+            tokens.import(&Operator::new("root").unwrap(), &Import::new(), token).await.unwrap();
+        }
+        for (most, is_in) in [(Some(1), false), (Some(2), true), (None, true)] {
+            let mut choice = ImportChoice::default();
+            most.and_then(NonZeroU32::new).into_iter().for_each(|most| {
+                choice.set_max_candidates(most);
+            });
+            choice.add("phc").unwrap();
+            let login = choice.in_login(Login::new(tokens.clone(), NamesAreOwners(|_| true)));
+            let text = "correct horse  battery staple ";
+            let entered = login.enter_with(Some("alice"), text, Origin::unknown()).await;
+            assert_eq!(entered.is_ok(), is_in, "{most:?}");
+        }
+    }
 
     #[test]
     fn every_format_is_known_and_a_wrong_one_is_not_repeated() {
