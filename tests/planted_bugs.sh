@@ -264,13 +264,22 @@ plant "the facts of a revoked row move" src/authority/move_out.rs \
 plant "a new token of a line that was revoked here is good" src/authority/move_in.rs \
     "parts.revocation = Some(revocation)" \
     "_ = (parts, revocation)"
-plant "a line is not looked at again after its new token came in" src/authority/move_in.rs \
-    "if let Some(fallen) = fallen {" \
-    "if let Some(fallen) = fallen.filter(|_| false) {"
+plant "a line that is revoked beside the insert of its new token is not noticed" \
+    src/authority/move_in.rs \
+    "self.insert_moved(row, line.living, by, now).await?" \
+    "self.insert_moved(row, line.living.filter(|_| false), by, now).await?"
 plant "lines that were revoked here are not revoked again" src/authority/move_in.rs \
     "self.revoke_by(by.clone(), &line, reason).await?;" \
     "_ = (line, reason);"
-plant "a replaced token takes its line along" src/authority/move_in.rs \
+plant "a token that was revoked alone ends what is good under its line" \
+    src/authority/move_in/carry.rs \
+    "derived.into_iter().filter(|id| !known.good.contains(id))" \
+    "derived"
+plant "a token that only this host issued outlives the leak of its parent" \
+    src/authority/move_in/carry.rs \
+    "derived.into_iter().filter(|id| !known.good.contains(id))" \
+    "derived.into_iter().filter(|_| false)"
+plant "a replaced token takes its line along" src/authority/move_in/carry.rs \
     "if was_replaced(record) && here.successor().is_none() {" \
     "if false && was_replaced(record) {"
 plant "the age of a file is not checked" src/authority/move_in.rs \

@@ -7,6 +7,8 @@
 mod common;
 #[path = "transfer/again.rs"]
 mod again;
+#[path = "transfer/alone.rs"]
+mod alone;
 #[path = "transfer/large.rs"]
 mod large;
 #[path = "transfer/line.rs"]

@@ -12,7 +12,7 @@ use crate::store::{Filter, Insert, Page, Row, TokenStore};
 use crate::text::{Label, Owner, Reason};
 use crate::timestamp::Timestamp;
 
-/// Whose the tombstones are, so that the erasure of an account neither finds nor deletes them.
+/// Whose the tombstones are, so that the erasure of an account does not delete them.
 const OWNER: &str = "(forgotten)";
 
 impl<S: TokenStore> TokenAuthority<S> {
