@@ -176,7 +176,7 @@ fn errors_of_moves(lines: &mut Vec<String>) {
         WrongKey, Changed { line: 7 }, Cut, GoesOn, NewerRow { line: 7 },
         PrefixNotAccepted { prefix }, TooOld { written_at: Timestamp::MIN }, Failed(failed()));
     list!(lines, LeftBehind, unanswered;
-        Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem);
+        Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem, EndedOfAnotherSystem);
     list!(lines, Kept, unanswered;
         OtherToken, Damaged, Tampered, RotatedOnBoth, MayDoMore, Changing);
     lines.push(format!("InvalidTransferKey: {}", TransferKey::parse("").unwrap_err()));

@@ -90,7 +90,13 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(LeftBehind::Newer);
         }
         if is_of_another_system(record) {
-            return Err(LeftBehind::OfAnotherSystem);
+            let has_ended = record.revocation().is_some()
+                || record.successor().is_some()
+                || record.expires().has_come(self.now());
+            return Err(match has_ended {
+                true => LeftBehind::EndedOfAnotherSystem,
+                false => LeftBehind::OfAnotherSystem,
+            });
         }
         // Before the seal, which a revocation clears.
         if record.revocation().is_none() {
