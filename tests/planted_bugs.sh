@@ -231,6 +231,9 @@ plant "a revoked imported row needs its key" src/authority/import.rs \
 plant "the first of two rows of one foreign text decides" src/authority/import.rs \
     "(Some(_), Some(other)) if has_ended(&other.0) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
+plant "the first of two slow rows of one foreign text decides" src/authority/import.rs \
+    "matching().find(|index| ended[*index]).or(matching().next())" \
+    "matching().find(|index| ended[*index] || true)"
 plant "a damaged imported row is handed on as a password" src/authority/import.rs \
     "if !lookup.is_shared() {" \
     "if false {"

@@ -343,7 +343,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Compares a text with all of these candidates, on a thread of its own. Returns the first that
-    /// matches.
+    /// matches, but one that has ended before any other: the old system may have hashed one text
+    /// twice, and two runs have imported both.
     async fn compare_slowly(
         &self,
         import: &Import,
@@ -353,12 +354,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         text: &str,
     ) -> Result<Option<Candidate>, Failed> {
         let (mut candidates, kept): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
+        let ended: Vec<_> = candidates.iter().map(has_ended).collect();
         let (scheme, text) = (scheme.clone(), Zeroizing::new(text.to_owned()));
         // Each is tried, whichever matches, so that the time does not tell which one it was.
         let compare = move || {
             let matches: Vec<_> =
                 kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();
-            matches.iter().position(|is_match| *is_match)
+            let matching = || (0..matches.len()).filter(|index| matches[*index]);
+            matching().find(|index| ended[*index]).or(matching().next())
         };
         let found = import.slow().run(place, self.now(), compare).await?;
         Ok(found.map(|index| candidates.swap_remove(index)))
