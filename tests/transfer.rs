@@ -15,6 +15,8 @@ mod large;
 mod line;
 #[path = "transfer/moved.rs"]
 mod moved;
+#[path = "transfer/narrowed.rs"]
+mod narrowed;
 #[path = "transfer/refused.rs"]
 mod refused;
 

@@ -84,12 +84,25 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             (None, _) => {}
         }
-        let may_do_more = here.successor().is_none()
-            && (!self.engine.policy.includes(record.access(), here.access())
-                || here.expires().is_later_than(record.expires()));
+        let may_do_more = match (record.successor(), here.successor()) {
+            (_, None) => self.may_do_more(here, record),
+            // Rotated here alone: its current token may still do what the source took away.
+            (None, Some(successor)) => {
+                let current = self.store.find(self.current_of(here, successor).await?).await?;
+                let current = current.as_ref().and_then(Row::record);
+                current.is_some_and(|current| self.may_do_more(current, record))
+            }
+            (Some(_), Some(_)) => false,
+        };
         let outcome =
             if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
         Ok(Some(outcome))
+    }
+
+    /// Returns whether a token may do more than the file says, or ends later.
+    fn may_do_more(&self, here: &TokenRecord, record: &TokenRecord) -> bool {
+        !self.engine.policy.includes(record.access(), here.access())
+            || here.expires().is_later_than(record.expires())
     }
 
     /// Revokes the line of a current token that the source has revoked, with the source's instant
@@ -188,7 +201,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
-    /// sooner.
+    /// sooner, and may do no more than there.
     async fn supersede_as_there(
         &self,
         record: &TokenRecord,
@@ -202,7 +215,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         let (here, intact) = (there.record(), self.intact(there)?);
         let is_sooner = here.expires().is_later_than(record.expires());
+        // Narrowed there before it was rotated. Nobody can narrow it here from now on.
+        let is_less = self.engine.policy.includes(here.access(), record.access());
         let change = SealChange {
+            access: is_less.then(|| record.access().clone()),
             expires: is_sooner.then_some(record.expires()),
             successor: Some(successor),
             ..SealChange::default()

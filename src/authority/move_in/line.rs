@@ -47,9 +47,11 @@ impl<S: TokenStore> TokenAuthority<S> {
                 for row in others.filter(|row| !revoked_there.contains(&row.id())) {
                     if !row.is_revoked() {
                         lives = true;
-                        let readable = row.record().map(|_| row.clone());
+                        // No insert can name a row of the highest revision.
+                        let can_be_named = |here: &&TokenRecord| here.is_current_for(here);
+                        let living = row.record().filter(can_be_named).map(|_| row.clone());
                         // Of its own line if possible: a revocation of the other reaches it, too.
-                        found.living = found.living.or(readable);
+                        found.living = found.living.or(living);
                     } else if let Some(here) = row.record() {
                         let known = || here.revocation().filter(|_| !was_replaced(here)).cloned();
                         if here.successor().is_none() {
