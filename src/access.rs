@@ -181,6 +181,13 @@ impl Access {
         Ok(Access { networks: networks.into(), ..self })
     }
 
+    /// Makes the access of a row that lets nobody in.
+    pub(crate) fn nothing() -> Access {
+        #[expect(clippy::expect_used, reason = "empty selections are within every limit")]
+        Access::from_selections(Selection::only([]), Selection::only([]), Selection::only([]))
+            .expect("no access")
+    }
+
     /// Makes an access from three selections, as a store reads them back.
     ///
     /// It sorts each list and drops duplicates, so that equal accesses have equal sealed bytes.

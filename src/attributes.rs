@@ -27,10 +27,6 @@ pub struct Attributes(Option<Arc<[Pair]>>);
 
 type Pair = (Box<str>, Box<str>);
 
-/// The key of the attribute that every imported token has.
-#[cfg(any(feature = "import", feature = "transfer"))]
-pub(crate) const IMPORTED: &str = "imported";
-
 impl Attributes {
     /// The most pairs that a token may have.
     pub const MAX_PAIRS: usize = 16;

@@ -11,9 +11,12 @@ mod change;
 mod check;
 mod line;
 mod revoke;
+mod tombstone;
 mod reseal;
 #[cfg(feature = "import")]
 mod import;
+#[cfg(feature = "import")]
+mod imported;
 #[cfg(feature = "transfer")]
 mod move_in;
 #[cfg(feature = "transfer")]
@@ -84,6 +87,10 @@ struct Engine {
     ///
     /// Only a cache, so `Relaxed` is enough: a thread that misses it checks once more.
     ring_is_complete: AtomicBool,
+    /// Set once a walk has found that the ring's import key is the one of all imported rows. A
+    /// cache like the one above.
+    #[cfg(feature = "import")]
+    import_key_fits: AtomicBool,
 }
 
 /// How often an act is tried if other calls keep changing the row first.

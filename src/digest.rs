@@ -104,7 +104,7 @@ impl Digest {
     #[cfg(feature = "import")]
     pub(crate) fn keyed(key: &SealingKey, text: &str) -> Digest {
         let bytes = Zeroizing::new([b"atd1", text.as_bytes()].concat());
-        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac: key.hmac(&bytes) }))
+        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac: key.hmac_of_secret(&bytes) }))
     }
 
     /// Takes what another system kept of a text, until that is presented. `None` if it is too long.

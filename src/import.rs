@@ -74,9 +74,11 @@
 //!   token by the id, or rotate it.
 //! - Nothing is trimmed: a text is compared exactly as it was sent.
 //! - A row that was revoked, or that ended in another way, denies its text for as long as it is
-//!   kept. A second run of an import finds it there and changes nothing. What was forgotten comes
-//!   back by a second run: delete it in the old system first. While
-//!   [`Policy::with_open_import`](crate::Policy::with_open_import) is set, no row is purged.
+//!   kept. A second run of an import finds it there and changes nothing. While
+//!   [`Policy::with_open_import`](crate::Policy::with_open_import) is set, no row is purged, and a
+//!   forgotten token leaves a tombstone.
+//! - A run under another import key is refused. It would find no token that is there, and import
+//!   the revoked ones again.
 //!
 //! [`TokenAuthority::import`]: crate::TokenAuthority::import
 //! [`TokenAuthority::authenticate_with`]: crate::TokenAuthority::authenticate_with
@@ -122,7 +124,7 @@ pub use self::jwt::{InvalidSigningKey, Jwt};
 pub use self::only_texts::OnlyTexts;
 #[cfg(feature = "import-pbkdf2")]
 pub use self::pbkdf2::Pbkdf2;
-pub(crate) use self::place::{ATTRIBUTE, Places};
+pub(crate) use self::place::Places;
 pub use self::plain::Plain;
 pub use self::sha256::Sha256;
 pub use self::sha512::Sha512;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
+use hmac::{Hmac, HmacReset, KeyInit, Mac as _};
 use sha2::Sha256;
 
 use crate::constant_time::constant_time_eq;
@@ -52,12 +52,19 @@ impl fmt::Debug for KeyId {
 pub(crate) struct SealingKey {
     id: KeyId,
     keyed: Hmac<Sha256>,
+    #[cfg(feature = "import")]
+    for_secrets: HmacReset<Sha256>,
 }
 
 impl SealingKey {
     /// Takes a key of any length. The ring refuses short ones.
     pub(crate) fn new(id: KeyId, key: &[u8]) -> SealingKey {
-        SealingKey { id, keyed: keyed(key) }
+        SealingKey {
+            id,
+            keyed: keyed(key),
+            #[cfg(feature = "import")]
+            for_secrets: keyed(key),
+        }
     }
 
     pub(crate) fn id(&self) -> KeyId {
@@ -67,7 +74,15 @@ impl SealingKey {
     /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in
     /// [`seal`](crate::seal).
     pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
-        hmac(&self.keyed, bytes)
+        let mut mac = self.keyed.clone();
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Computes the HMAC-SHA-256 of a secret, and leaves no copy of it behind.
+    #[cfg(feature = "import")]
+    pub(crate) fn hmac_of_secret(&self, secret: &[u8]) -> [u8; 32] {
+        hmac_in_place(&self.for_secrets, secret)
     }
 }
 
@@ -78,7 +93,7 @@ impl SealingKey {
     not(feature = "import"),
     expect(dead_code, reason = "a ring is read alike in any build")
 )]
-pub(crate) struct ImportKey(Hmac<Sha256>);
+pub(crate) struct ImportKey(HmacReset<Sha256>);
 
 impl ImportKey {
     /// Takes a key of any length. The ring refuses short ones.
@@ -89,19 +104,22 @@ impl ImportKey {
     /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in `import`.
     #[cfg(feature = "import")]
     pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
-        hmac(&self.0, bytes)
+        hmac_in_place(&self.0, bytes)
     }
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
+fn keyed<M: KeyInit>(key: &[u8]) -> M {
     #[expect(clippy::expect_used, reason = "HMAC hashes long keys and pads short ones")]
-    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+    M::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
-fn hmac(keyed: &Hmac<Sha256>, bytes: &[u8]) -> [u8; 32] {
+/// Computes an HMAC without moving it: a moved one would leave a copy of what it read, which its
+/// drop does not wipe.
+#[cfg(feature = "import")]
+fn hmac_in_place(keyed: &HmacReset<Sha256>, bytes: &[u8]) -> [u8; 32] {
     let mut mac = keyed.clone();
     mac.update(bytes);
-    mac.finalize().into_bytes().into()
+    mac.finalize_reset().into_bytes().into()
 }
 
 /// A row's seal, in its stored form: one byte for the version, then what that version says.

@@ -157,7 +157,7 @@ fn errors_of_acts(lines: &mut Vec<String>) {
     list!(lines, Failed, acted;
         Store(StoreError::unknown(said())), Random(not_random()),
         Unclear(StatusUnclear::KeyMissing(key())), OrphanRow(orphan), NoUpkeep, NotIntact,
-        NoFreeId, NoImportKey, ImportBusy);
+        NoFreeId, NoImportKey, OtherImportKey(id()), ImportBusy);
     list!(lines, StatusUnclear, unanswered;
         KeyMissing(key()), SealVersion(9), DigestScheme(9),
         ClockBehind { now: Timestamp::MIN, created_at: Timestamp::MAX });
@@ -176,7 +176,7 @@ fn errors_of_moves(lines: &mut Vec<String>) {
         WrongKey, Changed { line: 7 }, Cut, GoesOn, NewerRow { line: 7 },
         PrefixNotAccepted { prefix }, TooOld { written_at: Timestamp::MIN }, Failed(failed()));
     list!(lines, LeftBehind, unanswered;
-        Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem);
+        Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem, EndedOfAnotherSystem);
     list!(lines, Kept, unanswered;
         OtherToken, Damaged, Tampered, RotatedOnBoth, MayDoMore, Changing);
     lines.push(format!("InvalidTransferKey: {}", TransferKey::parse("").unwrap_err()));
@@ -264,6 +264,7 @@ fn others(lines: &mut Vec<String>) {
             unknown_versions: vec![(id(), 9)],
             unknown_schemes: vec![(id(), 9)],
             damaged: vec![id()],
+            lost_imports: vec![id()],
             findings: vec!["what the store found".into()],
             is_complete: true,
         },

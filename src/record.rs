@@ -15,10 +15,12 @@ use crate::token::TokenId;
 
 mod actor;
 mod expires;
+mod imported;
 mod status;
 
 pub use actor::{Actor, InvalidActor};
 pub use expires::{Expires, Lifetime};
+pub(crate) use imported::ImportMark;
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 pub(crate) use status::{Newer, SealCheck};
 

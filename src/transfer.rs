@@ -55,9 +55,12 @@
 //! the report says so ([`Kept::MayDoMore`]). A run may be stopped and started again.
 //!
 //! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
-//! tokens that the source issued under it.
+//! tokens that the source issued under it. If the source revoked a superseded token alone, what it
+//! then still finds good stays. What only the other host issued under that line ends.
 //!
-//! What was forgotten on the other host comes back by a later run: forget it at the source first.
+//! What was forgotten or purged on the other host comes back by a later run: forget it at the
+//! source first. With [`Policy::with_open_import`](crate::Policy::with_open_import), the other host
+//! purges nothing until the last run.
 //! What is forgotten or purged at the source after the first run stays alive on the other host.
 //! Forget it there, too.
 //!

@@ -275,6 +275,9 @@ pub struct CheckReport {
     pub unknown_schemes: Vec<(TokenId, u8)>,
     /// The ids of damaged rows. Their tokens are denied.
     pub damaged: Vec<TokenId>,
+    /// The ids of tokens of another system that were imported under another import key than the
+    /// ring's. No text finds them. Without the feature `import`, and without such a key, none.
+    pub lost_imports: Vec<TokenId>,
     /// What the store finds odd about its tables or files.
     pub findings: Vec<String>,
     /// How many unrevoked rows were read.
@@ -295,6 +298,7 @@ impl CheckReport {
             && self.unknown_versions.is_empty()
             && self.unknown_schemes.is_empty()
             && self.damaged.is_empty()
+            && self.lost_imports.is_empty()
             && self.findings.is_empty()
     }
 }
@@ -337,6 +341,14 @@ impl fmt::Display for CheckReport {
         if let Some(id) = self.damaged.first() {
             let count = self.damaged.len();
             writeln!(f, "damaged rows: {count}, for instance {id}; revoke or forget them")?;
+        }
+        if let Some(id) = self.lost_imports.first() {
+            let count = self.lost_imports.len();
+            writeln!(
+                f,
+                "tokens that were imported under another import key: {count}, for instance {id}; \
+                 bring that key back, or no text finds them"
+            )?;
         }
         for finding in &self.findings {
             writeln!(f, "the store: {}", clean_line(finding, 500))?;

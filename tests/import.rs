@@ -1,8 +1,12 @@
 //! Tokens of another system: imported, let in, taken over.
 
 mod common;
+#[path = "import/another_key.rs"]
+mod another_key;
 #[path = "import/ends.rs"]
 mod ends;
+#[path = "import/forgotten.rs"]
+mod forgotten;
 #[path = "import/rows.rs"]
 mod rows;
 
@@ -347,6 +351,8 @@ fn the_status_tells_what_waits_for_its_first_use() {
         waiting,
         taken_over,
         ended,
+        lost: 0,
+        unclear: 0,
     };
     drop(bench.issue("alice"));
     let used = bench.imported(nextcloud_secret());

@@ -231,12 +231,24 @@ plant "a revoked imported row needs its key" src/authority/import.rs \
 plant "the first of two rows of one foreign text decides" src/authority/import.rs \
     "(Some(_), Some(other)) if has_ended(&other.0) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
+plant "the first of two slow rows of one foreign text decides" src/authority/import.rs \
+    "matching().find(|index| ended[*index]).or(matching().next())" \
+    "matching().find(|index| ended[*index] || true)"
 plant "a damaged imported row is handed on as a password" src/authority/import.rs \
     "if !lookup.is_shared() {" \
     "if false {"
 plant "a second run of an import takes no notice of the first" src/authority/import.rs \
-    "Some(record) if record.attributes().get(ATTRIBUTE) == Some(attribute) => {" \
+    "Some(record) if record.import_mark() == Some(mark) => {" \
     "Some(record) if record.attributes().is_empty() => {"
+plant "a second import key imports revoked tokens again" src/authority/imported.rs \
+    "Some((key, id)) if key != places.key_mark() => {" \
+    "Some((key, id)) if key != key => {"
+plant "a forgotten token is imported again" src/authority/import.rs \
+    "Some(Some(left)) if left == mark => return Ok(Imported::Forgotten)," \
+    "Some(Some(left)) if left == mark => {}"
+plant "a tombstone is left after the rows are gone" src/authority/revoke.rs \
+    "        self.leave_tombstones(&filter).await?;" \
+    ""
 plant "an imported text keeps what the old system kept" src/authority/import.rs \
     "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
     "let change = SealChange::default(); drop(digest);"
@@ -255,13 +267,22 @@ plant "the facts of a revoked row move" src/authority/move_out.rs \
 plant "a new token of a line that was revoked here is good" src/authority/move_in.rs \
     "parts.revocation = Some(revocation)" \
     "_ = (parts, revocation)"
-plant "a line is not looked at again after its new token came in" src/authority/move_in.rs \
-    "if let Some(fallen) = fallen {" \
-    "if let Some(fallen) = fallen.filter(|_| false) {"
+plant "a line that is revoked beside the insert of its new token is not noticed" \
+    src/authority/move_in.rs \
+    "self.insert_moved(row, line.living, by, now).await?" \
+    "self.insert_moved(row, line.living.filter(|_| false), by, now).await?"
 plant "lines that were revoked here are not revoked again" src/authority/move_in.rs \
     "self.revoke_by(by.clone(), &line, reason).await?;" \
     "_ = (line, reason);"
-plant "a replaced token takes its line along" src/authority/move_in.rs \
+plant "a token that was revoked alone ends what is good under its line" \
+    src/authority/move_in/carry.rs \
+    "derived.into_iter().filter(|id| !known.good.contains(id))" \
+    "derived"
+plant "a token that only this host issued outlives the leak of its parent" \
+    src/authority/move_in/carry.rs \
+    "derived.into_iter().filter(|id| !known.good.contains(id))" \
+    "derived.into_iter().filter(|_| false)"
+plant "a replaced token takes its line along" src/authority/move_in/carry.rs \
     "if was_replaced(record) && here.successor().is_none() {" \
     "if false && was_replaced(record) {"
 plant "the age of a file is not checked" src/authority/move_in.rs \

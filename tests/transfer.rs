@@ -7,12 +7,16 @@
 mod common;
 #[path = "transfer/again.rs"]
 mod again;
+#[path = "transfer/alone.rs"]
+mod alone;
 #[path = "transfer/large.rs"]
 mod large;
 #[path = "transfer/line.rs"]
 mod line;
 #[path = "transfer/moved.rs"]
 mod moved;
+#[path = "transfer/narrowed.rs"]
+mod narrowed;
 #[path = "transfer/refused.rs"]
 mod refused;
 

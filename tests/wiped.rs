@@ -1,6 +1,15 @@
 //! Once a token is dropped, no copy of its secret is left in the process's memory.
 #![cfg(target_os = "linux")]
 
+#[cfg(all(
+    feature = "import-argon2",
+    feature = "import-bcrypt",
+    feature = "import-blake3",
+    feature = "import-pbkdf2"
+))]
+#[path = "wiped/import.rs"]
+mod import;
+
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 

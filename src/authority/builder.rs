@@ -91,6 +91,8 @@ impl<S: TokenStore> TokenAuthorityBuilder<S> {
                 observer: self.observer,
                 usage: UsageLog::new(),
                 ring_is_complete: AtomicBool::new(false),
+                #[cfg(feature = "import")]
+                import_key_fits: AtomicBool::new(false),
             }),
             buffer: None,
         }

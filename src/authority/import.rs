@@ -1,28 +1,23 @@
 //! Imports tokens of another system, and authenticates their texts.
 
-use super::{TokenAuthority, WALK_PAGE};
+use super::TokenAuthority;
 use crate::authority::authenticate::Verified;
 use crate::authority::issue::New;
 use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied, Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{
-    ATTRIBUTE, Foreign, ForeignText, ForeignToken, Import, ImportStatus, Imported, Places,
-};
+use crate::import::{Foreign, ForeignText, ForeignToken, Import, Imported, Places};
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
 use crate::present::{Authenticated, Origin};
-use crate::record::{Actor, LastUse, RecordParts, Status, StatusUnclear, TokenRecord};
+use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status, StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{
-    Filter, Insert, Inserted, Page, Replace, Replaced, Row, StoreError, TokenStore,
-};
+use crate::store::{Insert, Inserted, Replace, Replaced, StoreError, TokenStore};
 use crate::text::{Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 use crate::view::TokenView;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
@@ -61,7 +56,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`IssueError::Invalid`] if the owner or the label is not valid, or if the attributes leave
     ///   no room for one more.
-    /// - [`IssueError::Failed`] if the store fails, or if the ring has no `import` key.
+    /// - [`IssueError::Failed`] if the store fails, or if the ring has no `import` key. Also if
+    ///   tokens were imported under another one before: their ids are unknown under this one, so
+    ///   those that were revoked would come back.
     pub async fn import(
         &self,
         operator: &Operator,
@@ -73,15 +70,24 @@ impl<S: TokenStore> TokenAuthority<S> {
         let scheme = token.secret.scheme();
         let lookup = token.secret.lookup();
         let places = self.places()?;
+        self.refuse_other_import_key(&places).await?;
         let ids: Vec<_> = places.ids(scheme, lookup, import.candidates(lookup)).collect();
-        let attribute = places.attribute(scheme, &token.secret.distinct());
+        let mark = places.mark(scheme, &token.secret.distinct());
         let now = self.now();
-        let parts = self.imported_parts(&token, operator, &attribute, now)?;
+        let parts = self.imported_parts(&token, operator, mark, now)?;
         for _ in 0..MAX_TRIES {
-            let place = match self.find_place(&ids, &attribute).await? {
+            let place = match self.find_place(&ids, mark).await? {
                 Ok(place) => place,
                 Err(outcome) => return Ok(outcome),
             };
+            // After the place was found free: `forget` leaves a tombstone before it deletes a row.
+            if let Some(row) = self.store.find(mark.tombstone_id()).await? {
+                match row.record().map(TokenRecord::import_mark) {
+                    Some(Some(left)) if left == mark => return Ok(Imported::Forgotten),
+                    Some(_) => {}
+                    None => return Ok(Imported::DamagedRow(row.id())),
+                }
+            }
             let row = self.engine.sealer.seal_new(RecordParts {
                 id: place,
                 family: place,
@@ -224,44 +230,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
     }
 
-    /// Returns how far an import has come. It reads all rows.
-    ///
-    /// Once nothing waits, or you have revoked what still does, the old system is no longer needed.
-    ///
-    /// # Errors
-    /// [`Failed`] if the store fails.
-    pub async fn import_status(&self) -> Result<Vec<ImportStatus>, Failed> {
-        let mut by_scheme: BTreeMap<Box<str>, ImportStatus> = BTreeMap::new();
-        let every = Filter::every_token();
-        let mut page = Some(Page::first(WALK_PAGE));
-        while let Some(rows) = self.next_page(&every, &mut page).await? {
-            for row in rows.iter().filter_map(Row::readable) {
-                let record = row.record();
-                // A token that was rotated or derived from such a one has the attribute, too.
-                let is_first = record.family() == record.id() && record.derived_from().is_none();
-                let attribute = record.attributes().get(ATTRIBUTE).filter(|_| is_first);
-                let Some(attribute) = attribute else { continue };
-                let scheme: Box<str> = attribute.split(' ').next().unwrap_or(attribute).into();
-                let status = by_scheme.entry(scheme).or_insert_with_key(|scheme| ImportStatus {
-                    scheme: scheme.clone(),
-                    waiting: 0,
-                    taken_over: 0,
-                    ended: 0,
-                });
-                let own_use = self.own_use(record.id());
-                let count = match self.status(row, self.now(), own_use)? {
-                    Status::Active if record.digest().foreign().is_some() => &mut status.waiting,
-                    Status::Active => &mut status.taken_over,
-                    _ => &mut status.ended,
-                };
-                *count += 1;
-            }
-        }
-        Ok(by_scheme.into_values().collect())
-    }
-
     /// Returns what makes the ids of imported tokens.
-    fn places(&self) -> Result<Places<'_>, Failed> {
+    pub(super) fn places(&self) -> Result<Places<'_>, Failed> {
         let sealer = &self.engine.sealer;
         let key = sealer.ring().import_key().ok_or(Failed::NoImportKey)?;
         Ok(Places { key, realm: sealer.realm() })
@@ -271,7 +241,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn find_place(
         &self,
         ids: &[TokenId],
-        attribute: &str,
+        mark: ImportMark<'_>,
     ) -> Result<Result<TokenId, Imported>, Failed> {
         let mut free = None;
         // All are looked at, also behind a free one: `forget` may have freed that.
@@ -279,7 +249,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             match self.store.find(*id).await? {
                 None => free = free.or(Some(*id)),
                 Some(row) => match row.record() {
-                    Some(record) if record.attributes().get(ATTRIBUTE) == Some(attribute) => {
+                    Some(record) if record.import_mark() == Some(mark) => {
                         return Ok(Err(Imported::AlreadyThere(*id)));
                     }
                     Some(_) => {}
@@ -296,7 +266,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         token: &ForeignToken,
         operator: &Operator,
-        attribute: &str,
+        mark: ImportMark<'_>,
         now: Timestamp,
     ) -> Result<RecordParts, IssueError> {
         let created_at = token.created_at.map_or(now, |at| at.min(now));
@@ -306,7 +276,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             owner: token.owner.clone()?,
             label: token.label.clone()?,
             access: token.access.clone(),
-            attributes: token.attributes.clone().with(ATTRIBUTE, attribute)?,
+            attributes: token.attributes.clone().with(ImportMark::ATTRIBUTE, mark.to_string())?,
             issued_by: Some(operator.clone()),
             created_at,
             expires: allowed_today(token.expires, &self.engine.policy, now),
@@ -373,7 +343,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Compares a text with all of these candidates, on a thread of its own. Returns the first that
-    /// matches.
+    /// matches, but one that has ended before any other: the old system may have hashed one text
+    /// twice, and two runs have imported both.
     async fn compare_slowly(
         &self,
         import: &Import,
@@ -383,12 +354,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         text: &str,
     ) -> Result<Option<Candidate>, Failed> {
         let (mut candidates, kept): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
+        let ended: Vec<_> = candidates.iter().map(has_ended).collect();
         let (scheme, text) = (scheme.clone(), Zeroizing::new(text.to_owned()));
         // Each is tried, whichever matches, so that the time does not tell which one it was.
         let compare = move || {
             let matches: Vec<_> =
                 kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();
-            matches.iter().position(|is_match| *is_match)
+            let matching = || (0..matches.len()).filter(|index| matches[*index]);
+            matching().find(|index| ended[*index]).or(matching().next())
         };
         let found = import.slow().run(place, self.now(), compare).await?;
         Ok(found.map(|index| candidates.swap_remove(index)))

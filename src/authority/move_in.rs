@@ -1,6 +1,7 @@
 //! Moves tokens in: takes them from a transfer file.
 
 mod all;
+mod carry;
 mod line;
 mod row;
 
@@ -9,15 +10,14 @@ use std::io::{BufRead, Seek};
 use std::time::Duration;
 
 use self::all::all;
-use self::line::{is_of_a_line, was_replaced};
-use self::row::{at_most, insert_request};
+use self::line::is_of_a_line;
+use self::row::insert_request;
 use super::{MAX_TRIES, TokenAuthority};
 use crate::error::Failed;
-use crate::event::{ChangeEvent, ChangeKind, Event};
+use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
-use crate::seal::SealChange;
-use crate::store::{Filter, Inserted, Purge, Replace, Replaced, Row, StoreError, TokenStore};
+use crate::store::{Filter, Inserted, Row, StoreError, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -40,7 +40,9 @@ struct Known<'k> {
     /// What the source revoked of the rows that are written at the same time. At last, what is
     /// revoked here as it is there.
     revoked: &'k HashSet<TokenId>,
-    /// Whether the whole file was read.
+    /// What was issued under a line, and is good at the source.
+    good: &'k HashSet<TokenId>,
+    /// Whether the whole file was read. Only then is `good` complete.
     is_last: bool,
 }
 
@@ -91,7 +93,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         progress(at);
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
-        let mut revoked_there = HashSet::new();
+        let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
         let mut later = Vec::new();
         let mut lines = file.lines()?;
         loop {
@@ -107,8 +109,11 @@ impl<S: TokenStore> TokenAuthority<S> {
             if rows.is_empty() {
                 break;
             }
-            let revoked = rows.iter().filter(|record| record.revocation().is_some());
-            let known = Known { revoked: &revoked.map(TokenRecord::id).collect(), is_last: false };
+            let (revoked, good): (Vec<_>, Vec<_>) =
+                rows.iter().partition(|record| record.revocation().is_some());
+            good_there.extend(good.into_iter().filter(is_derived).map(TokenRecord::id));
+            let revoked = revoked.into_iter().map(TokenRecord::id).collect();
+            let known = Known { revoked: &revoked, good: &good_there, is_last: false };
             let taking_in = rows.iter().map(|record| self.take_in(record, known, &by)).collect();
             let outcomes = all(taking_in).await;
             for (record, outcome) in rows.into_iter().zip(outcomes) {
@@ -125,9 +130,14 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             progress(at);
         }
+        // What the source revoked comes first: new rows ask whether their line was revoked there.
+        later.sort_by_key(|record| record.revocation().is_none());
         for record in later {
-            let known = Known { revoked: &revoked_there, is_last: true };
+            let known = Known { revoked: &revoked_there, good: &good_there, is_last: true };
             let outcome = self.take_in(&record, known, &by).await?;
+            if is_revoked_there(&record, &outcome) {
+                revoked_there.insert(record.id());
+            }
             count(&mut report, record.id(), outcome, &mut revoked_here);
         }
         // New tokens of such a line came in revoked. This ends one that was good for a moment, if a
@@ -175,7 +185,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             // Gone if it was purged or forgotten in between.
             let Some(there) = there else { continue };
-            let carried = self.carry_over(record, there, known.is_last, by, now).await?;
+            let carried = self.carry_over(record, there, known, by, now).await?;
             if let Some(outcome) = carried {
                 return Ok(outcome);
             }
@@ -183,10 +193,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(Outcome::Kept(Kept::Changing))
     }
 
-    /// Inserts a row; `None` if its id is taken.
+    /// Inserts a row; `None` if its id is taken, or if its line changed meanwhile.
     ///
     /// A new token of a line that was revoked here comes in revoked. It never is good in between:
-    /// a run that stops would leave it so.
+    /// a run that stops would leave it so. A revocation since the look at the line changes a living
+    /// token of it, and the store then refuses the insert.
     async fn insert_new(
         &self,
         record: &TokenRecord,
@@ -196,32 +207,36 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<Option<Outcome>, Failed> {
         let none = HashSet::new();
         let revoked_there = if known.is_last { known.revoked } else { &none };
-        let fallen = self.revocation_here(record, revoked_there, by, now).await?;
-        if fallen.is_some() && !known.is_last {
+        let line = self.line_here(record, revoked_there, by, now).await?;
+        if line.revocation.is_some() && !known.is_last {
             return Ok(Some(Outcome::Later));
         }
-        let revoked = fallen
+        let has_living = line.living.is_some();
+        let revoked = line
+            .revocation
             .map(|revocation| record.clone().changed(|parts| parts.revocation = Some(revocation)));
         let new = revoked.as_ref().unwrap_or(record);
         let row = self.row_for_here(new, now);
         let is_revoked = new.revocation().is_some();
         let inserted = if is_revoked {
-            self.put(&insert_request(row.into(), self.live_at(now))).await?
+            self.put(&insert_request(row.into(), None, self.live_at(now))).await?
         } else {
-            self.insert_moved(row, by, now).await?
+            self.insert_moved(row, line.living, by, now).await?
         };
         match inserted {
             Inserted::Done if is_revoked => Ok(Some(Outcome::NewRevoked)),
             Inserted::Done => {
-                // Again, since the line may have been revoked since the look above. What this run
+                // The rest of the line may have come in since, and been revoked. What this run
                 // itself revokes beside this row does not count.
-                let fallen = self.revocation_here(record, known.revoked, by, now).await?;
-                if let Some(fallen) = fallen {
-                    self.revoke_by(by.clone(), &Filter::of_id(record.id()), fallen.reason).await?;
+                if !has_living {
+                    let line = self.line_here(record, known.revoked, by, now).await?;
+                    if let Some(Revocation { reason, .. }) = line.revocation {
+                        self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
+                    }
                 }
                 Ok(Some(Outcome::New))
             }
-            Inserted::IdTaken => Ok(None),
+            Inserted::IdTaken | Inserted::Stale => Ok(None),
             refusal => {
                 let broken = format!(
                     "the store answered {refusal:?}, which this insert did not ask for; \
@@ -235,185 +250,22 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn insert_moved(
         &self,
         row: ReadableRow,
+        living: Option<Row>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Inserted, Failed> {
         let view = self.view(&row, now);
-        let insert = insert_request(row.into(), self.live_at(now));
+        let insert = insert_request(row.into(), living, self.live_at(now));
         let mut change_event = ChangeEvent::new(|_, is_certain| {
             self.emit(&Event::MovedIn { token: &view, by, is_certain });
         });
         let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
         change_event.await_store(self.put(&insert), is_done).await
     }
+}
 
-    /// Carries over to a row that is here what can't be undone: a revocation, a rotation, a use.
-    ///
-    /// `None` if the row changed meanwhile.
-    async fn carry_over(
-        &self,
-        record: &TokenRecord,
-        there: Row,
-        is_last: bool,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Option<Outcome>, Failed> {
-        let is_revoked = there.is_revoked();
-        let Some(there) = there.into_readable() else {
-            let outcome =
-                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(Kept::Damaged) };
-            return Ok(Some(outcome));
-        };
-        let here = there.record();
-        // By the digest, too: an id is public, and nobody may revoke a token by it alone.
-        if here.digest() != record.digest() || here.owner() != record.owner() {
-            return Ok(Some(Outcome::Kept(Kept::OtherToken)));
-        }
-        if let Some(revocation) = here.revocation() {
-            let is_of_line = here.successor().is_none() && !was_replaced(here);
-            let line = (here.owner().clone(), here.family(), revocation.reason.clone());
-            let outcome = match record.revocation() {
-                None if is_of_line => Outcome::RevokedHere(line),
-                Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
-                _ => Outcome::AlreadyThere,
-            };
-            return Ok(Some(outcome));
-        }
-        if let Some(revocation) = record.revocation() {
-            if was_replaced(record) && here.successor().is_none() {
-                return self.replace_as_there(record, by, now).await;
-            }
-            self.revoke_as_there(record, here, revocation, by, now).await?;
-            return Ok(Some(Outcome::RevokedNow));
-        }
-        if let Some(last_use) = record.last_use()
-            && here.last_use().is_none_or(|known| known.at < last_use.at)
-        {
-            let last_use = self.use_for_here(last_use.clone(), now);
-            self.store.touch(&[(record.id(), last_use)], now).await?;
-        }
-        match (record.successor(), here.successor()) {
-            (Some(one), Some(other)) if one != other => {
-                if !is_last {
-                    return Ok(Some(Outcome::Later));
-                }
-                if self.was_replaced_here(other).await? {
-                    return self.supersede_as_there(record, &there, one, by, now).await;
-                }
-                if !self.was_replaced_here(one).await? {
-                    return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
-                }
-            }
-            (Some(successor), known) => {
-                let is_sooner = here.expires().is_later_than(record.expires());
-                if known.is_none() || is_sooner {
-                    return self.supersede_as_there(record, &there, successor, by, now).await;
-                }
-            }
-            (None, _) => {}
-        }
-        let may_do_more = here.successor().is_none()
-            && (!self.engine.policy.includes(record.access(), here.access())
-                || here.expires().is_later_than(record.expires()));
-        let outcome =
-            if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
-        Ok(Some(outcome))
-    }
-
-    /// Revokes a token of ours that the source has revoked, with the source's instant and reason.
-    async fn revoke_as_there(
-        &self,
-        record: &TokenRecord,
-        here: &TokenRecord,
-        revocation: &Revocation,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<(), Failed> {
-        // If the current token of a line was revoked, the whole line was. It may have been rotated
-        // here since. The seal of the row here is not checked: the worst that a forged family does
-        // is to revoke more of this owner's tokens.
-        let filter = match record.successor() {
-            None => Filter::of_family(here.owner(), here.family()),
-            Some(_) => Filter::of_id(here.id()),
-        };
-        let revocation = at_most(revocation.clone(), now);
-        let mut change_event = ChangeEvent::new(|count, is_certain| {
-            let (filter, reason) = (&filter, &revocation.reason);
-            self.emit(&Event::Revoked { filter, count, is_certain, reason, by });
-        });
-        let revoked = async { Ok(self.store.revoke(&filter, &revocation).await?) };
-        change_event.await_store(revoked, |count| *count).await?;
-        Ok(())
-    }
-
-    /// Replaces an unused token by its revoked row, as a second rotation at the source did.
-    ///
-    /// The store's `revoke` would reach what was issued under the line, and the source spared it.
-    /// If this stops in between, the token is unknown, and the next run brings its row.
-    async fn replace_as_there(
-        &self,
-        record: &TokenRecord,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Option<Outcome>, Failed> {
-        let filter = Filter::of_id(record.id());
-        let here = Filter {
-            revoked: Some(false),
-            superseded: Some(false),
-            id: Some(record.id()),
-            ..Filter::of_owner(record.owner())
-        };
-        let mut change_event = ChangeEvent::new(|count, is_certain| {
-            let (filter, reason) = (&filter, &Reason::ROTATED);
-            self.emit(&Event::Revoked { filter, count, is_certain, reason, by });
-        });
-        let deleted = async { Ok(self.store.purge(&Purge::Matching(here), 1).await?) };
-        if change_event.await_store(deleted, |count| *count).await? == 0 {
-            return Ok(None);
-        }
-        let row = self.row_for_here(record, now);
-        self.put(&insert_request(row.into(), self.live_at(now))).await?;
-        Ok(Some(Outcome::RevokedNow))
-    }
-
-    /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
-    /// sooner.
-    async fn supersede_as_there(
-        &self,
-        record: &TokenRecord,
-        there: &ReadableRow,
-        successor: TokenId,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Option<Outcome>, Failed> {
-        if !self.is_intact(there)? {
-            return Ok(Some(Outcome::Kept(Kept::Tampered)));
-        }
-        let (here, intact) = (there.record(), self.intact(there)?);
-        let is_sooner = here.expires().is_later_than(record.expires());
-        let change = SealChange {
-            expires: is_sooner.then_some(record.expires()),
-            successor: Some(successor),
-            ..SealChange::default()
-        };
-        let form = self.engine.sealer.reseal(intact, change);
-        let view = self.view(&form, now);
-        let is_new = here.successor() != Some(successor);
-        let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
-        let replace = Replace {
-            row: form.into(),
-            live: self.live_at(now),
-            unique_label: false,
-            revokes_derived: None,
-        };
-        let mut change_event = ChangeEvent::new(|_, is_certain| {
-            let (token, revoked_derived) = (&view, false);
-            self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
-        });
-        let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
-        let replaced = change_event.await_store(self.replace(&replace), is_done).await?;
-        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
-    }
+fn is_derived(record: &&TokenRecord) -> bool {
+    record.derived_from().is_some()
 }
 
 /// Returns whether the revocation of a token of a line, as it is here, is the source's.

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::{TokenAuthority, WALK_PAGE};
-use crate::access::{Access, Selection};
-use crate::attributes::{Attributes, IMPORTED};
+use crate::access::Access;
+use crate::attributes::Attributes;
 use crate::event::Event;
 use crate::key::KeyId;
 use crate::record::{Actor, RecordParts, SealCheck, TokenRecord};
@@ -90,7 +90,13 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Err(LeftBehind::Newer);
         }
         if is_of_another_system(record) {
-            return Err(LeftBehind::OfAnotherSystem);
+            let has_ended = record.revocation().is_some()
+                || record.successor().is_some()
+                || record.expires().has_come(self.now());
+            return Err(match has_ended {
+                true => LeftBehind::EndedOfAnotherSystem,
+                false => LeftBehind::OfAnotherSystem,
+            });
         }
         // Before the seal, which a revocation clears.
         if record.revocation().is_none() {
@@ -111,21 +117,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
 /// Returns whether the row's text was issued by another system, so that it is found only by ids
 /// which this ring makes.
-///
-/// A token that was rotated or derived from such a one has the attribute, too, but a text of ours.
 fn is_of_another_system(record: &TokenRecord) -> bool {
-    let is_first = record.family() == record.id() && record.derived_from().is_none();
-    let is_imported = is_first && record.attributes().get(IMPORTED).is_some_and(is_a_fingerprint);
-    record.digest().sha_256().is_none() || is_imported
-}
-
-/// Returns whether a value is as an import writes it: a scheme, a space, 16 hexadecimal digits.
-///
-/// Hosts may have an attribute of that name with another meaning.
-fn is_a_fingerprint(value: &str) -> bool {
-    value.rsplit_once(' ').is_some_and(|(_, fingerprint)| {
-        fingerprint.len() == 16 && fingerprint.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    record.digest().sha_256().is_none() || record.import_mark().is_some()
 }
 
 /// Returns a record as it is written into the file: without what belongs to this ring.
@@ -138,16 +131,9 @@ fn as_written(record: TokenRecord) -> TokenRecord {
         (parts.seal, parts.key_id, parts.revision) = (None, NO_KEY, 0);
         if parts.revocation.is_some() {
             let RecordParts { access, attributes, issued_by, .. } = parts;
-            (*access, *attributes, *issued_by) = (nothing(), Attributes::new(), None);
+            (*access, *attributes, *issued_by) = (Access::nothing(), Attributes::new(), None);
         }
     })
-}
-
-/// Returns the access of a token that may do nothing.
-fn nothing() -> Access {
-    #[expect(clippy::expect_used, reason = "empty selections are within every limit")]
-    Access::from_selections(Selection::only([]), Selection::only([]), Selection::only([]))
-        .expect("no access")
 }
 
 /// Emits the event of an export when dropped, so that one which failed midway is told, too.

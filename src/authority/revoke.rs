@@ -140,6 +140,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Returns how many rows it deleted. Its line is found as in [`revoke`](Self::revoke). The rows
     /// of tokens that were issued under the line stay, revoked, until they are purged.
     ///
+    /// A tombstone of an imported token stays until it is purged, so that no later run brings the
+    /// token back. It names no owner. A damaged row leaves none.
+    ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
     /// - [`ManageError::Failed`] if the store fails: call it again.
@@ -154,6 +157,8 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Forgets all tokens of an owner: revokes them, and deletes their rows in batches. Returns how
     /// many rows it deleted. For the erasure of an account.
+    ///
+    /// Imported tokens leave tombstones, as in [`forget`](Self::forget).
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
@@ -275,6 +280,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// And what was issued under deleted rows could no longer be revoked through them.
     async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.revoke_by(by.clone(), &filter, Reason::FORGOTTEN).await?;
+        self.leave_tombstones(&filter).await?;
         let matching = Purge::Matching(filter.clone());
         let emit = |count, is_certain| {
             self.emit(&Event::Forgotten { filter: &filter, count, is_certain, by: &by });

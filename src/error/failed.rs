@@ -46,6 +46,12 @@ pub enum Failed {
          add the entry that `KeyRing::new_import_text` makes, on every host"
     )]
     NoImportKey,
+    /// Tokens were imported under another import key than the ring's, or for another realm.
+    #[error(
+        "token {0} was imported under another import key, or for another realm; bring that key \
+         back: under this one, tokens that were revoked would be imported again"
+    )]
+    OtherImportKey(TokenId),
     /// Too many slow checks of imported tokens run, or ran for this look-up.
     #[error("too many imported tokens are being checked; try again in some seconds")]
     ImportBusy,

@@ -4,10 +4,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::{Digest as _, Sha256};
+use hmac::{HmacReset, KeyInit as _, Mac as _};
+use sha2::Sha256;
 
-use super::sha256::from_hex;
+use super::sha256::{from_hex, sha_256};
 use super::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
 
 /// PowerShell Universal's app tokens: JWTs that the server signed by HS256.
@@ -23,7 +23,7 @@ use super::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
 ///
 /// Each text has 122 random bits, in its claim `hash`.
 #[derive(Clone)]
-pub struct Jwt(Hmac<Sha256>);
+pub struct Jwt(HmacReset<Sha256>);
 
 /// PowerShell Universal's documentation names this key. All samples there are signed by it.
 const DOCUMENTED_KEY: &str = "PleaseUseYourOwnSigningKeyHere";
@@ -45,7 +45,7 @@ impl Jwt {
     /// Makes the scheme with a key that may be known to everybody. **Only for tests.**
     pub fn danger_with_any_key(signing_key: &str) -> Jwt {
         #[expect(clippy::expect_used, reason = "HMAC hashes long keys and pads short ones")]
-        let keyed = Hmac::new_from_slice(signing_key.as_bytes()).expect("a key of any length");
+        let keyed = HmacReset::new_from_slice(signing_key.as_bytes()).expect("a key of any length");
         Jwt(keyed)
     }
 
@@ -57,7 +57,7 @@ impl Jwt {
         if !self.is_signed(text) {
             return Err(InvalidKept("a JWT that is signed by HS256 under this signing key"));
         }
-        ForeignSecret::text(self, Lookup::exact(Sha256::digest(text)), text)
+        ForeignSecret::text(self, Lookup::exact(sha_256(text)), text)
     }
 
     /// Takes SHA-256 of a whole token in hexadecimal (64 digits), for a system that keeps no more.
@@ -76,7 +76,10 @@ impl Jwt {
         let Some((header, claims)) = signed.split_once('.') else { return false };
         let is_whole = !header.is_empty() && !claims.is_empty() && !claims.contains('.');
         let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
-        is_whole && self.0.clone().chain_update(signed).verify_slice(&signature).is_ok()
+        // Not moved, or it would leave a copy of what it read.
+        let mut mac = self.0.clone();
+        mac.update(signed.as_bytes());
+        mac.verify_slice_reset(&signature).is_ok() && is_whole
     }
 }
 
@@ -96,7 +99,7 @@ impl Foreign for Jwt {
         // The signature is checked here, since the row has a digest of ours from the start.
         let text = presented.expose_secret();
         let is_signed = self.is_signed(text);
-        is_signed.then(|| Lookup::exact(Sha256::digest(text))).into_iter().collect()
+        is_signed.then(|| Lookup::exact(sha_256(text))).into_iter().collect()
     }
 
     fn verify(&self, _: &[u8], _: &str) -> Result<bool, InvalidKept> {

@@ -6,17 +6,19 @@
 //!   candidate's number. Each of the three texts is its length as a `u32` and its bytes. The number
 //!   is a `u32` from 0. All numbers are big-endian.
 //! - A fingerprint tells tokens with the same look-up apart, so that a second run finds what the
-//!   first one imported. It is the first 64 bits, in hexadecimal, of the HMAC of `atf1`, the
-//!   scheme's name and what the old system kept.
+//!   first one imported. It is the first 64 bits of the HMAC of `atf1`, the scheme's name and what
+//!   the old system kept.
+//! - A mark of key and realm tells whether this ring finds a row by its text. It is the first 32
+//!   bits of the HMAC of `atk1` and the realm.
+//!
+//! Each row has the latter two among its attributes, in hexadecimal: see `record/imported.rs`.
 
 use crate::import::Lookup;
 use crate::key::ImportKey;
+use crate::record::ImportMark;
 use crate::token::TokenId;
 
-/// The attribute that every imported token has: the scheme, a space, and the fingerprint.
-pub(crate) use crate::attributes::IMPORTED as ATTRIBUTE;
-
-/// Makes the ids of one realm.
+/// Makes the ids and marks of one realm.
 pub(crate) struct Places<'k> {
     pub(crate) key: &'k ImportKey,
     pub(crate) realm: &'k str,
@@ -42,10 +44,16 @@ impl Places<'_> {
         })
     }
 
-    /// Returns the value of [`ATTRIBUTE`].
-    pub(crate) fn attribute(&self, scheme: &str, distinct: &[u8]) -> String {
+    /// Returns what an import writes into a token's row.
+    pub(crate) fn mark<'m>(&self, scheme: &'m str, distinct: &[u8]) -> ImportMark<'m> {
         let [fingerprint, ..] = self.hmac_words(&encoded(b"atf1", &[scheme.as_bytes(), distinct]));
-        format!("{scheme} {fingerprint:016x}")
+        ImportMark { scheme, key: self.key_mark(), fingerprint }
+    }
+
+    /// Returns what tells the key and the realm from others.
+    pub(crate) fn key_mark(&self) -> u32 {
+        let [mark, ..] = self.hmac_words(&encoded(b"atk1", &[self.realm.as_bytes()]));
+        (mark >> 32) as u32
     }
 
     fn hmac_words(&self, bytes: &[u8]) -> [u64; 4] {
@@ -96,8 +104,20 @@ mod tests {
     #[test]
     fn a_fingerprint_is_the_same_at_each_run_and_differs_by_what_was_kept() {
         let places = Places { key: &ImportKey::new(&[7; 32]), realm: "acme" };
-        let one = places.attribute("sha256", b"ab");
-        assert_eq!((one.as_str(), one.len()), (places.attribute("sha256", b"ab").as_str(), 23));
-        assert_ne!(one, places.attribute("sha256", b"abc"));
+        let one = places.mark("sha256", b"ab");
+        assert_eq!(one, places.mark("sha256", b"ab"));
+        for other in [places.mark("sha25", b"6ab"), places.mark("sha256", b"abc")] {
+            assert_ne!(one.fingerprint, other.fingerprint);
+            assert_eq!(one.key, other.key);
+        }
+    }
+
+    #[test]
+    fn a_key_and_a_realm_are_told_from_others() {
+        let (key, other) = (ImportKey::new(&[7; 32]), ImportKey::new(&[8; 32]));
+        let mark = |key, realm| Places { key, realm }.key_mark();
+        assert_eq!(mark(&key, "acme"), mark(&key, "acme"));
+        assert_ne!(mark(&key, "acme"), mark(&other, "acme"));
+        assert_ne!(mark(&key, "acme"), mark(&key, "acm"));
     }
 }

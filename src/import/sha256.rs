@@ -64,12 +64,12 @@ impl Foreign for Sha256 {
     }
 
     fn lookups(&self, presented: &ForeignText<'_>) -> Vec<Lookup> {
-        vec![Lookup::exact(sha2::Sha256::digest(self.secret_part(presented.expose_secret())))]
+        vec![Lookup::exact(sha_256(self.secret_part(presented.expose_secret())))]
     }
 
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
         let kept = kept.try_into().map_err(|_| InvalidKept("32 bytes"))?;
-        Ok(constant_time_eq(kept, &sha2::Sha256::digest(self.secret_part(text)).into()))
+        Ok(constant_time_eq(kept, &sha_256(self.secret_part(text))))
     }
 
     fn secret_part<'t>(&self, text: &'t str) -> &'t str {
@@ -82,6 +82,15 @@ impl Foreign for Sha256 {
     fn guarantees_112_bits(&self) -> bool {
         self.is_random
     }
+}
+
+/// Hashes a secret.
+pub(super) fn sha_256(text: &str) -> [u8; 32] {
+    // The hasher stays where it is: a moved one would leave a copy of what it read, which its drop
+    // does not wipe.
+    let mut hasher = sha2::Sha256::new();
+    hasher.update(text);
+    hasher.finalize_reset().into()
 }
 
 /// Reads hexadecimal digits of either case; `None` if the text is anything else.

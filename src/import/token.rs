@@ -81,6 +81,8 @@ pub enum Imported {
     Done(TokenId),
     /// It was there, live or ended. Nothing was changed.
     AlreadyThere(TokenId),
+    /// Not imported: it was here, and was forgotten.
+    Forgotten,
     /// Not imported: its look-up has no place left. See
     /// [`Import::max_candidates`](super::Import::max_candidates).
     TooManyCandidates,
@@ -99,4 +101,9 @@ pub struct ImportStatus {
     pub taken_over: u64,
     /// How many have ended: revoked, superseded, expired, idle, tampered with.
     pub ended: u64,
+    /// How many live tokens were imported under an import key or for a realm that this host lacks.
+    /// No text finds them. Bring that key back.
+    pub lost: u64,
+    /// How many this host can't tell: it lacks a key of their rows, or a newer version wrote them.
+    pub unclear: u64,
 }

@@ -51,15 +51,19 @@ pub enum LeftBehind {
     Newer,
     /// Another system issued it. Only the ring of this host finds its row by its text.
     OfAnotherSystem,
+    /// Another system issued it, and it has ended here: it was revoked, rotated or forgotten, or
+    /// has expired. An import from that system on the other host would bring it back.
+    EndedOfAnotherSystem,
 }
 
 impl LeftBehind {
-    const ALL: [LeftBehind; 5] = [
+    const ALL: [LeftBehind; 6] = [
         LeftBehind::Damaged,
         LeftBehind::Tampered,
         LeftBehind::KeyMissing,
         LeftBehind::Newer,
         LeftBehind::OfAnotherSystem,
+        LeftBehind::EndedOfAnotherSystem,
     ];
 
     /// Returns the reason in lower case with underscores: `damaged`, `key_missing` and so on.
@@ -70,6 +74,7 @@ impl LeftBehind {
             LeftBehind::KeyMissing => "key_missing",
             LeftBehind::Newer => "newer",
             LeftBehind::OfAnotherSystem => "of_another_system",
+            LeftBehind::EndedOfAnotherSystem => "ended_of_another_system",
         }
     }
 
@@ -94,6 +99,10 @@ impl fmt::Display for LeftBehind {
             LeftBehind::OfAnotherSystem => {
                 "another system issued it, and only this key ring finds it; \
                  rotate it, or import it from that system on the other host, too"
+            }
+            LeftBehind::EndedOfAnotherSystem => {
+                "another system issued it, and it has ended here; \
+                 if you import from that system on the other host, leave it out there"
             }
         })
     }

@@ -162,3 +162,50 @@ fn a_text_that_was_imported_for_one_realm_is_not_ours_in_another() {
     assert_eq!(other.enter("alice", NEXTCLOUD.0).unwrap().id(), there);
     assert_eq!(bench.enter("alice", NEXTCLOUD.0).unwrap().id(), here);
 }
+
+/// A slow scheme whose hashes of one text differ, as a salt makes them differ.
+struct Salted;
+
+impl Salted {
+    fn secret(salt: u8, text: &str) -> ForeignSecret {
+        let kept = format!("{salt}{text}");
+        ForeignSecret::hash(&Salted, Lookup::of_owner(&owner("alice")), kept).unwrap()
+    }
+}
+
+impl Foreign for Salted {
+    fn name(&self) -> &str {
+        "salted"
+    }
+    fn lookups(&self, presented: &ForeignText<'_>) -> Vec<Lookup> {
+        presented.owner().map(Lookup::of_owner).into_iter().collect()
+    }
+    fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
+        Ok(&kept[1..] == text.as_bytes())
+    }
+    fn is_slow(&self) -> bool {
+        true
+    }
+    fn needs_owner(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_text_that_was_hashed_with_two_salts_stays_revoked_in_any_place() {
+    let bench = bench();
+    let import = Import::new().scheme(Salted);
+    let place = |secret| match wait(bench.tokens.import(&ops(), &import, token(secret))).unwrap() {
+        Imported::Done(id) => id,
+        other => panic!("{other:?}"),
+    };
+    let first = place(Salted::secret(1, "another text"));
+    let revoked = place(Salted::secret(1, WORDS));
+    ready(bench.tokens.revoke(ops(), revoked, Reason::REQUESTED)).unwrap();
+    ready(bench.tokens.forget(ops(), first)).unwrap();
+    // The old system hashed it anew, and a second run takes the place that is free.
+    assert_eq!(place(Salted::secret(2, WORDS)), first);
+    let alice = owner("alice");
+    let entered = bench.tokens.authenticate_with(&import, Some(&alice), WORDS, Origin::unknown());
+    assert!(matches!(wait(entered), Err(AuthError::Denied(_))));
+}

@@ -189,9 +189,12 @@ fn a_token_of_another_system_stays_behind_and_what_was_made_of_it_here_moves() {
     let rotation = Rotation::new().overlap(secs(600));
     let ours = from.tokens.block_on(from.tokens.rotate(who(), id, rotation)).unwrap();
     let report = moved(&from, &to);
-    assert_eq!((report.tokens, report.left), (2, expected));
+    let ended = vec![(id, LeftBehind::EndedOfAnotherSystem)];
+    assert_eq!((report.tokens, report.left), (2, ended.clone()), "nothing more to rotate");
     to.assert_good(ours.expose_secret());
     to.assert_good(job.expose_secret());
+    from.tokens.block_on(from.tokens.revoke(who(), id, Reason::REQUESTED)).unwrap();
+    assert_eq!(moved(&from, &to).left, ended, "an import there would bring it back");
 }
 
 #[test]

@@ -126,6 +126,9 @@ impl Run<'_> {
                 Ok(Imported::AlreadyThere(_)) => {
                     report.not_taken(number, NotTaken::refused("a row before it has this token"));
                 }
+                Ok(Imported::Forgotten) => {
+                    report.not_taken(number, NotTaken::skipped("it was forgotten here"));
+                }
                 Ok(Imported::TooManyCandidates) => {
                     let why = "its owner or its last characters have as many tokens as \
                                --max-candidates allows";
@@ -177,6 +180,7 @@ fn stopped(number: u64, failed: &Failed) -> Problem {
             "the key ring has no key for an import; make one with `admin keys add-import`, and \
              restart the hosts with it",
         ),
+        Failed::OtherImportKey(_) => Problem::failed(format_args!("{failed}")),
         failed => Problem::failed(format_args!(
             "row {number}: {failed}; the rows before it are done, so run it again"
         )),

@@ -69,3 +69,17 @@ fn an_imported_token_works_as_before_until_it_is_revoked() {
     fs::write(place.path("signing.key"), "PleaseUseYourOwnSigningKeyHere\n").unwrap();
     assert!(place.refused(&["--import", &option]).contains("anybody can sign tokens with it"));
 }
+
+#[test]
+fn a_host_with_another_import_key_does_not_start() {
+    let place = Place::with_policy("open_import = true\n");
+    place.start().end();
+    import(&place, &signed(r#"{"name":"adam","hash":"b2e8c809-2145-468a-b851-b5425ad83946"}"#));
+    place.start().end();
+    let keys = place.path("data/tokens.key");
+    let ring = fs::read_to_string(&keys).unwrap();
+    let (seals, _) = ring.split_once(",import:").unwrap();
+    fs::write(&keys, format!("{seals},{}\n", KeyRing::new_import_text().unwrap())).unwrap();
+    let said = place.refused(&[]);
+    assert!(said.contains("imported under another import key: 1"), "{said}");
+}

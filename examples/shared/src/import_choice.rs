@@ -1,12 +1,14 @@
 //! Which other systems' tokens a host lets in: [`ImportChoice`].
 
 use std::fs;
+use std::num::NonZeroU32;
 
 use app_tokens::import::{
     Argon2, Bcrypt, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
 };
 use app_tokens::store::TokenStore;
 use app_tokens::web::{Accounts, Login};
+use zeroize::Zeroizing;
 
 /// The formats of `--import`, with the names that `admin import` has for them.
 pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plain, phc, \
@@ -14,7 +16,10 @@ pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plai
 
 /// The schemes that a host's options name; none unless they do.
 #[derive(Clone, Default)]
-pub struct ImportChoice(Option<Import>);
+pub struct ImportChoice {
+    import: Option<Import>,
+    max_candidates: Option<NonZeroU32>,
+}
 
 impl ImportChoice {
     /// Adds a format. A secret of the old system comes from a file, as others can read arguments.
@@ -39,10 +44,10 @@ impl ImportChoice {
             (_, Some(_)) => {
                 return Err(format!("this format takes no file; name one of {FORMATS}"));
             }
-            (_, None) => String::new(),
+            (_, None) => Zeroizing::default(),
         };
-        let import = self.0.take().unwrap_or_default();
-        self.0 = Some(match format {
+        let import = self.import.take().unwrap_or_default();
+        self.import = Some(match format {
             "nextcloud" => import.scheme(Sha512::of_nextcloud(&secret)),
             "forgejo" | "gitea" => import.scheme(Forgejo::new()),
             "sanctum" => import.scheme(Sha256::of_sanctum()),
@@ -60,25 +65,69 @@ impl ImportChoice {
         Ok(())
     }
 
+    /// Sets how many tokens may share an owner or an ending, as `admin import` was told.
+    pub fn set_max_candidates(&mut self, most: NonZeroU32) {
+        self.max_candidates = Some(most);
+    }
+
     /// Switches the import on in a login.
     pub fn in_login<S: TokenStore, A: Accounts>(&self, login: Login<S, A>) -> Login<S, A> {
-        match &self.0 {
-            Some(import) => login.with_import(import),
-            None => login,
+        match (self.import.clone(), self.max_candidates) {
+            (Some(import), Some(most)) => login.with_import(&import.max_candidates(most)),
+            (Some(import), None) => login.with_import(&import),
+            (None, _) => login,
         }
     }
 }
 
 /// Reads a secret. A line end after it is no part of it.
-fn secret(file: &str) -> Result<String, String> {
+fn secret(file: &str) -> Result<Zeroizing<String>, String> {
     let text = fs::read_to_string(file).map_err(|why| format!("{file} can't be read: {why}"))?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    Ok(secret.strip_suffix('\r').unwrap_or(secret).to_owned())
+    let mut secret = Zeroizing::new(text);
+    let line = secret.strip_suffix('\n').unwrap_or(&secret);
+    let length = line.strip_suffix('\r').unwrap_or(line).len();
+    secret.truncate(length);
+    Ok(secret)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use app_tokens::import::ForeignToken;
+    use app_tokens::store::MemoryStore;
+    use app_tokens::web::NamesAreOwners;
+    use app_tokens::{Access, KeyRing, Operator, Origin, Owner, Policy, TokenAuthority};
+
+    #[tokio::test]
+    async fn a_host_finds_as_many_tokens_of_an_owner_as_it_was_told() {
+        let keys =
+            format!("{},{}", KeyRing::new_text().unwrap(), KeyRing::new_import_text().unwrap());
+        let policy = Policy::new("acme").unwrap().with_open_import();
+        let tokens =
+            TokenAuthority::new(MemoryStore::new(), KeyRing::parse(&keys).unwrap(), policy);
+        let alice = Owner::new("alice").unwrap();
+        // The second is the hash of the text below.
+        for hash in [
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "lOk6QjA/lnawOQ2UmhZPIVXOVQ7x1hmwXzfpX5u8uI4",
+        ] {
+            let phc = format!("$pbkdf2-sha256$i=1000,l=32$AAECAwQFBgcICQoLDA0ODw${hash}");
+            let secret = Pbkdf2::by_owner().secret(&phc, &alice).unwrap();
+            let token = ForeignToken::new(secret, &alice, "Old", Access::full());
+            tokens.import(&Operator::new("root").unwrap(), &Import::new(), token).await.unwrap();
+        }
+        for (most, is_in) in [(Some(1), false), (Some(2), true), (None, true)] {
+            let mut choice = ImportChoice::default();
+            most.and_then(NonZeroU32::new).into_iter().for_each(|most| {
+                choice.set_max_candidates(most);
+            });
+            choice.add("phc").unwrap();
+            let login = choice.in_login(Login::new(tokens.clone(), NamesAreOwners(|_| true)));
+            let text = "correct horse  battery staple ";
+            let entered = login.enter_with(Some("alice"), text, Origin::unknown()).await;
+            assert_eq!(entered.is_ok(), is_in, "{most:?}");
+        }
+    }
 
     #[test]
     fn every_format_is_known_and_a_wrong_one_is_not_repeated() {

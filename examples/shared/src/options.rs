@@ -37,6 +37,8 @@ pub const USAGE: &str = "\
   --import FORMAT       also let in tokens that `admin import FORMAT` took over; may be repeated:
                         nextcloud:FILE, powershell-universal:FILE (with their secret), forgejo,
                         gitea, sanctum, sha256, plain, phc, nuxeo
+  --max-candidates N    how many such tokens may share an owner or an ending, as `admin import`
+                        was told; 20 by default
   --audit FILE          the audit log, JSON lines, appended to; standard error by default
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated
@@ -127,6 +129,9 @@ impl CommonOptions {
                 "--policy" => policy = Some(PathBuf::from(value()?)),
                 "--audit" => audit = Some(PathBuf::from(value()?)),
                 "--import" => import.add(&value()?).map_err(named("--import"))?,
+                "--max-candidates" => {
+                    import.set_max_candidates(parsed(&option, "a number from 1", &value()?)?);
+                }
                 "--ask-again-after" => {
                     let Period(period) =
                         parsed(&option, "a time, such as \"5 minutes\"", &value()?)?;

@@ -143,7 +143,8 @@ async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, Strin
 pub async fn check<S: TokenStore>(tokens: &TokenAuthority<S>) -> Result<(), String> {
     let report = tokens.check().await.map_err(|why| format!("the store can't be read: {why}"))?;
     let none_is_right = report.checked > 0 && report.tampered.len() as u64 == report.checked;
-    if none_is_right || !report.under_missing_keys.is_empty() {
+    let lacks_a_key = !report.under_missing_keys.is_empty() || !report.lost_imports.is_empty();
+    if none_is_right || lacks_a_key {
         return Err(format!("the keys don't fit the tokens: {report}"));
     }
     // A single bad row is denied by itself. It must not keep the host from starting.

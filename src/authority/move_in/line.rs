@@ -10,21 +10,31 @@ use crate::text::Reason;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
+/// What is here of the line of a new token, or of the line that it was issued under.
+#[derive(Default)]
+pub(super) struct LineHere {
+    /// A revocation that reaches the new token.
+    pub(super) revocation: Option<Revocation>,
+    /// A token that lives, which any revocation of the line would change.
+    pub(super) living: Option<Row>,
+}
+
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Finds the revocation of a line here that reaches a token of it, or one issued under it.
+    /// Finds out whether the line of a new token was revoked here.
     ///
     /// A line counts as revoked if its current token is, or if all its tokens are. What the source
     /// revoked itself does not count: it left the new token good. Nor does an unused token that a
     /// second rotation replaced.
-    pub(super) async fn revocation_here(
+    pub(super) async fn line_here(
         &self,
         record: &TokenRecord,
         revoked_there: &HashSet<TokenId>,
         by: &Actor,
         now: Timestamp,
-    ) -> Result<Option<Revocation>, Failed> {
+    ) -> Result<LineHere, Failed> {
+        let mut found = LineHere::default();
         if record.revocation().is_some() || !is_of_a_line(record) {
-            return Ok(None);
+            return Ok(found);
         }
         let own = Some(record.family()).filter(|family| *family != record.id());
         let parent = record.derived_from().filter(|family| Some(*family) != own);
@@ -37,24 +47,29 @@ impl<S: TokenStore> TokenAuthority<S> {
                 for row in others.filter(|row| !revoked_there.contains(&row.id())) {
                     if !row.is_revoked() {
                         lives = true;
+                        // No insert can name a row of the highest revision.
+                        let can_be_named = |here: &&TokenRecord| here.is_current_for(here);
+                        let living = row.record().filter(can_be_named).map(|_| row.clone());
+                        // Of its own line if possible: a revocation of the other reaches it, too.
+                        found.living = found.living.or(living);
                     } else if let Some(here) = row.record() {
-                        let found = || here.revocation().filter(|_| !was_replaced(here)).cloned();
+                        let known = || here.revocation().filter(|_| !was_replaced(here)).cloned();
                         if here.successor().is_none() {
-                            of_current = of_current.or_else(found);
+                            of_current = of_current.or_else(known);
                         }
-                        of_any = of_any.or_else(found);
+                        of_any = of_any.or_else(known);
                     } else {
                         let (at, reason) = (row.revoked_at().unwrap_or(now), Reason::REQUESTED);
                         of_any = of_any.or(Some(Revocation { at, reason, by: by.clone() }));
                     }
                 }
             }
-            let fallen = of_current.or(of_any.filter(|_| !lives));
-            if fallen.is_some() {
-                return Ok(fallen);
+            found.revocation = of_current.or(of_any.filter(|_| !lives));
+            if found.revocation.is_some() {
+                return Ok(found);
             }
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Returns whether a row here is of an unused token that a second rotation replaced.

@@ -47,6 +47,8 @@ pub(super) fn at_most(revocation: Revocation, now: Timestamp) -> Revocation {
 }
 
 /// Returns the request for a moved row. Limits and unique labels are for new tokens.
-pub(super) fn insert_request(row: Row, live: LiveAt) -> New {
-    New::Insert(Insert { row, live, limit: None, unique_label: false, under: None })
+///
+/// If `under` is given, the store refuses the row once that one is revoked or changed.
+pub(super) fn insert_request(row: Row, under: Option<Row>, live: LiveAt) -> New {
+    New::Insert(Insert { row, live, limit: None, unique_label: false, under })
 }

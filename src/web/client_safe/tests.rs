@@ -52,6 +52,7 @@ fn every_failure() -> Vec<Failed> {
         Failed::NotIntact,
         Failed::NoFreeId,
         Failed::NoImportKey,
+        Failed::OtherImportKey(id()),
         Failed::ImportBusy,
     ]
 }

@@ -2,7 +2,7 @@
 
 use app_tokens::Timestamp;
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// A line of the file: a JSON object with the columns of its format.
 ///
@@ -16,13 +16,14 @@ impl Row {
         let Ok(Value::Object(map)) = serde_json::from_slice(line) else {
             return Err("it is not a JSON object in UTF-8".into());
         };
-        if let Some(missing) = columns.iter().find(|column| !map.contains_key(**column)) {
+        let row = Row(map);
+        if let Some(missing) = columns.iter().find(|column| !row.0.contains_key(**column)) {
             return Err(format!("the column {missing} is missing"));
         }
-        if map.len() > columns.len() {
+        if row.0.len() > columns.len() {
             return Err(format!("there are columns besides {}", columns.join(", ")));
         }
-        Ok(Row(map))
+        Ok(row)
     }
 
     fn cell(&self, column: &str) -> &Value {
@@ -129,6 +130,22 @@ impl Row {
     }
 }
 
+/// Wipes what was not taken out: the row of a token that is skipped still has its secret.
+impl Drop for Row {
+    fn drop(&mut self) {
+        self.0.values_mut().for_each(wipe);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// Returns a time; an inner `None` for zero, by which these systems mean no time.
 fn from_unix(seconds: i64) -> Option<Option<Timestamp>> {
     match seconds {
@@ -211,6 +228,13 @@ mod tests {
         for cell in ["2", "-1", r#""yes""#, r#""2023-11-14""#, "[]", "{}", "1.5"] {
             assert!(row(cell).is_set("x") && !row(cell).is_true("x"), "{cell}");
         }
+    }
+
+    #[test]
+    fn what_a_row_holds_is_wiped_in_each_kind_of_cell() {
+        let mut value = serde_json::json!({"a": "x", "b": ["y", {"c": "z"}], "d": 1});
+        wipe(&mut value);
+        assert_eq!(value, serde_json::json!({"a": "", "b": ["", {"c": ""}], "d": 1}));
     }
 
     #[test]

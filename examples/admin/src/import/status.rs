@@ -14,6 +14,8 @@ pub async fn status(setting: &Setting) -> Result<(), Problem> {
     let schemes = opened.tokens.import_status().await?;
     let waiting: u64 = schemes.iter().map(|scheme| scheme.waiting).sum();
     let is_open = opened.tokens.policy().has_open_import();
+    let lost: u64 = schemes.iter().map(|scheme| scheme.lost).sum();
+    let unclear: u64 = schemes.iter().map(|scheme| scheme.unclear).sum();
     if setting.json {
         let schemes: Value = schemes.iter().map(described).collect();
         return say(json!({ "schemes": schemes, "waiting": waiting, "open_import": is_open }));
@@ -26,8 +28,22 @@ pub async fn status(setting: &Setting) -> Result<(), Problem> {
             "SCHEME", "WAITING", "TAKEN OVER", "ENDED"
         ))?;
     }
-    for ImportStatus { scheme, waiting, taken_over, ended } in &schemes {
+    for ImportStatus { scheme, waiting, taken_over, ended, .. } in &schemes {
         say(format_args!("{scheme:24}  {waiting:>9}  {taken_over:>10}  {ended:>9}"))?;
+    }
+    if lost > 0 {
+        say(format_args!(
+            "{lost} more were imported under another import key, and no text finds them: bring \
+             that key back"
+        ))?;
+    }
+    if unclear > 0 {
+        say(format_args!(
+            "{unclear} more can't be told here: run it with all keys and the version of the hosts"
+        ))?;
+    }
+    if lost + unclear > 0 {
+        return Ok(());
     }
     advise(&opened, &schemes, waiting)
 }
@@ -65,5 +81,7 @@ fn described(status: &ImportStatus) -> Value {
         "waiting": status.waiting,
         "taken_over": status.taken_over,
         "ended": status.ended,
+        "lost": status.lost,
+        "unclear": status.unclear,
     })
 }

@@ -52,7 +52,8 @@ impl Format for Jwt {
             return Err(NotTaken::skipped("it was revoked"));
         }
         let unclear = || NotTaken::refused("its claims are not those of an app token");
-        let claims = claims(&row.text("token").unwrap_or_default()).ok_or_else(unclear)?;
+        let token = Zeroizing::new(row.text("token").unwrap_or_default());
+        let claims = claims(&token).ok_or_else(unclear)?;
         let owner = row.text("owner").ok_or(NotTaken::skipped("it has no owner"))?;
         if claims.get(NAME).and_then(Value::as_str) != Some(&*owner) {
             return Err(NotTaken::refused("its claims name another identity than its row"));
@@ -90,7 +91,7 @@ impl Format for Jwt {
 fn claims(token: &str) -> Option<serde_json::Map<String, Value>> {
     let mut parts = token.split('.');
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
-    let bytes = URL_SAFE_NO_PAD.decode(claims).ok()?;
+    let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(claims).ok()?);
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(claims)) => Some(claims),
         _ => None,

@@ -1,0 +1,244 @@
+//! What a later file changes of a token that is here: a revocation, a rotation, a use.
+
+use super::line::was_replaced;
+use super::row::{at_most, insert_request};
+use super::{Known, Outcome};
+use crate::authority::{TokenAuthority, WALK_PAGE};
+use crate::error::Failed;
+use crate::event::{ChangeEvent, ChangeKind, Event};
+use crate::record::{Actor, Revocation, TokenRecord};
+use crate::row::ReadableRow;
+use crate::seal::SealChange;
+use crate::store::{Filter, Page, Purge, Replace, Replaced, Row, TokenStore};
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+use crate::transfer::Kept;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Carries over to a row that is here what can't be undone: a revocation, a rotation, a use.
+    ///
+    /// `None` if the row changed meanwhile.
+    pub(super) async fn carry_over(
+        &self,
+        record: &TokenRecord,
+        there: Row,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        let is_revoked = there.is_revoked();
+        let Some(there) = there.into_readable() else {
+            let outcome =
+                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(Kept::Damaged) };
+            return Ok(Some(outcome));
+        };
+        let here = there.record();
+        // By the digest, too: an id is public, and nobody may revoke a token by it alone.
+        if here.digest() != record.digest() || here.owner() != record.owner() {
+            return Ok(Some(Outcome::Kept(Kept::OtherToken)));
+        }
+        if let Some(revocation) = here.revocation() {
+            let is_of_line = here.successor().is_none() && !was_replaced(here);
+            let line = (here.owner().clone(), here.family(), revocation.reason.clone());
+            let outcome = match record.revocation() {
+                None if is_of_line => Outcome::RevokedHere(line),
+                Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
+                _ => Outcome::AlreadyThere,
+            };
+            return Ok(Some(outcome));
+        }
+        if let Some(revocation) = record.revocation() {
+            if was_replaced(record) && here.successor().is_none() {
+                return self.replace_as_there(record, by, now).await;
+            }
+            if record.successor().is_some() {
+                return self.revoke_alone_as_there(record, here, revocation, known, by, now).await;
+            }
+            let line = Filter::of_family(here.owner(), here.family());
+            self.revoke_as_there(&line, revocation, by, now).await?;
+            return Ok(Some(Outcome::RevokedNow));
+        }
+        if let Some(last_use) = record.last_use()
+            && here.last_use().is_none_or(|known| known.at < last_use.at)
+        {
+            let last_use = self.use_for_here(last_use.clone(), now);
+            self.store.touch(&[(record.id(), last_use)], now).await?;
+        }
+        match (record.successor(), here.successor()) {
+            (Some(one), Some(other)) if one != other => {
+                if !known.is_last {
+                    return Ok(Some(Outcome::Later));
+                }
+                if self.was_replaced_here(other).await? {
+                    return self.supersede_as_there(record, &there, one, by, now).await;
+                }
+                if !self.was_replaced_here(one).await? {
+                    return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
+                }
+            }
+            (Some(successor), known) => {
+                let is_sooner = here.expires().is_later_than(record.expires());
+                if known.is_none() || is_sooner {
+                    return self.supersede_as_there(record, &there, successor, by, now).await;
+                }
+            }
+            (None, _) => {}
+        }
+        let may_do_more = match (record.successor(), here.successor()) {
+            (_, None) => self.may_do_more(here, record),
+            // Rotated here alone: its current token may still do what the source took away.
+            (None, Some(successor)) => {
+                let current = self.store.find(self.current_of(here, successor).await?).await?;
+                let current = current.as_ref().and_then(Row::record);
+                current.is_some_and(|current| self.may_do_more(current, record))
+            }
+            (Some(_), Some(_)) => false,
+        };
+        let outcome =
+            if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
+        Ok(Some(outcome))
+    }
+
+    /// Returns whether a token may do more than the file says, or ends later.
+    fn may_do_more(&self, here: &TokenRecord, record: &TokenRecord) -> bool {
+        !self.engine.policy.includes(record.access(), here.access())
+            || here.expires().is_later_than(record.expires())
+    }
+
+    /// Revokes the line of a current token that the source has revoked, with the source's instant
+    /// and reason.
+    ///
+    /// The whole line was revoked there, and it may have been rotated here since. The seal of the
+    /// row here is not checked: the worst that a forged family does is to revoke more of this
+    /// owner's tokens.
+    async fn revoke_as_there(
+        &self,
+        filter: &Filter,
+        revocation: &Revocation,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        let revocation = at_most(revocation.clone(), now);
+        let mut change_event = ChangeEvent::new(|count, is_certain| {
+            let reason = &revocation.reason;
+            self.emit(&Event::Revoked { filter, count, is_certain, reason, by });
+        });
+        let revoked = async { Ok(self.store.revoke(filter, &revocation).await?) };
+        change_event.await_store(revoked, |count| *count).await?;
+        Ok(())
+    }
+
+    /// Revokes a superseded token that the source has revoked alone.
+    ///
+    /// What was issued under its line stays if it is good there. What only this host knows of ends.
+    async fn revoke_alone_as_there(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        revocation: &Revocation,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        let derived = self.issued_under(here).await?;
+        if derived.is_empty() {
+            self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
+            return Ok(Some(Outcome::RevokedNow));
+        }
+        if !known.is_last {
+            return Ok(Some(Outcome::Later));
+        }
+        for id in derived.into_iter().filter(|id| !known.good.contains(id)) {
+            self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
+        }
+        self.replace_as_there(record, by, now).await
+    }
+
+    /// Lists the unrevoked tokens here that were issued under a token's line.
+    async fn issued_under(&self, parent: &TokenRecord) -> Result<Vec<TokenId>, Failed> {
+        let unrevoked = Filter { revoked: Some(false), ..Filter::of_owner(parent.owner()) };
+        let (mut ids, mut page) = (Vec::new(), Some(Page::first(WALK_PAGE)));
+        while let Some(rows) = self.next_page(&unrevoked, &mut page).await? {
+            let derived = rows.iter().filter(|row| row.derived_from() == Some(parent.family()));
+            ids.extend(derived.map(Row::id));
+        }
+        Ok(ids)
+    }
+
+    /// Replaces a token by its row at the source, which is revoked: an unused one that a second
+    /// rotation replaced there, or a superseded one.
+    ///
+    /// The store's `revoke` would reach what was issued under the line, and the source spared it.
+    /// If this stops in between, the token is unknown, and the next run brings its row.
+    async fn replace_as_there(
+        &self,
+        record: &TokenRecord,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        let filter = Filter::of_id(record.id());
+        // An unused token that was rotated here meanwhile is in use.
+        let superseded = record.successor().is_none().then_some(false);
+        let here = Filter {
+            revoked: Some(false),
+            superseded,
+            id: Some(record.id()),
+            ..Filter::of_owner(record.owner())
+        };
+        let row = self.row_for_here(record, now);
+        let reason = record.revocation().map(|revocation| &revocation.reason);
+        let mut change_event = ChangeEvent::new(|count, is_certain| {
+            if let Some(reason) = reason {
+                self.emit(&Event::Revoked { filter: &filter, count, is_certain, reason, by });
+            }
+        });
+        let deleted = async { Ok(self.store.purge(&Purge::Matching(here), 1).await?) };
+        if change_event.await_store(deleted, |count| *count).await? == 0 {
+            return Ok(None);
+        }
+        self.put(&insert_request(row.into(), None, self.live_at(now))).await?;
+        Ok(Some(Outcome::RevokedNow))
+    }
+
+    /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
+    /// sooner, and may do no more than there.
+    async fn supersede_as_there(
+        &self,
+        record: &TokenRecord,
+        there: &ReadableRow,
+        successor: TokenId,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        if !self.is_intact(there)? {
+            return Ok(Some(Outcome::Kept(Kept::Tampered)));
+        }
+        let (here, intact) = (there.record(), self.intact(there)?);
+        let is_sooner = here.expires().is_later_than(record.expires());
+        // Narrowed there before it was rotated. Nobody can narrow it here from now on.
+        let is_less = self.engine.policy.includes(here.access(), record.access());
+        let change = SealChange {
+            access: is_less.then(|| record.access().clone()),
+            expires: is_sooner.then_some(record.expires()),
+            successor: Some(successor),
+            ..SealChange::default()
+        };
+        let form = self.engine.sealer.reseal(intact, change);
+        let view = self.view(&form, now);
+        let is_new = here.successor() != Some(successor);
+        let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
+        let replace = Replace {
+            row: form.into(),
+            live: self.live_at(now),
+            unique_label: false,
+            revokes_derived: None,
+        };
+        let mut change_event = ChangeEvent::new(|_, is_certain| {
+            let (token, revoked_derived) = (&view, false);
+            self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
+        });
+        let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
+        let replaced = change_event.await_store(self.replace(&replace), is_done).await?;
+        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
+    }
+}

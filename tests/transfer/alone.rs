@@ -1,0 +1,99 @@
+//! Superseded tokens that the source revoked alone, and what was issued under their lines.
+
+use app_tokens::error::DenialReason;
+use app_tokens::store::{Filter, RuntimeFree, SqliteStore, TokenStore};
+use app_tokens::{IssuedToken, Reason};
+
+use super::line::{issue_under, leak, rotate};
+use super::*;
+
+/// A line whose first token was rotated and has ended, and a token that was issued under it. Both
+/// hosts have them.
+fn ended_first<S: TokenStore + RuntimeFree>(from: &Bench<S>) -> [IssuedToken; 3] {
+    let first = from.issue("alice");
+    let second = rotate(from, first.id());
+    from.clock.advance(secs(601));
+    let job = issue_under(from, &second);
+    [first, second, job]
+}
+
+/// Revokes the superseded tokens of the owner, as a clean-up does. Nothing else ends by it.
+fn revoke_superseded<S: TokenStore + RuntimeFree>(host: &Bench<S>) {
+    let superseded = Filter { superseded: Some(true), ..Filter::of_owner(&owner("alice")) };
+    let revoking = host.tokens.revoke_matching(who(), &superseded, Reason::REQUESTED);
+    assert_eq!(host.tokens.block_on(revoking).unwrap(), 1);
+}
+
+fn on_sqlite() -> Bench<SqliteStore> {
+    let ring = KeyRing::ephemeral().unwrap();
+    bench_with_ring(SqliteStore::in_memory().unwrap(), ring, policy())
+}
+
+#[test]
+fn what_was_issued_under_a_line_outlives_a_superseded_token_there_and_here() {
+    outlives_a_superseded_token(host);
+    outlives_a_superseded_token(on_sqlite);
+}
+
+fn outlives_a_superseded_token<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let [first, second, job] = ended_first(&from);
+        take_in(&to, &out(&from));
+        to.clock.advance(secs(601));
+        revoke_superseded(&from);
+        from.assert_good(job.expose_secret());
+        let report = take_in(&to, &out(&from));
+        assert_eq!((report.revoked_now, report.kept), (vec![first.id()], vec![]));
+        to.assert_denied(first.expose_secret(), DenialReason::Revoked);
+        for good in [&second, &job] {
+            to.assert_good(good.expose_secret());
+        }
+        assert_eq!(take_in(&to, &out(&from)).already_there, 3);
+    }
+}
+
+#[test]
+fn what_was_issued_after_a_leak_comes_in_beside_the_leaked_token() {
+    comes_in_beside_the_leaked_token(host);
+    comes_in_beside_the_leaked_token(on_sqlite);
+}
+
+fn comes_in_beside_the_leaked_token<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let before = issue_under(&from, &first);
+        let second = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        leak(&from, &first);
+        let after = issue_under(&from, &second);
+        take_in(&to, &out(&from));
+        for ended in [&first, &before] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        for good in [&second, &after] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn what_only_this_host_knows_of_ends_with_the_leaked_token_under_whose_line_it_was_issued() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let of_thief = issue_under(&to, &first);
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        let after = issue_under(&from, &second);
+        take_in(&to, &out(&from));
+        for ended in [&first, &of_thief] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        for good in [&second, &after] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
