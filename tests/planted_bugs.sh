@@ -154,6 +154,9 @@ plant "a path with dots is below another" src/access/resource.rs \
 plant "a list from outside is not sorted" src/access.rs \
     "if !items.is_sorted_by(|one, next| one < next) => {" \
     "if items.is_empty() => {"
+plant "policies differ by the order of what implies a scope" src/policy.rs \
+    "sorted.entry(scope).or_default().extend(implied_by);" \
+    "sorted.insert(format!(\"{scope}{}\", sorted.len()).into(), implied_by.into_iter().collect());"
 plant "networks are not sealed" src/seal.rs \
     "bytes.text(&network.to_string());" \
     ""
