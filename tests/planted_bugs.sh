@@ -154,9 +154,9 @@ plant "a path with dots is below another" src/access/resource.rs \
 plant "a list from outside is not sorted" src/access.rs \
     "if !items.is_sorted_by(|one, next| one < next) => {" \
     "if items.is_empty() => {"
-plant "policies differ by the order of what implies a scope" src/policy.rs \
-    "sorted.entry(scope).or_default().extend(implied_by);" \
-    "sorted.insert(format!(\"{scope}{}\", sorted.len()).into(), implied_by.into_iter().collect());"
+plant "what implies a scope depends on the order" src/policy.rs \
+    "implied_by.retain(|implying| *implying != scope);" \
+    "implied_by.truncate(1);"
 plant "networks are not sealed" src/seal.rs \
     "bytes.text(&network.to_string());" \
     ""
@@ -455,6 +455,9 @@ plant "a check overlooks wrong seals" src/authority/check.rs \
 plant "an examination is told each time" src/authority/examine.rs \
     "if self.engine.usage.examinations().note(view.id(), now, interval) {" \
     "if true {"
+plant "the owner of a token that has ended is named" src/view.rs \
+    "(status == Status::Active).then_some(view) }" \
+    "Some(view) }"
 plant "ended tokens crowd out active ones" src/authority/examine.rs \
     "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
     "let has_ended = |_: &TokenView| false;"
