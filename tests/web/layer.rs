@@ -132,7 +132,7 @@ async fn each_refusal_is_reported_once_with_its_request_and_nothing_else_is() {
     let tokens = tokens();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
-    let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, refusal| {
+    let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, _, refusal| {
         log.lock().unwrap().push(format!("{} {refusal:?} {request:?}", request.uri.path()));
     });
     let (app, issued) = (routes().layer(layer), issue(&tokens));
@@ -165,7 +165,7 @@ async fn a_report_of_a_refusal_has_no_header_with_a_secret() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
     let login = login(&tokens).with_token_header("x-acme-token").unwrap();
-    let layer = TokenLayer::new(login).on_refusal(move |request, _| {
+    let layer = TokenLayer::new(login).on_refusal(move |request, _, _| {
         log.lock().unwrap().push(request.headers.clone());
     });
     let app = routes().layer(layer);

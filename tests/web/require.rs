@@ -143,10 +143,11 @@ async fn a_request_without_a_token_is_asked_for_one() {
 #[tokio::test]
 async fn users_signed_in_without_a_token_enter_only_if_the_route_allows_it() {
     let tokens = tokens();
-    let layer = TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>| async move {
-        let is_right = sent.expose_secret() == "hunter2";
-        Ok::<_, AccountsError>(is_right.then_some(SignedIn("alice")))
-    });
+    let layer =
+        TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>, _| async move {
+            let is_right = sent.expose_secret() == "hunter2";
+            Ok::<_, AccountsError>(is_right.then_some(SignedIn("alice")))
+        });
     let app = guarded().layer(layer);
     let password = basic("alice", "hunter2");
     is(&get_with(&app, "/signed-in", &password).await, 200, "nobody");

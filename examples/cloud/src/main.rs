@@ -40,7 +40,6 @@ use shared::serve::{self, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
 
-use door::Door;
 use files::Dav;
 use options::Options;
 use scope::Scope;
@@ -101,10 +100,12 @@ async fn run(options: Options) -> Result<(), Error> {
     )?;
     let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
     serve::make_folder(&folder)?;
-    let dav = Dav::new(Door::new(&cloud, options.accept_passwords, &common.import), folder, &url);
+    let dav = Dav::new(&cloud, folder, &url);
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))
+        .layer(door::layer(&cloud, options.accept_passwords, &common.import))
+        .merge(nextcloud::status_route())
         .layer(middleware::from_fn(as_data))
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))

@@ -17,7 +17,6 @@ use forge_services::problem::Problem;
 use shared::accounts::Account;
 use shared::front;
 use shared::gate;
-use shared::log;
 
 use crate::Forge;
 
@@ -133,9 +132,6 @@ impl Forge {
     /// Logs a refusal, and says what to do. git shows it as `remote: …`.
     fn refused(&self, refusal: &Refusal, from: &front::Visitor) -> Problem {
         gate::note_refusal(from.address, refusal);
-        if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
-            log::say(format_args!("an access token can't be checked: {refusal}"));
-        }
         let mut problem = Problem::from(self.login.answer(refusal));
         if problem.status == StatusCode::UNAUTHORIZED {
             let url = &self.url;
