@@ -533,6 +533,18 @@ plant "a report of a refusal holds what was sent" src/web/layer.rs \
 plant "the host's own header goes inward" src/web/layer.rs \
     " headers.remove(header);" \
     "_ = header;"
+plant "a sign-in by password is not told where it is from" src/web/layer.rs \
+    "let found = other_way(credentials.into_owned(), origin).await" \
+    "let found = other_way(credentials.into_owned(), Origin::unknown()).await"
+plant "a script gets the challenge of the host's own" src/web/challenge_layer.rs \
+    "if is_silent {" \
+    "if false {"
+plant "a compressed text is written over" src/web/challenge_layer.rs \
+    "let is_as_made = !headers.contains_key(CONTENT_ENCODING)" \
+    "let is_as_made = true"
+plant "another challenge is written beside the host's own" src/web/challenge_layer.rs \
+    "} else if !response.headers().contains_key(WWW_AUTHENTICATE) {" \
+    "} else {"
 plant "a request without a token passes a route that requires" src/web/require.rs \
     "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
     "if self.without_token.is_none() && false {"

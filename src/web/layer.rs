@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::accounts::{Accounts, AccountsError};
-use super::answer::{Answer, Challenge, Shown};
+use super::answer::{Answer, Shown};
 use super::credentials::{Credentials, CredentialsError};
 use super::login::{Entry, Login};
 use super::refusal::Refusal;
@@ -255,13 +255,11 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let shown = gate.login.shown_to(pairs(&parts.headers));
+            let shown = gate.login.shown().to(pairs(&parts.headers));
             match gate.open(&mut parts, &shown).await {
                 Ok(()) => {
                     let mut response = inner.call(Request::from_parts(parts, body)).await?;
-                    if let Some(Unshown(challenge)) = response.extensions_mut().remove() {
-                        challenge_anew(&challenge, &shown, &mut response);
-                    }
+                    shown.show_in(&mut response);
                     Ok(response)
                 }
                 Err(refusal) => {
@@ -298,43 +296,26 @@ struct Gate<S, A> {
     optional: bool,
 }
 
-type OtherWay = dyn Fn(Credentials<'static>, Origin<'_>) -> BoxFuture<Result<Option<Extend>, AccountsError>>
-    + Send
-    + Sync;
+type OtherWay = dyn Fn(Credentials<'static>, Origin<'_>) -> BoxFuture<OtherAnswer> + Send + Sync;
+/// What the host's function for passwords answers.
+type OtherAnswer = Result<Option<Extend>, AccountsError>;
 /// Adds the token, or what the host's function for passwords returned, to the extensions.
 type Extend = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
 type OnRefusal = dyn Fn(&Parts, Origin<'_>, &Refusal) + Send + Sync;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Marks the response of a refusal that was made inside the layer, for instance by a handler.
-///
-/// The realm and the schemes are not known there, so the layer writes the challenges on the way
-/// out.
-#[derive(Clone)]
-pub(crate) struct Unshown(pub(crate) Challenge);
-
-/// Replaces the challenges of a response with the login's own.
-fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Response<R>) {
-    response.headers_mut().remove(WWW_AUTHENTICATE);
-    for line in challenge.lines(&shown.realm, shown.challenges) {
-        if let Ok(line) = HeaderValue::try_from(line) {
-            response.headers_mut().append(WWW_AUTHENTICATE, line);
-        }
-    }
-}
-
 /// Marks a request after a route has required something of it. Without the mark, a handler with a
 /// [`Caller`] gets no request.
 #[derive(Clone, Copy)]
 pub(crate) struct Required;
 
-/// Marks a request that came through a [`TokenLayer`]. It holds the realm and the schemes to show.
+/// Marks a request that came through a [`TokenLayer`]. It holds what answers show.
 #[derive(Clone)]
 pub(crate) struct Passed(pub(crate) Shown);
 
 impl Passed {
-    /// Returns the realm and the schemes to show, or the answer of a server without the layer.
+    /// Returns what answers show, or the answer of a server without the layer.
     pub(crate) fn shown(extensions: &Extensions) -> Result<&Shown, Answer> {
         let body = "The server is not set up: this route is not inside a `TokenLayer`.\n";
         let passed = extensions.get::<Passed>();
@@ -343,7 +324,7 @@ impl Passed {
 }
 
 /// Returns the headers as [`Login`] takes them.
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 

@@ -36,7 +36,7 @@ async fn a_password_enters_by_the_hosts_other_way_and_is_no_token() {
     is(
         &get_with(&app, "/", &header).await,
         401,
-        "An app token is needed here. Send one by Basic or Bearer.\n",
+        "No app token was sent. Send one by Basic or Bearer.\n",
     );
     is_refused(&get_with(&app, "/in", &basic("alice", "hunter3")).await);
     is_refused(&get_with(&app, "/in", &basic("bob", "hunter2")).await);

@@ -135,7 +135,7 @@ async fn a_request_without_a_token_is_asked_for_one() {
     let app = guarded().layer(TokenLayer::new(login(&tokens)).optional());
     for path in ["/read", "/any", "/signed-in"] {
         let reply = call(&app, request("GET", path, None)).await;
-        is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+        is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
         assert_eq!(reply.challenges().len(), 2);
     }
 }
@@ -153,7 +153,7 @@ async fn users_signed_in_without_a_token_enter_only_if_the_route_allows_it() {
     is(&get_with(&app, "/signed-in", &password).await, 200, "nobody");
     for path in ["/read", "/any"] {
         let reply = get_with(&app, path, &password).await;
-        is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+        is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
     }
     // A token needs the scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());

@@ -13,7 +13,6 @@ use axum::extract::Request;
 use shared::accounts::{Account, Accounts, SignInRefused};
 use shared::front::Visitor;
 use shared::gate;
-use shared::import_choice::ImportChoice;
 use shared::log;
 
 use crate::Cloud;
@@ -34,10 +33,9 @@ struct ByPassword(Owner);
 /// answer them.
 pub fn layer(
     cloud: &Cloud,
+    login: Login<DynStore, Accounts>,
     accept_passwords: bool,
-    import: &ImportChoice,
 ) -> TokenLayer<DynStore, Accounts> {
-    let login = import.in_login(Login::new(cloud.tokens.clone(), cloud.accounts.clone()));
     let layer = gate::token_layer(login, &cloud.front).optional();
     if !accept_passwords {
         return layer;

@@ -151,13 +151,12 @@ impl Forge {
 
     /// Asks for a token. Most clients send none before they are asked, so this is not logged.
     pub fn sign_in_needed(&self) -> Problem {
-        let mut problem = Problem::from(self.login.answer(&Refusal::NoCredentials));
-        problem.message = format!(
+        let message = format!(
             "Sign in with your user name, and an access token in place of the password. Make one \
              at {}/",
             self.url
         );
-        problem
+        Problem::new(StatusCode::UNAUTHORIZED, message)
     }
 
     /// Answers a token that is valid, but not for this. Clients keep it.

@@ -22,7 +22,6 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::around::without_dialogs;
 use crate::audit;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
@@ -222,7 +221,7 @@ pub async fn serve(
     drain: Duration,
 ) -> io::Result<()> {
     // Each host answers some requests before it has read their bodies.
-    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(crate::drain::drain));
+    let app = app.layer(from_fn(crate::drain::drain));
     let (connections, mut running) = (GracefulShutdown::new(), JoinSet::new());
     loop {
         while running.try_join_next().is_some() {}
