@@ -1,5 +1,6 @@
 //! What the host allows, as data: [`Policy`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::access::{Access, ScopeImplication, ScopeName};
@@ -44,7 +45,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// The prefix of new tokens first, then the former ones. Never empty.
+    /// The prefix of new tokens first, then the former ones, sorted. Never empty.
     prefixes: Vec<Prefix>,
     /// `None` if the realm is the prefix.
     realm: Option<Box<str>>,
@@ -61,6 +62,7 @@ pub struct Policy {
     retention: Duration,
     open_import: bool,
     record_origin: bool,
+    /// Sorted, so that two policies with the same scopes are equal.
     scopes: Vec<ScopeImplication>,
 }
 
@@ -115,6 +117,7 @@ impl Policy {
         }
         if !self.prefixes.contains(&former) {
             self.prefixes.push(former);
+            self.prefixes[1..].sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         }
         Ok(self)
     }
@@ -311,7 +314,13 @@ impl Policy {
         mut self,
         scopes: Vec<ScopeImplication>,
     ) -> Result<Policy, PolicyError> {
-        self.scopes = scopes;
+        let mut sorted: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
+        for (scope, mut implied_by) in scopes {
+            implied_by.retain(|implying| *implying != scope);
+            sorted.entry(scope).or_default().extend(implied_by);
+        }
+        let listed = |(scope, implied_by): (_, BTreeSet<_>)| (scope, Vec::from_iter(implied_by));
+        self.scopes = sorted.into_iter().map(listed).collect();
         for (scope, implied_by) in &self.scopes {
             // `more` implies what implies `scope`, so it must imply `scope`, too.
             for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
@@ -340,7 +349,7 @@ impl Policy {
         Policy { record_origin: true, ..self }
     }
 
-    /// Returns the names of the host's scopes, as [`Policy::with_scopes`] was told.
+    /// Returns the names of the host's scopes, sorted.
     pub fn scopes(&self) -> impl ExactSizeIterator<Item = &str> {
         self.scopes.iter().map(|(name, _)| &**name)
     }

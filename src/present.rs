@@ -58,12 +58,13 @@ impl<'a> Origin<'a> {
     }
 
     /// Returns the client's address; `None` if the host did not name it.
-    pub(crate) fn known_address(&self) -> Option<IpAddr> {
+    pub fn known_address(&self) -> Option<IpAddr> {
         self.address
     }
 
-    /// Returns the program's name without what could act on a terminal or a list.
-    pub(crate) fn clean_client(&self) -> Option<Cow<'a, str>> {
+    /// Returns the client's program without what could act on a terminal or a list; `None` if the
+    /// host did not name it.
+    pub fn known_client(&self) -> Option<Cow<'a, str>> {
         self.client.map(clean_client)
     }
 }

@@ -140,7 +140,7 @@ impl UsageLog {
         if !is_in_interval {
             let has_room = pending.len() < MAX_PER_SHARD || pending.contains_key(&record.id());
             if has_room {
-                let client = recorded.and_then(Origin::clean_client).map(Box::from);
+                let client = recorded.and_then(Origin::known_client).map(Box::from);
                 pending.insert(record.id(), LastUse { at: now, address: address(), client });
             }
             // First uses are also noted apart, for two reasons. A use that found no room would be

@@ -14,7 +14,7 @@ use crate::token::TokenId;
 ///
 /// The status is that at the instant of the call. Uses that this process has not written yet are
 /// included.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct TokenView {
     id: TokenId,
@@ -166,7 +166,7 @@ impl TokenView {
 /// What became of a token: the answer of
 /// [`TokenAuthority::examine`](crate::TokenAuthority::examine) to the holder of its whole secret.
 ///
-/// It names no owner, so that nobody is let in by it.
+/// It names the owner only of an active token, so that nobody is let in by one that has ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Examined {
@@ -174,12 +174,15 @@ pub struct Examined {
     status: Status,
     #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
     revocation: Option<Revocation>,
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "serde::Deserialize::deserialize"))]
+    token: Option<TokenView>,
 }
 
 impl Examined {
     /// Makes the answer.
-    pub(crate) fn new(id: TokenId, status: Status, revocation: Option<Revocation>) -> Examined {
-        Examined { id, status, revocation }
+    pub(crate) fn new(status: Status, view: TokenView) -> Examined {
+        let (id, revocation) = (view.id, view.revocation.clone());
+        Examined { id, status, revocation, token: (status == Status::Active).then_some(view) }
     }
 
     /// Returns the public half of the token's text.
@@ -196,6 +199,15 @@ impl Examined {
     /// Returns when, why and by whom it was revoked; `None` if it was not.
     pub fn revocation(&self) -> Option<&Revocation> {
         self.revocation.as_ref()
+    }
+
+    /// Returns the token with its owner and access; `None` unless it is active.
+    ///
+    /// For token introspection (RFC 7662). If the token is
+    /// [bound to networks](Access::granted_networks), check the client's address before you let it
+    /// in.
+    pub fn token(&self) -> Option<&TokenView> {
+        self.token.as_ref()
     }
 }
 

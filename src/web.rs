@@ -35,6 +35,7 @@
 //! | also has passwords of its own | [`Login::try_enter`]; see [`beside_passwords`] |
 //! | has a protocol without headers (SASL PLAIN, LDAP bind) | [`Login::enter_with`] |
 //! | uses tower or axum | `TokenLayer`, and `require` on each route |
+//! | writes 401 answers of its own with tower | `ChallengeLayer` around them |
 //!
 //! # What is read
 //!
@@ -68,7 +69,8 @@
 //!
 //! # What is answered
 //!
-//! Each [`Answer`] has a word for programs in [`Answer::code`].
+//! Each [`Answer`] has a word for programs in [`Answer::code`], and a text for people. If the host
+//! calls a token something else, set it by [`Login::with_noun`].
 //!
 //! To a request that is refused:
 //!
@@ -101,6 +103,8 @@
 mod accounts;
 mod answer;
 pub mod beside_passwords;
+#[cfg(feature = "tower")]
+mod challenge_layer;
 mod client_address;
 mod client_safe;
 mod credentials;
@@ -118,6 +122,9 @@ mod resemblance;
 
 pub use accounts::{Accounts, AccountsError, NamesAreOwners};
 pub use answer::{Answer, Challenges, answer};
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub use challenge_layer::{ChallengeLayer, ChallengeService};
 pub use client_address::client_address;
 pub use credentials::{Accept, Credentials, CredentialsError, credentials};
 pub use headers::is_from_script;

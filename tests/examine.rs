@@ -27,6 +27,28 @@ fn the_holder_of_a_whole_token_is_told_any_status() {
 }
 
 #[test]
+fn the_owner_and_access_of_an_examined_token_are_named_only_while_it_is_active() {
+    let bench = bench(policy());
+    let access = Access::scopes(["files:read"]).unwrap();
+    let new = NewToken::new("alice", "My phone", access.clone()).expires_in(DAY);
+    let issued = ready(bench.tokens.issue(new)).unwrap();
+    bench.assert_good(issued.expose_secret());
+    let examine = || ready(bench.tokens.examine(issued.expose_secret())).unwrap();
+    let examined = examine();
+    let token = examined.token().unwrap();
+    assert_eq!(
+        (token.id(), token.owner(), token.access()),
+        (issued.id(), &owner("alice"), &access)
+    );
+    assert!(token.last_use().is_some(), "also a use that is not written yet");
+    assert_eq!(Some(token), bench.all_of("alice").first());
+    bench.clock.advance(DAY);
+    assert_eq!((examine().status(), examine().token()), (Status::Expired, None));
+    ready(bench.tokens.revoke(ops(), issued.id(), Reason::LEAKED)).unwrap();
+    assert_eq!((examine().status(), examine().token()), (Status::Revoked, None));
+}
+
+#[test]
 fn a_superseded_token_is_examined_without_a_report_of_reuse() {
     let bench = bench(policy());
     let issued = bench.issue("alice");

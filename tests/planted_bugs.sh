@@ -154,6 +154,9 @@ plant "a path with dots is below another" src/access/resource.rs \
 plant "a list from outside is not sorted" src/access.rs \
     "if !items.is_sorted_by(|one, next| one < next) => {" \
     "if items.is_empty() => {"
+plant "what implies a scope depends on the order" src/policy.rs \
+    "implied_by.retain(|implying| *implying != scope);" \
+    "implied_by.truncate(1);"
 plant "networks are not sealed" src/seal.rs \
     "bytes.text(&network.to_string());" \
     ""
@@ -608,6 +611,9 @@ plant "a check overlooks wrong seals" src/authority/check.rs \
 plant "an examination is told each time" src/authority/examine.rs \
     "if self.engine.usage.examinations().note(view.id(), now, interval) {" \
     "if true {"
+plant "the owner of a token that has ended is named" src/view.rs \
+    "(status == Status::Active).then_some(view) }" \
+    "Some(view) }"
 plant "ended tokens crowd out active ones" src/authority/examine.rs \
     "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
     "let has_ended = |_: &TokenView| false;"
@@ -683,6 +689,18 @@ plant "a report of a refusal holds what was sent" src/web/layer.rs \
 plant "the host's own header goes inward" src/web/layer.rs \
     " headers.remove(header);" \
     "_ = header;"
+plant "a sign-in by password is not told where it is from" src/web/layer.rs \
+    "let found = other_way(credentials.into_owned(), origin).await" \
+    "let found = other_way(credentials.into_owned(), Origin::unknown()).await"
+plant "a script gets the challenge of the host's own" src/web/challenge_layer.rs \
+    "if is_silent {" \
+    "if false {"
+plant "a compressed text is written over" src/web/challenge_layer.rs \
+    "let is_as_made = !headers.contains_key(CONTENT_ENCODING)" \
+    "let is_as_made = true"
+plant "another challenge is written beside the host's own" src/web/challenge_layer.rs \
+    "} else if !response.headers().contains_key(WWW_AUTHENTICATE) {" \
+    "} else {"
 plant "a request without a token passes a route that requires" src/web/require.rs \
     "if !self.without_token.as_ref().is_some_and(|admits| admits(&parts.extensions)) {" \
     "if self.without_token.is_none() && false {"

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use app_tokens::access::{Resource, Scope, Selection};
 use app_tokens::record::{Actor, Expires, KeyId, Status};
-use app_tokens::report::{CheckReport, OwnerTokens, TokenPage};
+use app_tokens::report::{CheckReport, Examined, OwnerTokens, TokenPage};
 use app_tokens::shapes::Period;
 use app_tokens::store::{Filter, Page};
 use app_tokens::{
@@ -146,6 +146,11 @@ async fn a_view_has_every_fact_and_no_digest() {
         is_refused::<TokenView>(without, &format!("missing field `{key}`"));
     }
     is_refused::<TokenView>(json!({}), "missing field");
+    let examined = tokens.examine(issued.expose_secret()).await.unwrap();
+    let mut told = json!({"id": id.to_string(), "status": "active", "revocation": null});
+    is_refused::<Examined>(told.clone(), "missing field `token`");
+    told["token"] = shape;
+    is_written(&examined, told);
 
     _ = tokens.authenticate(issued.expose_secret()).await.unwrap();
     tokens.revoke(&helpdesk, id, Reason::REQUESTED).await.unwrap();

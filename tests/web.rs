@@ -10,6 +10,8 @@ mod failures;
 mod layer;
 #[path = "web/origins.rs"]
 mod origins;
+#[path = "web/own_answers.rs"]
+mod own_answers;
 #[path = "web/passwords.rs"]
 mod passwords;
 #[path = "web/require.rs"]

@@ -254,7 +254,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         id: Option<TokenId>,
         token: Option<&TokenView>,
     ) -> Denied {
-        let (address, client) = (origin.known_address(), origin.clean_client());
+        let (address, client) = (origin.known_address(), origin.known_client());
         self.emit(&Event::Denied { id, reason, token, address, client: client.as_deref() });
         Denied::new(reason, id)
     }

@@ -20,8 +20,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Returns what became of a token, also if it has ended, to a holder of its whole text.
     ///
     /// For "why was I refused?", for an operator who was shown a token, and for token introspection
-    /// (RFC 7662). Nobody is let in by it: only [`authenticate`](Self::authenticate) yields an
-    /// owner. Networks are not looked at.
+    /// (RFC 7662). To let a client in, call [`authenticate`](Self::authenticate): only that looks
+    /// at networks and notes the use.
     ///
     /// It does not count as a use. [`Event::Examined`] is sent once per usage interval.
     ///
@@ -48,17 +48,17 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.refuse_without_upkeep()?;
         let presented = self.read_presented(text, &Origin::unknown())?;
         // Before the row: a flush in between moves a use from the log to the store.
-        let own_use = self.own_use(presented.id());
+        let own_use = self.engine.usage.pending(presented.id());
         let found = self.store.find(presented.id()).await?;
         let row = self.match_secret(found, &presented, &Origin::unknown())?;
         let now = self.now();
-        let status = self.status(&row, now, own_use)?;
-        let view = TokenView::new(row.record(), Some(status), None);
+        let status = self.status(&row, now, own_use.as_ref().map(|own_use| own_use.at))?;
+        let view = TokenView::new(row.record(), Some(status), own_use);
         let interval = self.engine.policy.usage_interval();
         if self.engine.usage.examinations().note(view.id(), now, interval) {
             self.emit(&Event::Examined { token: &view });
         }
-        Ok(Examined::new(view.id(), status, view.revocation().cloned()))
+        Ok(Examined::new(status, view))
     }
 
     /// Lists the tokens of an owner for a settings page, newest first, ended ones included.

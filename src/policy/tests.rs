@@ -82,3 +82,23 @@ fn a_former_prefix_needs_a_named_realm() {
     }
     assert!(matches!(brand().with_former_prefix("A"), Err(PolicyError::Prefix(_))));
 }
+
+#[test]
+fn policies_with_the_same_scopes_and_prefixes_are_equal_in_any_order() {
+    let read = Named("read", &["write", "admin"]);
+    let other_order = Named("read", &["admin", "write", "admin", "read"]);
+    let policy = policy().with_scopes(&[read, WRITE, ADMIN]).unwrap();
+    let same = Policy::new("acme").unwrap().with_scopes(&[ADMIN, other_order, WRITE]).unwrap();
+    assert_eq!(policy, same);
+    assert_eq!(policy.scopes().collect::<Vec<_>>(), ["admin", "read", "write"]);
+    // Named twice, it is implied by what either says.
+    let (one, two) = (Named("read", &["write"]), Named("read", &["admin"]));
+    assert_eq!(Ok(policy), same.with_scopes(&[one, WRITE, two, ADMIN]));
+
+    let brand = || Policy::new("brand").unwrap().with_realm("acme").unwrap();
+    let after = |one: &str, two: &str| {
+        brand().with_former_prefix(one).unwrap().with_former_prefix(two).unwrap()
+    };
+    assert_eq!(after("acme", "old"), after("old", "acme"));
+    assert_eq!(after("zebra", "acme").prefix().as_str(), "brand");
+}

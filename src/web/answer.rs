@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::credentials::CredentialsError;
+use super::headers::is_from_script;
 use super::refusal::Refusal;
 use crate::access::{Missing, Scope};
 
@@ -94,7 +95,7 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
         // RFC 6750, 3.1: a challenge has no error code if nothing was sent, or if it was sent by a
         // method that is not supported.
         Refusal::NoCredentials | Refusal::Credentials(CredentialsError::UnsupportedScheme) => {
-            let body = "An app token is needed here. Send one by Basic or Bearer.\n";
+            let body = "No app token was sent. Send one by Basic or Bearer.\n";
             (401, "token_needed", body, Challenge::asks_again(None))
         }
         Refusal::Credentials(CredentialsError::TokenInOtherScheme) => {
@@ -103,7 +104,7 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
             (401, "scheme_not_accepted", body, Challenge::asks_again(None))
         }
         Refusal::Credentials(error) if error.is_malformed() => {
-            let body = "The credentials can't be read. Send an app token by Basic or Bearer.\n";
+            let body = "The credentials can't be read. Send your app token by Basic or Bearer.\n";
             (400, "header_malformed", body, Challenge::explains("invalid_request"))
         }
         Refusal::Credentials(_) | Refusal::NotOurs | Refusal::Denied(_) => {
@@ -141,13 +142,43 @@ fn draft(refusal: &Refusal) -> (Answer, Option<Challenge>) {
     (Answer::new(status, code, body), Some(challenge))
 }
 
+/// The media type of each answer's body.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+
 impl Answer {
+    /// Says another noun in the body than "app token", such as "access token".
+    ///
+    /// For an answer that no login made. For all others, [`Login::with_noun`] sets it once.
+    ///
+    /// ```
+    /// use app_tokens::error::IssueError;
+    /// use app_tokens::web::Answer;
+    /// let answer = Answer::from(&IssueError::LimitReached { limit: 100 });
+    /// let body = answer.with_noun("access token").body;
+    /// assert_eq!(body, "The limit is 100 access tokens. Revoke one first.\n");
+    /// ```
+    ///
+    /// [`Login::with_noun`]: super::Login::with_noun
+    pub fn with_noun(self, noun: &str) -> Answer {
+        Answer { body: Answer::text_with_noun(&self.body, noun), ..self }
+    }
+
+    /// Puts a noun into a text in the place of "app token".
+    ///
+    /// No text has an article before it, as that would have to fit the noun.
+    pub(crate) fn text_with_noun(text: &str, noun: &str) -> String {
+        let mut characters = noun.chars();
+        let first = characters.next().map(|c| c.to_ascii_uppercase());
+        let at_start: String = first.into_iter().chain(characters).collect();
+        // Split, as the noun itself may hold "app token".
+        let parts = text.split("app token").map(|part| part.replace("App token", &at_start));
+        parts.collect::<Vec<_>>().join(noun)
+    }
+
     /// Makes an answer without challenges. No cache may store it.
     pub(crate) fn new(status: u16, code: &'static str, body: impl Into<String>) -> Answer {
-        let headers = vec![
-            ("cache-control", String::from("no-store")),
-            ("content-type", String::from("text/plain; charset=utf-8")),
-        ];
+        let headers =
+            vec![("cache-control", String::from("no-store")), ("content-type", String::from(TEXT))];
         Answer { status, code, headers, body: body.into() }
     }
 
@@ -158,17 +189,41 @@ impl Answer {
     }
 }
 
-/// The realm and the schemes that a login shows in its challenges.
+/// What a login shows in its answers: realm, schemes and noun.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     pub(crate) realm: Arc<str>,
     pub(crate) challenges: Challenges,
+    pub(crate) challenges_scripts: bool,
+    /// `None` if it is "app token".
+    pub(crate) noun: Option<Arc<str>>,
 }
 
 impl Shown {
-    /// Turns a refusal into an answer, with this realm and these schemes.
+    /// Turns a refusal into an answer that shows this.
     pub(crate) fn answer(&self, refusal: &Refusal) -> Answer {
-        answer(refusal, &self.realm, self.challenges)
+        let answer = answer(refusal, &self.realm, self.challenges);
+        match &self.noun {
+            Some(noun) => answer.with_noun(noun),
+            None => answer,
+        }
+    }
+
+    /// Returns what is shown to the client that sent these headers.
+    pub(crate) fn to<'h>(&self, headers: impl IntoIterator<Item = (&'h str, &'h [u8])>) -> Shown {
+        let mut shown = self.clone();
+        if self.is_silent_to(headers) {
+            shown.challenges = Challenges::None;
+        }
+        shown
+    }
+
+    /// Returns whether the client that sent these headers gets no challenge, as it is a script.
+    pub(crate) fn is_silent_to<'h>(
+        &self,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> bool {
+        !self.challenges_scripts && is_from_script(headers)
     }
 }
 
@@ -191,7 +246,7 @@ impl Challenge {
     }
 
     /// Asks for credentials.
-    fn asks_again(error: Option<&'static str>) -> Challenge {
+    pub(crate) fn asks_again(error: Option<&'static str>) -> Challenge {
         Challenge { asks_again: true, error, scope: None }
     }
 

@@ -62,14 +62,14 @@ impl ClientSafe for IssueError {
             IssueError::Life(life) => life.answer(),
             IssueError::MoreAccess => more_access(),
             IssueError::NotUnderThis => {
-                let body = "An app token that was made by another can't make any itself.\n";
+                let body = "This app token was made by another, and can't make any itself.\n";
                 Answer::new(403, "not_under_this", body)
             }
             IssueError::OtherOwner => {
-                Answer::new(403, "other_owner", "An app token can't make one for another user.\n")
+                Answer::new(403, "other_owner", "No app token can make one for another user.\n")
             }
             IssueError::AttributesUnderToken => {
-                let body = "An app token made by another takes over its attributes. Name none.\n";
+                let body = "App tokens made by another take over its attributes. Name none.\n";
                 Answer::new(403, "attributes_under_token", body)
             }
             IssueError::ParentChanged => {
@@ -109,7 +109,7 @@ impl ClientSafe for ChangeError {
                 Answer::new(422, "overlap_too_long", body)
             }
             ChangeError::Derived => {
-                let body = "An app token that was made by another can't get a later end.\n";
+                let body = "This app token was made by another, and can't get a later end.\n";
                 Answer::new(403, "derived", body)
             }
             ChangeError::LabelTaken => Answer::new(409, "label_taken", LABEL_TAKEN),
@@ -229,7 +229,7 @@ fn unavailable() -> Answer {
 }
 
 fn more_access() -> Answer {
-    let body = "An app token may not do more than the one that it is made from.\n";
+    let body = "No app token may do more than the one that it is made from.\n";
     Answer::new(403, "more_access", body)
 }
 

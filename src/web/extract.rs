@@ -7,7 +7,8 @@ use axum_core::response::{IntoResponse, Response};
 use http::request::Parts;
 
 use super::answer::{Answer, Challenge, Challenges, answer};
-use super::layer::{Passed, Required, Unshown};
+use super::challenge_layer::Unshown;
+use super::layer::{Passed, Required};
 use super::refusal::Refusal;
 use crate::error::Forbidden;
 use crate::present::{Authenticated, Caller};
@@ -84,23 +85,25 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Authenticated {
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
-        Answer::into_response::<Body>(self)
+        let unshown = Unshown { body: self.body.clone(), challenge: None };
+        let mut response = Answer::into_response::<Body>(self);
+        response.extensions_mut().insert(unshown);
+        response
     }
 }
 
 /// Makes the response of a refusal, so that a handler can return one with `?`.
 ///
-/// A refusal knows no realm and no schemes. The [`TokenLayer`](super::TokenLayer) replaces the
-/// challenges on the way out. Without the layer, both schemes are shown, with the realm
-/// `app tokens`.
+/// A refusal knows no realm, schemes and noun. The [`TokenLayer`](super::TokenLayer), or a
+/// [`ChallengeLayer`](super::ChallengeLayer), puts in the login's on the way out. Without them,
+/// both schemes are shown, with the realm `app tokens`.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let answer = answer(&self, "app tokens", Challenges::default());
+        let unshown = Unshown { body: answer.body.clone(), challenge: Challenge::of(&self) };
         let mut response = IntoResponse::into_response(answer);
-        if let Some(challenge) = Challenge::of(&self) {
-            response.extensions_mut().insert(Unshown(challenge));
-        }
+        response.extensions_mut().insert(unshown);
         response
     }
 }

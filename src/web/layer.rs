@@ -6,14 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::header::{AUTHORIZATION, USER_AGENT, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::accounts::{Accounts, AccountsError};
-use super::answer::{Answer, Challenge, Shown};
+use super::answer::{Answer, Shown};
 use super::credentials::{Credentials, CredentialsError};
 use super::login::{Entry, Login};
 use super::refusal::Refusal;
@@ -72,11 +72,16 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// [`beside_passwords`](super::beside_passwords) says what such a host must take care of.
     ///
     /// The function is never called for a denied or mistyped token. So a password can't begin with
-    /// an accepted prefix, `_` and twenty letters or digits.
+    /// an accepted prefix, `_` and twenty letters or digits. It gets the request's
+    /// [`origin`](Self::origin), so that it can limit guesses by address.
     ///
     /// ```
-    /// # use app_tokens::{TokenAuthority, web::{Credentials, Login, NamesAreOwners, TokenLayer}};
-    /// # async fn check_password(_: Option<&str>, _: &str) -> Result<bool, std::io::Error> {
+    /// # use std::net::IpAddr;
+    /// # use app_tokens::web::{AccountsError, Credentials, Login, NamesAreOwners, TokenLayer};
+    /// # use app_tokens::{Origin, TokenAuthority};
+    /// # async fn check_password(
+    /// #     _: Option<&str>, _: &str, _: Option<IpAddr>,
+    /// # ) -> Result<bool, AccountsError> {
     /// #     Ok(false)
     /// # }
     /// #[derive(Clone)]
@@ -85,23 +90,26 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
     /// let layer = TokenLayer::new(login)
-    ///     .or_else(|login: Credentials<'static>| async move {
-    ///         let right = check_password(login.user(), login.expose_secret()).await?;
-    ///         Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
+    ///     .or_else(|login: Credentials<'static>, origin: Origin<'_>| {
+    ///         let from = origin.known_address();
+    ///         async move {
+    ///             let right = check_password(login.user(), login.expose_secret(), from).await?;
+    ///             Ok(right.then(|| SignedIn(login.user().unwrap_or_default().to_owned())))
+    ///         }
     ///     });
     /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
     #[must_use]
     pub fn or_else<F, E>(
         mut self,
-        host: impl Fn(Credentials<'static>) -> F + Send + Sync + 'static,
+        host: impl Fn(Credentials<'static>, Origin<'_>) -> F + Send + Sync + 'static,
     ) -> TokenLayer<S, A>
     where
         F: Future<Output = Result<Option<E>, AccountsError>> + Send + 'static,
         E: Clone + Send + Sync + 'static,
     {
-        self.gate.other_way = Some(Arc::new(move |credentials| {
-            let asked = host(credentials);
+        self.gate.other_way = Some(Arc::new(move |credentials, origin| {
+            let asked = host(credentials, origin);
             Box::pin(async move {
                 let found = asked.await?;
                 Ok(found.map(|found| {
@@ -156,8 +164,9 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
 
     /// Calls a function of the host for each request that this layer refuses, for its log.
     ///
-    /// `Authorization` and the [host's own header](Login::with_token_header) were removed from the
-    /// request, so that no log can hold what was sent.
+    /// It gets the request, its [`origin`](Self::origin) and the refusal. `Authorization` and the
+    /// [host's own header](Login::with_token_header) were removed from the request, so that no log
+    /// can hold what was sent.
     ///
     /// A denied token is also an [event](crate::event::Event::Denied), with the token's id. The
     /// other refusals are no events, such as a secret that is no token. What `require` or a handler
@@ -167,17 +176,19 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal, TokenLayer}};
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
-    /// let layer = TokenLayer::new(login).on_refusal(|request, refusal| match refusal {
+    /// let layer = TokenLayer::new(login).on_refusal(|request, origin, refusal| match refusal {
     ///     // Most clients begin without credentials.
     ///     Refusal::NoCredentials => {}
-    ///     refusal => eprintln!("{} {}: {refusal}", request.method, request.uri.path()),
+    ///     refusal => {
+    ///         eprintln!("{:?} {}: {refusal}", origin.known_address(), request.uri.path());
+    ///     }
     /// });
     /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
     #[must_use]
     pub fn on_refusal(
         mut self,
-        report: impl Fn(&Parts, &Refusal) + Send + Sync + 'static,
+        report: impl Fn(&Parts, Origin<'_>, &Refusal) + Send + Sync + 'static,
     ) -> TokenLayer<S, A> {
         self.gate.on_refusal = Some(Arc::new(report));
         self
@@ -244,20 +255,18 @@ where
         let gate = self.gate.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let shown = gate.login.shown_to(pairs(&parts.headers));
+            let shown = gate.login.shown().to(pairs(&parts.headers));
             match gate.open(&mut parts, &shown).await {
                 Ok(()) => {
                     let mut response = inner.call(Request::from_parts(parts, body)).await?;
-                    if let Some(Unshown(challenge)) = response.extensions_mut().remove() {
-                        challenge_anew(&challenge, &shown, &mut response);
-                    }
+                    shown.show_in(&mut response);
                     Ok(response)
                 }
                 Err(refusal) => {
                     if let Some(report) = &gate.on_refusal {
                         // A log may print the whole request.
                         gate.remove_secrets(&mut parts.headers);
-                        report(&parts, &refusal);
+                        report(&parts, gate.origin_of(&parts), &refusal);
                     }
                     Ok(shown.answer(&refusal).into_response())
                 }
@@ -287,42 +296,26 @@ struct Gate<S, A> {
     optional: bool,
 }
 
-type OtherWay =
-    dyn Fn(Credentials<'static>) -> BoxFuture<Result<Option<Extend>, AccountsError>> + Send + Sync;
+type OtherWay = dyn Fn(Credentials<'static>, Origin<'_>) -> BoxFuture<OtherAnswer> + Send + Sync;
+/// What the host's function for passwords answers.
+type OtherAnswer = Result<Option<Extend>, AccountsError>;
 /// Adds the token, or what the host's function for passwords returned, to the extensions.
 type Extend = Box<dyn FnOnce(&mut Extensions) + Send>;
 type OriginOf = dyn for<'r> Fn(&'r Parts) -> Origin<'r> + Send + Sync;
-type OnRefusal = dyn Fn(&Parts, &Refusal) + Send + Sync;
+type OnRefusal = dyn Fn(&Parts, Origin<'_>, &Refusal) + Send + Sync;
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Marks the response of a refusal that was made inside the layer, for instance by a handler.
-///
-/// The realm and the schemes are not known there, so the layer writes the challenges on the way
-/// out.
-#[derive(Clone)]
-pub(crate) struct Unshown(pub(crate) Challenge);
-
-/// Replaces the challenges of a response with the login's own.
-fn challenge_anew<R>(challenge: &Challenge, shown: &Shown, response: &mut Response<R>) {
-    response.headers_mut().remove(WWW_AUTHENTICATE);
-    for line in challenge.lines(&shown.realm, shown.challenges) {
-        if let Ok(line) = HeaderValue::try_from(line) {
-            response.headers_mut().append(WWW_AUTHENTICATE, line);
-        }
-    }
-}
 
 /// Marks a request after a route has required something of it. Without the mark, a handler with a
 /// [`Caller`] gets no request.
 #[derive(Clone, Copy)]
 pub(crate) struct Required;
 
-/// Marks a request that came through a [`TokenLayer`]. It holds the realm and the schemes to show.
+/// Marks a request that came through a [`TokenLayer`]. It holds what answers show.
 #[derive(Clone)]
 pub(crate) struct Passed(pub(crate) Shown);
 
 impl Passed {
-    /// Returns the realm and the schemes to show, or the answer of a server without the layer.
+    /// Returns what answers show, or the answer of a server without the layer.
     pub(crate) fn shown(extensions: &Extensions) -> Result<&Shown, Answer> {
         let body = "The server is not set up: this route is not inside a `TokenLayer`.\n";
         let passed = extensions.get::<Passed>();
@@ -331,7 +324,7 @@ impl Passed {
 }
 
 /// Returns the headers as [`Login`] takes them.
-fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
@@ -364,7 +357,8 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
 
     /// Decides whether a request is let in. Returns what is added to its extensions.
     async fn judge(&self, parts: &Parts) -> Result<Option<Extend>, Refusal> {
-        let entry = self.login.try_enter(pairs(&parts.headers), self.origin_of(parts)).await?;
+        let origin = self.origin_of(parts);
+        let entry = self.login.try_enter(pairs(&parts.headers), origin).await?;
         let (credentials, other_way) = match (entry, &self.other_way) {
             (Entry::Token(token), _) => {
                 return Ok(Some(Box::new(|extensions: &mut Extensions| {
@@ -377,7 +371,7 @@ impl<S: TokenStore, A: Accounts> Gate<S, A> {
             (Entry::NotOurs(_), None) => return Err(Refusal::NotOurs),
             (Entry::NotOurs(credentials), Some(other_way)) => (credentials, other_way),
         };
-        let found = other_way(credentials.into_owned()).await.map_err(Refusal::Accounts)?;
+        let found = other_way(credentials.into_owned(), origin).await.map_err(Refusal::Accounts)?;
         found.map(Some).ok_or(Refusal::NotOurs)
     }
 

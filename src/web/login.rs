@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::accounts::Accounts;
 use super::answer::{Answer, Challenges, Shown};
 use super::credentials::{Accept, Credentials, CredentialsError, named};
-use super::headers::{check_name, is_from_script, read};
+use super::headers::{check_name, read};
 use super::refusal::Refusal;
 use super::resemblance::claims_to_be_a_token;
 use crate::authority::{TokenAuthority, Verified};
@@ -30,7 +30,6 @@ pub struct Login<S, A> {
     accept: Accept,
     token_header: Option<Arc<str>>,
     shown: Shown,
-    challenges_scripts: bool,
     #[cfg(feature = "import")]
     import: Option<Import>,
 }
@@ -59,15 +58,18 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// It shows the policy's realm, and both challenges to every client.
     pub fn new(tokens: TokenAuthority<S>, accounts: A) -> Login<S, A> {
         let accept = Accept::new(tokens.policy());
-        let realm = tokens.policy().realm().into();
-        let shown = Shown { realm, challenges: Challenges::default() };
+        let shown = Shown {
+            realm: tokens.policy().realm().into(),
+            challenges: Challenges::default(),
+            challenges_scripts: true,
+            noun: None,
+        };
         Login {
             tokens,
             accounts,
             accept,
             token_header: None,
             shown,
-            challenges_scripts: true,
             #[cfg(feature = "import")]
             import: None,
         }
@@ -147,7 +149,28 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// `TokenLayer`, but not in [`Login::answer`], which gets no headers.
     #[must_use]
     pub fn without_challenges_for_scripts(self) -> Login<S, A> {
-        Login { challenges_scripts: false, ..self }
+        Login { shown: Shown { challenges_scripts: false, ..self.shown }, ..self }
+    }
+
+    /// Sets what answers say in the place of "app token", such as "personal access token".
+    ///
+    /// It is in lower case, unless it is a name. Its plural must end in "s".
+    ///
+    /// `TokenLayer` also puts it into the refusals and answers that a handler returns.
+    /// [`Answer::with_noun`] is for answers outside of it.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal}};
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"))
+    ///     .with_noun("access token");
+    /// let answer = login.answer(&Refusal::NotOurs);
+    /// assert_eq!(answer.body, "The access token is not valid. Check it, or create a new one.\n");
+    /// # Ok::<(), app_tokens::error::SetupError>(())
+    /// ```
+    #[must_use]
+    pub fn with_noun(self, noun: &str) -> Login<S, A> {
+        Login { shown: Shown { noun: Some(noun.into()), ..self.shown }, ..self }
     }
 
     /// Lets a request in by its token, or refuses it.
@@ -324,7 +347,7 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         refusal: &Refusal,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Answer {
-        self.shown_to(headers).answer(refusal)
+        self.shown.to(headers).answer(refusal)
     }
 
     /// Returns the authority that verifies the tokens.
@@ -336,17 +359,13 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     pub fn token_header(&self) -> Option<&str> {
         self.token_header.as_deref()
     }
+}
 
-    /// Returns what challenges show to the client that sent these headers.
-    pub(crate) fn shown_to<'h>(
-        &self,
-        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
-    ) -> Shown {
-        let mut shown = self.shown.clone();
-        if !self.challenges_scripts && is_from_script(headers) {
-            shown.challenges = Challenges::None;
-        }
-        shown
+impl<S, A> Login<S, A> {
+    /// Returns what its answers show.
+    #[cfg(feature = "tower")]
+    pub(crate) fn shown(&self) -> &Shown {
+        &self.shown
     }
 }
 

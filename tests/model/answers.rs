@@ -21,7 +21,8 @@ pub(crate) enum Answer {
     Authenticated(Box<Shown>, Option<Missing>),
     /// The token is good, but not from this address.
     Outside,
-    Examined(TokenId, Status, Option<Revocation>),
+    /// What the holder is shown, and the token if it is active.
+    Examined(TokenId, Status, Option<Revocation>, Option<Box<Line>>),
     NotOurs,
     Denied {
         id: Option<TokenId>,
@@ -56,7 +57,7 @@ impl Answer {
                 let facts = if shown.attributes.is_empty() { "" } else { ", with attributes" };
                 format!("Authenticated(lacks {missing:?}{facts})")
             }
-            Answer::Examined(_, status, _) => format!("Examined({status:?})"),
+            Answer::Examined(_, status, ..) => format!("Examined({status:?})"),
             Answer::OverlapsEnded(count) => format!("OverlapsEnded({count})"),
             Answer::Denied { reason, .. } => format!("Denied({reason:?})"),
             Answer::Found(line) => format!("Found({:?})", line.status),

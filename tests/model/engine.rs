@@ -104,7 +104,8 @@ impl<S: RuntimeFree + Clone> Engine<S> {
             Act::Examine { text, .. } => match tokens.block_on(tokens.examine(text)) {
                 Ok(examined) => {
                     let revocation = examined.revocation().cloned();
-                    Answer::Examined(examined.id(), examined.status(), revocation)
+                    let token = examined.token().map(|view| Box::new(Line::of(view)));
+                    Answer::Examined(examined.id(), examined.status(), revocation, token)
                 }
                 Err(error) => denied(&error),
             },

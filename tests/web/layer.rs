@@ -28,7 +28,7 @@ async fn a_good_token_gets_in_and_may_do_what_its_scope_says_and_no_more() {
 #[tokio::test]
 async fn a_request_without_credentials_is_challenged_both_ways_without_an_error_code() {
     let reply = call(&app(&tokens()), request("GET", "/", None)).await;
-    is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+    is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
     let expected = [r#"Basic realm="acme", charset="UTF-8""#, r#"Bearer realm="acme""#];
     assert_eq!(reply.challenges(), expected);
     assert_eq!(reply.headers["cache-control"], "no-store");
@@ -72,7 +72,7 @@ async fn a_malformed_header_is_400_and_not_reported_as_a_bad_token() {
     let (app, issued) = (app(&tokens), issue(&tokens));
     for header in ["Basic !!", "Basic YWxpY2U=", "Bearer", "Bearer a b", "Bearer ${TOKEN}"] {
         let reply = get_with(&app, "/", header).await;
-        is(&reply, 400, "The credentials can't be read. Send an app token by Basic or Bearer.\n");
+        is(&reply, 400, "The credentials can't be read. Send your app token by Basic or Bearer.\n");
         assert_eq!(reply.challenges(), [r#"Bearer realm="acme", error="invalid_request""#]);
     }
     let mut twice = request("GET", "/", Some(&bearer(issued.expose_secret())));
@@ -118,7 +118,7 @@ async fn an_optional_token_may_be_missing_but_not_bad() {
     is(&call(&app, request("GET", "/browse", None)).await, 200, "nobody");
     is(&get_with(&app, "/browse", &bearer(issued.expose_secret())).await, 200, "alice");
     let reply = call(&app, request("GET", "/", None)).await;
-    is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+    is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
     assert_eq!(reply.challenges().len(), 2);
     for bad in [bearer("acme_x"), basic("alice", "hunter2"), basic("bob", issued.expose_secret())] {
         is_refused(&get_with(&app, "/browse", &bad).await);
@@ -132,7 +132,7 @@ async fn each_refusal_is_reported_once_with_its_request_and_nothing_else_is() {
     let tokens = tokens();
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
-    let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, refusal| {
+    let layer = TokenLayer::new(login(&tokens)).on_refusal(move |request, _, refusal| {
         log.lock().unwrap().push(format!("{} {refusal:?} {request:?}", request.uri.path()));
     });
     let (app, issued) = (routes().layer(layer), issue(&tokens));
@@ -165,7 +165,7 @@ async fn a_report_of_a_refusal_has_no_header_with_a_secret() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let log = heard.clone();
     let login = login(&tokens).with_token_header("x-acme-token").unwrap();
-    let layer = TokenLayer::new(login).on_refusal(move |request, _| {
+    let layer = TokenLayer::new(login).on_refusal(move |request, _, _| {
         log.lock().unwrap().push(request.headers.clone());
     });
     let app = routes().layer(layer);

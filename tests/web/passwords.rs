@@ -1,9 +1,10 @@
 //! The host's own passwords beside tokens.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use app_tokens::Reason;
 use app_tokens::web::{AccountsError, Credentials, TokenLayer};
+use app_tokens::{Origin, Reason};
 
 use super::*;
 
@@ -12,7 +13,7 @@ use super::*;
 fn app_with_passwords(tokens: &Tokens) -> (Router, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
-    let layer = TokenLayer::new(login(tokens)).or_else(move |login: Credentials<'static>| {
+    let layer = TokenLayer::new(login(tokens)).or_else(move |login: Credentials<'static>, _| {
         log.lock().unwrap().push(format!("{:?} {}", login.user(), login.expose_secret()));
         async move {
             match (login.user(), login.expose_secret()) {
@@ -35,7 +36,7 @@ async fn a_password_enters_by_the_hosts_other_way_and_is_no_token() {
     is(
         &get_with(&app, "/", &header).await,
         401,
-        "An app token is needed here. Send one by Basic or Bearer.\n",
+        "No app token was sent. Send one by Basic or Bearer.\n",
     );
     is_refused(&get_with(&app, "/in", &basic("alice", "hunter3")).await);
     is_refused(&get_with(&app, "/in", &basic("bob", "hunter2")).await);
@@ -78,4 +79,31 @@ async fn bad_credentials_never_fall_through_to_the_other_way() {
     }
     assert_eq!(call(&app, request("GET", "/", None)).await.status, 401);
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_other_way_and_the_report_of_a_refusal_get_the_origin_as_the_host_reads_it() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let (asked, refused) = (heard.clone(), heard.clone());
+    let note = |what: &str, origin: Origin<'_>| {
+        format!("{what} {:?} {:?}", origin.known_address(), origin.known_client())
+    };
+    let layer = TokenLayer::new(login(&tokens()))
+        .origin(|request| {
+            let client = request.headers["user-agent"].to_str().unwrap();
+            Origin::from(IpAddr::from([192, 0, 2, 7])).client(client)
+        })
+        .or_else(move |_: Credentials<'static>, origin: Origin<'_>| {
+            asked.lock().unwrap().push(note("asked", origin));
+            async { Ok(None::<SignedIn>) }
+        })
+        .on_refusal(move |_, origin, refusal| {
+            refused.lock().unwrap().push(note(&refusal.to_string(), origin));
+        });
+    let mut request = request("GET", "/", Some(&basic("alice", "hunter2")));
+    request.headers_mut().insert("user-agent", "rclone\t1.60".parse().unwrap());
+    is_refused(&call(&routes().layer(layer), request).await);
+    let from = "Some(192.0.2.7) Some(\"rclone1.60\")";
+    let said = [format!("asked {from}"), format!("not a token of this service {from}")];
+    assert_eq!(*heard.lock().unwrap(), said);
 }

@@ -135,7 +135,7 @@ async fn a_request_without_a_token_is_asked_for_one() {
     let app = guarded().layer(TokenLayer::new(login(&tokens)).optional());
     for path in ["/read", "/any", "/signed-in"] {
         let reply = call(&app, request("GET", path, None)).await;
-        is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+        is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
         assert_eq!(reply.challenges().len(), 2);
     }
 }
@@ -143,16 +143,17 @@ async fn a_request_without_a_token_is_asked_for_one() {
 #[tokio::test]
 async fn users_signed_in_without_a_token_enter_only_if_the_route_allows_it() {
     let tokens = tokens();
-    let layer = TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>| async move {
-        let is_right = sent.expose_secret() == "hunter2";
-        Ok::<_, AccountsError>(is_right.then_some(SignedIn("alice")))
-    });
+    let layer =
+        TokenLayer::new(login(&tokens)).or_else(|sent: Credentials<'static>, _| async move {
+            let is_right = sent.expose_secret() == "hunter2";
+            Ok::<_, AccountsError>(is_right.then_some(SignedIn("alice")))
+        });
     let app = guarded().layer(layer);
     let password = basic("alice", "hunter2");
     is(&get_with(&app, "/signed-in", &password).await, 200, "nobody");
     for path in ["/read", "/any"] {
         let reply = get_with(&app, path, &password).await;
-        is(&reply, 401, "An app token is needed here. Send one by Basic or Bearer.\n");
+        is(&reply, 401, "No app token was sent. Send one by Basic or Bearer.\n");
     }
     // A token needs the scope there, too.
     let reads = bearer(issue(&tokens).expose_secret());

@@ -125,7 +125,8 @@ async fn run(options: Options) -> Result<(), Error> {
 
 fn routes(server: &Server, options: &Options) -> Result<Router, String> {
     let login = Login::new(server.tokens.clone(), server.accounts.clone());
-    let login = options.common.import.in_login(login);
+    let login = options.common.import.in_login(login).with_noun(settings::WORDING.one);
+    let login = login.without_challenges_for_scripts();
     // A request without a token may have a session.
     let layer = gate::token_layer(login, &server.front).optional();
     Ok(Router::new()

@@ -2,9 +2,8 @@
 
 use app_tokens::access::Selection;
 use app_tokens::error::AuthError;
-use app_tokens::record::Status;
 use app_tokens::store::Filter;
-use app_tokens::{Operator, Reason, Timestamp, TokenView};
+use app_tokens::{Reason, Requirement, Timestamp, TokenView};
 use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Form, State};
@@ -48,6 +47,10 @@ async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Respons
     let Some(view) = active(&server, &token).await? else {
         return Ok(inactive());
     };
+    // The server that asks doesn't say where its client is.
+    if *view.access().granted_networks() != Selection::All {
+        return Ok(inactive());
+    }
     let account = server.accounts.by_owner(view.owner()).filter(Account::is_active);
     Ok(match account {
         Some(account) => answer(StatusCode::OK, describe(&server, &view, &account)),
@@ -58,10 +61,7 @@ async fn introspect(State(server): State<Server>, asked: Sent) -> Result<Respons
 fn describe(server: &Server, token: &TokenView, account: &Account) -> Value {
     // Only what the identity has today: a token can do no more.
     let has = |role: &&Role| role.is_had_by(account);
-    let granted = |role: &&Role| match token.access().granted_scopes() {
-        Selection::All => true,
-        Selection::Only(_) => token.access().allows(&app_tokens::Requirement::scope(*role)),
-    };
+    let granted = |role: &&Role| token.access().allows(&Requirement::scope(*role));
     let roles = server.roles.iter().filter(granted).filter(has);
     let names: Vec<&str> = roles.map(app_tokens::access::ScopeName::name).collect();
     json!({
@@ -89,14 +89,11 @@ async fn revoke(State(server): State<Server>, asked: Sent) -> Result<Response, P
 
 /// Finds the token of a text. `None` unless it is in force.
 async fn active(server: &Server, text: &str) -> Result<Option<TokenView>, Problem> {
-    let examined = match server.tokens.examine(text).await {
-        Ok(examined) if examined.status() == Status::Active => examined,
-        Ok(_) | Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => return Ok(None),
-        Err(AuthError::Failed(failed)) => return Err(failed.into()),
-    };
-    // `examine` proves the secret. Owner and roles come from the row.
-    let by = Operator::new("introspection").map_err(|error| Problem::bad(&error.to_string()))?;
-    Ok(Some(server.tokens.find(&by, examined.id()).await?))
+    match server.tokens.examine(text).await {
+        Ok(examined) => Ok(examined.token().cloned()),
+        Err(AuthError::NotOurs(_) | AuthError::Denied(_)) => Ok(None),
+        Err(AuthError::Failed(failed)) => Err(failed.into()),
+    }
 }
 
 /// RFC 6749, 5.2: the only error that a client can make here.

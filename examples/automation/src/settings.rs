@@ -21,7 +21,7 @@ use shared::page::{Page, Setup, SignedIn};
 
 use crate::role::Role;
 
-const WORDING: Wording = Wording {
+pub const WORDING: Wording = Wording {
     in_use: "Your App Tokens",
     empty: "Scripts and other programs sign in with them, in place of your password.",
     columns: &[

@@ -67,6 +67,22 @@ fn introspection_needs_a_token_with_a_role_and_counts_as_no_use() {
     assert!(used.iter().all(|line| line["id"] != id), "only the callers' own: {used:?}");
 }
 
+/// The asking server doesn't say where its client is. So it must not let it in.
+#[test]
+fn a_token_for_some_networks_is_inactive_to_other_servers_and_its_holder_may_revoke_it() {
+    let place = Place::new();
+    place.start().end();
+    let wish = ["--owner", "3", "--label", "office", "--scope", "Reader"];
+    let text = place.admin("", &[&["issue"], &wish[..], &["--network", "127.0.0.1/32"]].concat());
+    let text = text.trim();
+    let server = place.start();
+    let (_, by) = server.grant("reader");
+    assert_eq!(server.status("GET", "/api/v1/variable", text), 200);
+    assert_eq!(introspect(&server, &by, text).json(), json!({ "active": false }));
+    assert_eq!(revoke(&server, text).status, 200);
+    assert_eq!(server.status("GET", "/api/v1/variable", text), 401);
+}
+
 #[test]
 fn a_holder_revokes_exactly_the_token_that_it_shows() {
     let place = Place::new();

@@ -1,20 +1,18 @@
 //! Who sends a request: a device with an app password, or, in the months of transition, one that
 //! still has the main password.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use app_tokens::store::DynStore;
-use app_tokens::web::{CredentialsError, Entry, Login, Refusal};
-use app_tokens::{Authenticated, Owner, Requirement, TokenAuthority};
+use app_tokens::web::{Credentials, Login, Refusal, TokenLayer};
+use app_tokens::{Authenticated, Origin, Owner, Requirement};
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
-use axum::response::Response;
 use shared::accounts::{Account, Accounts, SignInRefused};
 use shared::front::Visitor;
 use shared::gate;
-use shared::import_choice::ImportChoice;
 use shared::log;
 
 use crate::Cloud;
@@ -27,83 +25,63 @@ pub enum User {
     Password(Owner),
 }
 
-/// Lets requests in. Cheap to clone.
+/// Marks a request whose sender has shown the main password.
 #[derive(Clone)]
-pub struct Door(Arc<Inner>);
+struct ByPassword(Owner);
 
-struct Inner {
+/// Makes the layer that lets requests in. Those without credentials come in, too: some routes
+/// answer them.
+pub fn layer(
+    cloud: &Cloud,
     login: Login<DynStore, Accounts>,
-    cloud: Cloud,
     accept_passwords: bool,
-    /// Whose main password was reported, and for which program.
-    reported: Mutex<HashSet<(Owner, String)>>,
+) -> TokenLayer<DynStore, Accounts> {
+    let layer = gate::token_layer(login, &cloud.front).optional();
+    if !accept_passwords {
+        return layer;
+    }
+    let (accounts, reported) = (cloud.accounts.clone(), Arc::new(Reported::default()));
+    // Only a secret that is no token, also no mistyped or revoked one, comes this far.
+    let by_password = move |sent: Credentials<'static>, origin: Origin<'_>| {
+        let (accounts, reported) = (accounts.clone(), reported.clone());
+        let from = origin.known_address();
+        let program = origin.known_client().filter(|program| !program.is_empty());
+        let program = program.map_or("a program without a name".into(), Cow::into_owned);
+        async move {
+            let (name, password) = (sent.user().unwrap_or_default(), sent.expose_secret());
+            match accounts.sign_in(name, password, from).await {
+                Ok(account) => {
+                    reported.note(&account, program, from);
+                    Ok(Some(ByPassword(account.owner)))
+                }
+                Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Ok(None),
+                // Nothing was checked, so the client keeps its password: 503.
+                Err(_) => Err("too many sign-ins; try again later".into()),
+            }
+        }
+    };
+    layer.or_else(by_password).on_refusal(|_, origin, refusal| match refusal {
+        // The accounts have written a line already.
+        Refusal::NotOurs => {}
+        refusal => gate::note_refusal(origin.known_address(), refusal),
+    })
 }
 
-impl Door {
-    pub fn new(cloud: &Cloud, accept_passwords: bool, import: &ImportChoice) -> Door {
-        let login = import.in_login(Login::new(cloud.tokens.clone(), cloud.accounts.clone()));
-        let (cloud, reported) = (cloud.clone(), Mutex::default());
-        Door(Arc::new(Inner { login, cloud, accept_passwords, reported }))
-    }
+/// Whose main password was reported, and for which program.
+#[derive(Default)]
+struct Reported(Mutex<HashSet<(Owner, String)>>);
 
-    pub fn tokens(&self) -> &TokenAuthority<DynStore> {
-        self.0.login.tokens()
-    }
-
-    pub fn accounts(&self) -> &Accounts {
-        &self.0.cloud.accounts
-    }
-
-    /// Says who sent a request, or refuses it.
-    ///
-    /// Takes the credentials out, so that nothing further in can pass them on.
-    pub async fn enter(&self, request: &mut Request) -> Result<User, Refusal> {
-        let visitor = visitor(&self.0.cloud, request);
-        let user = self.user(request.headers(), &visitor).await;
-        request.headers_mut().remove(AUTHORIZATION);
-        user
-    }
-
-    async fn user(&self, headers: &HeaderMap, visitor: &Visitor) -> Result<User, Refusal> {
-        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        let entry = self.0.login.try_enter(headers, visitor.origin()).await;
-        match entry.inspect_err(|refusal| gate::note_refusal(visitor.address, refusal))? {
-            Entry::Token(token) => Ok(User::Token(token)),
-            // Only a secret that is no token, also no mistyped or revoked one, comes this far.
-            Entry::NotOurs(sent) if self.0.accept_passwords => {
-                let (name, password) = (sent.user().unwrap_or_default(), sent.expose_secret());
-                match self.accounts().sign_in(name, password, visitor.address).await {
-                    Ok(account) => {
-                        self.report(&account, visitor);
-                        Ok(User::Password(account.owner))
-                    }
-                    Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => {
-                        Err(Refusal::NotOurs)
-                    }
-                    // Nothing was checked, so the client keeps its password: 503.
-                    Err(_) => Err(Refusal::Accounts("too many sign-ins; try again later".into())),
-                }
-            }
-            Entry::NotOurs(_) => {
-                gate::note_refusal(visitor.address, &Refusal::NotOurs);
-                Err(Refusal::NotOurs)
-            }
-            Entry::OtherScheme => Err(CredentialsError::UnsupportedScheme.into()),
-            Entry::Nothing => Err(Refusal::NoCredentials),
-        }
-    }
-
+impl Reported {
     /// Logs who still uses the main password, once for each program: a sync client would fill the
     /// log.
-    fn report(&self, account: &Account, visitor: &Visitor) {
-        let program = visitor.program.as_deref().unwrap_or("a program without a name");
-        let mut reported = self.0.reported.lock().unwrap_or_else(PoisonError::into_inner);
+    fn note(&self, account: &Account, program: String, from: Option<IpAddr>) {
+        let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded, as a client can call itself anything.
         if reported.len() >= 1_000 {
             reported.clear();
         }
-        if reported.insert((account.owner.clone(), program.to_owned())) {
-            let from = visitor.address.map_or("an unknown address".into(), |from| from.to_string());
+        if reported.insert((account.owner.clone(), program.clone())) {
+            let from = from.map_or("an unknown address".into(), |from| from.to_string());
             log::say(format_args!(
                 "{} still uses the main password, with {program:?} from {from}; \
                  give that device an app password",
@@ -111,17 +89,19 @@ impl Door {
             ));
         }
     }
-
-    /// Makes the answer to a request that is refused.
-    pub fn answer(&self, refusal: &Refusal) -> Response {
-        if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
-            log::say(refusal);
-        }
-        self.0.login.answer(refusal).into_response()
-    }
 }
 
 impl User {
+    /// Returns who sent a request that came through the [`layer`].
+    pub fn of(request: &Request) -> Result<User, Refusal> {
+        let extensions = request.extensions();
+        if let Some(token) = extensions.get::<Authenticated>() {
+            return Ok(User::Token(token.clone()));
+        }
+        let by_password = extensions.get::<ByPassword>().map(|by| User::Password(by.0.clone()));
+        by_password.ok_or(Refusal::NoCredentials)
+    }
+
     /// Returns the owner if they may do this here. The main password may do everything.
     pub fn require(self, scopes: impl IntoIterator<Item = Scope>) -> Result<Owner, Refusal> {
         let token = match self {

@@ -14,7 +14,8 @@ use axum::routing::{MethodRouter, any};
 use folders::{Holds, Place, Served};
 use shared::log;
 
-use crate::door::Door;
+use crate::Cloud;
+use crate::door::User;
 use crate::scope::Scope;
 
 /// A kind of data, each with scopes of its own.
@@ -48,7 +49,7 @@ impl Space {
 /// Serves the data of all owners. Cheap to clone.
 #[derive(Clone)]
 pub struct Dav {
-    pub door: Door,
+    pub cloud: Cloud,
     /// Where each owner has a folder.
     root: Arc<PathBuf>,
     homes: Arc<Mutex<HashMap<Owner, Home>>>,
@@ -65,22 +66,23 @@ struct Home {
 }
 
 impl Dav {
-    pub fn new(door: Door, root: PathBuf, public_url: &str) -> Dav {
+    pub fn new(cloud: &Cloud, root: PathBuf, public_url: &str) -> Dav {
         let authority = public_url.parse::<Uri>().ok().and_then(|url| url.into_parts().authority);
-        Dav { door, root: Arc::new(root), homes: Arc::default(), authority }
+        let (cloud, root) = (cloud.clone(), Arc::new(root));
+        Dav { cloud, root, homes: Arc::default(), authority }
     }
 
     /// Serves a request to the data of the token's owner.
-    pub async fn serve(&self, space: Space, prefix: &str, mut request: Request) -> Response {
-        let entered = self.door.enter(&mut request).await;
-        match entered.and_then(|user| user.require(space.needed_for(request.method()))) {
+    pub async fn serve(&self, space: Space, prefix: &str, request: Request) -> Response {
+        let needed = space.needed_for(request.method());
+        match User::of(&request).and_then(|user| user.require(needed)) {
             Ok(owner) => match self.place(&owner, space, prefix) {
                 Ok(place) => {
                     place.answer(request).await.unwrap_or_else(|error| unavailable(&error))
                 }
                 Err(error) => unavailable(&error),
             },
-            Err(refusal) => self.door.answer(&refusal),
+            Err(refusal) => refusal.into_response(),
         }
     }
 

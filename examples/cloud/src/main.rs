@@ -27,6 +27,7 @@ mod settings;
 use std::process::ExitCode;
 
 use app_tokens::store::DynStore;
+use app_tokens::web::Login;
 use app_tokens::{Policy, TokenAuthority};
 use axum::{Router, middleware};
 use shared::accounts::Accounts;
@@ -40,7 +41,6 @@ use shared::serve::{self, StopSignal};
 use shared::session::Sessions;
 use shared::token_api::TokenApi;
 
-use door::Door;
 use files::Dav;
 use options::Options;
 use scope::Scope;
@@ -101,14 +101,20 @@ async fn run(options: Options) -> Result<(), Error> {
     )?;
     let folder = files.clone().unwrap_or_else(|| common.data.join("files"));
     serve::make_folder(&folder)?;
-    let dav = Dav::new(Door::new(&cloud, options.accept_passwords, &common.import), folder, &url);
+    let dav = Dav::new(&cloud, folder, &url);
+    let login = Login::new(tokens.clone(), cloud.accounts.clone());
+    let login = common.import.in_login(login).with_noun(options.wording.one);
+    let login = login.without_challenges_for_scripts();
+    let challenges = login.challenge_layer();
     let app = Router::new()
         .merge(files::routes(&dav))
         .merge(nextcloud::routes(&dav))
+        .layer(door::layer(&cloud, login, options.accept_passwords))
+        .merge(nextcloud::status_route())
         .layer(middleware::from_fn(as_data))
         .layer(middleware::from_fn_with_state(options.cors.clone(), cors::allow))
         .merge(login_flow::routes(&cloud, &page, &url))
-        .merge(api.routes())
+        .merge(api.routes().layer(challenges))
         .merge(page.routes());
     options.print_welcome(address, &url, prefix.as_str(), &name);
     serve::with_upkeep("cloud", &tokens, listener, app, stop).await

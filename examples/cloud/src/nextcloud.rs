@@ -20,7 +20,6 @@ const VERSION: &str = "27.1.0";
 
 pub fn routes(dav: &Dav) -> Router {
     let mut router = Router::new()
-        .route("/status.php", get(status))
         .route("/remote.php/webdav", any(own_files))
         .route("/remote.php/webdav/", any(own_files))
         .route("/remote.php/webdav/{*path}", any(own_files))
@@ -34,6 +33,11 @@ pub fn routes(dav: &Dav) -> Router {
             .route(&format!("{version}/core/apppassword"), delete(disconnect));
     }
     router.with_state(dav.clone())
+}
+
+/// Returns the route that clients ask first. It needs no credentials, and looks at none.
+pub fn status_route() -> Router {
+    Router::new().route("/status.php", get(status))
 }
 
 async fn status() -> Json<Value> {
@@ -56,53 +60,40 @@ fn ocs(data: &Value) -> Response {
 
 /// Without credentials too: a client looks here before it has any. Wrong ones are refused, as this
 /// is the first place where a client shows its app password.
-async fn capabilities(State(dav): State<Dav>, mut request: Request) -> Response {
-    match dav.door.enter(&mut request).await {
-        Ok(_) | Err(Refusal::NoCredentials) => ocs(&json!({
-            "version": {
-                "major": 27, "minor": 1, "micro": 0, "string": VERSION, "edition": "",
-            },
-            "capabilities": {
-                "core": { "pollinterval": 60, "webdav-root": "remote.php/webdav" },
-                "dav": {},
-                "files": { "bigfilechunking": false },
-            },
-        })),
-        Err(refusal) => dav.door.answer(&refusal),
-    }
+async fn capabilities() -> Response {
+    ocs(&json!({
+        "version": {
+            "major": 27, "minor": 1, "micro": 0, "string": VERSION, "edition": "",
+        },
+        "capabilities": {
+            "core": { "pollinterval": 60, "webdav-root": "remote.php/webdav" },
+            "dav": {},
+            "files": { "bigfilechunking": false },
+        },
+    }))
 }
 
-async fn user(State(dav): State<Dav>, mut request: Request) -> Response {
-    match dav.door.enter(&mut request).await.and_then(|user| user.require([])) {
-        Ok(owner) => {
-            let id = owner.as_str();
-            ocs(&json!({ "id": id, "display-name": id, "email": null }))
-        }
-        Err(refusal) => dav.door.answer(&refusal),
-    }
+async fn user(request: Request) -> Result<Response, Refusal> {
+    let owner = User::of(&request)?.require([])?;
+    let id = owner.as_str();
+    Ok(ocs(&json!({ "id": id, "display-name": id, "email": null })))
 }
 
 /// A client that is removed from a device revokes its own app password. A token may end itself, and
 /// nothing else.
-async fn disconnect(State(dav): State<Dav>, mut request: Request) -> Response {
-    let caller = match dav.door.enter(&mut request).await {
-        Ok(User::Token(token)) => {
-            token.require(Requirement::ANY_VALID_TOKEN).map_err(Refusal::from)
-        }
-        Ok(User::Password(_)) => return StatusCode::FORBIDDEN.into_response(),
-        Err(refusal) => Err(refusal),
+async fn disconnect(State(dav): State<Dav>, request: Request) -> Result<Response, Refusal> {
+    let caller = match User::of(&request)? {
+        User::Token(token) => token.require(Requirement::ANY_VALID_TOKEN)?,
+        User::Password(_) => return Ok(StatusCode::FORBIDDEN.into_response()),
     };
-    let caller = match caller {
-        Ok(caller) => caller,
-        Err(refusal) => return dav.door.answer(&refusal),
-    };
-    match dav.door.tokens().revoke(caller.owner(), caller.id(), Reason::REQUESTED).await {
+    let revoked = dav.cloud.tokens.revoke(caller.owner(), caller.id(), Reason::REQUESTED).await;
+    Ok(match revoked {
         Ok(_) => ocs(&json!([])),
         Err(error) => Problem::from(error).into_response(),
-    }
+    })
 }
 
-async fn own_files(State(dav): State<Dav>, request: Request) -> Response {
+async fn own_files(State(dav): State<Dav>, request: Request) -> Result<Response, Refusal> {
     serve(&dav, "/remote.php/webdav", None, request).await
 }
 
@@ -110,39 +101,37 @@ async fn files_of(
     State(dav): State<Dav>,
     Path(path): Path<Vec<(String, String)>>,
     request: Request,
-) -> Response {
+) -> Result<Response, Refusal> {
     let user = path.into_iter().next().map(|(_, user)| user).unwrap_or_default();
     serve(&dav, &format!("/remote.php/dav/files/{user}"), Some(&user), request).await
 }
 
 /// Serves the owner's files, with the headers that a sync client needs after a change.
-async fn serve(dav: &Dav, prefix: &str, user: Option<&str>, mut request: Request) -> Response {
-    let entered = dav.door.enter(&mut request).await;
-    let needed = Space::Files.needed_for(request.method());
-    let owner = match entered.and_then(|user| user.require(needed)) {
-        Ok(owner) => owner,
-        Err(refusal) => return dav.door.answer(&refusal),
-    };
-    match is_of(dav, user, &owner).await {
-        Ok(true) => {}
-        Ok(false) => return StatusCode::NOT_FOUND.into_response(),
-        Err(refusal) => return dav.door.answer(&refusal),
+async fn serve(
+    dav: &Dav,
+    prefix: &str,
+    user: Option<&str>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let owner = User::of(&request)?.require(Space::Files.needed_for(request.method()))?;
+    if !is_of(dav, user, &owner).await? {
+        return Ok(StatusCode::NOT_FOUND.into_response());
     }
     let place = match dav.place(&owner, Space::Files, prefix) {
         Ok(place) => place,
-        Err(error) => return unavailable(&error),
+        Err(error) => return Ok(unavailable(&error)),
     };
     let modified =
         request.headers().get(&MTIME).and_then(|value| value.to_str().ok()?.parse().ok());
     let (method, path) = (request.method().clone(), place.path(&request).to_owned());
     let mut answer = match place.answer(request).await {
         Ok(answer) => answer,
-        Err(error) => return unavailable(&error),
+        Err(error) => return Ok(unavailable(&error)),
     };
     if answer.status().is_success() && (method == Method::PUT || method.as_str() == "MKCOL") {
         describe(&place, &path, modified, &mut answer);
     }
-    answer
+    Ok(answer)
 }
 
 /// Returns whether the path's user is the token's owner: by the id or by the login name.
@@ -151,7 +140,7 @@ async fn is_of(dav: &Dav, user: Option<&str>, owner: &Owner) -> Result<bool, Ref
         None => Ok(true),
         Some(user) if user == owner.as_str() => Ok(true),
         Some(user) => {
-            let named = dav.door.accounts().owner_of(user).await.map_err(Refusal::Accounts)?;
+            let named = dav.cloud.accounts.owner_of(user).await.map_err(Refusal::Accounts)?;
             Ok(named.as_ref() == Some(owner))
         }
     }

@@ -330,7 +330,7 @@ fn a_real_client_says_that_its_upload_was_refused_and_not_that_the_network_faile
     );
     let said = run_well(host.folder.path(), "sh", &["-ec", &script]);
     assert_eq!(said.matches("401").count(), 2, "{said}");
-    assert_eq!(said.matches("The app token is not valid").count(), 2, "{said}");
+    assert_eq!(said.matches("The app password is not valid").count(), 2, "{said}");
 }
 
 #[test]

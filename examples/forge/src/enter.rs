@@ -17,7 +17,6 @@ use forge_services::problem::Problem;
 use shared::accounts::Account;
 use shared::front;
 use shared::gate;
-use shared::log;
 
 use crate::Forge;
 
@@ -138,9 +137,6 @@ impl Forge {
     /// Logs a refusal, and says what to do. git shows it as `remote: …`.
     fn refused(&self, refusal: &Refusal, from: &front::Visitor) -> Problem {
         gate::note_refusal(from.address, refusal);
-        if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
-            log::say(format_args!("an access token can't be checked: {refusal}"));
-        }
         let mut problem = Problem::from(self.login.answer(refusal));
         if problem.status == StatusCode::UNAUTHORIZED {
             let url = &self.url;
@@ -160,13 +156,12 @@ impl Forge {
 
     /// Asks for a token. Most clients send none before they are asked, so this is not logged.
     pub fn sign_in_needed(&self) -> Problem {
-        let mut problem = Problem::from(self.login.answer(&Refusal::NoCredentials));
-        problem.message = format!(
+        let message = format!(
             "Sign in with your user name, and an access token in place of the password. Make one \
              at {}/",
             self.url
         );
-        problem
+        Problem::new(StatusCode::UNAUTHORIZED, message)
     }
 
     /// Answers a token that is valid, but not for this. Clients keep it.

@@ -88,10 +88,13 @@ async fn run(options: Options) -> Result<(), Error> {
     let (listener, address, url) = serve::listen(&options.common).await?;
     let front = &options.common.front;
     let forge = Forge {
-        login: {
-            let login = Login::new(tokens.clone(), accounts.clone()).accept(enter::accepted);
-            options.common.import.in_login(login)
-        },
+        login: options
+            .common
+            .import
+            .in_login(Login::new(tokens.clone(), accounts.clone()))
+            .accept(enter::accepted)
+            .with_noun("access token")
+            .without_challenges_for_scripts(),
         tokens,
         accounts,
         front: front.clone().into(),
@@ -121,6 +124,7 @@ async fn run(options: Options) -> Result<(), Error> {
         .layer(DefaultBodyLimit::max(64 * 1024))
         .merge(forge_services::packages::routes())
         .merge(forge_services::git::routes())
+        .layer(forge.login.challenge_layer())
         .layer(from_fn(as_data))
         .with_state(forge.clone())
         .merge(settings::routes(&page));

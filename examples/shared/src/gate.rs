@@ -18,30 +18,31 @@ pub fn token_layer<S: TokenStore, A: Accounts>(
     login: Login<S, A>,
     front: &Front,
 ) -> TokenLayer<S, A> {
-    let (origins, refusals) = (front.clone(), front.clone());
+    let front = front.clone();
     TokenLayer::new(login)
         .origin(move |request| {
             let peer = peer(&request.extensions);
             let origin = Origin::unknown().client(program(request));
-            let address = origins.visitor(&request.headers, peer).address;
+            let address = front.visitor(&request.headers, peer).address;
             address.map_or(origin, |address| origin.address(address))
         })
-        .on_refusal(move |request, refusal| {
-            let visitor = refusals.visitor(&request.headers, peer(&request.extensions));
-            note_refusal(visitor.address, refusal);
-            if let Refusal::Failed(_) | Refusal::Accounts(_) = refusal {
-                log::say(format_args!("a token can't be checked: {refusal}"));
-            }
-        })
+        .on_refusal(|_, origin, refusal| note_refusal(origin.known_address(), refusal))
 }
 
-/// Writes a line into the audit log for what is no token at all.
+/// Writes a line into the audit log for what is no token at all, and tells the operator of a
+/// failure.
 ///
 /// A denied token has a line already, by the library's event. No credentials are no attempt, and a
 /// failure of the store refuses nobody.
 pub fn note_refusal(from: Option<IpAddr>, refusal: &Refusal) {
-    if let Refusal::NotOurs | Refusal::Credentials(_) = refusal {
-        audit::refused(from, None, &refusal.to_string());
+    match refusal {
+        Refusal::NotOurs | Refusal::Credentials(_) => {
+            audit::refused(from, None, &refusal.to_string());
+        }
+        Refusal::Failed(_) | Refusal::Accounts(_) => {
+            log::say(format_args!("a token can't be checked: {refusal}"));
+        }
+        _ => {}
     }
 }
 

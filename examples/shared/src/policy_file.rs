@@ -53,15 +53,8 @@ impl PolicyFile {
 ///
 /// # Errors
 /// A line for the operator.
-pub fn check_scopes<S: ScopeName + Copy>(
-    policy: &Policy,
-    scopes: &[S],
-    file: &str,
-) -> Result<(), String> {
-    // Policies with the same scopes in another order are not equal. A file is read in this one.
-    let mut scopes = scopes.to_vec();
-    scopes.sort_by_key(ScopeName::name);
-    let own = policy.clone().with_scopes(&scopes).map_err(|why| why.to_string())?;
+pub fn check_scopes(policy: &Policy, scopes: &[impl ScopeName], file: &str) -> Result<(), String> {
+    let own = policy.clone().with_scopes(scopes).map_err(|why| why.to_string())?;
     if *policy != own {
         return Err(format!("the policy file must have the [scopes] of {file}"));
     }

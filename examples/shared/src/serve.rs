@@ -25,7 +25,6 @@ use tokio::task::JoinSet;
 use tokio_io_timeout::TimeoutStream;
 use tower_http::timeout::TimeoutBody;
 
-use crate::around::without_dialogs;
 use crate::audit;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
@@ -225,7 +224,7 @@ pub async fn serve(
     drain: Duration,
 ) -> io::Result<()> {
     // Each host answers some requests before it has read their bodies.
-    let app = app.layer(from_fn(without_dialogs)).layer(from_fn(crate::drain::drain));
+    let app = app.layer(from_fn(crate::drain::drain));
     let (connections, mut running) = (GracefulShutdown::new(), JoinSet::new());
     loop {
         while running.try_join_next().is_some() {}

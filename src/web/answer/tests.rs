@@ -227,3 +227,20 @@ pub(crate) fn is_documented(answer: &Answer) {
 fn the_page_has_a_row_for_every_answer_to_a_way_in() {
     every_refusal().iter().for_each(|refusal| is_documented(&answer_of(refusal)));
 }
+
+/// Every answer stands in `tests/messages.txt`, behind an arrow.
+#[test]
+fn no_answer_has_an_article_before_the_noun_so_that_every_noun_fits() {
+    let listed = include_str!("../../../tests/messages.txt").lines();
+    let answers: Vec<&str> = listed.filter(|line| line.contains(" -> ")).collect();
+    assert!(answers.len() > 40);
+    for line in answers {
+        assert!(!line.to_lowercase().contains("an app token"), "{line}");
+        let said = Answer::text_with_noun(line, "API key");
+        assert!(!said.to_lowercase().contains("app token"), "{said}");
+    }
+    let text = "App tokens end. The app token is one of 7 app tokens.";
+    let said = "My app tokens end. The my app token is one of 7 my app tokens.";
+    assert_eq!(Answer::text_with_noun(text, "my app token"), said);
+    assert_eq!(Answer::text_with_noun(text, "app token"), text);
+}

@@ -72,7 +72,9 @@ impl Model {
             return Answer::Failed;
         };
         self.report(row, Report::Examined, Told::Examined(id));
-        Answer::Examined(id, status, revocation)
+        let is_active = status == Status::Active;
+        let token = is_active.then(|| Box::new(self.line(&self.rows[row])));
+        Answer::Examined(id, status, revocation, token)
     }
 
     /// Returns the place of the row whose whole secret was presented.

@@ -45,7 +45,7 @@ impl Problem {
     where
         for<'e> Answer: From<&'e E>,
     {
-        let answer = Answer::from(&error);
+        let answer = Answer::from(&error).with_noun("access token");
         if answer.status >= 500 {
             log::say(format_args!("access tokens failed: {error}"));
         }
@@ -83,13 +83,11 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The library's answer, in the word of this system: its tokens are "access tokens".
+/// The library's answer.
 impl From<Answer> for Problem {
     fn from(answer: Answer) -> Problem {
         let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::FORBIDDEN);
-        let words = answer.body.replace("app token", "access token");
-        let words = words.replace("App token", "Access token");
-        let mut problem = Problem::new(status, words.trim());
+        let mut problem = Problem::new(status, answer.body.trim());
         problem.headers.clear();
         for (name, value) in answer.headers {
             if name != CONTENT_TYPE.as_str() {
