@@ -384,7 +384,7 @@ fn a_connection_that_is_opened_after_the_file_was_replaced_reads_nothing_from_th
     fs::rename(other.path(), file.path()).unwrap();
     // Within the second in which look-ups still trust the last check. Each new thread prefers
     // another connection, and most of them are not open yet.
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for _ in 0..64 {
             scope.spawn(|| match wait(store.find(id(1))) {
                 Ok(row) => assert!(row.is_some(), "the row of the file that was opened"),
