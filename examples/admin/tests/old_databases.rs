@@ -1,5 +1,5 @@
 //! Each guide "Move from …" over a real SQLite, PostgreSQL and MariaDB: tables as the old system
-//! makes them, the guide's own lines run by the real clients, and a host that lets the old texts in.
+//! makes them, the guide's own lines run by the real clients, and a host that takes the old texts.
 //!
 //! Operators' settings, a locale without letters, and texts with everything that a line, a shell, a
 //! database or JSON might trip over stand in the way.

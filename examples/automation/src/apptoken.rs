@@ -120,8 +120,8 @@ async fn revoke(
 
 /// Refuses to take over the text of a token.
 ///
-/// A text does not say whether it was revoked: any that was ever signed would come back, and outlive
-/// the token that sent it. The operator's tool reads the row, which says so.
+/// A text does not say whether it was revoked: any that was ever signed would come back, and
+/// outlive the token that sent it. The operator's tool reads the row, which says so.
 async fn migrate(Extension(who): Extension<Who>) -> Problem {
     if !who.is_administrator() {
         return Problem::forbidden("this needs the role Administrator");

@@ -44,11 +44,12 @@ impl MariaDb {
         // MariaDB refuses to run as root.
         let is_root = fs::metadata(&directory).unwrap().uid() == 0;
         let user = is_root.then(|| user_ids("mysql"));
-        // Without tables of rights, a folder without any table will do.
+        // Without tables of rights, a folder without any table will do. The shell must say nothing
+        // at the end: by then nobody reads it, and a broken pipe would end it before it cleans up.
         let script = r#""$0" --no-defaults --skip-grant-tables --skip-networking \
             --datadir="$1/data" --socket="$1/socket" --innodb-log-file-size=4M \
             --innodb-flush-log-at-trx-commit=0 & server=$!
-            cat >/dev/null; kill -9 $server; wait $server; rm -rf "$1""#;
+            exec 2>/dev/null; cat >/dev/null; kill -9 $server; wait $server; rm -rf "$1""#;
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", script]).arg(program).arg(&directory).current_dir("/");
         watchdog.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());

@@ -206,8 +206,9 @@ SELECT json_object('owner', tokenable_id, 'model', tokenable_type, 'label', name
                    'used', last_used_at)
 FROM personal_access_tokens;
 
-If config/sanctum.php sets expiration, name it with --old-life, such as \"525600 minutes\". An
-ability becomes the scope of the same name.";
+If config/sanctum.php sets expiration, name it with --old-life, such as \"525600 minutes\". Its
+token_prefix must not be your own prefix: such a text is never tried. An ability becomes the scope
+of the same name.";
 
 const SHA256: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), 'scopes', '*',

@@ -36,17 +36,20 @@ fn from_sanctum() {
             let abilities = if abilities.is_empty() { "NULL".into() } else { text(abilities) };
             [vec![model, "7".into(), text(name), text(&hash), abilities, expires, made]].concat()
         };
+        // The prefix is this host's, by the setting `token_prefix`. Eight digits are a checksum.
+        let prefixed = format!("cloud_{}abcd1234", &sha256("prefixed")[..40]);
         let (user, token) = ("App\\Models\\User", |of: &str| sha256(of)[..40].to_owned());
         let mut rows = NAMES.map(|(name, label)| row(user, name, &token(label), "[\"*\"]", "NULL"));
         rows[0][5] = "'2033-05-18 03:33:20'".into();
         let mut rows = rows.to_vec();
-        // Rows 8 to 12. Laravel escapes a slash and whatever is not ASCII.
+        // Rows 8 to 13. Laravel escapes a slash and whatever is not ASCII.
         rows.extend([
             row(user, "Reader", &token("reader"), "[\"files:read\"]", "NULL"),
             row(user, "Nothing", &token("nothing"), "", "NULL"),
             row("App\\Models\\Team", "Team", &token("team"), "[\"*\"]", "NULL"),
             row(user, "Expired", &token("expired"), "[\"*\"]", "'2023-11-14 22:13:20'"),
             row(user, "Odd", &token("odd"), "[\"a\\/b \\u00e9\\\"\"]", "NULL"),
+            row(user, "Prefixed", &prefixed, "[\"*\"]", "NULL"),
         ]);
         let columns =
             "tokenable_type, tokenable_id, name, token, abilities, expires_at, created_at";
@@ -54,11 +57,11 @@ fn from_sanctum() {
         let report = follow(&old, &guide, " --owners owners.jsonl");
         let said = report.out.clone();
         report.exited(4, "1 rows were refused");
-        assert!(said.starts_with("imported 8\nalready there 0\nskipped 3\n"), "{said}");
+        assert!(said.starts_with("imported 9\nalready there 0\nskipped 3\n"), "{said}");
         assert!(said.contains("the policy file has no scope \"a/b é\\\"\": row 12"), "{said}");
-        assert_eq!(labels(&host, "u-1001"), expected_labels(&["Reader"]));
+        assert_eq!(labels(&host, "u-1001"), expected_labels(&["Prefixed", "Reader"]));
         let listed = host.admin(&["list", "--json"]).done();
-        assert_eq!(listed.matches("2026-01-02T03:04:05Z").count(), 8, "{listed}");
+        assert_eq!(listed.matches("2026-01-02T03:04:05Z").count(), 9, "{listed}");
         assert!(listed.contains("2033-05-18T03:33:20Z"), "{listed}");
 
         let cloud = Served::start("cloud", &host, "sanctum");
@@ -69,6 +72,8 @@ fn from_sanctum() {
         for (number, of) in [(9, "nothing"), (10, "team"), (11, "expired"), (12, "odd")] {
             assert_eq!(cloud.files(None, &numbered(number, of)), REFUSED, "{of}");
         }
+        let (named, bare) = (format!("13|{prefixed}"), prefixed);
+        assert_eq!([named, bare].map(|text| cloud.files(None, &text)), [REFUSED; 2], "as it says");
     }
 }
 
