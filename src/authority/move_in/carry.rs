@@ -105,10 +105,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             || here.expires().is_later_than(record.expires())
     }
 
-    /// Revokes what is here of a line whose current token, which is new here, the source has
-    /// revoked: the line may have been rotated here, too.
+    /// Revokes what is here of a line whose current token the source has revoked. That token is new
+    /// here, and the line may have been rotated here, too.
     ///
-    /// Before that token comes in, since only then does the next run see that it is new.
+    /// Called before that token comes in: the next run would no longer see that it is new.
     pub(super) async fn end_line_as_there(
         &self,
         record: &TokenRecord,
