@@ -285,6 +285,9 @@ plant "a token that only this host issued outlives the leak of its parent" \
     src/authority/move_in/carry.rs \
     "derived.into_iter().filter(|id| !known.good.contains(id))" \
     "derived.into_iter().filter(|_| false)"
+plant "a line that the source revoked goes on by its rotation here" src/authority/move_in/line.rs \
+    "        && !was_replaced(record)" \
+    "        && was_replaced(record)"
 plant "a replaced token takes its line along" src/authority/move_in/carry.rs \
     "if was_replaced(record) && here.successor().is_none() {" \
     "if false && was_replaced(record) {"

@@ -342,9 +342,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         if is_match { Compared::Match } else { Compared::Other }
     }
 
-    /// Compares a text with all of these candidates, on a thread of its own. Returns the first that
-    /// matches, but one that has ended before any other: the old system may have hashed one text
-    /// twice, and two runs have imported both.
+    /// Compares a text with all of these candidates, on a thread of its own.
+    ///
+    /// Returns one that matches; if there are several, one that has ended. The old system may have
+    /// hashed one text twice, and two runs have imported both.
     async fn compare_slowly(
         &self,
         import: &Import,

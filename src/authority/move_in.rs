@@ -10,7 +10,7 @@ use std::io::{BufRead, Seek};
 use std::time::Duration;
 
 use self::all::all;
-use self::line::is_of_a_line;
+use self::line::{is_of_a_line, was_current};
 use self::row::insert_request;
 use super::{MAX_TRIES, TokenAuthority};
 use crate::error::Failed;
@@ -216,6 +216,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             .revocation
             .map(|revocation| record.clone().changed(|parts| parts.revocation = Some(revocation)));
         let new = revoked.as_ref().unwrap_or(record);
+        if let Some(revocation) = record.revocation().filter(|_| was_current(record)) {
+            self.end_line_as_there(record, revocation, by, now).await?;
+        }
         let row = self.row_for_here(new, now);
         let is_revoked = new.revocation().is_some();
         let inserted = if is_revoked {

@@ -208,8 +208,14 @@ impl ForeignSecret {
         }
     }
 
-    /// Returns what tells this token from others with the same look-up, at each run alike.
+    /// Returns what tells this token from all others of its scheme, at each run alike.
+    ///
+    /// That is the look-up, if only this token has it. What is kept of it may differ: one run may
+    /// take the texts for random, and the next one not.
     pub(crate) fn distinct(&self) -> Zeroizing<Vec<u8>> {
+        if !self.lookup.is_shared() {
+            return self.lookup.bytes.clone();
+        }
         match &self.kept {
             Kept::Hash(digest) | Kept::Digest(digest) => Zeroizing::new(digest.to_bytes()),
             Kept::Text(text) => Zeroizing::new(text.as_bytes().to_vec()),

@@ -5,9 +5,9 @@
 //!   computed over the four bytes `ati1`, the realm, the scheme's name, the look-up and the
 //!   candidate's number. Each of the three texts is its length as a `u32` and its bytes. The number
 //!   is a `u32` from 0. All numbers are big-endian.
-//! - A fingerprint tells tokens with the same look-up apart, so that a second run finds what the
-//!   first one imported. It is the first 64 bits of the HMAC of `atf1`, the scheme's name and what
-//!   the old system kept.
+//! - A fingerprint tells a token from all others, so that a second run finds what the first one
+//!   imported. It is the first 64 bits of the HMAC of `atf1`, the scheme's name, and the look-up.
+//!   If several tokens may share that, what the old system kept stands in its place.
 //! - A mark of key and realm tells whether this ring finds a row by its text. It is the first 32
 //!   bits of the HMAC of `atk1` and the realm.
 //!

@@ -209,3 +209,22 @@ fn a_text_that_was_hashed_with_two_salts_stays_revoked_in_any_place() {
     let entered = bench.tokens.authenticate_with(&import, Some(&alice), WORDS, Origin::unknown());
     assert!(matches!(wait(entered), Err(AuthError::Denied(_))));
 }
+
+#[test]
+fn a_second_run_that_takes_the_texts_for_random_finds_the_tokens_there() {
+    let bench = bench();
+    let hash = "8f147564d7d35a4541771d38f27452c3de158dec58ea9854739f1fc306b33ee2";
+    let uuid = "4b0f2a8e-6c1d-4f57-9a3e-2d8b7c5e1f90";
+    let sha256 = || Sha256::with_at_least_112_bits().secret(hash).unwrap();
+    let plain = || Plain::with_at_least_112_bits().secret(uuid).unwrap();
+    let cases: [(ForeignSecret, &dyn Fn() -> ForeignSecret); 2] = [
+        (Sha256::of_unknown_strength().secret(hash).unwrap(), &sha256),
+        (Plain::of_unknown_strength().secret(uuid).unwrap(), &plain),
+    ];
+    for (one, other) in cases {
+        let id = bench.imported(one);
+        assert_eq!(bench.import(token(other())), Imported::AlreadyThere(id));
+        ready(bench.tokens.forget(ops(), id)).unwrap();
+        assert_eq!(bench.import(token(other())), Imported::Forgotten);
+    }
+}

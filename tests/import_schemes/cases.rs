@@ -139,7 +139,12 @@ fn case(system: &str, section: &Value, row: &Value) -> Case {
             Case::new(&token.clone(), scheme, move |scheme, _| scheme.secret(&token))
         }
         "sha256" => {
-            Case::new(&token, Sha256::of_unknown_strength(), move |scheme, _| scheme.secret(&hash))
+            // As Sanctum writes a text: a number and a bar before what is hashed.
+            let id = token.split_once('|').map_or("", |(id, _)| id);
+            let is_sanctum = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+            let scheme =
+                if is_sanctum { Sha256::of_sanctum() } else { Sha256::of_unknown_strength() };
+            Case::new(&token, scheme, move |scheme, _| scheme.secret(&hash))
         }
         "sanctum" => Case::new(&token, Sha256::of_sanctum(), move |scheme, _| scheme.secret(&hash)),
         "blake3" => {

@@ -24,7 +24,7 @@ fn revoke_superseded<S: TokenStore + RuntimeFree>(host: &Bench<S>) {
     assert_eq!(host.tokens.block_on(revoking).unwrap(), 1);
 }
 
-fn on_sqlite() -> Bench<SqliteStore> {
+pub fn on_sqlite() -> Bench<SqliteStore> {
     let ring = KeyRing::ephemeral().unwrap();
     bench_with_ring(SqliteStore::in_memory().unwrap(), ring, policy())
 }

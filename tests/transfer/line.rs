@@ -138,6 +138,27 @@ fn a_line_that_was_rotated_on_both_hosts_and_revoked_here_stays_revoked() {
 }
 
 #[test]
+fn a_line_that_was_rotated_on_both_hosts_and_revoked_there_ends_here() {
+    line_revoked_there_ends_here(host);
+    line_revoked_there_ends_here(super::alone::on_sqlite);
+}
+
+fn line_revoked_there_ends_here<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let (there, here) = (rotate(&from, first.id()), rotate(&to, first.id()));
+        let job = issue_under(&to, &here);
+        revoke(&from, first.id());
+        take_in(&to, &out(&from));
+        for ended in [&first, &there, &here, &job] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
 fn a_token_that_was_revoked_alone_there_does_not_keep_its_successor_out() {
     for _ in 0..8 {
         let (from, to) = (host(), host());

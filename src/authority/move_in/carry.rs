@@ -105,6 +105,25 @@ impl<S: TokenStore> TokenAuthority<S> {
             || here.expires().is_later_than(record.expires())
     }
 
+    /// Revokes what is here of a line whose current token the source has revoked. That token is new
+    /// here, and the line may have been rotated here, too.
+    ///
+    /// Called before that token comes in: the next run would no longer see that it is new.
+    pub(super) async fn end_line_as_there(
+        &self,
+        record: &TokenRecord,
+        revocation: &Revocation,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        let line = Filter::of_family(record.owner(), record.family());
+        let living = Filter { revoked: Some(false), ..line.clone() };
+        if self.store.list(&living, Page::first(1)).await?.is_empty() {
+            return Ok(());
+        }
+        self.revoke_as_there(&line, revocation, by, now).await
+    }
+
     /// Revokes the line of a current token that the source has revoked, with the source's instant
     /// and reason.
     ///

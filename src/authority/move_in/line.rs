@@ -84,6 +84,15 @@ pub(super) fn is_of_a_line(record: &TokenRecord) -> bool {
     record.family() != record.id() || record.derived_from().is_some()
 }
 
+/// Returns whether a record is of a rotated line's current token that was revoked. The line was
+/// then revoked with it.
+pub(super) fn was_current(record: &TokenRecord) -> bool {
+    record.revocation().is_some()
+        && record.successor().is_none()
+        && record.family() != record.id()
+        && !was_replaced(record)
+}
+
 /// Returns whether a record is of an unused token that a second rotation replaced: its revocation
 /// means it alone.
 ///
