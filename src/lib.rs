@@ -92,9 +92,10 @@
 //!
 //! **Revoke.** [`revoke`](TokenAuthority::revoke) revokes a token with its whole line of rotations,
 //! and what was issued under it. [`revoke_matching`](TokenAuthority::revoke_matching) revokes all
-//! that a [`Filter`](store::Filter) matches. [`revoke_leaked`](TokenAuthority::revoke_leaked)
-//! revokes the tokens that it finds in a leaked text. If its report has a `rest`, call it again
-//! with the text from there. [`ScannerRules`](token::ScannerRules) makes secret scanners find
+//! that a [`Filter`](store::Filter) matches, and [`revoke_others`](TokenAuthority::revoke_others)
+//! all of an owner but one line. [`revoke_leaked`](TokenAuthority::revoke_leaked) revokes the
+//! tokens that it finds in a leaked text. If its report has a `rest`, call it again with the text
+//! from there. [`ScannerRules`](token::ScannerRules) makes secret scanners find
 //! tokens in public code. Once `revoke` has returned `Ok`, every process over the same store
 //! denies the token.
 //!

@@ -25,6 +25,8 @@ mod file;
 mod issue_under;
 #[path = "changes/leaks.rs"]
 mod leaks;
+#[path = "changes/others.rs"]
+mod others;
 #[path = "changes/policy.rs"]
 mod policy;
 #[path = "changes/reseal.rs"]

@@ -662,6 +662,15 @@ plant "what may do more than a narrowed token lives on" src/issue.rs \
 plant "what was issued under a rotated token lives on" src/authority/change.rs \
     "let revoked_derived = is_less || old_ends.has_come(now);" \
     "let revoked_derived = is_less;"
+plant "a slip takes all tokens instead of all others" src/authority/revoke.rs \
+    "self.refuse_ended(&row, own_use, now)?;" \
+    ""
+plant "what a rotated token is to keep goes by the old one" src/authority/revoke.rs \
+    "self.refuse_superseded(&row, own_use, now).await?;" \
+    ""
+plant "all others are everybody's" src/authority/revoke.rs \
+    "let others = Filter { except_family: Some(family), ..Filter::of_owner(owner) };" \
+    "let others = Filter { except_family: Some(family), ..Filter::every_token() };"
 plant "a leak is believed by its id" src/authority/revoke.rs \
     "match presented.matched(self.store.find(id).await?) {" \
     "match self.store.find(id).await?.and_then(|r| r.into_readable()).ok_or(Unmatched::NoRow) {"

@@ -274,7 +274,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Reads a token's row and this process's own use of it, if the actor may see the token.
-    async fn read(
+    pub(super) async fn read(
         &self,
         by: &Actor,
         id: TokenId,
@@ -289,7 +289,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Refuses a superseded token, whether or not its overlap still runs.
     ///
     /// A later end for it, for instance, would leave two ways in.
-    async fn refuse_superseded(
+    pub(super) async fn refuse_superseded(
         &self,
         row: &ReadableRow,
         own_use: Option<Timestamp>,
@@ -334,7 +334,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Refuses a token that is not active at `now`.
-    fn refuse_ended(
+    pub(super) fn refuse_ended(
         &self,
         row: &ReadableRow,
         own_use: Option<Timestamp>,

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 use super::{LONGEST_FLUSH, TokenAuthority, WALK_PAGE};
-use crate::error::{Failed, ManageError};
+use crate::error::{ChangeError, Failed, ManageError};
 use crate::event::{ChangeEvent, Event};
 use crate::issue::next_second;
 use crate::leak::{Found, Leak, LeakOutcome, LeakReport, LeakScan};
@@ -67,8 +67,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// An owner's call revokes only that owner's tokens.
     ///
-    /// For "sign out everywhere", a changed password, a disabled account, or tokens that were not
-    /// used since a date.
+    /// For a changed password, a disabled account, or tokens that were not used since a date. To
+    /// keep one token, call [`revoke_others`](Self::revoke_others).
     ///
     /// ```
     /// # use app_tokens::{Access, NewToken, Owner, Reason, TokenAuthority, store::Filter};
@@ -100,6 +100,47 @@ impl<S: TokenStore> TokenAuthority<S> {
         let filter = by.limit(filter.clone()).ok_or(ManageError::NotAllowed)?;
         self.flush_if_it_matters(&filter).await?;
         Ok(self.revoke_by(by, &filter, reason).await?)
+    }
+
+    /// Revokes all tokens of an owner but one line, and what was issued under them. Returns how
+    /// many.
+    ///
+    /// For "sign out everywhere else". `kept` is a token of that line. It must be active and not
+    /// rotated. If it is not, nothing is revoked, so that a slip can't take all. What was issued
+    /// under the line stays, too. If the token is rotated at the same moment, its successor stays.
+    ///
+    /// ```
+    /// # use app_tokens::{Access, NewToken, Owner, Reason, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let owner = Owner::new("alice")?;
+    /// # let _lost = tokens.issue(NewToken::new(&owner, "Lost phone", Access::full())).await?;
+    /// # let this = tokens.issue(NewToken::new(&owner, "This laptop", Access::full())).await?;
+    /// assert_eq!(tokens.revoke_others(&owner, this.id(), Reason::REQUESTED).await?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - [`ChangeError::Unknown`] if there is no such token, or it is another owner's.
+    /// - [`ChangeError::NotActive`] if it is not active.
+    /// - [`ChangeError::Rotated`] if it was rotated.
+    /// - [`ChangeError::Failed`] if the store fails: call it again.
+    pub async fn revoke_others(
+        &self,
+        by: impl Into<Actor>,
+        kept: TokenId,
+        reason: Reason,
+    ) -> Result<u64, ChangeError> {
+        let by = by.into();
+        let (row, own_use) = self.read(&by, kept).await?;
+        let now = self.now();
+        self.refuse_superseded(&row, own_use, now).await?;
+        self.refuse_ended(&row, own_use, now)?;
+        let (owner, family) = (row.record().owner(), row.record().family());
+        let others = Filter { except_family: Some(family), ..Filter::of_owner(owner) };
+        Ok(self.revoke_by(by, &others, reason).await?)
     }
 
     /// Revokes the tokens in a text that leaked: a log, a commit, a scanner's report.

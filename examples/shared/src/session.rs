@@ -10,7 +10,7 @@ use std::time::Duration;
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::{ChangeError, Failed, IssueError, ManageError, SetupError};
 use app_tokens::record::Status;
-use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::store::MemoryStore;
 use app_tokens::{
     Access, Attributes, KeyRing, NewToken, Owner, Policy, Reason, Requirement, Rotation, Timestamp,
     TokenAuthority, TokenId, TokenView,
@@ -171,11 +171,9 @@ impl Sessions {
     /// Ends all sessions of an account but this one. Returns how many.
     ///
     /// # Errors
-    /// [`ManageError::Failed`] never happens in memory.
-    pub async fn end_others(&self, session: &Session) -> Result<u64, ManageError> {
-        let family = self.tokens.find(&session.owner, session.id).await?.family();
-        let others = Filter { except_family: Some(family), ..Filter::of_owner(&session.owner) };
-        self.tokens.revoke_matching(&session.owner, &others, Reason::REQUESTED).await
+    /// [`ChangeError::NotActive`] if this one has ended meanwhile.
+    pub async fn end_others(&self, session: &Session) -> Result<u64, ChangeError> {
+        self.tokens.revoke_others(&session.owner, session.id, Reason::REQUESTED).await
     }
 
     /// Returns the cookie that overwrites the browser's.
@@ -240,7 +238,7 @@ fn browser(program: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use app_tokens::store::Page;
+    use app_tokens::store::{Filter, Page};
 
     fn visitor() -> Visitor {
         let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:150.0) Gecko/20100101 Firefox/150.0";

@@ -2,11 +2,10 @@
 
 use app_tokens::clock::{Clock as _, SystemClock};
 use app_tokens::error::ManageError;
-use app_tokens::store::Filter;
 use app_tokens::{Reason, TokenId};
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 
 use super::form::Fields;
@@ -206,17 +205,7 @@ pub(super) async fn others(
     Named(id): Named,
     fields: Fields,
 ) -> Response {
-    let owner = &who.account.owner;
-    let token = match page.find(&who, id).await {
-        Ok(token) => token,
-        Err(response) => return response,
-    };
-    // If the one that stays has ended, a slip would take all.
-    if token.status() != Some(app_tokens::record::Status::Active) {
-        return Redirect::to("/").into_response();
-    }
-    let others = Filter { except_family: Some(token.family()), ..Filter::of_owner(owner) };
-    match page.tokens().revoke_matching(owner, &others, reason(&fields)).await {
+    match page.tokens().revoke_others(&who.account.owner, id, reason(&fields)).await {
         Ok(_) => Done::Several.redirect(None).into_response(),
         Err(error) => page.refused(&error.into(), &who),
     }

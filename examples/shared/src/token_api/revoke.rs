@@ -1,9 +1,7 @@
 //! Revoking tokens by JSON: one, or all but one.
 
 use app_tokens::Reason;
-use app_tokens::error::{ChangeError, ManageError};
-use app_tokens::record::Status;
-use app_tokens::store::Filter;
+use app_tokens::error::ManageError;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -41,20 +39,8 @@ pub(super) async fn revoke_others(
     let Query(kept) = kept.map_err(|_| Problem::bad(reason))?;
     let kept = kept.except.parse().map_err(|_| ManageError::Unknown)?;
     let by = &owner;
-    let stays = api.tokens.find(by, kept).await?;
-    match stays.status() {
-        // In an overlap. The token ends soon, and its successor must be the one that stays.
-        Some(Status::Active) => {
-            if let Some(current) = stays.successor() {
-                return Err(ChangeError::Rotated { current }.into());
-            }
-        }
-        Some(ended) => return Err(ChangeError::NotActive(ended).into()),
-        None => return Err(Problem::unclear()),
-    }
-    let others = Filter { except_family: Some(stays.family()), ..Filter::of_owner(&owner) };
-    let revoked = api.tokens.revoke_matching(by, &others, Reason::REQUESTED).await?;
-    // The filter spares the whole line, and so a rotation that came after the look-up above.
+    let revoked = api.tokens.revoke_others(by, kept, Reason::REQUESTED).await?;
+    // The whole line stays, and so a rotation that came meanwhile.
     let mut stays = api.tokens.find(by, kept).await?;
     if let Some(successor) = stays.successor() {
         stays = api.tokens.find(by, successor).await?;
