@@ -156,10 +156,10 @@ fn a_text_that_was_imported_for_one_realm_is_not_ours_in_another() {
     let other = policy().with_realm("brand").unwrap().with_open_import();
     let other = bench_with_ring(bench.tokens.store().clone(), ring(), other);
     other.assert_not_ours(NEXTCLOUD.0);
-    // It may be imported there, too, and is another token.
-    let there = other.imported(nextcloud_secret());
-    assert_ne!(here, there);
-    assert_eq!(other.enter("alice", NEXTCLOUD.0).unwrap().id(), there);
+    // A table is of one realm, so it can't be imported there, too.
+    let again = token(nextcloud_secret());
+    let refused = wait(other.tokens.import(&operator("root"), &all_schemes(), again));
+    assert!(matches!(refused, Err(IssueError::Failed(Failed::OtherImportKey(id))) if id == here));
     assert_eq!(bench.enter("alice", NEXTCLOUD.0).unwrap().id(), here);
 }
 
