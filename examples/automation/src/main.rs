@@ -11,7 +11,6 @@
 //! - `oauth`: introspection and revocation as RFC 7662 and RFC 7009 define them.
 //! - `settings`: what the settings page says and shows here.
 //! - `endpoints`: what tokens are for.
-//! - `trigger`: what happens when a revoked token is used.
 //!
 //! `policy.toml` says what is allowed, and names the roles.
 
@@ -23,7 +22,6 @@ mod options;
 mod role;
 mod settings;
 mod sign_in;
-mod trigger;
 mod who;
 
 use std::process::ExitCode;
@@ -45,11 +43,11 @@ use shared::policy_file::PolicyFile;
 use shared::serve::{self, DRAIN, StopSignal};
 use shared::session::Sessions;
 use shared::token_api;
+use shared::trigger::Trigger;
 
 use endpoints::Variables;
 use options::Options;
 use role::Role;
-use trigger::Trigger;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 

@@ -171,7 +171,7 @@ fn a_revoked_token_stays_listed_with_its_date_and_its_use_fires_the_trigger_once
     assert_eq!(server.status("GET", "/api/v1/variable", &guess), 401);
     server.end();
     assert_eq!(fs::read_to_string(told).unwrap(), format!("{id} 4 127.0.0.1\n"));
-    let lines = place.audited("a revoked App Token was used");
+    let lines = place.audited("a revoked token was used");
     assert_eq!(lines.len(), 1);
     assert_eq!((&lines[0]["id"], &lines[0]["address"]), (&id.into(), &"127.0.0.1".into()));
 }

@@ -9,6 +9,7 @@
 //! - `gate`: lets tokens in, and says who was refused.
 //! - `around`, `drain`: what stands around all routes.
 //! - `audit`: the audit log, also with the feature `audit` alone.
+//! - `trigger`: what happens when a revoked token is used.
 //! - `serve`: the start with its checks, and an orderly end.
 //! - `page`: the settings page, which stands on all of these.
 //! - `token_api`: tokens by JSON, for programs.
@@ -50,3 +51,5 @@ pub mod site;
 pub mod store_choice;
 #[cfg(feature = "host")]
 pub mod token_api;
+#[cfg(feature = "host")]
+pub mod trigger;

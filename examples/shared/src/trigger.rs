@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 use app_tokens::TokenId;
 use app_tokens::error::DenialReason;
 use app_tokens::event::{Event, Observer};
-use shared::log;
-use shared::serve::DRAIN;
 use tokio::process::Command;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::log;
+use crate::serve::DRAIN;
 
 /// How long the command may run.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -83,7 +84,7 @@ impl Observer for Trigger {
         }
         let (id, identity) = (token.id(), token.owner().to_string());
         let address = address.map(|address| address.to_string()).unwrap_or_default();
-        tracing::warn!(target: "audit", %id, identity, address, "a revoked App Token was used");
+        tracing::warn!(target: "audit", %id, identity, address, "a revoked token was used");
         // The command may be slow. The caller of an observer must not wait for it.
         if self.uses.try_send(Use { id, identity, address }).is_err() {
             log::say(
