@@ -373,8 +373,8 @@ plant "a rotated row of two of one foreign text does not decide" src/authority/i
 plant "tokens are imported beside rows under a missing key" src/authority/import.rs \
     "self.refuse_with_missing_keys().await?;" \
     ""
-plant "what was rotated here counts as the old system's" src/authority/import.rs \
-    "let is_first = record.family() == record.id() && record.derived_from().is_none();" \
+plant "what was rotated here counts as the old system's" src/record/imported.rs \
+    "let is_first = self.family() == self.id() && self.derived_from().is_none();" \
     "let is_first = true;"
 plant "a look-up of one token reads as many rows as a shared one" src/import.rs \
     "if lookup.is_shared() { self.max_candidates.get() } else { 1 }" \
@@ -416,11 +416,11 @@ plant "the seal of a row moves" src/authority/move_out.rs \
     "(parts.seal, parts.key_id, parts.revision) = (None, NO_KEY, 0);" \
     "(parts.key_id, parts.revision) = (NO_KEY, 0);"
 plant "the attributes of a revoked row move" src/authority/move_out.rs \
-    "(*access, *attributes, *issued_by) = (nothing(), Attributes::new(), None);" \
-    "(*access, *issued_by) = (nothing(), None); _ = attributes;"
-plant "what was issued under an imported token stays behind" src/authority/move_out.rs \
-    "let is_first = record.family() == record.id() && record.derived_from().is_none();" \
-    "let is_first = record.family() == record.id();"
+    "(*access, *attributes, *issued_by) = (Access::nothing(), Attributes::new(), None);" \
+    "(*access, *issued_by) = (Access::nothing(), None); _ = attributes;"
+plant "what was issued under an imported token stays behind" src/record/imported.rs \
+    "let is_first = self.family() == self.id() && self.derived_from().is_none();" \
+    "let is_first = self.family() == self.id();"
 plant "an export that failed is told as a whole one" src/authority/move_out.rs \
     "run.report = Some((report.tokens + report.revoked, false));" \
     "run.report = Some((report.tokens + report.revoked, true));"
