@@ -430,24 +430,24 @@ plant "tokens are taken in without upkeep" src/authority/move_in.rs \
 plant "a file is too old at once if revoked rows are hardly kept" src/authority/move_in.rs \
     "let kept_for = policy.retention().max(SHORTEST_RETENTION);" \
     "let kept_for = policy.retention();"
-plant "a file revokes a token here by its id alone" src/authority/move_in.rs \
+plant "a file revokes a token here by its id alone" src/authority/move_in/carry.rs \
     "if here.digest() != record.digest() || here.owner() != record.owner() {" \
     "if here.owner() != record.owner() {"
-plant "a moved revocation lies in the future" src/authority/move_in.rs \
+plant "a moved revocation lies in the future" src/authority/move_in/carry.rs \
     "let revocation = at_most(revocation.clone(), now);" \
     "let revocation = revocation.clone();"
-plant "a moved revocation is not told" src/authority/move_in.rs \
-    "let (filter, reason) = (&filter, &revocation.reason);" \
-    "let (filter, reason) = (&filter, &revocation.reason); if true { return }"
-plant "a rotation there lets a token live longer here" src/authority/move_in.rs \
+plant "a moved revocation is not told" src/authority/move_in/carry.rs \
+    "let reason = &revocation.reason;" \
+    "let reason = &revocation.reason; if true { return }"
+plant "a rotation there lets a token live longer here" src/authority/move_in/carry.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
-plant "a row that changed meanwhile counts as superseded" src/authority/move_in.rs \
+plant "a row that changed meanwhile counts as superseded" src/authority/move_in/carry.rs \
     "Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))" \
     "Ok((replaced == Replaced::Done || true).then_some(Outcome::SupersededNow))"
 plant "a revoked row here counts as its whole line" src/authority/move_in/line.rs \
-    "let fallen = of_current.or(of_any.filter(|_| !lives));" \
-    "let fallen = of_current.or(of_any);"
+    "found.revocation = of_current.or(of_any.filter(|_| !lives));" \
+    "found.revocation = of_current.or(of_any);"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \
