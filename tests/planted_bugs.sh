@@ -230,9 +230,9 @@ plant "candidates behind a free place are not looked at" src/authority/import.rs
     "None => return Ok(Ok(*id)),"
 plant "a revoked imported row needs its key" src/authority/import.rs \
     "Compared::Unclear(_) if is_revoked => {}" \
-    "Compared::Unclear(reason) if is_revoked => unclear = Some(reason),"
+    "Compared::Unclear(reason) if is_revoked => *unclear = Some(reason),"
 plant "the first of two rows of one foreign text decides" src/authority/import.rs \
-    "(Some(_), Some(other)) if has_ended(&other.0) => Some(other)," \
+    "(Some(_), Some(other)) if has_ended(&other.candidate) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
 plant "the first of two slow rows of one foreign text decides" src/authority/import.rs \
     "matching().find(|index| ended[*index]).or(matching().next())" \
@@ -334,12 +334,11 @@ plant "a UUID without random bits is taken for one with them" src/import/uuid.rs
     "14 => byte == b'4'," \
     "14 => true,"
 plant "a damaged row keeps its owner's other imported tokens out" src/authority/import.rs \
-    "                        continue;" \
-    "                        break;"
+    "                continue;" \
+    "                break;"
 plant "a row that can't be compared keeps others of its owner out" src/authority/import.rs \
-    "Compared::Unclear(reason) => unclear = Some(reason)," \
-    "Compared::Unclear(reason) => { unclear = None::<StatusUnclear>; \
-return Err(Failed::from(reason).into()) }"
+    "Compared::Unclear(reason) => *unclear = Some(reason)," \
+    "Compared::Unclear(reason) => return Err(Failed::from(reason).into()),"
 plant "a row with a newer digest is passed over by a foreign text" src/authority/import.rs \
     "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \
     "return Compared::Other;"

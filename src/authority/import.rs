@@ -6,7 +6,7 @@ use crate::authority::issue::New;
 use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied, Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{Foreign, ForeignText, ForeignToken, Import, Imported, Places};
+use crate::import::{Foreign, ForeignText, ForeignToken, Import, Imported, Lookup, Places};
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
 use crate::present::{Authenticated, Origin};
@@ -34,6 +34,13 @@ struct Candidate {
 fn has_ended(candidate: &Candidate) -> bool {
     let record = candidate.row.record();
     record.revocation().is_some() || record.successor().is_some()
+}
+
+/// The candidate whose text was presented.
+struct Match {
+    candidate: Candidate,
+    /// What was held back by the brake, if the text was compared slowly.
+    braked: Option<TokenId>,
 }
 
 /// What a candidate's digest says of a text.
@@ -164,57 +171,23 @@ impl<S: TokenStore> TokenAuthority<S> {
             return not_ours;
         }
         self.refuse_without_upkeep()?;
-        let places = self.places()?;
+        // Whatever the text: a host that lacks the key must not seem to work for some texts.
+        self.places()?;
         // Told only if no row matches: another may.
         let mut unclear = None;
         for scheme in import.schemes() {
-            let mut matching: Option<(Candidate, Option<TokenId>)> = None;
+            let mut matching: Option<Match> = None;
             for lookup in scheme.lookups(&presented) {
-                let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
-                let (mut first, mut slow, mut found) = (None, Vec::new(), None);
-                for id in ids {
-                    first.get_or_insert(id);
-                    // Before the row: a flush in between moves a use from the log to the store.
-                    let own_use = self.own_use(id);
-                    let Some(row) = self.store.find(id).await? else { continue };
-                    let is_revoked = row.is_revoked();
-                    let Some(row) = row.into_readable() else {
-                        // What only one token has led here, so it is this token.
-                        if !lookup.is_shared() {
-                            return Err(self.deny_damaged(id, is_revoked, origin).into());
-                        }
-                        continue;
-                    };
-                    let candidate = Candidate { row, own_use };
-                    match self.compare(&**scheme, candidate.row.record(), text) {
-                        // The other candidates are not looked at: from its second use on, a token
-                        // costs what a token of ours does.
-                        Compared::Match => {
-                            found = Some((candidate, None));
-                            break;
-                        }
-                        Compared::Slow(kept) => slow.push((candidate, kept)),
-                        // A revoked row needs no key to deny, and its key may be gone.
-                        Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
-                            found = Some((candidate, None));
-                        }
-                        Compared::Unclear(_) if is_revoked => {}
-                        Compared::Unclear(reason) => unclear = Some(reason),
-                        Compared::Other => {}
-                    }
-                }
-                if let Some(first) = first.filter(|_| found.is_none() && !slow.is_empty()) {
-                    let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
-                    found = slowly.map(|candidate| (candidate, Some(first)));
-                }
+                let found =
+                    self.look_up(import, scheme, &lookup, text, origin, &mut unclear).await?;
                 // The old system may have hashed one text in two ways, and two runs have imported
                 // both. Then a row that has ended decides, whichever comes first.
                 matching = match (matching, found) {
-                    (Some(_), Some(other)) if has_ended(&other.0) => Some(other),
+                    (Some(_), Some(other)) if has_ended(&other.candidate) => Some(other),
                     (one, other) => one.or(other),
                 };
             }
-            if let Some((candidate, braked)) = matching {
+            if let Some(Match { candidate, braked }) = matching {
                 let verified = self.decide(&**scheme, candidate, text, origin).await?;
                 // Only guesses and ended tokens are held back: a user's devices may all come at
                 // once after the move.
@@ -227,6 +200,57 @@ impl<S: TokenStore> TokenAuthority<S> {
         match unclear {
             Some(unclear) => Err(Failed::from(unclear).into()),
             None => not_ours,
+        }
+    }
+
+    /// Finds the row of a text among the candidates of one look-up.
+    ///
+    /// `unclear` is set if a candidate can't be compared on this host.
+    async fn look_up(
+        &self,
+        import: &Import,
+        scheme: &Arc<dyn Foreign>,
+        lookup: &Lookup,
+        text: &str,
+        origin: &Origin<'_>,
+        unclear: &mut Option<StatusUnclear>,
+    ) -> Result<Option<Match>, AuthError> {
+        let places = self.places()?;
+        let (mut first, mut slow, mut ended) = (None, Vec::new(), None);
+        for id in places.ids(scheme.name(), lookup, import.candidates(lookup)) {
+            first.get_or_insert(id);
+            // Before the row: a flush in between moves a use from the log to the store.
+            let own_use = self.own_use(id);
+            let Some(row) = self.store.find(id).await? else { continue };
+            let is_revoked = row.is_revoked();
+            let Some(row) = row.into_readable() else {
+                // What only one token has led here, so it is this token.
+                if !lookup.is_shared() {
+                    return Err(self.deny_damaged(id, is_revoked, origin).into());
+                }
+                continue;
+            };
+            let candidate = Candidate { row, own_use };
+            match self.compare(&**scheme, candidate.row.record(), text) {
+                // The other candidates are not looked at: from its second use on, a token costs
+                // what a token of ours does.
+                Compared::Match => return Ok(Some(Match { candidate, braked: None })),
+                Compared::Slow(kept) => slow.push((candidate, kept)),
+                // A revoked row needs no key to deny, and its key may be gone.
+                Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
+                    ended = Some(Match { candidate, braked: None });
+                }
+                Compared::Unclear(_) if is_revoked => {}
+                Compared::Unclear(reason) => *unclear = Some(reason),
+                Compared::Other => {}
+            }
+        }
+        match first {
+            Some(first) if ended.is_none() && !slow.is_empty() => {
+                let found = self.compare_slowly(import, scheme, first, slow, text).await?;
+                Ok(found.map(|candidate| Match { candidate, braked: Some(first) }))
+            }
+            _ => Ok(ended),
         }
     }
 
