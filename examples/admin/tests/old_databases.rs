@@ -50,7 +50,8 @@ fn help(old: &Old<'_>, format: &str) -> (String, Vec<String>) {
     let query = &query[query.find("SELECT").unwrap()..];
     let query = query[..=query.find(";\n").unwrap()].to_owned();
     let all = old.shell("admin import --help").done();
-    let commands = all.split("print so:\n").nth(1).unwrap().split("It holds").next().unwrap();
+    let commands =
+        all.split("print so:\n").nth(1).unwrap().split("MariaDB's client").next().unwrap();
     (query, commands.split("\n\n").map(str::to_owned).collect())
 }
 

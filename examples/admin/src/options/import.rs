@@ -40,8 +40,9 @@ a JSON object a line, which SQLite, PostgreSQL, and MySQL or MariaDB print so:
   sed s/json_group_array/json_arrayagg/ query.sql |
     mysql -Nr --default-character-set=utf8mb4 --init-command='SET sql_mode=ANSI' old > rows.jsonl
 
-It holds hashes or tokens. Delete it after the import, or give - for FILE and pipe the rows. Compare
-the report with the number of rows in the old table, as a query may fail on its way.
+MariaDB's client may be called mariadb. The file holds hashes or tokens. Delete it after the import,
+or give - for FILE and pipe the rows. Compare the report with the number of rows in the old table,
+as a query may fail on its way.
 
 Examples:
   admin import nextcloud rows.jsonl
