@@ -4,6 +4,7 @@ mod common;
 
 use app_tokens::clock::{Clock as _, SystemClock};
 use common::{Answer, Cloud, basic};
+use support::fail2ban::guesses;
 use tempfile::TempDir;
 
 const PUBLIC: &str = "https://cloud.example";
@@ -96,7 +97,9 @@ fn it_may_name_a_user_in_utf_8() {
 
 #[test]
 fn there_is_no_main_password_then() {
-    let behind = Behind::here(&[]);
+    let folder = tempfile::tempdir().unwrap();
+    let audit = folder.path().join("audit.log");
+    let behind = Behind::here(&["--audit", audit.to_str().unwrap()]);
     assert!(!behind.cloud.welcome.contains("curl -u bob"), "{}", behind.cloud.welcome);
     assert!(!behind.cloud.welcome.contains("/api/tokens"), "{}", behind.cloud.welcome);
     let by_form = behind.post("/sign-in", &[], "name=bob&password=his+secret");
@@ -104,6 +107,11 @@ fn there_is_no_main_password_then() {
     let by_api = behind.get("/api/tokens", &[&basic("bob:his secret")]);
     assert_eq!(by_api.status, 403, "not for programs, either");
     assert!(by_api.body.contains("nobody has a main password here"), "{}", by_api.body);
+    let log = std::fs::read_to_string(&audit).unwrap();
+    assert!(log.contains("no main passwords behind a login proxy"), "{log}");
+    if let Some(banned) = guesses(&audit) {
+        assert!(banned.is_empty(), "a script of the months before: {banned:?}");
+    }
 }
 
 #[test]

@@ -138,7 +138,12 @@ fn a_folder_is_a_plain_list_in_which_no_name_is_markup() {
     assert_eq!(host.call("MKCOL", "/dav/b%20c", &[], "").status, 201);
     host.put("/dav/a", "");
     host.put("/dav/%3Cscript%3E", "");
-    for path in ["/dav", "/dav/", "/remote.php/dav/files/alice/"] {
+    for (path, to) in [
+        ("/dav", "./dav/"),
+        ("/dav/", ""),
+        ("/remote.php/dav/files/alice", "./alice/"),
+        ("/remote.php/dav/files/alice/", ""),
+    ] {
         let list = host.call("GET", path, &[], "");
         assert_eq!(list.status, 200, "{path}");
         assert_eq!(list.header("content-disposition"), Some("inline"), "a person may see it");
@@ -146,9 +151,9 @@ fn a_folder_is_a_plain_list_in_which_no_name_is_markup() {
         assert_eq!(policy, Some("sandbox; default-src 'none'"));
         let links: Vec<&str> = list.body.split("<li>").skip(1).collect();
         let expected = [
-            "<a href=\"%3Cscript%3E\">&lt;script&gt;</a></li>",
-            "<a href=\"a\">a</a></li>",
-            "<a href=\"b%20c/\">b c/</a></li></ul>",
+            format!("<a href=\"{to}%3Cscript%3E\">&lt;script&gt;</a></li>"),
+            format!("<a href=\"{to}a\">a</a></li>"),
+            format!("<a href=\"{to}b%20c/\">b c/</a></li></ul>"),
         ];
         assert_eq!(links, expected, "{path}");
     }

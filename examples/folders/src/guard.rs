@@ -6,8 +6,10 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use dav_server::davpath::DavPath;
+use tokio::task::block_in_place;
 use xml::reader::{EventReader, XmlEvent};
 
+use crate::Folder;
 use crate::locks::MAX_REQUEST;
 
 /// A status, and a line for the client.
@@ -23,14 +25,18 @@ const UNREADABLE: Refused =
     (StatusCode::BAD_REQUEST, "the destination can't be read; send one path or URL\n");
 
 /// Lets through what `dav-server` can work with, and refuses the rest.
-pub(crate) async fn guard(mut request: Request, prefix: &str) -> Result<Request, Refused> {
+pub(crate) async fn guard(
+    mut request: Request,
+    prefix: &str,
+    folder: &Folder,
+) -> Result<Request, Refused> {
     ranges(request.headers_mut())?;
     if !conditions_are_whole(request.headers()) {
         let reason = "a condition can't be read; look at If, If-Match, If-None-Match, If-Range\n";
         return Err((StatusCode::BAD_REQUEST, reason));
     }
     if matches!(request.method().as_str(), "COPY" | "MOVE") {
-        destination(&mut request, prefix)?;
+        block_in_place(|| destination(&mut request, prefix, folder))?;
     }
     shallow(request).await
 }
@@ -92,7 +98,7 @@ fn brackets_are_closed(condition: &[u8]) -> bool {
 ///
 /// What is there is removed first. So it must not be the source, or hold it (RFC 4918, 9.8.5 and
 /// 9.9.4). The root of a space holds everything.
-fn destination(request: &mut Request, prefix: &str) -> Result<(), Refused> {
+fn destination(request: &mut Request, prefix: &str, folder: &Folder) -> Result<(), Refused> {
     let mut values = request.headers().get_all("destination").iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return Err(UNREADABLE);
@@ -106,9 +112,8 @@ fn destination(request: &mut Request, prefix: &str) -> Result<(), Refused> {
     let target = read(&path.unwrap_or_default())?;
     let source = read(request.uri().path())?;
     let (to, from) = (target.as_rel_ospath(), source.as_rel_ospath());
-    if !to.starts_with(prefix.trim_start_matches('/')) {
-        return Err(ELSEWHERE);
-    }
+    let prefix = prefix.trim_start_matches('/');
+    let Ok(to_below) = to.strip_prefix(prefix) else { return Err(ELSEWHERE) };
     if from.starts_with(to) {
         let reason = "the destination holds what is copied or moved; choose another\n";
         return Err((StatusCode::FORBIDDEN, reason));
@@ -116,6 +121,11 @@ fn destination(request: &mut Request, prefix: &str) -> Result<(), Refused> {
     if request.method().as_str() == "MOVE" && to.starts_with(from) {
         let reason = "a folder can't be moved into itself; choose another destination\n";
         return Err((StatusCode::FORBIDDEN, reason));
+    }
+    // Before what is there is removed.
+    if from.strip_prefix(prefix).is_ok_and(|from| folder.is_too_deep(from, to_below)) {
+        let reason = "the folders would lie too deep in each other; choose a higher destination\n";
+        return Err((StatusCode::URI_TOO_LONG, reason));
     }
     let written = HeaderValue::try_from(target.as_url_string());
     let written = written.map_err(|_| UNREADABLE)?;

@@ -127,7 +127,11 @@ impl Folder {
     /// Returns the path below the root, unless it is too deep. `dav-server` has removed every `..`
     /// before.
     fn relative(&self, path: &DavPath) -> FsResult<PathBuf> {
-        let whole = Path::new("/").join(path.as_rel_ospath());
+        self.below_mount(path.as_rel_ospath())
+    }
+
+    fn below_mount(&self, path: &Path) -> FsResult<PathBuf> {
+        let whole = Path::new("/").join(path);
         let mount = if self.0.mount.is_empty() { "/" } else { self.0.mount };
         let below = whole.strip_prefix(mount).map_err(|_| FsError::NotFound)?;
         match below.components().count() {
@@ -140,20 +144,24 @@ impl Folder {
         Ok(self.0.root.join(self.relative(path)?))
     }
 
-    /// Returns whether what is at `from` may lie at `to`.
-    fn has_depth_for(&self, from: &Path, to: &Path) -> io::Result<bool> {
+    /// Returns whether a copy or a move makes folders that are too deep. Both paths are as requests
+    /// have them, without a prefix. What is not there is not for this to refuse.
+    fn is_too_deep(&self, from: &Path, to: &Path) -> bool {
+        let (Ok(from), Ok(to)) = (self.below_mount(from), self.below_mount(to)) else {
+            return false;
+        };
         let mut found = vec![(self.0.root.join(from), to.components().count())];
         while let Some((at, depth)) = found.pop() {
             if depth > MAX_DEPTH {
-                return Ok(false);
+                return true;
             }
-            if fs::symlink_metadata(&at)?.is_dir() {
-                for entry in fs::read_dir(at)? {
-                    found.push((entry?.path(), depth + 1));
-                }
+            if fs::symlink_metadata(&at).is_ok_and(|found| found.is_dir())
+                && let Ok(entries) = fs::read_dir(at)
+            {
+                found.extend(entries.flatten().map(|entry| (entry.path(), depth + 1)));
             }
         }
-        Ok(true)
+        false
     }
 
     fn id(&self, at: &Path) -> String {
@@ -296,12 +304,8 @@ impl DavFileSystem for Folder {
 
     fn rename<'a>(&'a self, from: &'a DavPath, to: &'a DavPath) -> FsFuture<'a, ()> {
         blocking(move || {
-            let (from, to) = (self.relative(from)?, self.relative(to)?);
-            if !self.has_depth_for(&from, &to)? {
-                return Err(FsError::PathTooLong);
-            }
-            fs::rename(self.0.root.join(&from), self.0.root.join(&to))?;
-            Ok(self.notes().renamed(&from, &to)?)
+            fs::rename(self.real(from)?, self.real(to)?)?;
+            Ok(self.notes().renamed(&self.relative(from)?, &self.relative(to)?)?)
         })
     }
 

@@ -113,7 +113,7 @@ impl Place {
         if self.leads_elsewhere(request.headers()) {
             return Ok(ELSEWHERE.into_response());
         }
-        let request = match guard(request, &self.prefix).await {
+        let request = match guard(request, &self.prefix, &self.served.folder).await {
             Ok(request) => request,
             Err(refused) => return Ok(refused.into_response()),
         };
@@ -125,7 +125,7 @@ impl Place {
         if matches!(method, Method::GET | Method::HEAD)
             && let Some(names) = self.served.folder.list(self.path(&request))?
         {
-            return Ok(listed(&names));
+            return Ok(listed(request.uri().path(), &names));
         }
         let mut answer = match method.as_str() {
             "MKCALENDAR" => make_calendar(self, request).await,
@@ -174,13 +174,17 @@ const IN_LINK: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'
 
 /// Lists a folder for people, and for clients that know HTTP only. A browser may show it: names are
 /// escaped.
-fn listed(names: &[String]) -> Response {
+///
+/// A link is read from the last slash of the folder's path, so what is behind it comes first.
+fn listed(path: &str, names: &[String]) -> Response {
+    let last = path.rsplit('/').next().filter(|last| !last.is_empty());
+    let folder = last.map(|last| format!("./{last}/")).unwrap_or_default();
     let page = html! {
         (DOCTYPE)
         meta charset="utf-8";
         ul {
             @for name in names {
-                li { a href=(utf8_percent_encode(name, IN_LINK)) { (name) } }
+                li { a href={ (folder) (utf8_percent_encode(name, IN_LINK)) } { (name) } }
             }
         }
     };

@@ -183,19 +183,20 @@ async fn folders_are_never_so_deep_that_walking_through_them_ends_the_process() 
         }
     }
     assert_eq!(host.call("PUT", &path("a", 100), &[], "x").await.status, 414);
-    // Neither a copy nor a move makes a tree deeper. What there is room for is copied.
-    for (method, status) in [("MOVE", 414), ("COPY", 207)] {
-        let into = [("destination", "/dav/a/x/y")];
-        assert_eq!(host.call("MKCOL", "/dav/b", &[], "").await.status, 201);
-        assert_eq!(
-            host.call("MOVE", "/dav/a/x", &[("destination", "/dav/b/x")], "").await.status,
-            201
-        );
-        assert_eq!(host.call("MKCOL", "/dav/a/x", &[], "").await.status, 201);
-        let answer = host.call(method, "/dav/b", &into, "").await;
-        assert_eq!(answer.status, status, "{method}: {}", answer.body);
-        assert_eq!(host.call("DELETE", "/dav/a", &[], "").await.status, 204);
-        assert_eq!(host.call("MOVE", "/dav/b", &[("destination", "/dav/a")], "").await.status, 201);
+    // Neither a copy nor a move makes a tree deeper, nor removes what it would replace.
+    std::fs::create_dir_all(host.home.path().join("files/b/c")).unwrap();
+    host.file("b/c/kept");
+    for method in ["MOVE", "COPY"] {
+        let into = [("destination", "/dav/b/c")];
+        assert_eq!(host.call(method, "/dav/a", &into, "").await.status, 414, "{method}");
+        assert_eq!(host.read("b/c/kept").unwrap(), "b/c/kept", "{method}");
+        let into = [("destination", "/dav/b")];
+        let answer = host.call(method, "/dav/a/x", &into, "").await;
+        assert_eq!(answer.status, 204, "{method}: there is room");
+        let back = [("destination", "/dav/a/x")];
+        assert!([201, 204].contains(&host.call(method, "/dav/b", &back, "").await.status));
+        std::fs::create_dir_all(host.home.path().join("files/b/c")).unwrap();
+        host.file("b/c/kept");
     }
     // Another program's folders may be deeper. A hundred of them are looked at.
     let deep = format!("files/deep{}", "/x".repeat(1500));
@@ -204,4 +205,20 @@ async fn folders_are_never_so_deep_that_walking_through_them_ends_the_process() 
     assert_eq!(host.call("PROPFIND", "/dav/deep", &all, "").await.status, 207);
     assert_eq!(host.call("DELETE", "/dav/deep", &[], "").await.status, 207);
     assert!(host.home.path().join(&deep).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folders_links_lead_to_its_members_with_and_without_a_slash_behind_it() {
+    let host = Host::new();
+    std::fs::create_dir(host.home.path().join("files/a:b c")).unwrap();
+    host.file("a:b c/d e");
+    for (path, link) in [
+        ("/dav/a:b%20c/", "href=\"d%20e\""),
+        ("/dav/a:b%20c", "href=\"./a:b%20c/d%20e\""),
+        ("/dav", "href=\"./dav/a%3Ab%20c/\""),
+        ("/dav/", "href=\"a%3Ab%20c/\""),
+    ] {
+        let list = host.call("GET", path, &[], "").await.body;
+        assert!(list.contains(link), "{path}: {list}");
+    }
 }
