@@ -22,10 +22,9 @@ use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 /// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-// No pairs are `None`, so that most records hold one null pointer for them.
-pub struct Attributes(Option<Arc<[Pair]>>);
-
-type Pair = (Box<str>, Box<str>);
+// In their stored form: one `key value` a line, ordered by key. No key holds a space, and no value a
+// line end. No pairs are `None`, so that most records hold one null pointer for them.
+pub struct Attributes(Option<Arc<str>>);
 
 impl Attributes {
     /// The most pairs that a token may have.
@@ -59,60 +58,60 @@ impl Attributes {
     ) -> Result<Attributes, InvalidText> {
         let (key, value) = (key.as_ref(), value.as_ref().trim());
         check_pair(key, value)?;
-        let mut pairs: Vec<Pair> = self.0.as_deref().unwrap_or_default().to_vec();
+        let mut pairs: Vec<_> = self.iter().collect();
         // Kept in order, so that equal sets have equal sealed bytes.
-        match pairs.binary_search_by(|(known, _)| (**known).cmp(key)) {
-            Ok(at) => pairs[at].1 = value.into(),
+        match pairs.binary_search_by_key(&key, |(known, _)| known) {
+            Ok(at) => pairs[at].1 = value,
             Err(_) if pairs.len() >= Attributes::MAX_PAIRS => {
                 let max = Attributes::MAX_PAIRS;
                 return Err(InvalidText::new("list of attributes", TextProblem::TooMany { max }));
             }
-            Err(at) => pairs.insert(at, (key.into(), value.into())),
+            Err(at) => pairs.insert(at, (key, value)),
         }
-        Ok(Attributes(Some(pairs.into())))
+        let lines: Vec<_> = pairs.iter().map(|(key, value)| format!("{key} {value}")).collect();
+        Ok(Attributes(Some(lines.join("\n").into())))
     }
 
-    /// Takes pairs exactly as [`Attributes::iter`] gave them; `None` if they can't be from there.
-    pub(crate) fn from_stored<'p>(
-        stored: impl Iterator<Item = (&'p str, &'p str)>,
-    ) -> Option<Attributes> {
-        let mut pairs: Vec<Pair> = Vec::new();
-        for (key, value) in stored {
-            let is_next = pairs.last().is_none_or(|(last, _)| **last < *key);
+    /// Reads the stored form; `None` if [`Attributes::stored`] never gives this text.
+    pub(crate) fn from_stored(text: &str) -> Option<Attributes> {
+        let (mut count, mut last) = (0, "");
+        for line in text.split('\n') {
+            let (key, value) = line.split_once(' ')?;
+            count += 1;
             let is_trimmed = value.trim().len() == value.len();
-            if !is_next || !is_trimmed || pairs.len() >= Attributes::MAX_PAIRS {
+            if key <= last || !is_trimmed || count > Attributes::MAX_PAIRS {
                 return None;
             }
             check_pair(key, value).ok()?;
-            pairs.push((key.into(), value.into()));
+            last = key;
         }
-        Some(Attributes((!pairs.is_empty()).then(|| pairs.into())))
+        Some(Attributes(Some(text.into())))
+    }
+
+    /// Returns the stored form: one `key value` a line, ordered by key. `None` if there are no
+    /// pairs.
+    pub(crate) fn stored(&self) -> Option<&str> {
+        self.0.as_deref()
     }
 
     /// Returns the value of a key; `None` if there is no such key.
     pub fn get(&self, key: &str) -> Option<&str> {
-        let pairs = self.pairs();
-        let at = pairs.binary_search_by(|(known, _)| (**known).cmp(key)).ok()?;
-        Some(&pairs[at].1)
+        self.iter().find_map(|(known, value)| (known == key).then_some(value))
     }
 
     /// Returns the pairs of key and value, ordered by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
-        self.pairs().iter().map(|(key, value)| (&**key, &**value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().flat_map(|text| text.split('\n')).filter_map(|line| line.split_once(' '))
     }
 
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.pairs().is_empty()
+        self.0.is_none()
     }
 
     /// Returns how many pairs there are.
     pub fn len(&self) -> usize {
-        self.pairs().len()
-    }
-
-    fn pairs(&self) -> &[Pair] {
-        self.0.as_deref().unwrap_or_default()
+        self.iter().count()
     }
 }
 
@@ -156,24 +155,32 @@ mod tests {
     #[test]
     fn what_was_stored_reads_back_and_nothing_else_does() {
         let made = Attributes::new().with("b", "1").unwrap().with("a", "2 3").unwrap();
-        assert_eq!(Attributes::from_stored(made.iter()), Some(made));
-        assert_eq!(Attributes::from_stored([].into_iter()), Some(Attributes::new()));
+        assert_eq!(made.stored(), Some("a 2 3\nb 1"));
+        assert_eq!(Attributes::from_stored("a 2 3\nb 1"), Some(made));
+        assert_eq!(Attributes::new().stored(), None);
         for stored in [
-            &[("b", "1"), ("a", "2")][..],
-            &[("a", "1"), ("a", "1")],
-            &[("a", " 1")],
-            &[("a", "1\u{3000}")],
-            &[("a", "")],
-            &[("", "1")],
-            &[("a b", "1")],
-            &[("a", "1\n")],
+            "",
+            "a",
+            "a ",
+            " 1",
+            "a  1",
+            "a 1 ",
+            "a 1\u{3000}",
+            "a 1\n",
+            "\na 1",
+            "a 1\n\nb 2",
+            "b 1\na 2",
+            "a 1\na 1",
+            "a\0 1",
+            "ä 1",
+            "a 1\r\nb 2",
         ] {
-            assert_eq!(Attributes::from_stored(stored.iter().copied()), None, "{stored:?}");
+            assert_eq!(Attributes::from_stored(stored), None, "{stored:?}");
         }
-        let keys: Vec<_> = (10..27).map(|n| format!("k{n}")).collect();
-        let pairs = |count| keys[..count].iter().map(|key| (key.as_str(), "x"));
-        assert_eq!(Attributes::from_stored(pairs(16)).unwrap().len(), Attributes::MAX_PAIRS);
-        assert_eq!(Attributes::from_stored(pairs(17)), None);
+        let lines: Vec<_> = (10..27).map(|n| format!("k{n} x")).collect();
+        let most = Attributes::from_stored(&lines[..16].join("\n")).unwrap();
+        assert_eq!((most.len(), most.get("k25")), (Attributes::MAX_PAIRS, Some("x")));
+        assert_eq!(Attributes::from_stored(&lines.join("\n")), None);
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl<'r> RowColumns<'r> {
             scopes: lines(record.access().granted_scopes()),
             resources: lines(record.access().granted_resources()),
             networks: lines(record.access().granted_networks()),
-            attributes: attribute_lines(record.attributes()),
+            attributes: record.attributes().stored().map(Cow::Borrowed),
             issued_by: record.issued_by().map(|operator| operator.as_str().into()),
             created_at: Some(record.created_at().as_unix()),
             expires_at: record.expires().at().map(Timestamp::as_unix),
@@ -221,7 +221,8 @@ impl<'r> RowColumns<'r> {
             owner: exact(self.owner.as_ref()?, Owner::new)?,
             label: exact(self.label.as_ref()?, Label::new)?,
             access: access.ok()?,
-            attributes: as_attributes(self.attributes.as_deref())?,
+            attributes: optional(self.attributes.as_deref(), Attributes::from_stored)?
+                .unwrap_or_default(),
             issued_by: optional(self.issued_by.as_ref(), |name| exact(name, Operator::new))?,
             created_at: as_time(self.created_at?)?,
             expires: optional(self.expires_at, as_time)?.map_or(Expires::Never, Expires::At),
@@ -362,26 +363,6 @@ fn as_selection<T: Ord>(lines: Option<&str>, read: fn(&str) -> Option<T>) -> Opt
 /// Reads an item that is written in its stored form.
 fn as_written<T: FromStr + ToString>(line: &str) -> Option<T> {
     line.parse().ok().filter(|item: &T| item.to_string() == line)
-}
-
-/// Writes attributes: NULL for none, otherwise one `key value` a line.
-///
-/// No key holds a space, and no value holds a line end. [`as_attributes`] is the inverse.
-fn attribute_lines<'r>(attributes: &Attributes) -> Option<Cow<'r, str>> {
-    let lines: Vec<String> =
-        attributes.iter().map(|(key, value)| format!("{key} {value}")).collect();
-    (!lines.is_empty()).then(|| lines.join("\n").into())
-}
-
-/// Reads what [`attribute_lines`] writes. Anything else is damage, so it returns `None`.
-fn as_attributes(lines: Option<&str>) -> Option<Attributes> {
-    let Some(lines) = lines else {
-        return Some(Attributes::new());
-    };
-    // A line without a space has an empty value, which no pair has.
-    Attributes::from_stored(
-        lines.split('\n').map(|line| line.split_once(' ').unwrap_or((line, ""))),
-    )
 }
 
 /// Reads a text that is stored exactly as it would be made. A text that would be trimmed is damage.
