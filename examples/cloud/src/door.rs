@@ -51,7 +51,7 @@ pub fn layer(
             let (name, password) = (sent.user().unwrap_or_default(), sent.expose_secret());
             match accounts.sign_in(name, password, from).await {
                 Ok(account) => {
-                    reported.note(&account, program, from);
+                    reported.note(&account, &program, from);
                     Ok(Some(ByPassword(account.owner)))
                 }
                 Err(SignInRefused::Wrong { .. } | SignInRefused::Token) => Ok(None),
@@ -74,13 +74,13 @@ struct Reported(Mutex<HashSet<(Owner, String)>>);
 impl Reported {
     /// Logs who still uses the main password, once for each program: a sync client would fill the
     /// log.
-    fn note(&self, account: &Account, program: String, from: Option<IpAddr>) {
+    fn note(&self, account: &Account, program: &str, from: Option<IpAddr>) {
         let mut reported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Bounded, as a client can call itself anything.
         if reported.len() >= 1_000 {
             reported.clear();
         }
-        if reported.insert((account.owner.clone(), program.clone())) {
+        if reported.insert((account.owner.clone(), program.to_owned())) {
             let from = from.map_or("an unknown address".into(), |from| from.to_string());
             log::say(format_args!(
                 "{} still uses the main password, with {program:?} from {from}; \
