@@ -140,15 +140,15 @@ fn changes_that_wait_for_a_standby_leave_connections_to_look_ups() {
             let error = loop {
                 match store.revoke(&Filter::of_id(id(3)), &revocation).await {
                     Ok(count) => assert_eq!(count, 0),
-                    Err(error) => break error,
+                    Err(error) if error.to_string().contains("all connections of the pool") => {
+                        break error;
+                    }
+                    // On a busy machine a statement may take longer than its time-out.
+                    Err(_) => {}
                 }
                 tokio::task::yield_now().await;
             };
             assert_eq!(error.certainty(), Certainty::NotDone);
-            assert!(
-                error.to_string().contains("all connections of the pool are in use"),
-                "{error}"
-            );
             for _ in 0..20 {
                 assert!(!is_revoked(&store).await);
             }
