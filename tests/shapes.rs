@@ -180,7 +180,8 @@ async fn a_report_is_a_map() {
         &report,
         json!({
             "realm": "acme", "under_missing_keys": [], "tampered": [], "unknown_versions": [],
-            "unknown_schemes": [], "damaged": [], "findings": [], "checked": 0, "is_complete": true,
+            "unknown_schemes": [], "damaged": [], "lost_imports": [], "findings": [], "checked": 0,
+            "is_complete": true,
         }),
     );
 }
