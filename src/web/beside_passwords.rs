@@ -37,8 +37,8 @@
 //! }
 //! ```
 //!
-//! With tower, `TokenLayer::or_else` calls your check, and `require(…).or_signed_in` lets its users
-//! reach a route.
+//! With tower, `TokenLayer::or_else` calls your check with the request's origin, and
+//! `require(…).or_signed_in` lets its users reach a route.
 //!
 //! # What to refuse to tokens
 //!
