@@ -22,8 +22,8 @@ use crate::text::{InvalidText, TextProblem, check_name, checked_text};
 /// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-// In their stored form: one `key value` a line, ordered by key. No key holds a space, and no value a
-// line end. No pairs are `None`, so that most records hold one null pointer for them.
+// In their stored form: one `key value` a line, ordered by key. No key holds a space, and no value
+// a line end. No pairs are `None`, so that most records hold one null pointer for them.
 pub struct Attributes(Option<Arc<str>>);
 
 impl Attributes {
