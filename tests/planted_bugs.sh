@@ -801,9 +801,10 @@ plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     purge_races::a_purge
-plant "a named row that has ended reaches nothing, in PostgreSQL" src/store/postgres/sql/revoke.rs \
+plant "a named row that has ended reaches nothing, in PostgreSQL" $revoke_sql \
     "(\$1 IS NULL AND \$3 IS NULL AND successor" \
-    "(\$3 IS NULL AND successor" revoke
+    "(\$3 IS NULL AND successor" \
+    in_its_own_tables::what_was_issued
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \
