@@ -418,6 +418,18 @@ plant "a row that changed meanwhile counts as superseded" src/authority/move_in.
 plant "a revoked row here counts as its whole line" src/authority/move_in/line.rs \
     "let fallen = of_current.or(of_any.filter(|_| !lives));" \
     "let fallen = of_current.or(of_any);"
+plant "a current token that was revoked here ends nothing that its line becomes there" \
+    src/authority/move_in/line.rs \
+    "of_current = of_current.or_else(found);" \
+    "_ = found();"
+plant "a damaged row of a revoked line lets its new token come in good" \
+    src/authority/move_in/line.rs \
+    "of_any = of_any.or(Some(Revocation { at, reason, by: by.clone() }));" \
+    "_ = (at, reason);"
+plant "an old token that was revoked here ends its line at the end of a run" \
+    src/authority/move_in.rs \
+    "let is_of_line = here.successor().is_none() && !was_replaced(here);" \
+    "let is_of_line = !was_replaced(here);"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \
