@@ -447,6 +447,18 @@ plant "a row that changed meanwhile counts as superseded" src/authority/move_in/
 plant "a revoked row here counts as its whole line" src/authority/move_in/line.rs \
     "found.revocation = of_current.or(of_any.filter(|_| !lives));" \
     "found.revocation = of_current.or(of_any);"
+plant "a current token that was revoked here ends nothing that its line becomes there" \
+    src/authority/move_in/line.rs \
+    "of_current = of_current.or_else(known);" \
+    "_ = known();"
+plant "a damaged row of a revoked line lets its new token come in good" \
+    src/authority/move_in/line.rs \
+    "of_any = of_any.or(Some(Revocation { at, reason, by: by.clone() }));" \
+    "_ = (at, reason);"
+plant "an old token that was revoked here ends its line at the end of a run" \
+    src/authority/move_in/carry.rs \
+    "let is_of_line = here.successor().is_none() && !was_replaced(here);" \
+    "let is_of_line = !was_replaced(here);"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \
@@ -854,9 +866,10 @@ plant "a purge looks once, in PostgreSQL" $purge_sql \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) AND" \
     "DELETE FROM app_tokens WHERE id = ANY (\$5) OR FALSE AND" \
     purge_races::a_purge
-plant "a named row that has ended reaches nothing, in PostgreSQL" src/store/postgres/sql/revoke.rs \
+plant "a named row that has ended reaches nothing, in PostgreSQL" $revoke_sql \
     "(\$1 IS NULL AND \$3 IS NULL AND successor" \
-    "(\$3 IS NULL AND successor" revoke
+    "(\$3 IS NULL AND successor" \
+    in_its_own_tables::what_was_issued
 plant "all lock rows are purged at once, in PostgreSQL" $purge_sql \
     "ORDER BY owner LIMIT \$1 FOR UPDATE" \
     "ORDER BY owner FOR UPDATE" \

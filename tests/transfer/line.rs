@@ -244,3 +244,49 @@ fn what_a_stopped_run_left_of_a_line_that_was_revoked_here_is_revoked_by_the_nex
     take_in(&to, &sealed);
     to.assert_denied(second.expose_secret(), DenialReason::Revoked);
 }
+
+#[test]
+fn an_old_token_that_leaked_here_does_not_end_what_its_line_becomes_there() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let second = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        leak(&to, &first);
+        let third = rotate(&from, second.id());
+        take_in(&to, &out(&from));
+        to.assert_denied(first.expose_secret(), DenialReason::Revoked);
+        to.assert_good(third.expose_secret());
+    }
+}
+
+#[test]
+fn a_current_token_that_leaked_here_ends_what_its_line_becomes_there() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let second = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        leak(&to, &second);
+        let third = rotate(&from, second.id());
+        let report = take_in(&to, &out(&from));
+        assert_eq!((report.tokens, report.revoked), (0, 1), "never good in between");
+        for ended in [&second, &third] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_row_of_a_line_that_was_revoked_here_keeps_its_new_token_out() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        revoke(&to, first.id());
+        to.tokens.store().damage(first.id());
+        let second = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        to.assert_denied(second.expose_secret(), DenialReason::Revoked);
+    }
+}
