@@ -441,6 +441,9 @@ plant "a moved revocation is not told" src/authority/move_in/carry.rs \
 plant "a rotation there lets a token live longer here" src/authority/move_in/carry.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
+plant "a token that came back meanwhile counts as revoked" src/authority/move_in/carry.rs \
+    "Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))" \
+    "Ok((inserted == Inserted::Done || true).then_some(Outcome::RevokedNow))"
 plant "a row that changed meanwhile counts as superseded" src/authority/move_in/carry.rs \
     "Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))" \
     "Ok((replaced == Replaced::Done || true).then_some(Outcome::SupersededNow))"
