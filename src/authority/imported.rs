@@ -50,13 +50,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(by_scheme.into_values().collect())
     }
 
-    /// Returns whether a row was imported under another import key than the ring's.
+    /// Returns whether a live token was imported under another import key than the ring's.
     ///
-    /// Not if the ring has none: then a foreign text fails, which nobody overlooks.
+    /// Not if the ring has none: then a foreign text fails, which nobody overlooks. An ended token
+    /// is missed by nobody, and its row must not keep a host from starting.
     pub(super) fn is_lost_import(&self, record: &TokenRecord) -> bool {
-        record
+        let is_of_other_key = record
             .import_mark()
-            .is_some_and(|mark| self.places().is_ok_and(|places| places.key_mark() != mark.key))
+            .is_some_and(|mark| self.places().is_ok_and(|places| places.key_mark() != mark.key));
+        is_of_other_key && record.is_live(self.live_at(self.now()))
     }
 
     /// Refuses to import if tokens were imported under another key, or for another realm.

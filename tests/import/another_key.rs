@@ -55,6 +55,7 @@ fn a_rotated_token_of_another_import_key_is_one_of_ours() {
     let (right, other) = hosts(SqliteStore::in_memory().unwrap());
     let id = right.imported(nextcloud_secret());
     let ours = wait(right.tokens.rotate(ops(), id, Rotation::new())).unwrap();
+    assert!(wait(other.tokens.check()).unwrap().is_sound(), "nobody misses what was superseded");
     wait(right.tokens.revoke_matching(ops(), &Filter::of_id(id), Reason::REQUESTED)).unwrap();
     assert!(wait(other.tokens.check()).unwrap().is_sound());
     other.assert_good(ours.expose_secret());
