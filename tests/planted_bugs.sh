@@ -244,8 +244,15 @@ plant "a second run of an import takes no notice of the first" src/authority/imp
     "Some(record) if record.import_mark() == Some(mark) => {" \
     "Some(record) if record.attributes().is_empty() => {"
 plant "a second import key imports revoked tokens again" src/authority/imported.rs \
-    "Some((key, id)) if key != places.key_mark() => {" \
-    "Some((key, id)) if key != key => {"
+    "if key != places.key_mark() {" \
+    "if key != key {"
+plant "a host that found no imported row never looks again" src/authority/imported.rs \
+    "let Some((key, id)) = first else { continue };" \
+    "let Some((key, id)) = first else { self.engine.import_key_fits.store(true, \
+Ordering::Relaxed); continue };"
+plant "an ended row of another import key keeps a host from starting" src/authority/imported.rs \
+    "is_of_other_key && record.is_live(self.live_at(self.now()))" \
+    "is_of_other_key"
 plant "a forgotten token is imported again" src/authority/import.rs \
     "Some(Some(left)) if left == mark => return Ok(Imported::Forgotten)," \
     "Some(Some(left)) if left == mark => {}"

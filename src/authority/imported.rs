@@ -73,19 +73,19 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&every, &mut page).await? {
             let mut records = rows.iter().filter_map(Row::record);
-            let any = records.find_map(|record| Some((record.import_mark()?.key, record.id())));
-            match any {
-                Some((key, id)) if key != places.key_mark() => {
-                    return Err(Failed::OtherImportKey(id));
-                }
-                // One is enough: no run goes on beside rows of another key.
-                Some(_) => break,
-                None => {}
+            // The first is enough. If two runs under two keys began at once, both find the same
+            // one, and only one run goes on.
+            let first = records.find_map(|record| Some((record.import_mark()?.key, record.id())));
+            let Some((key, id)) = first else { continue };
+            if key != places.key_mark() {
+                return Err(Failed::OtherImportKey(id));
             }
-        }
-        // Not inside a transaction: what it sees may be rolled back.
-        if self.buffer.is_none() {
-            self.engine.import_key_fits.store(true, Ordering::Relaxed);
+            // Not inside a transaction: what it sees may be rolled back. And not if there is no
+            // such row yet: the first one may be of another key.
+            if self.buffer.is_none() {
+                self.engine.import_key_fits.store(true, Ordering::Relaxed);
+            }
+            break;
         }
         Ok(())
     }
