@@ -254,8 +254,11 @@ plant "an ended row of another import key keeps a host from starting" src/author
     "is_of_other_key && record.is_live(self.live_at(self.now()))" \
     "is_of_other_key"
 plant "a forgotten token is imported again" src/authority/import.rs \
-    "Some(Some(left)) if left == mark => return Ok(Imported::Forgotten)," \
-    "Some(Some(left)) if left == mark => {}"
+    "Some(left) if left.import_mark() == Some(mark) => Some(Imported::Forgotten)," \
+    "Some(left) if left.import_mark() == Some(mark) => None,"
+plant "a token that was forgotten during an import comes back" src/authority/import.rs \
+    "self.forget_by(by, Filter::of_id(place)).await?;" \
+    "_ = by;"
 plant "a tombstone is left after the rows are gone" src/authority/revoke.rs \
     "        self.leave_tombstones(&filter).await?;" \
     ""

@@ -319,7 +319,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// In this order, for two reasons. If the deletion fails midway, the rest is denied already.
     /// And what was issued under deleted rows could no longer be revoked through them.
-    async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
+    pub(super) async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.revoke_by(by.clone(), &filter, Reason::FORGOTTEN).await?;
         self.leave_tombstones(&filter).await?;
         let matching = Purge::Matching(filter.clone());
