@@ -182,7 +182,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// of tokens that were issued under the line stay, revoked, until they are purged.
     ///
     /// A tombstone of an imported token stays until it is purged, so that no later run brings the
-    /// token back. It names no owner. A damaged row leaves none.
+    /// token back. A damaged row leaves none. Tombstones belong to the owner `(forgotten)`: give no
+    /// account this id, or forgetting its tokens deletes the tombstones.
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
