@@ -139,6 +139,8 @@ impl Reason {
     /// A token of the line was presented again after it was superseded.
     pub const REUSED: Reason = Reason(Cow::Borrowed("reused"));
     /// A rotation replaced the token before it was used, or revoked what was issued under the line.
+    /// Give another reason yourself: a move takes this one for the end of one token, not of its
+    /// line.
     pub const ROTATED: Reason = Reason(Cow::Borrowed("rotated"));
     /// The token under which it was issued was narrowed, or got an earlier end.
     pub const NARROWED: Reason = Reason(Cow::Borrowed("narrowed"));

@@ -287,8 +287,8 @@ pub struct CheckReport {
     pub unknown_schemes: Vec<(TokenId, u8)>,
     /// The ids of damaged rows. Their tokens are denied.
     pub damaged: Vec<TokenId>,
-    /// The ids of tokens of another system that were imported under another import key than the
-    /// ring's. No text finds them. Without the feature `import`, and without such a key, none.
+    /// The ids of live tokens of another system that were imported under another import key than
+    /// the ring's. No text finds them. Without the feature `import`, and without such a key, none.
     pub lost_imports: Vec<TokenId>,
     /// What the store finds odd about its tables or files.
     pub findings: Vec<String>,

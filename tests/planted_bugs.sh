@@ -244,11 +244,21 @@ plant "a second run of an import takes no notice of the first" src/authority/imp
     "Some(record) if record.import_mark() == Some(mark) => {" \
     "Some(record) if record.attributes().is_empty() => {"
 plant "a second import key imports revoked tokens again" src/authority/imported.rs \
-    "Some((key, id)) if key != places.key_mark() => {" \
-    "Some((key, id)) if key != key => {"
+    "if key != places.key_mark() {" \
+    "if key != key {"
+plant "a host that found no imported row never looks again" src/authority/imported.rs \
+    "let Some((key, id)) = first else { continue };" \
+    "let Some((key, id)) = first else { self.engine.import_key_fits.store(true, \
+Ordering::Relaxed); continue };"
+plant "an ended row of another import key keeps a host from starting" src/authority/imported.rs \
+    "is_of_other_key && record.is_live(self.live_at(self.now()))" \
+    "is_of_other_key"
 plant "a forgotten token is imported again" src/authority/import.rs \
-    "Some(Some(left)) if left == mark => return Ok(Imported::Forgotten)," \
-    "Some(Some(left)) if left == mark => {}"
+    "Some(left) if left.import_mark() == Some(mark) => Some(Imported::Forgotten)," \
+    "Some(left) if left.import_mark() == Some(mark) => None,"
+plant "a token that was forgotten during an import comes back" src/authority/import.rs \
+    "self.forget_by(by, Filter::of_id(place)).await?;" \
+    "_ = by;"
 plant "a tombstone is left after the rows are gone" src/authority/revoke.rs \
     "        self.leave_tombstones(&filter).await?;" \
     ""
@@ -441,6 +451,9 @@ plant "a moved revocation is not told" src/authority/move_in/carry.rs \
 plant "a rotation there lets a token live longer here" src/authority/move_in/carry.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
+plant "a token that came back meanwhile counts as revoked" src/authority/move_in/carry.rs \
+    "Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))" \
+    "Ok((inserted == Inserted::Done || true).then_some(Outcome::RevokedNow))"
 plant "a row that changed meanwhile counts as superseded" src/authority/move_in/carry.rs \
     "Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))" \
     "Ok((replaced == Replaced::Done || true).then_some(Outcome::SupersededNow))"

@@ -13,7 +13,7 @@ use crate::present::{Authenticated, Origin};
 use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status, StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Insert, Inserted, Replace, Replaced, StoreError, TokenStore};
+use crate::store::{Filter, Insert, Inserted, Replace, Replaced, StoreError, TokenStore};
 use crate::text::{Operator, Owner};
 use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
@@ -88,12 +88,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Err(outcome) => return Ok(outcome),
             };
             // After the place was found free: `forget` leaves a tombstone before it deletes a row.
-            if let Some(row) = self.store.find(mark.tombstone_id()).await? {
-                match row.record().map(TokenRecord::import_mark) {
-                    Some(Some(left)) if left == mark => return Ok(Imported::Forgotten),
-                    Some(_) => {}
-                    None => return Ok(Imported::DamagedRow(row.id())),
-                }
+            if let Some(outcome) = self.find_tombstone(mark).await? {
+                return Ok(outcome);
             }
             let row = self.engine.sealer.seal_new(RecordParts {
                 id: place,
@@ -113,8 +109,19 @@ impl<S: TokenStore> TokenAuthority<S> {
                 self.emit(&Event::Imported { token: &view, by: &by, is_certain });
             });
             let is_done = |answer: &Inserted| u64::from(*answer == Inserted::Done);
-            match change_event.await_store(self.put(&insert), is_done).await? {
-                Inserted::Done => return Ok(Imported::Done(place)),
+            let inserted = change_event.await_store(self.put(&insert), is_done).await?;
+            // Emitted here, before what follows.
+            drop(change_event);
+            match inserted {
+                Inserted::Done => {
+                    // Another run may have imported it after the look above, and an owner may have
+                    // forgotten that row before this insert.
+                    let Some(outcome) = self.find_tombstone(mark).await? else {
+                        return Ok(Imported::Done(place));
+                    };
+                    self.forget_by(by, Filter::of_id(place)).await?;
+                    return Ok(outcome);
+                }
                 // Another run took the place, perhaps for this very token.
                 Inserted::IdTaken => {}
                 refusal => {
@@ -283,6 +290,16 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
         Ok(free.ok_or(Imported::TooManyCandidates))
+    }
+
+    /// Finds what `forget` left of a token; `None` if it was not forgotten.
+    async fn find_tombstone(&self, mark: ImportMark<'_>) -> Result<Option<Imported>, Failed> {
+        let Some(row) = self.store.find(mark.tombstone_id()).await? else { return Ok(None) };
+        Ok(match row.record() {
+            Some(left) if left.import_mark() == Some(mark) => Some(Imported::Forgotten),
+            Some(_) => None,
+            None => Some(Imported::DamagedRow(row.id())),
+        })
     }
 
     /// Checks what is to be imported, and returns its record but for the place.

@@ -50,13 +50,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(by_scheme.into_values().collect())
     }
 
-    /// Returns whether a row was imported under another import key than the ring's.
+    /// Returns whether a live token was imported under another import key than the ring's.
     ///
-    /// Not if the ring has none: then a foreign text fails, which nobody overlooks.
+    /// Not if the ring has none: then a foreign text fails, which nobody overlooks. An ended token
+    /// is missed by nobody, and its row must not keep a host from starting.
     pub(super) fn is_lost_import(&self, record: &TokenRecord) -> bool {
-        record
+        let is_of_other_key = record
             .import_mark()
-            .is_some_and(|mark| self.places().is_ok_and(|places| places.key_mark() != mark.key))
+            .is_some_and(|mark| self.places().is_ok_and(|places| places.key_mark() != mark.key));
+        is_of_other_key && record.is_live(self.live_at(self.now()))
     }
 
     /// Refuses to import if tokens were imported under another key, or for another realm.
@@ -71,19 +73,19 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&every, &mut page).await? {
             let mut records = rows.iter().filter_map(Row::record);
-            let any = records.find_map(|record| Some((record.import_mark()?.key, record.id())));
-            match any {
-                Some((key, id)) if key != places.key_mark() => {
-                    return Err(Failed::OtherImportKey(id));
-                }
-                // One is enough: no run goes on beside rows of another key.
-                Some(_) => break,
-                None => {}
+            // The first is enough. If two runs under two keys began at once, both find the same
+            // one, and only one run goes on.
+            let first = records.find_map(|record| Some((record.import_mark()?.key, record.id())));
+            let Some((key, id)) = first else { continue };
+            if key != places.key_mark() {
+                return Err(Failed::OtherImportKey(id));
             }
-        }
-        // Not inside a transaction: what it sees may be rolled back.
-        if self.buffer.is_none() {
-            self.engine.import_key_fits.store(true, Ordering::Relaxed);
+            // Not inside a transaction: what it sees may be rolled back. And not if there is no
+            // such row yet: the first one may be of another key.
+            if self.buffer.is_none() {
+                self.engine.import_key_fits.store(true, Ordering::Relaxed);
+            }
+            break;
         }
         Ok(())
     }

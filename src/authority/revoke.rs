@@ -182,7 +182,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// of tokens that were issued under the line stay, revoked, until they are purged.
     ///
     /// A tombstone of an imported token stays until it is purged, so that no later run brings the
-    /// token back. It names no owner. A damaged row leaves none.
+    /// token back. A damaged row leaves none. Tombstones belong to the owner `(forgotten)`: give no
+    /// account this id, or forgetting its tokens deletes the tombstones.
     ///
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
@@ -319,7 +320,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// In this order, for two reasons. If the deletion fails midway, the rest is denied already.
     /// And what was issued under deleted rows could no longer be revoked through them.
-    async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
+    pub(super) async fn forget_by(&self, by: Actor, filter: Filter) -> Result<u64, Failed> {
         self.revoke_by(by.clone(), &filter, Reason::FORGOTTEN).await?;
         self.leave_tombstones(&filter).await?;
         let matching = Purge::Matching(filter.clone());

@@ -99,7 +99,8 @@ pub struct ImportStatus {
     pub waiting: u64,
     /// How many live tokens have a digest of ours.
     pub taken_over: u64,
-    /// How many have ended: revoked, superseded, expired, idle, tampered with.
+    /// How many have ended: revoked, superseded, expired, idle, tampered with, forgotten. Damaged
+    /// rows are not counted.
     pub ended: u64,
     /// How many live tokens were imported under an import key or for a realm that this host lacks.
     /// No text finds them. Bring that key back.

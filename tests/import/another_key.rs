@@ -30,6 +30,32 @@ fn a_second_run_under_another_import_key_revives_no_revoked_token() {
 }
 
 #[test]
+fn a_host_that_could_import_nothing_yet_notices_the_rows_of_another_import_key() {
+    let (right, other) = hosts(MemoryStore::new());
+    let nameless = ForeignToken::new(nextcloud_secret(), "alice", "", Access::full());
+    let refused = wait(other.tokens.import(&ops(), &all_schemes(), nameless));
+    assert!(matches!(refused, Err(IssueError::Invalid(_))), "{refused:?}");
+    revoked_before_a_second_run(&right, &other);
+}
+
+#[test]
+fn of_two_runs_at_once_under_two_import_keys_only_one_goes_on() {
+    let (right, other) = hosts(Outside::new());
+    let run = |host: &Bench<Outside>, text| {
+        let token = token(OfOwner.secret("alice", text));
+        wait(host.tokens.import(&ops(), &all_schemes(), token))
+    };
+    let same = right.tokens.clone();
+    right.tokens.store().before_the_next_write(move || {
+        let token = token(OfOwner.secret("alice", "one"));
+        assert!(matches!(ready(same.import(&ops(), &all_schemes(), token)), Ok(Imported::Done(_))));
+    });
+    assert!(matches!(run(&other, "two"), Ok(Imported::Done(_))), "no row was there");
+    let refused = [&right, &other].map(|host| run(host, "three").is_err());
+    assert_ne!(refused[0], refused[1]);
+}
+
+#[test]
 fn the_start_and_the_status_tell_of_tokens_that_no_text_finds_under_this_key() {
     let (right, other) = hosts(SqliteStore::in_memory().unwrap());
     let id = right.imported(nextcloud_secret());
@@ -55,6 +81,7 @@ fn a_rotated_token_of_another_import_key_is_one_of_ours() {
     let (right, other) = hosts(SqliteStore::in_memory().unwrap());
     let id = right.imported(nextcloud_secret());
     let ours = wait(right.tokens.rotate(ops(), id, Rotation::new())).unwrap();
+    assert!(wait(other.tokens.check()).unwrap().is_sound(), "nobody misses what was superseded");
     wait(right.tokens.revoke_matching(ops(), &Filter::of_id(id), Reason::REQUESTED)).unwrap();
     assert!(wait(other.tokens.check()).unwrap().is_sound());
     other.assert_good(ours.expose_secret());

@@ -52,6 +52,20 @@ fn a_forgotten_token_does_not_come_back_by_a_second_run() {
 }
 
 #[test]
+fn a_token_that_another_run_imported_and_that_was_forgotten_at_once_does_not_come_back() {
+    let bench = bench();
+    let same = bench.tokens.clone();
+    bench.tokens.store().before_the_next_write(move || {
+        let imported = ready(same.import(&ops(), &all_schemes(), token(nextcloud_secret())));
+        let Ok(Imported::Done(id)) = imported else { panic!("{imported:?}") };
+        assert_eq!(ready(same.forget(ops(), id)).unwrap(), 1);
+    });
+    assert_eq!(bench.import(token(nextcloud_secret())), Imported::Forgotten);
+    assert!(bench.enter("alice", NEXTCLOUD.0).is_err());
+    assert!(!rows(&bench).0.contains("alice"));
+}
+
+#[test]
 fn an_owner_forgets_and_leaves_nothing_of_themselves() {
     let bench = bench_over(MemoryStore::new(), policy().with_open_import());
     let id = bench.imported(nextcloud_secret());

@@ -97,3 +97,24 @@ fn what_only_this_host_knows_of_ends_with_the_leaked_token_under_whose_line_it_w
         }
     }
 }
+
+#[test]
+fn a_token_that_another_run_brought_back_meanwhile_is_revoked_as_at_the_source() {
+    let (from, to) = (host(), host());
+    let [first, ..] = ended_first(&from);
+    take_in(&to, &out(&from));
+    let id = first.id();
+    let old = to.tokens.store().parts(id);
+    revoke_superseded(&from);
+    // It tries twice to insert the row, then deletes the row here, and inserts its own.
+    let (one, two, three) =
+        (to.tokens.store().clone(), to.tokens.store().clone(), to.tokens.store().clone());
+    one.clone().before_the_next_write(move || {
+        one.before_the_next_write(move || {
+            // A run with an older file.
+            two.before_the_next_write(move || support::rows::insert(&three.kept, old));
+        });
+    });
+    take_in(&to, &out(&from));
+    assert!(to.tokens.store().parts(id).revocation.is_some());
+}

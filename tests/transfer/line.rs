@@ -140,7 +140,7 @@ fn a_line_that_was_rotated_on_both_hosts_and_revoked_here_stays_revoked() {
 #[test]
 fn a_line_that_was_rotated_on_both_hosts_and_revoked_there_ends_here() {
     line_revoked_there_ends_here(host);
-    line_revoked_there_ends_here(super::alone::on_sqlite);
+    line_revoked_there_ends_here(alone::on_sqlite);
 }
 
 fn line_revoked_there_ends_here<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {

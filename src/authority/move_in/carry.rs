@@ -9,7 +9,7 @@ use crate::event::{ChangeEvent, ChangeKind, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
-use crate::store::{Filter, Page, Purge, Replace, Replaced, Row, TokenStore};
+use crate::store::{Filter, Inserted, Page, Purge, Replace, Replaced, Row, TokenStore};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::transfer::Kept;
@@ -215,8 +215,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         if change_event.await_store(deleted, |count| *count).await? == 0 {
             return Ok(None);
         }
-        self.put(&insert_request(row.into(), None, self.live_at(now))).await?;
-        Ok(Some(Outcome::RevokedNow))
+        let inserted = self.put(&insert_request(row.into(), None, self.live_at(now))).await?;
+        // The id is taken if a run with an older file has brought the good token back meanwhile.
+        Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))
     }
 
     /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
