@@ -129,7 +129,8 @@ impl Shown {
             response.headers_mut().remove(WWW_AUTHENTICATE);
             self.challenge(&challenge, response);
         }
-        // A layer in between may have compressed the text, or put another in its place.
+        // A layer in between may have compressed the text, or put one of another type in its place.
+        // Another plain text can't be told apart, as `Login::with_noun` says.
         let headers = response.headers();
         let is_as_made = !headers.contains_key(CONTENT_ENCODING)
             && headers.get(CONTENT_TYPE).is_some_and(|value| value == TEXT);

@@ -156,8 +156,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     ///
     /// It is in lower case, unless it is a name. Its plural must end in "s".
     ///
-    /// `TokenLayer` also puts it into the refusals and answers that a handler returns.
-    /// [`Answer::with_noun`] is for answers outside of it.
+    /// `TokenLayer` also puts it into the refusals and answers that a handler returns. A layer in
+    /// between that has a plain text of its own must make a new response: in the old one the text
+    /// is replaced. [`Answer::with_noun`] is for answers outside of the layer.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal}};

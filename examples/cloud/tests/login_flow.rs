@@ -114,6 +114,9 @@ fn what_its_device_has_not_fetched_is_shown_as_waiting_and_not_as_ending() {
     for false_words in ["Ends soon", "Replace", "Never used"] {
         assert!(!page.contains(false_words), "{false_words}: {page}");
     }
+    let own = page.split("href=\"/tokens/").nth(1).unwrap().split(['"', '/']).next().unwrap();
+    let own = Browser::signed_in_at(&cloud, ALICE, PUBLIC).get(&format!("/tokens/{own}")).body;
+    assert!(own.contains("unless its device fetches it") && !own.contains("/replace"), "{own}");
     assert_eq!(device.poll().status, 200);
     let page = list();
     assert!(page.contains("Never used") && !page.contains("its device"), "{page}");

@@ -65,6 +65,11 @@ impl Property {
     }
 }
 
+/// Returns about how many bytes these take.
+fn bytes_of<'p>(properties: impl IntoIterator<Item = &'p Property>) -> usize {
+    properties.into_iter().map(Property::len).sum()
+}
+
 /// The most bytes of all properties in a folder. They stay in memory, and each change writes all.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -147,15 +152,15 @@ impl Notes {
 
     pub(crate) fn patch(&mut self, at: &Path, patch: &[(bool, DavProp)]) -> FsResult<()> {
         let mut properties = self.notes.get(at).map_or(Vec::new(), |note| note.properties.clone());
-        let before = properties.len();
+        let before = bytes_of(&properties);
         for (is_set, prop) in patch {
             properties.retain(|property| !property.is(prop));
             if *is_set {
                 properties.push(Property::of(prop));
             }
         }
-        // Removing some always works.
-        if properties.len() >= before && !self.have_room(at, &properties) {
+        // What takes less room than before always works.
+        if bytes_of(&properties) > before && !self.have_room(at, &properties) {
             return Err(FsError::InsufficientStorage);
         }
         self.note(at).properties = properties;
@@ -167,7 +172,7 @@ impl Notes {
     fn have_room(&self, at: &Path, properties: &[Property]) -> bool {
         let others = self.notes.iter().filter(|(other, _)| *other != at);
         let all = others.flat_map(|(_, note)| &note.properties).chain(properties);
-        all.map(Property::len).sum::<usize>() <= MAX_BYTES
+        bytes_of(all) <= MAX_BYTES
     }
 
     pub(crate) fn properties(&self, at: &Path) -> Vec<DavProp> {
@@ -229,6 +234,12 @@ mod tests {
         assert!(matches!(refused, Err(FsError::InsufficientStorage)));
         assert!(notes.properties(b).is_empty());
         notes.patch(b, &set("y", 100)).unwrap();
+        notes.patch(b, &set("z", 100)).unwrap();
+        // Fewer than before, but with more bytes.
+        let [[(_, y)], [(_, z)], [large]] = [set("y", 0), set("z", 0), set("w", MAX_BYTES / 2)];
+        let refused = notes.patch(b, &[(false, y), (false, z), large]);
+        assert!(matches!(refused, Err(FsError::InsufficientStorage)));
+        assert_eq!(notes.properties(b).len(), 2);
         let [(_, prop)] = set("x", 0);
         notes.patch(a, &[(false, prop)]).unwrap();
         notes.patch(b, &set("y", MAX_BYTES / 2)).unwrap();

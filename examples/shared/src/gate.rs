@@ -40,7 +40,7 @@ pub fn note_refusal(from: Option<IpAddr>, refusal: &Refusal) {
             audit::refused(from, None, &refusal.to_string());
         }
         Refusal::Failed(_) | Refusal::Accounts(_) => {
-            log::say(format_args!("a token can't be checked: {refusal}"));
+            log::say(format_args!("credentials can't be checked: {refusal}"));
         }
         _ => {}
     }

@@ -262,6 +262,9 @@ pub async fn serve(
 /// Serves one connection. A client that doesn't send the head of a request within [`HEAD`] is cut
 /// off, also between two requests. So is one that pauses for [`PAUSE`] while it sends a body, or
 /// reads nothing of an answer for as long. One that goes on may take hours.
+///
+/// Of an answer, the system keeps up to four megabytes for a slow client, and asks for more when a
+/// third of them is gone. So a client that reads less than some 12 kB/s seems to stand still.
 fn connection(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     peer: SocketAddr,

@@ -16,6 +16,7 @@ use super::list::origin;
 use super::notice::Done;
 use super::problem::label_words;
 use super::{Named, Page, SignedIn, times};
+use crate::login_flow::waits_for_device;
 
 impl Page {
     /// Writes what there is to know about a token.
@@ -36,6 +37,9 @@ impl Page {
                 dt { (self.setup().wording.ends) }
                 dd {
                     @match token.expires() {
+                        Expires::At(_) if waits_for_device(token) => {
+                            "Within 20 minutes, unless its device fetches it"
+                        }
                         Expires::At(at) => (times::day(at))
                         Expires::Never => "Never"
                     }
@@ -81,7 +85,8 @@ impl Page {
                     div.buttons.wide { button { "Let it do less" } }
                 }
             }
-            @if wording.acts.replace {
+            // Another text would end the device's request.
+            @if wording.acts.replace && !waits_for_device(token) {
                 section.card {
                     h2 { (wording.replace) " its text" }
                     p { "Before it ends, or when others may have seen it." }
