@@ -14,6 +14,8 @@ mod revoke;
 mod tombstone;
 mod reseal;
 #[cfg(feature = "import")]
+mod foreign;
+#[cfg(feature = "import")]
 mod import;
 #[cfg(feature = "import")]
 mod imported;

@@ -218,26 +218,26 @@ plant "any secret is right" src/present.rs \
 plant "only the first word of a digest is compared" src/constant_time.rs \
     "let words = one.iter().zip(other);" \
     "let words = one.iter().zip(other).take(1);"
-plant "a revoked imported token is handed on as a password" src/authority/import.rs \
+plant "a revoked imported token is handed on as a password" src/authority/foreign.rs \
     "        let verified = self.verify_status(row, own_use, origin).await?;" \
     "        let verified = self.verify_status(row, own_use, origin).await.map_err(|_| \
 AuthError::NotOurs(ParseError::NoPrefix))?;"
-plant "a text with our prefix is tried as a foreign one" src/authority/import.rs \
+plant "a text with our prefix is tried as a foreign one" src/authority/foreign.rs \
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"
 plant "candidates behind a free place are not looked at" src/authority/import.rs \
     "None => free = free.or(Some(*id))," \
     "None => return Ok(Ok(*id)),"
-plant "a revoked imported row needs its key" src/authority/import.rs \
+plant "a revoked imported row needs its key" src/authority/foreign.rs \
     "Compared::Unclear(_) if is_revoked => {}" \
     "Compared::Unclear(reason) if is_revoked => *unclear = Some(reason),"
-plant "the first of two rows of one foreign text decides" src/authority/import.rs \
+plant "the first of two rows of one foreign text decides" src/authority/foreign.rs \
     "(Some(_), Some(other)) if has_ended(&other.candidate) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
-plant "the first of two slow rows of one foreign text decides" src/authority/import.rs \
+plant "the first of two slow rows of one foreign text decides" src/authority/foreign.rs \
     "matching().find(|index| ended[*index]).or(matching().next())" \
     "matching().find(|index| ended[*index] || true)"
-plant "a damaged imported row is handed on as a password" src/authority/import.rs \
+plant "a damaged imported row is handed on as a password" src/authority/foreign.rs \
     "if !lookup.is_shared() {" \
     "if false {"
 plant "a second run of an import takes no notice of the first" src/authority/import.rs \
@@ -262,7 +262,7 @@ plant "a token that was forgotten during an import comes back" src/authority/imp
 plant "a tombstone is left after the rows are gone" src/authority/revoke.rs \
     "        self.leave_tombstones(&filter).await?;" \
     ""
-plant "an imported text keeps what the old system kept" src/authority/import.rs \
+plant "an imported text keeps what the old system kept" src/authority/foreign.rs \
     "let change = SealChange { digest: Some(digest), ..SealChange::default() };" \
     "let change = SealChange::default(); drop(digest);"
 plant "a weak text gets a digest without a key" src/import/plain.rs \
@@ -343,40 +343,40 @@ plant "the signing key that everybody knows is accepted" src/import/jwt.rs \
 plant "a UUID without random bits is taken for one with them" src/import/uuid.rs \
     "14 => byte == b'4'," \
     "14 => true,"
-plant "a damaged row keeps its owner's other imported tokens out" src/authority/import.rs \
+plant "a damaged row keeps its owner's other imported tokens out" src/authority/foreign.rs \
     "                continue;" \
     "                break;"
-plant "a row that can't be compared keeps others of its owner out" src/authority/import.rs \
+plant "a row that can't be compared keeps others of its owner out" src/authority/foreign.rs \
     "Compared::Unclear(reason) => *unclear = Some(reason)," \
     "Compared::Unclear(reason) => return Err(Failed::from(reason).into()),"
-plant "a row with a newer digest is passed over by a foreign text" src/authority/import.rs \
+plant "a row with a newer digest is passed over by a foreign text" src/authority/foreign.rs \
     "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \
     "return Compared::Other;"
-plant "the time tells which candidate a foreign text belongs to" src/authority/import.rs \
+plant "the time tells which candidate a foreign text belongs to" src/authority/foreign.rs \
     "kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();" \
     "kept.iter().scan(false, |found, kept| { let is_match = !*found && scheme.verify(kept, &text).\
 unwrap_or(false); *found |= is_match; Some(is_match) }).collect();"
-plant "a weak text is compared with what is written before its secret" src/authority/import.rs \
+plant "a weak text is compared with what is written before its secret" src/authority/foreign.rs \
     "Some(key) => digest.is_of_same_text(&Digest::keyed(key, scheme.secret_part(text)))," \
     "Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),"
-plant "a foreign text of any length is hashed" src/authority/import.rs \
+plant "a foreign text of any length is hashed" src/authority/foreign.rs \
     "let is_too_long = text.is_empty() || text.len() > ForeignText::MAX_BYTES;" \
     "let is_too_long = text.is_empty();"
-plant "a text with a former prefix is tried as a foreign one" src/authority/import.rs \
+plant "a text with a former prefix is tried as a foreign one" src/authority/foreign.rs \
     "self.engine.policy.accepted_prefixes().iter().any(|prefix| {" \
     "self.engine.policy.accepted_prefixes().iter().take(1).any(|prefix| {"
 plant "a foreign text that begins with the letters of our prefix is not tried" \
-    src/authority/import.rs \
+    src/authority/foreign.rs \
     "begins && text.get(prefix.len()) == Some(&b'_')" \
     "begins"
-plant "an imported token's own use is read after its row" src/authority/import.rs \
+plant "an imported token's own use is read after its row" src/authority/foreign.rs \
     "let Some(row) = self.store.find(id).await? else { continue };" \
     "let Some(row) = self.store.find(id).await? else { continue }; let own_use = self.own_use(id).\
 or(own_use.filter(|_| false));"
 plant "of two imports of one owner at once one is refused" src/authority/import.rs \
     "Inserted::IdTaken => {}" \
     "Inserted::IdTaken => return Ok(Imported::TooManyCandidates),"
-plant "a rotated row of two of one foreign text does not decide" src/authority/import.rs \
+plant "a rotated row of two of one foreign text does not decide" src/authority/foreign.rs \
     "record.revocation().is_some() || record.successor().is_some()" \
     "record.revocation().is_some()"
 plant "tokens are imported beside rows under a missing key" src/authority/import.rs \
