@@ -159,13 +159,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
+        // Rows beside this one may be of tokens that the source issued under the line. If one came
+        // in between the two steps below, the revocation would reach it.
+        if !known.is_last {
+            return Ok(Some(Outcome::Later));
+        }
         let derived = self.issued_under(here).await?;
         if derived.is_empty() {
             self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
             return Ok(Some(Outcome::RevokedNow));
-        }
-        if !known.is_last {
-            return Ok(Some(Outcome::Later));
         }
         for id in derived.into_iter().filter(|id| !known.good.contains(id)) {
             self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
