@@ -23,7 +23,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// Call it before the rows are deleted: if that fails midway, nothing comes back. An import
     /// looks for the tombstone after it found the token's place free, and so sees one of the two.
-    /// It looks once more after its insert, since another run may have imported the token meanwhile.
+    /// After its insert it looks once more: another run may have imported the token meanwhile.
     pub(super) async fn leave_tombstones(&self, filter: &Filter) -> Result<(), Failed> {
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(filter, &mut page).await? {

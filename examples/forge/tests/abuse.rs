@@ -372,8 +372,7 @@ fn git_works_for_sixteen_requests_of_one_owner_whatever_they_ask_for() {
     };
     // Until sixteen have their places, others find one.
     let refs = || forge.request("GET", &format!("/alice/site.git/{REFS}"), &[&hers], b"");
-    while refs().status == 200 {}
-    assert_eq!(refs().status, 429);
+    assert!((0..10_000).any(|_| refs().status == 429), "nothing limits them");
     let refused = release("alice", &hers, "alice/site");
     assert_eq!(refused.status, 429, "{}", refused.body);
     assert!(refused.header("retry-after").is_some());
