@@ -145,8 +145,8 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
 
     /// Shows no challenge to scripts, so that no browser opens its password dialog over a page.
     ///
-    /// [`is_from_script`] recognizes them by their headers. So it works in [`Login::answer_to`] and
-    /// `TokenLayer`, but not in [`Login::answer`], which gets no headers.
+    /// [`is_from_script`](super::is_from_script) recognizes them by their headers. So it works in
+    /// [`Login::answer_to`] and `TokenLayer`, but not in [`Login::answer`], which gets no headers.
     #[must_use]
     pub fn without_challenges_for_scripts(self) -> Login<S, A> {
         Login { shown: Shown { challenges_scripts: false, ..self.shown }, ..self }
