@@ -9,7 +9,7 @@ use crate::authority::authenticate::Verified;
 use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied, Failed};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{Foreign, ForeignText, Import, Lookup};
+use crate::import::{Foreign, ForeignText, Import};
 use crate::present::{Authenticated, Origin};
 use crate::record::{StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
@@ -91,15 +91,49 @@ impl<S: TokenStore> TokenAuthority<S> {
             return not_ours;
         }
         self.refuse_without_upkeep()?;
-        // Whatever the text: a host that lacks the key must not seem to work for some texts.
-        self.places()?;
+        let places = self.places()?;
         // Told only if no row matches: another may.
         let mut unclear = None;
         for scheme in import.schemes() {
             let mut matching: Option<Match> = None;
             for lookup in scheme.lookups(&presented) {
-                let found =
-                    self.look_up(import, scheme, &lookup, text, origin, &mut unclear).await?;
+                let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
+                let (mut first, mut slow, mut found) = (None, Vec::new(), None);
+                for id in ids {
+                    first.get_or_insert(id);
+                    // Before the row: a flush in between moves a use from the log to the store.
+                    let own_use = self.own_use(id);
+                    let Some(row) = self.store.find(id).await? else { continue };
+                    let is_revoked = row.is_revoked();
+                    let Some(row) = row.into_readable() else {
+                        // What only one token has led here, so it is this token.
+                        if !lookup.is_shared() {
+                            return Err(self.deny_damaged(id, is_revoked, origin).into());
+                        }
+                        continue;
+                    };
+                    let candidate = Candidate { row, own_use };
+                    match self.compare(&**scheme, candidate.row.record(), text) {
+                        // The other candidates are not looked at: from its second use on, a token
+                        // costs what a token of ours does.
+                        Compared::Match => {
+                            found = Some(Match { candidate, braked: None });
+                            break;
+                        }
+                        Compared::Slow(kept) => slow.push((candidate, kept)),
+                        // A revoked row needs no key to deny, and its key may be gone.
+                        Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
+                            found = Some(Match { candidate, braked: None });
+                        }
+                        Compared::Unclear(_) if is_revoked => {}
+                        Compared::Unclear(reason) => unclear = Some(reason),
+                        Compared::Other => {}
+                    }
+                }
+                if let Some(first) = first.filter(|_| found.is_none() && !slow.is_empty()) {
+                    let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
+                    found = slowly.map(|candidate| Match { candidate, braked: Some(first) });
+                }
                 // The old system may have hashed one text in two ways, and two runs have imported
                 // both. Then a row that has ended decides, whichever comes first.
                 matching = match (matching, found) {
@@ -120,57 +154,6 @@ impl<S: TokenStore> TokenAuthority<S> {
         match unclear {
             Some(unclear) => Err(Failed::from(unclear).into()),
             None => not_ours,
-        }
-    }
-
-    /// Finds the row of a text among the candidates of one look-up.
-    ///
-    /// `unclear` is set if a candidate can't be compared on this host.
-    async fn look_up(
-        &self,
-        import: &Import,
-        scheme: &Arc<dyn Foreign>,
-        lookup: &Lookup,
-        text: &str,
-        origin: &Origin<'_>,
-        unclear: &mut Option<StatusUnclear>,
-    ) -> Result<Option<Match>, AuthError> {
-        let places = self.places()?;
-        let (mut first, mut slow, mut ended) = (None, Vec::new(), None);
-        for id in places.ids(scheme.name(), lookup, import.candidates(lookup)) {
-            first.get_or_insert(id);
-            // Before the row: a flush in between moves a use from the log to the store.
-            let own_use = self.own_use(id);
-            let Some(row) = self.store.find(id).await? else { continue };
-            let is_revoked = row.is_revoked();
-            let Some(row) = row.into_readable() else {
-                // What only one token has led here, so it is this token.
-                if !lookup.is_shared() {
-                    return Err(self.deny_damaged(id, is_revoked, origin).into());
-                }
-                continue;
-            };
-            let candidate = Candidate { row, own_use };
-            match self.compare(&**scheme, candidate.row.record(), text) {
-                // The other candidates are not looked at: from its second use on, a token costs
-                // what a token of ours does.
-                Compared::Match => return Ok(Some(Match { candidate, braked: None })),
-                Compared::Slow(kept) => slow.push((candidate, kept)),
-                // A revoked row needs no key to deny, and its key may be gone.
-                Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
-                    ended = Some(Match { candidate, braked: None });
-                }
-                Compared::Unclear(_) if is_revoked => {}
-                Compared::Unclear(reason) => *unclear = Some(reason),
-                Compared::Other => {}
-            }
-        }
-        match first {
-            Some(first) if ended.is_none() && !slow.is_empty() => {
-                let found = self.compare_slowly(import, scheme, first, slow, text).await?;
-                Ok(found.map(|candidate| Match { candidate, braked: Some(first) }))
-            }
-            _ => Ok(ended),
         }
     }
 
