@@ -101,7 +101,8 @@ impl Attributes {
 
     /// Returns the pairs of key and value, ordered by key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().flat_map(|text| text.split('\n')).filter_map(|line| line.split_once(' '))
+        // No pairs are an empty line, which holds no space.
+        self.stored().unwrap_or_default().split('\n').filter_map(|line| line.split_once(' '))
     }
 
     /// Returns whether there are none.
@@ -111,7 +112,7 @@ impl Attributes {
 
     /// Returns how many pairs there are.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.stored().map_or(0, |text| text.split('\n').count())
     }
 }
 

@@ -214,9 +214,12 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
         bytes.text(&network.to_string());
     });
     bytes.length(record.attributes().len());
-    for (key, value) in record.attributes().iter() {
-        bytes.text(key);
-        bytes.text(value);
+    // Most rows have none.
+    if !record.attributes().is_empty() {
+        for (key, value) in record.attributes().iter() {
+            bytes.text(key);
+            bytes.text(value);
+        }
     }
     bytes.option(record.issued_by(), |bytes, operator| bytes.text(operator.as_str()));
     bytes.instant(record.created_at());
