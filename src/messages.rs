@@ -25,8 +25,7 @@ use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/import.rs authority/issue.rs authority/move_in.rs \
-    authority/reseal.rs \
+    authority/change.rs authority/issue.rs authority/reseal.rs \
     import/argon2.rs import/bcrypt.rs import/blake3.rs import/foreign.rs import/forgejo.rs \
     import/jwt.rs import/pbkdf2.rs import/plain.rs import/sha256.rs import/sha512.rs \
     import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \

@@ -1,21 +1,18 @@
 //! Imports tokens of another system.
 
-use super::TokenAuthority;
-use crate::authority::issue::New;
+use super::{MAX_TRIES, TokenAuthority};
+use crate::authority::issue::{New, unasked};
 use crate::error::{Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
 use crate::import::{ForeignToken, Import, Imported, Places};
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
 use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status};
-use crate::store::{Filter, Insert, Inserted, StoreError, TokenStore};
+use crate::store::{Filter, Insert, Inserted, TokenStore};
 use crate::text::Operator;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::view::TokenView;
-
-/// How often a place is looked for if other runs keep taking it.
-const MAX_TRIES: usize = 8;
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Imports a live token of another system.
@@ -88,13 +85,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 }
                 // Another run took the place, perhaps for this very token.
                 Inserted::IdTaken => {}
-                refusal => {
-                    let broken = format!(
-                        "the store answered {refusal:?}, which this insert did not ask for; \
-                         run the conformance suite on it"
-                    );
-                    return Err(Failed::from(StoreError::unknown(broken)).into());
-                }
+                refusal => return Err(Failed::from(unasked(refusal)).into()),
             }
         }
         Err(Failed::NoFreeId.into())

@@ -81,6 +81,14 @@ impl New {
     }
 }
 
+/// Returns the failure of a store that refuses what an insert did not ask for.
+pub(super) fn unasked(refusal: Inserted) -> StoreError {
+    StoreError::unknown(format!(
+        "the store answered {refusal:?}, which this insert did not ask for; \
+         run the conformance suite on it"
+    ))
+}
+
 impl<S: TokenStore> TokenAuthority<S> {
     /// Issues a token. Its text is in the answer and nowhere else: show it once.
     ///
@@ -266,13 +274,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Inserted::Done => return Ok(Ok(IssuedToken::new(token, view))),
                 Inserted::IdTaken => {}
                 refusal => {
-                    let broken = || {
-                        StoreError::unknown(format!(
-                            "the store answered {refusal:?}, which this insert did not ask for; \
-                             run the conformance suite on it"
-                        ))
-                    };
-                    return Ok(Err(new.refused(refusal).ok_or_else(broken)?));
+                    let refused = new.refused(refusal);
+                    return Ok(Err(refused.ok_or_else(|| unasked(refusal))?));
                 }
             }
         }

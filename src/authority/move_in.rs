@@ -13,11 +13,12 @@ use self::all::all;
 use self::line::{is_of_a_line, was_current};
 use self::row::insert_request;
 use super::{MAX_TRIES, TokenAuthority};
+use crate::authority::issue::unasked;
 use crate::error::Failed;
 use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
-use crate::store::{Filter, Inserted, Row, StoreError, TokenStore};
+use crate::store::{Filter, Inserted, Row, TokenStore};
 use crate::text::{Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -240,13 +241,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Ok(Some(Outcome::New))
             }
             Inserted::IdTaken | Inserted::Stale => Ok(None),
-            refusal => {
-                let broken = format!(
-                    "the store answered {refusal:?}, which this insert did not ask for; \
-                     run the conformance suite on it"
-                );
-                Err(StoreError::unknown(broken).into())
-            }
+            refusal => Err(unasked(refusal).into()),
         }
     }
 

@@ -122,7 +122,7 @@ fn from_forgejo_15() {
         let rows = fs::read_to_string(host.path("rows.jsonl")).unwrap();
         let listed = r#"["alice/app;","alice/zap-two;"]"#;
         assert!(rows.replace([' ', '\\'], "").contains(listed), "{rows}");
-        // This host names a repository by its number, which is the same here as there.
+        // This host names a repository by its number. It has the same one as in the old forge.
         let query = query.replace("r.owner_name || '/' || r.name", "'repository/' || r.id");
         if let Database::MariaDb(_) = database {
             // It is a megabyte by default. Many copy a setting for MySQL's old default.
