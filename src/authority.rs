@@ -150,7 +150,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             rows = self.store.list(filter, page).await?;
             // Read after the rows, so that no row seems to be made in the future.
             let now = self.now();
-            tokens = rows.iter().filter_map(Row::readable).map(|row| self.view(row, now)).collect();
+            let readable = rows.iter().filter_map(Row::readable);
+            tokens = readable.map(|row| self.view(&row, now)).collect();
             // A flush in between moves a use from the log to the store. The rows were then read too
             // early, and the log too late, to see it: so read both again. Counted before the rows
             // and after the log, because either alone would miss a flush that lies between them.
@@ -179,7 +180,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         // this order it is seen at least once.
         let own_use = self.engine.usage.pending(id);
         let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
-        let view = self.view_with(row.readable().ok_or(ManageError::Unknown)?, own_use, self.now());
+        let row = row.into_readable().ok_or(ManageError::Unknown)?;
+        let view = self.view_with(&row, own_use, self.now());
         if by.may_see(Some(view.owner())) { Ok(view) } else { Err(ManageError::Unknown) }
     }
 

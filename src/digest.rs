@@ -5,8 +5,6 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
-#[cfg(feature = "import")]
-use zeroize::Zeroizing;
 
 use crate::constant_time::constant_time_eq;
 use crate::key::KeyId;
@@ -103,8 +101,8 @@ impl Digest {
     /// Computes the digest of a text that another system issued, under a key of the ring.
     #[cfg(feature = "import")]
     pub(crate) fn keyed(key: &SealingKey, text: &str) -> Digest {
-        let bytes = Zeroizing::new([b"atd1", text.as_bytes()].concat());
-        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac: key.hmac_of_secret(&bytes) }))
+        let mac = key.hmac_of_secret(&[b"atd1", text.as_bytes()]);
+        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac }))
     }
 
     /// Takes what another system kept of a text, until that is presented. `None` if it is too long.

@@ -71,18 +71,18 @@ impl SealingKey {
         self.id
     }
 
-    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in
-    /// [`seal`](crate::seal).
-    pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
+    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes, which are handed over in parts. What they
+    /// mean is decided in [`seal`](crate::seal).
+    pub(crate) fn hmac(&self, hand_over: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
         let mut mac = self.keyed.clone();
-        mac.update(bytes);
+        hand_over(&mut |part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 
-    /// Computes the HMAC-SHA-256 of a secret, and leaves no copy of it behind.
+    /// Computes the HMAC-SHA-256 of bytes that hold a secret, and leaves no copy of it behind.
     #[cfg(feature = "import")]
-    pub(crate) fn hmac_of_secret(&self, secret: &[u8]) -> [u8; 32] {
-        hmac_in_place(&self.for_secrets, secret)
+    pub(crate) fn hmac_of_secret(&self, parts: &[&[u8]]) -> [u8; 32] {
+        hmac_in_place(&self.for_secrets, |mac| parts.iter().for_each(|part| mac.update(part)))
     }
 }
 
@@ -101,10 +101,11 @@ impl ImportKey {
         ImportKey(keyed(key))
     }
 
-    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes. What they mean is decided in `import`.
+    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes, which are handed over in parts. What they
+    /// mean is decided in `import`.
     #[cfg(feature = "import")]
-    pub(crate) fn hmac(&self, bytes: &[u8]) -> [u8; 32] {
-        hmac_in_place(&self.0, bytes)
+    pub(crate) fn hmac(&self, hand_over: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
+        hmac_in_place(&self.0, |mac| hand_over(&mut |part| mac.update(part)))
     }
 }
 
@@ -116,9 +117,12 @@ fn keyed<M: KeyInit>(key: &[u8]) -> M {
 /// Computes an HMAC without moving it: a moved one would leave a copy of what it read, which its
 /// drop does not wipe.
 #[cfg(feature = "import")]
-fn hmac_in_place(keyed: &HmacReset<Sha256>, bytes: &[u8]) -> [u8; 32] {
+fn hmac_in_place(
+    keyed: &HmacReset<Sha256>,
+    update: impl FnOnce(&mut HmacReset<Sha256>),
+) -> [u8; 32] {
     let mut mac = keyed.clone();
-    mac.update(bytes);
+    update(&mut mac);
     mac.finalize_reset().into_bytes().into()
 }
 

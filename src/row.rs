@@ -18,13 +18,26 @@ use crate::token::TokenId;
 /// [`MemoryStore`](crate::store::MemoryStore), hands them out unchanged, and they aren't checked
 /// again.
 #[derive(Clone)]
-pub struct Row(Content);
+pub struct Row(Arc<RowMemory>);
 
-/// Tells readable rows from damaged ones. Both are shared, so that clones are cheap.
-#[derive(Clone)]
+/// What the clones of a row have in common.
+#[repr(C)] // In this order: every authentication reads the first cache line, and little more.
+struct RowMemory {
+    /// The last use that this process saw, in seconds since 1970.
+    ///
+    /// For a row that stays in memory, it answers whether a use is new without the lock on the
+    /// pending uses. `Relaxed` is enough: a thread that reads an old value asks the log.
+    seen: AtomicI64,
+    /// The mark of the sealer that made the seal. Without it the seal has to be checked.
+    mark: Option<Mark>,
+    content: Content,
+}
+
+/// Tells readable rows from damaged ones.
 enum Content {
-    Readable(ReadableRow),
-    Damaged(Arc<DamagedRow>),
+    Readable(TokenRecord),
+    /// Boxed, so that the few damaged rows don't make all others larger.
+    Damaged(Box<DamagedRow>),
 }
 
 /// What is left of a row that can't be read: the facts that stand apart from the rest.
@@ -70,34 +83,38 @@ impl Row {
     /// Makes a row from a record that came from outside the process. The engine will check its
     /// seal.
     pub fn new(record: TokenRecord) -> Row {
-        ReadableRow::unmarked(record).into()
+        Row::with_content(Content::Readable(record), None)
     }
 
     /// Makes a row that exists but can't be read. It never authenticates and blocks no other row.
     pub fn damaged(damaged: DamagedRow) -> Row {
-        Row(Content::Damaged(Arc::new(damaged)))
+        Row::with_content(Content::Damaged(Box::new(damaged)), None)
+    }
+
+    fn with_content(content: Content, mark: Option<Mark>) -> Row {
+        Row(Arc::new(RowMemory { seen: AtomicI64::new(i64::MIN), mark, content }))
     }
 
     /// Returns the token's id.
     pub fn id(&self) -> TokenId {
-        match &self.0 {
-            Content::Readable(row) => row.record().id(),
+        match &self.0.content {
+            Content::Readable(record) => record.id(),
             Content::Damaged(row) => row.id,
         }
     }
 
     /// Returns whose token it is; `None` if that can't be read.
     pub fn owner(&self) -> Option<&Owner> {
-        match &self.0 {
-            Content::Readable(row) => Some(row.record().owner()),
+        match &self.0.content {
+            Content::Readable(record) => Some(record.owner()),
             Content::Damaged(row) => row.owner.as_ref(),
         }
     }
 
     /// Returns the id of the first token of its line; `None` if that can't be read.
     pub fn family(&self) -> Option<TokenId> {
-        match &self.0 {
-            Content::Readable(row) => Some(row.record().family()),
+        match &self.0.content {
+            Content::Readable(record) => Some(record.family()),
             Content::Damaged(row) => row.family,
         }
     }
@@ -106,39 +123,42 @@ impl Row {
     ///
     /// `None` if there is none, or if that can't be read.
     pub fn derived_from(&self) -> Option<TokenId> {
-        match &self.0 {
-            Content::Readable(row) => row.record().derived_from(),
+        match &self.0.content {
+            Content::Readable(record) => record.derived_from(),
             Content::Damaged(row) => row.derived_from,
         }
     }
 
     /// Returns when it was issued; `None` if that can't be read.
     pub fn created_at(&self) -> Option<Timestamp> {
-        match &self.0 {
-            Content::Readable(row) => Some(row.record().created_at()),
+        match &self.0.content {
+            Content::Readable(record) => Some(record.created_at()),
             Content::Damaged(row) => row.created_at,
         }
     }
 
     /// Returns whether it has a revocation.
     pub fn is_revoked(&self) -> bool {
-        match &self.0 {
-            Content::Readable(row) => row.record().revocation().is_some(),
+        match &self.0.content {
+            Content::Readable(record) => record.revocation().is_some(),
             Content::Damaged(row) => row.is_revoked,
         }
     }
 
     /// Returns when it was revoked. `None` if it was not, or if that can't be read.
     pub fn revoked_at(&self) -> Option<Timestamp> {
-        match &self.0 {
-            Content::Readable(row) => row.record().revocation().map(|revocation| revocation.at),
+        match &self.0.content {
+            Content::Readable(record) => record.revocation().map(|revocation| revocation.at),
             Content::Damaged(row) => row.revoked_at,
         }
     }
 
     /// Returns the record; `None` if the row is damaged.
     pub fn record(&self) -> Option<&TokenRecord> {
-        self.readable().map(ReadableRow::record)
+        match &self.0.content {
+            Content::Readable(record) => Some(record),
+            Content::Damaged(_) => None,
+        }
     }
 
     /// Returns the facts that stand apart from the rest. A readable row has them, too.
@@ -154,20 +174,14 @@ impl Row {
         }
     }
 
-    /// Returns the row with its mark; `None` if it is damaged.
-    pub(crate) fn readable(&self) -> Option<&ReadableRow> {
-        match &self.0 {
-            Content::Readable(row) => Some(row),
-            Content::Damaged(_) => None,
-        }
+    /// Returns the row as a readable one; `None` if it is damaged.
+    pub(crate) fn readable(&self) -> Option<ReadableRow> {
+        self.clone().into_readable()
     }
 
-    /// Takes the row with its mark; `None` if it is damaged.
+    /// Takes the row as a readable one; `None` if it is damaged.
     pub(crate) fn into_readable(self) -> Option<ReadableRow> {
-        match self.0 {
-            Content::Readable(row) => Some(row),
-            Content::Damaged(_) => None,
-        }
+        matches!(self.0.content, Content::Readable(_)).then_some(ReadableRow(self))
     }
 
     /// Returns the row as it is stored after it replaced `old`.
@@ -190,20 +204,13 @@ impl Row {
     ///
     /// A damaged row keeps only that it was revoked, and when.
     pub(crate) fn with_revocation(&self, revocation: &Revocation) -> Row {
-        match &self.0 {
-            Content::Readable(_) => {
-                let revoked = self.changed(|parts| {
-                    parts.revocation = Some(revocation.clone());
-                    parts.seal = None;
-                    parts.revision = next_revision(parts.revision);
-                });
-                match revoked.0 {
-                    // Without the mark: it stands for a seal that is found right, and this row has
-                    // none.
-                    Content::Readable(row) => ReadableRow { mark: None, ..row }.into(),
-                    Content::Damaged(_) => revoked,
-                }
-            }
+        match &self.0.content {
+            // Without the mark: it stands for a seal that is found right, and this row has none.
+            Content::Readable(record) => Row::new(record.clone().changed(|parts| {
+                parts.revocation = Some(revocation.clone());
+                parts.seal = None;
+                parts.revision = next_revision(parts.revision);
+            })),
             Content::Damaged(row) => Row::damaged(DamagedRow {
                 is_revoked: true,
                 revoked_at: Some(revocation.at),
@@ -221,80 +228,70 @@ impl Row {
     ///
     /// The callers must change no sealed fact. A damaged row stays as it is.
     fn changed(&self, change: impl FnOnce(&mut RecordParts)) -> Row {
-        let Some(row) = self.readable() else {
-            return self.clone();
-        };
-        ReadableRow::new(row.record().clone().changed(change), row.mark).into()
+        match self.record() {
+            Some(record) => {
+                let changed = record.clone().changed(change);
+                Row::with_content(Content::Readable(changed), self.0.mark)
+            }
+            None => self.clone(),
+        }
     }
 }
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Content::Readable(row) => fmt::Debug::fmt(row.record(), f),
+        match &self.0.content {
+            Content::Readable(record) => fmt::Debug::fmt(record, f),
             Content::Damaged(row) => fmt::Debug::fmt(row, f),
         }
     }
 }
 
-/// A row that can be read, with the mark of the sealer that made its seal.
+/// A row that can be read.
 #[derive(Clone)]
-pub(crate) struct ReadableRow {
-    shared: Arc<RowMemory>,
-    mark: Option<Mark>,
-}
-
-/// What the clones of a row have in common.
-#[repr(C)] // In this order: `seen` shares a cache line with what every authentication reads.
-struct RowMemory {
-    /// The last use that this process saw, in seconds since 1970.
-    ///
-    /// For a row that stays in memory, it answers whether a use is new without the lock on the
-    /// pending uses. `Relaxed` is enough: a thread that reads an old value asks the log.
-    seen: AtomicI64,
-    record: TokenRecord,
-}
+pub(crate) struct ReadableRow(Row);
 
 impl ReadableRow {
     /// Wraps a record that was not checked.
+    #[cfg(any(feature = "transfer", test))]
     pub(crate) fn unmarked(record: TokenRecord) -> ReadableRow {
-        ReadableRow::new(record, None)
+        ReadableRow(Row::new(record))
     }
 
     /// Wraps a record that the owner of `mark` has just sealed.
     pub(crate) fn marked(record: TokenRecord, mark: Mark) -> ReadableRow {
-        ReadableRow::new(record, Some(mark))
-    }
-
-    fn new(record: TokenRecord, mark: Option<Mark>) -> ReadableRow {
-        let seen = AtomicI64::new(i64::MIN);
-        ReadableRow { shared: Arc::new(RowMemory { seen, record }), mark }
+        ReadableRow(Row::with_content(Content::Readable(record), Some(mark)))
     }
 
     /// Returns the record.
+    #[expect(clippy::expect_used, reason = "a damaged row is not wrapped")]
     pub(crate) fn record(&self) -> &TokenRecord {
-        &self.shared.record
+        self.0.record().expect("a readable row")
     }
 
     /// Returns whether the sealer with this mark made the row's seal.
     pub(crate) fn is_marked_by(&self, mark: Mark) -> bool {
-        self.mark == Some(mark)
+        self.memory().mark == Some(mark)
     }
 
     /// Returns when this process saw it used last, in seconds since 1970; `i64::MIN` if never.
     pub(crate) fn seen(&self) -> i64 {
-        self.shared.seen.load(Ordering::Relaxed)
+        self.memory().seen.load(Ordering::Relaxed)
     }
 
     /// Notes that this process saw it used at `now`.
     pub(crate) fn set_seen(&self, now: Timestamp) {
-        self.shared.seen.store(now.as_unix(), Ordering::Relaxed);
+        self.memory().seen.store(now.as_unix(), Ordering::Relaxed);
+    }
+
+    fn memory(&self) -> &RowMemory {
+        &self.0.0
     }
 }
 
 impl From<ReadableRow> for Row {
     fn from(row: ReadableRow) -> Row {
-        Row(Content::Readable(row))
+        row.0
     }
 }
 
@@ -353,7 +350,8 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_two_words() {
-        assert_eq!(size_of::<Row>(), 16);
+    fn a_row_is_one_word_and_what_it_shares_is_no_larger_for_damaged_ones() {
+        assert_eq!(size_of::<Row>(), 8);
+        assert_eq!(size_of::<RowMemory>(), 16 + size_of::<TokenRecord>());
     }
 }

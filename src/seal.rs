@@ -106,7 +106,7 @@ impl Sealer {
         let Some(key) = self.ring.key(record.key_id()) else {
             return SealCheck::KeyMissing;
         };
-        let expected = key.hmac(&encoding(&self.realm, record));
+        let expected = key.hmac(|sink| encode(&self.realm, record, sink));
         if constant_time_eq(stored, &expected) { SealCheck::Right } else { SealCheck::Wrong }
     }
 
@@ -161,7 +161,7 @@ impl Sealer {
         let key = needed.unwrap_or(self.ring.active());
         // The key's id is among the sealed bytes, so no row can be moved to another key.
         let record = TokenRecord::from_parts(RecordParts { key_id: key.id(), ..parts });
-        let seal = Seal::of_v1(key.hmac(&encoding(&self.realm, &record)));
+        let seal = Seal::of_v1(key.hmac(|sink| encode(&self.realm, &record, sink)));
         ReadableRow::marked(record.changed(|parts| parts.seal = Some(seal)), self.mark)
     }
 }
@@ -190,15 +190,15 @@ pub(crate) struct SealChange {
     pub(crate) successor: Option<TokenId>,
 }
 
-/// Returns the bytes that are sealed: see the table above.
+/// Hands over the bytes that are sealed: see the table above.
 ///
 /// Different records, realms or keys never have the same bytes, because every part has its length
 /// or a fixed size.
-fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
-    let mut bytes = Encoding(Vec::with_capacity(256));
-    bytes.0.extend(b"ats1");
+fn encode(realm: &str, record: &TokenRecord, hand_over: &mut dyn FnMut(&[u8])) {
+    let mut bytes = Encoding { gathered: [0; 256], length: 0, hand_over };
+    bytes.fixed(b"ats1");
     bytes.text(realm);
-    bytes.0.extend(record.key_id().as_u32().to_be_bytes());
+    bytes.fixed(&record.key_id().as_u32().to_be_bytes());
     bytes.number(record.id().as_u64());
     match record.digest_of_other_scheme() {
         None => bytes.slice(&record.sha_256().to_bytes()),
@@ -227,19 +227,40 @@ fn encoding(realm: &str, record: &TokenRecord) -> Vec<u8> {
     bytes.number(record.family().as_u64());
     bytes.option(record.successor(), |bytes, id| bytes.number(id.as_u64()));
     bytes.option(record.derived_from(), |bytes, id| bytes.number(id.as_u64()));
-    bytes.0
+    bytes.hand_over();
 }
 
-/// Writes the parts of a record one after the other.
-struct Encoding(Vec<u8>);
+/// Gathers the parts of a record, and hands them over together: most records at once, without an
+/// allocation.
+struct Encoding<'h> {
+    gathered: [u8; 256],
+    length: usize,
+    hand_over: &'h mut dyn FnMut(&[u8]),
+}
 
-impl Encoding {
+impl Encoding<'_> {
+    #[inline]
+    fn fixed(&mut self, bytes: &[u8]) {
+        if let Some(place) = self.gathered[self.length..].get_mut(..bytes.len()) {
+            place.copy_from_slice(bytes);
+            self.length += bytes.len();
+        } else {
+            self.hand_over();
+            (self.hand_over)(bytes);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        (self.hand_over)(&self.gathered[..self.length]);
+        self.length = 0;
+    }
+
     fn number(&mut self, number: u64) {
-        self.0.extend(number.to_be_bytes());
+        self.fixed(&number.to_be_bytes());
     }
 
     fn instant(&mut self, instant: Timestamp) {
-        self.0.extend(instant.as_unix().to_be_bytes());
+        self.fixed(&instant.as_unix().to_be_bytes());
     }
 
     /// Writes a length or a number of items.
@@ -249,26 +270,26 @@ impl Encoding {
             reason = "no text has over 1,030 bytes, no list over 256 items"
         )]
         let length = u32::try_from(length).expect("a length of a record's part");
-        self.0.extend(length.to_be_bytes());
+        self.fixed(&length.to_be_bytes());
     }
 
     fn slice(&mut self, slice: &[u8]) {
         self.length(slice.len());
-        self.0.extend(slice);
+        self.fixed(slice);
     }
 
     fn text(&mut self, text: &str) {
         self.slice(text.as_bytes());
     }
 
-    fn option<T>(&mut self, option: Option<T>, write: impl FnOnce(&mut Encoding, T)) {
-        self.0.push(u8::from(option.is_some()));
+    fn option<T>(&mut self, option: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.fixed(&[u8::from(option.is_some())]);
         if let Some(value) = option {
             write(self, value);
         }
     }
 
-    fn selection<T>(&mut self, selection: &Selection<T>, write: impl Fn(&mut Encoding, &T)) {
+    fn selection<T>(&mut self, selection: &Selection<T>, write: impl Fn(&mut Self, &T)) {
         let listed = match selection {
             Selection::All => None,
             Selection::Only(items) => Some(items),

@@ -27,14 +27,10 @@ impl Verified {
         self.row.record().owner()
     }
 
+    /// Takes an active row whose secret was presented at `now`.
     #[cfg(feature = "import")]
-    pub(super) fn row(&self) -> &ReadableRow {
-        &self.row
-    }
-
-    #[cfg(feature = "import")]
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
+    pub(super) fn new(row: ReadableRow, now: Timestamp) -> Verified {
+        Verified { row, now }
     }
 }
 
@@ -136,33 +132,25 @@ impl<S: TokenStore> TokenAuthority<S> {
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
         self.refuse_without_upkeep()?;
-        let presented = self.read_presented(text, origin)?;
+        let presented = match self.read_presented(text) {
+            Ok(presented) => presented,
+            Err(error) => return Err(self.refuse_unread(error, origin)),
+        };
         // Before the row: a flush in between moves a use from the log to the store.
         let own_use = self.own_use(presented.id());
         let found = self.store.find(presented.id()).await?;
         let row = self.match_secret(found, &presented, origin)?;
-        self.verify_status(row, own_use, origin).await
-    }
-
-    /// Verifies that a row whose secret was presented is active: revoked, seal, status.
-    pub(super) async fn verify_status(
-        &self,
-        row: ReadableRow,
-        own_use: Option<Timestamp>,
-        origin: &Origin<'_>,
-    ) -> Result<Verified, AuthError> {
         // Read after the row, so that the row can't seem to be made in the future.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         match DenialReason::from_status(status) {
             None => Ok(Verified { row, now }),
-            // Apart, so that the future of a good token stays small.
             Some(reason) => Err(self.deny_status(&row, status, reason, now, origin).await.into()),
         }
     }
 
     /// Denies a row whose secret was presented because of its status, and reports a reuse.
-    async fn deny_status(
+    pub(super) async fn deny_status(
         &self,
         row: &ReadableRow,
         status: Status,
@@ -177,18 +165,19 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.deny(origin, reason, Some(view.id()), Some(&view))
     }
 
-    /// Reads a presented text, and denies one that was mistyped.
-    pub(super) fn read_presented(
-        &self,
-        text: &str,
-        origin: &Origin<'_>,
-    ) -> Result<Presented, AuthError> {
-        match Presented::read(text, self.engine.policy.accepted_prefixes()) {
-            Ok(presented) => Ok(presented),
-            Err(ParseError::Checksum) => {
-                Err(self.deny(origin, DenialReason::Mistyped, None, None).into())
-            }
-            Err(error) => Err(AuthError::NotOurs(error)),
+    /// Reads a presented text.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is not a token. See [`refuse_unread`](Self::refuse_unread).
+    pub(super) fn read_presented(&self, text: &str) -> Result<Presented, ParseError> {
+        Presented::read(text, self.engine.policy.accepted_prefixes())
+    }
+
+    /// Denies a text that was mistyped. Any other that can't be read is not ours.
+    pub(super) fn refuse_unread(&self, error: ParseError, origin: &Origin<'_>) -> AuthError {
+        match error {
+            ParseError::Checksum => self.deny(origin, DenialReason::Mistyped, None, None).into(),
+            error => AuthError::NotOurs(error),
         }
     }
 

@@ -61,32 +61,33 @@ impl<S: TokenStore> TokenAuthority<S> {
             let Some(rows) = self.next_page(&unrevoked(), &mut page).await? else {
                 break;
             };
-            rows.iter().for_each(|row| self.check_row(row, &mut report));
+            rows.into_iter().for_each(|row| self.check_row(row, &mut report));
         }
         report.is_complete = page.is_none();
         Ok(report)
     }
 
     /// Checks one row, and adds what is wrong with it to the report.
-    fn check_row(&self, row: &Row, report: &mut CheckReport) {
+    fn check_row(&self, row: Row, report: &mut CheckReport) {
         report.checked += 1;
-        let Some(readable) = row.readable() else {
-            report.damaged.push(row.id());
+        let id = row.id();
+        let Some(row) = row.into_readable() else {
+            report.damaged.push(id);
             return;
         };
-        match self.engine.sealer.check(readable) {
+        match self.engine.sealer.check(&row) {
             // The rows under missing keys are counted apart.
             SealCheck::KeyMissing => {}
-            SealCheck::Right if self.is_lost_import(readable.record()) => {
-                report.lost_imports.push(row.id());
+            SealCheck::Right if self.is_lost_import(row.record()) => {
+                report.lost_imports.push(id);
             }
             SealCheck::Right => {}
-            SealCheck::Wrong => report.tampered.push(row.id()),
+            SealCheck::Wrong => report.tampered.push(id),
             SealCheck::UnknownVersion(Newer::Seal(version)) => {
-                report.unknown_versions.push((row.id(), version));
+                report.unknown_versions.push((id, version));
             }
             SealCheck::UnknownVersion(Newer::Digest(scheme)) => {
-                report.unknown_schemes.push((row.id(), scheme));
+                report.unknown_schemes.push((id, scheme));
             }
         }
     }

@@ -46,7 +46,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`AuthError::Failed`] if the engine can't tell.
     pub async fn examine(&self, text: &str) -> Result<Examined, AuthError> {
         self.refuse_without_upkeep()?;
-        let presented = self.read_presented(text, &Origin::unknown())?;
+        let presented = self
+            .read_presented(text)
+            .map_err(|error| self.refuse_unread(error, &Origin::unknown()))?;
         // Before the row: a flush in between moves a use from the log to the store.
         let own_use = self.engine.usage.pending(presented.id());
         let found = self.store.find(presented.id()).await?;

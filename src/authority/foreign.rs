@@ -97,9 +97,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         for scheme in import.schemes() {
             let mut matching: Option<Match> = None;
             for lookup in scheme.lookups(&presented) {
-                let ids = places.ids(scheme.name(), &lookup, import.candidates(&lookup));
                 let (mut first, mut slow, mut found) = (None, Vec::new(), None);
-                for id in ids {
+                for candidate in 0..import.candidates(&lookup) {
+                    let id = places.id(scheme.name(), &lookup, candidate);
                     first.get_or_insert(id);
                     // Before the row: a flush in between moves a use from the log to the store.
                     let own_use = self.own_use(id);
@@ -229,9 +229,14 @@ impl<S: TokenStore> TokenAuthority<S> {
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
         let Candidate { row, own_use } = candidate;
-        let verified = self.verify_status(row, own_use, origin).await?;
-        self.take_over(scheme, verified.row(), text, verified.now()).await;
-        Ok(verified)
+        // Read after the row, so that the row can't seem to be made in the future.
+        let now = self.now();
+        let status = self.status(&row, now, own_use)?;
+        if let Some(reason) = DenialReason::from_status(status) {
+            return Err(self.deny_status(&row, status, reason, now, origin).await.into());
+        }
+        self.take_over(scheme, &row, text, now).await;
+        Ok(Verified::new(row, now))
     }
 
     /// Gives an active row a digest of ours by compare-and-swap, unless it has one under the active

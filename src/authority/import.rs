@@ -39,7 +39,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let lookup = token.secret.lookup();
         let places = self.places()?;
         self.refuse_other_import_key(&places).await?;
-        let ids: Vec<_> = places.ids(scheme, lookup, import.candidates(lookup)).collect();
+        let candidates = 0..import.candidates(lookup);
+        let ids: Vec<_> = candidates.map(|number| places.id(scheme, lookup, number)).collect();
         let mark = places.mark(scheme, &token.secret.distinct());
         let now = self.now();
         let parts = self.imported_parts(&token, operator, mark, now)?;

@@ -22,7 +22,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let every = Filter::every_token();
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&every, &mut page).await? {
-            for row in rows.iter().filter_map(Row::readable) {
+            for row in rows.into_iter().filter_map(Row::into_readable) {
                 let record = row.record();
                 let Some(mark) = record.import_mark() else { continue };
                 let of_scheme = by_scheme.entry(mark.scheme.into());
@@ -35,7 +35,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                     unclear: 0,
                 });
                 let own_use = self.own_use(record.id());
-                let count = match self.status(row, self.now(), own_use) {
+                let count = match self.status(&row, self.now(), own_use) {
                     Ok(Status::Active) if Some(mark.key) != key_mark => &mut status.lost,
                     Ok(Status::Active) if record.digest().foreign().is_some() => {
                         &mut status.waiting

@@ -50,7 +50,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveOutReport::default();
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&filter, &mut page).await? {
-            for row in &rows {
+            for row in rows {
+                let id = row.id();
                 match self.movable(row) {
                     Ok(record) => {
                         let is_revoked = record.revocation().is_some();
@@ -58,8 +59,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                         writer.row(record)?;
                     }
                     Err(why) => {
-                        report.left.push((row.id(), why));
-                        writer.left(row.id(), why)?;
+                        report.left.push((id, why));
+                        writer.left(id, why)?;
                     }
                 }
                 run.report = Some((report.tokens + report.revoked, false));
@@ -82,8 +83,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Returns what a transfer file says of a row, if it can move.
-    fn movable(&self, row: &Row) -> Result<TokenRecord, LeftBehind> {
-        let row = row.readable().ok_or(LeftBehind::Damaged)?;
+    fn movable(&self, row: Row) -> Result<TokenRecord, LeftBehind> {
+        let row = row.into_readable().ok_or(LeftBehind::Damaged)?;
         let record = row.record();
         let digest = record.digest();
         if digest.is_newer() {
@@ -100,7 +101,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         // Before the seal, which a revocation clears.
         if record.revocation().is_none() {
-            self.prove(row)?;
+            self.prove(&row)?;
         }
         Ok(as_written(record.clone()))
     }

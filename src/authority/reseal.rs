@@ -124,8 +124,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         // A resealed row no longer matches the filter. The walk goes on after the last id and not
         // by an offset, so it skips no row because of that.
         while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
-            run.reseal_page(&rows).await?;
-            rows.iter().for_each(|_| after_each());
+            let count = rows.len();
+            run.reseal_page(rows).await?;
+            (0..count).for_each(|_| after_each());
         }
         // Counted anew, since other hosts may have sealed or revoked rows meanwhile.
         run.report.left = self.count_by_key(not_under_active_key).await?;
@@ -167,7 +168,7 @@ struct ResealRun<'a, S: TokenStore> {
 
 impl<S: TokenStore> ResealRun<'_, S> {
     /// Reseals a page of rows in one call to the store, so that they take one commit.
-    async fn reseal_page(&mut self, rows: &[Row]) -> Result<(), Failed> {
+    async fn reseal_page(&mut self, rows: Vec<Row>) -> Result<(), Failed> {
         let live = self.tokens.live_at(self.tokens.now());
         let mut replaces = Vec::new();
         for row in rows {
@@ -227,38 +228,39 @@ impl<S: TokenStore> ResealRun<'_, S> {
     }
 
     /// Seals a row under the active key, if it is intact or trusted.
-    fn new_form(&mut self, row: &Row) -> Option<ReadableRow> {
-        let Some(readable) = row.readable() else {
-            self.report.tampered.push(row.id());
+    fn new_form(&mut self, row: Row) -> Option<ReadableRow> {
+        let id = row.id();
+        let Some(row) = row.into_readable() else {
+            self.report.tampered.push(id);
             return None;
         };
         let sealer = &self.tokens.engine.sealer;
-        let record = readable.record();
+        let record = row.record();
         let is_trusted = self.trusted.is_some_and(|(lost, _)| lost == record.key_id());
         // Only the text could make its digest under another key.
         if record.digest().key_id().is_some() {
             return None;
         }
-        let new_form = match sealer.intact(readable) {
+        let new_form = match sealer.intact(&row) {
             Ok(intact) => sealer.reseal(intact, SealChange::default()),
-            Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(readable),
+            Err(SealCheck::KeyMissing) if is_trusted => sealer.danger_seal_without_proof(&row),
             // Left for a host that has the key or knows the version.
             Err(SealCheck::KeyMissing | SealCheck::UnknownVersion(_)) => return None,
             // A row without a seal comes here, too, even under a lost key. Its revocation was
             // cleared by hand, and a new seal would revive the token.
             Err(_) => {
-                self.report.tampered.push(row.id());
+                self.report.tampered.push(id);
                 return None;
             }
         };
         // The highest revision was set by hand in the database, and no change can go beyond it.
         if record.revision() >= TokenRecord::MAX_REVISION {
-            self.report.tampered.push(row.id());
+            self.report.tampered.push(id);
             return None;
         }
         // Named before the call to the store, because its answer may be lost and this future
         // dropped.
-        self.report.trusted.extend(is_trusted.then_some(row.id()));
+        self.report.trusted.extend(is_trusted.then_some(id));
         Some(new_form)
     }
 }

@@ -25,56 +25,41 @@ pub(crate) struct Places<'k> {
 }
 
 impl Places<'_> {
-    /// Returns the ids of a look-up's candidates.
-    pub(crate) fn ids(
-        &self,
-        scheme: &str,
-        lookup: &Lookup,
-        candidates: u32,
-    ) -> impl Iterator<Item = TokenId> + use<'_> {
+    /// Returns the id of a look-up's candidate.
+    pub(crate) fn id(&self, scheme: &str, lookup: &Lookup, candidate: u32) -> TokenId {
         let parts = [self.realm.as_bytes(), scheme.as_bytes(), lookup.bytes()];
-        let mut bytes = encoded(b"ati1", &parts);
-        let fixed = bytes.len();
-        (0..candidates).map(move |number| {
-            bytes.truncate(fixed);
-            bytes.extend(number.to_be_bytes());
-            let [id, ..] = self.hmac_words(&bytes);
-            #[expect(clippy::expect_used, reason = "a number of 50 bits is an id")]
-            TokenId::from_u64(id >> 14).expect("an id")
-        })
+        let number = self.hmac(b"ati1", &parts, &candidate.to_be_bytes());
+        #[expect(clippy::expect_used, reason = "a number of 50 bits is an id")]
+        TokenId::from_u64(number >> 14).expect("an id")
     }
 
     /// Returns what an import writes into a token's row.
     pub(crate) fn mark<'m>(&self, scheme: &'m str, distinct: &[u8]) -> ImportMark<'m> {
-        let [fingerprint, ..] = self.hmac_words(&encoded(b"atf1", &[scheme.as_bytes(), distinct]));
+        let fingerprint = self.hmac(b"atf1", &[scheme.as_bytes(), distinct], &[]);
         ImportMark { scheme, key: self.key_mark(), fingerprint }
     }
 
     /// Returns what tells the key and the realm from others.
     pub(crate) fn key_mark(&self) -> u32 {
-        let [mark, ..] = self.hmac_words(&encoded(b"atk1", &[self.realm.as_bytes()]));
+        let mark = self.hmac(b"atk1", &[self.realm.as_bytes()], &[]);
         (mark >> 32) as u32
     }
 
-    fn hmac_words(&self, bytes: &[u8]) -> [u64; 4] {
-        let mac = self.key.hmac(bytes);
+    /// Returns the first 64 bits of the HMAC of a domain, of parts, each with its length, and of an
+    /// end of fixed length. So no two lists of parts have the same bytes.
+    fn hmac(&self, domain: &[u8; 4], parts: &[&[u8]], end: &[u8]) -> u64 {
+        let mac = self.key.hmac(|hand_over| {
+            hand_over(domain);
+            for part in parts {
+                // A part has at most 8,192 bytes.
+                hand_over(&(part.len() as u32).to_be_bytes());
+                hand_over(part);
+            }
+            hand_over(end);
+        });
         let (words, _) = mac.as_chunks::<8>();
-        [0, 1, 2, 3].map(|word: usize| u64::from_be_bytes(words[word]))
+        u64::from_be_bytes(words[0])
     }
-}
-
-/// Writes a domain and parts, each with its length, so that no two lists have the same bytes.
-fn encoded(domain: &[u8; 4], parts: &[&[u8]]) -> zeroize::Zeroizing<Vec<u8>> {
-    let length = 8 + parts.iter().map(|part| 4 + part.len()).sum::<usize>();
-    // Allocated once, since a buffer that grows leaves copies behind that are not wiped.
-    let mut bytes = zeroize::Zeroizing::new(Vec::with_capacity(length));
-    bytes.extend(domain);
-    for part in parts {
-        // A part has at most 8,192 bytes.
-        bytes.extend((part.len() as u32).to_be_bytes());
-        bytes.extend(*part);
-    }
-    bytes
 }
 
 #[cfg(test)]
@@ -85,7 +70,8 @@ mod tests {
     fn ids_differ_by_key_realm_scheme_look_up_and_number() {
         let (key, other) = (ImportKey::new(&[7; 32]), ImportKey::new(&[8; 32]));
         let ids = |key, realm, scheme, lookup: &str, candidates| -> Vec<TokenId> {
-            Places { key, realm }.ids(scheme, &Lookup::exact(lookup), candidates).collect()
+            let (places, lookup) = (Places { key, realm }, Lookup::exact(lookup));
+            (0..candidates).map(|candidate| places.id(scheme, &lookup, candidate)).collect()
         };
         let all = [
             ids(&key, "acme", "sha256", "ab", 20),

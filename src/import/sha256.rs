@@ -73,10 +73,8 @@ impl Foreign for Sha256 {
     }
 
     fn secret_part<'t>(&self, text: &'t str) -> &'t str {
-        match text.split_once('|') {
-            Some((id, token)) if self.after_bar && is_number(id) => token,
-            _ => text,
-        }
+        let parts = if self.after_bar { text.split_once('|') } else { None };
+        parts.filter(|(id, _)| is_number(id)).map_or(text, |(_, token)| token)
     }
 
     fn guarantees_112_bits(&self) -> bool {
