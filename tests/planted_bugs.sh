@@ -230,7 +230,7 @@ plant "candidates behind a free place are not looked at" src/authority/import.rs
     "None => return Ok(Ok(*id)),"
 plant "a revoked imported row needs its key" src/authority/foreign.rs \
     "Compared::Unclear(_) if is_revoked => {}" \
-    "Compared::Unclear(reason) if is_revoked => unclear = Some(reason),"
+    "Compared::Unclear(reason) if is_revoked => *unclear = Some(reason),"
 plant "the first of two rows of one foreign text decides" src/authority/foreign.rs \
     "(Some(_), Some(other)) if has_ended(&other.candidate) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
@@ -344,11 +344,11 @@ plant "a UUID without random bits is taken for one with them" src/import/uuid.rs
     "14 => byte == b'4'," \
     "14 => true,"
 plant "a damaged row keeps its owner's other imported tokens out" src/authority/foreign.rs \
-    "                        continue;" \
-    "                        break;"
+    "                continue;" \
+    "                break;"
 plant "a row that can't be compared keeps others of its owner out" src/authority/foreign.rs \
-    "Compared::Unclear(reason) => unclear = Some(reason)," \
-    "Compared::Unclear(reason) => { unclear = None::<StatusUnclear>; \
+    "Compared::Unclear(reason) => *unclear = Some(reason)," \
+    "Compared::Unclear(reason) => { *unclear = None; \
 return Err(Failed::from(reason).into()) }"
 plant "a row with a newer digest is passed over by a foreign text" src/authority/foreign.rs \
     "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \

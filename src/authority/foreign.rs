@@ -9,7 +9,7 @@ use crate::authority::authenticate::Verified;
 use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied, Failed};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{Foreign, ForeignText, Import};
+use crate::import::{Foreign, ForeignText, Import, Lookup, Places};
 use crate::present::{Authenticated, Origin};
 use crate::record::{StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
@@ -29,6 +29,16 @@ struct Candidate {
 fn has_ended(candidate: &Candidate) -> bool {
     let record = candidate.row.record();
     record.revocation().is_some() || record.successor().is_some()
+}
+
+/// What is searched for.
+struct Search<'s> {
+    import: &'s Import,
+    places: Places<'s>,
+    text: &'s str,
+    origin: &'s Origin<'s>,
+    /// Why a candidate can't be compared. Told only if no row matches: another may.
+    unclear: Option<StatusUnclear>,
 }
 
 /// The candidate whose text was presented.
@@ -92,48 +102,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         self.refuse_without_upkeep()?;
         let places = self.places()?;
-        // Told only if no row matches: another may.
-        let mut unclear = None;
+        let mut search = Search { import, places, text, origin, unclear: None };
         for scheme in import.schemes() {
-            let mut matching: Option<Match> = None;
+            let mut matching = None;
             for lookup in scheme.lookups(&presented) {
-                let (mut first, mut slow, mut found) = (None, Vec::new(), None);
-                for candidate in 0..import.candidates(&lookup) {
-                    let id = places.id(scheme.name(), &lookup, candidate);
-                    first.get_or_insert(id);
-                    // Before the row: a flush in between moves a use from the log to the store.
-                    let own_use = self.own_use(id);
-                    let Some(row) = self.store.find(id).await? else { continue };
-                    let is_revoked = row.is_revoked();
-                    let Some(row) = row.into_readable() else {
-                        // What only one token has led here, so it is this token.
-                        if !lookup.is_shared() {
-                            return Err(self.deny_damaged(id, is_revoked, origin).into());
-                        }
-                        continue;
-                    };
-                    let candidate = Candidate { row, own_use };
-                    match self.compare(&**scheme, candidate.row.record(), text) {
-                        // The other candidates are not looked at: from its second use on, a token
-                        // costs what a token of ours does.
-                        Compared::Match => {
-                            found = Some(Match { candidate, braked: None });
-                            break;
-                        }
-                        Compared::Slow(kept) => slow.push((candidate, kept)),
-                        // A revoked row needs no key to deny, and its key may be gone.
-                        Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
-                            found = Some(Match { candidate, braked: None });
-                        }
-                        Compared::Unclear(_) if is_revoked => {}
-                        Compared::Unclear(reason) => unclear = Some(reason),
-                        Compared::Other => {}
-                    }
-                }
-                if let Some(first) = first.filter(|_| found.is_none() && !slow.is_empty()) {
-                    let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
-                    found = slowly.map(|candidate| Match { candidate, braked: Some(first) });
-                }
+                let found = self.find_match(&mut search, scheme, &lookup).await?;
                 // The old system may have hashed one text in two ways, and two runs have imported
                 // both. Then a row that has ended decides, whichever comes first.
                 matching = match (matching, found) {
@@ -151,10 +124,59 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return Ok(verified);
             }
         }
-        match unclear {
+        match search.unclear {
             Some(unclear) => Err(Failed::from(unclear).into()),
             None => not_ours,
         }
+    }
+
+    /// Finds the candidate of a look-up whose text was presented.
+    ///
+    /// # Errors
+    /// [`AuthError::Denied`] if the text led to a damaged row of its own.
+    async fn find_match(
+        &self,
+        search: &mut Search<'_>,
+        scheme: &Arc<dyn Foreign>,
+        lookup: &Lookup,
+    ) -> Result<Option<Match>, AuthError> {
+        let Search { import, places, text, origin, unclear } = search;
+        let place = |candidate| places.id(scheme.name(), lookup, candidate);
+        let (mut revoked, mut slow) = (None, Vec::new());
+        for id in (0..import.candidates(lookup)).map(place) {
+            // Before the row: a flush in between moves a use from the log to the store.
+            let own_use = self.own_use(id);
+            let Some(row) = self.store.find(id).await? else { continue };
+            let is_revoked = row.is_revoked();
+            let Some(row) = row.into_readable() else {
+                // What only one token has led here, so it is this token.
+                if !lookup.is_shared() {
+                    return Err(self.deny_damaged(id, is_revoked, origin).into());
+                }
+                continue;
+            };
+            let candidate = Candidate { row, own_use };
+            match self.compare(&**scheme, candidate.row.record(), text) {
+                // The other candidates are not looked at: from its second use on, a token costs
+                // what a token of ours does.
+                Compared::Match => return Ok(Some(Match { candidate, braked: None })),
+                Compared::Slow(kept) => slow.push((candidate, kept)),
+                // A revoked row needs no key to deny, and its key may be gone.
+                Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
+                    revoked = Some(Match { candidate, braked: None });
+                }
+                Compared::Unclear(_) if is_revoked => {}
+                Compared::Unclear(reason) => *unclear = Some(reason),
+                Compared::Other => {}
+            }
+        }
+        if revoked.is_some() || slow.is_empty() {
+            return Ok(revoked);
+        }
+        // All texts that lead here share one brake.
+        let first = place(0);
+        let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
+        Ok(slowly.map(|candidate| Match { candidate, braked: Some(first) }))
     }
 
     /// Returns whether a text begins as ours do. Such a text is never a foreign one.
