@@ -1,7 +1,8 @@
 //! [`MemoryStore`]: an index over the [`rules`].
 
-use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access::Access;
@@ -57,6 +58,8 @@ struct Index {
     /// Each owner's rows, in order of id. The rules read them in place, as a slice. No row of this
     /// store is damaged, so each has an owner.
     owners: HashMap<Owner, Vec<Row>>,
+    /// The ids of all rows, for lists that are of no single owner.
+    ids: BTreeSet<TokenId>,
     /// The accesses that rows share, to save memory: most hosts use only a few different ones.
     accesses: HashSet<Access>,
 }
@@ -100,26 +103,14 @@ impl TokenStore for MemoryStore {
     }
 
     async fn list(&self, filter: &Filter, page: Page) -> Result<Vec<Row>, StoreError> {
-        // Keeps only the smallest ids after the cursor: if one too many is in the heap, the
-        // greatest is dropped. Sorting every match would cost memory for all of them.
-        let mut smallest = BinaryHeap::new();
-        let mut consider = |row: &Row| {
-            if page.after.is_none_or(|after| row.id() > after) && filter.matches(row) {
-                smallest.push(row.id());
-                if smallest.len() > page.limit.get() as usize {
-                    smallest.pop();
-                }
-            }
-        };
         let rows = self.lock();
-        match filter {
-            Filter { id: Some(id), .. } => rows.by_id.get(*id).iter().for_each(&mut consider),
+        Ok(match filter {
+            Filter { id: Some(id), .. } => page_of(rows.by_id.get(*id), filter, page),
             Filter { owner: Some(owner), .. } => {
-                rows.of(Some(owner)).iter().for_each(&mut consider);
+                page_of(rows.of(Some(owner)).iter().cloned(), filter, page)
             }
-            _ => rows.by_id.for_each(&mut consider),
-        }
-        Ok(smallest.into_sorted_vec().into_iter().map(|id| rows.known(id)).collect())
+            _ => page_of(rows.after(page.after), filter, page),
+        })
     }
 
     async fn replace(&self, replaces: &[Replace]) -> Result<Vec<Replaced>, StoreError> {
@@ -170,13 +161,13 @@ impl TokenStore for MemoryStore {
         Ok(rows.write(Decision { answer, put: Vec::new(), delete }))
     }
 
-    /// In one pass: each page of a list would look at all rows.
+    /// Under one lock, so that no row comes in behind the walk.
     async fn keys_in_use(&self) -> Result<Vec<KeyId>, StoreError> {
         let mut keys = BTreeSet::new();
-        self.lock().by_id.for_each(|row| {
+        for row in self.lock().after(None) {
             let unrevoked = row.record().filter(|record| record.revocation().is_none());
             keys.extend(unrevoked.map(TokenRecord::key_id));
-        });
+        }
         Ok(keys.into_iter().collect())
     }
 }
@@ -195,6 +186,13 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
+/// Returns the page of the rows that match. They come in order of id.
+fn page_of(rows: impl IntoIterator<Item = Row>, filter: &Filter, page: Page) -> Vec<Row> {
+    let is_listed =
+        |row: &Row| page.after.is_none_or(|after| row.id() > after) && filter.matches(row);
+    rows.into_iter().filter(is_listed).take(page.limit.get() as usize).collect()
+}
+
 /// The store while no other change or list is under way. Look-ups continue.
 struct Locked<'a> {
     index: MutexGuard<'a, Index>,
@@ -205,6 +203,12 @@ impl Locked<'_> {
     /// Returns an owner's rows; none for an unknown owner.
     fn of(&self, owner: Option<&Owner>) -> &[Row] {
         owner.and_then(|owner| self.index.owners.get(owner)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the rows after an id, in order of id; all of them after `None`.
+    fn after(&self, id: Option<TokenId>) -> impl Iterator<Item = Row> {
+        let after = id.map_or(Bound::Unbounded, Bound::Excluded);
+        self.index.ids.range((after, Bound::Unbounded)).map(|id| self.known(*id))
     }
 
     /// Returns the row of an id that was read from the store under this lock.
@@ -252,6 +256,7 @@ impl Locked<'_> {
             index.accesses.insert(access.clone());
         }
         let row = row.sharing(owner.clone(), access);
+        index.ids.insert(row.id());
         let rows = index.owners.entry(owner).or_default();
         match rows.binary_search_by_key(&row.id(), Row::id) {
             Ok(place) => rows[place] = row.clone(),
@@ -270,6 +275,7 @@ impl Locked<'_> {
     /// Removes rows from the index.
     fn forget(&mut self, ids: &[TokenId]) {
         let gone: HashSet<TokenId> = ids.iter().copied().collect();
+        ids.iter().for_each(|id| _ = self.index.ids.remove(id));
         let rows: Vec<Row> = ids.iter().map(|id| self.known(*id)).collect();
         let owners: HashSet<&Owner> = rows.iter().filter_map(Row::owner).collect();
         for owner in owners {

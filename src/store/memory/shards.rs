@@ -33,11 +33,6 @@ impl<V: Clone> Shards<V> {
         self.0[shard_of(id)].read(|shard| shard.get(&id).cloned())
     }
 
-    /// Calls a function with every value, in no particular order.
-    pub(super) fn for_each(&self, mut show: impl FnMut(&V)) {
-        self.0.iter().for_each(|shard| shard.read(|shard| shard.values().for_each(&mut show)));
-    }
-
     /// Waits until no other thread reads or changes the shards of these ids, and locks them.
     ///
     /// Only one change at a time may call this. Two that lock the same shards in different order
