@@ -242,8 +242,8 @@ impl Sha256Digest {
         Sha256Digest::of_canonical(token.canonical())
     }
 
-    /// Reads the id of a presented text and computes its digest. It leaves no copy of the secret
-    /// behind.
+    /// Reads the id of a presented text and computes its digest. It makes no copy of the secret
+    /// that stays.
     ///
     /// # Errors
     /// [`ParseError`] if the text is not a token.

@@ -71,15 +71,15 @@ impl SealingKey {
         self.id
     }
 
-    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes, which are handed over in parts. What they
-    /// mean is decided in [`seal`](crate::seal).
-    pub(crate) fn hmac(&self, hand_over: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
+    /// Computes the HMAC-SHA-256 (RFC 2104) of the bytes that `write` hands to its sink, in parts.
+    /// What they mean is decided in [`seal`](crate::seal).
+    pub(crate) fn hmac(&self, write: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
         let mut mac = self.keyed.clone();
-        hand_over(&mut |part| mac.update(part));
+        write(&mut |part| mac.update(part));
         mac.finalize().into_bytes().into()
     }
 
-    /// Computes the HMAC-SHA-256 of bytes that hold a secret, and leaves no copy of it behind.
+    /// Computes the HMAC-SHA-256 of bytes that hold a secret. It leaves no copy of its own behind.
     #[cfg(feature = "import")]
     pub(crate) fn hmac_of_secret(&self, parts: &[&[u8]]) -> [u8; 32] {
         hmac_in_place(&self.for_secrets, |mac| parts.iter().for_each(|part| mac.update(part)))
@@ -101,11 +101,11 @@ impl ImportKey {
         ImportKey(keyed(key))
     }
 
-    /// Computes the HMAC-SHA-256 (RFC 2104) of bytes, which are handed over in parts. What they
-    /// mean is decided in `import`.
+    /// Computes the HMAC-SHA-256 (RFC 2104) of the bytes that `write` hands to its sink, in parts.
+    /// What they mean is decided in `import`.
     #[cfg(feature = "import")]
-    pub(crate) fn hmac(&self, hand_over: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
-        hmac_in_place(&self.0, |mac| hand_over(&mut |part| mac.update(part)))
+    pub(crate) fn hmac(&self, write: impl FnOnce(&mut dyn FnMut(&[u8]))) -> [u8; 32] {
+        hmac_in_place(&self.0, |mac| write(&mut |part| mac.update(part)))
     }
 }
 

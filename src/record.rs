@@ -42,8 +42,11 @@ pub struct TokenRecord {
     label: Label,
     revision: u64,
     key_id: KeyId,
-    /// The HMAC of a seal of version 1. Any other seal is in [`Rare`].
-    seal: Option<[u8; 32]>,
+    /// Whether it has a seal of version 1, and its HMAC. Any other seal is in [`Rare`].
+    ///
+    /// No `Option`: its tag would also tell readable rows from damaged ones. Each login would then
+    /// read the cache line with the tag, and needs nothing else there.
+    seal: (u8, [u8; 32]),
 }
 
 /// What few records have. It lies apart, so that most records are smaller.
@@ -136,7 +139,7 @@ impl TokenRecord {
             expires: parts.expires,
             revision: parts.revision,
             key_id: parts.key_id,
-            seal,
+            seal: seal.map_or((0, [0; 32]), |mac| (1, mac)),
             last_use: parts.last_use.map(|last_use| Box::new(last_use.cleaned())),
             // Most records have none of it, and then nothing is allocated.
             rare: (rare != Rare::default()).then(|| Box::new(rare)),
@@ -145,6 +148,7 @@ impl TokenRecord {
 
     /// Takes the record apart.
     pub fn into_parts(self) -> RecordParts {
+        let seal_v1 = self.seal_v1().copied();
         let rare = self.rare.map(|rare| *rare).unwrap_or_default();
         RecordParts {
             id: self.id,
@@ -165,7 +169,7 @@ impl TokenRecord {
             last_use: self.last_use.map(|last_use| *last_use),
             revision: self.revision,
             key_id: self.key_id,
-            seal: self.seal.map(Seal::of_v1).or(rare.seal_of_other_version),
+            seal: seal_v1.map(Seal::of_v1).or(rare.seal_of_other_version),
         }
     }
 
@@ -271,12 +275,13 @@ impl TokenRecord {
     /// Returns the seal; `None` after a revocation.
     pub fn seal(&self) -> Option<Seal> {
         let other = || self.rare()?.seal_of_other_version.clone();
-        self.seal.map(Seal::of_v1).or_else(other)
+        self.seal_v1().copied().map(Seal::of_v1).or_else(other)
     }
 
     /// Returns the HMAC of a seal of version 1, without a copy.
     pub(crate) fn seal_v1(&self) -> Option<&[u8; 32]> {
-        self.seal.as_ref()
+        let (is_there, mac) = &self.seal;
+        (*is_there == 1).then_some(mac)
     }
 
     /// Returns the rare facts; `None` if the record has none of them.

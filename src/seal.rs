@@ -190,15 +190,15 @@ pub(crate) struct SealChange {
     pub(crate) successor: Option<TokenId>,
 }
 
-/// Hands over the bytes that are sealed: see the table above.
+/// Hands the bytes that are sealed to a sink: see the table above.
 ///
 /// Different records, realms or keys never have the same bytes, because every part has its length
 /// or a fixed size.
-fn encode(realm: &str, record: &TokenRecord, hand_over: &mut dyn FnMut(&[u8])) {
-    let mut bytes = Encoding { gathered: [0; 256], length: 0, hand_over };
-    bytes.fixed(b"ats1");
+fn encode(realm: &str, record: &TokenRecord, sink: &mut dyn FnMut(&[u8])) {
+    let mut bytes = Encoding { gathered: [0; 256], length: 0, sink };
+    bytes.bytes(b"ats1");
     bytes.text(realm);
-    bytes.fixed(&record.key_id().as_u32().to_be_bytes());
+    bytes.bytes(&record.key_id().as_u32().to_be_bytes());
     bytes.number(record.id().as_u64());
     match record.digest_of_other_scheme() {
         None => bytes.slice(&record.sha_256().to_bytes()),
@@ -232,50 +232,51 @@ fn encode(realm: &str, record: &TokenRecord, hand_over: &mut dyn FnMut(&[u8])) {
 
 /// Gathers the parts of a record, and hands them over together: most records at once, without an
 /// allocation.
-struct Encoding<'h> {
+struct Encoding<'s> {
     gathered: [u8; 256],
     length: usize,
-    hand_over: &'h mut dyn FnMut(&[u8]),
+    sink: &'s mut dyn FnMut(&[u8]),
 }
 
 impl Encoding<'_> {
+    /// Adds bytes without their length.
     #[inline]
-    fn fixed(&mut self, bytes: &[u8]) {
+    fn bytes(&mut self, bytes: &[u8]) {
         if let Some(place) = self.gathered[self.length..].get_mut(..bytes.len()) {
             place.copy_from_slice(bytes);
             self.length += bytes.len();
         } else {
             self.hand_over();
-            (self.hand_over)(bytes);
+            (self.sink)(bytes);
         }
     }
 
     fn hand_over(&mut self) {
-        (self.hand_over)(&self.gathered[..self.length]);
+        (self.sink)(&self.gathered[..self.length]);
         self.length = 0;
     }
 
     fn number(&mut self, number: u64) {
-        self.fixed(&number.to_be_bytes());
+        self.bytes(&number.to_be_bytes());
     }
 
     fn instant(&mut self, instant: Timestamp) {
-        self.fixed(&instant.as_unix().to_be_bytes());
+        self.bytes(&instant.as_unix().to_be_bytes());
     }
 
-    /// Writes a length or a number of items.
+    /// Adds a length or a number of items.
     fn length(&mut self, length: usize) {
         #[expect(
             clippy::expect_used,
             reason = "no text has over 1,030 bytes, no list over 256 items"
         )]
         let length = u32::try_from(length).expect("a length of a record's part");
-        self.fixed(&length.to_be_bytes());
+        self.bytes(&length.to_be_bytes());
     }
 
     fn slice(&mut self, slice: &[u8]) {
         self.length(slice.len());
-        self.fixed(slice);
+        self.bytes(slice);
     }
 
     fn text(&mut self, text: &str) {
@@ -283,7 +284,7 @@ impl Encoding<'_> {
     }
 
     fn option<T>(&mut self, option: Option<T>, write: impl FnOnce(&mut Self, T)) {
-        self.fixed(&[u8::from(option.is_some())]);
+        self.bytes(&[u8::from(option.is_some())]);
         if let Some(value) = option {
             write(self, value);
         }

@@ -166,6 +166,9 @@ plant "a seal of a newer version is a wrong one" src/seal.rs \
 plant "a digest of a newer scheme is damage" src/digest.rs \
     "newer => Ok(Digest(Form::Newer(newer.into())))," \
     "_ => Err(InvalidDigest),"
+plant "a sealed part that is too long comes before the parts in front of it" src/seal.rs \
+    "            self.hand_over();" \
+    ""
 plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
     "return SealCheck::UnknownVersion(Newer::Digest(newer.scheme()));" \
     "return SealCheck::Wrong;"
@@ -311,8 +314,8 @@ plant "guesses at imported tokens are not held back" src/import/brake.rs \
     "        counted.is_ok()" \
     "        counted.is_ok() || true"
 plant "the number of an import's candidate is left out of its id" src/import/place.rs \
-    "let number = self.hmac(b\"ati1\", &parts, &candidate.to_be_bytes());" \
-    "let number = self.hmac(b\"ati1\", &parts, &[0; 4]); _ = candidate;"
+    "let bits = self.hmac(b\"ati1\", &parts, &candidate.to_be_bytes());" \
+    "let bits = self.hmac(b\"ati1\", &parts, &[0; 4]); _ = candidate;"
 plant "the realm is left out of the id of an imported token" src/import/place.rs \
     "let parts = [self.realm.as_bytes(), scheme.as_bytes(), lookup.bytes()];" \
     "let parts = [scheme.as_bytes(), lookup.bytes()];"

@@ -27,7 +27,7 @@ impl Verified {
         self.row.record().owner()
     }
 
-    /// Takes an active row whose secret was presented at `now`.
+    /// Makes it of a row whose status was found active at `now`.
     #[cfg(feature = "import")]
     pub(super) fn new(row: ReadableRow, now: Timestamp) -> Verified {
         Verified { row, now }
@@ -132,6 +132,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
         self.refuse_without_upkeep()?;
+        // Not by `map_err`: a `Result` of another type would be copied, on every login.
         let presented = match self.read_presented(text) {
             Ok(presented) => presented,
             Err(error) => return Err(self.refuse_unread(error, origin)),
@@ -150,6 +151,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Denies a row whose secret was presented because of its status, and reports a reuse.
+    ///
+    /// Apart, so that the future of a good token stays small.
     pub(super) async fn deny_status(
         &self,
         row: &ReadableRow,
@@ -168,12 +171,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Reads a presented text.
     ///
     /// # Errors
-    /// [`ParseError`] if it is not a token. See [`refuse_unread`](Self::refuse_unread).
+    /// [`ParseError`] if it is not a token. [`refuse_unread`](Self::refuse_unread) makes it an
+    /// answer.
     pub(super) fn read_presented(&self, text: &str) -> Result<Presented, ParseError> {
         Presented::read(text, self.engine.policy.accepted_prefixes())
     }
 
-    /// Denies a text that was mistyped. Any other that can't be read is not ours.
+    /// Returns the error for a text that can't be read. A mistyped one is denied.
     pub(super) fn refuse_unread(&self, error: ParseError, origin: &Origin<'_>) -> AuthError {
         match error {
             ParseError::Checksum => self.deny(origin, DenialReason::Mistyped, None, None).into(),

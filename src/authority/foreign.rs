@@ -31,7 +31,7 @@ fn has_ended(candidate: &Candidate) -> bool {
     record.revocation().is_some() || record.successor().is_some()
 }
 
-/// What is searched for.
+/// A search for one foreign text, over all schemes.
 struct Search<'s> {
     import: &'s Import,
     places: Places<'s>,
@@ -133,7 +133,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Finds the candidate of a look-up whose text was presented.
     ///
     /// # Errors
-    /// [`AuthError::Denied`] if the text led to a damaged row of its own.
+    /// - [`AuthError::Denied`] if the text led to a damaged row of its own.
+    /// - [`AuthError::Failed`] if the store fails, or if too many slow checks run.
     async fn find_match(
         &self,
         search: &mut Search<'_>,
@@ -173,7 +174,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if revoked.is_some() || slow.is_empty() {
             return Ok(revoked);
         }
-        // All texts that lead here share one brake.
+        // Each look-up has one brake, named by its first place.
         let first = place(0);
         let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
         Ok(slowly.map(|candidate| Match { candidate, braked: Some(first) }))
@@ -251,7 +252,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
         let Candidate { row, own_use } = candidate;
-        // Read after the row, so that the row can't seem to be made in the future.
+        // As in `verify`, and not shared: a call in between would move the row once more.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         if let Some(reason) = DenialReason::from_status(status) {

@@ -126,7 +126,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         while let Some(rows) = self.next_page(&not_under_active_key, &mut page).await? {
             let count = rows.len();
             run.reseal_page(rows).await?;
-            (0..count).for_each(|_| after_each());
+            for _ in 0..count {
+                after_each();
+            }
         }
         // Counted anew, since other hosts may have sealed or revoked rows meanwhile.
         run.report.left = self.count_by_key(not_under_active_key).await?;

@@ -28,9 +28,9 @@ impl Places<'_> {
     /// Returns the id of a look-up's candidate.
     pub(crate) fn id(&self, scheme: &str, lookup: &Lookup, candidate: u32) -> TokenId {
         let parts = [self.realm.as_bytes(), scheme.as_bytes(), lookup.bytes()];
-        let number = self.hmac(b"ati1", &parts, &candidate.to_be_bytes());
+        let bits = self.hmac(b"ati1", &parts, &candidate.to_be_bytes());
         #[expect(clippy::expect_used, reason = "a number of 50 bits is an id")]
-        TokenId::from_u64(number >> 14).expect("an id")
+        TokenId::from_u64(bits >> 14).expect("an id")
     }
 
     /// Returns what an import writes into a token's row.
@@ -45,17 +45,20 @@ impl Places<'_> {
         (mark >> 32) as u32
     }
 
-    /// Returns the first 64 bits of the HMAC of a domain, of parts, each with its length, and of an
-    /// end of fixed length. So no two lists of parts have the same bytes.
+    /// Returns the first 64 bits of an HMAC over a domain, over parts with their lengths, and over
+    /// an end.
+    ///
+    /// Each domain has a fixed number of parts and an end of a fixed length. So no two lists of
+    /// parts have the same bytes.
     fn hmac(&self, domain: &[u8; 4], parts: &[&[u8]], end: &[u8]) -> u64 {
-        let mac = self.key.hmac(|hand_over| {
-            hand_over(domain);
+        let mac = self.key.hmac(|sink| {
+            sink(domain);
             for part in parts {
                 // A part has at most 8,192 bytes.
-                hand_over(&(part.len() as u32).to_be_bytes());
-                hand_over(part);
+                sink(&(part.len() as u32).to_be_bytes());
+                sink(part);
             }
-            hand_over(end);
+            sink(end);
         });
         let (words, _) = mac.as_chunks::<8>();
         u64::from_be_bytes(words[0])

@@ -73,8 +73,13 @@ impl Foreign for Sha256 {
     }
 
     fn secret_part<'t>(&self, text: &'t str) -> &'t str {
-        let parts = if self.after_bar { text.split_once('|') } else { None };
-        parts.filter(|(id, _)| is_number(id)).map_or(text, |(_, token)| token)
+        if !self.after_bar {
+            return text;
+        }
+        match text.split_once('|') {
+            Some((id, token)) if is_number(id) => token,
+            _ => text,
+        }
     }
 
     fn guarantees_112_bits(&self) -> bool {

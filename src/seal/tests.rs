@@ -252,18 +252,21 @@ fn encoded(realm: &str, parts: RecordParts) -> Vec<u8> {
     bytes
 }
 
-/// The bytes are gathered by 256. Wherever one part of a row ends, the next one follows.
+/// The bytes are gathered 256 at a time. Wherever one part of a row ends, the next one follows.
 #[test]
 fn nothing_is_lost_where_the_gathered_bytes_are_handed_over() {
-    let of_owner = |length: usize| {
-        encoded("acme", RecordParts { owner: Owner::new("o".repeat(length)).unwrap(), ..example() })
+    let of_owner = |owner: &str| {
+        encoded("acme", RecordParts { owner: Owner::new(owner).unwrap(), ..example() })
     };
-    let shortest = of_owner(1);
+    let shortest = of_owner("o");
     let place = shortest.windows(5).position(|five| five == b"\0\0\0\x01o").unwrap();
+    let (before, after) = (&shortest[..place], &shortest[place + 5..]);
     for length in 1..=Owner::MAX_CHARS {
-        let (before, after) = (&shortest[..place], &shortest[place + 5..]);
-        let owner = [&(length as u32).to_be_bytes()[..], &vec![b'o'; length]].concat();
-        assert_eq!(of_owner(length), [before, &owner, after].concat(), "{length}");
+        // The second is up to 1,020 bytes long, more than is gathered.
+        for owner in ["o".repeat(length), "\u{1f600}".repeat(length)] {
+            let text = [&(owner.len() as u32).to_be_bytes()[..], owner.as_bytes()].concat();
+            assert_eq!(of_owner(&owner), [before, &text, after].concat(), "{length}");
+        }
     }
 }
 
