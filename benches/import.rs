@@ -16,7 +16,8 @@ use app_tokens::import::{
 };
 use app_tokens::store::{SqliteStore, TokenStore};
 use app_tokens::{
-    Access, KeyRing, NewToken, Operator, Origin, Owner, Policy, Requirement, TokenAuthority,
+    Access, Attributes, KeyRing, NewToken, Operator, Origin, Owner, Policy, Requirement,
+    TokenAuthority,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -71,6 +72,25 @@ fn measure<S: TokenStore>(table: &Table, here: &Runtime, store_name: &str, store
         here.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
     };
     let ours: Vec<String> = (0..COUNT).map(issue).collect();
+    let present_ours = |text: &String| {
+        let caller = here.block_on(tokens.authenticate(text)).unwrap();
+        caller.require(Requirement::ANY_VALID_TOKEN).unwrap().id()
+    };
+    // A row with the two more texts that an imported token's row has.
+    let what = format!("{store_name}, a token of ours with an attribute, issued by an operator");
+    if table.wants(&what) {
+        let issue = |number| {
+            let attributes = Attributes::new().with("ticket", "OPS-1234 00000000 0123456789ab");
+            let new = NewToken::new(format!("old-{number}"), "CI", Access::full())
+                .attributes(attributes.unwrap())
+                .issued_by(&Operator::new("bench").unwrap());
+            here.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
+        };
+        let with_more: Vec<String> = (0..COUNT).map(issue).collect();
+        let (with_more, plain) =
+            (in_turn(&with_more, present_ours), in_turn(&ours, present_ours));
+        table.compare(&what, ToReach::Told, with_more, plain);
+    }
     for Scheme { name, import, old } in schemes() {
         let imported = |number, is_real| {
             let Old { owner, text, secret } = old(number, is_real);
@@ -82,10 +102,6 @@ fn measure<S: TokenStore>(table: &Table, here: &Runtime, store_name: &str, store
         let present = |(owner, text): &(Owner, String)| {
             let presented = tokens.authenticate_with(&import, Some(owner), text, Origin::unknown());
             let caller = here.block_on(presented).unwrap();
-            caller.require(Requirement::ANY_VALID_TOKEN).unwrap().id()
-        };
-        let present_ours = |text: &String| {
-            let caller = here.block_on(tokens.authenticate(text)).unwrap();
             caller.require(Requirement::ANY_VALID_TOKEN).unwrap().id()
         };
         let what = format!("{store_name}, {name}: first use");
