@@ -169,6 +169,35 @@ plant "a digest of a newer scheme is damage" src/digest.rs \
 plant "a sealed part that is too long comes before the parts in front of it" src/seal.rs \
     "            self.hand_over();" \
     ""
+plant "a row issued under a leaked token is left if its line can't be read" \
+    src/authority/revoke.rs \
+    "None => alone.push(Filter::of_id(row.id()))," \
+    "None => {}"
+plant "a row issued under a leaked token is left if its age can't be read" \
+    src/authority/revoke.rs \
+    "row.created_at().is_none_or(|created| created < until);" \
+    "row.created_at().is_some_and(|created| created < until);"
+plant "a former prefix needs no named realm" src/policy.rs \
+    "if self.realm.is_none() {" \
+    "if false {"
+plant "an invisible text is a name" src/text.rs \
+    "(!text.chars().any(is_visible)).then_some(TextProblem::Invisible)" \
+    "None"
+plant "a disguised token is no token" src/web/resemblance.rs \
+    "|| resembles_in_disguise(bytes, accepted)" \
+    ""
+plant "a secret that ends with a line end is refused" src/web/credentials.rs \
+    "secret.trim_ascii().chars()" \
+    "secret.chars()"
+plant "an attribute's value is not sealed" src/seal.rs \
+    "            bytes.text(value);" \
+    ""
+plant "a rotation loses the attributes" src/issue.rs \
+    "attributes: last.attributes().clone()," \
+    "attributes: Attributes::new(),"
+plant "the operator who issued is not sealed" src/seal.rs \
+    "bytes.option(record.issued_by(), |bytes, operator| bytes.text(operator.as_str()));" \
+    ""
 plant "a row with a digest of a newer scheme is a tampered one" src/seal.rs \
     "return SealCheck::UnknownVersion(Newer::Digest(newer.scheme()));" \
     "return SealCheck::Wrong;"

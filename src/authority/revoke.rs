@@ -301,17 +301,24 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(());
         };
         let until = next_second(revocation.at.saturating_add(CLOCK_TOLERANCE));
-        let earlier = Filter { created_before: Some(until), ..Filter::of_owner(leaked.owner()) };
-        // Whole lines, since what was issued may have been rotated after that.
-        let mut lines = BTreeSet::new();
+        // Not by `created_before`: an age that can't be read matches no filter.
+        let is_earlier = |row: &Row| row.created_at().is_none_or(|created| created < until);
+        // Whole lines, since what was issued may have been rotated after that. A row whose line
+        // can't be read is revoked alone, so that a repair does not bring it back.
+        let (mut lines, mut alone) = (BTreeSet::new(), Vec::new());
         let mut page = Some(Page::first(WALK_PAGE));
-        while let Some(rows) = self.next_page(&earlier, &mut page).await? {
-            let issued = rows.iter().filter(|row| row.derived_from() == Some(leaked.family()));
-            lines.extend(issued.filter_map(Row::family));
+        while let Some(rows) = self.next_page(&Filter::of_owner(leaked.owner()), &mut page).await? {
+            let is_issued = |row: &&Row| row.derived_from() == Some(leaked.family());
+            for row in rows.iter().filter(is_issued).filter(|row| is_earlier(row)) {
+                match row.family() {
+                    Some(line) => _ = lines.insert(line),
+                    None => alone.push(Filter::of_id(row.id())),
+                }
+            }
         }
-        for line in lines {
-            let line = Filter::of_family(leaked.owner(), line);
-            self.revoke_by(by.clone(), &line, Reason::LEAKED).await?;
+        let lines = lines.into_iter().map(|line| Filter::of_family(leaked.owner(), line));
+        for filter in lines.chain(alone) {
+            self.revoke_by(by.clone(), &filter, Reason::LEAKED).await?;
         }
         Ok(())
     }

@@ -113,6 +113,36 @@ fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_if_the_token_was_re
 }
 
 #[test]
+fn what_a_thief_issued_ends_with_the_leak_also_if_its_line_or_age_can_not_be_read() {
+    for column in ["family", "created_at"] {
+        let file = super::file::File::new();
+        let bench = bench_over(file.open(), policy().with_max_overlap(secs(100)));
+        let scanner = operator("scanner");
+        let stolen = bench.issue("alice");
+        let by_the_thief = bench.issue_under(&stolen);
+        let current = bench.rotate(&stolen, 100);
+        bench.clock.set(at(5000));
+        bench.assert_good(current.expose_secret());
+        bench.assert_good(by_the_thief.expose_secret());
+        let unused = Filter { last_used_before: Some(at(4000)), ..Filter::every_token() };
+        let ended = bench.tokens.revoke_matching(&scanner, &unused, Reason::REQUESTED);
+        assert_eq!(bench.tokens.block_on(ended).unwrap(), 1);
+        let id = by_the_thief.id().as_u64() as i64;
+        let read = format!("SELECT {column} FROM app_tokens WHERE id = ?1");
+        let right: i64 = file.raw().query_row(&read, [id], |row| row.get(0)).unwrap();
+        let write = format!("UPDATE app_tokens SET {column} = ?2 WHERE id = ?1");
+        file.raw().execute(&write, [id, -1]).unwrap();
+        let found = bench.tokens.revoke_leaked(&scanner, stolen.expose_secret());
+        let leaks = bench.tokens.block_on(found).unwrap().leaks;
+        assert_eq!(outcomes(&leaks), [(stolen.id(), LeakOutcome::AlreadyRevoked)]);
+        // Somebody repairs the row.
+        file.raw().execute(&write, [id, right]).unwrap();
+        bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
+        bench.assert_good(current.expose_secret());
+    }
+}
+
+#[test]
 fn a_leak_is_no_use() {
     let bench = bench(policy());
     let token = bench.issue("alice");
