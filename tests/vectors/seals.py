@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A second implementation of digest and seal, written from DESIGN.md alone.
 
-Writes seals.json beside itself.
+Writes seals.json and imported.json beside itself. The latter has the rows of texts that another
+system issued, with digests of scheme 2 and 3.
 
 Each row has its columns as a dump shows them, and the token, the ring and the realm. Digest and
 seal are computed from these.
@@ -170,10 +171,41 @@ ROWS = [
     },
 ]
 
-rows = []
-for row in ROWS:
+
+def keyed(foreign_text, ring, key_id):
+    mac = hmac.new(key_of(ring, key_id), b"atd1" + foreign_text.encode("utf-8"), hashlib.sha256)
+    return b"\2" + struct.pack(">I", key_id) + mac.digest()
+
+
+def kept(scheme, old):
+    return b"\3" + bytes([len(scheme)]) + scheme.encode("ascii") + old.encode("utf-8")
+
+
+def imported(foreign_text, digest, **changes):
+    return PLAIN | {"token": foreign_text, "id": 1125899906842623, "family": 1125899906842623,
+                    "digest": digest.hex(), "issued_by": "root"} | changes
+
+
+IMPORTED = [
+    imported("s3cret of the old one", keyed("s3cret of the old one", PLAIN["ring"], 1)),
+    imported("ünïcode ✓ " * 20, keyed("ünïcode ✓ " * 20, LONG_KEYS, 4294967295),
+             ring=LONG_KEYS, key_id=4294967295),
+    imported("x", kept("phc", "$argon2id$v=19$m=64,t=1,p=1$AAECAwQFBgc$aGFzaA"),
+             attributes=attributes({"imported": "phc 01234567 0123456789abcdef"})),
+    imported("x", kept("a" * 32, "o" * 478)),
+]
+
+
+def write(name, rows):
+    rows = [row | {"seal": seal(row).hex()} for row in rows]
+    path = pathlib.Path(__file__).with_name(name)
+    path.write_text(json.dumps(rows, indent=1, ensure_ascii=True) + "\n")
+
+
+def with_digest(row):
     digest = b"\1" + hashlib.sha256(row["token"].encode("ascii")).digest()
-    row = row | {"id": id_of(row["token"]), "digest": digest.hex()}
-    rows.append(row | {"seal": seal(row).hex()})
-path = pathlib.Path(__file__).with_name("seals.json")
-path.write_text(json.dumps(rows, indent=1, ensure_ascii=True) + "\n")
+    return row | {"id": id_of(row["token"]), "digest": digest.hex()}
+
+
+write("seals.json", map(with_digest, ROWS))
+write("imported.json", IMPORTED)
