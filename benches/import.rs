@@ -87,8 +87,7 @@ fn measure<S: TokenStore>(table: &Table, here: &Runtime, store_name: &str, store
             here.block_on(tokens.issue(new)).unwrap().expose_secret().to_owned()
         };
         let with_more: Vec<String> = (0..COUNT).map(issue).collect();
-        let (with_more, plain) =
-            (in_turn(&with_more, present_ours), in_turn(&ours, present_ours));
+        let (with_more, plain) = (in_turn(&with_more, present_ours), in_turn(&ours, present_ours));
         table.compare(&what, ToReach::Told, with_more, plain);
     }
     for Scheme { name, import, old } in schemes() {

@@ -1,10 +1,11 @@
 //! The contract on `SqliteStore`: in memory, and on a file in the default tables and in others.
+//! Also through a `DynStore`.
 
 use std::sync::Arc;
 
 use app_tokens::TokenId;
 use app_tokens::store::conformance::{self, Kept};
-use app_tokens::store::{SqliteOptions, SqliteStore};
+use app_tokens::store::{DynStore, SqliteOptions, SqliteStore};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -25,7 +26,7 @@ async fn empty_store(table: &str) -> OnFile {
 }
 
 /// Writes junk, except an end and a last use, which are possible and long past.
-async fn damage(store: Arc<OnFile>, id: TokenId, table: &str) {
+async fn damage<S>(store: Arc<Kept<S, TempDir>>, id: TokenId, table: &str) {
     let file = Connection::open(store.with.path().join("app.db")).unwrap();
     let junk = format!(
         "UPDATE {table} SET digest = x'00', label = '', scopes = '*', resources = 'junk',
@@ -43,6 +44,20 @@ mod on_a_file {
 
     conformance::tests!(
         make = || empty_store("app_tokens"),
+        damage = |store, id| damage(store, id, "app_tokens"),
+    );
+}
+
+mod through_dyn_store {
+    use super::*;
+
+    async fn empty_dyn_store() -> Kept<DynStore, TempDir> {
+        let Kept { store, with } = empty_store("app_tokens").await;
+        Kept { store: DynStore::new(store), with }
+    }
+
+    conformance::tests!(
+        make = empty_dyn_store,
         damage = |store, id| damage(store, id, "app_tokens"),
     );
 }

@@ -217,7 +217,7 @@ impl<'t> Writable<'t> {
         row: &Row,
         rule: impl FnOnce(bool, &[Row]) -> Decision<A>,
     ) -> Result<A, Failure> {
-        let owner = row.owner().map_or("", Owner::as_str);
+        let owner = row.owner().map(Owner::as_str).ok_or("a damaged row has no owner")?;
         let decision = rule(self.owner(row.id())?.is_some(), &self.of(owner)?);
         self.write(owner, decision)
     }
