@@ -1,9 +1,11 @@
 //! Answers of inserts that are lost: a token is stored once or not at all, and shown only if it is
 //! stored.
 
+use std::net::IpAddr;
+
 use app_tokens::error::{ChangeError, DenialReason, IssueError};
 use app_tokens::store::Certainty;
-use app_tokens::{Access, NewToken, Reason};
+use app_tokens::{Access, Attributes, NewToken, Reason};
 
 use super::common::*;
 use super::{Fault, certainty, faulty, rotate, ways_in};
@@ -32,9 +34,16 @@ fn a_lost_answer_is_looked_up_and_there_is_never_a_second_token() {
     ] {
         let (store, bench) = faulty();
         store.script(lost);
-        match bench.tokens.block_on(bench.tokens.issue(NewToken::new("alice", "x", Access::full())))
-        {
-            Ok(issued) => bench.assert_good(issued.expose_secret()),
+        let access = Access::full().from_networks(["10.0.0.0/8".parse().unwrap()]).unwrap();
+        let attributes = Attributes::new().with("device", "NAS").unwrap();
+        let new = NewToken::new("alice", "x", access.clone()).attributes(attributes.clone());
+        match bench.tokens.block_on(bench.tokens.issue(new)) {
+            Ok(issued) => {
+                let inside = IpAddr::from([10, 0, 0, 1]);
+                let entered = bench.tokens.authenticate_from(issued.expose_secret(), inside);
+                let caller = any(bench.tokens.block_on(entered).unwrap());
+                assert_eq!((caller.access(), caller.attributes()), (&access, &attributes));
+            }
             Err(IssueError::Failed(failed)) => assert_eq!(certainty(&failed), Certainty::Unknown),
             Err(other) => panic!("{lost:?}: {other:?}"),
         }

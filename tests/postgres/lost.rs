@@ -8,7 +8,9 @@ use app_tokens::store::{
     Certainty, Filter, LiveAt, Page, PostgresStore, Purge, Replace, Replaced, StoreError,
     Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority};
+use app_tokens::{
+    Access, Attributes, NewToken, Policy, Reason, Requirement, Rotation, TokenAuthority,
+};
 
 use support::chance::*;
 use support::keys::ring;
@@ -87,7 +89,14 @@ pub(crate) struct Rows {
 impl Rows {
     pub(crate) fn of(number: u64) -> Rows {
         let who = owner(&format!("owner {number}"));
-        let of = |place: u64| RecordParts { owner: who.clone(), ..parts(10 * number + place) };
+        let access = Access::full().from_networks(["10.0.0.0/8".parse().unwrap()]).unwrap();
+        let attributes = Attributes::new().with("device", "NAS").unwrap();
+        let of = |place: u64| RecordParts {
+            owner: who.clone(),
+            access: access.clone(),
+            attributes: attributes.clone(),
+            ..parts(10 * number + place)
+        };
         let old = of(1);
         let child = RecordParts {
             derived_from: Some(old.family),
