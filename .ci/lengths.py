@@ -1,6 +1,7 @@
 """Checks that .ci/long_files lists exactly the files that are too long.
 
-A file of src/ may have 450 lines, and a file that holds only tests may have 500.
+A file of src/ may have 450 lines, and a file that holds only tests may have 500. The store over
+redb, which shows how little a store of a host's own needs, may have 200 lines of code.
 """
 import pathlib
 import subprocess
@@ -25,6 +26,10 @@ mistakes = [f"{file} has {long[file]} lines, and may have {most[file]}"
             for file in sorted(long.keys() - allowed)]
 mistakes += [f"{file} is in .ci/long_files but not too long"
              for file in sorted(allowed.keys() - long)]
+code = [line.strip() for line in pathlib.Path("examples/redb_store/src/lib.rs").open()]
+code = [line for line in code if line and not line.startswith("//")]
+if len(code) > 200:
+    mistakes.append(f"examples/redb_store has {len(code)} lines of code, and may have 200")
 of_tests = list(most.values()).count(MOST_OF_TESTS)
 print(f"{len(most)} files, {of_tests} of them of tests; {len(long)} too long")
 sys.exit("\n".join(mistakes) if mistakes else 0)

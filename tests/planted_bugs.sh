@@ -452,8 +452,8 @@ plant "a transfer file is not flushed" src/transfer/file.rs \
     "        self.out.flush()" \
     "        Ok(())"
 plant "a row without a right seal moves" src/authority/move_out.rs \
-    "self.prove(&row)?;" \
-    "_ = self.prove(&row);"
+    "self.refuse_unless_intact(&row)?;" \
+    "_ = self.refuse_unless_intact(&row);"
 plant "the seal of a row moves" src/authority/move_out.rs \
     "(parts.seal, parts.key_id, parts.revision) = (None, NO_KEY, 0);" \
     "(parts.key_id, parts.revision) = (NO_KEY, 0);"

@@ -101,12 +101,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         // Before the seal, which a revocation clears.
         if record.revocation().is_none() {
-            self.prove(&row)?;
+            self.refuse_unless_intact(&row)?;
         }
         Ok(as_written(record.clone()))
     }
 
-    fn prove(&self, row: &ReadableRow) -> Result<(), LeftBehind> {
+    fn refuse_unless_intact(&self, row: &ReadableRow) -> Result<(), LeftBehind> {
         match self.engine.sealer.check(row) {
             SealCheck::Right => Ok(()),
             SealCheck::Wrong => Err(LeftBehind::Tampered),
