@@ -45,11 +45,11 @@ const STEPS: [(&str, &[&str]); 7] = [
     (
         "Revoke what was revoked or forgotten.",
         &[
+            "admin list --owner OWNER --json",
             "admin revoke ID --reason \"revoked before the restore\"",
             "admin revoke --owner OWNER --reason \"revoked before the restore\" --yes",
             "admin forget ID",
             "admin forget --owner OWNER --yes",
-            "admin list --owner OWNER --json",
         ],
     ),
     ("Revoke what was rotated.", &["admin revoke ID --reason \"rotated before the restore\""]),

@@ -32,7 +32,7 @@ pub fn act_out(site: &Site<'_>) {
     site.admin(&["revoke", &revoked.0]).done();
     site.admin(&["forget", &forgotten.0]).done();
     let (_, new_of_rotated) = site.rotate(&rotated.0, "0 days");
-    // A rotated one is not presented: that would revoke its line, which only the runbook may do here.
+    // To present a rotated one would revoke its line. Here, only the runbook may do that.
     let ended = [&revoked, &forgotten, &ended_there];
     assert!(ended.iter().all(|(_, text)| !site.is_good(text)));
     let live = [&early.1, &kept.1, &successor.1, &new_of_rotated];

@@ -1,5 +1,6 @@
 //! The steps of the runbook, as an operator takes them.
 
+use std::cell::RefCell;
 use std::fs;
 
 use serde_json::Value;
@@ -13,6 +14,8 @@ const IMPORTED: &str = "token of another system imported";
 pub struct Steps<'a> {
     runbook: Runbook,
     site: &'a Site<'a>,
+    /// Imported tokens that were forgotten again, by owner and label.
+    forgotten: RefCell<Vec<(Value, Value)>>,
 }
 
 /// Where tokens came from since the copy.
@@ -25,7 +28,7 @@ pub struct Sources<'a> {
 
 impl<'a> Steps<'a> {
     pub fn of(site: &'a Site<'a>) -> Steps<'a> {
-        Steps { runbook: Runbook::read(), site }
+        Steps { runbook: Runbook::read(), site, forgotten: RefCell::default() }
     }
 
     /// Takes a copy. From then on, everything is in the log.
@@ -80,7 +83,8 @@ impl<'a> Steps<'a> {
     /// 3 to 5. Takes the lines of `since.log` from top to bottom.
     pub fn end_again(&self, events: &[Value]) {
         for (at, event) in events.iter().enumerate() {
-            for line in self.lines_for(event, &events[..at]) {
+            let earlier = &events[..at];
+            for line in self.lines_for(event, earlier) {
                 let ran = self.site.shell(&joined(&line), "");
                 let said = ["revoked ", "forgot ", "the token was already revoked"];
                 let is_seen = match &*line[1] {
@@ -91,12 +95,16 @@ impl<'a> Steps<'a> {
                 let is_gone = ran.code == Some(3) && !ran.err.is_empty();
                 assert!(ran.code == Some(0) && is_seen || is_gone, "{line:?}: {ran:?}");
             }
+            let id = fact(event["filter"].as_str().unwrap_or_default(), "family");
+            if let ("tokens forgotten", Some(id)) = (event["message"].as_str().unwrap(), id) {
+                self.forgotten.borrow_mut().extend(import_of(id, earlier).map(named));
+            }
         }
     }
 
     fn lines_for(&self, event: &Value, earlier: &[Value]) -> Vec<Vec<String>> {
         let text = |name: &str| event[name].as_str().unwrap_or_default();
-        let (revoke, rotate, narrow) = (self.commands(3), self.commands(4), self.commands(5));
+        let (revoke, rotate, narrow) = (&self.commands(3)[1..], self.commands(4), self.commands(5));
         let for_each = |id: &str, line: &dyn Fn(&str) -> Vec<String>| match self.ids(id, earlier) {
             Ok(ids) => ids.iter().map(|id| line(id)).collect(),
             Err(owner) => vec![fill(&revoke[1], &[("OWNER", &[&owner])])],
@@ -140,21 +148,21 @@ impl<'a> Steps<'a> {
 
     /// Returns which tokens an id of the log means now, or the owner of one that can't be found.
     fn ids(&self, id: &str, earlier: &[Value]) -> Result<Vec<String>, String> {
-        let is_its_import = |event: &&Value| event["message"] == IMPORTED && event["id"] == id;
-        let Some(import) = earlier.iter().rev().find(is_its_import) else {
-            return Ok(vec![id.to_owned()]);
-        };
+        let Some(import) = import_of(id, earlier) else { return Ok(vec![id.to_owned()]) };
         let owner = import["owner"].as_str().unwrap();
         let tokens = self.listed(owner).into_iter();
         let tokens = tokens.filter(|token| {
             token["label"] == import["label"] && token["attributes"]["imported"].is_string()
         });
         let ids: Vec<_> = tokens.map(|token| token["id"].as_str().unwrap().to_owned()).collect();
-        if ids.is_empty() { Err(owner.to_owned()) } else { Ok(ids) }
+        if ids.is_empty() && !self.forgotten.borrow().contains(&named(import)) {
+            return Err(owner.to_owned());
+        }
+        Ok(ids)
     }
 
     fn listed(&self, owner: &str) -> Vec<Value> {
-        let listed = self.run(&self.commands(3)[4], &[("OWNER", &[owner])]);
+        let listed = self.run(&self.commands(3)[0], &[("OWNER", &[owner])]);
         serde_json::from_str(&listed.out).unwrap()
     }
 
@@ -189,6 +197,15 @@ impl<'a> Steps<'a> {
         assert!(!self.site.path("since.log").exists() && !self.site.path("rows.jsonl").exists());
         alive
     }
+}
+
+/// Returns the event by which a token of the log got its id, if another system had issued it.
+fn import_of<'e>(id: &str, earlier: &'e [Value]) -> Option<&'e Value> {
+    earlier.iter().rev().find(|event| event["message"] == IMPORTED && event["id"] == id)
+}
+
+fn named(import: &Value) -> (Value, Value) {
+    (import["owner"].clone(), import["label"].clone())
 }
 
 /// Returns a fact of a filter: an id, or an owner.
