@@ -138,7 +138,8 @@ type Held = (String, String);
 /// The host's own tokens.
 fn act_out(site: &Site<'_>) {
     let steps = Steps::of(site);
-    let [kept, revoked, forgotten, rotated, narrowed, shortened, reused, overlapping, leaked] = [
+    let [expired, leaked] = ["expired", "leaked"].map(|label| site.issue("alice", label));
+    let [kept, revoked, forgotten, rotated, narrowed, shortened, reused, overlapping] = [
         "kept",
         "revoked",
         "forgotten",
@@ -147,7 +148,6 @@ fn act_out(site: &Site<'_>) {
         "shortened",
         "reused",
         "overlapping",
-        "leaked",
     ]
     .map(|label| site.issue("alice", label));
     let [gone, more] = ["phone", "laptop"].map(|label| site.issue("bob", label));
@@ -172,6 +172,7 @@ fn act_out(site: &Site<'_>) {
     site.admin(&[&["narrow", &narrowed.0][..], &narrow].concat()).done();
     site.admin(&["extend", &shortened.0, "--expires", "2 days"]).done();
     let end = site.end_of(&shortened.0);
+    site.admin(&["extend", &expired.0, "--expires", "1 second"]).done();
     site.admin(&["rename", &kept.0, "renamed"]).done();
     assert!(!site.is_good(&reused.1), "an old token ends its line: the engine acts");
     assert!(!site.is_good(&new_of_reused));
@@ -179,9 +180,14 @@ fn act_out(site: &Site<'_>) {
     let late = site.issue("alice", "late");
     assert!(site.is_good(&late.1) && site.is_good(&third));
 
-    let ended: [&Held; 10] = [
+    while site.is_good(&expired.1) {
+        std::thread::yield_now();
+    }
+
+    let ended: [&Held; 11] = [
         &revoked,
         &forgotten,
+        &expired,
         &leaked,
         &gone,
         &more,
@@ -197,7 +203,7 @@ fn act_out(site: &Site<'_>) {
     assert!(others.all(|(_, text)| !site.is_good(text)));
 
     // -- the runbook
-    let events = steps.restore();
+    let events = steps.restore(None);
     // So the next steps are needed.
     for (at, (id, text)) in ended.iter().enumerate() {
         assert_eq!(site.refusal(text), None, "number {at} of those that ended: {id}");

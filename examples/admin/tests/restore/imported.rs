@@ -114,7 +114,7 @@ pub fn act_out(site: &Site<'_>) {
     );
 
     // -- the runbook
-    let events = steps.restore();
+    let events = steps.restore(None);
     assert!(site.lets_in(&first) && site.lets_in(&early));
     assert!(!site.lets_in(&kept) && !site.is_good(&new_of_rotated));
     // The old system prints its rows in another order, and knows a token by another label now.

@@ -31,6 +31,7 @@ pub fn act_out(site: &Site<'_>) {
     assert!(said.contains(&format!("{} was here already, and is superseded now", superseded.0)));
     site.admin(&["revoke", &revoked.0]).done();
     site.admin(&["forget", &forgotten.0]).done();
+    let retired = site.change_key();
     let (_, new_of_rotated) = site.rotate(&rotated.0, "0 days");
     // To present a rotated one would revoke its line. Here, only the runbook may do that.
     let ended = [&revoked, &forgotten, &ended_there];
@@ -39,7 +40,7 @@ pub fn act_out(site: &Site<'_>) {
     assert!(live.iter().all(|text| site.is_good(text)));
 
     // -- the runbook
-    let events = steps.restore();
+    let events = steps.restore(Some(&retired));
     assert!(site.is_good(&superseded.1) && !site.is_good(&kept.1) && !site.is_good(&successor.1));
     let sources = Sources { old_host: Some(&old_host), ..Sources::default() };
     let said = steps.import_again(&sources);

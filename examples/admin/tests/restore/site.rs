@@ -85,6 +85,16 @@ impl<'s> Site<'s> {
         fs::set_permissions(self.path("keys"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Changes the active key, and returns the entry of the old one, which is out of the ring.
+    pub fn change_key(&self) -> String {
+        let (new, old) = (KeyRing::new_text().unwrap(), self.keys());
+        let (entry, rest) = old.split_once(',').unwrap();
+        self.write_keys(&format!("{new},{old}"));
+        self.admin(&["reseal"]).done();
+        self.write_keys(&format!("{new},{rest}"));
+        entry.to_owned()
+    }
+
     // -- programs
 
     /// Writes the program that `admin` stands for in the document.
