@@ -108,12 +108,30 @@ pub fn fill(command: &str, values: &[(&str, &[&str])]) -> Vec<String> {
     words
 }
 
-/// Splits a command at its spaces, but not within double quotes.
+/// Splits a command at its spaces, but not within quotes. A quote within other quotes is a letter.
 fn split(command: &str) -> Vec<String> {
-    let parts = command.split('"').enumerate();
-    let words = parts.flat_map(|(at, part)| match at % 2 {
-        0 => part.split_whitespace().map(str::to_owned).collect(),
-        _ => vec![part.to_owned()],
-    });
-    words.collect()
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for letter in command.chars() {
+        match (quote, letter) {
+            (None, '"' | '\'') => {
+                quote = Some(letter);
+                word.get_or_insert_default();
+            }
+            (Some(open), _) if open == letter => quote = None,
+            (None, ' ') => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(letter),
+        }
+    }
+    assert_eq!(quote, None, "{command}");
+    words.extend(word);
+    words
+}
+
+/// Writes words as a line for the shell. A bar or an arrow stays what it is there.
+pub fn joined(words: &[String]) -> String {
+    let quoted = |word: &String| match &**word {
+        "|" | "<" | ">" => word.clone(),
+        _ => format!("'{}'", word.replace('\'', r"'\''")),
+    };
+    words.iter().map(quoted).collect::<Vec<_>>().join(" ")
 }

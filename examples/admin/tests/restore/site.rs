@@ -1,16 +1,20 @@
 //! A host's folder and its store, in SQLite or PostgreSQL.
 
 use std::cell::Cell;
+use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use app_tokens::error::AuthError;
 use app_tokens::event::Event;
+use app_tokens::import::{Import, Pbkdf2, Plain};
 use app_tokens::store::DynStore;
 use app_tokens::{
-    Access, KeyRing, NewToken, Operator, Policy, Requirement, Reuse, TokenAuthority, TokenId,
+    Access, KeyRing, NewToken, Operator, Origin, Owner, Policy, Reason, Requirement, Reuse,
+    TokenAuthority, TokenId,
 };
 use serde_json::{Value, json};
 use shared::store_choice::StoreChoice;
@@ -28,7 +32,7 @@ pub struct Site<'s> {
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,
-    out: String,
+    pub out: String,
     pub err: String,
 }
 
@@ -54,7 +58,9 @@ impl<'s> Site<'s> {
         let folder = tempfile::tempdir().unwrap();
         let site = Site { folder, store, server, has_log: Cell::new(false) };
         let scopes = "[scopes]\n'files:read' = []\n'files:write' = ['files:read']\n";
-        fs::write(site.path("policy.toml"), format!("prefix = 'acme'\n{scopes}")).unwrap();
+        let policy = "prefix = 'acme'\nopen_import = true\nnever_expiring = true\n";
+        fs::write(site.path("policy.toml"), format!("{policy}{scopes}")).unwrap();
+        site.write_program();
         let keys = [KeyRing::new_text().unwrap(), KeyRing::new_import_text().unwrap()];
         site.write_keys(&keys.join(","));
         // The host makes the tables.
@@ -66,7 +72,7 @@ impl<'s> Site<'s> {
         self.server.is_none()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -79,7 +85,26 @@ impl<'s> Site<'s> {
         fs::set_permissions(self.path("keys"), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
+    /// Changes the active key, and returns the entry of the old one, which is out of the ring.
+    pub fn change_key(&self) -> String {
+        let (new, old) = (KeyRing::new_text().unwrap(), self.keys());
+        let (entry, rest) = old.split_once(',').unwrap();
+        self.write_keys(&format!("{new},{old}"));
+        self.admin(&["reseal"]).done();
+        self.write_keys(&format!("{new},{rest}"));
+        entry.to_owned()
+    }
+
     // -- programs
+
+    /// Writes the program that `admin` stands for in the document.
+    fn write_program(&self) {
+        let (program, store) = (env!("CARGO_BIN_EXE_admin"), &self.store);
+        let setting = "--policy policy.toml --key-file keys --audit audit.log";
+        let script = format!("#!/bin/sh\nexec '{program}' --store '{store}' {setting} \"$@\"\n");
+        fs::write(self.path("admin"), script).unwrap();
+        fs::set_permissions(self.path("admin"), fs::Permissions::from_mode(0o700)).unwrap();
+    }
 
     /// Puts this site's database in the place of the document's.
     pub fn adapted(&self, command: &str) -> String {
@@ -94,43 +119,47 @@ impl<'s> Site<'s> {
         }
     }
 
-    /// Runs a command of the shell, which must succeed.
-    #[track_caller]
-    pub fn run(&self, command: &str, input: &str) -> String {
+    /// Runs a line of the shell.
+    pub fn shell(&self, line: &str, input: &str) -> Ran {
         let mut shell = Command::new("sh");
-        shell.args(["-c", command]);
+        shell.args(["-c", line]);
+        let mut path = format!("{}:{}", self.folder.path().display(), env::var("PATH").unwrap());
         if let Some((server, _)) = &self.server {
-            let path = std::env::var("PATH").unwrap();
-            shell.env("PATH", format!("{}:{path}", server.programs().display()));
+            path = format!("{}:{path}", server.programs().display());
             shell.env("PGHOST", "127.0.0.1").env("PGPORT", server.port().to_string());
             shell.env("PGUSER", "postgres");
         }
-        self.run_in_folder(shell, input).done()
+        shell.env("PATH", path);
+        self.run_in_folder(shell, input)
     }
 
-    /// Runs a command of the document's that begins with `admin`.
-    pub fn run_admin(&self, words: &[String]) -> Ran {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        assert_eq!(words[0], "admin");
-        self.admin(&words[1..])
+    /// Runs a line of the shell, which must succeed.
+    #[track_caller]
+    pub fn run(&self, line: &str, input: &str) -> String {
+        self.shell(line, input).done()
     }
 
     pub fn admin(&self, arguments: &[&str]) -> Ran {
+        self.admin_reading(arguments, "")
+    }
+
+    pub fn admin_reading(&self, arguments: &[&str], input: &str) -> Ran {
         let mut tool = Command::new(env!("CARGO_BIN_EXE_admin"));
         tool.args(["--store", &self.store, "--policy", "policy.toml", "--key-file", "keys"]);
         if self.has_log.get() {
-            tool.args(["--audit", "log"]);
+            tool.args(["--audit", "audit.log"]);
         }
-        tool.args(arguments).env("USER", "olga");
-        tool.env_remove("LOGNAME").env_remove("APP_TOKENS_KEYS").env_remove("APP_TOKENS_STORE");
-        self.run_in_folder(tool, "")
+        tool.args(arguments);
+        self.run_in_folder(tool, input)
     }
 
     fn run_in_folder(&self, mut command: Command, input: &str) -> Ran {
-        command.current_dir(self.folder.path());
+        command.current_dir(self.folder.path()).env("USER", "olga").env_remove("LOGNAME");
+        command.env_remove("APP_TOKENS_KEYS").env_remove("APP_TOKENS_STORE");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().unwrap();
-        process.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        // It may end before it has read everything.
+        let _hung_up = process.stdin.take().unwrap().write_all(input.as_bytes());
         let output = process.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
@@ -143,10 +172,9 @@ impl<'s> Site<'s> {
         self.has_log.set(true);
     }
 
-    /// Returns the lines of the log, which is closed from now on.
-    pub fn events(&self) -> Vec<Value> {
-        self.has_log.set(false);
-        let log = fs::read_to_string(self.path("log")).unwrap();
+    /// Returns the lines of a file of the log's form.
+    pub fn events(&self, file: &str) -> Vec<Value> {
+        let log = fs::read_to_string(self.path(file)).unwrap();
         log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -160,8 +188,9 @@ impl<'s> Site<'s> {
         };
         let store = RUNTIME.block_on(store.parse::<StoreChoice>().unwrap().open()).unwrap();
         let ring = KeyRing::load(self.path("keys")).unwrap();
-        let policy = Policy::new("acme").unwrap().with_reuse(Reuse::RevokeFamily);
-        let log = self.has_log.get().then(|| self.path("log"));
+        let policy = Policy::new("acme").unwrap().with_open_import();
+        let policy = policy.with_reuse(Reuse::RevokeFamily);
+        let log = self.has_log.get().then(|| self.path("audit.log"));
         // A subscriber of `tracing` is one for the whole process, which has two sites.
         let write = move |event: &Event<'_>| {
             let line = match event {
@@ -213,6 +242,13 @@ impl<'s> Site<'s> {
         assert_eq!(RUNTIME.block_on(tokens.end_overlap(&who, id)).unwrap(), 1);
     }
 
+    /// Revokes all tokens of their owner but this one, as that owner does.
+    pub fn revoke_others(&self, owner: &str, kept: &str) {
+        let (tokens, kept) = (self.tokens(), kept.parse::<TokenId>().unwrap());
+        let revoked = tokens.revoke_others(Owner::new(owner).unwrap(), kept, Reason::REQUESTED);
+        assert!(RUNTIME.block_on(revoked).unwrap() > 0);
+    }
+
     pub fn is_good(&self, text: &str) -> bool {
         self.refusal(text).is_none()
     }
@@ -221,6 +257,33 @@ impl<'s> Site<'s> {
     pub fn refusal(&self, text: &str) -> Option<String> {
         let tokens = self.tokens();
         RUNTIME.block_on(tokens.authenticate(text)).err().map(|error| format!("{error:?}"))
+    }
+
+    /// Presents a text of another system with a user name. `false` is a denial, and no failure.
+    pub fn is_let_in(&self, owner: &str, text: &str) -> bool {
+        let tokens = self.tokens();
+        let import = Import::new().scheme(Plain::of_unknown_strength()).scheme(Pbkdf2::by_owner());
+        let owner = Owner::new(owner).unwrap();
+        let entered = tokens.authenticate_with(&import, Some(&owner), text, Origin::unknown());
+        match RUNTIME.block_on(entered) {
+            Ok(entered) => {
+                let caller = entered.require(Requirement::ANY_VALID_TOKEN).unwrap();
+                assert_eq!(*caller.owner(), owner);
+                true
+            }
+            Err(AuthError::Denied(_) | AuthError::NotOurs(_)) => false,
+            Err(failed) => panic!("{failed:?}"),
+        }
+    }
+
+    /// Returns the only token of an owner with this label.
+    #[track_caller]
+    pub fn id_of(&self, owner: &str, label: &str) -> String {
+        let listed = self.admin(&["list", "--owner", owner, "--json"]).done();
+        let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+        let ids: Vec<_> = listed.iter().filter(|token| token["label"] == label).collect();
+        assert_eq!(ids.len(), 1, "{label} of {owner}: {listed:?}");
+        ids[0]["id"].as_str().unwrap().to_owned()
     }
 
     /// Checks that the rows fit ring and realm. The tests' server runs without fsync, which is a
