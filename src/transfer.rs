@@ -58,6 +58,10 @@
 //! tokens that the source issued under it. If the source revoked a superseded token alone, what it
 //! then still finds good stays. What only the other host issued under that line ends.
 //!
+//! If the source rotated a token, what only the other host issued under its line ends, too. A thief
+//! may have issued it. It stays if the file shows that the rotation spares it. Then there was an
+//! overlap, and the new token may do as much for as long.
+//!
 //! What was forgotten or purged on the other host comes back by a later run: forget it at the
 //! source first. With [`Policy::with_open_import`](crate::Policy::with_open_import), the other host
 //! purges nothing until the last run.
