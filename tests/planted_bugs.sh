@@ -326,6 +326,14 @@ plant "a rotation ends what the rest of the file calls good" \
     src/authority/move_in/supersede.rs \
     "if !alone.is_empty() && !known.is_last {" \
     "if false && !alone.is_empty() && !known.is_last {"
+plant "a token that is in use there and was replaced here is not reported" \
+    src/authority/move_in/carry.rs \
+    "None if was_replaced(here) && !record.is_unused() => {" \
+    "None if false && was_replaced(here) && !record.is_unused() => {"
+plant "an overlap that only this host goes on with is not reported" \
+    src/authority/move_in/carry.rs \
+    "here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)" \
+    "false && here.expires().is_later_than(record.expires())"
 plant "a line that the source revoked goes on by its rotation here" src/authority/move_in/line.rs \
     "        && !was_replaced(record)" \
     "        && was_replaced(record)"

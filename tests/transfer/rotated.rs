@@ -225,3 +225,41 @@ fn before(store: outside::Outside, write: usize, act: impl FnOnce() + Send + 'st
         _ => before(again, write - 1, act),
     });
 }
+
+#[test]
+fn a_token_that_is_in_use_there_and_was_replaced_here_is_reported() {
+    let uses: [fn(&Bench<outside::Outside>, &IssuedToken); 2] = [
+        |from, second| from.assert_good(second.expose_secret()),
+        |from, second| drop(rotate(from, second, overlapping())),
+    ];
+    for uses in uses {
+        for _ in 0..8 {
+            let (from, to) = (host(), host());
+            let first = from.issue("alice");
+            let second = rotate(&from, &first, overlapping());
+            take_in(&to, &out(&from));
+            let of_thief = rotate(&to, &first, overlapping());
+            uses(&from, &second);
+            for _ in 0..2 {
+                let report = take_in(&to, &out(&from));
+                assert!(report.kept.contains(&(second.id(), Kept::RotatedOnBoth)), "{report:?}");
+            }
+            to.assert_denied(second.expose_secret(), DenialReason::Revoked);
+            to.assert_good(of_thief.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn an_overlap_that_was_ended_there_and_runs_on_here_by_another_rotation_is_reported() {
+    let (from, to) = (host(), host());
+    let first = from.issue("alice");
+    let second = rotate(&from, &first, overlapping());
+    take_in(&to, &out(&from));
+    drop(rotate(&to, &first, overlapping()));
+    from.tokens.block_on(from.tokens.end_overlap(who(), second.id())).unwrap();
+    let kept = vec![(first.id(), Kept::MayDoMore)];
+    assert_eq!(take_in(&to, &out(&from)).kept, kept);
+    to.clock.advance(secs(600));
+    assert_eq!(take_in(&to, &out(&from)).kept, []);
+}

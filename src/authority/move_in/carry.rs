@@ -40,6 +40,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             let line = (here.owner().clone(), here.family(), revocation.reason.clone());
             let outcome = match record.revocation() {
                 None if is_of_line => Outcome::RevokedHere(line),
+                // Replaced here as an unused one, and in use there.
+                None if was_replaced(here) && !record.is_unused() => {
+                    Outcome::Kept(Kept::RotatedOnBoth)
+                }
                 Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
                 _ => Outcome::AlreadyThere,
             };
@@ -90,7 +94,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                 let current = current.as_ref().and_then(Row::record);
                 current.is_some_and(|current| self.may_do_more(current, record))
             }
-            (Some(_), Some(_)) => false,
+            // The source ended its overlap. Here it has another one.
+            (Some(_), Some(_)) => {
+                here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)
+            }
         };
         let outcome =
             if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
