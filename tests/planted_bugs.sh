@@ -298,6 +298,10 @@ plant "a token that only this host issued outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
     "issued.retain(|id| !known.good.contains(id));" \
     "issued.retain(|_| false); _ = known;"
+plant "what only this host rotated outlives the leak of its parent" \
+    src/authority/move_in/supersede.rs \
+    "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
+    "if false && !self.end_rotated_here_alone(record, here, by, now).await? {"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
     "let had_overlap = !record.expires().has_come(new.created_at());" \

@@ -100,6 +100,35 @@ fn what_only_this_host_knows_of_ends_with_the_leaked_token_under_whose_line_it_w
 }
 
 #[test]
+fn what_only_this_host_rotated_from_a_leaked_token_ends_with_it() {
+    rotated_from_a_leaked_token_ends(host);
+    rotated_from_a_leaked_token_ends(on_sqlite);
+}
+
+fn rotated_from_a_leaked_token_ends<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let of_thief = rotate(&to, first.id());
+        let again = rotate(&to, of_thief.id());
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        let job = issue_under(&from, &second);
+        assert_eq!(take_in(&to, &out(&from)).revoked_now, [first.id()]);
+        for ended in [&first, &of_thief, &again] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        // Nor does it count as a revocation of the whole line here.
+        let third = rotate(&from, second.id());
+        take_in(&to, &out(&from));
+        for good in [&second, &job, &third] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
 fn what_a_thief_issues_while_the_leaked_token_is_revoked_here_ends_with_it() {
     for write in 0..6 {
         for _ in 0..4 {

@@ -1,6 +1,8 @@
 //! Carries over that the source rotated a token, or revoked one that it had rotated. What was
 //! issued under its line may end with it.
 
+use std::collections::HashSet;
+
 use super::{Known, Outcome};
 use crate::authority::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
@@ -18,7 +20,8 @@ use crate::transfer::Kept;
 impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes a superseded token that the source has revoked alone.
     ///
-    /// What was issued under its line stays if it is good there. What only this host knows of ends.
+    /// What was issued under its line stays if it is good there. What only this host knows of ends:
+    /// what was issued under the line here, and what the token was rotated to here.
     pub(super) async fn revoke_alone_as_there(
         &self,
         record: &TokenRecord,
@@ -32,6 +35,9 @@ impl<S: TokenStore> TokenAuthority<S> {
         // in between the two steps below, the revocation would reach it.
         if !known.is_last {
             return Ok(Some(Outcome::Later));
+        }
+        if !self.end_rotated_here_alone(record, here, by, now).await? {
+            return Ok(None);
         }
         if self.issued_under(here).await?.is_empty() {
             self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
@@ -130,6 +136,38 @@ impl<S: TokenStore> TokenAuthority<S> {
         // A second rotation is judged as if it had no overlap.
         let is_current = new.successor().is_none() && new.revocation().is_none();
         Ok(had_overlap && !took_away && is_current)
+    }
+
+    /// Revokes what a token was rotated to here, if the source rotated it to another.
+    ///
+    /// `false` if another call changed it meanwhile.
+    async fn end_rotated_here_alone(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, Failed> {
+        let mut next = here.successor();
+        let mut seen = HashSet::new();
+        while let Some(id) = next.filter(|id| Some(*id) != record.successor() && seen.insert(*id)) {
+            let row = self.store.find(id).await?;
+            let Some(rotated) = row.as_ref().and_then(Row::record) else { return Ok(true) };
+            // Nothing proves the row that names it.
+            if rotated.owner() != here.owner() || rotated.family() != here.family() {
+                return Ok(true);
+            }
+            next = rotated.successor();
+            if rotated.revocation().is_none() {
+                // Any other reason would count as a revocation of the whole line.
+                let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
+                let revoked = rotated.clone().changed(|parts| parts.revocation = Some(revocation));
+                if self.replace_as_there(&revoked, by, now).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Revokes what was issued under a token's line, except what the file says is good there.
