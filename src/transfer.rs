@@ -56,7 +56,12 @@
 //!
 //! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
 //! tokens that the source issued under it. If the source revoked a superseded token alone, what it
-//! then still finds good stays. What only the other host issued under that line ends.
+//! then still finds good stays. What only the other host issued under that line ends, and so does
+//! what it rotated that token to.
+//!
+//! If the source rotated a token, what only the other host issued under its line ends, too. A thief
+//! may have issued it. It stays if the file shows that the rotation spares it. Then there was an
+//! overlap, and the new token may do as much for as long.
 //!
 //! What was forgotten or purged on the other host comes back by a later run: forget it at the
 //! source first. With [`Policy::with_open_import`](crate::Policy::with_open_import), the other host

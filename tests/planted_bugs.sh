@@ -320,13 +320,53 @@ plant "lines that were revoked here are not revoked again" src/authority/move_in
     "self.revoke_by(by.clone(), &line, reason).await?;" \
     "_ = (line, reason);"
 plant "a token that was revoked alone ends what is good under its line" \
-    src/authority/move_in/carry.rs \
-    "derived.into_iter().filter(|id| !known.good.contains(id))" \
-    "derived"
+    src/authority/move_in/supersede.rs \
+    "issued.retain(|id| !known.good.contains(id));" \
+    "_ = known;"
 plant "a token that only this host issued outlives the leak of its parent" \
+    src/authority/move_in/supersede.rs \
+    "issued.retain(|id| !known.good.contains(id));" \
+    "issued.retain(|_| false); _ = known;"
+plant "what only this host rotated outlives the leak of its parent" \
+    src/authority/move_in/supersede.rs \
+    "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
+    "if false && !self.end_rotated_here_alone(record, here, by, now).await? {"
+plant "what only this host issued outlives a rotation without overlap" \
+    src/authority/move_in/supersede.rs \
+    "let had_overlap = !record.expires().has_come(new.created_at());" \
+    "let had_overlap = true || record.expires().has_come(new.created_at());"
+plant "what only this host issued outlives a rotation to less" \
+    src/authority/move_in/supersede.rs \
+    "let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);" \
+    "let took_away = false && issue::is_less(new.access(), new.expires(), &[here], policy);"
+plant "what only this host issued outlives a second rotation" \
+    src/authority/move_in/supersede.rs \
+    "Ok(had_overlap && !took_away && is_current)" \
+    "Ok(had_overlap && !took_away && (is_current || true))"
+plant "a rotation with an overlap ends what only this host issued" \
+    src/authority/move_in/supersede.rs \
+    "Ok(had_overlap && !took_away && is_current)" \
+    "Ok(had_overlap && !took_away && is_current && false)"
+plant "an unknown successor spares what only this host issued" \
+    src/authority/move_in/supersede.rs \
+    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };" \
+    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(true) };"
+plant "what is issued while a token is superseded outlives it" \
+    src/authority/move_in/supersede.rs \
+    "if ends_issued && replaced == Replaced::Done {" \
+    "if false && ends_issued && replaced == Replaced::Done {"
+plant "a rotation ends what the rest of the file calls good" \
+    src/authority/move_in/supersede.rs \
+    "if !alone.is_empty() && !known.is_last {" \
+    "if false && !alone.is_empty() && !known.is_last {"
+plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
-    "derived.into_iter().filter(|id| !known.good.contains(id))" \
-    "derived.into_iter().filter(|_| false)"
+    "None if was_replaced(here) && !record.is_unused() => {" \
+    "None if false && was_replaced(here) && !record.is_unused() => {"
+plant "an overlap that only this host goes on with is not reported" \
+    src/authority/move_in/carry.rs \
+    "here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)" \
+    "false && here.expires().is_later_than(record.expires())"
 plant "a line that the source revoked goes on by its rotation here" src/authority/move_in/line.rs \
     "        && !was_replaced(record)" \
     "        && was_replaced(record)"
@@ -481,13 +521,15 @@ plant "a moved revocation lies in the future" src/authority/move_in/carry.rs \
 plant "a moved revocation is not told" src/authority/move_in/carry.rs \
     "let reason = &revocation.reason;" \
     "let reason = &revocation.reason; if true { return }"
-plant "a rotation there lets a token live longer here" src/authority/move_in/carry.rs \
+plant "a rotation there lets a token live longer here" \
+    src/authority/move_in/supersede.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
 plant "a token that came back meanwhile counts as revoked" src/authority/move_in/carry.rs \
     "Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))" \
     "Ok((inserted == Inserted::Done || true).then_some(Outcome::RevokedNow))"
-plant "a row that changed meanwhile counts as superseded" src/authority/move_in/carry.rs \
+plant "a row that changed meanwhile counts as superseded" \
+    src/authority/move_in/supersede.rs \
     "Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))" \
     "Ok((replaced == Replaced::Done || true).then_some(Outcome::SupersededNow))"
 plant "a revoked row here counts as its whole line" src/authority/move_in/line.rs \

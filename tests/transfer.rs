@@ -19,6 +19,8 @@ mod moved;
 mod narrowed;
 #[path = "transfer/refused.rs"]
 mod refused;
+#[path = "transfer/rotated.rs"]
+mod rotated;
 
 use std::io::Cursor;
 use std::sync::LazyLock;

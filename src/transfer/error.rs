@@ -9,7 +9,9 @@ use crate::token::Prefix;
 
 /// Why a transfer file was not written, read or taken in.
 ///
-/// All but `Io` and `Failed` come before anything is written to the store.
+/// [`TransferFile::open`](super::TransferFile::open) writes nothing to the store. Nor does
+/// [`move_in`](crate::TokenAuthority::move_in) if it refuses a prefix or an age. Any other error of
+/// it may come midway: what was taken in stays.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TransferError {

@@ -5,6 +5,7 @@ use app_tokens::store::{Filter, RuntimeFree, SqliteStore, TokenStore};
 use app_tokens::{IssuedToken, Reason};
 
 use super::line::{issue_under, leak, rotate};
+use super::rotated::issue_before;
 use super::*;
 
 /// A line whose first token was rotated and has ended, and a token that was issued under it. Both
@@ -94,6 +95,55 @@ fn what_only_this_host_knows_of_ends_with_the_leaked_token_under_whose_line_it_w
         }
         for good in [&second, &after] {
             to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn what_only_this_host_rotated_from_a_leaked_token_ends_with_it() {
+    rotated_from_a_leaked_token_ends(host);
+    rotated_from_a_leaked_token_ends(on_sqlite);
+}
+
+fn rotated_from_a_leaked_token_ends<S: TokenStore + RuntimeFree>(host: fn() -> Bench<S>) {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let of_thief = rotate(&to, first.id());
+        let again = rotate(&to, of_thief.id());
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        let job = issue_under(&from, &second);
+        assert_eq!(take_in(&to, &out(&from)).revoked_now, [first.id()]);
+        for ended in [&first, &of_thief, &again] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        // Nor does it count as a revocation of the whole line here.
+        let third = rotate(&from, second.id());
+        take_in(&to, &out(&from));
+        for good in [&second, &job, &third] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn what_a_thief_issues_while_the_leaked_token_is_revoked_here_ends_with_it() {
+    for write in 0..6 {
+        for _ in 0..4 {
+            let (from, to) = (host(), host());
+            let first = from.issue("alice");
+            take_in(&to, &out(&from));
+            let early = issue_under(&to, &first);
+            drop(rotate(&from, first.id()));
+            leak(&from, &first);
+            let late = issue_before(&to, &first, write);
+            take_in(&to, &out(&from));
+            let late = late.lock().unwrap().take();
+            for ended in late.iter().chain([&early]) {
+                to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+            }
         }
     }
 }

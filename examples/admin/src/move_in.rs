@@ -36,10 +36,8 @@ pub async fn import(setting: &Setting, wish: &FromAppTokens) -> Result<(), Probl
     let moved = opened.tokens.move_in(&who, &mut file, progress).await;
     drop(bar);
     let report = moved.map_err(|error| match error {
-        TransferError::Failed(failed) => {
-            Problem::failed(format_args!("{failed}; what was taken in stays, so run it again"))
-        }
-        other => other.into(),
+        TransferError::PrefixNotAccepted { .. } | TransferError::TooOld { .. } => error.into(),
+        _ => Problem::failed(format_args!("{error}; what was taken in stays, so run it again")),
     })?;
     say_report(&report, setting.json)?;
     match report.kept.len() + report.left.len() {

@@ -4,6 +4,7 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
@@ -143,6 +144,38 @@ fn a_wrong_key_and_a_changed_or_cut_file_are_refused_before_anything_is_written(
     fs::remove_file(to.path("tokens.transfer")).unwrap();
     import(&to, &key).exited(1, "tokens.transfer can't be read");
     assert!(to.rows().is_empty());
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_taken_in_leaves_what_was_taken_in() {
+    let (from, to) = (Host::new(), Host::new());
+    // More than are written at the same time.
+    (0..100).for_each(|_| drop(from.issue(phone())));
+    to.issue(phone());
+    let key = export(&from);
+    carry(&from, &to);
+    let database = rusqlite::Connection::open(to.path("tokens.db")).unwrap();
+    // Until the file is cut, nothing can be written.
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = to.store();
+    let setting = ["--store", &store, "--policy", "policy.toml", "--key-file", "keys"];
+    let arguments = ["import", "app-tokens", "tokens.transfer"];
+    let mut process = to.command(&[&setting[..], &arguments].concat()).spawn().unwrap();
+    writeln!(process.stdin.take().unwrap(), "{key}").unwrap();
+    let mut said = BufReader::new(process.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("100 rows of the realm") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "it ended early");
+    }
+    let file = fs::File::options().write(true).open(to.path("tokens.transfer")).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+    database.execute_batch("ROLLBACK").unwrap();
+    line.clear();
+    said.read_to_string(&mut line).unwrap();
+    assert_eq!(process.wait().unwrap().code(), Some(1));
+    assert!(line.contains("is cut off") && line.contains("what was taken in stays"), "{line}");
+    assert!(to.rows().len() > 1, "{line}");
 }
 
 #[test]

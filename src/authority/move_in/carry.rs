@@ -1,17 +1,15 @@
-//! What a later file changes of a token that is here: a revocation, a rotation, a use.
+//! What a later file changes of a token that is here: a revocation or a use. For rotations, see
+//! `supersede.rs`.
 
 use super::line::was_replaced;
 use super::row::{at_most, insert_request};
 use super::{Known, Outcome};
-use crate::authority::{TokenAuthority, WALK_PAGE};
+use crate::authority::TokenAuthority;
 use crate::error::Failed;
-use crate::event::{ChangeEvent, ChangeKind, Event};
+use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
-use crate::row::ReadableRow;
-use crate::seal::SealChange;
-use crate::store::{Filter, Inserted, Page, Purge, Replace, Replaced, Row, TokenStore};
+use crate::store::{Filter, Inserted, Page, Purge, Row, TokenStore};
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
 use crate::transfer::Kept;
 
 impl<S: TokenStore> TokenAuthority<S> {
@@ -42,6 +40,10 @@ impl<S: TokenStore> TokenAuthority<S> {
             let line = (here.owner().clone(), here.family(), revocation.reason.clone());
             let outcome = match record.revocation() {
                 None if is_of_line => Outcome::RevokedHere(line),
+                // Replaced here as an unused one, and in use there.
+                None if was_replaced(here) && !record.is_unused() => {
+                    Outcome::Kept(Kept::RotatedOnBoth)
+                }
                 Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
                 _ => Outcome::AlreadyThere,
             };
@@ -70,16 +72,16 @@ impl<S: TokenStore> TokenAuthority<S> {
                     return Ok(Some(Outcome::Later));
                 }
                 if self.was_replaced_here(other).await? {
-                    return self.supersede_as_there(record, &there, one, by, now).await;
+                    return self.supersede_as_there(record, &there, one, known, by, now).await;
                 }
                 if !self.was_replaced_here(one).await? {
                     return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
                 }
             }
-            (Some(successor), known) => {
+            (Some(one), other) => {
                 let is_sooner = here.expires().is_later_than(record.expires());
-                if known.is_none() || is_sooner {
-                    return self.supersede_as_there(record, &there, successor, by, now).await;
+                if other.is_none() || is_sooner {
+                    return self.supersede_as_there(record, &there, one, known, by, now).await;
                 }
             }
             (None, _) => {}
@@ -92,7 +94,10 @@ impl<S: TokenStore> TokenAuthority<S> {
                 let current = current.as_ref().and_then(Row::record);
                 current.is_some_and(|current| self.may_do_more(current, record))
             }
-            (Some(_), Some(_)) => false,
+            // The source ended its overlap. Here it has another one.
+            (Some(_), Some(_)) => {
+                here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)
+            }
         };
         let outcome =
             if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
@@ -130,7 +135,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// The whole line was revoked there, and it may have been rotated here since. The seal of the
     /// row here is not checked: the worst that a forged family does is to revoke more of this
     /// owner's tokens.
-    async fn revoke_as_there(
+    pub(super) async fn revoke_as_there(
         &self,
         filter: &Filter,
         revocation: &Revocation,
@@ -147,51 +152,12 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(())
     }
 
-    /// Revokes a superseded token that the source has revoked alone.
-    ///
-    /// What was issued under its line stays if it is good there. What only this host knows of ends.
-    async fn revoke_alone_as_there(
-        &self,
-        record: &TokenRecord,
-        here: &TokenRecord,
-        revocation: &Revocation,
-        known: Known<'_>,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Option<Outcome>, Failed> {
-        // Rows beside this one may be of tokens that the source issued under the line. If one came
-        // in between the two steps below, the revocation would reach it.
-        if !known.is_last {
-            return Ok(Some(Outcome::Later));
-        }
-        let derived = self.issued_under(here).await?;
-        if derived.is_empty() {
-            self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
-            return Ok(Some(Outcome::RevokedNow));
-        }
-        for id in derived.into_iter().filter(|id| !known.good.contains(id)) {
-            self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
-        }
-        self.replace_as_there(record, by, now).await
-    }
-
-    /// Lists the unrevoked tokens here that were issued under a token's line.
-    async fn issued_under(&self, parent: &TokenRecord) -> Result<Vec<TokenId>, Failed> {
-        let unrevoked = Filter { revoked: Some(false), ..Filter::of_owner(parent.owner()) };
-        let (mut ids, mut page) = (Vec::new(), Some(Page::first(WALK_PAGE)));
-        while let Some(rows) = self.next_page(&unrevoked, &mut page).await? {
-            let derived = rows.iter().filter(|row| row.derived_from() == Some(parent.family()));
-            ids.extend(derived.map(Row::id));
-        }
-        Ok(ids)
-    }
-
     /// Replaces a token by its row at the source, which is revoked: an unused one that a second
     /// rotation replaced there, or a superseded one.
     ///
     /// The store's `revoke` would reach what was issued under the line, and the source spared it.
     /// If this stops in between, the token is unknown, and the next run brings its row.
-    async fn replace_as_there(
+    pub(super) async fn replace_as_there(
         &self,
         record: &TokenRecord,
         by: &Actor,
@@ -220,47 +186,5 @@ impl<S: TokenStore> TokenAuthority<S> {
         let inserted = self.put(&insert_request(row.into(), None, self.live_at(now))).await?;
         // The id is taken if a run with an older file has brought the good token back meanwhile.
         Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))
-    }
-
-    /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
-    /// sooner, and may do no more than there.
-    async fn supersede_as_there(
-        &self,
-        record: &TokenRecord,
-        there: &ReadableRow,
-        successor: TokenId,
-        by: &Actor,
-        now: Timestamp,
-    ) -> Result<Option<Outcome>, Failed> {
-        if !self.is_intact(there)? {
-            return Ok(Some(Outcome::Kept(Kept::Tampered)));
-        }
-        let (here, intact) = (there.record(), self.intact(there)?);
-        let is_sooner = here.expires().is_later_than(record.expires());
-        // Narrowed there before it was rotated. Nobody can narrow it here from now on.
-        let is_less = self.engine.policy.includes(here.access(), record.access());
-        let change = SealChange {
-            access: is_less.then(|| record.access().clone()),
-            expires: is_sooner.then_some(record.expires()),
-            successor: Some(successor),
-            ..SealChange::default()
-        };
-        let form = self.engine.sealer.reseal(intact, change);
-        let view = self.view(&form, now);
-        let is_new = here.successor() != Some(successor);
-        let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
-        let replace = Replace {
-            row: form.into(),
-            live: self.live_at(now),
-            unique_label: false,
-            revokes_derived: None,
-        };
-        let mut change_event = ChangeEvent::new(|_, is_certain| {
-            let (token, revoked_derived) = (&view, false);
-            self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
-        });
-        let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
-        let replaced = change_event.await_store(self.replace(&replace), is_done).await?;
-        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
     }
 }

@@ -1,0 +1,211 @@
+//! Carries over that the source rotated a token, or revoked one that it had rotated. What was
+//! issued under its line may end with it.
+
+use std::collections::HashSet;
+
+use super::{Known, Outcome};
+use crate::authority::{TokenAuthority, WALK_PAGE};
+use crate::error::Failed;
+use crate::event::{ChangeEvent, ChangeKind, Event};
+use crate::issue;
+use crate::record::{Actor, Revocation, TokenRecord};
+use crate::row::ReadableRow;
+use crate::seal::SealChange;
+use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
+use crate::text::Reason;
+use crate::timestamp::Timestamp;
+use crate::token::TokenId;
+use crate::transfer::Kept;
+
+impl<S: TokenStore> TokenAuthority<S> {
+    /// Revokes a superseded token that the source has revoked alone.
+    ///
+    /// What was issued under its line stays if it is good there. What only this host knows of ends:
+    /// what was issued under the line here, and what the token was rotated to here.
+    pub(super) async fn revoke_alone_as_there(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        revocation: &Revocation,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        // Rows beside this one may be of tokens that the source issued under the line. If one came
+        // in between the two steps below, the revocation would reach it.
+        if !known.is_last {
+            return Ok(Some(Outcome::Later));
+        }
+        if !self.end_rotated_here_alone(record, here, by, now).await? {
+            return Ok(None);
+        }
+        if self.issued_under(here).await?.is_empty() {
+            self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
+            return Ok(Some(Outcome::RevokedNow));
+        }
+        self.end_issued_here_alone(here, revocation, known, by, now).await?;
+        let replaced = self.replace_as_there(record, by, now).await?;
+        // Another call may have issued one until then.
+        self.end_issued_here_alone(here, revocation, known, by, now).await?;
+        Ok(replaced)
+    }
+
+    /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
+    /// sooner, and may do no more than there.
+    ///
+    /// What was issued under its line stays if it is good there. What only this host knows of ends,
+    /// unless the rotation would have spared it there.
+    pub(super) async fn supersede_as_there(
+        &self,
+        record: &TokenRecord,
+        there: &ReadableRow,
+        successor: TokenId,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Option<Outcome>, Failed> {
+        if !self.is_intact(there)? {
+            return Ok(Some(Outcome::Kept(Kept::Tampered)));
+        }
+        let (here, intact) = (there.record(), self.intact(there)?);
+        let is_new = here.successor() != Some(successor);
+        let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
+        let mut ends_issued = false;
+        if is_new {
+            let alone = self.issued_here_alone(here, known).await?;
+            // The rest of the file may say that they are good there, and brings the successor.
+            if !alone.is_empty() && !known.is_last {
+                return Ok(Some(Outcome::Later));
+            }
+            ends_issued = !self.spares_issued(record, here, successor).await?;
+            if ends_issued {
+                self.end_issued_here_alone(here, &revocation, known, by, now).await?;
+            }
+        }
+        let is_sooner = here.expires().is_later_than(record.expires());
+        // Narrowed there before it was rotated. Nobody can narrow it here from now on.
+        let is_less = self.engine.policy.includes(here.access(), record.access());
+        let change = SealChange {
+            access: is_less.then(|| record.access().clone()),
+            expires: is_sooner.then_some(record.expires()),
+            successor: Some(successor),
+            ..SealChange::default()
+        };
+        let form = self.engine.sealer.reseal(intact, change);
+        let view = self.view(&form, now);
+        let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
+        let replace = Replace {
+            row: form.into(),
+            live: self.live_at(now),
+            unique_label: false,
+            // It would reach what is good at the source, too.
+            revokes_derived: None,
+        };
+        let mut change_event = ChangeEvent::new(|_, is_certain| {
+            let (token, revoked_derived) = (&view, false);
+            self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
+        });
+        let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
+        let replaced = change_event.await_store(self.replace(&replace), is_done).await?;
+        drop(change_event);
+        if ends_issued && replaced == Replaced::Done {
+            // Another call may have issued one until then. A superseded token issues none.
+            self.end_issued_here_alone(here, &revocation, known, by, now).await?;
+        }
+        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
+    }
+
+    /// Returns whether the source's rotation spared what was issued under the line: it had an
+    /// overlap, and took nothing away.
+    ///
+    /// If the file can't show that, it counts as not spared.
+    async fn spares_issued(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        successor: TokenId,
+    ) -> Result<bool, Failed> {
+        // The successor is here by now, unless the source could not write it into the file.
+        let row = self.store.find(successor).await?;
+        let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
+        // Without an overlap, the old token ended before the new one was made.
+        let had_overlap = !record.expires().has_come(new.created_at());
+        // Also if it was taken away before the rotation, or after it.
+        let policy = &self.engine.policy;
+        let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
+        // A second rotation is judged as if it had no overlap.
+        let is_current = new.successor().is_none() && new.revocation().is_none();
+        Ok(had_overlap && !took_away && is_current)
+    }
+
+    /// Revokes what a token was rotated to here, if the source rotated it to another.
+    ///
+    /// `false` if another call changed it meanwhile.
+    async fn end_rotated_here_alone(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, Failed> {
+        let mut next = here.successor();
+        let mut seen = HashSet::new();
+        while let Some(id) = next.filter(|id| Some(*id) != record.successor() && seen.insert(*id)) {
+            let row = self.store.find(id).await?;
+            let Some(rotated) = row.as_ref().and_then(Row::record) else { return Ok(true) };
+            // Nothing proves the row that names it.
+            if rotated.owner() != here.owner() || rotated.family() != here.family() {
+                return Ok(true);
+            }
+            next = rotated.successor();
+            if rotated.revocation().is_none() {
+                // Any other reason would count as a revocation of the whole line.
+                let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
+                let revoked = rotated.clone().changed(|parts| parts.revocation = Some(revocation));
+                if self.replace_as_there(&revoked, by, now).await?.is_none() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Revokes what was issued under a token's line, except what the file says is good there.
+    ///
+    /// One by one: by their line, the revocation would reach what is good, too.
+    async fn end_issued_here_alone(
+        &self,
+        parent: &TokenRecord,
+        revocation: &Revocation,
+        known: Known<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        for id in self.issued_here_alone(parent, known).await? {
+            self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Lists what was issued under a token's line, except what the file says is good there.
+    async fn issued_here_alone(
+        &self,
+        parent: &TokenRecord,
+        known: Known<'_>,
+    ) -> Result<Vec<TokenId>, Failed> {
+        let mut issued = self.issued_under(parent).await?;
+        issued.retain(|id| !known.good.contains(id));
+        Ok(issued)
+    }
+
+    /// Lists the unrevoked tokens here that were issued under a token's line.
+    async fn issued_under(&self, parent: &TokenRecord) -> Result<Vec<TokenId>, Failed> {
+        let unrevoked = Filter { revoked: Some(false), ..Filter::of_owner(parent.owner()) };
+        let (mut ids, mut page) = (Vec::new(), Some(Page::first(WALK_PAGE)));
+        while let Some(rows) = self.next_page(&unrevoked, &mut page).await? {
+            let derived = rows.iter().filter(|row| row.derived_from() == Some(parent.family()));
+            ids.extend(derived.map(Row::id));
+        }
+        Ok(ids)
+    }
+}
