@@ -65,10 +65,10 @@
 //! other, at most [`Import::max_candidates`]. This is the one place where a check costs more with
 //! more rows. So slow hashes are computed on threads of their own, a few at a time, and behind a
 //! brake. It counts each row that a text is compared with, unless the text is let in. For each
-//! look-up, 400 rows pass at once, and then one a second. So 20 devices of a user may come together
-//! for 20 tokens. Of an owner with 20 tokens that wait, 20 wrong texts pass, and then three a
-//! minute. A main password is such a text: see [`OnlyTexts`]. The time of such a check tells
-//! whether an owner has tokens that were not used yet.
+//! look-up, 400 rows pass at once, and then one a second. So it lets in 20 devices that come
+//! together for 20 tokens of a user. If 20 tokens of an owner wait, 20 wrong texts pass, and then
+//! three a minute. A main password is such a text: see [`OnlyTexts`]. The time of such a check
+//! tells whether an owner has tokens that were not used yet.
 //!
 //! # What holds throughout
 //!

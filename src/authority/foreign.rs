@@ -280,8 +280,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if slow.is_empty() {
             return Ok(None);
         }
-        let mut candidates = Vec::new();
-        let mut hashes: Vec<(Arc<dyn Foreign>, Box<[u8]>)> = Vec::new();
+        let (mut candidates, mut hashes) = (Vec::new(), Vec::new());
         for (candidate, kept) in slow.into_iter().flat_map(|slow| slow.rows) {
             hashes.push((candidate.scheme.clone(), kept));
             candidates.push(candidate);
